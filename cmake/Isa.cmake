@@ -1,0 +1,21 @@
+# An op family is csrc/<family>/op.cpp and one kernel body compiled once per instruction set.
+# The baseline is what every x86-64 machine since 2009 runs; elsewhere the compiler's own default.
+set(RECOPS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  set(RECOPS_ISAS base avx2 avx512)
+  set(RECOPS_ISA_FLAGS_base -march=x86-64-v2)
+  set(RECOPS_ISA_FLAGS_avx2 -march=x86-64-v3)
+  set(RECOPS_ISA_FLAGS_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+else()
+  set(RECOPS_ISAS base)
+  set(RECOPS_ISA_FLAGS_base "")
+endif()
+
+function(recops_add_family target family)
+  target_sources(${target} PRIVATE csrc/${family}/op.cpp)
+  foreach(isa IN LISTS RECOPS_ISAS)
+    set(source csrc/${family}/cpu_${isa}.cpp)
+    target_sources(${target} PRIVATE ${source})
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${RECOPS_KERNEL_FLAGS};${RECOPS_ISA_FLAGS_${isa}}")
+  endforeach()
+endfunction()

@@ -1,0 +1,68 @@
+// The only file that knows torch's stable ABI. Everything an op needs of torch goes through here.
+//
+// An op file (csrc/<family>/op.cpp) includes this, checks its arguments, allocates its outputs and calls a kernel that
+// sees raw pointers alone. Errors on data are std::invalid_argument (a ValueError in Python) or std::out_of_range (an
+// IndexError), thrown outside parallel_for: an exception inside it loses its message.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace recops {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+// `require_value(k >= 1, "rq_encode: beam must be ...")` ends in a ValueError, require_index in an IndexError.
+template <class... Parts>
+void require_value(bool condition, const Parts&... message) {
+  if (!condition) [[unlikely]]
+    throw std::invalid_argument(concat(message...));
+}
+
+template <class... Parts>
+void require_index(bool condition, const Parts&... message) {
+  if (!condition) [[unlikely]]
+    throw std::out_of_range(concat(message...));
+}
+
+inline Tensor contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+// Uninitialised, on the device of `like`.
+inline Tensor empty(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
+  return torch::stable::new_empty(like, torch::headeronly::IntHeaderOnlyArrayRef(sizes.begin(), sizes.size()), dtype);
+}
+
+// f(begin, end) over [0, size) in chunks of at least `grain`, on torch's own threads. Runs inline where one chunk holds
+// all, so that a small input pays for no thread.
+template <class F>
+void parallel_for(int64_t size, int64_t grain, const F& f) {
+  if (size <= 0) return;
+  if (size <= grain)
+    f(int64_t{0}, size);
+  else
+    torch::stable::parallel_for(0, size, grain, f);
+}
+
+inline int64_t num_threads() { return torch::stable::get_num_threads(); }
+
+}  // namespace recops

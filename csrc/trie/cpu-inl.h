@@ -1,0 +1,1 @@
+// Kernel body, compiled once per instruction set.

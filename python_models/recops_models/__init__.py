@@ -1,0 +1,1 @@
+"""Complete recommenders on the kernels of recops: data, training, evaluation, command line."""

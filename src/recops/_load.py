@@ -1,0 +1,79 @@
+"""Load the compiled op libraries into torch, from an installed wheel or an editable build alike."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import warnings
+from functools import cache
+
+import torch
+
+
+def _library_path(name: str) -> str | None:
+    spec = importlib.util.find_spec(f"recops.{name}")
+    return None if spec is None else spec.origin
+
+
+def load_ops() -> None:
+    """Register ``torch.ops.recops``; the CUDA kernels join where torch has CUDA and the library was built.
+
+    Raises:
+        ImportError: the op library is missing from this installation.
+    """
+    path = _library_path("_ops")
+    if path is None:
+        raise ImportError("recops: the op library is missing; reinstall with `pip install .`")
+    torch.ops.load_library(path)
+    torch.ops.recops.cpu_isa()  # An impossible RECOPS_ISA ends here, not inside the first op.
+    cuda_path = _library_path("_ops_cuda")
+    if cuda_path is not None and torch.version.cuda is not None and torch.cuda.is_available():
+        _load_cuda(cuda_path)
+
+
+def _load_cuda(path: str) -> None:
+    runtime, driver = _cuda_versions(path)
+    if driver < runtime:
+        warnings.warn(
+            f"recops: built for CUDA {_dotted(runtime)}, but the driver serves at most CUDA {_dotted(driver)}; "
+            "CPU ops work, CUDA ops are left out",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return
+    torch.ops.load_library(path)
+
+
+def _cuda_versions(path: str) -> tuple[int, int]:
+    library = ctypes.CDLL(path)
+    return library.recops_cuda_runtime_version(), library.recops_cuda_driver_version()
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+@cache
+def cpu_isa() -> str:
+    """The instruction set the CPU kernels run on: ``"base"``, ``"avx2"`` or ``"avx512"``.
+
+    The best one this machine has, or the one the environment variable ``RECOPS_ISA`` names at import.
+    """
+    return str(torch.ops.recops.cpu_isa())
+
+
+@cache
+def build_info() -> dict[str, str | None]:
+    """What this build is: ``version``, ``torch_target``, ``compiler``, ``cuda_runtime`` and ``cuda_architectures``.
+
+    The CUDA entries are None where the CUDA library was not built.
+    """
+    ops = torch.ops.recops
+    cuda_path = _library_path("_ops_cuda")
+    return {
+        "version": ops.version(),
+        "torch_target": ops.torch_target(),
+        "compiler": ops.compiler(),
+        "cuda_runtime": None if cuda_path is None else _dotted(_cuda_versions(cuda_path)[0]),
+        "cuda_architectures": None if cuda_path is None else ops.cuda_architectures(),
+    }

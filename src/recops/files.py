@@ -1,0 +1,158 @@
+"""Files that are written whole or not at all, and that notice a flipped bit.
+
+Every file recops writes and reads back is *sealed*: it carries, somewhere in its bytes, one token
+``recops-sha256:<64 hex digits>``, the SHA-256 of the whole file with those digits set to zero. The same seal serves
+safetensors, JSON and Parquet. Nothing here ever unpickles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+SEAL = "recops-sha256:" + "0" * 64
+"""Put this token into a file's metadata, once; :func:`write_sealed` turns the zeros into the digest."""
+
+_SEAL_PATTERN = re.compile(rb"recops-sha256:([0-9a-f]{64})")
+
+
+class CorruptFileError(ValueError):
+    """A file is damaged, truncated, of another kind, or written by a newer version."""
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to a temporary file beside ``path``, fsync, and rename: all of it or nothing.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable; a file already at ``path`` stays as it was.
+    """
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def write_sealed(path: str | os.PathLike[str], data: bytes) -> None:
+    """Fill in the seal of ``data``, which holds :data:`SEAL` exactly once, and write it with :func:`write_file`."""
+    blank = SEAL.encode()
+    if data.count(blank) != 1:
+        raise ValueError(f"write_sealed: data must hold the blank seal once, found {data.count(blank)}")
+    digest = hashlib.sha256(data).hexdigest()
+    write_file(path, data.replace(blank, f"recops-sha256:{digest}".encode()))
+
+
+def read_sealed(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a sealed file, verified.
+
+    Raises:
+        CorruptFileError: the file carries no seal (truncated or foreign), or its bytes do not match it.
+    """
+    data = Path(path).read_bytes()
+    matches = list(_SEAL_PATTERN.finditer(data))
+    if len(matches) != 1:
+        raise CorruptFileError(f"{path}: not a recops file, or truncated (no checksum found)")
+    start, end = matches[0].span(1)
+    digest = hashlib.sha256()
+    digest.update(data[:start])
+    digest.update(b"0" * 64)
+    digest.update(memoryview(data)[end:])
+    if digest.hexdigest().encode() != matches[0].group(1):
+        raise CorruptFileError(f"{path}: damaged (checksum mismatch)")
+    return data
+
+
+def _check_format(path: object, header: Mapping[str, Any], kind: str, version: int) -> None:
+    found_kind, found_version = header.get("kind"), header.get("version")
+    if found_kind != kind:
+        raise CorruptFileError(f"{path}: holds {found_kind!r}, not {kind!r}")
+    if not isinstance(found_version, int) or found_version > version:
+        raise CorruptFileError(f"{path}: {kind} format {found_version}, but this recops reads up to {version}")
+
+
+def save_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    *,
+    kind: str,
+    version: int = 1,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Save named tensors and JSON-serialisable ``meta`` as one sealed safetensors file."""
+    header = {"kind": kind, "version": version, "meta": dict(meta or {}), "seal": SEAL}
+    # One metadata entry: safetensors keeps metadata in a hash map, and several would be written in random order.
+    blob = safetensors.torch.save(
+        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        metadata={"recops": json.dumps(header, sort_keys=True)},
+    )
+    write_sealed(path, blob)
+
+
+def load_tensors(
+    path: str | os.PathLike[str], *, kind: str, version: int = 1
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The ``(tensors, meta)`` that :func:`save_tensors` wrote.
+
+    Raises:
+        CorruptFileError: damaged, truncated, of another kind, or of a newer version.
+        FileNotFoundError: no such file.
+    """
+    blob = read_sealed(path)
+    try:
+        size = int.from_bytes(blob[:8], "little")
+        header = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["recops"])
+        tensors = safetensors.torch.load(blob)
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise CorruptFileError(f"{path}: not a recops tensor file ({error})") from error
+    _check_format(path, header, kind, version)
+    return tensors, header["meta"]
+
+
+def write_json(
+    path: str | os.PathLike[str], content: Mapping[str, Any], *, kind: str, version: int = 1
+) -> None:
+    """Save a JSON object as a sealed file; ``content`` stays readable at its top level."""
+    sealed = {**content, "format": {"kind": kind, "version": version, "seal": SEAL}}
+    write_sealed(path, (json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: str | os.PathLike[str], *, kind: str, version: int = 1) -> dict[str, Any]:
+    """The object :func:`write_json` wrote, verified, without its ``format`` entry.
+
+    Raises:
+        CorruptFileError: damaged, truncated, of another kind, or of a newer version.
+    """
+    try:
+        content: dict[str, Any] = json.loads(read_sealed(path))
+        header = content.pop("format")
+    except (ValueError, KeyError, AttributeError) as error:
+        if isinstance(error, CorruptFileError):
+            raise
+        raise CorruptFileError(f"{path}: not a recops JSON file ({error})") from error
+    _check_format(path, header, kind, version)
+    return content

@@ -1,0 +1,1 @@
+"""Each op once more in plain, obvious PyTorch: the specification that tests and benches compare with."""
