@@ -14,7 +14,8 @@ Isa detect() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return Isa::avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) return Isa::avx2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+    return Isa::avx2;
 #endif
   return Isa::base;
 }
@@ -26,8 +27,8 @@ Isa choose() {
   for (Isa isa : {Isa::base, Isa::avx2, Isa::avx512}) {
     if (std::string(wanted) != isa_name(isa)) continue;
     if (isa > best)
-      throw std::invalid_argument(std::string("recops: RECOPS_ISA=") + wanted + ", but this CPU offers " + isa_name(best) +
-                                  " at most");
+      throw std::invalid_argument(std::string("recops: RECOPS_ISA=") + wanted + ", but this CPU offers " +
+                                  isa_name(best) + " at most");
     return isa;
   }
   throw std::invalid_argument(std::string("recops: RECOPS_ISA=") + wanted + " is not one of base, avx2, avx512");

@@ -1,7 +1,7 @@
 // The instruction set a kernel runs on, chosen once per call.
 //
-// A family's kernel body (cpu-inl.h) is compiled once per level, each into a namespace of its own (RECOPS_ISA), and ends
-// in one table of function pointers; the op picks the table:
+// A family's kernel body (cpu-inl.h) is compiled once per level, each into a namespace of its own (RECOPS_ISA), and
+// ends in one table of function pointers; the op picks the table:
 //
 //   const Kernels& kernels = select_isa(base::kernels, avx2::kernels, avx512::kernels);
 //
@@ -20,9 +20,9 @@ Isa cpu_isa();
 const char* isa_name(Isa isa);
 
 #if defined(__x86_64__)
-#define RECOPS_DECLARE_KERNELS(Table)             \
-  namespace base { extern const Table kernels; }  \
-  namespace avx2 { extern const Table kernels; }  \
+#define RECOPS_DECLARE_KERNELS(Table)            \
+  namespace base { extern const Table kernels; } \
+  namespace avx2 { extern const Table kernels; } \
   namespace avx512 { extern const Table kernels; }
 #define RECOPS_SELECT_KERNELS() ::recops::select_isa(base::kernels, avx2::kernels, avx512::kernels)
 

@@ -6,8 +6,14 @@ import ctypes
 import importlib.util
 import warnings
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from recops import _ops as ops  # _ops.pyi types what the library registers.
+else:
+    ops = torch.ops.recops
 
 
 def _library_path(name: str) -> str | None:
@@ -16,7 +22,7 @@ def _library_path(name: str) -> str | None:
 
 
 def load_ops() -> None:
-    """Register ``torch.ops.recops``; the CUDA kernels join where torch has CUDA and the library was built.
+    """Register ``torch.ops.recops``; CUDA kernels join where they were built and torch has CUDA.
 
     Raises:
         ImportError: the op library is missing from this installation.
@@ -25,7 +31,7 @@ def load_ops() -> None:
     if path is None:
         raise ImportError("recops: the op library is missing; reinstall with `pip install .`")
     torch.ops.load_library(path)
-    torch.ops.recops.cpu_isa()  # An impossible RECOPS_ISA ends here, not inside the first op.
+    ops.cpu_isa()  # An impossible RECOPS_ISA ends here, not inside the first op.
     cuda_path = _library_path("_ops_cuda")
     if cuda_path is not None and torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda(cuda_path)
@@ -35,8 +41,8 @@ def _load_cuda(path: str) -> None:
     runtime, driver = _cuda_versions(path)
     if driver < runtime:
         warnings.warn(
-            f"recops: built for CUDA {_dotted(runtime)}, but the driver serves at most CUDA {_dotted(driver)}; "
-            "CPU ops work, CUDA ops are left out",
+            f"recops: built for CUDA {_dotted(runtime)}, but the driver serves at most CUDA "
+            f"{_dotted(driver)}; CPU ops work, CUDA ops are left out",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -57,18 +63,20 @@ def _dotted(version: int) -> str:
 def cpu_isa() -> str:
     """The instruction set the CPU kernels run on: ``"base"``, ``"avx2"`` or ``"avx512"``.
 
-    The best one this machine has, or the one the environment variable ``RECOPS_ISA`` names at import.
+    The best one this machine has, or the one that the environment variable ``RECOPS_ISA`` names
+    when recops is imported.
     """
-    return str(torch.ops.recops.cpu_isa())
+    return ops.cpu_isa()
 
 
 @cache
 def build_info() -> dict[str, str | None]:
-    """What this build is: ``version``, ``torch_target``, ``compiler``, ``cuda_runtime`` and ``cuda_architectures``.
+    """What this build is.
 
-    The CUDA entries are None where the CUDA library was not built.
+    Returns:
+        ``version``, ``torch_target`` (the oldest torch whose stable ABI it needs), ``compiler``,
+        ``cuda_runtime`` and ``cuda_architectures`` (None where the CUDA library was not built).
     """
-    ops = torch.ops.recops
     cuda_path = _library_path("_ops_cuda")
     return {
         "version": ops.version(),

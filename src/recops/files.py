@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, and that notice a flipped bit.
 
 Every file recops writes and reads back is *sealed*: it carries, somewhere in its bytes, one token
-``recops-sha256:<64 hex digits>``, the SHA-256 of the whole file with those digits set to zero. The same seal serves
-safetensors, JSON and Parquet. Nothing here ever unpickles.
+``recops-sha256:<64 hex digits>``, the SHA-256 of the whole file with those digits set to zero. The
+same seal serves safetensors, JSON and Parquet. Nothing here ever unpickles.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 SEAL = "recops-sha256:" + "0" * 64
-"""Put this token into a file's metadata, once; :func:`write_sealed` turns the zeros into the digest."""
+"""Put this token into a file's metadata, once; :func:`write_sealed` fills the digest in."""
 
 _SEAL_PATTERN = re.compile(rb"recops-sha256:([0-9a-f]{64})")
 
@@ -34,10 +34,13 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to a temporary file beside ``path``, fsync, and rename: all of it or nothing.
 
     Raises:
-        OSError: the disk is full or the folder is not writable; a file already at ``path`` stays as it was.
+        OSError: the disk is full or the folder is not writable; a file already at ``path`` stays
+            as it was.
     """
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -59,10 +62,12 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_sealed(path: str | os.PathLike[str], data: bytes) -> None:
-    """Fill in the seal of ``data``, which holds :data:`SEAL` exactly once, and write it with :func:`write_file`."""
+    """Fill in the seal of ``data``, which holds :data:`SEAL` once, and :func:`write_file` it."""
     blank = SEAL.encode()
     if data.count(blank) != 1:
-        raise ValueError(f"write_sealed: data must hold the blank seal once, found {data.count(blank)}")
+        raise ValueError(
+            f"write_sealed: data must hold the blank seal once, found {data.count(blank)}"
+        )
     digest = hashlib.sha256(data).hexdigest()
     write_file(path, data.replace(blank, f"recops-sha256:{digest}".encode()))
 
@@ -71,7 +76,8 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a sealed file, verified.
 
     Raises:
-        CorruptFileError: the file carries no seal (truncated or foreign), or its bytes do not match it.
+        CorruptFileError: the file carries no seal (truncated or foreign), or its bytes do not
+            match it.
     """
     data = Path(path).read_bytes()
     matches = list(_SEAL_PATTERN.finditer(data))
@@ -87,12 +93,16 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def _check_format(path: object, header: Mapping[str, Any], kind: str, version: int) -> None:
+def _check_format(path: object, header: Any, kind: str, version: int) -> None:
+    if not isinstance(header, dict):
+        raise CorruptFileError(f"{path}: holds no format entry, so it is not a recops {kind} file")
     found_kind, found_version = header.get("kind"), header.get("version")
     if found_kind != kind:
         raise CorruptFileError(f"{path}: holds {found_kind!r}, not {kind!r}")
     if not isinstance(found_version, int) or found_version > version:
-        raise CorruptFileError(f"{path}: {kind} format {found_version}, but this recops reads up to {version}")
+        raise CorruptFileError(
+            f"{path}: {kind} format {found_version}, but this recops reads up to {version}"
+        )
 
 
 def save_tensors(
@@ -105,7 +115,7 @@ def save_tensors(
 ) -> None:
     """Save named tensors and JSON-serialisable ``meta`` as one sealed safetensors file."""
     header = {"kind": kind, "version": version, "meta": dict(meta or {}), "seal": SEAL}
-    # One metadata entry: safetensors keeps metadata in a hash map, and several would be written in random order.
+    # One metadata entry: safetensors keeps them in a hash map and would write several in any order.
     blob = safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
         metadata={"recops": json.dumps(header, sort_keys=True)},
@@ -138,7 +148,9 @@ def write_json(
 ) -> None:
     """Save a JSON object as a sealed file; ``content`` stays readable at its top level."""
     sealed = {**content, "format": {"kind": kind, "version": version, "seal": SEAL}}
-    write_sealed(path, (json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_sealed(
+        path, (json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read_json(path: str | os.PathLike[str], *, kind: str, version: int = 1) -> dict[str, Any]:
@@ -147,12 +159,11 @@ def read_json(path: str | os.PathLike[str], *, kind: str, version: int = 1) -> d
     Raises:
         CorruptFileError: damaged, truncated, of another kind, or of a newer version.
     """
+    data = read_sealed(path)
     try:
-        content: dict[str, Any] = json.loads(read_sealed(path))
+        content: dict[str, Any] = json.loads(data)
         header = content.pop("format")
-    except (ValueError, KeyError, AttributeError) as error:
-        if isinstance(error, CorruptFileError):
-            raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{path}: not a recops JSON file ({error})") from error
     _check_format(path, header, kind, version)
     return content

@@ -20,7 +20,7 @@ def check_tensor(
     dtypes: Iterable[torch.dtype],
     device: torch.device | None = None,
 ) -> None:
-    """``value`` is a tensor of one of ``dtypes`` and one of ``ndim`` dimensions, on ``device`` if given.
+    """``value`` is a tensor of one of ``dtypes``, with ``ndim`` dimensions, on ``device`` if given.
 
     Raises:
         TypeError: not a tensor, or of another dtype.
@@ -30,10 +30,14 @@ def check_tensor(
         raise TypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}")
     if value.dtype not in dtypes:
         wanted = ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
-        raise TypeError(f"{op}: {name} must be one of {wanted}, got {str(value.dtype).removeprefix('torch.')}")
+        raise TypeError(
+            f"{op}: {name} must be one of {wanted}, got {str(value.dtype).removeprefix('torch.')}"
+        )
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if value.ndim not in allowed:
         wanted = " or ".join(str(n) for n in allowed)
-        raise ValueError(f"{op}: {name} must have {wanted} dimensions, got shape {tuple(value.shape)}")
+        raise ValueError(
+            f"{op}: {name} must have {wanted} dimensions, got shape {tuple(value.shape)}"
+        )
     if device is not None and value.device != device:
         raise ValueError(f"{op}: {name} must be on {device}, got {value.device}")

@@ -1,1 +1,1 @@
-"""Each op once more in plain, obvious PyTorch: the specification that tests and benches compare with."""
+"""Each op once more in plain, obvious PyTorch: the specification for tests and benches."""

@@ -1,0 +1,40 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples in every run, so that a red test stays red; no deadline, machines are shared.
+hypothesis.settings.register_profile("recops", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("recops")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """``torch.set_num_threads`` for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def recops_data() -> Path:
+    """The folder of outside data sets: RECOPS_DATA, else ``../shared/data`` beside the checkout."""
+    named = os.environ.get("RECOPS_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no data sets here: set RECOPS_DATA to their folder")
+    return folder
