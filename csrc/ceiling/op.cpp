@@ -1,0 +1,27 @@
+#include "ceiling/kernel.h"
+
+#include <atomic>
+
+#include "compat.h"
+
+namespace recops::ceiling {
+namespace {
+
+// The same work on each of torch's threads; the caller takes the time.
+int64_t fma_ceiling(int64_t iterations) {
+  require_value(iterations >= 1, "fma_ceiling: iterations must be at least 1, got ", iterations);
+  const Kernels& kernels = RECOPS_SELECT_KERNELS();
+  std::atomic<int64_t> operations{0};
+  parallel_for(num_threads(), 1, [&](int64_t begin, int64_t end) {
+    float sink;
+    for (int64_t i = begin; i < end; ++i) operations += kernels.fma(iterations, &sink);
+  });
+  return operations;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) { m.def("fma_ceiling(SymInt iterations) -> int"); }
+STABLE_TORCH_LIBRARY_IMPL(recops, CompositeExplicitAutograd, m) { m.impl("fma_ceiling", TORCH_BOX(&fma_ceiling)); }
+
+}  // namespace recops::ceiling

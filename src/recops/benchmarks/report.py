@@ -1,0 +1,101 @@
+"""``bench.json``, ``bench.md`` and a plot of the rows a run measured."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recops._load import build_info, cpu_isa
+from recops.benchmarks.runner import Row
+from recops.files import write_file, write_json
+
+
+def environment() -> dict[str, Any]:
+    """Where the figures come from: machine, versions, date."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": _cpu_name(),
+        "cores": os.cpu_count(),
+        "isa": cpu_isa(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "recops": build_info()["version"],
+        "compiler": build_info()["compiler"],
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def format_seconds(seconds: float) -> str:
+    """``0.0000123`` as ``12.3 µs``."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """A table of the rows; a peer's figure is its time over ours."""
+    lines = [
+        "| op | shape | dtype | direction | threads | time | ceiling | peers (their time / ours) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        peers = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in row["peers"].items())
+        lines.append(
+            f"| {row['op']} | {row['shape']} | {row['dtype']} | {row['direction']} "
+            f"| {row['threads']} | {format_seconds(row['seconds'])} "
+            f"| {row['ceiling_share']:.0%} of {row['ceiling']} | {peers} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_report(rows: Sequence[Row], out: Path) -> None:
+    """Leave ``bench.json`` (sealed), ``bench.md`` and ``bench.svg`` in ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    where = environment()
+    write_json(out / "bench.json", {"environment": where, "rows": list(rows)}, kind="recops-bench")
+    told = ", ".join(f"{key} {value}" for key, value in where.items())
+    write_file(out / "bench.md", f"{told}\n\n{to_markdown(rows)}".encode())
+    write_file(out / "bench.svg", _plot(rows))
+
+
+def _plot(rows: Sequence[Row]) -> bytes:
+    from matplotlib.figure import Figure
+
+    labels = [f"{row['op']} {row['direction']}, {row['shape']}, {row['threads']}t" for row in rows]
+    names = sorted({name for row in rows for name in row["peers"]})
+    height = 0.9 + 0.34 * len(rows)
+    figure = Figure(figsize=(11, height), layout="constrained")
+    shares, ratios = figure.subplots(1, 2, sharey=True)
+    positions = range(len(rows))
+    shares.barh(positions, [100 * row["ceiling_share"] for row in rows], color="#3b6ea5")
+    shares.set_yticks(positions, labels, fontsize=7)
+    shares.set_xlim(0, 100)
+    shares.set_xlabel("share of the measured ceiling, %")
+    shares.invert_yaxis()
+    for name in names:
+        points = [(row["peers"][name], at) for at, row in enumerate(rows) if name in row["peers"]]
+        ratios.scatter(*zip(*points, strict=True), s=18, label=name)
+    ratios.axvline(1, color="0.6", linewidth=0.8)
+    ratios.set_xscale("log")
+    ratios.set_xlabel("peer's time / ours (right of 1: ours is faster)")
+    if names:
+        ratios.legend(fontsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

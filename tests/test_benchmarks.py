@@ -1,0 +1,85 @@
+"""The benchmark harness itself: it refuses to time what disagrees, and its rows say what was run."""
+
+import pytest
+import torch
+
+from recops._load import ops
+from recops.benchmarks import registry, runner, timing
+from recops.benchmarks.report import format_seconds, to_markdown, write_report
+from recops.files import read_json
+
+
+def make_case(**changes):
+    x = torch.ones(64, 64)
+    settings = {
+        "op": "matmul",
+        "shape": "N=64",
+        "run": lambda: x @ x,
+        "verify": lambda: torch.testing.assert_close(x @ x, torch.full((64, 64), 64.0)),
+        "peers": {"four": lambda: (x @ x, x @ x, x @ x, x @ x)},
+        "flops": 2.0 * 64**3,
+    }
+    return registry.Case(**{**settings, **changes})
+
+
+def test_row_names_what_was_measured():
+    row = runner.run_case(make_case(), rounds=30, seconds=0.2)
+    assert row["op"] == "matmul"
+    assert row["seconds"] > 0
+    assert 0 < row["ceiling_share"] < 1.1
+    assert row["peers"]["four"] > 1.5
+
+
+def test_disagreement_is_never_timed():
+    def disagree():
+        raise AssertionError("peer says 2")
+
+    case = make_case(verify=disagree, run=lambda: pytest.fail("timed a wrong result"))
+    with pytest.raises(AssertionError, match="peer says 2"):
+        runner.run_case(case)
+
+
+def fail_on_other_threads(count):
+    with runner.thread_count(count):
+        assert torch.get_num_threads() == count
+        raise RuntimeError("stop")
+
+
+def test_thread_count_is_restored():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_on_other_threads(before + 1)
+    assert torch.get_num_threads() == before
+
+
+def test_interleave_runs_both_sides_in_turn():
+    order = []
+    timing.interleave(lambda: order.append("a"), lambda: order.append("b"), pairs=5, seconds=10)
+    assert "".join(order) == "ab" * 6  # one round untimed
+
+
+def test_unknown_family_is_named():
+    with pytest.raises(ValueError, match="no family 'nothing'"):
+        registry.cases("nothing")
+
+
+def test_report_is_complete(tmp_path):
+    row = runner.run_case(make_case(), rounds=3, seconds=0.1)
+    write_report([row], tmp_path)
+    assert read_json(tmp_path / "bench.json", kind="recops-bench")["rows"] == [row]
+    assert to_markdown([row]) in (tmp_path / "bench.md").read_text()
+    assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.5, "2.5 s"), (0.0312, "31.2 ms"), (4.56e-6, "4.56 µs")]
+)
+def test_format_seconds(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+def test_fma_ceiling_counts_its_work():
+    ceiling = ops.fma_ceiling
+    assert ceiling(20) == 2 * ceiling(10) > 0
+    with pytest.raises(ValueError, match="iterations"):
+        ceiling(0)
