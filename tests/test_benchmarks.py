@@ -1,4 +1,4 @@
-"""The benchmark harness itself: it refuses to time what disagrees, and its rows say what was run."""
+"""The benchmark harness: it refuses to time what disagrees, and its rows say what was run."""
 
 import pytest
 import torch

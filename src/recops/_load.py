@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+__all__ = ["build_info", "cpu_isa", "load_ops", "ops"]
+
 if TYPE_CHECKING:
     from recops import _ops as ops  # _ops.pyi types what the library registers.
 else:
