@@ -1,0 +1,13 @@
+"""The report page of a run."""
+
+from recops_models.evaluation.report.content import (
+    Catalogue,
+    Dataset,
+    Difference,
+    ModelResult,
+    Report,
+    UserSample,
+)
+from recops_models.evaluation.report.page import render
+
+__all__ = ["Catalogue", "Dataset", "Difference", "ModelResult", "Report", "UserSample", "render"]

@@ -1,0 +1,199 @@
+"""The report page: self-contained, escaped, deterministic, and saying what the numbers say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from recops_models.evaluation.report import (
+    Catalogue,
+    Dataset,
+    Difference,
+    ModelResult,
+    Report,
+    UserSample,
+    figures,
+    render,
+    verdict,
+)
+
+NAMES = ("UniRec", "SASRec", "popularity")
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+def history(epochs: int, final: float) -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, "loss": 9.0 / epoch, "hr@10": final * epoch / epochs}
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    rng = np.random.default_rng(0)
+    sids = rng.integers(0, 6, size=(60, 3))
+    titles = [f"Film {item} (19{item + 30})" for item in range(60)]
+    return Catalogue(sids, titles, rng.integers(1, 500, size=60), (6, 6, 8))
+
+
+@pytest.fixture
+def report(catalogue: Catalogue) -> Report:
+    sample = UserSample(
+        user_id=405,
+        num_interactions=737,
+        history=catalogue.titles[:10],
+        target=catalogue.titles[20],
+        recommended=dict.fromkeys(NAMES, catalogue.titles[15:25]),
+        hits={"UniRec": 5, "SASRec": None, "popularity": None},
+    )
+    return Report(
+        title="recops quickstart · ml-100k · seed 0",
+        dataset=Dataset("ml-100k", 943, 1682, 100_000),
+        models=[
+            ModelResult("UniRec", metrics(0.118), history(25, 0.125)),
+            ModelResult("SASRec", metrics(0.126), history(40, 0.131)),
+            ModelResult("popularity", metrics(0.054)),
+        ],
+        differences=[
+            Difference("UniRec", "popularity", "hr@10", 0.0639, 0.041, 0.087),
+            Difference("UniRec", "SASRec", "hr@10", -0.0082, -0.027, 0.011),
+        ],
+        catalogue=catalogue,
+        samples=[sample, replace(sample, user_id=13)],
+        real_items=1.0,
+        configuration={"data": "ml-100k", "seed": "0"},
+        versions={"recops": "0.1.0"},
+        seconds={"data": 2.0, "UniRec": 98.0},
+    )
+
+
+def metrics(hit_rate: float) -> dict[str, float]:
+    return {"hr@10": hit_rate, "hr@50": 3 * hit_rate, "ndcg@10": hit_rate / 2, "coverage@10": 0.4}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and gathers tags, attributes and text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_page_fetches_nothing(report: Report) -> None:
+    page = render(report)
+    parsed = Page(page)
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in parsed.tags}
+    for _, attributes in parsed.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+
+
+def test_equal_reports_give_equal_bytes(report: Report) -> None:
+    assert render(report) == render(report)
+
+
+def test_figures_take_their_colours_from_the_page(report: Report) -> None:
+    page = render(report)
+    assert "#0000" not in page
+    declared = set(re.findall(r"(--[a-z0-9-]+):", page))
+    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", page)) <= declared
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_text_from_data_is_escaped(report: Report) -> None:
+    hostile = "<script>alert('&')</script>"
+    sample = replace(
+        report.samples[0],
+        history=[hostile],
+        target=hostile,
+        recommended={hostile: [hostile]},
+        hits={hostile: 0},
+    )
+    hostile_catalogue = replace(report.catalogue, titles=[hostile] * 60)
+    hostile_report = replace(
+        report,
+        title=hostile,
+        dataset=replace(report.dataset, name=hostile),
+        models=[replace(model, name=hostile + model.name) for model in report.models],
+        differences=[replace(report.differences[0], model=hostile, against=hostile)],
+        catalogue=hostile_catalogue,
+        samples=[sample],
+        configuration={hostile: hostile},
+        versions={hostile: hostile},
+        seconds={hostile: 1.0},
+    )
+    page = render(hostile_report)
+    assert "<script" not in page
+    assert "alert" in Page(page).text
+
+
+def test_page_shows_metrics_samples_and_hits(report: Report) -> None:
+    page = render(report)
+    text = Page(page).text
+    for expected in (
+        "11.8\u00a0%",
+        "0.0590",
+        "+6.4",
+        "User 405",
+        "User 13",
+        "Film 20 (1950)",
+        "100.0 s",
+    ):
+        assert expected in text
+    assert page.count('<li class="hit">') == len(report.samples)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "headline", "word"),
+    [
+        (0.01, 0.05, "UniRec beats popularity", "clear of chance"),
+        (-0.05, -0.01, "Popularity beats UniRec", "clear of chance"),
+        (-0.01, 0.03, "UniRec and popularity cannot be told apart", "within what chance"),
+        (0.0, 0.03, "UniRec and popularity cannot be told apart", "within what chance"),
+    ],
+)
+def test_verdict_follows_the_interval(low: float, high: float, headline: str, word: str) -> None:
+    difference = Difference("UniRec", "popularity", "hr@10", (low + high) / 2, low, high)
+    assert verdict.headline(difference) == headline
+    (sentence,) = verdict.sentences([difference])
+    assert word in sentence
+    assert ("behind" if low + high < 0 else "ahead of") in sentence
+
+
+def test_sunburst_draws_every_node_once(catalogue: Catalogue) -> None:
+    svg = figures.sunburst(catalogue)
+    nodes = sum(len(np.unique(catalogue.sids[:, :depth], axis=0)) for depth in (1, 2, 3))
+    paths = re.findall(r'<path d="([^"]*)"[^>]*fill: var\(--ramp', svg)
+    assert sum(path.count("M") for path in paths) == nodes
+
+
+def test_a_single_item_and_a_single_epoch_make_a_page(report: Report) -> None:
+    tiny = Catalogue(np.zeros((1, 1), dtype=np.int32), ["Only"], np.array([3]), (1,))
+    models = [replace(report.models[0], history=history(1, 0.1)), *report.models[1:]]
+    text = Page(render(replace(report, catalogue=tiny, models=models, samples=[]))).text
+    assert "Each of the 1 items has a semantic ID of its own" in text
