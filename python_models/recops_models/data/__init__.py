@@ -1,0 +1,29 @@
+"""Data sets: one in-memory form, named sets, importers, splits, histories, item vectors."""
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError, UnknownDataError
+from recops_models.data.histories import Histories
+from recops_models.data.report import BadRows, ImportReport
+from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
+from recops_models.data.splits import Examples, Split, global_time, leave_one_out
+from recops_models.data.storage import load_dataset, save_dataset
+from recops_models.data.vocabulary import Vocabulary
+
+__all__ = [
+    "IMPORTERS",
+    "NAMED_SETS",
+    "BadRows",
+    "DataError",
+    "Dataset",
+    "Examples",
+    "Histories",
+    "ImportReport",
+    "Split",
+    "UnknownDataError",
+    "Vocabulary",
+    "global_time",
+    "leave_one_out",
+    "load",
+    "load_dataset",
+    "save_dataset",
+]

@@ -1,0 +1,92 @@
+"""The sieve that every imported row passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data.columns import BoolArray
+from recops_models.data.report import BadRows
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A file as it was read, before any check.
+
+    Attributes:
+        file: its name, for the report.
+        table: its rows and columns, of whatever types.
+        malformed: the numbers (from 1, over all data rows) of rows that could not even be split
+            into columns, and why.
+    """
+
+    file: str
+    table: pa.Table
+    malformed: Sequence[tuple[int, str]] = ()
+
+
+class RowCheck:
+    """Which rows of one file are bad, and why; each counts once, under the first reason found."""
+
+    def __init__(self, raw: RawTable) -> None:
+        self._raw = raw
+        self.good: BoolArray = np.ones(raw.table.num_rows, dtype=bool)
+        self.bad_rows: list[BadRows] = []
+        reasons: dict[str, list[int]] = {}
+        for number, reason in raw.malformed:
+            reasons.setdefault(reason, []).append(number)
+        for reason, numbers in reasons.items():
+            self._note(reason, len(numbers), f"row {numbers[0]}")
+
+    @property
+    def rows_read(self) -> int:
+        """All data rows of the file."""
+        return self._raw.table.num_rows + len(self._raw.malformed)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that passed so far."""
+        return np.flatnonzero(self.good)
+
+    def reject(self, bad: BoolArray, reason: str, columns: Sequence[str]) -> None:
+        """Take out the rows of ``bad`` that are still in; ``columns`` are shown in the example."""
+        fresh = bad & self.good
+        count = int(fresh.sum())
+        if not count:
+            return
+        row = int(fresh.argmax())
+        shown = ", ".join(f"{name}={self._raw.table[name][row].as_py()!r}" for name in columns)
+        self._note(reason, count, f"row {self._row_number(row)}: {shown}")
+        self.good &= ~bad
+
+    def reject_faults(self, faults: Sequence[tuple[str, BoolArray]], column: str) -> None:
+        """:meth:`reject` for each fault that a parser of ``column`` found."""
+        for reason, bad in faults:
+            self.reject(bad, reason, [column])
+
+    def _note(self, reason: str, count: int, example: str) -> None:
+        self.bad_rows.append(BadRows(self._raw.file, reason, count, example))
+
+    def _row_number(self, row: int) -> int:
+        """Table row ``row``'s number in the file, whose malformed rows are not in the table."""
+        number = row + 1
+        for malformed, _ in self._raw.malformed:
+            if malformed > number:
+                break
+            number += 1
+        return number
+
+
+def repeats(columns: Sequence[NDArray[np.generic]], rows: NDArray[np.int64]) -> BoolArray:
+    """Mark those of ``rows`` that equal an earlier one of them in every column."""
+    found = np.zeros(len(columns[0]), dtype=bool)
+    order = rows[np.lexsort([column[rows] for column in columns])]
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for column in columns:
+        same &= column[order[1:]] == column[order[:-1]]
+    found[order[1:][same]] = True
+    return found

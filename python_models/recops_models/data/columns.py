@@ -1,0 +1,150 @@
+"""Raw columns to numbers, row by row: what cannot be read is named, not raised.
+
+Each parser takes an Arrow column of any type a file may hold and returns the values (zero where
+unreadable) and the faults: a reason and the rows it holds for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+
+_INTEGER = r"^(0|[1-9][0-9]*)$"  # Canonical: "007" and "7" are two ids, so "007" is no integer.
+_NEGATIVE = r"^-[1-9][0-9]*$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
+_DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
+_LARGEST = "9223372036854775807"
+_END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; milliseconds pass it from January 1978 on.
+
+
+@dataclass
+class Parsed:
+    """The values of a column, and where and why it could not be read."""
+
+    values: NDArray[Any]
+    faults: list[tuple[str, BoolArray]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.values, self.faults))
+
+
+def mask(condition: pa.ChunkedArray) -> BoolArray:
+    """An Arrow condition as a NumPy mask; null is False."""
+    result: BoolArray = pc.fill_null(condition, False).to_numpy().astype(bool)
+    return result
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column as trimmed strings; null becomes empty."""
+    return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Float ids (integers that met a NaN in pandas) as text: 3.0 is "3", 3.5 stays "3.5"."""
+    exact = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), float(2**53)))
+    integers = pc.if_else(exact, column, None).cast(pa.int64()).cast(pa.string())
+    return pc.coalesce(integers, pc.if_else(pc.is_nan(column), None, column).cast(pa.string()))
+
+
+def id_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """An id column as trimmed strings; a missing id is empty."""
+    if pa.types.is_floating(column.type):
+        column = _whole(column.cast(pa.float64()))
+    return as_text(column)
+
+
+def mostly_integers(text: pa.ChunkedArray) -> bool:
+    """Whether more than half of the ids that are there are integers, of any sign and size."""
+    present = int(mask(pc.not_equal(text, "")).sum())
+    integers = mask(pc.match_substring_regex(text, r"^-?[0-9]+$"))
+    return 2 * int(integers.sum()) > present
+
+
+def parse_integer_ids(text: pa.ChunkedArray, name: str) -> Parsed:
+    """Ids in ``[0, 2^63)`` from the strings of :func:`id_text`, exact beyond 2^53."""
+    missing = mask(pc.equal(text, ""))
+    negative = mask(pc.match_substring_regex(text, _NEGATIVE))
+    integer = mask(pc.match_substring_regex(text, _INTEGER))
+    digits = pc.binary_length(text).to_numpy()
+    large = integer & (
+        (digits > len(_LARGEST)) | ((digits == len(_LARGEST)) & mask(pc.greater(text, _LARGEST)))
+    )
+    values = pc.if_else(pa.array(integer & ~large), text, "0").cast(pa.int64()).to_numpy()
+    return Parsed(
+        values,
+        [
+            (f"{name} is missing", missing),
+            (f"{name} is negative", negative),
+            (f"{name} is not an integer", ~(missing | negative | integer)),
+            (f"{name} is 2^63 or more", large),
+        ],
+    )
+
+
+def parse_keys(text: pa.ChunkedArray, keys: pa.Array, name: str) -> Parsed:
+    """String ids as their places in ``keys``."""
+    values = pc.fill_null(pc.index_in(text, value_set=keys), 0).to_numpy().astype(np.int64)
+    return Parsed(values, [(f"{name} is missing", mask(pc.equal(text, "")))])
+
+
+def parse_numbers(column: pa.ChunkedArray, name: str) -> Parsed:
+    """Finite float64 values from numbers or their text."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_decimal(column.type)
+    ):
+        missing = mask(pc.is_null(column))
+        values = pc.fill_null(column.cast(pa.float64(), safe=False), 0.0).to_numpy()
+        unreadable = np.zeros(len(values), dtype=bool)
+    else:
+        text = as_text(column)
+        missing = mask(pc.equal(text, ""))
+        number = mask(pc.match_substring_regex(text, _NUMBER))
+        not_finite = mask(pc.match_substring_regex(text, _NOT_FINITE))
+        values = pc.if_else(pa.array(number), text, "0").cast(pa.float64()).to_numpy().copy()
+        values[not_finite] = np.nan
+        unreadable = ~(missing | number | not_finite)
+    finite = np.isfinite(values)
+    return Parsed(
+        np.where(finite, values, 0.0),
+        [
+            (f"{name} is missing", missing),
+            (f"{name} is not a number", unreadable),
+            (f"{name} is not finite", ~finite),
+        ],
+    )
+
+
+def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """ISO dates and times (UTC) as seconds; null where the text is no date."""
+    attempts = [
+        pc.strptime(text, format=form, unit="s", error_is_null=True) for form in _DATE_FORMATS
+    ]
+    return pc.coalesce(*attempts).cast(pa.int64())
+
+
+def parse_times(column: pa.ChunkedArray, name: str) -> Parsed:
+    """Seconds since the epoch, from numbers (cut to whole ones), text, ISO dates or timestamps."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        dates = _parse_dates(as_text(column))
+        column = pc.coalesce(dates.cast(pa.string()), column.cast(pa.string()))
+    values, faults = parse_numbers(column, name)
+    seconds = np.floor(values)
+    late = np.abs(seconds) >= _END_OF_TIME
+    faults.append((f"{name} is past the year 9999: seconds since the epoch are due", late))
+    return Parsed(np.where(late, 0, seconds).astype(np.int64), faults)

@@ -1,0 +1,73 @@
+"""Users' histories as ragged arrays, for models that read them without loops over users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data.vocabulary import Vocabulary
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """U histories laid end to end: row ``u`` is ``[offsets[u], offsets[u + 1])``, oldest first.
+
+    Attributes:
+        offsets: ``[U + 1]`` i64.
+        items: ``[E]`` i64, item indices of a vocabulary; −1 marks an item that is not in it.
+        rows: ``[E]`` i64, each event's row in the table it came from, for its other columns.
+    """
+
+    offsets: Int64Array
+    items: Int64Array
+    rows: Int64Array
+
+    @classmethod
+    def of(cls, interactions: pa.Table, users: Vocabulary, items: Vocabulary) -> Histories:
+        """The histories of all ``users`` (empty where a user has no event) in a time-ordered table.
+
+        Raises:
+            KeyError: an event of a user who is not among ``users``.
+        """
+        user = users.index(interactions["user_id"].to_numpy())
+        rows = np.argsort(user, kind="stable")
+        counts = np.bincount(user, minlength=len(users))
+        found = items.index(interactions["item_id"].to_numpy(), missing="mark")
+        return cls(_offsets(counts), found[rows], rows)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Int64Array:
+        """``[U]``: events per history."""
+        return np.diff(self.offsets)
+
+    def take(self, users: NDArray[np.integer[Any]]) -> Histories:
+        """The histories of some users, in the order given."""
+        lengths = self.lengths[users]
+        offsets = _offsets(lengths)
+        source = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], lengths)
+        return Histories(offsets, self.items[source], self.rows[source])
+
+    def last(self, length: int, *, padding: int = -1) -> tuple[Int64Array, Int64Array]:
+        """The last items of each history, right-padded: ``(items [U, length], lengths [U])``."""
+        lengths = np.minimum(self.lengths, length)
+        column = np.arange(length)
+        place = (self.offsets[1:] - lengths)[:, None] + column
+        inside = column < lengths[:, None]
+        padded = np.full(place.shape, padding, dtype=np.int64)
+        padded[inside] = self.items[place[inside]]
+        return padded, lengths
+
+
+def _offsets(lengths: Int64Array) -> Int64Array:
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -1,0 +1,95 @@
+"""RecBole's atomic files: ``NAME.inter``, and where they are ``NAME.item`` and ``NAME.user``.
+
+Tab-separated, unquoted, with a typed header such as ``user_id:token`` or ``movie_title:token_seq``.
+A ``token`` column becomes categorical, ``float`` a number, ``token_seq`` a list of categories; but
+a ``token_seq`` whose name speaks of text (title, name, description, text, review, summary) becomes
+text, as its words are no categories.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recops_models.data import columns
+from recops_models.data.assemble import IdKind, assemble
+from recops_models.data.checks import RawTable
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.importers.text_files import read_delimited
+
+_TEXT_NAME = re.compile(r"title|name|desc|text|review|summary", re.IGNORECASE)
+
+
+def read_recbole(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
+    """Read the atomic files in folder ``path``, or those beside the file ``path`` (``….inter``).
+
+    Raises:
+        DataError: there is no ``.inter`` file, or more than one; a header is not typed; a column is
+            missing.
+    """
+    inter = _inter_file(path)
+    raws = {kind: _read(inter.with_suffix(f".{kind}")) for kind in ("inter", "item", "user")}
+    interactions = raws["inter"]
+    assert interactions is not None  # _inter_file found it.
+    return assemble(
+        name or inter.stem,
+        interactions,
+        raws["item"],
+        raws["user"],
+        source=str(inter.parent),
+        ids=ids,
+    )
+
+
+def _inter_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(path.glob("*.inter"))
+    if len(found) != 1:
+        raise DataError(f"{path}: one .inter file is due, found {len(found)}; name the file itself")
+    return found[0]
+
+
+def _read(file: Path) -> RawTable | None:
+    if not file.exists():
+        return None
+    raw = read_delimited(file, delimiter="\t", quoting=False, only_text=True)
+    fields = {}
+    for header, column in zip(raw.table.column_names, raw.table.columns, strict=True):
+        name, separator, kind = header.partition(":")
+        if not separator:
+            raise DataError(
+                f"{file}: header {header!r} has no type; RecBole writes name:token, name:float, …"
+            )
+        fields[name] = (
+            column
+            if name in ("user_id", "item_id", "timestamp")
+            else _typed(column, name, kind, file)
+        )
+    return RawTable(raw.file, pa.table(fields), raw.malformed)
+
+
+def _typed(column: pa.ChunkedArray, name: str, kind: str, file: Path) -> pa.ChunkedArray:
+    filled = pc.if_else(pc.equal(columns.as_text(column), ""), None, column)
+    if kind == "float":
+        return filled if file.suffix == ".inter" else _numbers(filled, name, file)
+    if kind == "token":
+        return filled if file.suffix == ".inter" else filled.dictionary_encode()
+    if kind == "token_seq":
+        return filled if _TEXT_NAME.search(name) else pc.split_pattern(filled, " ")
+    if kind == "float_seq":
+        return filled  # Nothing reads it: it stays as its text.
+    raise DataError(
+        f"{file}: column {name!r} has type {kind!r}; token, token_seq, float or float_seq is due"
+    )
+
+
+def _numbers(column: pa.ChunkedArray, name: str, file: Path) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file}: column {name!r} is declared float, but {error}") from error

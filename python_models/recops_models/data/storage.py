@@ -1,0 +1,89 @@
+"""A data set in a folder: three sealed Parquet files and, last, the JSON that binds them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from recops.files import SEAL, CorruptFileError, read_json, read_sealed, write_json, write_sealed
+from recops_models.data.dataset import Dataset
+from recops_models.data.report import ImportReport
+
+_TABLES = ("interactions", "items", "users")
+_KIND = "dataset"
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as one sealed Parquet file."""
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(table.replace_schema_metadata({"recops": SEAL}), sink)
+    write_sealed(path, sink.getvalue().to_pybytes())
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table that :func:`write_table` wrote, verified.
+
+    Raises:
+        CorruptFileError: damaged, truncated or foreign.
+        FileNotFoundError: no such file.
+    """
+    return _parse(read_sealed(path))
+
+
+def _parse(data: bytes) -> pa.Table:
+    # Not read_table: its scanner's threads may outlive the interpreter and abort it at exit.
+    return (
+        pa.parquet.ParquetFile(pa.BufferReader(data))
+        .read(use_threads=False)
+        .replace_schema_metadata(None)
+    )
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write ``dataset`` into ``folder``, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digests = {}
+    for name in _TABLES:
+        file = folder / f"{name}.parquet"
+        write_table(file, getattr(dataset, name))
+        digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    content = {
+        "name": dataset.name,
+        "time": dataset.time,
+        "tables": digests,
+        "report": dataset.report.to_dict(),
+    }
+    write_json(folder / "dataset.json", content, kind=_KIND)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether :func:`save_dataset` wrote into this folder."""
+    return (folder / "dataset.json").exists()
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """The data set that :func:`save_dataset` wrote.
+
+    Raises:
+        CorruptFileError: a file is damaged, or of another import than the rest.
+        FileNotFoundError: a file is missing.
+    """
+    content = read_json(folder / "dataset.json", kind=_KIND)
+    tables = {}
+    for name in _TABLES:
+        file = folder / f"{name}.parquet"
+        data = read_sealed(file)
+        if hashlib.sha256(data).hexdigest() != content["tables"][name]:
+            raise CorruptFileError(
+                f"{file}: of another import than dataset.json; run `recops data import` again"
+            )
+        tables[name] = _parse(data)
+    return Dataset(
+        name=content["name"],
+        time=content["time"],
+        report=ImportReport.from_dict(content["report"]),
+        **tables,
+    )
