@@ -1,0 +1,86 @@
+"""The package as a user meets it: what an import costs, what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata, resources
+
+import pytest
+
+import recops
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+MEASURE_IMPORT = """
+import json, sys, time
+import torch
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))  # KiB
+
+before, start = resident(), time.perf_counter()
+import recops
+print(json.dumps({
+    "seconds": time.perf_counter() - start,
+    "mebibytes": (resident() - before) / 1024,
+    "heavy": sorted({"triton", "pandas", "matplotlib", "sklearn", "pyarrow"} & sys.modules.keys()),
+}))
+"""
+
+
+def test_import_is_light() -> None:
+    # The minimum of three: a busy machine makes an import slower, never faster.
+    runs = [json.loads(run_python(MEASURE_IMPORT).stdout) for _ in range(3)]
+    assert min(run["seconds"] for run in runs) < 0.5
+    assert min(run["mebibytes"] for run in runs) < 30
+    assert runs[0]["heavy"] == []
+
+
+def test_build_info() -> None:
+    info = recops.build_info()
+    assert info["version"] == recops.__version__ == metadata.version("recops")
+    assert info["torch_target"] == "2.10"
+    assert re.match(r"(GCC|Clang) \d+", str(info["compiler"]))
+    assert (info["cuda_runtime"] is None) == (info["cuda_architectures"] is None)
+
+
+@pytest.mark.parametrize("isa", ["base", "avx2", "avx512"])
+def test_isa_can_be_forced(isa: str) -> None:
+    done = run_python("import recops; print(recops.cpu_isa())", RECOPS_ISA=isa)
+    if done.returncode == 0:
+        assert done.stdout.strip() == isa
+    else:
+        best = run_python("import recops; print(recops.cpu_isa())", RECOPS_ISA="").stdout.strip()
+        wanted = f"ValueError: recops: RECOPS_ISA={isa}, but this CPU offers {best} at most"
+        assert done.stderr.strip().splitlines()[-1] == wanted
+
+
+def test_unknown_isa_is_refused_at_import() -> None:
+    done = run_python("import recops", RECOPS_ISA="sse9")
+    wanted = "ValueError: recops: RECOPS_ISA=sse9 is not one of base, avx2, avx512"
+    assert done.stderr.strip().splitlines()[-1] == wanted
+
+
+def test_missing_library_names_the_remedy() -> None:
+    code = "import torch, importlib.util as u; u.find_spec = lambda name: None; import recops"
+    last = run_python(code).stderr.strip().splitlines()[-1]
+    assert last == "ImportError: recops: the op library is missing; reinstall with `pip install .`"
+
+
+@pytest.mark.parametrize("package", ["recops", "recops_models"])
+def test_packages_are_typed(package: str) -> None:
+    assert resources.files(package).joinpath("py.typed").is_file()
