@@ -1,23 +1,25 @@
-# One clear line where the compiler cannot build recops.
-include(CheckCXXSourceCompiles)
-
-if(MSVC)
-  message(FATAL_ERROR "recops: MSVC is not supported; use GCC >= 11 or Clang >= 14 (set CXX).")
-elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 11)
-  message(FATAL_ERROR "recops: GCC ${CMAKE_CXX_COMPILER_VERSION} is too old; GCC >= 11 is needed (set CXX).")
-elseif(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
-  message(FATAL_ERROR "recops: Clang ${CMAKE_CXX_COMPILER_VERSION} is too old; Clang >= 14 is needed (set CXX).")
+# The compiler, checked before CMake would stop at it in words of its own.
+include(CheckLanguage)
+check_language(CXX)
+if(NOT CMAKE_CXX_COMPILER)
+  recops_fail("no working C++ compiler was found; install GCC >= 11 or Clang >= 14 (or set CXX).")
 endif()
+enable_language(CXX)
 
-set(CMAKE_REQUIRED_FLAGS "-std=c++20")
-check_cxx_source_compiles("
-#include <concepts>
-template <std::integral T> T twice(T x) { return x + x; }
-int main() { return twice(0); }" RECOPS_HAS_CXX20)
-unset(CMAKE_REQUIRED_FLAGS)
-if(NOT RECOPS_HAS_CXX20)
-  message(FATAL_ERROR "recops: ${CMAKE_CXX_COMPILER} cannot compile C++20; install GCC >= 11 or Clang >= 14 (set CXX).")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(RECOPS_OLDEST_COMPILER 11)
+elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  set(RECOPS_OLDEST_COMPILER 14)
+else()
+  recops_fail("${CMAKE_CXX_COMPILER_ID} is not supported; install GCC >= 11 or Clang >= 14 (or set CXX).")
+endif()
+if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS RECOPS_OLDEST_COMPILER)
+  recops_fail("${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} is too old for C++20; \
+install GCC >= 11 or Clang >= 14 (or set CXX).")
 endif()
 
 option(RECOPS_WERROR "Treat warnings as errors" OFF)
-add_compile_options(-Wall -Wextra $<$<BOOL:${RECOPS_WERROR}>:-Werror>)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra>")
+if(RECOPS_WERROR)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()

@@ -6,14 +6,14 @@ execute_process(
           "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
   OUTPUT_VARIABLE RECOPS_TORCH_DIR OUTPUT_STRIP_TRAILING_WHITESPACE)
 if(NOT RECOPS_TORCH_DIR)
-  message(FATAL_ERROR "recops: torch is not installed for ${Python_EXECUTABLE}; run `pip install 'torch>=2.10'`.")
+  recops_fail("torch is not installed for ${Python_EXECUTABLE}; run `pip install 'torch>=2.10'`.")
 endif()
 
 file(READ "${RECOPS_TORCH_DIR}/version.py" RECOPS_TORCH_VERSION)
 string(REGEX MATCH "__version__ = '([0-9]+\\.[0-9]+)" _ "${RECOPS_TORCH_VERSION}")
 set(RECOPS_TORCH_VERSION "${CMAKE_MATCH_1}")
 if(RECOPS_TORCH_VERSION VERSION_LESS 2.10)
-  message(FATAL_ERROR "recops: torch ${RECOPS_TORCH_VERSION} is too old; run `pip install 'torch>=2.10'`.")
+  recops_fail("torch ${RECOPS_TORCH_VERSION} is too old; run `pip install 'torch>=2.10'`.")
 endif()
 
 # A MODULE library that sees torch only through the ABI that torch 2.10 froze, so that one binary serves all later ones.
