@@ -1,4 +1,4 @@
-# The compiler, checked before CMake would stop at it in words of its own.
+# The compiler and what all of the C++ is compiled with. It is looked at before CMake would stop at it in words of its own.
 include(CheckLanguage)
 check_language(CXX)
 if(NOT CMAKE_CXX_COMPILER)
@@ -16,6 +16,16 @@ endif()
 if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS RECOPS_OLDEST_COMPILER)
   recops_fail("${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} is too old for C++20; \
 install GCC >= 11 or Clang >= 14 (or set CXX).")
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
 endif()
 
 option(RECOPS_WERROR "Treat warnings as errors" OFF)

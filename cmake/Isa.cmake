@@ -1,4 +1,5 @@
-# An op family is csrc/<family>/op.cpp and one kernel body compiled once per instruction set.
+# An op family's kernel body is compiled once per instruction set, into the object library <family>_kernels, free of
+# torch: the op library and the drivers of csrc/tests link the same objects.
 # The baseline is what every x86-64 machine since 2009 runs; elsewhere the compiler's own default.
 set(RECOPS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
@@ -11,11 +12,20 @@ else()
   set(RECOPS_ISA_FLAGS_base "")
 endif()
 
-function(recops_add_family target family)
-  target_sources(${target} PRIVATE csrc/${family}/op.cpp)
+set(RECOPS_CSRC ${CMAKE_CURRENT_LIST_DIR}/../csrc)
+
+function(recops_add_kernels family)
+  add_library(${family}_kernels OBJECT)
+  target_include_directories(${family}_kernels PRIVATE ${RECOPS_CSRC})
   foreach(isa IN LISTS RECOPS_ISAS)
-    set(source csrc/${family}/cpu_${isa}.cpp)
-    target_sources(${target} PRIVATE ${source})
+    set(source ${RECOPS_CSRC}/${family}/cpu_${isa}.cpp)
+    target_sources(${family}_kernels PRIVATE ${source})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${RECOPS_KERNEL_FLAGS};${RECOPS_ISA_FLAGS_${isa}}")
   endforeach()
+endfunction()
+
+function(recops_add_family target family)
+  recops_add_kernels(${family})
+  target_sources(${target} PRIVATE csrc/${family}/op.cpp)
+  target_link_libraries(${target} PRIVATE ${family}_kernels)
 endfunction()
