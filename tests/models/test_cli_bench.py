@@ -1,0 +1,48 @@
+"""``recops bench``: rows as they come, a report at the end, and also after Ctrl-C."""
+
+import pytest
+
+pytest.importorskip("typer", reason="needs recops[models]")
+
+from recops.benchmarks import registry
+from recops.files import read_json
+from recops_models.cli import run
+
+
+def case(op, action):
+    return registry.Case(op=op, shape="N=1", run=action, verify=action, flops=1.0)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def family(monkeypatch):
+    def cases(quick):
+        yield case("first", lambda: None)
+        yield case("second", (lambda: None) if quick else interrupt)
+
+    monkeypatch.setattr(registry, "_families", {"toy": cases})
+    monkeypatch.setattr(registry, "families", lambda: ["toy"])
+
+
+def measured(out):
+    return [row["op"] for row in read_json(out / "bench.json", kind="recops-bench")["rows"]]
+
+
+def test_measures_every_case(family, tmp_path, capsys):
+    assert run(["bench", "toy", "--quick", "--seconds", "0.01", "--out", str(tmp_path)]) == 0
+    assert measured(tmp_path) == ["first", "second"]
+    assert "2 rows in" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_what_was_measured(family, tmp_path):
+    assert run(["bench", "--seconds", "0.01", "--out", str(tmp_path)]) == 1
+    assert measured(tmp_path) == ["first"]
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--device", "tpu"], ["--seconds", "0"]])
+def test_bad_usage(family, arguments, capsys):
+    assert run(["bench", *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
