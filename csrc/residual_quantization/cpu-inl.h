@@ -1,1 +1,512 @@
-// Kernel body, compiled once per instruction set.
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#include <limits>
+
+#include "residual_quantization/kernel.h"
+#include "simd.h"
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+// The register tile: rows × vectors of codewords. Its accumulators, a row of the panel and one broadcast fill the file
+// of registers; with 24 accumulators a tile needs 10 loads for 24 multiply-adds.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = kVectorRegisters == 32 ? 4 : 2;
+template <class T>
+constexpr int kWidth = kTileVectors * kLanes<T>;
+
+// A block of rows is as large as the second-level cache can hold beside a panel.
+constexpr int64_t kBlockBytes = 384 << 10;
+constexpr int64_t kMaxBlockRows = 64 * kTileRows;
+
+int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
+
+int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
+
+// f(S{}) with the C++ type of a dtype.
+template <class F>
+auto dispatch(Dtype dtype, F f) {
+  switch (dtype) {
+    case Dtype::bf16: return f(Bf16{});
+    case Dtype::f16: return f(F16{});
+    case Dtype::f64: return f(double{});
+    default: return f(float{});
+  }
+}
+
+template <class T>
+T infinity() {
+  return std::numeric_limits<T>::infinity();
+}
+
+// ---- Panels.
+
+template <class T>
+int64_t panels_of(int64_t codewords) {
+  return round_up(codewords, kWidth<T>) / kWidth<T>;
+}
+
+template <class T>
+int64_t panel_size(int64_t dim) {
+  return (1 + dim) * kWidth<T>;
+}
+
+// Packs `count` codewords, or a panel's worth if there are more. Returns the first with a bad norm, or −1.
+template <class S, class T = Compute<S>>
+int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, T* panel) {
+  constexpr int lanes = kLanes<T>;
+  int64_t bad = -1;
+  for (int v = kTileVectors - 1; v >= 0; --v) {
+    Vec<T> norm = {};
+    for (int64_t d = 0; d < dim; d += lanes) {
+      Vec<T> square[lanes];
+      for (int i = 0; i < lanes; ++i) {
+        const int64_t row = v * lanes + i;
+        square[i] = row < count ? load_as_compute(codewords + row * dim + d, dim - d) : Vec<T>{};
+      }
+      transpose<T>(square);
+      for (int i = 0; i < lanes && d + i < dim; ++i) {
+        norm += square[i] * square[i];
+        store(panel + (1 + d + i) * kWidth<T> + v * lanes, square[i]);
+      }
+    }
+    for (int i = lanes - 1; i >= 0; --i) {
+      const int64_t row = v * lanes + i;
+      const T half = row < count ? norm[i] / 2 : infinity<T>();
+      panel[row] = half;
+      if (row < count && !(half < infinity<T>())) bad = row;
+    }
+  }
+  return bad;
+}
+
+// The panels of one level, ready or packed one by one.
+template <class S, class T = Compute<S>>
+struct Panels {
+  const S* codewords;
+  int64_t count;
+  int64_t dim;
+  const T* packed;  // null: pack into `single`
+  T* single;
+
+  int64_t size() const { return panels_of<T>(count); }
+
+  const T* get(int64_t p, int64_t& bad) const {
+    if (packed != nullptr) return packed + p * panel_size<T>(dim);
+    const int64_t first = p * kWidth<T>;
+    const int64_t found = pack_panel(codewords + first * dim, count - first, dim, single);
+    if (found >= 0 && bad < 0) bad = first + found;
+    return single;
+  }
+};
+
+int64_t num_panels(const Codebooks& books) {
+  int64_t total = 0;
+  for (int64_t l = 0; l < books.levels; ++l)
+    total += compute_bytes(books.codewords) == 8 ? panels_of<double>(size_of_level(books, l))
+                                                 : panels_of<float>(size_of_level(books, l));
+  return total;
+}
+
+int64_t panel_bytes(const Codebooks& books) {
+  const int64_t dim = books.codewords.dim;
+  return compute_bytes(books.codewords) == 8 ? panel_size<double>(dim) * 8 : panel_size<float>(dim) * 4;
+}
+
+int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
+  return dispatch(books.codewords.dtype, [&]<class S>(S) -> int64_t {
+    using T = Compute<S>;
+    const int64_t dim = books.codewords.dim;
+    const S* codewords = static_cast<const S*>(books.codewords.data);
+    int64_t panel = 0, bad = -1;
+    for (int64_t l = 0; l < books.levels; ++l) {
+      for (int64_t first = books.offsets[l]; first < books.offsets[l + 1]; first += kWidth<T>, ++panel) {
+        if (panel < begin || panel >= end) continue;
+        const int64_t found = pack_panel(codewords + first * dim, books.offsets[l + 1] - first, dim,
+                                         static_cast<T*>(packed) + panel * panel_size<T>(dim));
+        if (found >= 0 && bad < 0) bad = first + found;
+      }
+    }
+    return bad;
+  });
+}
+
+// ---- The tile: scores of R rows against one panel, in registers.
+
+template <int R, class T>
+[[gnu::always_inline]] inline void score_tile(const T* rows, int64_t dim, const T* panel,
+                                              Vec<T> (&score)[R][kTileVectors]) {
+  constexpr int lanes = kLanes<T>;
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) score[i][v] = load(panel + v * lanes);
+  for (int64_t d = 0; d < dim; ++d) {
+    panel += kWidth<T>;
+    Vec<T> codeword[kTileVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) codeword[v] = load(panel + v * lanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> value = broadcast(rows[i * dim + d]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) score[i][v] -= value * codeword[v];
+    }
+  }
+}
+
+// The best codeword of a row so far, lane by lane: its score, and its index divided by the lanes of a vector.
+template <class T>
+struct Best {
+  Vec<T> score;
+  Vec<Lane<T>> ordinal;
+};
+
+template <int R, class T>
+[[gnu::noinline]] void update_best(const T* rows, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best) {
+  Vec<T> score[R][kTileVectors];
+  score_tile<R, T>(rows, dim, panel, score);
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    Best<T> b = best[i];
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) {
+      const auto less = score[i][v] < b.score;  // strict: the lowest index of a lane stays
+      b.score = less ? score[i][v] : b.score;
+      b.ordinal = less ? broadcast(static_cast<Lane<T>>(ordinal + v)) : b.ordinal;
+    }
+    best[i] = b;
+  }
+}
+
+// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into.
+template <int R, class T>
+void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best) {
+  for (; count >= R; count -= R, rows += R * dim, best += R) update_best<R>(rows, dim, panel, ordinal, best);
+  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best);
+}
+
+// The lowest index among the lanes that hold the least score. Where no score was less than +inf, that is 0.
+template <class T>
+int32_t best_index(const Best<T>& best) {
+  constexpr int lanes = kLanes<T>;
+  Vec<Lane<T>> index = best.ordinal * lanes;
+  for (int i = 0; i < lanes; ++i) index[i] += i;
+  const auto least = best.score == reduce_min<T>(best.score);
+  return static_cast<int32_t>(reduce_min<Lane<T>>(least ? index : broadcast(std::numeric_limits<Lane<T>>::max())));
+}
+
+// ---- Rows.
+
+// Widens a row; false where a value is not finite.
+template <class S, class T = Compute<S>>
+bool load_row(const S* from, int64_t dim, T* to) {
+  Vec<T> excess = {};
+  for (int64_t d = 0; d < dim; d += kLanes<T>) {
+    const Vec<T> v = load_as_compute(from + d, dim - d);
+    excess += v - v;  // zero for finite values, NaN for the others
+    store_as(to + d, v, dim - d);
+  }
+  return reduce_add<T>(excess) == 0;
+}
+
+template <class S, class T = Compute<S>>
+void subtract(T* row, const S* codeword, int64_t dim) {
+  for (int64_t d = 0; d < dim; d += kLanes<T>)
+    store_as(row + d, load_as_compute(row + d, dim - d) - load_as_compute(codeword + d, dim - d), dim - d);
+}
+
+template <class T>
+T squared_norm(const T* row, int64_t dim) {
+  Vec<T> sum = {};
+  for (int64_t d = 0; d < dim; d += kLanes<T>) {
+    const Vec<T> v = load_as_compute(row + d, dim - d);
+    sum += v * v;
+  }
+  return reduce_add<T>(sum);
+}
+
+template <class S, class T = Compute<S>>
+T squared_distance(const T* row, const S* codeword, int64_t dim) {
+  Vec<T> sum = {};
+  for (int64_t d = 0; d < dim; d += kLanes<T>) {
+    const Vec<T> v = load_as_compute(row + d, dim - d) - load_as_compute(codeword + d, dim - d);
+    sum += v * v;
+  }
+  return reduce_add<T>(sum);
+}
+
+// ---- Encoding.
+
+int64_t block_rows(int64_t row_bytes) {
+  const int64_t rows = kBlockBytes / (row_bytes + 1) / kTileRows * kTileRows;
+  return rows < kTileRows ? kTileRows : rows > kMaxBlockRows ? kMaxBlockRows : rows;
+}
+
+int64_t encode_scratch(const Codebooks& books, int64_t rows) {
+  const int64_t row_bytes = books.codewords.dim * compute_bytes(books.codewords);
+  const int64_t block = rows < block_rows(row_bytes) ? rows : block_rows(row_bytes);
+  return panel_bytes(books) + block * 2 * kVectorBytes + block * row_bytes;
+}
+
+template <class X, class S, class T = Compute<S>>
+int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t begin, int64_t end, int32_t* codes,
+                    T* sq_error, void* scratch) {
+  const int64_t dim = books.codewords.dim, levels = books.levels;
+  const S* codewords = static_cast<const S*>(books.codewords.data);
+  const int64_t block = block_rows(dim * int64_t{sizeof(T)});
+  T* single = static_cast<T*>(scratch);
+  Best<T>* best = reinterpret_cast<Best<T>*>(single + panel_size<T>(dim));
+  int64_t bad = -1;
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t rows = end - first < block ? end - first : block;
+    T* residual = reinterpret_cast<T*>(best + rows);
+    int32_t* code = codes + first * levels;
+    for (int64_t n = 0; n < rows; ++n)
+      sq_error[first + n] =
+          load_row(x + (first + n) * dim, dim, residual + n * dim) ? T{0} : std::numeric_limits<T>::quiet_NaN();
+    const T* packed_level = packed;
+    for (int64_t l = 0; l < levels; ++l) {
+      const S* level = codewords + books.offsets[l] * dim;
+      const Panels<S> panels{level, size_of_level(books, l), dim, packed_level, single};
+      for (int64_t n = 0; n < rows; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
+      int64_t bad_here = -1;
+      for (int64_t p = 0; p < panels.size(); ++p)
+        update_block<kTileRows>(residual, rows, dim, panels.get(p, bad_here), p * kTileVectors, best);
+      if (bad_here >= 0 && bad < 0) bad = books.offsets[l] + bad_here;
+      for (int64_t n = 0; n < rows; ++n) {
+        const int32_t k = best_index(best[n]);
+        const bool finite = sq_error[first + n] == 0;
+        code[n * levels + l] = finite ? k : -1;
+        if (finite) subtract(residual + n * dim, level + k * dim, dim);
+      }
+      if (packed != nullptr) packed_level += panels.size() * panel_size<T>(dim);
+    }
+    for (int64_t n = 0; n < rows; ++n)
+      if (sq_error[first + n] == 0) sq_error[first + n] = squared_norm(residual + n * dim, dim);
+  }
+  return bad;
+}
+
+// f(X{}, S{}) for the storage of rows and of codewords; both or neither are double.
+template <class F>
+int64_t dispatch_pair(Dtype x, Dtype codewords, F f) {
+  return dispatch(codewords, [&]<class S>(S) {
+    return dispatch(x, [&]<class X>(X) -> int64_t {
+      if constexpr (std::is_same_v<Compute<X>, Compute<S>>)
+        return f(X{}, S{});
+      else
+        return -1;
+    });
+  });
+}
+
+int64_t encode(const Matrix& x, const Codebooks& books, const void* packed, int64_t begin, int64_t end, int32_t* codes,
+               void* sq_error, void* scratch) {
+  return dispatch_pair(x.dtype, books.codewords.dtype, [&]<class X, class S>(X, S) {
+    using T = Compute<S>;
+    return encode_rows<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed), begin, end, codes,
+                             static_cast<T*>(sq_error), scratch);
+  });
+}
+
+// ---- The k nearest.
+
+template <class T>
+struct Candidate {
+  T key;
+  int32_t index;
+
+  bool operator<(const Candidate& other) const { return key < other.key || (key == other.key && index < other.index); }
+};
+
+// Restores the heap (greatest first) below `root`.
+template <class T>
+void sift_down(Candidate<T>* heap, int64_t size, int64_t root) {
+  const Candidate<T> moving = heap[root];
+  for (;;) {
+    int64_t child = 2 * root + 1;
+    if (child >= size) break;
+    if (child + 1 < size && heap[child] < heap[child + 1]) ++child;
+    if (!(moving < heap[child])) break;
+    heap[root] = heap[child];
+    root = child;
+  }
+  heap[root] = moving;
+}
+
+template <class T>
+void heap_sort(Candidate<T>* items, int64_t size) {
+  for (int64_t root = size / 2 - 1; root >= 0; --root) sift_down(items, size, root);
+  for (int64_t last = size - 1; last > 0; --last) {
+    const Candidate<T> greatest = items[0];
+    items[0] = items[last];
+    items[last] = greatest;
+    sift_down(items, last, 0);
+  }
+}
+
+template <int R, class T>
+[[gnu::noinline]] void update_heaps(const T* rows, int64_t dim, const T* panel, int64_t first, int64_t k,
+                                    Candidate<T>* heaps) {
+  Vec<T> score[R][kTileVectors];
+  score_tile<R, T>(rows, dim, panel, score);
+  for (int i = 0; i < R; ++i) {
+    Candidate<T>* heap = heaps + i * k;
+    for (int v = 0; v < kTileVectors; ++v) {
+      if (!(reduce_min<T>(score[i][v]) < heap[0].key)) continue;
+      T scores[kLanes<T>];
+      store(scores, score[i][v]);
+      for (int lane = 0; lane < kLanes<T>; ++lane) {
+        if (!(scores[lane] < heap[0].key)) continue;  // strict: indices ascend, so the lowest stays
+        heap[0] = {scores[lane], static_cast<int32_t>(first + v * kLanes<T> + lane)};
+        sift_down(heap, k, 0);
+      }
+    }
+  }
+}
+
+template <int R, class T>
+void update_heap_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t first, int64_t k,
+                       Candidate<T>* heaps) {
+  for (; count >= R; count -= R, rows += R * dim, heaps += R * k) update_heaps<R>(rows, dim, panel, first, k, heaps);
+  if constexpr (R > 1) update_heap_block<R - 1>(rows, count, dim, panel, first, k, heaps);
+}
+
+int64_t nearest_row_bytes(const Codebooks& books, int64_t k) {
+  return books.codewords.dim * compute_bytes(books.codewords) + k * int64_t{sizeof(Candidate<double>)};
+}
+
+int64_t nearest_scratch(const Codebooks& books, int64_t k) {
+  const int64_t row_bytes = nearest_row_bytes(books, k);
+  return panel_bytes(books) + block_rows(row_bytes) * row_bytes;
+}
+
+template <class X, class S, class T = Compute<S>>
+int64_t nearest_rows(const X* x, const Codebooks& books, const T* packed, int64_t k, int64_t begin, int64_t end,
+                     int32_t* index, T* sq_distance, void* scratch) {
+  const int64_t dim = books.codewords.dim;
+  const S* codewords = static_cast<const S*>(books.codewords.data);
+  const int64_t block = block_rows(nearest_row_bytes(books, k));
+  T* single = static_cast<T*>(scratch);
+  Candidate<T>* heaps = reinterpret_cast<Candidate<T>*>(single + panel_size<T>(dim));
+  T* rows = reinterpret_cast<T*>(heaps + block * k);
+  const Panels<S> panels{codewords, books.offsets[1], dim, packed, single};
+  int64_t bad = -1;
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t count = end - first < block ? end - first : block;
+    for (int64_t n = 0; n < count; ++n) {
+      const bool finite = load_row(x + (first + n) * dim, dim, rows + n * dim);
+      sq_distance[(first + n) * k] = finite ? T{0} : std::numeric_limits<T>::quiet_NaN();
+      // The order of indices makes a heap of equal scores; the first real scores push these out.
+      for (int64_t j = 0; j < k; ++j) heaps[n * k + j] = {infinity<T>(), static_cast<int32_t>(k - 1 - j)};
+    }
+    for (int64_t p = 0; p < panels.size(); ++p)
+      update_heap_block<kTileRows>(rows, count, dim, panels.get(p, bad), p * kWidth<T>, k, heaps);
+    for (int64_t n = 0; n < count; ++n) {
+      Candidate<T>* found = heaps + n * k;
+      const bool finite = sq_distance[(first + n) * k] == 0;
+      for (int64_t j = 0; finite && j < k; ++j)
+        found[j].key = squared_distance(rows + n * dim, codewords + found[j].index * dim, dim);
+      if (finite) heap_sort(found, k);
+      for (int64_t j = 0; j < k; ++j) {
+        index[(first + n) * k + j] = finite ? found[j].index : -1;
+        sq_distance[(first + n) * k + j] = finite ? found[j].key : std::numeric_limits<T>::quiet_NaN();
+      }
+    }
+  }
+  return bad;
+}
+
+int64_t nearest(const Matrix& x, const Codebooks& books, const void* packed, int64_t k, int64_t begin, int64_t end,
+                int32_t* index, void* sq_distance, void* scratch) {
+  return dispatch_pair(x.dtype, books.codewords.dtype, [&]<class X, class S>(X, S) {
+    using T = Compute<S>;
+    return nearest_rows<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed), k, begin, end, index,
+                              static_cast<T*>(sq_distance), scratch);
+  });
+}
+
+// ---- Decoding, and its transpose.
+
+int64_t find_invalid(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; ++n)
+    for (int64_t l = 0; l < levels; ++l) {
+      const int64_t code = codes[n * levels + l];
+      if (code < -1 || code >= offsets[l + 1] - offsets[l]) return n * levels + l;
+    }
+  return -1;
+}
+
+// V vectors of a row at a time, so that a code is looked up once for all of them.
+template <int V, class S, class T = Compute<S>>
+void decode_columns(const Indices& codes, const S* codewords, const int64_t* offsets, int64_t levels, int64_t dim,
+                    int64_t n, int64_t begin, S* out) {
+  Vec<T> sum[V] = {};
+  for (int64_t l = 0; l < levels; ++l) {
+    const int64_t code = codes[n * levels + l];
+    if (code < 0) continue;
+    const S* codeword = codewords + (offsets[l] + code) * dim + begin;
+    for (int v = 0; v < V; ++v) sum[v] += load_as_compute(codeword + v * kLanes<T>, V == 1 ? dim - begin : kLanes<T>);
+  }
+  for (int v = 0; v < V; ++v) store_as(out + n * dim + begin + v * kLanes<T>, sum[v], V == 1 ? dim - begin : kLanes<T>);
+}
+
+void decode(const Indices& codes, const Codebooks& books, int64_t begin, int64_t end, void* out) {
+  dispatch(books.codewords.dtype, [&]<class S>(S) {
+    constexpr int64_t lanes = kLanes<Compute<S>>;
+    const int64_t dim = books.codewords.dim;
+    const S* codewords = static_cast<const S*>(books.codewords.data);
+    for (int64_t n = begin; n < end; ++n) {
+      int64_t d = 0;
+      for (; d + 4 * lanes <= dim; d += 4 * lanes)
+        decode_columns<4>(codes, codewords, books.offsets, books.levels, dim, n, d, static_cast<S*>(out));
+      for (; d < dim; d += lanes)
+        decode_columns<1>(codes, codewords, books.offsets, books.levels, dim, n, d, static_cast<S*>(out));
+    }
+  });
+}
+
+void accumulate(const Matrix& x, const Indices& codes, const void* weight, const int64_t* offsets, int64_t levels,
+                int64_t begin, int64_t end, void* sums) {
+  dispatch(x.dtype, [&]<class X>(X) {
+    using T = Compute<X>;
+    const X* values = static_cast<const X*>(x.data);
+    T* total = static_cast<T*>(sums);
+    for (int64_t k = 0; k < offsets[levels]; ++k)
+      for (int64_t d = begin; d < end; ++d) total[k * x.dim + d] = 0;
+    for (int64_t n = 0; n < x.rows; ++n) {
+      const T scale = weight == nullptr ? T{1} : static_cast<const T*>(weight)[n];
+      const X* row = values + n * x.dim;
+      for (int64_t l = 0; l < levels; ++l) {
+        const int64_t code = codes[n * levels + l];
+        if (code < 0) continue;
+        T* sum = total + (offsets[l] + code) * x.dim;
+        for (int64_t d = begin; d < end; d += kLanes<T>) {
+          const Vec<T> v = scale * load_as_compute(row + d, end - d);
+          store_as(sum + d, load_as_compute(sum + d, end - d) + v, end - d);
+        }
+      }
+    }
+  });
+}
+
+void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t num_codes,
+                       double* totals) {
+  for (int64_t k = 0; k < num_codes; ++k) totals[k] = 0;
+  for (int64_t n = 0; n < rows; ++n) {
+    const int64_t code = codes[n];
+    if (code < 0) continue;
+    totals[code] += weight == nullptr            ? 1.0
+                    : weight_dtype == Dtype::f64 ? static_cast<const double*>(weight)[n]
+                                                 : double{static_cast<const float*>(weight)[n]};
+  }
+}
+
+}  // namespace
+
+extern const Kernels kernels = {num_panels,      panel_bytes,  pack,   encode,     encode_scratch,   nearest,
+                                nearest_scratch, find_invalid, decode, accumulate, accumulate_weight};
+
+}  // namespace recops::residual_quantization::RECOPS_ISA

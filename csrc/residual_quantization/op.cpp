@@ -1,1 +1,264 @@
+// The ops of residual quantization: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the
+// checks on dtype and shape that give a user's error in recops/ops/residual_quantization.py; here they only keep memory
+// safe.
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
 #include "compat.h"
+#include "residual_quantization/kernel.h"
+
+namespace recops::residual_quantization {
+namespace {
+
+// Fewer rows than this pack the panels as they go, once, into cache; more share panels packed beforehand.
+constexpr int64_t kPackedRows = 64;
+constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to be worth waking
+
+const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
+
+Dtype dtype_of(const char* op, const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return Dtype::f32;
+    case ScalarType::BFloat16: return Dtype::bf16;
+    case ScalarType::Half: return Dtype::f16;
+    case ScalarType::Double: return Dtype::f64;
+    default:
+      throw std::invalid_argument(concat(op,
+                                         ": a floating-point tensor of another dtype than float32, bfloat16, "
+                                         "float16 and float64"));
+  }
+}
+
+ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
+
+Matrix matrix(const char* op, const Tensor& tensor) {
+  require_value(tensor.dim() == 2, op, ": a matrix was due, got ", tensor.dim(), " dimensions");
+  return {tensor.data_ptr(), dtype_of(op, tensor), tensor.size(0), tensor.size(1)};
+}
+
+Indices indices(const char* op, const Tensor& tensor) {
+  const bool wide = tensor.scalar_type() == ScalarType::Long;
+  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": indices must be int32 or int64");
+  return {tensor.data_ptr(), wide};
+}
+
+std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes) {
+  std::vector<int64_t> offsets{0};
+  for (int64_t size : sizes) offsets.push_back(offsets.back() + size);
+  return offsets;
+}
+
+Codebooks codebooks(const char* op, const Tensor& codewords, const std::vector<int64_t>& offsets) {
+  const Codebooks books{matrix(op, codewords), offsets.data(), static_cast<int64_t>(offsets.size()) - 1};
+  require_value(offsets.back() == books.codewords.rows, op, ": sizes add up to ", offsets.back(), ", but there are ",
+                books.codewords.rows, " codewords");
+  return books;
+}
+
+// f(begin, end) over [0, size) cut into one even piece a thread, each at least `grain` long. Returns the least result
+// that is not −1, or −1: how kernels report the first bad place.
+template <class F>
+int64_t for_pieces(int64_t size, int64_t grain, const F& f) {
+  const int64_t pieces = std::max<int64_t>(1, std::min(num_threads(), size / std::max<int64_t>(grain, 1)));
+  std::vector<int64_t> found(pieces, -1);
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) found[p] = f(p, size * p / pieces, size * (p + 1) / pieces);
+  });
+  int64_t first = -1;
+  for (int64_t place : found)
+    if (place >= 0 && (first < 0 || place < first)) first = place;
+  return first;
+}
+
+// "3][17": which codeword of which level.
+std::string place(const std::vector<int64_t>& offsets, int64_t codeword) {
+  const int64_t level = std::upper_bound(offsets.begin(), offsets.end(), codeword) - offsets.begin() - 1;
+  return concat(level, "][", codeword - offsets[level]);
+}
+
+// Runs a kernel over rows with panels packed beforehand, or with none where rows are few.
+// search(packed, begin, end, scratch) returns the first bad codeword, or −1.
+template <class F>
+int64_t search_rows(const Kernels& kernels, const Codebooks& books, const Tensor& like, int64_t rows,
+                    int64_t scratch_bytes, const F& search) {
+  scratch_bytes = (scratch_bytes + 63) / 64 * 64;  // every thread's piece aligned as the whole is
+  const int64_t panels = kernels.num_panels(books), panel_bytes = kernels.panel_bytes(books);
+  Tensor packed;
+  if (rows >= kPackedRows) {
+    packed = empty({panels * panel_bytes}, ScalarType::Byte, like);
+    const int64_t bad = for_pieces(panels, kGrainBytes / panel_bytes + 1, [&](int64_t, int64_t begin, int64_t end) {
+      return kernels.pack(books, begin, end, packed.data_ptr());
+    });
+    if (bad >= 0) return bad;
+  }
+  const void* panels_or_null = rows >= kPackedRows ? packed.data_ptr() : nullptr;
+  const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, like);
+  return for_pieces(rows, kPackedRows / 2, [&](int64_t piece, int64_t begin, int64_t end) {
+    return search(panels_or_null, begin, end, static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
+  });
+}
+
+void require_same_space(const char* op, const Matrix& x, const Codebooks& books) {
+  require_value(x.dim == books.codewords.dim && compute_type(x.dtype) == compute_type(books.codewords.dtype), op,
+                ": rows and codewords differ in dimension or precision");
+  for (int64_t level = 0; level < books.levels; ++level)
+    require_value(books.offsets[level] < books.offsets[level + 1], op, ": level ", level, " has no codewords");
+}
+
+std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor& codewords,
+                                  const std::vector<int64_t>& offsets, int64_t& bad) {
+  const Kernels& kernels = select_kernels();
+  const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
+  const Matrix matrix_x = matrix(op, rows);
+  const Codebooks books = codebooks(op, words, offsets);
+  require_same_space(op, matrix_x, books);
+  Tensor codes = empty({matrix_x.rows, books.levels}, ScalarType::Int, x);
+  Tensor sq_error = empty({matrix_x.rows}, compute_type(matrix_x.dtype), x);
+  bad = search_rows(kernels, books, x, matrix_x.rows, kernels.encode_scratch(books, matrix_x.rows),
+                    [&](const void* packed, int64_t begin, int64_t end, void* scratch) {
+                      return kernels.encode(matrix_x, books, packed, begin, end,
+                                            static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(), scratch);
+                    });
+  return {codes, sq_error};
+}
+
+std::tuple<Tensor, Tensor> rq_encode(Tensor x, Tensor codewords, std::vector<int64_t> sizes) {
+  const std::vector<int64_t> offsets = offsets_of(sizes);
+  int64_t bad = -1;
+  auto result = encode("rq_encode", x, codewords, offsets, bad);
+  require_value(bad < 0, "rq_encode: codebooks[", bad < 0 ? "" : place(offsets, bad),
+                "] is not finite, or its squared norm is not");
+  return result;
+}
+
+std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
+  const char* op = "nearest_codes";
+  const std::vector<int64_t> offsets{0, codebook.size(0)};
+  require_value(1 <= k && k <= offsets[1], op, ": k must be between 1 and ", offsets[1], ", got ", k);
+  int64_t bad = -1;
+  std::tuple<Tensor, Tensor> result;
+  if (k == 1) {
+    auto [index, sq_distance] = encode(op, x, codebook, offsets, bad);
+    result = {index, torch::stable::unsqueeze(sq_distance, 1)};
+  } else {
+    const Kernels& kernels = select_kernels();
+    const Tensor rows = recops::contiguous(x), words = recops::contiguous(codebook);
+    const Matrix matrix_x = matrix(op, rows);
+    const Codebooks books = codebooks(op, words, offsets);
+    require_same_space(op, matrix_x, books);
+    Tensor index = empty({matrix_x.rows, k}, ScalarType::Int, x);
+    Tensor sq_distance = empty({matrix_x.rows, k}, compute_type(matrix_x.dtype), x);
+    bad =
+        search_rows(kernels, books, x, matrix_x.rows, kernels.nearest_scratch(books, k),
+                    [&](const void* packed, int64_t begin, int64_t end, void* scratch) {
+                      return kernels.nearest(matrix_x, books, packed, k, begin, end,
+                                             static_cast<int32_t*>(index.data_ptr()), sq_distance.data_ptr(), scratch);
+                    });
+    result = {index, sq_distance};
+  }
+  require_value(bad < 0, op, ": codebook[", bad, "] is not finite, or its squared norm is not");
+  return result;
+}
+
+// The position of the first code that is neither −1 nor its level's, or −1.
+int64_t find_invalid(const Kernels& kernels, const Indices& codes, int64_t rows, const std::vector<int64_t>& offsets) {
+  const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
+  return for_pieces(rows, kGrainBytes, [&](int64_t, int64_t begin, int64_t end) {
+    return kernels.find_invalid(codes, offsets.data(), levels, begin, end);
+  });
+}
+
+void require_codes(const char* op, const char* name, const Tensor& codes, const std::vector<int64_t>& offsets,
+                   int64_t position) {
+  if (position < 0) return;
+  const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
+  const int64_t row = position / levels, level = position % levels;
+  throw std::out_of_range(concat(op, ": ", name, "[", row, codes.dim() == 2 ? concat(", ", level) : "", "] is ",
+                                 indices(op, codes)[position], ", which is neither -1 nor a code from 0 to ",
+                                 offsets[level + 1] - offsets[level] - 1));
+}
+
+Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
+  const char* op = "rq_decode";
+  const Kernels& kernels = select_kernels();
+  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const Tensor dense = recops::contiguous(codes), words = recops::contiguous(codewords);
+  const Codebooks books = codebooks(op, words, offsets);
+  require_value(dense.dim() == 2 && dense.size(1) == books.levels, op, ": codes must have a column a level");
+  const Indices index = indices(op, dense);
+  const int64_t rows = dense.size(0);
+  require_codes(op, "codes", dense, offsets, find_invalid(kernels, index, rows, offsets));
+  Tensor out = empty({rows, books.codewords.dim}, codewords.scalar_type(), codewords);
+  for_pieces(rows, kGrainBytes / (books.codewords.dim + 1), [&](int64_t, int64_t begin, int64_t end) {
+    kernels.decode(index, books, begin, end, out.data_ptr());
+    return int64_t{-1};
+  });
+  return out;
+}
+
+// Sums rows of x by code, in x's compute type.
+Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tensor& codes, const void* weight,
+                  const std::vector<int64_t>& offsets) {
+  const Kernels& kernels = select_kernels();
+  const Matrix rows = matrix(op, x);
+  const Indices index = indices(op, codes);
+  const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
+  require_value(codes.size(0) == rows.rows && codes.numel() == rows.rows * levels, op, ": ", name,
+                " must have a row for each row of values");
+  require_codes(op, name, codes, offsets, find_invalid(kernels, index, rows.rows, offsets));
+  Tensor sums = empty({offsets.back(), rows.dim}, compute_type(rows.dtype), x);
+  // A cache line is the least a thread can own without sharing it with another.
+  constexpr int64_t line = 16;
+  const int64_t lines = (rows.dim + line - 1) / line;
+  for_pieces(lines, kGrainBytes / (line * (rows.rows * levels + 1)) + 1, [&](int64_t, int64_t begin, int64_t end) {
+    kernels.accumulate(rows, index, weight, offsets.data(), levels, begin * line, std::min(end * line, rows.dim),
+                       sums.data_ptr());
+    return int64_t{-1};
+  });
+  return sums;
+}
+
+Tensor rq_decode_backward(Tensor grad, Tensor codes, std::vector<int64_t> sizes) {
+  const Tensor sums = accumulate("rq_decode_backward", "codes", recops::contiguous(grad), recops::contiguous(codes),
+                                 nullptr, offsets_of(sizes));
+  return sums.scalar_type() == grad.scalar_type() ? sums : torch::stable::to(sums, grad.scalar_type());
+}
+
+std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_codes, std::optional<Tensor> weight) {
+  const char* op = "accumulate_codes";
+  const Kernels& kernels = select_kernels();
+  const ScalarType type = compute_type(dtype_of(op, x));
+  std::optional<Tensor> scale;
+  if (weight.has_value()) {
+    require_value(weight->numel() == x.size(0), op, ": weight must have a value for each row of x");
+    scale = recops::contiguous(torch::stable::to(*weight, type));
+  }
+  const void* scale_data = scale.has_value() ? scale->data_ptr() : nullptr;
+  const Tensor codes = recops::contiguous(index);
+  const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, {0, num_codes});
+  const Tensor totals = empty({num_codes}, ScalarType::Double, x);
+  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, sums), codes.size(0), num_codes,
+                            static_cast<double*>(totals.data_ptr()));
+  return {sums, torch::stable::to(totals, type)};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def("rq_encode(Tensor x, Tensor codewords, SymInt[] sizes) -> (Tensor codes, Tensor sq_error)");
+  m.def("rq_decode(Tensor codes, Tensor codewords, SymInt[] sizes) -> Tensor");
+  m.def("rq_decode_backward(Tensor grad, Tensor codes, SymInt[] sizes) -> Tensor");
+  m.def("nearest_codes(Tensor x, Tensor codebook, SymInt k) -> (Tensor index, Tensor sq_distance)");
+  m.def("accumulate_codes(Tensor x, Tensor index, SymInt num_codes, Tensor? weight) -> (Tensor sums, Tensor weights)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("rq_encode", TORCH_BOX(&rq_encode));
+  m.impl("rq_decode", TORCH_BOX(&rq_decode));
+  m.impl("rq_decode_backward", TORCH_BOX(&rq_decode_backward));
+  m.impl("nearest_codes", TORCH_BOX(&nearest_codes));
+  m.impl("accumulate_codes", TORCH_BOX(&accumulate_codes));
+}
+
+}  // namespace recops::residual_quantization

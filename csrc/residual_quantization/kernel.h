@@ -1,0 +1,90 @@
+// Residual quantization on raw pointers: what each kernel computes, on which layout, in which order of operations.
+//
+// A matrix is dense and row-major. Values stored as float, bfloat16 or float16 are computed with as float, double as
+// double ("the compute type"). Outputs never overlap inputs. No kernel allocates, throws or starts a thread: the caller
+// (op.cpp) brings scratch memory and divides the work, in ways that change no bit of any result.
+#pragma once
+
+#include <cstdint>
+
+#include "isa.h"
+
+namespace recops::residual_quantization {
+
+enum class Dtype { f32, bf16, f16, f64 };
+
+struct Matrix {
+  const void* data;
+  Dtype dtype;
+  int64_t rows;
+  int64_t dim;
+};
+
+struct Indices {
+  const void* data;
+  bool wide;  // int64, else int32
+
+  int64_t operator[](int64_t i) const {
+    return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
+  }
+};
+
+// All levels' codewords one after another: level l owns rows offsets[l] up to offsets[l + 1] of `codewords`.
+struct Codebooks {
+  Matrix codewords;
+  const int64_t* offsets;
+  int64_t levels;
+};
+
+// Encoding reads codewords as *panels*: as many codewords as a register tile is wide, transposed, so that a vector
+// holds one coordinate of as many codewords as it has lanes. A panel is [1 + dim][width] of the compute type; its first
+// row is ½‖c‖², +inf where a codeword is missing, so that those never win. With it the score ½‖c‖² − r·c, which orders
+// codewords as ‖r − c‖² does, is one accumulation, in the same order of dimensions for every codeword and row.
+struct Kernels {
+  int64_t (*num_panels)(const Codebooks&);
+  int64_t (*panel_bytes)(const Codebooks&);  // of one panel
+
+  // Packs panels begin up to end to where they belong in `packed`. Returns the first codeword among them whose squared
+  // norm is not finite, or −1.
+  int64_t (*pack)(const Codebooks&, int64_t begin, int64_t end, void* packed);
+
+  // Greedy residual quantization of rows begin up to end of x. Level by level, r = x at first:
+  //   codes[n, l] = argmin_k ‖r − c_lk‖², the lowest k at ties;   r ← r − c_l,codes[n, l];   sq_error[n] = ‖r‖² at the
+  //   end.
+  // A row with a value that is not finite gets codes −1 and error NaN. sq_error is of the compute type.
+  // Rows go in blocks that stay in cache through all levels; for a block, panels outside, tiles of rows inside.
+  // `packed` may be null: the panels are then packed one by one into scratch, once per block, which pays where all rows
+  // make one small block. Returns the first bad codeword met in doing so, or −1.
+  int64_t (*encode)(const Matrix& x, const Codebooks&, const void* packed, int64_t begin, int64_t end, int32_t* codes,
+                    void* sq_error, void* scratch);
+  int64_t (*encode_scratch)(const Codebooks&, int64_t rows);  // bytes, for a range of so many rows
+
+  // The k nearest codewords of the single codebook, by distance, then index: index[n, j], sq_distance[n, j]. Candidates
+  // are kept in a heap by score; the distances of those kept are then taken from the difference itself.
+  // Rows that are not finite get −1 and NaN. packed, scratch and the result as for encode.
+  int64_t (*nearest)(const Matrix& x, const Codebooks&, const void* packed, int64_t k, int64_t begin, int64_t end,
+                     int32_t* index, void* sq_distance, void* scratch);
+  int64_t (*nearest_scratch)(const Codebooks&, int64_t k);
+
+  // The first position in rows begin up to end of codes [rows, levels] whose code is neither −1 nor one of its level's,
+  // or −1.
+  int64_t (*find_invalid)(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end);
+
+  // out[n] = Σ_l c_l,codes[n, l] for rows begin up to end, summed in order of levels in the compute type, stored as the
+  // codewords are. Code −1 adds nothing; codes are valid.
+  void (*decode)(const Indices& codes, const Codebooks&, int64_t begin, int64_t end, void* out);
+
+  // sums[offsets[l] + codes[n, l]] += weight[n] · x[n] for all rows in order, for columns begin up to end: one thread
+  // owns a column of every sum, so that the order of addition never depends on the number of threads. `weight` (of the
+  // compute type) may be null. sums is [offsets[levels], dim] of the compute type; the kernel zeroes its columns.
+  void (*accumulate)(const Matrix& x, const Indices& codes, const void* weight, const int64_t* offsets, int64_t levels,
+                     int64_t begin, int64_t end, void* sums);
+
+  // totals[codes[n]] += weight[n], or 1 where weight is null: in double, since float counts no further than 2^24.
+  void (*accumulate_weight)(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows,
+                            int64_t num_codes, double* totals);
+};
+
+RECOPS_DECLARE_KERNELS(Kernels)
+
+}  // namespace recops::residual_quantization

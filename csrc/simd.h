@@ -1,0 +1,199 @@
+// Vectors as wide as the registers of the instruction set a file is compiled for, in the vector extensions that GCC and
+// Clang share: one kernel body then serves SSE, AVX2, AVX-512 and NEON.
+//
+// Everything is in an anonymous namespace, because objects of different instruction sets must share no symbol (isa.h).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+namespace recops {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64, kVectorRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32, kVectorRegisters = 16;
+#elif defined(__aarch64__)
+constexpr int kVectorBytes = 16, kVectorRegisters = 32;
+#else
+constexpr int kVectorBytes = 16, kVectorRegisters = 16;
+#endif
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T half __attribute__((vector_size(kVectorBytes / 2)));
+};
+template <class T>
+using Vec = typename VectorOf<T>::type;
+template <class T>
+constexpr int kLanes = kVectorBytes / int{sizeof(T)};
+
+// The integer as wide as T: what a comparison of Vec<T> yields, lane by lane 0 or −1.
+template <class T>
+using Lane = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+
+template <class T>
+inline Vec<T> load(const T* from) {
+  Vec<T> v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+template <class T>
+inline void store(T* to, Vec<T> v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
+template <class T>
+inline Vec<T> broadcast(T x) {
+  return x - Vec<T>{};  // x − 0 is x, −0 included.
+}
+
+// ---- 16-bit floats: stored as such, computed with as float.
+
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+// What values stored as S are computed and accumulated in.
+template <class S>
+using Compute = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
+inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 16); }
+
+inline Vec<float> widen(F16, Vec<uint32_t> bits) {
+  const Vec<uint32_t> sign = (bits & 0x8000u) << 16;
+  const Vec<uint32_t> magnitude = (bits & 0x7fffu) << 13;
+  const Vec<float> finite = (Vec<float>)magnitude * 0x1p112f;  // moves the exponent bias from 15 to 127; subnormals too
+  const Vec<uint32_t> special = magnitude | 0x7f800000u;       // inf and NaN
+  return (Vec<float>)(sign | ((Vec<int32_t>)magnitude >= 0x0f800000 ? special : (Vec<uint32_t>)finite));
+}
+
+// Both round to nearest, ties to even, and keep NaN a NaN.
+inline Vec<uint32_t> narrow(Bf16, Vec<float> v) {
+  const Vec<uint32_t> bits = (Vec<uint32_t>)v;
+  const Vec<uint32_t> rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return v == v ? rounded : (bits >> 16) | 0x40u;
+}
+
+inline Vec<uint32_t> narrow(F16, Vec<float> v) {
+  const Vec<uint32_t> sign = ((Vec<uint32_t>)v >> 16) & 0x8000u;
+  const Vec<uint32_t> bits = (Vec<uint32_t>)v & 0x7fffffffu;
+  const Vec<int32_t> size = (Vec<int32_t>)bits;
+  const Vec<uint32_t> normal = (bits - 0x38000000u + 0xfffu + ((bits >> 13) & 1u)) >> 13;
+  // Below 2^-14 the result is a multiple of 2^-24, which is the last place of 0.5: let the addition round.
+  const Vec<uint32_t> subnormal = (Vec<uint32_t>)((Vec<float>)bits + 0.5f) - 0x3f000000u;
+  const Vec<uint32_t> infinite = broadcast(0x7c00u), nan = broadcast(0x7e00u);
+  Vec<uint32_t> result = size < 0x38800000 ? subnormal : normal;
+  result = size >= 0x47800000 ? infinite : result;
+  return sign | (size > 0x7f800000 ? nan : result);
+}
+
+// kLanes<Compute<S>> values stored as S.
+template <class S>
+inline Vec<Compute<S>> load_as_compute(const S* from) {
+  if constexpr (std::is_same_v<S, Compute<S>>) {
+    return load(from);
+  } else {
+    typename VectorOf<uint16_t>::half bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return widen(S{}, __builtin_convertvector(bits, Vec<uint32_t>));
+  }
+}
+
+template <class S>
+inline void store_as(S* to, Vec<Compute<S>> v) {
+  if constexpr (std::is_same_v<S, Compute<S>>) {
+    store(to, v);
+  } else {
+    const auto bits = __builtin_convertvector(narrow(S{}, v), typename VectorOf<uint16_t>::half);
+    std::memcpy(to, &bits, sizeof(bits));
+  }
+}
+
+// The first `count` lanes only, the others zero; count may pass the number of lanes.
+template <class S>
+inline Vec<Compute<S>> load_as_compute(const S* from, int64_t count) {
+  if (count >= kLanes<Compute<S>>) return load_as_compute(from);
+  S padded[kLanes<Compute<S>>] = {};
+  std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(S));
+  return load_as_compute(padded);
+}
+
+template <class S>
+inline void store_as(S* to, Vec<Compute<S>> v, int64_t count) {
+  if (count >= kLanes<Compute<S>>) return store_as(to, v);
+  S padded[kLanes<Compute<S>>];
+  store_as(padded, v);
+  std::memcpy(to, padded, static_cast<size_t>(count) * sizeof(S));
+}
+
+// ---- Across lanes.
+
+#if defined(__clang__)
+#define RECOPS_SHUFFLE(T, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define RECOPS_SHUFFLE(T, a, b, ...) __builtin_shuffle(a, b, Vec<Lane<T>>{__VA_ARGS__})
+#endif
+
+template <class T, int... I>
+inline Vec<T> interleave_low(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + I / 2)...);
+}
+template <class T, int... I>
+inline Vec<T> interleave_high(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + (kLanes<T> + I) / 2)...);
+}
+template <int distance, class T, int... I>
+inline Vec<T> exchange(Vec<T> a, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, a, (I ^ distance)...);
+}
+#undef RECOPS_SHUFFLE
+
+// Rows become columns: log2(lanes) perfect shuffles of a square of registers.
+template <class T>
+inline void transpose(Vec<T> (&square)[kLanes<T>]) {
+  constexpr int n = kLanes<T>;
+  constexpr std::make_integer_sequence<int, n> lanes{};
+#pragma GCC unroll 4
+  for (int step = 1; step < n; step *= 2) {
+    Vec<T> shuffled[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n / 2; ++i) {
+      shuffled[2 * i] = interleave_low<T>(square[i], square[i + n / 2], lanes);
+      shuffled[2 * i + 1] = interleave_high<T>(square[i], square[i + n / 2], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) square[i] = shuffled[i];
+  }
+}
+
+// f(all lanes) by halving, `combine` being associative and commutative on the values at hand.
+template <class T, int distance = kLanes<T> / 2, class Combine>
+inline T reduce(Vec<T> v, Combine combine) {
+  if constexpr (distance == 0) {
+    return v[0];
+  } else {
+    v = combine(v, exchange<distance, T>(v, std::make_integer_sequence<int, kLanes<T>>{}));
+    return reduce<T, distance / 2>(v, combine);
+  }
+}
+
+template <class T>
+inline T reduce_min(Vec<T> v) {
+  return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a < b ? a : b; });
+}
+template <class T>
+inline T reduce_add(Vec<T> v) {
+  return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
+}
+
+}  // namespace
+}  // namespace recops

@@ -1,0 +1,166 @@
+// Runs one kernel of residual quantization on synthetic data, free of torch and Python: for sanitizers and callgrind.
+//
+//   residual_quantization KERNEL ROWS DIM LEVELS CODES [K] [DTYPE]
+//
+// KERNEL: encode, encode-unpacked, nearest, decode or accumulate; K is nearest's; DTYPE: f32 (default), bf16, f16, f64.
+// The data is the same in every run. Every output is filled with NaN (or −2) first and fenced by sentinels; exit code 1
+// tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing one run with another.
+// AddressSanitizer of GCC < 14 misaligns 64-byte vectors on its fake stack (GCC bug 110027): run it at AVX-512 with
+// ASAN_OPTIONS=detect_stack_use_after_return=0.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "residual_quantization/kernel.h"
+
+namespace recops::residual_quantization {
+namespace {
+
+constexpr int64_t kFence = 64;
+
+// xorshift: the same numbers on every machine.
+uint32_t next_bits() {
+  static uint64_t state = 0x9e3779b97f4a7c15;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return static_cast<uint32_t>(state >> 32);
+}
+
+// Random numbers of about unit size, as they are stored.
+struct Bf16 {
+  uint16_t bits;
+  static Bf16 random() { return {static_cast<uint16_t>((next_bits() & 0x807f) | 0x3f00)}; }
+};
+struct F16 {
+  uint16_t bits;
+  static F16 random() { return {static_cast<uint16_t>((next_bits() & 0x83ff) | 0x3800)}; }
+};
+template <class S>
+S random_value() {
+  if constexpr (std::is_floating_point_v<S>)
+    return static_cast<S>(static_cast<int32_t>(next_bits())) / static_cast<S>(1u << 31);
+  else
+    return S::random();
+}
+
+template <class S>
+std::vector<S> random_values(int64_t count) {
+  std::vector<S> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(random_value<S>());
+  return values;
+}
+
+// An output with poison in it and a fence on either side. 16-bit floats are looked at as integers.
+template <class T>
+class Output {
+ public:
+  explicit Output(int64_t count) : values_(count + 2 * kFence, poison()) {}
+
+  T* data() { return values_.data() + kFence; }
+
+  // Prints a checksum; false where a value was not written or a sentinel was.
+  bool report(const char* name) const {
+    double sum = 0;
+    bool intact = true;
+    for (size_t i = 0; i < values_.size(); ++i) {
+      const bool fence = i < kFence || i >= values_.size() - kFence;
+      const T value = values_[i], untouched = poison();
+      intact &= fence == (std::memcmp(&value, &untouched, sizeof(T)) == 0);
+      if (!fence) sum += static_cast<double>(value);
+    }
+    std::printf("%s %.9g%s\n", name, sum, intact ? "" : " (an output unwritten, or a sentinel overwritten)");
+    return intact;
+  }
+
+ private:
+  static T poison() {
+    if constexpr (std::is_floating_point_v<T>) return std::numeric_limits<T>::quiet_NaN();
+    return static_cast<T>(-2);
+  }
+
+  std::vector<T> values_;
+};
+
+// As the op allocates scratch: aligned to 64 bytes.
+std::unique_ptr<void, decltype(&std::free)> aligned_bytes(int64_t bytes) {
+  return {std::aligned_alloc(64, (bytes + 63) / 64 * 64), &std::free};
+}
+
+struct Shape {
+  int64_t rows, dim, levels, codes, k;
+};
+
+// S is what values are stored as, T what they are computed in, Stored what decoded ones are looked at as.
+template <class S, class T, class Stored>
+bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
+  const Kernels& kernels = RECOPS_SELECT_KERNELS();
+  const std::vector<S> x = random_values<S>(s.rows * s.dim), words = random_values<S>(s.levels * s.codes * s.dim);
+  std::vector<int64_t> offsets;
+  for (int64_t l = 0; l <= s.levels; ++l) offsets.push_back(l * s.codes);
+  const Matrix rows{x.data(), dtype, s.rows, s.dim};
+  const Codebooks books{{words.data(), dtype, s.levels * s.codes, s.dim}, offsets.data(), s.levels};
+  std::vector<int32_t> random_codes;
+  for (int64_t i = 0; i < s.rows * s.levels; ++i)
+    random_codes.push_back(static_cast<int32_t>(next_bits() % static_cast<uint32_t>(s.codes + 1)) - 1);
+  const Indices codes{random_codes.data(), false};
+
+  auto packed = aligned_bytes(kernels.num_panels(books) * kernels.panel_bytes(books));
+  kernels.pack(books, 0, kernels.num_panels(books), packed.get());
+
+  if (kernel == "encode" || kernel == "encode-unpacked") {
+    Output<int32_t> out(s.rows * s.levels);
+    Output<T> error(s.rows);
+    auto scratch = aligned_bytes(kernels.encode_scratch(books, s.rows));
+    kernels.encode(rows, books, kernel == "encode" ? packed.get() : nullptr, 0, s.rows, out.data(), error.data(),
+                   scratch.get());
+    return out.report("codes") & error.report("sq_error");
+  }
+  if (kernel == "nearest") {
+    Output<int32_t> index(s.rows * s.k);
+    Output<T> distance(s.rows * s.k);
+    const Codebooks first{{words.data(), dtype, s.codes, s.dim}, offsets.data(), 1};
+    auto scratch = aligned_bytes(kernels.nearest_scratch(first, s.k));
+    kernels.nearest(rows, first, packed.get(), s.k, 0, s.rows, index.data(), distance.data(), scratch.get());
+    return index.report("index") & distance.report("sq_distance");
+  }
+  if (kernel == "decode") {
+    Output<Stored> out(s.rows * s.dim);
+    kernels.decode(codes, books, 0, s.rows, out.data());
+    return out.report("decoded");
+  }
+  if (kernel == "accumulate") {
+    Output<T> sums(s.levels * s.codes * s.dim);
+    kernels.accumulate(rows, codes, nullptr, offsets.data(), s.levels, 0, s.dim, sums.data());
+    Output<double> weights(s.codes);
+    kernels.accumulate_weight(codes, nullptr, dtype, s.rows, s.codes, weights.data());
+    return sums.report("sums") & weights.report("weights");
+  }
+  std::fprintf(stderr, "no kernel is called %s\n", kernel.c_str());
+  return false;
+}
+
+bool run(const std::string& kernel, const std::string& dtype, const Shape& shape) {
+  if (dtype == "bf16") return run<Bf16, float, uint16_t>(kernel, Dtype::bf16, shape);
+  if (dtype == "f16") return run<F16, float, uint16_t>(kernel, Dtype::f16, shape);
+  if (dtype == "f64") return run<double, double, double>(kernel, Dtype::f64, shape);
+  return run<float, float, float>(kernel, Dtype::f32, shape);
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization
+
+int main(int argc, char** argv) {
+  if (argc < 6) {
+    std::fprintf(stderr, "usage: %s KERNEL ROWS DIM LEVELS CODES [K] [f32|bf16|f16|f64]\n", argv[0]);
+    return 2;
+  }
+  const auto number = [&](int i) { return i < argc ? std::atoll(argv[i]) : 1; };
+  const recops::residual_quantization::Shape shape{number(2), number(3), number(4), number(5), number(6)};
+  return recops::residual_quantization::run(argv[1], argc > 7 ? argv[7] : "f32", shape) ? 0 : 1;
+}

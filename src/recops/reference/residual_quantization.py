@@ -1,0 +1,67 @@
+"""Residual quantization in plain PyTorch; :mod:`recops.ops.residual_quantization` says more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def _compute(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _scores(x: Tensor, codebook: Tensor) -> Tensor:
+    """½‖c‖² − x·c, which orders codewords as ‖x − c‖² does. (N, K)"""
+    half_norms = codebook.square().sum(1) / 2  # (K,)
+    return torch.addmm(half_norms, x, codebook.T, alpha=-1)
+
+
+def rq_encode(
+    x: Tensor, codebooks: Tensor | Iterable[Tensor], *, beam: int = 1
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.rq_encode`."""
+    if beam != 1:
+        raise ValueError(f"rq_encode: beam must be 1 (greedy search), got {beam}")
+    residual = _compute(x)
+    finite = residual.isfinite().all(1)
+    levels = [torch.empty((len(x), 0), dtype=torch.int32)]
+    for codebook in map(_compute, codebooks):
+        codes = _scores(residual, codebook).argmin(1)  # (N,), the first minimum
+        residual = residual - codebook[codes]
+        levels.append(codes.int()[:, None])
+    codes = torch.cat(levels, 1).masked_fill(~finite[:, None], -1)
+    return codes, residual.square().sum(1).masked_fill(~finite, torch.nan)
+
+
+def rq_decode(codes: Tensor, codebooks: Tensor | Iterable[Tensor]) -> Tensor:
+    """See :func:`recops.rq_decode`."""
+    books = list(codebooks)
+    total = torch.zeros((len(codes), books[0].shape[1]), dtype=_compute(books[0]).dtype)
+    for level, codebook in zip(codes.long().unbind(1), map(_compute, books), strict=True):
+        total = total + codebook[level.clamp(min=0)] * (level >= 0)[:, None]
+    return total.to(books[0].dtype)
+
+
+def nearest_codes(x: Tensor, codebook: Tensor, *, k: int = 1) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.nearest_codes`."""
+    x, codebook = _compute(x), _compute(codebook)
+    finite = x.isfinite().all(1, keepdim=True)
+    # A stable sort keeps the lower index first at equal scores.
+    index = _scores(x, codebook).sort(dim=1, stable=True).indices[:, :k]  # (N, k)
+    sq_distance = (x[:, None] - codebook[index]).square().sum(2)
+    return index.int().masked_fill(~finite, -1), sq_distance.masked_fill(~finite, torch.nan)
+
+
+def accumulate_codes(
+    x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.accumulate_codes`."""
+    x = _compute(x)
+    weight = x.new_ones(len(x)) if weight is None else weight.to(x.dtype)
+    kept = index >= 0
+    index, x, weight = index[kept].long(), x[kept], weight[kept]
+    sums = x.new_zeros((num_codes, x.shape[1])).index_add(0, index, x * weight[:, None])
+    weights = weight.new_zeros(num_codes).index_add(0, index, weight)
+    return sums, weights
