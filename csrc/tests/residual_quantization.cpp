@@ -119,7 +119,8 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     auto scratch = aligned_bytes(kernels.encode_scratch(books, s.rows));
     kernels.encode(rows, books, kernel == "encode" ? packed.get() : nullptr, 0, s.rows, out.data(), error.data(),
                    scratch.get());
-    return out.report("codes") & error.report("sq_error");
+    const bool intact = out.report("codes");
+    return error.report("sq_error") && intact;
   }
   if (kernel == "nearest") {
     Output<int32_t> index(s.rows * s.k);
@@ -127,7 +128,8 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     const Codebooks first{{words.data(), dtype, s.codes, s.dim}, offsets.data(), 1};
     auto scratch = aligned_bytes(kernels.nearest_scratch(first, s.k));
     kernels.nearest(rows, first, packed.get(), s.k, 0, s.rows, index.data(), distance.data(), scratch.get());
-    return index.report("index") & distance.report("sq_distance");
+    const bool intact = index.report("index");
+    return distance.report("sq_distance") && intact;
   }
   if (kernel == "decode") {
     Output<Stored> out(s.rows * s.dim);
@@ -139,7 +141,8 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     kernels.accumulate(rows, codes, nullptr, offsets.data(), s.levels, 0, s.dim, sums.data());
     Output<double> weights(s.codes);
     kernels.accumulate_weight(codes, nullptr, dtype, s.rows, s.codes, weights.data());
-    return sums.report("sums") & weights.report("weights");
+    const bool intact = sums.report("sums");
+    return weights.report("weights") && intact;
   }
   std::fprintf(stderr, "no kernel is called %s\n", kernel.c_str());
   return false;
