@@ -24,8 +24,11 @@ function(recops_add_kernels family)
   endforeach()
 endfunction()
 
+# Its ops are in csrc/<family>/op.cpp, and in further sources of the family where one file would hold two ideas.
 function(recops_add_family target family)
   recops_add_kernels(${family})
-  target_sources(${target} PRIVATE csrc/${family}/op.cpp)
+  foreach(source IN ITEMS op.cpp ${ARGN})
+    target_sources(${target} PRIVATE csrc/${family}/${source})
+  endforeach()
   target_link_libraries(${target} PRIVATE ${family}_kernels)
 endfunction()

@@ -1,1 +1,242 @@
-// Kernel body, compiled once per instruction set.
+// Kernel body, compiled once per instruction set. See kernel.h for what it computes.
+#include <algorithm>
+
+#include "simd.h"
+#include "trie/kernel.h"
+#include "trie/log_sum_exp.h"
+
+namespace recops::trie::RECOPS_ISA {
+namespace {
+
+// f(S{}) with S the type that logits of this dtype are stored in.
+template <class F>
+auto with_stored_type(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::bf16: return f(Bf16{});
+    case Dtype::f16: return f(F16{});
+    case Dtype::f64: return f(double{});
+    default: return f(float{});
+  }
+}
+
+template <class T>
+struct Candidate {
+  T score;
+  int32_t parent;
+  int32_t node;
+};
+
+struct Better {
+  template <class T>
+  bool operator()(const Candidate<T>& a, const Candidate<T>& b) const {
+    if (a.score != b.score) return a.score > b.score;
+    if (a.parent != b.parent) return a.parent < b.parent;
+    return a.node < b.node;  // siblings are in order of tokens
+  }
+};
+
+// The best `keep` of the candidates offered in order of parent and token.
+template <class T>
+struct Pool {
+  Candidate<T>* candidates;  // [2 · keep]
+  int64_t keep;
+  int64_t size = 0;
+  T threshold = -kInfinity<T>;  // what does not pass it is not among the best
+
+  void add(const Candidate<T>& candidate) {
+    candidates[size++] = candidate;
+    if (size == 2 * keep) prune();
+  }
+
+  void prune() {
+    if (size <= keep) return;
+    std::nth_element(candidates, candidates + keep - 1, candidates + size, Better{});
+    size = keep;
+    threshold = candidates[keep - 1].score;
+  }
+};
+
+// values[i] = row[tokens[i]].
+template <class S, class Token>
+void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values) {
+  using T = Compute<S>;
+  int64_t i = 0;
+  for (; i + kLanes<T> <= count; i += kLanes<T>) {
+    S lanes[kLanes<T>];
+    for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
+    store(values + i, load_as_compute(lanes));
+  }
+  if (i == count) return;
+  S lanes[kLanes<T>] = {};
+  for (int j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
+  store_as(values + i, load_as_compute(lanes), count - i);
+}
+
+template <class S>
+void widen_row(const S* row, int64_t count, Compute<S>* values) {
+  for (int64_t i = 0; i < count; i += kLanes<Compute<S>>)
+    store_as(values + i, load_as_compute(row + i, count - i), count - i);
+}
+
+template <class S>
+struct Scanner {
+  using T = Compute<S>;
+  static constexpr int64_t kBlock = 4 * kLanes<T>;
+
+  const BeamStep& step;
+  MaskBits mask;
+  Pool<T> pool;
+  T* widened;   // [vocab], where logits are stored narrower than they are computed with
+  T* children;  // [most children of a node]
+
+  // False where the logits that this beam reads hold a NaN or +inf. `upcoming` is the next beam's row.
+  bool scan(const S* row, const S* upcoming, int32_t parent, int64_t node, T score) {
+    const Trie& trie = step.trie;
+    const Interval nodes = children_of(trie, node);
+    const int64_t count = nodes.end - nodes.begin;
+    if (count == 0) return true;
+    const int64_t level = level_of(trie, node) + 1;
+    const auto is_child = [&](int64_t child) {
+      return mask == nullptr || any_allowed(mask, items_below(trie, {child, child + 1}, level));
+    };
+
+    T normalizer = 0;
+    Extent<T> logits;
+    if (step.normalize == Normalize::vocab) {
+      const T* values = widen(row);
+      logits = extent(values, step.vocab);
+      if (!logits.valid) return false;
+      if (logits.max == -kInfinity<T>) return true;
+      normalizer = log_sum_exp(values, step.vocab, logits.max, upcoming);
+      if (!((logits.max - normalizer) + score > pool.threshold)) return true;
+      gather_children(row, nodes);
+    } else {
+      gather_children(row, nodes);
+      logits = extent(children, count);
+      // One that is not offered takes no part in the normalizer, and its logit may be anything.
+      if (mask != nullptr && (step.normalize == Normalize::children || !logits.valid)) {
+        for (int64_t i = 0; i < count; ++i)
+          if (!is_child(nodes.begin + i)) children[i] = -kInfinity<T>;
+        logits = extent(children, count);
+      }
+      if (!logits.valid) return false;
+      if (logits.max == -kInfinity<T>) return true;
+      if (step.normalize == Normalize::children) normalizer = log_sum_exp<T>(children, count, logits.max, nullptr);
+      if (!((logits.max - normalizer) + score > pool.threshold)) return true;
+    }
+
+    for (int64_t begin = 0; begin < count; begin += kBlock) {
+      const int64_t end = std::min(begin + kBlock, count);
+      if (!((block_max(begin, end) - normalizer) + score > pool.threshold)) continue;
+      for (int64_t i = begin; i < end; ++i) {
+        const T total = (children[i] - normalizer) + score;
+        if (total > pool.threshold && is_child(nodes.begin + i))
+          pool.add({total, parent, static_cast<int32_t>(nodes.begin + i)});
+      }
+    }
+    return true;
+  }
+
+ private:
+  const T* widen(const S* row) const {
+    if constexpr (std::is_same_v<S, T>) {
+      return row;
+    } else {
+      widen_row(row, step.vocab, widened);
+      return widened;
+    }
+  }
+
+  void gather_children(const S* row, Interval nodes) const {
+    const int64_t count = nodes.end - nodes.begin;
+    if (step.trie.wide_tokens)
+      gather(row, static_cast<const int32_t*>(step.trie.tokens) + nodes.begin, count, children);
+    else
+      gather(row, static_cast<const uint16_t*>(step.trie.tokens) + nodes.begin, count, children);
+  }
+
+  T block_max(int64_t begin, int64_t end) const {
+    if (end - begin < kBlock) return *std::max_element(children + begin, children + end);
+    const T* block = children + begin;
+    const auto larger = [](Vec<T> a, Vec<T> b) { return a > b ? a : b; };
+    return reduce<T>(larger(larger(load(block), load(block + kLanes<T>)),
+                            larger(load(block + 2 * kLanes<T>), load(block + 3 * kLanes<T>))),
+                     larger);
+  }
+};
+
+int64_t candidate_bytes(Dtype dtype) {
+  return with_stored_type(dtype, [](auto s) -> int64_t { return sizeof(Candidate<Compute<decltype(s)>>); });
+}
+
+template <class S>
+int64_t widened_size(const BeamStep& step) {
+  return std::is_same_v<S, Compute<S>> || step.normalize != Normalize::vocab ? 0 : step.vocab;
+}
+
+int64_t scratch_bytes(const BeamStep& step, int64_t max_children) {
+  return with_stored_type(step.dtype, [&](auto s) -> int64_t {
+    using S = decltype(s);
+    return (widened_size<S>(step) + max_children) * int64_t{sizeof(Compute<S>)};
+  });
+}
+
+int64_t scan(const BeamStep& step, int64_t row, int64_t begin, int64_t end, int64_t keep, void* pool, void* scratch) {
+  return with_stored_type(step.dtype, [&](auto s) -> int64_t {
+    using S = decltype(s);
+    using T = Compute<S>;
+    const S* logits = static_cast<const S*>(step.logits) + row * step.batch_stride;
+    const int32_t* nodes = step.nodes + row * step.width;
+    const T* scores = static_cast<const T*>(step.scores) + row * step.width;
+    Scanner<S> scanner{step,
+                       step.mask == nullptr ? nullptr : step.mask + row * step.mask_stride,
+                       {static_cast<Candidate<T>*>(pool), keep},
+                       static_cast<T*>(scratch),
+                       static_cast<T*>(scratch) + widened_size<S>(step)};
+    for (int64_t m = begin; m < end; ++m) {
+      if (nodes[m] < 0 || scores[m] == -kInfinity<T>) continue;
+      const S* upcoming = m + 1 < end ? logits + (m + 1) * step.beam_stride : nullptr;
+      if (!scanner.scan(logits + m * step.beam_stride, upcoming, static_cast<int32_t>(m), nodes[m], scores[m]))
+        return -1 - m;
+    }
+    scanner.pool.prune();
+    return scanner.pool.size;
+  });
+}
+
+template <class T>
+void merge(const BeamStep& step, int64_t row, int64_t keep, const int64_t* counts, int64_t chunks,
+           Candidate<T>* candidates, const BeamOutputs& out) {
+  int64_t size = counts[0];
+  for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+    const Candidate<T>* pool = candidates + chunk * 2 * keep;
+    std::copy(pool, pool + counts[chunk], candidates + size);
+    size += counts[chunk];
+  }
+  if (size > keep) std::nth_element(candidates, candidates + keep - 1, candidates + size, Better{});
+  size = std::min(size, keep);
+  std::sort(candidates, candidates + size, Better{});
+
+  for (int64_t i = 0; i < step.num_beams; ++i) {
+    const int64_t at = row * step.num_beams + i;
+    const bool taken = i < size;
+    static_cast<T*>(out.scores)[at] = taken ? candidates[i].score : -kInfinity<T>;
+    out.tokens[at] = taken ? static_cast<int32_t>(token_of(step.trie, candidates[i].node)) : -1;
+    out.parents[at] = taken ? candidates[i].parent : -1;
+    out.nodes[at] = taken ? candidates[i].node : -1;
+  }
+}
+
+void merge(const BeamStep& step, int64_t row, int64_t keep, const int64_t* counts, int64_t chunks, void* pools,
+           const BeamOutputs& out) {
+  with_stored_type(step.dtype, [&](auto s) {
+    using T = Compute<decltype(s)>;
+    merge(step, row, keep, counts, chunks, static_cast<Candidate<T>*>(pools), out);
+  });
+}
+
+}  // namespace
+
+extern const Kernels kernels = {candidate_bytes, scratch_bytes, scan, merge};
+
+}  // namespace recops::trie::RECOPS_ISA

@@ -5,21 +5,34 @@ from recops._load import build_info, cpu_isa, load_ops
 load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
+from recops.ops.constrained_beam_search import (  # noqa: E402
+    BeamResult,
+    constrained_beam_search,
+)
 from recops.ops.residual_quantization import (  # noqa: E402
     accumulate_codes,
     nearest_codes,
     rq_decode,
     rq_encode,
 )
+from recops.ops.trie import SidTrie  # noqa: E402
+from recops.ops.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
+from recops.ops.trie_mask import ItemMask  # noqa: E402
 
 __version__ = str(build_info()["version"])
 
 __all__ = [
+    "BeamResult",
+    "BeamStep",
+    "ItemMask",
+    "SidTrie",
     "__version__",
     "accumulate_codes",
     "build_info",
+    "constrained_beam_search",
     "cpu_isa",
     "nearest_codes",
     "rq_decode",
     "rq_encode",
+    "trie_beam_step",
 ]

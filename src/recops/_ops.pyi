@@ -19,4 +19,58 @@ def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor:
 def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def rq_encode(x: Tensor, codewords: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]: ...
 def torch_target() -> str: ...
+def trie_allowed_tokens(
+    first_child: Tensor,
+    tokens: Tensor,
+    depth: int,
+    nodes: Tensor,
+    vocab_size: int,
+) -> Tensor: ...
+def trie_beam_items(
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    item_ids: Tensor,
+    item_rows: Tensor,
+    depth: int,
+    nodes: Tensor,
+    allowed: Tensor | None,
+    allowed_stamp: Tensor | None,
+    item_prior: Tensor | None,
+    num_beams: int,
+) -> tuple[Tensor, Tensor]: ...
+def trie_beam_step(
+    logits: Tensor,
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    vocab_sizes: Sequence[int],
+    nodes: Tensor,
+    scores: Tensor,
+    num_beams: int,
+    normalize: str,
+    allowed: Tensor | None,
+    allowed_stamp: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]: ...
+def trie_build(
+    sids: Tensor,
+    item_ids: Tensor,
+    vocab_sizes: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]: ...
+def trie_find(first_child: Tensor, tokens: Tensor, depth: int, sids: Tensor) -> Tensor: ...
+def trie_items(
+    first_child: Tensor,
+    tokens: Tensor,
+    depth: int,
+    item_ids: Tensor,
+    nodes: Tensor,
+) -> tuple[Tensor, Tensor]: ...
+def trie_mask(
+    item_ids: Tensor,
+    id_order: Tensor,
+    ids: Tensor,
+    offsets: Tensor,
+    keep: bool,
+    missing_ok: bool,
+) -> Tensor: ...
 def version() -> str: ...

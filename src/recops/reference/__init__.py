@@ -6,5 +6,15 @@ from recops.reference.residual_quantization import (
     rq_decode,
     rq_encode,
 )
+from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, trie_beam_step
 
-__all__ = ["accumulate_codes", "nearest_codes", "rq_decode", "rq_encode"]
+__all__ = [
+    "accumulate_codes",
+    "constrained_beam_search",
+    "item_mask",
+    "nearest_codes",
+    "rq_decode",
+    "rq_encode",
+    "sid_trie",
+    "trie_beam_step",
+]

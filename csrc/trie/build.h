@@ -1,0 +1,166 @@
+// A trie from semantic IDs: sort the SIDs, see where neighbours part, number the nodes level by level.
+//
+// Torch-free. Levels are packed into keys as wide as the sort takes, and sorted key by key from the last; one walk over
+// the sorted SIDs then counts each level's nodes and another fills the arrays (trie.h), both in order of memory.
+// O(N · L), with as many sorting passes as the SIDs have digits of 11 bits.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "trie/radix_sort.h"
+
+namespace recops::trie {
+
+class Builder {
+ public:
+  // sids: [count, vocab_sizes.size()], row-major. Throws std::invalid_argument where a token lies outside its level's
+  // vocabulary.
+  template <class Index>
+  Builder(const Index* sids, int64_t count, const std::vector<int64_t>& vocab_sizes)
+      : count_(count), depth_(static_cast<int64_t>(vocab_sizes.size())) {
+    check(sids, vocab_sizes);
+    sort(sids, vocab_sizes);
+    find_partings();
+  }
+
+  int64_t num_nodes() const { return level_starts_.back(); }
+
+  // first_child [num_nodes + 1], tokens [num_nodes], item_rows [count]: the row of `sids` at each item position.
+  template <class Token>
+  void fill(int32_t* first_child, Token* tokens, int32_t* item_rows) const {
+    const int64_t leaves = level_starts_[depth_];
+    std::vector<int64_t> next(level_starts_);  // the node that each level creates next
+    tokens[0] = 0;
+    first_child[0] = 1;
+    for (int64_t i = 0; i < count_; ++i) {
+      item_rows[i] = rows_[i];
+      for (int64_t level = partings_[i] + 1; level <= depth_; ++level) {
+        const int64_t node = next[level]++;
+        tokens[node] = static_cast<Token>(sids_[i * depth_ + level - 1]);
+        first_child[node] = static_cast<int32_t>(node < leaves ? next[level + 1] : num_nodes() + i);
+      }
+    }
+    first_child[num_nodes()] = static_cast<int32_t>(num_nodes() + count_);
+  }
+
+ private:
+  template <class Index>
+  void check(const Index* sids, const std::vector<int64_t>& vocab_sizes) const {
+    for (int64_t row = 0; row < count_; ++row)
+      for (int64_t level = 0; level < depth_; ++level) {
+        const int64_t token = sids[row * depth_ + level];
+        if (token < 0 || token >= vocab_sizes[level])
+          throw std::invalid_argument("SidTrie.from_sids: sids[" + std::to_string(row) + ", " + std::to_string(level) +
+                                      "] is " + std::to_string(token) + ", outside the level's vocabulary of " +
+                                      std::to_string(vocab_sizes[level]));
+      }
+  }
+
+  template <class Index>
+  void sort(const Index* sids, const std::vector<int64_t>& vocab_sizes) {
+    RowSorter sorter(count_);
+    for (int64_t end = depth_; end > 0;) {
+      int64_t begin = end;
+      int bits = 0;
+      const auto width = [&](int64_t level) { return std::bit_width(static_cast<uint64_t>(vocab_sizes[level] - 1)); };
+      while (begin > 0 && bits + width(begin - 1) <= sorter.key_bits()) bits += width(--begin);
+      sorter.sort(bits, [&](int64_t row) {
+        uint64_t key = 0;
+        for (int64_t level = begin; level < end; ++level)
+          key = key << width(level) | static_cast<uint64_t>(sids[row * depth_ + level]);
+        return key;
+      });
+      end = begin;
+    }
+    rows_.resize(count_);
+    sids_.resize(count_ * depth_);
+    for (int64_t i = 0; i < count_; ++i) {
+      rows_[i] = static_cast<int32_t>(sorter[i]);
+      std::copy_n(sids + sorter[i] * depth_, depth_, &sids_[i * depth_]);
+    }
+  }
+
+  // partings_[i]: the first level at which sorted SID i differs from the one before it; the depth where it is the same.
+  void find_partings() {
+    partings_.resize(count_);
+    std::vector<int64_t> parted(depth_ + 1, 0);
+    for (int64_t i = 0; i < count_; ++i) {
+      const int32_t* sid = &sids_[i * depth_];
+      int64_t level = 0;
+      if (i > 0)
+        while (level < depth_ && sid[level] == sid[level - depth_]) ++level;
+      partings_[i] = static_cast<int32_t>(level);
+      ++parted[level];
+    }
+    level_starts_ = {0, 1};
+    int64_t created = 0;
+    for (int64_t level = 0; level < depth_; ++level) {
+      created += parted[level];
+      level_starts_.push_back(level_starts_.back() + created);
+    }
+    if (num_nodes() + count_ > INT32_MAX)
+      throw std::invalid_argument("SidTrie.from_sids: nodes and items together pass 2^31 − 1");
+  }
+
+  int64_t count_, depth_;
+  std::vector<int32_t> rows_, sids_;  // both sorted
+  std::vector<int32_t> partings_;
+  std::vector<int64_t> level_starts_;  // [depth + 2]
+};
+
+// order[k]: the position of the k-th smallest id. Throws std::invalid_argument where an id comes twice.
+inline void index_ids(const int64_t* ids, int64_t count, int32_t* order) {
+  if (count == 0) return;
+  const auto [least, greatest] = std::minmax_element(ids, ids + count);
+  const auto above_least = [&, base = static_cast<uint64_t>(*least)](int64_t row) { return ids[row] - base; };
+  const int bits = std::bit_width(static_cast<uint64_t>(*greatest) - static_cast<uint64_t>(*least));
+  RowSorter sorter(count);
+  for (int shift = 0; shift < bits; shift += sorter.key_bits()) {
+    const int width = std::min(bits - shift, sorter.key_bits());
+    sorter.sort(width, [&](int64_t row) { return above_least(row) >> shift & ((uint64_t{1} << width) - 1); });
+  }
+  for (int64_t k = 0; k < count; ++k) {
+    order[k] = static_cast<int32_t>(sorter[k]);
+    if (k > 0 && ids[order[k]] == ids[order[k - 1]])
+      throw std::invalid_argument("SidTrie.from_sids: item id " + std::to_string(ids[order[k]]) + " is repeated");
+  }
+}
+
+// A positive number that tells one content from another.
+class Fingerprint {
+ public:
+  template <class T>
+  void add(const T* values, int64_t count) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    const char* bytes = reinterpret_cast<const char*>(values);
+    int64_t left = count * int64_t{sizeof(T)};
+    mix(static_cast<uint64_t>(left));
+    for (; left >= 8; bytes += 8, left -= 8) {
+      uint64_t word;
+      std::memcpy(&word, bytes, 8);
+      mix(word);
+    }
+    uint64_t rest = 0;
+    std::memcpy(&rest, bytes, static_cast<size_t>(left));
+    mix(rest);
+  }
+
+  int64_t value() const { return static_cast<int64_t>(state_ >> 2 | uint64_t{1} << 62); }
+
+ private:
+  void mix(uint64_t word) {
+    state_ = (state_ ^ word) * 0x9e3779b97f4a7c15u;
+    state_ ^= state_ >> 29;
+  }
+
+  uint64_t state_ = 0x243f6a8885a308d3u;
+};
+
+}  // namespace recops::trie

@@ -1,0 +1,176 @@
+// The ops behind SidTrie: building it, and looking things up in it. Their arithmetic is in build.h and lookup.h.
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "trie/build.h"
+#include "trie/tensors.h"
+
+namespace recops::trie {
+namespace {
+
+constexpr int64_t kGrain = 1024;  // look-ups for a thread to be worth waking
+
+template <class T>
+T* data(const Tensor& tensor) {
+  return static_cast<T*>(tensor.data_ptr());
+}
+
+// The version of a trie that no catalogue has numbered.
+Tensor fingerprint(const Tensor& first_child, const Tensor& tokens, const Tensor& item_ids) {
+  Fingerprint content;
+  content.add(data<int32_t>(first_child), first_child.numel());
+  content.add(data<char>(tokens), tokens.numel() * tokens.element_size());
+  content.add(data<int64_t>(item_ids), item_ids.numel());
+  const Tensor stamp = empty({}, ScalarType::Long, item_ids);
+  *data<int64_t>(stamp) = content.value();
+  return stamp;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> trie_build(Tensor sids_in, Tensor item_ids_in,
+                                                                      std::vector<int64_t> vocab_sizes) {
+  const char* op = "SidTrie.from_sids";
+  const Tensor sids = recops::contiguous(sids_in), ids = recops::contiguous(item_ids_in);
+  const int64_t depth = static_cast<int64_t>(vocab_sizes.size()), count = ids.numel();
+  require_value(depth >= 1 && sids.dim() == 2 && sids.size(1) == depth && sids.size(0) == count && count <= INT32_MAX &&
+                    ids.scalar_type() == ScalarType::Long,
+                op, ": sids must be [N, L], item_ids int64 [N], with a vocabulary size for each of the L levels");
+  int64_t largest = 1;
+  for (int64_t size : vocab_sizes) {
+    require_value(1 <= size && size <= INT32_MAX, op, ": vocab_sizes must be from 1 to 2^31 − 1, got ", size);
+    largest = std::max(largest, size);
+  }
+  const Builder builder = indices(op, "sids", sids).wide ? Builder(data<int64_t>(sids), count, vocab_sizes)
+                                                         : Builder(data<int32_t>(sids), count, vocab_sizes);
+
+  const int64_t num_nodes = builder.num_nodes();
+  const bool wide = largest > 65536;
+  const Tensor first_child = empty({num_nodes + 1}, ScalarType::Int, sids);
+  const Tensor tokens = empty({num_nodes}, wide ? ScalarType::Int : ScalarType::UInt16, sids);
+  const Tensor item_rows = empty({count}, ScalarType::Int, sids);
+  if (wide)
+    builder.fill(data<int32_t>(first_child), data<int32_t>(tokens), data<int32_t>(item_rows));
+  else
+    builder.fill(data<int32_t>(first_child), data<uint16_t>(tokens), data<int32_t>(item_rows));
+
+  const Tensor item_ids = empty({count}, ScalarType::Long, sids), id_order = empty({count}, ScalarType::Int, sids);
+  for (int64_t i = 0; i < count; ++i) data<int64_t>(item_ids)[i] = data<int64_t>(ids)[data<int32_t>(item_rows)[i]];
+  index_ids(data<int64_t>(item_ids), count, data<int32_t>(id_order));
+  return {first_child, tokens, item_ids, item_rows, id_order, fingerprint(first_child, tokens, item_ids)};
+}
+
+Tensor trie_find(Tensor first_child, Tensor tokens, int64_t depth, Tensor sids_in) {
+  const char* op = "SidTrie.find";
+  const TrieTensors trie(op, first_child, tokens, depth);
+  const Tensor sids = recops::contiguous(sids_in);
+  require_value(sids.dim() == 2 && sids.size(1) <= depth, op, ": sids must be [n, at most ", depth, "]");
+  const Indices rows = indices(op, "sids", sids);
+  const int64_t length = sids.size(1);
+  const Tensor nodes = empty({sids.size(0)}, ScalarType::Int, sids);
+  parallel_for(sids.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      data<int32_t>(nodes)[i] = static_cast<int32_t>(find_node(trie.view, rows, i * length, length));
+  });
+  return nodes;
+}
+
+std::tuple<Tensor, Tensor> trie_items(Tensor first_child, Tensor tokens, int64_t depth, Tensor item_ids_in,
+                                      Tensor nodes_in) {
+  const char* op = "SidTrie.items";
+  const TrieTensors trie(op, first_child, tokens, depth);
+  const Tensor item_ids = recops::contiguous(item_ids_in);
+  require_value(item_ids.numel() == trie.num_items, op, ": item_ids must be [num_items]");
+  const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
+  const int64_t count = static_cast<int64_t>(nodes.size());
+
+  const Tensor offsets = empty({count + 1}, ScalarType::Long, item_ids);
+  std::vector<Interval> intervals;
+  data<int64_t>(offsets)[0] = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t node = nodes[i];
+    intervals.push_back(node < 0 ? Interval{0, 0}
+                                 : items_below(trie.view, {node, node + 1}, level_of(trie.view, node)));
+    data<int64_t>(offsets)[i + 1] = data<int64_t>(offsets)[i] + intervals[i].end - intervals[i].begin;
+  }
+  const Tensor items = empty({data<int64_t>(offsets)[count]}, ScalarType::Long, item_ids);
+  int64_t* next = data<int64_t>(items);
+  for (const Interval& interval : intervals)
+    next = std::copy(data<int64_t>(item_ids) + interval.begin, data<int64_t>(item_ids) + interval.end, next);
+  return {offsets, items};
+}
+
+Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Tensor nodes_in, int64_t vocab_size) {
+  const char* op = "SidTrie.allowed_tokens";
+  const TrieTensors trie(op, first_child, tokens, depth);
+  const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
+  const int64_t count = static_cast<int64_t>(nodes.size());
+  require_value(vocab_size >= 0, op, ": vocab_size must not be negative, got ", vocab_size);
+
+  const Tensor allowed = empty({count, vocab_size}, ScalarType::Bool, nodes_in);
+  std::fill_n(data<bool>(allowed), count * vocab_size, false);
+  for (int64_t i = 0; i < count; ++i) {
+    if (nodes[i] < 0) continue;
+    const Interval children = children_of(trie.view, nodes[i]);
+    for (int64_t child = children.begin; child < children.end; ++child) {
+      const int64_t token = token_of(trie.view, child);
+      require_value(token < vocab_size, op, ": node ", nodes[i], " allows token ", token, ", but vocab_size is ",
+                    vocab_size);
+      data<bool>(allowed)[i * vocab_size + token] = true;
+    }
+  }
+  return allowed;
+}
+
+Tensor trie_mask(Tensor item_ids_in, Tensor id_order_in, Tensor ids_in, Tensor offsets_in, bool keep, bool missing_ok) {
+  const char* op = "SidTrie.mask";
+  const Tensor item_ids = recops::contiguous(item_ids_in), id_order = recops::contiguous(id_order_in);
+  const Tensor ids = recops::contiguous(ids_in), offsets = recops::contiguous(offsets_in);
+  require_value(item_ids.scalar_type() == ScalarType::Long && ids.scalar_type() == ScalarType::Long &&
+                    offsets.scalar_type() == ScalarType::Long && id_order.scalar_type() == ScalarType::Int &&
+                    id_order.numel() == item_ids.numel() && offsets.numel() >= 1,
+                op, ": ids and offsets must be int64");
+  const Items items{data<int64_t>(item_ids), data<int32_t>(id_order), item_ids.numel()};
+  const int64_t rows = offsets.numel() - 1, width = (items.count + 63) / 64;
+  const int64_t* bounds = data<int64_t>(offsets);
+  require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + rows + 1) && bounds[rows] == ids.numel(), op,
+                ": offsets must rise from 0 to the number of ids");
+
+  std::vector<int64_t> positions(ids.numel());
+  parallel_for(ids.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) positions[i] = items.position(data<int64_t>(ids)[i]);
+  });
+  if (!missing_ok) {
+    const auto missing = std::find(positions.begin(), positions.end(), -1);
+    require_value(missing == positions.end(), op, ": item id ",
+                  missing == positions.end() ? 0 : data<int64_t>(ids)[missing - positions.begin()],
+                  " is not in the trie (missing_ok=True skips such ids)");
+  }
+  const Tensor words = empty({rows, width}, ScalarType::Long, item_ids);
+  for (int64_t row = 0; row < rows; ++row)
+    pack_mask(positions.data() + bounds[row], bounds[row + 1] - bounds[row], keep, items.count,
+              data<uint64_t>(words) + row * width);
+  return words;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def(
+      "trie_build(Tensor sids, Tensor item_ids, int[] vocab_sizes) -> (Tensor, Tensor, Tensor, Tensor, Tensor, "
+      "Tensor)");
+  m.def("trie_find(Tensor first_child, Tensor tokens, int depth, Tensor sids) -> Tensor");
+  m.def("trie_items(Tensor first_child, Tensor tokens, int depth, Tensor item_ids, Tensor nodes) -> (Tensor, Tensor)");
+  m.def("trie_allowed_tokens(Tensor first_child, Tensor tokens, int depth, Tensor nodes, SymInt vocab_size) -> Tensor");
+  m.def(
+      "trie_mask(Tensor item_ids, Tensor id_order, Tensor ids, Tensor offsets, bool keep, bool missing_ok) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("trie_build", TORCH_BOX(&trie_build));
+  m.impl("trie_find", TORCH_BOX(&trie_find));
+  m.impl("trie_items", TORCH_BOX(&trie_items));
+  m.impl("trie_allowed_tokens", TORCH_BOX(&trie_allowed_tokens));
+  m.impl("trie_mask", TORCH_BOX(&trie_mask));
+}
+
+}  // namespace recops::trie

@@ -1,0 +1,102 @@
+// Questions to a trie that no step of beam search asks: which node is this SID, where is this item, which items are
+// below. Torch-free.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "trie/trie.h"
+
+namespace recops::trie {
+
+struct Indices {
+  const void* data;
+  bool wide;  // int64, else int32
+
+  int64_t operator[](int64_t i) const {
+    return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
+  }
+};
+
+// The node of tokens sids[begin] … sids[begin + length − 1], or −1. O(length · log of the branching).
+inline int64_t find_node(const Trie& trie, const Indices& sids, int64_t begin, int64_t length) {
+  int64_t node = 0;
+  for (int64_t i = begin; i < begin + length; ++i) {
+    auto [low, end] = children_of(trie, node);
+    for (int64_t high = end; low < high;) {
+      const int64_t middle = low + (high - low) / 2;
+      if (token_of(trie, middle) < sids[i])
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    if (low == end || token_of(trie, low) != sids[i]) return -1;
+    node = low;
+  }
+  return node;
+}
+
+// Items by position, and the positions in order of ids.
+struct Items {
+  const int64_t* ids;    // [count]
+  const int32_t* order;  // [count]
+  int64_t count;
+
+  // −1 where there is no such item. O(log count).
+  int64_t position(int64_t id) const {
+    const int32_t* found =
+        std::lower_bound(order, order + count, id, [this](int32_t at, int64_t wanted) { return ids[at] < wanted; });
+    return found == order + count || ids[*found] != id ? -1 : *found;
+  }
+};
+
+// Sets (keep) or clears (drop) the bits of `positions` in an otherwise empty or full row; −1 is skipped.
+inline void pack_mask(const int64_t* positions, int64_t count, bool keep, int64_t num_items, uint64_t* words) {
+  const int64_t full = num_items / 64;
+  std::memset(words, keep ? 0 : 0xff, static_cast<size_t>(full) * sizeof(uint64_t));
+  if (num_items % 64 != 0) words[full] = keep ? 0 : (uint64_t{1} << (num_items % 64)) - 1;
+  for (int64_t i = 0; i < count; ++i) {
+    if (positions[i] < 0) continue;
+    const uint64_t bit = uint64_t{1} << (positions[i] % 64);
+    uint64_t& word = words[positions[i] / 64];
+    word = keep ? word | bit : word & ~bit;
+  }
+}
+
+// The first `places` allowed items of the leaves in the order given, best first: within a leaf by prior[item_rows[p]],
+// higher first (Prior null: none), then by position. Writes item positions and which of the leaves each is of, −1 in
+// places left over. `scratch` holds as many positions as the largest leaf has items.
+template <class Prior>
+void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves, MaskBits mask, const Prior* prior,
+                     const int32_t* item_rows, int64_t places, int64_t* positions, int32_t* of, int64_t* scratch) {
+  int64_t taken = 0;
+  for (int64_t i = 0; i < num_leaves && taken < places; ++i) {
+    if (leaves[i] < 0) continue;
+    const Interval items = items_below(trie, {leaves[i], leaves[i] + 1}, trie.depth);
+    int64_t count = 0;
+    for (int64_t p = items.begin; p < items.end; ++p)
+      if (mask == nullptr || is_allowed(mask, p)) scratch[count++] = p;
+    const int64_t wanted = std::min(count, places - taken);
+    if (prior != nullptr) {
+      for (int64_t j = 0; j < count; ++j)
+        if (prior[item_rows[scratch[j]]] != prior[item_rows[scratch[j]]])
+          throw std::invalid_argument("constrained_beam_search: item_prior[" + std::to_string(item_rows[scratch[j]]) +
+                                      "] is NaN");
+      std::partial_sort(scratch, scratch + wanted, scratch + count, [&](int64_t a, int64_t b) {
+        const Prior of_a = prior[item_rows[a]], of_b = prior[item_rows[b]];
+        return of_a != of_b ? of_a > of_b : a < b;
+      });
+    }
+    for (int64_t j = 0; j < wanted; ++j, ++taken) {
+      positions[taken] = scratch[j];
+      of[taken] = static_cast<int32_t>(i);
+    }
+  }
+  std::fill(positions + taken, positions + places, -1);
+  std::fill(of + taken, of + places, -1);
+}
+
+}  // namespace recops::trie

@@ -1,0 +1,56 @@
+// Stable least-significant-digit radix sort of row numbers by wide keys.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+namespace recops::trie {
+
+// The rows 0 … count − 1, sorted by one key after another, the least significant first. A key shares 64 bits with its
+// row's number, so that one word moves for each row and digit: O(count) for every 11 bits of key.
+class RowSorter {
+ public:
+  explicit RowSorter(int64_t count) : row_bits_(std::bit_width(static_cast<uint64_t>(count))), words_(count) {
+    for (int64_t row = 0; row < count; ++row) words_[row] = static_cast<uint64_t>(row);
+  }
+
+  int key_bits() const { return 64 - row_bits_; }  // as wide as a key may be
+  int64_t operator[](int64_t place) const { return static_cast<int64_t>(words_[place] & row_mask()); }
+
+  // key(row) below 2^bits. Rows of equal keys keep their order.
+  template <class Key>
+  void sort(int bits, const Key& key) {
+    for (uint64_t& word : words_) {
+      const uint64_t row = word & row_mask();
+      word = key(static_cast<int64_t>(row)) << row_bits_ | row;
+    }
+    for (int shift = row_bits_; shift < row_bits_ + bits; shift += kDigitBits) sort_digit(shift);
+  }
+
+ private:
+  static constexpr int kDigitBits = 11;
+  static constexpr uint64_t kDigits = uint64_t{1} << kDigitBits;
+
+  uint64_t row_mask() const { return (uint64_t{1} << row_bits_) - 1; }
+
+  void sort_digit(int shift) {
+    std::array<uint32_t, kDigits> places{};
+    for (uint64_t word : words_) ++places[word >> shift & (kDigits - 1)];
+    uint32_t next = 0;
+    for (uint32_t& place : places) {
+      const uint32_t count = place;
+      place = next;
+      next += count;
+    }
+    sorted_.resize(words_.size());
+    for (uint64_t word : words_) sorted_[places[word >> shift & (kDigits - 1)]++] = word;
+    words_.swap(sorted_);
+  }
+
+  int row_bits_;
+  std::vector<uint64_t> words_, sorted_;
+};
+
+}  // namespace recops::trie

@@ -1,0 +1,78 @@
+// A trie of semantic IDs as flat arrays in breadth-first order.
+//
+// Node 0 is the root; the nodes of a level follow one another, and siblings follow one another in order of tokens.
+// Items are numbered like a further level: item position p, in order of leaves and within a leaf of insertion, is
+// "node" num_nodes + p. So one array answers every question of structure:
+//
+//   children of node n            first_child[n] … first_child[n + 1]     (of a leaf: its items)
+//   first node of level l + 1     first_child[first node of level l]
+//   items below node n            apply first_child to n and to n + 1 until past the leaves
+//
+//   SIDs (1,0) (1,2) (1,2) (4,0):    root 0 ─ 1: node 1 ─ 0: node 3 ─ item 0         tokens      . 1 4 0 2 0
+//                                           │           └ 2: node 4 ─ items 1, 2      first_child 1 3 5 6 7 9 10
+//                                           └ 4: node 2 ─ 0: node 5 ─ item 3
+#pragma once
+
+#include <cstdint>
+
+namespace recops::trie {
+
+struct Trie {
+  const int32_t* first_child;  // [num_nodes + 1]
+  const void* tokens;          // [num_nodes], of the edge into a node; the root's is 0
+  bool wide_tokens;            // int32, else uint16
+  int64_t num_nodes;
+  int64_t depth;
+  const int64_t*
+      level_starts;  // [depth + 2]: the first node of each level; the last two are the first leaf and num_nodes
+};
+
+// Bits by item position: bit p % 64 of word p / 64. Null: every item is allowed.
+using MaskBits = const uint64_t*;
+
+namespace {
+
+struct Interval {
+  int64_t begin, end;
+};
+
+inline int64_t token_of(const Trie& trie, int64_t node) {
+  return trie.wide_tokens ? static_cast<const int32_t*>(trie.tokens)[node]
+                          : static_cast<const uint16_t*>(trie.tokens)[node];
+}
+
+inline int64_t level_of(const Trie& trie, int64_t node) {
+  int64_t level = 0;
+  while (node >= trie.level_starts[level + 1]) ++level;
+  return level;
+}
+
+// No child for a leaf: what it points to are items.
+inline Interval children_of(const Trie& trie, int64_t node) {
+  if (node >= trie.level_starts[trie.depth]) return {0, 0};
+  return {trie.first_child[node], trie.first_child[node + 1]};
+}
+
+// Positions of the items below nodes `begin` up to `end`, all of level `level`.
+inline Interval items_below(const Trie& trie, Interval nodes, int64_t level) {
+  for (; level <= trie.depth; ++level) nodes = {trie.first_child[nodes.begin], trie.first_child[nodes.end]};
+  return {nodes.begin - trie.num_nodes, nodes.end - trie.num_nodes};
+}
+
+inline bool is_allowed(MaskBits mask, int64_t position) { return mask[position / 64] >> (position % 64) & 1; }
+
+// Does `mask` hold a bit in the interval? Words at a time; siblings' intervals are disjoint, so that one pass over all
+// children of a node reads each word below it about once.
+inline bool any_allowed(MaskBits mask, Interval items) {
+  if (items.begin >= items.end) return false;
+  const int64_t first = items.begin / 64, last = (items.end - 1) / 64;
+  const uint64_t head = ~uint64_t{0} << (items.begin % 64), tail = ~uint64_t{0} >> (63 - (items.end - 1) % 64);
+  if (first == last) return (mask[first] & head & tail) != 0;
+  if ((mask[first] & head) != 0) return true;
+  for (int64_t word = first + 1; word < last; ++word)
+    if (mask[word] != 0) return true;
+  return (mask[last] & tail) != 0;
+}
+
+}  // namespace
+}  // namespace recops::trie

@@ -1,0 +1,136 @@
+"""One exact step of beam search over the real children in a trie."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops._checks import FLOATS, INDICES, check_tensor
+from recops.ops.trie import SidTrie
+from recops.ops.trie_mask import ItemMask
+
+Normalize = Literal["vocab", "children", "none"]
+
+
+class BeamStep(NamedTuple):
+    """The best candidates of a step, best first, each ``[B, num_beams]``.
+
+    Slots that no candidate takes have score −inf and −1 elsewhere.
+    """
+
+    scores: Tensor
+    """float32 (float64 for float64 logits)."""
+    tokens: Tensor
+    """int32: the child's token."""
+    parents: Tensor
+    """int32: which of the M beams the child continues."""
+    nodes: Tensor
+    """int32: the child."""
+
+
+def trie_beam_step(
+    logits: Tensor,
+    trie: SidTrie,
+    nodes: Tensor,
+    scores: Tensor,
+    *,
+    num_beams: int,
+    normalize: Normalize = "vocab",
+    allowed: ItemMask | None = None,
+) -> BeamStep:
+    """Continue every beam by every child of its node, and keep the best ``num_beams`` of all.
+
+    The candidate that continues beam m by child c of its node has the score ::
+
+        scores[b, m] + logits[b, m, token(c)] − Z(b, m)
+
+    with Z the log-sum-exp of the whole row of logits (``vocab``), of the logits of the node's
+    children (``children``), or 0 (``none``). Order: score descending, then parent ascending, then
+    token ascending; the result is exact and the same bits at any number of threads.
+
+    A child all of whose items are masked is no child, to the normalizer either. A score of −inf is
+    no candidate: so logits of −inf forbid tokens. A beam is dead where its node is −1 or its score
+    −inf; its logits may be anything. A leaf has no children.
+
+    Work grows with the real children, not with V or the widest branch, but for the one reading of
+    each row that ``vocab`` needs; what cannot pass the num_beams-th best so far is skipped by its
+    maximum. Gradients do not flow through: a selection in a trie is no differentiable function.
+
+    Args:
+        logits: ``[B, M, V]`` float32, bfloat16, float16 or float64, any strides; V is at least the
+            vocabulary of the beams' levels.
+        trie: whose nodes these are.
+        nodes: ``[B, M]`` int32 or int64; the root is 0. Beams may be of different levels.
+        scores: ``[B, M]`` float32 or float64; computed with as float32, float64 for float64 logits.
+        num_beams: places to fill, at least 1.
+        normalize: ``"vocab"``, ``"children"`` or ``"none"``.
+        allowed: the items to recommend from, one mask for all rows or one each.
+
+    Returns:
+        The new beams, as :class:`BeamStep`.
+
+    Raises:
+        TypeError: another dtype, or no trie or mask where one is due.
+        ValueError: another shape or device; logits that are read and hold NaN or +inf; a NaN score;
+            V below the level's vocabulary; a mask of another trie or batch size.
+        IndexError: no such node.
+    """
+    op = "trie_beam_step"
+    if not isinstance(trie, SidTrie):
+        raise TypeError(f"{op}: trie must be a SidTrie, got {type(trie).__name__}")
+    if allowed is not None and not isinstance(allowed, ItemMask):
+        raise TypeError(f"{op}: allowed must be an ItemMask, got {type(allowed).__name__}")
+    device = trie.device
+    check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
+    check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
+    check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
+    batch, width, _ = logits.shape
+    for name, beams in (("nodes", nodes), ("scores", scores)):
+        if beams.shape[0] != batch or beams.shape[1] != width:
+            raise ValueError(f"{op}: {name} must be {(batch, width)}, got {tuple(beams.shape)}")
+    if allowed is not None and allowed.words.device != device:
+        raise ValueError(f"{op}: allowed must be on {device}, got {allowed.words.device}")
+    compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    return BeamStep(
+        *ops.trie_beam_step(
+            logits.detach(),
+            trie.first_child,
+            trie.tokens,
+            trie.stamp,
+            trie.vocab_sizes,
+            nodes,
+            scores.detach().to(compute),
+            num_beams,
+            normalize,
+            None if allowed is None else allowed.words,
+            None if allowed is None else allowed.stamp,
+        )
+    )
+
+
+def _fake_beam_step(
+    logits: Tensor,
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    vocab_sizes: list[int],
+    nodes: Tensor,
+    scores: Tensor,
+    num_beams: int,
+    normalize: str,
+    allowed: Tensor | None,
+    allowed_stamp: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    shape = (logits.shape[0], num_beams)
+    return (
+        scores.new_empty(shape),
+        nodes.new_empty(shape, dtype=torch.int32),
+        nodes.new_empty(shape, dtype=torch.int32),
+        nodes.new_empty(shape, dtype=torch.int32),
+    )
+
+
+torch.library.register_fake("recops::trie_beam_step", _fake_beam_step)

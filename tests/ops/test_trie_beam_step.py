@@ -1,0 +1,285 @@
+"""trie_beam_step: exact, in a strict order, on every kind of trie and logits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+import recops
+from recops import reference
+from trie_inputs import MASKS, Catalogue, beams, catalogue, catalogues, mask_of
+
+NORMALIZE = ["vocab", "children", "none"]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+def assert_same_step(actual: recops.BeamStep, expected: recops.BeamStep) -> None:
+    """The same scores; and the same beams, but for an order that rounding decides."""
+    assert_close(actual.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    for row in range(len(actual.scores)):
+        ours, theirs = (
+            list(zip(*(t[row].tolist() for t in (s.tokens, s.parents, s.nodes)), strict=True))
+            for s in (actual, expected)
+        )
+        scores = expected.scores[row].double()
+        for place in range(len(ours)):
+            if ours[place] == theirs[place]:
+                continue
+            near = (scores - scores[place]).abs() <= 1e-5 * (1 + scores[place].abs())
+            last = bool(near[-1])  # what comes next may just have missed a place
+            assert last or ours[place] in [theirs[i] for i in near.nonzero().flatten().tolist()]
+
+
+@given(
+    catalogues(),
+    st.sampled_from(NORMALIZE),
+    st.sampled_from(MASKS),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+    st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(1, 90), st.integers(0, 40)),
+    st.integers(0, 2**20),
+)
+def test_agrees_with_the_reference(
+    drawn: Catalogue,
+    normalize: str,
+    masked: str,
+    dtype: torch.dtype,
+    ties: bool,
+    shape: tuple[int, int, int, int],
+    seed: int,
+) -> None:
+    batch, width, num_beams, spare = shape
+    vocab = drawn.trie.vocab_sizes[0] + spare
+    start = beams(
+        drawn.trie, batch=batch, width=width, vocab=vocab, ties=ties, seed=seed, dtype=dtype
+    )
+    arguments = (start.logits, drawn.trie, start.nodes, start.scores)
+    options = {
+        "num_beams": num_beams,
+        "normalize": normalize,
+        "allowed": mask_of(drawn, masked, batch, seed),
+    }
+    step = recops.trie_beam_step(*arguments, **options)
+    assert step.scores.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert {t.dtype for t in step[1:]} == {torch.int32}
+    assert_same_step(step, reference.trie_beam_step(*arguments, **options))
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_rows_agree_with_the_reference(normalize: str, dtype: torch.dtype) -> None:
+    """Full vectors and their tails, many pruned pools, several keys to a block."""
+    drawn = catalogue(items=6000, depth=2, vocab=1003, skew=2)
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 37, 1003, generator=generator).to(dtype)
+    nodes = torch.randint(0, drawn.trie.level_starts()[2], (2, 37), generator=generator)
+    scores = torch.randn(2, 37, generator=generator)
+    arguments = (logits, drawn.trie, nodes, scores)
+    for num_beams in (1, 17, 300):
+        options = {"num_beams": num_beams, "normalize": normalize}
+        step = recops.trie_beam_step(*arguments, **options)
+        assert_same_step(step, reference.trie_beam_step(*arguments, **options))
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_ties_go_to_the_first_parent_then_the_first_token(normalize: str) -> None:
+    """With exact ties the order is exact too, also where far more tie than there are places."""
+    drawn = catalogue(items=4000, depth=2, vocab=300)
+    nodes = torch.tensor([[5, 0, 5, -1, 9]])
+    logits, scores = torch.zeros(1, 5, 300), torch.zeros(1, 5)
+    for num_beams in (1, 7, 40, 1000):
+        step = recops.trie_beam_step(
+            logits, drawn.trie, nodes, scores, num_beams=num_beams, normalize="none"
+        )
+        expected = [
+            (parent, int(token))
+            for parent, node in enumerate(nodes[0].tolist())
+            for token in drawn.trie.allowed_tokens(torch.tensor([node]), 300)[0].nonzero()
+        ][:num_beams]
+        found = list(zip(step.parents[0].tolist(), step.tokens[0].tolist(), strict=True))
+        assert found[: len(expected)] == expected
+        assert set(found[len(expected) :]) <= {(-1, -1)}
+
+
+def test_beams_wider_than_the_catalogue_leave_dead_slots() -> None:
+    trie = recops.SidTrie.from_sids(torch.tensor([[3, 1]]))
+    root, zero = torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1)
+    step = recops.trie_beam_step(torch.zeros(1, 1, 4), trie, root, zero, num_beams=4096)
+    assert step.tokens[0].tolist() == [3] + [-1] * 4095
+    assert (step.scores[0, 1:] == -torch.inf).all()
+    last = recops.trie_beam_step(
+        torch.zeros(1, 4096, 4), trie, step.nodes, step.scores, num_beams=3
+    )
+    assert last.tokens[0].tolist() == [1, -1, -1]
+    assert last.parents[0].tolist() == [0, -1, -1]
+    assert last.nodes[0].tolist() == [2, -1, -1]
+    done = recops.trie_beam_step(torch.zeros(1, 3, 4), trie, last.nodes, last.scores, num_beams=2)
+    assert done.nodes[0].tolist() == [-1, -1]  # a leaf has no children
+
+
+def test_minus_infinity_forbids_tokens() -> None:
+    trie = recops.SidTrie.from_sids(torch.tensor([[0], [1], [2]]))
+    root, zero = torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1)
+    logits = torch.tensor([[[1.0, -torch.inf, 2.0]]])
+    for normalize in NORMALIZE:
+        step = recops.trie_beam_step(logits, trie, root, zero, num_beams=3, normalize=normalize)
+        assert step.tokens.tolist() == [[2, 0, -1]]
+        nothing = torch.full((1, 1, 3), -torch.inf)
+        step = recops.trie_beam_step(nothing, trie, root, zero, num_beams=2, normalize=normalize)
+        assert step.tokens.tolist() == [[-1, -1]]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_bad_logits_raise_where_they_are_read(normalize: str, bad: float) -> None:
+    sids = torch.tensor([[0, 0], [0, 1], [2, 0]])
+    trie = recops.SidTrie.from_sids(sids, vocab_sizes=4)
+    nodes = torch.tensor([[0, -1, 0, 1]])
+    scores = torch.tensor([[0.0, 0.0, -torch.inf, -50.0]])  # two dead beams; one without a chance
+
+    def step(m: int, token: int, allowed: recops.ItemMask | None = None) -> recops.BeamStep:
+        logits = torch.zeros(1, 4, 4)
+        logits[0, m, token] = bad
+        return recops.trie_beam_step(
+            logits, trie, nodes, scores, num_beams=2, normalize=normalize, allowed=allowed
+        )
+
+    for m, token in ((0, 0), (0, 2), (3, 0), (3, 1)):
+        with pytest.raises(ValueError, match=rf"logits\[0, {m}\] hold NaN or \+inf"):
+            step(m, token)
+    clean = step(1, 0)
+    assert clean.tokens.tolist() == [[0, 2]]
+    assert_close(step(2, 3).scores, clean.scores)
+    if normalize == "vocab":  # the whole row makes its normalizer
+        with pytest.raises(ValueError, match=r"logits\[0, 0\] hold NaN or \+inf"):
+            step(0, 3)
+    else:
+        assert_close(step(0, 3).scores, clean.scores)
+        step(0, 2, trie.mask(drop=[2]))  # a masked child is no child
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_rows_of_any_layout(normalize: str) -> None:
+    drawn = catalogue(items=500, depth=3, vocab=33)
+    start = beams(drawn.trie, batch=3, width=4, vocab=33)
+    expected = recops.trie_beam_step(
+        start.logits, drawn.trie, start.nodes, start.scores, num_beams=9, normalize=normalize
+    )
+    for logits in (
+        start.logits.transpose(0, 1).contiguous().transpose(0, 1),
+        start.logits.transpose(1, 2).contiguous().transpose(1, 2),
+        torch.cat([start.logits, start.logits], 2)[..., :33],
+    ):
+        assert logits.stride() != start.logits.stride()
+        scores = torch.stack([start.scores, start.scores], 2)[..., 0]
+        step = recops.trie_beam_step(
+            logits, drawn.trie, start.nodes.int(), scores, num_beams=9, normalize=normalize
+        )
+        for ours, theirs in zip(step, expected, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("normalize", NORMALIZE)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_bits_do_not_depend_on_threads(set_threads, normalize: str, batch: int) -> None:
+    drawn = catalogue(items=60_000, depth=3, vocab=512, skew=2)
+    generator = torch.Generator().manual_seed(0)
+    width = 300
+    nodes = torch.randint(0, drawn.trie.level_starts()[2], (batch, width), generator=generator)
+    logits = torch.randn(batch, width, 512, generator=generator).round(decimals=1)
+    scores = torch.randn(batch, width, generator=generator).round(decimals=1)
+    steps = []
+    for threads in (1, 2, 7):
+        set_threads(threads)
+        steps.append(
+            recops.trie_beam_step(
+                logits, drawn.trie, nodes, scores, num_beams=100, normalize=normalize
+            )
+        )
+    for step in steps[1:]:
+        for ours, theirs in zip(step, steps[0], strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_large_logits_keep_their_normalizer() -> None:
+    trie = recops.SidTrie.from_sids(torch.arange(50)[:, None])
+    for offset in (-1e4, 0.0, 1e4):
+        logits = offset + torch.linspace(-200, 0, 50).expand(1, 1, -1)
+        step = recops.trie_beam_step(
+            logits, trie, torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1), num_beams=50
+        )
+        expected = logits.double().log_softmax(2).flatten().sort(descending=True).values
+        assert_close(step.scores[0].double(), expected, rtol=1e-5, atol=2e-3 if offset else 1e-5)
+
+
+def test_gradients_do_not_flow_through() -> None:
+    drawn = catalogue(items=50, depth=2, vocab=9)
+    start = beams(drawn.trie, batch=1, width=2, vocab=9)
+    step = recops.trie_beam_step(
+        start.logits.requires_grad_(), drawn.trie, start.nodes, start.scores, num_beams=3
+    )
+    assert not step.scores.requires_grad
+
+
+GOOD = {
+    "logits": torch.zeros(2, 3, 9),
+    "nodes": torch.zeros(2, 3, dtype=torch.int32),
+    "scores": torch.zeros(2, 3),
+    "num_beams": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"logits": torch.zeros(2, 3, 9, dtype=torch.int32)}, TypeError, "logits must be one of"),
+        ({"logits": torch.zeros(2, 9)}, ValueError, "logits must have 3 dimensions"),
+        ({"logits": torch.zeros(2, 3, 9, device="meta")}, ValueError, "logits must be on cpu"),
+        (
+            {"logits": torch.zeros(2, 3, 5)},
+            ValueError,
+            "logits must cover the vocabulary of level 0, 9 tokens, got 5",
+        ),
+        ({"nodes": torch.zeros(2, 3)}, TypeError, "nodes must be one of int32, int64"),
+        (
+            {"nodes": torch.zeros(2, 4, dtype=torch.int32)},
+            ValueError,
+            "nodes must be (2, 3), got (2, 4)",
+        ),
+        ({"nodes": torch.full((2, 3), 10**6)}, IndexError, "nodes hold 1000000, but the trie has"),
+        ({"nodes": torch.full((2, 3), -2)}, IndexError, "nodes hold -2"),
+        ({"nodes": torch.full((2, 3), 2**32)}, IndexError, "nodes hold 4294967296"),
+        ({"scores": torch.zeros(3, 2)}, ValueError, "scores must be (2, 3), got (3, 2)"),
+        ({"scores": torch.full((2, 3), torch.nan)}, ValueError, "scores[0, 0] is NaN"),
+        ({"num_beams": 0}, ValueError, "num_beams must be at least 1, got 0"),
+        (
+            {"normalize": "rows"},
+            ValueError,
+            "normalize must be 'vocab', 'children' or 'none', got 'rows'",
+        ),
+        ({"trie": "a trie"}, TypeError, "trie must be a SidTrie, got str"),
+        ({"allowed": torch.ones(50)}, TypeError, "allowed must be an ItemMask, got Tensor"),
+    ],
+)
+def test_bad_input_is_refused(
+    change: dict[str, object], error: type[Exception], message: str
+) -> None:
+    trie = catalogue(items=50, depth=2, vocab=9).trie
+    with pytest.raises(error, match=re.escape(f"trie_beam_step: {message}")):
+        recops.trie_beam_step(**{"trie": trie, **GOOD, **change})
+
+
+def test_masks_of_another_size_are_refused() -> None:
+    trie = catalogue(items=50, depth=2, vocab=9).trie
+    with pytest.raises(ValueError, match="allowed has 3 rows, but the batch has 2"):
+        recops.trie_beam_step(**GOOD, trie=trie, allowed=trie.mask(keep=[torch.arange(0)] * 3))
+    long = trie.mask(keep=[])
+    long = replace(long, words=torch.zeros(9, dtype=torch.int64))
+    with pytest.raises(ValueError, match="allowed does not hold 50 items"):
+        recops.trie_beam_step(**GOOD, trie=trie, allowed=long)
