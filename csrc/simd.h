@@ -195,5 +195,11 @@ inline T reduce_add(Vec<T> v) {
   return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
+// Whether a comparison of Vec<T> holds in any lane.
+template <class T>
+inline bool any(Vec<Lane<T>> mask) {
+  return reduce<Lane<T>>(mask, [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a | b; }) != 0;
+}
+
 }  // namespace
 }  // namespace recops

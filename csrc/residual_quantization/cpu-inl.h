@@ -1,4 +1,5 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#include <algorithm>
 #include <limits>
 
 #include "residual_quantization/kernel.h"
@@ -240,13 +241,12 @@ T squared_distance(const T* row, const S* codeword, int64_t dim) {
 // ---- Encoding.
 
 int64_t block_rows(int64_t row_bytes) {
-  const int64_t rows = kBlockBytes / (row_bytes + 1) / kTileRows * kTileRows;
-  return rows < kTileRows ? kTileRows : rows > kMaxBlockRows ? kMaxBlockRows : rows;
+  return std::clamp(kBlockBytes / (row_bytes + 1) / kTileRows * kTileRows, int64_t{kTileRows}, kMaxBlockRows);
 }
 
 int64_t encode_scratch(const Codebooks& books, int64_t rows) {
   const int64_t row_bytes = books.codewords.dim * compute_bytes(books.codewords);
-  const int64_t block = rows < block_rows(row_bytes) ? rows : block_rows(row_bytes);
+  const int64_t block = std::min(rows, block_rows(row_bytes));
   return panel_bytes(books) + block * 2 * kVectorBytes + block * row_bytes;
 }
 
@@ -260,7 +260,7 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
   Best<T>* best = reinterpret_cast<Best<T>*>(single + panel_size<T>(dim));
   int64_t bad = -1;
   for (int64_t first = begin; first < end; first += block) {
-    const int64_t rows = end - first < block ? end - first : block;
+    const int64_t rows = std::min(block, end - first);
     T* residual = reinterpret_cast<T*>(best + rows);
     int32_t* code = codes + first * levels;
     for (int64_t n = 0; n < rows; ++n)
@@ -321,61 +321,55 @@ struct Candidate {
   bool operator<(const Candidate& other) const { return key < other.key || (key == other.key && index < other.index); }
 };
 
-// Restores the heap (greatest first) below `root`.
+// The k least of what a row has seen are among `items`; what is not below `threshold` need not be looked at. Items are
+// appended until there is no room for another panel, then all but the k least are dropped: O(1) for each appended.
 template <class T>
-void sift_down(Candidate<T>* heap, int64_t size, int64_t root) {
-  const Candidate<T> moving = heap[root];
-  for (;;) {
-    int64_t child = 2 * root + 1;
-    if (child >= size) break;
-    if (child + 1 < size && heap[child] < heap[child + 1]) ++child;
-    if (!(moving < heap[child])) break;
-    heap[root] = heap[child];
-    root = child;
-  }
-  heap[root] = moving;
-}
+struct Shortlist {
+  Candidate<T>* items;
+  int64_t count;
+  T threshold;
+};
 
-template <class T>
-void heap_sort(Candidate<T>* items, int64_t size) {
-  for (int64_t root = size / 2 - 1; root >= 0; --root) sift_down(items, size, root);
-  for (int64_t last = size - 1; last > 0; --last) {
-    const Candidate<T> greatest = items[0];
-    items[0] = items[last];
-    items[last] = greatest;
-    sift_down(items, last, 0);
-  }
+int64_t shortlist_capacity(const Codebooks& books, int64_t k) {
+  const int64_t width = compute_bytes(books.codewords) == 8 ? kWidth<double> : kWidth<float>;
+  return std::min(2 * k, books.codewords.rows) + width;
 }
 
 template <int R, class T>
-[[gnu::noinline]] void update_heaps(const T* rows, int64_t dim, const T* panel, int64_t first, int64_t k,
-                                    Candidate<T>* heaps) {
+[[gnu::noinline]] void update_shortlists(const T* rows, int64_t dim, const T* panel, int64_t first, int64_t k,
+                                         Shortlist<T>* lists) {
   Vec<T> score[R][kTileVectors];
   score_tile<R, T>(rows, dim, panel, score);
   for (int i = 0; i < R; ++i) {
-    Candidate<T>* heap = heaps + i * k;
+    Shortlist<T> list = lists[i];
     for (int v = 0; v < kTileVectors; ++v) {
-      if (!(reduce_min<T>(score[i][v]) < heap[0].key)) continue;
+      if (!any<T>(score[i][v] < list.threshold)) continue;
       T scores[kLanes<T>];
       store(scores, score[i][v]);
       for (int lane = 0; lane < kLanes<T>; ++lane) {
-        if (!(scores[lane] < heap[0].key)) continue;  // strict: indices ascend, so the lowest stays
-        heap[0] = {scores[lane], static_cast<int32_t>(first + v * kLanes<T> + lane)};
-        sift_down(heap, k, 0);
+        list.items[list.count] = {scores[lane], static_cast<int32_t>(first + v * kLanes<T> + lane)};
+        list.count += scores[lane] < list.threshold;  // strict: indices ascend, so the lowest stays
       }
     }
+    if (list.count >= 2 * k) {
+      std::nth_element(list.items, list.items + k - 1, list.items + list.count);
+      list.count = k;
+      list.threshold = list.items[k - 1].key;
+    }
+    lists[i] = list;
   }
 }
 
 template <int R, class T>
-void update_heap_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t first, int64_t k,
-                       Candidate<T>* heaps) {
-  for (; count >= R; count -= R, rows += R * dim, heaps += R * k) update_heaps<R>(rows, dim, panel, first, k, heaps);
-  if constexpr (R > 1) update_heap_block<R - 1>(rows, count, dim, panel, first, k, heaps);
+void update_shortlist_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t first, int64_t k,
+                            Shortlist<T>* lists) {
+  for (; count >= R; count -= R, rows += R * dim, lists += R) update_shortlists<R>(rows, dim, panel, first, k, lists);
+  if constexpr (R > 1) update_shortlist_block<R - 1>(rows, count, dim, panel, first, k, lists);
 }
 
 int64_t nearest_row_bytes(const Codebooks& books, int64_t k) {
-  return books.codewords.dim * compute_bytes(books.codewords) + k * int64_t{sizeof(Candidate<double>)};
+  return books.codewords.dim * compute_bytes(books.codewords) + int64_t{sizeof(Shortlist<double>)} +
+         shortlist_capacity(books, k) * int64_t{sizeof(Candidate<double>)};
 }
 
 int64_t nearest_scratch(const Codebooks& books, int64_t k) {
@@ -386,33 +380,35 @@ int64_t nearest_scratch(const Codebooks& books, int64_t k) {
 template <class X, class S, class T = Compute<S>>
 int64_t nearest_rows(const X* x, const Codebooks& books, const T* packed, int64_t k, int64_t begin, int64_t end,
                      int32_t* index, T* sq_distance, void* scratch) {
-  const int64_t dim = books.codewords.dim;
+  const int64_t dim = books.codewords.dim, capacity = shortlist_capacity(books, k);
   const S* codewords = static_cast<const S*>(books.codewords.data);
   const int64_t block = block_rows(nearest_row_bytes(books, k));
   T* single = static_cast<T*>(scratch);
-  Candidate<T>* heaps = reinterpret_cast<Candidate<T>*>(single + panel_size<T>(dim));
-  T* rows = reinterpret_cast<T*>(heaps + block * k);
+  Candidate<T>* items = reinterpret_cast<Candidate<T>*>(single + panel_size<T>(dim));
+  Shortlist<T>* lists = reinterpret_cast<Shortlist<T>*>(items + block * capacity);
+  T* rows = reinterpret_cast<T*>(lists + block);
   const Panels<S> panels{codewords, books.offsets[1], dim, packed, single};
   int64_t bad = -1;
   for (int64_t first = begin; first < end; first += block) {
-    const int64_t count = end - first < block ? end - first : block;
+    const int64_t count = std::min(block, end - first);
     for (int64_t n = 0; n < count; ++n) {
       const bool finite = load_row(x + (first + n) * dim, dim, rows + n * dim);
-      sq_distance[(first + n) * k] = finite ? T{0} : std::numeric_limits<T>::quiet_NaN();
-      // The order of indices makes a heap of equal scores; the first real scores push these out.
-      for (int64_t j = 0; j < k; ++j) heaps[n * k + j] = {infinity<T>(), static_cast<int32_t>(k - 1 - j)};
+      lists[n] = {items + n * capacity, 0, finite ? infinity<T>() : -infinity<T>()};
     }
     for (int64_t p = 0; p < panels.size(); ++p)
-      update_heap_block<kTileRows>(rows, count, dim, panels.get(p, bad), p * kWidth<T>, k, heaps);
+      update_shortlist_block<kTileRows>(rows, count, dim, panels.get(p, bad), p * kWidth<T>, k, lists);
     for (int64_t n = 0; n < count; ++n) {
-      Candidate<T>* found = heaps + n * k;
-      const bool finite = sq_distance[(first + n) * k] == 0;
-      for (int64_t j = 0; finite && j < k; ++j)
-        found[j].key = squared_distance(rows + n * dim, codewords + found[j].index * dim, dim);
-      if (finite) heap_sort(found, k);
+      Shortlist<T>& list = lists[n];
+      const bool enough = list.count >= k;  // none are taken for a row that is not finite
+      if (enough) {
+        std::nth_element(list.items, list.items + k - 1, list.items + list.count);
+        for (int64_t j = 0; j < k; ++j)
+          list.items[j].key = squared_distance(rows + n * dim, codewords + list.items[j].index * dim, dim);
+        std::sort(list.items, list.items + k);
+      }
       for (int64_t j = 0; j < k; ++j) {
-        index[(first + n) * k + j] = finite ? found[j].index : -1;
-        sq_distance[(first + n) * k + j] = finite ? found[j].key : std::numeric_limits<T>::quiet_NaN();
+        index[(first + n) * k + j] = enough ? list.items[j].index : -1;
+        sq_distance[(first + n) * k + j] = enough ? list.items[j].key : std::numeric_limits<T>::quiet_NaN();
       }
     }
   }
@@ -430,41 +426,65 @@ int64_t nearest(const Matrix& x, const Codebooks& books, const void* packed, int
 
 // ---- Decoding, and its transpose.
 
-int64_t find_invalid(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; ++n)
-    for (int64_t l = 0; l < levels; ++l) {
-      const int64_t code = codes[n * levels + l];
-      if (code < -1 || code >= offsets[l + 1] - offsets[l]) return n * levels + l;
-    }
-  return -1;
+// f(codes) with the indices as int32 or int64.
+template <class F>
+auto dispatch_indices(const Indices& codes, F f) {
+  return codes.wide ? f(static_cast<const int64_t*>(codes.data)) : f(static_cast<const int32_t*>(codes.data));
 }
 
-// V vectors of a row at a time, so that a code is looked up once for all of them.
-template <int V, class S, class T = Compute<S>>
-void decode_columns(const Indices& codes, const S* codewords, const int64_t* offsets, int64_t levels, int64_t dim,
-                    int64_t n, int64_t begin, S* out) {
+// The first level whose code is neither −1 nor one of its own, or `levels`.
+template <class I>
+inline int64_t first_invalid(const I* code, const int64_t* offsets, int64_t levels) {
+  int64_t l = 0;
+  while (l < levels && code[l] >= -1 && code[l] < offsets[l + 1] - offsets[l]) ++l;
+  return l;
+}
+
+int64_t find_invalid(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end) {
+  return dispatch_indices(codes, [&](const auto* code) -> int64_t {
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t l = first_invalid(code + n * levels, offsets, levels);
+      if (l < levels) return n * levels + l;
+    }
+    return -1;
+  });
+}
+
+// V vectors of a row at a time, so that a code is looked up once for all of them; `dim` left from the first on.
+template <int V, class I, class S, class T = Compute<S>>
+[[gnu::always_inline]] inline void decode_columns(const I* code, const S* codewords, const int64_t* offsets,
+                                                  int64_t levels, int64_t stride, int64_t left, S* out) {
   Vec<T> sum[V] = {};
   for (int64_t l = 0; l < levels; ++l) {
-    const int64_t code = codes[n * levels + l];
-    if (code < 0) continue;
-    const S* codeword = codewords + (offsets[l] + code) * dim + begin;
-    for (int v = 0; v < V; ++v) sum[v] += load_as_compute(codeword + v * kLanes<T>, V == 1 ? dim - begin : kLanes<T>);
+    if (code[l] < 0) continue;
+    const S* codeword = codewords + (offsets[l] + code[l]) * stride;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v)
+      sum[v] += V == 1 ? load_as_compute(codeword, left) : load_as_compute(codeword + v * kLanes<T>);
   }
-  for (int v = 0; v < V; ++v) store_as(out + n * dim + begin + v * kLanes<T>, sum[v], V == 1 ? dim - begin : kLanes<T>);
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) V == 1 ? store_as(out, sum[v], left) : store_as(out + v * kLanes<T>, sum[v]);
 }
 
-void decode(const Indices& codes, const Codebooks& books, int64_t begin, int64_t end, void* out) {
-  dispatch(books.codewords.dtype, [&]<class S>(S) {
-    constexpr int64_t lanes = kLanes<Compute<S>>;
-    const int64_t dim = books.codewords.dim;
-    const S* codewords = static_cast<const S*>(books.codewords.data);
-    for (int64_t n = begin; n < end; ++n) {
-      int64_t d = 0;
-      for (; d + 4 * lanes <= dim; d += 4 * lanes)
-        decode_columns<4>(codes, codewords, books.offsets, books.levels, dim, n, d, static_cast<S*>(out));
-      for (; d < dim; d += lanes)
-        decode_columns<1>(codes, codewords, books.offsets, books.levels, dim, n, d, static_cast<S*>(out));
-    }
+int64_t decode(const Indices& codes, const Codebooks& books, int64_t begin, int64_t end, void* out) {
+  return dispatch(books.codewords.dtype, [&]<class S>(S) {
+    return dispatch_indices(codes, [&](const auto* code) -> int64_t {
+      constexpr int64_t lanes = kLanes<Compute<S>>;
+      const int64_t dim = books.codewords.dim, levels = books.levels;
+      const int64_t* offsets = books.offsets;
+      const S* codewords = static_cast<const S*>(books.codewords.data);
+      for (int64_t n = begin; n < end; ++n) {
+        const auto* own = code + n * levels;
+        const int64_t invalid = first_invalid(own, offsets, levels);
+        if (invalid < levels) return n * levels + invalid;
+        S* row = static_cast<S*>(out) + n * dim;
+        int64_t d = 0;
+        for (; d + 4 * lanes <= dim; d += 4 * lanes)
+          decode_columns<4>(own, codewords + d, offsets, levels, dim, dim - d, row + d);
+        for (; d < dim; d += lanes) decode_columns<1>(own, codewords + d, offsets, levels, dim, dim - d, row + d);
+      }
+      return -1;
+    });
   });
 }
 
@@ -472,36 +492,36 @@ void accumulate(const Matrix& x, const Indices& codes, const void* weight, const
                 int64_t begin, int64_t end, void* sums) {
   dispatch(x.dtype, [&]<class X>(X) {
     using T = Compute<X>;
-    const X* values = static_cast<const X*>(x.data);
-    T* total = static_cast<T*>(sums);
-    for (int64_t k = 0; k < offsets[levels]; ++k)
-      for (int64_t d = begin; d < end; ++d) total[k * x.dim + d] = 0;
-    for (int64_t n = 0; n < x.rows; ++n) {
-      const T scale = weight == nullptr ? T{1} : static_cast<const T*>(weight)[n];
-      const X* row = values + n * x.dim;
-      for (int64_t l = 0; l < levels; ++l) {
-        const int64_t code = codes[n * levels + l];
-        if (code < 0) continue;
-        T* sum = total + (offsets[l] + code) * x.dim;
-        for (int64_t d = begin; d < end; d += kLanes<T>) {
-          const Vec<T> v = scale * load_as_compute(row + d, end - d);
-          store_as(sum + d, load_as_compute(sum + d, end - d) + v, end - d);
+    dispatch_indices(codes, [&](const auto* code) {
+      T* total = static_cast<T*>(sums);
+      for (int64_t k = 0; k < offsets[levels]; ++k)
+        for (int64_t d = begin; d < end; ++d) total[k * x.dim + d] = 0;
+      for (int64_t n = 0; n < x.rows; ++n) {
+        const T scale = weight == nullptr ? T{1} : static_cast<const T*>(weight)[n];
+        const X* row = static_cast<const X*>(x.data) + n * x.dim;
+        for (int64_t l = 0; l < levels; ++l) {
+          if (code[n * levels + l] < 0) continue;
+          T* sum = total + (offsets[l] + code[n * levels + l]) * x.dim;
+          int64_t d = begin;
+          for (; d + kLanes<T> <= end; d += kLanes<T>) store(sum + d, load(sum + d) + scale * load_as_compute(row + d));
+          if (d < end)
+            store_as(sum + d, load_as_compute(sum + d, end - d) + scale * load_as_compute(row + d, end - d), end - d);
         }
       }
-    }
+    });
   });
 }
 
 void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t num_codes,
                        double* totals) {
   for (int64_t k = 0; k < num_codes; ++k) totals[k] = 0;
-  for (int64_t n = 0; n < rows; ++n) {
-    const int64_t code = codes[n];
-    if (code < 0) continue;
-    totals[code] += weight == nullptr            ? 1.0
-                    : weight_dtype == Dtype::f64 ? static_cast<const double*>(weight)[n]
-                                                 : double{static_cast<const float*>(weight)[n]};
-  }
+  dispatch(weight_dtype, [&]<class S>(S) {
+    dispatch_indices(codes, [&](const auto* code) {
+      for (int64_t n = 0; n < rows; ++n)
+        if (code[n] >= 0)
+          totals[code[n]] += weight == nullptr ? 1.0 : double{static_cast<const Compute<S>*>(weight)[n]};
+    });
+  });
 }
 
 }  // namespace

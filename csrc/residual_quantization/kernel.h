@@ -59,8 +59,8 @@ struct Kernels {
                     void* sq_error, void* scratch);
   int64_t (*encode_scratch)(const Codebooks&, int64_t rows);  // bytes, for a range of so many rows
 
-  // The k nearest codewords of the single codebook, by distance, then index: index[n, j], sq_distance[n, j]. Candidates
-  // are kept in a heap by score; the distances of those kept are then taken from the difference itself.
+  // The k nearest codewords of the single codebook, by distance, then index: index[n, j], sq_distance[n, j]. They are
+  // chosen by score; the distances of those chosen are then taken from the difference itself.
   // Rows that are not finite get −1 and NaN. packed, scratch and the result as for encode.
   int64_t (*nearest)(const Matrix& x, const Codebooks&, const void* packed, int64_t k, int64_t begin, int64_t end,
                      int32_t* index, void* sq_distance, void* scratch);
@@ -71,12 +71,13 @@ struct Kernels {
   int64_t (*find_invalid)(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end);
 
   // out[n] = Σ_l c_l,codes[n, l] for rows begin up to end, summed in order of levels in the compute type, stored as the
-  // codewords are. Code −1 adds nothing; codes are valid.
-  void (*decode)(const Indices& codes, const Codebooks&, int64_t begin, int64_t end, void* out);
+  // codewords are. Code −1 adds nothing. Returns the first invalid position, as find_invalid does, or −1.
+  int64_t (*decode)(const Indices& codes, const Codebooks&, int64_t begin, int64_t end, void* out);
 
   // sums[offsets[l] + codes[n, l]] += weight[n] · x[n] for all rows in order, for columns begin up to end: one thread
-  // owns a column of every sum, so that the order of addition never depends on the number of threads. `weight` (of the
-  // compute type) may be null. sums is [offsets[levels], dim] of the compute type; the kernel zeroes its columns.
+  // owns a column of every sum, so that the order of addition never depends on the number of threads. Codes are valid;
+  // `weight` (of the compute type) may be null. sums is [offsets[levels], dim] of the compute type; the kernel zeroes
+  // its columns.
   void (*accumulate)(const Matrix& x, const Indices& codes, const void* weight, const int64_t* offsets, int64_t levels,
                      int64_t begin, int64_t end, void* sums);
 

@@ -103,7 +103,7 @@ void require_same_space(const char* op, const Matrix& x, const Codebooks& books)
   require_value(x.dim == books.codewords.dim && compute_type(x.dtype) == compute_type(books.codewords.dtype), op,
                 ": rows and codewords differ in dimension or precision");
   for (int64_t level = 0; level < books.levels; ++level)
-    require_value(books.offsets[level] < books.offsets[level + 1], op, ": level ", level, " has no codewords");
+    require_value(books.offsets[level] < books.offsets[level + 1], op, ": codebooks[", level, "] has no codewords");
 }
 
 std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor& codewords,
@@ -188,12 +188,11 @@ Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
   require_value(dense.dim() == 2 && dense.size(1) == books.levels, op, ": codes must have a column a level");
   const Indices index = indices(op, dense);
   const int64_t rows = dense.size(0);
-  require_codes(op, "codes", dense, offsets, find_invalid(kernels, index, rows, offsets));
   Tensor out = empty({rows, books.codewords.dim}, codewords.scalar_type(), codewords);
-  for_pieces(rows, kGrainBytes / (books.codewords.dim + 1), [&](int64_t, int64_t begin, int64_t end) {
-    kernels.decode(index, books, begin, end, out.data_ptr());
-    return int64_t{-1};
-  });
+  const int64_t invalid = for_pieces(
+      rows, kGrainBytes / (books.codewords.dim + 1),
+      [&](int64_t, int64_t begin, int64_t end) { return kernels.decode(index, books, begin, end, out.data_ptr()); });
+  require_codes(op, "codes", dense, offsets, invalid);
   return out;
 }
 

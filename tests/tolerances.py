@@ -1,0 +1,24 @@
+"""How closely an op and its reference must agree, by the dtype of what is compared.
+
+float32 leaves room for another order of summation over a few hundred terms; 16-bit results are
+computed in float32 and rounded once, so they may differ in the last place.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import torch
+
+
+class Tolerance(TypedDict):
+    rtol: float
+    atol: float
+
+
+AGREEMENT: dict[torch.dtype, Tolerance] = {
+    torch.float64: {"rtol": 1e-12, "atol": 1e-12},
+    torch.float32: {"rtol": 2e-5, "atol": 2e-5},
+    torch.bfloat16: {"rtol": 2**-7, "atol": 1e-4},
+    torch.float16: {"rtol": 2**-10, "atol": 1e-4},
+}
