@@ -69,7 +69,9 @@ class Builder {
     for (int64_t end = depth_; end > 0;) {
       int64_t begin = end;
       int bits = 0;
-      const auto width = [&](int64_t level) { return std::bit_width(static_cast<uint64_t>(vocab_sizes[level] - 1)); };
+      const auto width = [&](int64_t level) -> int {
+        return std::bit_width(static_cast<uint64_t>(vocab_sizes[level] - 1));
+      };
       while (begin > 0 && bits + width(begin - 1) <= sorter.key_bits()) bits += width(--begin);
       sorter.sort(bits, [&](int64_t row) {
         uint64_t key = 0;
