@@ -117,7 +117,8 @@ def _fit(tokenizer: RQKMeans, points: Tensor, item_ids: Tensor, seed: int) -> No
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = [
             bars.add_task(f"level {level}", total=tokenizer.iterations)
             for level in range(len(tokenizer.vocab_sizes))

@@ -14,7 +14,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data import columns
 from recops_models.data.assemble import IdKind, assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
@@ -74,15 +73,14 @@ def _read(file: Path) -> RawTable | None:
 
 
 def _typed(column: pa.ChunkedArray, name: str, kind: str, file: Path) -> pa.ChunkedArray:
-    filled = pc.if_else(pc.equal(columns.as_text(column), ""), None, column)
     if kind == "float":
-        return filled if file.suffix == ".inter" else _numbers(filled, name, file)
+        return column if file.suffix == ".inter" else _numbers(column, name, file)
     if kind == "token":
-        return filled if file.suffix == ".inter" else filled.dictionary_encode()
+        return column if file.suffix == ".inter" else column.dictionary_encode()
     if kind == "token_seq":
-        return filled if _TEXT_NAME.search(name) else pc.split_pattern(filled, " ")
+        return column if _TEXT_NAME.search(name) else pc.split_pattern(column, " ")
     if kind == "float_seq":
-        return filled  # Nothing reads it: it stays as its text.
+        return column  # Nothing reads it: it stays as its text.
     raise DataError(
         f"{file}: column {name!r} has type {kind!r}; token, token_seq, float or float_seq is due"
     )

@@ -45,15 +45,16 @@ def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> 
 
 def _read_sequences(path: Path) -> RawTable:
     try:
-        lines = pa.array(path.read_text(encoding="utf-8").splitlines(), pa.string())
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error})") from error
-    words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(lines))
+    lines = pa.array([line.strip() for line in text.splitlines() if line.strip()], pa.string())
+    words = pc.utf8_split_whitespace(lines)
     lengths = pc.list_value_length(words).to_numpy()
     flat = words.flatten()
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    if not len(flat) or flat.null_count:
+    if not len(flat):
         raise DataError(f"{path}: holds no sequence")
+    starts = np.cumsum(lengths) - lengths
     users = flat.take(pa.array(np.repeat(starts, lengths - 1)))
     first = np.zeros(len(flat), dtype=bool)
     first[starts] = True

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from recops_models.data.checks import RawTable
@@ -54,7 +55,7 @@ def read_delimited(
         as_text = names if only_text else [name for name in text if name in names]
         malformed.clear()
         convert = pa.csv.ConvertOptions(
-            column_types={name: pa.string() for name in as_text}, strings_can_be_null=not only_text
+            column_types={name: pa.string() for name in as_text}, strings_can_be_null=False
         )
         table = pa.csv.read_csv(
             file, read_options=read, parse_options=parse, convert_options=convert
@@ -63,4 +64,12 @@ def read_delimited(
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
         raise DataError(f"{file}: two columns bear one name ({', '.join(names)})")
-    return RawTable(file.name, table, malformed)
+    filled = [_empty_is_null(column) for column in table.columns]
+    return RawTable(file.name, pa.table(filled, names=names), malformed)
+
+
+def _empty_is_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Only an empty string is a missing one: a film may be called "NA" or "null"."""
+    if not pa.types.is_string(column.type):
+        return column
+    return pc.if_else(pc.equal(column, ""), None, column)

@@ -1,0 +1,200 @@
+"""The command line on data: exit codes, one-line errors, and what is left in --out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recops.files import read_json
+from recops_models import cli
+from recops_models.data import load
+from recops_models.tokenizers import RQKMeans, load_sids
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("RECOPS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RECOPS_DATA", raising=False)
+    monkeypatch.delenv("RECOPS_DEBUG", raising=False)
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code and the one line on stderr."""
+    code = cli.run(arguments)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    return code, error
+
+
+def test_list_names_every_set_and_its_state(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["data", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert "ml-100k  to be fetched" in shown
+    assert "beauty   set RECOPS_DATA" in shown
+
+
+def test_import_describe_and_load(
+    atomic_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["data", "import", "recbole", str(atomic_files), "--out", str(out)]) == 0
+    assert "small: 60 users, 90 items" in capsys.readouterr().out
+    assert sorted(file.name for file in out.iterdir()) == [
+        "dataset.json",
+        "interactions.parquet",
+        "items.parquet",
+        "users.parquet",
+    ]
+    assert cli.run(["data", "describe", str(out)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("60, 60 of them", "90, ", "% of all", "p50", "1997-11", "class (list of string)"):
+        assert part in shown
+    assert load(out).name == "small"
+
+
+def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "user_id,item_id,timestamp\n1,2,3\n1,,3\n,4,5\n1,5,\n"
+    (tmp_path / "interactions.csv").write_text(rows)
+    assert cli.run(["data", "import", "csv", str(tmp_path), "--out", str(tmp_path / "o")]) == 0
+    shown = capsys.readouterr().out
+    assert "left out: interactions.csv: 1 × item_id is missing (e.g. row 2: item_id=None)" in shown
+    assert "1 × user_id is missing (e.g. row 3" in shown
+    assert "1 × timestamp is missing (e.g. row 4" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nope"], 2, "No such command 'nope'"),
+        (["data", "nope"], 2, "No such command 'nope'. (see `recops data --help`)"),
+        (["data", "get"], 2, "Missing argument"),
+        (["data", "get", "nope"], 2, "no data set 'nope'; there are ml-100k"),
+        (["data", "describe", "nope"], 2, "no data set and no folder 'nope'"),
+        (["data", "get", "beauty"], 1, "beauty: set RECOPS_DATA"),
+        (["data", "describe", "toys"], 1, "toys: set RECOPS_DATA"),
+        (["data", "import", "xml", ".", "--out", "x"], 2, "xml"),
+        (["data", "import", "csv", "/nowhere", "--out", "x"], 1, "no such folder"),
+        (["tokenize", "--out", "x"], 2, "--data"),
+        (["tokenize", "--data", "nope", "--out", "x"], 2, "no data set and no folder"),
+        (["tokenize", "--vectors", "none.npy", "--out", "x"], 1, "none.npy: no such file"),
+        (["tokenize", "--data", "beauty", "--codes", "0", "--out", "x"], 2, "--codes"),
+    ],
+)
+def test_failures_are_one_line_with_their_exit_code(
+    arguments: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, error = failure(capsys, *arguments)
+    assert found == code
+    assert error.startswith("recops: ")
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOPS_DEBUG", "1")
+    with pytest.raises(ValueError, match="RECOPS_DATA"):
+        cli.run(["data", "describe", "toys"])
+
+
+@pytest.mark.parametrize(("package", "extra"), [("typer", "models"), ("pyarrow", "models")])
+def test_a_missing_package_names_its_extra(
+    package: str,
+    extra: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("recops_models.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, error = failure(capsys, "data", "list")
+    assert code == 1
+    assert f"needs the package {package}: pip install 'recops[{extra}]'" in error
+
+
+def test_tokenize_leaves_its_four_files(
+    atomic_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "sids"
+    cli.run(["data", "import", "recbole", str(atomic_files), "--out", str(data)])
+    arguments = ["tokenize", "--data", str(data), "--levels", "3", "--codes", "8"]
+    assert cli.run([*arguments, "--out", str(out)]) == 0
+    assert "90 items, " in capsys.readouterr().out
+    sids = load_sids(out / "sids.parquet")
+    assert sids.item_ids.tolist() == list(range(1, 91))
+    assert sids.codes.shape == (90, 3)
+    assert RQKMeans.load(out / "tokenizer.safetensors").vocab_sizes == (8, 8, 8)
+    assert read_json(out / "config.json", kind="tokenizer-config")["codes"] == [8, 8, 8]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["items"] == 90
+    assert metrics["versions"]["torch"]
+    assert cli.run([*arguments, "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again/sids.parquet").read_bytes() == (out / "sids.parquet").read_bytes()
+
+
+def test_tokenize_takes_own_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(40, 6)))
+    arguments = ["tokenize", "--vectors", str(tmp_path / "v.npy"), "--codes", "4"]
+    assert cli.run([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert load_sids(tmp_path / "out" / "sids.parquet").item_ids.tolist() == list(range(40))
+    code, error = failure(capsys, *arguments, "--codes", "50", "--out", str(tmp_path / "no"))
+    assert (code, "40 items cannot fill 50 codes" in error) == (1, True)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_file_in_the_way_of_out_is_bad_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    np.save(tmp_path / "v.npy", np.zeros((4, 2)))
+    vectors = str(tmp_path / "v.npy")
+    code, _ = failure(
+        capsys, "tokenize", "--vectors", vectors, "--codes", "2", "--out", str(tmp_path / "file")
+    )
+    assert code == 2
+
+
+def test_info_tells_where_things_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["info"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("recops", "torch", "CPU kernels", "CUDA", str(tmp_path / "cache"), "not set"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["data"],
+        ["data", "import"],
+        ["data", "get"],
+        ["data", "describe"],
+        ["tokenize"],
+        ["info"],
+    ],
+)
+def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Usage: recops" in shown
+    if command and command != ["data"]:
+        assert "Example" in shown
+
+
+def test_help_starts_without_torch() -> None:
+    code = (
+        "import sys; from recops_models import cli; cli.run(['--help']);"
+        "sys.exit('torch' in sys.modules or 'pyarrow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
