@@ -1,0 +1,228 @@
+"""Residual quantization beside faiss, torch eager, torch.compile and the machine's ceilings."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import recops
+from recops import reference
+from recops.benchmarks.registry import Case, Thunk, register
+
+HAS_FAISS = importlib.util.find_spec("faiss") is not None
+
+# rows, dimension, levels, codewords a level
+SHAPES = [
+    (50_000, 64, 3, 256),
+    (20_000, 128, 4, 256),
+    (20_000, 384, 3, 256),
+    (10_000, 768, 3, 1024),
+]
+BATCHES = (1, 16, 256)
+
+
+@register("residual_quantization")
+def cases(quick: bool) -> Iterator[Case]:
+    for shape in SHAPES[:1] if quick else SHAPES:
+        yield encode_case(*shape, compiled=not quick)
+    for _, dim, levels, size in SHAPES[::3]:
+        for rows in BATCHES:
+            yield encode_case(rows, dim, levels, size, compiled=not quick)
+    yield encode_case(*SHAPES[0], dtype=torch.bfloat16)
+    yield scaling_case(*SHAPES[0])
+    for k in (1, 10):
+        yield nearest_case(20_000, 64, 1024, k)
+    yield decode_case(*SHAPES[0], compiled=not quick)
+    yield decode_backward_case(*SHAPES[0])
+    yield accumulate_case(50_000, 256, 256)
+
+
+def _inputs(rows: int, dim: int, levels: int, size: int) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, dim, generator=random)
+    return x, torch.randn(levels, size, dim, generator=random) / 2
+
+
+def encode_case(
+    rows: int,
+    dim: int,
+    levels: int,
+    size: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    compiled: bool = False,
+) -> Case:
+    """Greedy encoding; faiss is its ResidualQuantizer with the same codebooks and a beam of 1."""
+    x, codebooks = (t.to(dtype) for t in _inputs(rows, dim, levels, size))
+    peers: dict[str, Thunk] = {"reference": lambda: reference.rq_encode(x, codebooks)}
+    if compiled:
+        compiled_reference = torch.compile(reference.rq_encode)
+        peers["compile"] = lambda: compiled_reference(x, codebooks)
+    quantizer = None
+    if HAS_FAISS and dtype == torch.float32:
+        quantizer, array = _faiss_quantizer(codebooks), x.numpy()
+        peers["faiss"] = lambda: quantizer.compute_codes(array)
+    return Case(
+        op="rq_encode",
+        shape=f"N={rows} D={dim} L={levels} K={size}",
+        dtype=str(dtype).removeprefix("torch."),
+        run=lambda: recops.rq_encode(x, codebooks),
+        peers=peers,
+        verify=lambda: _verify_encode(x, codebooks, quantizer),
+        flops=2.0 * rows * dim * levels * size,
+    )
+
+
+def _faiss_quantizer(codebooks: Tensor) -> Any:
+    import faiss
+
+    levels, size, dim = codebooks.shape
+    quantizer = faiss.ResidualQuantizer(dim, levels, size.bit_length() - 1)
+    quantizer.max_beam_size = 1
+    quantizer.use_beam_LUT = 0
+    faiss.copy_array_to_vector(codebooks.numpy().ravel(), quantizer.codebooks)
+    quantizer.is_trained = True
+    return quantizer
+
+
+def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
+    codes, sq_error = recops.rq_encode(x, codebooks)
+    expected, expected_error = reference.rq_encode(x, codebooks)
+    _assert_mostly_equal(codes, expected)
+    torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
+    if quantizer is not None:
+        import faiss
+
+        levels, size, _ = codebooks.shape
+        packed = quantizer.compute_codes(x.numpy())
+        unpacked = faiss.unpack_bitstrings(packed, levels, size.bit_length() - 1)
+        _assert_mostly_equal(codes, torch.from_numpy(unpacked))
+
+
+def _assert_mostly_equal(codes: Tensor, expected: Tensor) -> None:
+    """Up to near ties, which another order of summation may decide otherwise."""
+    different = (codes != expected).any(1).float().mean().item()
+    assert different < 1e-3, f"{different:.2%} of the rows have other codes"
+
+
+def scaling_case(rows: int, dim: int, levels: int, size: int) -> Case:
+    """Encoding on two threads; the peer is the same on one."""
+    x, codebooks = _inputs(rows, dim, levels, size)
+
+    def on_one_thread() -> None:
+        torch.set_num_threads(1)
+        recops.rq_encode(x, codebooks)
+        torch.set_num_threads(2)
+
+    return Case(
+        op="rq_encode",
+        shape=f"N={rows} D={dim} L={levels} K={size}",
+        threads=2,
+        run=lambda: recops.rq_encode(x, codebooks),
+        peers={"one thread": on_one_thread},
+        verify=lambda: _verify_encode(x, codebooks),
+        flops=2.0 * rows * dim * levels * size,
+    )
+
+
+def nearest_case(rows: int, dim: int, size: int, k: int) -> Case:
+    """The k nearest codewords; faiss is an exact flat index."""
+    x, codebooks = _inputs(rows, dim, 1, size)
+    codebook = codebooks[0]
+    peers: dict[str, Thunk] = {"reference": lambda: reference.nearest_codes(x, codebook, k=k)}
+    if HAS_FAISS:
+        import faiss
+
+        index = faiss.IndexFlatL2(dim)
+        index.add(codebook.numpy())
+        peers["faiss"] = lambda: index.search(x.numpy(), k)
+
+    def verify() -> None:
+        _, sq_distance = recops.nearest_codes(x, codebook, k=k)
+        _, expected = reference.nearest_codes(x, codebook, k=k)
+        torch.testing.assert_close(sq_distance, expected, rtol=1e-4, atol=1e-4)
+
+    return Case(
+        op="nearest_codes",
+        shape=f"N={rows} D={dim} K={size} k={k}",
+        run=lambda: recops.nearest_codes(x, codebook, k=k),
+        peers=peers,
+        verify=verify,
+        flops=2.0 * rows * dim * size,
+    )
+
+
+def decode_case(rows: int, dim: int, levels: int, size: int, *, compiled: bool = False) -> Case:
+    """Decoding; torch's fused equivalent is an embedding bag over one table of all levels."""
+    x, codebooks = _inputs(rows, dim, levels, size)
+    codes, _ = recops.rq_encode(x, codebooks)
+    table = codebooks.flatten(0, 1)
+    places = codes + torch.arange(levels, dtype=torch.int32) * size
+    peers: dict[str, Thunk] = {
+        "reference": lambda: reference.rq_decode(codes, codebooks),
+        "embedding_bag": lambda: torch.nn.functional.embedding_bag(places, table, mode="sum"),
+    }
+    if compiled:
+        compiled_reference = torch.compile(reference.rq_decode)
+        peers["compile"] = lambda: compiled_reference(codes, codebooks)
+    return Case(
+        op="rq_decode",
+        shape=f"N={rows} D={dim} L={levels} K={size}",
+        run=lambda: recops.rq_decode(codes, codebooks),
+        peers=peers,
+        verify=lambda: torch.testing.assert_close(
+            recops.rq_decode(codes, codebooks), reference.rq_decode(codes, codebooks)
+        ),
+        bytes=4.0 * (rows * dim + rows * levels + table.numel()),
+        ceiling="bandwidth",
+    )
+
+
+def decode_backward_case(rows: int, dim: int, levels: int, size: int) -> Case:
+    """The gradient of the codebooks, through autograd on either side."""
+    gradient, codebooks = _inputs(rows, dim, levels, size)
+    codes, _ = recops.rq_encode(gradient, codebooks)
+    codebooks.requires_grad_()
+
+    def backward_of(decoded: Tensor) -> Thunk:
+        return lambda: torch.autograd.grad(decoded, codebooks, gradient, retain_graph=True)[0]
+
+    run = backward_of(recops.rq_decode(codes, codebooks))
+    expected = backward_of(reference.rq_decode(codes, codebooks))
+    return Case(
+        op="rq_decode",
+        shape=f"N={rows} D={dim} L={levels} K={size}",
+        direction="backward",
+        run=run,
+        peers={"reference": expected},
+        verify=lambda: torch.testing.assert_close(run(), expected(), rtol=1e-4, atol=1e-4),
+        bytes=4.0 * (rows * dim + rows * levels + codebooks.numel()),
+        ceiling="bandwidth",
+    )
+
+
+def accumulate_case(rows: int, dim: int, size: int) -> Case:
+    """Sums of rows by code."""
+    x, codebooks = _inputs(rows, dim, 1, size)
+    index = recops.nearest_codes(x, codebooks[0])[0][:, 0]
+    return Case(
+        op="accumulate_codes",
+        shape=f"N={rows} D={dim} K={size}",
+        run=lambda: recops.accumulate_codes(x, index, size),
+        peers={
+            "reference": lambda: reference.accumulate_codes(x, index, size),
+            "index_add": lambda: x.new_zeros(size, dim).index_add_(0, index, x),
+        },
+        verify=lambda: torch.testing.assert_close(
+            recops.accumulate_codes(x, index, size),
+            reference.accumulate_codes(x, index, size),
+            rtol=1e-4,
+            atol=1e-4,
+        ),
+        bytes=4.0 * (rows * dim + rows + size * dim),
+        ceiling="bandwidth",
+    )
