@@ -1,0 +1,1 @@
+"""Recommenders that rank or generate items from a history."""

@@ -1,0 +1,29 @@
+"""Popularity: everyone is shown what most people met. The baseline that must be beaten."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops_models.data import Histories
+from recops_models.generative.recommender import Ranking, top_unseen
+
+
+class Popularity:
+    """Scores an item by its number of training events.
+
+    Args:
+        counts: ``[N]``, events per item.
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        self.counts = counts.float()
+
+    def recommend(self, histories: Histories, k: int) -> Ranking:
+        """The most popular ``k`` items that each user has not met; ties by item index."""
+        return top_unseen(self.counts.expand(len(histories), -1), histories, k)
+
+
+def item_counts(histories: Histories, num_items: int) -> Tensor:
+    """``[N]`` i64: how often each item stands in the histories."""
+    return torch.bincount(torch.from_numpy(histories.items), minlength=num_items)

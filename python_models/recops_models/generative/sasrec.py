@@ -1,0 +1,99 @@
+"""SASRec: self-attention over the history, the next item by a softmax over the whole catalogue.
+
+Kang and McAuley, Self-Attentive Sequential Recommendation, 2018, with the full softmax in place of
+its one sampled negative (Klenitskiy and Vasilev, 2023), which is what makes it the baseline to
+beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recops_models.data import Histories
+from recops_models.generative.recommender import Ranking, concatenate, top_unseen
+from recops_models.layers.attention import CausalBlock
+from recops_models.training.windows import last_windows
+
+
+@dataclass(frozen=True)
+class SASRecConfig:
+    """Sizes.
+
+    Attributes:
+        history: T, the most recent events that are read.
+        width: d.
+        heads: of the attention; divides ``width``.
+        layers: transformer blocks.
+        dropout: on the embeddings and within the blocks.
+    """
+
+    history: int = 50
+    width: int = 64
+    heads: int = 2
+    layers: int = 1
+    dropout: float = 0.3
+
+
+class SASRec(nn.Module):
+    """``logits_t = E h_t + b``, ``h`` a causal transformer over ``√d · E[history] + P``; E is
+    shared.
+
+    Args:
+        num_items: N.
+        config: sizes.
+    """
+
+    def __init__(self, num_items: int, config: SASRecConfig) -> None:
+        super().__init__()
+        self.num_items, self.config = num_items, config
+        self.item = nn.Embedding(1 + num_items, config.width, padding_idx=0)
+        self.place = nn.Parameter(torch.empty(config.history, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            CausalBlock(config.width, config.heads, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.item_bias = nn.Parameter(torch.zeros(num_items))
+        for weight in (self.item.weight, self.place):
+            nn.init.normal_(weight, std=0.02)
+
+    @property
+    def window(self) -> int:
+        """T."""
+        return self.config.history
+
+    def encode(self, history: Tensor) -> Tensor:
+        """``[B, T, d]``, the state after each event of ``history [B, T]``, 1-based, padded
+        right.
+        """
+        events = self.item(history) * self.config.width**0.5 + self.place  # (B, T, d)
+        x = self.dropout(events)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+    def logits(self, state: Tensor) -> Tensor:
+        """``[..., N]`` from ``[..., d]``."""
+        return F.linear(state, self.item.weight[1:], self.item_bias)
+
+    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy of the next items; see :class:`~recops_models.training.Trainable`."""
+        there = target > 0
+        return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
+
+    @torch.no_grad()
+    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
+        """The ``k`` best items of each history, none of which is in it; scores are logits."""
+        parts = []
+        for start in range(0, len(histories), batch):
+            some = histories.take(np.arange(start, min(start + batch, len(histories))))
+            history, lengths = last_windows(some, self.config.history)
+            state = self.encode(history)[torch.arange(len(some)), lengths - 1]  # (B, d)
+            parts.append(top_unseen(self.logits(state), some, k))
+        return concatenate(parts)

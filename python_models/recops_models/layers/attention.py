@@ -1,0 +1,57 @@
+"""Multi-head attention over a history, and the causal block built on it."""
+
+# Histories are padded on the right, so that no event sees padding: causality is mask enough.
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention of ``[B, Q, d]`` to what :meth:`keys_values` made of a sequence."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def _split(self, x: Tensor) -> Tensor:
+        out: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return out  # (B, heads, T, d / heads)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[B, heads, T, d / heads]`` of a sequence ``[B, T, d]``."""
+        keys, values = self.key_value(x).chunk(2, dim=-1)
+        return self._split(keys), self._split(values)
+
+    def forward(
+        self, x: Tensor, keys_values: tuple[Tensor, Tensor], seen: Tensor | None = None
+    ) -> Tensor:
+        """``[B, Q, d]``; ``seen [.., Q, T]``: the keys each query may see; None: up to itself."""
+        mixed = F.scaled_dot_product_attention(
+            self._split(self.query(x)), *keys_values, attn_mask=seen, is_causal=seen is None
+        )
+        out: Tensor = self.output(mixed.transpose(1, 2).flatten(-2))
+        return out
+
+
+class CausalBlock(nn.Module):
+    """A pre-norm transformer block: causal self-attention, then a GELU MLP of width 4d."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.attention_norm(x)
+        x = x + self.dropout(self.attention(normed, self.attention.keys_values(normed)))
+        out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x)))
+        return out  # (B, T, d)

@@ -1,0 +1,38 @@
+"""The content summary: hashed features of pairs of tokens already decoded."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+P1, P2 = 73_856_093, 19_349_663
+"""Two primes; any two that are large and unequal keep ``H3(x, y) ≠ H3(y, x)``."""
+
+
+class ContentSummary(nn.Module):
+    """``c(x, y) = [E[H1 mod S] ⊕ E[H2 mod S] ⊕ E[H3 mod S]]`` with a table ``E [S, d_hash]``.
+
+    ``H1 = x + y``, ``H2 = x·y``, ``H3 = p1·x + p2·y`` and ``S = floor((V_x V_y)^(2/3))`` (UniRec
+    §5.2). H1 and H2 do not know x from y; H3 does. Tokens are 1-based: with zero-based ones H2
+    would send every pair with a zero to one bucket. One table for each pair of positions, shared by
+    the three hashes, is inferred (sources disagree).
+
+    Args:
+        vocab_sizes: ``(V_x, V_y)``.
+        width: d_hash.
+    """
+
+    def __init__(self, vocab_sizes: tuple[int, int], width: int) -> None:
+        super().__init__()
+        size = max(1, int((vocab_sizes[0] * vocab_sizes[1]) ** (2 / 3)))
+        self.table = nn.Embedding(size, width)
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def buckets(self, x: Tensor, y: Tensor) -> Tensor:
+        """The three buckets of each pair, ``[..., 3]`` i64, from 1-based tokens i64."""
+        hashes = torch.stack([x + y, x * y, P1 * x + P2 * y], dim=-1)
+        return hashes % self.table.num_embeddings
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = self.table(self.buckets(x, y)).flatten(-2)
+        return out  # (..., 3 * d_hash)

@@ -1,0 +1,36 @@
+"""A dense mixture of SwiGLU experts."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ExpertMixture(nn.Module):
+    """``y = Σ_e g_e(x) · W_out,e (silu(W_gate,e x) ⊙ W_in,e x)`` with ``g = softmax(W x)``.
+
+    All experts are always on (MMoE), so they are one wide SwiGLU whose hidden units are scaled by
+    their expert's gate.
+
+    Args:
+        width: d.
+        hidden: the hidden width of each expert.
+        experts: E ≥ 1.
+        dropout: on the hidden units.
+    """
+
+    def __init__(self, width: int, hidden: int, experts: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.experts = experts
+        self.gate = nn.Linear(width, experts)
+        self.spread = nn.Linear(width, 2 * experts * hidden, bias=False)
+        self.gather = nn.Linear(experts * hidden, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated, linear = self.spread(x).chunk(2, dim=-1)  # (..., E * hidden)
+        hidden = F.silu(gated) * linear
+        weight = self.gate(x).softmax(-1)  # (..., E)
+        hidden = (hidden.unflatten(-1, (self.experts, -1)) * weight[..., None]).flatten(-2)
+        out: Tensor = self.gather(self.dropout(hidden))
+        return out

@@ -1,0 +1,73 @@
+"""The head that turns a set of feature fields into logits: SENet, then MaskNet."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SENet(nn.Module):
+    """Squeeze and excitation: field f is scaled by ``a_f``, ``a = σ(W2 relu(W1 s))``, ``s`` their
+    means.
+
+    Source: FiBiNET (Huang et al. 2019); UniRec gives no reduction, 3 is inferred.
+
+    Args:
+        field_widths: the width of each field of the concatenated input, in order.
+    """
+
+    def __init__(self, field_widths: list[int], reduction: int = 3) -> None:
+        super().__init__()
+        fields = len(field_widths)
+        hidden = max(1, fields // reduction)
+        self.excite = nn.Sequential(
+            nn.Linear(fields, hidden), nn.ReLU(), nn.Linear(hidden, fields), nn.Sigmoid()
+        )
+        member = torch.eye(fields).repeat_interleave(
+            torch.tensor(field_widths), dim=1
+        )  # (F, width)
+        self.register_buffer("member", member, persistent=False)
+        self.member: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = F.linear(x, self.member / self.member.sum(1, keepdim=True))  # (..., F)
+        out: Tensor = x * (self.excite(squeezed) @ self.member)
+        return out  # (..., width)
+
+
+class MaskBlock(nn.Module):
+    """MaskNet's ``relu(LN(W3 (LN(x) ⊙ W_b relu(W_a x))))`` (Wang et al. 2021)."""
+
+    def __init__(self, width: int, hidden: int, output: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mask = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.project = nn.Sequential(nn.Linear(width, output), nn.LayerNorm(output), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.project(self.norm(x) * self.mask(x))
+        return out
+
+
+class RankHead(nn.Module):
+    """Logits of one decoding step: ``[q ⊕ e_prefix ⊕ c ⊕ h_agg]`` → SENet → MaskNet → linear.
+
+    Args:
+        field_widths: the widths of the fields handed to :meth:`forward`, in order.
+        hidden: width of the mask's bottleneck and of the block's output.
+        vocab_size: V_t.
+    """
+
+    def __init__(
+        self, field_widths: list[int], hidden: int, vocab_size: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.senet = SENet(field_widths)
+        self.masknet = MaskBlock(sum(field_widths), hidden, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.logits = nn.Linear(hidden, vocab_size)
+
+    def forward(self, fields: list[Tensor]) -> Tensor:
+        out: Tensor = self.logits(self.dropout(self.masknet(self.senet(torch.cat(fields, dim=-1)))))
+        return out  # (..., V_t)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recops_models.generative.popularity import Popularity, item_counts
+from synthetic_histories import histories
+
+
+def test_counts_ranks_and_leaves_out_what_was_met() -> None:
+    past = histories([np.array([2, 2, 1]), np.array([2, 3]), np.array([], dtype=int)])
+    counts = item_counts(past, 5)
+    assert counts.tolist() == [0, 1, 3, 1, 0]
+    ranking = Popularity(counts).recommend(past, 5)
+    assert ranking.items[0].tolist()[0] == 3
+    assert ranking.items[1].tolist()[0] == 1
+    assert ranking.items[2].tolist()[0] == 2
+    assert (ranking.items[0] == -1).sum() == 2  # Two of five items are its own.
+    assert torch.isneginf(ranking.scores[0, 3:]).all()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from synthetic_histories import histories
+
+
+@pytest.fixture
+def model() -> SASRec:
+    torch.manual_seed(0)
+    return SASRec(20, SASRecConfig(history=6, width=8, heads=2)).eval()
+
+
+def test_shapes(model: SASRec) -> None:
+    history = torch.tensor([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]])
+    assert model.encode(history).shape == (2, 6, 8)
+    assert model.logits(model.encode(history)).shape == (2, 6, 20)
+    assert model.loss(history, history.roll(-1, 1)).shape == ()
+
+
+def test_no_event_sees_its_future(model: SASRec) -> None:
+    history = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    changed = history.clone()
+    changed[0, 3:] = torch.tensor([9, 0, 0])
+    torch.testing.assert_close(model.encode(history)[:, :3], model.encode(changed)[:, :3])
+
+
+def test_recommends_unmet_items_from_the_last_events(model: SASRec) -> None:
+    long = np.arange(10)
+    ranking = model.recommend(histories([long, long[:3]]), 20)
+    assert set(ranking.items[0].tolist()) - {-1} == set(range(10, 20))
+    assert set(ranking.items[1].tolist()) - {-1} == set(range(3, 20))
+    state = model.encode(torch.from_numpy(long[None, -6:] + 1))[0, -1]
+    best = model.logits(state)[10:].argmax() + 10
+    assert ranking.items[0, 0] == best
