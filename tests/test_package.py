@@ -10,6 +10,7 @@ import sys
 from importlib import metadata, resources
 
 import pytest
+import torch
 
 import recops
 
@@ -84,3 +85,12 @@ def test_missing_library_names_the_remedy() -> None:
 @pytest.mark.parametrize("package", ["recops", "recops_models"])
 def test_packages_are_typed(package: str) -> None:
     assert resources.files(package).joinpath("py.typed").is_file()
+
+
+def test_ops_raise_value_errors_under_every_torch() -> None:
+    codebook = torch.full((2, 3), float("nan"))
+    for op in (torch.ops.recops.nearest_codes, torch.ops.recops.nearest_codes.default):
+        with pytest.raises(ValueError, match=r"^nearest_codes: codebook\[0\] is not finite"):
+            op(torch.ones(1, 3), codebook, 1)
+        with pytest.raises(RuntimeError, match="nearest_codes"):  # torch's own, on the arguments
+            op(torch.ones(1, 3))

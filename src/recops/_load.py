@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import warnings
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -33,10 +35,38 @@ def load_ops() -> None:
     if path is None:
         raise ImportError("recops: the op library is missing; reinstall with `pip install .`")
     torch.ops.load_library(path)
+    _keep_value_errors()
     ops.cpu_isa()  # An impossible RECOPS_ISA ends here, not inside the first op.
     cuda_path = _library_path("_ops_cuda")
     if cuda_path is not None and torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda(cuda_path)
+
+
+def _keep_value_errors() -> None:
+    """Let an op that throws ``std::invalid_argument`` raise ValueError under every torch.
+
+    torch up to 2.13 does so by itself; from 2.14 on it raises RuntimeError. Wrapping the op's own
+    callable leaves ``torch.compile`` and ``torch.export`` what they know, an op.
+    """
+    for name in torch._C._dispatch_get_all_op_names():
+        if name.startswith("recops::"):
+            packet = getattr(torch.ops.recops, name.removeprefix("recops::"))
+            for op in (packet, packet.default):
+                op._op = _raising_value_errors(op._op)
+
+
+def _raising_value_errors(call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except RuntimeError as error:
+            # What an op says of its arguments begins with the function's name; nothing else does.
+            if type(error) is RuntimeError and re.match(r"[A-Za-z_.]+: ", str(error)):
+                raise ValueError(*error.args) from None
+            raise
+
+    return checked
 
 
 def _load_cuda(path: str) -> None:
