@@ -7,7 +7,7 @@
 
 #include "simd.h"
 
-namespace recops::trie {
+namespace recops::trie::RECOPS_ISA {
 namespace {
 
 template <class T>
@@ -107,4 +107,4 @@ T log_sum_exp(const T* values, int64_t count, T max, const void* upcoming) {
 }
 
 }  // namespace
-}  // namespace recops::trie
+}  // namespace recops::trie::RECOPS_ISA

@@ -5,6 +5,7 @@ from recops._load import build_info, cpu_isa, load_ops
 load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
+from recops.catalog import SidCatalog  # noqa: E402
 from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
     constrained_beam_search,
@@ -25,6 +26,7 @@ __all__ = [
     "BeamResult",
     "BeamStep",
     "ItemMask",
+    "SidCatalog",
     "SidTrie",
     "__version__",
     "accumulate_codes",

@@ -1,0 +1,142 @@
+"""The trie family under opcheck, torch.compile and torch.export: tries and masks are inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+
+import recops
+from trie_inputs import beams, catalogue, mask_of
+
+
+def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
+    drawn = catalogue(items=50, depth=3, vocab=9)
+    trie = drawn.trie
+    mask = trie.mask(keep=drawn.item_ids[::2])
+    start = beams(trie, batch=2, width=3, vocab=9)
+    structure = (trie.first_child, trie.tokens)
+    leaves = torch.tensor([[trie.num_nodes - 1, -1]] * 2, dtype=torch.int32)
+    step = (start.logits, *structure, trie.stamp, [9] * 3, start.nodes, start.scores, 4)
+    items = (*structure, trie.stamp, trie.item_ids, trie.item_rows, 3, leaves)
+    return {
+        "trie_build": (drawn.sids, drawn.item_ids, [9] * 3),
+        "trie_find": (*structure, 3, drawn.sids),
+        "trie_items": (*structure, 3, trie.item_ids, start.nodes[0]),
+        "trie_allowed_tokens": (*structure, 3, start.nodes[0], 9),
+        "trie_mask": (
+            trie.item_ids,
+            trie.id_order,
+            drawn.item_ids[:4],
+            torch.tensor([0, 1, 4]),
+            True,
+            False,
+        ),
+        "trie_beam_step": (*step, "children", mask.words, mask.stamp),
+        "trie_beam_items": (*items, None, None, torch.rand(50), 4),
+    }
+
+
+@pytest.mark.parametrize("name", list(ops_and_arguments()))
+def test_opcheck(name: str) -> None:
+    torch.library.opcheck(getattr(torch.ops.recops, name).default, ops_and_arguments()[name])
+
+
+class Decoder(nn.Module):
+    """A decoder step by step: a linear layer on the last token's embedding, and the search."""
+
+    def __init__(self, vocab: int = 9, size: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(vocab + 1, size)
+        self.head = nn.Linear(size, vocab)
+
+    def forward(self, user: Tensor, trie: recops.SidTrie, mask: recops.ItemMask) -> Any:
+        """``user``: ``[B, size]``."""
+
+        def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
+            if tokens is None:
+                return self.head(user.unsqueeze(1))
+            return self.head(user.unsqueeze(1) + self.embedding(tokens + 1))
+
+        return recops.constrained_beam_search(
+            step, trie, batch_size=user.shape[0], num_beams=5, allowed=mask
+        )
+
+
+def decoder_inputs(
+    items: int, seed: int, batch: int
+) -> tuple[Tensor, recops.SidTrie, recops.ItemMask]:
+    drawn = catalogue(items=items, depth=3, vocab=9, seed=seed)
+    mask = mask_of(drawn, "rows", batch, seed)
+    assert mask is not None
+    user = torch.randn(batch, 8, generator=torch.Generator().manual_seed(seed))
+    return user, drawn.trie, mask
+
+
+def assert_equal(found: Any, expected: Any) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_compiles_into_one_graph_for_every_catalogue() -> None:
+    decoder = Decoder().eval()
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(decoder, backend=backend, fullgraph=True, dynamic=True)
+    with torch.no_grad():
+        for items, seed, batch in ((140, 0, 2), (300, 1, 3), (77, 2, 4)):
+            inputs = decoder_inputs(items, seed, batch)
+            assert_equal(compiled(*inputs), decoder(*inputs))
+    assert len(graphs) == 1
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, in inductor
+def test_compiles_with_inductor() -> None:
+    trie = catalogue(items=50, depth=3, vocab=9).trie
+    start = beams(trie, batch=2, width=3, vocab=9)
+
+    def step(logits: Tensor, trie: recops.SidTrie, nodes: Tensor, scores: Tensor) -> Any:
+        return recops.trie_beam_step(logits * 2, trie, nodes, scores + 1, num_beams=4)
+
+    arguments = (start.logits, trie, start.nodes, start.scores)
+    compiled = torch.compile(step, fullgraph=True, dynamic=True)
+    assert_equal(compiled(*arguments), step(*arguments))
+
+
+def test_exports_with_trie_and_mask_as_inputs() -> None:
+    decoder = Decoder().eval()
+    user, trie, mask = decoder_inputs(140, 0, 2)  # not one word of mask: a length of 1 is static
+    shapes = torch.export.ShapesCollection()
+    batch = torch.export.Dim("batch", min=2)
+    shapes[user] = {0: batch}
+    for name in ("first_child", "tokens", "item_ids", "item_rows", "id_order"):
+        shapes[getattr(trie, name)] = {0: torch.export.Dim.AUTO}
+    shapes[mask.words] = {0: batch, 1: torch.export.Dim.AUTO}
+    program = torch.export.export(decoder, (user, trie, mask), dynamic_shapes=shapes)
+    with torch.no_grad():
+        for items, seed, size in ((40, 0, 2), (300, 1, 3)):
+            inputs = decoder_inputs(items, seed, size)
+            assert_equal(program.module()(*inputs), decoder(*inputs))
+
+
+def test_pytrees_hold_their_context_apart() -> None:
+    _, trie, mask = decoder_inputs(40, 0, 2)
+    leaves, spec = _pytree.tree_flatten({"trie": trie, "mask": mask})
+    assert len(leaves) == 8
+    assert all(isinstance(leaf, Tensor) for leaf in leaves)
+    assert _pytree.tree_structure(trie).context == trie.vocab_sizes
+    other = decoder_inputs(300, 1, 2)[1]
+    assert _pytree.tree_structure(other) == _pytree.tree_structure(trie)
+    rebuilt = _pytree.tree_unflatten(leaves, spec)["trie"]
+    assert rebuilt.vocab_sizes == trie.vocab_sizes
+    assert torch.equal(rebuilt.tokens, trie.tokens)
+    restored = _pytree.treespec_loads(_pytree.treespec_dumps(spec))
+    assert restored == spec
