@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
-import recops
 from recops.benchmarks import residual_quantization as cases
 from recops.benchmarks.ceilings import probe
-from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.runner import thread_count
-from recops.benchmarks.timing import interleave
 
 FAISS_FLOORS = dict(zip(cases.SHAPES, (3.3, 1.6, 1.4, 1.3), strict=True))
 # Runs of a few milliseconds, for what only a run that nothing interrupts can show.
 SHORT_SHAPES = [(rows // 10, *rest) for rows, *rest in cases.SHAPES]
-Ratio = Callable[[Case, Thunk], float]
-
-
-@pytest.fixture
-def ratio(benchmark) -> Ratio:
-    """A peer's time over the case's, reported by pytest-benchmark."""
-
-    def measure(case: Case, peer: Thunk) -> float:
-        with thread_count(case.threads):
-            case.verify()
-            ours, theirs = interleave(case.run, peer, pairs=150, seconds=2.5)
-            benchmark.pedantic(case.run, rounds=3)
-        benchmark.extra_info.update(
-            ratio=theirs / ours,
-            isa=recops.cpu_isa(),
-            threads=case.threads,
-            torch=torch.__version__,
-            shape=case.shape,
-        )
-        return theirs / ours
-
-    return measure
 
 
 @pytest.mark.parametrize("shape", cases.SHAPES)
-def test_encode_is_faster_than_faiss(shape: tuple[int, int, int, int], ratio: Ratio) -> None:
+def test_encode_is_faster_than_faiss(shape: tuple[int, int, int, int], ratio) -> None:
     pytest.importorskip("faiss")
     case = cases.encode_case(*shape)
-    assert ratio(case, case.peers["faiss"]) >= FAISS_FLOORS[shape]
+    assert ratio(case, "faiss") >= FAISS_FLOORS[shape]
 
 
 @pytest.mark.parametrize("shape", SHORT_SHAPES)
 def test_encode_reaches_the_multiply_add_peak(
-    shape: tuple[int, int, int, int], ratio: Ratio, benchmark
+    shape: tuple[int, int, int, int], ratio, benchmark
 ) -> None:
     case = cases.encode_case(*shape)
     with thread_count(1):
@@ -63,18 +36,18 @@ def test_encode_reaches_the_multiply_add_peak(
 @pytest.mark.parametrize("rows", cases.BATCHES)
 @pytest.mark.parametrize("shape", cases.SHAPES)
 def test_small_batches_are_no_slower_than_torch(
-    rows: int, shape: tuple[int, int, int, int], ratio: Ratio
+    rows: int, shape: tuple[int, int, int, int], ratio
 ) -> None:
     case = cases.encode_case(rows, *shape[1:])
-    assert ratio(case, case.peers["reference"]) >= 1
+    assert ratio(case, "reference") >= 1
 
 
-def test_two_threads_are_faster_than_one(ratio: Ratio) -> None:
+def test_two_threads_are_faster_than_one(ratio) -> None:
     case = cases.scaling_case(*SHORT_SHAPES[0])
-    assert ratio(case, case.peers["one thread"]) >= 1.7
+    assert ratio(case, "one thread") >= 1.7
 
 
-def test_decode_is_as_fast_as_a_copy(ratio: Ratio) -> None:
+def test_decode_is_as_fast_as_a_copy(ratio) -> None:
     """Of the decoded vectors, page faults of the fresh result included."""
     case = cases.decode_case(100_000, 256, 3, 256)
     decoded = case.run()
@@ -82,6 +55,6 @@ def test_decode_is_as_fast_as_a_copy(ratio: Ratio) -> None:
     assert ratio(case, decoded.clone) >= 0.9
 
 
-def test_accumulate_is_faster_than_index_add(ratio: Ratio) -> None:
+def test_accumulate_is_faster_than_index_add(ratio) -> None:
     case = cases.accumulate_case(50_000, 256, 256)
-    assert ratio(case, case.peers["index_add"]) >= 1.5
+    assert ratio(case, "index_add") >= 1.5

@@ -12,7 +12,7 @@ import torch
 from recops._load import cpu_isa
 from recops.benchmarks.ceilings import probe
 from recops.benchmarks.registry import Case
-from recops.benchmarks.timing import interleave_all
+from recops.benchmarks.timing import interleave, interleave_all
 
 
 class Row(TypedDict):
@@ -53,11 +53,13 @@ def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
     """
     with thread_count(case.threads):
         case.verify()
+        # Apart from the peers: the ceiling's copy would leave cold caches to whoever comes next.
         ceiling = probe(case.ceiling)
-        sides = [case.run, ceiling.run, *case.peers.values()]
-        ours, ceiling_seconds, *peers = interleave_all(
-            sides, rounds=rounds, seconds=seconds * len(sides)
+        beside_ceiling, ceiling_seconds = interleave(
+            case.run, ceiling.run, pairs=rounds, seconds=2 * seconds
         )
+        sides = [case.run, *case.peers.values()]
+        ours, *peers = interleave_all(sides, rounds=rounds, seconds=seconds * len(sides))
     work = case.flops if case.ceiling == "fma" else case.bytes
     return Row(
         op=case.op,
@@ -69,6 +71,6 @@ def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
         threads=case.threads,
         seconds=ours,
         ceiling=case.ceiling,
-        ceiling_share=(work / ours) / (ceiling.work / ceiling_seconds),
+        ceiling_share=(work / beside_ceiling) / (ceiling.work / ceiling_seconds),
         peers={name: peer / ours for name, peer in zip(case.peers, peers, strict=True)},
     )
