@@ -13,6 +13,7 @@ from recops_models.evaluation.report import (
     Catalogue,
     Dataset,
     Difference,
+    Level,
     ModelResult,
     Report,
     UserSample,
@@ -35,9 +36,14 @@ def history(epochs: int, final: float) -> list[dict[str, float]]:
 @pytest.fixture
 def catalogue() -> Catalogue:
     rng = np.random.default_rng(0)
-    sids = rng.integers(0, 6, size=(60, 3))
+    paths = rng.integers(0, 6, size=(60, 3))
     titles = [f"Film {item} (19{item + 30})" for item in range(60)]
-    return Catalogue(sids, titles, rng.integers(1, 500, size=60), (6, 6, 8))
+    levels = [
+        Level("genre", ["Action", "Comedy", "Drama", "Horror", "Musical", "Western"]),
+        Level("code 1", [str(code) for code in range(6)]),
+        Level("code 2", [str(code) for code in range(8)]),
+    ]
+    return Catalogue(levels, 1, paths, titles, rng.integers(1, 500, size=60))
 
 
 @pytest.fixture
@@ -134,7 +140,9 @@ def test_text_from_data_is_escaped(report: Report) -> None:
         recommended={hostile: [hostile]},
         hits={hostile: 0},
     )
-    hostile_catalogue = replace(report.catalogue, titles=[hostile] * 60)
+    hostile_catalogue = replace(
+        report.catalogue, titles=[hostile] * 60, levels=[Level(hostile, [hostile] * 8)] * 3
+    )
     hostile_report = replace(
         report,
         title=hostile,
@@ -156,7 +164,7 @@ def test_page_shows_metrics_samples_and_hits(report: Report) -> None:
     page = render(report)
     text = Page(page).text
     for expected in (
-        "11.8\u00a0%",
+        "11.8%",
         "0.0590",
         "+6.4",
         "User 405",
@@ -187,13 +195,14 @@ def test_verdict_follows_the_interval(low: float, high: float, headline: str, wo
 
 def test_sunburst_draws_every_node_once(catalogue: Catalogue) -> None:
     svg = figures.sunburst(catalogue)
-    nodes = sum(len(np.unique(catalogue.sids[:, :depth], axis=0)) for depth in (1, 2, 3))
+    nodes = sum(len(np.unique(catalogue.paths[:, :depth], axis=0)) for depth in (1, 2, 3))
     paths = re.findall(r'<path d="([^"]*)"[^>]*fill: var\(--ramp', svg)
     assert sum(path.count("M") for path in paths) == nodes
 
 
 def test_a_single_item_and_a_single_epoch_make_a_page(report: Report) -> None:
-    tiny = Catalogue(np.zeros((1, 1), dtype=np.int32), ["Only"], np.array([3]), (1,))
+    paths = np.zeros((1, 1), dtype=np.int32)
+    tiny = Catalogue([Level("code 1", ["0"])], 0, paths, ["Only"], np.array([3]))
     models = [replace(report.models[0], history=history(1, 0.1)), *report.models[1:]]
     text = Page(render(replace(report, catalogue=tiny, models=models, samples=[]))).text
     assert "Each of the 1 items has a semantic ID of its own" in text

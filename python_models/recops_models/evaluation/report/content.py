@@ -46,13 +46,25 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """The items: ``sids [N, L]``, titles, and how often each was chosen in the training data."""
+class Level:
+    """One level of the trie: an attribute or a code, and how each of its tokens is called."""
 
-    sids: npt.NDArray[np.integer]
+    name: str
+    tokens: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items: ``paths [N, levels]`` through the trie, titles, and how often each was chosen.
+
+    The first ``num_attributes`` levels are item attributes, the others the semantic ID's codes.
+    """
+
+    levels: Sequence[Level]
+    num_attributes: int
+    paths: npt.NDArray[np.integer]
     titles: Sequence[str]
     interactions: npt.NDArray[np.integer]
-    vocab_sizes: Sequence[int]
 
 
 @dataclass(frozen=True)

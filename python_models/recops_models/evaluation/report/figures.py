@@ -79,17 +79,17 @@ def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> st
         return _svg(figure, title)
 
 
-def usage(level: int, counts: npt.NDArray[np.integer]) -> str:
-    """How many items each code of a level holds, fullest first; the dashes mark an even spread."""
+def usage(level: str, counts: npt.NDArray[np.integer]) -> str:
+    """How many items each token of a level holds, fullest first; the dashes mark an even spread."""
     ordered = np.sort(counts)[::-1]
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _panel(f"Level {level}")
+        figure, axes = _panel(level)
         axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=SERIES[0], alpha=0.85)
         axes.axhline(counts.mean(), color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(0, len(ordered))
-        axes.set_xlabel("codes, fullest first")
+        axes.set_xlabel("tokens, fullest first")
         axes.set_ylabel("items")
-        return _svg(figure, f"Items per code on level {level}")
+        return _svg(figure, f"Items per token on level {level}")
 
 
 def sunburst(catalogue: Catalogue) -> str:
@@ -97,9 +97,9 @@ def sunburst(catalogue: Catalogue) -> str:
 
     A node's angle is its share of the items; its shade, how often these were chosen on average.
     """
-    order = np.lexsort(catalogue.sids.T[::-1])
-    sids, demand = catalogue.sids[order], catalogue.interactions[order].astype(float)
-    depth = sids.shape[1]
+    order = np.lexsort(catalogue.paths.T[::-1])
+    paths, demand = catalogue.paths[order], catalogue.interactions[order].astype(float)
+    depth = paths.shape[1]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5, 5))
         axes = figure.add_axes((0, 0, 1, 1))
@@ -108,13 +108,13 @@ def sunburst(catalogue: Catalogue) -> str:
         axes.set_xlim(-1, 1)
         axes.set_ylim(-1, 1)
         for level in range(depth):
-            starts = _node_starts(sids[:, : level + 1])
-            sizes = np.diff(starts, append=len(sids))
+            starts = _node_starts(paths[:, : level + 1])
+            sizes = np.diff(starts, append=len(paths))
             shades = _shades(np.add.reduceat(demand, starts) / sizes)
             inner, outer = (0.28 + 0.72 * (level + edge) / depth for edge in (0.0, 0.97))
             for shade, colour in enumerate(RAMP):
                 wedges = [
-                    _wedge(start / len(sids), (start + size) / len(sids), inner, outer)
+                    _wedge(start / len(paths), (start + size) / len(paths), inner, outer)
                     for start, size in zip(
                         starts[shades == shade], sizes[shades == shade], strict=True
                     )
@@ -123,9 +123,9 @@ def sunburst(catalogue: Catalogue) -> str:
                     patch = PathPatch(Path.make_compound_path(*wedges), facecolor=colour)
                     patch.set(edgecolor=PAPER, linewidth=0.8 / (1 + 2 * level), joinstyle="bevel")
                     axes.add_patch(patch)
-        axes.text(0, 0.03, f"{len(sids):,}", ha="center", va="center", fontsize=20, color=INK)
+        axes.text(0, 0.03, f"{len(paths):,}", ha="center", va="center", fontsize=20, color=INK)
         axes.text(0, -0.08, "items", ha="center", va="center", fontsize=10, color=MUTED)
-        return _svg(figure, f"The trie of {len(sids):,} items, level by level")
+        return _svg(figure, f"The trie of {len(paths):,} items, level by level")
 
 
 def _panel(title: str) -> tuple[Figure, Axes]:

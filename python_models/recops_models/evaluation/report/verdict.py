@@ -42,6 +42,5 @@ def _sentence(difference: Difference) -> str:
     verdict = "clear of chance" if difference.sign else "within what chance explains"
     return capitalised(
         f"{difference.model} is {ahead} {difference.against} by {100 * abs(difference.value):.1f} "
-        f"points of {difference.metric.upper()} "
-        f"(95\u00a0% interval {interval(difference)}): {verdict}."
+        f"points of {difference.metric.upper()} (95% interval {interval(difference)}): {verdict}."
     )

@@ -1,0 +1,105 @@
+"""The catalogue's sections: how the semantic IDs spread, and the trie they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+import numpy as np
+
+from recops_models.evaluation.report import figures
+from recops_models.evaluation.report.content import Catalogue
+from recops_models.evaluation.report.markup import table
+
+_BRANCHES, _BRANCH_ITEMS = 3, 8
+
+
+def tokens_text(catalogue: Catalogue) -> str:
+    """What the tokens are, and what to look for in their use."""
+    names = [level.name for level in catalogue.levels[: catalogue.num_attributes]]
+    codes = len(catalogue.levels) - catalogue.num_attributes
+    before = f" Before them stands the item's {' and '.join(names)}." if names else ""
+    return escape(
+        f"Residual k-means turns an item's vector into {codes} codes, each one refining what the "
+        f"codes before it left over.{before} An even spread (dashed) makes the best use of a "
+        "level; a steep start means that a few tokens carry most items."
+    )
+
+
+def usage(catalogue: Catalogue) -> str:
+    """A figure for each level."""
+    return "\n".join(
+        figures.usage(level.name, np.bincount(tokens, minlength=len(level.tokens)))
+        for level, tokens in zip(catalogue.levels, catalogue.paths.T, strict=True)
+    )
+
+
+def levels(catalogue: Catalogue) -> str:
+    """Usage in numbers: perplexity is the number of equally used tokens of the same entropy."""
+    rows = []
+    for depth, level in enumerate(catalogue.levels):
+        counts = np.bincount(catalogue.paths[:, depth], minlength=len(level.tokens))
+        share = counts[counts > 0] / counts.sum()
+        perplexity = np.exp(-(share * np.log(share)).sum())
+        prefixes = np.unique(catalogue.paths[:, : depth + 1], axis=0)
+        rows.append(
+            f"<tr><td>{escape(level.name)}</td><td>{len(counts):,}</td><td>{len(share):,}</td>"
+            f"<td>{perplexity:,.1f}</td><td>{len(prefixes):,}</td></tr>"
+        )
+    head = ["Level", "Tokens", "In use", "Perplexity", "Trie nodes"]
+    return table(rows, head=head, name="facts")
+
+
+def collisions_text(catalogue: Catalogue) -> str:
+    """How many items share their semantic ID with another one."""
+    _, sizes = np.unique(catalogue.paths, axis=0, return_counts=True)
+    shared = sizes[sizes > 1]
+    if not len(shared):
+        return f"Each of the {sizes.sum():,} items has a semantic ID of its own."
+    return (
+        f"{shared.sum():,} of the {sizes.sum():,} items share their semantic ID with another one "
+        f"({len(shared):,} shared IDs, at most {shared.max()} items on one); the beam search "
+        "returns every item of an ID it reaches."
+    )
+
+
+def trie_text() -> str:
+    """How to read the rings."""
+    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
+    return (
+        "Every real path from the root (centre) to an item (rim). A sector's angle is its share of "
+        f'the items; its shade <span class="swatches">{swatches}</span> how often they were '
+        "chosen, in fifths of a ring's sectors. The beam search walks these paths and no others."
+    )
+
+
+def branches(catalogue: Catalogue) -> str:
+    """The most-chosen branches that share the first code, each with its most-chosen items."""
+    prefixes, branch = np.unique(
+        catalogue.paths[:, : catalogue.num_attributes + 1], axis=0, return_inverse=True
+    )
+    branch = branch.reshape(-1)
+    demand = np.bincount(branch, weights=catalogue.interactions)
+    tables = []
+    for index in np.argsort(-demand, kind="stable")[:_BRANCHES]:
+        members = np.flatnonzero(branch == index)
+        chosen = members[np.argsort(-catalogue.interactions[members], kind="stable")]
+        rows = [
+            f"<tr><td>{escape(_path(catalogue, item, catalogue.num_attributes))}</td>"
+            f"<td>{escape(catalogue.titles[item])}</td>"
+            f"<td>{catalogue.interactions[item]:,}</td></tr>"
+            for item in _in_path_order(catalogue, chosen[:_BRANCH_ITEMS])
+        ]
+        name = _path(catalogue, members[0], 0, prefixes.shape[1])
+        tables.append(table(rows, head=[escape(name), "", f"{len(members):,} items"]))
+    return "\n".join(tables)
+
+
+def _in_path_order(catalogue: Catalogue, items: np.ndarray) -> Iterable[int]:
+    return (int(item) for item in items[np.lexsort(catalogue.paths[items].T[::-1])])
+
+
+def _path(catalogue: Catalogue, item: int, start: int, stop: int | None = None) -> str:
+    """Part of an item's path, in the tokens' own names."""
+    steps = zip(catalogue.levels, catalogue.paths[item], strict=True)
+    return " · ".join([level.tokens[token] for level, token in steps][start:stop])
