@@ -10,6 +10,7 @@ import numpy as np
 from recops_models.evaluation.report import figures
 from recops_models.evaluation.report.content import Catalogue
 from recops_models.evaluation.report.markup import table
+from recops_models.evaluation.report.verdict import capitalised
 
 _BRANCHES, _BRANCH_ITEMS = 3, 8
 
@@ -29,7 +30,7 @@ def tokens_text(catalogue: Catalogue) -> str:
 def usage(catalogue: Catalogue) -> str:
     """A figure for each level."""
     return "\n".join(
-        figures.usage(level.name, np.bincount(tokens, minlength=len(level.tokens)))
+        figures.usage(capitalised(level.name), np.bincount(tokens, minlength=len(level.tokens)))
         for level, tokens in zip(catalogue.levels, catalogue.paths.T, strict=True)
     )
 
@@ -43,7 +44,7 @@ def levels(catalogue: Catalogue) -> str:
         perplexity = np.exp(-(share * np.log(share)).sum())
         prefixes = np.unique(catalogue.paths[:, : depth + 1], axis=0)
         rows.append(
-            f"<tr><td>{escape(level.name)}</td><td>{len(counts):,}</td><td>{len(share):,}</td>"
+            f"<tr><td>{escape(capitalised(level.name))}</td><td>{len(counts):,}</td><td>{len(share):,}</td>"
             f"<td>{perplexity:,.1f}</td><td>{len(prefixes):,}</td></tr>"
         )
     head = ["Level", "Tokens", "In use", "Perplexity", "Trie nodes"]

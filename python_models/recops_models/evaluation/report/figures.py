@@ -83,10 +83,11 @@ def usage(level: str, counts: npt.NDArray[np.integer]) -> str:
     """How many items each token of a level holds, fullest first; the dashes mark an even spread."""
     ordered = np.sort(counts)[::-1]
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _panel(level)
+        figure, axes = _panel(level, (3.1, 2.3))
         axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=SERIES[0], alpha=0.85)
         axes.axhline(counts.mean(), color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(0, len(ordered))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_xlabel("tokens, fullest first")
         axes.set_ylabel("items")
         return _svg(figure, f"Items per token on level {level}")
@@ -128,8 +129,8 @@ def sunburst(catalogue: Catalogue) -> str:
         return _svg(figure, f"The trie of {len(paths):,} items, level by level")
 
 
-def _panel(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.4, 2.7), layout="constrained")
+def _panel(title: str, size: tuple[float, float] = (4.4, 2.7)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, pad=10)
     return figure, axes
