@@ -1,0 +1,1 @@
+"""The main job: a catalogue and its interactions in, recommendations and a report out."""
