@@ -78,7 +78,7 @@ def report(catalogue: Catalogue) -> Report:
 
 
 def metrics(hit_rate: float) -> dict[str, float]:
-    return {"hr@10": hit_rate, "hr@50": 3 * hit_rate, "ndcg@10": hit_rate / 2, "coverage@10": 0.4}
+    return {"hr@10": hit_rate, "hr@50": 3 * hit_rate, "ndcg@10": hit_rate / 2, "coverage": 0.4}
 
 
 class Page(HTMLParser):

@@ -13,7 +13,7 @@ _METRICS = {
     "hr@10": ("HR@10", "{:.1%}"),
     "hr@50": ("HR@50", "{:.1%}"),
     "ndcg@10": ("NDCG@10", "{:.4f}"),
-    "coverage@10": ("Coverage", "{:.1%}"),
+    "coverage": ("Coverage", "{:.1%}"),
 }
 """Metric → its name in the table, and how it is written."""
 
