@@ -137,8 +137,8 @@ def test_text_from_data_is_escaped(report: Report) -> None:
         report.samples[0],
         history=[hostile],
         target=hostile,
-        recommended={hostile: [hostile]},
-        hits={hostile: 0},
+        recommended={hostile + name: [hostile] for name in NAMES},
+        hits={hostile + name: 0 for name in NAMES},
     )
     hostile_catalogue = replace(
         report.catalogue, titles=[hostile] * 60, levels=[Level(hostile, [hostile] * 8)] * 3

@@ -49,7 +49,7 @@ def render(report: Report) -> str:
         trie=figures.sunburst(report.catalogue),
         trie_text=trie_text(),
         branches=branches(report.catalogue),
-        samples_text=samples_text(report.models[0].name),
+        samples_text=samples_text(report.models[0].name, report.samples),
         samples=samples(report.samples),
         made=_made(report),
     )

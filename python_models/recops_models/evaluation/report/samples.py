@@ -10,12 +10,13 @@ from recops_models.evaluation.report.markup import when
 from recops_models.evaluation.report.verdict import capitalised
 
 
-def samples_text(model: str) -> str:
+def samples_text(model: str, users: Sequence[UserSample]) -> str:
     """How the users were picked, and how to read their lists."""
+    hit = sum(user.hits[model] is not None for user in users)
     return escape(
-        f"Users drawn at random: two for whom {model} hit, two for whom it missed. Each list is a "
-        "model's first ten, without what the user had chosen before; a mark shows the held-out "
-        "item."
+        f"Users drawn at random: {hit} of those for whom {model} hit, {len(users) - hit} of the "
+        "others. Each list is a model's first ten, without what the user had chosen before; a mark "
+        "shows the held-out item."
     )
 
 

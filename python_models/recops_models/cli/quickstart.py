@@ -1,0 +1,110 @@
+"""``recops quickstart``: the main job, end to end."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recops_models.cli.application import app, load_data, make_folder, print_findings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from recops_models.quickstart.outcome import Outcome
+
+
+class TextEncoder(str, Enum):
+    """How item text becomes numbers."""
+
+    tfidf = "tfidf"
+    minilm = "minilm"
+
+
+@app.command()
+def quickstart(
+    data: Annotated[
+        str, typer.Option(help="A name from `recops data list`, or a folder.")
+    ] = "ml-100k",
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same figures.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, from its last epoch.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two epochs: a look at the pipeline, not at figures.")
+    ] = False,
+    text_encoder: Annotated[
+        TextEncoder, typer.Option(help="For item text; minilm needs 'recops[minilm]'.")
+    ] = TextEncoder.tfidf,
+) -> None:
+    """From interactions to recommendations and a report.
+
+    Items become vectors, and these semantic IDs, whose trie holds real items only; UniRec learns to
+    write the ID of what a user chooses next, and constrained beam search reads its recommendations
+    off the trie. SASRec and popularity stand beside it, on each user's last choice, held out.
+
+    Leaves `report.html`, `metrics.json`, `recommendations.json`, `sids.parquet`, tokenizer, trie
+    and checkpoints in `--out`. Ctrl-C keeps what is finished, to the last epoch; `--resume` goes
+    on from there.
+
+    Example: `recops quickstart --data ml-100k --out runs/quickstart`
+    """
+    from rich.console import Console
+
+    from recops_models.cli.stage_bars import StageBars
+    from recops_models.quickstart import Settings, quickstart
+
+    with StageBars() as bars:
+        bars.start("data")
+        dataset = load_data(data)
+        settings = Settings(data=data, seed=seed, text_encoder=text_encoder.value)
+        try:
+            outcome = quickstart(
+                settings.quick() if quick else settings,
+                dataset,
+                make_folder(out),
+                resume=resume,
+                progress=bars,
+            )
+        except KeyboardInterrupt:
+            raise RuntimeError(
+                f"interrupted; the same command with --resume goes on from what is kept in {out}"
+            ) from None
+    print_findings(dataset.report)
+    console = Console()
+    console.print(_table(outcome))
+    console.print(
+        f"{100 * outcome.real_items:.4g}% of the recommended semantic IDs are real items. "
+        f"The report: {out / 'report.html'}",
+        soft_wrap=True,
+    )
+
+
+def _table(outcome: Outcome) -> Table:
+    from rich.table import Table
+
+    from recops_models.evaluation.report.verdict import interval, points
+    from recops_models.quickstart.outcome import MODELS
+
+    against = {
+        difference.model: f"{points(difference.value)} ({interval(difference)})"
+        for difference in outcome.differences()
+        if difference.against == MODELS["popularity"]
+    }
+    table = Table("model", box=None, pad_edge=False)
+    for column in ("HR@10", "HR@50", "NDCG@10", "coverage", "HR@10 − popularity, 95%"):
+        table.add_column(column, justify="right")
+    for name, model in outcome.models.items():
+        test = model.test
+        table.add_row(
+            MODELS[name],
+            f"{test['hr@10']:.1%}",
+            f"{test['hr@50']:.1%}",
+            f"{test['ndcg@10']:.4f}",
+            f"{test['coverage']:.1%}",
+            against.get(MODELS[name], ""),
+        )
+    return table

@@ -1,0 +1,52 @@
+"""A bar a stage, on stderr."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from typing_extensions import Self
+
+
+class StageBars:
+    """Shows each stage's progress, its latest figure and its time; finished ones stay."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description:<14}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=Console(stderr=True),
+        )
+        self._current: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._bars.stop()
+
+    def start(self, stage: str) -> None:
+        """A stage begins; the one before it is finished."""
+        self._finish()
+        self._current = self._bars.add_task(stage, total=1.0, note="")
+
+    def advance(self, share: float, note: str = "") -> None:
+        """The stage has come to ``share`` of its work."""
+        if self._current is not None:
+            self._bars.update(self._current, completed=share, note=note)
+
+    def _finish(self) -> None:
+        if self._current is not None:
+            self._bars.update(self._current, completed=1.0)

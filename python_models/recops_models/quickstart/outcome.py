@@ -1,0 +1,237 @@
+"""What a run found, and the three forms in which it is told: metrics, recommendations, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+import recops
+from recops_models.data import Dataset, Examples
+from recops_models.evaluation.intervals import paired_bootstrap
+from recops_models.evaluation.metrics import hits
+from recops_models.evaluation.report import (
+    Catalogue,
+    Difference,
+    Level,
+    ModelResult,
+    Report,
+    UserSample,
+)
+from recops_models.evaluation.report import Dataset as DatasetFigures
+from recops_models.quickstart.attributes import Attribute, item_titles
+from recops_models.quickstart.settings import Settings
+from recops_models.training import Epoch
+from recops_models.versions import versions
+
+MODELS = {"unirec": "UniRec", "sasrec": "SASRec", "popularity": "popularity"}
+"""The models of a run, the main one first, and how they are called."""
+
+_PAIRS = (("unirec", "popularity"), ("sasrec", "popularity"), ("unirec", "sasrec"))
+_LISTED, _PAST, _SAMPLES_OF_A_KIND = 10, 10, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """One model: its lists ``items [U, k]`` and ranks ``[U]`` on the test, and how it got there."""
+
+    items: Tensor
+    ranks: Tensor
+    test: Mapping[str, float]
+    validation: Mapping[str, float]
+    curve: list[Epoch]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Everything that a run found. ``paths [N, m + L]`` are the items' tokens, by item index."""
+
+    settings: Settings
+    dataset: Dataset
+    examples: Examples
+    attribute: Attribute | None
+    paths: Tensor
+    vocab_sizes: tuple[int, ...]
+    trie: recops.SidTrie
+    counts: Tensor
+    sid_metrics: Mapping[str, Any]
+    models: Mapping[str, Tested]
+    seconds: Mapping[str, float]
+
+    @property
+    def real_items(self) -> float:
+        """The share of the main model's recommendations whose path stands in the trie."""
+        items = self.models["unirec"].items[:, :_LISTED]
+        paths = self.paths[items.clamp(min=0)].flatten(0, 1)
+        real = self.trie.contains(paths) & (items.flatten() >= 0)
+        return float(real.double().mean())
+
+    def differences(self) -> list[Difference]:
+        """HR@10 of one model less that of another, with paired bootstrap intervals over users."""
+        found = {name: hits(model.ranks, 10).numpy() for name, model in self.models.items()}
+        differences = []
+        for model, against in _PAIRS:
+            low, high = paired_bootstrap(found[model], found[against], seed=self.settings.seed)
+            value = float(found[model].mean() - found[against].mean())
+            names = (MODELS[model], MODELS[against])
+            differences.append(Difference(*names, "hr@10", value, low, high))
+        return differences
+
+
+def metrics(outcome: Outcome) -> dict[str, Any]:
+    """The content of ``metrics.json``."""
+    main, *baselines = MODELS
+    return {
+        "data": outcome.dataset.name,
+        "model": main,
+        "seed": outcome.settings.seed,
+        "split": "leave-one-out",
+        **_figures(outcome.models[main]),
+        "real_items": outcome.real_items,
+        "baselines": {name: _figures(outcome.models[name]) for name in baselines},
+        "differences": [
+            {
+                "metric": difference.metric,
+                "model": difference.model,
+                "against": difference.against,
+                "value": difference.value,
+                "interval": [difference.low, difference.high],
+            }
+            for difference in outcome.differences()
+        ],
+        "semantic_ids": dict(outcome.sid_metrics),
+        "versions": versions(),
+    }
+
+
+def _figures(model: Tested) -> dict[str, Any]:
+    return {
+        "test": dict(model.test),
+        "validation": dict(model.validation),
+        "train_seconds": round(model.seconds, 3),
+    }
+
+
+def recommendations(outcome: Outcome) -> dict[str, Any]:
+    """The content of ``recommendations.json``: the sampled users, by ids and titles."""
+    titles = item_titles(outcome.dataset)
+    item_ids = outcome.dataset.item_vocabulary.ids
+
+    def items(indices: Iterable[int]) -> list[dict[str, Any]]:
+        return [
+            {
+                "item_id": int(item_ids[item]),
+                "title": titles[item],
+                "path": outcome.paths[item].tolist(),
+            }
+            for item in indices
+        ]
+
+    users = []
+    for row in _sampled_rows(outcome):
+        history = outcome.examples.histories.take(np.array([row])).items
+        users.append(
+            {
+                "user_id": _user_id(outcome, row),
+                "history": items(history[-_PAST:]),
+                "held_out": items(outcome.examples.targets.items[row : row + 1])[0],
+                "recommended": {name: items(_list(outcome, name, row)) for name in MODELS},
+            }
+        )
+    return {"data": outcome.dataset.name, "seed": outcome.settings.seed, "users": users}
+
+
+def report(outcome: Outcome) -> Report:
+    """The content of ``report.html``."""
+    dataset, settings = outcome.dataset, outcome.settings
+    titles = item_titles(dataset)
+    return Report(
+        title=f"recops quickstart · {dataset.name} · seed {settings.seed}",
+        dataset=DatasetFigures(
+            dataset.name,
+            dataset.users.num_rows,
+            dataset.items.num_rows,
+            dataset.interactions.num_rows,
+        ),
+        models=[
+            ModelResult(MODELS[name], model.test, [_row(epoch) for epoch in model.curve])
+            for name, model in outcome.models.items()
+        ],
+        differences=outcome.differences(),
+        catalogue=Catalogue(
+            _levels(outcome),
+            0 if outcome.attribute is None else 1,
+            outcome.paths.numpy(),
+            titles,
+            outcome.counts.numpy(),
+        ),
+        samples=[_sample(outcome, row, titles) for row in _sampled_rows(outcome)],
+        real_items=outcome.real_items,
+        configuration=_configuration(outcome),
+        versions={**versions(), "kernels": recops.cpu_isa()},
+        seconds=outcome.seconds,
+    )
+
+
+def _row(epoch: Epoch) -> dict[str, float]:
+    return {"epoch": epoch.epoch + 1, "loss": epoch.train_loss, **epoch.validation}
+
+
+def _levels(outcome: Outcome) -> list[Level]:
+    attribute = outcome.attribute
+    levels = [] if attribute is None else [Level(attribute.column, attribute.values)]
+    for number, size in enumerate(outcome.vocab_sizes[len(levels) :], 1):
+        levels.append(Level(f"code {number}", [str(code) for code in range(size)]))
+    return levels
+
+
+def _configuration(outcome: Outcome) -> dict[str, str]:
+    settings = outcome.settings
+    return {
+        "command": f"recops quickstart --data {settings.data} --seed {settings.seed}",
+        "split": "leave one out",
+        "item text": settings.text_encoder,
+        "semantic IDs": f"{settings.levels} levels of {settings.codes} codes",
+        "history": f"{settings.unirec.history} items",
+        "UniRec": f"width {settings.unirec.width}, {settings.unirec.beams} beams",
+        "SASRec": f"width {settings.sasrec.width}, full softmax",
+    }
+
+
+def _sampled_rows(outcome: Outcome) -> list[int]:
+    """Test users by row: two with a hit of the main model, two without, where there are any."""
+    rng = np.random.default_rng(outcome.settings.seed)
+    hit = (outcome.models["unirec"].ranks < _LISTED).numpy()
+    rows: list[int] = []
+    for kind in (hit, ~hit):
+        candidates = rng.permutation(np.flatnonzero(kind))
+        rows += candidates[:_SAMPLES_OF_A_KIND].tolist()
+    return rows
+
+
+def _sample(outcome: Outcome, row: int, titles: list[str]) -> UserSample:
+    history = outcome.examples.histories.take(np.array([row])).items
+    ranks = {name: int(model.ranks[row]) for name, model in outcome.models.items()}
+    return UserSample(
+        user_id=_user_id(outcome, row),
+        num_interactions=len(history),
+        history=[titles[item] for item in history[-_PAST:]],
+        target=titles[outcome.examples.targets.items[row]],
+        recommended={
+            MODELS[name]: [titles[item] for item in _list(outcome, name, row)] for name in ranks
+        },
+        hits={MODELS[name]: rank if rank < _LISTED else None for name, rank in ranks.items()},
+    )
+
+
+def _list(outcome: Outcome, model: str, row: int) -> list[int]:
+    items: list[int] = outcome.models[model].items[row, :_LISTED].tolist()
+    return [item for item in items if item >= 0]
+
+
+def _user_id(outcome: Outcome, row: int) -> int:
+    return int(outcome.dataset.user_vocabulary.ids[outcome.examples.users[row]])

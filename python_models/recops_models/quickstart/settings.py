@@ -1,0 +1,56 @@
+"""What a run is asked to do; its results depend on nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from recops_models.generative.sasrec import SASRecConfig
+from recops_models.generative.unirec import UniRecConfig
+from recops_models.item_vectors import TextEncoder
+from recops_models.training import TrainingConfig
+
+# Sized so that the whole run takes minutes on two cores.
+_UNIREC = UniRecConfig(expert_hidden=64, beams=50)
+_UNIREC_TRAINING = TrainingConfig(epochs=12, learning_rate=2e-3)
+_SASREC, _SASREC_TRAINING = SASRecConfig(), TrainingConfig()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one run.
+
+    Attributes:
+        data: a named data set, or a folder.
+        seed: of every random draw.
+        text_encoder: how item text becomes numbers.
+        levels: codes of a semantic ID.
+        codes: codewords per level; fewer where there are fewer items.
+        unirec: sizes of the generative model.
+        unirec_training: how it is trained.
+        sasrec: sizes of the baseline.
+        sasrec_training: how it is trained.
+    """
+
+    data: str = "ml-100k"
+    seed: int = 0
+    text_encoder: TextEncoder = "tfidf"
+    levels: int = 3
+    codes: int = 64
+    unirec: UniRecConfig = _UNIREC
+    unirec_training: TrainingConfig = _UNIREC_TRAINING
+    sasrec: SASRecConfig = _SASREC
+    sasrec_training: TrainingConfig = _SASREC_TRAINING
+
+    def quick(self) -> Settings:
+        """Two epochs of each model: a look at the pipeline rather than at figures."""
+        return dataclasses.replace(
+            self,
+            unirec_training=dataclasses.replace(self.unirec_training, epochs=2),
+            sasrec_training=dataclasses.replace(self.sasrec_training, epochs=2),
+        )
+
+    def config(self) -> dict[str, Any]:
+        """JSON-ready, nested as the attributes are."""
+        return {"command": "quickstart", **dataclasses.asdict(self)}

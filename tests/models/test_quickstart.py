@@ -1,0 +1,193 @@
+"""The main job: on a small data set in seconds, and, slowly, the claim it makes on ml-100k."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import recops
+from recops.files import CorruptFileError, read_json
+from recops_models.cli import run
+from recops_models.data import Dataset, save_dataset
+from recops_models.generative.sasrec import SASRecConfig
+from recops_models.generative.unirec import UniRecConfig
+from recops_models.quickstart import Outcome, Settings, quickstart
+from recops_models.quickstart.attributes import coarsest_attribute, item_titles
+from recops_models.quickstart.stages import OUTPUTS
+from recops_models.tokenizers import load_sids
+
+SETTINGS = Settings(
+    data="small",
+    codes=8,
+    unirec=UniRecConfig(history=8, width=16, heads=2, expert_hidden=16, head_hidden=16, beams=50),
+    sasrec=SASRecConfig(history=8, width=16),
+).quick()
+
+
+class Watcher:
+    """Progress that remembers the stages, and may press Ctrl-C."""
+
+    def __init__(self, interrupt: Callable[[str, float], bool] = lambda *_: False) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+        self.interrupt = interrupt
+
+    def start(self, stage: str) -> None:
+        self.stages.append(stage)
+
+    def advance(self, share: float, note: str = "") -> None:
+        self.notes.append(f"{self.stages[-1]}: {note}")
+        if self.interrupt(self.stages[-1], share):
+            raise KeyboardInterrupt
+
+
+def start(
+    dataset: Dataset, out: Path, *, resume: bool = False, watcher: Watcher | None = None
+) -> Outcome:
+    return quickstart(SETTINGS, dataset, out, resume=resume, progress=watcher or Watcher())
+
+
+def same(first: Outcome, second: Outcome) -> bool:
+    return all(
+        torch.equal(first.models[name].items, second.models[name].items) for name in first.models
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small gain nothing from threads, and lose much where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    out = tmp_path_factory.mktemp("run")
+    return out, start(small, out)
+
+
+def test_a_run_leaves_everything(small: Dataset, finished: tuple[Path, Outcome]) -> None:
+    out, outcome = finished
+    assert all((out / name).is_file() for name in OUTPUTS)
+    sids = load_sids(out / "sids.parquet")
+    assert np.array_equal(sids.item_ids, small.item_vocabulary.ids)
+    trie = recops.SidTrie.load(out / "trie.safetensors")
+    assert trie.contains(outcome.paths).all()
+    assert trie.num_items == small.items.num_rows
+    page = (out / "report.html").read_text()
+    assert all(name in page for name in ("UniRec", "SASRec", "Popularity", small.name))
+
+
+def test_metrics_follow_the_schema(finished: tuple[Path, Outcome]) -> None:
+    out, outcome = finished
+    found = read_json(out / "metrics.json", kind="metrics")
+    assert (found["data"], found["model"], found["seed"]) == ("small", "unirec", 0)
+    assert found["split"] == "leave-one-out"
+    assert set(found["baselines"]) == {"sasrec", "popularity"}
+    for figures in (found, *found["baselines"].values()):
+        for part in ("test", "validation"):
+            assert {"hr@10", "hr@50", "ndcg@10"} <= set(figures[part])
+    assert found["train_seconds"] > 0
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["real_items"] == outcome.real_items == 1.0
+    for difference in found["differences"]:
+        low, high = difference["interval"]
+        assert low <= difference["value"] <= high
+
+
+def test_recommendations_are_unseen_items_with_titles(
+    small: Dataset, finished: tuple[Path, Outcome]
+) -> None:
+    titles = dict(zip(small.items["item_id"].to_pylist(), item_titles(small), strict=True))
+    users = read_json(finished[0] / "recommendations.json", kind="recommendations")["users"]
+    assert users
+    for user in users:
+        met = small.interactions.filter(
+            np.equal(small.interactions["user_id"].to_numpy(), user["user_id"])
+        )
+        met_before = set(met["item_id"].to_pylist()) - {user["held_out"]["item_id"]}
+        for items in user["recommended"].values():
+            assert len(items) == len({item["item_id"] for item in items}) == 10
+            assert not met_before & {item["item_id"] for item in items}
+            assert all(titles[item["item_id"]] == item["title"] for item in items)
+
+
+def test_equal_seeds_give_equal_lists(
+    small: Dataset, tmp_path: Path, finished: tuple[Path, Outcome]
+) -> None:
+    assert same(start(small, tmp_path), finished[1])
+
+
+@pytest.mark.parametrize(
+    ("stage", "share"), [("semantic IDs", 0.0), ("unirec", 0.5), ("sasrec", 0.9)]
+)
+def test_interrupted_and_resumed_equals_never_stopped(
+    small: Dataset, tmp_path: Path, finished: tuple[Path, Outcome], stage: str, share: float
+) -> None:
+    watcher = Watcher(lambda at, done: at == stage and done >= share)
+    with pytest.raises(KeyboardInterrupt):
+        start(small, tmp_path, watcher=watcher)
+    assert not (tmp_path / "report.html").exists()
+    assert same(start(small, tmp_path, resume=True), finished[1])
+
+
+def test_resuming_a_finished_run_trains_nothing(
+    small: Dataset, tmp_path: Path, finished: tuple[Path, Outcome]
+) -> None:
+    first = start(small, tmp_path)
+    watcher = Watcher()
+    again = start(small, tmp_path, resume=True, watcher=watcher)
+    assert same(first, again)
+    assert watcher.notes == []
+    assert again.seconds == first.seconds
+
+
+def test_a_damaged_checkpoint_is_named(small: Dataset, tmp_path: Path) -> None:
+    start(small, tmp_path)
+    path = tmp_path / "unirec" / "checkpoint.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptFileError, match="checkpoint"):
+        start(small, tmp_path, resume=True)
+
+
+def test_the_attribute_is_the_coarsest(small: Dataset) -> None:
+    attribute = coarsest_attribute(small)
+    assert attribute is not None
+    assert attribute.column == "class"
+    first = [values[0] for values in small.items["class"].to_pylist()]
+    assert [attribute.values[token] for token in attribute.tokens] == first
+
+
+def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_dataset(small, tmp_path / "data")
+    arguments = ["quickstart", "--data", str(tmp_path / "data"), "--quick", "--out"]
+    assert run([*arguments, str(tmp_path / "run")]) == 0
+    shown = capfd.readouterr().out
+    assert "UniRec" in shown
+    assert "100% of the recommended semantic IDs are real items" in shown
+    assert "report.html" in shown
+    assert run([*arguments, str(tmp_path / "run"), "--seed", "1"]) == 1
+    assert "holds a run with seed 0, not 1" in capfd.readouterr().err
+    assert run(["quickstart", "--data", "no-such-set", "--out", str(tmp_path / "x")]) == 2
+
+
+@pytest.mark.slow
+def test_unirec_beats_popularity_on_ml_100k(ml_100k: Dataset, tmp_path: Path) -> None:
+    settings = Settings()
+    short = dataclasses.replace(settings.unirec_training, epochs=6)
+    settings = dataclasses.replace(settings, unirec_training=short).quick()
+    settings = dataclasses.replace(settings, unirec_training=short)
+    outcome = quickstart(settings, ml_100k, tmp_path, resume=False, progress=Watcher())
+    difference = outcome.differences()[0]
+    assert (difference.model, difference.against) == ("UniRec", "popularity")
+    assert difference.low > 0
+    assert outcome.real_items == 1.0
