@@ -14,10 +14,10 @@ import recops
 from recops.files import CorruptFileError, read_json
 from recops_models.cli import run
 from recops_models.data import Dataset, save_dataset
+from recops_models.data.attributes import coarsest_attribute, item_titles
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.quickstart import Outcome, Settings, quickstart
-from recops_models.quickstart.attributes import coarsest_attribute, item_titles
 from recops_models.quickstart.stages import OUTPUTS
 from recops_models.tokenizers import load_sids
 

@@ -7,7 +7,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("quickstart", "data", "tokenize", "info", "bench")
+COMMANDS = (
+    "quickstart",
+    "data",
+    "tokenize",
+    "train",
+    "evaluate",
+    "recommend",
+    "info",
+    "bench",
+)
 """The modules of this package that each add a command, in the order of ``recops --help``."""
 
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C.

@@ -36,7 +36,7 @@ class SASRecConfig:
     width: int = 64
     heads: int = 2
     layers: int = 1
-    dropout: float = 0.3
+    dropout: float = 0.4
 
 
 class SASRec(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import recops
 from recops_models.data import Dataset, Examples
+from recops_models.data.attributes import Attribute, item_titles
 from recops_models.evaluation.intervals import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
@@ -22,7 +23,6 @@ from recops_models.evaluation.report import (
     UserSample,
 )
 from recops_models.evaluation.report import Dataset as DatasetFigures
-from recops_models.quickstart.attributes import Attribute, item_titles
 from recops_models.quickstart.settings import Settings
 from recops_models.training import Epoch
 from recops_models.versions import versions

@@ -12,13 +12,13 @@ from torch import nn
 
 from recops.files import write_file, write_json
 from recops_models.data import Dataset, leave_one_out
+from recops_models.data.attributes import coarsest_attribute
 from recops_models.evaluation.metrics import evaluate, ranking_metrics, target_ranks
 from recops_models.evaluation.report import render
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.recommender import Recommender
 from recops_models.generative.sasrec import SASRec
 from recops_models.generative.unirec import UniRec
-from recops_models.quickstart.attributes import coarsest_attribute
 from recops_models.quickstart.outcome import Outcome, Tested, metrics, recommendations, report
 from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder

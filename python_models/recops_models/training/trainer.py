@@ -64,9 +64,9 @@ class TrainingConfig:
         decay: over ``epochs``, the rate falls along half a cosine to this share of its peak.
     """
 
-    epochs: int = 30
+    epochs: int = 15
     batch: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_epochs: float = 1.0
     decay: float = 0.1

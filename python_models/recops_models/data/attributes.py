@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops_models.data import Dataset
+from recops_models.data.dataset import Dataset
 
 _MISSING = "—"
 

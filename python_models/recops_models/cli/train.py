@@ -1,0 +1,90 @@
+"""``recops train``: a model on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recops_models.cli.application import app, load_data, make_folder, print_findings
+
+if TYPE_CHECKING:
+    from recops_models.training import Epoch
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="popularity, sasrec or unirec.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(help="A name from `recops data list`, or a folder.", show_default=False),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Two epochs: a look, not a figure.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder to write to; default: runs/MODEL.", show_default=False),
+    ] = None,
+) -> None:
+    """Train a recommender; each user's last event is kept for test, the one before for validation.
+
+    The epoch with the best validation NDCG@10 is kept. Ctrl-C keeps the last finished epoch, and
+    `--resume` goes on from there, to the same bits. Leaves `config.json`, `model.safetensors`,
+    `metrics.json`, `curves.json` and TensorBoard events in `--out`.
+
+    Example: `recops train unirec --data ml-100k --set epochs=10 --out runs/unirec`
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from recops_models.training.job import Job, run_job
+
+    try:
+        job = Job.of(model, data, _pairs(settings or []), seed=seed, quick=quick)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    dataset = load_data(data)
+    print_findings(dataset.report)
+    folder = make_folder(out or Path("runs") / model)
+    console = Console(stderr=True)
+    epochs = job.training.epochs if job.training else 1
+    try:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task(model, total=epochs)
+
+            def on_step(epoch: int, done: float, loss: float) -> None:
+                bars.update(task, completed=epoch + done, description=f"{model}, loss {loss:.2f}")
+
+            def on_epoch(epoch: Epoch) -> None:
+                bars.console.print(
+                    f"epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation "
+                    + ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
+                )
+
+            trained = run_job(
+                job, dataset, folder, resume=resume, on_step=on_step, on_epoch=on_epoch
+            )
+    except KeyboardInterrupt:
+        raise RuntimeError(
+            f"interrupted; {folder} keeps the last finished epoch: go on with --resume"
+        ) from None
+    for part in ("validation", "test"):
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics[part].items())
+        typer.echo(f"{part}: {figures}")
+    typer.echo(f"{model} in {folder}")
+
+
+def _pairs(settings: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in settings:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--set {text}: key=value is due")
+        pairs[name.strip()] = value.strip()
+    return pairs

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from recops.files import CorruptFileError, load_tensors, read_json
+from recops_models.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """A folder that every command reads."""
+    rows = ["user_id,item_id,timestamp"]
+    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
+    titles = [f"{item},Film {item},{'Drama' if item % 2 else 'Comedy'}" for item in range(1, 31)]
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
+    (folder / "items.csv").write_text("\n".join(["item_id,title,genre", *titles]) + "\n")
+    return str(folder)
+
+
+SMALL = ["--set", "width=8", "--set", "heads=2", "--set", "history=6"]
+CODES = ["--set", "codes=4", "--set", "levels=2"]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [("popularity", []), ("sasrec", SMALL), ("unirec", SMALL + CODES)],
+)
+def test_train_evaluate_recommend(
+    model: str,
+    settings: list[str],
+    data: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    quick = [] if model == "popularity" else ["--quick"]
+    assert run(["train", model, "--data", data, *settings, *quick, "--out", str(out)]) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert set(metrics) == {
+        *("data", "model", "seed", "split", "test", "validation", "train_seconds", "versions")
+    }
+    assert set(metrics["test"]) == {"hr@10", "hr@50", "ndcg@10", "coverage"}
+    if model != "popularity":
+        assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 2
+        assert list(out.glob("events.out.tfevents.*"))
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    assert f"{metrics['test']['ndcg@10']:.4f}" in capsys.readouterr().out
+    assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("Film") == 4
+    assert run(["recommend", str(out), "--user", "nobody"]) == 1
+    assert "no user 'nobody'" in capsys.readouterr().err
+
+
+def test_resume_refuses_another_job(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    command = ["train", "sasrec", "--data", data, *SMALL, "--quick", "--out", out]
+    assert run(command) == 0
+    weights, _ = load_tensors(tmp_path / "out" / "model.safetensors", kind="recommender")
+    assert run([*command, "--resume"]) == 0
+    again, _ = load_tensors(tmp_path / "out" / "model.safetensors", kind="recommender")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    capsys.readouterr()
+    assert run([*command, "--resume", "--seed", "1"]) == 1
+    assert "seed 0, not 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "gru", "--data", "ml-100k"], "no model 'gru'"),
+        (["train", "sasrec", "--data", "ml-100k", "--set", "wide=3"], "no setting 'wide'"),
+        (["train", "sasrec", "--data", "ml-100k", "--set", "width=big"], "int is due"),
+        (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "key=value is due"),
+    ],
+)
+def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(tmp_path)]) == 1
+    assert "holds no training" in capsys.readouterr().err
+
+
+def test_a_flipped_bit_is_noticed(data: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(["train", "popularity", "--data", data, "--out", str(out)]) == 0
+    path = out / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    from recops_models.generative.saved import load_model
+
+    with pytest.raises(CorruptFileError, match="damaged"):
+        load_model(path)
