@@ -37,7 +37,7 @@ class Settings:
     seed: int = 0
     text_encoder: TextEncoder = "tfidf"
     levels: int = 3
-    codes: int = 64
+    codes: int = 256
     unirec: UniRecConfig = _UNIREC
     unirec_training: TrainingConfig = _UNIREC_TRAINING
     sasrec: SASRecConfig = _SASREC
