@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
+from recops_models.generative.saved import load_model
+from recops_models.training import trainer
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +67,30 @@ def test_train_evaluate_recommend(
     assert "no user 'nobody'" in capsys.readouterr().err
 
 
+def test_an_interrupt_keeps_the_last_epoch_and_says_so(
+    data: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    command = ["train", "sasrec", "--data", data, *SMALL, "--set", "epochs=3", "--out", str(out)]
+    cut = trainer.cut_windows
+
+    def stop_in_the_second(*arguments: Any) -> torch.Tensor:
+        if (out / trainer.CHECKPOINT).exists():
+            raise KeyboardInterrupt
+        return cut(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "cut_windows", stop_in_the_second)
+        assert run(command) == 1
+    assert "keeps the last finished epoch: go on with --resume" in capsys.readouterr().err
+    assert run([*command, "--resume"]) == 0
+    rows = read_json(out / "curves.json", kind="curves")["rows"]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+
+
 def test_resume_refuses_another_job(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +132,5 @@ def test_a_flipped_bit_is_noticed(data: str, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    from recops_models.generative.saved import load_model
-
     with pytest.raises(CorruptFileError, match="damaged"):
         load_model(path)

@@ -62,9 +62,10 @@ def train(
                 bars.update(task, completed=epoch + done, description=f"{model}, loss {loss:.2f}")
 
             def on_epoch(epoch: Epoch) -> None:
+                figures = ", ".join(f"{k} {v:.4f}" for k, v in epoch.validation.items())
                 bars.console.print(
-                    f"epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation "
-                    + ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
+                    f"epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation {figures}",
+                    soft_wrap=True,
                 )
 
             trained = run_job(
