@@ -1,0 +1,62 @@
+"""The kernels alone under sanitizers: every output written, no byte beyond it touched."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import recops
+
+ROOT = Path(__file__).resolve().parents[2]
+ISAS = ["base", "avx2", "avx512"]
+DTYPES = ["f32", "bf16", "f16", "f64"]
+# What each family's driver in csrc/tests is run with: every combination.
+ARGUMENTS = {
+    "residual_quantization": [
+        ["encode", "encode-unpacked", "nearest", "decode", "accumulate"],
+        # rows, dimension, levels, codes, k: ragged, single, empty, no dimensions, exact tiles
+        ["100 33 3 70 7", "1 1 1 1 1", "0 5 2 3 2", "7 0 2 3 3", "403 64 2 64 64", "13 17 4 129 9"],
+        DTYPES,
+    ],
+    "trie": [
+        # items, vocabulary, depth, beams: ragged, single, empty, one token, more beams than items
+        ["3000 97 3 37", "1 1 1 1", "0 5 2 3", "9 1 4 2", "40 8 2 100"],
+        ["vocab", "children", "none"],
+        ["all", "half"],
+        DTYPES,
+    ],
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("cmake") is None, reason="building the drivers needs cmake"),
+]
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drivers")
+    flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, f"-DCMAKE_CXX_FLAGS={flags}"]
+    subprocess.run([*configure, "-G", "Ninja"], check=True, stdout=subprocess.DEVNULL)
+    build = ["cmake", "--build", folder, "--target", *ARGUMENTS]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.mark.parametrize("isa", ISAS[: ISAS.index(recops.cpu_isa()) + 1])
+@pytest.mark.parametrize("family", ARGUMENTS)
+def test_sanitizers_find_nothing(drivers: Path, family: str, isa: str) -> None:
+    # See the drivers' heads for the ASAN option.
+    settings = {"RECOPS_ISA": isa, "ASAN_OPTIONS": "detect_stack_use_after_return=0"}
+    for arguments in itertools.product(*ARGUMENTS[family]):
+        command = [drivers / family, *" ".join(arguments).split()]
+        done = subprocess.run(
+            command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
