@@ -180,6 +180,24 @@ def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixtu
     assert run(["quickstart", "--data", "no-such-set", "--out", str(tmp_path / "x")]) == 2
 
 
+def test_its_models_serve_the_other_commands(
+    small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, vectors, out = tmp_path / "data", tmp_path / "vectors.npy", tmp_path / "run"
+    save_dataset(small, data)
+    rng = np.random.default_rng(0)
+    np.save(vectors, rng.normal(size=(small.items.num_rows, 6)).astype(np.float32))
+    arguments = ["--data", str(data), "--vectors", str(vectors), "--out", str(out)]
+    assert run(["quickstart", "--quick", *arguments]) == 0
+    assert str(vectors) in (out / "report.html").read_text()
+    capfd.readouterr()
+    user = str(small.user_vocabulary.ids[0])
+    for model in ("unirec", "sasrec"):
+        assert run(["evaluate", str(out / model)]) == 0
+        assert run(["recommend", str(out / model), "--user", user, "-k", "3"]) == 0
+        assert "validation" in capfd.readouterr().out
+
+
 @pytest.mark.slow
 def test_unirec_beats_popularity_on_ml_100k(ml_100k: Dataset, tmp_path: Path) -> None:
     """Half of the default epochs must do; SASRec's two do not enter."""

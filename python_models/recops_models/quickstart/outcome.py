@@ -194,7 +194,7 @@ def _configuration(outcome: Outcome) -> dict[str, str]:
     return {
         "command": f"recops quickstart --data {settings.data} --seed {settings.seed}",
         "split": "leave one out",
-        "item text": settings.text_encoder,
+        "item vectors": settings.vectors or f"{settings.text_encoder} and co-occurrence",
         "semantic IDs": f"{settings.levels} levels of {settings.codes} codes",
         "history": f"{settings.unirec.history} items",
         "UniRec": f"width {settings.unirec.width}, {settings.unirec.beams} beams",

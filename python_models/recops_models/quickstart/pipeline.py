@@ -12,7 +12,7 @@ from torch import nn
 
 from recops.files import write_file, write_json
 from recops_models.data import Dataset, leave_one_out
-from recops_models.data.attributes import coarsest_attribute
+from recops_models.data.attributes import item_paths
 from recops_models.evaluation.metrics import evaluate, ranking_metrics, target_ranks
 from recops_models.evaluation.report import render
 from recops_models.generative.popularity import Popularity, item_counts
@@ -60,20 +60,17 @@ def quickstart(
     vectors = stages.item_vectors(dataset, split.train)
     tokenizer, sids = stages.semantic_ids(vectors)
     codes = torch.from_numpy(sids.codes)
-    paths, vocab_sizes = codes, tokenizer.vocab_sizes
-    attribute = coarsest_attribute(dataset)
-    if attribute is not None:  # The path names it before the codes: UniRec's chain of attribute.
-        paths = torch.cat([torch.from_numpy(attribute.tokens)[:, None], codes], 1)
-        vocab_sizes = (len(attribute.values), *vocab_sizes)
+    spelled = item_paths(dataset, codes, tokenizer.vocab_sizes)
+    paths, vocab_sizes = spelled.tokens, spelled.vocab_sizes
     trie = stages.trie(paths, torch.from_numpy(vectors.item_ids), vocab_sizes)
 
     counts = item_counts(train, len(paths))
-    sizes = dataclasses.replace(settings.unirec, attributes=int(attribute is not None))
+    sizes = dataclasses.replace(settings.unirec, attributes=int(spelled.attribute is not None))
     unirec = _seeded(settings.seed, lambda: UniRec(paths, vocab_sizes, counts, sizes))
     sasrec = _seeded(settings.seed, lambda: SASRec(len(paths), settings.sasrec))
     fits = {
-        "unirec": stages.trained("unirec", unirec, train, validation, settings.unirec_training),
-        "sasrec": stages.trained("sasrec", sasrec, train, validation, settings.sasrec_training),
+        "unirec": stages.trained("unirec", unirec, train, validation),
+        "sasrec": stages.trained("sasrec", sasrec, train, validation),
     }
     popularity = Popularity(counts)
     models: dict[str, Recommender] = {"unirec": unirec, "sasrec": sasrec, "popularity": popularity}
@@ -101,7 +98,7 @@ def quickstart(
         settings=settings,
         dataset=dataset,
         examples=test,
-        attribute=attribute,
+        attribute=spelled.attribute,
         paths=paths,
         vocab_sizes=vocab_sizes,
         trie=trie,

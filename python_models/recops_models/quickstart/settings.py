@@ -10,6 +10,7 @@ from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.item_vectors import TextEncoder
 from recops_models.training import TrainingConfig
+from recops_models.training.job import Job, SidConfig
 
 # Sized so that the whole run takes minutes on two cores.
 _UNIREC = UniRecConfig(expert_hidden=64, beams=50)
@@ -25,6 +26,7 @@ class Settings:
         data: a named data set, or a folder.
         seed: of every random draw.
         text_encoder: how item text becomes numbers.
+        vectors: a file of item vectors to use instead of made ones.
         levels: codes of a semantic ID.
         codes: codewords per level; fewer where there are fewer items.
         unirec: sizes of the generative model.
@@ -36,6 +38,7 @@ class Settings:
     data: str = "ml-100k"
     seed: int = 0
     text_encoder: TextEncoder = "tfidf"
+    vectors: str | None = None
     levels: int = 3
     codes: int = 256
     unirec: UniRecConfig = _UNIREC
@@ -50,6 +53,13 @@ class Settings:
             unirec_training=dataclasses.replace(self.unirec_training, epochs=2),
             sasrec_training=dataclasses.replace(self.sasrec_training, epochs=2),
         )
+
+    def job(self, model: str) -> Job:
+        """The training of ``"unirec"`` or ``"sasrec"`` that is part of the run."""
+        if model == "sasrec":
+            return Job(model, self.data, self.seed, self.sasrec, self.sasrec_training)
+        sids = SidConfig(self.levels, self.codes, self.text_encoder)
+        return Job(model, self.data, self.seed, self.unirec, self.unirec_training, sids)
 
     def config(self) -> dict[str, Any]:
         """JSON-ready, nested as the attributes are."""

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import recops
 from recops.files import load_tensors, save_tensors
 from recops_models.data import Dataset, Examples, Histories
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.recommender import Recommender
-from recops_models.item_vectors import ItemVectors, build_item_vectors
+from recops_models.generative.sasrec import SASRec
+from recops_models.generative.unirec import UniRec
+from recops_models.item_vectors import ItemVectors, build_item_vectors, load_item_vectors
 from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.tokenizers import RQKMeans, Sids, load_sids, save_sids
-from recops_models.training import Epoch, Fit, TrainingConfig, fit
+from recops_models.training import Epoch, Fit, fit
+from recops_models.training.job import save_trained
 
 OUTPUTS = (
     "item_vectors.safetensors",
     "tokenizer.safetensors",
     "sids.parquet",
     "trie.safetensors",
-    "unirec/checkpoint.safetensors",
-    "sasrec/checkpoint.safetensors",
+    *(
+        f"{model}/{file}"
+        for model in ("unirec", "sasrec")
+        for file in ("config.json", "checkpoint.safetensors", "model.safetensors")
+    ),
     "test.safetensors",
     "metrics.json",
     "recommendations.json",
@@ -45,11 +52,13 @@ class Stages:
         self.progress, self.resume = progress, resume
 
     def item_vectors(self, dataset: Dataset, train: pa.Table) -> ItemVectors:
-        """Vectors of all items from their text, their attributes and the training events."""
+        """The user's own vectors, else from text, attributes and the training events."""
         path = self.folder / "item_vectors.safetensors"
         settings = self.settings
 
         def make() -> ItemVectors:
+            if settings.vectors is not None:
+                return load_item_vectors(Path(settings.vectors), dataset.item_vocabulary.ids)
             return build_item_vectors(
                 dataset, train, text_encoder=settings.text_encoder, seed=settings.seed
             )
@@ -110,12 +119,17 @@ class Stages:
     def trained(
         self,
         name: str,
-        model: nn.Module,
+        model: SASRec | UniRec,
         train: Histories,
         validation: Examples,
-        config: TrainingConfig,
     ) -> Fit:
-        """Train ``model``; the trainer's own checkpoint keeps every epoch, finished or not."""
+        """Train ``model`` and leave it as ``recops train`` does, in a folder of its own.
+
+        The trainer's own checkpoint keeps every finished epoch.
+        """
+        job = self.settings.job(name)
+        config = job.training
+        assert config is not None
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         latest = ""
@@ -142,7 +156,9 @@ class Stages:
             )
 
         self.progress.start(name)
-        return self.folder.stage(name, make=train_on, save=lambda _: None, load=train_on)
+        return self.folder.stage(
+            name, make=train_on, save=lambda _: save_trained(folder, job, model), load=train_on
+        )
 
     def test_lists(
         self, models: Mapping[str, Recommender], test: Examples, num_items: int

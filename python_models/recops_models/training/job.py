@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import torch
 
 from recops.files import read_json, write_json
 from recops_models.data import Dataset, Split, leave_one_out
-from recops_models.data.attributes import coarsest_attribute
+from recops_models.data.attributes import item_paths
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
@@ -130,27 +131,32 @@ def run_job(
         raise ValueError(f"{dataset.name}: no user has three events, so nothing can be held out")
     if resume and (folder / "config.json").exists():
         _refuse_another(job, folder)
-    write_json(folder / "config.json", job.config(), kind=_CONFIG)
+    _write_job(folder, job)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         model = _build(job, split, folder)
     done: Fit | None = None
     if job.training is not None and not isinstance(model, Popularity):
-        done = fit(
-            model,
-            split.histories(),
-            validation,
-            job.training,
-            seed=job.seed,
-            folder=folder,
-            resume=resume,
-            on_step=on_step,
-            on_epoch=on_epoch,
-        )
+        with _events(folder) as write:
+
+            def tell(epoch: Epoch) -> None:
+                write(epoch)
+                on_epoch(epoch)
+
+            done = fit(
+                model,
+                split.histories(),
+                validation,
+                job.training,
+                seed=job.seed,
+                folder=folder,
+                resume=resume,
+                on_step=on_step,
+                on_epoch=tell,
+            )
         rows = [epoch.row() for epoch in done.curve]
         write_json(folder / "curves.json", {"rows": rows}, kind="curves")
-        _write_events(folder, done.curve)
-    save_model(folder / "model.safetensors", model)
+    save_trained(folder, job, model)
     num_items = dataset.items.num_rows
     metrics = {
         "data": dataset.name,
@@ -164,6 +170,16 @@ def run_job(
     }
     write_json(folder / "metrics.json", metrics, kind="metrics")
     return Trained(model, metrics, [] if done is None else done.curve)
+
+
+def save_trained(folder: Path, job: Job, model: SavedModel) -> None:
+    """Leave in ``folder`` what :func:`load_job` and ``load_model`` read."""
+    _write_job(folder, job)
+    save_model(folder / "model.safetensors", model)
+
+
+def _write_job(folder: Path, job: Job) -> None:
+    write_json(folder / "config.json", job.config(), kind=_CONFIG)
 
 
 def load_job(folder: Path) -> Job:
@@ -208,27 +224,28 @@ def _build(job: Job, split: Split, folder: Path) -> SavedModel:
     points = torch.from_numpy(items.vectors)
     tokenizer = RQKMeans(job.sids.levels, min(job.sids.codes, len(points)))
     codes = tokenizer.fit(points, torch.from_numpy(items.item_ids), seed=job.seed).encode(points)
-    paths, vocab_sizes = codes, tokenizer.vocab_sizes
-    attribute = coarsest_attribute(dataset)
-    if attribute is not None:
-        paths = torch.cat([torch.from_numpy(attribute.tokens)[:, None], codes], 1)
-        vocab_sizes = (len(attribute.values), *vocab_sizes)
-    sizes = dataclasses.replace(job.sizes, attributes=int(attribute is not None))
-    model = UniRec(paths, vocab_sizes, counts, sizes)
+    paths = item_paths(dataset, codes, tokenizer.vocab_sizes)
+    sizes = dataclasses.replace(job.sizes, attributes=int(paths.attribute is not None))
+    model = UniRec(paths.tokens, paths.vocab_sizes, counts, sizes)
     tokenizer.save(folder / "tokenizer.safetensors")
     save_sids(folder / "sids.parquet", Sids(items.item_ids, codes.numpy()))
     model.trie.save(folder / "trie.safetensors")
     return model
 
 
-def _write_events(folder: Path, curve: list[Epoch]) -> None:
-    """The curve as TensorBoard events."""
+@contextmanager
+def _events(folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    """A function that adds an epoch to the folder's TensorBoard events, which begin anew."""
     from torch.utils.tensorboard import SummaryWriter
 
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
     with SummaryWriter(str(folder)) as writer:
-        for epoch in curve:
+
+        def write(epoch: Epoch) -> None:
             for name, value in epoch.row().items():
                 if name != "epoch":
                     writer.add_scalar(name, value, epoch.epoch + 1)
+            writer.flush()
+
+        yield write
