@@ -18,6 +18,8 @@
 #include <string>
 #include <utility>
 
+#include "dtype.h"
+
 namespace recops {
 
 using torch::headeronly::ScalarType;
@@ -45,6 +47,16 @@ void require_index(bool condition, const Parts&... message) {
 
 inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline Dtype dtype_of(const char* op, const char* name, const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return Dtype::f32;
+    case ScalarType::BFloat16: return Dtype::bf16;
+    case ScalarType::Half: return Dtype::f16;
+    case ScalarType::Double: return Dtype::f64;
+    default: throw std::invalid_argument(concat(op, ": ", name, " must be float32, bfloat16, float16 or float64"));
+  }
 }
 
 // Uninitialised, on the device of `like`.

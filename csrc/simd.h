@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "dtype.h"
+
 namespace recops {
 namespace {
 
@@ -65,6 +67,17 @@ struct F16 {
 // What values stored as S are computed and accumulated in.
 template <class S>
 using Compute = std::conditional_t<std::is_same_v<S, double>, double, float>;
+
+// f(S{}) with S the type that values of this dtype are stored as.
+template <class F>
+auto with_stored_type(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::bf16: return f(Bf16{});
+    case Dtype::f16: return f(F16{});
+    case Dtype::f64: return f(double{});
+    default: return f(float{});
+  }
+}
 
 inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 16); }
 

@@ -25,17 +25,6 @@ int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
 
 int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
 
-// f(S{}) with the C++ type of a dtype.
-template <class F>
-auto dispatch(Dtype dtype, F f) {
-  switch (dtype) {
-    case Dtype::bf16: return f(Bf16{});
-    case Dtype::f16: return f(F16{});
-    case Dtype::f64: return f(double{});
-    default: return f(float{});
-  }
-}
-
 template <class T>
 T infinity() {
   return std::numeric_limits<T>::infinity();
@@ -116,7 +105,7 @@ int64_t panel_bytes(const Codebooks& books) {
 }
 
 int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
-  return dispatch(books.codewords.dtype, [&]<class S>(S) -> int64_t {
+  return with_stored_type(books.codewords.dtype, [&]<class S>(S) -> int64_t {
     using T = Compute<S>;
     const int64_t dim = books.codewords.dim;
     const S* codewords = static_cast<const S*>(books.codewords.data);
@@ -292,8 +281,8 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
 // f(X{}, S{}) for the storage of rows and of codewords; both or neither are double.
 template <class F>
 int64_t dispatch_pair(Dtype x, Dtype codewords, F f) {
-  return dispatch(codewords, [&]<class S>(S) {
-    return dispatch(x, [&]<class X>(X) -> int64_t {
+  return with_stored_type(codewords, [&]<class S>(S) {
+    return with_stored_type(x, [&]<class X>(X) -> int64_t {
       if constexpr (std::is_same_v<Compute<X>, Compute<S>>)
         return f(X{}, S{});
       else
@@ -467,7 +456,7 @@ template <int V, class I, class S, class T = Compute<S>>
 }
 
 int64_t decode(const Indices& codes, const Codebooks& books, int64_t begin, int64_t end, void* out) {
-  return dispatch(books.codewords.dtype, [&]<class S>(S) {
+  return with_stored_type(books.codewords.dtype, [&]<class S>(S) {
     return dispatch_indices(codes, [&](const auto* code) -> int64_t {
       constexpr int64_t lanes = kLanes<Compute<S>>;
       const int64_t dim = books.codewords.dim, levels = books.levels;
@@ -490,7 +479,7 @@ int64_t decode(const Indices& codes, const Codebooks& books, int64_t begin, int6
 
 void accumulate(const Matrix& x, const Indices& codes, const void* weight, const int64_t* offsets, int64_t levels,
                 int64_t begin, int64_t end, void* sums) {
-  dispatch(x.dtype, [&]<class X>(X) {
+  with_stored_type(x.dtype, [&]<class X>(X) {
     using T = Compute<X>;
     dispatch_indices(codes, [&](const auto* code) {
       T* total = static_cast<T*>(sums);
@@ -515,7 +504,7 @@ void accumulate(const Matrix& x, const Indices& codes, const void* weight, const
 void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t num_codes,
                        double* totals) {
   for (int64_t k = 0; k < num_codes; ++k) totals[k] = 0;
-  dispatch(weight_dtype, [&]<class S>(S) {
+  with_stored_type(weight_dtype, [&]<class S>(S) {
     dispatch_indices(codes, [&](const auto* code) {
       for (int64_t n = 0; n < rows; ++n)
         if (code[n] >= 0)

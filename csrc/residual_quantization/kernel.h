@@ -7,11 +7,10 @@
 
 #include <cstdint>
 
+#include "dtype.h"
 #include "isa.h"
 
 namespace recops::residual_quantization {
-
-enum class Dtype { f32, bf16, f16, f64 };
 
 struct Matrix {
   const void* data;

@@ -17,24 +17,11 @@ constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to b
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-Dtype dtype_of(const char* op, const Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Float: return Dtype::f32;
-    case ScalarType::BFloat16: return Dtype::bf16;
-    case ScalarType::Half: return Dtype::f16;
-    case ScalarType::Double: return Dtype::f64;
-    default:
-      throw std::invalid_argument(concat(op,
-                                         ": a floating-point tensor of another dtype than float32, bfloat16, "
-                                         "float16 and float64"));
-  }
-}
-
 ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
 
 Matrix matrix(const char* op, const Tensor& tensor) {
   require_value(tensor.dim() == 2, op, ": a matrix was due, got ", tensor.dim(), " dimensions");
-  return {tensor.data_ptr(), dtype_of(op, tensor), tensor.size(0), tensor.size(1)};
+  return {tensor.data_ptr(), dtype_of(op, "a matrix", tensor), tensor.size(0), tensor.size(1)};
 }
 
 Indices indices(const char* op, const Tensor& tensor) {
@@ -227,7 +214,7 @@ Tensor rq_decode_backward(Tensor grad, Tensor codes, std::vector<int64_t> sizes)
 std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_codes, std::optional<Tensor> weight) {
   const char* op = "accumulate_codes";
   const Kernels& kernels = select_kernels();
-  const ScalarType type = compute_type(dtype_of(op, x));
+  const ScalarType type = compute_type(dtype_of(op, "x", x));
   std::optional<Tensor> scale;
   if (weight.has_value()) {
     require_value(weight->numel() == x.size(0), op, ": weight must have a value for each row of x");
@@ -237,7 +224,7 @@ std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_
   const Tensor codes = recops::contiguous(index);
   const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, {0, num_codes});
   const Tensor totals = empty({num_codes}, ScalarType::Double, x);
-  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, sums), codes.size(0), num_codes,
+  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, "sums", sums), codes.size(0), num_codes,
                             static_cast<double*>(totals.data_ptr()));
   return {sums, torch::stable::to(totals, type)};
 }

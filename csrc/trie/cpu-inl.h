@@ -8,17 +8,6 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// f(S{}) with S the type that logits of this dtype are stored in.
-template <class F>
-auto with_stored_type(Dtype dtype, const F& f) {
-  switch (dtype) {
-    case Dtype::bf16: return f(Bf16{});
-    case Dtype::f16: return f(F16{});
-    case Dtype::f64: return f(double{});
-    default: return f(float{});
-  }
-}
-
 template <class T>
 struct Candidate {
   T score;

@@ -21,12 +21,12 @@
 
 #include <cstdint>
 
+#include "dtype.h"
 #include "isa.h"
 #include "trie/trie.h"
 
 namespace recops::trie {
 
-enum class Dtype { f32, bf16, f16, f64 };
 enum class Normalize { vocab, children, none };
 
 struct BeamStep {

@@ -18,16 +18,6 @@ constexpr int64_t kGrain = 64 << 10;
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-Dtype dtype_of(const Tensor& logits) {
-  switch (logits.scalar_type()) {
-    case ScalarType::Float: return Dtype::f32;
-    case ScalarType::BFloat16: return Dtype::bf16;
-    case ScalarType::Half: return Dtype::f16;
-    case ScalarType::Double: return Dtype::f64;
-    default: throw std::invalid_argument("trie_beam_step: logits must be float32, bfloat16, float16 or float64");
-  }
-}
-
 Normalize normalize_of(const std::string& name) {
   if (name == "vocab") return Normalize::vocab;
   if (name == "children") return Normalize::children;
@@ -80,7 +70,7 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
   const MaskTensors mask(op, allowed, allowed_stamp, stamp, batch, trie.num_items);
 
-  const BeamStep step{trie.view,        logits.data_ptr(),       dtype_of(logits),
+  const BeamStep step{trie.view,        logits.data_ptr(),       dtype_of("trie_beam_step", "logits", logits),
                       logits.stride(0), logits.stride(1),        logits.size(2),
                       nodes.data(),     scores.data_ptr(),       width,
                       num_beams,        normalize_of(normalize), mask.bits,
