@@ -16,21 +16,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "random.h"
 #include "residual_quantization/kernel.h"
 
 namespace recops::residual_quantization {
 namespace {
 
 constexpr int64_t kFence = 64;
-
-// xorshift: the same numbers on every machine.
-uint32_t next_bits() {
-  static uint64_t state = 0x9e3779b97f4a7c15;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return static_cast<uint32_t>(state >> 32);
-}
 
 // Random numbers of about unit size, as they are stored.
 struct Bf16 {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "random.h"
 #include "trie/build.h"
 #include "trie/kernel.h"
 #include "trie/lookup.h"
@@ -22,15 +23,6 @@ namespace recops::trie {
 namespace {
 
 constexpr int64_t kFence = 64;  // bytes
-
-// xorshift: the same numbers on every machine.
-uint32_t next_bits() {
-  static uint64_t state = 0x9e3779b97f4a7c15;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return static_cast<uint32_t>(state >> 32);
-}
 
 // Bytes between two fences, every one of them 0xff at first: a NaN, or −1.
 class Bytes {
@@ -201,9 +193,9 @@ int main(int argc, char** argv) {
                           : normalize == "children" ? Normalize::children
                                                     : Normalize::vocab,
                           word(6, "all") == "half",
-                          dtype == "f64"    ? Dtype::f64
-                          : dtype == "bf16" ? Dtype::bf16
-                          : dtype == "f16"  ? Dtype::f16
-                                            : Dtype::f32};
+                          dtype == "f64"    ? recops::Dtype::f64
+                          : dtype == "bf16" ? recops::Dtype::bf16
+                          : dtype == "f16"  ? recops::Dtype::f16
+                                            : recops::Dtype::f32};
   return run(settings) ? 0 : 1;
 }
