@@ -83,3 +83,11 @@ def test_fma_ceiling_counts_its_work():
     assert ceiling(20) == 2 * ceiling(10) > 0
     with pytest.raises(ValueError, match="iterations"):
         ceiling(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", registry.families())
+def test_every_case_agrees_with_its_peers(family):
+    for case in registry.cases(family, quick=True):
+        with runner.thread_count(case.threads):
+            case.verify()

@@ -162,8 +162,14 @@ def step_case(
     def verify() -> None:
         ours, theirs = run(), padded_rows()
         torch.testing.assert_close(ours.scores, theirs[0], rtol=1e-5, atol=1e-4)
-        different = (ours.nodes != theirs[3]).float().mean().item()
-        assert different < 0.05, f"{different:.2%} of the beams differ, more than rounding explains"
+        # Which beams is another matter: topk breaks ties as it likes, and 16-bit logits tie often.
+        parents, tokens = ours.parents.long(), ours.tokens.long()
+        log_probs = logits.log_softmax(2, dtype=torch.float32)
+        chosen = log_probs[torch.arange(len(parents))[:, None], parents, tokens]
+        told = chosen + scores.gather(1, parents)
+        torch.testing.assert_close(ours.scores, told, rtol=1e-5, atol=1e-4)
+        assert torch.equal(padded.tokens[ours.nodes.long()], tokens)
+        assert all(len(row.unique()) == len(row) for row in ours.nodes)
 
     peers: dict[str, Thunk] = {"padded rows": padded_rows}
     if compiled:
