@@ -1,0 +1,34 @@
+"""What a click model sees at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """B examples.
+
+    Attributes:
+        features: by name. Categorical ``[B]`` i64, rows of its table; numeric ``[B]`` f32;
+            vector ``[B, size]`` f32; sequence ``[B, T]`` i64, oldest first, right-padded with 0,
+            where T is the longest in the batch, at least 1.
+        lengths: ``[B]`` i64 for every sequence, by its name; 0 where a history is empty.
+        label: ``[B]`` f32, 0 or 1.
+        group: ``[B]`` i64, the user.
+    """
+
+    features: dict[str, Tensor]
+    lengths: dict[str, Tensor]
+    label: Tensor
+    group: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same on another device."""
+        return Batch(
+            {name: tensor.to(device) for name, tensor in self.features.items()},
+            {name: tensor.to(device) for name, tensor in self.lengths.items()},
+            self.label.to(device),
+            self.group.to(device),
+        )
