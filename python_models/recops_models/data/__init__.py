@@ -3,6 +3,7 @@
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.histories import Histories
+from recops_models.data.negatives import sample_negatives
 from recops_models.data.report import BadRows, ImportReport
 from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
 from recops_models.data.splits import Examples, Split, global_time, leave_one_out
@@ -25,5 +26,6 @@ __all__ = [
     "leave_one_out",
     "load",
     "load_dataset",
+    "sample_negatives",
     "save_dataset",
 ]
