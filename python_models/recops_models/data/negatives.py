@@ -34,8 +34,8 @@ def sample_negatives(
     ``(occurrences among all positives) ** power`` under ``"popularity"``, so that an item nobody
     met is never drawn there (Mikolov et al. 2013, §2.2, has power 3/4).
 
-    Under ``"popularity"`` shares are rounded to multiples of 2^-52 (of 2^-34 for 2^26 users), and an
-    item that was met has one such multiple at least.
+    Under ``"popularity"`` shares are rounded to multiples of 2^-52 (of 2^-34 for 2^26 users), and
+    an item that was met has one such multiple at least.
 
     Args:
         positives: histories of U users, items in ``[0, num_items)``; −1 is no item and skipped.
