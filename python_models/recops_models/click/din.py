@@ -1,0 +1,71 @@
+"""DIN: a history is what of it matters to the candidate.
+
+Zhou et al., Deep Interest Network for Click-Through Rate Prediction, KDD 2018.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from recops_models.click.sum_pool import SumPoolConfig
+from recops_models.data.batch import Batch
+from recops_models.data.features import FittedSchema
+from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.mlp import MLP, ActivationName
+from recops_models.layers.target_attention import AttentionWeights, TargetAttention
+
+
+@dataclass(frozen=True)
+class DinConfig(SumPoolConfig):
+    """Sizes, beside those of sum pooling.
+
+    Attributes:
+        attention_hidden: the widths of the hidden layers of the attention's MLP.
+        attention_activation: between them; not Dice.
+        attention_weights: "softmax" (the released code), or "raw" (the paper).
+    """
+
+    attention_hidden: tuple[int, ...] = (80, 40)
+    attention_activation: ActivationName = "sigmoid"
+    attention_weights: AttentionWeights = "softmax"
+
+
+class Din(nn.Module):
+    """``logit = MLP([context, Σ_t w_t e_t])``, ``w`` by target attention to the candidate.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+    """
+
+    def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        self.attention = TargetAttention(
+            self.embedding.history_dim,
+            config.attention_hidden,
+            activation_name=config.attention_activation,
+            weights=config.attention_weights,
+        )
+        self.head = MLP(
+            self.output_dim(),
+            config.hidden,
+            1,
+            activation_name=config.activation,
+            dropout=config.dropout,
+        )
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        return self.embedding.context_dim + self.embedding.history_dim
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        context = self.embedding.context(batch)  # (B, C)
+        query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
+        interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
+        logits: Tensor = self.head(torch.cat([context, interest], -1))
+        return logits.squeeze(-1)

@@ -1,0 +1,72 @@
+"""GRU and attention: target attention to the states of a GRU that read the history in order.
+
+The baseline "two-layer GRU attention" of Zhou et al., Deep Interest Evolution Network, AAAI 2019,
+§4: what order adds to DIN, before attention enters the recurrence. `torch.compile` leaves nn.GRU
+out of its graphs, as it knows no loop over a dynamic length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from recops_models.click.din import DinConfig
+from recops_models.data.batch import Batch
+from recops_models.data.features import FittedSchema
+from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.mlp import MLP
+from recops_models.layers.target_attention import TargetAttention
+
+
+@dataclass(frozen=True)
+class GruAttentionConfig(DinConfig):
+    """Sizes, beside those of DIN.
+
+    Attributes:
+        layers: of the GRU, each as wide as the history.
+    """
+
+    layers: int = 2
+
+
+class GruAttention(nn.Module):
+    """``logit = MLP([context, Σ_t w_t h_t])``, ``h`` the states of a GRU over the history.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+    """
+
+    def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        d = self.embedding.history_dim
+        self.gru = nn.GRU(d, d, config.layers, batch_first=True)
+        self.attention = TargetAttention(
+            d,
+            config.attention_hidden,
+            activation_name=config.attention_activation,
+            weights=config.attention_weights,
+        )
+        self.head = MLP(
+            self.output_dim(),
+            config.hidden,
+            1,
+            activation_name=config.activation,
+            dropout=config.dropout,
+        )
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        return self.embedding.context_dim + self.embedding.history_dim
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        context = self.embedding.context(batch)  # (B, C)
+        query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
+        states, _ = self.gru(keys)  # (B, T, d); padding on the right changes none before it.
+        interest = self.attention(query, states, self.embedding.lengths(batch))  # (B, d)
+        logits: Tensor = self.head(torch.cat([context, interest], -1))
+        return logits.squeeze(-1)

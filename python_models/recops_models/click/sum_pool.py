@@ -1,0 +1,67 @@
+"""Sum pooling: a history is the sum of its events, whatever the candidate.
+
+The Embedding & MLP model that DIN and DIEN call BaseModel: Zhou et al., Deep Interest Network, KDD
+2018, §4.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from recops_models.data.batch import Batch
+from recops_models.data.features import FittedSchema
+from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.mlp import MLP, ActivationName
+
+
+@dataclass(frozen=True)
+class SumPoolConfig:
+    """Sizes; the defaults are those of DIEN's released code.
+
+    Attributes:
+        width: of an embedding.
+        hidden: the widths of the MLP's hidden layers.
+        activation: between them.
+        dropout: on them.
+        sparse: embedding tables get sparse gradients.
+    """
+
+    width: int = 18
+    hidden: tuple[int, ...] = (200, 80)
+    activation: ActivationName = "dice"
+    dropout: float = 0.0
+    sparse: bool = False
+
+
+class SumPool(nn.Module):
+    """``logit = MLP([context, Σ_t e_t])``.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+    """
+
+    def __init__(self, schema: FittedSchema, config: SumPoolConfig) -> None:
+        super().__init__()
+        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        self.head = MLP(
+            self.output_dim(),
+            config.hidden,
+            1,
+            activation_name=config.activation,
+            dropout=config.dropout,
+        )
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        return self.embedding.context_dim + self.embedding.history_dim
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        context = self.embedding.context(batch)  # (B, C)
+        interest = self.embedding.pooled(batch)  # (B, d)
+        logits: Tensor = self.head(torch.cat([context, interest], -1))
+        return logits.squeeze(-1)

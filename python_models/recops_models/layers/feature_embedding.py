@@ -1,0 +1,153 @@
+"""From a batch of features to dense vectors: the candidate with its context, and its history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recops_models.data.batch import Batch
+from recops_models.data.errors import DataError
+from recops_models.data.features import (
+    Categorical,
+    Feature,
+    FittedSchema,
+    Numeric,
+    Sequence,
+    Vector,
+)
+from recops_models.data.lookup import Lookup
+
+
+class FeatureEmbedding(nn.Module):
+    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero.
+
+    The *history* is those sequences that share a categorical's table, event by event beside each
+    other (item ⊕ category …); the *query* is those categoricals of the candidate, in the same
+    order, so that both are d = ``history_dim`` wide. The *context* is everything but the history,
+    in the schema's order: categoricals, numbers, vectors, and the sum of each other sequence (the
+    tags of an item).
+
+    Args:
+        schema: fitted on the training part.
+        width: of a row.
+        sparse: tables get sparse gradients, for sparse optimizers.
+        std: of the normal law that rows begin from; pretrained ones begin where their file says.
+
+    Raises:
+        DataError: no sequence is a history, its sequences are not those of one history, or
+            pretrained vectors are unreadable or not ``width`` wide.
+    """
+
+    def __init__(
+        self, schema: FittedSchema, width: int, *, sparse: bool = False, std: float = 0.01
+    ) -> None:
+        super().__init__()
+        features = schema.schema.features
+        self._table = {
+            feature.name: schema.schema.table(feature.name)
+            for feature in features
+            if isinstance(feature, (Categorical, Sequence))
+        }
+        self.history = _history(features)
+        self._context = [feature for feature in features if feature not in self.history]
+        self.tables = nn.ModuleDict()
+        for name, owner in schema.schema.tables.items():
+            table = nn.Embedding(schema.cardinality(name), width, padding_idx=0, sparse=sparse)
+            nn.init.normal_(table.weight, std=std)
+            with torch.no_grad():
+                table.weight[0] = 0
+            if owner.pretrained is not None:
+                _start_from(table, Path(owner.pretrained), schema.lookup(name))
+            self.tables[name] = table
+        self.history_dim = width * len(self.history)
+        self.context_dim = sum(_width(feature, width) for feature in self._context)
+
+    def context(self, batch: Batch) -> Tensor:
+        """``[B, context_dim]``."""
+        return torch.cat([self._embed(feature, batch) for feature in self._context], -1)
+
+    def query(self, batch: Batch) -> Tensor:
+        """``[B, d]``: the candidate, as an event of the history would be."""
+        targets = [feature.share_embedding or "" for feature in self.history]
+        return torch.cat([self._rows(name, batch.features[name]) for name in targets], -1)
+
+    def keys(self, batch: Batch) -> Tensor:
+        """``[B, T, d]``: the events; zero where there is none."""
+        names = [feature.name for feature in self.history]
+        return torch.cat([self._rows(name, batch.features[name]) for name in names], -1)
+
+    def pooled(self, batch: Batch) -> Tensor:
+        """``[B, d]``: the sum of the events, which are never written out."""
+        return torch.cat([self._sum(feature.name, batch) for feature in self.history], -1)
+
+    def lengths(self, batch: Batch) -> Tensor:
+        """``[B]``: of the histories."""
+        return batch.lengths[self.history[0].name]
+
+    def _embed(self, feature: Feature, batch: Batch) -> Tensor:
+        match feature:
+            case Categorical(name):
+                return self._rows(name, batch.features[name])
+            case Sequence(name):
+                return self._sum(name, batch)
+            case Numeric(name):
+                return batch.features[name][:, None]
+            case Vector(name):
+                return batch.features[name]
+
+    def _rows(self, name: str, ids: Tensor) -> Tensor:
+        rows: Tensor = self.tables[self._table[name]](ids)
+        return rows
+
+    def _sum(self, name: str, batch: Batch) -> Tensor:
+        table = self.tables[self._table[name]]
+        assert isinstance(table, nn.Embedding)
+        return F.embedding_bag(
+            batch.features[name], table.weight, mode="sum", padding_idx=0, sparse=table.sparse
+        )
+
+
+def _history(features: tuple[Feature, ...]) -> list[Sequence]:
+    categorical = {feature.name for feature in features if isinstance(feature, Categorical)}
+    found = [
+        feature
+        for feature in features
+        if isinstance(feature, Sequence) and feature.share_embedding in categorical
+    ]
+    if not found:
+        raise DataError("FeatureEmbedding: no sequence shares a categorical's embedding")
+    targets = [feature.share_embedding for feature in found]
+    if len(set(targets)) < len(targets) or len({feature.max_len for feature in found}) > 1:
+        names = ", ".join(repr(feature.name) for feature in found)
+        raise DataError(
+            f"FeatureEmbedding: {names} are not one history: each must share another feature's "
+            "embedding, and all have one max_len"
+        )
+    return found
+
+
+def _width(feature: Feature, width: int) -> int:
+    match feature:
+        case Numeric():
+            return 1
+        case Vector(size=size):
+            return size
+        case _:
+            return width
+
+
+def _start_from(table: nn.Embedding, path: Path, lookup: Lookup) -> None:
+    """Put a file's vectors into the rows of the ids that it knows."""
+    from recops_models.item_vectors.files import load_item_vectors
+
+    read = load_item_vectors(path)
+    if read.vectors.shape[1] != table.embedding_dim:
+        raise DataError(
+            f"{path}: vectors are {read.vectors.shape[1]} wide, the table {table.embedding_dim}"
+        )
+    rows = lookup.rows(read.item_ids)
+    with torch.no_grad():
+        table.weight[torch.from_numpy(rows[rows > 1])] = torch.from_numpy(read.vectors[rows > 1])

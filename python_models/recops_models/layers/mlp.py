@@ -1,0 +1,61 @@
+"""A multilayer perceptron with the activations of click models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from recops_models.layers.dice import Dice
+
+ActivationName = Literal["relu", "prelu", "sigmoid", "dice"]
+
+
+def activation(name: ActivationName, width: int) -> nn.Module:
+    """A new activation for ``[N, width]``, with a slope per unit where it has slopes.
+
+    PReLU's slopes begin at 0.25, Dice's at 0.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "prelu":
+            return nn.PReLU(width)
+        case "dice":
+            return Dice(width)
+    raise ValueError(f"activation: no activation {name!r}: relu, prelu, sigmoid or dice")
+
+
+class MLP(nn.Sequential):
+    """``x ↦ W_n σ(… σ(W_1 x + b_1) …) + b_n``: ``[N, input_dim]`` to ``[N, output_dim]``.
+
+    Args:
+        input_dim: of the input.
+        hidden: the widths of the hidden layers; none leaves one linear map.
+        output_dim: of the output, which no activation follows.
+        activation_name: σ.
+        dropout: on the hidden units.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden: Sequence[int],
+        output_dim: int,
+        *,
+        activation_name: ActivationName = "dice",
+        dropout: float = 0.0,
+    ) -> None:
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(input_dim, width), activation(activation_name, width)]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            input_dim = width
+        super().__init__(*layers, nn.Linear(input_dim, output_dim))

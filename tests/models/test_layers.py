@@ -1,0 +1,148 @@
+"""Dice, the MLP, and target attention beside its written-out form."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recops_models.layers.dice import Dice
+from recops_models.layers.mlp import MLP, activation
+from recops_models.layers.target_attention import PairLinear, TargetAttention
+from tolerances import AGREEMENT
+
+LENGTHS = torch.tensor([3, 0, 5, 1])
+
+
+def inputs(rows: int = 4, events: int = 5, width: int = 6) -> tuple[Tensor, Tensor]:
+    query = torch.randn(rows, width, dtype=torch.float64, requires_grad=True)
+    keys = torch.randn(rows, events, width, dtype=torch.float64, requires_grad=True)
+    return query, keys
+
+
+def written_out(layer: TargetAttention, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+    """The definition: every pair of query and key as one row of 4d numbers, row by row."""
+    pooled = []
+    for q, row, length in zip(query, keys, lengths.tolist(), strict=True):
+        k = row[:length]
+        q = q.expand_as(k)
+        pairs = torch.cat([q, k, q - k, q * k], -1)
+        hidden = nn.functional.linear(pairs, layer.pair.weight, layer.pair.bias)
+        scores = layer.score(hidden).squeeze(-1)
+        weights = scores.softmax(0) if layer.weights == "softmax" else scores
+        pooled.append((weights[:, None] * k).sum(0))
+    return torch.stack(pooled)
+
+
+@pytest.mark.parametrize("weights", ["softmax", "raw"])
+@pytest.mark.parametrize("name", ["sigmoid", "prelu"])
+@pytest.mark.parametrize("hidden", [(7,), (7, 3)])
+def test_attention_is_its_written_out_form_forward_and_backward(weights, name, hidden) -> None:
+    layer = TargetAttention(6, hidden, activation_name=name, weights=weights).double()
+    query, keys = inputs()
+    outputs = [layer(query, keys, LENGTHS), written_out(layer, query, keys, LENGTHS)]
+    torch.testing.assert_close(*outputs, **AGREEMENT[torch.float64])
+    towards = torch.randn_like(outputs[0])
+    wanted = [query, keys, *layer.parameters()]
+    gradients = [torch.autograd.grad((out * towards).sum(), wanted) for out in outputs]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, **AGREEMENT[torch.float64])
+
+
+@pytest.mark.parametrize("weights", ["softmax", "raw"])
+def test_attention_ignores_padding_and_gives_zero_for_no_history(weights) -> None:
+    layer = TargetAttention(6, weights=weights).double()
+    query, keys = inputs()
+    pooled = layer(query, keys, LENGTHS)
+    assert (pooled[1] == 0).all()
+    spoilt = keys.detach().clone()
+    for row, length in enumerate(LENGTHS.tolist()):
+        spoilt[row, length:] = 1e6
+    torch.testing.assert_close(layer(query, spoilt, LENGTHS), pooled, rtol=0, atol=0)
+    shares = layer.attention(query, keys, LENGTHS)
+    assert (shares[torch.arange(5) >= LENGTHS[:, None]] == 0).all()
+    if weights == "softmax":
+        torch.testing.assert_close(shares.sum(1), (LENGTHS > 0).double())
+    pooled.sum().backward()
+    assert all(p.grad.isfinite().all() for p in [query, keys, *layer.parameters()])
+
+
+@pytest.mark.parametrize(("rows", "events"), [(0, 5), (4, 0), (1, 1)])
+def test_attention_of_odd_shapes(rows: int, events: int) -> None:
+    query, keys = inputs(rows, events)
+    lengths = torch.full((rows,), events)
+    assert TargetAttention(6).double()(query, keys, lengths).shape == (rows, 6)
+
+
+def test_pair_linear_starts_as_the_layer_it_stands_for() -> None:
+    torch.manual_seed(1)
+    pair = PairLinear(6, 7)
+    torch.manual_seed(1)
+    assert torch.equal(pair.weight, nn.Linear(24, 7).weight)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hidden": ()}, "hidden must name one layer"),
+        ({"activation_name": "dice"}, "padding would enter"),
+        ({"weights": "hard"}, "weights must be softmax or raw"),
+    ],
+)
+def test_attention_refuses(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TargetAttention(6, **arguments)
+
+
+def test_dice_in_training_is_its_definition_on_the_batch() -> None:
+    dice = Dice(3).double()
+    nn.init.uniform_(dice.alpha)
+    x = torch.randn(8, 3, dtype=torch.float64) * 5 + 2
+    gate = torch.sigmoid((x - x.mean(0)) / (x.var(0, correction=0) + 1e-8).sqrt())
+    torch.testing.assert_close(dice(x), gate * x + (1 - gate) * dice.alpha * x)
+
+
+def test_dice_in_evaluation_does_not_look_at_the_batch() -> None:
+    dice = Dice(3)
+    for _ in range(300):
+        dice(torch.randn(64, 3) * 5 + 2)
+    assert dice.running_mean == pytest.approx([2, 2, 2], abs=0.6)
+    assert dice.running_var == pytest.approx([25, 25, 25], rel=0.25)
+    dice.eval()
+    x = torch.randn(8, 3)
+    torch.testing.assert_close(dice(x)[:1], dice(x[:1]))
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_dice_learns_no_distribution_from_one_row_or_none(rows: int) -> None:
+    dice = Dice(3)
+    x = torch.randn(rows, 3)
+    trained = dice(x)
+    assert dice.running_mean.tolist() == [0, 0, 0]
+    torch.testing.assert_close(trained, dice.eval()(x))
+
+
+@pytest.mark.parametrize("name", ["relu", "prelu", "sigmoid", "dice"])
+def test_mlp_learns_with_every_activation(name) -> None:
+    mlp = MLP(4, (16, 8), 1, activation_name=name)
+    x = torch.randn(256, 4)
+    y = (x[:, :1] * x[:, 1:2] > 0).float()
+    optimizer = torch.optim.Adam(mlp.parameters(), lr=0.05)
+    for _ in range(80):
+        loss = nn.functional.binary_cross_entropy_with_logits(mlp(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.35  # log 2 = 0.69 without the hidden layers.
+
+
+def test_mlp_without_hidden_layers_is_linear_and_dropout_rests_in_evaluation() -> None:
+    assert len(MLP(4, (), 2)) == 1
+    mlp = MLP(4, (8,), 1, dropout=0.5).eval()
+    x = torch.randn(5, 4)
+    assert torch.equal(mlp(x), mlp(x))
+
+
+def test_unknown_activation() -> None:
+    with pytest.raises(ValueError, match="no activation 'swish'"):
+        activation("swish", 3)  # type: ignore[arg-type]
