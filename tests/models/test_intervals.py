@@ -1,11 +1,18 @@
-"""The paired bootstrap: coverage, pairing, determinism, refusals."""
+"""Bootstraps over users and tests over seeds: coverage, pairing, determinism, refusals."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from recops_models.evaluation.intervals import paired_bootstrap
+from recops_models.evaluation.click_metrics import grouped_auc
+from recops_models.evaluation.intervals import (
+    bootstrap_auc_difference,
+    paired_bootstrap,
+    paired_test,
+)
+from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
 
 def test_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
@@ -51,3 +58,106 @@ def test_wider_for_a_higher_level_and_mirrored_when_swapped() -> None:
 def test_bad_input(first: np.ndarray, second: np.ndarray, level: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(first, second, level=level)
+
+
+def click_examples(seed: int, users: int = 40, rows: int = 400, lift: float = 0.0):
+    """Scores of two models, labels and users; the first knows ``lift`` more of the label."""
+    rng = np.random.default_rng(seed)
+    user, label = rng.integers(users, size=rows), rng.random(rows) < 0.4
+    taste = rng.normal(size=users)[user]
+    first, second = (taste + rng.normal(size=rows) + label * (0.5 + extra) for extra in (lift, 0.0))
+    return np.round(first, 1), np.round(second, 1), label, user  # Rounded, so that some tie.
+
+
+@pytest.mark.parametrize("metric", ["auc", "gauc"])
+def test_weighted_metric_is_that_of_the_drawn_users_examples(metric: str) -> None:
+    scores, _, label, user = click_examples(0)
+    weighted = (WeightedAuc if metric == "auc" else WeightedGauc)(scores, label, user)
+    times = np.random.default_rng(1).integers(4, size=(5, 40))
+    for row, value in zip(times, weighted(times.astype(float)), strict=True):
+        drawn = np.repeat(np.arange(400), row[user])
+        copies = np.concatenate([np.arange(n) for n in row[user]])
+        group = user[drawn] * 4 + copies if metric == "gauc" else np.zeros(len(drawn), np.int64)
+        expected = grouped_auc(scores[drawn], label[drawn], group).value
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["auc", "gauc"])
+def test_auc_interval_covers_no_difference_and_finds_a_large_one(metric: str) -> None:
+    covered = 0
+    for seed in range(100):
+        low, high = bootstrap_auc_difference(
+            *click_examples(seed), metric=metric, resamples=200, seed=seed
+        )
+        covered += low <= 0 <= high
+    assert 88 <= covered <= 99
+    low, high = bootstrap_auc_difference(*click_examples(0, lift=2.0), metric=metric)
+    assert 0 < low < high
+
+
+def test_auc_interval_repeats_and_mirrors() -> None:
+    first, second, label, user = click_examples(0, lift=0.3)
+    found = bootstrap_auc_difference(first, second, label, user)
+    assert bootstrap_auc_difference(first, second, label, user) == found
+    assert bootstrap_auc_difference(first, second, label, user * 7 - 3) == found
+    mirrored = bootstrap_auc_difference(second, first, label, user)
+    assert mirrored == pytest.approx((-found[1], -found[0]))
+    assert bootstrap_auc_difference(first, first, label, user) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"second": np.zeros(3)}, "four equal"),
+        ({"label": np.ones(400, bool)}, "auc is not defined"),
+        ({"first": np.full(400, np.nan)}, "scores hold NaN"),
+        ({"metric": "f1"}, "metric must be"),
+        ({"level": 0.0}, "level must lie"),
+    ],
+)
+def test_auc_interval_refuses(change: dict, message: str) -> None:
+    names = ("first", "second", "label", "user")
+    arguments = dict(zip(names, click_examples(0), strict=True)) | change
+    with pytest.raises(ValueError, match=message):
+        bootstrap_auc_difference(**arguments)
+
+
+def test_auc_interval_of_no_examples_is_refused() -> None:
+    none = np.empty(0)
+    with pytest.raises(ValueError, match="not defined"):
+        bootstrap_auc_difference(none, none, none.astype(bool), none.astype(np.int64))
+
+
+def test_paired_test_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.4, 1, size=12), rng.normal(size=12)
+    found = paired_test(first, second, level=0.9)
+    theirs = stats.ttest_rel(first, second)
+    assert found.t_test == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.9)))
+    assert found.wilcoxon == pytest.approx(stats.wilcoxon(first, second).pvalue)
+    assert found.mean == pytest.approx((first - second).mean())
+    assert found.seeds == 12
+
+
+def test_paired_test_of_equal_differences() -> None:
+    ones = np.ones(5)
+    same = paired_test(ones, ones)
+    assert same[:4] == (0, 0, 0, 1)
+    assert np.isnan(same.wilcoxon)
+    better = paired_test(ones + 1, ones)
+    assert better[:4] == (1, 1, 1, 0)
+    assert better.wilcoxon == 2**-4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (np.ones(3), np.ones(4), "two equal"),
+        (np.ones(1), np.ones(1), "two seeds at least"),
+        (np.array([1, np.nan]), np.ones(2), "must be finite"),
+    ],
+)
+def test_paired_test_refuses(first: np.ndarray, second: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        paired_test(first, second)

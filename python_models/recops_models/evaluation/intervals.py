@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
+from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
+
 _BLOCK = 256
+_BLOCK_NUMBERS = 1 << 22
 
 
 def paired_bootstrap(
@@ -37,8 +42,7 @@ def paired_bootstrap(
             f"paired_bootstrap: two equal, non-empty [U] are due, got {first.shape} and "
             f"{second.shape}"
         )
-    if not 0 < level < 1:
-        raise ValueError(f"paired_bootstrap: level must lie within (0, 1), got {level}")
+    _require_level("paired_bootstrap", level)
     difference = np.asarray(first, dtype=np.float64) - second
     rng = np.random.default_rng(seed)
     means = np.concatenate(
@@ -47,9 +51,132 @@ def paired_bootstrap(
             for size in _blocks(resamples)
         ]
     )
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    return _percentiles(means, level)
+
+
+def bootstrap_auc_difference(
+    first: npt.NDArray[np.floating],
+    second: npt.NDArray[np.floating],
+    label: npt.NDArray[np.bool_],
+    user: npt.NDArray[np.int64],
+    *,
+    metric: Literal["auc", "gauc"] = "auc",
+    level: float = 0.95,
+    resamples: int = 1_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The percentile interval of a difference in AUC or gAUC over users drawn with replacement.
+
+    A user's examples come and go together, since they are not independent of each other; both
+    models meet the same users in every draw. "auc" ranks all examples of the drawn users against
+    each other: O(N log N + resamples · N). "gauc" is the impression-weighted mean of the users'
+    own: O(N log N + resamples · U). Draws in which the metric is not defined are left out.
+
+    Args:
+        first: ``[N]``, a model's score of each example, higher for a likelier click.
+        second: ``[N]``, the other model's scores of the same examples.
+        label: ``[N]``, whether it was clicked.
+        user: ``[N]``, whose example it is.
+        metric: "auc" or "gauc".
+        level: the interval's coverage, within (0, 1).
+        resamples: how many times the users are drawn.
+        seed: of the draws; equal seeds give equal intervals.
+
+    Raises:
+        ValueError: the shapes differ or are empty, a score is NaN, the metric is unknown or not
+            defined on the examples, or ``level`` is out of range.
+    """
+    name = "bootstrap_auc_difference"
+    if not first.shape == second.shape == label.shape == user.shape or first.ndim != 1:
+        raise ValueError(f"{name}: first, second, label and user must be four equal [N]")
+    if metric not in ("auc", "gauc"):
+        raise ValueError(f"{name}: metric must be 'auc' or 'gauc', got {metric!r}")
+    if np.isnan(first).any() or np.isnan(second).any():
+        raise ValueError(f"{name}: scores hold NaN")
+    _require_level(name, level)
+    users, user = np.unique(user, return_inverse=True)
+    weighted = WeightedGauc if metric == "gauc" else WeightedAuc
+    ours, theirs = (weighted(scores, label.astype(bool), user) for scores in (first, second))
+    if not len(users) or np.isnan(ours(np.ones((1, len(users))))).any():
+        raise ValueError(f"{name}: {metric} is not defined: no user, or none with both labels")
+    rng = np.random.default_rng(seed)
+    share = np.full(len(users), 1 / len(users))
+    block = max(1, min(_BLOCK, _BLOCK_NUMBERS // len(label)))
+    differences = []
+    for size in _blocks(resamples, block):
+        times = rng.multinomial(len(users), share, size=size).astype(np.float64)  # (R, U)
+        differences.append(ours(times) - theirs(times))
+    drawn = np.concatenate(differences)
+    return _percentiles(drawn[~np.isnan(drawn)], level)
+
+
+class PairedTest(NamedTuple):
+    """How two arms differ over the seeds that they share.
+
+    Attributes:
+        mean: of first − second.
+        low: the lower end of Student's interval of the mean.
+        high: its upper end.
+        t_test: the two-sided p-value of the paired t-test.
+        wilcoxon: that of Wilcoxon's signed-rank test, which assumes no normal law; with n seeds it
+            cannot fall below 2^(1 − n). NaN where every difference is 0.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    t_test: float
+    wilcoxon: float
+    seeds: int
+
+
+def paired_test(
+    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], *, level: float = 0.95
+) -> PairedTest:
+    """Whether two arms differ by more than their seeds would have them.
+
+    Where all differences are equal the interval is that one number, and the t-test's p-value is 0,
+    or 1 if they are all 0.
+
+    Args:
+        first: ``[S]``, an arm's figure for each seed, S ≥ 2.
+        second: ``[S]``, the other arm's, for the same seeds.
+        level: the interval's coverage, within (0, 1).
+
+    Raises:
+        ValueError: the shapes differ, there are fewer than two seeds, a figure is not finite, or
+            ``level`` is out of range.
+    """
+    from scipy import stats
+
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise ValueError(
+            f"paired_test: two equal [S] of two seeds at least are due, got {first.shape} and "
+            f"{second.shape}"
+        )
+    _require_level("paired_test", level)
+    difference = np.asarray(first, dtype=np.float64) - second
+    if not np.isfinite(difference).all():
+        raise ValueError("paired_test: figures must be finite")
+    mean = float(difference.mean())
+    error = float(difference.std(ddof=1)) / len(difference) ** 0.5
+    law = stats.t(len(difference) - 1)
+    reach = float(law.ppf((1 + level) / 2)) * error
+    t_test = float(2 * law.sf(abs(mean) / error)) if error else float(mean == 0)
+    wilcoxon = float(stats.wilcoxon(difference).pvalue) if difference.any() else float("nan")
+    return PairedTest(mean, mean - reach, mean + reach, t_test, wilcoxon, len(difference))
+
+
+def _require_level(function: str, level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"{function}: level must lie within (0, 1), got {level}")
+
+
+def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:
+    low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
 
-def _blocks(total: int) -> list[int]:
-    return [min(_BLOCK, total - start) for start in range(0, total, _BLOCK)]
+def _blocks(total: int, block: int = _BLOCK) -> list[int]:
+    return [min(block, total - start) for start in range(0, total, block)]
