@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from recops.files import read_json
 from recops_models import cli
-from recops_models.data import load
+from recops_models.data import NAMED_SETS, load
 from recops_models.tokenizers import RQKMeans, load_sids
 
 
@@ -35,8 +36,9 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def test_list_names_every_set_and_its_state(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["data", "list"]) == 0
     shown = capsys.readouterr().out
-    assert "ml-100k  to be fetched" in shown
-    assert "beauty   set RECOPS_DATA" in shown
+    for name, known in NAMED_SETS.items():
+        state = "set RECOPS_DATA" if known.wheel is None else "to be fetched"
+        assert re.search(rf"^{name} +{state} ", shown, re.MULTILINE)
 
 
 def test_import_describe_and_load(

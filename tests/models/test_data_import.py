@@ -205,6 +205,10 @@ def test_users_who_are_not_listed_get_nulls(tmp_path: Path) -> None:
         ("1970-01-02", 86_400),
         ("1970-01-01 00:01:00", 60),
         ("1970-01-01T00:01:00Z", 60),
+        ("1970-01-01 00:01", 60),
+        ("1970-01-01T00:01:00.75", 60),
+        ("1970-01-01 01:01:00.5+01:00", 60),
+        ("1969-12-31T21:31:00-0230", 60),
     ],
 )
 def test_times_in_text(text: str, seconds: int, tmp_path: Path) -> None:
@@ -237,7 +241,10 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
         "user_id is not an integer": 1,
         "item_id is 2^63 or more": 1,
     }
-    assert dataset.report.notes == ("interactions.parquet: not used: session",)
+    assert dataset.report.notes == (
+        "interactions.parquet: not used: session",
+        "1 users have one event: leave-one-out keeps them in train",
+    )
     assert dataset.item_columns("attribute") == ["tags"]
 
 
@@ -311,7 +318,7 @@ def test_recbole_faults_are_told(tmp_path: Path) -> None:
 
 
 def test_s3rec_reads_sequences_and_attributes(tmp_path: Path) -> None:
-    (tmp_path / "S.txt").write_text("1 5 6 5\n2 6\n\n3\n4 x 7\n")
+    (tmp_path / "S.txt").write_text("1 5 6 5\n2 6\n\n3\n4 x 7\n1 7\n")
     attributes = {"5": [1, 2, 1], "6": [], "7": [2]}
     (tmp_path / "S_item2attributes.json").write_text(json.dumps(attributes))
     dataset = read_s3rec(tmp_path / "S.txt")
@@ -324,7 +331,11 @@ def test_s3rec_reads_sequences_and_attributes(tmp_path: Path) -> None:
     assert time[user == 1].tolist() == [0, 1, 2]
     assert item[user == 4].tolist() == [7]
     assert dataset.items["attributes"].to_pylist() == [[1, 2], [], [2]]
-    assert reasons(dataset) == {"a user without items": 1, "item_id is not an integer": 1}
+    assert {bad.reason: bad.example for bad in dataset.report.bad_rows} == {
+        "a user without items": "row 4",
+        "a user is listed twice": "row 6",
+        "item_id is not an integer": "row 5: item_id='x'",
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from recops_models.data import (
     Histories,
     ImportReport,
     Vocabulary,
+    by_user,
     global_time,
     leave_one_out,
 )
@@ -126,6 +127,80 @@ def test_impossible_time_splits_are_told() -> None:
         global_time(dataset_of([(1, item, 5) for item in range(10)]))
     with pytest.raises(ValueError, match=r"sum to less than 1, got 0\.5 and 0\.5"):
         global_time(dataset_of(events), validation=0.5, test=0.5)
+
+
+@given(EVENTS, st.integers(1, 2))
+def test_held_out_users_are_never_trained_on(
+    events: list[tuple[int, int, int]], targets: int
+) -> None:
+    dataset = dataset_of(events)
+    try:
+        split = by_user(dataset, validation=0.3, test=0.3, targets=targets, seed=1)
+    except DataError:
+        return
+    parts = [split.train, split.validation, split.test]
+    assert sum(part.num_rows for part in (*parts, split.context)) == len(dataset.interactions)
+    users = [set(part["user_id"].to_pylist()) for part in parts]
+    assert sum(map(len, users)) == len(users[0] | users[1] | users[2])
+    assert set(split.context["user_id"].to_pylist()) == users[1] | users[2]
+    whole = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
+    for part in ("validation", "test"):
+        examples = split.examples(part)
+        assert (examples.targets.lengths == targets).all()
+        for row, user in enumerate(examples.users):
+            asked = [
+                histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist()
+                for histories in (examples.histories, examples.targets)
+            ]
+            known = whole.items[whole.offsets[user] : whole.offsets[user + 1]].tolist()
+            assert asked == [known[:-targets], known[-targets:]]
+
+
+def test_a_split_by_user_has_its_shares_and_its_seed() -> None:
+    dataset = dataset_of([(user, item, item) for user in range(100) for item in range(3)])
+    first, again, other = (by_user(dataset, test=0.2, seed=seed) for seed in (0, 0, 1))
+    assert (first.validation.num_rows, first.test.num_rows, first.context.num_rows) == (10, 20, 60)
+    assert first.test.equals(again.test)
+    assert not first.test.equals(other.test)
+
+
+def test_users_whom_the_source_holds_out_are_test() -> None:
+    events = pa.table({"user_id": [1, 1, 2, 2, 3, 3, 4], "item_id": [5] * 7, "timestamp": range(7)})
+    marks: list[object] = [None, True, False, True]
+    users = pa.table({"user_id": [1, 2, 3, 4], "held_out": marks})
+    dataset = assemble("d", RawTable("e", events), users=RawTable("u", users), source="test")
+    split = by_user(dataset, validation=0.5)
+    assert split.test["user_id"].to_pylist() == [2, 4]
+    assert split.context["user_id"].to_pylist().count(2) == 1
+    assert split.examples("test").users.tolist() == [1]
+    wrong = users.set_column(1, "held_out", pa.array([0, 1, 2, 0]))
+    dataset = assemble("d", RawTable("e", events), users=RawTable("u", wrong), source="test")
+    with pytest.raises(DataError, match="held_out must be true or false"):
+        by_user(dataset)
+
+
+def test_impossible_splits_by_user_are_told() -> None:
+    dataset = dataset_of([(user, item, item) for user in range(9) for item in range(2)])
+    with pytest.raises(DataError, match="too few users"):
+        by_user(dataset, targets=2)
+    with pytest.raises(ValueError, match="by_user: shares must be positive"):
+        by_user(dataset, test=0)
+    with pytest.raises(ValueError, match="targets must be 1 or more, got 0"):
+        by_user(dataset, targets=0)
+
+
+def test_data_without_order_holds_out_random_events() -> None:
+    rows = [(user, item) for user in range(300) for item in range(5)]
+    users, items = (np.array(column) for column in zip(*rows, strict=True))
+    raw = RawTable("e", pa.table({"user_id": users, "item_id": items}))
+    datasets = [assemble("d", raw, source="test", time="none") for _ in range(2)]
+    assert datasets[0].interactions.equals(datasets[1].interactions)
+    assert datasets[0].interactions["timestamp"].to_numpy().max() == 4
+    last = leave_one_out(datasets[0]).test["item_id"].to_numpy()
+    assert len(last) == 300
+    assert np.bincount(last, minlength=5).min() > 30
+    with pytest.raises(DataError, match="needs times, and the source has none"):
+        global_time(datasets[0])
 
 
 def test_an_empty_report_is_a_report() -> None:

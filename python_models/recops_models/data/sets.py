@@ -9,9 +9,15 @@ from pathlib import Path
 from recops_models.data.cache import WheelFiles, data_folder
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
+from recops_models.data.importers.caserec import read_caserec
 from recops_models.data.importers.folder import read_folder
+from recops_models.data.importers.grocery import read_grocery
+from recops_models.data.importers.letter import read_letter
+from recops_models.data.importers.onerec import read_onerec
+from recops_models.data.importers.open_bandit import read_open_bandit
 from recops_models.data.importers.recbole import read_recbole
 from recops_models.data.importers.s3rec import read_s3rec
+from recops_models.data.importers.toys_ctr import read_toys_ctr
 from recops_models.data.storage import is_saved, load_dataset
 
 ML_100K = WheelFiles(
@@ -25,6 +31,31 @@ ML_100K = WheelFiles(
     },
 )
 
+OPEN_BANDIT = WheelFiles(
+    name="open-bandit",
+    requirement="obp==0.4.1",
+    folder="obp/dataset/obd",
+    sha256={
+        "bts/all/all.csv": "0ad874e4dbf6902f0845dd478ad8dde5ef6903583d3ffaace78411bdad064106",
+        "bts/men/men.csv": "db6d1f7ed2d591ba521533e45286d4c1fba7fe57a8ad2e80342210335f43c527",
+        "bts/women/women.csv": "e5d1b49a39b608585a2f3014a3f54970430cd37a495c1b73fceb85cdf428a5b8",
+        "random/all/all.csv": "7168295b6e0a9eabcf3392320a5dd434e542b68e705d5cd9491499af589812f1",
+        "random/all/item_context.csv": (
+            "eba04cc23d5f130a93ff174c5392986882b94c3839433cb8143870eaa6221358"
+        ),
+        "random/men/item_context.csv": (
+            "6d855c2b7e917d0448d71bbe62c023147495882c0fdc8c41e86fef86abf9fe09"
+        ),
+        "random/men/men.csv": "ede6d08c6877f99cd3770f7d09e26c738e6aa6de4445ccccfb1356ba5d06b1eb",
+        "random/women/item_context.csv": (
+            "b1ca4905f97703d196004f2ad4552c1e90c2afad8b50688d333b0d2dc0b33147"
+        ),
+        "random/women/women.csv": (
+            "e65f3bd3beb17664fa69cc129bf7bf852a775f8ffa630506e505fc905315bb34"
+        ),
+    },
+)
+
 
 @dataclass(frozen=True)
 class NamedSet:
@@ -34,13 +65,13 @@ class NamedSet:
         summary: one line for ``recops data list``.
         read: makes the data set from files that are there, or can be fetched.
         wheel: the package files behind it; None for data the user has in ``RECOPS_DATA``.
-        file: its main file within ``RECOPS_DATA``.
+        files: its files within ``RECOPS_DATA``.
     """
 
     summary: str
     read: Callable[[], Dataset]
     wheel: WheelFiles | None = None
-    file: str | None = None
+    files: tuple[str, ...] = ()
 
     def available(self) -> str:
         """``"ready"``, or what it takes to have the data."""
@@ -48,50 +79,109 @@ class NamedSet:
             here = self.wheel.at_hand or self.wheel.cached.exists()
             return "ready" if here else "to be fetched"
         folder = data_folder()
-        return (
-            "ready"
-            if folder is not None and (folder / str(self.file)).exists()
-            else "set RECOPS_DATA"
-        )
+        here = folder is not None and all((folder / file).is_file() for file in self.files)
+        return "ready" if here else "set RECOPS_DATA"
 
 
-def _from_wheel(wheel: WheelFiles, summary: str) -> NamedSet:
-    return NamedSet(summary, lambda: read_recbole(wheel.locate(), name=wheel.name), wheel=wheel)
+def _fetched(summary: str, wheel: WheelFiles, read: Callable[..., Dataset]) -> NamedSet:
+    return NamedSet(summary, lambda: read(wheel.locate(), name=wheel.name), wheel=wheel)
 
 
-def _from_s3rec(name: str, file: str, summary: str) -> NamedSet:
-    return NamedSet(summary, lambda: read_s3rec(_at_hand(name, file), name=name), file=file)
+def _at_hand(name: str, summary: str, read: Callable[..., Dataset], *files: str) -> NamedSet:
+    """A set whose ``read`` takes the first of ``files``, which must all be there."""
+    return NamedSet(summary, lambda: read(_find(name, files), name=name), files=files)
 
 
-def _at_hand(name: str, file: str) -> Path:
+def _find(name: str, files: tuple[str, ...]) -> Path:
     folder = data_folder()
     if folder is None:
-        raise DataError(f"{name}: set RECOPS_DATA to the folder that holds {file}")
-    if not (folder / file).is_file():
-        raise DataError(
-            f"{name}: no {file} in {folder}; RECOPS_DATA must name the folder that holds it"
-        )
-    return folder / file
+        raise DataError(f"{name}: set RECOPS_DATA to the folder that holds {files[0]}")
+    for file in files:
+        if not (folder / file).is_file():
+            raise DataError(
+                f"{name}: no {file} in {folder}; RECOPS_DATA must name the folder that holds it"
+            )
+    return folder / files[0]
+
+
+def _beside(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """``read`` of a folder as one of a file in it."""
+    return lambda file, *, name: read(file.parent, name=name)
 
 
 NAMED_SETS = {
-    "ml-100k": _from_wheel(
-        ML_100K, "MovieLens 100K: 943 users, 1,682 films, ratings with times, titles, genres"
+    "ml-100k": _fetched(
+        "MovieLens 100K: 943 users, 1,682 films, ratings with times, titles, genres",
+        ML_100K,
+        read_recbole,
     ),
-    "beauty": _from_s3rec(
+    "open-bandit": _fetched(
+        "Open Bandit: 60,000 impressions of two policies with propensities, 3 campaigns",
+        OPEN_BANDIT,
+        read_open_bandit,
+    ),
+    "beauty": _at_hand(
         "beauty",
-        "amazon_s3rec/Beauty.txt",
         "Amazon Beauty, 5-core: 22,363 users, 12,101 items, order only",
+        read_s3rec,
+        "amazon_s3rec/Beauty.txt",
+        "amazon_s3rec/Beauty_item2attributes.json",
     ),
-    "toys": _from_s3rec(
+    "toys": _at_hand(
         "toys",
-        "amazon_s3rec/Toys_and_Games.txt",
         "Amazon Toys, 5-core: 19,412 users, 11,924 items, order only",
+        read_s3rec,
+        "amazon_s3rec/Toys_and_Games.txt",
+        "amazon_s3rec/Toys_and_Games_item2attributes.json",
     ),
-    "lastfm": _from_s3rec(
+    "toys-ctr": _at_hand(
+        "toys-ctr",
+        "Amazon Toys with days, categories and labels: 167,597 events, 93 % positive",
+        _beside(read_toys_ctr),
+        "amazon_ctr/toys_train.csv",
+        "amazon_ctr/toys_test.csv",
+    ),
+    "lastfm": _at_hand(
         "lastfm",
-        "amazon_s3rec/LastFM.txt",
         "Last.fm: 1,090 users, 3,646 artists, long sequences, order only",
+        read_s3rec,
+        "amazon_s3rec/LastFM.txt",
+        "amazon_s3rec/LastFM_item2attributes.json",
+    ),
+    "letter-beauty": _at_hand(
+        "letter-beauty",
+        "Amazon Beauty with LETTER's semantic IDs of four levels, order only",
+        read_letter,
+        "letter/beauty.inter.json",
+        "letter/beauty.index.json",
+    ),
+    "office": _at_hand(
+        "office",
+        "Amazon Office: 3,231 users, 3,459 items with text and semantic IDs, users held out",
+        _beside(read_onerec),
+        "onerec_office/office.item.json",
+        "onerec_office/office.index.json",
+        "onerec_office/office_valid.csv",
+        "onerec_office/office_test.csv",
+    ),
+    "grocery": _at_hand(
+        "grocery",
+        "Amazon Grocery: 14,681 users, 8,713 items, times, what is bought and viewed together",
+        _beside(read_grocery),
+        "grocery/train.csv",
+        "grocery/item_meta.csv",
+    ),
+    "anime": _at_hand(
+        "anime",
+        "MyAnimeList: 5,000 users, 7,390 titles with genres, ratings as weights, no order",
+        read_caserec,
+        "caserec/anime.zip",
+    ),
+    "steam": _at_hand(
+        "steam",
+        "Steam: 12,393 users, 5,155 games, purchases with hours played, no order",
+        read_caserec,
+        "caserec/steam.zip",
     ),
 }
 
@@ -99,6 +189,9 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
     "recbole": read_recbole,
     "s3rec": read_s3rec,
     "csv": read_folder,
+    "letter": read_letter,
+    "onerec": read_onerec,
+    "caserec": read_caserec,
 }
 """Kind → reader of a path, for ``recops data import``."""
 

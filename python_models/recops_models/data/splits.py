@@ -1,4 +1,4 @@
-"""Train, validation and test: by the user's last events, or by the clock."""
+"""Train, validation and test: by the user's last events, by the clock, or by users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from recops_models.data.columns import parse_numbers
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
@@ -30,21 +32,23 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three disjoint parts of ``dataset.interactions``, each in time order.
+    """Three disjoint parts of ``dataset.interactions``, each in time order, and what is only known.
 
     No user's event in ``train`` is later than that user's events in ``validation``, nor those later
-    than ``test``'s.
+    than ``test``'s. ``context`` holds what came before the events asked for of users who are not
+    trained on; it is empty unless users are held out.
     """
 
     dataset: Dataset
     train: pa.Table
     validation: pa.Table
     test: pa.Table
+    context: pa.Table
 
     @classmethod
     def of(cls, dataset: Dataset, part: Int64Array) -> Split:
-        """The split by ``part[i]`` of each interaction: 0 train, 1 validation, 2 test."""
-        tables = [dataset.interactions.filter(pa.array(part == index)) for index in range(3)]
+        """The split by each interaction's part: 0 train, 1 validation, 2 test, 3 context."""
+        tables = [dataset.interactions.filter(pa.array(part == index)) for index in range(4)]
         return cls(dataset, *tables)
 
     def histories(self, part: str = "train") -> Histories:
@@ -56,9 +60,8 @@ class Split:
 
         Users without a known event are left out: there is nothing to go by.
         """
-        known = (
-            self.train if part == "validation" else pa.concat_tables([self.train, self.validation])
-        )
+        earlier = (self.validation,) if part == "test" else ()
+        known = pa.concat_tables([self.train, self.context, *earlier])
         # Parts follow one another in each user's time, so that concatenation keeps every history in
         # order.
         histories = self._histories(known)
@@ -79,12 +82,7 @@ def leave_one_out(dataset: Dataset) -> Split:
     lets train events of one user be later than test events of another; :func:`global_time` does
     not.
     """
-    user = dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy())
-    order = np.argsort(user, kind="stable")
-    counts = np.bincount(user, minlength=dataset.users.num_rows)
-    ends = np.repeat(np.cumsum(counts), counts)
-    from_end = np.empty(len(user), dtype=np.int64)
-    from_end[order] = ends - np.arange(len(user)) - 1
+    user, counts, from_end = _places(dataset)
     held_out = np.clip(2 - from_end, 0, 2)
     return Split.of(dataset, np.where(counts[user] >= 3, held_out, 0))
 
@@ -106,7 +104,8 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
     """
     if dataset.time != "seconds":
         raise DataError(
-            f"{dataset.name}: a time split needs times, and the source has only each user's order"
+            f"{dataset.name}: a time split needs times, and the source has "
+            + ("only each user's order" if dataset.time == "order" else "none")
         )
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise ValueError(
@@ -121,3 +120,65 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
             f"{dataset.name}: too few distinct times to cut train, validation and test apart"
         )
     return Split.of(dataset, part)
+
+
+def by_user(
+    dataset: Dataset, *, validation: float = 0.1, test: float = 0.1, targets: int = 1, seed: int = 0
+) -> Split:
+    """Some users are train, others validation, others test: does it work for people it never met?
+
+    Of a held-out user the last ``targets`` events are asked for, and those before are known but not
+    trained on (Liang et al. 2018, §4.2, hold users out likewise). Users with no more than
+    ``targets`` events are train. Where ``dataset.users`` has a column ``held_out``, the test users
+    are those that it marks, however few events they have, and only those for validation are drawn.
+
+    Args:
+        dataset: the data.
+        validation: share of the users who can be held out, without those in test.
+        test: share of the users who can be held out; not used where ``held_out`` tells.
+        targets: events asked for, of each held-out user.
+        seed: of the draw of users.
+
+    Raises:
+        DataError: a part comes out empty, or ``held_out`` is neither true nor false.
+        ValueError: a share is not positive, they leave nobody to train on, or ``targets`` < 1.
+    """
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise ValueError(
+            f"by_user: shares must be positive and sum to less than 1, got {validation} and {test}"
+        )
+    if targets < 1:
+        raise ValueError(f"by_user: targets must be 1 or more, got {targets}")
+    user, counts, from_end = _places(dataset)
+    marked = "held_out" in dataset.users.column_names
+    role = 2 * _held_out(dataset) if marked else np.zeros(len(counts), dtype=np.int64)
+    able = np.random.default_rng(seed).permutation(np.flatnonzero((counts > targets) & (role == 0)))
+    num_test, num_validation = (
+        round(len(able) * share) for share in (0.0 if marked else test, validation)
+    )
+    role[able[:num_test]] = 2
+    role[able[num_test : num_test + num_validation]] = 1
+    part = np.where((from_end < targets) | (role[user] == 0), role[user], 3)
+    if len(np.unique(part)) < 4:
+        raise DataError(f"{dataset.name}: too few users to hold some out for validation and test")
+    return Split.of(dataset, part)
+
+
+def _places(dataset: Dataset) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Each event's user, each user's number of events, and how many of theirs follow each event."""
+    user = dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy())
+    counts = np.bincount(user, minlength=dataset.users.num_rows)
+    ends = np.repeat(np.cumsum(counts), counts)
+    from_end = np.empty(len(user), dtype=np.int64)
+    from_end[np.argsort(user, kind="stable")] = ends - np.arange(len(user)) - 1
+    return user, counts, from_end
+
+
+def _held_out(dataset: Dataset) -> Int64Array:
+    """1 for the users whom the source holds out, 0 for the others and where it does not tell."""
+    column = dataset.users["held_out"]
+    values, faults = parse_numbers(pc.fill_null(column, pa.scalar(0).cast(column.type)), "held_out")
+    if any(rows.any() for _, rows in faults) or not np.isin(values, (0, 1)).all():
+        raise DataError(f"{dataset.name}: users' held_out must be true or false")
+    marks: Int64Array = values.astype(np.int64)
+    return marks

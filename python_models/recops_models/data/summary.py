@@ -47,6 +47,8 @@ def summarize(dataset: Dataset) -> dict[str, str]:
 def _time_range(dataset: Dataset) -> str:
     if dataset.time == "order":
         return "order only"
+    if dataset.time == "none":
+        return "none, not even an order"
     ends = pc.min_max(dataset.interactions["timestamp"]).as_py()
     first, last = (datetime.fromtimestamp(ends[key], timezone.utc) for key in ("min", "max"))
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"

@@ -1,9 +1,9 @@
 """A user's own folder: ``interactions.parquet`` or ``.csv``, optionally ``items.*``, ``users.*``.
 
 ``interactions`` has ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
-timestamp), and optionally ``rating``, ``label``, ``weight``. ``items`` has ``item_id`` and any text
-or attribute columns, ``users`` ``user_id`` and any attributes; lists need Parquet. Where an
-``items`` file is there, it is the catalogue.
+timestamp), and optionally ``rating``, ``label``, ``weight``, ``position``, ``propensity``.
+``items`` has ``item_id`` and any text or attribute columns, ``users`` ``user_id`` and any
+attributes; lists need Parquet. Where an ``items`` file is there, it is the catalogue.
 """
 
 from __future__ import annotations
@@ -13,25 +13,31 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from recops_models.data.assemble import IdKind, assemble
+from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.events import OPTIONAL
+from recops_models.data.ids import IdKind
 from recops_models.data.importers.text_files import read_delimited
+
+_EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the tables in folder ``path``.
+    """Read the tables in folder ``path``, or the interactions in file ``path`` alone.
 
     Raises:
         DataError: no interactions, two files for one table, an unreadable file, or a missing
             column.
     """
+    if path.is_file():
+        return assemble(name or path.stem, _read_file(path, _EVENTS), source=str(path), ids=ids)
     if not path.is_dir():
         raise DataError(
             f"{path}: no such folder; one with interactions.csv or interactions.parquet is due"
         )
-    interactions = _read(path, "interactions", ("user_id", "item_id"))
+    interactions = _read(path, "interactions", _EVENTS)
     if interactions is None:
         raise DataError(f"{path}: no interactions.parquet or interactions.csv in it")
     return assemble(
@@ -44,24 +50,20 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
     )
 
 
-def _read(folder: Path, stem: str, ids: tuple[str, ...]) -> RawTable | None:
+def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:
     found = [
         file for suffix in ("parquet", "csv") if (file := folder / f"{stem}.{suffix}").exists()
     ]
     if len(found) > 1:
         raise DataError(f"{folder}: holds {stem}.parquet and {stem}.csv; remove one")
-    if not found:
-        return None
-    if found[0].suffix == ".csv":
-        return read_delimited(
-            found[0],
-            text=ids
-            if stem != "interactions"
-            else (*ids, "timestamp", "rating", "label", "weight"),
-        )
+    return _read_file(found[0], text) if found else None
+
+
+def _read_file(file: Path, text: tuple[str, ...]) -> RawTable:
+    if file.suffix != ".parquet":
+        return read_delimited(file, text=text)
     try:
-        return RawTable(
-            found[0].name, pa.parquet.ParquetFile(found[0]).read().replace_schema_metadata(None)
-        )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{found[0]}: not readable as Parquet ({error})") from error
+        table = pa.parquet.ParquetFile(file).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file}: not readable as Parquet ({error})") from error
+    return RawTable(file.name, table.replace_schema_metadata(None))

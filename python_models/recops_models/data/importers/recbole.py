@@ -14,10 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data.assemble import IdKind, assemble
+from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.ids import IdKind
 from recops_models.data.importers.text_files import read_delimited
 
 _TEXT_NAME = re.compile(r"title|name|desc|text|review|summary", re.IGNORECASE)

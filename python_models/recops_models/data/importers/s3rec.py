@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from recops_models.data.assemble import IdKind, assemble
+from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.ids import IdKind
+from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
 
 
 def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -39,37 +39,30 @@ def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> 
         source=str(path),
         ids=ids,
         time="order",
-        notes=("no times in the source: timestamps are positions within each user's history",),
+        notes=(ORDER_NOTE,),
     )
 
 
 def _read_sequences(path: Path) -> RawTable:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error})") from error
-    lines = pa.array([line.strip() for line in text.splitlines() if line.strip()], pa.string())
-    words = pc.utf8_split_whitespace(lines)
-    lengths = pc.list_value_length(words).to_numpy()
-    flat = words.flatten()
-    if not len(flat):
+    sequences: dict[str, list[str]] = {}
+    numbers: list[int] = []
+    malformed: list[tuple[int, str]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        user, *items = line.split() or [""]
+        if user and not items:
+            malformed.append((number, "a user without items"))
+        elif user in sequences:
+            malformed.append((number, "a user is listed twice"))
+        elif user:
+            sequences[user] = items
+            numbers.append(number)
+    if not sequences and not malformed:
         raise DataError(f"{path}: holds no sequence")
-    starts = np.cumsum(lengths) - lengths
-    users = flat.take(pa.array(np.repeat(starts, lengths - 1)))
-    first = np.zeros(len(flat), dtype=bool)
-    first[starts] = True
-    positions = np.arange(len(flat)) - np.repeat(starts, lengths) - 1
-    return RawTable(
-        path.name,
-        pa.table(
-            {
-                "user_id": users,
-                "item_id": flat.filter(pa.array(~first)),
-                "timestamp": positions[~first],
-            }
-        ),
-        [(row + 1, "a user without items") for row in np.flatnonzero(lengths == 1)],
-    )
+    return sequence_rows(path.name, list(sequences), list(sequences.values()), numbers, malformed)
 
 
 def _read_attributes(path: Path) -> RawTable:

@@ -20,6 +20,7 @@ def read_delimited(
     quoting: bool = True,
     only_text: bool = False,
     text: tuple[str, ...] = (),
+    content: bytes | None = None,
 ) -> RawTable:
     """Read a delimited file with a header line.
 
@@ -30,10 +31,13 @@ def read_delimited(
         only_text: keep every column as strings.
         text: columns to keep as strings, whatever is in them: ids beyond 2^53 must not pass through
             a float.
+        content: the file's, where it lies in an archive and ``file`` is only its name.
 
     Raises:
-        DataError: empty, not UTF-8, or without columns.
+        DataError: not there, empty, not UTF-8, or without columns.
     """
+    if content is None and not file.is_file():
+        raise DataError(f"{file}: no such file")
     malformed: list[tuple[int, str]] = []
 
     def skip(row: Any) -> str:
@@ -50,15 +54,19 @@ def read_delimited(
     )
     # One thread: only so are malformed rows numbered.
     read = pa.csv.ReadOptions(use_threads=False)
+
+    def source() -> Path | pa.BufferReader:
+        return file if content is None else pa.BufferReader(content)
+
     try:
-        names = pa.csv.open_csv(file, read_options=read, parse_options=parse).schema.names
+        names = pa.csv.open_csv(source(), read_options=read, parse_options=parse).schema.names
         as_text = names if only_text else [name for name in text if name in names]
         malformed.clear()
         convert = pa.csv.ConvertOptions(
             column_types={name: pa.string() for name in as_text}, strings_can_be_null=False
         )
         table = pa.csv.read_csv(
-            file, read_options=read, parse_options=parse, convert_options=convert
+            source(), read_options=read, parse_options=parse, convert_options=convert
         )
     except pa.ArrowInvalid as error:
         raise DataError(f"{file}: not readable as delimited text ({error})") from error

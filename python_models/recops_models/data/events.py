@@ -1,0 +1,76 @@
+"""Raw rows of interactions to good ones, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data import columns
+from recops_models.data.checks import RawTable, RowCheck, repeats
+from recops_models.data.dataset import TimeKind
+from recops_models.data.ids import Ids
+
+OPTIONAL = ("rating", "label", "weight", "position", "propensity")
+"""Numbers that an interaction may have: f32, finite; weights ≥ 0, propensities in (0, 1]."""
+
+
+def read_events(
+    raw: RawTable,
+    check: RowCheck,
+    user_ids: Ids,
+    item_ids: Ids,
+    catalogue: pa.Table | None,
+    *,
+    time: TimeKind,
+    keep: tuple[str, ...],
+    distinct: bool,
+) -> pa.Table:
+    """The good interactions, by time; ties stay in the order of the file.
+
+    The arguments are those of :func:`~recops_models.data.assemble.assemble`; ``check`` takes note
+    of the bad rows.
+    """
+    read = {"user_id": user_ids.read(raw, check), "item_id": item_ids.read(raw, check)}
+    if time != "none":
+        read["timestamp"], faults = columns.parse_times(raw.table["timestamp"], "timestamp")
+        check.reject_faults(faults, "timestamp")
+    for name in (name for name in OPTIONAL if name in raw.table.column_names):
+        values, faults = columns.parse_numbers(raw.table[name], name)
+        check.reject_faults(faults, name)
+        read[name] = values.astype(np.float32)
+    if "weight" in read:
+        check.reject(read["weight"] < 0, "weight is negative", ["weight"])
+    if "propensity" in read:
+        outside = (read["propensity"] <= 0) | (read["propensity"] > 1)
+        check.reject(outside, "propensity is not in (0, 1]", ["propensity"])
+    if catalogue is not None:
+        unknown = ~np.isin(read["item_id"], catalogue["item_id"].to_numpy())
+        check.reject(unknown, "item_id is not among the items", ["item_id"])
+    if distinct:
+        shown = [name for name in ("user_id", "item_id", "timestamp") if name in read]
+        check.reject(
+            repeats(list(read.values()), check.rows), "exact repetition of an earlier row", shown
+        )
+    rows = check.rows
+    if time == "none":
+        rows = np.random.default_rng(0).permutation(rows)
+        read["timestamp"] = _places(read["user_id"], rows)
+    times = read["timestamp"][rows]
+    if time == "seconds":
+        check.unsorted = int((np.diff(times) < 0).sum())
+    rows = rows[np.argsort(times, kind="stable")]
+    first = ("user_id", "item_id", "timestamp")
+    table = pa.table({name: read[name][rows] for name in (*first, *read)})
+    for name in keep:
+        table = table.append_column(name, raw.table[name].take(pa.array(rows)))
+    return table
+
+
+def _places(user: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of ``rows``, how many of its user's rows stand before it in that order."""
+    order = rows[np.argsort(user[rows], kind="stable")]
+    sorted_users = user[order]
+    places = np.zeros(len(user), dtype=np.int64)
+    places[order] = np.arange(len(order)) - np.searchsorted(sorted_users, sorted_users)
+    return places

@@ -1,0 +1,41 @@
+"""One entity's ids, over all files that name it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recops_models.data import columns
+from recops_models.data.checks import RawTable, RowCheck
+
+IdKind = Literal["auto", "integer", "string"]
+
+
+class Ids:
+    """How one entity's ids are read: as integers, or as strings numbered over all files."""
+
+    def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:
+        self.column = f"{entity}_id"
+        texts = [columns.id_text(raw.table[self.column]) for raw in files]
+        integer = kind == "integer" or (kind == "auto" and columns.mostly_integers(texts[0]))
+        self.keys: pa.Array | None = None
+        if not integer:
+            every = pa.chunked_array(
+                [chunk for text in texts for chunk in text.chunks], pa.string()
+            )
+            distinct = pc.unique(every.filter(pc.not_equal(every, "")))
+            self.keys = distinct.take(pc.array_sort_indices(distinct))
+
+    def read(self, raw: RawTable, check: RowCheck) -> NDArray[np.int64]:
+        text = columns.id_text(raw.table[self.column])
+        if self.keys is None:
+            ids, faults = columns.parse_integer_ids(text, self.column)
+        else:
+            ids, faults = columns.parse_keys(text, self.keys, self.column)
+        check.reject_faults(faults, self.column)
+        result: NDArray[np.int64] = ids
+        return result

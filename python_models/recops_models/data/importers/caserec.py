@@ -1,0 +1,129 @@
+"""CaseRecommender's archives: a zip of tab-separated ``.dat`` files with a header each.
+
+Of the files with three columns (user, item, value) the one with the most rows holds the
+interactions; the next one's values, such as hours played or a rating given, become ``weight``, 0
+where it does not name the pair. A file ``…info.dat`` that speaks of items is the catalogue. There
+is neither time nor order: the data set says ``time="none"``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recops_models.data import columns
+from recops_models.data.assemble import assemble
+from recops_models.data.checks import RawTable
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.ids import IdKind
+from recops_models.data.importers.text_files import read_delimited
+
+_NOTE = "neither time nor order in the source: positions are drawn at random, always the same"
+_TITLES = ("name", "game name", "title")
+
+
+def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
+    """Read the archive ``path``.
+
+    Raises:
+        DataError: not there, no zip archive, damaged, or without a file of interactions.
+    """
+    files = _read_archive(path)
+    items = {file: raw for file, raw in files.items() if file.endswith("info.dat")}
+    feedback = sorted(
+        (raw for file, raw in files.items() if file not in items and _num_columns(raw) == 3),
+        key=lambda raw: -raw.table.num_rows,
+    )
+    if not feedback:
+        raise DataError(f"{path}: no .dat file in it has the columns user, item, value")
+    catalogue = [raw for file, raw in items.items() if not file.startswith("user")]
+    interactions = _named(feedback[0])
+    notes = [_NOTE]
+    if len(feedback) > 1:
+        interactions, found = _weighted(interactions, _named(feedback[1]))
+        notes.append(found)
+    used = {raw.file for raw in (*catalogue[:1], *feedback[:2])}
+    notes += [f"{raw.file}: not used" for raw in files.values() if raw.file not in used]
+    return assemble(
+        name or path.stem,
+        interactions,
+        _described(catalogue[0]) if catalogue else None,
+        source=str(path),
+        ids=ids,
+        time="none",
+        notes=tuple(notes),
+    )
+
+
+def _read_archive(path: Path) -> dict[str, RawTable]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; a zip archive of .dat files is due")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            contents = {
+                PurePosixPath(member).name: archive.read(member)
+                for member in sorted(archive.namelist())
+                if member.endswith(".dat")
+            }
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: not readable as a zip archive ({error})") from error
+    return {
+        name: read_delimited(
+            path / name, delimiter="\t", quoting=False, only_text=True, content=content
+        )
+        for name, content in contents.items()
+    }
+
+
+def _num_columns(raw: RawTable) -> int:
+    return len(raw.table.column_names)
+
+
+def _named(raw: RawTable) -> RawTable:
+    table = raw.table.rename_columns(["user_id", "item_id", "value"])
+    return RawTable(raw.file, table, raw.malformed)
+
+
+def _weighted(first: RawTable, second: RawTable) -> tuple[RawTable, str]:
+    """The rows of ``first`` with the values of ``second`` as weights, and how well they fit."""
+    pairs, others = (
+        pc.binary_join_element_wise(
+            *(columns.as_text(raw.table[name]) for name in ("user_id", "item_id")), "\t"
+        ).combine_chunks()
+        for raw in (first, second)
+    )
+    values = columns.as_text(second.table["value"]).combine_chunks()
+    weight = pc.fill_null(values.take(pc.index_in(pairs, value_set=others)), "0")
+    known = columns.mask(pa.chunked_array([pc.is_in(others, value_set=pairs)]))
+    repeated = len(others) - pc.count_distinct(others).as_py()
+    note = (
+        f"{second.file}: {second.table.num_rows:,} values are the weights of "
+        f"{first.file}'s pairs; {int(np.count_nonzero(~known)):,} name no such pair, "
+        f"{repeated:,} repeat an earlier one, {len(second.malformed):,} could not be split"
+    )
+    table = first.table.select(["user_id", "item_id"]).append_column("weight", weight)
+    return RawTable(first.file, table, first.malformed), note
+
+
+def _described(raw: RawTable) -> RawTable:
+    """The catalogue: a title, lists where commas separate, numbers where there are any."""
+    first, *others = raw.table.column_names
+    table = {"item_id": raw.table[first]}
+    for header in others:
+        column, name = raw.table[header], header.strip().lower()
+        if name in _TITLES:
+            table["title"] = column
+        elif name.startswith("genre"):
+            table[name] = pc.split_pattern_regex(column, r"\s*,\s*")
+        elif columns.mostly_integers(columns.as_text(pc.replace_substring(column, ".", ""))):
+            values, faults = columns.parse_numbers(column, name)
+            bad = np.any([rows for _, rows in faults], axis=0)
+            table[name] = pa.chunked_array([pa.array(values, mask=bad)])
+        else:
+            table[name] = column.dictionary_encode()
+    return RawTable(raw.file, pa.table(table), raw.malformed)

@@ -1,0 +1,52 @@
+"""Semantic IDs that come with a data set: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recops_models.data.checks import RawTable
+from recops_models.data.errors import DataError
+from recops_models.data.importers.json_files import read_object
+
+_TOKEN = re.compile(r"<([a-z])_(\d{1,9})>")
+
+
+def read_sids(file: Path) -> RawTable:
+    """``item_id`` and ``sid``, a list of fixed length, which no model takes for an attribute.
+
+    Raises:
+        DataError: the file is not what is described above.
+    """
+    pairs = read_object(file, "an object from item id to a list of tokens such as <a_183>")
+    depth = len(pairs[0][1]) if isinstance(pairs[0][1], list) else 0
+    codes, malformed, keys = [], [], []
+    for row, (key, tokens) in enumerate(pairs):
+        code = _code(tokens)
+        if code is None or len(code) != depth:
+            malformed.append((row + 1, f"a semantic ID is not {depth} tokens <a_…>, <b_…>, …"))
+        else:
+            keys.append(key)
+            codes.append(code)
+    if not codes or not depth:
+        raise DataError(f"{file}: no semantic ID in it is a list of tokens such as <a_183>")
+    flat = pa.array(np.array(codes, dtype=np.int32).ravel())
+    table = pa.table({"item_id": keys, "sid": pa.FixedSizeListArray.from_arrays(flat, depth)})
+    return RawTable(file.name, table, malformed)
+
+
+def _code(tokens: Any) -> list[int] | None:
+    """The codes of tokens of level a, b, c, … in that order."""
+    if not isinstance(tokens, list):
+        return None
+    code = []
+    for level, token in enumerate(tokens):
+        found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
+        if found is None or ord(found[1]) - ord("a") != level:
+            return None
+        code.append(int(found[2]))
+    return code
