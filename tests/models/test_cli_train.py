@@ -10,7 +10,7 @@ import torch
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
 from recops_models.generative.saved import load_model
-from recops_models.training import trainer
+from recops_models.training import next_item, trainer
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
 ) -> None:
     out = tmp_path / "out"
     command = ["train", "sasrec", "--data", data, *SMALL, "--set", "epochs=3", "--out", str(out)]
-    cut = trainer.cut_windows
+    cut = next_item.cut_windows
 
     def stop_in_the_second(*arguments: Any) -> torch.Tensor:
         if (out / trainer.CHECKPOINT).exists():
@@ -83,7 +83,7 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
         return cut(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "cut_windows", stop_in_the_second)
+        patch.setattr(next_item, "cut_windows", stop_in_the_second)
         assert run(command) == 1
     assert "keeps the last finished epoch: go on with --resume" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0

@@ -28,6 +28,9 @@ class Evaluation(NamedTuple):
 LIST_LENGTH = 50
 """Metrics look no further."""
 
+RANKING_METRICS = ("hr@10", "hr@50", "ndcg@10", "coverage")
+"""What :func:`ranking_metrics` gives."""
+
 
 def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluation:
     """Recommend 50 items to each user and look for the held-out one.

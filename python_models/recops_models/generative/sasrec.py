@@ -83,7 +83,9 @@ class SASRec(nn.Module):
         return F.linear(state, self.item.weight[1:], self.item_bias)
 
     def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of the next items; see :class:`~recops_models.training.Trainable`."""
+        """Mean cross-entropy of the next items; see :class:`NextItemModel
+        <recops_models.training.next_item.NextItemModel>`.
+        """
         there = target > 0
         return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
 

@@ -27,6 +27,7 @@ from recops_models.layers.attention import Attention, CausalBlock
 from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.experts import ExpertMixture
 from recops_models.layers.rank_head import RankHead
+from recops_models.layers.rms_norm import RMSNorm
 from recops_models.training.windows import last_windows
 
 
@@ -80,7 +81,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: UniRecConfig) -> None:
         super().__init__()
-        self.attention_norm, self.expert_norm = nn.RMSNorm(config.width), nn.RMSNorm(config.width)
+        self.attention_norm, self.expert_norm = RMSNorm(config.width), RMSNorm(config.width)
         self.attention = Attention(config.width, config.heads)
         self.gamma = nn.Parameter(torch.ones(()))
         self.experts = ExpertMixture(config.width, config.expert_hidden, config.experts)
@@ -125,13 +126,13 @@ class UniRec(nn.Module):
             nn.Embedding(1 + size, d, padding_idx=0) for size in self.vocab_sizes
         )
         self.place = nn.Parameter(torch.empty(config.history, d))
-        self.event = nn.Sequential(nn.RMSNorm((1 + m) * d), nn.Linear((1 + m) * d, d))
+        self.event = nn.Sequential(RMSNorm((1 + m) * d), nn.Linear((1 + m) * d, d))
         self.history = nn.ModuleList(
             CausalBlock(d, config.heads, config.dropout) for _ in range(config.history_layers)
         )
-        self.history_norm = nn.RMSNorm(d)
-        self.content = nn.Sequential(nn.Linear((self.steps - m) * d, d), nn.RMSNorm(d))
-        self.aggregate_norm = nn.RMSNorm(2 * d)
+        self.history_norm = RMSNorm(d)
+        self.content = nn.Sequential(nn.Linear((self.steps - m) * d, d), RMSNorm(d))
+        self.aggregate_norm = RMSNorm(2 * d)
 
         self.task = nn.Embedding(config.tasks, d)
         self.position = nn.Parameter(torch.empty(self.steps, d))

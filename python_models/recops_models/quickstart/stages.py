@@ -23,6 +23,7 @@ from recops_models.quickstart.settings import Settings
 from recops_models.tokenizers import RQKMeans, Sids, load_sids, save_sids
 from recops_models.training import Epoch, Fit, fit
 from recops_models.training.job import save_trained
+from recops_models.training.next_item import NextItem
 
 OUTPUTS = (
     "item_vectors.safetensors",
@@ -142,11 +143,12 @@ class Stages:
         def on_step(epoch: int, done: float, loss: float) -> None:
             self.progress.advance((epoch + done) / config.epochs, latest or f"loss {loss:.2f}")
 
+        task = NextItem(train, validation, model.num_items, model.window, config.batch)
+
         def train_on() -> Fit:
             return fit(
                 model,
-                train,
-                validation,
+                task,
                 config,
                 seed=self.settings.seed,
                 folder=folder,

@@ -1,9 +1,10 @@
-"""The state of a training run after a finished epoch, in one sealed file."""
+"""The whole state of a training run, in one sealed file."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +12,101 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recops.files import load_tensors, save_tensors
+from recops_models.training.curve import Epoch
 
-_KIND = "training-checkpoint"
+_KIND = "training-state"
+
+
+@dataclass
+class State:
+    """Where a training stands, beside its model and optimizers.
+
+    Attributes:
+        curve: the finished epochs.
+        best: the weights of the best of them.
+        step: steps done of the epoch in progress.
+        total: the sum of its losses over targets.
+        targets: how many there were.
+        seconds: it took so far.
+        rng: torch's generator after the last step; None before the first one.
+    """
+
+    curve: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    total: float = 0.0
+    targets: int = 0
+    seconds: float = 0.0
+    rng: Tensor | None = None
+
+    def finish_epoch(self, epoch: Epoch) -> None:
+        """Add its row to the curve; the next one begins at its start."""
+        self.curve.append(epoch)
+        self.step, self.total, self.targets, self.seconds, self.rng = 0, 0.0, 0, 0.0, None
+
+
+_SUMS = ("step", "total", "targets", "seconds")
 
 
 def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    best: Mapping[str, Tensor],
-    meta: Mapping[str, Any],
+    path: Path, model: nn.Module, optimizers: Sequence[Optimizer], state: State
 ) -> None:
-    """Write weights, those of the best epoch, the optimizer's moments and ``meta``, in one
-    piece.
+    """Write weights, those of the best epoch, the optimizers' moments and ``state``, in one piece.
+
+    Raises:
+        OSError: no room; a checkpoint that was there stays.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors |= {f"best.{name}": value for name, value in state.best.items()}
+    numbers: dict[str, float] = {}  # SparseAdam counts its steps in a plain int.
+    for place, optimizer in enumerate(optimizers):
+        for index, entries in optimizer.state_dict()["state"].items():
+            for name, value in entries.items():
+                kept = tensors if isinstance(value, Tensor) else numbers
+                kept[f"optimizer.{place}.{index}.{name}"] = value
+    if state.rng is not None:
+        tensors["rng"] = state.rng
+    meta = {name: getattr(state, name) for name in _SUMS}
+    meta |= {"curve": [vars(row) for row in state.curve], "numbers": numbers}
     save_tensors(path, tensors, kind=_KIND, meta=meta)
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Put a checkpoint's state into both; the best epoch's weights, and ``meta``.
+def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> State:
+    """Put a checkpoint's weights and moments in place; where the training stood.
 
     Raises:
         CorruptFileError: the file is damaged, or no checkpoint.
-        RuntimeError: of another model.
+        ValueError: of another model, or of other optimizers.
     """
     tensors, meta = load_tensors(path, kind=_KIND)
-    model.load_state_dict(_below("model.", tensors))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _below("optimizer.", tensors).items():
+    try:
+        model.load_state_dict(_below("model.", tensors))
+        entries = _below("optimizer.", {**tensors, **meta["numbers"]})
+        for place, optimizer in enumerate(optimizers):
+            _load_optimizer(optimizer, _below(f"{place}.", entries))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: of another model or other optimizers than these") from error
+    sums = {name: meta[name] for name in _SUMS}
+    curve = [Epoch(**row) for row in meta["curve"]]
+    return State(curve, _below("best.", tensors), **sums, rng=tensors.get("rng"))
+
+
+def _load_optimizer(optimizer: Optimizer, entries: Mapping[str, Any]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in entries.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
-    groups = copy.deepcopy(optimizer.state_dict()["param_groups"])
+    present = optimizer.state_dict()
+    parameters = sum(len(group["params"]) for group in present["param_groups"])
+    if any(index >= parameters for index in state):
+        raise ValueError("more parameters than the optimizer has")
+    groups = copy.deepcopy(present["param_groups"])
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return _below("best.", tensors), meta
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _below(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name.removeprefix(prefix): value
-        for name, value in tensors.items()
+        for name, value in entries.items()
         if name.startswith(prefix)
     }

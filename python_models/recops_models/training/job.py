@@ -21,7 +21,10 @@ from recops_models.generative.saved import SavedModel, save_model
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.item_vectors import TextEncoder, build_item_vectors
 from recops_models.tokenizers import RQKMeans, Sids, save_sids
-from recops_models.training.trainer import Epoch, Fit, TrainingConfig, fit
+from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import Epoch, Fit
+from recops_models.training.next_item import NextItem
+from recops_models.training.trainer import fit
 from recops_models.versions import versions
 
 MODELS = ("popularity", "sasrec", "unirec")
@@ -145,8 +148,13 @@ def run_job(
 
             done = fit(
                 model,
-                split.histories(),
-                validation,
+                NextItem(
+                    split.histories(),
+                    validation,
+                    dataset.items.num_rows,
+                    window=model.window,
+                    batch=job.training.batch,
+                ),
                 job.training,
                 seed=job.seed,
                 folder=folder,

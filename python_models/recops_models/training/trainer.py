@@ -1,116 +1,31 @@
-"""The one trainer: AdamW over windows of histories, the best epoch kept, resumable to the bit."""
+"""The one trainer: any model on any task, the best epoch kept, resumable to the bit."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from recops_models.data import Examples, Histories
-from recops_models.evaluation.metrics import evaluate
-from recops_models.generative.recommender import Ranking
-from recops_models.training.checkpoint import load_checkpoint, save_checkpoint
-from recops_models.training.windows import cut_windows
+from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
+from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import Epoch, Fit, best_epoch, is_finished
+from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from recops_models.training.task import Task
 
 CHECKPOINT = "checkpoint.safetensors"
 
-
-class Trainable(Protocol):
-    """A module that the trainer can train: a recommender with a loss."""
-
-    @property
-    def num_items(self) -> int:
-        """N."""
-        ...
-
-    @property
-    def window(self) -> int:
-        """T: how many past events the loss looks at."""
-        ...
-
-    def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Mean negative log-likelihood of ``target[b, t]`` after ``history[b, : t + 1]``.
-
-        Args:
-            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
-            target: ``[B, T]`` i64, the same one step on; 0 where there is no target.
-        """
-        ...
-
-    def recommend(self, histories: Histories, k: int) -> Ranking:
-        """See :class:`~recops_models.generative.recommender.Recommender`."""
-        ...
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        epochs: at most so many passes over the training events.
-        batch: windows per step.
-        learning_rate: the peak, after ``warmup_epochs`` of linear rise.
-        weight_decay: decoupled, on matrices and embeddings alone.
-        clip: the gradient's norm is cut to this.
-        patience: stop after so many epochs without a better validation ``select``.
-        select: the validation metric whose best epoch is kept.
-        decay: over ``epochs``, the rate falls along half a cosine to this share of its peak.
-    """
-
-    epochs: int = 15
-    batch: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warmup_epochs: float = 1.0
-    decay: float = 0.1
-    clip: float = 1.0
-    patience: int = 5
-    select: str = "ndcg@10"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the training curve: mean training loss, validation metrics, seconds."""
-
-    epoch: int
-    train_loss: float
-    validation: dict[str, float]
-    seconds: float
-
-    def row(self) -> dict[str, float]:
-        """Flat, as ``curves.json`` holds it."""
-        return {
-            "epoch": self.epoch,
-            "train_loss": self.train_loss,
-            **self.validation,
-            "seconds": self.seconds,
-        }
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What training did: its curve, and which epoch's weights the model now has."""
-
-    curve: list[Epoch]
-    best_epoch: int
-
-    @property
-    def seconds(self) -> float:
-        """The time of all epochs, over all sittings."""
-        return sum(epoch.seconds for epoch in self.curve)
+Loss = Callable[[nn.Module, Any], tuple[Tensor, "Tensor | int"]]
 
 
 def fit(
     model: nn.Module,
-    train: Histories,
-    validation: Examples,
+    task: Task,
     config: TrainingConfig,
     *,
     seed: int,
@@ -121,113 +36,119 @@ def fit(
 ) -> Fit:
     """Train ``model`` and leave it with the weights of its best epoch.
 
-    After every epoch the whole state goes to ``folder/checkpoint.safetensors``. Each epoch draws
-    its cuts, its order and its dropout from a seed of its own, so that a run resumed from there
-    makes the same bits as one never stopped.
+    The whole state goes to ``folder/checkpoint.safetensors`` after every epoch, and within one
+    every ``config.checkpoint_minutes``. Each epoch draws its batches and its dropout from a seed of
+    its own, so that a run resumed from there makes the same bits as one never stopped.
 
     Args:
-        model: :class:`Trainable`.
-        train: the training histories.
-        validation: scored after every epoch.
+        model: what ``task.loss`` and ``task.evaluate`` ask for.
+        task: batches, loss, validation.
         config: how.
         seed: with the data and the configuration, it determines everything.
         folder: exists.
-        resume: go on from the last finished epoch, if the folder holds one.
-        on_step: progress within an epoch.
+        resume: go on from the checkpoint, if the folder holds one.
+        on_step: progress: the epoch, the share of it that is done, the loss.
         on_epoch: told of each finished epoch, the earlier ones of a resumed run included.
 
     Raises:
-        ValueError: the loss became NaN or infinite; the folder keeps the last finished epoch.
-        KeyboardInterrupt: handed on; the folder keeps the last finished epoch.
+        ValueError: the loss became NaN or infinite; an unknown ``config.select``; nothing to train
+            on; a checkpoint of another model.
+        CorruptFileError: the checkpoint is damaged.
+        KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
+    if config.select not in task.metrics:
+        raise ValueError(
+            f"training: no validation metric {config.select!r}; there are {', '.join(task.metrics)}"
+        )
     path = folder / CHECKPOINT
-    optimizer = _optimizer(model, config)
-    curve: list[Epoch] = []
-    best: dict[str, Tensor] = {}
+    optimizers = make_optimizers(model, config)
+    loss: Loss = torch.compile(task.loss, dynamic=True) if config.compile else task.loss
+    state = State()
     if resume and path.exists():
-        best, meta = load_checkpoint(path, model, optimizer)
-        curve = [Epoch(**row) for row in meta["curve"]]
-        for epoch in curve:
+        state = load_checkpoint(path, model, optimizers)
+        for epoch in state.curve:
             on_epoch(epoch)
-    while not _finished(curve, config):
-        epoch = _run_epoch(model, optimizer, train, validation, config, seed, len(curve), on_step)
-        curve.append(epoch)
-        if _best(curve, config) == len(curve) - 1:
-            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        save_checkpoint(path, model, optimizer, best, {"curve": [vars(row) for row in curve]})
+
+    def save() -> None:
+        save_checkpoint(path, model, optimizers, state)
+
+    while not is_finished(state.curve, config):
+        started = time.perf_counter() - state.seconds
+        _run_epoch(model, optimizers, task, loss, config, seed, state, save, on_step)
+        metrics = task.evaluate(model.eval())
+        seconds = round(time.perf_counter() - started, 3)
+        epoch = Epoch(len(state.curve), state.total / state.targets, metrics, seconds)
+        state.finish_epoch(epoch)
+        if best_epoch(state.curve, config) == epoch.epoch:
+            state.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        save()
         on_epoch(epoch)
-    model.load_state_dict(best)
+    model.load_state_dict(state.best)
     model.eval()
-    return Fit(curve, _best(curve, config))
-
-
-def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return Fit(state.curve, best_epoch(state.curve, config))
 
 
 def _run_epoch(
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    train: Histories,
-    validation: Examples,
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    task: Task,
+    loss_of: Loss,
     config: TrainingConfig,
     seed: int,
-    epoch: int,
+    state: State,
+    save: Callable[[], None],
     on_step: Callable[[int, float, float], None],
-) -> Epoch:
-    started = time.perf_counter()
-    rng = np.random.default_rng((seed, epoch))
-    windows = cut_windows(train, model.window, rng)
-    windows = windows[torch.from_numpy(rng.permutation(len(windows)))]
+) -> None:
+    """What is left of the epoch in progress, summed up in ``state``."""
+    epoch = len(state.curve)
+    remaining = task.start(seed, epoch, state.step)
+    bf16 = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
+    before, saved = state.seconds, time.perf_counter()
+    started = saved
     model.train()
-    total, targets = 0.0, 0
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**63)))
-        for start in range(0, len(windows), config.batch):
-            done = start / len(windows)
-            _set_learning_rate(optimizer, config, epoch + done)
-            batch = windows[start : start + config.batch]
-            loss = model.loss(batch[:, :-1], batch[:, 1:])
+        if state.rng is None:
+            torch.manual_seed(remaining.torch_seed)
+        else:
+            torch.set_rng_state(state.rng)
+        for batch in remaining.batches:
+            done = remaining.share(state.step)
+            set_learning_rate(optimizers, config, epoch + done)
+            with bf16:
+                loss, count = loss_of(model, batch)
             value = loss.item()
             if not math.isfinite(value):
                 raise ValueError(
                     f"training: the loss became {value} in epoch {epoch + 1}; lower learning_rate"
                 )
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            count = int((batch[:, 1:] > 0).sum())
-            total, targets = total + value * count, targets + count
+            _step(model, optimizers, loss, config)
+            state.step += 1
+            state.total += value * int(count)
+            state.targets += int(count)
             on_step(epoch, done, value)
-    model.eval()
-    metrics = evaluate(model, validation, model.num_items).metrics
-    return Epoch(epoch, total / targets, metrics, round(time.perf_counter() - started, 3))
+            now = time.perf_counter()
+            if now - saved >= 60 * config.checkpoint_minutes:
+                state.seconds, state.rng = before + now - started, torch.get_rng_state()
+                save()
+                saved = time.perf_counter()
+    if not state.targets:
+        raise ValueError("training: the training part holds nothing to learn from")
 
 
-def _set_learning_rate(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, epoch: float
+def _step(
+    model: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor, config: TrainingConfig
 ) -> None:
-    """Linear warm-up, then half a cosine from 1 down to ``decay``."""
-    warmup = min(1.0, (epoch + 0.01) / config.warmup_epochs) if config.warmup_epochs else 1.0
-    cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * warmup * (config.decay + (1 - config.decay) * cosine)
-
-
-def _best(curve: list[Epoch], config: TrainingConfig) -> int:
-    """The index of the best epoch, the earliest among equals."""
-    values = [epoch.validation[config.select] for epoch in curve]
-    return values.index(max(values))
-
-
-def _finished(curve: list[Epoch], config: TrainingConfig) -> bool:
-    if not curve:
-        return False
-    return len(curve) >= config.epochs or len(curve) - 1 - _best(curve, config) >= config.patience
+    model.zero_grad()
+    loss.backward()
+    if config.clip:
+        clip_gradients(model.parameters(), config.clip)
+    try:
+        for optimizer in optimizers:
+            optimizer.step()
+    except RuntimeError as error:
+        if "does not support dense gradients" not in str(error):
+            raise
+        raise ValueError(
+            f"training: tables={config.tables} is for tables that are only looked up, and this "
+            "model also reads one as a whole; take rowwise-adagrad or adamw"
+        ) from error

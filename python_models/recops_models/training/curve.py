@@ -1,0 +1,55 @@
+"""What training reports: one row an epoch, and which one was best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recops_models.training.config import TrainingConfig
+
+_LOWER_IS_BETTER = ("logloss", "ece")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the training curve: mean training loss, validation metrics, seconds."""
+
+    epoch: int
+    train_loss: float
+    validation: dict[str, float]
+    seconds: float
+
+    def row(self) -> dict[str, float]:
+        """Flat, as ``curves.json`` holds it."""
+        return {
+            "epoch": self.epoch,
+            "train_loss": self.train_loss,
+            **self.validation,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training did: its curve, and which epoch's weights the model now has."""
+
+    curve: list[Epoch]
+    best_epoch: int
+
+    @property
+    def seconds(self) -> float:
+        """The time of all epochs, over all sittings."""
+        return sum(epoch.seconds for epoch in self.curve)
+
+
+def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:
+    """The index of the best epoch by ``config.select``, the earliest among equals."""
+    values = [epoch.validation[config.select] for epoch in curve]
+    return values.index(min(values) if config.select in _LOWER_IS_BETTER else max(values))
+
+
+def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
+    """Whether all epochs are done, or patience has run out."""
+    if not curve:
+        return False
+    waited = len(curve) - 1 - best_epoch(curve, config)
+    return len(curve) >= config.epochs or waited >= config.patience

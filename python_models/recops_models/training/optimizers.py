@@ -1,0 +1,85 @@
+"""The optimizers of one training, and clipping that knows sparse gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from recops_models.training.config import TrainingConfig
+from recops_models.training.rowwise_adagrad import RowwiseAdagrad
+
+
+def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
+    """AdamW for the network, and for the tables what ``config.tables`` says.
+
+    A table is the weight of an ``nn.Embedding``, whose ``sparse`` flag is set to what its optimizer
+    reads. Each parameter group carries its ``peak``, from which :func:`set_learning_rate` goes.
+
+    Raises:
+        ValueError: sparse optimizers for a model without tables.
+    """
+    modules = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    sparse = config.tables in ("sparse-adam", "rowwise-adagrad")
+    if sparse and not modules:
+        raise ValueError(f"training: tables={config.tables}, but the model has no embedding table")
+    for module in modules:
+        module.sparse = sparse
+    ids = {id(module.weight) for module in modules}
+    tables = [parameter for parameter in model.parameters() if id(parameter) in ids]
+    others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    rate = config.learning_rate
+    table_rate = rate if config.table_learning_rate is None else config.table_learning_rate
+    table_group = {"params": tables, "peak": table_rate}
+    groups = [
+        {
+            "params": [parameter for parameter in others if parameter.ndim > 1],
+            "peak": rate,
+            "weight_decay": config.weight_decay,
+        },
+        {
+            "params": [parameter for parameter in others if parameter.ndim <= 1],
+            "peak": rate,
+            "weight_decay": 0.0,
+        },
+    ]
+    if not sparse:
+        decay = config.weight_decay if config.tables == "adamw" else 0.0
+        groups.append({**table_group, "weight_decay": decay})
+        return [torch.optim.AdamW(groups, lr=rate, fused=True)]
+    network = torch.optim.AdamW(groups, lr=rate, fused=True)
+    if config.tables == "sparse-adam":
+        return [network, torch.optim.SparseAdam([table_group], lr=table_rate)]
+    return [network, RowwiseAdagrad([table_group], lr=table_rate)]
+
+
+def set_learning_rate(optimizers: Iterable[Optimizer], config: TrainingConfig, at: float) -> None:
+    """Every group's rate after ``at`` epochs."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate(group["peak"], at)
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
+    """Scale all gradients by ``min(1, limit / (norm + 1e-6))``, ``norm`` that of them as one.
+
+    As :func:`torch.nn.utils.clip_grad_norm_`, to the bit; but a sparse gradient is summed over
+    repeated rows first, and counts by what it then holds.
+    """
+    pieces: list[Tensor] = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            pieces.append(parameter.grad.values())
+        else:
+            pieces.append(parameter.grad)
+    if not pieces:
+        return
+    scale = (limit / (nn.utils.get_total_norm(pieces) + 1e-6)).clamp(max=1.0)
+    for piece in pieces:
+        piece.mul_(scale)
