@@ -19,7 +19,7 @@ from recops_models.layers.mlp import MLP, ActivationName
 
 @dataclass(frozen=True)
 class SumPoolConfig:
-    """Sizes; the defaults are those of DIEN's released code.
+    """Sizes; the MLP is that of DIEN's released code.
 
     Attributes:
         width: of an embedding.
@@ -29,7 +29,7 @@ class SumPoolConfig:
         sparse: embedding tables get sparse gradients.
     """
 
-    width: int = 18
+    width: int = 16
     hidden: tuple[int, ...] = (200, 80)
     activation: ActivationName = "dice"
     dropout: float = 0.0

@@ -12,6 +12,11 @@ from recops_models.layers.mlp import MLP, ActivationName, activation
 
 AttentionWeights = Literal["softmax", "raw"]
 
+_CHUNK = 1 << 19
+"""Hidden units computed at a time on a CPU, 2 MB, so that each layer finds the last one's output in
+the cache: forward and backward 101 ms instead of 181 ms (B=1024, T=100, d=36, hidden 80 and 40, one
+thread of an AMD EPYC, minima of interleaved runs on a busy machine)."""
+
 
 class PairLinear(nn.Module):
     """``h = W [q, k, q − k, q ∘ k] + b`` for each key k of a row, without that 4d-wide input.
@@ -28,6 +33,7 @@ class PairLinear(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
+        self.hidden = hidden
         written_out = nn.Linear(4 * width, hidden)  # Initialised as the layer that it stands for.
         self.weight, self.bias = written_out.weight, written_out.bias
 
@@ -93,5 +99,12 @@ class TargetAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
+        if keys.is_cuda or torch.compiler.is_compiling():
+            return self._pool(query, keys, lengths)
+        rows = max(1, _CHUNK // max(1, keys.shape[1] * self.pair.hidden))
+        chunks = zip(query.split(rows), keys.split(rows), lengths.split(rows), strict=True)
+        return torch.cat([self._pool(*chunk) for chunk in chunks])
+
+    def _pool(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         weights = self.attention(query, keys, lengths)
         return torch.bmm(weights[:, None], keys).squeeze(1)
