@@ -9,6 +9,7 @@ import torch
 
 from recops_models.data import DataError, Dataset, ImportReport
 from recops_models.data.click import ClickData, click_data, click_schema
+from recops_models.data.splits import by_user
 
 BRANDS = np.array(["acme", "bolt", "cord"])
 
@@ -132,6 +133,18 @@ def test_held_out_negatives_are_fixed_and_met_in_no_part(part: str) -> None:
     assert not met & set(zip(once["group"][negative], once["item"][negative], strict=True))
     positive_histories = once["history_item"][~negative]
     assert (positive_histories == once["history_item"][negative]).all()
+
+
+def test_users_held_out_bring_their_context() -> None:
+    split = by_user(dataset(), validation=0.2, test=0.2)
+    data = click_data(split.dataset, split)
+    assert data.split == "given"
+    test = rows_of(data, "test")
+    assert (test["group"] == np.sort(np.repeat(split.test["user_id"].to_numpy(), 2))).all()
+    assert (test["user"] == 1).all()
+    assert (test["length"] == 11).all(), "all that each user met before"
+    train = rows_of(data, "train")
+    assert not set(train["group"]) & set(split.context["user_id"].to_pylist())
 
 
 def test_labels_are_0_or_1() -> None:

@@ -129,7 +129,7 @@ def click_data(
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    """All parts' events one after the other, which keeps every user's own order."""
+    """Context and all parts, one after the other, which keeps every user's own order."""
 
     dataset: Dataset
     user: Int64Array
@@ -142,8 +142,8 @@ class _Events:
     @classmethod
     def of(cls, split: Split, feedback: Feedback, positive: float) -> _Events:
         dataset = split.dataset
-        tables = [split.train, split.validation, split.test]
-        for part, table in zip(PARTS, tables, strict=True):
+        tables = [getattr(split, part) for part in ("context", *PARTS)]
+        for part, table in zip(PARTS, tables[1:], strict=True):
             if not table.num_rows:
                 raise DataError(f"{dataset.name}: the {part} part is empty")
         events = pa.concat_tables(tables)
@@ -166,7 +166,7 @@ class _Events:
             dataset.user_vocabulary.index(events["user_id"].to_numpy()),
             dataset.item_vocabulary.index(events["item_id"].to_numpy()),
             label,
-            np.cumsum([0, *(table.num_rows for table in tables)]),
+            np.cumsum([table.num_rows for table in tables]),
             explicit,
             labelled,
         )
