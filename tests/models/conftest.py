@@ -9,7 +9,7 @@ import pytest
 
 from recops_models.data import Dataset, load
 from recops_models.data.importers.recbole import read_recbole
-from recops_models.data.sets import ML_100K
+from recops_models.data.wheels import ML_100K
 
 GENRES = ("Action", "Comedy", "Drama", "Horror", "Sci-Fi")
 

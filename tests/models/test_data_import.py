@@ -77,6 +77,8 @@ def test_events_of_one_second_keep_the_order_of_the_file(tmp_path: Path) -> None
         ("1,9223372036854775808,5", "item_id is 2^63 or more"),
         ("99999999999999999999999,10,5", "user_id is 2^63 or more"),
         ("1,10,soon", "timestamp is not a number"),
+        ("1,10,2023-02-30", "timestamp is not a number"),
+        ("1,10,2023-02-01 25:00:00", "timestamp is not a number"),
         ("1,10,nan", "timestamp is not finite"),
         ("1,10,inf", "timestamp is not finite"),
         (
@@ -115,6 +117,10 @@ def test_row_numbers_count_the_rows_that_could_not_be_split(tmp_path: Path) -> N
         ("rating", "good", "rating is not a number"),
         ("weight", "inf", "weight is not finite"),
         ("weight", "-1", "weight is negative"),
+        ("rating", "1e39", "rating is not finite in 32 bits"),
+        ("propensity", "0", "propensity is not in (0, 1]"),
+        ("propensity", "1.01", "propensity is not in (0, 1]"),
+        ("position", "first", "position is not a number"),
     ],
 )
 def test_bad_optional_values(column: str, value: str, reason: str, tmp_path: Path) -> None:
@@ -259,6 +265,7 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
         ({"interactions": GOOD, "items": "id\n1\n"}, "items.csv: no column 'item_id'"),
         ({"interactions": GOOD, "items": "item_id,item_key\n1,2\n"}, "item_key is reserved"),
         ({"interactions": GOOD, "items": "item_id,a,a\n1,2,3\n"}, "two columns bear one name"),
+        ({"interactions": "user_id;item_id\n1;2\n"}, "no column 'user_id' .columns: user_id;item"),
         (
             {"interactions": "user_id,item_id,timestamp\nx,y,z\n"},
             "no good interaction is left .*timestamp is not a number",
@@ -268,6 +275,49 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
 def test_unusable_folders_are_told(files: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         load(write(tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_text_in_parquet_is_text_however_it_is_stored(kind: pa.DataType, tmp_path: Path) -> None:
+    moments = pa.array(["1970-01-02", "1970-01-03", None]).cast(kind)
+    table = pa.table({"user_id": pa.array(["a", "b", "c"]).cast(kind), "item_id": [1, 2, 3]})
+    pq.write_table(table.append_column("timestamp", moments), tmp_path / "interactions.parquet")
+    dataset = load(tmp_path)
+    assert dataset.interactions["timestamp"].to_pylist() == [86_400, 172_800]
+    assert dataset.users["user_key"].to_pylist() == ["a", "b"]
+    assert reasons(dataset) == {"timestamp is missing": 1}
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "rating"])
+@pytest.mark.parametrize("value", [b"\xff", [1], {"a": 1}])
+def test_columns_that_are_no_values_are_told(column: str, value: object, tmp_path: Path) -> None:
+    table = {name: [1] for name in ("user_id", "item_id", "timestamp", "rating")}
+    pq.write_table(pa.table({**table, column: [value]}), tmp_path / "interactions.parquet")
+    with pytest.raises(DataError, match=f"column '{column}' holds (binary|list|struct)"):
+        load(tmp_path)
+
+
+def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays(
+        [pa.array([1])] * 4, ["user_id", "item_id", "item_id", "timestamp"]
+    )
+    pq.write_table(table, tmp_path / "interactions.parquet")
+    with pytest.raises(DataError, match="two columns bear one name"):
+        load(tmp_path)
+
+
+def test_a_catalogue_may_be_ids_alone(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path, interactions=GOOD, items="item_id\n12\n11\n77\n"))
+    assert dataset.items.to_pydict() == {"item_id": [11, 12, 77]}
+    assert reasons(dataset) == {"item_id is not among the items": 1}
+
+
+def test_a_lone_file_is_a_folder_of_interactions(tmp_path: Path) -> None:
+    write(tmp_path, events=GOOD)
+    dataset = read_folder(tmp_path / "events.csv")
+    assert (dataset.name, dataset.interactions.num_rows) == ("events", 3)
 
 
 def test_two_files_for_one_table_are_told(tmp_path: Path) -> None:
@@ -282,9 +332,11 @@ def test_files_of_another_kind_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not readable as Parquet"):
         load(tmp_path)
     (tmp_path / "interactions.parquet").unlink()
-    (tmp_path / "interactions.csv").write_bytes(b"user_id,item_id,timestamp\n\xff,1,1\n")
-    with pytest.raises(DataError, match="not readable as delimited text"):
-        load(tmp_path)
+    for encoding in ("latin-1", "utf-16"):
+        content = "user_id,item_id,timestamp\nå,1,1\n".encode(encoding)
+        (tmp_path / "interactions.csv").write_bytes(content)
+        with pytest.raises(DataError, match="not readable as delimited text"):
+            load(tmp_path)
 
 
 def test_recbole_keeps_quotes_lists_and_types(small: Dataset) -> None:

@@ -29,7 +29,7 @@ from recops_models.data import (
 )
 from recops_models.data.cache import WheelFiles, cache_folder
 from recops_models.data.importers.recbole import read_recbole
-from recops_models.data.sets import ML_100K, OPEN_BANDIT
+from recops_models.data.wheels import ML_100K, OPEN_BANDIT
 
 
 @pytest.fixture

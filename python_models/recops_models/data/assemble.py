@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from recops_models.data.checks import RawTable, RowCheck, repeats
+from recops_models.data.checks import RawTable, RowCheck, repeats, with_columns
 from recops_models.data.dataset import Dataset, TimeKind
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
@@ -54,11 +54,10 @@ def assemble(
     Raises:
         DataError: a column is missing, or no good row is left.
     """
-    required = ("user_id", "item_id", *(() if time == "none" else ("timestamp",)), *keep)
-    _require(interactions, required)
-    for raw, column in ((items, "item_id"), (users, "user_id")):
-        if raw is not None:
-            _require(raw, (column,))
+    required = ("user_id", "item_id", *(() if time == "none" else ("timestamp",)))
+    interactions = with_columns(interactions, (*required, *keep), OPTIONAL)
+    items = items and with_columns(items, ("item_id",))
+    users = users and with_columns(users, ("user_id",))
 
     checks: list[RowCheck] = []
     item_ids = Ids("item", ids, [interactions] + ([items] if items else []))
@@ -76,7 +75,7 @@ def assemble(
         )
         raise DataError(f"{source}: no good interaction is left ({reasons})")
 
-    unused = [c for c in interactions.table.column_names if c not in (*required, *OPTIONAL)]
+    unused = [c for c in interactions.table.column_names if c not in (*required, *keep, *OPTIONAL)]
     if unused:
         notes = (*notes, f"{interactions.file}: not used: {', '.join(unused)}")
     notes = (*notes, *_findings(interactions.file, events, check))
@@ -108,13 +107,6 @@ def _findings(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
             yield f"{short:,} users have {many}: leave-one-out keeps them in train"
 
 
-def _require(raw: RawTable, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in raw.table.column_names:
-            found = ", ".join(raw.table.column_names) or "none"
-            raise DataError(f"{raw.file}: no column {name!r} (columns: {found})")
-
-
 def _read_entities(raw: RawTable, ids: Ids, entity: str, checks: list[RowCheck]) -> pa.Table:
     """The good rows of an items or users file, by ascending id."""
     check = RowCheck(raw)
@@ -122,10 +114,11 @@ def _read_entities(raw: RawTable, ids: Ids, entity: str, checks: list[RowCheck])
     values = ids.read(raw, check)
     check.reject(repeats([values], check.rows), f"{ids.column} is listed twice", [ids.column])
     rows = check.rows[np.argsort(values[check.good], kind="stable")]
-    rest = raw.table.drop_columns([ids.column])
-    if f"{entity}_key" in rest.column_names:
+    if f"{entity}_key" in raw.table.column_names:
         raise DataError(f"{raw.file}: column {entity}_key is reserved for string ids; rename it")
-    return rest.take(pa.array(rows)).add_column(0, ids.column, pa.array(values[rows]))
+    others = [name for name in raw.table.column_names if name != ids.column]
+    table = raw.table.select([ids.column, *others]).take(pa.array(rows))
+    return table.set_column(0, ids.column, pa.array(values[rows]))
 
 
 def _complete(

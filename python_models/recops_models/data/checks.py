@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.columns import BoolArray
+from recops_models.data.errors import DataError
 from recops_models.data.report import BadRows
 
 
@@ -30,6 +31,32 @@ class RawTable:
     table: pa.Table
     malformed: Sequence[tuple[int, str]] = ()
     numbers: NDArray[np.int64] | None = None
+
+
+def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str] = ()) -> RawTable:
+    """``raw`` with these columns as plain values, where dictionaries or views of text stood.
+
+    Raises:
+        DataError: two columns bear one name, a required one is missing, or one holds lists,
+            structures or bytes.
+    """
+    table, names = raw.table, raw.table.column_names
+    if len(set(names)) < len(names):
+        raise DataError(f"{raw.file}: two columns bear one name ({', '.join(names)})")
+    for name in required:
+        if name not in names:
+            found = ", ".join(names) or "none"
+            raise DataError(f"{raw.file}: no column {name!r} (columns: {found})")
+    for name in (*required, *(name for name in optional if name in names)):
+        kind = table[name].type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if str(kind) in ("string_view", "large_string"):
+            kind = pa.string()
+        if pa.types.is_nested(kind) or "binary" in str(kind):
+            raise DataError(f"{raw.file}: column {name!r} holds {kind}; numbers or text are due")
+        table = table.set_column(names.index(name), name, table[name].cast(kind))
+    return replace(raw, table=table)
 
 
 class RowCheck:

@@ -26,6 +26,7 @@ _DATE = (
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.[0-9]+)?)?"
     r" ?(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
 )
+_MOMENT = "%Y-%m-%d %H:%M:%S"
 _LARGEST = "9223372036854775807"
 _END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; milliseconds pass it from January 1978 on.
 
@@ -140,7 +141,9 @@ def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
         pc.equal(pc.binary_length(clock), 5), pc.binary_join_element_wise(clock, "00", ":"), clock
     )
     moment = pc.binary_join_element_wise(day, clock, " ")
-    seconds = pc.strptime(moment, format="%Y-%m-%d %H:%M:%S", unit="s", error_is_null=True)
+    seconds = pc.strptime(moment, format=_MOMENT, unit="s", error_is_null=True)
+    # February 30th would be read as March 1st.
+    seconds = pc.if_else(pc.equal(pc.strftime(seconds, format=_MOMENT), moment), seconds, None)
     digits = pc.replace_substring_regex(zone, r"[^0-9]", "")
     digits = pc.if_else(pc.equal(digits, ""), "0000", digits).cast(pa.int64())
     ahead = pc.add(

@@ -38,7 +38,9 @@ def read_events(
     for name in (name for name in OPTIONAL if name in raw.table.column_names):
         values, faults = columns.parse_numbers(raw.table[name], name)
         check.reject_faults(faults, name)
-        read[name] = values.astype(np.float32)
+        large = np.abs(values) > np.finfo(np.float32).max
+        check.reject(large, f"{name} is not finite in 32 bits", [name])
+        read[name] = np.where(large, 0, values).astype(np.float32)
     if "weight" in read:
         check.reject(read["weight"] < 0, "weight is negative", ["weight"])
     if "propensity" in read:

@@ -78,6 +78,7 @@ class _Examples:
         self.users_of: dict[str, set[str]] = {}
         self._numbers: dict[str, int] = {}
         self._malformed: list[tuple[int, str]] = []
+        self._seen: set[tuple[str, str, str]] = set()
         self._count = 0
         self._gaps = 0
 
@@ -90,14 +91,19 @@ class _Examples:
                 raise DataError(f"{file}: no column {column!r} (columns: {there})")
         users = self.users_of.setdefault(file.name, set())
         self._malformed += [(self._count + row, reason) for row, reason in raw.malformed]
-        for row, (user, history, target) in enumerate(
+        for row, example in enumerate(
             zip(*(raw.table[column].to_pylist() for column in _COLUMNS), strict=True), 1
         ):
+            user, history, target = example
             items = _items(history)
-            if items is None or not user or not target:
-                what = "user_id" if not user else "item_id" if not target else "history_item_id"
-                self._malformed.append((self._count + row, f"{what} is missing or no list of ids"))
+            fault = _fault(user, items, target)
+            if fault is None and example in self._seen:
+                fault = "exact repetition of an earlier row"
+            if fault is not None:
+                self._malformed.append((self._count + row, fault))
                 continue
+            assert items is not None  # _fault looked.
+            self._seen.add(example)
             users.add(user)
             self._numbers.setdefault(user, self._count + row)
             self._extend(self.sequences.setdefault(user, []), items, target)
@@ -124,6 +130,14 @@ class _Examples:
             f"{self._count:,} examples of {len(self.sequences):,} users, laid over one another; "
             f"{self._gaps:,} do not overlap the one before: events between may be missing"
         ]
+
+
+def _fault(user: str | None, items: list[str] | None, target: str | None) -> str | None:
+    if not user:
+        return "user_id is missing"
+    if items is None:
+        return "history_item_id is no list of ids"
+    return None if target else "item_id is missing"
 
 
 def _items(text: str | None) -> list[str] | None:

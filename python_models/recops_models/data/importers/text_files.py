@@ -68,7 +68,7 @@ def read_delimited(
         table = pa.csv.read_csv(
             source(), read_options=read, parse_options=parse, convert_options=convert
         )
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
         raise DataError(f"{file}: two columns bear one name ({', '.join(names)})")

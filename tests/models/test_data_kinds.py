@@ -1,0 +1,292 @@
+"""Every import kind on the same events, whole and malformed."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recops_models.data import IMPORTERS, DataError, Dataset
+
+Row = tuple[object, object]
+
+GOOD: list[Row] = [(1, 10), (1, 11), (1, 12), (2, 11), (2, 13), (2, 10), (3, 12)]
+KINDS = ("csv", "parquet", "recbole", "s3rec", "letter", "onerec", "caserec")
+TIMED = ("csv", "parquet", "recbole")
+TABLES = ("csv", "recbole", "caserec", "onerec")
+
+
+def text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def sequences(rows: list[Row]) -> dict[object, list[object]]:
+    found: dict[object, list[object]] = {}
+    for user, item in rows:
+        found.setdefault(user, []).append(item)
+    return found
+
+
+def write_csv(folder: Path, rows: list[Row]) -> Path:
+    lines = [f"{text(user)},{text(item)},{time}" for time, (user, item) in enumerate(rows)]
+    (folder / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    return folder
+
+
+def write_parquet(folder: Path, rows: list[Row]) -> Path:
+    def column(values: tuple[object, ...]) -> pa.Array:
+        whole = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
+        return pa.array(values if whole else [v if v is None else str(v) for v in values])
+
+    users, items = (column(values) for values in zip(*rows, strict=True))
+    table = pa.table({"user_id": users, "item_id": items, "timestamp": np.arange(len(rows))})
+    pq.write_table(table, folder / "interactions.parquet")
+    return folder
+
+
+def write_recbole(folder: Path, rows: list[Row]) -> Path:
+    lines = [f"{text(user)}\t{text(item)}\t{time}" for time, (user, item) in enumerate(rows)]
+    head = "user_id:token\titem_id:token\ttimestamp:float"
+    (folder / "d.inter").write_text("\n".join([head, *lines]) + "\n")
+    return folder
+
+
+def write_s3rec(folder: Path, rows: list[Row]) -> Path:
+    lines = [" ".join(map(text, (user, *items))) for user, items in sequences(rows).items()]
+    (folder / "d.txt").write_text("\n".join(lines) + "\n")
+    return folder / "d.txt"
+
+
+def write_letter(folder: Path, rows: list[Row]) -> Path:
+    pairs = {text(user): items for user, items in sequences(rows).items()}
+    (folder / "d.inter.json").write_text(json.dumps(pairs))
+    return folder
+
+
+def write_onerec(folder: Path, rows: list[Row]) -> Path:
+    lines = [
+        f'{text(user)},"{json.dumps(items[:-1])}",{text(items[-1])}'
+        for user, items in sequences(rows).items()
+    ]
+    (folder / "d_train.csv").write_text("\n".join(["user_id,history_item_id,item_id", *lines]))
+    items = {text(item): {"title": f"t{item}"} for _, item in GOOD}
+    items |= {str(i): {"title": "x"} for _, i in rows if isinstance(i, int) and 0 <= i < 2**63}
+    (folder / "d.item.json").write_text(json.dumps(items))
+    return folder
+
+
+def write_caserec(folder: Path, rows: list[Row], **more: str) -> Path:
+    lines = [f"{text(user)}\t{text(item)}\t1" for user, item in rows]
+    files = {"d_history.dat": "\n".join(["User_ID\tItem_ID\tFeedback", *lines]) + "\n"}
+    files |= {f"{stem}.dat": content for stem, content in more.items()}
+    with zipfile.ZipFile(folder / "d.zip", "w") as archive:
+        for file, content in files.items():
+            archive.writestr(f"d/{file}", content)
+    return folder / "d.zip"
+
+
+WRITE: dict[str, Callable[[Path, list[Row]], Path]] = {
+    kind: globals()[f"write_{kind}"] for kind in KINDS
+}
+MAIN_FILE = {
+    "csv": "interactions.csv",
+    "parquet": "interactions.parquet",
+    "recbole": "d.inter",
+    "s3rec": "d.txt",
+    "letter": "d.inter.json",
+    "onerec": "d_train.csv",
+    "caserec": "d.zip",
+}
+
+
+def read(kind: str, path: Path) -> Dataset:
+    return IMPORTERS["csv" if kind == "parquet" else kind](path)
+
+
+def imported(kind: str, folder: Path, rows: list[Row]) -> Dataset:
+    return read(kind, WRITE[kind](folder, rows))
+
+
+def events(dataset: Dataset) -> list[tuple[int, int]]:
+    table = dataset.interactions.select(["user_id", "item_id"])
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def reasons(dataset: Dataset) -> dict[str, int]:
+    return {bad.reason: bad.count for bad in dataset.report.bad_rows}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_brings_the_same_events(kind: str, tmp_path: Path) -> None:
+    dataset = imported(kind, tmp_path, GOOD)
+    if kind == "caserec":
+        assert sorted(events(dataset)) == sorted(GOOD)
+    else:
+        assert sorted(events(dataset), key=lambda row: row[0]) == GOOD
+    assert dataset.report.num_bad == 0
+    assert "1 users have one event: leave-one-out keeps them in train" in dataset.report.notes
+    assert dataset.time == {"caserec": "none"}.get(kind, "seconds" if kind in TIMED else "order")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_beyond_two_to_the_53_survive(kind: str, tmp_path: Path) -> None:
+    large: list[Row] = [(2**53 + 1, 2**62 + 1), (2**53 + 1, 2**63 - 1), (2**53 + 3, 2**62 + 1)]
+    assert sorted(events(imported(kind, tmp_path, large))) == large
+
+
+BAD_IDS = {
+    "negative": -3,
+    "2^63 or more": 2**63,
+    "not an integer": "1.5",
+    "missing": None,  # Not in s3rec: a line of words has no place for a missing one.
+}
+KINDS_AND_BAD_IDS = [
+    (kind, fault) for kind in KINDS for fault in BAD_IDS if (kind, fault) != ("s3rec", "missing")
+]
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+@pytest.mark.parametrize(("kind", "fault"), KINDS_AND_BAD_IDS)
+def test_bad_ids_are_counted_and_named(kind: str, fault: str, column: str, tmp_path: Path) -> None:
+    bad = BAD_IDS[fault]
+    rows: list[Row] = [(bad, 13)] if column == "user_id" else [(4, bad), (5, bad)]
+    dataset = imported(kind, tmp_path, [*GOOD[:2], *rows, *GOOD[2:]])
+    assert reasons(dataset) == {f"{column} is {fault}": len(rows)}
+    assert sorted(events(dataset)) == sorted(GOOD)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_twice_is_counted_and_named(kind: str, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    file = tmp_path / MAIN_FILE[kind]
+    if kind == "parquet":
+        table = pq.read_table(file)
+        pq.write_table(pa.concat_tables([table, table.slice(3, 1)]), file)
+    elif kind == "letter":
+        file.write_text(file.read_text()[:-1] + ', "2": [10]}')
+    elif kind == "caserec":
+        write_caserec(tmp_path, [*GOOD, GOOD[3]])
+    else:
+        lines = file.read_text().rstrip("\n").split("\n")
+        file.write_text("\n".join([*lines, lines[1 if kind in ("s3rec", "onerec") else 4]]))
+    dataset = read(kind, path)
+    users = kind in ("s3rec", "letter")
+    reason = "a user is listed twice" if users else "exact repetition of an earlier row"
+    assert reasons(dataset) == {reason: 1}
+    assert sorted(events(dataset)) == sorted(GOOD)
+
+
+@pytest.mark.parametrize("kind", TIMED)
+def test_unsorted_times_are_sorted_and_told(kind: str, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    file = tmp_path / MAIN_FILE[kind]
+    if kind == "parquet":
+        pq.write_table(pq.read_table(file).take([6, 0, 1, 2, 4, 3, 5]), file)
+    else:
+        head, *lines = file.read_text().rstrip("\n").split("\n")
+        file.write_text("\n".join([head, *(lines[row] for row in (6, 0, 1, 2, 4, 3, 5))]))
+    dataset = read(kind, path)
+    assert events(dataset) == GOOD
+    assert f"{file.name}: 2 rows are earlier than the row before them; sorted" in (
+        dataset.report.notes
+    )
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_rows_that_cannot_be_split_are_counted_and_named(kind: str, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    row = {"csv": "7,10", "onerec": "7,[],10,x", "recbole": "7\t10", "caserec": "7\t10"}[kind]
+    if kind == "caserec":
+        with zipfile.ZipFile(path) as archive:
+            content = archive.read("d/d_history.dat").decode()
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("d_history.dat", f"{content}{row}\n")
+    else:
+        file = tmp_path / MAIN_FILE[kind]
+        file.write_text(f"{file.read_text().rstrip()}\n{row}\n")
+    dataset = read(kind, path)
+    fields, due = len(row.split("\t" if "\t" in row else ",")), 3
+    assert reasons(dataset) == {f"a row has {fields} fields, not {due}": 1}
+    assert sorted(events(dataset)) == sorted(GOOD)
+
+
+FOREIGN = {"empty": b"", "binary": b"\x00\xff\xfe\x80" * 50, "list": b"[1, 2]", "nothing": b"{}"}
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_foreign_file_is_one_line(kind: str, content: str, tmp_path: Path) -> None:
+    if (kind, content) == ("s3rec", "list"):
+        content = "nothing"  # "[1, 2]" is a user and an item of strange names.
+    path = WRITE[kind](tmp_path, GOOD)
+    (tmp_path / MAIN_FILE[kind]).write_bytes(FOREIGN[content])
+    with pytest.raises(DataError, match=MAIN_FILE[kind]) as error:
+        read(kind, path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
+@pytest.mark.parametrize("kind", ["parquet", "letter", "caserec"])
+def test_a_form_that_knows_its_end_misses_it(kind: str, share: float, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    file = tmp_path / MAIN_FILE[kind]
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match=rf"{file.name}: not readable as"):
+        read(kind, path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_path_that_is_not_there_is_told(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        read(kind, tmp_path / "nowhere")
+    with pytest.raises(DataError, match=tmp_path.name):
+        read(kind, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [(kind, column) for kind in TIMED for column in ("user_id", "item_id", "timestamp")]
+    + [("onerec", column) for column in ("user_id", "history_item_id", "item_id")],
+)
+def test_a_missing_column_is_named(kind: str, column: str, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    file = tmp_path / MAIN_FILE[kind]
+    if kind == "parquet":
+        pq.write_table(pq.read_table(file).rename_columns({column: "other"}), file)
+    else:
+        head, rows = file.read_text().split("\n", 1)
+        file.write_text(re.sub(rf"\b{column}\b", "other", head) + "\n" + rows)
+    with pytest.raises(DataError, match=rf"{file.name}: no column '{column}' \(columns: .*other"):
+        read(kind, path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "recbole", "caserec"])
+@pytest.mark.parametrize("value", ["nan", "inf", "good", ""])
+def test_bad_numbers_are_counted_and_named(kind: str, value: str, tmp_path: Path) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    file = tmp_path / MAIN_FILE[kind]
+    column = {"csv": "label", "parquet": "label", "recbole": "rating", "caserec": "weight"}[kind]
+    values = ["1", value, *["0"] * 5]
+    if kind == "parquet":
+        table = pq.read_table(file).append_column("label", pa.array([v or None for v in values]))
+        pq.write_table(table, file)
+    elif kind == "caserec":
+        rows = [f"{u}\t{i}\t{v}" for (u, i), v in zip(GOOD[:3], values[:3], strict=True)]
+        path = write_caserec(tmp_path, GOOD, d_ratings="\n".join(["U\tI\tR", *rows, "9\t9\t9"]))
+    else:
+        comma, kind_of = (",", "") if kind == "csv" else ("\t", ":float")
+        head, *lines = file.read_text().rstrip("\n").split("\n")
+        rows = [f"{line}{comma}{v}" for line, v in zip(lines, values, strict=True)]
+        file.write_text("\n".join([f"{head}{comma}{column}{kind_of}", *rows]) + "\n")
+    what = {"good": "not a number", "": "missing"}.get(value, "not finite")
+    dataset = read(kind, path)
+    assert reasons(dataset) == {f"{column} is {what}": 1}
+    assert sorted(events(dataset)) == sorted(GOOD[:1] + GOOD[2:])
