@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -99,14 +100,46 @@ def bootstrap_auc_difference(
     ours, theirs = (weighted(scores, label.astype(bool), user) for scores in (first, second))
     if not len(users) or np.isnan(ours(np.ones((1, len(users))))).any():
         raise ValueError(f"{name}: {metric} is not defined: no user, or none with both labels")
+    return bootstrap_users(
+        lambda times: ours(times) - theirs(times),
+        len(users),
+        numbers=len(label),
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def bootstrap_users(
+    statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    users: int,
+    *,
+    numbers: int,
+    level: float = 0.95,
+    resamples: int = 1_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The percentile interval of ``statistic`` over users drawn with replacement.
+
+    Args:
+        statistic: ``[R]`` from ``[R, users]``, how often each user is there in R draws; draws of
+            which it is NaN are left out.
+        users: how many there are.
+        numbers: how many the statistic keeps in memory for one draw; it is given few draws at once
+            where these are many.
+        level: the interval's coverage, within (0, 1).
+        resamples: how many times the users are drawn.
+        seed: of the draws; equal seeds give equal intervals.
+    """
     rng = np.random.default_rng(seed)
-    share = np.full(len(users), 1 / len(users))
-    block = max(1, min(_BLOCK, _BLOCK_NUMBERS // len(label)))
-    differences = []
-    for size in _blocks(resamples, block):
-        times = rng.multinomial(len(users), share, size=size).astype(np.float64)  # (R, U)
-        differences.append(ours(times) - theirs(times))
-    drawn = np.concatenate(differences)
+    share = np.full(users, 1 / users)
+    block = max(1, min(_BLOCK, _BLOCK_NUMBERS // numbers))
+    drawn = np.concatenate(
+        [
+            statistic(rng.multinomial(users, share, size=size).astype(np.float64))
+            for size in _blocks(resamples, block)
+        ]
+    )
     return _percentiles(drawn[~np.isnan(drawn)], level)
 
 

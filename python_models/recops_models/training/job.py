@@ -116,6 +116,7 @@ def run_job(
     folder: Path,
     *,
     resume: bool = False,
+    test: bool = True,
     on_step: Callable[[int, float, float], None] = lambda *_: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Trained:
@@ -129,8 +130,8 @@ def run_job(
         KeyboardInterrupt: handed on; the folder keeps the last finished epoch.
     """
     split = leave_one_out(dataset)
-    validation, test = split.examples("validation"), split.examples("test")
-    if not len(test.users):
+    validation = split.examples("validation")
+    if not len(validation.users):
         raise ValueError(f"{dataset.name}: no user has three events, so nothing can be held out")
     if resume and (folder / "config.json").exists():
         _refuse_another(job, folder)
@@ -171,13 +172,25 @@ def run_job(
         "model": job.model,
         "seed": job.seed,
         "split": "leave-one-out",
-        "test": evaluate(model, test, num_items).metrics,
+        "test": _measure_test(model, split, folder) if test else {},
         "validation": evaluate(model, validation, num_items).metrics,
         "train_seconds": 0.0 if done is None else round(done.seconds, 3),
         "versions": versions(),
     }
     write_json(folder / "metrics.json", metrics, kind="metrics")
     return Trained(model, metrics, [] if done is None else done.curve)
+
+
+def _measure_test(model: SavedModel, split: Split, folder: Path) -> dict[str, float]:
+    import pyarrow as pa
+
+    from recops_models.data.storage import write_table
+
+    test = split.examples("test")
+    found = evaluate(model, test, split.dataset.items.num_rows)
+    table = pa.table({"user": test.users, "rank": found.ranks.numpy()})
+    write_table(folder / "predictions.parquet", table)
+    return found.metrics
 
 
 def save_trained(folder: Path, job: Job, model: SavedModel) -> None:

@@ -1,0 +1,31 @@
+"""The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+
+from recops_models.evidence.claim import Claim
+
+
+def papers() -> list[str]:
+    """The papers with claims, as ``recops reproduce`` takes them."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def claims_of(paper: str, ids: Sequence[str] = ()) -> tuple[Claim, ...]:
+    """The claims of ``paper``, or those with ``ids``, in the order of its file.
+
+    Raises:
+        ValueError: no such paper, or no such claim.
+    """
+    if paper not in papers():
+        raise ValueError(f"no claims of {paper!r}; there are those of {', '.join(papers())}")
+    module = importlib.import_module(f"{__name__}.{paper.replace('-', '_')}")
+    claims: tuple[Claim, ...] = module.CLAIMS
+    known = [claim.id for claim in claims]
+    for name in ids:
+        if name not in known:
+            raise ValueError(f"{paper} has no claim {name!r}; it has {', '.join(known)}")
+    return tuple(claim for claim in claims if not ids or claim.id in ids)

@@ -1,0 +1,125 @@
+"""``recops reproduce``: a paper's claims, measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recops_models.cli.application import app, make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="Whose claims: dien.", show_default=False)],
+    claims: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these claims; repeatable, or ids with commas between."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure on this data instead; repeatable."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Trainings of each arm; default: as the claims say."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One data set, 2 seeds, 1 trial, 2 epochs: a look.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder; default: runs/reproduce-PAPER.", show_default=False),
+    ] = None,
+) -> None:
+    """Measure a paper's claims, each as a paired experiment.
+
+    Every arm gets as many tuning trials, none of which sees test. Its best settings by validation
+    are trained once a seed and measured on test; the 95 % interval of the paired difference says
+    whether the claim *holds*, *fails*, or the evidence is *inconclusive*. Leaves `results.json`,
+    `results.md` and, under `runs`, every trained model. Ctrl-C keeps finished trainings and
+    epochs; `--resume` goes on from there.
+
+    Example: `recops reproduce dien --claims attention-beats-sum-pooling --seeds 5`
+    """
+    from rich.console import Console
+
+    from recops_models.claims import claims_of
+    from recops_models.cli.run_bars import RunBars
+    from recops_models.data import UnknownDataError
+    from recops_models.evidence import reproduce
+
+    ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
+    try:
+        chosen = claims_of(paper, ids)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if data:
+        chosen = tuple(dataclasses.replace(claim, data=tuple(data)) for claim in chosen)
+    folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
+    try:
+        with RunBars() as bars:
+            content = reproduce(
+                paper,
+                chosen,
+                folder,
+                command=_command(paper, ids, data or [], seeds, seed, quick),
+                seeds=seeds,
+                first_seed=seed,
+                quick=quick,
+                resume=resume,
+                progress=bars,
+            )
+    except UnknownDataError as error:
+        raise typer.BadParameter(str(error)) from error
+    except KeyboardInterrupt:
+        raise RuntimeError(
+            f"interrupted; the same command with --resume goes on from what is kept in {folder}"
+        ) from None
+    for line in content["tables"]["skipped"]:
+        typer.echo(f"not measured: {line}")
+    console = Console()
+    console.print(_table(content))
+    console.print(f"Everything in {folder / 'results.md'}", soft_wrap=True)
+
+
+def _command(
+    paper: str,
+    ids: Sequence[str],
+    data: Sequence[str],
+    seeds: int | None,
+    seed: int,
+    quick: bool,
+) -> str:
+    """What gives the same results: where they were written and in how many sittings is left out."""
+    words = ["recops", "reproduce", paper]
+    words += [f"--claims {name}" for name in ids] + [f"--data {name}" for name in data]
+    words += [f"--seeds {seeds}"] if seeds is not None else []
+    words += [f"--seed {seed}"] if seed else []
+    words += ["--quick"] if quick else []
+    return " ".join(words)
+
+
+def _table(content: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    from recops_models.evidence.page import signed, span
+
+    table = Table("claim", "data", box=None, pad_edge=False)
+    for column in ("measured", "95 % over seeds", "verdict"):
+        table.add_column(column, justify="right")
+    for claim in content["claims"]:
+        measured, interval = signed(claim["measured"]), span(claim["interval"])
+        table.add_row(claim["id"], claim["data"], measured, interval, claim["verdict"])
+    return table

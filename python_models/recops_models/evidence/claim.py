@@ -1,0 +1,91 @@
+"""A claim of a paper, as an experiment: who is to beat whom, on what, by which figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Setting: TypeAlias = str | int | float
+Settings: TypeAlias = tuple[tuple[str, str], ...]
+"""What ``recops train --set`` takes, as pairs: hashable, in the order of their names."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison: a model and how much of it is tuned.
+
+    Attributes:
+        name: what the report calls it.
+        model: what ``recops train`` calls it.
+        settings: the same in every training of this arm.
+        grid: setting → its values; each combination is one tuning trial.
+    """
+
+    name: str
+    model: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
+
+    def trials(self) -> list[Settings]:
+        """The settings of every trial, the last name of the grid varying fastest."""
+        return [
+            _settings({**self.settings, **dict(zip(self.grid, values, strict=True))})
+            for values in itertools.product(*self.grid.values())
+        ]
+
+
+def _settings(values: Mapping[str, Setting]) -> Settings:
+    return tuple(sorted((name, str(value)) for name, value in values.items()))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``metric`` of the first arm less that of the second lies beyond ``minimum``.
+
+    Attributes:
+        id: as ``recops reproduce --claims`` takes it.
+        text: the claim in one sentence.
+        source: paper, section, table or equation.
+        reported: the paper's figures, and on which data: seldom those that are at hand.
+        arms: the one that is claimed to win, its rival, then any that only stand beside them. All
+            have equally many trials.
+        data: names of data sets.
+        metric: of ``metrics.json``; trials are chosen by it on validation, arms compared on test.
+        direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
+        minimum: the least difference that counts, ≥ 0.
+        seeds: how many trainings of each arm, unless ``--seeds`` says otherwise.
+
+    Raises:
+        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum.
+    """
+
+    id: str
+    text: str
+    source: str
+    reported: str
+    arms: tuple[Arm, ...]
+    data: tuple[str, ...]
+    metric: str
+    direction: Literal["higher", "lower"] = "higher"
+    minimum: float = 0.0
+    seeds: int = 5
+
+    def __post_init__(self) -> None:
+        if len({arm.name for arm in self.arms}) != len(self.arms) or len(self.arms) < 2:
+            raise ValueError(f"Claim {self.id}: arms must be two or more, each with its own name")
+        budgets = {arm.name: len(arm.trials()) for arm in self.arms}
+        if len(set(budgets.values())) > 1:
+            raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
+        if self.minimum < 0:
+            raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
+
+    def quick(self) -> Claim:
+        """The small version: the first data set, two seeds, one trial an arm."""
+        arms = tuple(
+            dataclasses.replace(arm, grid={name: values[:1] for name, values in arm.grid.items()})
+            for arm in self.arms
+        )
+        return dataclasses.replace(self, arms=arms, data=self.data[:1], seeds=2)

@@ -1,0 +1,126 @@
+"""From claims to verdicts: train what the plan asks for, then compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from recops_models.data import load
+from recops_models.evaluation.intervals import paired_test
+from recops_models.evidence.claim import Arm, Claim, Settings
+from recops_models.evidence.plan import Plan, figure, seconds_left
+from recops_models.evidence.run import Record, Run, RunFolder
+from recops_models.evidence.users import users_interval
+from recops_models.evidence.verdict import Verdict, verdict
+
+
+class Progress(Protocol):
+    """Told of every training as it begins, and within it of the share that is done."""
+
+    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
+        """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
+
+    def advance(self, share: float) -> None:
+        """The training has come to ``share`` of its work, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """One arm on one data set: how it was tuned, and what it reached on test, one record a seed."""
+
+    arm: Arm
+    best: Settings
+    validation: float
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim on one data set.
+
+    Attributes:
+        differences: of the metric on test, first arm less second, one a seed.
+        measured: their mean.
+        interval: of the mean, 95 %, over seeds (Student's t).
+        users: of the same mean, 95 %, over users drawn anew; None for metrics of the whole alone.
+    """
+
+    claim: Claim
+    data: str
+    arms: tuple[ArmFigures, ...]
+    differences: tuple[float, ...]
+    measured: float
+    interval: tuple[float, float]
+    users: tuple[float, float] | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """See :func:`~recops_models.evidence.verdict.verdict`."""
+        return verdict(self.claim, self.interval)
+
+
+def train_ahead(plan: Plan, folder: RunFolder, progress: Progress) -> dict[Run, Record]:
+    """Train everything that ``plan`` asks for and ``folder`` lacks; all records.
+
+    Raises:
+        ValueError: see :meth:`RunFolder.finish`.
+        DataError: a data set is missing or unfit.
+        KeyboardInterrupt: handed on; finished runs and epochs are kept.
+    """
+    data = lru_cache(maxsize=1)(load)
+    done: dict[Run, Record] = {}
+    while ahead := _look_up(plan, folder, done):
+        run = ahead[0]
+        progress.start(run, len(ahead), seconds_left(ahead, done))
+        done[run] = folder.finish(run, data(run.data), progress.advance)
+    return done
+
+
+def _look_up(plan: Plan, folder: RunFolder, done: dict[Run, Record]) -> list[Run]:
+    """The runs ahead, after those that an earlier start finished have joined ``done``."""
+    while True:
+        ahead = plan.ahead(done)
+        found = {run: record for run in ahead if (record := folder.find(run)) is not None}
+        if not found:
+            return ahead
+        done |= found
+
+
+def findings(plan: Plan, folder: RunFolder, done: Mapping[Run, Record]) -> list[Finding]:
+    """The outcome of every claim on every of its data sets; all its runs are ``done``."""
+    return [
+        _finding(plan, folder, done, claim, data) for claim in plan.claims for data in claim.data
+    ]
+
+
+def _finding(
+    plan: Plan, folder: RunFolder, done: Mapping[Run, Record], claim: Claim, data: str
+) -> Finding:
+    runs: dict[str, list[Run]] = {}
+    arms = []
+    for arm in claim.arms:
+        best = plan.best(claim, arm, data, done)
+        assert best is not None  # All trials are done.
+        runs[arm.name] = plan.measured(arm, data, best)
+        records = tuple(done[run] for run in runs[arm.name])
+        validation = figure(done[best].validation, claim, arm)
+        arms.append(ArmFigures(arm, best.settings, validation, records))
+    first, second = (
+        np.array([figure(record.test, claim, side.arm) for record in side.records])
+        for side in arms[:2]
+    )
+    test = paired_test(first, second)
+    folders = [[folder.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
+    return Finding(
+        claim=claim,
+        data=data,
+        arms=tuple(arms),
+        differences=tuple((first - second).tolist()),
+        measured=test.mean,
+        interval=(test.low, test.high),
+        users=users_interval(claim.metric, folders[0], folders[1]),
+    )

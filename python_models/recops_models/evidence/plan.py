@@ -1,0 +1,108 @@
+"""Which trainings a set of claims asks for: first every trial of an arm, then its best, seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.run import Record, Run
+
+TUNING_SEED = 10_000
+"""Of the trials: a draw of its own, so that no measured training was also a chosen one."""
+
+_LOWER_IS_BETTER = ("logloss", "ece")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs that ``claims`` ask for, as a function of those that are finished.
+
+    Attributes:
+        claims: in the order in which they are measured.
+        seeds: of the measured trainings, the same for every arm: arms are paired over them.
+        quick: few epochs.
+    """
+
+    claims: Sequence[Claim]
+    seeds: Sequence[int]
+    quick: bool = False
+
+    def trials(self, arm: Arm, data: str) -> list[Run]:
+        """The tuning trials of an arm; none measures test."""
+        return [
+            Run(arm.model, data, settings, TUNING_SEED, test=False, quick=self.quick)
+            for settings in arm.trials()
+        ]
+
+    def best(self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]) -> Run | None:
+        """The trial best on validation, the first among equals; None while any is to be done.
+
+        Raises:
+            ValueError: the model has no such metric.
+        """
+        trials = self.trials(arm, data)
+        if any(trial not in done for trial in trials):
+            return None
+        sign = -1 if claim.metric in _LOWER_IS_BETTER else 1
+        return max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
+
+    def measured(self, arm: Arm, data: str, best: Run) -> list[Run]:
+        """The arm with its best settings, once a seed; test is measured here, and only here."""
+        return [
+            Run(arm.model, data, best.settings, seed, test=True, quick=self.quick)
+            for seed in self.seeds
+        ]
+
+    def ahead(self, done: Mapping[Run, Record]) -> list[Run]:
+        """What is still to be trained, each once, in order.
+
+        The first one can be trained now. Where an arm's best settings are not known yet, its first
+        trial's stand in for them.
+        """
+        runs = dict.fromkeys(run for run in self._all(done) if run not in done)
+        return list(runs)
+
+    def _all(self, done: Mapping[Run, Record]) -> Iterator[Run]:
+        for claim in self.claims:
+            for data in claim.data:
+                for arm in claim.arms:
+                    yield from self.trials(arm, data)
+                seeded = [
+                    self.measured(
+                        arm, data, self.best(claim, arm, data, done) or self.trials(arm, data)[0]
+                    )
+                    for arm in claim.arms
+                ]
+                for of_one_seed in zip(*seeded, strict=True):
+                    yield from of_one_seed
+
+
+def figure(metrics: Mapping[str, float], claim: Claim, arm: Arm) -> float:
+    """The claim's metric among a run's.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if claim.metric not in metrics:
+        there = ", ".join(metrics)
+        raise ValueError(f"claim {claim.id}: {arm.model} has no {claim.metric!r}; it has {there}")
+    return metrics[claim.metric]
+
+
+def seconds_left(ahead: Sequence[Run], done: Mapping[Run, Record]) -> float | None:
+    """An estimate: each run takes the mean of those most like it; None before any is finished.
+
+    Alike is the same model on the same data, else the same data, else any.
+    """
+    if not done:
+        return None
+    likeness = (lambda run: (run.model, run.data), lambda run: run.data, lambda run: None)
+    total = 0.0
+    for run in ahead:
+        for kind in likeness:
+            alike = [record.seconds for other, record in done.items() if kind(other) == kind(run)]
+            if alike:
+                total += sum(alike) / len(alike)
+                break
+    return total

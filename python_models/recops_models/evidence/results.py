@@ -1,0 +1,84 @@
+"""What a reproduction found, as ``results.json`` holds it. It depends on seconds in one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recops_models.evidence.harness import ArmFigures, Finding
+from recops_models.versions import versions
+
+
+def results(
+    paper: str, findings: Sequence[Finding], *, command: str, seconds: float, skipped: Sequence[str]
+) -> dict[str, Any]:
+    """The content of ``results.json``.
+
+    Args:
+        paper: whose claims.
+        findings: one for each claim and data set.
+        command: that gives the same again.
+        seconds: of all trainings, over all sittings.
+        skipped: what was not measured and why, a line each.
+    """
+    return {
+        "paper": paper,
+        "claims": [_claim(finding) for finding in findings],
+        "tables": {
+            "arms": [_arm(finding, arm) for finding in findings for arm in finding.arms],
+            "differences": [_difference(finding) for finding in findings],
+            "skipped": list(skipped),
+            "versions": versions(),
+        },
+        "command": command,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _claim(finding: Finding) -> dict[str, Any]:
+    claim = finding.claim
+    return {
+        "id": claim.id,
+        "text": claim.text,
+        "source": claim.source,
+        "reported": claim.reported,
+        "measured": finding.measured,
+        "interval": list(finding.interval),
+        "seeds": len(finding.differences),
+        "data": finding.data,
+        "verdict": finding.verdict,
+    }
+
+
+def _difference(finding: Finding) -> dict[str, Any]:
+    claim = finding.claim
+    return {
+        "id": claim.id,
+        "data": finding.data,
+        "metric": claim.metric,
+        "direction": claim.direction,
+        "minimum": claim.minimum,
+        "arms": [side.arm.name for side in finding.arms[:2]],
+        "per_seed": list(finding.differences),
+        "users_interval": None if finding.users is None else list(finding.users),
+    }
+
+
+def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:
+    """The figures of every test metric; ``std`` is that of a sample, over seeds."""
+    values = {name: [record.test[name] for record in side.records] for name in side.records[0].test}
+    return {
+        "id": finding.claim.id,
+        "data": finding.data,
+        "arm": side.arm.name,
+        "model": side.arm.model,
+        "trials": len(side.arm.trials()),
+        "settings": dict(side.best),
+        "validation": {finding.claim.metric: side.validation},
+        "test": {
+            name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1)), "per_seed": v}
+            for name, v in values.items()
+        },
+    }

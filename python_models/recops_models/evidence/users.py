@@ -1,0 +1,67 @@
+"""How far another draw of users could move a difference, from the predictions that runs left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from recops_models.data.storage import read_table
+from recops_models.evaluation.intervals import bootstrap_users, paired_bootstrap
+from recops_models.evaluation.metrics import gains, hits
+from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
+
+
+def users_interval(
+    metric: str, first: Sequence[Path], second: Sequence[Path]
+) -> tuple[float, float] | None:
+    """The 95 % bootstrap interval over users of the difference of two arms, pooled over seeds.
+
+    Every draw of users is measured with each seed's models, and the mean over seeds is taken.
+
+    Args:
+        metric: ``auc``, ``gauc``, ``hr@k`` or ``ndcg@k``; of others the interval is None.
+        first: the folders of the first arm's runs, one a seed.
+        second: those of the second arm's, for the same seeds.
+    """
+    ours, theirs = ([_predictions(folder) for folder in folders] for folders in (first, second))
+    kind, _, cutoff = metric.partition("@")
+    if kind in ("hr", "ndcg"):
+        return paired_bootstrap(
+            _ranking(ours, kind, int(cutoff)), _ranking(theirs, kind, int(cutoff))
+        )
+    if metric not in ("auc", "gauc"):
+        return None
+    users = np.unique(np.concatenate([table["user"].to_numpy() for table in ours]))
+    weighted = WeightedAuc if metric == "auc" else WeightedGauc
+    arms = [[_measure(weighted, table, users) for table in tables] for tables in (ours, theirs)]
+
+    def difference(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        pairs = zip(*arms, strict=True)
+        return np.asarray(np.mean([a(times) - b(times) for a, b in pairs], axis=0))
+
+    return bootstrap_users(difference, len(users), numbers=max(table.num_rows for table in ours))
+
+
+def _predictions(folder: Path) -> pa.Table:
+    return read_table(folder / "predictions.parquet")
+
+
+def _ranking(tables: Sequence[pa.Table], kind: str, cutoff: int) -> npt.NDArray[np.float64]:
+    """``[U]``: each user's hit or gain, the mean over seeds."""
+    value = hits if kind == "hr" else gains
+    ranks = [torch.from_numpy(table["rank"].to_numpy().copy()) for table in tables]
+    return np.asarray(torch.stack([value(rank, cutoff) for rank in ranks]).mean(0).numpy())
+
+
+def _measure(
+    weighted: type[WeightedAuc] | type[WeightedGauc],
+    table: pa.Table,
+    users: npt.NDArray[np.int64],
+) -> WeightedAuc | WeightedGauc:
+    user = np.searchsorted(users, table["user"].to_numpy())
+    return weighted(table["probability"].to_numpy(), table["label"].to_numpy() > 0, user)
