@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from recops.files import read_json
 from recops_models import cli
-from recops_models.data import NAMED_SETS, load
+from recops_models.data import IMPORTERS, NAMED_SETS, load
 from recops_models.tokenizers import RQKMeans, load_sids
 
 
@@ -60,6 +61,26 @@ def test_import_describe_and_load(
     assert load(out).name == "small"
 
 
+def test_every_importer_is_a_kind_that_help_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["data", "import", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for kind in IMPORTERS:
+        assert f" {kind}, " in shown
+
+
+def test_import_reads_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(tmp_path / "games.zip", "w") as archive:
+        archive.writestr("games/play.dat", "User\tGame\tHours\n1\t2\t0.5\n1\t2\t0.5\n3\t4\t9\n")
+    out = str(tmp_path / "out")
+    arguments = ["data", "import", "caserec", str(tmp_path / "games.zip"), "--out", out]
+    assert cli.run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "left out: play.dat: 1 × exact repetition of an earlier row (e.g. row 2" in shown
+    assert "games: 2 users, 2 items, 2 interactions" in shown
+    assert cli.run(["data", "describe", out]) == 0
+    assert "none, not even an order" in capsys.readouterr().out
+
+
 def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "user_id,item_id,timestamp\n1,2,3\n1,,3\n,4,5\n1,5,\n"
     (tmp_path / "interactions.csv").write_text(rows)
@@ -79,6 +100,11 @@ def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture
         (["data", "get", "nope"], 2, "no data set 'nope'; there are ml-100k"),
         (["data", "describe", "nope"], 2, "no data set and no folder 'nope'"),
         (["data", "get", "beauty"], 1, "beauty: set RECOPS_DATA"),
+        (["data", "get", "office"], 1, "office: set RECOPS_DATA"),
+        (["data", "describe", "anime"], 1, "anime: set RECOPS_DATA"),
+        (["data", "import", "letter", "/nowhere", "--out", "x"], 1, "/nowhere: one .inter.json"),
+        (["data", "import", "onerec", "/nowhere", "--out", "x"], 1, "/nowhere: one .item.json"),
+        (["data", "import", "caserec", "/nowhere", "--out", "x"], 1, "/nowhere: no such file"),
         (["data", "describe", "toys"], 1, "toys: set RECOPS_DATA"),
         (["data", "import", "xml", ".", "--out", "x"], 2, "xml"),
         (["data", "import", "csv", "/nowhere", "--out", "x"], 1, "no such folder"),

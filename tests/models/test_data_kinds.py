@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recops_models.data import IMPORTERS, DataError, Dataset
+from recops_models.data import IMPORTERS, DataError, Dataset, load, save_dataset
 
 Row = tuple[object, object]
 
@@ -290,3 +290,135 @@ def test_bad_numbers_are_counted_and_named(kind: str, value: str, tmp_path: Path
     dataset = read(kind, path)
     assert reasons(dataset) == {f"{column} is {what}": 1}
     assert sorted(events(dataset)) == sorted(GOOD[:1] + GOOD[2:])
+
+
+SIDES: list[tuple[str, dict[str, str], str | dict[str, int]]] = [
+    ("recbole", {"d.item": ""}, "d.item: not readable as delimited text"),
+    ("recbole", {"d.item": "x:token\n1\n"}, "d.item: no column 'item_id'"),
+    ("recbole", {"d.item": "item_id:token\tx:int\n10\t1\n"}, "column 'x' has type 'int'"),
+    ("recbole", {"d.item": "item_id:token\tx:token\tx:float\n10\t1\t1\n"}, "two columns bear"),
+    ("recbole", {"d.user": "user_id:token\n1\n2\n2\n"}, {"user_id is listed twice": 1}),
+    ("recbole", {"d.user": "user_id:token\n-1\n"}, {"user_id is negative": 1}),
+    ("s3rec", {"d_item2attributes.json": '{"10": [1.5]}'}, "that of item '10' is none"),
+    ("s3rec", {"d_item2attributes.json": f'{{"10": [{2**63}]}}'}, "that of item '10' is none"),
+    ("s3rec", {"d_item2attributes.json": '{"10": [true]}'}, "that of item '10' is none"),
+    ("s3rec", {"d_item2attributes.json": '{"10": null}'}, "that of item '10' is none"),
+    ("s3rec", {"d_item2attributes.json": "{}"}, "holds nothing; a JSON object from item id"),
+    (
+        "s3rec",
+        {"d_item2attributes.json": '{"10": [1], "11": [], "12": [], "13": [2], "10": [3]}'},
+        {"item_id is listed twice": 1},
+    ),
+    ("letter", {"d.index.json": '{"10": [1, 2]}'}, "no semantic ID in it is a list of tokens"),
+    ("letter", {"d.index.json": '{"10": ["<b_1>", "<a_1>"]}'}, "no semantic ID in it"),
+    (
+        "letter",
+        {"d.index.json": '{"10": ["<a_1>", "<b_0>"], "11": ["<a_1>"], "11": ["<a_2>", "<b_2>"]}'},
+        {
+            "a semantic ID is not 2 tokens <a_…>, <b_…>, …": 1,
+            "item_id is not among the items": 3,
+        },
+    ),
+    ("letter", {"d.inter.json": '{"1": [10], "2": [1.0], "3": [true]}'}, {"no list of ids": 2}),
+    ("onerec", {"d.item.json": '{"10": null}'}, "no good interaction is left"),
+    ("onerec", {"d.index.json": "[]"}, "an object from item id to a list of tokens"),
+    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,[1.5],10\n"}, {"no list": 1}),
+    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,10,10\n"}, {"no list": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "files", "expected"), SIDES)
+def test_what_goes_with_the_events_is_checked_too(
+    kind: str, files: dict[str, str], expected: str | dict[str, int], tmp_path: Path
+) -> None:
+    path = WRITE[kind](tmp_path, GOOD)
+    for file, content in files.items():
+        (tmp_path / file).write_text(content)
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=re.escape(expected)) as error:
+            read(kind, path)
+        assert "\n" not in str(error.value)
+    else:
+        found = reasons(read(kind, path))
+        assert len(found) == len(expected)
+        for part, count in expected.items():
+            assert [n for reason, n in found.items() if part in reason] == [count]
+
+
+def test_recbole_lists_of_categories_hold_no_blanks(tmp_path: Path) -> None:
+    path = write_recbole(tmp_path, GOOD)
+    lines = ["item_id:token\tclass:token_seq", "10\t", "11\t a  b ", "12\tb", "13\ta"]
+    (tmp_path / "d.item").write_text("\n".join(lines) + "\n")
+    assert read("recbole", path).items["class"].to_pylist() == [None, ["a", "b"], ["b"], ["a"]]
+
+
+def test_semantic_ids_of_the_source_are_no_attribute(tmp_path: Path) -> None:
+    path = write_letter(tmp_path, GOOD)
+    index = {str(item): [f"<a_{item}>", f"<b_{2 * item}>"] for item in (10, 11, 12, 13)}
+    (tmp_path / "d.index.json").write_text(json.dumps(index))
+    dataset = read("letter", path)
+    save_dataset(dataset, tmp_path / "saved")
+    for data in (dataset, load(tmp_path / "saved")):
+        assert data.items["sid"].to_pylist() == [[item, 2 * item] for item in (10, 11, 12, 13)]
+        assert not any(data.item_columns(role) for role in ("text", "attribute", "number"))
+
+
+def test_onerec_lays_examples_over_one_another(tmp_path: Path) -> None:
+    write_onerec(tmp_path, GOOD[:1])
+    (tmp_path / "d_train.csv").unlink()
+    head = "user_id,history_item_id,item_id\n"
+    valid = 'a,"[10, 11]",12\na,"[11, 12]",10\nb,[10],11\nc,[13],10\nc,[11],13\n'
+    test = 'a,"[12, 10]",13\nd,[],10\n'
+    (tmp_path / "d_valid.csv").write_text(head + valid)
+    (tmp_path / "d_test.csv").write_text(head + test)
+    description = {"title": "t", "description": "['one', 'two']", "brand": "", "categories": None}
+    items = {str(item): description for item in (10, 11, 12, 13)}
+    (tmp_path / "d.item.json").write_text(json.dumps(items))
+    (tmp_path / "d.index.json").write_text('{"10": ["<a_1>"], "99": ["<a_2>"]}')
+    dataset = read("onerec", tmp_path)
+    assert sequences(sorted(events(dataset), key=lambda row: row[0])) == {
+        0: [10, 11, 12, 10, 13],
+        1: [10, 11],
+        2: [13, 10, 11, 13],
+        3: [10],
+    }
+    assert dataset.users.select(["user_key", "held_out"]).to_pydict() == {
+        "user_key": ["a", "b", "c", "d"],
+        "held_out": [True, False, False, True],
+    }
+    assert dataset.items.column_names == ["item_id", "title", "description", "sid"]
+    assert dataset.items["description"].to_pylist() == ["one two"] * 4
+    assert dataset.items["sid"].to_pylist() == [[1], None, None, None]
+    assert "d.item.json: 3 items have no semantic ID" in dataset.report.notes
+    assert any("1 do not overlap the one before" in note for note in dataset.report.notes)
+
+
+def test_caserec_joins_values_and_describes_items(tmp_path: Path) -> None:
+    info = "id\tname\tgenre\ttype\tepisodes\n10\tX\tA, B\tTV\t3\n11\tY\t\tTV\t\n12\tZ\tB\tTV\t1\n"
+    path = write_caserec(
+        tmp_path,
+        [*GOOD, GOOD[0]],
+        d_ratings="U\tI\tR\n1\t11\t7.5\n2\t10\t3\n9\t9\t1\n1\t11\t2\n",
+        item_info=info,
+        user_info="id\tname\n1\tAnn\n",
+    )
+    dataset = read("caserec", path)
+    assert reasons(dataset) == {
+        "exact repetition of an earlier row": 1,
+        "item_id is not among the items": 1,
+    }
+    weights = dict(zip(events(dataset), dataset.interactions["weight"].to_pylist(), strict=True))
+    good = [row for row in GOOD if row[1] != 13]
+    assert weights == {row: {(1, 11): 7.5, (2, 10): 3.0}.get(row, 0.0) for row in good}
+    assert dataset.items.to_pydict() == {
+        "item_id": [10, 11, 12],
+        "title": ["X", "Y", "Z"],
+        "genre": [["A", "B"], None, ["B"]],
+        "type": ["TV", "TV", "TV"],
+        "episodes": [3.0, None, 1.0],
+    }
+    assert dataset.report.notes[1:3] == (
+        "d_ratings.dat: 4 values are the weights of d_history.dat's pairs; "
+        "1 name no such pair, 1 repeat an earlier one, 0 could not be split",
+        "user_info.dat: not used",
+    )

@@ -106,7 +106,9 @@ def describe(
 
 @data.command("import")
 def import_data(
-    kind: Annotated[Kind, typer.Argument(help="What is there: see below.", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Argument(help="What is there, of the kinds above.", show_default=False)
+    ],
     path: Annotated[Path, typer.Argument(help="The folder or file to read.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write to.", show_default=False)],
     name: Annotated[

@@ -116,7 +116,7 @@ def _described(raw: RawTable) -> RawTable:
     table = {"item_id": raw.table[first]}
     for header in others:
         column, name = raw.table[header], header.strip().lower()
-        if name in _TITLES:
+        if name in _TITLES and "title" not in table:
             table["title"] = column
         elif name.startswith("genre"):
             table[name] = pc.split_pattern_regex(column, r"\s*,\s*")

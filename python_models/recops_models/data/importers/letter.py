@@ -17,6 +17,8 @@ from recops_models.data.importers.json_files import read_object
 from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
 from recops_models.data.importers.sids import read_sids
 
+_ID_TYPES = (int, str, type(None))  # Not float, nor bool; None is a missing id.
+
 
 def read_letter(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
     """Read the files in folder ``path``, or the file ``path`` (``….inter.json``) and its index.
@@ -56,8 +58,8 @@ def _read_sequences(file: Path) -> RawTable:
     malformed: list[tuple[int, str]] = []
     pairs = read_object(file, "an object from user id to the list of its items")
     for number, (user, items) in enumerate(pairs, 1):
-        if not isinstance(items, list) or any(isinstance(item, (dict, list)) for item in items):
-            malformed.append((number, "a user has no list of items"))
+        if not isinstance(items, list) or not all(type(item) in _ID_TYPES for item in items):
+            malformed.append((number, "a user has no list of ids"))
         elif not items:
             malformed.append((number, "a user without items"))
         elif user in sequences:

@@ -58,19 +58,17 @@ def _read(file: Path) -> RawTable | None:
     if not file.exists():
         return None
     raw = read_delimited(file, delimiter="\t", quoting=False, only_text=True)
-    fields = {}
+    names, typed = [], []
     for header, column in zip(raw.table.column_names, raw.table.columns, strict=True):
         name, separator, kind = header.partition(":")
         if not separator:
             raise DataError(
                 f"{file}: header {header!r} has no type; RecBole writes name:token, name:float, …"
             )
-        fields[name] = (
-            column
-            if name in ("user_id", "item_id", "timestamp")
-            else _typed(column, name, kind, file)
-        )
-    return RawTable(raw.file, pa.table(fields), raw.malformed)
+        names.append(name)
+        plain = name in ("user_id", "item_id", "timestamp")
+        typed.append(column if plain else _typed(column, name, kind, file))
+    return RawTable(raw.file, pa.table(typed, names=names), raw.malformed)
 
 
 def _typed(column: pa.ChunkedArray, name: str, kind: str, file: Path) -> pa.ChunkedArray:
@@ -79,7 +77,11 @@ def _typed(column: pa.ChunkedArray, name: str, kind: str, file: Path) -> pa.Chun
     if kind == "token":
         return column if file.suffix == ".inter" else column.dictionary_encode()
     if kind == "token_seq":
-        return column if _TEXT_NAME.search(name) else pc.split_pattern(column, " ")
+        return (
+            column
+            if _TEXT_NAME.search(name)
+            else pc.split_pattern_regex(pc.utf8_trim(column, " "), " +")
+        )
     if kind == "float_seq":
         return column  # Nothing reads it: it stays as its text.
     raise DataError(

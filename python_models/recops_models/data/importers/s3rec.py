@@ -7,7 +7,6 @@ the data set says ``time="order"``.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +16,10 @@ from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.ids import IdKind
+from recops_models.data.importers.json_files import read_object
 from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
+
+_ATTRIBUTES = "a JSON object from item id to a list of integers"
 
 
 def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -66,18 +68,21 @@ def _read_sequences(path: Path) -> RawTable:
 
 
 def _read_attributes(path: Path) -> RawTable:
-    try:
-        mapping = json.loads(path.read_bytes())
-        # A list may repeat an attribute; to an item it is one.
-        lists = [list(dict.fromkeys(values)) for values in mapping.values()]
-        table = pa.table(
-            {
-                "item_id": pa.array(mapping, pa.string()),
-                "attributes": pa.array(lists, pa.list_(pa.int64())),
-            }
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: a JSON object from item id to a list of integers is due ({error})"
-        ) from error
+    pairs = read_object(path, _ATTRIBUTES)
+    for item, values in pairs:
+        if not isinstance(values, list) or not all(_is_id(value) for value in values):
+            raise DataError(f"{path}: {_ATTRIBUTES} is due; that of item {item!r} is none")
+    table = pa.table(
+        {
+            "item_id": [item for item, _ in pairs],
+            # A list may repeat an attribute; to an item it is one.
+            "attributes": pa.array(
+                [list(dict.fromkeys(values)) for _, values in pairs], pa.list_(pa.int64())
+            ),
+        }
+    )
     return RawTable(path.name, table)
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int and abs(value) < 2**63  # A bool is an int, but no id.
