@@ -61,6 +61,26 @@ class Ragged:
             for name, values in self.values.items()
         }, lengths
 
+    @classmethod
+    def concatenate(cls, parts: list[Ragged]) -> Ragged:
+        """One after the other; the same features in all."""
+        shifts = np.cumsum([0, *(len(next(iter(part.values.values()))) for part in parts)])
+        return cls(
+            np.concatenate([part.ends + shift for part, shift in zip(parts, shifts, strict=False)]),
+            np.concatenate([part.lengths for part in parts]),
+            {
+                name: np.concatenate([part.values[name] for part in parts])
+                for name in parts[0].values
+            },
+        )
+
+    def take(self, rows: Int64Array) -> Ragged:
+        """Some examples', with no values but their own."""
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        source = np.arange(lengths.sum()) + np.repeat(self.ends[rows] - ends, lengths)
+        return Ragged(ends, lengths, {name: values[source] for name, values in self.values.items()})
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -88,6 +108,42 @@ class Block:
         for ragged in self.sequences:
             np.maximum(longest, ragged.lengths, out=longest)
         return longest
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays, those of another example's entries included."""
+        values = [self.label, *(column.values for column in (*self.columns.values(), self.group))]
+        for ragged in self.sequences:
+            values += [ragged.ends, ragged.lengths, *ragged.values.values()]
+        return sum(array.nbytes for array in values)
+
+    @classmethod
+    def concatenate(cls, blocks: list[Block]) -> Block:
+        """One block after the other: of one schema, at least one, with values by example."""
+        if len(blocks) == 1:
+            return blocks[0]
+        first = blocks[0]
+        return cls(
+            {
+                name: Column(np.concatenate([block.columns[name].values for block in blocks]))
+                for name in first.columns
+            },
+            tuple(
+                Ragged.concatenate([block.sequences[place] for block in blocks])
+                for place in range(len(first.sequences))
+            ),
+            np.concatenate([block.label for block in blocks]),
+            Column(np.concatenate([block.group.values for block in blocks])),
+        )
+
+    def take(self, rows: Int64Array) -> Block:
+        """Some examples as a block of their own, which keeps nothing of the others."""
+        return Block(
+            {name: Column(column.take(rows)) for name, column in self.columns.items()},
+            tuple(ragged.take(rows) for ragged in self.sequences),
+            self.label[rows],
+            Column(self.group.take(rows)),
+        )
 
     def batch(self, rows: Int64Array) -> Batch:
         """The examples of ``rows [B]``, in that order. O(B · T) per sequence."""

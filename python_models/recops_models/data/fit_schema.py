@@ -52,15 +52,22 @@ class SchemaFit:
                 raise DataError(f"column {name!r}: {error}") from None
 
     def finish(self) -> FittedSchema:
-        """The vocabularies, without values rarer than their table's ``min_count``."""
+        """The vocabularies, without values rarer than their table's ``min_count``.
+
+        Raises:
+            DataError: columns that share a table hold integers here and strings there.
+        """
         return FittedSchema(
             self._schema,
-            {
-                name: self._counts[name].lookup(feature.min_count)
-                for name, feature in self._schema.tables.items()
-            },
+            {name: self._lookup(name) for name in self._schema.tables},
             {name: moments.result() for name, moments in self._moments.items()},
         )
+
+    def _lookup(self, name: str) -> Lookup:
+        try:
+            return self._counts[name].lookup(self._schema.tables[name].min_count)
+        except DataError as error:
+            raise DataError(f"the table of {name!r} {error}") from None
 
 
 class KeyCounts:

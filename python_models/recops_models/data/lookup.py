@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.errors import DataError
+from recops_models.data.hash_index import HashIndex
 from recops_models.data.vocabulary import Vocabulary
 
 PADDING = 0
@@ -38,7 +40,7 @@ class Lookup:
         return len(self.keys) + _FIRST
 
     def rows(self, values: pa.Array | NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each value: ``[n]`` i64. O(n log V) for integers, O(n + V) for strings.
+        """The row of each value: ``[n]`` i64. O(n) for integers, O(n + V) for strings.
 
         Args:
             values: ``[n]``, as :func:`as_keys` returns them, or int64.
@@ -62,8 +64,12 @@ class Lookup:
         return self._rows_of_places(found.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def _rows_of_integers(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._rows_of_places(self._index.find(values))
+
+    @cached_property
+    def _index(self) -> HashIndex:
         assert isinstance(self.keys, Vocabulary)
-        return self._rows_of_places(self.keys.index(values, missing="mark"))
+        return HashIndex(self.keys.ids)
 
     @staticmethod
     def _rows_of_places(places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,13 +13,18 @@ _Result = TypeVar("_Result")
 
 
 def ordered_map(
-    function: Callable[[_Task], _Result], tasks: Iterable[_Task], *, workers: int
+    function: Callable[[_Task], _Result],
+    tasks: Iterable[_Task],
+    *,
+    workers: int,
+    ahead: int | None = None,
 ) -> Iterator[_Result]:
     """``map(function, tasks)`` by ``workers`` threads; with none, in the caller's.
 
-    One more thread draws the tasks. At most ``2 * workers`` results are begun before they are asked
-    for. The results and their order do not depend on ``workers``. An error, of a task or of drawing
-    one, comes in its place. Closing the iterator ends all threads.
+    One more thread draws the tasks. At most ``ahead`` of them (``2 * workers`` where it is None)
+    are drawn before their results are asked for. The results and their order do not depend on
+    ``workers``. An error, of a task or of drawing one, comes in its place. Closing the iterator
+    ends all threads.
 
     Threads, not processes: NumPy's gathers and Arrow's decoding let go of the interpreter's lock,
     and batches need no copying from one process to another.
@@ -29,23 +34,23 @@ def ordered_map(
     """
     if workers < 0:
         raise ValueError(f"ordered_map: workers must be 0 or more, got {workers}")
-    return map(function, tasks) if workers == 0 else _threaded(function, tasks, workers)
+    if workers == 0:
+        return map(function, tasks)
+    return _threaded(function, iter(tasks), workers, ahead or 2 * workers)
 
 
 def _threaded(
-    function: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
+    function: Callable[[_Task], _Result], tasks: Iterator[_Task], workers: int, ahead: int
 ) -> Iterator[_Result]:
     results: SimpleQueue[Future[_Result] | None] = SimpleQueue()
-    room = threading.Semaphore(2 * workers)
+    room = threading.Semaphore(ahead)
     stop = threading.Event()
 
     def draw() -> None:
         try:
-            for task in tasks:
-                room.acquire()
-                if stop.is_set():
-                    break
-                results.put(pool.submit(function, task))
+            while room.acquire() and not stop.is_set():
+                results.put(pool.submit(function, next(tasks)))
+        except StopIteration:
             results.put(None)
         except BaseException as error:  # Handed over to whoever reads.
             failed: Future[_Result] = Future()
