@@ -9,7 +9,8 @@ import torch
 
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
-from recops_models.generative.saved import load_model
+from recops_models.data.storage import read_table
+from recops_models.saved import load_model
 from recops_models.training import next_item, trainer
 
 
@@ -33,11 +34,21 @@ def data(tmp_path: Path) -> str:
 
 SMALL = ["--set", "width=8", "--set", "heads=2", "--set", "history=6"]
 CODES = ["--set", "codes=4", "--set", "levels=2"]
+TINY = ["--set", "width=8", "--set", "hidden=16,8", "--set", "max_len=6", "--set", "batch=32"]
+RANKING = {"hr@10", "hr@50", "ndcg@10", "coverage"}
+CLICK = {"auc", "gauc", "logloss", "pcoc", "ece"}
 
 
 @pytest.mark.parametrize(
     ("model", "settings"),
-    [("popularity", []), ("sasrec", SMALL), ("unirec", SMALL + CODES)],
+    [
+        ("popularity", []),
+        ("sasrec", SMALL),
+        ("unirec", SMALL + CODES),
+        ("sum-pool", TINY),
+        ("din", TINY),
+        ("gru-attention", TINY),
+    ],
 )
 def test_train_evaluate_recommend(
     model: str,
@@ -53,13 +64,18 @@ def test_train_evaluate_recommend(
     assert set(metrics) == {
         *("data", "model", "seed", "split", "test", "validation", "train_seconds", "versions")
     }
-    assert set(metrics["test"]) == {"hr@10", "hr@50", "ndcg@10", "coverage"}
+    ranks = model in ("popularity", "sasrec", "unirec")
+    assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)
+    assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
+    told = read_table(out / "predictions.parquet").column_names
+    assert told == (["user", "rank"] if ranks else ["user", "label", "probability"])
     if model != "popularity":
         assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 2
         assert list(out.glob("events.out.tfevents.*"))
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
-    assert f"{metrics['test']['ndcg@10']:.4f}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(f"{value:.4f}" in shown for value in metrics["test"].values())
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("Film") == 4
@@ -85,7 +101,7 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(next_item, "cut_windows", stop_in_the_second)
         assert run(command) == 1
-    assert "keeps the last finished epoch: go on with --resume" in capsys.readouterr().err
+    assert "keeps the last checkpoint: go on with --resume" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
     rows = read_json(out / "curves.json", kind="curves")["rows"]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
@@ -111,7 +127,19 @@ def test_resume_refuses_another_job(
     [
         (["train", "gru", "--data", "ml-100k"], "no model 'gru'"),
         (["train", "sasrec", "--data", "ml-100k", "--set", "wide=3"], "no setting 'wide'"),
+        (
+            ["train", "din", "--data", "ml-100k", "--set", "wide=3"],
+            "attention_weights, batch, ",
+        ),
         (["train", "sasrec", "--data", "ml-100k", "--set", "width=big"], "int is due"),
+        (["train", "din", "--data", "ml-100k", "--set", "hidden=8,x"], "ints with commas"),
+        (["train", "din", "--data", "ml-100k", "--set", "tables=sgd"], "one of adamw, adam, "),
+        (["train", "din", "--data", "ml-100k", "--set", "compile=1"], "true or false is due"),
+        (["train", "din", "--data", "ml-100k", "--set", "clip=no"], "float is due"),
+        (
+            ["train", "din", "--data", "ml-100k", "--set", "table_learning_rate=x"],
+            "float or none is due",
+        ),
         (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "key=value is due"),
     ],
 )

@@ -20,27 +20,20 @@ def recommend(
 ) -> None:
     """Recommend items to one user, after everything the user met, with scores and titles.
 
+    A click model scores the whole catalogue; its scores are probabilities.
+
     Example: `recops recommend runs/unirec --user 196 -k 10`
     """
-    import numpy as np
     from rich.console import Console
     from rich.table import Table
 
-    from recops_models.data import Histories
     from recops_models.data.attributes import item_titles
-    from recops_models.generative.saved import load_model
-    from recops_models.training.job import load_job
+    from recops_models.training.job import load_trained
 
-    job = load_job(folder)
-    model = load_model(folder / "model.safetensors")
+    job, model = load_trained(folder)
     dataset = load_data(job.data)
-    row = dataset.user_vocabulary.index(dataset.user_id(user))
-    histories = Histories.of(
-        dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
-    ).take(np.array([int(row)]))
-    if not histories.lengths[0]:
-        raise ValueError(f"user {user} has met nothing yet: there is nothing to go by")
-    items, scores = model.recommend(histories, k)
+    row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
+    items, scores = job.problem(dataset, model).recommend(model, row, k)
     titles, ids = item_titles(dataset), dataset.item_vocabulary.ids
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
     for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="popularity, sasrec or unirec.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="popularity, sasrec, unirec; sum-pool, din, gru-attention.", show_default=False
+        ),
+    ],
     data: Annotated[
         str,
         typer.Option(help="A name from `recops data list`, or a folder.", show_default=False),
@@ -25,20 +30,23 @@ def train(
         typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Two epochs: a look, not a figure.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on after the last finished epoch.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write to; default: runs/MODEL.", show_default=False),
     ] = None,
 ) -> None:
-    """Train a recommender; each user's last event is kept for test, the one before for validation.
+    """Train a recommender, or a model of clicks.
 
-    The epoch with the best validation NDCG@10 is kept. Ctrl-C keeps the last finished epoch, and
+    Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one before
+    for validation. Click models (sum-pool, din, gru-attention): the last tenth of the time is kept
+    for test, the tenth before for validation. The epoch with the best validation NDCG@10 or AUC
+    (`--set select=…`) is kept. A checkpoint is written every five minutes and after every epoch;
     `--resume` goes on from there, to the same bits. Leaves `config.json`, `model.safetensors`,
-    `metrics.json`, `curves.json` and TensorBoard events in `--out`.
+    `metrics.json`, `curves.json`, `predictions.parquet` and TensorBoard events in `--out`.
 
-    Example: `recops train unirec --data ml-100k --set epochs=10 --out runs/unirec`
+    Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -73,10 +81,15 @@ def train(
             )
     except KeyboardInterrupt:
         raise RuntimeError(
-            f"interrupted; {folder} keeps the last finished epoch: go on with --resume"
+            f"interrupted; {folder} keeps the last checkpoint: go on with --resume"
         ) from None
+    for note in trained.notes:
+        typer.echo(f"note: {note}")
     for part in ("validation", "test"):
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics[part].items())
+        figures = ", ".join(
+            f"{name} {'undefined' if value is None else f'{value:.4f}'}"
+            for name, value in trained.metrics[part].items()
+        )
         typer.echo(f"{part}: {figures}")
     typer.echo(f"{model} in {folder}")
 

@@ -43,7 +43,8 @@ class Din(nn.Module):
 
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
         super().__init__()
-        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        self.schema, self.config = schema, config
+        self.embedding = FeatureEmbedding(schema, config.width)
         self.attention = TargetAttention(
             self.embedding.history_dim,
             config.attention_hidden,

@@ -41,7 +41,8 @@ class GruAttention(nn.Module):
 
     def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:
         super().__init__()
-        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        self.schema, self.config = schema, config
+        self.embedding = FeatureEmbedding(schema, config.width)
         d = self.embedding.history_dim
         self.gru = nn.GRU(d, d, config.layers, batch_first=True)
         self.attention = TargetAttention(

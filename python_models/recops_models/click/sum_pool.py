@@ -26,14 +26,12 @@ class SumPoolConfig:
         hidden: the widths of the MLP's hidden layers.
         activation: between them.
         dropout: on them.
-        sparse: embedding tables get sparse gradients.
     """
 
     width: int = 16
     hidden: tuple[int, ...] = (200, 80)
     activation: ActivationName = "dice"
     dropout: float = 0.0
-    sparse: bool = False
 
 
 class SumPool(nn.Module):
@@ -46,7 +44,8 @@ class SumPool(nn.Module):
 
     def __init__(self, schema: FittedSchema, config: SumPoolConfig) -> None:
         super().__init__()
-        self.embedding = FeatureEmbedding(schema, config.width, sparse=config.sparse)
+        self.schema, self.config = schema, config
+        self.embedding = FeatureEmbedding(schema, config.width)
         self.head = MLP(
             self.output_dim(),
             config.hidden,

@@ -69,6 +69,31 @@ def feedback_of(dataset: Dataset) -> Feedback:
     return "explicit" if "label" in columns or "rating" in columns else "implicit"
 
 
+def labels_of(
+    events: pa.Table, feedback: Feedback, positive: float, *, name: str
+) -> NDArray[np.float32]:
+    """``[E]``, 0 or 1: whether each event was liked; all of them where feedback is implicit.
+
+    Raises:
+        DataError: labels other than 0 and 1, or neither labels nor ratings; it names ``name``.
+    """
+    if feedback == "implicit":
+        return np.ones(events.num_rows, dtype=np.float32)
+    if "label" in events.column_names:
+        label: NDArray[np.float32] = events["label"].to_numpy().astype(np.float32)
+        wrong = (label != 0) & (label != 1)
+        if wrong.any():
+            raise DataError(
+                f"{name}: labels must be 0 or 1, found {label[wrong][0]:g} "
+                f"in {int(wrong.sum()):,} rows"
+            )
+        return label
+    if "rating" not in events.column_names:
+        raise DataError(f"{name}: explicit feedback needs a label or rating column")
+    liked: NDArray[np.bool_] = events["rating"].to_numpy() >= positive
+    return liked.astype(np.float32)
+
+
 def click_data(
     dataset: Dataset,
     split: Split | None = None,
@@ -78,6 +103,7 @@ def click_data(
     positive: float = 4.0,
     negatives: int = 1,
     seed: int = 0,
+    fitted: FittedSchema | None = None,
 ) -> ClickData:
     """Click examples of ``dataset``.
 
@@ -99,6 +125,8 @@ def click_data(
         positive: the least rating that counts as liking.
         negatives: per positive, of implicit feedback.
         seed: of the negatives in validation and test.
+        fitted: the schema of a model already trained, in place of one learnt here; ``max_len`` is
+            then its own.
 
     Raises:
         DataError: labels other than 0 and 1, feedback that the source does not have, a part without
@@ -111,8 +139,10 @@ def click_data(
     name = "given" if split else "global-time" if real else "leave-one-out"
     split = split or (global_time(dataset) if real else leave_one_out(dataset))
     events = _Events.of(split, feedback or feedback_of(dataset), positive)
-    schema = click_schema(dataset, max_len=max_len)
-    fitted = _fit(schema, events)
+    if fitted is None:
+        fitted = _fit(click_schema(dataset, max_len=max_len), events)
+    else:
+        max_len = max(feature.max_len for feature in fitted.schema.of_type(Sequence))
     examples = _Examples(events, fitted, max_len)
     if events.explicit:
         sources = [_listed(examples, events.part(index)) for index in range(3)]
@@ -148,19 +178,7 @@ class _Events:
                 raise DataError(f"{dataset.name}: the {part} part is empty")
         events = pa.concat_tables(tables)
         explicit, labelled = feedback == "explicit", "label" in events.column_names
-        label = np.ones(events.num_rows, dtype=np.float32)
-        if explicit and labelled:
-            label = events["label"].to_numpy().astype(np.float32)
-            wrong = (label != 0) & (label != 1)
-            if wrong.any():
-                raise DataError(
-                    f"{dataset.name}: labels must be 0 or 1, found {label[wrong][0]:g} "
-                    f"in {int(wrong.sum()):,} rows"
-                )
-        elif explicit and "rating" in events.column_names:
-            label = (events["rating"].to_numpy() >= positive).astype(np.float32)
-        elif explicit:
-            raise DataError(f"{dataset.name}: explicit feedback needs a label or rating column")
+        label = labels_of(events, feedback, positive, name=dataset.name)
         return cls(
             dataset,
             dataset.user_vocabulary.index(events["user_id"].to_numpy()),
@@ -192,7 +210,7 @@ class _Examples:
         self._user_ids = dataset.users["user_id"].to_numpy()
         self._user_rows = fitted.lookup("user").rows(self._user_ids)
         self._item_rows = {
-            feature.name: fitted.lookup(feature.name).rows(_item_column(dataset, feature.name))
+            feature.name: fitted.lookup(feature.name).rows(item_column(dataset, feature.name))
             for feature in fitted.schema.of_type(Categorical)
             if feature.name != "user"
         }
@@ -229,12 +247,13 @@ def _fit(schema: FeatureSchema, events: _Events) -> FittedSchema:
         {"user": dataset.users["user_id"].combine_chunks().take(pa.array(events.user[train]))}
     )
     for feature in schema.of_type(Categorical)[1:]:
-        column = _item_column(dataset, feature.name)
+        column = item_column(dataset, feature.name)
         fit.update({feature.name: column.take(pa.array(events.item[train]))})
     return fit.finish()
 
 
-def _item_column(dataset: Dataset, name: str) -> pa.Array:
+def item_column(dataset: Dataset, name: str) -> pa.Array:
+    """The values of feature ``name``, one for each item of the catalogue."""
     column = dataset.items["item_id" if name == "item" else name]
     return as_keys(pa.concat_arrays([as_keys(chunk) for chunk in column.chunks]))
 

@@ -9,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+CLICK_METRICS = ("auc", "gauc", "logloss", "pcoc", "ece")
+"""What :meth:`ClickMetrics.compute` gives."""
+
 ECE_BINS = 15
 """Bins of equal width in [0, 1]."""
 
@@ -78,7 +81,7 @@ class ClickMetrics:
         """
         scores, label, _ = self._examples()
         if not len(scores):
-            return dict.fromkeys(("auc", "gauc", "logloss", "pcoc", "ece"), float("nan"))
+            return dict.fromkeys(CLICK_METRICS, float("nan"))
         probability, loss = self._probability_and_loss(scores.astype(np.float64), label)
         clicks = int(label.sum())
         return {

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recops_models.data import Histories
 from recops_models.generative.recommender import Ranking, top_unseen
 
 
-class Popularity:
+class Popularity(nn.Module):
     """Scores an item by its number of training events.
 
     Args:
         counts: ``[N]``, events per item.
     """
 
+    counts: Tensor
+
     def __init__(self, counts: Tensor) -> None:
-        self.counts = counts.float()
+        super().__init__()
+        self.register_buffer("counts", counts.float())
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """The most popular ``k`` items that each user has not met; ties by item index."""

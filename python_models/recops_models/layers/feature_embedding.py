@@ -33,7 +33,6 @@ class FeatureEmbedding(nn.Module):
     Args:
         schema: fitted on the training part.
         width: of a row.
-        sparse: tables get sparse gradients, for sparse optimizers.
         std: of the normal law that rows begin from; pretrained ones begin where their file says.
 
     Raises:
@@ -41,9 +40,7 @@ class FeatureEmbedding(nn.Module):
             pretrained vectors are unreadable or not ``width`` wide.
     """
 
-    def __init__(
-        self, schema: FittedSchema, width: int, *, sparse: bool = False, std: float = 0.01
-    ) -> None:
+    def __init__(self, schema: FittedSchema, width: int, *, std: float = 0.01) -> None:
         super().__init__()
         features = schema.schema.features
         self._table = {
@@ -55,7 +52,7 @@ class FeatureEmbedding(nn.Module):
         self._context = [feature for feature in features if feature not in self.history]
         self.tables = nn.ModuleDict()
         for name, owner in schema.schema.tables.items():
-            table = nn.Embedding(schema.cardinality(name), width, padding_idx=0, sparse=sparse)
+            table = nn.Embedding(schema.cardinality(name), width, padding_idx=0)
             nn.init.normal_(table.weight, std=std)
             with torch.no_grad():
                 table.weight[0] = 0

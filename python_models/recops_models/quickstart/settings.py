@@ -9,8 +9,9 @@ from typing import Any
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.item_vectors import TextEncoder
+from recops_models.models import SidConfig
 from recops_models.training import TrainingConfig
-from recops_models.training.job import Job, SidConfig
+from recops_models.training.job import Job
 
 # Sized so that the whole run takes minutes on two cores.
 _UNIREC = UniRecConfig(expert_hidden=64, beams=50)

@@ -76,6 +76,11 @@ def fit(
         started = time.perf_counter() - state.seconds
         _run_epoch(model, optimizers, task, loss, config, seed, state, save, on_step)
         metrics = task.evaluate(model.eval())
+        if math.isnan(metrics[config.select]):
+            raise ValueError(
+                f"training: {config.select} of the validation part is not defined, so that no "
+                "epoch can be chosen by it; take another with select"
+            )
         seconds = round(time.perf_counter() - started, 3)
         epoch = Epoch(len(state.curve), state.total / state.targets, metrics, seconds)
         state.finish_epoch(epoch)

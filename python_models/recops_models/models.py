@@ -1,0 +1,145 @@
+"""The models that can be trained, by name: sizes, defaults, the problem they solve.
+
+A new click model is one line here. What it owes: a constructor of ``(schema, config)`` that keeps
+both as attributes, and ``predict(batch)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from recops_models.click.din import Din, DinConfig
+from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
+from recops_models.click.sum_pool import SumPool, SumPoolConfig
+from recops_models.data.attributes import item_paths
+from recops_models.generative.popularity import Popularity, item_counts
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.item_vectors import TextEncoder, build_item_vectors
+from recops_models.tokenizers import RQKMeans, Sids, save_sids
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.config import TrainingConfig
+from recops_models.training.problem import Problem
+from recops_models.training.ranking_problem import RankingProblem
+
+if TYPE_CHECKING:
+    from recops_models.training.job import Job
+
+_Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class SidConfig:
+    """How semantic IDs are made: ``levels`` of at most ``codes`` codewords, of which vectors."""
+
+    levels: int = 3
+    codes: int = 256
+    text_encoder: TextEncoder = "tfidf"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a model before it is made.
+
+    Attributes:
+        model: its class.
+        problem: what it is trained on and measured by, from data, job and a trained model or None.
+        defaults: the parts of a job that it has: ``sizes``, ``training`` and others.
+        build: a new model, from the problem and the job; it may leave files in the folder.
+        restore: one of the shape that a file's weights, sizes and schema tell.
+    """
+
+    model: type[nn.Module]
+    problem: Callable[[Any, Job, Any], Problem]
+    defaults: Mapping[str, Any]
+    build: Callable[[Any, Job, Path], nn.Module]
+    restore: Callable[[_Weights, Any, Any], nn.Module]
+
+
+def name_of(model: nn.Module) -> str:
+    """The name under which a model's class is known."""
+    return next(name for name, entry in MODELS.items() if entry.model is type(model))
+
+
+def _unirec(problem: RankingProblem, job: Job, folder: Path) -> UniRec:
+    """UniRec on new semantic IDs; its tokenizer, SIDs and trie go to ``folder``."""
+    assert job.sids is not None
+    dataset = problem.dataset
+    items = build_item_vectors(
+        dataset, problem.parts.train, text_encoder=job.sids.text_encoder, seed=job.seed
+    )
+    points = torch.from_numpy(items.vectors)
+    tokenizer = RQKMeans(job.sids.levels, min(job.sids.codes, len(points)))
+    codes = tokenizer.fit(points, torch.from_numpy(items.item_ids), seed=job.seed).encode(points)
+    paths = item_paths(dataset, codes, tokenizer.vocab_sizes)
+    sizes = dataclasses.replace(job.sizes, attributes=int(paths.attribute is not None))
+    model = UniRec(paths.tokens, paths.vocab_sizes, _counts(problem), sizes)
+    tokenizer.save(folder / "tokenizer.safetensors")
+    save_sids(folder / "sids.parquet", Sids(items.item_ids, codes.numpy()))
+    model.trie.save(folder / "trie.safetensors")
+    return model
+
+
+def _restored_unirec(weights: _Weights, sizes: UniRecConfig, _: None) -> UniRec:
+    paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
+    vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
+    return UniRec(paths, vocab_sizes, weights["prior"], sizes)
+
+
+def _counts(problem: RankingProblem) -> Tensor:
+    return item_counts(problem.train, problem.num_items)
+
+
+def _click(model: Callable[[Any, Any], nn.Module], sizes: Any) -> Entry:
+    assert isinstance(model, type)
+    return Entry(
+        model=model,
+        problem=ClickProblem,
+        defaults={"sizes": sizes, "training": _CLICK_TRAINING, "examples": ExampleConfig()},
+        build=lambda problem, job, folder: model(problem.data.fitted, job.sizes),
+        restore=lambda weights, sizes, schema: model(schema, sizes),
+    )
+
+
+_CLICK_TRAINING = TrainingConfig(
+    epochs=10, batch=256, learning_rate=1e-3, patience=2, select="auc", weight_decay=0.0
+)
+
+MODELS: dict[str, Entry] = {
+    "popularity": Entry(
+        model=Popularity,
+        problem=RankingProblem,
+        defaults={},
+        build=lambda problem, job, folder: Popularity(_counts(problem)),
+        restore=lambda weights, sizes, schema: Popularity(weights["counts"]),
+    ),
+    "sasrec": Entry(
+        model=SASRec,
+        problem=RankingProblem,
+        defaults={"sizes": SASRecConfig(), "training": TrainingConfig()},
+        build=lambda problem, job, folder: SASRec(problem.num_items, job.sizes),
+        restore=lambda weights, sizes, schema: SASRec(len(weights["item_bias"]), sizes),
+    ),
+    "unirec": Entry(
+        model=UniRec,
+        problem=RankingProblem,
+        defaults={
+            "sizes": UniRecConfig(),
+            "training": TrainingConfig(),
+            "sids": SidConfig(),
+        },
+        build=_unirec,
+        restore=_restored_unirec,
+    ),
+    "sum-pool": _click(SumPool, SumPoolConfig()),
+    "din": _click(Din, DinConfig()),
+    "gru-attention": _click(GruAttention, GruAttentionConfig()),
+}
+"""By the name on the command line."""

@@ -1,0 +1,79 @@
+"""Click or not? By the clock where there are times, else each user's last events are held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from recops_models.data import Dataset
+from recops_models.data.candidates import candidates
+from recops_models.data.click import ClickData, click_data
+from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.generative.recommender import Ranking, top_unseen
+from recops_models.training.click_task import ClickTask, predictions
+from recops_models.training.problem import Measured
+from recops_models.training.ranking_problem import met
+
+if TYPE_CHECKING:
+    from recops_models.training.job import Job
+
+
+@dataclass(frozen=True)
+class ExampleConfig:
+    """Which examples are made of a data set; see :func:`~recops_models.data.click.click_data`.
+
+    Attributes:
+        max_len: T, the most recent events that are read.
+        positive: the least rating that counts as liking, of explicit feedback.
+        negatives: sampled items beside each event, of implicit feedback.
+    """
+
+    max_len: int = 50
+    positive: float = 4.0
+    negatives: int = 1
+
+
+class ClickProblem:
+    """Examples of (user, item, history, click).
+
+    Args:
+        data: a data set, of which the job says how to make examples; or examples.
+        job: what is trained.
+        model: a trained one, whose vocabularies are taken.
+    """
+
+    def __init__(self, data: Dataset | ClickData, job: Job, model: Any = None) -> None:
+        assert job.examples is not None
+        self.dataset, self.positive = None, job.examples.positive
+        if isinstance(data, Dataset):
+            self.dataset = data
+            fitted = None if model is None else model.schema
+            data = click_data(data, fitted=fitted, **dataclasses.asdict(job.examples))
+        self.data, self.name, self.split, self.notes = data, data.name, data.split, data.notes
+
+    def task(self, batch: int, model: Any) -> ClickTask:
+        return ClickTask(self.data.train, self.data.validation, batch)
+
+    def measure(self, model: Any, part: str) -> Measured:
+        import pyarrow as pa
+
+        metrics = ClickMetrics()
+        rows = []
+        for logits, batch in predictions(model, getattr(self.data, part)):
+            metrics.update(logits, batch.label, batch.group)
+            rows.append((batch.group, batch.label, logits.float().sigmoid()))
+        columns = zip(("user", "label", "probability"), zip(*rows, strict=True), strict=True)
+        table = {name: torch.cat(parts).numpy() for name, parts in columns}
+        return Measured(metrics.compute(), pa.table(table))
+
+    @torch.no_grad()
+    def recommend(self, model: Any, user: int, k: int) -> Ranking:
+        """Scores are probabilities: of the whole catalogue, behind what the user liked."""
+        if self.dataset is None:
+            raise ValueError("recommend: examples alone have no catalogue to recommend from")
+        histories = met(self.dataset, user)
+        batch = candidates(self.dataset, self.data.fitted, user, positive=self.positive)
+        return top_unseen(model.predict(batch).sigmoid()[None], histories, k)

@@ -1,0 +1,59 @@
+"""The task of click models: will this user click on this item, now?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recops_models.click.loss import click_loss
+from recops_models.data.batch import Batch
+from recops_models.data.loader import Source
+from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
+from recops_models.training.task import Pass
+
+_EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class ClickTask:
+    """Batches of examples; validation by AUC and its kin.
+
+    Attributes:
+        train: the training examples.
+        validation: those that choose the epoch.
+        batch: examples a step.
+    """
+
+    train: Source
+    validation: Source
+    batch: int
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return CLICK_METRICS
+
+    def start(self, seed: int, epoch: int, skip: int) -> Pass:
+        batches = self.train.batches(self.batch, seed=seed, epoch=epoch, skip=skip)
+        torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
+        return Pass(batches, self.train.num_examples, self.batch, torch_seed)
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        return click_loss(model.predict(batch), batch.label), len(batch.label)
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        metrics = ClickMetrics()
+        for logits, batch in predictions(model, self.validation):
+            metrics.update(logits, batch.label, batch.group)
+        return metrics.compute()
+
+
+@torch.no_grad()
+def predictions(model: Any, source: Source) -> Iterator[tuple[Tensor, Batch]]:
+    """Logits ``[B]`` of all examples in order, beside their batches."""
+    for batch in source.batches(_EVALUATION_BATCH, seed=None):
+        yield model.predict(batch), batch

@@ -1,0 +1,73 @@
+"""Which item comes next? Each user's last event is test, the one before validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recops_models.data import Dataset, Histories, leave_one_out
+from recops_models.evaluation.metrics import evaluate
+from recops_models.generative.recommender import Ranking
+from recops_models.training.next_item import NextItem
+from recops_models.training.problem import Measured
+
+if TYPE_CHECKING:
+    from recops_models.training.job import Job
+
+
+class RankingProblem:
+    """Every item of the catalogue competes; those that a user has met are left out.
+
+    Args:
+        dataset: the data.
+        job: what is trained; nothing of it matters here.
+        model: a trained one; nothing of it matters either.
+
+    Raises:
+        ValueError: no user has three events.
+    """
+
+    split = "leave-one-out"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, dataset: Dataset, job: Job, model: Any = None) -> None:
+        self.name, self.dataset = dataset.name, dataset
+        self.parts = leave_one_out(dataset)
+        self.train = self.parts.histories()
+        self.validation = self.parts.examples("validation")
+        self.num_items = dataset.items.num_rows
+        if not len(self.validation.users):
+            raise ValueError(
+                f"{dataset.name}: no user has three events, so nothing can be held out"
+            )
+
+    def task(self, batch: int, model: Any) -> NextItem:
+        return NextItem(self.train, self.validation, self.num_items, model.window, batch)
+
+    def measure(self, model: Any, part: str) -> Measured:
+        import pyarrow as pa
+
+        examples = self.validation if part == "validation" else self.parts.examples(part)
+        found = evaluate(model, examples, self.num_items)
+        users = self.dataset.user_vocabulary.ids[examples.users]
+        return Measured(found.metrics, pa.table({"user": users, "rank": found.ranks.numpy()}))
+
+    def recommend(self, model: Any, user: int, k: int) -> Ranking:
+        found: Ranking = model.recommend(met(self.dataset, user), k)
+        return found
+
+
+def met(dataset: Dataset, user: int) -> Histories:
+    """Everything that one user (an index) met.
+
+    Raises:
+        ValueError: that is nothing.
+    """
+    histories = Histories.of(
+        dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
+    ).take(np.array([user]))
+    if not histories.lengths[0]:
+        name = dataset.user_vocabulary.ids[user]
+        raise ValueError(f"user {name} has met nothing yet: there is nothing to go by")
+    return histories

@@ -1,0 +1,57 @@
+"""Settings as text and as JSON: how `--set key=value` and config.json become dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union
+
+_Config = TypeVar("_Config")
+
+
+def changed(config: _Config, name: str, text: str) -> _Config:
+    """``config``, a dataclass, with field ``name`` read from ``text`` by the field's type.
+
+    Numbers and strings as they are, ``true|false``, one of a literal's values, ``1,2,3`` for a
+    tuple, ``none`` where there may be none.
+
+    Raises:
+        ValueError: ``text`` is no such value.
+    """
+    kind = typing.get_type_hints(type(config))[name]
+    try:
+        value = _parse(kind, text)
+    except (ValueError, KeyError):
+        raise ValueError(f"setting {name}={text}: {_described(kind)} is due") from None
+    return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]
+
+
+def from_json(kind: type[_Config], content: Mapping[str, Any]) -> _Config:
+    """The dataclass that ``dataclasses.asdict`` laid out and JSON brought back."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+def _parse(kind: Any, text: str) -> Any:
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return {str(option): option for option in options}[text]
+    if origin in (Union, UnionType):
+        if text == "none":
+            return None
+        return _parse(next(option for option in options if option is not NoneType), text)
+    if origin is tuple:
+        return tuple(_parse(options[0], part) for part in text.split(",") if part)
+    return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+
+
+def _described(kind: Any) -> str:
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, options))
+    if origin in (Union, UnionType):
+        return " or ".join("none" if o is NoneType else _described(o) for o in options)
+    if origin is tuple:
+        return f"{options[0].__name__}s with commas between"
+    return "true or false" if kind is bool else str(kind.__name__)
