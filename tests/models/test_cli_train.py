@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from click_parquet import write_click_folder
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
+from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.saved import load_model
 from recops_models.training import next_item, trainer
+from recops_models.training.job import Job, run_job
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +84,39 @@ def test_train_evaluate_recommend(
     assert shown.count("Film") == 4
     assert run(["recommend", str(out), "--user", "nobody"]) == 1
     assert "no user 'nobody'" in capsys.readouterr().err
+
+
+def test_a_click_model_on_streamed_examples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples, out = tmp_path / "examples", tmp_path / "out"
+    write_click_folder(examples, megabytes=0.01, users=20, items=40, piece=300)
+    command = ["train", "din", "--data", str(examples), *TINY, "--quick", "--out", str(out)]
+    assert run(command) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert (metrics["data"], metrics["split"]) == ("examples", "given")
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    assert f"{metrics['test']['auc']:.4f}" in capsys.readouterr().out
+    assert run(["recommend", str(out), "--user", "3"]) == 1
+    assert "no catalogue to recommend from" in capsys.readouterr().err
+
+
+def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path: Path) -> None:
+    dataset = load(data)
+    job = Job.of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
+    trained = run_job(job, dataset, tmp_path)
+    problem = job.problem(dataset, trained.model)
+    items, scores = problem.recommend(trained.model, 7, 30)
+    told = items[0][items[0] >= 0].tolist()
+    seen = dataset.interactions.filter(
+        dataset.interactions["user_id"].to_numpy() == dataset.user_vocabulary.ids[7]
+    )
+    met = dataset.item_vocabulary.index(seen["item_id"].to_numpy()).tolist()
+    assert sorted(told + met) == list(range(30))
+    finite = scores[0][: len(told)]
+    assert ((finite > 0) & (finite < 1)).all()
+    assert (finite.diff() <= 0).all()
 
 
 def test_an_interrupt_keeps_the_last_epoch_and_says_so(

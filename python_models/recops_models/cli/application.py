@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from recops_models.data import Dataset, ImportReport
+    from recops_models.data.click import ClickData
+    from recops_models.training.job import Job
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +37,16 @@ def load_data(name: str) -> Dataset:
         return load(name)
     except UnknownDataError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def load_job_data(job: Job, model: Any = None) -> Dataset | ClickData:
+    """What a training reads: a data set, or streamed examples with ``model``'s vocabularies."""
+    from recops_models.data.click_stream import is_click_folder, open_click_folder
+
+    folder = Path(job.data)
+    if job.examples is not None and is_click_folder(folder):
+        return open_click_folder(folder, fitted=None if model is None else model.schema)
+    return load_data(job.data)
 
 
 def make_folder(path: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data
+from recops_models.cli.application import app, load_job_data
 
 
 @app.command()
@@ -28,7 +28,7 @@ def evaluate(
     from recops_models.training.job import load_trained
 
     job, model = load_trained(folder)
-    problem = job.problem(load_data(job.data), model)
+    problem = job.problem(load_job_data(job, model), model)
     found = {part: problem.measure(model, part).metrics for part in ("validation", "test")}
     table = Table("", *found["test"], box=None, pad_edge=False)
     for part, metrics in found.items():

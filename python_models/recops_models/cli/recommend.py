@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data
+from recops_models.cli.application import app, load_job_data
 
 
 @app.command()
@@ -27,11 +27,14 @@ def recommend(
     from rich.console import Console
     from rich.table import Table
 
+    from recops_models.data import Dataset
     from recops_models.data.attributes import item_titles
     from recops_models.training.job import load_trained
 
     job, model = load_trained(folder)
-    dataset = load_data(job.data)
+    dataset = load_job_data(job, model)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
     items, scores = job.problem(dataset, model).recommend(model, row, k)
     titles, ids = item_titles(dataset), dataset.item_vocabulary.ids

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data, make_folder, print_findings
+from recops_models.cli.application import app, load_job_data, make_folder, print_findings
 
 if TYPE_CHECKING:
     from recops_models.training import Epoch
@@ -51,14 +51,16 @@ def train(
     from rich.console import Console
     from rich.progress import Progress
 
+    from recops_models.data import Dataset
     from recops_models.training.job import Job, run_job
 
     try:
         job = Job.of(model, data, _pairs(settings or []), seed=seed, quick=quick)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    dataset = load_data(data)
-    print_findings(dataset.report)
+    dataset = load_job_data(job)
+    if isinstance(dataset, Dataset):
+        print_findings(dataset.report)
     folder = make_folder(out or Path("runs") / model)
     console = Console(stderr=True)
     epochs = job.training.epochs if job.training else 1

@@ -73,7 +73,7 @@ class ClickProblem:
     def recommend(self, model: Any, user: int, k: int) -> Ranking:
         """Scores are probabilities: of the whole catalogue, behind what the user liked."""
         if self.dataset is None:
-            raise ValueError("recommend: examples alone have no catalogue to recommend from")
+            raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
         histories = met(self.dataset, user)
         batch = candidates(self.dataset, self.data.fitted, user, positive=self.positive)
         return top_unseen(model.predict(batch).sigmoid()[None], histories, k)
