@@ -13,6 +13,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
 from recops_models.data.ids import IdKind, Ids
 from recops_models.data.report import ImportReport
+from recops_models.data.vocabulary import distinct
 
 
 def assemble(
@@ -126,7 +127,7 @@ def _complete(
 ) -> pa.Table:
     """All items or users, those listed and those met, by ascending id, with their string ids."""
     column = f"{entity}_id"
-    met = np.unique(events[column].to_numpy())
+    met = distinct(events[column].to_numpy())
     if listed is None:
         table = pa.table({column: met})
     else:

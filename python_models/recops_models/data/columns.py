@@ -160,8 +160,9 @@ def parse_times(column: pa.ChunkedArray, name: str) -> Parsed:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        dates = _parse_dates(as_text(column))
-        column = pc.coalesce(dates.cast(pa.string()), column.cast(pa.string()))
+        column = as_text(column)
+        if not mask(pc.match_substring_regex(column, _NUMBER)).all():
+            column = pc.coalesce(_parse_dates(column).cast(pa.string()), column)
     values, faults = parse_numbers(column, name)
     seconds = np.floor(values)
     late = np.abs(seconds) >= _END_OF_TIME

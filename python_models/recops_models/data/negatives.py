@@ -13,6 +13,7 @@ import numpy as np
 
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
+from recops_models.data.vocabulary import distinct
 
 Law = Literal["uniform", "popularity"]
 
@@ -122,10 +123,7 @@ def _met(
         if histories is not None:
             user = np.repeat(np.arange(len(histories)), histories.lengths)
             keys.append((user * num_items + histories.items)[histories.items >= 0])
-    ordered = np.sort(
-        np.concatenate(keys)
-    )  # np.unique hashes: 20 million keys took it 30 s, not 1.
-    met = ordered[np.diff(ordered, prepend=-1) > 0]
+    met = distinct(np.concatenate(keys))
     return met, np.searchsorted(met, np.arange(len(positives) + 1) * num_items)
 
 
