@@ -35,6 +35,7 @@ def write_click_folder(
     seed: int = 0,
     users: int = 50_000,
     items: int = 200_000,
+    shortest: int = 0,
     piece: int = 1 << 14,
 ) -> None:
     """Write about ``megabytes`` of training examples, a fiftieth of them for either other part.
@@ -45,6 +46,7 @@ def write_click_folder(
         seed: of everything.
         users: at most so many.
         items: at most so many.
+        shortest: no history holds fewer events.
         piece: rows in a row group.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,14 +56,14 @@ def write_click_folder(
         wanted = megabytes * 1e6 / (1 if part == 0 else 50)
         path, writer = folder / f"{name}.parquet", None
         while writer is None or path.stat().st_size < wanted:
-            rows = _piece(rng, users, items, piece)
+            rows = _piece(rng, users, items, shortest, piece)
             writer = writer or pa.parquet.ParquetWriter(path, rows.schema)
             writer.write_table(rows)
         writer.close()
 
 
-def _piece(rng: np.random.Generator, users: int, items: int, size: int) -> pa.Table:
-    length = rng.integers(0, 101, size)
+def _piece(rng: np.random.Generator, users: int, items: int, shortest: int, size: int) -> pa.Table:
+    length = rng.integers(shortest, 101, size)
     offsets = np.concatenate([[0], np.cumsum(length)])
     item, history = _popular(rng, items, size), _popular(rng, items, offsets[-1])
     owner = np.repeat(np.arange(size), length)

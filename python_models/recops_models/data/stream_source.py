@@ -17,6 +17,10 @@ from recops_models.data.prefetch import ordered_map
 from recops_models.data.row_faults import RowFaults
 
 
+def _same(buffer: list[Block]) -> list[Block]:
+    return buffer
+
+
 class StreamSource:
     """Examples read from a Parquet file as they are asked for.
 
@@ -56,16 +60,18 @@ class StreamSource:
         rest: list[Block] = []
         # A worker of its own fills the next buffer while the batches of this one are gathered.
         filled = ordered_map(
-            Block.concatenate, self._buffers(groups, workers), workers=min(workers, 1), ahead=1
+            _same, self._buffers(groups, workers), workers=min(workers, 1), ahead=1
         )
         for buffer in filled:
-            block = Block.concatenate([*rest, buffer])
+            block = Block.concatenate([*rest, *buffer])
+            buffer.clear()
             rest = []
             for rows in cut(block.lengths, batch, rng):
                 if len(rows) == batch:
                     yield block, rows
                 else:
                     rest = [block.take(rows)]
+            del block
         for block in rest:
             yield block, np.arange(len(block))
 
@@ -74,7 +80,7 @@ class StreamSource:
         for block in ordered_map(self._encode, self._rows.pieces(groups), workers=workers):
             buffer.append(block)
             if sum(block.nbytes for block in buffer) >= self._buffer_bytes:
-                yield buffer
+                yield buffer  # Whoever takes it empties it.
                 buffer = []
         if buffer:
             yield buffer

@@ -1,0 +1,87 @@
+"""A floor for the loader: it never keeps a training step waiting.
+
+A batch's share of a whole pass (order, buckets, gathering, and for a file reading and encoding),
+by one thread, beside a training step of DIN on one: B = 1024, histories of 100 events, AdamW.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+import torch
+
+from recops.benchmarks.runner import thread_count
+from recops.benchmarks.timing import interleave
+from recops_models.click.din import Din, DinConfig
+from recops_models.click.loss import click_loss
+from recops_models.data.block import Block
+from recops_models.data.click import ClickData
+from recops_models.data.encode import encode
+from recops_models.data.features import FittedSchema
+from recops_models.data.loader import MemorySource
+from recops_models.data.open_click import open_click_data
+from recops_models.data.parquet_rows import ParquetRows
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from click_parquet import write_click_folder
+
+BATCH = 1024
+FLOOR = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """16 batches of histories of 100 events, 5,000 items."""
+    folder = tmp_path_factory.mktemp("click")
+    write_click_folder(folder, megabytes=1, items=5000, users=5000, shortest=100, piece=BATCH * 16)
+    return folder
+
+
+def in_memory(folder: Path, fitted: FittedSchema) -> MemorySource:
+    pieces = ParquetRows(folder / "train.parquet", fitted.schema).pieces()
+    block = Block.concatenate([encode(piece, fitted) for piece in pieces])
+    return MemorySource(len(block), lambda *_: block)
+
+
+class Step:
+    """A training step, on the batch of the pass that comes next."""
+
+    def __init__(self, data: ClickData) -> None:
+        torch.manual_seed(0)
+        self._model = Din(data.fitted, DinConfig())
+        self._optimizer = torch.optim.AdamW(self._model.parameters(), fused=True)
+        self._batches = cycle(list(data.train.batches(BATCH, seed=0)))
+
+    def __call__(self) -> None:
+        batch = next(self._batches)
+        loss = click_loss(self._model.predict(batch), batch.label)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+
+
+@pytest.mark.parametrize("kind", ["memory", "parquet"])
+def test_the_loader_outruns_din(folder: Path, kind: str, benchmark) -> None:
+    data = open_click_data(folder)
+    source = data.train if kind == "parquet" else in_memory(folder, data.fitted)
+    batches = sum(1 for _ in source.batches(BATCH, seed=0))
+
+    def one_pass() -> None:
+        for _ in source.batches(BATCH, seed=0):
+            pass
+
+    with thread_count(1):
+        a_pass, step = interleave(one_pass, Step(data), pairs=30, seconds=8)
+        benchmark.pedantic(one_pass, rounds=3)
+    ours = a_pass / batches
+    benchmark.extra_info.update(
+        ratio=step / ours,
+        batch_ms=1e3 * ours,
+        step_ms=1e3 * step,
+        shape="B=1024, T=100",
+        torch=torch.__version__,
+    )
+    assert step / ours >= FLOOR
