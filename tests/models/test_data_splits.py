@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,7 @@ from recops_models.data import (
     by_user,
     global_time,
     leave_one_out,
+    standard_split,
 )
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
@@ -177,6 +180,24 @@ def test_users_whom_the_source_holds_out_are_test() -> None:
     dataset = assemble("d", RawTable("e", events), users=RawTable("u", wrong), source="test")
     with pytest.raises(DataError, match="held_out must be true or false"):
         by_user(dataset)
+
+
+def test_the_standard_split_obeys_the_source() -> None:
+    rows = [(user, item, user + item) for user in range(20) for item in range(4)]
+    timed, ordered = dataset_of(rows), dataset_of(rows, time="order")
+    users = timed.users.append_column("held_out", pa.array([user < 5 for user in range(20)]))
+    held_out = replace(timed, users=users)
+    for dataset, clock, name in (
+        (timed, True, "global-time"),
+        (timed, False, "leave-one-out"),
+        (ordered, True, "leave-one-out"),
+        (held_out, True, "by-user"),
+        (held_out, False, "by-user"),
+    ):
+        found, split = standard_split(dataset, clock=clock)
+        assert found == name
+        if name == "by-user":
+            assert split.test["user_id"].to_pylist() == [0, 1, 2, 3, 4]
 
 
 def test_impossible_splits_by_user_are_told() -> None:

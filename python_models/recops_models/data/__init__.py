@@ -6,7 +6,14 @@ from recops_models.data.histories import Histories
 from recops_models.data.negatives import sample_negatives
 from recops_models.data.report import BadRows, ImportReport
 from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
-from recops_models.data.splits import Examples, Split, by_user, global_time, leave_one_out
+from recops_models.data.splits import (
+    Examples,
+    Split,
+    by_user,
+    global_time,
+    leave_one_out,
+    standard_split,
+)
 from recops_models.data.storage import load_dataset, save_dataset
 from recops_models.data.vocabulary import Vocabulary
 
@@ -29,4 +36,5 @@ __all__ = [
     "load_dataset",
     "sample_negatives",
     "save_dataset",
+    "standard_split",
 ]

@@ -19,7 +19,7 @@ from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.loader import MemorySource, Source
 from recops_models.data.lookup import as_keys
 from recops_models.data.negatives import sample_negatives
-from recops_models.data.splits import Split, global_time, leave_one_out
+from recops_models.data.splits import Split, standard_split
 
 PARTS = ("train", "validation", "test")
 
@@ -33,7 +33,7 @@ class ClickData:
     Attributes:
         name: the data set's.
         fitted: the features, with vocabularies of the training part.
-        split: ``"global-time"``, ``"leave-one-out"``, or ``"given"``.
+        split: ``"global-time"``, ``"leave-one-out"``, ``"by-user"``, or ``"given"``.
         notes: what a report should tell: how labels came about, what was left out.
     """
 
@@ -119,7 +119,8 @@ def click_data(
 
     Args:
         dataset: the data.
-        split: None cuts by the clock where times are real, else leaves one out.
+        split: None takes the :func:`~recops_models.data.splits.standard_split`, by the clock where
+            times are real.
         max_len: of a history.
         feedback: None takes labels and ratings where there are any.
         positive: the least rating that counts as liking.
@@ -135,9 +136,7 @@ def click_data(
     """
     if negatives < 1:
         raise ValueError(f"click_data: negatives must be 1 or more, got {negatives}")
-    real = dataset.time == "seconds"
-    name = "given" if split else "global-time" if real else "leave-one-out"
-    split = split or (global_time(dataset) if real else leave_one_out(dataset))
+    name, split = ("given", split) if split else standard_split(dataset, clock=True)
     events = _Events.of(split, feedback or feedback_of(dataset), positive)
     if fitted is None:
         fitted = _fit(click_schema(dataset, max_len=max_len), events)

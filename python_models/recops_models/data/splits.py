@@ -73,6 +73,19 @@ class Split:
         return Histories.of(table, self.dataset.user_vocabulary, self.dataset.item_vocabulary)
 
 
+def standard_split(dataset: Dataset, *, clock: bool = False) -> tuple[str, Split]:
+    """The split of those who ask for none, and its name.
+
+    ``"by-user"`` where the source itself holds users out; else ``"global-time"`` if ``clock`` is
+    wanted and times are real; else ``"leave-one-out"``.
+    """
+    if "held_out" in dataset.users.column_names:
+        return "by-user", by_user(dataset)
+    if clock and dataset.time == "seconds":
+        return "global-time", global_time(dataset)
+    return "leave-one-out", leave_one_out(dataset)
+
+
 def leave_one_out(dataset: Dataset) -> Split:
     """Each user's last event is test, the one before it validation, the rest train.
 

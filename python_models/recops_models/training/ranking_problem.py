@@ -1,4 +1,4 @@
-"""Which item comes next? Each user's last event is test, the one before validation."""
+"""Which item comes next? Each user's last events are asked for, or those of held-out users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recops_models.data import Dataset, Histories, leave_one_out
+from recops_models.data import Dataset, Histories, standard_split
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.recommender import Ranking
 from recops_models.training.next_item import NextItem
@@ -28,12 +28,11 @@ class RankingProblem:
         ValueError: no user has three events.
     """
 
-    split = "leave-one-out"
     notes: tuple[str, ...] = ()
 
     def __init__(self, dataset: Dataset, job: Job, model: Any = None) -> None:
         self.name, self.dataset = dataset.name, dataset
-        self.parts = leave_one_out(dataset)
+        self.split, self.parts = standard_split(dataset)
         self.train = self.parts.histories()
         self.validation = self.parts.examples("validation")
         self.num_items = dataset.items.num_rows
