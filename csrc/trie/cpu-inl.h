@@ -1,5 +1,6 @@
 // Kernel body, compiled once per instruction set. See kernel.h for what it computes.
 #include <algorithm>
+#include <cmath>
 
 #include "simd.h"
 #include "trie/kernel.h"
@@ -49,16 +50,19 @@ struct Pool {
 template <class S, class Token>
 void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values) {
   using T = Compute<S>;
-  int64_t i = 0;
-  for (; i + kLanes<T> <= count; i += kLanes<T>) {
-    S lanes[kLanes<T>];
-    for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
-    store(values + i, load_as_compute(lanes));
+  if constexpr (std::is_same_v<S, T>) {
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < count; ++i) values[i] = row[tokens[i]];
+  } else {
+    S lanes[kLanes<T>] = {};
+    int64_t i = 0;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) {
+      for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
+      store(values + i, load_as_compute(lanes));
+    }
+    for (int64_t j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
+    store_as(values + i, load_as_compute(lanes), count - i);
   }
-  if (i == count) return;
-  S lanes[kLanes<T>] = {};
-  for (int j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
-  store_as(values + i, load_as_compute(lanes), count - i);
 }
 
 template <class S>
@@ -89,29 +93,26 @@ struct Scanner {
       return mask == nullptr || any_allowed(mask, items_below(trie, {child, child + 1}, level));
     };
 
+    gather_children(row, nodes);
+    Extent<T> logits = extent(children, count, children);
     T normalizer = 0;
-    Extent<T> logits;
     if (step.normalize == Normalize::vocab) {
-      const T* values = widen(row);
-      logits = extent(values, step.vocab);
-      if (!logits.valid) return false;
-      if (logits.max == -kInfinity<T>) return true;
-      normalizer = log_sum_exp(values, step.vocab, logits.max, upcoming);
-      if (!((logits.max - normalizer) + score > pool.threshold)) return true;
-      gather_children(row, nodes);
+      // A child passes the threshold only if the normalizer stays below this; the margin is far above what is rounded.
+      const T margin = T{1e-4} * (1 + std::abs(logits.max) + std::abs(score));
+      const T enough = (logits.max + score) - pool.threshold + margin;
+      normalizer = log_sum_exp(widen(row), step.vocab, widened_or(upcoming), enough);
+      if (normalizer != normalizer) return false;
+      if (std::abs(normalizer) == kInfinity<T>) return true;
     } else {
-      gather_children(row, nodes);
-      logits = extent(children, count);
       // One that is not offered takes no part in the normalizer, and its logit may be anything.
       if (mask != nullptr && (step.normalize == Normalize::children || !logits.valid)) {
         for (int64_t i = 0; i < count; ++i)
           if (!is_child(nodes.begin + i)) children[i] = -kInfinity<T>;
-        logits = extent(children, count);
+        logits = extent(children, count, children);
       }
       if (!logits.valid) return false;
       if (logits.max == -kInfinity<T>) return true;
-      if (step.normalize == Normalize::children) normalizer = log_sum_exp<T>(children, count, logits.max, nullptr);
-      if (!((logits.max - normalizer) + score > pool.threshold)) return true;
+      if (step.normalize == Normalize::children) normalizer = log_sum_exp(children, count, children, kInfinity<T>);
     }
 
     for (int64_t begin = 0; begin < count; begin += kBlock) {
@@ -136,6 +137,15 @@ struct Scanner {
     }
   }
 
+  // What is widened is read from where it was widened to.
+  const T* widened_or(const S* row) const {
+    if constexpr (std::is_same_v<S, T>) {
+      return row;
+    } else {
+      return widened;
+    }
+  }
+
   void gather_children(const S* row, Interval nodes) const {
     const int64_t count = nodes.end - nodes.begin;
     if (step.trie.wide_tokens)
@@ -153,6 +163,18 @@ struct Scanner {
                      larger);
   }
 };
+
+// Beams point anywhere into the trie: what the next two read of it is fetched while this one is worked on.
+inline void prefetch_children(const Trie& trie, const int32_t* nodes, int64_t m, int64_t end) {
+  constexpr int64_t kLine = 64, kLines = 8;
+  if (m + 2 < end && nodes[m + 2] >= 0) __builtin_prefetch(trie.first_child + nodes[m + 2]);
+  if (m + 1 >= end || nodes[m + 1] < 0) return;
+  const Interval next = children_of(trie, nodes[m + 1]);
+  const int64_t size = trie.wide_tokens ? 4 : 2;
+  const int64_t bytes = std::min((next.end - next.begin) * size, kLines * kLine);
+  const char* tokens = static_cast<const char*>(trie.tokens) + next.begin * size;
+  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(tokens + i);
+}
 
 int64_t candidate_bytes(Dtype dtype) {
   return with_stored_type(dtype, [](auto s) -> int64_t { return sizeof(Candidate<Compute<decltype(s)>>); });
@@ -183,8 +205,9 @@ int64_t scan(const BeamStep& step, int64_t row, int64_t begin, int64_t end, int6
                        static_cast<T*>(scratch),
                        static_cast<T*>(scratch) + widened_size<S>(step)};
     for (int64_t m = begin; m < end; ++m) {
+      prefetch_children(step.trie, nodes, m, end);
       if (nodes[m] < 0 || scores[m] == -kInfinity<T>) continue;
-      const S* upcoming = m + 1 < end ? logits + (m + 1) * step.beam_stride : nullptr;
+      const S* upcoming = logits + std::min(m + 1, end - 1) * step.beam_stride;
       if (!scanner.scan(logits + m * step.beam_stride, upcoming, static_cast<int32_t>(m), nodes[m], scores[m]))
         return -1 - m;
     }

@@ -1,7 +1,9 @@
-// The log-sum-exp of a row, in two sweeps over memory that is then in cache: its maximum, then the sum. Every row is
-// summed in the same order, whatever the number of threads.
+// The log-sum-exp of a row, read once: terms are taken relative to one of its values instead of its maximum, and only a
+// row that towers over that value is read again. Every row is summed in the same order, whatever the number of threads.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -33,8 +35,10 @@ struct Extent {
   bool valid;  // no NaN and no +inf
 };
 
+// `upcoming` is what will be read next, as long as these (or these again): it is fetched meanwhile, so that memory and
+// arithmetic work side by side.
 template <class T>
-Extent<T> extent(const T* values, int64_t count) {
+Extent<T> extent(const T* values, int64_t count, const T* upcoming) {
   constexpr int kUnroll = 4;
   const Vec<T> infinity = broadcast(kInfinity<T>);
   Vec<T> max[kUnroll];
@@ -50,7 +54,10 @@ Extent<T> extent(const T* values, int64_t count) {
   int64_t i = 0;
   for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
 #pragma GCC unroll 4
-    for (int u = 0; u < kUnroll; ++u) take(u, load(values + i + u * kLanes<T>));
+    for (int u = 0; u < kUnroll; ++u) {
+      if (u * kVectorBytes % 64 == 0) __builtin_prefetch(upcoming + i + u * kLanes<T>, 0, 2);
+      take(u, load(values + i + u * kLanes<T>));
+    }
   for (; i < count; i += kLanes<T>) take(0, load_or_minus_infinity(values + i, count - i));
   for (int u = 1; u < kUnroll; ++u) {
     max[0] = max[u] > max[0] ? max[u] : max[0];
@@ -60,12 +67,15 @@ Extent<T> extent(const T* values, int64_t count) {
   return {reduce_max<T>(max[0]), all != 0};
 }
 
-// e^x for x ≤ 0: 2^n · 2^f with |f| ≤ ½, 2^f by a polynomial (relative error 8e-8). Below −87 it stays at e^−87, which
-// is nothing beside the maximum's 1.
-inline Vec<float> exp_nonpositive(Vec<float> x) {
-  const Vec<float> lowest = broadcast(-87.0f);
-  const Vec<float> t = (x > lowest ? x : lowest) * 0x1.715476p+0f;
-  const Vec<float> rounder = broadcast(0x1.8p+23f);  // adding it rounds t to an integer n, in the low bits of the sum
+constexpr double kLog2E = 0x1.71547652b82fep+0;
+
+// sum + 2^t for t < 128: 2^n · 2^f with |f| ≤ ½, 2^f by a polynomial (relative error 8e-8). Below −126 it stays at
+// 2^−126; a NaN makes the sum one.
+inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
+  const Vec<float> lowest = broadcast(-126.0f);
+  t = t < lowest ? lowest : t;
+  // Adding it rounds t to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits of the sum.
+  const Vec<float> rounder = broadcast(0x1.8p+23f + 127);
   const Vec<float> shifted = t + rounder;
   const Vec<float> f = t - (shifted - rounder);
   Vec<float> p = f * 0x1.5c08e4p-10f + 0x1.3d0c52p-7f;
@@ -73,37 +83,90 @@ inline Vec<float> exp_nonpositive(Vec<float> x) {
   p = p * f + 0x1.ebf918p-3f;
   p = p * f + 0x1.62e428p-1f;
   p = p * f + 0x1.000002p+0f;
-  return (Vec<float>)((Vec<uint32_t>)p + ((Vec<uint32_t>)shifted << 23));
+  return p * (Vec<float>)((Vec<uint32_t>)shifted << 23) + sum;
 }
 
-inline Vec<double> exp_nonpositive(Vec<double> x) {
-  for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
-  return x;
+inline Vec<double> add_exp2(Vec<double> sum, Vec<double> t) {
+  for (int i = 0; i < kLanes<double>; ++i) sum[i] += __builtin_exp2(t[i]);
+  return sum;
 }
 
 inline float logarithm(float x) { return __builtin_logf(x); }
 inline double logarithm(double x) { return __builtin_log(x); }
 
-// log Σ e^values, `max` being the finite maximum. `upcoming`, if any, is what will be read next, as long as this row:
-// it is fetched meanwhile, so that memory and the polynomial work side by side.
+inline float exponential(float x) { return __builtin_expf(x); }
+inline double exponential(double x) { return __builtin_exp(x); }
+
+// Σ e^(value − reference) of the values it is given, NaN where one of them is; it holds while max − reference ≤ kReach.
 template <class T>
-T log_sum_exp(const T* values, int64_t count, T max, const void* upcoming) {
-  constexpr int kUnroll = 4;
-  const Vec<T> offset = broadcast(max);
-  Vec<T> sums[kUnroll] = {};
-  int64_t i = 0;
-  for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
-#pragma GCC unroll 4
-    for (int u = 0; u < kUnroll; ++u) {
-      if (upcoming != nullptr && u * kVectorBytes % 64 == 0)
-        __builtin_prefetch(static_cast<const char*>(upcoming) + (i + u * kLanes<T>)*int64_t{sizeof(T)});
-      sums[u] += exp_nonpositive(load(values + i + u * kLanes<T>) - offset);
-    }
-  for (; i < count; i += kLanes<T>) {
-    const Vec<T> terms = exp_nonpositive(load_or_minus_infinity(values + i, count - i) - offset);
-    sums[0] += terms;
+class Exponentials {
+ public:
+  static constexpr T kReach = 32;
+
+  explicit Exponentials(T reference) : reference_(reference), offset_(broadcast(reference * T{kLog2E})) {}
+
+  // `upcoming`: as in `extent`.
+  void add(const T* values, int64_t count, const T* upcoming) {
+    const auto take = [this](int u, Vec<T> v) {
+      max_[u] = v > max_[u] ? v : max_[u];
+      sums_[u] = add_exp2(sums_[u], exponent(v));
+    };
+    int64_t i = 0;
+    for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
+#pragma GCC unroll 2
+      for (int u = 0; u < kUnroll; ++u) {
+        if (u * kVectorBytes % 64 == 0) __builtin_prefetch(upcoming + i + u * kLanes<T>, 0, 2);
+        take(u, load(values + i + u * kLanes<T>));
+      }
+    for (; i < count; i += kLanes<T>) take(0, load_or_minus_infinity(values + i, count - i));
   }
-  return max + logarithm(reduce_add<T>((sums[0] + sums[1]) + (sums[2] + sums[3])));
+
+  T sum() const { return reduce_add<T>(sums_[0] + sums_[1]); }
+
+  T log_sum() const {
+    const T rounding = exponent(broadcast(reference_))[0];  // the offset's, where v · log2(e) is not rounded but fused
+    return reference_ + (logarithm(sum()) - rounding / T{kLog2E});
+  }
+
+  T max() const { return reduce_max<T>(max_[0] > max_[1] ? max_[0] : max_[1]); }
+
+ private:
+  Vec<T> exponent(Vec<T> v) const { return v * broadcast(T{kLog2E}) - offset_; }
+
+  static constexpr int kUnroll = 2;  // four would spill the polynomial's constants at 16 registers
+
+  T reference_;
+  Vec<T> offset_;
+  Vec<T> sums_[kUnroll] = {}, max_[kUnroll] = {broadcast(-kInfinity<T>), broadcast(-kInfinity<T>)};
+};
+
+// log Σ e^values, or −inf if all values are, or +inf as soon as it is known to pass `enough`. NaN where a value is NaN
+// or +inf. `upcoming`: as in `extent`.
+template <class T>
+T log_sum_exp(const T* values, int64_t count, const T* upcoming, T enough) {
+  if (count == 0) return -kInfinity<T>;
+  constexpr int64_t kChunk = 1024;
+  T reference = reduce_max<T>(load_or_minus_infinity(values, count));
+  if (std::abs(reference) < kInfinity<T>) {
+    const T limit = exponential(enough - reference);
+    Exponentials<T> terms(reference);
+    for (int64_t i = 0; i < count; i += kChunk) {
+      terms.add(values + i, std::min(kChunk, count - i), upcoming + i);
+      const T sum = terms.sum();
+      if (sum > limit && terms.max() - reference <= terms.kReach) {
+        const int64_t rest = std::min(i + kChunk, count);
+        return extent(values + rest, count - rest, upcoming + rest).valid ? kInfinity<T>
+                                                                          : std::numeric_limits<T>::quiet_NaN();
+      }
+    }
+    if (terms.max() - reference <= terms.kReach) return terms.log_sum();
+  }
+  const Extent<T> row = extent(values, count, upcoming);
+  if (!row.valid) return std::numeric_limits<T>::quiet_NaN();
+  if (row.max == -kInfinity<T>) return -kInfinity<T>;
+  Exponentials<T> terms(row.max);
+  terms.add(values, count, upcoming);
+  return terms.log_sum();
 }
 
 }  // namespace

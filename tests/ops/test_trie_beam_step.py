@@ -135,6 +135,60 @@ def test_minus_infinity_forbids_tokens() -> None:
         assert step.tokens.tolist() == [[-1, -1]]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_may_tower_over_its_beginning(dtype: torch.dtype) -> None:
+    """The normalizer is right wherever in its row the maximum stands, and however far above."""
+    trie = recops.SidTrie.from_sids(torch.arange(3000)[:, None])
+    noise = torch.randn(3000, generator=torch.Generator().manual_seed(0))
+    for place in (0, 17, 1024, 2999):
+        for height in (10.0, 31.0, 33.0, 200.0, 3e4):
+            logits = (noise - height / 2).index_add(
+                0, torch.tensor([place]), torch.tensor([height])
+            )
+            logits = logits.to(dtype)[None, None]
+            step = recops.trie_beam_step(
+                logits,
+                trie,
+                torch.zeros(1, 1, dtype=torch.int32),
+                torch.zeros(1, 1),
+                num_beams=2,
+            )
+            expected = logits.double().log_softmax(2)[0].topk(2).values
+            last_place = 2**-24 * height  # of the logits, when they are float32
+            assert_close(step.scores.double(), expected, rtol=1e-5, atol=1e-5 + last_place)
+
+
+def test_a_beam_out_of_reach_leaves_no_trace() -> None:
+    """Rows of 4096 that cannot matter are not summed to their end; the beams are the same."""
+    trie = recops.SidTrie.from_sids(
+        torch.cartesian_prod(torch.arange(40), torch.arange(0, 4096, 37)), vocab_sizes=4096
+    )
+    random = torch.Generator().manual_seed(1)
+    logits = 3 * torch.randn(1, 40, 4096, generator=random)
+    nodes = torch.arange(1, 41, dtype=torch.int32)[None]
+    for spread in (0.0, 1.0, 20.0):
+        scores = -spread * torch.rand(1, 40, generator=random)
+        for order in (scores.argsort(), scores.argsort(descending=True)):
+            arguments = (logits, trie, nodes, scores.gather(1, order))
+            ours = recops.trie_beam_step(*arguments, num_beams=5)
+            assert_same_step(ours, reference.trie_beam_step(*arguments, num_beams=5))
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, -0x400000, -1])
+def test_any_nan_raises_wherever_it_stands(bits: int) -> None:
+    """Whatever its sign and payload, and in rows that no best beam comes from."""
+    trie = recops.SidTrie.from_sids(torch.cartesian_prod(torch.arange(2), torch.arange(3000)))
+    nan = torch.tensor([bits], dtype=torch.int32).view(torch.float32)
+    nodes = torch.tensor([[1, 2]], dtype=torch.int32)
+    scores = torch.tensor([[0.0, -50.0]])
+    for m in range(2):
+        for place in (0, 5, 1023, 2048, 2999):
+            logits = torch.randn(1, 2, 3000, generator=torch.Generator().manual_seed(place))
+            logits[0, m, place] = nan
+            with pytest.raises(ValueError, match=rf"logits\[0, {m}\] hold NaN or \+inf"):
+                recops.trie_beam_step(logits, trie, nodes, scores, num_beams=2)
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 @pytest.mark.parametrize("normalize", NORMALIZE)
 def test_bad_logits_raise_where_they_are_read(normalize: str, bad: float) -> None:
