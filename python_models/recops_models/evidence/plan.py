@@ -78,16 +78,17 @@ class Plan:
                     yield from of_one_seed
 
 
-def figure(metrics: Mapping[str, float], claim: Claim, arm: Arm) -> float:
+def figure(metrics: Mapping[str, float | None], claim: Claim, arm: Arm) -> float:
     """The claim's metric among a run's.
 
     Raises:
         ValueError: it is not there.
     """
-    if claim.metric not in metrics:
-        there = ", ".join(metrics)
+    value = metrics.get(claim.metric)
+    if value is None:
+        there = ", ".join(name for name, found in metrics.items() if found is not None)
         raise ValueError(f"claim {claim.id}: {arm.model} has no {claim.metric!r}; it has {there}")
-    return metrics[claim.metric]
+    return value
 
 
 def seconds_left(ahead: Sequence[Run], done: Mapping[Run, Record]) -> float | None:

@@ -68,7 +68,14 @@ def _difference(finding: Finding) -> dict[str, Any]:
 
 def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:
     """The figures of every test metric; ``std`` is that of a sample, over seeds."""
-    values = {name: [record.test[name] for record in side.records] for name in side.records[0].test}
+    columns = {
+        name: [record.test[name] for record in side.records] for name in side.records[0].test
+    }
+    values = {
+        name: defined
+        for name, column in columns.items()
+        if len(defined := [v for v in column if v is not None]) == len(column)
+    }
     return {
         "id": finding.claim.id,
         "data": finding.data,

@@ -54,10 +54,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds."""
+    """What a finished run reached: metrics by name (null: not defined on this data), ``test``
+    empty for a trial; wall seconds.
+    """
 
-    validation: dict[str, float]
-    test: dict[str, float]
+    validation: dict[str, float | None]
+    test: dict[str, float | None]
     seconds: float
 
 
