@@ -163,14 +163,41 @@ def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) ->
 
 def test_quick_is_one_trial_on_the_first_data_set(data: str, tmp_path: Path) -> None:
     watch = Watch()
-    settings = {name: value for name, value in SMALL.items() if name != "epochs"}
-    arm = Arm("SASRec", "sasrec", settings, SASREC.grid)
-    asked = claim(data, arm, tuned("narrow", width=4))
+    asked = claim(data, SASREC, tuned("narrow", width=4))
     content = measure(tmp_path, asked, seeds=None, quick=True, progress=watch)
     assert len(watch.begun) == 6
     assert content["claims"][0]["seeds"] == 2
     rows = read_json(tmp_path / "runs" / watch.begun[0].key / "curves.json", kind="curves")["rows"]
     assert len(rows) == 2
+
+
+def test_the_first_claim_of_dien(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the command line, on people who like either half of the items, and always will."""
+    rng = np.random.default_rng(0)
+    rows = ["user_id,item_id,timestamp,label"]
+    for step in range(40):
+        for user, item in enumerate(rng.integers(20, size=30)):
+            rows.append(f"{user},{item},{1000 * step + user},{int(item % 2 == user % 2)}")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "interactions.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    command = ["reproduce", "dien", "--quick", "--data", str(tmp_path / "shop"), "--out", str(out)]
+    assert cli.run(command) == 0
+    said = capsys.readouterr()
+    assert "6 ahead: trial, din on" in said.err
+    assert "1 ahead, about" in said.err
+    content = read_json(out / "results.json", kind="results")
+    (found,) = content["claims"]
+    assert found["verdict"] in said.out
+    assert found["id"] == "attention-beats-sum-pooling"
+    (difference,) = content["tables"]["differences"]
+    assert difference["metric"] == "auc"
+    assert len(difference["users_interval"]) == 2
+    assert [arm["model"] for arm in content["tables"]["arms"]] == ["din", "sum-pool"]
+    written = (out / "results.json").read_text()
+    assert cli.run([*command, "--resume"]) == 0
+    assert "ahead" not in capsys.readouterr().err
+    assert (out / "results.json").read_text() == written
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ class Arm:
             for values in itertools.product(*self.grid.values())
         ]
 
+    def quick(self) -> Arm:
+        """With its first trial alone, and no word on epochs."""
+        first = {name: values[:1] for name, values in self.grid.items() if name != "epochs"}
+        settings = {name: value for name, value in self.settings.items() if name != "epochs"}
+        return dataclasses.replace(self, settings=settings, grid=first)
+
 
 def _settings(values: Mapping[str, Setting]) -> Settings:
     return tuple(sorted((name, str(value)) for name, value in values.items()))
@@ -83,9 +89,8 @@ class Claim:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
 
     def quick(self) -> Claim:
-        """The small version: the first data set, two seeds, one trial an arm."""
-        arms = tuple(
-            dataclasses.replace(arm, grid={name: values[:1] for name, values in arm.grid.items()})
-            for arm in self.arms
-        )
+        """The small version: the first data set, two seeds, one trial an arm, epochs as
+        ``recops train --quick`` has them.
+        """
+        arms = tuple(arm.quick() for arm in self.arms)
         return dataclasses.replace(self, arms=arms, data=self.data[:1], seeds=2)
