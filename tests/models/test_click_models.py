@@ -95,6 +95,15 @@ def test_every_feature_counts(model) -> None:
         assert not torch.allclose(before, after), feature.name
 
 
+def test_sixteen_bit_arithmetic_comes_close(model) -> None:
+    model.eval()
+    some = batch(LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.predict(some)
+    click_loss(logits, some.label).backward()
+    torch.testing.assert_close(logits.float(), model.predict(some), rtol=0.02, atol=0.02)
+
+
 def test_output_dim_is_what_the_mlp_reads(model) -> None:
     assert model.output_dim() == model.head[0].in_features
 

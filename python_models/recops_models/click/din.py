@@ -14,7 +14,7 @@ from recops_models.click.sum_pool import SumPoolConfig
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
-from recops_models.layers.mlp import MLP, ActivationName
+from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention
 
 
@@ -32,6 +32,15 @@ class DinConfig(SumPoolConfig):
     attention_activation: ActivationName = "sigmoid"
     attention_weights: AttentionWeights = "softmax"
 
+    def attention(self, width: int) -> TargetAttention:
+        """A new attention to events of this width."""
+        return TargetAttention(
+            width,
+            self.attention_hidden,
+            activation_name=self.attention_activation,
+            weights=self.attention_weights,
+        )
+
 
 class Din(nn.Module):
     """``logit = MLP([context, Σ_t w_t e_t])``, ``w`` by target attention to the candidate.
@@ -45,19 +54,8 @@ class Din(nn.Module):
         super().__init__()
         self.schema, self.config = schema, config
         self.embedding = FeatureEmbedding(schema, config.width)
-        self.attention = TargetAttention(
-            self.embedding.history_dim,
-            config.attention_hidden,
-            activation_name=config.attention_activation,
-            weights=config.attention_weights,
-        )
-        self.head = MLP(
-            self.output_dim(),
-            config.hidden,
-            1,
-            activation_name=config.activation,
-            dropout=config.dropout,
-        )
+        self.attention = config.attention(self.embedding.history_dim)
+        self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""

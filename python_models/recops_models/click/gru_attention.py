@@ -16,8 +16,6 @@ from recops_models.click.din import DinConfig
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
-from recops_models.layers.mlp import MLP
-from recops_models.layers.target_attention import TargetAttention
 
 
 @dataclass(frozen=True)
@@ -45,19 +43,8 @@ class GruAttention(nn.Module):
         self.embedding = FeatureEmbedding(schema, config.width)
         d = self.embedding.history_dim
         self.gru = nn.GRU(d, d, config.layers, batch_first=True)
-        self.attention = TargetAttention(
-            d,
-            config.attention_hidden,
-            activation_name=config.attention_activation,
-            weights=config.attention_weights,
-        )
-        self.head = MLP(
-            self.output_dim(),
-            config.hidden,
-            1,
-            activation_name=config.activation,
-            dropout=config.dropout,
-        )
+        self.attention = config.attention(d)
+        self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""

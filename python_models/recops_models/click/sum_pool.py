@@ -33,6 +33,10 @@ class SumPoolConfig:
     activation: ActivationName = "dice"
     dropout: float = 0.0
 
+    def head(self, input_dim: int) -> MLP:
+        """A new MLP from what a model made of an example to its logit."""
+        return MLP(input_dim, self.hidden, 1, activation_name=self.activation, dropout=self.dropout)
+
 
 class SumPool(nn.Module):
     """``logit = MLP([context, Σ_t e_t])``.
@@ -46,13 +50,7 @@ class SumPool(nn.Module):
         super().__init__()
         self.schema, self.config = schema, config
         self.embedding = FeatureEmbedding(schema, config.width)
-        self.head = MLP(
-            self.output_dim(),
-            config.hidden,
-            1,
-            activation_name=config.activation,
-            dropout=config.dropout,
-        )
+        self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""
