@@ -1,0 +1,53 @@
+"""A file larger than memory trains in little of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from click_parquet import write_click_folder
+
+# .ci/full asks for 5,000.
+MEGABYTES = float(os.environ.get("RECOPS_STREAM_MEGABYTES", "200"))
+
+# VmHWM, not ru_maxrss, which counts what the parent held when it forked.
+TRAIN = """
+import re, sys
+from pathlib import Path
+from recops_models.cli import main
+try:
+    main()
+finally:
+    print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
+"""
+
+
+def peak_megabytes(folder: Path, megabytes: float) -> float:
+    """The most that training sum pooling on so large a file holds at once."""
+    write_click_folder(folder, megabytes=megabytes)
+    command = f"train sum-pool --data {folder} --out {folder}/run --set epochs=1 --set batch=8192"
+    run = subprocess.run(
+        [sys.executable, "-c", TRAIN, *command.split()],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    (folder / "train.parquet").unlink()
+    return int(run.stdout.split()[-1]) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was held")
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    small = peak_megabytes(tmp_path / "small", 50)
+    large = peak_megabytes(tmp_path / "large", MEGABYTES)
+    print(f"{MEGABYTES:.0f} MB: at most {large:.0f} MB held, of 50 MB: {small:.0f} MB")
+    assert large < 2000
+    # In memory, 200 MB of the file are 870 thousand examples, whose ids alone take 350 MB.
+    assert large - small < 250
