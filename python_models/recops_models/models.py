@@ -108,9 +108,10 @@ def _click(model: Callable[[Any, Any], nn.Module], sizes: Any) -> Entry:
     )
 
 
-_CLICK_TRAINING = TrainingConfig(
-    epochs=10, batch=256, learning_rate=1e-3, patience=2, select="auc", weight_decay=0.0
-)
+# On ml-100k, seed 0: DIN takes 7 s an epoch (one core of a shared cloud machine).
+_CLICK_TRAINING = TrainingConfig(epochs=6, batch=256, learning_rate=1e-3, patience=2, select="auc")
+# Validation AUC on ml-100k, seed 0: sum pooling 0.693 with it, 0.685 without; DIN 0.694 and 0.693.
+_CLICK_DROPOUT = 0.3
 
 MODELS: dict[str, Entry] = {
     "popularity": Entry(
@@ -138,8 +139,8 @@ MODELS: dict[str, Entry] = {
         build=_unirec,
         restore=_restored_unirec,
     ),
-    "sum-pool": _click(SumPool, SumPoolConfig()),
-    "din": _click(Din, DinConfig()),
-    "gru-attention": _click(GruAttention, GruAttentionConfig()),
+    "sum-pool": _click(SumPool, SumPoolConfig(dropout=_CLICK_DROPOUT)),
+    "din": _click(Din, DinConfig(dropout=_CLICK_DROPOUT)),
+    "gru-attention": _click(GruAttention, GruAttentionConfig(dropout=_CLICK_DROPOUT)),
 }
 """By the name on the command line."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
-from recops_models.data.features import FittedSchema
+from recops_models.data.features import Categorical, FittedSchema, Sequence
 from recops_models.models import MODELS, name_of
 from recops_models.training.settings import from_json
 
@@ -47,7 +48,19 @@ def load_model(path: Path) -> Any:
     weights = {key: value for key, value in tensors.items() if not key.startswith(_SCHEMA)}
     learnt = {key.removeprefix(_SCHEMA): tensors[key] for key in tensors.keys() - weights.keys()}
     sizes = from_json(type(entry.defaults["sizes"]), meta["config"]) if "config" in meta else None
-    schema = FittedSchema.from_state(learnt, meta["schema"]) if "schema" in meta else None
+    schema = _schema(learnt, meta["schema"]) if "schema" in meta else None
     model: nn.Module = entry.restore(weights, sizes, schema)
     model.load_state_dict(weights)
     return model.eval()
+
+
+def _schema(learnt: Mapping[str, Tensor], meta: Mapping[str, Any]) -> FittedSchema:
+    """A model's schema; whatever vectors its tables began from, they are weights by now."""
+    fitted = FittedSchema.from_state(learnt, meta)
+    features = tuple(
+        dataclasses.replace(feature, pretrained=None)
+        if isinstance(feature, (Categorical, Sequence))
+        else feature
+        for feature in fitted.schema.features
+    )
+    return dataclasses.replace(fitted, schema=dataclasses.replace(fitted.schema, features=features))
