@@ -67,6 +67,16 @@ def test_attention_ignores_padding_and_gives_zero_for_no_history(weights) -> Non
     assert all(p.grad.isfinite().all() for p in [query, keys, *layer.parameters()])
 
 
+def test_uniform_attention_is_the_mean_of_what_is_there() -> None:
+    layer = TargetAttention(6, weights="uniform")
+    query, keys = inputs()
+    pooled = layer(query, keys, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        expected = keys[row, :length].mean(0) if length else torch.zeros_like(pooled[row])
+        torch.testing.assert_close(pooled[row], expected)
+    assert not list(layer.parameters())
+
+
 @pytest.mark.parametrize(("rows", "events"), [(0, 5), (4, 0), (1, 1)])
 def test_attention_of_odd_shapes(rows: int, events: int) -> None:
     query, keys = inputs(rows, events)
@@ -86,7 +96,7 @@ def test_pair_linear_starts_as_the_layer_it_stands_for() -> None:
     [
         ({"hidden": ()}, "hidden must name one layer"),
         ({"activation_name": "dice"}, "padding would enter"),
-        ({"weights": "hard"}, "weights must be softmax or raw"),
+        ({"weights": "hard"}, "weights must be softmax, raw or uniform"),
     ],
 )
 def test_attention_refuses(arguments: dict[str, object], message: str) -> None:

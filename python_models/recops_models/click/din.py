@@ -25,7 +25,8 @@ class DinConfig(SumPoolConfig):
     Attributes:
         attention_hidden: the widths of the hidden layers of the attention's MLP.
         attention_activation: between them; not Dice.
-        attention_weights: "softmax" (the released code), or "raw" (the paper).
+        attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (the mean
+            of the history, whatever the candidate: a control).
     """
 
     attention_hidden: tuple[int, ...] = (80, 40)

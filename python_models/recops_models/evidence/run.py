@@ -24,7 +24,7 @@ _RECORD, _OWNER = "record.json", "reproduction.json"
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that one training's figures depend on, beside the versions of the packages.
+    """One training of an arm.
 
     Attributes:
         model: what ``recops train`` calls it.
@@ -43,9 +43,20 @@ class Run:
     quick: bool
 
     @property
+    def job(self) -> Job:
+        """What ``recops train`` would train.
+
+        Raises:
+            ValueError: unknown model or setting, or a value that is none.
+        """
+        return Job.of(self.model, self.data, dict(self.settings), seed=self.seed, quick=self.quick)
+
+    @property
     def key(self) -> str:
-        """A folder's name: readable, and another one for anything else that differs."""
-        content = json.dumps([dataclasses.asdict(self), versions()], sort_keys=True)
+        """A folder's name: readable, and another one for anything that differs, the model's
+        defaults and the packages' versions among it.
+        """
+        content = json.dumps([self.job.config(), self.test, versions()], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
@@ -106,20 +117,19 @@ class RunFolder:
         """Train, from the last epoch that an interrupted start left; ``on_step``: the share done.
 
         Raises:
-            ValueError: unknown model or setting; data that cannot be split.
+            ValueError: data that cannot be split.
             KeyboardInterrupt: handed on; the folder keeps the last finished epoch.
         """
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
-        job = Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
-        epochs = job.training.epochs if job.training else 1
+        epochs = run.job.training.epochs if run.job.training else 1
         started = time.perf_counter()
 
         def step(epoch: int, done: float, _: float) -> None:
             on_step((epoch + done) / epochs)
 
         metrics: dict[str, Any] = run_job(
-            job, dataset, folder, resume=True, test=run.test, on_step=step
+            run.job, dataset, folder, resume=True, test=run.test, on_step=step
         ).metrics
         record = Record(
             validation=metrics["validation"],

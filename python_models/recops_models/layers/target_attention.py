@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from recops_models.layers.mlp import MLP, ActivationName, activation
 
-AttentionWeights = Literal["softmax", "raw"]
+AttentionWeights = Literal["softmax", "raw", "uniform"]
 
 _CHUNK = 1 << 19
 """Hidden units computed at a time on a CPU, 2 MB, so that each layer finds the last one's output in
@@ -49,8 +49,9 @@ class TargetAttention(nn.Module):
     """``Σ_t w_t k_t`` with ``w_t = MLP([q, k_t, q − k_t, q ∘ k_t])`` over a history's events.
 
     "raw" takes the scores as they are: their sum tells how strong the interest is, as the paper has
-    it. "softmax" normalises them over the history, as its released code and DIEN's do. A history of
-    length 0 gives zero, and padding changes nothing.
+    it. "softmax" normalises them over the history, as its released code and DIEN's do. "uniform" is
+    the control that looks at no candidate: ``w_t`` is one over the length, and there is no MLP. A
+    history of length 0 gives zero, and padding changes nothing.
 
     Source: Zhou et al., Deep Interest Network, KDD 2018, §4.3, equation 3, and its released code
     for the subtraction and the product. O(B T d · hidden) time.
@@ -59,7 +60,7 @@ class TargetAttention(nn.Module):
         width: d, of the query and of the keys.
         hidden: the widths of the MLP's hidden layers, one at least.
         activation_name: between them. Dice is refused: padding would enter its batch statistics.
-        weights: "softmax" or "raw".
+        weights: "softmax", "raw" or "uniform".
 
     Raises:
         ValueError: no hidden layer, Dice, or unknown weights.
@@ -78,9 +79,13 @@ class TargetAttention(nn.Module):
             raise ValueError("TargetAttention: hidden must name one layer at least")
         if activation_name == "dice":
             raise ValueError("TargetAttention: padding would enter Dice's batch statistics")
-        if weights not in ("softmax", "raw"):
-            raise ValueError(f"TargetAttention: weights must be softmax or raw, got {weights!r}")
+        if weights not in get_args(AttentionWeights):
+            raise ValueError(
+                f"TargetAttention: weights must be softmax, raw or uniform, got {weights!r}"
+            )
         self.weights = weights
+        if weights == "uniform":
+            return
         self.pair = PairLinear(width, hidden[0])
         self.score = nn.Sequential(
             activation(activation_name, hidden[0]),
@@ -89,9 +94,11 @@ class TargetAttention(nn.Module):
 
     def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """``[B, T]``: w, 0 past the lengths ``[B]``."""
+        absent = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
+        if self.weights == "uniform":
+            return (~absent).to(keys.dtype) / lengths.clamp(min=1)[:, None]
         hidden = self.pair(query, keys)  # (B, T, hidden)
         scores: Tensor = self.score(hidden.flatten(0, 1)).view(keys.shape[:2])  # (B, T)
-        absent = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
         if self.weights == "softmax":
             # The least number and not −∞, of which a row of length 0 would make NaN.
             scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
@@ -99,7 +106,7 @@ class TargetAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
-        if keys.is_cuda or torch.compiler.is_compiling():
+        if keys.is_cuda or torch.compiler.is_compiling() or self.weights == "uniform":
             return self._pool(query, keys, lengths)
         rows = max(1, _CHUNK // max(1, keys.shape[1] * self.pair.hidden))
         chunks = zip(query.split(rows), keys.split(rows), lengths.split(rows), strict=True)
