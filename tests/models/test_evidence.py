@@ -123,13 +123,13 @@ def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_
     narrow = Arm("narrow", "sasrec", {**SMALL, "width": 4})
     asked = claim(data, one, narrow)
     expected = measure(tmp_path / "whole", asked, seeds=2)
-    out, stopped, resumed, again = tmp_path / "parts", Watch(stop_in=4), Watch(), Watch()
+    out, stopped, resumed, again = tmp_path / "parts", Watch(stop_in=3), Watch(), Watch()
     with pytest.raises(KeyboardInterrupt):
         measure(out, asked, seeds=2, progress=stopped)
     assert not (out / "results.json").exists()
     found = measure(out, asked, seeds=2, progress=resumed, resume=True)
-    assert stopped.begun[:3] + resumed.begun == list(dict.fromkeys(stopped.begun + resumed.begun))
-    assert (len(stopped.begun), len(resumed.begun)) == (4, 3)
+    assert stopped.begun[:2] + resumed.begun == list(dict.fromkeys(stopped.begun + resumed.begun))
+    assert (len(stopped.begun), len(resumed.begun)) == (3, 2)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     for run in resumed.begun:
         name = f"runs/{run.key}/predictions.parquet"
@@ -141,7 +141,7 @@ def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_
     assert [run.seed for run in more.begun] == [2, 2]
     fresh = Watch()
     measure(out, asked, seeds=2, progress=fresh)
-    assert len(fresh.begun) == 6
+    assert len(fresh.begun) == 4
 
 
 def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) -> None:
@@ -155,17 +155,17 @@ def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) ->
         seeds=2,
         progress=watch,
     )
-    assert len(watch.begun) == 6
+    assert len(watch.begun) == 4
     verdicts = [found["verdict"] for found in content["claims"]]
     assert verdicts == ["holds", "fails", "inconclusive"]
     assert content["tables"]["differences"][2]["users_interval"] is None
 
 
-def test_quick_is_one_trial_on_the_first_data_set(data: str, tmp_path: Path) -> None:
+def test_quick_tunes_nothing(data: str, tmp_path: Path) -> None:
     watch = Watch()
     asked = claim(data, SASREC, tuned("narrow", width=4))
     content = measure(tmp_path, asked, seeds=None, quick=True, progress=watch)
-    assert len(watch.begun) == 6
+    assert len(watch.begun) == 4
     assert content["claims"][0]["seeds"] == 2
     rows = read_json(tmp_path / "runs" / watch.begun[0].key / "curves.json", kind="curves")["rows"]
     assert len(rows) == 2
@@ -184,7 +184,7 @@ def test_the_first_claim_of_dien(tmp_path: Path, capsys: pytest.CaptureFixture[s
     command = ["reproduce", "dien", "--quick", "--data", str(tmp_path / "shop"), "--out", str(out)]
     assert cli.run(command) == 0
     said = capsys.readouterr()
-    assert "9 ahead: trial, din on" in said.err
+    assert "6 ahead: measured, din on" in said.err
     assert "1 ahead, about" in said.err
     content = read_json(out / "results.json", kind="results")
     assert content["claims"][0]["id"] == "attention-beats-sum-pooling"
@@ -237,9 +237,9 @@ def test_the_time_left_goes_by_the_runs_most_alike() -> None:
     first, second, *_ = plan.ahead({})
     assert seconds_left(plan.ahead({}), {}) is None
     done = {first: Record({"ndcg@10": 0.1}, {}, 1.0)}
-    assert seconds_left(plan.ahead(done), done) == 5.0
+    assert seconds_left(plan.ahead(done), done) == 3.0
     done[second] = Record({"ndcg@10": 0.1}, {}, 10.0)
-    assert seconds_left(plan.ahead(done), done) == 22.0
+    assert seconds_left(plan.ahead(done), done) == 11.0
 
 
 def test_other_peoples_files_are_left_alone(data: str, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def reproduce(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One data set, 2 seeds, 1 trial, 2 epochs: a look.")
+        bool, typer.Option("--quick", help="One data set, 2 seeds, no tuning, 2 epochs: a look.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")

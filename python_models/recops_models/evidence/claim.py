@@ -89,7 +89,7 @@ class Claim:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
 
     def quick(self) -> Claim:
-        """The small version: the first data set, two seeds, one trial an arm, epochs as
+        """The small version: the first data set, two seeds, nothing to tune, epochs as
         ``recops train --quick`` has them.
         """
         arms = tuple(arm.quick() for arm in self.arms)

@@ -30,7 +30,9 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """One arm on one data set: how it was tuned, and what it reached on test, one record a seed."""
+    """One arm on one data set: its chosen settings, and what they reached, one record a seed;
+    ``validation`` is the mean of the claim's metric there.
+    """
 
     arm: Arm
     best: Settings
@@ -107,8 +109,8 @@ def _finding(
         assert best is not None  # All trials are done.
         runs[arm.name] = plan.measured(arm, data, best)
         records = tuple(done[run] for run in runs[arm.name])
-        validation = figure(done[best].validation, claim, arm)
-        arms.append(ArmFigures(arm, best.settings, validation, records))
+        validation = np.mean([figure(record.validation, claim, arm) for record in records])
+        arms.append(ArmFigures(arm, best, float(validation), records))
     first, second = (
         np.array([figure(record.test, claim, side.arm) for record in side.records])
         for side in arms[:2]

@@ -62,7 +62,7 @@ def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
         some = [arm for arm in arms if (arm["id"], arm["data"]) == place]
         (chosen_by,) = some[0]["validation"]
         metrics = list(dict.fromkeys(name for arm in some for name in arm["test"]))
-        head = ("arm", *metrics, f"validation {chosen_by}", "trials", "best settings")
+        head = ("arm", *metrics, f"{chosen_by} on validation", "trials", "best settings")
         rows = (
             (
                 f"{arm['arm']} (`{arm['model']}`)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.claim import Arm, Claim, Settings
 from recops_models.evidence.run import Record, Run
 
 TUNING_SEED = 10_000
@@ -29,29 +29,37 @@ class Plan:
     quick: bool = False
 
     def trials(self, arm: Arm, data: str) -> list[Run]:
-        """The tuning trials of an arm; none measures test."""
+        """The tuning trials of an arm; none measures test. There are none where nothing is to be
+        chosen.
+        """
+        choices = arm.trials()
         return [
             Run(arm.model, data, settings, TUNING_SEED, test=False, quick=self.quick)
-            for settings in arm.trials()
+            for settings in choices
+            if len(choices) > 1
         ]
 
-    def best(self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]) -> Run | None:
-        """The trial best on validation, the first among equals; None while any is to be done.
+    def best(
+        self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]
+    ) -> Settings | None:
+        """Of the trial best on validation, the first among equals; None while any is to be done.
 
         Raises:
             ValueError: the model has no such metric.
         """
         trials = self.trials(arm, data)
+        if not trials:
+            return arm.trials()[0]
         if any(trial not in done for trial in trials):
             return None
         sign = -1 if claim.metric in _LOWER_IS_BETTER else 1
-        return max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
+        best = max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
+        return best.settings
 
-    def measured(self, arm: Arm, data: str, best: Run) -> list[Run]:
+    def measured(self, arm: Arm, data: str, best: Settings) -> list[Run]:
         """The arm with its best settings, once a seed; test is measured here, and only here."""
         return [
-            Run(arm.model, data, best.settings, seed, test=True, quick=self.quick)
-            for seed in self.seeds
+            Run(arm.model, data, best, seed, test=True, quick=self.quick) for seed in self.seeds
         ]
 
     def ahead(self, done: Mapping[Run, Record]) -> list[Run]:
@@ -69,9 +77,7 @@ class Plan:
                 for arm in claim.arms:
                     yield from self.trials(arm, data)
                 seeded = [
-                    self.measured(
-                        arm, data, self.best(claim, arm, data, done) or self.trials(arm, data)[0]
-                    )
+                    self.measured(arm, data, self.best(claim, arm, data, done) or arm.trials()[0])
                     for arm in claim.arms
                 ]
                 for of_one_seed in zip(*seeded, strict=True):
