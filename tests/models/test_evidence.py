@@ -16,10 +16,12 @@ from recops_models.claims import claims_of, papers
 from recops_models.data import DataError
 from recops_models.data.storage import read_table
 from recops_models.evidence import Arm, Claim, reproduce
+from recops_models.evidence.page import page
 from recops_models.evidence.plan import Plan, seconds_left
 from recops_models.evidence.run import Record, Run
 from recops_models.evidence.verdict import verdict
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"width": 8, "heads": 2, "history": 6, "epochs": 3, "dropout": 0.1}
 SASREC = Arm("SASRec", "sasrec", SMALL, {"learning_rate": (0.0, 1e-2)})
 POPULARITY = Arm("popularity", "popularity")
@@ -277,6 +279,21 @@ def test_a_metric_the_model_lacks(data: str, tmp_path: Path) -> None:
     asked = claim(data, POPULARITY, Arm("again", "popularity"), metric="auc")
     with pytest.raises(ValueError, match="popularity has no 'auc'; it has hr@10"):
         measure(tmp_path, asked)
+
+
+COMMITTED = sorted(ROOT.glob("docs/results/*/results.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_committed_results_are_whole_and_of_declared_claims(path: Path) -> None:
+    content = read_json(path, kind="results")
+    assert content["paper"] == path.parent.name
+    ids = [found["id"] for found in content["claims"]]
+    declared = {declared.id: declared for declared in claims_of(content["paper"], ids)}
+    for found in content["claims"]:
+        assert found["text"] == declared[found["id"]].text
+        assert found["data"] in declared[found["id"]].data
+    assert path.with_name("results.md").read_text() == page(content)
 
 
 @pytest.mark.parametrize("paper", papers())
