@@ -100,9 +100,10 @@ def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
     low, high = content["tables"]["differences"][0]["users_interval"]
     assert low < found["measured"] < high
 
-    page = (tmp_path / "results.md").read_text()
-    assert f"{found['measured']:+.4f}" in page
-    assert "**holds**" in page
+    told = (tmp_path / "results.md").read_text()
+    assert f"{found['measured']:+.4f}" in told
+    assert "**holds**" in told
+    assert "no evidence" not in told
 
 
 def test_trials_are_chosen_on_validation_and_never_see_test(data: str, tmp_path: Path) -> None:
@@ -169,6 +170,7 @@ def test_quick_tunes_nothing(data: str, tmp_path: Path) -> None:
     content = measure(tmp_path, asked, seeds=None, quick=True, progress=watch)
     assert len(watch.begun) == 4
     assert content["claims"][0]["seeds"] == 2
+    assert "no evidence" in (tmp_path / "results.md").read_text()
     rows = read_json(tmp_path / "runs" / watch.begun[0].key / "curves.json", kind="curves")["rows"]
     assert len(rows) == 2
 
@@ -189,13 +191,14 @@ def test_the_first_claim_of_dien(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "6 ahead: measured, din on" in said.err
     assert "1 ahead, about" in said.err
     content = read_json(out / "results.json", kind="results")
-    assert content["claims"][0]["id"] == "attention-beats-sum-pooling"
+    assert content["claims"][0]["id"] == "din-beats-sum-pooling"
     for found, difference in zip(content["claims"], content["tables"]["differences"], strict=True):
         assert found["verdict"] in said.out
         assert difference["metric"] == "auc"
         assert len(difference["users_interval"]) == 2
     models = [arm["model"] for arm in content["tables"]["arms"]]
     assert models == ["din", "sum-pool", "din", "din"]
+    assert "no evidence" in said.out
     written = (out / "results.json").read_text()
     assert cli.run([*command, "--resume"]) == 0
     assert "ahead" not in capsys.readouterr().err

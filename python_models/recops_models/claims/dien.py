@@ -14,7 +14,7 @@ _DATA = ("ml-100k", "lastfm", "toys-ctr")
 
 CLAIMS = (
     Claim(
-        id="attention-beats-sum-pooling",
+        id="din-beats-sum-pooling",
         text="Target attention to a history (DIN) ranks clicks better than its sum (BaseModel).",
         source="arXiv 1809.03672, AUC on the public data sets, rows BaseModel and DIN",
         reported=(
@@ -27,7 +27,7 @@ CLAIMS = (
         metric="auc",
     ),
     Claim(
-        id="attention-beats-mean-pooling",
+        id="din-beats-mean-pooling",
         text="It is the candidate that counts: DIN ranks better than uniform attention too.",
         source="a control of ours, which the paper's claim implies: softmax weights are a mean's",
         reported="nothing",

@@ -51,7 +51,7 @@ def reproduce(
     `results.md` and, under `runs`, every trained model. Ctrl-C keeps finished trainings and
     epochs; `--resume` goes on from there.
 
-    Example: `recops reproduce dien --claims attention-beats-sum-pooling --seeds 5`
+    Example: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
     """
     from rich.console import Console
 
@@ -91,6 +91,8 @@ def reproduce(
         typer.echo(f"not measured: {line}")
     console = Console()
     console.print(_table(content))
+    if quick:
+        console.print("Quick: two epochs, nothing tuned. A look at the experiment, no evidence.")
     console.print(f"Everything in {folder / 'results.md'}", soft_wrap=True)
 
 

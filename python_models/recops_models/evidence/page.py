@@ -12,6 +12,11 @@ def page(content: Mapping[str, Any]) -> str:
     claims = list(zip(content["claims"], tables["differences"], strict=True))
     texts = {claim["id"]: claim for claim, _ in claims}
     lines = [f"# {content['paper']}: claims, measured", ""]
+    if tables["quick"]:
+        lines += [
+            "**Quick: two epochs, nothing tuned. A look at the experiment, no evidence.**",
+            "",
+        ]
     for claim in texts.values():
         lines += [
             f"**{claim['id']}**: {claim['text']}  ",

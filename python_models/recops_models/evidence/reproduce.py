@@ -63,6 +63,7 @@ def reproduce(
         paper,
         findings(plan, folder, done),
         command=command,
+        quick=quick,
         seconds=sum(record.seconds for record in done.values()),
         skipped=skipped,
     )

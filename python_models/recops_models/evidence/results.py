@@ -12,7 +12,13 @@ from recops_models.versions import versions
 
 
 def results(
-    paper: str, findings: Sequence[Finding], *, command: str, seconds: float, skipped: Sequence[str]
+    paper: str,
+    findings: Sequence[Finding],
+    *,
+    command: str,
+    quick: bool,
+    seconds: float,
+    skipped: Sequence[str],
 ) -> dict[str, Any]:
     """The content of ``results.json``.
 
@@ -20,6 +26,7 @@ def results(
         paper: whose claims.
         findings: one for each claim and data set.
         command: that gives the same again.
+        quick: whether this is a look rather than a figure.
         seconds: of all trainings, over all sittings.
         skipped: what was not measured and why, a line each.
     """
@@ -29,6 +36,7 @@ def results(
         "tables": {
             "arms": [_arm(finding, arm) for finding in findings for arm in finding.arms],
             "differences": [_difference(finding) for finding in findings],
+            "quick": quick,
             "skipped": list(skipped),
             "versions": versions(),
         },
