@@ -6,7 +6,7 @@ from recops_models.evidence.claim import Arm, Claim
 
 # Whatever defaults `recops train` has or comes to have.
 _SETTINGS = {"batch": 512, "epochs": 10, "patience": 2, "weight_decay": 0.0}
-_GRID = {"learning_rate": (1e-3, 3e-3), "dropout": (0.0, 0.3)}
+_GRID = {"learning_rate": (1e-3, 3e-3, 1e-2), "dropout": (0.0, 0.3)}
 _DIN = Arm("DIN", "din", _SETTINGS, _GRID)
 _SUM = Arm("sum pooling", "sum-pool", _SETTINGS, _GRID)
 _MEAN = Arm("mean pooling", "din", {**_SETTINGS, "attention_weights": "uniform"}, _GRID)
