@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from recops_models.evidence.claim import Arm, Claim, Settings
 from recops_models.evidence.run import Record, Run
+from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
 """Of the trials: a draw of its own, so that no measured training was also a chosen one."""
-
-_LOWER_IS_BETTER = ("logloss", "ece")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Plan:
             return arm.trials()[0]
         if any(trial not in done for trial in trials):
             return None
-        sign = -1 if claim.metric in _LOWER_IS_BETTER else 1
+        sign = -1 if claim.metric in LOWER_IS_BETTER else 1
         best = max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
         return best.settings
 

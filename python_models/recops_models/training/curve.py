@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recops_models.training.config import TrainingConfig
 
-_LOWER_IS_BETTER = ("logloss", "ece")
+LOWER_IS_BETTER = ("logloss", "ece")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Fit:
 def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:
     """The index of the best epoch by ``config.select``, the earliest among equals."""
     values = [epoch.validation[config.select] for epoch in curve]
-    return values.index(min(values) if config.select in _LOWER_IS_BETTER else max(values))
+    return values.index(min(values) if config.select in LOWER_IS_BETTER else max(values))
 
 
 def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
