@@ -14,7 +14,7 @@ from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.saved import load_model
 from recops_models.training import next_item, trainer
-from recops_models.training.job import Job, run_job
+from recops_models.training.job import Job, load_job, run_job
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,23 @@ def test_train_evaluate_recommend(
     assert "no user 'nobody'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("split", ["leave-one-out", "global-time", "by-user"])
+@pytest.mark.parametrize(("model", "settings"), [("sasrec", SMALL), ("sum-pool", TINY)])
+def test_any_split_for_any_model(
+    model: str, settings: list[str], split: str, data: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = ["train", model, "--data", data, *settings, "--quick", "--out", str(out)]
+    assert run([*command, "--split", split]) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert metrics["split"] == split
+    before = read_table(out / "predictions.parquet")
+    assert run(["evaluate", str(out)]) == 0
+    again = load_job(out).problem(load(data), load_model(out / "model.safetensors"))
+    assert again.split == split
+    assert again.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
+
+
 def test_a_click_model_on_streamed_examples(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,6 +115,8 @@ def test_a_click_model_on_streamed_examples(
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     assert f"{metrics['test']['auc']:.4f}" in capsys.readouterr().out
+    assert run([*command, "--split", "by-user"]) == 1
+    assert "split already" in capsys.readouterr().err
     assert run(["recommend", str(out), "--user", "3"]) == 1
     assert "no catalogue to recommend from" in capsys.readouterr().err
 

@@ -20,7 +20,7 @@ from recops_models.data import (
     by_user,
     global_time,
     leave_one_out,
-    standard_split,
+    named_split,
 )
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
@@ -182,7 +182,7 @@ def test_users_whom_the_source_holds_out_are_test() -> None:
         by_user(dataset)
 
 
-def test_the_standard_split_obeys_the_source() -> None:
+def test_the_usual_split_obeys_the_source() -> None:
     rows = [(user, item, user + item) for user in range(20) for item in range(4)]
     timed, ordered = dataset_of(rows), dataset_of(rows, time="order")
     users = timed.users.append_column("held_out", pa.array([user < 5 for user in range(20)]))
@@ -194,10 +194,36 @@ def test_the_standard_split_obeys_the_source() -> None:
         (held_out, True, "by-user"),
         (held_out, False, "by-user"),
     ):
-        found, split = standard_split(dataset, clock=clock)
+        found, split = named_split(dataset, clock=clock)
         assert found == name
         if name == "by-user":
             assert split.test["user_id"].to_pylist() == [0, 1, 2, 3, 4]
+
+
+def test_a_split_by_its_name() -> None:
+    dataset = dataset_of([(user, item, user + item) for user in range(20) for item in range(4)])
+    for name, expected in (
+        ("leave-one-out", leave_one_out(dataset)),
+        ("global-time", global_time(dataset)),
+        ("by-user", by_user(dataset)),
+    ):
+        found, split = named_split(dataset, name)
+        assert found == name
+        assert split.test.equals(expected.test)
+    with pytest.raises(ValueError, match="no split 'random'; there are leave-one-out, global-time"):
+        named_split(dataset, "random")
+
+
+def test_next_events_are_the_first_of_the_targets() -> None:
+    rows = [(0, 1, 1), (1, 2, 1), (0, 3, 2), (1, 4, 2), (0, 5, 8), (0, 6, 8), (1, 7, 9), (0, 8, 9)]
+    dataset = dataset_of([*rows, (1, 0, 5), (0, 9, 5)])
+    examples = global_time(dataset, validation=0.2, test=0.4).examples("test")
+    assert (examples.targets.lengths > 1).any()
+    asked = examples.next_events()
+    assert asked.targets.lengths.tolist() == [1] * len(examples.users)
+    firsts = examples.targets.items[examples.targets.offsets[:-1]]
+    assert asked.targets.items.tolist() == firsts.tolist()
+    assert asked.histories is examples.histories
 
 
 def test_impossible_splits_by_user_are_told() -> None:

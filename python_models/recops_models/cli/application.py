@@ -29,6 +29,14 @@ class TextEncoder(str, Enum):
     minilm = "minilm"
 
 
+class SplitChoice(str, Enum):
+    """How a data set is cut into train, validation and test."""
+
+    leave_one_out = "leave-one-out"
+    global_time = "global-time"
+    by_user = "by-user"
+
+
 def load_data(name: str) -> Dataset:
     """The data set a command was asked for; an unknown name is bad usage."""
     from recops_models.data import UnknownDataError, load

@@ -91,7 +91,7 @@ def tokenize(
 def _item_vectors(
     data: str | None, vectors: Path | None, text_encoder: TextEncoder, seed: int
 ) -> ItemVectors:
-    from recops_models.data import standard_split
+    from recops_models.data import named_split
     from recops_models.item_vectors import build_item_vectors, load_item_vectors
 
     if data is None:
@@ -101,7 +101,7 @@ def _item_vectors(
     print_findings(dataset.report)
     if vectors is not None:
         return load_item_vectors(vectors, dataset.item_vocabulary.ids)
-    _, split = standard_split(dataset)
+    _, split = named_split(dataset)
     return build_item_vectors(dataset, split.train, text_encoder=text_encoder.value, seed=seed)
 
 

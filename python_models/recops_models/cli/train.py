@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_job_data, make_folder, print_findings
+from recops_models.cli.application import (
+    SplitChoice,
+    app,
+    load_job_data,
+    make_folder,
+    print_findings,
+)
 
 if TYPE_CHECKING:
     from recops_models.training import Epoch
@@ -25,6 +31,10 @@ def train(
         str,
         typer.Option(help="A name from `recops data list`, or a folder.", show_default=False),
     ],
+    split: Annotated[
+        SplitChoice | None,
+        typer.Option(help="Other parts than the usual ones.", show_default=False),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
@@ -41,8 +51,11 @@ def train(
 
     Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one before
     for validation. Click models (sum-pool, din, gru-attention): the last tenth of the time is kept
-    for test, the tenth before for validation. The epoch with the best validation NDCG@10 or AUC
-    (`--set select=…`) is kept. A checkpoint is written every five minutes and after every epoch;
+    for test, the tenth before for validation, if times are known. Where the source holds users
+    out, they are. `--split` chooses: after `global-time`, rankers are asked for each user's next
+    event; after `by-user`, for the last event of users not trained on. The epoch with the best
+    validation NDCG@10 or AUC (`--set select=…`) is kept. A checkpoint is written every five minutes
+    and after every epoch;
     `--resume` goes on from there, to the same bits. Leaves `config.json`, `model.safetensors`,
     `metrics.json`, `curves.json`, `predictions.parquet` and TensorBoard events in `--out`.
 
@@ -55,7 +68,14 @@ def train(
     from recops_models.training.job import Job, run_job
 
     try:
-        job = Job.of(model, data, _pairs(settings or []), seed=seed, quick=quick)
+        job = Job.of(
+            model,
+            data,
+            _pairs(settings or []),
+            seed=seed,
+            quick=quick,
+            split=split.value if split else None,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     dataset = load_job_data(job)

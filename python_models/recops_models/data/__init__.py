@@ -12,7 +12,7 @@ from recops_models.data.splits import (
     by_user,
     global_time,
     leave_one_out,
-    standard_split,
+    named_split,
 )
 from recops_models.data.storage import load_dataset, save_dataset
 from recops_models.data.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ __all__ = [
     "leave_one_out",
     "load",
     "load_dataset",
+    "named_split",
     "sample_negatives",
     "save_dataset",
-    "standard_split",
 ]

@@ -19,7 +19,7 @@ from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.loader import MemorySource, Source
 from recops_models.data.lookup import as_keys
 from recops_models.data.negatives import sample_negatives
-from recops_models.data.splits import Split, standard_split
+from recops_models.data.splits import Split, SplitName, named_split
 
 PARTS = ("train", "validation", "test")
 
@@ -96,7 +96,7 @@ def labels_of(
 
 def click_data(
     dataset: Dataset,
-    split: Split | None = None,
+    split: Split | SplitName | None = None,
     *,
     max_len: int = 50,
     feedback: Feedback | None = None,
@@ -119,8 +119,8 @@ def click_data(
 
     Args:
         dataset: the data.
-        split: None takes the :func:`~recops_models.data.splits.standard_split`, by the clock where
-            times are real.
+        split: or its name; None takes what :func:`~recops_models.data.splits.named_split` does, by
+            the clock where times are real.
         max_len: of a history.
         feedback: None takes labels and ratings where there are any.
         positive: the least rating that counts as liking.
@@ -136,7 +136,9 @@ def click_data(
     """
     if negatives < 1:
         raise ValueError(f"click_data: negatives must be 1 or more, got {negatives}")
-    name, split = ("given", split) if split else standard_split(dataset, clock=True)
+    name: str = "given"
+    if not isinstance(split, Split):
+        name, split = named_split(dataset, split, clock=True)
     events = _Events.of(split, feedback or feedback_of(dataset), positive)
     if fitted is None:
         fitted = _fit(click_schema(dataset, max_len=max_len), events)

@@ -56,6 +56,11 @@ class Histories:
         source = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], lengths)
         return Histories(offsets, self.items[source], self.rows[source])
 
+    def first(self) -> Histories:
+        """Each history's first event alone; none of them is empty."""
+        starts = self.offsets[:-1]
+        return Histories(np.arange(len(self) + 1), self.items[starts], self.rows[starts])
+
     def last(self, length: int, *, padding: int = -1) -> tuple[Int64Array, Int64Array]:
         """The last items of each history, right-padded: ``(items [U, length], lengths [U])``."""
         lengths = np.minimum(self.lengths, length)

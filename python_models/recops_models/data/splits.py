@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from recops_models.data.columns import parse_numbers
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
+
+SplitName = Literal["leave-one-out", "global-time", "by-user"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,10 @@ class Examples:
     users: Int64Array
     histories: Histories
     targets: Histories
+
+    def next_events(self) -> Examples:
+        """The same questions, each for the first of its targets alone."""
+        return Examples(self.users, self.histories, self.targets.first())
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +80,27 @@ class Split:
         return Histories.of(table, self.dataset.user_vocabulary, self.dataset.item_vocabulary)
 
 
-def standard_split(dataset: Dataset, *, clock: bool = False) -> tuple[str, Split]:
-    """The split of those who ask for none, and its name.
+def named_split(
+    dataset: Dataset, name: SplitName | None = None, *, clock: bool = False
+) -> tuple[SplitName, Split]:
+    """The split of this name, and its name.
 
-    ``"by-user"`` where the source itself holds users out; else ``"global-time"`` if ``clock`` is
-    wanted and times are real; else ``"leave-one-out"``.
+    None stands for ``"by-user"`` where the source itself holds users out; else for
+    ``"global-time"`` if ``clock`` is wanted and times are real; else for ``"leave-one-out"``.
+
+    Raises:
+        DataError: the data cannot be split so.
+        ValueError: no such split.
     """
-    if "held_out" in dataset.users.column_names:
-        return "by-user", by_user(dataset)
-    if clock and dataset.time == "seconds":
-        return "global-time", global_time(dataset)
-    return "leave-one-out", leave_one_out(dataset)
+    if name is None:
+        if "held_out" in dataset.users.column_names:
+            name = "by-user"
+        else:
+            name = "global-time" if clock and dataset.time == "seconds" else "leave-one-out"
+    splits = {"leave-one-out": leave_one_out, "global-time": global_time, "by-user": by_user}
+    if name not in splits:
+        raise ValueError(f"named_split: no split {name!r}; there are {', '.join(splits)}")
+    return name, splits[name](dataset)
 
 
 def leave_one_out(dataset: Dataset) -> Split:

@@ -51,7 +51,9 @@ class ClickProblem:
         if isinstance(data, Dataset):
             self.dataset = data
             fitted = None if model is None else model.schema
-            data = click_data(data, fitted=fitted, **dataclasses.asdict(job.examples))
+            data = click_data(data, job.split, fitted=fitted, **dataclasses.asdict(job.examples))
+        elif job.split is not None:
+            raise ValueError(f"{data.name} is split already: leave out the split {job.split}")
         self.data, self.name, self.split, self.notes = data, data.name, data.split, data.notes
 
     def task(self, batch: int, model: Any) -> ClickTask:

@@ -14,6 +14,7 @@ import torch
 from recops.files import read_json, write_json
 from recops_models.data import Dataset
 from recops_models.data.click import ClickData
+from recops_models.data.splits import SplitName
 from recops_models.models import MODELS, SidConfig
 from recops_models.saved import load_model, save_model
 from recops_models.training.click_problem import ExampleConfig
@@ -40,6 +41,7 @@ class Job:
         training: how to train; None for popularity.
         sids: UniRec's semantic IDs; None for the others.
         examples: of click models; None for the others.
+        split: how the data is cut; None: see :func:`recops_models.data.named_split`.
     """
 
     model: str
@@ -49,10 +51,18 @@ class Job:
     training: TrainingConfig | None = None
     sids: SidConfig | None = None
     examples: ExampleConfig | None = None
+    split: SplitName | None = None
 
     @classmethod
     def of(
-        cls, model: str, data: str, settings: Mapping[str, str], *, seed: int, quick: bool
+        cls,
+        model: str,
+        data: str,
+        settings: Mapping[str, str],
+        *,
+        seed: int,
+        quick: bool,
+        split: SplitName | None = None,
     ) -> Job:
         """A job with the defaults of its model, changed by ``settings``; ``quick``: two epochs.
 
@@ -71,7 +81,7 @@ class Job:
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"{model} has no setting {name!r}; there are: {there}")
             parts[known[name]] = changed(parts[known[name]], name, text)
-        return cls(model, data, seed, **parts)
+        return cls(model, data, seed, split=split, **parts)
 
     def config(self) -> dict[str, Any]:
         """JSON-ready."""

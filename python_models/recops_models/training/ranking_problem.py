@@ -1,4 +1,4 @@
-"""Which item comes next? Each user's last events are asked for, or those of held-out users."""
+"""Which item comes next, after all that the user met in the parts before?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recops_models.data import Dataset, Histories, standard_split
+from recops_models.data import Dataset, Examples, Histories, named_split
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.recommender import Ranking
 from recops_models.training.next_item import NextItem
@@ -21,20 +21,21 @@ class RankingProblem:
 
     Args:
         dataset: the data.
-        job: what is trained; nothing of it matters here.
+        job: says how to split, if not as usual.
         model: a trained one; nothing of it matters either.
 
     Raises:
         ValueError: no user has three events.
     """
 
+    split: str
     notes: tuple[str, ...] = ()
 
     def __init__(self, dataset: Dataset, job: Job, model: Any = None) -> None:
         self.name, self.dataset = dataset.name, dataset
-        self.split, self.parts = standard_split(dataset)
+        self.split, self.parts = named_split(dataset, job.split)
         self.train = self.parts.histories()
-        self.validation = self.parts.examples("validation")
+        self.validation = self._examples("validation")
         self.num_items = dataset.items.num_rows
         if not len(self.validation.users):
             raise ValueError(
@@ -47,10 +48,13 @@ class RankingProblem:
     def measure(self, model: Any, part: str) -> Measured:
         import pyarrow as pa
 
-        examples = self.validation if part == "validation" else self.parts.examples(part)
+        examples = self.validation if part == "validation" else self._examples(part)
         found = evaluate(model, examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
         return Measured(found.metrics, pa.table({"user": users, "rank": found.ranks.numpy()}))
+
+    def _examples(self, part: str) -> Examples:
+        return self.parts.examples(part).next_events()
 
     def recommend(self, model: Any, user: int, k: int) -> Ranking:
         found: Ranking = model.recommend(met(self.dataset, user), k)
