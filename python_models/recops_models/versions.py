@@ -5,9 +5,16 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-_PACKAGES = ("recops", "torch", "numpy", "pyarrow", "scikit-learn")
+import torch
+
+_PACKAGES = ("recops", "numpy", "pyarrow", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that can change a figure, for ``metrics.json``."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    # torch's own name for itself also tells which build it is (2.15.0+cu132), its metadata does not.
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        **{name: version(name) for name in _PACKAGES},
+    }
