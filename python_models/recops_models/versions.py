@@ -12,7 +12,7 @@ _PACKAGES = ("recops", "numpy", "pyarrow", "scikit-learn")
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that can change a figure, for ``metrics.json``."""
-    # torch's own name for itself also tells which build it is (2.15.0+cu132), its metadata does not.
+    # torch's own name for itself tells which build it is (2.15.0+cu132); its metadata does not.
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
