@@ -12,8 +12,9 @@ def one_rec() -> cases.Search:
     return cases.Search(cases.ONE_REC)
 
 
-# At level 2 the children are few, and reading the 16 MB of logits is most of what there is to do.
-@pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 10)])
+# At level 2 the children are few, and reading the 16 MB of logits is most of what there is to do:
+# 15 times were measured, against 85 at level 1 (one Zen core at AVX2, beside other work).
+@pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 12)])
 def test_wide_steps_beat_padded_rows(
     one_rec: cases.Search, level: int, floor: float, ratio
 ) -> None:
