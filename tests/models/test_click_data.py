@@ -114,6 +114,20 @@ def test_training_negatives_are_new_each_epoch_and_never_positives(negatives: in
     assert (train["item"] >= 2).all(), "items that training does not know would tell the label"
 
 
+def test_negatives_by_popularity_are_popular() -> None:
+    skewed = np.random.default_rng(0).choice(25, 360, p=[0.14] * 5 + [0.015] * 20) * 1000
+    source = dataset(item_id=skewed)
+    share = {}
+    for law in ("uniform", "popularity"):
+        data = click_data(source, negatives=5, negatives_law=law)
+        popular = data.fitted.lookup("item").rows(np.arange(5) * 1000)
+        for part in ("train", "test"):
+            rows = rows_of(data, part)
+            share[law, part] = np.isin(rows["item"][rows["label"] == 0], popular).mean()
+    for part in ("train", "test"):
+        assert share["popularity", part] > 1.5 * share["uniform", part]
+
+
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_held_out_negatives_are_fixed_and_met_in_no_part(part: str) -> None:
     source = dataset()

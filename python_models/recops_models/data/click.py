@@ -18,7 +18,7 @@ from recops_models.data.fit_schema import SchemaFit
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.loader import MemorySource, Source
 from recops_models.data.lookup import as_keys
-from recops_models.data.negatives import sample_negatives
+from recops_models.data.negatives import Law, sample_negatives
 from recops_models.data.splits import Split, SplitName, named_split
 
 PARTS = ("train", "validation", "test")
@@ -102,6 +102,7 @@ def click_data(
     feedback: Feedback | None = None,
     positive: float = 4.0,
     negatives: int = 1,
+    negatives_law: Law = "uniform",
     seed: int = 0,
     fitted: FittedSchema | None = None,
 ) -> ClickData:
@@ -125,6 +126,8 @@ def click_data(
         feedback: None takes labels and ratings where there are any.
         positive: the least rating that counts as liking.
         negatives: per positive, of implicit feedback.
+        negatives_law: ``"uniform"``, or ``"popularity"``: by the number of training events to the
+            power 3/4, see :func:`~recops_models.data.negatives.sample_negatives`.
         seed: of the negatives in validation and test.
         fitted: the schema of a model already trained, in place of one learnt here; ``max_len`` is
             then its own.
@@ -150,7 +153,9 @@ def click_data(
         note = "labels of the source" if events.labelled else f"label: rating ≥ {positive:g}"
     else:
         sources = [
-            _with_negatives(examples, index, negatives, None if index == 0 else (seed, index))
+            _with_negatives(
+                examples, index, negatives, negatives_law, None if index == 0 else (seed, index)
+            )
             for index in range(3)
         ]
         note = f"{negatives} sampled, never met items for each event, as negatives"
@@ -265,7 +270,7 @@ def _listed(examples: _Examples, rows: Int64Array) -> Source:
 
 
 def _with_negatives(
-    examples: _Examples, part: int, negatives: int, fixed: tuple[int, int] | None
+    examples: _Examples, part: int, negatives: int, law: Law, fixed: tuple[int, int] | None
 ) -> Source:
     """Each event of a part and ``negatives`` items beside it, drawn by ``fixed`` or per epoch."""
     events = examples.events
@@ -273,7 +278,7 @@ def _with_negatives(
     rows = np.repeat(mine.rows, 1 + negatives).reshape(-1, 1 + negatives)
     label = np.zeros(rows.shape, dtype=np.float32)
     label[:, 0] = 1
-    draw = _training_draw(mine) if fixed is None else _evaluation_draw(events)
+    draw = _training_draw(mine, law) if fixed is None else _evaluation_draw(events, law)
 
     def block(seed: tuple[int, int]) -> Block:
         drawn = draw(mine.lengths * negatives, int(np.random.default_rng(seed).integers(2**62)))
@@ -286,20 +291,23 @@ def _with_negatives(
     return MemorySource(rows.size, lambda *_: once)
 
 
-def _training_draw(train: Histories) -> Callable[[Int64Array, int], Int64Array]:
+def _training_draw(train: Histories, law: Law) -> Callable[[Int64Array, int], Int64Array]:
     """Items of the training part alone: an item whose vector is never trained as a positive would
     tell its label.
     """
     known, dense = np.unique(train.items, return_inverse=True)
     positives = Histories(train.offsets, dense.astype(np.int64), train.rows)
     return lambda counts, seed: known[
-        sample_negatives(positives, len(known), counts, seed=seed, exclude=None)
+        sample_negatives(positives, len(known), counts, law=law, seed=seed)
     ]
 
 
-def _evaluation_draw(events: _Events) -> Callable[[Int64Array, int], Int64Array]:
-    everything = events.histories(np.arange(len(events.user)))
+def _evaluation_draw(events: _Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
+    """Items that the user meets in no part; how popular one is, training alone says."""
+    train = events.part(0)
+    others = np.setdiff1d(np.arange(len(events.user)), train)
+    positives, exclude = events.histories(train), events.histories(others)
     num_items = events.dataset.items.num_rows
     return lambda counts, seed: sample_negatives(
-        everything, num_items, counts, seed=seed, exclude=None
+        positives, num_items, counts, law=law, seed=seed, exclude=exclude
     )

@@ -11,6 +11,7 @@ import torch
 from recops_models.data import Dataset
 from recops_models.data.candidates import candidates
 from recops_models.data.click import ClickData, click_data
+from recops_models.data.negatives import Law
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.generative.recommender import Ranking, top_unseen
 from recops_models.training.click_task import ClickTask, predictions
@@ -29,11 +30,13 @@ class ExampleConfig:
         max_len: T, the most recent events that are read.
         positive: the least rating that counts as liking, of explicit feedback.
         negatives: sampled items beside each event, of implicit feedback.
+        negatives_law: by which they are drawn.
     """
 
     max_len: int = 50
     positive: float = 4.0
     negatives: int = 1
+    negatives_law: Law = "uniform"
 
 
 class ClickProblem:
