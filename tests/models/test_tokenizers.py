@@ -43,7 +43,7 @@ def test_well_parted_clusters_each_get_a_code() -> None:
 
 def test_every_level_lowers_the_error_and_progress_tells() -> None:
     vectors = clusters(spread=0.6)
-    seen: list[tuple[int, int, float]] = []
+    seen: list[tuple[str, float, float]] = []
     tokenizer = RQKMeans(4, 8).fit(
         vectors, torch.arange(600), progress=lambda *state: seen.append(state)
     )
@@ -52,10 +52,13 @@ def test_every_level_lowers_the_error_and_progress_tells() -> None:
         for level in sid_metrics(tokenizer, vectors, tokenizer.encode(vectors))["levels"]
     ]
     assert shares == sorted(shares, reverse=True)
-    assert {level for level, _, _ in seen} == {0, 1, 2, 3}
-    for level in range(4):
-        errors = [error for at, _, error in seen if at == level]
+    assert tuple(dict.fromkeys(stage for stage, _, _ in seen)) == tokenizer.stages
+    for stage in tokenizer.stages:
+        errors = [error for at, _, error in seen if at == stage]
         assert errors == sorted(errors, reverse=True)
+        shares = [done for at, done, _ in seen if at == stage]
+        assert (shares[0], shares[-1]) == (0.0, 1.0)
+        assert shares == sorted(shares)
 
 
 def test_same_seed_same_bits_at_any_number_of_threads(set_threads: Callable[[int], None]) -> None:

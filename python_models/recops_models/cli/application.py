@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,3 +72,14 @@ def print_findings(report: ImportReport) -> None:
         typer.echo(f"note: {note}")
     for bad in report.bad_rows:
         typer.echo(f"left out: {bad}")
+
+
+def setting_pairs(settings: Iterable[str]) -> dict[str, str]:
+    """What `--set key=value` says, by key."""
+    pairs = {}
+    for text in settings:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--set {text}: key=value is due")
+        pairs[name.strip()] = value.strip()
+    return pairs

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recops_models.cli.application import TextEncoder, app, load_data, make_folder, print_findings
+from recops_models.cli.application import (
+    TextEncoder,
+    app,
+    load_data,
+    make_folder,
+    print_findings,
+    setting_pairs,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import pyarrow as pa
 
+    from recops_models.data import Dataset
     from recops_models.item_vectors import ItemVectors
-    from recops_models.tokenizers import RQKMeans
+    from recops_models.tokenizers import Tokenizer
+    from recops_models.tokenizers.catalogue import Catalogue
 
-
-class Method(str, Enum):
-    """The tokenizers there are."""
-
-    rq_kmeans = "rq-kmeans"
+_CONFIG, _CONFIG_KIND = "config.json", "tokenizer-config"
+_VECTORS, _TOKENIZER = "item_vectors.safetensors", "tokenizer.safetensors"
+_SIDS, _METRICS = "sids.parquet", "metrics.json"
+_OUTPUTS = (_CONFIG, _VECTORS, _TOKENIZER, _SIDS, _METRICS)
+_PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
+"""What an unfinished run leaves for ``--resume``."""
 
 
 @app.command()
@@ -36,92 +47,196 @@ def tokenize(
         Path | None,
         typer.Option(help="Your own vectors: .npy [N, D], or Parquet with item_id and a list."),
     ] = None,
-    method: Annotated[Method, typer.Option(help="The tokenizer.")] = Method.rq_kmeans,
+    method: Annotated[str, typer.Option(help="rq-kmeans.")] = "rq-kmeans",
     levels: Annotated[int, typer.Option(min=1, help="Codes per item.")] = 3,
     codes: Annotated[int, typer.Option(min=1, help="Codewords per level.")] = 256,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting, as `--set iterations=20`; repeatable."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Your own pairs of items met together: .npy [E, 2], or Parquet."),
+    ] = None,
     text_encoder: Annotated[
         TextEncoder, typer.Option(help="For --data; minilm needs 'recops[minilm]'.")
     ] = TextEncoder.tfidf,
+    resume: Annotated[bool, typer.Option(help="Go on from what is finished.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same codes.")] = 0,
 ) -> None:
     """Turn every item into a semantic ID: a few codes, such that like items share the first ones.
 
     With `--data`, vectors come from text, attributes and the training events (leave-one-out: each
-    user's last two events stay unseen). With `--vectors`, they are yours; with both, yours must
-    cover the data set's items.
+    user's last two events stay unseen), and so do the pairs of items and the exposures that some
+    methods learn from. With `--vectors`, vectors are yours; with both, yours must cover the data
+    set's items.
 
     Leaves `sids.parquet` (item_id, c0, c1, …), `tokenizer.safetensors`, `config.json` and
-    `metrics.json` (reconstruction error, collisions, use of the codes) in `--out`.
+    `metrics.json` (reconstruction error, collisions, use of the codes) in `--out`; with `--data`,
+    `item_vectors.safetensors` too. Ctrl-C keeps finished levels; `--resume` goes on from there, to
+    the same bits.
 
     Example: `recops tokenize --data ml-100k --levels 3 --codes 64 --out runs/sids`
     """
     if data is None and vectors is None:
         raise typer.BadParameter("name a data set (--data) or a file of vectors (--vectors)")
 
+    from recops_models.tokenizers import make_tokenizer
+
+    try:
+        tokenizer = make_tokenizer(method, levels, codes, setting_pairs(settings or []))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if tokenizer.uses_pairs and data is None and pairs is None:
+        raise typer.BadParameter(
+            f"{method} learns from pairs of items met together: name a data set (--data) or a file "
+            "of them (--pairs)"
+        )
+    config = {
+        "data": data,
+        "vectors": None if vectors is None else str(vectors),
+        "pairs": None if pairs is None else str(pairs),
+        "method": method,
+        "text_encoder": text_encoder.value,
+        "seed": seed,
+        **tokenizer.config(),
+    }
+    if resume:
+        _refuse_another(out, config)
+    catalogue = _catalogue(config, out if resume else None)
+    tokenizer.check_count(len(catalogue.items))
+    folder = _open_folder(out, config, catalogue, resume)
+    try:
+        tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
+    except KeyboardInterrupt:
+        raise RuntimeError(
+            f"interrupted; {folder} keeps what is finished: go on with --resume"
+        ) from None
+    _leave(tokenizer, catalogue, config, seconds, folder)
+
+
+def _refuse_another(out: Path, config: Mapping[str, Any]) -> None:
+    """``--resume`` is for the run that the folder holds."""
+    from recops.files import read_json
+
+    if not (out / _CONFIG).exists():
+        return
+    found = read_json(out / _CONFIG, kind=_CONFIG_KIND)
+    for key in (*config, *found):
+        if config.get(key) != found.get(key):
+            raise ValueError(
+                f"{out} holds semantic IDs with {key} {found.get(key)}, not {config.get(key)}: "
+                "leave out --resume to start anew, or name another folder with --out"
+            )
+
+
+def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
+    """The items; their vectors from the folder ``finished`` if it has them."""
+    from recops_models.item_vectors import (
+        build_item_vectors,
+        load_item_vectors,
+        read_item_vectors,
+    )
+    from recops_models.tokenizers.behaviour import load_pairs
+    from recops_models.tokenizers.catalogue import Catalogue, read_catalogue
+
+    vectors = None if config["vectors"] is None else Path(config["vectors"])
+    kept = None if finished is None else finished / _VECTORS
+
+    def make(dataset: Dataset, train: pa.Table) -> ItemVectors:
+        if vectors is not None:
+            return load_item_vectors(vectors, dataset.item_vocabulary.ids)
+        if kept is not None and kept.exists():
+            return read_item_vectors(kept)
+        encoder, seed = config["text_encoder"], config["seed"]
+        return build_item_vectors(dataset, train, text_encoder=encoder, seed=seed)
+
+    if config["data"] is None:
+        assert vectors is not None
+        catalogue = Catalogue(load_item_vectors(vectors))
+    else:
+        dataset = load_data(config["data"])
+        print_findings(dataset.report)
+        catalogue = read_catalogue(dataset, make)
+    if config["pairs"] is not None:
+        catalogue = dataclasses.replace(catalogue, pairs=load_pairs(Path(config["pairs"])))
+    return catalogue
+
+
+def _open_folder(out: Path, config: Mapping[str, Any], catalogue: Catalogue, resume: bool) -> Path:
+    """The folder, saying from the start whose files it holds."""
+    from recops.files import write_json
+    from recops_models.item_vectors import write_item_vectors
+
+    folder = make_folder(out)
+    if not resume:
+        for name in (*_OUTPUTS, *_PARTIAL):
+            (folder / name).unlink(missing_ok=True)
+    write_json(folder / _CONFIG, config, kind=_CONFIG_KIND)
+    if config["vectors"] is None:
+        write_item_vectors(folder / _VECTORS, catalogue.items)
+    return folder
+
+
+def _fitted(
+    tokenizer: Tokenizer, catalogue: Catalogue, seed: int, folder: Path, resume: bool
+) -> tuple[Tokenizer, float]:
+    """The tokenizer, fitted under a bar a stage, and the seconds that took now."""
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from recops_models.tokenizers import load_tokenizer
+
+    if resume and (folder / _TOKENIZER).exists():
+        return load_tokenizer(folder / _TOKENIZER), 0.0
+    console = Console(stderr=True)
+    started = time.perf_counter()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {stage: bars.add_task(stage, total=1.0) for stage in tokenizer.stages}
+
+        def show(stage: str, done: float, error: float) -> None:
+            told = f"{stage}, error {error:.4g}"
+            bars.update(tasks[stage], completed=done, description=told)
+
+        tokenizer.fit(
+            torch.from_numpy(catalogue.items.vectors),
+            torch.from_numpy(catalogue.items.item_ids),
+            seed=seed,
+            progress=show,
+            pairs=catalogue.pairs,
+            weights=catalogue.weights,
+            folder=folder,
+            resume=resume,
+        )
+    return tokenizer, time.perf_counter() - started
+
+
+def _leave(
+    tokenizer: Tokenizer,
+    catalogue: Catalogue,
+    config: Mapping[str, Any],
+    seconds: float,
+    folder: Path,
+) -> None:
     import torch
 
     from recops.files import write_json
-    from recops_models.tokenizers import RQKMeans, Sids, save_sids, sid_metrics
+    from recops_models.tokenizers import Sids, save_sids, sid_metrics
     from recops_models.versions import versions
 
-    items = _item_vectors(data, vectors, text_encoder, seed)
-    points, item_ids = torch.from_numpy(items.vectors), torch.from_numpy(items.item_ids)
-    tokenizer = RQKMeans(levels, codes)
-    started = time.perf_counter()
-    _fit(tokenizer, points, item_ids, seed)
-    seconds = time.perf_counter() - started
-    found = tokenizer.encode(points)
-    metrics = sid_metrics(tokenizer, points, found)
-
-    folder = make_folder(out)
-    save_sids(folder / "sids.parquet", Sids(items.item_ids, found.numpy()))
-    tokenizer.save(folder / "tokenizer.safetensors")
-    source = {"data": data, "vectors": None if vectors is None else str(vectors)}
-    config = {**source, "method": method.value, "text_encoder": text_encoder.value, "seed": seed}
-    write_json(folder / "config.json", {**config, **tokenizer.config()}, kind="tokenizer-config")
-    result = {**source, "model": method.value, "seed": seed, **metrics, "train_seconds": seconds}
-    write_json(folder / "metrics.json", {**result, "versions": versions()}, kind="metrics")
+    points = torch.from_numpy(catalogue.items.vectors)
+    codes = tokenizer.encode(points, weights=catalogue.weights)
+    metrics = sid_metrics(tokenizer, points, codes)
+    save_sids(folder / _SIDS, Sids(catalogue.items.item_ids, codes.numpy()))
+    tokenizer.save(folder / _TOKENIZER)
+    for name in _PARTIAL:
+        (folder / name).unlink(missing_ok=True)
+    source = {name: config[name] for name in ("data", "vectors", "seed")}
+    result = {**source, "model": config["method"], **metrics, "train_seconds": seconds}
+    write_json(folder / _METRICS, {**result, "versions": versions()}, kind="metrics")
     typer.echo(
         f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
         f"({metrics['collision_rate']:.1%} of items share theirs), "
         f"{metrics['error_share']:.1%} of the variance unexplained; in {folder}"
     )
-
-
-def _item_vectors(
-    data: str | None, vectors: Path | None, text_encoder: TextEncoder, seed: int
-) -> ItemVectors:
-    from recops_models.data import named_split
-    from recops_models.item_vectors import build_item_vectors, load_item_vectors
-
-    if data is None:
-        assert vectors is not None
-        return load_item_vectors(vectors)
-    dataset = load_data(data)
-    print_findings(dataset.report)
-    if vectors is not None:
-        return load_item_vectors(vectors, dataset.item_vocabulary.ids)
-    _, split = named_split(dataset)
-    return build_item_vectors(dataset, split.train, text_encoder=text_encoder.value, seed=seed)
-
-
-def _fit(tokenizer: RQKMeans, points: Tensor, item_ids: Tensor, seed: int) -> None:
-    """Fit under a progress bar: one bar a level, its error beside it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = [
-            bars.add_task(f"level {level}", total=tokenizer.iterations)
-            for level in range(len(tokenizer.vocab_sizes))
-        ]
-
-        def show(level: int, iteration: int, error: float) -> None:
-            bars.update(
-                tasks[level],
-                completed=iteration + 1,
-                description=f"level {level}, error {error:.4g}",
-            )
-
-        tokenizer.fit(points, item_ids, seed=seed, progress=show)

@@ -13,6 +13,7 @@ from recops_models.cli.application import (
     load_job_data,
     make_folder,
     print_findings,
+    setting_pairs,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def train(
         job = Job.of(
             model,
             data,
-            _pairs(settings or []),
+            setting_pairs(settings or []),
             seed=seed,
             quick=quick,
             split=split.value if split else None,
@@ -114,13 +115,3 @@ def train(
         )
         typer.echo(f"{part}: {figures}")
     typer.echo(f"{model} in {folder}")
-
-
-def _pairs(settings: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in settings:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise typer.BadParameter(f"--set {text}: key=value is due")
-        pairs[name.strip()] = value.strip()
-    return pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,18 @@ class Histories:
         """Each history's first event alone; none of them is empty."""
         starts = self.offsets[:-1]
         return Histories(np.arange(len(self) + 1), self.items[starts], self.rows[starts])
+
+    def near(self, window: int) -> Iterator[tuple[Int64Array, Int64Array]]:
+        """Different known items at most ``window`` events apart in one history.
+
+        For each distance, those that come first and, beside them, those that follow.
+        """
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        for distance in range(1, window + 1):
+            first, second = self.items[:-distance], self.items[distance:]
+            near = (user[:-distance] == user[distance:]) & (first != second)
+            near &= (first >= 0) & (second >= 0)
+            yield first[near], second[near]
 
     def last(self, length: int, *, padding: int = -1) -> tuple[Int64Array, Int64Array]:
         """The last items of each history, right-padded: ``(items [U, length], lengths [U])``."""

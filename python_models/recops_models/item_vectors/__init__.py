@@ -15,12 +15,24 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Histories
 from recops_models.item_vectors.content import content_vectors
 from recops_models.item_vectors.cooccurrence import cooccurrence_vectors
-from recops_models.item_vectors.files import ItemVectors, load_item_vectors
+from recops_models.item_vectors.files import (
+    ItemVectors,
+    load_item_vectors,
+    read_item_vectors,
+    write_item_vectors,
+)
 from recops_models.item_vectors.minilm import minilm_vectors
 
 TextEncoder = Literal["tfidf", "minilm"]
 
-__all__ = ["ItemVectors", "TextEncoder", "build_item_vectors", "load_item_vectors"]
+__all__ = [
+    "ItemVectors",
+    "TextEncoder",
+    "build_item_vectors",
+    "load_item_vectors",
+    "read_item_vectors",
+    "write_item_vectors",
+]
 
 
 def build_item_vectors(

@@ -35,12 +35,8 @@ def cooccurrence_vectors(
 
 def _pair_counts(histories: Histories, num_items: int, window: int) -> sparse.csr_matrix:
     """How often two different items stand at most ``window`` events apart; symmetric."""
-    user = np.repeat(np.arange(len(histories)), histories.lengths)
     counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
-    for distance in range(1, window + 1):
-        first, second = histories.items[:-distance], histories.items[distance:]
-        near = (user[:-distance] == user[distance:]) & (first != second)
-        near &= (first >= 0) & (second >= 0)
-        pairs = (np.ones(near.sum()), (first[near], second[near]))
+    for first, second in histories.near(window):
+        pairs = (np.ones(len(first)), (first, second))
         counts = counts + sparse.coo_matrix(pairs, shape=counts.shape).tocsr()
     return (counts + counts.T).tocsr()

@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
+import torch
 from numpy.typing import NDArray
 
+from recops.files import load_tensors, save_tensors
 from recops_models.data.errors import DataError
 
 
@@ -28,6 +30,26 @@ class ItemVectors:
 
     def __len__(self) -> int:
         return len(self.item_ids)
+
+
+_KIND = "item-vectors"
+
+
+def write_item_vectors(path: Path, items: ItemVectors) -> None:
+    """Keep ``items`` in a sealed safetensors file."""
+    tensors = {"item_ids": items.item_ids, "vectors": items.vectors}
+    save_tensors(path, {n: torch.from_numpy(a) for n, a in tensors.items()}, kind=_KIND)
+
+
+def read_item_vectors(path: Path) -> ItemVectors:
+    """What :func:`write_item_vectors` wrote.
+
+    Raises:
+        CorruptFileError: damaged, truncated or foreign.
+        FileNotFoundError: no such file.
+    """
+    tensors, _ = load_tensors(path, kind=_KIND)
+    return ItemVectors(tensors["item_ids"].numpy(), tensors["vectors"].numpy())
 
 
 def load_item_vectors(path: Path, item_ids: NDArray[np.int64] | None = None) -> ItemVectors:

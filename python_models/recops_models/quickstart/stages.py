@@ -16,7 +16,13 @@ from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.recommender import Recommender
 from recops_models.generative.sasrec import SASRec
 from recops_models.generative.unirec import UniRec
-from recops_models.item_vectors import ItemVectors, build_item_vectors, load_item_vectors
+from recops_models.item_vectors import (
+    ItemVectors,
+    build_item_vectors,
+    load_item_vectors,
+    read_item_vectors,
+    write_item_vectors,
+)
 from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
@@ -64,17 +70,13 @@ class Stages:
                 dataset, train, text_encoder=settings.text_encoder, seed=settings.seed
             )
 
-        def save(made: ItemVectors) -> None:
-            tensors = {"item_ids": made.item_ids, "vectors": made.vectors}
-            arrays = {name: torch.from_numpy(array) for name, array in tensors.items()}
-            save_tensors(path, arrays, kind="item-vectors")
-
-        def load() -> ItemVectors:
-            tensors, _ = load_tensors(path, kind="item-vectors")
-            return ItemVectors(tensors["item_ids"].numpy(), tensors["vectors"].numpy())
-
         self.progress.start("item vectors")
-        return self.folder.stage("item vectors", make=make, save=save, load=load)
+        return self.folder.stage(
+            "item vectors",
+            make=make,
+            save=lambda made: write_item_vectors(path, made),
+            load=lambda: read_item_vectors(path),
+        )
 
     def semantic_ids(self, items: ItemVectors) -> tuple[RQKMeans, Sids]:
         """The tokenizer, and every item's codes."""
@@ -87,9 +89,9 @@ class Stages:
         def make() -> tuple[RQKMeans, Sids]:
             tokenizer = RQKMeans(settings.levels, min(settings.codes, len(items)))
 
-            def show(level: int, iteration: int, error: float) -> None:
-                share = (level + iteration / tokenizer.iterations) / settings.levels
-                self.progress.advance(share, f"level {level + 1}, error {error:.4f}")
+            def show(stage: str, done: float, error: float) -> None:
+                share = (tokenizer.stages.index(stage) + done) / len(tokenizer.stages)
+                self.progress.advance(share, f"{stage}, error {error:.4f}")
 
             points = torch.from_numpy(items.vectors)
             ids = torch.from_numpy(items.item_ids)

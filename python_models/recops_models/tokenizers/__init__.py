@@ -1,8 +1,20 @@
 """Tokenizers: item vectors to semantic IDs, a short tuple of codes each."""
 
 from recops_models.tokenizers.base import Progress, Tokenizer
+from recops_models.tokenizers.methods import METHODS, load_tokenizer, make_tokenizer
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.rq_kmeans import RQKMeans
 from recops_models.tokenizers.sids import Sids, load_sids, save_sids
 
-__all__ = ["Progress", "RQKMeans", "Sids", "Tokenizer", "load_sids", "save_sids", "sid_metrics"]
+__all__ = [
+    "METHODS",
+    "Progress",
+    "RQKMeans",
+    "Sids",
+    "Tokenizer",
+    "load_sids",
+    "load_tokenizer",
+    "make_tokenizer",
+    "save_sids",
+    "sid_metrics",
+]

@@ -1,39 +1,317 @@
-"""What every tokenizer offers."""
+"""What every tokenizer offers, and the checks that all of them make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
+import torch
 from torch import Tensor
 from typing_extensions import Self
 
-Progress: TypeAlias = Callable[[int, int, float], None]
-"""Called after each iteration with the level, the iteration and the mean squared error so far."""
+from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models.training.settings import from_json
+
+KIND = "tokenizer"
+
+Progress: TypeAlias = Callable[[str, float, float], None]
+"""Told of one of :attr:`Tokenizer.stages`, the share of it that is done, and its error so far."""
 
 
-class Tokenizer(Protocol):
-    """Learns codebooks from item vectors and turns vectors into codes and back."""
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """What one fit is given beside the vectors.
+
+    Attributes:
+        seed: of every random draw.
+        report: progress.
+        pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
+        weights: ``[N]`` f32, of the items; None: all 1.
+        folder: where finished work is kept; None: nowhere.
+        resume: go on from what ``folder`` holds.
+    """
+
+    seed: int
+    report: Progress
+    pairs: Tensor | None = None
+    weights: Tensor | None = None
+    folder: Path | None = None
+    resume: bool = False
+
+
+class Tokenizer(ABC):
+    """Learns codes from item vectors, and turns vectors into codes and back.
+
+    A method is a subclass with a ``method`` name, a frozen dataclass of settings, and the hooks
+    below that begin with an underscore; :mod:`recops_models.tokenizers.methods` lists them.
+
+    Args:
+        levels: L ≥ 1, codes of an item.
+        codes: K ≥ 1, one for all levels or one a level.
+        settings: of the method; None takes its defaults.
+
+    Raises:
+        ValueError: no level, or a level without codes.
+    """
+
+    method: ClassVar[str]
+    """The name on the command line and in files."""
+    settings_type: ClassVar[type]
+    uses_pairs: ClassVar[bool] = False
+    """Whether :meth:`fit` must have ``pairs``."""
+    uses_weights: ClassVar[bool] = False
+    """Whether ``weights`` change anything."""
+
+    def __init__(
+        self, levels: int = 3, codes: int | Sequence[int] = 256, settings: Any = None
+    ) -> None:
+        sizes = (codes,) * levels if isinstance(codes, int) else tuple(codes)
+        if levels < 1 or len(sizes) != levels or min(sizes) < 1:
+            raise ValueError(
+                f"{self._name}: {levels} levels with {codes} codes: each level needs its own, "
+                "1 or more"
+            )
+        self.settings = self.settings_type() if settings is None else settings
+        self._sizes = sizes
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
         """Codes per level."""
+        return self._sizes
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The parts of :meth:`fit`, in order, as its ``progress`` names them."""
+        return tuple(f"level {level}" for level in range(len(self._sizes)))
 
     def fit(
-        self, vectors: Tensor, item_ids: Tensor, *, seed: int = 0, progress: Progress | None = None
+        self,
+        vectors: Tensor,
+        item_ids: Tensor,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        pairs: Tensor | None = None,
+        weights: Tensor | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
     ) -> Self:
-        """Learn from ``vectors [N, D]`` of the items ``item_ids [N]``; returns itself."""
+        """Learn; the same bits for the same seed, at any number of threads.
 
-    def encode(self, vectors: Tensor) -> Tensor:
-        """Codes ``[N, L]`` int32 of ``vectors [N, D]``."""
+        Args:
+            vectors: ``[N, D]`` floats, finite; N ≥ the largest level's codes where codebooks are
+                learnt.
+            item_ids: ``[N]`` i64, unique.
+            seed: of every random draw.
+            progress: told how far each stage is.
+            pairs: ``[E, 2]`` i64, ids of items that users met together. Pairs of an unknown item,
+                or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
+            weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
+            folder: keeps finished levels and the training's last checkpoint; None: nothing is kept.
+            resume: go on from what ``folder`` holds, to the bits of a fit never stopped.
 
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: fewer items than codes, a vector that is not finite, or other shapes.
+            KeyboardInterrupt: handed on.
+        """
+        points = self._check("fit", vectors)
+        self._check_ids("fit", item_ids, points)
+        given = Fitting(
+            seed,
+            progress or (lambda *_: None),
+            None if pairs is None else self._rows_of(pairs, item_ids),
+            None if weights is None else self._check_weights("fit", weights, points),
+            folder,
+            resume,
+        )
+        self._fit(points, given)
+        return self
+
+    def refit(
+        self,
+        vectors: Tensor,
+        item_ids: Tensor,
+        *,
+        keep_levels: int = 0,
+        seed: int = 0,
+        progress: Progress | None = None,
+        weights: Tensor | None = None,
+    ) -> Self:
+        """Learn codebooks anew for a changed catalogue; what came before them stays.
+
+        The encoder, where the method has one, and the first ``keep_levels`` codebooks are kept to
+        the bit: old vectors keep their first ``keep_levels`` codes. The other codebooks are learnt
+        on what those leave of ``vectors``, by k-means whatever learnt them first (``balanced-rq``:
+        under its capacity). A level is learnt on the residuals of those before it, so only the
+        first levels can be kept.
+
+        Args:
+            vectors: ``[N, D]``, all of the new catalogue.
+            item_ids: ``[N]``.
+            keep_levels: 0 … L − 1.
+            seed: of k-means.
+            progress: told how far each stage is.
+            weights: as in :meth:`fit`.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: as in :meth:`fit`; ``keep_levels`` out of range; a method that learns no
+                codebooks.
+        """
+        points = self._check("refit", vectors)
+        self._check_ids("refit", item_ids, points)
+        if not 0 <= keep_levels < len(self._sizes):
+            raise ValueError(
+                f"{self._name}.refit: keep_levels must be 0 … {len(self._sizes) - 1}, so that a "
+                f"level is left to learn, got {keep_levels}"
+            )
+        checked = None if weights is None else self._check_weights("refit", weights, points)
+        report = progress or (lambda *_: None)
+        self._refit(points, keep_levels, Fitting(seed, report, weights=checked))
+        return self
+
+    def check_count(self, items: int) -> None:
+        """Whether so many items are enough to learn from.
+
+        Raises:
+            ValueError: fewer items than codes of a level, or none.
+        """
+        if not items:
+            raise ValueError(f"{self._name}: no items to learn from")
+        if items < max(self._sizes):
+            raise ValueError(
+                f"{self._name}: {items} items cannot fill {max(self._sizes)} codes; use fewer codes"
+            )
+
+    @abstractmethod
+    def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
+        """Codes ``[N, L]`` int32 of ``vectors [N, D]``, each by itself.
+
+        Args:
+            vectors: finite.
+            weights: ``[N]``: ``balanced-rq`` then assigns all rows together, so that no code
+                carries more than its capacity. Other methods take no notice.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: a vector that is not finite, or of another width than those learnt from.
+        """
+
+    @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """The vectors ``[N, D]`` that codes ``[N, L]`` stand for."""
+        """The vectors ``[N, D]`` float32 that codes ``[N, L]`` stand for; code −1 adds nothing.
+
+        Raises:
+            RuntimeError: not fitted.
+            IndexError: a code that is neither −1 nor one of its level's.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """What makes this tokenizer anew, JSON-ready."""
+        sizes = {"levels": len(self._sizes), "codes": list(self._sizes)}
+        return {**sizes, **dataclasses.asdict(self.settings)}
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> Self:
+        """An unfitted tokenizer from what :meth:`config` gave."""
+        rest = dict(config)
+        levels, codes = rest.pop("levels"), rest.pop("codes")
+        return cls(levels, codes, from_json(cls.settings_type, rest))
 
     def save(self, path: Path) -> None:
-        """Write everything into one sealed file."""
+        """Write what was learnt, and the configuration, as one sealed safetensors file.
+
+        Raises:
+            RuntimeError: not fitted.
+            OSError: no room; a file that was there stays.
+        """
+        meta = {"method": self.method, "config": self.config()}
+        save_tensors(path, self._state(), kind=KIND, meta=meta)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The tokenizer that :meth:`save` wrote."""
+        """The tokenizer of this method that :meth:`save` wrote.
+
+        See :func:`recops_models.tokenizers.load_tokenizer` for one of any method.
+
+        Raises:
+            CorruptFileError: the file is damaged, or holds no tokenizer of this method.
+            FileNotFoundError: no such file.
+        """
+        tensors, meta = load_tensors(path, kind=KIND)
+        if meta["method"] != cls.method:
+            raise CorruptFileError(f"{path}: holds a tokenizer {meta['method']}, not {cls.method}")
+        tokenizer = cls.of_config(meta["config"])
+        tokenizer._restore(tensors)
+        return tokenizer
+
+    @abstractmethod
+    def _fit(self, points: Tensor, given: Fitting) -> None:
+        """Learn from ``points [N, D]``, checked and float32."""
+
+    @abstractmethod
+    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
+        """Learn the codebooks from ``keep_levels`` on."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, Tensor]:
+        """All that was learnt."""
+
+    @abstractmethod
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`_state` gave."""
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _not_fitted(self) -> RuntimeError:
+        return RuntimeError(f"{self._name}: not fitted; call fit or load first")
+
+    def _check(self, call: str, vectors: Tensor) -> Tensor:
+        if vectors.ndim != 2 or not vectors.is_floating_point() or not vectors.shape[1]:
+            raise ValueError(
+                f"{self._name}.{call}: vectors must be floats [N, D], "
+                f"got {vectors.dtype} {list(vectors.shape)}"
+            )
+        points = vectors.detach().float()
+        finite = torch.isfinite(points).all(dim=1)
+        if not finite.all():
+            row = int((~finite).nonzero()[0])
+            raise ValueError(f"{self._name}.{call}: vector {row} is not finite")
+        return points
+
+    def _check_ids(self, call: str, item_ids: Tensor, points: Tensor) -> None:
+        if item_ids.ndim != 1 or len(item_ids) != len(points):
+            raise ValueError(f"{self._name}.{call}: {len(item_ids)} ids for {len(points)} vectors")
+        self.check_count(len(points))
+
+    def _check_weights(self, call: str, weights: Tensor, points: Tensor) -> Tensor:
+        if weights.shape != points.shape[:1]:
+            raise ValueError(
+                f"{self._name}.{call}: weights must be [{len(points)}], one a vector, "
+                f"got {list(weights.shape)}"
+            )
+        checked = weights.detach().float()
+        if not (torch.isfinite(checked).all() and (checked >= 0).all()):
+            raise ValueError(f"{self._name}.{call}: weights must be finite and 0 or more")
+        return checked
+
+    def _rows_of(self, pairs: Tensor, item_ids: Tensor) -> Tensor:
+        """``pairs`` of ids as pairs of rows."""
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
+            raise ValueError(
+                f"{self._name}.fit: pairs must be integer item ids [E, 2], "
+                f"got {pairs.dtype} {list(pairs.shape)}"
+            )
+        ordered, row = item_ids.long().sort()
+        place = torch.searchsorted(ordered, pairs.long()).clamp(max=len(ordered) - 1)
+        known = (ordered[place] == pairs).all(dim=1) & (pairs[:, 0] != pairs[:, 1])
+        return row[place[known]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,8 +12,18 @@ from torch import Tensor
 
 import recops
 
+Assign: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Of points ``[N, D]`` and a codebook ``[K, D]``: each point's code ``[N]`` int32, and its squared
+distance ``[N]`` from that codeword."""
+
 _SEEDING_POINTS = 64
 """Points per code that the start looks at; more make it slower, hardly better."""
+
+
+def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """Every point to its nearest codeword."""
+    index, distance = recops.nearest_codes(points, codebook)
+    return index[:, 0], distance[:, 0]
 
 
 def kmeans(
@@ -22,7 +33,8 @@ def kmeans(
     rng: np.random.Generator,
     iterations: int,
     tolerance: float,
-    progress: Callable[[int, float], None],
+    progress: Callable[[float, float], None],
+    assign: Assign = nearest,
 ) -> Tensor:
     """Lloyd's algorithm from a k-means++ start.
 
@@ -36,7 +48,8 @@ def kmeans(
         rng: draws the start.
         iterations: at most this many.
         tolerance: relative.
-        progress: called with the iteration and its mean squared error.
+        progress: called with the share of the iterations that are done, and the mean squared error.
+        assign: of points to codewords.
 
     Returns:
         ``[K, D]`` float32. With fewer than K different points some codewords repeat, and the later
@@ -45,11 +58,11 @@ def kmeans(
     codebook = _kmeans_plus_plus(points, num_codes, rng)
     previous = np.inf
     for iteration in range(iterations):
-        index, distance = recops.nearest_codes(points, codebook)
-        errors = distance[:, 0].numpy()
+        index, distance = assign(points, codebook)
+        errors = distance.numpy()
         error = float(errors.mean(dtype=np.float64))
-        progress(iteration, error)
-        sums, weights = recops.accumulate_codes(points, index[:, 0], num_codes)
+        progress(iteration / iterations, error)
+        sums, weights = recops.accumulate_codes(points, index, num_codes)
         empty = torch.nonzero(weights == 0)[:, 0]
         if not error or (not len(empty) and previous - error < tolerance * error):
             break

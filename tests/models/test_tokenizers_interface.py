@@ -1,0 +1,336 @@
+"""What holds of every tokenizer: repeatability, files, refit, resumption, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recops.files import CorruptFileError, save_tensors
+from recops_models import cli
+from recops_models.data import Dataset, leave_one_out
+from recops_models.tokenizers import METHODS, Tokenizer, load_sids, load_tokenizer, make_tokenizer
+from recops_models.tokenizers.behaviour import behaviour_pairs, exposures, load_pairs
+from synthetic_histories import histories
+
+SETTINGS: dict[str, dict[str, str]] = {}
+"""What makes a method small."""
+LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
+
+every_method = pytest.mark.parametrize("method", METHODS)
+every_codebook = pytest.mark.parametrize("method", LEARN_CODEBOOKS)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def items(num: int = 200, dim: int = 10, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    middle = torch.randn(12, dim, generator=generator)
+    return middle[torch.arange(num) % 12] + 0.3 * torch.randn(num, dim, generator=generator)
+
+
+def new(method: str, levels: int = 3, codes: int = 8) -> Tokenizer:
+    return make_tokenizer(method, levels, codes, SETTINGS.get(method))
+
+
+def fit(method: str, vectors: Tensor, **options: object) -> Tokenizer:
+    ids = torch.arange(len(vectors)) * 3
+    given = {"pairs": pairs(len(vectors)), "weights": torch.ones(len(vectors)), **options}
+    return new(method).fit(vectors, ids, **given)  # type: ignore[arg-type]
+
+
+def pairs(num: int) -> Tensor:
+    """Items of one cluster, by the ids that :func:`fit` gives."""
+    first = torch.arange(max(num - 12, 0))
+    return torch.stack([first, first + 12], dim=1) * 3
+
+
+def same(one: Tokenizer, other: Tokenizer) -> bool:
+    ours, theirs = one._state(), other._state()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@every_method
+def test_codes_are_in_range_and_stand_for_their_vectors(method: str) -> None:
+    vectors = items()
+    tokenizer = fit(method, vectors)
+    codes = tokenizer.encode(vectors)
+    assert (codes.dtype, codes.shape) == (torch.int32, (200, 3))
+    for level, size in enumerate(tokenizer.vocab_sizes):
+        assert size <= 8
+        assert 0 <= int(codes[:, level].min()) <= int(codes[:, level].max()) < size
+    decoded = tokenizer.decode(codes)
+    error = float(((vectors - decoded) ** 2).sum() / ((vectors - vectors.mean(0)) ** 2).sum())
+    assert decoded.dtype == torch.float32
+    assert not decoded.requires_grad
+    assert error < 0.8
+
+
+@every_method
+def test_a_seed_is_all_that_chance_depends_on(
+    method: str, set_threads: Callable[[int], None]
+) -> None:
+    vectors = items()
+    made = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        torch.manual_seed(threads)
+        made.append(fit(method, vectors, seed=4))
+        assert torch.equal(made[-1].encode(vectors), made[0].encode(vectors))
+        assert torch.get_num_threads() == threads
+    assert same(made[0], made[1])
+    assert same(made[0], made[2])
+    assert not same(made[0], fit(method, vectors, seed=5))
+
+
+@every_method
+def test_files_bring_back_the_tokenizer_whatever_its_method(method: str, tmp_path: Path) -> None:
+    vectors = items()
+    tokenizer = fit(method, vectors)
+    tokenizer.save(tmp_path / "t.safetensors")
+    again = load_tokenizer(tmp_path / "t.safetensors")
+    assert type(again) is type(tokenizer) is METHODS[method]
+    assert again.config() == tokenizer.config()
+    assert again.vocab_sizes == tokenizer.vocab_sizes
+    codes = tokenizer.encode(vectors)
+    assert torch.equal(again.encode(vectors), codes)
+    assert torch.equal(again.decode(codes), tokenizer.decode(codes))
+
+
+def test_a_file_of_another_method_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    meta = {"method": "tea-leaves", "config": {}}
+    save_tensors(path, {"x": torch.zeros(1)}, kind="tokenizer", meta=meta)
+    with pytest.raises(CorruptFileError, match="holds a tokenizer tea-leaves"):
+        load_tokenizer(path)
+    with pytest.raises(CorruptFileError, match="holds a tokenizer tea-leaves, not rq-kmeans"):
+        METHODS["rq-kmeans"].load(path)
+
+
+@every_codebook
+def test_refit_keeps_the_first_levels_and_learns_the_others(method: str) -> None:
+    old, more = items(), torch.cat([items(), items(seed=1) + 0.5])
+    tokenizer = fit(method, old)
+    before, first = tokenizer._state(), tokenizer.encode(old)[:, :1]
+    tokenizer.refit(more, torch.arange(len(more)), keep_levels=1, seed=1)
+    after = tokenizer._state()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"codebook_1", "codebook_2"}
+    assert torch.equal(tokenizer.encode(old)[:, :1], first)
+    tokenizer.refit(more, torch.arange(len(more)), seed=1)
+    assert not torch.equal(tokenizer._state()["codebook_0"], before["codebook_0"])
+
+
+@every_codebook
+def test_refit_for_a_changed_catalogue_serves_it_better(method: str) -> None:
+    tokenizer = fit(method, items())
+    moved = items(seed=3) + 1.0
+
+    def error() -> float:
+        return float(((tokenizer.decode(tokenizer.encode(moved)) - moved) ** 2).sum())
+
+    before = error()
+    tokenizer.refit(moved, torch.arange(len(moved)))
+    assert error() < before
+
+
+@pytest.mark.parametrize("keep", [-1, 3])
+def test_refit_needs_a_level_to_learn(keep: int) -> None:
+    tokenizer = fit("rq-kmeans", items())
+    with pytest.raises(ValueError, match=f"keep_levels must be 0 … 2.* got {keep}"):
+        tokenizer.refit(items(), torch.arange(200), keep_levels=keep)
+
+
+class Stop:
+    """Ctrl-C when a stage has come so far."""
+
+    def __init__(self, stage: str, share: float) -> None:
+        self.at = (stage, share)
+
+    def __call__(self, stage: str, done: float, error: float) -> None:
+        if stage == self.at[0] and done >= self.at[1]:
+            raise KeyboardInterrupt
+
+
+@every_method
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_interrupted_and_resumed_equals_never_stopped(
+    method: str, share: float, tmp_path: Path
+) -> None:
+    vectors = items()
+    whole = fit(method, vectors, seed=2)
+    for stage in (whole.stages[0], whole.stages[-1]):
+        folder = tmp_path / stage
+        folder.mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            fit(method, vectors, seed=2, folder=folder, progress=Stop(stage, share))
+        assert same(fit(method, vectors, seed=2, folder=folder, resume=True), whole)
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("vectors", "ids", "message"),
+    [
+        (torch.full((20, 3), torch.nan), 20, "vector 0 is not finite"),
+        (torch.tensor([[1.0, 2.0], [3.0, torch.inf]]).repeat(10, 1), 20, "vector 1 is not finite"),
+        (torch.zeros(20), 20, r"must be floats \[N, D\]"),
+        (torch.zeros(20, 0), 20, r"must be floats \[N, D\]"),
+        (torch.zeros(20, 3, dtype=torch.int64), 20, r"got torch.int64 \[20, 3\]"),
+        (torch.zeros(20, 3), 19, "19 ids for 20 vectors"),
+        (torch.zeros(0, 3), 0, "no items to learn from"),
+    ],
+)
+def test_unfit_vectors_are_told(method: str, vectors: Tensor, ids: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        new(method, 2, 4).fit(vectors, torch.arange(ids))
+
+
+@every_codebook
+def test_fewer_items_than_codes_is_told(method: str) -> None:
+    with pytest.raises(ValueError, match="7 items cannot fill 8 codes; use fewer codes"):
+        fit(method, items()[:7], pairs=torch.zeros(0, 2, dtype=torch.int64))
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("weights", torch.ones(3), r"weights must be \[200\]"),
+        ("weights", torch.full((200,), -1.0), "weights must be finite and 0 or more"),
+        ("weights", torch.full((200,), torch.nan), "weights must be finite and 0 or more"),
+        ("pairs", torch.zeros(4, 3, dtype=torch.int64), r"integer item ids \[E, 2\]"),
+        ("pairs", torch.zeros(4, 2), r"integer item ids \[E, 2\]"),
+    ],
+)
+def test_unfit_pairs_and_weights_are_told(
+    method: str, option: str, value: Tensor, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(method, items(), **{option: value})
+
+
+@every_method
+def test_use_before_fit_is_told(method: str, tmp_path: Path) -> None:
+    tokenizer = new(method)
+    for use in (
+        lambda: tokenizer.encode(items()),
+        lambda: tokenizer.decode(torch.zeros(1, 3, dtype=torch.int32)),
+        lambda: tokenizer.save(tmp_path / "t"),
+        lambda: tokenizer.refit(items(), torch.arange(200)),
+    ):
+        with pytest.raises(RuntimeError, match="not fitted; call fit or load first"):
+            use()
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_method
+def test_equal_items_share_one_id(method: str) -> None:
+    vectors = torch.full((20, 3), 2.5)
+    tokenizer = fit(method, vectors)
+    codes = tokenizer.encode(vectors)
+    assert len(codes.unique(dim=0)) == 1 or method == "balanced-rq"
+    assert torch.allclose(tokenizer.decode(codes), vectors, atol=0.1)
+
+
+@every_method
+def test_one_dimension_and_an_empty_batch(method: str) -> None:
+    vectors = torch.linspace(-1, 1, 40)[:, None]
+    tokenizer = fit(method, vectors)
+    assert len(tokenizer.encode(vectors).unique(dim=0)) > 4
+    assert tokenizer.encode(torch.zeros(0, 1)).shape == (0, 3)
+    assert tokenizer.decode(torch.zeros(0, 3, dtype=torch.int32)).shape == (0, 1)
+
+
+@every_method
+def test_other_widths_and_codes_are_told(method: str) -> None:
+    tokenizer = fit(method, items())
+    with pytest.raises(ValueError, match="dimension"):
+        tokenizer.encode(torch.zeros(1, 9))
+    with pytest.raises(IndexError):
+        tokenizer.decode(torch.full((1, 3), 8, dtype=torch.int32))
+
+
+def test_settings_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no tokenizer 'tea-leaves'; there are rq-kmeans"):
+        make_tokenizer("tea-leaves")
+    with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: iterations"):
+        make_tokenizer("rq-kmeans", settings={"size": "3"})
+    with pytest.raises(ValueError, match="setting iterations=many: int is due"):
+        make_tokenizer("rq-kmeans", settings={"iterations": "many"})
+
+
+def test_pairs_of_histories_by_hand() -> None:
+    walks = histories([np.array([0, 1, -1, 2]), np.array([3, 3, 0])])
+    found = behaviour_pairs(walks, np.array([10, 11, 12, 13]), window=2)
+    assert found.tolist() == [[10, 11], [13, 10], [11, 12], [13, 10]]
+    assert exposures(walks, 5).tolist() == [2, 1, 1, 2, 0]
+    assert behaviour_pairs(walks, np.arange(4), window=0).shape == (0, 2)
+
+
+def test_pairs_and_exposures_see_the_training_part_alone(small: Dataset) -> None:
+    train = leave_one_out(small).histories()
+    assert exposures(train, 90).sum() == small.interactions.num_rows - 2 * 60
+    met = {tuple(pair) for pair in behaviour_pairs(train, small.item_vocabulary.ids).tolist()}
+    assert met
+    user = train.items[: train.offsets[1]]
+    ids = small.item_vocabulary.ids[user]
+    assert (ids[0], ids[1]) in met
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((3, 3), dtype=np.int64), r"\[E, 2\] are due, found int64 \(3, 3\)"),
+        (np.zeros((3, 2)), "found float64"),
+        (None, "no such file"),
+    ],
+)
+def test_unfit_files_of_pairs_are_told(
+    content: np.ndarray | None, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        np.save(tmp_path / "p.npy", content)
+    with pytest.raises(ValueError, match=message):
+        load_pairs(tmp_path / "p.npy")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_command_goes_on_after_ctrl_c(
+    method: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save(tmp_path / "v.npy", items().numpy())
+    np.save(tmp_path / "p.npy", (pairs(200) // 3).numpy())
+    arguments = ["tokenize", "--vectors", f"{tmp_path}/v.npy", "--pairs", f"{tmp_path}/p.npy"]
+    arguments += ["--method", method, "--codes", "8"]
+    for key, value in SETTINGS.get(method, {}).items():
+        arguments += ["--set", f"{key}={value}"]
+    assert cli.run([*arguments, "--out", str(tmp_path / "whole")]) == 0
+
+    kind, last = METHODS[method], new(method).stages[-1]
+    fit_whole = kind.fit
+    monkeypatch.setattr(
+        kind, "fit", lambda self, *a, **k: fit_whole(self, *a, **{**k, "progress": Stop(last, 0.5)})
+    )
+    out = tmp_path / "stopped"
+    assert cli.run([*arguments, "--out", str(out)]) == 1
+    assert "go on with --resume" in capsys.readouterr().err
+    assert not (out / "sids.parquet").exists()
+    monkeypatch.undo()
+    assert cli.run([*arguments, "--out", str(out), "--resume", "--seed", "1"]) == 1
+    assert "holds semantic IDs with seed 0, not 1" in capsys.readouterr().err
+    assert cli.run([*arguments, "--out", str(out), "--resume"]) == 0
+    for name in ("sids.parquet", "tokenizer.safetensors", "config.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    left = ["config.json", "metrics.json", "sids.parquet", "tokenizer.safetensors"]
+    assert sorted(file.name for file in out.iterdir()) == left
+    assert load_sids(out / "sids.parquet").codes.shape == (200, 3)
