@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "exp2.h"
 #include "simd.h"
 
 namespace recops::trie::RECOPS_ISA {
@@ -65,30 +66,6 @@ Extent<T> extent(const T* values, int64_t count, const T* upcoming) {
   }
   const auto all = reduce<Lane<T>>(valid[0], [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a & b; });
   return {reduce_max<T>(max[0]), all != 0};
-}
-
-constexpr double kLog2E = 0x1.71547652b82fep+0;
-
-// sum + 2^t for t < 128: 2^n · 2^f with |f| ≤ ½, 2^f by a polynomial (relative error 8e-8). Below −126 it stays at
-// 2^−126; a NaN makes the sum one.
-inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
-  const Vec<float> lowest = broadcast(-126.0f);
-  t = t < lowest ? lowest : t;
-  // Adding it rounds t to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits of the sum.
-  const Vec<float> rounder = broadcast(0x1.8p+23f + 127);
-  const Vec<float> shifted = t + rounder;
-  const Vec<float> f = t - (shifted - rounder);
-  Vec<float> p = f * 0x1.5c08e4p-10f + 0x1.3d0c52p-7f;
-  p = p * f + 0x1.c6b6e4p-5f;
-  p = p * f + 0x1.ebf918p-3f;
-  p = p * f + 0x1.62e428p-1f;
-  p = p * f + 0x1.000002p+0f;
-  return p * (Vec<float>)((Vec<uint32_t>)shifted << 23) + sum;
-}
-
-inline Vec<double> add_exp2(Vec<double> sum, Vec<double> t) {
-  for (int i = 0; i < kLanes<double>; ++i) sum[i] += __builtin_exp2(t[i]);
-  return sum;
 }
 
 inline float logarithm(float x) { return __builtin_logf(x); }

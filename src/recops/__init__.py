@@ -6,6 +6,7 @@ load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
 from recops.catalog import SidCatalog  # noqa: E402
+from recops.ops.codebook_overlap import codebook_overlap, effective_capacity  # noqa: E402
 from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
     constrained_beam_search,
@@ -31,8 +32,10 @@ __all__ = [
     "__version__",
     "accumulate_codes",
     "build_info",
+    "codebook_overlap",
     "constrained_beam_search",
     "cpu_isa",
+    "effective_capacity",
     "nearest_codes",
     "rq_decode",
     "rq_encode",

@@ -10,6 +10,20 @@ def accumulate_codes(
     num_codes: int,
     weight: Tensor | None,
 ) -> tuple[Tensor, Tensor]: ...
+def codebook_overlap(
+    codebook: Tensor,
+    usage: Tensor,
+    sigma: float,
+    kernel: str,
+) -> tuple[Tensor, Tensor]: ...
+def codebook_overlap_backward(
+    grad_overlap: Tensor,
+    grad_row_sums: Tensor,
+    codebook: Tensor,
+    usage: Tensor,
+    sigma: float,
+    kernel: str,
+) -> tuple[Tensor, Tensor]: ...
 def compiler() -> str: ...
 def cpu_isa() -> str: ...
 def cuda_architectures() -> str: ...

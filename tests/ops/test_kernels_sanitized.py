@@ -17,6 +17,13 @@ ISAS = ["base", "avx2", "avx512"]
 DTYPES = ["f32", "bf16", "f16", "f64"]
 # What each family's driver in csrc/tests is run with: every combination.
 ARGUMENTS = {
+    "codebook_overlap": [
+        ["forward", "backward"],
+        # codewords, dimension: ragged, single, no dimensions, exact tiles
+        ["131 19", "1 1", "7 0", "128 16"],
+        ["bhattacharyya", "product", "minimum"],
+        ["f32", "f64"],
+    ],
     "residual_quantization": [
         ["encode", "encode-unpacked", "nearest", "decode", "accumulate"],
         # rows, dimension, levels, codes, k: ragged, single, empty, no dimensions, exact tiles

@@ -1,0 +1,40 @@
+"""Codebook overlap in plain PyTorch; :mod:`recops.ops.codebook_overlap` says more."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from recops.reference.residual_quantization import _compute
+
+
+def pair_overlaps(codebook: Tensor, sigma: float, *, kernel: str = "bhattacharyya") -> Tensor:
+    """κ of every pair of codewords. (K, K)"""
+    sq_distance = (codebook[:, None] - codebook).square().sum(2)
+    if kernel == "minimum":
+        # sqrt has no finite gradient at 0, where the overlap has a cusp: there it is taken as 0.
+        apart = sq_distance > 0
+        distance = sq_distance.where(apart, 1).sqrt()
+        return torch.erfc(distance / (2 * math.sqrt(2) * sigma)).where(apart, 1)
+    width = {"bhattacharyya": 8, "product": 4}[kernel]
+    return torch.exp(-sq_distance / (width * sigma**2))
+
+
+def codebook_overlap(
+    codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.codebook_overlap`."""
+    codebook = _compute(codebook)
+    usage = usage.to(codebook.dtype)
+    row_sums = pair_overlaps(codebook, sigma, kernel=kernel) @ usage
+    return usage @ row_sums, row_sums
+
+
+def effective_capacity(
+    codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
+) -> Tensor:
+    """See :func:`recops.effective_capacity`."""
+    overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)
+    return 1 / overlap
