@@ -11,6 +11,7 @@ COMMANDS = (
     "quickstart",
     "data",
     "tokenize",
+    "diagnose",
     "train",
     "evaluate",
     "recommend",

@@ -1,6 +1,7 @@
 """Tokenizers: item vectors to semantic IDs, a short tuple of codes each."""
 
 from recops_models.tokenizers.base import Progress, Tokenizer
+from recops_models.tokenizers.diagnosis import diagnose
 from recops_models.tokenizers.methods import METHODS, load_tokenizer, make_tokenizer
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.rq_kmeans import RQKMeans
@@ -12,6 +13,7 @@ __all__ = [
     "RQKMeans",
     "Sids",
     "Tokenizer",
+    "diagnose",
     "load_sids",
     "load_tokenizer",
     "make_tokenizer",

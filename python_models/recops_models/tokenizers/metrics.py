@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.usage import usage
 
 
-def sid_metrics(tokenizer: Tokenizer, vectors: Tensor, codes: Tensor) -> dict[str, Any]:
+class Decoder(Protocol):
+    """Turns codes into vectors; a tokenizer is one."""
+
+    @property
+    def vocab_sizes(self) -> tuple[int, ...]:
+        """Codes per level."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The vectors ``[N, D]`` that codes ``[N, L]`` stand for; code −1 adds nothing."""
+
+
+def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> dict[str, Any]:
     """Figures of one tokenization, JSON-ready.
 
     Args:
@@ -21,9 +32,9 @@ def sid_metrics(tokenizer: Tokenizer, vectors: Tensor, codes: Tensor) -> dict[st
 
     Returns:
         ``items``; ``unique_sids``; ``collision_rate``, the share of items whose SID is not theirs
-        alone; ``error_share``, Σ‖x − x̂‖² / Σ‖x − x̄‖²; and ``levels``, for each level ``codes``,
-        ``active`` (codes in use), ``perplexity`` (exp of the usage's entropy), ``usage`` (items per
-        code) and ``error_share`` with the codes up to this level.
+        alone; ``error_share``, Σ‖x − x̂‖² / Σ‖x − x̄‖²; and ``levels``, for each level its
+        :func:`~recops_models.tokenizers.usage.usage` and ``error_share`` with the codes
+        up to this level.
     """
     _, counts = np.unique(codes.numpy(), axis=0, return_counts=True)
     return {
@@ -33,7 +44,7 @@ def sid_metrics(tokenizer: Tokenizer, vectors: Tensor, codes: Tensor) -> dict[st
         "error_share": _error_share(vectors, tokenizer.decode(codes)),
         "levels": [
             {
-                **_usage(codes[:, level], size),
+                **usage(codes[:, level].numpy(), size),
                 "error_share": _error_share(vectors, tokenizer.decode(_upto(codes, level))),
             }
             for level, size in enumerate(tokenizer.vocab_sizes)
@@ -44,17 +55,6 @@ def sid_metrics(tokenizer: Tokenizer, vectors: Tensor, codes: Tensor) -> dict[st
 def _upto(codes: Tensor, level: int) -> Tensor:
     """The codes with those after ``level`` left out, which decode to nothing."""
     return codes.where(torch.arange(codes.shape[1]) <= level, -1)
-
-
-def _usage(codes: Tensor, size: int) -> dict[str, Any]:
-    usage = np.bincount(codes.numpy(), minlength=size)
-    share = usage[usage > 0] / usage.sum()
-    return {
-        "codes": size,
-        "active": len(share),
-        "perplexity": float(np.exp(-(share * np.log(share)).sum())),
-        "usage": usage.tolist(),
-    }
 
 
 def _error_share(vectors: Tensor, decoded: Tensor) -> float:

@@ -1,0 +1,107 @@
+"""``recops diagnose``: the science of semantic IDs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recops_models.cli.application import app, load_data, make_folder
+
+if TYPE_CHECKING:
+    from recops_models.tokenizers.diagnosis.source import Source
+
+
+@app.command()
+def diagnose(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="What `recops tokenize` left, or a data set that brings semantic IDs.",
+            metavar="DIR|DATA",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="The data set, where config.json names none or it has moved."),
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="The vectors' file, where config.json's has moved.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of noise and samples.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder; default: DIR, or runs/diagnose-DATA.", show_default=False),
+    ] = None,
+) -> None:
+    """Tell how good semantic IDs are: use, collisions, noise, exposure, behaviour, decoding cost.
+
+    A lone `sids.parquet` is enough for what codes alone tell. Errors, noise and capacity need the
+    tokenizer and the vectors beside it; exposure, retention and AUC the data set that
+    `config.json` names: training events, and held-out ones as pairs that the vectors never saw.
+    The page says what is missing, and why.
+
+    Leaves `diagnosis.json` and `diagnosis.html`, one self-contained page.
+
+    Example: `recops diagnose runs/sids`
+    """
+    from recops.files import write_file, write_json
+    from recops_models.tokenizers.diagnosis import diagnose as measure
+    from recops_models.tokenizers.diagnosis.page import render
+    from recops_models.tokenizers.diagnosis.source import plane_of
+    from recops_models.versions import versions
+
+    found = _open(source, data, vectors)
+    folder = make_folder(out or _default(source))
+    codes = found.codes
+    diagnosis = measure(
+        codes,
+        found.tokenizer,
+        vectors=found.vectors,
+        exposure=found.exposure,
+        pairs=found.pairs,
+        seed=seed,
+    )
+    diagnosis["missing"] |= found.missing
+    page = render(
+        diagnosis,
+        codes.numpy(),
+        title=f"recops diagnose · {found.name}",
+        exposure=None if found.exposure is None else found.exposure.numpy(),
+        plane=plane_of(found),
+        made={"Configuration": found.config, "Versions": versions()},
+    )
+    content = {"source": found.name, "seed": seed, "config": found.config, **diagnosis}
+    write_json(folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis")
+    write_file(folder / "diagnosis.html", page.encode())
+    for what, why in diagnosis["missing"].items():
+        typer.echo(f"missing: {what}: {why}")
+    paths = diagnosis["paths"]
+    typer.echo(
+        f"{diagnosis['items']:,} items, {paths['unique_sid']:,} semantic IDs, "
+        f"{paths['uniquely_identified_item_rate']:.1%} of items alone on theirs; "
+        f"the page: {folder / 'diagnosis.html'}"
+    )
+
+
+def _open(source: str, data: str | None, vectors: Path | None) -> Source:
+    from recops_models.tokenizers.diagnosis.source import of_dataset, open_folder
+
+    if (Path(source) / "sids.parquet").exists():
+        return open_folder(Path(source), data=data, vectors=vectors)
+    if Path(source).is_dir() and not _is_data(Path(source)):
+        raise typer.BadParameter(
+            f"{source}: holds no sids.parquet; name what `recops tokenize --out` wrote"
+        )
+    return of_dataset(load_data(source))
+
+
+def _is_data(folder: Path) -> bool:
+    return any(folder.glob("interactions.*")) or any(folder.glob("*.inter.json"))
+
+
+def _default(source: str) -> Path:
+    path = Path(source)
+    return path if (path / "sids.parquet").exists() else Path("runs") / f"diagnose-{path.name}"

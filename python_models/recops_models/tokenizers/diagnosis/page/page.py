@@ -1,0 +1,204 @@
+"""A diagnosis as one self-contained HTML page: it fetches no script, no font and no image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recops_models.evaluation.report.content import Catalogue, Level
+from recops_models.evaluation.report.figures import sunburst
+from recops_models.evaluation.report.markup import table
+from recops_models.tokenizers.diagnosis.page import figures
+from recops_models.tokenizers.diagnosis.page.plane import Plane
+from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
+from recops_models.tokenizers.diagnosis.paths import number_paths
+
+
+def render(
+    found: Mapping[str, Any],
+    codes: NDArray[np.int32],
+    *,
+    title: str,
+    exposure: NDArray[np.integer] | None = None,
+    plane: Plane | None = None,
+    made: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """The page; equal input gives equal bytes, and every text that comes from data is escaped.
+
+    Args:
+        found: of :func:`~recops_models.tokenizers.diagnosis.diagnose`.
+        codes: ``[N, L]``, those that were diagnosed.
+        title: the page's.
+        exposure: ``[N]``, as it was given there.
+        plane: level 0 in two dimensions, where there are codebooks and vectors.
+        made: heading → entries, for the page's end.
+    """
+    sections = [_usage(found), _noise(found), _plane(plane), _trie(found, codes, exposure)]
+    sections.append(_paths(codes, exposure))
+    style = files("recops_models.evaluation.report").joinpath("style.css").read_text("utf-8")
+    rows = [
+        f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
+        for name, value, meaning in meanings(found)
+    ]
+    return Template(files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
+        title=escape(title),
+        style=style.strip(),
+        headline=escape(headline(found)),
+        lead=escape(lead(found)),
+        sections="\n\n".join(section for section in sections if section),
+        meanings=table(rows, name="meanings"),
+        missing=_missing(found["missing"]),
+        made="\n".join(
+            f"<div><h3>{escape(heading)}</h3>{table(_pairs(entries))}</div>"
+            for heading, entries in made.items()
+        ),
+    )
+
+
+def _section(heading: str, *body: str) -> str:
+    content = "\n".join(body)
+    return f"<section>\n<h2>{heading}</h2>\n{content}\n</section>"
+
+
+def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
+    joined = "\n".join(drawn)
+    return f'<div class="{name}">\n{joined}\n</div>'
+
+
+def _usage(found: Mapping[str, Any]) -> str:
+    levels = found["levels"]
+    return _section(
+        "How the codes are used",
+        "<p>Items on each code, fullest first. An even spread (dashed) makes the best use of a "
+        "level; a steep start means that a few codes carry most items. Perplexity and 1/Σπ² are "
+        "the equally used codes that would be as uncertain, or on which two items would meet as "
+        "often.</p>",
+        _panels(figures.usage(depth, level) for depth, level in enumerate(levels)),
+        _level_table(found),
+    )
+
+
+def _level_table(found: Mapping[str, Any]) -> str:
+    columns = {
+        "Codes": ("codes", ","),
+        "In use": ("active", ","),
+        "Perplexity": ("perplexity", ",.1f"),
+        "1/Σπ²": ("capacity", ",.1f"),
+        "Gini": ("gini", ".2f"),
+        "Unexplained": ("error_share", ".1%"),
+    }
+    there = {name: column for name, column in columns.items() if column[0] in found["levels"][0]}
+    flips = at_headline(found.get("flips", ()))
+    head = ["Level", *there]
+    if flips is not None:
+        head += ["K<sub>eff</sub>, ρ = ¼", "Flips, ρ = ¼"]
+    rows = []
+    for depth, level in enumerate(found["levels"]):
+        cells = [str(depth), *(format(level[key], form) for key, form in there.values())]
+        if flips is not None:
+            noise = at_headline(level["noise"])
+            cells += ["" if noise is None else f"{noise['k_eff']:,.1f}"]
+            cells += [f"{flips['levels'][depth]:.1%}"]
+        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    return table(rows, head=head, name="facts wide")
+
+
+def _noise(found: Mapping[str, Any]) -> str:
+    levels = [(depth, level) for depth, level in enumerate(found["levels"]) if level.get("noise")]
+    if not levels:
+        return ""
+    return _section(
+        "What noise leaves of them",
+        "<p>How many even and disjoint codes each level is worth (K<sub>eff</sub>) once its input "
+        "is seen with Gaussian noise, on logarithmic axes. It never passes 1/Σπ², nor that K. "
+        'What lies in <i class="key" style="background:var(--series-2)"></i> is lost to uneven '
+        'use, what lies in <i class="key" style="background:var(--series-3)"></i> to codewords '
+        "too close for the noise.</p>",
+        _panels(figures.capacity(depth, level) for depth, level in levels),
+    )
+
+
+def _plane(plane: Plane | None) -> str:
+    if plane is None:
+        return ""
+    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
+    unused = int((plane.load == 0).sum())
+    rings = f" The {unused:,} open rings are codewords without an item." if unused else ""
+    return _section(
+        "Level 0, seen from above",
+        '<div class="duo">',
+        f"<figure>\n{figures.plane(plane)}\n</figure>",
+        "<div>",
+        "<p>Codewords of level 0 on their first two principal axes, which show "
+        f"{plane.explained:.0%} of their variance. A disc's area is the number of its items; its "
+        f'shade <span class="swatches">{swatches}</span> how easily it is taken for its nearest '
+        "neighbour under noise of ρ = ¼, in fifths of the codewords.</p>",
+        f"<p>The dots are items, at most 1,500 of them; numbers name the fullest codes.{rings} "
+        "Discs that overlap here may lie apart in the dimensions that are not shown.</p>",
+        "</div>\n</div>",
+    )
+
+
+def _trie(
+    found: Mapping[str, Any], codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
+) -> str:
+    levels = [Level(f"level {depth}", []) for depth in range(codes.shape[1])]
+    seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
+    drawn = sunburst(Catalogue(levels, 0, codes, [], seen))
+    shade = "" if exposure is None else "; its shade, how often they were chosen in training"
+    rows = [
+        f"<tr><td>{level['level']}</td><td>{level['nodes']:,}</td><td>{level['mean']:,.1f}</td>"
+        f"<td>{level['p50']:,}</td><td>{level['p90']:,}</td><td>{level['p99']:,}</td>"
+        f"<td>{level['max']:,}</td></tr>"
+        for level in found["branching"]
+    ]
+    return _section(
+        "The trie",
+        '<div class="trie">',
+        f"<figure>\n{drawn}\n<figcaption>Every real path from the root (centre) to an item (rim). "
+        f"A sector's angle is its share of the items{shade}.</figcaption>\n</figure>",
+        "<div>",
+        f"<figure>\n{figures.branching(found['branching'])}\n<figcaption>Of the nodes above each "
+        "level: the median number of children (dot), the 90th (dark bar) and 99th percentile "
+        "(stroke), and the most. A step of constrained beam search scans real children: these "
+        "numbers are what it costs.</figcaption>\n</figure>",
+        table(
+            rows,
+            head=["Above level", "Nodes", "Mean", "p50", "p90", "p99", "Most"],
+            name="facts",
+        ),
+        "</div>\n</div>",
+    )
+
+
+def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> str:
+    path = number_paths(codes)
+    items = np.bincount(path)
+    curves: dict[str, NDArray[np.number]] = {"items": items}
+    if exposure is not None:
+        curves["exposure"] = np.bincount(path, weights=exposure)
+    return _section(
+        "Whole paths",
+        "<p>Items on one path cannot be told apart by their ID. Where exposure runs far ahead of "
+        "items, a few paths decide what most users see.</p>",
+        _panels(iter([figures.crowding(items), figures.concentration(curves)]), "panels"),
+    )
+
+
+def _missing(missing: Mapping[str, str]) -> str:
+    if not missing:
+        return ""
+    return _section("What is missing", table(_pairs(missing)))
+
+
+def _pairs(entries: Mapping[str, Any]) -> list[str]:
+    return [
+        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
+        for name, value in entries.items()
+    ]

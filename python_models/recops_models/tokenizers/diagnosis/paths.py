@@ -1,0 +1,66 @@
+"""Whole semantic IDs: how many there are, and how many items meet on one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recops import SidTrie
+from recops_models.tokenizers.usage import held_by_top, spread
+
+
+def number_paths(codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Each item's path, for codes ``[N, L]``: numbered from 0 in the order of the codes.
+
+    O(N log N).
+    """
+    _, path = np.unique(codes, axis=0, return_inverse=True)
+    return np.asarray(path.reshape(-1), dtype=np.int64)
+
+
+def path_figures(
+    path: NDArray[np.int64], sizes: Sequence[int], weights: NDArray[np.float64] | None
+) -> dict[str, object]:
+    """How weight is spread over the paths in use.
+
+    Args:
+        path: ``[N]``, from :func:`number_paths`.
+        sizes: codes per level.
+        weights: ``[N]``, what each item counts; None: one.
+
+    Returns:
+        those of :func:`~recops_models.tokenizers.usage.spread`, with ``entropy_ratio``
+        over all Π K_l paths and ``gini`` over those in use; ``top_share``, the share of the weight
+        on the fullest 1, 5 and 10 % of the paths in use.
+    """
+    loads = np.bincount(path, weights=weights)
+    possible = float(np.prod(np.asarray(sizes, dtype=np.float64)))
+    return {**spread(loads, possible), "top_share": held_by_top(loads)}
+
+
+def collisions(path: NDArray[np.int64]) -> dict[str, object]:
+    """How many items share their semantic ID.
+
+    Returns:
+        ``unique_sid``, the number of different ones; ``no_collision_rate``, that number over N;
+        ``uniquely_identified_item_rate``, the share of items whose SID is theirs alone;
+        ``collision_rate``, the share of the others; ``max_collision``, most items on one SID.
+    """
+    items = np.bincount(path)
+    alone = int((items == 1).sum()) / len(path)
+    return {
+        "unique_sid": len(items),
+        "no_collision_rate": len(items) / len(path),
+        "uniquely_identified_item_rate": alone,
+        "collision_rate": 1 - alone,
+        "max_collision": int(items.max()),
+    }
+
+
+def branching(codes: NDArray[np.integer], sizes: Sequence[int]) -> list[dict[str, object]]:
+    """:meth:`recops.SidTrie.branching` of the codes' trie, a dict a level: what decoding costs."""
+    trie = SidTrie.from_sids(torch.from_numpy(codes), vocab_sizes=list(sizes))
+    return [{**level} for level in trie.branching()]

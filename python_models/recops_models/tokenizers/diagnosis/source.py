@@ -1,0 +1,177 @@
+"""What is to be diagnosed: semantic IDs, and whatever else can be found that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recops.files import read_json
+from recops_models.data import Dataset, load, named_split
+from recops_models.data.errors import DataError
+from recops_models.data.splits import Split
+from recops_models.item_vectors import load_item_vectors, read_item_vectors
+from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.diagnosis.page.plane import Plane
+from recops_models.tokenizers.diagnosis.space import Space
+from recops_models.tokenizers.methods import load_tokenizer
+from recops_models.tokenizers.sids import Sids, load_sids
+
+
+@dataclass
+class Source:
+    """Semantic IDs and their company.
+
+    Attributes:
+        name: what the page calls it.
+        sids: the IDs.
+        tokenizer: that made them, or None.
+        vectors: ``[N, D]`` it made them of, in the order of the IDs, or None.
+        exposure: ``[N]`` training events of each item, or None.
+        pairs: ``[E, 2]`` rows of items: each user's held-out event and the one before, or None.
+        config: what is known of how the IDs were made.
+        missing: what could not be found, and why.
+    """
+
+    name: str
+    sids: Sids
+    tokenizer: Tokenizer | None = None
+    vectors: Tensor | None = None
+    exposure: Tensor | None = None
+    pairs: Tensor | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def codes(self) -> Tensor:
+        """``[N, L]`` int32."""
+        return torch.from_numpy(self.sids.codes)
+
+
+def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None = None) -> Source:
+    """What ``recops tokenize`` left in ``folder``; a lone ``sids.parquet`` is enough.
+
+    Vectors that a data set gave lie in the folder; those that a user gave are read again from the
+    file that ``config.json`` names.
+
+    Args:
+        folder: holds ``sids.parquet``, and maybe ``tokenizer.safetensors``,
+            ``item_vectors.safetensors`` and ``config.json``.
+        data: a data set in place of the one in ``config.json``.
+        vectors: a file in place of the one in ``config.json``.
+
+    Raises:
+        CorruptFileError: a file is damaged.
+        DataError: no ``sids.parquet``; ``data`` or ``vectors``, which were asked for, do not fit.
+    """
+    if not (folder / "sids.parquet").exists():
+        raise DataError(f"{folder}: holds no sids.parquet; `recops tokenize --out` writes one")
+    source = Source(folder.name, load_sids(folder / "sids.parquet"))
+    if (folder / "config.json").exists():
+        source.config = read_json(folder / "config.json", kind="tokenizer-config")
+    else:
+        source.missing["config.json"] = "not in the folder: neither data set nor vectors are known"
+    if (folder / "tokenizer.safetensors").exists():
+        source.tokenizer = load_tokenizer(folder / "tokenizer.safetensors")
+    else:
+        source.missing["tokenizer.safetensors"] = "not in the folder: there are no codebooks"
+    with _noting(source, "vectors", strict=vectors is not None):
+        source.vectors = _vectors(source, folder, vectors)
+    named = data or source.config.get("data")
+    if named is not None:
+        with _noting(source, "data", strict=data is not None):
+            _add_behaviour(source, named_split(load(named))[1])
+    return source
+
+
+def of_dataset(dataset: Dataset) -> Source:
+    """The semantic IDs that a data set brings (letter-beauty, office).
+
+    Raises:
+        DataError: it brings none.
+    """
+    if "sid" not in dataset.items.column_names:
+        raise DataError(f"{dataset.name}: brings no semantic IDs; `recops tokenize` makes them")
+    codes = np.stack(dataset.items["sid"].to_numpy()).astype(np.int32)
+    source = Source(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
+    source.config = {"data": dataset.name, "method": "came with the data"}
+    source.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
+    _add_behaviour(source, named_split(dataset)[1])
+    return source
+
+
+def plane_of(source: Source) -> Plane | None:
+    """Level 0 in two dimensions, where there are codebooks and vectors."""
+    if source.tokenizer is None or source.vectors is None:
+        return None
+    space = Space.of(source.tokenizer, source.vectors)
+    if space.codebooks is None or space.latents is None:
+        return None
+    return Plane.of(space.codebooks[0], space.latents, source.codes[:, 0])
+
+
+def held_out_pairs(split: Split) -> Tensor:
+    """``[E, 2]`` rows of items: of every validation and test question the last known event and the
+    first one asked for.
+    """
+    pairs = []
+    for part in ("validation", "test"):
+        questions = split.examples(part)
+        known, _ = questions.histories.last(1)
+        pairs.append(np.stack([known[:, 0], questions.targets.first().items], axis=1))
+    return torch.from_numpy(np.concatenate(pairs))
+
+
+def _add_behaviour(source: Source, split: Split) -> None:
+    """Exposure and pairs, by the rows of the IDs; events of items without an ID are left out."""
+    catalogue = split.dataset.item_vocabulary.ids
+    order = np.argsort(source.sids.item_ids)
+    place = np.searchsorted(source.sids.item_ids[order], catalogue).clip(max=len(order) - 1)
+    row = np.where(source.sids.item_ids[order[place]] == catalogue, order[place], -1)
+    events = row[split.histories().items]
+    counts = np.bincount(events[events >= 0], minlength=len(order))
+    if counts.any():
+        source.exposure = torch.from_numpy(counts)
+    else:
+        source.missing["exposure"] = f"no event of {split.dataset.name} is of an item with an ID"
+    pairs = row[held_out_pairs(split).numpy()]
+    pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
+    if len(pairs):
+        source.pairs = torch.from_numpy(pairs)
+    else:
+        source.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
+
+
+def _vectors(source: Source, folder: Path, file: Path | None) -> Tensor | None:
+    """The vectors of the IDs' items, in their order; None where nothing names any."""
+    kept, named = folder / "item_vectors.safetensors", source.config.get("vectors")
+    if file is None and named is not None:
+        file = Path(named)
+    if file is not None:
+        found = load_item_vectors(file, np.sort(source.sids.item_ids))
+    elif kept.exists():
+        found = read_item_vectors(kept)
+    else:
+        source.missing["vectors"] = "neither in the folder nor named; give them with --vectors"
+        return None
+    place = np.searchsorted(found.item_ids, source.sids.item_ids).clip(max=len(found) - 1)
+    if (found.item_ids[place] != source.sids.item_ids).any():
+        raise DataError("the vectors lack some of the items that have semantic IDs")
+    return torch.from_numpy(found.vectors[place])
+
+
+@contextmanager
+def _noting(source: Source, what: str, *, strict: bool) -> Iterator[None]:
+    """What cannot be found is noted as missing; only what was asked for by name is an error."""
+    try:
+        yield
+    except DataError as error:
+        if strict:
+            raise
+        source.missing[what] = str(error)

@@ -1,0 +1,69 @@
+"""Where codes live: a tokenizer's codebooks and what they quantize."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+import recops
+from recops_models.tokenizers.base import Tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Codebooks, what they quantize, and what codes stand for.
+
+    Attributes:
+        codebooks: L of ``[K_l, d]``; None where the tokenizer has none.
+        vectors: ``[N, D]``, or None.
+        latents: ``[N, d]``, what the codebooks quantize: the vectors, or what an encoder makes of
+            them; None without vectors or codebooks.
+        tokenizer: decodes; None where the codebooks alone do.
+    """
+
+    codebooks: list[Tensor] | None
+    vectors: Tensor | None
+    latents: Tensor | None
+    tokenizer: Tokenizer | None
+
+    @staticmethod
+    def of(source: Tokenizer | Tensor | Sequence[Tensor], vectors: Tensor | None) -> Space:
+        """The space of a tokenizer, or of codebooks of the vectors themselves.
+
+        Raises:
+            ValueError: vectors of another width than the codebooks.
+        """
+        tokenizer = None if isinstance(source, (Tensor, Sequence)) else source
+        books: Iterable[Tensor] | None = getattr(tokenizer, "codebooks", None)
+        if isinstance(source, (Tensor, Sequence)):
+            books = source
+        codebooks = None if books is None else [book.detach().float() for book in books]
+        latents = None
+        if vectors is not None and codebooks is not None:
+            encode = getattr(tokenizer, "latents", None)
+            latents = vectors.float() if encode is None else encode(vectors)
+            if latents.shape[1:] != codebooks[0].shape[1:]:
+                raise ValueError(
+                    "diagnose: vectors must have the codebooks' dimension "
+                    f"{codebooks[0].shape[1]}, got {list(latents.shape)}"
+                )
+        return Space(codebooks, vectors, latents, tokenizer)
+
+    @property
+    def vocab_sizes(self) -> tuple[int, ...]:
+        """Codes per level."""
+        if self.tokenizer is not None:
+            return self.tokenizer.vocab_sizes
+        return tuple(len(book) for book in self.codebooks or ())
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The vectors ``[N, D]`` that codes ``[N, L]`` stand for."""
+        return self.sums(codes) if self.tokenizer is None else self.tokenizer.decode(codes)
+
+    def sums(self, codes: Tensor) -> Tensor:
+        """Σ_l codebooks[l][codes_l] ``[N, d]``: SID embeddings."""
+        if self.codebooks is None:
+            return self.decode(codes)
+        return recops.rq_decode(codes, self.codebooks)

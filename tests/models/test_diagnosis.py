@@ -1,0 +1,393 @@
+"""Diagnosis of semantic IDs: cases worked by hand, laws of the figures, page and command."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from recops.files import read_json
+from recops_models import cli
+from recops_models.tokenizers import RQKMeans, Sids, diagnose, save_sids
+from recops_models.tokenizers.diagnosis.page import render
+from recops_models.tokenizers.diagnosis.retention import hit_rates, pair_auc
+from recops_models.tokenizers.usage import spread
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def blobs(items: int = 400, centres: int = 20, dim: int = 8, spread: float = 0.2) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    middle = torch.randn(centres, dim, generator=generator)
+    return middle[torch.arange(items) % centres] + spread * torch.randn(
+        items, dim, generator=generator
+    )
+
+
+def fitted(vectors: Tensor, codes: int = 16) -> RQKMeans:
+    return RQKMeans(2, codes).fit(vectors, torch.arange(len(vectors)))
+
+
+def books(*levels: Sequence[Sequence[float]]) -> list[Tensor]:
+    return [torch.tensor(level) for level in levels]
+
+
+def test_codes_worked_by_hand() -> None:
+    found = diagnose(torch.tensor([[0, 0], [0, 1], [0, 1], [2, 0]]), vocab_sizes=(4, 2))
+    first = found["levels"][0]
+    assert (first["codes"], first["active"], first["dead_codes"]) == (4, 2, 2)
+    assert first["coverage"] == 0.5
+    assert first["usage"] == [3, 0, 1, 0]
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert first["entropy"] == pytest.approx(entropy)
+    assert first["perplexity"] == pytest.approx(math.exp(entropy))
+    assert first["entropy_ratio"] == pytest.approx(entropy / math.log(4))
+    assert first["capacity"] == pytest.approx(1 / (0.75**2 + 0.25**2))
+    assert first["gini"] == pytest.approx(5 / 8)  # Mean difference over twice the mean.
+    paths = found["paths"]
+    assert (paths["unique_sid"], paths["max_collision"]) == (3, 2)
+    assert paths["no_collision_rate"] == 3 / 4
+    assert paths["uniquely_identified_item_rate"] == paths["collision_rate"] == 0.5
+    assert paths["capacity"] == pytest.approx(16 / 6)
+    assert paths["top_share"] == {"1%": 0.5, "5%": 0.5, "10%": 0.5}
+    assert [level["max"] for level in found["branching"]] == [2, 2]
+    assert set(found["missing"]) == {"exposure", "error_share", "noise, flips", "behaviour"}
+
+
+def test_exposure_is_a_law_of_its_own() -> None:
+    codes = torch.tensor([[0], [1], [2], [3]])
+    found = diagnose(codes, exposure=torch.tensor([7, 1, 1, 1]))
+    assert found["levels"][0]["gini"] == 0
+    assert found["exposure"]["levels"][0]["usage"] == [7, 1, 1, 1]
+    assert found["exposure"]["paths"]["top_share"]["10%"] == pytest.approx(0.7)
+    assert found["paths"]["top_share"]["10%"] == 0.25
+
+
+def test_even_and_distant_codewords_lose_nothing_to_noise() -> None:
+    vectors = torch.eye(16) * 100
+    found = diagnose(torch.arange(16)[:, None], [vectors], vectors=vectors, rhos=(0.1,))
+    (noise,) = found["levels"][0]["noise"]
+    assert noise["k_eff"] == pytest.approx(16, abs=1e-6)
+    assert noise["distribution_penalty"] == noise["geometry_penalty"] == 0
+    assert found["levels"][0]["error_share"] == found["error_share"] == 0
+    assert found["flips"] == [{"rho": 0.1, "levels": [0.0], "path": 0.0}]
+    assert found["greedy_share"] == 1
+
+
+def test_two_codewords_have_the_overlap_of_two_gaussians() -> None:
+    vectors = torch.tensor([[0.0], [2.0]])
+    found = diagnose(torch.tensor([[0], [1]]), [vectors], vectors=vectors, rhos=(0.5, 1.0))
+    for noise in found["levels"][0]["noise"]:
+        assert noise["sigma"] == pytest.approx(noise["rho"])  # The spread of 0 and 2 is 1.
+        overlap = (1 + math.exp(-4 / (8 * noise["sigma"] ** 2))) / 2
+        assert noise["overlap"] == pytest.approx(overlap)
+
+
+def test_a_duplicated_codeword_buys_nothing() -> None:
+    vectors = torch.tensor([[0.0], [0.0], [4.0], [4.0]])
+    one = diagnose(torch.tensor([[0], [0], [1], [1]]), books([[0.0], [4.0]]), vectors=vectors)
+    two = diagnose(
+        torch.tensor([[0], [1], [2], [2]]), books([[0.0], [0.0], [4.0]]), vectors=vectors
+    )
+    for old, new in zip(one["levels"][0]["noise"], two["levels"][0]["noise"], strict=True):
+        assert new["k_eff"] == pytest.approx(old["k_eff"])
+    assert two["levels"][0]["capacity"] > one["levels"][0]["capacity"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 30), st.sampled_from([0.01, 1.0, 30.0]))
+def test_capacity_keeps_its_bounds(seed: int, size: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    book = scale * torch.randn(size, 3, generator=generator)
+    codes = (torch.rand(50, generator=generator) ** 3 * size).int()[:, None]
+    vectors = book[codes[:, 0].long()] + 0.3 * torch.randn(50, 3, generator=generator)
+    (level,) = diagnose(codes, [book], vectors=vectors, samples=1)["levels"]
+    held = [noise["k_eff"] for noise in level["noise"]]
+    assert held == sorted(held, reverse=True)
+    order = [1, held[-1], held[0], level["capacity"], level["perplexity"], level["active"], size]
+    assert all(low <= high * (1 + 1e-9) for low, high in itertools.pairwise(order))
+    for noise in level["noise"]:
+        left = math.log(size) - noise["distribution_penalty"] - noise["geometry_penalty"]
+        assert math.log(noise["k_eff"]) == pytest.approx(left, abs=1e-9)
+        assert noise["k_eff"] * noise["overlap"] == pytest.approx(1)
+
+
+def test_spacing_and_use_are_told_apart() -> None:
+    vectors = blobs()
+    tokenizer = fitted(vectors)
+    codes = tokenizer.encode(vectors)
+    even = torch.arange(400, dtype=torch.int32)[:, None] % 16
+    skewed = torch.where(even < 8, 0, even)
+    book = tokenizer.codebooks[0]
+
+    def penalties(codes: Tensor, book: Tensor) -> tuple[float, float]:
+        noise = diagnose(codes, [book], vectors=vectors, rhos=(0.5,))["levels"][0]["noise"][0]
+        return noise["distribution_penalty"], noise["geometry_penalty"]
+
+    used, spaced = penalties(codes[:, :1], book)
+    shrunk = penalties(codes[:, :1], book / 10)
+    assert shrunk[0] == used
+    assert shrunk[1] > spaced + 0.5
+    assert penalties(skewed, book)[0] > penalties(even, book)[0] + 0.5
+
+
+def test_hits_with_ties_count_by_chance() -> None:
+    # Item 0 asks; 1 and 2 stand at one place, 3 is nearer than both.
+    places = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.2]])
+    place = np.array([0, 1, 1, 2])
+    pairs = np.array([[0, 1]])
+    assert hit_rates(places, place, pairs, (1, 2, 3)) == [0.0, 0.5, 1.0]
+    # An item does not find itself: 1 asks for 2, which stands where it does.
+    assert hit_rates(places, place, np.array([[1, 2]]), (1,)) == [1.0]
+
+
+def test_hits_are_those_of_a_sort() -> None:
+    vectors = torch.nn.functional.normalize(blobs(300, spread=0.5), dim=1)
+    pairs = np.random.default_rng(0).integers(300, size=(500, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    scores = (vectors @ vectors.T).fill_diagonal_(-2).numpy()
+    nearest = np.argsort(-scores, axis=1)
+    expected = [np.mean([j in nearest[i, :k] for i, j in pairs]) for k in (5, 50)]
+    assert hit_rates(vectors, np.arange(300), pairs, (5, 50)) == pytest.approx(expected)
+
+
+def test_perfect_codes_retain_everything() -> None:
+    vectors = blobs(60, centres=60)
+    pairs = torch.stack([torch.arange(40), torch.arange(20, 60)], dim=1)
+    found = diagnose(torch.arange(60)[:, None], [vectors], vectors=vectors, pairs=pairs)
+    behaviour = found["behaviour"]
+    assert behaviour["pairs"] == 40
+    assert behaviour["hit_rate"]["20"]["retention"] == pytest.approx(1)
+    assert behaviour["sid_auc"] == behaviour["vector_auc"]
+
+
+def test_coarse_codes_lose_pairs_that_fine_ones_keep() -> None:
+    vectors = blobs(400, centres=20, spread=0.2)
+    near = torch.cdist(vectors, vectors).fill_diagonal_(9e9).argmin(dim=1)
+    pairs = torch.stack([torch.arange(400), near], dim=1)
+    kept = []
+    for codes in (2, 32):
+        tokenizer = fitted(vectors, codes)
+        found = diagnose(tokenizer.encode(vectors), tokenizer, vectors=vectors, pairs=pairs)
+        kept.append(found["behaviour"])
+    assert kept[0]["hit_rate"]["20"]["retention"] < 0.7 < kept[1]["hit_rate"]["20"]["retention"]
+    assert kept[0]["sid_auc"] < kept[1]["sid_auc"]
+    assert kept[1]["vector_auc"] > 0.99
+
+
+def test_auc_of_equal_vectors_is_one_half() -> None:
+    assert pair_auc(torch.ones(10, 3), np.array([[0, 1], [2, 3]]), seed=0) == 0.5
+
+
+def test_flips_grow_with_noise_and_a_single_code_never_flips() -> None:
+    vectors = blobs(spread=0.5)
+    tokenizer = fitted(vectors)
+    flips = diagnose(tokenizer.encode(vectors), tokenizer, vectors=vectors)["flips"]
+    for name in ("path", 0, 1):
+        rates = [each["path"] if name == "path" else each["levels"][name] for each in flips]
+        assert rates == sorted(rates)
+        assert 0 <= rates[0] < rates[-1] <= 1
+    alone = diagnose(torch.zeros(400, 1, dtype=torch.int32), [vectors[:1]], vectors=vectors)
+    assert {each["path"] for each in alone["flips"]} == {0.0}
+
+
+def test_moved_items_lower_the_greedy_share() -> None:
+    vectors = blobs()
+    tokenizer = fitted(vectors)
+    codes = tokenizer.encode(vectors)
+    codes[:100, 0] = (codes[:100, 0] + 1) % 16
+    assert diagnose(codes, tokenizer, vectors=vectors)["greedy_share"] == 0.75
+
+
+def test_same_seed_same_figures_as_json() -> None:
+    vectors = blobs()
+    tokenizer = fitted(vectors)
+    codes, pairs = tokenizer.encode(vectors), torch.arange(200).reshape(100, 2)
+    given: dict[str, Any] = {"vectors": vectors, "exposure": torch.rand(400), "pairs": pairs}
+    found = [diagnose(codes, tokenizer, seed=seed, **given) for seed in (3, 3, 4)]
+    assert json.dumps(found[0], allow_nan=False) == json.dumps(found[1])
+    assert found[0]["flips"] != found[2]["flips"]
+
+
+def test_equal_vectors_leave_nothing_to_perturb() -> None:
+    vectors = torch.ones(5, 3)
+    found = diagnose(torch.zeros(5, 1, dtype=torch.int32), [vectors[:1]], vectors=vectors)
+    assert found["levels"][0]["noise"] == []
+    assert found["paths"]["capacity"] == 1
+    assert "<svg" in render(found, np.zeros((5, 1), dtype=np.int32), title="equal", made={})
+
+
+def test_spread_of_a_single_place() -> None:
+    found = spread(np.array([5.0]), 1)
+    assert found["perplexity"] == found["capacity"] == found["entropy_ratio"] == 1
+    assert found["gini"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"codes": torch.zeros(0, 2, dtype=torch.int32)}, "with an item and a level at least"),
+        ({"codes": torch.zeros(4, 2)}, r"got torch.float32 \[4, 2\]"),
+        ({"codes": torch.tensor([[0], [0], [-1], [0]])}, "codes of item 2 hold -1: not encoded"),
+        ({"vocab_sizes": (1,)}, r"levels of \[1\] codes do not hold codes up to \[1\]"),
+        ({"vocab_sizes": (2, 2)}, "do not hold codes up to"),
+        ({"exposure": torch.ones(3)}, r"exposure must be \[4\], got \[3\]"),
+        ({"exposure": torch.zeros(4)}, "not all zero"),
+        ({"exposure": torch.tensor([1.0, -1, 1, 1])}, "≥ 0"),
+        ({"vectors": torch.ones(3, 2)}, r"floats \[4, D\]"),
+        ({"vectors": torch.full((4, 1), torch.nan)}, "vector 0 is not finite"),
+        ({"vectors": torch.ones(4, 3)}, "the codebooks' dimension 1, got"),
+        ({"pairs": torch.tensor([[0, 4]])}, "rows 0 … 3"),
+        ({"pairs": torch.tensor([[1, 1]])}, "two different items"),
+        ({"pairs": torch.tensor([1, 2])}, r"rows \[E, 2\]"),
+    ],
+)
+def test_unfit_input_is_told(changes: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {
+        "codes": torch.tensor([[0], [1], [1], [0]]),
+        "codebooks": books([[0.0], [1.0]]),
+        "vectors": torch.tensor([[0.0], [1.0], [1.0], [0.0]]),
+        **changes,
+    }
+    with pytest.raises(ValueError, match=said):
+        diagnose(given.pop("codes"), given.pop("codebooks"), **given)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """People who buy along a ring of 40 things in 4 colours."""
+    folder = tmp_path_factory.mktemp("data") / "shop"
+    folder.mkdir()
+    rows = [f"{u},{(3 * u + step) % 40 + 1},{step}" for u in range(60) for step in range(6 + u % 4)]
+    (folder / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    things = [f"{i},{['red', 'green', 'blue', 'grey'][i % 4]} thing {i}" for i in range(1, 41)]
+    (folder / "items.csv").write_text("\n".join(["item_id,title", *things]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenized(shop: Path) -> Path:
+    out = shop.parent / "sids"
+    arguments = ["--data", str(shop), "--levels", "2", "--codes", "8", "--out", str(out)]
+    assert cli.run(["tokenize", *arguments]) == 0
+    return out
+
+
+def test_the_command_leaves_json_and_page(
+    tokenized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["diagnose", str(tokenized), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "missing" not in said
+    found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
+    assert found["items"] == 40
+    assert found["missing"] == {}
+    assert found["behaviour"]["pairs"] > 60
+    assert sum(found["exposure"]["levels"][0]["usage"]) == sum(6 + u % 4 - 2 for u in range(60))
+    assert found["error_share"] == pytest.approx(
+        read_json(tokenized / "metrics.json", kind="metrics")["error_share"]
+    )
+    page = (tmp_path / "diagnosis.html").read_text()
+    assert f"{found['paths']['unique_sid']} semantic IDs for 40 items" in page
+    for expected in ("What noise leaves", "seen from above", "Children per node", "retention@20"):
+        assert expected in page
+    assert "What is missing" not in page
+    assert not re.search(r"<(script|link|img)|@import|#0000", page)
+    assert re.findall(r"url\((?!#)", page) == []
+
+
+def test_what_is_gone_is_named_and_the_rest_is_told(
+    tokenized: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "moved"
+    shop.rename(shop.with_name("elsewhere"))
+    try:
+        assert cli.run(["diagnose", str(tokenized), "--out", str(moved)]) == 0
+        assert "missing: data: no data set and no folder" in capsys.readouterr().out
+        found = read_json(moved / "diagnosis.json", kind="sid-diagnosis")
+        assert set(found["missing"]) == {"data", "exposure", "behaviour"}
+        arguments = ["diagnose", str(tokenized), "--data", str(shop), "--out", str(moved)]
+        assert cli.run(arguments) == 1
+        elsewhere = str(shop.with_name("elsewhere"))
+        arguments = ["diagnose", str(tokenized), "--data", elsewhere, "--out", str(moved)]
+        assert cli.run(arguments) == 0
+    finally:
+        shop.with_name("elsewhere").rename(shop)
+    assert read_json(moved / "diagnosis.json", kind="sid-diagnosis")["missing"] == {}
+
+
+def test_vectors_of_a_users_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", blobs(64).numpy())
+    own = ["--vectors", str(tmp_path / "v.npy"), "--levels", "2", "--codes", "8"]
+    assert cli.run(["tokenize", *own, "--out", str(tmp_path / "sids")]) == 0
+    (tmp_path / "v.npy").rename(tmp_path / "w.npy")
+    assert cli.run(["diagnose", str(tmp_path / "sids")]) == 0
+    found = read_json(tmp_path / "sids" / "diagnosis.json", kind="sid-diagnosis")
+    assert "v.npy: no such file" in found["missing"]["vectors"]
+    given = ["--vectors", str(tmp_path / "w.npy"), "--out", str(tmp_path / "again")]
+    assert cli.run(["diagnose", str(tmp_path / "sids"), *given]) == 0
+    found = read_json(tmp_path / "again" / "diagnosis.json", kind="sid-diagnosis")
+    assert len(found["levels"][0]["noise"]) == 5
+    assert set(found["missing"]) == {"exposure", "behaviour"}
+
+
+def test_a_lone_file_of_sids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    codes = np.array([[0, 1], [2, 0], [2, 0]], dtype=np.int32)
+    save_sids(tmp_path / "sids.parquet", Sids(np.array([5, 7, 2**60]), codes))
+    assert cli.run(["diagnose", str(tmp_path)]) == 0
+    assert "missing: tokenizer.safetensors: not in the folder" in capsys.readouterr().out
+    found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
+    assert found["paths"]["unique_sid"] == 2
+    assert "What is missing" in (tmp_path / "diagnosis.html").read_text()
+
+
+def test_sids_that_come_with_a_data_set(tmp_path: Path) -> None:
+    people = {str(user): [user % 3, (user + 1) % 3, (user + 2) % 3] for user in range(5)}
+    sids = {str(item): [f"<a_{item % 2}>", f"<b_{item}>"] for item in range(3)}
+    data = tmp_path / "letters"
+    data.mkdir()
+    (data / "shop.inter.json").write_text(json.dumps(people))
+    (data / "shop.index.json").write_text(json.dumps(sids))
+    assert cli.run(["data", "import", "letter", str(data), "--out", str(tmp_path / "shop")]) == 0
+    out = tmp_path / "out"
+    assert cli.run(["diagnose", str(tmp_path / "shop"), "--out", str(out)]) == 0
+    found = read_json(out / "diagnosis.json", kind="sid-diagnosis")
+    assert found["levels"][0]["usage"] == [2, 1]
+    assert sum(found["exposure"]["levels"][0]["usage"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [("nowhere", 2, "no data set and no folder 'nowhere'"), ("", 2, "holds no sids.parquet")],
+)
+def test_nothing_to_diagnose(
+    name: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["diagnose", name or str(tmp_path), "--out", str(tmp_path / "out")]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_text_from_the_configuration_is_escaped() -> None:
+    found = diagnose(torch.tensor([[0], [1]]))
+    hostile = "<script>alert('&')</script>"
+    page = render(
+        {**found, "missing": {hostile: hostile}},
+        np.array([[0], [1]], dtype=np.int32),
+        title=hostile,
+        made={hostile: {hostile: hostile}},
+    )
+    assert "<script" not in page
