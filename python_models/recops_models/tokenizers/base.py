@@ -42,6 +42,10 @@ class Fitting:
     folder: Path | None = None
     resume: bool = False
 
+    def with_seed(self, seed: int) -> Fitting:
+        """The same with another seed."""
+        return dataclasses.replace(self, seed=seed)
+
 
 class Tokenizer(ABC):
     """Learns codes from item vectors, and turns vectors into codes and back.
@@ -215,8 +219,12 @@ class Tokenizer(ABC):
 
     def config(self) -> dict[str, Any]:
         """What makes this tokenizer anew, JSON-ready."""
-        sizes = {"levels": len(self._sizes), "codes": list(self._sizes)}
-        return {**sizes, **dataclasses.asdict(self.settings)}
+        settings = dataclasses.asdict(self.settings)
+        return {
+            "levels": len(self._sizes),
+            "codes": list(self._sizes),
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
+        }
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> Self:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from recops.files import CorruptFileError, load_tensors
 from recops_models.tokenizers.base import KIND, Tokenizer
+from recops_models.tokenizers.drq_vae import DRQVAE, DRQVAEContrast
 from recops_models.tokenizers.rq_kmeans import RQKMeans
 from recops_models.training.settings import changed
 
-METHODS: dict[str, type[Tokenizer]] = {kind.method: kind for kind in (RQKMeans,)}
+METHODS: dict[str, type[Tokenizer]] = {
+    kind.method: kind for kind in (RQKMeans, DRQVAE, DRQVAEContrast)
+}
 """By the name on the command line."""
 
 

@@ -22,8 +22,8 @@ def residual_kmeans(
     sizes: Sequence[int],
     given: Fitting,
     *,
-    iterations: int,
-    tolerance: float,
+    iterations: int = 50,
+    tolerance: float = 1e-4,
     kept: Sequence[Tensor] = (),
     assign: Assign = nearest,
 ) -> tuple[Tensor, ...]:

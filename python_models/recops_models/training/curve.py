@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recops_models.training.config import TrainingConfig
 
-LOWER_IS_BETTER = ("logloss", "ece")
+LOWER_IS_BETTER = ("logloss", "ece", "objective")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def fit(
     config: TrainingConfig,
     *,
     seed: int,
-    folder: Path,
+    folder: Path | None,
     resume: bool = False,
     on_step: Callable[[int, float, float], None] = lambda *_: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
@@ -45,7 +45,7 @@ def fit(
         task: batches, loss, validation.
         config: how.
         seed: with the data and the configuration, it determines everything.
-        folder: exists.
+        folder: exists; None: no state is kept.
         resume: go on from the checkpoint, if the folder holds one.
         on_step: progress: the epoch, the share of it that is done, the loss.
         on_epoch: told of each finished epoch, the earlier ones of a resumed run included.
@@ -60,17 +60,18 @@ def fit(
         raise ValueError(
             f"training: no validation metric {config.select!r}; there are {', '.join(task.metrics)}"
         )
-    path = folder / CHECKPOINT
+    path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
     loss: Loss = torch.compile(task.loss, dynamic=True) if config.compile else task.loss
     state = State()
-    if resume and path.exists():
+    if path is not None and resume and path.exists():
         state = load_checkpoint(path, model, optimizers)
         for epoch in state.curve:
             on_epoch(epoch)
 
     def save() -> None:
-        save_checkpoint(path, model, optimizers, state)
+        if path is not None:
+            save_checkpoint(path, model, optimizers, state)
 
     while not is_finished(state.curve, config):
         started = time.perf_counter() - state.seconds
