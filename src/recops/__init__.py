@@ -17,6 +17,7 @@ from recops.ops.residual_quantization import (  # noqa: E402
     rq_decode,
     rq_encode,
 )
+from recops.ops.straight_through import straight_through  # noqa: E402
 from recops.ops.trie import SidTrie  # noqa: E402
 from recops.ops.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
 from recops.ops.trie_mask import ItemMask  # noqa: E402
@@ -39,5 +40,6 @@ __all__ = [
     "nearest_codes",
     "rq_decode",
     "rq_encode",
+    "straight_through",
     "trie_beam_step",
 ]

@@ -32,6 +32,22 @@ def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def rq_encode(x: Tensor, codewords: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]: ...
+def straight_through(
+    x: Tensor,
+    codewords: Tensor,
+    sizes: Sequence[int],
+    rotation: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]: ...
+def straight_through_backward(
+    grad_quantized: Tensor | None,
+    grad_commitment: Tensor | None,
+    grad_codebook_loss: Tensor | None,
+    x: Tensor,
+    codewords: Tensor,
+    codes: Tensor,
+    sizes: Sequence[int],
+    rotation: bool,
+) -> tuple[Tensor, Tensor]: ...
 def torch_target() -> str: ...
 def trie_allowed_tokens(
     first_child: Tensor,

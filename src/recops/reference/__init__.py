@@ -7,6 +7,7 @@ from recops.reference.residual_quantization import (
     rq_decode,
     rq_encode,
 )
+from recops.reference.straight_through import straight_through
 from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, trie_beam_step
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "rq_decode",
     "rq_encode",
     "sid_trie",
+    "straight_through",
     "trie_beam_step",
 ]
