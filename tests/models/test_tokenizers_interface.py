@@ -18,8 +18,15 @@ from recops_models.tokenizers import METHODS, Tokenizer, load_sids, load_tokeniz
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures, load_pairs
 from synthetic_histories import histories
 
-NETWORK = {"hidden": "32", "width": "8", "steps": "40", "batch": "128", "learning_rate": "1e-2"}
-SETTINGS = {"drq-vae": NETWORK, "drq-vae-cl": NETWORK}
+NETWORK = {"hidden": "32", "steps": "40", "batch": "128", "learning_rate": "1e-2"}
+LATENT = {**NETWORK, "width": "8"}
+SETTINGS = {
+    "rq-vae": LATENT,
+    "rqp-vae": LATENT,
+    "drq-vae": LATENT,
+    "drq-vae-cl": LATENT,
+    "fsq": NETWORK,
+}
 """What makes a method small."""
 LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
 

@@ -15,9 +15,11 @@ from recops_models import cli
 from recops_models.tokenizers import Tokenizer, make_tokenizer
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.drq_vae import info_nce
+from recops_models.tokenizers.fsq import FSQ, grid_of
 from recops_models.tokenizers.item_task import ItemTask, Partners
+from recops_models.tokenizers.rqp_vae import MovingCodebook
 
-NETWORK = {"hidden": "32", "width": "8", "batch": "128", "learning_rate": "1e-2"}
+NETWORK = {"hidden": "32", "batch": "128", "learning_rate": "1e-2"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +36,8 @@ def items(num: int = 240, dim: int = 10, seed: int = 0) -> Tensor:
 def fit(
     method: str, vectors: Tensor, *, codes: int = 8, pairs: Tensor | None = None, **settings: str
 ) -> Tokenizer:
-    tokenizer = make_tokenizer(method, 2, codes, {**NETWORK, "steps": "60", **settings})
+    width = {} if method == "fsq" else {"width": "8"}
+    tokenizer = make_tokenizer(method, 2, codes, {**NETWORK, **width, "steps": "60", **settings})
     return tokenizer.fit(vectors, torch.arange(len(vectors)), pairs=pairs)
 
 
@@ -122,3 +125,72 @@ def test_scale_of_equal_vectors_is_one() -> None:
 def test_sizes_of_zero_are_told(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
         make_tokenizer("drq-vae", settings={name: "0"})
+
+
+def active(tokenizer: Tokenizer, vectors: Tensor) -> int:
+    return len(tokenizer.encode(vectors)[:, 0].unique())
+
+
+def test_revival_keeps_codes_in_use_that_rq_vae_loses() -> None:
+    vectors = items()
+    lost = fit("rq-vae", vectors, codes=32, start="random")
+    still, revived = (
+        fit("rqp-vae", vectors, codes=32, start="random", decay="0.8", dead=dead)
+        for dead in ("0", "0.1")
+    )
+    assert max(active(lost, vectors), active(still, vectors)) < 16
+    assert active(revived, vectors) > 24
+
+
+def test_moving_codebook_by_hand() -> None:
+    moving = MovingCodebook(torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), share=2.0)
+    residual = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]])
+    moving.update(residual, torch.tensor([0, 0, 1]), decay=0.5)
+    assert moving.count.tolist() == [2.0, 1.5, 1.0]
+    assert moving.total.tolist() == [[4.0, 0.0], [0.0, 2.5], [9.0, 9.0]]
+    assert torch.allclose(moving.book, torch.tensor([[2.0, 0.0], [0.0, 2.5 / 1.5], [9.0, 9.0]]))
+    kept = moving.book[:2].clone()
+    moving.revive(residual, least=1.2)
+    assert torch.equal(moving.book[:2], kept)
+    assert moving.book[2].tolist() in residual.tolist()
+    assert moving.count[2] == 1.0
+    assert torch.equal(moving.total[2], moving.book[2])
+
+
+@pytest.mark.parametrize(
+    ("codes", "grid"),
+    [(1, (1,)), (2, (2,)), (4, (4,)), (24, (24,)), (25, (5, 5)), (64, (8, 8)), (256, (7, 6, 6))],
+)
+def test_grids_by_hand(codes: int, grid: tuple[int, ...]) -> None:
+    assert grid_of(codes) == grid
+
+
+@pytest.mark.parametrize("codes", range(1, 700, 7))
+def test_grids_fit_and_stay_when_made_again(codes: int) -> None:
+    grid = grid_of(codes)
+    assert codes / 2 < math.prod(grid) <= codes
+    assert max(grid) - min(grid) <= 1
+    assert grid_of(math.prod(grid)) == grid
+
+
+def test_fsq_codes_are_the_nearest_values_of_the_latents() -> None:
+    tokenizer = FSQ(2, 30)  # 6 · 5 values a level.
+    assert tokenizer.vocab_sizes == (30, 30)
+    latents = torch.atanh(torch.tensor([[-0.99, 0.1, 0.59, 0.99]]))
+    codes = tokenizer._quantize(latents)
+    assert codes.tolist() == [[0 * 5 + 2, 4 * 5 + 4]]
+    values = torch.tensor([[-1.0, 0.0, 0.6, 1.0]])
+    assert torch.allclose(tokenizer._dequantize(codes), values)
+    half = tokenizer._dequantize(torch.tensor([[-1, 24]]))
+    assert torch.allclose(half, torch.tensor([[0.0, 0.0, 0.6, 1.0]]))
+
+
+def test_fsq_has_nothing_to_refit() -> None:
+    tokenizer = fit("fsq", items())
+    with pytest.raises(ValueError, match=r"FSQ\.refit: there are no codebooks"):
+        tokenizer.refit(items(), torch.arange(240))
+
+
+def test_fsq_takes_fewer_items_than_codes() -> None:
+    vectors = items()[:5]
+    assert fit("fsq", vectors, codes=64).encode(vectors).shape == (5, 2)

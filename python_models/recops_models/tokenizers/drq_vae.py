@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.base import Fitting
-from recops_models.tokenizers.item_task import Batch, NetworkSettings, Partners, train_network
+from recops_models.tokenizers.item_task import Batch, LatentSettings, Partners, train_network
 from recops_models.tokenizers.latent import LatentTokenizer
 
 _LOG_VARIANCE = 10.0
 
 
 @dataclass(frozen=True)
-class DRQSettings(NetworkSettings):
+class DRQSettings(LatentSettings):
     """Beside those of every network.
 
     Attributes:
@@ -89,14 +89,12 @@ class DRQVAE(LatentTokenizer):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        return ("network", *super().stages)
+        return (*super().stages, *(f"level {level}" for level in range(len(self.vocab_sizes))))
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
         settings: DRQSettings = self.settings
         partners = self._partners(points, given)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(given.seed)
-            autoencoder = self._new_network(points)
+        autoencoder = self._start_network(points, given)
         network = VariationalNetwork(autoencoder, settings)
         train_network(network, autoencoder.to_scale(points), settings, given, partners=partners)
         self.network = autoencoder
@@ -118,6 +116,10 @@ class DRQVAE(LatentTokenizer):
         if seed is not None:
             given = given.with_seed(seed)
         return super()._learn_codebooks(points, kept, given)
+
+    def latents(self, vectors: Tensor) -> Tensor:
+        """μ ``[N, d]`` of ``vectors [N, D]``."""
+        return super().latents(vectors)[:, : self.settings.width].contiguous()
 
     def _new_network(self, points: Tensor) -> Autoencoder:
         settings: DRQSettings = self.settings

@@ -28,7 +28,6 @@ class NetworkSettings:
 
     Attributes:
         hidden: widths of the encoder's hidden layers; the decoder has them reversed.
-        width: d, of the latents.
         steps: of training, rounded up to a multiple of twenty passes; after each, the objective is
             taken and the state kept. The weights of the best pass stay.
         batch: items a step, at most as many as there are.
@@ -38,16 +37,26 @@ class NetworkSettings:
     """
 
     hidden: tuple[int, ...] = (512, 256, 128)
-    width: int = 32
     steps: int = 1200
     batch: int = 512
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("width", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            if name in ("steps", "batch", "width") and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+
+
+@dataclass(frozen=True)
+class LatentSettings(NetworkSettings):
+    """Beside those of every network.
+
+    Attributes:
+        width: d, of the latents.
+    """
+
+    width: int = 32
 
 
 @dataclass(frozen=True, eq=False)

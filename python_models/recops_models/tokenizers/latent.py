@@ -16,55 +16,58 @@ from recops_models.tokenizers.residual_kmeans import residual_kmeans
 _NETWORK = "network."
 
 
-class LatentTokenizer(Tokenizer):
-    """``codes = rq_encode(Enc(x))`` and ``x̂ = Dec(Σ codewords)``.
+class NetworkTokenizer(Tokenizer):
+    """``codes = quantize(Enc(x))`` and ``x̂ = Dec(dequantize(codes))``.
 
-    A subclass learns the two, and overrides :meth:`_latents` where latents are but a part of the
-    encoder's outputs. Latents are computed on one thread; see
-    :func:`~recops_models.tokenizers.threads.one_thread`.
+    Encoder and decoder run on one thread (:func:`~recops_models.tokenizers.threads.one_thread`).
     """
 
     network: Autoencoder | None = None
-    codebooks: tuple[Tensor, ...] = ()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return ("network",)
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """Greedily, in the space of latents; see :meth:`Tokenizer.encode`."""
-        points = self._check("encode", vectors)
-        codes, _ = recops.rq_encode(self._latents(points), self._books())
-        return codes
+        """The codes of the latents; see :meth:`Tokenizer.encode`."""
+        return self._quantize(self.latents(vectors))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Through the decoder; see :meth:`Tokenizer.decode`."""
-        return self._network().vectors(recops.rq_decode(codes, self._books()))
+        return self._fitted_network().vectors(self._dequantize(codes))
 
     def latents(self, vectors: Tensor) -> Tensor:
         """``[N, d]`` float32: what is quantized of ``vectors [N, D]``."""
-        return self._latents(self._check("latents", vectors))
-
-    def _latents(self, points: Tensor) -> Tensor:
-        network = self._network()
+        points = self._check("encode", vectors)
+        network = self._fitted_network()
         if points.shape[1] != len(network.mean):
             raise ValueError(
-                f"{self._name}: vectors must have the dimension {len(network.mean)}, "
-                f"as those learnt from, got {points.shape[1]}"
+                f"{self._name}.encode: vectors must have the dimension {len(network.mean)} of "
+                f"those learnt from, got {points.shape[1]}"
             )
-        return network.latents(points)[:, : self.settings.width].contiguous()
-
-    def _learn_codebooks(
-        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
-    ) -> tuple[Tensor, ...]:
-        return residual_kmeans(self._latents(points), self.vocab_sizes, given, kept=kept)
-
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        self.codebooks = self._learn_codebooks(points, self._books()[:keep_levels], given)
+        return network.latents(points)
 
     @abstractmethod
     def _new_network(self, points: Tensor) -> Autoencoder:
-        """An untrained network for vectors like ``points``."""
+        """An untrained network for vectors like ``points [N, D]``."""
+
+    @abstractmethod
+    def _quantize(self, latents: Tensor) -> Tensor:
+        """Codes ``[N, L]`` int32."""
+
+    @abstractmethod
+    def _dequantize(self, codes: Tensor) -> Tensor:
+        """What the decoder takes."""
+
+    def _start_network(self, points: Tensor, given: Fitting) -> Autoencoder:
+        """An untrained network, of the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(given.seed)
+            return self._new_network(points)
 
     def _state(self) -> dict[str, Tensor]:
-        weights = {_NETWORK + name: value for name, value in self._network().state_dict().items()}
-        return weights | {f"codebook_{at}": book for at, book in enumerate(self._books())}
+        weights = self._fitted_network().state_dict()
+        return {_NETWORK + name: value for name, value in weights.items()}
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         network = self._new_network(torch.zeros(1, len(state[_NETWORK + "mean"])))
@@ -72,14 +75,38 @@ class LatentTokenizer(Tokenizer):
             {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
         )
         self.network = network.eval()
-        self.codebooks = tuple(state[f"codebook_{level}"] for level in range(len(self._sizes)))
 
-    def _network(self) -> Autoencoder:
+    def _fitted_network(self) -> Autoencoder:
         if self.network is None:
             raise self._not_fitted()
         return self.network
 
-    def _books(self) -> tuple[Tensor, ...]:
-        if not self.codebooks:
-            raise self._not_fitted()
-        return self.codebooks
+
+class LatentTokenizer(NetworkTokenizer):
+    """Residual quantization of latents: codes by :func:`recops.rq_encode`, Dec(Σ codewords)."""
+
+    codebooks: tuple[Tensor, ...] = ()
+    """Of the fitted tokenizer: ``[K_l, d]`` float32 a level."""
+
+    def _quantize(self, latents: Tensor) -> Tensor:
+        codes, _ = recops.rq_encode(latents, self.codebooks)
+        return codes
+
+    def _dequantize(self, codes: Tensor) -> Tensor:
+        self._fitted_network()
+        return recops.rq_decode(codes, self.codebooks)
+
+    def _learn_codebooks(
+        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
+    ) -> tuple[Tensor, ...]:
+        return residual_kmeans(self.latents(points), self.vocab_sizes, given, kept=kept)
+
+    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
+        self.codebooks = self._learn_codebooks(points, self.codebooks[:keep_levels], given)
+
+    def _state(self) -> dict[str, Tensor]:
+        return super()._state() | {f"codebook_{at}": each for at, each in enumerate(self.codebooks)}
+
+    def _restore(self, state: Mapping[str, Tensor]) -> None:
+        super()._restore(state)
+        self.codebooks = tuple(state[f"codebook_{level}"] for level in range(len(self._sizes)))

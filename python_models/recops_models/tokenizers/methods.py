@@ -9,11 +9,14 @@ from pathlib import Path
 from recops.files import CorruptFileError, load_tensors
 from recops_models.tokenizers.base import KIND, Tokenizer
 from recops_models.tokenizers.drq_vae import DRQVAE, DRQVAEContrast
+from recops_models.tokenizers.fsq import FSQ
 from recops_models.tokenizers.rq_kmeans import RQKMeans
+from recops_models.tokenizers.rq_vae import RQVAE
+from recops_models.tokenizers.rqp_vae import RQPVAE
 from recops_models.training.settings import changed
 
 METHODS: dict[str, type[Tokenizer]] = {
-    kind.method: kind for kind in (RQKMeans, DRQVAE, DRQVAEContrast)
+    kind.method: kind for kind in (RQKMeans, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)
 }
 """By the name on the command line."""
 
