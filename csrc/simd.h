@@ -200,10 +200,6 @@ inline T reduce(Vec<T> v, Combine combine) {
 }
 
 template <class T>
-inline T reduce_min(Vec<T> v) {
-  return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a < b ? a : b; });
-}
-template <class T>
 inline T reduce_add(Vec<T> v) {
   return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
 }

@@ -15,9 +15,13 @@ constexpr int kTileVectors = kVectorRegisters == 32 ? 4 : 2;
 template <class T>
 constexpr int kWidth = kTileVectors * kLanes<T>;
 
-// A block of rows is as large as the second-level cache can hold beside a panel.
-constexpr int64_t kBlockBytes = 384 << 10;
+// A block of rows is as large as the second-level cache can hold beside two panels.
+constexpr int64_t kBlockBytes = 320 << 10;
 constexpr int64_t kMaxBlockRows = 64 * kTileRows;
+
+// Values of a cache line.
+template <class S>
+constexpr int64_t kLine = 64 / int64_t{sizeof(S)};
 
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -162,29 +166,51 @@ template <int R, class T>
     Best<T> b = best[i];
 #pragma GCC unroll 8
     for (int v = 0; v < kTileVectors; ++v) {
-      const auto less = score[i][v] < b.score;  // strict: the lowest index of a lane stays
-      b.score = less ? score[i][v] : b.score;
+      // The mask is taken from the minimum: taken from its own comparison, compilers make a blend of the minimum.
+      const Vec<T> least = score[i][v] < b.score ? score[i][v] : b.score;
+      const auto less = least < b.score;  // strict: the lowest index of a lane stays
       b.ordinal = less ? broadcast(static_cast<Lane<T>>(ordinal + v)) : b.ordinal;
+      b.score = least;
     }
     best[i] = b;
   }
 }
 
-// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into.
+// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into. Beside
+// each tile a slice of what comes next is fetched into the second-level cache.
 template <int R, class T>
-void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best) {
-  for (; count >= R; count -= R, rows += R * dim, best += R) update_best<R>(rows, dim, panel, ordinal, best);
-  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best);
+void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best,
+                  const T* upcoming, int64_t slice) {
+  for (; count >= R; count -= R, rows += R * dim, best += R, upcoming += slice) {
+    for (int64_t i = 0; i < slice; i += kLine<T>) __builtin_prefetch(upcoming + i, 0, 2);
+    update_best<R>(rows, dim, panel, ordinal, best);
+  }
+  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best, upcoming, 0);
 }
 
-// The lowest index among the lanes that hold the least score. Where no score was less than +inf, that is 0.
+// For as many rows as a vector has lanes, one a lane: the lowest index among the lanes of its `best` that hold the
+// least score. Where no score was less than +inf, that is 0. Past `count` rows the result means nothing.
 template <class T>
-int32_t best_index(const Best<T>& best) {
+Vec<Lane<T>> best_indices(const Best<T>* best, int64_t count) {
   constexpr int lanes = kLanes<T>;
-  Vec<Lane<T>> index = best.ordinal * lanes;
-  for (int i = 0; i < lanes; ++i) index[i] += i;
-  const auto least = best.score == reduce_min<T>(best.score);
-  return static_cast<int32_t>(reduce_min<Lane<T>>(least ? index : broadcast(std::numeric_limits<Lane<T>>::max())));
+  Vec<T> score[lanes];
+  Vec<Lane<T>> ordinal[lanes];
+  for (int i = 0; i < lanes; ++i) {
+    score[i] = best[i < count ? i : 0].score;
+    ordinal[i] = best[i < count ? i : 0].ordinal;
+  }
+  transpose<T>(score);
+  transpose<Lane<T>>(ordinal);
+  Vec<T> least = score[0];
+  Vec<Lane<T>> index = ordinal[0] * lanes;
+#pragma GCC unroll 16
+  for (int i = 1; i < lanes; ++i) {
+    const Vec<Lane<T>> candidate = ordinal[i] * lanes + i;
+    const auto better = (score[i] < least) | ((score[i] == least) & (candidate < index));
+    least = better ? score[i] : least;
+    index = better ? candidate : index;
+  }
+  return index;
 }
 
 // ---- Rows.
@@ -193,18 +219,26 @@ int32_t best_index(const Best<T>& best) {
 template <class S, class T = Compute<S>>
 bool load_row(const S* from, int64_t dim, T* to) {
   Vec<T> excess = {};
-  for (int64_t d = 0; d < dim; d += kLanes<T>) {
-    const Vec<T> v = load_as_compute(from + d, dim - d);
+  int64_t d = 0;
+  const auto take = [&](Vec<T> v) {
     excess += v - v;  // zero for finite values, NaN for the others
-    store_as(to + d, v, dim - d);
-  }
+    return v;
+  };
+  for (; d + kLanes<T> <= dim; d += kLanes<T>) store(to + d, take(load_as_compute(from + d)));
+  if (d < dim) store_as(to + d, take(load_as_compute(from + d, dim - d)), dim - d);
   return reduce_add<T>(excess) == 0;
+}
+
+template <class S>
+inline void prefetch(const S* from, int64_t count) {
+  for (int64_t i = 0; i < count; i += kLine<S>) __builtin_prefetch(from + i);
 }
 
 template <class S, class T = Compute<S>>
 void subtract(T* row, const S* codeword, int64_t dim) {
-  for (int64_t d = 0; d < dim; d += kLanes<T>)
-    store_as(row + d, load_as_compute(row + d, dim - d) - load_as_compute(codeword + d, dim - d), dim - d);
+  int64_t d = 0;
+  for (; d + kLanes<T> <= dim; d += kLanes<T>) store(row + d, load(row + d) - load_as_compute(codeword + d));
+  if (d < dim) store_as(row + d, load_as_compute(row + d, dim - d) - load_as_compute(codeword + d, dim - d), dim - d);
 }
 
 template <class T>
@@ -260,15 +294,25 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
       const S* level = codewords + books.offsets[l] * dim;
       const Panels<S> panels{level, size_of_level(books, l), dim, packed_level, single};
       for (int64_t n = 0; n < rows; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
+      // The next panel follows this one, where they are packed; each tile fetches its share of it.
+      const int64_t tiles = packed != nullptr ? rows / kTileRows : 0;
+      const int64_t slice = tiles > 0 ? round_up(panel_size<T>(dim) / tiles + 1, kLine<T>) : 0;
       int64_t bad_here = -1;
-      for (int64_t p = 0; p < panels.size(); ++p)
-        update_block<kTileRows>(residual, rows, dim, panels.get(p, bad_here), p * kTileVectors, best);
+      for (int64_t p = 0; p < panels.size(); ++p) {
+        const T* panel = panels.get(p, bad_here);
+        update_block<kTileRows>(residual, rows, dim, panel, p * kTileVectors, best, panel + panel_size<T>(dim), slice);
+      }
       if (bad_here >= 0 && bad < 0) bad = books.offsets[l] + bad_here;
+      for (int64_t n = 0; n < rows; n += kLanes<T>) {
+        const Vec<Lane<T>> index = best_indices(best + n, rows - n);
+        for (int64_t i = 0; i < kLanes<T> && n + i < rows; ++i)
+          code[(n + i) * levels + l] = sq_error[first + n + i] == 0 ? static_cast<int32_t>(index[i]) : -1;
+      }
+      // Codewords lie anywhere: the one after the next is fetched while one is subtracted.
+      const auto chosen = [&](int64_t n) { return level + std::max(code[n * levels + l], 0) * dim; };
       for (int64_t n = 0; n < rows; ++n) {
-        const int32_t k = best_index(best[n]);
-        const bool finite = sq_error[first + n] == 0;
-        code[n * levels + l] = finite ? k : -1;
-        if (finite) subtract(residual + n * dim, level + k * dim, dim);
+        if (n + 2 < rows) prefetch(chosen(n + 2), dim);
+        if (code[n * levels + l] >= 0) subtract(residual + n * dim, chosen(n), dim);
       }
       if (packed != nullptr) packed_level += panels.size() * panel_size<T>(dim);
     }
