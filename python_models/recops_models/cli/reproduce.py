@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="Whose claims: dien.", show_default=False)],
+    paper: Annotated[str, typer.Argument(help="Whose claims: dien, drq.", show_default=False)],
     claims: Annotated[
         list[str] | None,
         typer.Option(help="Only these claims; repeatable, or ids with commas between."),
@@ -29,11 +29,11 @@ def reproduce(
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=2, help="Trainings of each arm; default: as the claims say."),
+        typer.Option(min=2, help="Runs of each arm; default: as the claims say."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One data set, 2 seeds, no tuning, 2 epochs: a look.")
+        bool, typer.Option("--quick", help="One data set, 2 seeds, no tuning, small runs: a look.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")
@@ -46,10 +46,10 @@ def reproduce(
     """Measure a paper's claims, each as a paired experiment.
 
     Every arm gets as many tuning trials, none of which sees test. Its best settings by validation
-    are trained once a seed and measured on test; the 95 % interval of the paired difference says
+    are run once a seed and measured on test; the 95 % interval of the paired difference says
     whether the claim *holds*, *fails*, or the evidence is *inconclusive*. Leaves `results.json`,
-    `results.md` and, under `runs`, every trained model. Ctrl-C keeps finished trainings and
-    epochs; `--resume` goes on from there.
+    `results.md` and, under `runs`, what every run made: a trained model, or a tokenizer. Ctrl-C
+    keeps finished runs and epochs; `--resume` goes on from there.
 
     Example: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
     """
@@ -92,7 +92,7 @@ def reproduce(
     console = Console()
     console.print(_table(content))
     if quick:
-        console.print("Quick: two epochs, nothing tuned. A look at the experiment, no evidence.")
+        console.print("Quick: small runs, nothing tuned. A look at the experiment, no evidence.")
     console.print(f"Everything in {folder / 'results.md'}", soft_wrap=True)
 
 
@@ -118,7 +118,9 @@ def _table(content: dict[str, Any]) -> Table:
 
     from recops_models.evidence.page import signed, span
 
-    table = Table("claim", "data", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("claim", overflow="fold")
+    table.add_column("data")
     for column in ("measured", "95 % over seeds", "verdict"):
         table.add_column(column, justify="right")
     for claim in content["claims"]:

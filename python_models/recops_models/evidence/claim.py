@@ -6,11 +6,10 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
-Setting: TypeAlias = str | int | float
-Settings: TypeAlias = tuple[tuple[str, str], ...]
-"""What ``recops train --set`` takes, as pairs: hashable, in the order of their names."""
+from recops_models.evidence.experiment import Experiment, Setting, Settings
+from recops_models.evidence.training import TRAINING
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,8 @@ class Arm:
 
     Attributes:
         name: what the report calls it.
-        model: what ``recops train`` calls it.
+        model: what the claim's experiment calls it: a model of ``recops train``, a method of
+            ``recops tokenize``.
         settings: the same in every training of this arm.
         grid: setting → its values; each combination is one tuning trial.
     """
@@ -59,10 +59,12 @@ class Claim:
         arms: the one that is claimed to win, its rival, then any that only stand beside them. All
             have equally many trials.
         data: names of data sets.
-        metric: of ``metrics.json``; trials are chosen by it on validation, arms compared on test.
+        metric: of those that runs give; trials are chosen by it on validation, arms compared on
+            test.
         direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
         minimum: the least difference that counts, ≥ 0.
-        seeds: how many trainings of each arm, unless ``--seeds`` says otherwise.
+        seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
+        experiment: what runs are; trainings by default.
 
     Raises:
         ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum.
@@ -78,6 +80,7 @@ class Claim:
     direction: Literal["higher", "lower"] = "higher"
     minimum: float = 0.0
     seeds: int = 5
+    experiment: Experiment = TRAINING
 
     def __post_init__(self) -> None:
         if len({arm.name for arm in self.arms}) != len(self.arms) or len(self.arms) < 2:
@@ -89,8 +92,8 @@ class Claim:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
 
     def quick(self) -> Claim:
-        """The small version: the first data set, two seeds, nothing to tune, epochs as
-        ``recops train --quick`` has them.
+        """The small version: the first data set, two seeds, nothing to tune; runs themselves are
+        small by :attr:`~recops_models.evidence.run.Run.quick`.
         """
         arms = tuple(arm.quick() for arm in self.arms)
         return dataclasses.replace(self, arms=arms, data=self.data[:1], seeds=2)

@@ -1,42 +1,41 @@
-"""From claims to verdicts: train what the plan asks for, then compare."""
+"""From claims to verdicts: run what the plan asks for, then compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from recops_models.data import load
 from recops_models.evaluation.intervals import paired_test
-from recops_models.evidence.claim import Arm, Claim, Settings
+from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.experiment import Settings
 from recops_models.evidence.plan import Plan, figure, seconds_left
 from recops_models.evidence.run import Record, Run, RunFolder
-from recops_models.evidence.users import users_interval
 from recops_models.evidence.verdict import Verdict, verdict
 
 
 class Progress(Protocol):
-    """Told of every training as it begins, and within it of the share that is done."""
+    """Told of every run as it begins, and within it of the share that is done."""
 
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
 
     def advance(self, share: float) -> None:
-        """The training has come to ``share`` of its work, 0 to 1."""
+        """The run has come to ``share`` of its work, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class ArmFigures:
     """One arm on one data set: its chosen settings, and what they reached, one record a seed;
-    ``validation`` is the mean of the claim's metric there.
+    ``validation`` is the mean of the claim's metric there, None where runs have no validation.
     """
 
     arm: Arm
     best: Settings
-    validation: float
+    validation: float | None
     records: tuple[Record, ...]
 
 
@@ -65,20 +64,24 @@ class Finding:
         return verdict(self.claim, self.interval)
 
 
-def train_ahead(plan: Plan, folder: RunFolder, progress: Progress) -> dict[Run, Record]:
-    """Train everything that ``plan`` asks for and ``folder`` lacks; all records.
+def run_ahead(plan: Plan, folder: RunFolder, progress: Progress) -> dict[Run, Record]:
+    """Run everything that ``plan`` asks for and ``folder`` lacks; all records.
 
     Raises:
         ValueError: see :meth:`RunFolder.finish`.
         DataError: a data set is missing or unfit.
         KeyboardInterrupt: handed on; finished runs and epochs are kept.
     """
-    data = lru_cache(maxsize=1)(load)
+
+    @lru_cache(maxsize=1)
+    def load(experiment: Any, data: str) -> Any:
+        return experiment.load(data)
+
     done: dict[Run, Record] = {}
     while ahead := _look_up(plan, folder, done):
         run = ahead[0]
         progress.start(run, len(ahead), seconds_left(ahead, done))
-        done[run] = folder.finish(run, data(run.data), progress.advance)
+        done[run] = folder.finish(run, load(run.experiment, run.data), progress.advance)
     return done
 
 
@@ -107,10 +110,9 @@ def _finding(
     for arm in claim.arms:
         best = plan.best(claim, arm, data, done)
         assert best is not None  # All trials are done.
-        runs[arm.name] = plan.measured(arm, data, best)
+        runs[arm.name] = plan.measured(claim, arm, data, best)
         records = tuple(done[run] for run in runs[arm.name])
-        validation = np.mean([figure(record.validation, claim, arm) for record in records])
-        arms.append(ArmFigures(arm, best, float(validation), records))
+        arms.append(ArmFigures(arm, best, _validation(claim, arm, records), records))
     first, second = (
         np.array([figure(record.test, claim, side.arm) for record in side.records])
         for side in arms[:2]
@@ -124,5 +126,11 @@ def _finding(
         differences=tuple((first - second).tolist()),
         measured=test.mean,
         interval=(test.low, test.high),
-        users=users_interval(claim.metric, folders[0], folders[1]),
+        users=claim.experiment.users_interval(claim.metric, folders[0], folders[1]),
     )
+
+
+def _validation(claim: Claim, arm: Arm, records: Sequence[Record]) -> float | None:
+    if not any(record.validation for record in records):
+        return None
+    return float(np.mean([figure(record.validation, claim, arm) for record in records]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from scipy import stats
+
 
 def page(content: Mapping[str, Any]) -> str:
     """The Markdown of what :func:`~recops_models.evidence.results.results` gives."""
@@ -14,7 +16,7 @@ def page(content: Mapping[str, Any]) -> str:
     lines = [f"# {content['paper']}: claims, measured", ""]
     if tables["quick"]:
         lines += [
-            "**Quick: two epochs, nothing tuned. A look at the experiment, no evidence.**",
+            "**Quick: small runs, nothing tuned. A look at the experiment, no evidence.**",
             "",
         ]
     for claim in texts.values():
@@ -29,12 +31,7 @@ def page(content: Mapping[str, Any]) -> str:
     lines += [
         "## How",
         "",
-        f"`{content['command']}`, {content['seconds']:,.0f} s of training. Every arm had equally",
-        "many tuning trials, and kept the one best on validation by the claim's metric; these",
-        "settings were trained once a seed, and test was measured there alone. Differences are",
-        "paired by seed. The interval over seeds (Student's t) decides the verdict: it holds what",
-        "the draw of seeds explains, on these users. The interval over users (a bootstrap, pooled",
-        "over the seeds) holds what another draw of users could change.",
+        *_how(content),
         "",
         *(f"- Not measured: {line}" for line in tables["skipped"]),
         f"- {', '.join(f'{name} {number}' for name, number in tables['versions'].items())}",
@@ -43,9 +40,9 @@ def page(content: Mapping[str, Any]) -> str:
 
 
 def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
-    head = ("claim", "data", "difference", "measured", "95 % over seeds", "over users", "seeds")
-    rows = (
-        (
+    head = ["claim", "data", "difference", "measured", "95 % over seeds", "over users", "seeds"]
+    rows = [
+        [
             claim["id"],
             claim["data"],
             f"{difference['metric']}, {' − '.join(difference['arms'])}",
@@ -54,46 +51,102 @@ def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> 
             span(difference["users_interval"]),
             str(claim["seeds"]),
             f"**{claim['verdict']}**",
-        )
+        ]
         for claim, difference in claims
-    )
-    return _table((*head, "verdict"), rows)
+    ]
+    return _table(*_without_empty([*head, "verdict"], rows))
 
 
 def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One table a claim and data set: each arm's test figures, mean ± standard deviation."""
+    """One table a data set: each arm's test figures, mean ± half of the 95 % interval."""
     lines: list[str] = []
-    for place in dict.fromkeys((arm["id"], arm["data"]) for arm in arms):
-        some = [arm for arm in arms if (arm["id"], arm["data"]) == place]
-        (chosen_by,) = some[0]["validation"]
+    for data in dict.fromkeys(arm["data"] for arm in arms):
+        # Claims share arms; with other settings, which another claim's metric chose, it is another.
+        some = {
+            (arm["arm"], str(arm["settings"])): arm for arm in arms if arm["data"] == data
+        }.values()
         metrics = list(dict.fromkeys(name for arm in some for name in arm["test"]))
-        head = ("arm", *metrics, f"{chosen_by} on validation", "trials", "best settings")
-        rows = (
-            (
+        chosen_by = list(dict.fromkeys(name for arm in some for name in arm["validation"]))
+        head = ["arm", *metrics, *(f"{name} on validation" for name in chosen_by), "trials"]
+        rows = [
+            [
                 f"{arm['arm']} (`{arm['model']}`)",
                 *(_spread(arm["test"].get(name)) for name in metrics),
-                f"{arm['validation'][chosen_by]:.4f}",
-                str(arm["trials"]),
+                *(
+                    _number(arm["validation"][name]) if name in arm["validation"] else ""
+                    for name in chosen_by
+                ),
+                str(arm["trials"]) if arm["trials"] > 1 else "",
                 ", ".join(f"{key}={value}" for key, value in arm["settings"].items()),
-            )
+            ]
             for arm in some
-        )
-        lines += [f"{place[0]}, {place[1]}:", "", *_table(head, rows), ""]
+        ]
+        told = f"{data}, mean over seeds ± half the width of its 95 % interval:"
+        lines += [told, "", *_table(*_without_empty([*head, "settings"], rows)), ""]
     return lines[:-1]
+
+
+def _how(content: Mapping[str, Any]) -> list[str]:
+    tables = content["tables"]
+    tuned = any(arm["trials"] > 1 for arm in tables["arms"])
+    users = any(difference["users_interval"] for difference in tables["differences"])
+    lines = [f"`{content['command']}`, {content['seconds']:,.0f} s of runs."]
+    lines += (
+        [
+            "Every arm had equally many tuning trials, and kept the one best on validation by",
+            "the claim's metric; these settings were run once a seed, and test was measured there",
+            "alone.",
+        ]
+        if tuned
+        else ["Nothing was tuned; every arm was run once a seed."]
+    )
+    lines += [
+        "Differences are paired by seed. The interval over seeds (Student's t) decides the",
+        "verdict: it holds what the draw of seeds explains, on this data.",
+    ]
+    if users:
+        lines += [
+            "The interval over users (a bootstrap, pooled over the seeds) holds what another draw",
+            "of users could change.",
+        ]
+    return lines
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def _spread(figure: Mapping[str, float] | None) -> str:
-    return "" if figure is None else f"{figure['mean']:.4f} ± {figure['std']:.4f}"
+def _without_empty(
+    head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Without the columns in which no row has anything."""
+    kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
+    return [head[column] for column in kept], [[row[column] for column in kept] for row in rows]
+
+
+def _spread(figure: Mapping[str, Any] | None) -> str:
+    """The mean and its interval over seeds: Student's, as that of a difference."""
+    if figure is None:
+        return ""
+    number = len(figure["per_seed"])
+    reach = stats.t(number - 1).ppf(0.975) * figure["std"] / number**0.5
+    digits = _digits(figure["mean"])
+    return f"{figure['mean']:,.{digits}f} ± {reach:,.{digits}f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    """Decimals: four, but one from 10 on."""
+    return 4 if abs(value) < 10 else 1
 
 
 def signed(value: float) -> str:
     """``+0.0123``, with a true minus sign."""
-    return f"{value:+.4f}".replace("-", "−")
+    return f"{value:+,.{_digits(value)}f}".replace("-", "−")
 
 
 def span(interval: Sequence[float] | None) -> str:

@@ -1,16 +1,17 @@
-"""Which trainings a set of claims asks for: first every trial of an arm, then its best, seeded."""
+"""Which runs a set of claims asks for: first every trial of an arm, then its best, seeded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from recops_models.evidence.claim import Arm, Claim, Settings
+from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.experiment import Settings
 from recops_models.evidence.run import Record, Run
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
-"""Of the trials: a draw of its own, so that no measured training was also a chosen one."""
+"""Of the trials: a draw of its own, so that no measured run was also a chosen one."""
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,21 @@ class Plan:
 
     Attributes:
         claims: in the order in which they are measured.
-        seeds: of the measured trainings, the same for every arm: arms are paired over them.
-        quick: few epochs.
+        seeds: of the measured runs, the same for every arm: arms are paired over them.
+        quick: a little of each.
     """
 
     claims: Sequence[Claim]
     seeds: Sequence[int]
     quick: bool = False
 
-    def trials(self, arm: Arm, data: str) -> list[Run]:
+    def trials(self, claim: Claim, arm: Arm, data: str) -> list[Run]:
         """The tuning trials of an arm; none measures test. There are none where nothing is to be
         chosen.
         """
         choices = arm.trials()
         return [
-            Run(arm.model, data, settings, TUNING_SEED, test=False, quick=self.quick)
+            self._run(claim, arm, data, settings, TUNING_SEED, test=False)
             for settings in choices
             if len(choices) > 1
         ]
@@ -46,7 +47,7 @@ class Plan:
         Raises:
             ValueError: the model has no such metric.
         """
-        trials = self.trials(arm, data)
+        trials = self.trials(claim, arm, data)
         if not trials:
             return arm.trials()[0]
         if any(trial not in done for trial in trials):
@@ -55,30 +56,33 @@ class Plan:
         best = max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
         return best.settings
 
-    def measured(self, arm: Arm, data: str, best: Settings) -> list[Run]:
+    def measured(self, claim: Claim, arm: Arm, data: str, best: Settings) -> list[Run]:
         """The arm with its best settings, once a seed; test is measured here, and only here."""
-        return [
-            Run(arm.model, data, best, seed, test=True, quick=self.quick) for seed in self.seeds
-        ]
+        return [self._run(claim, arm, data, best, seed, test=True) for seed in self.seeds]
 
     def ahead(self, done: Mapping[Run, Record]) -> list[Run]:
-        """What is still to be trained, each once, in order.
+        """What is still to be run, each once, in order.
 
-        The first one can be trained now. Where an arm's best settings are not known yet, its first
+        The first one can be run now. Where an arm's best settings are not known yet, its first
         trial's stand in for them.
         """
         runs = dict.fromkeys(run for run in self._all(done) if run not in done)
         return list(runs)
 
+    def _run(
+        self, claim: Claim, arm: Arm, data: str, settings: Settings, seed: int, *, test: bool
+    ) -> Run:
+        return Run(claim.experiment, arm.model, data, settings, seed, test, self.quick)
+
     def _all(self, done: Mapping[Run, Record]) -> Iterator[Run]:
         for claim in self.claims:
             for data in claim.data:
                 for arm in claim.arms:
-                    yield from self.trials(arm, data)
-                seeded = [
-                    self.measured(arm, data, self.best(claim, arm, data, done) or arm.trials()[0])
-                    for arm in claim.arms
-                ]
+                    yield from self.trials(claim, arm, data)
+                seeded = []
+                for arm in claim.arms:
+                    best = self.best(claim, arm, data, done) or arm.trials()[0]
+                    seeded.append(self.measured(claim, arm, data, best))
                 for of_one_seed in zip(*seeded, strict=True):
                     yield from of_one_seed
 

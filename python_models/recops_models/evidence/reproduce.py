@@ -10,7 +10,7 @@ from typing import Any
 from recops.files import write_file, write_json
 from recops_models.data import NAMED_SETS, DataError
 from recops_models.evidence.claim import Claim
-from recops_models.evidence.harness import Progress, findings, train_ahead
+from recops_models.evidence.harness import Progress, findings, run_ahead
 from recops_models.evidence.page import page
 from recops_models.evidence.plan import Plan
 from recops_models.evidence.results import results
@@ -36,11 +36,11 @@ def reproduce(
         claims: one or more.
         out: see :class:`RunFolder` for what may be in it.
         command: that gives the same again, for the record.
-        seeds: trainings of each arm, ≥ 2; None: as the claims say, the most of them.
+        seeds: runs of each arm, ≥ 2; None: as the claims say, the most of them.
         first_seed: the seeds count up from here.
-        quick: :meth:`Claim.quick`, with few epochs.
+        quick: :meth:`Claim.quick`, with small runs.
         resume: go on with the reproduction that is there; nothing finished is repeated.
-        progress: is told of every training.
+        progress: is told of every run.
 
     Returns:
         the content of ``results.json``.
@@ -58,7 +58,7 @@ def reproduce(
         raise ValueError(f"reproduce: an interval needs two seeds or more, got {number}")
     plan = Plan(claims, range(first_seed, first_seed + number), quick)
     folder = RunFolder(out, paper, resume=resume)
-    done = train_ahead(plan, folder, progress)
+    done = run_ahead(plan, folder, progress)
     content = results(
         paper,
         findings(plan, folder, done),

@@ -27,7 +27,7 @@ def results(
         findings: one for each claim and data set.
         command: that gives the same again.
         quick: whether this is a look rather than a figure.
-        seconds: of all trainings, over all sittings.
+        seconds: of all runs, over all sittings.
         skipped: what was not measured and why, a line each.
     """
     return {
@@ -91,7 +91,7 @@ def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:
         "model": side.arm.model,
         "trials": len(side.arm.trials()),
         "settings": dict(side.best),
-        "validation": {finding.claim.metric: side.validation},
+        "validation": {} if side.validation is None else {finding.claim.metric: side.validation},
         "test": {
             name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1)), "per_seed": v}
             for name, v in values.items()

@@ -1,4 +1,4 @@
-"""One training of an arm, and the folder that remembers those that are finished."""
+"""One run of an arm, and the folder that remembers those that are finished."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recops.files import read_json, write_json
-from recops_models.data import Dataset
-from recops_models.evidence.claim import Settings
-from recops_models.training.job import Job, run_job
+from recops_models.evidence.experiment import Experiment, Metrics, Settings
 from recops_models.versions import versions
 
 _RECORD, _OWNER = "record.json", "reproduction.json"
@@ -24,17 +22,19 @@ _RECORD, _OWNER = "record.json", "reproduction.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One training of an arm.
+    """One run of an arm.
 
     Attributes:
-        model: what ``recops train`` calls it.
+        experiment: what kind of run.
+        model: what the experiment calls it.
         data: the data set's name, or a folder.
         settings: changes of the model's defaults.
         seed: of every random draw.
         test: whether test is measured; tuning trials never do.
-        quick: few epochs.
+        quick: a little of it.
     """
 
+    experiment: Experiment
     model: str
     data: str
     settings: Settings
@@ -43,20 +43,14 @@ class Run:
     quick: bool
 
     @property
-    def job(self) -> Job:
-        """What ``recops train`` would train.
-
-        Raises:
-            ValueError: unknown model or setting, or a value that is none.
-        """
-        return Job.of(self.model, self.data, dict(self.settings), seed=self.seed, quick=self.quick)
-
-    @property
     def key(self) -> str:
         """A folder's name: readable, and another one for anything that differs, the model's
         defaults and the packages' versions among it.
+
+        Raises:
+            ValueError: see :meth:`Experiment.config`.
         """
-        content = json.dumps([self.job.config(), self.test, versions()], sort_keys=True)
+        content = json.dumps([self.experiment.config(self), self.test, versions()], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
@@ -65,12 +59,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run reached: metrics by name (null: not defined on this data), ``test``
-    empty for a trial; wall seconds.
-    """
+    """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds."""
 
-    validation: dict[str, float | None]
-    test: dict[str, float | None]
+    validation: Metrics
+    test: Metrics
     seconds: float
 
 
@@ -101,7 +93,7 @@ class RunFolder:
         write_json(path / _OWNER, {"paper": paper}, kind="reproduction")
 
     def folder(self, run: Run) -> Path:
-        """Where the run's model and metrics are."""
+        """Where what the run leaves is."""
         return self.path / "runs" / run.key
 
     def find(self, run: Run) -> Record | None:
@@ -113,28 +105,17 @@ class RunFolder:
         path = self.folder(run) / _RECORD
         return Record(**read_json(path, kind="run-record")) if path.exists() else None
 
-    def finish(self, run: Run, dataset: Dataset, on_step: Callable[[float], None]) -> Record:
-        """Train, from the last epoch that an interrupted start left; ``on_step``: the share done.
+    def finish(self, run: Run, data: Any, on_step: Callable[[float], None]) -> Record:
+        """Make the run, from where an interrupted start left it; ``on_step``: the share done.
 
         Raises:
-            ValueError: data that cannot be split.
-            KeyboardInterrupt: handed on; the folder keeps the last finished epoch.
+            ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
         """
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
-        epochs = run.job.training.epochs if run.job.training else 1
         started = time.perf_counter()
-
-        def step(epoch: int, done: float, _: float) -> None:
-            on_step((epoch + done) / epochs)
-
-        metrics: dict[str, Any] = run_job(
-            run.job, dataset, folder, resume=True, test=run.test, on_step=step
-        ).metrics
-        record = Record(
-            validation=metrics["validation"],
-            test=metrics["test"] if run.test else {},
-            seconds=round(time.perf_counter() - started, 3),
-        )
+        validation, test = run.experiment.measure(run, data, folder, on_step)
+        seconds = round(time.perf_counter() - started, 3)
+        record = Record(validation, test, seconds)
         write_json(folder / _RECORD, dataclasses.asdict(record), kind="run-record")
         return record

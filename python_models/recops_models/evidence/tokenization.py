@@ -1,0 +1,144 @@
+"""Runs that are tokenizations: fit on items and their known pairs, diagnosed on held-out ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from recops_models.data import load, named_split
+from recops_models.evidence.experiment import Experiment, Metrics
+from recops_models.evidence.run import Run
+from recops_models.evidence.synthetic_items import Items, synthetic_items
+from recops_models.item_vectors.content import content_vectors
+from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
+from recops_models.tokenizers.behaviour import behaviour_pairs
+from recops_models.tokenizers.diagnosis.source import held_out_pairs
+
+SYNTHETIC = "synthetic-items"
+"""The data set that is drawn anew for every seed."""
+RHOS = (0.1, 0.25, 0.5)
+_LEVELS, _CODES, _MANY_ITEMS = 3, 256, 8000
+_QUICK_STEPS, _QUICK_ITEMS = 100, 2000
+
+Draw: TypeAlias = Callable[[int], Items]
+"""The items of a seed; of a real data set they are the same for all."""
+
+
+@dataclass(frozen=True)
+class Tokenization(Experiment):
+    """Fits a tokenizer of three levels and diagnoses its codes.
+
+    A level has 256 codes where there are 8 000 items or more, else 64. Real items are described by
+    their content alone (text and attributes), as DRQ's are; the pairs that a tokenizer may learn
+    from are items met near each other in training, the held-out ones each user's held-out event
+    and the one before it. There is no validation, so that nothing can be tuned.
+    """
+
+    def config(self, run: Run) -> dict[str, Any]:
+        """The method with all its settings, the data and the seed."""
+        tokenizer = _tokenizer(run, _CODES)
+        data = {"data": run.data, "seed": run.seed, "quick": run.quick}
+        return {**data, "method": run.model, **tokenizer.config()}
+
+    def load(self, data: str) -> Draw:
+        """The items of a named data set or a folder; or, for every seed anew, synthetic ones."""
+        if data == SYNTHETIC:
+            return synthetic_items
+        items = _content_items(data)
+        return lambda seed: items
+
+    def measure(
+        self, run: Run, data: Draw, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """Leaves ``tokenizer.safetensors``; no validation, test: see :func:`metrics_of`.
+
+        Raises:
+            ValueError: a trial, which would need validation; data without held-out pairs.
+        """
+        if not run.test:
+            raise ValueError(f"{run.model}: tokenizations have no validation to choose by")
+        items = data(run.seed)
+        if run.quick:
+            items = _some(items, _QUICK_ITEMS)
+        tokenizer = _tokenizer(run, _CODES if len(items.ids) >= _MANY_ITEMS else 64)
+        vectors = torch.from_numpy(items.vectors)
+        stages = tokenizer.stages
+        tokenizer.fit(
+            vectors,
+            torch.from_numpy(items.ids),
+            seed=run.seed,
+            pairs=torch.from_numpy(items.ids[items.known]),
+            progress=lambda stage, done, _: on_step((stages.index(stage) + done) / len(stages)),
+            folder=folder,
+            resume=True,
+        )
+        tokenizer.save(folder / "tokenizer.safetensors")
+        found = diagnose(
+            tokenizer.encode(vectors),
+            tokenizer,
+            vectors=vectors,
+            pairs=torch.from_numpy(items.held_out),
+            rhos=RHOS,
+            seed=run.seed,
+        )
+        return {}, metrics_of(found)
+
+
+def metrics_of(found: dict[str, Any]) -> Metrics:
+    """The figures of DRQ's table, of what :func:`~recops_models.tokenizers.diagnose` found.
+
+    ``nmse`` (unexplained variance), ``retention@20``, ``retention@200``, ``sid_auc``; of level 0
+    ``active``, ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and ``flips`` there; of
+    the last level ``last_perplexity``; ``no_collision_rate``.
+    """
+    first, last, behaviour = found["levels"][0], found["levels"][-1], found["behaviour"]
+    noise = {entry["rho"]: entry["k_eff"] for entry in first.get("noise", ())}
+    flips = {entry["rho"]: entry["levels"][0] for entry in found.get("flips", ())}
+    kept = {f"retention@{k}": rates["retention"] for k, rates in behaviour["hit_rate"].items()}
+    return {
+        "nmse": found["error_share"],
+        **kept,
+        "sid_auc": behaviour["sid_auc"],
+        "active": float(first["active"]),
+        "gini": first["gini"],
+        **{f"k_eff@{rho}": capacity for rho, capacity in noise.items()},
+        "ln_k_eff": float(np.log(noise[0.25])) if 0.25 in noise else None,
+        "flips": flips.get(0.25),
+        "last_perplexity": last["perplexity"],
+        "no_collision_rate": found["paths"]["no_collision_rate"],
+    }
+
+
+def _tokenizer(run: Run, codes: int) -> Tokenizer:
+    tokenizer = make_tokenizer(run.model, _LEVELS, codes, dict(run.settings))
+    if run.quick and hasattr(tokenizer.settings, "steps"):
+        tokenizer.settings = dataclasses.replace(tokenizer.settings, steps=_QUICK_STEPS)
+    return tokenizer
+
+
+def _content_items(data: str) -> Items:
+    dataset = load(data)
+    _, split = named_split(dataset)
+    ids = dataset.item_vocabulary.ids
+    pairs = behaviour_pairs(split.histories(), ids).numpy()
+    held_out = held_out_pairs(split).numpy()
+    return Items(
+        content_vectors(dataset, dim=64, seed=0),
+        ids,
+        np.searchsorted(ids, pairs),
+        held_out[(held_out >= 0).all(axis=1)],
+    )
+
+
+def _some(items: Items, number: int) -> Items:
+    """The first items alone, and the pairs among them."""
+    known, held_out = (
+        pairs[(pairs < number).all(axis=1)] for pairs in (items.known, items.held_out)
+    )
+    return Items(items.vectors[:number], items.ids[:number], known, held_out)

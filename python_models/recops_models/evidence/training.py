@@ -1,0 +1,55 @@
+"""Runs that are trainings, as ``recops train`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recops_models.data import Dataset, load
+from recops_models.evidence.experiment import Experiment, Metrics
+from recops_models.evidence.run import Run
+from recops_models.evidence.users import users_interval
+from recops_models.training.job import Job, run_job
+
+
+@dataclass(frozen=True)
+class Training(Experiment):
+    """Trains a model and measures it on the parts of a data set."""
+
+    def config(self, run: Run) -> dict[str, Any]:
+        """The job, the model's defaults among it; see :meth:`Experiment.config`."""
+        return _job(run).config()
+
+    def load(self, data: str) -> Dataset:
+        """See :func:`recops_models.data.load`."""
+        return load(data)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
+        job = _job(run)
+        epochs = job.training.epochs if job.training else 1
+
+        def step(epoch: int, done: float, _: float) -> None:
+            on_step((epoch + done) / epochs)
+
+        trained = run_job(job, data, folder, resume=True, test=run.test, on_step=step)
+        metrics: dict[str, Metrics] = trained.metrics
+        return metrics["validation"], metrics["test"] if run.test else {}
+
+    def users_interval(
+        self, metric: str, first: Sequence[Path], second: Sequence[Path]
+    ) -> tuple[float, float] | None:
+        """By the bootstrap over the predictions that runs left."""
+        return users_interval(metric, first, second)
+
+
+TRAINING = Training()
+"""What a claim's runs are unless it says otherwise."""
+
+
+def _job(run: Run) -> Job:
+    return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
