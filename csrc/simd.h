@@ -9,6 +9,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "dtype.h"
 
 namespace recops {
@@ -208,6 +212,25 @@ inline T reduce_add(Vec<T> v) {
 template <class T>
 inline bool any(Vec<Lane<T>> mask) {
   return reduce<Lane<T>>(mask, [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a | b; }) != 0;
+}
+
+// The comparison as bits, lane 0 the lowest. A register's worth in one instruction, which no vector extension spells.
+template <class T>
+inline uint32_t mask_bits(Vec<Lane<T>> mask) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 8) return _mm512_movepi64_mask((__m512i)mask);
+  if constexpr (sizeof(T) == 4) return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
+  if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
+#elif defined(__SSE2__)
+  if constexpr (sizeof(T) == 8) return static_cast<uint32_t>(_mm_movemask_pd((__m128d)mask));
+  if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm_movemask_ps((__m128)mask));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes<T>; ++i) bits |= static_cast<uint32_t>(mask[i] & 1) << i;
+  return bits;
+#endif
 }
 
 }  // namespace

@@ -558,8 +558,15 @@ void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dt
 }
 
 }  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
 
-extern const Kernels kernels = {num_panels,      panel_bytes,  pack,   encode,     encode_scratch,   nearest,
-                                nearest_scratch, find_invalid, decode, accumulate, accumulate_weight};
+#include "residual_quantization/beam-inl.h"
+
+namespace recops::residual_quantization::RECOPS_ISA {
+
+extern const Kernels kernels = {num_panels,        panel_bytes,     pack,         encode,        encode_scratch,
+                                nearest,           nearest_scratch, find_invalid, decode,        accumulate,
+                                accumulate_weight, table_bytes,     table_pieces, table_scratch, fill_table,
+                                encode_beams,      beam_scratch};
 
 }  // namespace recops::residual_quantization::RECOPS_ISA

@@ -83,6 +83,24 @@ struct Kernels {
   // totals[codes[n]] += weight[n], or 1 where weight is null: in double, since float counts no further than 2^24.
   void (*accumulate_weight)(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows,
                             int64_t num_codes, double* totals);
+
+  // The products c_m·c of the codewords c of every level with all codewords c_m of the levels before it: what beam
+  // search adds up instead of making residuals. Pieces begin up to end of the table are filled.
+  int64_t (*table_bytes)(const Codebooks&);
+  int64_t (*table_pieces)(const Codebooks&);
+  int64_t (*table_scratch)(const Codebooks&);
+  void (*fill_table)(const Codebooks&, const void* packed, int64_t begin, int64_t end, void* table, void* scratch);
+
+  // Beam search for rows begin up to end of x. From the empty path on, level by level, every path of a row is continued
+  // by every code; the `beam` continuations of least ‖x − Σ c‖², then the lowest path, are kept. At the end the paths
+  // are ordered by that error, taken from the residual itself as encode takes it, then by path, and the first `kept`
+  // written: codes[n, b, l], sq_error[n, b]. Paths that do not exist have codes −1 and error +inf; rows that are not
+  // finite, or whose scores are not, codes −1 and error NaN.
+  // `table` may be null: the residuals of all paths are then made and scored. Either way the scores of one row against
+  // one level are never whole in memory, but in pieces.
+  int64_t (*encode_beams)(const Matrix& x, const Codebooks&, const void* packed, const void* table, int64_t beam,
+                          int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error, void* scratch);
+  int64_t (*beam_scratch)(const Codebooks&, int64_t beam, bool with_table);
 };
 
 RECOPS_DECLARE_KERNELS(Kernels)

@@ -5,93 +5,10 @@
 #include <tuple>
 #include <vector>
 
-#include "compat.h"
-#include "residual_quantization/kernel.h"
+#include "residual_quantization/operands.h"
 
 namespace recops::residual_quantization {
 namespace {
-
-// Fewer rows than this pack the panels as they go, once, into cache; more share panels packed beforehand.
-constexpr int64_t kPackedRows = 64;
-constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to be worth waking
-
-const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
-
-ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
-
-Matrix matrix(const char* op, const Tensor& tensor) {
-  require_value(tensor.dim() == 2, op, ": a matrix was due, got ", tensor.dim(), " dimensions");
-  return {tensor.data_ptr(), dtype_of(op, "a matrix", tensor), tensor.size(0), tensor.size(1)};
-}
-
-Indices indices(const char* op, const Tensor& tensor) {
-  const bool wide = tensor.scalar_type() == ScalarType::Long;
-  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": indices must be int32 or int64");
-  return {tensor.data_ptr(), wide};
-}
-
-std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes) {
-  std::vector<int64_t> offsets{0};
-  for (int64_t size : sizes) offsets.push_back(offsets.back() + size);
-  return offsets;
-}
-
-Codebooks codebooks(const char* op, const Tensor& codewords, const std::vector<int64_t>& offsets) {
-  const Codebooks books{matrix(op, codewords), offsets.data(), static_cast<int64_t>(offsets.size()) - 1};
-  require_value(offsets.back() == books.codewords.rows, op, ": sizes add up to ", offsets.back(), ", but there are ",
-                books.codewords.rows, " codewords");
-  return books;
-}
-
-// f(begin, end) over [0, size) cut into one even piece a thread, each at least `grain` long. Returns the least result
-// that is not −1, or −1: how kernels report the first bad place.
-template <class F>
-int64_t for_pieces(int64_t size, int64_t grain, const F& f) {
-  const int64_t pieces = std::max<int64_t>(1, std::min(num_threads(), size / std::max<int64_t>(grain, 1)));
-  std::vector<int64_t> found(pieces, -1);
-  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) found[p] = f(p, size * p / pieces, size * (p + 1) / pieces);
-  });
-  int64_t first = -1;
-  for (int64_t place : found)
-    if (place >= 0 && (first < 0 || place < first)) first = place;
-  return first;
-}
-
-// "3][17": which codeword of which level.
-std::string place(const std::vector<int64_t>& offsets, int64_t codeword) {
-  const int64_t level = std::upper_bound(offsets.begin(), offsets.end(), codeword) - offsets.begin() - 1;
-  return concat(level, "][", codeword - offsets[level]);
-}
-
-// Runs a kernel over rows with panels packed beforehand, or with none where rows are few.
-// search(packed, begin, end, scratch) returns the first bad codeword, or −1.
-template <class F>
-int64_t search_rows(const Kernels& kernels, const Codebooks& books, const Tensor& like, int64_t rows,
-                    int64_t scratch_bytes, const F& search) {
-  scratch_bytes = (scratch_bytes + 63) / 64 * 64;  // every thread's piece aligned as the whole is
-  const int64_t panels = kernels.num_panels(books), panel_bytes = kernels.panel_bytes(books);
-  Tensor packed;
-  if (rows >= kPackedRows) {
-    packed = empty({panels * panel_bytes}, ScalarType::Byte, like);
-    const int64_t bad = for_pieces(panels, kGrainBytes / panel_bytes + 1, [&](int64_t, int64_t begin, int64_t end) {
-      return kernels.pack(books, begin, end, packed.data_ptr());
-    });
-    if (bad >= 0) return bad;
-  }
-  const void* panels_or_null = rows >= kPackedRows ? packed.data_ptr() : nullptr;
-  const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, like);
-  return for_pieces(rows, kPackedRows / 2, [&](int64_t piece, int64_t begin, int64_t end) {
-    return search(panels_or_null, begin, end, static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
-  });
-}
-
-void require_same_space(const char* op, const Matrix& x, const Codebooks& books) {
-  require_value(x.dim == books.codewords.dim && compute_type(x.dtype) == compute_type(books.codewords.dtype), op,
-                ": rows and codewords differ in dimension or precision");
-  for (int64_t level = 0; level < books.levels; ++level)
-    require_value(books.offsets[level] < books.offsets[level + 1], op, ": codebooks[", level, "] has no codewords");
-}
 
 std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor& codewords,
                                   const std::vector<int64_t>& offsets, int64_t& bad) {

@@ -16,6 +16,7 @@ from recops.ops.residual_quantization import (  # noqa: E402
     nearest_codes,
     rq_decode,
     rq_encode,
+    rq_encode_beams,
 )
 from recops.ops.straight_through import straight_through  # noqa: E402
 from recops.ops.trie import SidTrie  # noqa: E402
@@ -40,6 +41,7 @@ __all__ = [
     "nearest_codes",
     "rq_decode",
     "rq_encode",
+    "rq_encode_beams",
     "straight_through",
     "trie_beam_step",
 ]

@@ -32,6 +32,13 @@ def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def rq_encode(x: Tensor, codewords: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]: ...
+def rq_encode_beams(
+    x: Tensor,
+    codewords: Tensor,
+    sizes: Sequence[int],
+    beam: int,
+    kept: int,
+) -> tuple[Tensor, Tensor]: ...
 def straight_through(
     x: Tensor,
     codewords: Tensor,

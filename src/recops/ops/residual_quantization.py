@@ -15,28 +15,28 @@ from torch import Tensor
 from recops._load import ops
 from recops.ops._checks import FLOATS, INDICES, check_tensor
 
-__all__ = ["accumulate_codes", "nearest_codes", "rq_decode", "rq_encode"]
+__all__ = ["accumulate_codes", "nearest_codes", "rq_decode", "rq_encode", "rq_encode_beams"]
 
 
 def rq_encode(
     x: Tensor, codebooks: Tensor | Iterable[Tensor], *, beam: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Greedy residual quantization.
+    """Residual quantization: a codeword a level, chosen greedily or by beam search.
 
-    For l = 0 … L−1, starting from r = x: ``codes[n, l] = argmin_k ‖r − codebooks[l][k]‖²``, then
-    ``r ← r − codebooks[l][codes[n, l]]``; at the end ``sq_error[n] = ‖r‖²``. Ties go to the lowest
-    code.
+    Greedy, at beam 1: for l = 0 … L−1, starting from r = x, ``codes[n, l] = argmin_k
+    ‖r − codebooks[l][k]‖²``, then ``r ← r − codebooks[l][codes[n, l]]``; at the end ``sq_error[n] =
+    ‖r‖²``. Ties go to the lowest code. At beam > 1: the first of :func:`rq_encode_beams`.
 
     Codewords are ordered by ½‖c‖² − r·c, accumulated in float32 (float64 for float64 input) over
     the dimensions in order, the same for every codeword: equal codewords tie exactly, and the codes
-    are the same bits at any number of threads and in any batch. ``sq_error`` is taken from the
-    residual itself, so a perfect fit gives exactly 0.
+    are the same bits at any number of threads and, at beam 1, in any batch. ``sq_error`` is taken
+    from the residual itself, so a perfect fit gives exactly 0.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
         codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]`` where levels differ in size; of x's
             dtype, or float32 beside 16-bit x. Codewords must be finite.
-        beam: width of the search; 1, the greedy search, is the only one there is.
+        beam: width of the search, at least 1.
 
     Returns:
         ``codes [N, L]`` int32 and ``sq_error [N]`` float32 (float64 for float64). A row of x that
@@ -45,21 +45,69 @@ def rq_encode(
     Raises:
         TypeError: a tensor of another dtype.
         ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite,
-            beam ≠ 1.
+            beam < 1.
 
-    Time is O(N · D · Σ K_l), memory O(D · Σ K_l) beside the results: no N × K matrix is ever made.
+    At beam 1 time is O(N · D · Σ K_l), memory O(D · Σ K_l) beside the results: no N × K matrix is
+    ever made. :func:`rq_encode_beams` tells of beam > 1.
 
     Source: Chen, Guan, Wang, "Approximate nearest neighbor search by residual vector quantization",
     Sensors 2010; as semantic IDs: Rajput et al., "Recommender systems with generative retrieval"
     (TIGER), 2023, section 3.1.
     """
     op = "rq_encode"
-    if beam != 1:
-        raise ValueError(f"{op}: beam must be 1 (greedy search), got {beam}")
-    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
-    codewords, sizes = _flatten(op, codebooks)
-    _check_codewords(op, "codebooks", codewords, x)
-    return ops.rq_encode(x.detach(), codewords.detach(), sizes)
+    codewords, sizes = _check_encode(op, x, codebooks, beam)
+    if beam == 1:
+        return ops.rq_encode(x.detach(), codewords, sizes)
+    codes, sq_error = ops.rq_encode_beams(x.detach(), codewords, sizes, beam, 1)
+    return codes[:, 0], sq_error[:, 0]
+
+
+def rq_encode_beams(
+    x: Tensor, codebooks: Tensor | Iterable[Tensor], *, beam: int
+) -> tuple[Tensor, Tensor]:
+    """The best paths that beam search finds for every row: its candidate semantic IDs, best first.
+
+    From the empty path on, level by level, every path kept is continued by every code, and the
+    ``beam`` continuations of least ‖x − Σ_l c_l‖² are kept; of equal ones those with the lowest
+    path, codes compared from the first on. At the end paths are ordered by their ``sq_error``, then
+    by path. With beam ≥ K₀ · … · K_{L−1} that is every path there is.
+
+    Continuing a path with residual r by c adds ½‖c‖² − r·c = (½‖c‖² − x·c) + Σ_m c_m·c to ½‖r‖².
+    Where it pays, all c_m·c are put into a table first, up to 64 MB of it, so that the dimensions
+    enter once for all paths; else the residuals of all paths are made. The two round differently,
+    and which one runs depends on N: candidates whose errors differ by rounding alone may come out
+    otherwise in another batch. At any number of threads the result is the same bits. ``sq_error``
+    is taken from the residual itself, level by level, so a perfect fit gives exactly 0.
+
+    Args:
+        x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
+        codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]`` where levels differ in size; of x's
+            dtype, or float32 beside 16-bit x. Codewords must be finite.
+        beam: how many paths are kept at each level, at least 1.
+
+    Returns:
+        ``codes [N, beam, L]`` int32 and ``sq_error [N, beam]`` float32 (float64 for float64). Paths
+        that do not exist (beam > K₀ · … · K_{L−1}) have codes −1 and error +inf. A row of x that
+        holds a NaN or an infinity, or whose products with codewords overflow, gets codes −1 and
+        error NaN. Neither is differentiable.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, beam
+            < 1, or beam · K_l ≥ 2³¹.
+
+    With a table, time is O(N · Σ K_l · (D + beam · L)) and O(D · Σ_{m<l} K_m · K_l) for the table;
+    without, O(N · beam · D · Σ K_l). No N × K matrix is ever made.
+
+    Source: beam search over residual codebooks, as in Babenko, Lempitsky, "Additive quantization
+    for extreme vector compression", CVPR 2014; the order of ties is ours.
+    """
+    op = "rq_encode_beams"
+    codewords, sizes = _check_encode(op, x, codebooks, beam)
+    if beam > 1:
+        return ops.rq_encode_beams(x.detach(), codewords, sizes, beam, beam)
+    codes, sq_error = ops.rq_encode(x.detach(), codewords, sizes)
+    return codes[:, None], sq_error[:, None]
 
 
 def rq_decode(codes: Tensor, codebooks: Tensor | Iterable[Tensor]) -> Tensor:
@@ -162,6 +210,18 @@ def accumulate_codes(
     return ops.accumulate_codes(x.detach(), index, num_codes, weight)
 
 
+def _check_encode(
+    op: str, x: Tensor, codebooks: Tensor | Iterable[Tensor], beam: int
+) -> tuple[Tensor, list[int]]:
+    """The codewords of all levels, detached, and the K_l; everything checked but the data."""
+    if beam < 1:
+        raise ValueError(f"{op}: beam must be at least 1, got {beam}")
+    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+    codewords, sizes = _flatten(op, codebooks)
+    _check_codewords(op, "codebooks", codewords, x)
+    return codewords.detach(), sizes
+
+
 def _flatten(op: str, codebooks: Tensor | Iterable[Tensor]) -> tuple[Tensor, list[int]]:
     """All levels' codewords in one ``[Σ K_l, D]``, and the K_l."""
     if isinstance(codebooks, Tensor):
@@ -217,6 +277,16 @@ def _fake_rq_encode(x: Tensor, codewords: Tensor, sizes: list[int]) -> tuple[Ten
     )
 
 
+def _fake_rq_encode_beams(
+    x: Tensor, codewords: Tensor, sizes: list[int], beam: int, kept: int
+) -> tuple[Tensor, Tensor]:
+    shape = (x.shape[0], kept)
+    return (
+        x.new_empty((*shape, len(sizes)), dtype=torch.int32),
+        x.new_empty(shape, dtype=_result_dtype(x)),
+    )
+
+
 def _fake_rq_decode(codes: Tensor, codewords: Tensor, sizes: list[int]) -> Tensor:
     return codewords.new_empty((codes.shape[0], codewords.shape[1]))
 
@@ -239,6 +309,7 @@ def _fake_accumulate_codes(
 
 _FAKES: dict[str, Callable[..., Any]] = {
     "rq_encode": _fake_rq_encode,
+    "rq_encode_beams": _fake_rq_encode_beams,
     "rq_decode": _fake_rq_decode,
     "rq_decode_backward": _fake_rq_decode_backward,
     "nearest_codes": _fake_nearest_codes,
@@ -270,5 +341,5 @@ torch.library.register_autograd(
 )
 
 # Under autocast all run in float32: codes chosen in 16 bits would not be those chosen outside.
-for _op in ("rq_encode", "rq_decode", "nearest_codes", "accumulate_codes"):
+for _op in ("rq_encode", "rq_encode_beams", "rq_decode", "nearest_codes", "accumulate_codes"):
     torch.library.register_autocast(f"recops::{_op}", "cpu", torch.float32)

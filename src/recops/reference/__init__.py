@@ -6,6 +6,7 @@ from recops.reference.residual_quantization import (
     nearest_codes,
     rq_decode,
     rq_encode,
+    rq_encode_beams,
 )
 from recops.reference.straight_through import straight_through
 from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, trie_beam_step
@@ -19,6 +20,7 @@ __all__ = [
     "nearest_codes",
     "rq_decode",
     "rq_encode",
+    "rq_encode_beams",
     "sid_trie",
     "straight_through",
     "trie_beam_step",

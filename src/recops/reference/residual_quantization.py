@@ -22,8 +22,9 @@ def rq_encode(
     x: Tensor, codebooks: Tensor | Iterable[Tensor], *, beam: int = 1
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.rq_encode`."""
-    if beam != 1:
-        raise ValueError(f"rq_encode: beam must be 1 (greedy search), got {beam}")
+    if beam > 1:
+        codes, sq_error = rq_encode_beams(x, codebooks, beam=beam)
+        return codes[:, 0], sq_error[:, 0]
     residual = _compute(x)
     finite = residual.isfinite().all(1)
     levels = [torch.empty((len(x), 0), dtype=torch.int32)]
@@ -33,6 +34,33 @@ def rq_encode(
         levels.append(codes.int()[:, None])
     codes = torch.cat(levels, 1).masked_fill(~finite[:, None], -1)
     return codes, residual.square().sum(1).masked_fill(~finite, torch.nan)
+
+
+def rq_encode_beams(
+    x: Tensor, codebooks: Tensor | Iterable[Tensor], *, beam: int
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.rq_encode_beams`."""
+    x = _compute(x)
+    n, dim = x.shape
+    paths = torch.empty((n, 1, 0), dtype=torch.int32)  # (N, beams, l), in the order of paths
+    residual = x[:, None]  # (N, beams, D)
+    for codebook in map(_compute, codebooks):
+        size = len(codebook)
+        error = (residual[:, :, None] - codebook).square().sum(3).flatten(1)  # (N, beams · K)
+        # A stable sort keeps the lower path first; sorted again, the kept are in order of paths.
+        kept = error.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
+        parents, codes = kept // size, kept % size
+        paths = paths.gather(1, parents[:, :, None].expand(-1, -1, paths.shape[2]))
+        paths = torch.cat([paths, codes.int()[:, :, None]], 2)
+        residual = residual.gather(1, parents[:, :, None].expand(-1, -1, dim)) - codebook[codes]
+    sq_error, order = residual.square().sum(2).sort(dim=1, stable=True)
+    paths = paths.gather(1, order[:, :, None].expand_as(paths))
+    missing = beam - paths.shape[1]
+    sq_error = torch.nn.functional.pad(sq_error, (0, missing), value=torch.inf)
+    paths = torch.nn.functional.pad(paths, (0, 0, 0, missing), value=-1)
+    finite = x.isfinite().all(1)
+    paths = paths.masked_fill(~finite[:, None, None], -1)
+    return paths, sq_error.masked_fill(~finite[:, None], torch.nan)
 
 
 def rq_decode(codes: Tensor, codebooks: Tensor | Iterable[Tensor]) -> Tensor:

@@ -1,0 +1,76 @@
+// Beam search as an op: whether a table of products pays, its memory, and the division of rows over threads.
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <vector>
+
+#include "residual_quantization/operands.h"
+
+namespace recops::residual_quantization {
+namespace {
+
+constexpr int64_t kMaxTableBytes = 64 << 20;
+constexpr int64_t kBeamRows = 6;  // a thread's least share: one tile
+
+// A table costs a product for each pair of codewords of different levels, and saves beam − 1 of the beam products of
+// each row with each codeword past the first level.
+bool table_pays(const Kernels& kernels, const Codebooks& books, int64_t rows, int64_t beam) {
+  if (books.levels < 2 || beam == 1 || kernels.table_bytes(books) > kMaxTableBytes) return false;
+  double pairs = 0;
+  for (int64_t l = 1; l < books.levels; ++l)
+    pairs += static_cast<double>(books.offsets[l]) * (books.offsets[l + 1] - books.offsets[l]);
+  const double later = books.offsets[books.levels] - books.offsets[1];
+  return pairs < later * static_cast<double>(rows) * (beam - 1);
+}
+
+std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vector<int64_t> sizes, int64_t beam,
+                                           int64_t kept) {
+  const char* op = kept < beam ? "rq_encode" : "rq_encode_beams";  // who asked
+  const Kernels& kernels = select_kernels();
+  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
+  const Matrix matrix_x = matrix(op, rows);
+  const Codebooks books = codebooks(op, words, offsets);
+  require_same_space(op, matrix_x, books);
+  const int64_t largest = sizes.empty() ? 1 : *std::max_element(sizes.begin(), sizes.end());
+  const int64_t limit = std::numeric_limits<int32_t>::max() / std::max<int64_t>(largest, 1);
+  require_value(1 <= beam && beam <= limit, op, ": beam must be from 1 to ", limit, ", got ", beam);
+  require_value(1 <= kept && kept <= beam, op, ": kept must be from 1 to beam, got ", kept);
+
+  Tensor codes = empty({matrix_x.rows, kept, books.levels}, ScalarType::Int, x);
+  Tensor sq_error = empty({matrix_x.rows, kept}, compute_type(matrix_x.dtype), x);
+  int64_t bad = -1;
+  const Tensor packed = pack_panels(kernels, books, x, bad);
+  require_value(bad < 0, op, ": codebooks[", bad < 0 ? "" : place(offsets, bad),
+                "] is not finite, or its squared norm is not");
+
+  const bool with_table = table_pays(kernels, books, matrix_x.rows, beam);
+  const int64_t scratch_bytes =
+      aligned(std::max(kernels.beam_scratch(books, beam, with_table), with_table ? kernels.table_scratch(books) : 0));
+  const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
+  const auto scratch_of = [&](int64_t piece) { return static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes; };
+  const Tensor table = empty({with_table ? kernels.table_bytes(books) : 0}, ScalarType::Byte, x);
+  if (with_table)
+    for_pieces(kernels.table_pieces(books), 1, [&](int64_t piece, int64_t begin, int64_t end) {
+      kernels.fill_table(books, packed.data_ptr(), begin, end, table.data_ptr(), scratch_of(piece));
+      return int64_t{-1};
+    });
+  for_pieces(matrix_x.rows, kBeamRows, [&](int64_t piece, int64_t begin, int64_t end) {
+    kernels.encode_beams(matrix_x, books, packed.data_ptr(), with_table ? table.data_ptr() : nullptr, beam, kept, begin,
+                         end, static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(), scratch_of(piece));
+    return int64_t{-1};
+  });
+  return {codes, sq_error};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def(
+      "rq_encode_beams(Tensor x, Tensor codewords, SymInt[] sizes, SymInt beam, SymInt kept) -> "
+      "(Tensor codes, Tensor sq_error)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("rq_encode_beams", TORCH_BOX(&rq_encode_beams)); }
+
+}  // namespace recops::residual_quantization

@@ -1,0 +1,133 @@
+// Selecting the best continuations of a row's beams: by a bound from minima over groups of candidates, so that few of
+// them are ever looked at one by one. Part of cpu-inl.h.
+//
+// Candidate (b, k), beam b continued by code k, has index b · K + k. Beams are kept in the order of their paths, so
+// that the order of indices is that of paths: of equal scores the lower index is the lower path.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+template <class T>
+Vec<T> lesser(Vec<T> a, Vec<T> b) {
+  return a < b ? a : b;
+}
+
+template <class T, int... I>
+Vec<T> rotate(Vec<T> a, std::integer_sequence<int, I...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, a, (I + 1) % kLanes<T>...);
+#else
+  return __builtin_shuffle(a, Vec<Lane<T>>{(I + 1) % kLanes<T>...});
+#endif
+}
+
+// The n-th least (from 0) of exactly kGroups values: the largest that fewer than n + 1 are less than.
+template <class T>
+T nth_of_groups(const T* values, int64_t n) {
+  Vec<T> value[kGroupVectors];
+  Vec<Lane<T>> rank[kGroupVectors] = {};
+  for (int v = 0; v < kGroupVectors; ++v) value[v] = load(values + v * kLanes<T>);
+  for (int i = 0; i < kGroups<T>; ++i) {
+    const Vec<T> other = broadcast(values[i]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kGroupVectors; ++v) rank[v] -= other < value[v];
+  }
+  Vec<T> lower = broadcast(infinity<T>());  // of the negated values
+  for (int v = 0; v < kGroupVectors; ++v)
+    lower = lesser<T>(lower, rank[v] <= static_cast<Lane<T>>(n) ? -value[v] : broadcast(infinity<T>()));
+  return -reduce<T>(lower, [](Vec<T> a, Vec<T> b) { return lesser<T>(a, b); });
+}
+
+// A row's search at one level: what it has kept, and the bound that a candidate must not pass to be kept. The bound is
+// the `wanted`-th least of the minima of disjoint groups, so at least so many candidates are within it.
+template <class T>
+struct Selection {
+  Candidate<T>* items;  // of `capacity`
+  T* minima;            // [sets · kGroups]
+  T bound;
+  int64_t count;
+  bool ascending;  // items are in order of index
+};
+
+// Sets of groups: a few groups for each candidate wanted make the bound tight.
+template <class T>
+int64_t group_sets(int64_t beam) {
+  return round_up(beam, kGroups<T> / 2) / (kGroups<T> / 2);
+}
+
+template <class T>
+int64_t selection_capacity(int64_t beam) {
+  return 2 * beam + 2 * kGroups<T>;
+}
+
+template <class T>
+void start(Selection<T>& s, int64_t sets) {
+  for (int64_t i = 0; i < sets * kGroups<T>; ++i) s.minima[i] = infinity<T>();
+  s.bound = std::numeric_limits<T>::max();
+  s.count = 0;
+  s.ascending = true;
+}
+
+// The `wanted`-th least of the groups' minima; `spare` holds as many values as there are minima.
+template <class T>
+T bound_of(const Selection<T>& s, int64_t sets, int64_t wanted, T* spare) {
+  if (sets * kGroups<T> < wanted) return infinity<T>();
+  if (sets == 1) return nth_of_groups(s.minima, wanted - 1);
+  for (int64_t i = 0; i < sets * kGroups<T>; ++i) spare[i] = s.minima[i];
+  // A comparison of its own keeps the instantiation local to this instruction set.
+  std::nth_element(spare, spare + wanted - 1, spare + sets * kGroups<T>, [](T a, T b) { return a < b; });
+  return spare[wanted - 1];
+}
+
+template <class T>
+void drop_all_but(Selection<T>& s, int64_t wanted) {
+  std::nth_element(s.items, s.items + wanted - 1, s.items + s.count);
+  s.count = wanted;
+  s.bound = std::min(s.bound, s.items[wanted - 1].key);
+  s.ascending = false;
+}
+
+// Keeps what is within the bound of `count` scores, a whole number of groups, to each of which `cost` is added.
+template <class T>
+void keep(Selection<T>& s, const T* scores, int64_t count, T cost, int64_t first_index, int64_t wanted) {
+  constexpr int lanes = kLanes<T>;
+  for (int64_t k = 0; k < count; k += kGroups<T>) {
+    Vec<Lane<T>> within[kGroupVectors];
+    for (int v = 0; v < kGroupVectors; ++v) within[v] = load(scores + k + v * lanes) + cost <= s.bound;
+    if (mask_bits<T>(within[0] | within[1] | within[2] | within[3]) == 0) continue;
+    for (int v = 0; v < kGroupVectors; ++v) {
+      for (uint32_t bits = mask_bits<T>(within[v]); bits != 0; bits &= bits - 1) {
+        const int64_t at = k + v * lanes + __builtin_ctz(bits);
+        s.items[s.count++] = {scores[at] + cost, static_cast<int32_t>(first_index + at)};
+      }
+    }
+    if (s.count > selection_capacity<T>(wanted) - kGroups<T>) drop_all_but(s, wanted);
+  }
+}
+
+// Leaves the `wanted` best, in order of index; false where there are not so many.
+template <class T>
+bool finish(Selection<T>& s, int64_t wanted) {
+  const auto by_index = [](const Candidate<T>& a, const Candidate<T>& b) { return a.index < b.index; };
+  if (s.count < wanted) return false;
+  if (s.count > kGroups<T> && s.count > wanted) drop_all_but(s, wanted);
+  if (!s.ascending) std::sort(s.items, s.items + s.count, by_index);
+  if (s.count == wanted) return true;
+  T keys[kGroups<T>];
+  for (int i = 0; i < kGroups<T>; ++i) keys[i] = i < s.count ? s.items[i].key : infinity<T>();
+  const T last = nth_of_groups(keys, wanted - 1);
+  int64_t ties = wanted, kept = 0;
+  for (int64_t i = 0; i < s.count; ++i) ties -= s.items[i].key < last;
+  for (int64_t i = 0; i < s.count; ++i) {
+    const Candidate<T> item = s.items[i];
+    s.items[kept] = item;
+    kept += item.key < last || (item.key == last && ties > 0);
+    ties -= item.key == last;
+  }
+  s.count = wanted;
+  return true;
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA

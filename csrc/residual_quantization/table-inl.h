@@ -1,0 +1,90 @@
+// Scores written down, and the table of all products between codewords of different levels. Part of cpu-inl.h.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+constexpr int64_t kTableRows = 8 * kTileRows;  // codewords whose products with a level one piece of work makes
+
+// Scores are laid out by whole groups: the lanes of 4 vectors, over which minima stay in registers.
+constexpr int kGroupVectors = 4;
+template <class T>
+constexpr int kGroups = kGroupVectors * kLanes<T>;
+static_assert(kGroupVectors % kTileVectors == 0);
+
+template <int R, class T>
+[[gnu::noinline]] void store_scores(const T* rows, int64_t dim, const T* panel, T* out, int64_t stride) {
+  Vec<T> score[R][kTileVectors];
+  score_tile<R, T>(rows, dim, panel, score);
+  for (int i = 0; i < R; ++i)
+    for (int v = 0; v < kTileVectors; ++v) store(out + i * stride + v * kLanes<T>, score[i][v]);
+}
+
+// out[i][k] = ½‖c_k‖² − rows_i·c_k for the codewords k of a panel.
+template <int R, class T>
+void score_block(const T* rows, int64_t count, int64_t dim, const T* panel, T* out, int64_t stride) {
+  for (; count >= R; count -= R, rows += R * dim, out += R * stride) store_scores<R>(rows, dim, panel, out, stride);
+  if constexpr (R > 1) score_block<R - 1>(rows, count, dim, panel, out, stride);
+}
+
+// ---- The table of products. Level l's part has a row for every codeword of the levels before it.
+
+template <class T>
+int64_t table_stride(const Codebooks& books, int64_t level) {
+  return round_up(size_of_level(books, level), kGroups<T>);
+}
+
+template <class T>
+int64_t table_values(const Codebooks& books, int64_t levels) {
+  int64_t total = 0;
+  for (int64_t l = 1; l < levels; ++l) total += books.offsets[l] * table_stride<T>(books, l);
+  return total;
+}
+
+int64_t table_bytes(const Codebooks& books) {
+  return compute_bytes(books.codewords) == 8 ? 8 * table_values<double>(books, books.levels)
+                                             : 4 * table_values<float>(books, books.levels);
+}
+
+int64_t table_pieces(const Codebooks& books) {
+  int64_t total = 0;
+  for (int64_t l = 1; l < books.levels; ++l) total += round_up(books.offsets[l], kTableRows) / kTableRows;
+  return total;
+}
+
+int64_t table_scratch(const Codebooks& books) {
+  return kTableRows * books.codewords.dim * compute_bytes(books.codewords);
+}
+
+void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64_t end, void* table, void* scratch) {
+  with_stored_type(books.codewords.dtype, [&]<class S>(S) {
+    using T = Compute<S>;
+    const int64_t dim = books.codewords.dim;
+    const S* codewords = static_cast<const S*>(books.codewords.data);
+    const T* panels = static_cast<const T*>(packed);
+    T* rows = static_cast<T*>(scratch);
+    int64_t piece = 0;
+    for (int64_t l = 1; l < books.levels; ++l) {
+      panels += panels_of<T>(size_of_level(books, l - 1)) * panel_size<T>(dim);
+      const int64_t size = size_of_level(books, l), stride = table_stride<T>(books, l);
+      for (int64_t first = 0; first < books.offsets[l]; first += kTableRows, ++piece) {
+        if (piece < begin || piece >= end) continue;
+        const int64_t count = std::min(kTableRows, books.offsets[l] - first);
+        T* out = static_cast<T*>(table) + table_values<T>(books, l) + first * stride;
+        for (int64_t n = 0; n < count; ++n) load_row(codewords + (first + n) * dim, dim, rows + n * dim);
+        for (int64_t p = 0; p < panels_of<T>(size); ++p) {
+          const T* panel = panels + p * panel_size<T>(dim);
+          score_block<kTileRows>(rows, count, dim, panel, out + p * kWidth<T>, stride);
+          for (int64_t n = 0; n < count; ++n)
+            for (int64_t k = p * kWidth<T>; k < (p + 1) * kWidth<T>; ++k)
+              out[n * stride + k] = panel[k - p * kWidth<T>] - out[n * stride + k];
+        }
+        for (int64_t n = 0; n < count; ++n)
+          for (int64_t k = size; k < stride; ++k) out[n * stride + k] = 0;
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
