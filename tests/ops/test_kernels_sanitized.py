@@ -17,6 +17,12 @@ ISAS = ["base", "avx2", "avx512"]
 DTYPES = ["f32", "bf16", "f16", "f64"]
 # What each family's driver in csrc/tests is run with: every combination.
 ARGUMENTS = {
+    "balance_assignment": [
+        # rows, dimension, codewords: ragged, single, empty, no dimensions, exact vectors
+        ["300 19 17", "1 1 1", "0 5 3", "70 0 9", "400 32 40"],
+        ["spread", "pile", "heavy"],
+        ["f32", "f64"],
+    ],
     "codebook_overlap": [
         ["forward", "backward"],
         # codewords, dimension: ragged, single, no dimensions, exact tiles

@@ -1,5 +1,6 @@
 """Each op in plain PyTorch: the specification that tests and benches compare with."""
 
+from recops.reference.balance_assignment import balance_assignment
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.residual_quantization import (
     accumulate_codes,
@@ -13,6 +14,7 @@ from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, 
 
 __all__ = [
     "accumulate_codes",
+    "balance_assignment",
     "codebook_overlap",
     "constrained_beam_search",
     "effective_capacity",

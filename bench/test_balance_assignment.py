@@ -1,0 +1,18 @@
+"""Floors for balanced assignment, each a ratio of interleaved minima in one process."""
+
+from __future__ import annotations
+
+import pytest
+
+from recops.benchmarks import balance_assignment as cases
+
+
+def test_balancing_takes_few_plain_assignments(ratio) -> None:
+    case = cases.balance_case(*cases.SHAPES[0])
+    assert ratio(case, "nearest_codes") >= 1 / 8
+
+
+def test_an_iteration_is_faster_than_min_cost_flow(ratio) -> None:
+    pytest.importorskip("k_means_constrained")
+    case = cases.iteration_case(*cases.CONSTRAINED_SHAPE)
+    assert ratio(case, "k-means-constrained") >= 100
