@@ -1,6 +1,7 @@
 """Tokenizers: item vectors to semantic IDs, a short tuple of codes each."""
 
 from recops_models.tokenizers.base import Progress, Tokenizer
+from recops_models.tokenizers.collisions import resolve_collisions
 from recops_models.tokenizers.diagnosis import diagnose
 from recops_models.tokenizers.methods import METHODS, load_tokenizer, make_tokenizer
 from recops_models.tokenizers.metrics import sid_metrics
@@ -17,6 +18,7 @@ __all__ = [
     "load_sids",
     "load_tokenizer",
     "make_tokenizer",
+    "resolve_collisions",
     "save_sids",
     "sid_metrics",
 ]
