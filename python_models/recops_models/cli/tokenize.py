@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from recops_models.item_vectors import ItemVectors
     from recops_models.tokenizers import Tokenizer
     from recops_models.tokenizers.catalogue import Catalogue
+    from recops_models.tokenizers.streamed import StreamedCatalogue
 
 _CONFIG, _CONFIG_KIND = "config.json", "tokenizer-config"
 _VECTORS, _TOKENIZER = "item_vectors.safetensors", "tokenizer.safetensors"
@@ -33,6 +35,13 @@ _SIDS, _METRICS = "sids.parquet", "metrics.json"
 _OUTPUTS = (_CONFIG, _VECTORS, _TOKENIZER, _SIDS, _METRICS)
 _PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
 """What an unfinished run leaves for ``--resume``."""
+
+
+class Weights(str, Enum):
+    """What an item counts for a method that balances loads."""
+
+    exposure = "exposure"
+    items = "items"
 
 
 @app.command()
@@ -63,6 +72,17 @@ def tokenize(
     text_encoder: Annotated[
         TextEncoder, typer.Option(help="For --data; minilm needs 'recops[minilm]'.")
     ] = TextEncoder.tfidf,
+    weights: Annotated[
+        Weights | None,
+        typer.Option(
+            help="What balanced-rq spreads evenly: training events, or items. Default: events, "
+            "where there are any.",
+            show_default=False,
+        ),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option(help="rq-kmeans from --vectors PARQUET larger than memory.")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on from what is finished.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same codes.")] = 0,
 ) -> None:
@@ -94,10 +114,16 @@ def tokenize(
             f"{method} learns from pairs of items met together: name a data set (--data) or a file "
             "of them (--pairs)"
         )
+    if weights is Weights.exposure and data is None:
+        raise typer.BadParameter("--weights exposure counts training events: name --data too")
+    if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
+        raise typer.BadParameter("--stream reads a Parquet file of --vectors, without --data")
+    weights = weights or (Weights.items if data is None else Weights.exposure)
     config = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
         "pairs": None if pairs is None else str(pairs),
+        "weights": weights.value if tokenizer.uses_weights else None,
         "method": method,
         "text_encoder": text_encoder.value,
         "seed": seed,
@@ -105,8 +131,9 @@ def tokenize(
     }
     if resume:
         _refuse_another(out, config)
-    catalogue = _catalogue(config, out if resume else None)
-    tokenizer.check_count(len(catalogue.items))
+    catalogue: Catalogue | StreamedCatalogue
+    catalogue = _stream(vectors) if stream else _catalogue(config, out if resume else None)
+    tokenizer.check_count(len(catalogue))
     folder = _open_folder(out, config, catalogue, resume)
     try:
         tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
@@ -134,6 +161,8 @@ def _refuse_another(out: Path, config: Mapping[str, Any]) -> None:
 
 def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
     """The items; their vectors from the folder ``finished`` if it has them."""
+    import torch
+
     from recops_models.item_vectors import (
         build_item_vectors,
         load_item_vectors,
@@ -162,29 +191,45 @@ def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
         catalogue = read_catalogue(dataset, make)
     if config["pairs"] is not None:
         catalogue = dataclasses.replace(catalogue, pairs=load_pairs(Path(config["pairs"])))
+    if config["weights"] == Weights.items.value:
+        catalogue = dataclasses.replace(catalogue, weights=torch.ones(len(catalogue)))
     return catalogue
 
 
-def _open_folder(out: Path, config: Mapping[str, Any], catalogue: Catalogue, resume: bool) -> Path:
+def _stream(vectors: Path | None) -> StreamedCatalogue:
+    from recops_models.item_vectors.vector_file import VectorFile
+    from recops_models.tokenizers.streamed import StreamedCatalogue
+
+    assert vectors is not None
+    return StreamedCatalogue(VectorFile(vectors))
+
+
+def _open_folder(
+    out: Path, config: Mapping[str, Any], catalogue: Catalogue | StreamedCatalogue, resume: bool
+) -> Path:
     """The folder, saying from the start whose files it holds."""
     from recops.files import write_json
     from recops_models.item_vectors import write_item_vectors
+    from recops_models.tokenizers.catalogue import Catalogue
 
     folder = make_folder(out)
     if not resume:
         for name in (*_OUTPUTS, *_PARTIAL):
             (folder / name).unlink(missing_ok=True)
     write_json(folder / _CONFIG, config, kind=_CONFIG_KIND)
-    if config["vectors"] is None:
+    if isinstance(catalogue, Catalogue) and config["vectors"] is None:
         write_item_vectors(folder / _VECTORS, catalogue.items)
     return folder
 
 
 def _fitted(
-    tokenizer: Tokenizer, catalogue: Catalogue, seed: int, folder: Path, resume: bool
+    tokenizer: Tokenizer,
+    catalogue: Catalogue | StreamedCatalogue,
+    seed: int,
+    folder: Path,
+    resume: bool,
 ) -> tuple[Tokenizer, float]:
     """The tokenizer, fitted under a bar a stage, and the seconds that took now."""
-    import torch
     from rich.console import Console
     from rich.progress import Progress
 
@@ -201,36 +246,23 @@ def _fitted(
             told = f"{stage}, error {error:.4g}"
             bars.update(tasks[stage], completed=done, description=told)
 
-        tokenizer.fit(
-            torch.from_numpy(catalogue.items.vectors),
-            torch.from_numpy(catalogue.items.item_ids),
-            seed=seed,
-            progress=show,
-            pairs=catalogue.pairs,
-            weights=catalogue.weights,
-            folder=folder,
-            resume=resume,
-        )
+        catalogue.fit(tokenizer, seed=seed, progress=show, folder=folder, resume=resume)
     return tokenizer, time.perf_counter() - started
 
 
 def _leave(
     tokenizer: Tokenizer,
-    catalogue: Catalogue,
+    catalogue: Catalogue | StreamedCatalogue,
     config: Mapping[str, Any],
     seconds: float,
     folder: Path,
 ) -> None:
-    import torch
-
     from recops.files import write_json
-    from recops_models.tokenizers import Sids, save_sids, sid_metrics
+    from recops_models.tokenizers import save_sids
     from recops_models.versions import versions
 
-    points = torch.from_numpy(catalogue.items.vectors)
-    codes = tokenizer.encode(points, weights=catalogue.weights)
-    metrics = sid_metrics(tokenizer, points, codes)
-    save_sids(folder / _SIDS, Sids(catalogue.items.item_ids, codes.numpy()))
+    metrics = catalogue.metrics(tokenizer)
+    save_sids(folder / _SIDS, catalogue.sids(tokenizer))
     tokenizer.save(folder / _TOKENIZER)
     for name in _PARTIAL:
         (folder / name).unlink(missing_ok=True)

@@ -97,7 +97,7 @@ def _read_parquet(path: Path) -> ItemVectors:
         table = pa.parquet.ParquetFile(path).read()
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not readable as Parquet ({error})") from error
-    lists = [field.name for field in table.schema if _is_float_list(field.type)]
+    lists = [field.name for field in table.schema if is_float_list(field.type)]
     if "item_id" not in table.column_names or len(lists) != 1:
         found = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
         raise DataError(f"{path}: item_id and one list column of floats are due, found {found}")
@@ -119,7 +119,8 @@ def _read_parquet(path: Path) -> ItemVectors:
     return ItemVectors(sorted_ids, flat.reshape(len(ids), int(widths[0]))[order].astype(np.float32))
 
 
-def _is_float_list(kind: pa.DataType) -> bool:
+def is_float_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold vectors."""
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     is_list = is_list or pa.types.is_fixed_size_list(kind)
     return bool(is_list and pa.types.is_floating(kind.value_type))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from recops_models.data import Dataset, named_split
 from recops_models.item_vectors import ItemVectors
+from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures
+from recops_models.tokenizers.metrics import sid_metrics
+from recops_models.tokenizers.sids import Sids
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,27 @@ class Catalogue:
     items: ItemVectors
     pairs: Tensor | None = None
     weights: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def fit(self, tokenizer: Tokenizer, **given: Any) -> None:
+        """Fit ``tokenizer`` to the items; ``given`` as to :meth:`Tokenizer.fit`."""
+        ids = torch.from_numpy(self.items.item_ids)
+        tokenizer.fit(self._vectors(), ids, pairs=self.pairs, weights=self.weights, **given)
+
+    def sids(self, tokenizer: Tokenizer) -> Sids:
+        """Every item's codes."""
+        codes = tokenizer.encode(self._vectors(), weights=self.weights)
+        return Sids(self.items.item_ids, codes.numpy())
+
+    def metrics(self, tokenizer: Tokenizer) -> dict[str, Any]:
+        """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
+        codes = torch.from_numpy(self.sids(tokenizer).codes)
+        return sid_metrics(tokenizer, self._vectors(), codes)
+
+    def _vectors(self) -> Tensor:
+        return torch.from_numpy(self.items.vectors)
 
 
 def read_catalogue(dataset: Dataset, make: Callable[[Dataset, pa.Table], ItemVectors]) -> Catalogue:

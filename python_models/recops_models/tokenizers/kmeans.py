@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,67 +11,136 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
-
-Assign: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of points ``[N, D]`` and a codebook ``[K, D]``: each point's code ``[N]`` int32, and its squared
-distance ``[N]`` from that codeword."""
+from recops_models.tokenizers.points import Assign, Points, nearest
 
 _SEEDING_POINTS = 64
 """Points per code that the start looks at; more make it slower, hardly better."""
 
 
-def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Every point to its nearest codeword."""
-    index, distance = recops.nearest_codes(points, codebook)
-    return index[:, 0], distance[:, 0]
+@dataclass(frozen=True)
+class KMeansSettings:
+    """Of k-means, per level.
+
+    Attributes:
+        iterations: at most so many passes over the points.
+        tolerance: relative fall of the error below which it stops.
+        batch: points an update; 0: all of them.
+    """
+
+    iterations: int = 50
+    tolerance: float = 1e-4
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1:
+            raise ValueError(f"iterations must be 1 or more, got {self.iterations}")
+        if self.batch < 0:
+            raise ValueError(f"batch must be 0 or more, got {self.batch}")
 
 
 def kmeans(
-    points: Tensor,
+    points: Points,
     num_codes: int,
     *,
     rng: np.random.Generator,
-    iterations: int,
-    tolerance: float,
+    settings: KMeansSettings,
     progress: Callable[[float, float], None],
     assign: Assign = nearest,
 ) -> Tensor:
-    """Lloyd's algorithm from a k-means++ start.
+    """Lloyd's algorithm from a k-means++ start, or mini-batch k-means.
 
-    A code that no point chose is set anew, on the point that is worst served, so that codes stay in
-    use as long as there are different points to serve. It ends when the mean squared error falls by
-    less than ``tolerance`` of itself and every code is in use, or after ``iterations``.
+    With a ``batch``, every batch moves the codewords that it chose towards the means of its points:
+    ``c_k ← c_k + (Σ x − n c_k) / N_k``, n points of the batch, N_k of all batches so far.
+
+    A code that no point of a pass chose is set anew, on the point that is worst served, so that
+    codes stay in use as long as there are different points to serve. It ends when the mean squared
+    error falls by less than ``tolerance`` of itself and every code is in use, or after
+    ``iterations`` passes.
 
     Args:
-        points: ``[N, D]`` float32, finite.
-        num_codes: K ≤ N.
-        rng: draws the start.
-        iterations: at most this many.
-        tolerance: relative.
-        progress: called with the share of the iterations that are done, and the mean squared error.
+        points: N ≥ K of them, finite.
+        num_codes: K.
+        rng: draws the start, and the batches.
+        settings: see there.
+        progress: called with the share of the passes that are done, and the mean squared error.
         assign: of points to codewords.
 
     Returns:
         ``[K, D]`` float32. With fewer than K different points some codewords repeat, and the later
-        ones go unused. O(N · K · D) an iteration.
+        ones go unused. O(N · K · D) a pass; memory, beside the points, O(K · D).
+
+    Source: Lloyd, "Least squares quantization in PCM", 1982; Sculley, "Web-scale k-means
+    clustering", WWW 2010.
     """
-    codebook = _kmeans_plus_plus(points, num_codes, rng)
-    previous = np.inf
-    for iteration in range(iterations):
+    codebook = _kmeans_plus_plus(points.sample(_SEEDING_POINTS * num_codes, rng), num_codes, rng)
+    seen = torch.zeros(num_codes)
+    previous, error = np.inf, np.inf
+    for iteration in range(settings.iterations):
+        found = _Pass(*codebook.shape)
+        if settings.batch:
+            for batch in points.batches(settings.batch, rng):
+                sums, weights = found.add(batch, codebook, assign)
+                seen += weights
+                codebook = codebook + (sums - weights[:, None] * codebook) / seen[:, None].clamp(
+                    min=1
+                )
+        else:
+            for piece in points.pieces():
+                found.add(piece, codebook, assign)
+        error = found.error
+        progress(iteration / settings.iterations, error)
+        empty = torch.nonzero(found.weights == 0)[:, 0]
+        if not error or (not len(empty) and previous - error < settings.tolerance * error):
+            break
+        if not settings.batch:
+            means = found.sums / found.weights[:, None].clamp(min=1)
+            codebook = torch.where(found.weights[:, None] > 0, means, codebook)
+        worst = found.worst[: len(empty)]
+        codebook[empty[: len(worst)]] = worst
+        seen[empty] = 0
+        previous = error
+    progress(1.0, error)
+    return codebook
+
+
+class _Pass:
+    """What one pass over the points finds.
+
+    Attributes:
+        sums: ``[K, D]``, of the points by code.
+        weights: ``[K]``, their numbers.
+        worst: ``[≤ K, D]``, the points worst served, the worst first.
+    """
+
+    def __init__(self, num_codes: int, dim: int) -> None:
+        self.sums, self.weights = torch.zeros(num_codes, dim), torch.zeros(num_codes)
+        self.worst, self._errors = torch.empty(0, dim), np.empty(0, dtype=np.float32)
+        self._squares, self._count = 0.0, 0
+
+    @property
+    def error(self) -> float:
+        """The mean squared error."""
+        return self._squares / self._count
+
+    def add(self, points: Tensor, codebook: Tensor, assign: Assign) -> tuple[Tensor, Tensor]:
+        """Take in some points; their sums and numbers by code."""
         index, distance = assign(points, codebook)
         errors = distance.numpy()
-        error = float(errors.mean(dtype=np.float64))
-        progress(iteration / iterations, error)
-        sums, weights = recops.accumulate_codes(points, index, num_codes)
-        empty = torch.nonzero(weights == 0)[:, 0]
-        if not error or (not len(empty) and previous - error < tolerance * error):
-            break
-        codebook = torch.where(weights[:, None] > 0, sums / weights[:, None].clamp(min=1), codebook)
-        # The sort is stable: equally bad points are taken in their order.
-        worst = np.argsort(-errors, kind="stable")[: len(empty)]
-        codebook[empty] = points[torch.from_numpy(worst)]
-        previous = error
-    return codebook
+        sums, weights = recops.accumulate_codes(points, index, len(codebook))
+        self.sums, self.weights = self.sums + sums, self.weights + weights
+        worst = _largest(errors, len(codebook))
+        self.worst = torch.cat([self.worst, points[torch.from_numpy(worst)]])
+        self._errors = np.concatenate([self._errors, errors[worst]])
+        kept = _largest(self._errors, len(codebook))
+        self.worst, self._errors = self.worst[torch.from_numpy(kept)], self._errors[kept]
+        self._squares += float(errors.sum(dtype=np.float64))
+        self._count += len(points)
+        return sums, weights
+
+
+def _largest(errors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Where the ``count`` largest are, in order; equal ones stay in theirs."""
+    return np.argsort(-errors, kind="stable")[:count]
 
 
 def _kmeans_plus_plus(points: Tensor, num_codes: int, rng: np.random.Generator) -> Tensor:
@@ -80,9 +149,6 @@ def _kmeans_plus_plus(points: Tensor, num_codes: int, rng: np.random.Generator) 
     Source: Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007; on a
     sample where there are many points. O(K · N · D).
     """
-    if len(points) > _SEEDING_POINTS * num_codes:
-        sample = rng.choice(len(points), _SEEDING_POINTS * num_codes, replace=False)
-        points = points[torch.from_numpy(np.sort(sample))]
     chosen = [int(rng.integers(len(points)))]
     nearest: NDArray[np.float64] = np.full(len(points), np.inf)
     for _ in range(1, num_codes):

@@ -11,6 +11,7 @@ from torch import Tensor
 import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.base import Fitting, Tokenizer
+from recops_models.tokenizers.points import TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
 
 _NETWORK = "network."
@@ -99,7 +100,8 @@ class LatentTokenizer(NetworkTokenizer):
     def _learn_codebooks(
         self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
     ) -> tuple[Tensor, ...]:
-        return residual_kmeans(self.latents(points), self.vocab_sizes, given, kept=kept)
+        latents = TensorPoints(self.latents(points))
+        return residual_kmeans(latents, self.vocab_sizes, given, kept=kept)
 
     def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
         self.codebooks = self._learn_codebooks(points, self.codebooks[:keep_levels], given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,23 +37,31 @@ def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> dict[str,
         :func:`~recops_models.tokenizers.usage.usage` and ``error_share`` with the codes
         up to this level.
     """
+    shares = [
+        _error_share(vectors, tokenizer.decode(upto(codes, level)))
+        for level in range(codes.shape[1])
+    ]
+    return code_metrics(codes, tokenizer.vocab_sizes, shares)
+
+
+def code_metrics(
+    codes: Tensor, vocab_sizes: Sequence[int], error_shares: Sequence[float]
+) -> dict[str, Any]:
+    """What :func:`sid_metrics` gives, from the ``error_share`` with the codes up to each level."""
     _, counts = np.unique(codes.numpy(), axis=0, return_counts=True)
     return {
         "items": len(codes),
         "unique_sids": len(counts),
         "collision_rate": float(counts[counts > 1].sum() / max(len(codes), 1)),
-        "error_share": _error_share(vectors, tokenizer.decode(codes)),
+        "error_share": error_shares[-1],
         "levels": [
-            {
-                **usage(codes[:, level].numpy(), size),
-                "error_share": _error_share(vectors, tokenizer.decode(_upto(codes, level))),
-            }
-            for level, size in enumerate(tokenizer.vocab_sizes)
+            {**usage(codes[:, level].numpy(), size), "error_share": share}
+            for level, (size, share) in enumerate(zip(vocab_sizes, error_shares, strict=True))
         ],
     }
 
 
-def _upto(codes: Tensor, level: int) -> Tensor:
+def upto(codes: Tensor, level: int) -> Tensor:
     """The codes with those after ``level`` left out, which decode to nothing."""
     return codes.where(torch.arange(codes.shape[1]) <= level, -1)
 

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
+from typing_extensions import Self
 
 import recops
-from recops_models.tokenizers.base import Fitting, Tokenizer
+from recops_models.item_vectors.vector_file import VectorFile
+from recops_models.tokenizers.base import Fitting, Progress, Tokenizer
+from recops_models.tokenizers.kmeans import KMeansSettings
+from recops_models.tokenizers.points import Points, TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
-
-
-@dataclass(frozen=True)
-class KMeansSettings:
-    """Of k-means, per level.
-
-    Attributes:
-        iterations: at most so many.
-        tolerance: relative fall of the error below which it stops.
-    """
-
-    iterations: int = 50
-    tolerance: float = 1e-4
+from recops_models.tokenizers.streamed_points import StreamedPoints
 
 
 class RQKMeans(Tokenizer):
@@ -41,6 +33,30 @@ class RQKMeans(Tokenizer):
     codebooks: tuple[Tensor, ...] = ()
     """Of the fitted tokenizer: ``[K_l, D]`` float32 a level."""
 
+    def fit_file(
+        self,
+        file: VectorFile,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """:meth:`Tokenizer.fit` on a file that need not fit into memory, read once a pass.
+
+        Memory does not grow with the file. In the order of rows, sums are those of the whole cut
+        in pieces: without ``batch``, codebooks differ from :meth:`Tokenizer.fit`'s by rounding.
+
+        Raises:
+            ValueError: fewer vectors than codes.
+            DataError: the file is damaged, or holds a vector that is not finite.
+        """
+        self.check_count(file.num_rows)
+        report = progress or (lambda *_: None)
+        given = Fitting(seed, report, folder=folder, resume=resume)
+        self._learn(StreamedPoints(file), (), given)
+        return self
+
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """Greedily, level by level; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
         codes, _ = recops.rq_encode(self._check("encode", vectors), self._fitted())
@@ -51,22 +67,14 @@ class RQKMeans(Tokenizer):
         return recops.rq_decode(codes, self._fitted())
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
-        self.codebooks = self._learn(points, (), given)
+        self._learn(TensorPoints(points), (), given)
 
     def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        self.codebooks = self._learn(points, self._fitted()[:keep_levels], given)
+        self._learn(TensorPoints(points), self._fitted()[:keep_levels], given)
 
-    def _learn(
-        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
-    ) -> tuple[Tensor, ...]:
-        settings: KMeansSettings = self.settings
-        return residual_kmeans(
-            points,
-            self.vocab_sizes,
-            given,
-            iterations=settings.iterations,
-            tolerance=settings.tolerance,
-            kept=kept,
+    def _learn(self, points: Points, kept: tuple[Tensor, ...], given: Fitting) -> None:
+        self.codebooks = residual_kmeans(
+            points, self.vocab_sizes, given, settings=self.settings, kept=kept
         )
 
     def _state(self) -> dict[str, Tensor]:

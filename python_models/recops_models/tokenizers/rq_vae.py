@@ -8,14 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.base import Fitting
 from recops_models.tokenizers.item_task import Batch, LatentSettings, train_network
+from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.latent import LatentTokenizer
-from recops_models.tokenizers.quantize import straight_through
+from recops_models.tokenizers.points import TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
 
-_START_ITERATIONS = 10
+_START = KMeansSettings(iterations=10)
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,13 @@ class RQVAESettings(LatentSettings):
 
     Attributes:
         commitment: β, weight of the pull of latents towards their codewords.
+        rotation: the gradient through the quantizer turned and scaled as the quantizer did, in
+            place of straight through (Fifty et al., 2024).
         start: of the codebooks: k-means of the untrained encoder's latents, or uniform in ±1/K.
     """
 
     commitment: float = 0.25
+    rotation: bool = False
     start: Literal["kmeans", "random"] = "kmeans"
 
 
@@ -35,18 +40,20 @@ class QuantizedNetwork(nn.Module):
     """An autoencoder and codebooks with the objective of :class:`RQVAE`."""
 
     def __init__(
-        self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], commitment: float
+        self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], settings: RQVAESettings
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.codebooks = nn.ParameterList(nn.Parameter(book.clone()) for book in codebooks)
-        self._commitment = commitment
+        self._settings = settings
 
     def loss(self, batch: Batch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
-        quantized, _, commitment, codebook_loss = straight_through(latents, list(self.codebooks))
+        quantized, _, commitment, codebook_loss = recops.straight_through(
+            latents, list(self.codebooks), rotation=self._settings.rotation
+        )
         error = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
-        return error + codebook_loss + self._commitment * commitment
+        return error + codebook_loss + self._settings.commitment * commitment
 
     def books(self) -> tuple[Tensor, ...]:
         """``[K_l, d]`` a level."""
@@ -80,15 +87,15 @@ class RQVAE(LatentTokenizer):
         self.network, self.codebooks = autoencoder, network.books()
 
     def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> QuantizedNetwork:
-        return QuantizedNetwork(autoencoder, codebooks, self.settings.commitment)
+        return QuantizedNetwork(autoencoder, codebooks, self.settings)
 
     def _start_codebooks(
         self, autoencoder: Autoencoder, points: Tensor, given: Fitting
     ) -> tuple[Tensor, ...]:
         if self.settings.start == "kmeans":
-            latents = autoencoder.latents(points)
+            latents = TensorPoints(autoencoder.latents(points))
             quiet = Fitting(given.seed, lambda *_: None)
-            return residual_kmeans(latents, self.vocab_sizes, quiet, iterations=_START_ITERATIONS)
+            return residual_kmeans(latents, self.vocab_sizes, quiet, settings=_START)
         generator = torch.Generator().manual_seed(given.seed)
         return tuple(
             (2 * torch.rand(size, self.settings.width, generator=generator) - 1) / size

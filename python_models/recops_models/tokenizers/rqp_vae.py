@@ -10,7 +10,6 @@ from torch import Tensor, nn
 import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.item_task import Batch
-from recops_models.tokenizers.quantize import straight_through
 from recops_models.tokenizers.rq_vae import RQVAE, QuantizedNetwork, RQVAESettings
 
 _REVIVE_EVERY = 10
@@ -78,18 +77,20 @@ class MovingNetwork(QuantizedNetwork):
         settings: RQPVAESettings,
         batch: int,
     ) -> None:
-        super().__init__(autoencoder, (), settings.commitment)
+        super().__init__(autoencoder, (), settings)
         self.moving = nn.ModuleList(MovingCodebook(b, batch / len(b)) for b in codebooks)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self._settings = settings
+        self._settings: RQPVAESettings = settings
 
     def loss(self, batch: Batch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
-        quantized, codes, commitment, _ = straight_through(latents, self.books())
+        quantized, codes, commitment, _ = recops.straight_through(
+            latents, self.books(), rotation=self._settings.rotation
+        )
         error = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
         if self.training:
             self._move(latents.detach(), codes)
-        return error + self._commitment * commitment
+        return error + self._settings.commitment * commitment
 
     def books(self) -> tuple[Tensor, ...]:
         return tuple(each.book.clone() for each in self._levels())

@@ -1,0 +1,104 @@
+"""Item vectors in a Parquet file that need not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from recops_models.data.errors import DataError
+from recops_models.item_vectors.files import is_float_list
+
+_READ_AHEAD = 1 << 20
+ROWS = 1 << 14
+
+
+class VectorFile:
+    """``item_id`` and one list column of floats, read some rows at a time.
+
+    Nothing is held: each column is read by the megabyte, however large the file's row groups are.
+
+    Args:
+        path: Parquet.
+
+    Raises:
+        DataError: the file is missing, no Parquet, empty, or has other columns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as file:
+            schema = file.schema_arrow
+            self.num_rows: int = file.metadata.num_rows
+            self.num_row_groups: int = file.metadata.num_row_groups
+        lists = [field.name for field in schema if is_float_list(field.type)]
+        ids = schema.field("item_id").type if "item_id" in schema.names else None
+        if ids is None or not pa.types.is_integer(ids) or len(lists) != 1:
+            found = ", ".join(f"{field.name} ({field.type})" for field in schema)
+            raise DataError(
+                f"{path}: integer item_id and one list column of floats are due, found {found}"
+            )
+        self._column = lists[0]
+        if not self.num_rows:
+            raise DataError(f"{path}: holds no vectors")
+        self.dim = next(self.vectors(1)).shape[1]
+
+    def item_ids(self) -> NDArray[np.int64]:
+        """``[N]``, in the order of rows.
+
+        Raises:
+            DataError: an id is missing or repeated, or the file is damaged.
+        """
+        pieces = [piece["item_id"] for piece in self._read(ROWS, None, ["item_id"])]
+        if any(piece.null_count for piece in pieces):
+            raise DataError(f"{self.path}: a row has no item_id")
+        ids: NDArray[np.int64] = np.concatenate([p.to_numpy() for p in pieces]).astype(np.int64)
+        ordered = np.sort(ids)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(repeated):
+            raise DataError(f"{self.path}: item {repeated[0]} has two vectors")
+        return ids
+
+    def vectors(
+        self, rows: int = ROWS, row_groups: Sequence[int] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """``[≤ rows, D]`` at a time, from some row groups in the order given; from all, by default.
+
+        Raises:
+            DataError: a vector is missing, of another width or not finite; the file is damaged.
+        """
+        for piece in self._read(rows, row_groups, [self._column]):
+            yield self._matrix(piece[self._column])
+
+    def _matrix(self, column: pa.Array) -> NDArray[np.float32]:
+        widths = np.unique(pa.compute.list_value_length(column).to_numpy(zero_copy_only=False))
+        due = getattr(self, "dim", widths[0])
+        if column.null_count or len(widths) != 1 or widths[0] != due or not due:
+            raise DataError(f"{self.path}: lists of one length are due, without nulls")
+        flat = pa.compute.list_flatten(column).to_numpy(zero_copy_only=False)
+        matrix: NDArray[np.float32] = flat.astype(np.float32).reshape(len(column), int(due))
+        if not np.isfinite(matrix).all():
+            raise DataError(f"{self.path}: a vector is not finite")
+        return matrix
+
+    def _read(
+        self, rows: int, row_groups: Sequence[int] | None, columns: list[str]
+    ) -> Iterator[pa.RecordBatch]:
+        groups = range(self.num_row_groups) if row_groups is None else row_groups
+        with self._open() as file:
+            try:
+                yield from file.iter_batches(rows, list(groups), columns, use_threads=False)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise DataError(f"{self.path}: damaged ({error})") from error
+
+    def _open(self) -> pa.parquet.ParquetFile:
+        try:
+            return pa.parquet.ParquetFile(self.path, buffer_size=_READ_AHEAD, pre_buffer=False)
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path}: no such file") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{self.path}: not readable as Parquet ({error})") from error
