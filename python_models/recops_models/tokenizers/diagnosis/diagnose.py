@@ -85,7 +85,8 @@ def diagnose(
         - ``greedy_share``: the share of items on their nearest codewords, level by level.
         - ``flips``: for each ρ ``levels`` and ``path``, shares of items.
         - ``behaviour``: ``pairs``; ``hit_rate`` by cutoff (``vectors``, ``decoded``,
-          ``retention``); ``sid_auc`` on the sums of codewords, ``vector_auc`` on the vectors.
+          ``retention``); ``sid_auc`` on the sums of codewords (decoded vectors where the
+          method has none), ``vector_auc`` on the vectors.
         - ``missing``: figure → why it is not there.
 
     Raises:
@@ -120,7 +121,9 @@ def diagnose(
         missing["error_share"] = "needs vectors and a tokenizer, or its codebooks"
     else:
         _add_errors(found, space, codes)
-    if space is None or space.latents is None or space.codebooks is None:
+    if space is not None and space.codebooks is None:
+        missing["noise, flips"] = "this method has no codebooks whose codewords could overlap"
+    elif space is None or space.codebooks is None or space.latents is None:
         missing["noise, flips"] = "needs vectors and codebooks"
     else:
         _add_noise(found, space.codebooks, space.latents, codes, rhos, samples, seed)

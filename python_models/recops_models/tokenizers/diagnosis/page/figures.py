@@ -171,18 +171,20 @@ def concentration(curves: Mapping[str, NDArray[np.number]]) -> str:
     with style():
         drawn, axes = panel("Held by the fullest paths, %", (4.6, 2.9))
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=_DASHES)
-        for (name, loads), colour in zip(curves.items(), SERIES, strict=False):
+        places = ((5, -5, "left", "top"), (-5, 5, "right", "bottom"))
+        for (name, loads), colour, place in zip(curves.items(), SERIES, places, strict=False):
             held = np.concatenate([[0.0], np.cumsum(np.sort(loads)[::-1])]) / loads.sum()
             some = np.unique(np.linspace(0, len(loads), 200).astype(int))
             axes.plot(100 * some / len(loads), 100 * held[some], color=colour, linewidth=2)
-            at = some[np.argmin(np.abs(some / len(loads) - 0.45))]
+            at = some[np.argmin(np.abs(some / len(loads) - 0.4))]
             axes.annotate(
                 name,
                 (100 * at / len(loads), 100 * held[at]),
-                xytext=(5, -5),
+                xytext=place[:2],
                 textcoords="offset points",
                 color=colour,
-                va="top",
+                ha=place[2],
+                va=place[3],
             )
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 101)

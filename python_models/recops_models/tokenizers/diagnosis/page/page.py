@@ -201,4 +201,5 @@ def _pairs(entries: Mapping[str, Any]) -> list[str]:
     return [
         f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
         for name, value in entries.items()
+        if value is not None
     ]

@@ -70,7 +70,7 @@ def meanings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         if law is not None:
             held = law["paths"]["top_share"]
             yield (
-                f"{name} on the top 1 / 5 / 10 %",
+                f"{name}, top 1 / 5 / 10 %",
                 " / ".join(f"{100 * share:.0f}" for share in held.values()) + " %",
                 "share on the fullest IDs in use"
                 if law is found
