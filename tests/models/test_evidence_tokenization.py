@@ -19,7 +19,7 @@ from recops_models.tokenizers import RQKMeans
 
 LONG = Arm("long", "rq-kmeans", {"iterations": 20})
 SHORT = Arm("short", "rq-kmeans", {"iterations": 1})
-NETWORK = {"hidden": "32", "width": 8, "steps": 40, "batch": 128}
+NETWORK = {"hidden": "32", "width": 8, "steps": 40}
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from recops_models.evidence.tokenization import SYNTHETIC, Tokenization
 _PAPER = "arXiv 2606.01844"
 _PRIVATE = "on 15 million private items with 4 096 codes a level"
 # Whatever defaults `recops tokenize` has or comes to have; narrower than DRQ's own, for time.
-_NETWORK: Mapping[str, Setting] = {"hidden": "256,128", "width": 32, "steps": 1200, "batch": 512}
+_NETWORK: Mapping[str, Setting] = {"hidden": "256,128", "width": 32, "steps": 1200}
 _RQ_KMEANS = Arm("RQ-KMeans", "rq-kmeans")
 _RQ_VAE = Arm("RQ-VAE", "rq-vae", _NETWORK)
 _RQP_VAE = Arm("RQP-VAE", "rqp-vae", _NETWORK)

@@ -19,11 +19,14 @@ from recops_models.item_vectors.content import content_vectors
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs
 from recops_models.tokenizers.diagnosis.source import held_out_pairs
+from recops_models.tokenizers.item_task import NetworkSettings
 
 SYNTHETIC = "synthetic-items"
 """The data set that is drawn anew for every seed."""
 RHOS = (0.1, 0.25, 0.5)
-_LEVELS, _CODES, _MANY_ITEMS = 3, 256, 8000
+_LEVELS, _MANY_ITEMS = 3, 8000
+_MANY = {"codes": 256, "batch": 512}
+_FEW = {"codes": 64, "batch": 128}
 _QUICK_STEPS, _QUICK_ITEMS = 100, 2000
 
 Draw: TypeAlias = Callable[[int], Items]
@@ -34,15 +37,17 @@ Draw: TypeAlias = Callable[[int], Items]
 class Tokenization(Experiment):
     """Fits a tokenizer of three levels and diagnoses its codes.
 
-    A level has 256 codes where there are 8 000 items or more, else 64. Real items are described by
-    their content alone (text and attributes), as DRQ's are; the pairs that a tokenizer may learn
-    from are items met near each other in training, the held-out ones each user's held-out event
-    and the one before it. There is no validation, so that nothing can be tuned.
+    Where there are 8 000 items or more a level has 256 codes, and networks are trained on 512 items
+    a step; else 64 codes and 128 items, so that as many steps make about as many passes. Real items
+    are described by their content alone (text and attributes), as DRQ's are; the pairs that a
+    tokenizer may learn from are items met near each other in training, the held-out ones each
+    user's held-out event and the one before it. There is no validation, so that nothing can be
+    tuned.
     """
 
     def config(self, run: Run) -> dict[str, Any]:
         """The method with all its settings, the data and the seed."""
-        tokenizer = _tokenizer(run, _CODES)
+        tokenizer = _tokenizer(run, **_MANY)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
         return {**data, "method": run.model, **tokenizer.config()}
 
@@ -66,7 +71,7 @@ class Tokenization(Experiment):
         items = data(run.seed)
         if run.quick:
             items = _some(items, _QUICK_ITEMS)
-        tokenizer = _tokenizer(run, _CODES if len(items.ids) >= _MANY_ITEMS else 64)
+        tokenizer = _tokenizer(run, **(_MANY if len(items.ids) >= _MANY_ITEMS else _FEW))
         vectors = torch.from_numpy(items.vectors)
         stages = tokenizer.stages
         tokenizer.fit(
@@ -115,10 +120,11 @@ def metrics_of(found: dict[str, Any]) -> Metrics:
     }
 
 
-def _tokenizer(run: Run, codes: int) -> Tokenizer:
+def _tokenizer(run: Run, codes: int, batch: int) -> Tokenizer:
     tokenizer = make_tokenizer(run.model, _LEVELS, codes, dict(run.settings))
-    if run.quick and hasattr(tokenizer.settings, "steps"):
-        tokenizer.settings = dataclasses.replace(tokenizer.settings, steps=_QUICK_STEPS)
+    if isinstance(tokenizer.settings, NetworkSettings):
+        steps = _QUICK_STEPS if run.quick else tokenizer.settings.steps
+        tokenizer.settings = dataclasses.replace(tokenizer.settings, batch=batch, steps=steps)
     return tokenizer
 
 
