@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-_SPACE = 2**62
-"""More IDs than this are not told apart by one int64 without looking at them all."""
+_BITS = 62
+"""What an int64 holds, with one to spare."""
 
 
 def resolve_collisions(
@@ -70,14 +68,13 @@ def resolve_collisions(
 def _digits(codes: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """``digits […, n]`` and ``radix [n]`` so that digits @ radix numbers the IDs of ``codes``.
 
-    The digits are the codes themselves where int64 holds such numbers, else each ID's place in
+    The digits are the codes themselves where int64 holds their bits, else each ID's place in
     their order. The first digit of a missing ID is −1.
     """
-    # A level at a time: numpy is slow over the outer axes of a narrow array.
-    sizes = [int(codes[..., level].max(initial=0)) + 1 for level in range(codes.shape[-1])]
-    if math.prod(sizes) < _SPACE:
-        radix = [math.prod(sizes[level + 1 :]) for level in range(len(sizes))]
-        return codes, np.array(radix, np.int64)
+    levels = codes.shape[-1]
+    bits = int(codes.max(initial=0)).bit_length()
+    if bits * levels <= _BITS:
+        return codes, np.int64(1) << bits * np.arange(levels)[::-1]
     flat = codes.reshape(-1, codes.shape[-1])
     places = np.unique(flat, axis=0, return_inverse=True)[1].reshape(codes.shape[:-1])
     return np.where(codes[..., 0] < 0, -1, places)[..., None], np.ones(1, np.int64)
