@@ -57,7 +57,7 @@ def tokenize(
         typer.Option(help="Your own vectors: .npy [N, D], or Parquet with item_id and a list."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="rq-kmeans, rq-vae, rqp-vae, drq-vae, drq-vae-cl, fsq.")
+        str, typer.Option(help="rq-kmeans, balanced-rq, rq-vae, rqp-vae, drq-vae, drq-vae-cl, fsq.")
     ] = "rq-kmeans",
     levels: Annotated[int, typer.Option(min=1, help="Codes per item.")] = 3,
     codes: Annotated[int, typer.Option(min=1, help="Codewords per level.")] = 256,

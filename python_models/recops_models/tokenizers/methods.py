@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recops.files import CorruptFileError, load_tensors
+from recops_models.tokenizers.balanced_rq import BalancedRQ
 from recops_models.tokenizers.base import KIND, Tokenizer
 from recops_models.tokenizers.drq_vae import DRQVAE, DRQVAEContrast
 from recops_models.tokenizers.fsq import FSQ
@@ -16,7 +17,7 @@ from recops_models.tokenizers.rqp_vae import RQPVAE
 from recops_models.training.settings import changed
 
 METHODS: dict[str, type[Tokenizer]] = {
-    kind.method: kind for kind in (RQKMeans, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)
+    kind.method: kind for kind in (RQKMeans, BalancedRQ, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)
 }
 """By the name on the command line."""
 
