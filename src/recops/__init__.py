@@ -12,6 +12,7 @@ from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
     constrained_beam_search,
 )
+from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
 from recops.ops.residual_quantization import (  # noqa: E402
     accumulate_codes,
     nearest_codes,
@@ -41,9 +42,11 @@ __all__ = [
     "cpu_isa",
     "effective_capacity",
     "nearest_codes",
+    "pack_codes",
     "rq_decode",
     "rq_encode",
     "rq_encode_beams",
     "straight_through",
     "trie_beam_step",
+    "unpack_codes",
 ]

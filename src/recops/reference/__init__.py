@@ -2,6 +2,7 @@
 
 from recops.reference.balance_assignment import balance_assignment
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
+from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.residual_quantization import (
     accumulate_codes,
     nearest_codes,
@@ -20,10 +21,12 @@ __all__ = [
     "effective_capacity",
     "item_mask",
     "nearest_codes",
+    "pack_codes",
     "rq_decode",
     "rq_encode",
     "rq_encode_beams",
     "sid_trie",
     "straight_through",
     "trie_beam_step",
+    "unpack_codes",
 ]
