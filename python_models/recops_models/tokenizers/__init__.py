@@ -7,6 +7,7 @@ from recops_models.tokenizers.methods import METHODS, load_tokenizer, make_token
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.rq_kmeans import RQKMeans
 from recops_models.tokenizers.sids import Sids, load_sids, save_sids
+from recops_models.tokenizers.sinkhorn import sinkhorn_assignment
 
 __all__ = [
     "METHODS",
@@ -21,4 +22,5 @@ __all__ = [
     "resolve_collisions",
     "save_sids",
     "sid_metrics",
+    "sinkhorn_assignment",
 ]
