@@ -13,8 +13,9 @@ def one_rec() -> cases.Search:
 
 
 # At level 2 the children are few, and reading the 16 MB of logits is most of what there is to do:
-# 15 times were measured, against 85 at level 1 (one Zen core at AVX2, beside other work).
-@pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 12)])
+# 23 to 106 times in five runs, against 113 and more at level 1 (one Zen 3 core at AVX2, on a busy
+# machine, where the peer suffers most).
+@pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 15)])
 def test_wide_steps_beat_padded_rows(
     one_rec: cases.Search, level: int, floor: float, outruns
 ) -> None:
@@ -31,7 +32,7 @@ def test_narrow_steps_beat_padded_rows(workload: cases.Workload, floor: float, o
 
 
 def test_normalizing_over_children_spares_the_rows(one_rec: cases.Search, outruns) -> None:
-    outruns(cases.variant_case(one_rec, 1, normalize="children"), "plain", 1.3)
+    outruns(cases.variant_case(one_rec, 1, normalize="children"), "plain", 1.2)
 
 
 def test_building_beats_sorting_in_numpy(outruns) -> None:

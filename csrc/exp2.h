@@ -13,8 +13,7 @@ constexpr double kLog2E = 0x1.71547652b82fep+0;
 // sum + 2^t for t < 128: 2^n · 2^f with |f| ≤ ½, 2^f by a polynomial (relative error 8e-8). Below −126 it stays at
 // 2^−126; a NaN makes the sum one.
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
-  const Vec<float> lowest = broadcast(-126.0f);
-  t = t < lowest ? lowest : t;
+  t = at_least(t, -126.0f);
   // Adding it rounds t to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits of the sum.
   const Vec<float> rounder = broadcast(0x1.8p+23f + 127);
   const Vec<float> shifted = t + rounder;

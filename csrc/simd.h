@@ -59,6 +59,17 @@ inline Vec<T> broadcast(T x) {
   return x - Vec<T>{};  // x − 0 is x, −0 included.
 }
 
+// v, or `least` where v is less. NaN stays.
+template <class T>
+inline Vec<T> at_least(Vec<T> v, T least) {
+  Vec<T> bound = broadcast(least);
+  // GCC 12 takes a known constant into no maximum: it compares and blends.
+#if defined(__x86_64__)
+  asm("" : "+x"(bound));
+#endif
+  return bound > v ? bound : v;
+}
+
 // ---- 16-bit floats: stored as such, computed with as float.
 
 struct Bf16 {

@@ -121,7 +121,7 @@ bool decode(const Settings& s, const Catalogue& catalogue, MaskBits mask) {
                         s.vocab, s.vocab,           nodes.data(), scores.data(),
                         width,   s.beams,           s.normalize,  mask,
                         0};
-    const int64_t pool_bytes = 2 * s.beams * kernels.candidate_bytes(s.dtype);
+    const int64_t pool_bytes = s.beams * kernels.candidate_bytes(s.dtype);
     Bytes pools(2 * pool_bytes), scratch(kernels.scratch_bytes(step, s.vocab));
     const int64_t middle = width / 2;
     const int64_t counts[] = {

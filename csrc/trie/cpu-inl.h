@@ -25,24 +25,36 @@ struct Better {
   }
 };
 
-// The best `keep` of the candidates offered in order of parent and token.
+// The best `keep` of the candidates offered in order of parent and token: once there are as many, a heap with the worst
+// on top.
 template <class T>
 struct Pool {
-  Candidate<T>* candidates;  // [2 · keep]
+  Candidate<T>* candidates;  // [keep]
   int64_t keep;
   int64_t size = 0;
   T threshold = -kInfinity<T>;  // what does not pass it is not among the best
 
   void add(const Candidate<T>& candidate) {
-    candidates[size++] = candidate;
-    if (size == 2 * keep) prune();
+    if (size < keep) {
+      candidates[size++] = candidate;
+      if (size < keep) return;
+      std::make_heap(candidates, candidates + keep, Better{});
+    } else {
+      replace_top(candidate);
+    }
+    threshold = candidates[0].score;
   }
 
-  void prune() {
-    if (size <= keep) return;
-    std::nth_element(candidates, candidates + keep - 1, candidates + size, Better{});
-    size = keep;
-    threshold = candidates[keep - 1].score;
+ private:
+  void replace_top(const Candidate<T>& candidate) {
+    int64_t hole = 0;
+    for (int64_t child = 1; child < keep; child = 2 * hole + 1) {
+      if (child + 1 < keep && Better{}(candidates[child], candidates[child + 1])) ++child;
+      if (!Better{}(candidate, candidates[child])) break;
+      candidates[hole] = candidates[child];
+      hole = child;
+    }
+    candidates[hole] = candidate;
   }
 };
 
@@ -66,12 +78,6 @@ void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values
 }
 
 template <class S>
-void widen_row(const S* row, int64_t count, Compute<S>* values) {
-  for (int64_t i = 0; i < count; i += kLanes<Compute<S>>)
-    store_as(values + i, load_as_compute(row + i, count - i), count - i);
-}
-
-template <class S>
 struct Scanner {
   using T = Compute<S>;
   static constexpr int64_t kBlock = 4 * kLanes<T>;
@@ -79,7 +85,6 @@ struct Scanner {
   const BeamStep& step;
   MaskBits mask;
   Pool<T> pool;
-  T* widened;   // [vocab], where logits are stored narrower than they are computed with
   T* children;  // [most children of a node]
 
   // False where the logits that this beam reads hold a NaN or +inf. `upcoming` is the next beam's row.
@@ -93,26 +98,29 @@ struct Scanner {
       return mask == nullptr || any_allowed(mask, items_below(trie, {child, child + 1}, level));
     };
 
-    gather_children(row, nodes);
-    Extent<T> logits = extent(children, count, children);
     T normalizer = 0;
     if (step.normalize == Normalize::vocab) {
+      const T at_least = rough_log_sum_exp(row, step.vocab);
+      if (at_least != at_least) return false;
+      gather_children(row, nodes);
+      const T best = extent(children, count).max;
+      if (best == -kInfinity<T>) return true;
       // A child passes the threshold only if the normalizer stays below this; the margin is far above what is rounded.
-      const T margin = T{1e-4} * (1 + std::abs(logits.max) + std::abs(score));
-      const T enough = (logits.max + score) - pool.threshold + margin;
-      normalizer = log_sum_exp(widen(row), step.vocab, widened_or(upcoming), enough);
-      if (normalizer != normalizer) return false;
-      if (std::abs(normalizer) == kInfinity<T>) return true;
+      const T margin = T{1e-4} * (1 + std::abs(best) + std::abs(score) + std::abs(at_least));
+      if (at_least > (best + score) - pool.threshold + margin) return true;
+      normalizer = log_sum_exp(row, step.vocab, at_least, upcoming);
     } else {
+      gather_children(row, nodes);
+      Extent<T> logits = extent(children, count);
       // One that is not offered takes no part in the normalizer, and its logit may be anything.
       if (mask != nullptr && (step.normalize == Normalize::children || !logits.valid)) {
         for (int64_t i = 0; i < count; ++i)
           if (!is_child(nodes.begin + i)) children[i] = -kInfinity<T>;
-        logits = extent(children, count, children);
+        logits = extent(children, count);
       }
       if (!logits.valid) return false;
       if (logits.max == -kInfinity<T>) return true;
-      if (step.normalize == Normalize::children) normalizer = log_sum_exp(children, count, children, kInfinity<T>);
+      if (step.normalize == Normalize::children) normalizer = log_sum_exp(children, count, logits.max, children);
     }
 
     for (int64_t begin = 0; begin < count; begin += kBlock) {
@@ -128,24 +136,6 @@ struct Scanner {
   }
 
  private:
-  const T* widen(const S* row) const {
-    if constexpr (std::is_same_v<S, T>) {
-      return row;
-    } else {
-      widen_row(row, step.vocab, widened);
-      return widened;
-    }
-  }
-
-  // What is widened is read from where it was widened to.
-  const T* widened_or(const S* row) const {
-    if constexpr (std::is_same_v<S, T>) {
-      return row;
-    } else {
-      return widened;
-    }
-  }
-
   void gather_children(const S* row, Interval nodes) const {
     const int64_t count = nodes.end - nodes.begin;
     if (step.trie.wide_tokens)
@@ -157,10 +147,8 @@ struct Scanner {
   T block_max(int64_t begin, int64_t end) const {
     if (end - begin < kBlock) return *std::max_element(children + begin, children + end);
     const T* block = children + begin;
-    const auto larger = [](Vec<T> a, Vec<T> b) { return a > b ? a : b; };
-    return reduce<T>(larger(larger(load(block), load(block + kLanes<T>)),
-                            larger(load(block + 2 * kLanes<T>), load(block + 3 * kLanes<T>))),
-                     larger);
+    return reduce_max<T>(larger<T>(larger<T>(load(block), load(block + kLanes<T>)),
+                                   larger<T>(load(block + 2 * kLanes<T>), load(block + 3 * kLanes<T>))));
   }
 };
 
@@ -180,15 +168,10 @@ int64_t candidate_bytes(Dtype dtype) {
   return with_stored_type(dtype, [](auto s) -> int64_t { return sizeof(Candidate<Compute<decltype(s)>>); });
 }
 
-template <class S>
-int64_t widened_size(const BeamStep& step) {
-  return std::is_same_v<S, Compute<S>> || step.normalize != Normalize::vocab ? 0 : step.vocab;
-}
-
 int64_t scratch_bytes(const BeamStep& step, int64_t max_children) {
   return with_stored_type(step.dtype, [&](auto s) -> int64_t {
     using S = decltype(s);
-    return (widened_size<S>(step) + max_children) * int64_t{sizeof(Compute<S>)};
+    return max_children * int64_t{sizeof(Compute<S>)};
   });
 }
 
@@ -202,8 +185,7 @@ int64_t scan(const BeamStep& step, int64_t row, int64_t begin, int64_t end, int6
     Scanner<S> scanner{step,
                        step.mask == nullptr ? nullptr : step.mask + row * step.mask_stride,
                        {static_cast<Candidate<T>*>(pool), keep},
-                       static_cast<T*>(scratch),
-                       static_cast<T*>(scratch) + widened_size<S>(step)};
+                       static_cast<T*>(scratch)};
     for (int64_t m = begin; m < end; ++m) {
       prefetch_children(step.trie, nodes, m, end);
       if (nodes[m] < 0 || scores[m] == -kInfinity<T>) continue;
@@ -211,7 +193,6 @@ int64_t scan(const BeamStep& step, int64_t row, int64_t begin, int64_t end, int6
       if (!scanner.scan(logits + m * step.beam_stride, upcoming, static_cast<int32_t>(m), nodes[m], scores[m]))
         return -1 - m;
     }
-    scanner.pool.prune();
     return scanner.pool.size;
   });
 }
@@ -221,7 +202,7 @@ void merge(const BeamStep& step, int64_t row, int64_t keep, const int64_t* count
            Candidate<T>* candidates, const BeamOutputs& out) {
   int64_t size = counts[0];
   for (int64_t chunk = 1; chunk < chunks; ++chunk) {
-    const Candidate<T>* pool = candidates + chunk * 2 * keep;
+    const Candidate<T>* pool = candidates + chunk * keep;
     std::copy(pool, pool + counts[chunk], candidates + size);
     size += counts[chunk];
   }

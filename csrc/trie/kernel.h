@@ -14,9 +14,9 @@
 // pools of a row. The order of candidates is strict, so the result does not depend on the division.
 //
 // scan holds a threshold, the num_beams-th best score so far. Beams come in order, so that a later tie always loses,
-// and whatever does not pass the threshold can go unlooked-at: a beam whose largest logit does not, and within a beam
-// blocks of children by their maximum. The mask is asked last, about children that would win, except under `children`,
-// where it decides the normalizer.
+// and whatever does not pass the threshold can go unlooked-at: a beam whose largest logit does not, by a normalizer
+// known to be at least so large, and within a beam blocks of children by their maximum. The mask is asked last, about
+// children that would win, except under `children`, where it decides the normalizer.
 #pragma once
 
 #include <cstdint>
@@ -56,12 +56,12 @@ struct Kernels {
   // Bytes of scratch for scanning nodes of at most so many children.
   int64_t (*scratch_bytes)(const BeamStep&, int64_t max_children);
 
-  // Scans beams begin up to end of row `row` into `pool`, of 2 · keep candidates, and leaves the best `keep` of them.
+  // Scans beams begin up to end of row `row` and leaves the best `keep` candidates in `pool`, in any order.
   // Returns their number; −1 − m where beam m, the first such, has a NaN or +inf among the logits that it reads: the
   // whole row for vocab, the allowed children's else.
   int64_t (*scan)(const BeamStep&, int64_t row, int64_t begin, int64_t end, int64_t keep, void* pool, void* scratch);
 
-  // Sorts the counts[0] + … + counts[chunks − 1] candidates of a row, chunk i's at `pools` + i · 2 · keep, and writes
+  // Sorts the counts[0] + … + counts[chunks − 1] candidates of a row, chunk i's at `pools` + i · keep, and writes
   // the row of outputs; places that no candidate takes get score −inf and −1. Destroys the pools.
   void (*merge)(const BeamStep&, int64_t row, int64_t keep, const int64_t* counts, int64_t chunks, void* pools,
                 const BeamOutputs&);

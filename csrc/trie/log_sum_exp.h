@@ -1,11 +1,13 @@
-// The log-sum-exp of a row, read once: terms are taken relative to one of its values instead of its maximum, and only a
-// row that towers over that value is read again. Every row is summed in the same order, whatever the number of threads.
+// The log-sum-exp of a row in two passes: a rough one over memory, five instructions a vector, which tells how large it
+// is at least; then, where that still matters, the exact one over what is in the cache by now. Every row is summed in
+// the same order, whatever the number of threads.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "exp2.h"
 #include "simd.h"
@@ -16,18 +18,24 @@ namespace {
 template <class T>
 constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
-// kLanes values; past `count` of them, −inf.
 template <class T>
-inline Vec<T> load_or_minus_infinity(const T* from, int64_t count) {
-  if (count >= kLanes<T>) return load(from);
-  T padded[kLanes<T>];
-  for (int i = 0; i < kLanes<T>; ++i) padded[i] = i < count ? from[i] : -kInfinity<T>;
-  return load(padded);
+inline Vec<T> larger(Vec<T> a, Vec<T> b) {
+  return a > b ? a : b;
 }
 
 template <class T>
 inline T reduce_max(Vec<T> v) {
-  return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a > b ? a : b; });
+  return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return larger<T>(a, b); });
+}
+
+// kLanes values; past `count` of them, −inf.
+template <class S>
+inline Vec<Compute<S>> load_or_minus_infinity(const S* from, int64_t count) {
+  using T = Compute<S>;
+  if (count >= kLanes<T>) return load_as_compute(from);
+  Vec<T> v = load_as_compute(from, count);
+  for (int64_t i = count; i < kLanes<T>; ++i) v[i] = -kInfinity<T>;
+  return v;
 }
 
 template <class T>
@@ -36,114 +44,120 @@ struct Extent {
   bool valid;  // no NaN and no +inf
 };
 
-// `upcoming` is what will be read next, as long as these (or these again): it is fetched meanwhile, so that memory and
-// arithmetic work side by side.
-template <class T>
-Extent<T> extent(const T* values, int64_t count, const T* upcoming) {
-  constexpr int kUnroll = 4;
+template <class S>
+Extent<Compute<S>> extent(const S* values, int64_t count) {
+  using T = Compute<S>;
   const Vec<T> infinity = broadcast(kInfinity<T>);
-  Vec<T> max[kUnroll];
-  Vec<Lane<T>> valid[kUnroll];
-  for (int u = 0; u < kUnroll; ++u) {
-    max[u] = -infinity;
-    valid[u] = max[u] == max[u];
-  }
-  const auto take = [&](int u, Vec<T> v) {
-    max[u] = v > max[u] ? v : max[u];
-    valid[u] &= v < infinity;
+  Vec<T> max = -infinity;
+  Vec<Lane<T>> valid = max == max;
+  const auto take = [&](Vec<T> v) {
+    max = larger<T>(v, max);
+    valid &= v < infinity;
   };
   int64_t i = 0;
-  for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
-#pragma GCC unroll 4
-    for (int u = 0; u < kUnroll; ++u) {
-      if (u * kVectorBytes % 64 == 0) __builtin_prefetch(upcoming + i + u * kLanes<T>, 0, 2);
-      take(u, load(values + i + u * kLanes<T>));
-    }
-  for (; i < count; i += kLanes<T>) take(0, load_or_minus_infinity(values + i, count - i));
-  for (int u = 1; u < kUnroll; ++u) {
-    max[0] = max[u] > max[0] ? max[u] : max[0];
-    valid[0] &= valid[u];
-  }
-  const auto all = reduce<Lane<T>>(valid[0], [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a & b; });
-  return {reduce_max<T>(max[0]), all != 0};
+  for (; i + kLanes<T> <= count; i += kLanes<T>) take(load_as_compute(values + i));
+  if (i < count) take(load_or_minus_infinity(values + i, count - i));
+  const auto all = reduce<Lane<T>>(valid, [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a & b; });
+  return {reduce_max<T>(max), all != 0};
 }
 
 inline float logarithm(float x) { return __builtin_logf(x); }
 inline double logarithm(double x) { return __builtin_log(x); }
 
-inline float exponential(float x) { return __builtin_expf(x); }
-inline double exponential(double x) { return __builtin_exp(x); }
-
-// Σ e^(value − reference) of the values it is given, NaN where one of them is; it holds while max − reference ≤ kReach.
+// Σ 2^t with t = (value − reference) · log2(e), each term from above by less than 1/16: between powers of two the bits
+// of a number are linear, and 2^f ≤ 1 + f.
 template <class T>
-class Exponentials {
+class RoughSum {
  public:
-  static constexpr T kReach = 32;
+  explicit RoughSum(T reference) : offset_(broadcast(kOrigin + kBias - reference * static_cast<T>(kLog2E))) {}
 
-  explicit Exponentials(T reference) : reference_(reference), offset_(broadcast(reference * T{kLog2E})) {}
-
-  // `upcoming`: as in `extent`.
-  void add(const T* values, int64_t count, const T* upcoming) {
-    const auto take = [this](int u, Vec<T> v) {
-      max_[u] = v > max_[u] ? v : max_[u];
-      sums_[u] = add_exp2(sums_[u], exponent(v));
-    };
-    int64_t i = 0;
-    for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
-#pragma GCC unroll 2
-      for (int u = 0; u < kUnroll; ++u) {
-        if (u * kVectorBytes % 64 == 0) __builtin_prefetch(upcoming + i + u * kLanes<T>, 0, 2);
-        take(u, load(values + i + u * kLanes<T>));
-      }
-    for (; i < count; i += kLanes<T>) take(0, load_or_minus_infinity(values + i, count - i));
+  // Reads four stretches side by side: the prefetchers of a core keep more memory under way for four streams than for
+  // one (16 MiB in 0.70 ms against 0.95, a Zen 3 core).
+  template <class S>
+  void add(const S* values, int64_t count) {
+    const int64_t stretch = count / (kStreams * kLanes<T>)*kLanes<T>;
+    for (int64_t i = 0; i < stretch; i += kLanes<T>)
+#pragma GCC unroll 4
+      for (int s = 0; s < kStreams; ++s) take(s, load_as_compute(values + s * stretch + i));
+    for (int64_t i = kStreams * stretch; i < count; i += kLanes<T>)
+      take(0, load_or_minus_infinity(values + i, count - i));
   }
 
-  T sum() const { return reduce_add<T>(sums_[0] + sums_[1]); }
-
-  T log_sum() const {
-    const T rounding = exponent(broadcast(reference_))[0];  // the offset's, where v · log2(e) is not rounded but fused
-    return reference_ + (logarithm(sum()) - rounding / T{kLog2E});
+  // Does the sum hold? It does not where there was a NaN or +inf, or where the reference is far off the maximum.
+  bool holds() const {
+    const Bits bits = reduce_max<Bits>(larger<Bits>(larger<Bits>(max_[0], max_[1]), larger<Bits>(max_[2], max_[3])));
+    T max;
+    std::memcpy(&max, &bits, sizeof(max));
+    return std::abs(max - (kOrigin + kBias)) <= 100;
   }
 
-  T max() const { return reduce_max<T>(max_[0] > max_[1] ? max_[0] : max_[1]); }
+  T sum() const { return reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3])); }
 
  private:
-  Vec<T> exponent(Vec<T> v) const { return v * broadcast(T{kLog2E}) - offset_; }
+  using Bits = std::make_unsigned_t<Lane<T>>;
+  static constexpr int kStreams = 4;
+  static constexpr int kShift = sizeof(T) == 8 ? 12 : 9;  // sign and exponent
+  static constexpr int kBias = sizeof(T) == 8 ? 1023 : 127;
+  static constexpr T kOrigin = 1 << kShift;
 
-  static constexpr int kUnroll = 2;  // four would spill the polynomial's constants at 16 registers
+  void take(int s, Vec<T> v) {
+    // From kOrigin to 2 · kOrigin all numbers have one exponent; shifted out, it leaves t + bias where a number keeps
+    // its own. Smaller t become the number 0.
+    const Vec<T> t = v * broadcast(static_cast<T>(kLog2E)) + offset_;
+    const auto bits = (Vec<Bits>)at_least(t, kOrigin);
+    max_[s] = larger<Bits>(bits, max_[s]);  // +inf and both NaNs are the largest
+    sums_[s] += (Vec<T>)(bits << kShift);
+  }
 
-  T reference_;
   Vec<T> offset_;
-  Vec<T> sums_[kUnroll] = {}, max_[kUnroll] = {broadcast(-kInfinity<T>), broadcast(-kInfinity<T>)};
+  Vec<T> sums_[kStreams] = {};
+  Vec<Bits> max_[kStreams] = {};
 };
 
-// log Σ e^values, or −inf if all values are, or +inf as soon as it is known to pass `enough`. NaN where a value is NaN
-// or +inf. `upcoming`: as in `extent`.
-template <class T>
-T log_sum_exp(const T* values, int64_t count, const T* upcoming, T enough) {
+// From log Σ e^values − 1/16 up to log Σ e^values, rounding and all; −inf if all values are, NaN where one is NaN or
+// +inf.
+template <class S>
+Compute<S> rough_log_sum_exp(const S* values, int64_t count) {
+  using T = Compute<S>;
+  const auto from = [](const RoughSum<T>& terms, T reference) {
+    return reference + logarithm(terms.sum() * (T{16} / 17));  // (1 + f) / 2^f ≤ 1.0615; the rest is left for rounding
+  };
   if (count == 0) return -kInfinity<T>;
-  constexpr int64_t kChunk = 1024;
-  T reference = reduce_max<T>(load_or_minus_infinity(values, count));
-  if (std::abs(reference) < kInfinity<T>) {
-    const T limit = exponential(enough - reference);
-    Exponentials<T> terms(reference);
-    for (int64_t i = 0; i < count; i += kChunk) {
-      terms.add(values + i, std::min(kChunk, count - i), upcoming + i);
-      const T sum = terms.sum();
-      if (sum > limit && terms.max() - reference <= terms.kReach) {
-        const int64_t rest = std::min(i + kChunk, count);
-        return extent(values + rest, count - rest, upcoming + rest).valid ? kInfinity<T>
-                                                                          : std::numeric_limits<T>::quiet_NaN();
-      }
+  const T reference = reduce_max<T>(load_or_minus_infinity(values, count));
+  RoughSum<T> terms(reference);
+  terms.add(values, count);
+  if (terms.holds()) return from(terms, reference);
+  const Extent<T> all = extent(values, count);
+  if (!all.valid) return std::numeric_limits<T>::quiet_NaN();
+  if (all.max == -kInfinity<T>) return all.max;
+  terms = RoughSum<T>(all.max);
+  terms.add(values, count);
+  return from(terms, all.max);
+}
+
+// log Σ e^values, none of which is NaN or over `near` + 1, given `near`, finite and for accuracy near the result.
+// `upcoming`, as many values, is what will be read next: it is fetched meanwhile, so that memory and arithmetic work
+// side by side.
+template <class S>
+Compute<S> log_sum_exp(const S* values, int64_t count, Compute<S> near, const S* upcoming) {
+  using T = Compute<S>;
+  constexpr int kUnroll = 2;
+  constexpr int64_t kPerLine = 64 / sizeof(S);
+  Vec<T> sums[kUnroll] = {};
+  const T offset = near * static_cast<T>(kLog2E);
+  const auto add = [&](int u, Vec<T> v) {
+    sums[u] = add_exp2(sums[u], v * broadcast(static_cast<T>(kLog2E)) - broadcast(offset));
+  };
+  int64_t i = 0;
+  for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
+#pragma GCC unroll 2
+    for (int u = 0; u < kUnroll; ++u) {
+      const int64_t at = i + u * kLanes<T>;
+      if (at % kPerLine == 0) __builtin_prefetch(upcoming + at, 0, 2);
+      add(u, load_as_compute(values + at));
     }
-    if (terms.max() - reference <= terms.kReach) return terms.log_sum();
-  }
-  const Extent<T> row = extent(values, count, upcoming);
-  if (!row.valid) return std::numeric_limits<T>::quiet_NaN();
-  if (row.max == -kInfinity<T>) return -kInfinity<T>;
-  Exponentials<T> terms(row.max);
-  terms.add(values, count, upcoming);
-  return terms.log_sum();
+  for (; i < count; i += kLanes<T>) add(0, load_or_minus_infinity(values + i, count - i));
+  return offset * static_cast<T>(1 / kLog2E) + logarithm(reduce_add<T>(sums[0] + sums[1]));
 }
 
 }  // namespace

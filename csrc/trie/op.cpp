@@ -78,13 +78,13 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const Work work = is_double ? Work(step, vocab_sizes, batch, static_cast<const double*>(scores.data_ptr()))
                               : Work(step, vocab_sizes, batch, static_cast<const float*>(scores.data_ptr()));
 
-  // Chunks of beams so that every thread has one; `keep` of each, and 2 · keep places for them.
+  // Chunks of beams so that every thread has one, and places for the best `keep` of each.
   const int64_t threads = std::max<int64_t>(1, std::min(num_threads(), work.logits / kGrain));
   const int64_t chunks =
       batch == 0 ? 1 : std::clamp<int64_t>((threads + batch - 1) / batch, 1, std::max<int64_t>(width, 1));
   const int64_t most = batch == 0 ? 0 : *std::max_element(work.candidates.begin(), work.candidates.end());
   const int64_t keep = std::max<int64_t>(1, std::min(num_beams, most));
-  const int64_t pool_bytes = 2 * keep * kernels.candidate_bytes(step.dtype);
+  const int64_t pool_bytes = keep * kernels.candidate_bytes(step.dtype);
   const int64_t scratch_bytes = kernels.scratch_bytes(step, work.max_children);
   const Tensor pools = empty({batch * chunks, pool_bytes}, ScalarType::Byte, logits);
   const Tensor scratch = empty({batch * chunks, scratch_bytes}, ScalarType::Byte, logits);
