@@ -13,8 +13,8 @@ def one_rec() -> cases.Search:
 
 
 # At level 2 the children are few, and reading the 16 MB of logits is most of what there is to do:
-# 23 to 106 times in five runs, against 113 and more at level 1 (one Zen 3 core at AVX2, on a busy
-# machine, where the peer suffers most).
+# 1.6 ms, where the peer takes 25 to 130 (one Zen 3 core at AVX2, beside other work, from which the
+# peer suffers most). Level 1 has many children, which the peer pads and sorts.
 @pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 15)])
 def test_wide_steps_beat_padded_rows(
     one_rec: cases.Search, level: int, floor: float, outruns
