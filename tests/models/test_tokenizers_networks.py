@@ -194,3 +194,12 @@ def test_fsq_has_nothing_to_refit() -> None:
 def test_fsq_takes_fewer_items_than_codes() -> None:
     vectors = items()[:5]
     assert fit("fsq", vectors, codes=64).encode(vectors).shape == (5, 2)
+
+
+def test_progress_ends_with_the_objective_of_the_best_pass() -> None:
+    told: list[tuple[str, float, float]] = []
+    tokenizer = make_tokenizer("fsq", 1, 8, {**NETWORK, "steps": "20"})
+    tokenizer.fit(items(), torch.arange(240), progress=lambda *state: told.append(state))
+    stage, done, error = told[-1]
+    assert (stage, done) == ("network", 1.0)
+    assert 0 < error < told[0][2]

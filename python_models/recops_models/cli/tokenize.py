@@ -122,6 +122,7 @@ def tokenize(
     config = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
+        "stream": stream,
         "pairs": None if pairs is None else str(pairs),
         "weights": weights.value if tokenizer.uses_weights else None,
         "method": method,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -182,17 +181,16 @@ def train_network(
         patience=passes,
         select="objective",
     )
-    folder: Path | None = given.folder
     with one_thread():
-        fit(
+        done = fit(
             network,
             ItemTask(points, partners, -(-settings.steps // passes), batch),
             config,
             seed=given.seed,
-            folder=folder,
+            folder=given.folder,
             resume=given.resume,
             on_step=lambda epoch, done, loss: given.report(
                 "network", (epoch + done) / passes, loss
             ),
         )
-    given.report("network", 1.0, float("nan"))
+    given.report("network", 1.0, done.curve[done.best_epoch].validation["objective"])
