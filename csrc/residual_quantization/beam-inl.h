@@ -13,8 +13,6 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Codewords in a piece of a level: all beams' scores against it stay in the first-level cache.
-constexpr int64_t kPiece = 256;
 constexpr int64_t kBeamBlockRows = 16 * kTileRows;
 
 // ---- Memory of a search, laid out from `base`; from null it only counts.
@@ -33,7 +31,6 @@ struct Search {
   Vec<T>* least;      // [beam][kGroupVectors]: minima over `sums`
   T* spare;           // [sets · kGroups]
   T* costs;           // [block, beam]: of ½‖r‖², more than that of the best
-  T* errors;          // [beam]
   int32_t* parents;   // [block, beam]
   int32_t* paths[2];  // [block, beam, levels], in order of paths
   Selection<T>* selections;
@@ -62,7 +59,6 @@ struct Search {
     take(terms, levels + 1);
     take(spare, sets * kGroups<T>);
     take(costs, block * beam);
-    take(errors, beam);
     take(parents, block * beam);
     for (int32_t*& path : paths) take(path, block * beam * levels);
     take(selections, block);
@@ -121,6 +117,13 @@ void sum_terms(const T** terms, int64_t num_terms, int64_t count, T* out, Vec<T>
   }
 }
 
+// How many of the first l codes two paths share.
+inline int64_t common(const int32_t* a, const int32_t* b, int64_t l) {
+  int64_t m = 0;
+  while (m < l && a[m] == b[m]) ++m;
+  return m;
+}
+
 // What the beams of row i, `beams` of them, have to choose from in codes first up to first + count of level l.
 template <class T>
 void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int64_t i, int64_t l, int64_t beams,
@@ -129,13 +132,35 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
   const T* costs = search.costs + i * search.beam;
   const int32_t* paths = search.paths[l % 2] + i * search.beam * books.levels;
   const int64_t stride = table_stride<T>(books, l);
+  int64_t shared = 0;  // levels that `prefix` sums
   for (int64_t b = 0; b < beams; ++b) {
-    int64_t num_terms = 1;
-    search.terms[0] = search.scores + (table != nullptr ? i : i * beams + b) * kPiece;
-    if (table != nullptr)
-      for (int64_t m = 0; m < l; ++m)
-        search.terms[num_terms++] = table + (books.offsets[m] + paths[b * books.levels + m]) * stride + first;
+    const int32_t* path = paths + b * books.levels;
+    const T* base = search.scores + (table != nullptr ? i : i * beams + b) * kPiece;
     Vec<T>* least = search.least + b * kGroupVectors;
+    int64_t num_terms = 1, done = 0;
+    const auto add = [&](int64_t end) {
+      for (; done < end; ++done)
+        search.terms[num_terms++] = table + (books.offsets[done] + path[done]) * stride + first;
+    };
+    search.terms[0] = base;
+    if (table != nullptr) {
+      const int64_t before = b > 0 ? common(path - books.levels, path, l) : 0;
+      const int64_t after = b + 1 < beams ? common(path, path + books.levels, l) : 0;
+      if (shared > 0 && shared <= before) {
+        search.terms[0] = search.prefix;
+        done = shared;
+      } else {
+        shared = 0;
+      }
+      if (after > shared) {
+        add(after);
+        sum_terms(search.terms, num_terms, count, search.prefix, least);
+        search.terms[0] = search.prefix;
+        num_terms = 1;
+        shared = after;
+      }
+      add(l);
+    }
     sum_terms(search.terms, num_terms, count, search.sums + b * kPiece, least);
     // Beams like the same codes: turning the groups keeps those from meeting in one.
     T* minima = selection.minima + b % search.sets * kGroups<T>;
@@ -150,7 +175,7 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
     const Vec<T>* least = search.least + b * kGroupVectors;
     const Vec<T> low = lesser<T>(lesser<T>(least[0], least[1]), lesser<T>(least[2], least[3]));
     if (mask_bits<T>(low <= selection.bound) != 0)
-      keep(selection, search.sums + b * kPiece, count, costs[b], b * size_of_level(books, l) + first, wanted);
+      keep(selection, search.sums + b * kPiece, count, least, costs[b], b * size_of_level(books, l) + first, wanted);
   }
 }
 
@@ -172,9 +197,9 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l, in
   for (int64_t b = 0; b < wanted; ++b, to += levels) {
     const Candidate<T> item = selection.items[b];
     costs[b] = item.key - best;
-    parents[b] = static_cast<int32_t>(item.index / size);
+    parents[b] = item.index / static_cast<int32_t>(size);
     for (int64_t m = 0; m < l; ++m) to[m] = from[parents[b] * levels + m];
-    to[l] = static_cast<int32_t>(item.index % size);
+    to[l] = item.index % static_cast<int32_t>(size);
   }
 }
 
@@ -191,12 +216,62 @@ T path_error(const T* row, const S* codewords, const int64_t* offsets, const int
   return reduce_add<T>(sum);
 }
 
+// The longest codewords of all levels: the sum of their norms, and of the squares of those.
+template <class T>
+struct Longest {
+  T sum, squares;
+
+  Longest(const Codebooks& books, const T* panel) : sum(0), squares(0) {
+    for (int64_t l = 0; l < books.levels; ++l) {
+      T half = 0;
+      const int64_t size = size_of_level(books, l);
+      for (int64_t first = 0; first < size; first += kWidth<T>, panel += panel_size<T>(books.codewords.dim))
+        for (int64_t k = 0; k < std::min<int64_t>(kWidth<T>, size - first); ++k) half = std::max(half, panel[k]);
+      sum += std::sqrt(2 * half);
+      squares += 2 * half;
+    }
+  }
+
+  // A path of row x whose cost is further than this from the least cannot have the least sq_error. It bounds, for two
+  // paths, the rounding of costs, which are sums of dot products of `dim` terms, and of sq_error itself.
+  T margin(const T* row, int64_t dim, int64_t levels) const {
+    const T scale = std::sqrt(squared_norm(row, dim)) + sum;
+    return static_cast<T>(dim + levels + 8) * std::numeric_limits<T>::epsilon() *
+           (T{1.5} * scale * scale + static_cast<T>(levels) * squares / 2);
+  }
+};
+
+// The first `kept` of row i's beams by their error, then by path. Where one is wanted, errors are taken of those alone
+// that may be it.
+template <class S, class T = Compute<S>>
+void write_row(const Search<T>& search, const Codebooks& books, const S* codewords, const Longest<T>& longest,
+               int64_t i, int64_t beams, int64_t kept, int32_t* codes, T* sq_error) {
+  const int64_t dim = books.codewords.dim, levels = books.levels;
+  const T* row = search.rows + i * dim;
+  const T* costs = search.costs + i * search.beam;
+  const int32_t* paths = search.paths[levels % 2] + i * search.beam * levels;
+  const T margin = kept == 1 ? longest.margin(row, dim, levels) : infinity<T>();
+  int64_t found = 0;
+  for (int64_t b = 0; b < beams && search.valid[i]; ++b) {
+    if (costs[b] > margin) continue;
+    const T error = path_error(row, codewords, books.offsets, paths + b * levels, levels, dim);
+    search.order[found++] = {error, static_cast<int32_t>(b)};
+  }
+  std::sort(search.order, search.order + found);
+  for (int64_t b = 0; b < kept; ++b, codes += levels) {
+    const bool there = b < found;
+    sq_error[b] = there ? search.order[b].key : search.valid[i] ? infinity<T>() : std::numeric_limits<T>::quiet_NaN();
+    for (int64_t l = 0; l < levels; ++l) codes[l] = there ? paths[search.order[b].index * levels + l] : -1;
+  }
+}
+
 template <class X, class S, class T = Compute<S>>
 void search_beams(const X* x, const Codebooks& books, const T* packed, const T* table, int64_t wanted, int64_t kept,
                   int64_t begin, int64_t end, int32_t* codes, T* sq_error, void* scratch) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
   const S* codewords = static_cast<const S*>(books.codewords.data);
   Search<T> search(books, wanted, table != nullptr, scratch);
+  const Longest<T> longest(books, packed);
   for (int64_t begin_block = begin; begin_block < end; begin_block += search.block) {
     const int64_t rows = std::min(search.block, end - begin_block);
     for (int64_t i = 0; i < rows; ++i) {
@@ -237,20 +312,9 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const T* 
       }
       beams = next;
     }
-    for (int64_t i = 0; i < rows; ++i) {
-      const int32_t* paths = search.paths[levels % 2] + i * search.beam * levels;
-      for (int64_t b = 0; b < beams; ++b)
-        search.order[b] = {path_error(search.rows + i * dim, codewords, books.offsets, paths + b * levels, levels, dim),
-                           static_cast<int32_t>(b)};
-      std::sort(search.order, search.order + beams);
-      int32_t* out = codes + (begin_block + i) * kept * levels;
-      T* error = sq_error + (begin_block + i) * kept;
-      for (int64_t b = 0; b < kept; ++b, out += levels) {
-        const bool there = search.valid[i] && b < beams;
-        error[b] = there ? search.order[b].key : search.valid[i] ? infinity<T>() : std::numeric_limits<T>::quiet_NaN();
-        for (int64_t l = 0; l < levels; ++l) out[l] = there ? paths[search.order[b].index * levels + l] : -1;
-      }
-    }
+    for (int64_t i = 0; i < rows; ++i)
+      write_row(search, books, codewords, longest, i, beams, kept, codes + (begin_block + i) * kept * levels,
+                sq_error + (begin_block + i) * kept);
   }
 }
 

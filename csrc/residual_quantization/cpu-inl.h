@@ -1,5 +1,6 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "residual_quantization/kernel.h"

@@ -39,6 +39,9 @@ T nth_of_groups(const T* values, int64_t n) {
   return -reduce<T>(lower, [](Vec<T> a, Vec<T> b) { return lesser<T>(a, b); });
 }
 
+// Codewords in a piece of a level: all beams' scores against it stay in the first-level cache.
+constexpr int64_t kPiece = 256;
+
 // A row's search at one level: what it has kept, and the bound that a candidate must not pass to be kept. The bound is
 // the `wanted`-th least of the minima of disjoint groups, so at least so many candidates are within it.
 template <class T>
@@ -47,7 +50,6 @@ struct Selection {
   T* minima;            // [sets · kGroups]
   T bound;
   int64_t count;
-  bool ascending;  // items are in order of index
 };
 
 // Sets of groups: a few groups for each candidate wanted make the bound tight.
@@ -58,7 +60,7 @@ int64_t group_sets(int64_t beam) {
 
 template <class T>
 int64_t selection_capacity(int64_t beam) {
-  return 2 * beam + 2 * kGroups<T>;
+  return 2 * beam + kPiece;
 }
 
 template <class T>
@@ -66,7 +68,6 @@ void start(Selection<T>& s, int64_t sets) {
   for (int64_t i = 0; i < sets * kGroups<T>; ++i) s.minima[i] = infinity<T>();
   s.bound = std::numeric_limits<T>::max();
   s.count = 0;
-  s.ascending = true;
 }
 
 // The `wanted`-th least of the groups' minima; `spare` holds as many values as there are minima.
@@ -85,34 +86,57 @@ void drop_all_but(Selection<T>& s, int64_t wanted) {
   std::nth_element(s.items, s.items + wanted - 1, s.items + s.count);
   s.count = wanted;
   s.bound = std::min(s.bound, s.items[wanted - 1].key);
-  s.ascending = false;
 }
 
-// Keeps what is within the bound of `count` scores, a whole number of groups, to each of which `cost` is added.
+// Keeps what is within the bound of `count` scores, a whole number of groups' lanes, to each of which `cost` is added.
+// Only those in the groups whose minimum `least` is within it are looked at.
 template <class T>
-void keep(Selection<T>& s, const T* scores, int64_t count, T cost, int64_t first_index, int64_t wanted) {
-  constexpr int lanes = kLanes<T>;
-  for (int64_t k = 0; k < count; k += kGroups<T>) {
-    Vec<Lane<T>> within[kGroupVectors];
-    for (int v = 0; v < kGroupVectors; ++v) within[v] = load(scores + k + v * lanes) + cost <= s.bound;
-    if (mask_bits<T>(within[0] | within[1] | within[2] | within[3]) == 0) continue;
-    for (int v = 0; v < kGroupVectors; ++v) {
-      for (uint32_t bits = mask_bits<T>(within[v]); bits != 0; bits &= bits - 1) {
-        const int64_t at = k + v * lanes + __builtin_ctz(bits);
-        s.items[s.count++] = {scores[at] + cost, static_cast<int32_t>(first_index + at)};
+void keep(Selection<T>& s, const T* scores, int64_t count, const Vec<T>* least, T cost, int64_t first_index,
+          int64_t wanted) {
+  for (int v = 0; v < kGroupVectors; ++v) {
+    for (uint32_t bits = mask_bits<T>(least[v] <= s.bound); bits != 0; bits &= bits - 1) {
+      const int64_t group = v * kLanes<T> + __builtin_ctz(bits);
+      int64_t kept = s.count;
+      for (int64_t k = group; k < count; k += kGroups<T>) {
+        const T score = scores[k] + cost;
+        s.items[kept] = {score, static_cast<int32_t>(first_index + k)};
+        kept += score <= s.bound;
       }
+      s.count = kept;
+      if (kept > selection_capacity<T>(wanted) - kPiece / kGroups<T> - 1) drop_all_but(s, wanted);
     }
-    if (s.count > selection_capacity<T>(wanted) - kGroups<T>) drop_all_but(s, wanted);
   }
+}
+
+// Into the order of index. A few are ranked, each against all, without a branch.
+template <class T>
+void sort_by_index(Candidate<T>* items, int64_t count) {
+  if (count > kGroups<T>) {
+    std::sort(items, items + count, [](const Candidate<T>& a, const Candidate<T>& b) { return a.index < b.index; });
+    return;
+  }
+  Lane<T> index[kGroups<T>], rank[kGroups<T>];
+  Candidate<T> unsorted[kGroups<T>];
+  for (int64_t i = 0; i < count; ++i) {
+    unsorted[i] = items[i];
+    index[i] = items[i].index;
+  }
+  for (int64_t i = count; i < kGroups<T>; ++i) index[i] = std::numeric_limits<Lane<T>>::max();
+  for (int64_t first = 0; first < count; first += kLanes<T>) {
+    const Vec<Lane<T>> own = load(index + first);
+    Vec<Lane<T>> less = {};
+    for (int64_t i = 0; i < count; ++i) less -= broadcast(index[i]) < own;
+    store(rank + first, less);
+  }
+  for (int64_t i = 0; i < count; ++i) items[rank[i]] = unsorted[i];
 }
 
 // Leaves the `wanted` best, in order of index; false where there are not so many.
 template <class T>
 bool finish(Selection<T>& s, int64_t wanted) {
-  const auto by_index = [](const Candidate<T>& a, const Candidate<T>& b) { return a.index < b.index; };
   if (s.count < wanted) return false;
   if (s.count > kGroups<T> && s.count > wanted) drop_all_but(s, wanted);
-  if (!s.ascending) std::sort(s.items, s.items + s.count, by_index);
+  sort_by_index(s.items, s.count);
   if (s.count == wanted) return true;
   T keys[kGroups<T>];
   for (int i = 0; i < kGroups<T>; ++i) keys[i] = i < s.count ? s.items[i].key : infinity<T>();
