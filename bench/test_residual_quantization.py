@@ -11,6 +11,7 @@ from recops.benchmarks.ceilings import probe
 from recops.benchmarks.runner import thread_count
 
 FAISS_FLOORS = dict(zip(cases.SHAPES, (3.3, 1.6, 1.4, 1.3), strict=True))
+BEAM_FLOORS = dict(zip(cases.BEAM_SHAPES, (3.0, 4.0, 1.3, 1.8), strict=True))
 # Both sides wait for memory; AVX-512 shortens what is not waiting.
 INDEX_ADD_FLOOR = 1.5 if recops.cpu_isa() == "avx512" else 1.1
 # Runs of a few milliseconds, for what only a run that nothing interrupts can show.
@@ -21,6 +22,12 @@ SHORT_SHAPES = [(rows // 10, *rest) for rows, *rest in cases.SHAPES]
 def test_encode_is_faster_than_faiss(shape: tuple[int, int, int, int], outruns) -> None:
     pytest.importorskip("faiss")
     outruns(cases.encode_case(*shape), "faiss", FAISS_FLOORS[shape])
+
+
+@pytest.mark.parametrize("shape", cases.BEAM_SHAPES)
+def test_beam_search_is_faster_than_faiss(shape: tuple[int, int, int, int, int], outruns) -> None:
+    pytest.importorskip("faiss")
+    outruns(cases.beam_case(*shape), "faiss", BEAM_FLOORS[shape])
 
 
 @pytest.mark.parametrize("shape", SHORT_SHAPES)

@@ -562,12 +562,13 @@ void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dt
 }  // namespace recops::residual_quantization::RECOPS_ISA
 
 #include "residual_quantization/beam-inl.h"
+#include "residual_quantization/flip-inl.h"
 
 namespace recops::residual_quantization::RECOPS_ISA {
 
 extern const Kernels kernels = {num_panels,        panel_bytes,     pack,         encode,        encode_scratch,
                                 nearest,           nearest_scratch, find_invalid, decode,        accumulate,
                                 accumulate_weight, table_bytes,     table_pieces, table_scratch, fill_table,
-                                encode_beams,      beam_scratch};
+                                encode_beams,      beam_scratch,    count_flips,  flip_scratch};
 
 }  // namespace recops::residual_quantization::RECOPS_ISA

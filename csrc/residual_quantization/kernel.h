@@ -101,6 +101,13 @@ struct Kernels {
   int64_t (*encode_beams)(const Matrix& x, const Codebooks&, const void* packed, const void* table, int64_t beam,
                           int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error, void* scratch);
   int64_t (*beam_scratch)(const Codebooks&, int64_t beam, bool with_table);
+
+  // For rows begin up to end of x that are finite: flips[l], out of `samples` draws for each, is how often the code of
+  // level l changes when the residual it was chosen for gets normal noise of deviation sigma[l] in each dimension;
+  // flips[levels] is the number of those rows. The noise is a function of seed, row, level, sample and dimension.
+  void (*count_flips)(const Matrix& x, const Codebooks&, const void* packed, const double* sigma, int64_t samples,
+                      uint64_t seed, int64_t begin, int64_t end, int64_t* flips, void* scratch);
+  int64_t (*flip_scratch)(const Codebooks&);
 };
 
 RECOPS_DECLARE_KERNELS(Kernels)

@@ -126,6 +126,13 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     const bool intact = out.report("codes");
     return error.report("sq_error") && intact;
   }
+  if (kernel == "flips") {
+    Output<int64_t> flips(s.levels + 1);
+    const std::vector<double> sigma(s.levels, 0.5);
+    auto scratch = aligned_bytes(kernels.flip_scratch(books));
+    kernels.count_flips(rows, books, packed.get(), sigma.data(), s.k, 1, 0, s.rows, flips.data(), scratch.get());
+    return flips.report("flips");
+  }
   if (kernel == "nearest") {
     Output<int32_t> index(s.rows * s.k);
     Output<T> distance(s.rows * s.k);

@@ -7,6 +7,7 @@ load_ops()
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
 from recops.catalog import SidCatalog  # noqa: E402
 from recops.ops.balance_assignment import balance_assignment  # noqa: E402
+from recops.ops.code_flip_rate import code_flip_rate  # noqa: E402
 from recops.ops.codebook_overlap import codebook_overlap, effective_capacity  # noqa: E402
 from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
@@ -37,6 +38,7 @@ __all__ = [
     "accumulate_codes",
     "balance_assignment",
     "build_info",
+    "code_flip_rate",
     "codebook_overlap",
     "constrained_beam_search",
     "cpu_isa",

@@ -10,6 +10,14 @@ def accumulate_codes(
     num_codes: int,
     weight: Tensor | None,
 ) -> tuple[Tensor, Tensor]: ...
+def code_flip_rate(
+    x: Tensor,
+    codewords: Tensor,
+    sizes: Sequence[int],
+    sigma: Tensor,
+    samples: int,
+    seed: int,
+) -> Tensor: ...
 def codebook_overlap(
     codebook: Tensor,
     usage: Tensor,

@@ -31,7 +31,16 @@ ARGUMENTS = {
         ["f32", "f64"],
     ],
     "residual_quantization": [
-        ["encode", "encode-unpacked", "beams", "beams-table", "nearest", "decode", "accumulate"],
+        [
+            "encode",
+            "encode-unpacked",
+            "beams",
+            "beams-table",
+            "flips",
+            "nearest",
+            "decode",
+            "accumulate",
+        ],
         # rows, dimension, levels, codes, k: ragged, single, empty, no dimensions, exact tiles
         ["100 33 3 70 7", "1 1 1 1 1", "0 5 2 3 2", "7 0 2 3 3", "403 64 2 64 64", "13 17 4 129 9"],
         DTYPES,

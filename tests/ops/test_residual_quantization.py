@@ -346,6 +346,7 @@ def sample_calls() -> dict[str, tuple[object, ...]]:
     return {
         "rq_encode": (x, words, [3, 4]),
         "rq_encode_beams": (x, words, [3, 4], 5, 2),
+        "code_flip_rate": (x, words, [3, 4], torch.rand(2), 3, 1),
         "rq_decode": (codes, words.clone().requires_grad_(), [3, 4]),
         "rq_decode_backward": (x.clone().requires_grad_(), codes, [3, 4]),
         "nearest_codes": (x, words, 2),
@@ -361,9 +362,10 @@ def test_opcheck(op: str) -> None:
 def pipeline(x: Tensor, codebooks: Tensor) -> tuple[Tensor, ...]:
     codes, sq_error = recops.rq_encode(x, codebooks)
     beams, _ = recops.rq_encode_beams(x, codebooks, beam=3)
+    flips = recops.code_flip_rate(x, codebooks, codebooks[:, 0, 0].abs(), samples=3, seed=1)
     index, _ = recops.nearest_codes(x, codebooks[0], k=2)
     sums, weights = recops.accumulate_codes(x, index[:, 1], codebooks.shape[1])
-    return codes, sq_error, recops.rq_decode(codes, codebooks), sums, weights, beams
+    return codes, sq_error, recops.rq_decode(codes, codebooks), sums, weights, beams, flips
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")

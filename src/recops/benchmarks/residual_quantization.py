@@ -23,6 +23,13 @@ SHAPES = [
     (10_000, 768, 3, 1024),
 ]
 BATCHES = (1, 16, 256)
+# the same, and the width of the beam
+BEAM_SHAPES = [
+    (20_000, 128, 4, 256, 5),
+    (20_000, 128, 4, 256, 16),
+    (20_000, 768, 3, 256, 5),
+    (20_000, 768, 3, 256, 16),
+]
 
 
 @register("residual_quantization")
@@ -33,6 +40,8 @@ def cases(quick: bool) -> Iterator[Case]:
         for rows in BATCHES:
             yield encode_case(rows, dim, levels, size, compiled=not quick)
     yield encode_case(*SHAPES[0], dtype=torch.bfloat16)
+    for beam_shape in BEAM_SHAPES[:1] if quick else BEAM_SHAPES:
+        yield beam_case(*beam_shape)
     yield scaling_case(*SHAPES[0])
     for k in (1, 10):
         yield nearest_case(20_000, 64, 1024, k)
@@ -77,16 +86,56 @@ def encode_case(
     )
 
 
-def _faiss_quantizer(codebooks: Tensor) -> Any:
+def beam_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
+    """Encoding by beam search; faiss looks its products up in a table (use_beam_LUT) as well."""
+    x, codebooks = _inputs(rows, dim, levels, size)
+    few = x[:50]
+    peers: dict[str, Thunk] = {"greedy": lambda: recops.rq_encode(x, codebooks)}
+    quantizer = None
+    if HAS_FAISS:
+        quantizer, array = _faiss_quantizer(codebooks, beam), x.numpy()
+        peers["faiss"] = lambda: quantizer.compute_codes(array)
+
+    def verify() -> None:
+        codes, sq_error = recops.rq_encode(few, codebooks, beam=beam)
+        expected, expected_error = reference.rq_encode(few, codebooks, beam=beam)
+        assert (codes == expected).all(1).float().mean().item() > 0.95
+        torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
+        if quantizer is not None:
+            _assert_mostly_equal(
+                recops.rq_encode(x, codebooks, beam=beam)[0], _faiss_codes(quantizer, x, codebooks)
+            )
+
+    return Case(
+        op="rq_encode",
+        shape=f"N={rows} D={dim} L={levels} K={size} beam={beam}",
+        run=lambda: recops.rq_encode(x, codebooks, beam=beam),
+        peers=peers,
+        verify=verify,
+        flops=2.0 * rows * dim * levels * size,
+    )
+
+
+def _faiss_quantizer(codebooks: Tensor, beam: int = 1) -> Any:
     import faiss
 
     levels, size, dim = codebooks.shape
-    quantizer = faiss.ResidualQuantizer(dim, levels, size.bit_length() - 1)
-    quantizer.max_beam_size = 1
-    quantizer.use_beam_LUT = 0
+    quantizer: Any = faiss.ResidualQuantizer(dim, levels, size.bit_length() - 1)
+    quantizer.max_beam_size = beam
+    quantizer.use_beam_LUT = int(beam > 1)
     faiss.copy_array_to_vector(codebooks.numpy().ravel(), quantizer.codebooks)
     quantizer.is_trained = True
+    if beam > 1:
+        quantizer.compute_codebook_tables()
     return quantizer
+
+
+def _faiss_codes(quantizer: Any, x: Tensor, codebooks: Tensor) -> Tensor:
+    import faiss
+
+    levels, size, _ = codebooks.shape
+    packed = quantizer.compute_codes(x.numpy())
+    return torch.from_numpy(faiss.unpack_bitstrings(packed, levels, size.bit_length() - 1))
 
 
 def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
@@ -95,12 +144,7 @@ def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
     _assert_mostly_equal(codes, expected)
     torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
     if quantizer is not None:
-        import faiss
-
-        levels, size, _ = codebooks.shape
-        packed = quantizer.compute_codes(x.numpy())
-        unpacked = faiss.unpack_bitstrings(packed, levels, size.bit_length() - 1)
-        _assert_mostly_equal(codes, torch.from_numpy(unpacked))
+        _assert_mostly_equal(codes, _faiss_codes(quantizer, x, codebooks))
 
 
 def _assert_mostly_equal(codes: Tensor, expected: Tensor) -> None:

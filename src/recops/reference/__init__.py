@@ -5,6 +5,7 @@ from recops.reference.codebook_overlap import codebook_overlap, effective_capaci
 from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.residual_quantization import (
     accumulate_codes,
+    code_flip_rate,
     nearest_codes,
     rq_decode,
     rq_encode,
@@ -16,6 +17,7 @@ from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, 
 __all__ = [
     "accumulate_codes",
     "balance_assignment",
+    "code_flip_rate",
     "codebook_overlap",
     "constrained_beam_search",
     "effective_capacity",

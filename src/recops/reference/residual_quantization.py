@@ -82,6 +82,25 @@ def nearest_codes(x: Tensor, codebook: Tensor, *, k: int = 1) -> tuple[Tensor, T
     return index.int().masked_fill(~finite, -1), sq_distance.masked_fill(~finite, torch.nan)
 
 
+def code_flip_rate(
+    x: Tensor, codebooks: Tensor | Iterable[Tensor], sigma: Tensor, *, samples: int, seed: int
+) -> Tensor:
+    """See :func:`recops.code_flip_rate`; the noise is another generator's."""
+    generator = torch.Generator().manual_seed(seed)
+    x = _compute(x)
+    residual = x[x.isfinite().all(1)]
+    rates = []
+    for codebook, scale in zip(map(_compute, codebooks), sigma, strict=True):
+        codes = _scores(residual, codebook).argmin(1)
+        flips = residual.new_zeros(len(residual))
+        for _ in range(samples):
+            noise = torch.randn(residual.shape, generator=generator, dtype=residual.dtype)
+            flips += _scores(residual + scale * noise, codebook).argmin(1) != codes
+        rates.append((flips / samples).mean())
+        residual = residual - codebook[codes]
+    return torch.stack(rates).to(x.dtype)
+
+
 def accumulate_codes(
     x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

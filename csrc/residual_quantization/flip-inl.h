@@ -1,0 +1,101 @@
+// How many codes change when the residual they were chosen for gets noise. Part of cpu-inl.h.
+#pragma once
+
+#include "residual_quantization/normal-inl.h"
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+// Memory for a block of rows, laid out from `base`; from null it only counts.
+template <class T>
+struct FlipBlock {
+  int64_t rows;
+  Best<T>* best;   // [rows]
+  T* residual;     // [rows, dim]
+  T* noisy;        // [rows, dim]
+  float* noise;    // [dim], in whole blocks
+  int32_t* codes;  // [rows]
+  int32_t* moved;  // [rows]
+  bool* finite;    // [rows]
+  int64_t bytes;
+
+  FlipBlock(const Codebooks& books, void* base) : bytes(0) {
+    const int64_t dim = books.codewords.dim;
+    rows = block_rows(2 * dim * int64_t{sizeof(T)});
+    const auto take = [&]<class U>(U*& field, int64_t count) {
+      field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
+      bytes += round_up(count * int64_t{sizeof(U)}, 64);
+    };
+    take(best, rows);
+    take(residual, rows * dim);
+    take(noisy, rows * dim);
+    take(noise, round_up(dim, kNoiseBlock));
+    take(codes, rows);
+    take(moved, rows);
+    take(finite, rows);
+  }
+};
+
+int64_t flip_scratch(const Codebooks& books) {
+  return compute_bytes(books.codewords) == 8 ? FlipBlock<double>(books, nullptr).bytes
+                                             : FlipBlock<float>(books, nullptr).bytes;
+}
+
+// The nearest of a level's codewords for every row.
+template <class T>
+void nearest_of_level(const T* rows, int64_t count, int64_t dim, const T* panels, int64_t size, Best<T>* best,
+                      int32_t* codes) {
+  for (int64_t n = 0; n < count; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
+  for (int64_t p = 0; p < panels_of<T>(size); ++p, panels += panel_size<T>(dim))
+    update_block<kTileRows>(rows, count, dim, panels, p * kTileVectors, best, panels, 0);
+  for (int64_t n = 0; n < count; n += kLanes<T>) {
+    const Vec<Lane<T>> index = best_indices(best + n, count - n);
+    for (int64_t i = 0; i < kLanes<T> && n + i < count; ++i) codes[n + i] = static_cast<int32_t>(index[i]);
+  }
+}
+
+template <class X, class S, class T = Compute<S>>
+void count_flips_of(const X* x, const Codebooks& books, const T* packed, const double* sigma, int64_t samples,
+                    uint64_t seed, int64_t begin, int64_t end, int64_t* flips, void* scratch) {
+  const int64_t dim = books.codewords.dim, levels = books.levels;
+  const S* codewords = static_cast<const S*>(books.codewords.data);
+  const FlipBlock<T> block(books, scratch);
+  for (int64_t l = 0; l <= levels; ++l) flips[l] = 0;
+  for (int64_t first = begin; first < end; first += block.rows) {
+    const int64_t rows = std::min(block.rows, end - first);
+    for (int64_t n = 0; n < rows; ++n) {
+      block.finite[n] = load_row(x + (first + n) * dim, dim, block.residual + n * dim);
+      flips[levels] += block.finite[n];
+    }
+    const T* panels = packed;
+    for (int64_t l = 0; l < levels; ++l) {
+      const int64_t size = size_of_level(books, l);
+      nearest_of_level(block.residual, rows, dim, panels, size, block.best, block.codes);
+      const T scale = static_cast<T>(sigma[l]);
+      for (int64_t s = 0; s < samples; ++s) {
+        for (int64_t n = 0; n < rows; ++n) {
+          fill_normals(seed, static_cast<uint64_t>(first + n), static_cast<uint32_t>(s * levels + l), dim, block.noise);
+          for (int64_t d = 0; d < dim; ++d)
+            block.noisy[n * dim + d] = block.residual[n * dim + d] + scale * static_cast<T>(block.noise[d]);
+        }
+        nearest_of_level(block.noisy, rows, dim, panels, size, block.best, block.moved);
+        for (int64_t n = 0; n < rows; ++n) flips[l] += block.finite[n] && block.moved[n] != block.codes[n];
+      }
+      for (int64_t n = 0; n < rows; ++n)
+        subtract(block.residual + n * dim, codewords + (books.offsets[l] + block.codes[n]) * dim, dim);
+      panels += panels_of<T>(size) * panel_size<T>(dim);
+    }
+  }
+}
+
+void count_flips(const Matrix& x, const Codebooks& books, const void* packed, const double* sigma, int64_t samples,
+                 uint64_t seed, int64_t begin, int64_t end, int64_t* flips, void* scratch) {
+  dispatch_pair(x.dtype, books.codewords.dtype, [&]<class X, class S>(X, S) -> int64_t {
+    count_flips_of<X, S>(static_cast<const X*>(x.data), books, static_cast<const Compute<S>*>(packed), sigma, samples,
+                         seed, begin, end, flips, scratch);
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
