@@ -52,7 +52,7 @@ def test_nothing_flips_without_noise(dtype: torch.dtype) -> None:
 
 def test_more_noise_flips_more() -> None:
     x, codebooks = torch.randn(300, 9), torch.randn(2, 20, 9)
-    rates = torch.stack([rate(x, codebooks, sigma) for sigma in (0.01, 0.1, 1, 10)])
+    rates = torch.stack([rate(x, codebooks, sigma) for sigma in (0.01, 0.1, 1.0, 10.0)])
     assert (rates.diff(dim=0) > 0).all()
 
 
