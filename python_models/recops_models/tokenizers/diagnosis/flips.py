@@ -22,8 +22,9 @@ def flip_rates(
     """Shares of items whose greedy codes Gaussian noise changes.
 
     ``levels``: the level's own clean input r_l gets noise of σ_l = ρ · scales[l], and its nearest
-    codeword changes. ``path``: the latent gets noise of σ₀, and any of its codes changes. A
-    collapsed codebook never flips: the rate alone is no measure of robustness.
+    codeword changes, see :func:`recops.code_flip_rate`. ``path``: the latent gets noise of σ₀, and
+    any of its codes changes. A collapsed codebook never flips: the rate alone is no measure of
+    robustness.
 
     Args:
         latents: ``[N, d]`` float32.
@@ -33,24 +34,13 @@ def flip_rates(
         samples: noisy copies of each latent.
         seed: of the noise.
     """
-    generator = torch.Generator().manual_seed(seed)
+    sigma = torch.tensor([rho * scale for scale in scales])
+    levels = recops.code_flip_rate(latents, codebooks, sigma, samples=samples, seed=seed)
     clean, _ = recops.rq_encode(latents, codebooks)
-
-    def changed(inputs: Tensor, books: Sequence[Tensor], codes: Tensor, sigma: float) -> float:
-        rates = []
-        for _ in range(samples):
-            noise = torch.randn(inputs.shape, generator=generator)
-            noisy, _ = recops.rq_encode(inputs + sigma * noise, books)
-            rates.append(float((noisy != codes).any(dim=1).double().mean()))
-        return sum(rates) / samples
-
-    levels, inputs = [], latents
-    for level, (book, scale) in enumerate(zip(codebooks, scales, strict=True)):
-        codes = clean[:, level : level + 1]
-        levels.append(changed(inputs, [book], codes, rho * scale))
-        inputs = inputs - recops.rq_decode(codes, [book])
-    return {
-        "rho": rho,
-        "levels": levels,
-        "path": changed(latents, codebooks, clean, rho * scales[0]),
-    }
+    generator = torch.Generator().manual_seed(seed)
+    changed = 0.0
+    for _ in range(samples):
+        noise = torch.randn(latents.shape, generator=generator)
+        noisy, _ = recops.rq_encode(latents + sigma[0] * noise, codebooks)
+        changed += float((noisy != clean).any(dim=1).double().mean())
+    return {"rho": rho, "levels": levels.tolist(), "path": changed / samples}
