@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +27,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)
 
 
-def clusters(num: int = 3000, dim: int = 8, spread: float = 0.4) -> Tensor:
+def clusters(num: int = 1500, dim: int = 6, spread: float = 0.4) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     middle = torch.randn(20, dim, generator=generator)
     chosen = torch.randint(20, (num,), generator=generator)
@@ -59,7 +58,7 @@ def test_a_file_gives_the_codebooks_that_memory_gives(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, due, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch", [64, 500, 10_000])
+@pytest.mark.parametrize("batch", [200, 10_000])
 def test_mini_batches_come_close_to_all_at_once(batch: int, tmp_path: Path) -> None:
     vectors = clusters()
     best = error(whole(), vectors)
@@ -164,7 +163,7 @@ def _read(path: Path) -> None:
 
 
 _PEAK = """
-import json, resource, sys, torch
+import re, sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from recops_models.item_vectors.vector_file import VectorFile
@@ -172,20 +171,21 @@ from recops_models.tokenizers import RQKMeans
 from recops_models.tokenizers.kmeans import KMeansSettings
 file = VectorFile(Path(sys.argv[1]))
 RQKMeans(1, 8, KMeansSettings(iterations=2)).fit_file(file)
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks = []
-    for rows in (100_000, 800_000):  # 51 MB and 410 MB.
+    for rows in (50_000, 400_000):  # 26 MB and 205 MB, in one row group.
         path = write(tmp_path / "v.parquet", torch.randn(rows, 128), rows=rows)
         run = subprocess.run(
             [sys.executable, "-c", _PEAK, str(path)], capture_output=True, check=True, text=True
         )
-        peaks.append(json.loads(run.stdout.splitlines()[-1]))
-    assert peaks[1] - peaks[0] < 100_000  # In KiB.
+        peaks.append(int(run.stdout))
+    assert peaks[1] - peaks[0] < 60_000  # In KiB.
 
 
 @pytest.mark.parametrize(("name", "value"), [("iterations", 0), ("batch", -1)])
