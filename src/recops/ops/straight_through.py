@@ -90,16 +90,18 @@ def _straight_through_backward(
 ) -> tuple[Tensor, Tensor]:
     """The gradients of x and of the codewords; zero without ``grad_codebook_loss``."""
     scale = 2 / max(len(x), 1)
-    grad_x = torch.zeros_like(x, dtype=_result_dtype(x), memory_format=torch.contiguous_format)
+    left: Tensor | None = None  # Σ r₁ … r_L
     sums: list[Tensor] = []
     for level, residual in enumerate(_residuals(x, codewords, codes, sizes)):
-        if grad_commitment is not None:
-            grad_x += residual
         if grad_codebook_loss is not None:
             total, _ = ops.accumulate_codes(residual, codes[:, level], sizes[level], None)
             sums.append(total.mul_(-scale * grad_codebook_loss))
-    if grad_commitment is not None:
-        grad_x *= scale * grad_commitment
+        if grad_commitment is not None:
+            left = residual if left is None else left.add_(residual)
+    if left is None or grad_commitment is None:
+        grad_x = x.new_zeros(x.shape, dtype=_result_dtype(x))
+    else:
+        grad_x = left.mul_(scale * grad_commitment)
     if grad_quantized is not None:
         passed = grad_quantized.to(grad_x.dtype)
         if rotation:
@@ -112,12 +114,13 @@ def _straight_through_backward(
 def _residuals(
     x: Tensor, codewords: Tensor, codes: Tensor, sizes: Sequence[int]
 ) -> Iterator[Tensor]:
-    """What each level leaves over, r₁ … r_L, one after another in the same memory."""
-    residual = x.to(_result_dtype(x), copy=True)
+    """What each level leaves over, r₁ … r_L. A residual is the caller's once the next is there."""
+    residual = x.to(_result_dtype(x))
     for level, size in enumerate(sizes):
         first = sum(sizes[:level])
         book = codewords[first : first + size]
-        residual -= ops.rq_decode(codes[:, level : level + 1], book, [size])
+        word = ops.rq_decode(codes[:, level : level + 1], book, [size])
+        residual = torch.sub(residual, word, out=word if word.dtype == residual.dtype else None)
         yield residual
 
 
