@@ -1,7 +1,8 @@
 # An op family's kernel body is compiled once per instruction set, into the object library <family>_kernels, free of
 # torch: the op library and the drivers of csrc/tests link the same objects.
 # The baseline is what every x86-64 machine since 2009 runs; elsewhere the compiler's own default.
-set(RECOPS_KERNEL_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+set(RECOPS_OPTIMIZATION -O3 CACHE STRING "Optimization of the kernels; less of it builds faster.")
+set(RECOPS_KERNEL_FLAGS ${RECOPS_OPTIMIZATION} -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(RECOPS_ISAS base avx2 avx512)
   set(RECOPS_ISA_FLAGS_base -march=x86-64-v2)

@@ -110,7 +110,7 @@ def test_what_cannot_be_built_ends_in_one_line(tmp_path: Path, case: str, line: 
     assert list(tmp_path.glob("*.whl")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_wheel_from_an_sdist_is_whole(tmp_path: Path) -> None:
     hook = "from scikit_build_core.build import build_sdist as b; import sys; b(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", hook, tmp_path], cwd=ROOT, check=False)
@@ -138,7 +138,7 @@ def test_wheel_from_an_sdist_is_whole(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("csrc/", "tests/", "recops/csrc"))]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_editable_install_runs_from_the_source(tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"

@@ -42,7 +42,7 @@ def peak_megabytes(folder: Path, megabytes: float) -> float:
     return int(run.stdout.split()[-1]) / 1024
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was held")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_megabytes(tmp_path / "small", 50)
