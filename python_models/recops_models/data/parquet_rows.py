@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from recops_models.data.errors import DataError
 from recops_models.data.features import Categorical, FeatureSchema, Numeric, Sequence
+from recops_models.data.parquet_file import open_parquet, read_pieces
 
 _ROWS = 1 << 14
-_READ_AHEAD = 1 << 20
 
 
 class ParquetRows:
@@ -29,7 +28,7 @@ class ParquetRows:
         self.path = path
         self._columns = [feature.name for feature in schema.features]
         self._columns += [schema.label] if schema.group is None else [schema.label, schema.group]
-        with self._open() as file:
+        with open_parquet(path) as file:
             self.num_row_groups = file.metadata.num_row_groups
             self.num_rows = file.metadata.num_rows
             _check_types(path, file.schema_arrow, schema)
@@ -40,25 +39,8 @@ class ParquetRows:
         Raises:
             DataError: the file is damaged.
         """
-        with self._open() as file:
-            groups = list(range(self.num_row_groups) if row_groups is None else row_groups)
-            columns = list(dict.fromkeys(self._columns))
-            try:
-                yield from file.iter_batches(_ROWS, groups, columns, use_threads=False)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{self.path}: damaged ({_line(error)})") from error
-
-    def _open(self) -> pa.parquet.ParquetFile:
-        try:
-            return pa.parquet.ParquetFile(self.path, buffer_size=_READ_AHEAD, pre_buffer=False)
-        except FileNotFoundError as error:
-            raise DataError(f"{self.path}: no such file") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{self.path}: not readable as Parquet ({_line(error)})") from error
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+        groups = list(range(self.num_row_groups) if row_groups is None else row_groups)
+        return read_pieces(self.path, _ROWS, groups, list(dict.fromkeys(self._columns)))
 
 
 def _check_types(path: Path, found: pa.Schema, schema: FeatureSchema) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
+from recops_models.data.parquet_file import open_parquet, read_pieces
 from recops_models.item_vectors.files import is_float_list
 
-_READ_AHEAD = 1 << 20
 ROWS = 1 << 14
 
 
@@ -31,7 +31,7 @@ class VectorFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._open() as file:
+        with open_parquet(path) as file:
             schema = file.schema_arrow
             self.num_rows: int = file.metadata.num_rows
             self.num_row_groups: int = file.metadata.num_row_groups
@@ -89,16 +89,4 @@ class VectorFile:
         self, rows: int, row_groups: Sequence[int] | None, columns: list[str]
     ) -> Iterator[pa.RecordBatch]:
         groups = range(self.num_row_groups) if row_groups is None else row_groups
-        with self._open() as file:
-            try:
-                yield from file.iter_batches(rows, list(groups), columns, use_threads=False)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{self.path}: damaged ({error})") from error
-
-    def _open(self) -> pa.parquet.ParquetFile:
-        try:
-            return pa.parquet.ParquetFile(self.path, buffer_size=_READ_AHEAD, pre_buffer=False)
-        except FileNotFoundError as error:
-            raise DataError(f"{self.path}: no such file") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{self.path}: not readable as Parquet ({error})") from error
+        return read_pieces(self.path, rows, groups, columns)
