@@ -41,19 +41,6 @@ int64_t flip_scratch(const Codebooks& books) {
                                              : FlipBlock<float>(books, nullptr).bytes;
 }
 
-// The nearest of a level's codewords for every row.
-template <class T>
-void nearest_of_level(const T* rows, int64_t count, int64_t dim, const T* panels, int64_t size, Best<T>* best,
-                      int32_t* codes) {
-  for (int64_t n = 0; n < count; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
-  for (int64_t p = 0; p < panels_of<T>(size); ++p, panels += panel_size<T>(dim))
-    update_block<kTileRows>(rows, count, dim, panels, p * kTileVectors, best, panels, 0);
-  for (int64_t n = 0; n < count; n += kLanes<T>) {
-    const Vec<Lane<T>> index = best_indices(best + n, count - n);
-    for (int64_t i = 0; i < kLanes<T> && n + i < count; ++i) codes[n + i] = static_cast<int32_t>(index[i]);
-  }
-}
-
 template <class X, class S, class T = Compute<S>>
 void count_flips_of(const X* x, const Codebooks& books, const T* packed, const double* sigma, int64_t samples,
                     uint64_t seed, int64_t begin, int64_t end, int64_t* flips, void* scratch) {
@@ -69,8 +56,9 @@ void count_flips_of(const X* x, const Codebooks& books, const T* packed, const d
     }
     const T* panels = packed;
     for (int64_t l = 0; l < levels; ++l) {
-      const int64_t size = size_of_level(books, l);
-      nearest_of_level(block.residual, rows, dim, panels, size, block.best, block.codes);
+      const S* level = codewords + books.offsets[l] * dim;
+      const Panels<S> level_panels{level, size_of_level(books, l), dim, panels, nullptr};
+      nearest_of_level(block.residual, rows, level_panels, block.best, block.codes);
       const T scale = static_cast<T>(sigma[l]);
       for (int64_t s = 0; s < samples; ++s) {
         for (int64_t n = 0; n < rows; ++n) {
@@ -78,12 +66,11 @@ void count_flips_of(const X* x, const Codebooks& books, const T* packed, const d
           for (int64_t d = 0; d < dim; ++d)
             block.noisy[n * dim + d] = block.residual[n * dim + d] + scale * static_cast<T>(block.noise[d]);
         }
-        nearest_of_level(block.noisy, rows, dim, panels, size, block.best, block.moved);
+        nearest_of_level(block.noisy, rows, level_panels, block.best, block.moved);
         for (int64_t n = 0; n < rows; ++n) flips[l] += block.finite[n] && block.moved[n] != block.codes[n];
       }
-      for (int64_t n = 0; n < rows; ++n)
-        subtract(block.residual + n * dim, codewords + (books.offsets[l] + block.codes[n]) * dim, dim);
-      panels += panels_of<T>(size) * panel_size<T>(dim);
+      for (int64_t n = 0; n < rows; ++n) subtract(block.residual + n * dim, level + block.codes[n] * dim, dim);
+      panels += level_panels.size() * panel_size<T>(dim);
     }
   }
 }

@@ -1,0 +1,92 @@
+// The best codeword of every row of a block. Part of cpu-inl.h.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+// The best codeword of a row so far, lane by lane: its score, and its index divided by the lanes of a vector.
+template <class T>
+struct Best {
+  Vec<T> score;
+  Vec<Lane<T>> ordinal;
+};
+
+template <int R, class T>
+[[gnu::noinline]] void update_best(const T* rows, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best) {
+  Vec<T> score[R][kTileVectors];
+  score_tile<R, T>(rows, dim, panel, score);
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    Best<T> b = best[i];
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) {
+      // The mask is taken from the minimum: taken from its own comparison, compilers make a blend of the minimum.
+      const Vec<T> least = score[i][v] < b.score ? score[i][v] : b.score;
+      const auto less = least < b.score;  // strict: the lowest index of a lane stays
+      b.ordinal = less ? broadcast(static_cast<Lane<T>>(ordinal + v)) : b.ordinal;
+      b.score = least;
+    }
+    best[i] = b;
+  }
+}
+
+// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into. Beside
+// each tile a slice of what comes next is fetched into the second-level cache.
+template <int R, class T>
+void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best,
+                  const T* upcoming, int64_t slice) {
+  for (; count >= R; count -= R, rows += R * dim, best += R, upcoming += slice) {
+    for (int64_t i = 0; i < slice; i += kLine<T>) __builtin_prefetch(upcoming + i, 0, 2);
+    update_best<R>(rows, dim, panel, ordinal, best);
+  }
+  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best, upcoming, 0);
+}
+
+// For as many rows as a vector has lanes, one a lane: the lowest index among the lanes of its `best` that hold the
+// least score. Where no score was less than +inf, that is 0. Past `count` rows the result means nothing.
+template <class T>
+Vec<Lane<T>> best_indices(const Best<T>* best, int64_t count) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> score[lanes];
+  Vec<Lane<T>> ordinal[lanes];
+  for (int i = 0; i < lanes; ++i) {
+    score[i] = best[i < count ? i : 0].score;
+    ordinal[i] = best[i < count ? i : 0].ordinal;
+  }
+  transpose<T>(score);
+  transpose<Lane<T>>(ordinal);
+  Vec<T> least = score[0];
+  Vec<Lane<T>> index = ordinal[0] * lanes;
+#pragma GCC unroll 16
+  for (int i = 1; i < lanes; ++i) {
+    const Vec<Lane<T>> candidate = ordinal[i] * lanes + i;
+    const auto better = (score[i] < least) | ((score[i] == least) & (candidate < index));
+    least = better ? score[i] : least;
+    index = better ? candidate : index;
+  }
+  return index;
+}
+
+// The nearest codeword of a level for each of `count` rows, one after another; panels outside, tiles of rows inside.
+// `best` is scratch for as many. Returns the first codeword with a bad norm met in packing, or −1.
+template <class S, class T = Compute<S>>
+int64_t nearest_of_level(const T* rows, int64_t count, const Panels<S>& panels, Best<T>* best, int32_t* index) {
+  const int64_t dim = panels.dim;
+  for (int64_t n = 0; n < count; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
+  // The next panel follows this one, where they are packed; each tile fetches its share of it.
+  const int64_t tiles = panels.packed != nullptr ? count / kTileRows : 0;
+  const int64_t slice = tiles > 0 ? round_up(panel_size<T>(dim) / tiles + 1, kLine<T>) : 0;
+  int64_t bad = -1;
+  for (int64_t p = 0; p < panels.size(); ++p) {
+    const T* panel = panels.get(p, bad);
+    update_block<kTileRows>(rows, count, dim, panel, p * kTileVectors, best, panel + panel_size<T>(dim), slice);
+  }
+  for (int64_t n = 0; n < count; n += kLanes<T>) {
+    const Vec<Lane<T>> found = best_indices(best + n, count - n);
+    for (int64_t i = 0; i < kLanes<T> && n + i < count; ++i) index[n + i] = static_cast<int32_t>(found[i]);
+  }
+  return bad;
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA

@@ -1,0 +1,144 @@
+// Panels, and the register tile that scores rows against them. Part of cpu-inl.h; kernel.h tells of the layout.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+// The register tile: rows × vectors of codewords. Its accumulators, a row of the panel and one broadcast fill the file
+// of registers; with 24 accumulators a tile needs 10 loads for 24 multiply-adds.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = kVectorRegisters == 32 ? 4 : 2;
+template <class T>
+constexpr int kWidth = kTileVectors * kLanes<T>;
+
+// Values of a cache line.
+template <class S>
+constexpr int64_t kLine = 64 / int64_t{sizeof(S)};
+
+int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
+
+int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
+
+template <class T>
+T infinity() {
+  return std::numeric_limits<T>::infinity();
+}
+
+template <class T>
+int64_t panels_of(int64_t codewords) {
+  return round_up(codewords, kWidth<T>) / kWidth<T>;
+}
+
+template <class T>
+int64_t panel_size(int64_t dim) {
+  return (1 + dim) * kWidth<T>;
+}
+
+// Packs `count` codewords, or a panel's worth if there are more. Returns the first with a bad norm, or −1.
+template <class S, class T = Compute<S>>
+int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, T* panel) {
+  constexpr int lanes = kLanes<T>;
+  int64_t bad = -1;
+  for (int v = kTileVectors - 1; v >= 0; --v) {
+    Vec<T> norm = {};
+    for (int64_t d = 0; d < dim; d += lanes) {
+      Vec<T> square[lanes];
+      for (int i = 0; i < lanes; ++i) {
+        const int64_t row = v * lanes + i;
+        square[i] = row < count ? load_as_compute(codewords + row * dim + d, dim - d) : Vec<T>{};
+      }
+      transpose<T>(square);
+      for (int i = 0; i < lanes && d + i < dim; ++i) {
+        norm += square[i] * square[i];
+        store(panel + (1 + d + i) * kWidth<T> + v * lanes, square[i]);
+      }
+    }
+    for (int i = lanes - 1; i >= 0; --i) {
+      const int64_t row = v * lanes + i;
+      const T half = row < count ? norm[i] / 2 : infinity<T>();
+      panel[row] = half;
+      if (row < count && !(half < infinity<T>())) bad = row;
+    }
+  }
+  return bad;
+}
+
+// The panels of one level, ready or packed one by one.
+template <class S, class T = Compute<S>>
+struct Panels {
+  const S* codewords;
+  int64_t count;
+  int64_t dim;
+  const T* packed;  // null: pack into `single`
+  T* single;
+
+  int64_t size() const { return panels_of<T>(count); }
+
+  const T* get(int64_t p, int64_t& bad) const {
+    if (packed != nullptr) return packed + p * panel_size<T>(dim);
+    const int64_t first = p * kWidth<T>;
+    const int64_t found = pack_panel(codewords + first * dim, count - first, dim, single);
+    if (found >= 0 && bad < 0) bad = first + found;
+    return single;
+  }
+};
+
+int64_t num_panels(const Codebooks& books) {
+  int64_t total = 0;
+  for (int64_t l = 0; l < books.levels; ++l)
+    total += compute_bytes(books.codewords) == 8 ? panels_of<double>(size_of_level(books, l))
+                                                 : panels_of<float>(size_of_level(books, l));
+  return total;
+}
+
+int64_t panel_bytes(const Codebooks& books) {
+  const int64_t dim = books.codewords.dim;
+  return compute_bytes(books.codewords) == 8 ? panel_size<double>(dim) * 8 : panel_size<float>(dim) * 4;
+}
+
+int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
+  return with_stored_type(books.codewords.dtype, [&]<class S>(S) -> int64_t {
+    using T = Compute<S>;
+    const int64_t dim = books.codewords.dim;
+    const S* codewords = static_cast<const S*>(books.codewords.data);
+    int64_t panel = 0, bad = -1;
+    for (int64_t l = 0; l < books.levels; ++l) {
+      for (int64_t first = books.offsets[l]; first < books.offsets[l + 1]; first += kWidth<T>, ++panel) {
+        if (panel < begin || panel >= end) continue;
+        const int64_t found = pack_panel(codewords + first * dim, books.offsets[l + 1] - first, dim,
+                                         static_cast<T*>(packed) + panel * panel_size<T>(dim));
+        if (found >= 0 && bad < 0) bad = first + found;
+      }
+    }
+    return bad;
+  });
+}
+
+// ---- The tile: scores of R rows against one panel, in registers.
+
+template <int R, class T>
+[[gnu::always_inline]] inline void score_tile(const T* rows, int64_t dim, const T* panel,
+                                              Vec<T> (&score)[R][kTileVectors]) {
+  constexpr int lanes = kLanes<T>;
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) score[i][v] = load(panel + v * lanes);
+  for (int64_t d = 0; d < dim; ++d) {
+    panel += kWidth<T>;
+    Vec<T> codeword[kTileVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kTileVectors; ++v) codeword[v] = load(panel + v * lanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> value = broadcast(rows[i * dim + d]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) score[i][v] -= value * codeword[v];
+    }
+  }
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA

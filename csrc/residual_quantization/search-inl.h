@@ -1,0 +1,175 @@
+// A beam search's memory, and what the beams of a row have to choose from: the sums that continuing them adds. Part of
+// cpu-inl.h; beam-inl.h tells of the search.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+constexpr int64_t kBeamBlockRows = 16 * kTileRows;
+
+// ---- Memory of a search, laid out from `base`; from null it only counts.
+
+template <class T>
+struct Search {
+  int64_t beam;       // the most paths there are at any level
+  int64_t block;      // rows at a time
+  int64_t sets;       // of groups
+  T* rows;            // [block, dim]
+  T* residuals[2];    // [block, beam, dim], the levels taking turns; without a table
+  T* scores;          // [block, or block · beam without a table][kPiece]
+  T* sums;            // [beam][kPiece]: what continuing every beam of one row adds
+  T* prefix;          // [kPiece]
+  const T** terms;    // [levels]
+  Vec<T>* least;      // [beam][kGroupVectors]: minima over `sums`
+  T* spare;           // [sets · kGroups]
+  T* costs;           // [block, beam]: of ½‖r‖², more than that of the best
+  int32_t* parents;   // [block, beam]
+  int32_t* paths[2];  // [block, beam, levels], in order of paths
+  Selection<T>* selections;
+  Candidate<T>* order;  // [beam]
+  bool* valid;          // [block]
+  int64_t bytes;
+
+  Search(const Codebooks& books, int64_t wanted, bool with_table, void* base) : bytes(0) {
+    const int64_t dim = books.codewords.dim, levels = books.levels;
+    beam = 1;
+    for (int64_t l = 0; l < levels; ++l) beam = std::min(wanted, beam * std::min(wanted, size_of_level(books, l)));
+    const int64_t scored = with_table ? 1 : beam;
+    block = std::clamp(kBlockBytes / ((dim * scored + 1) * int64_t{sizeof(T)}), int64_t{1},
+                       std::max(int64_t{1}, kBeamBlockRows / scored));
+    sets = group_sets<T>(beam);
+    const auto take = [&]<class U>(U*& field, int64_t count) {
+      field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
+      bytes += round_up(count * int64_t{sizeof(U)}, 64);
+    };
+    take(least, beam * kGroupVectors);
+    take(rows, block * dim);
+    for (T*& residual : residuals) take(residual, with_table ? 0 : block * beam * dim);
+    take(scores, block * scored * kPiece);
+    take(sums, beam * kPiece);
+    take(prefix, kPiece);
+    take(terms, levels + 1);
+    take(spare, sets * kGroups<T>);
+    take(costs, block * beam);
+    take(parents, block * beam);
+    for (int32_t*& path : paths) take(path, block * beam * levels);
+    take(selections, block);
+    take(order, beam);
+    take(valid, block);
+    Candidate<T>* items;
+    T* minima;
+    take(items, block * selection_capacity<T>(beam));
+    take(minima, block * sets * kGroups<T>);
+    if (base == nullptr) return;
+    for (int64_t i = 0; i < block; ++i) {
+      selections[i].items = items + i * selection_capacity<T>(beam);
+      selections[i].minima = minima + i * sets * kGroups<T>;
+    }
+  }
+};
+
+int64_t beam_scratch(const Codebooks& books, int64_t beam, bool with_table) {
+  return compute_bytes(books.codewords) == 8 ? Search<double>(books, beam, with_table, nullptr).bytes
+                                             : Search<float>(books, beam, with_table, nullptr).bytes;
+}
+
+// ---- One piece of one level for one row.
+
+// out = Σ_m terms[m], and the minima of its groups.
+template <int M, class T>
+void sum_terms(const T* const* terms, int64_t count, T* out, Vec<T>* least) {
+  Vec<T> low[kGroupVectors];
+  for (Vec<T>& v : low) v = broadcast(infinity<T>());
+  for (int64_t k = 0; k < count; k += kGroups<T>) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kGroupVectors; ++v) {
+      const int64_t at = k + v * kLanes<T>;
+      Vec<T> sum = load(terms[0] + at);
+#pragma GCC unroll 4
+      for (int m = 1; m < M; ++m) sum += load(terms[m] + at);
+      store(out + at, sum);
+      low[v] = lesser<T>(sum, low[v]);
+    }
+  }
+  for (int v = 0; v < kGroupVectors; ++v) least[v] = low[v];
+}
+
+// Any number of terms, added from the first to the last. Writes over `terms`.
+template <class T>
+void sum_terms(const T** terms, int64_t num_terms, int64_t count, T* out, Vec<T>* least) {
+  for (; num_terms > 4; num_terms -= 3, terms += 3) {
+    sum_terms<4>(terms, count, out, least);
+    terms[3] = out;
+  }
+  switch (num_terms) {
+    case 1: return sum_terms<1>(terms, count, out, least);
+    case 2: return sum_terms<2>(terms, count, out, least);
+    case 3: return sum_terms<3>(terms, count, out, least);
+    default: return sum_terms<4>(terms, count, out, least);
+  }
+}
+
+// How many of the first l codes two paths share.
+inline int64_t common(const int32_t* a, const int32_t* b, int64_t l) {
+  int64_t m = 0;
+  while (m < l && a[m] == b[m]) ++m;
+  return m;
+}
+
+// What the beams of row i, `beams` of them, have to choose from in codes first up to first + count of level l.
+template <class T>
+void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int64_t i, int64_t l, int64_t beams,
+                 int64_t wanted, int64_t first, int64_t count) {
+  Selection<T>& selection = search.selections[i];
+  const T* costs = search.costs + i * search.beam;
+  const int32_t* paths = search.paths[l % 2] + i * search.beam * books.levels;
+  const int64_t stride = table_stride<T>(books, l);
+  int64_t shared = 0;  // levels that `prefix` sums
+  for (int64_t b = 0; b < beams; ++b) {
+    const int32_t* path = paths + b * books.levels;
+    const T* base = search.scores + (table != nullptr ? i : i * beams + b) * kPiece;
+    Vec<T>* least = search.least + b * kGroupVectors;
+    int64_t num_terms = 1, done = 0;
+    const auto add = [&](int64_t end) {
+      for (; done < end; ++done)
+        search.terms[num_terms++] = table + (books.offsets[done] + path[done]) * stride + first;
+    };
+    search.terms[0] = base;
+    if (table != nullptr) {
+      const int64_t before = b > 0 ? common(path - books.levels, path, l) : 0;
+      const int64_t after = b + 1 < beams ? common(path, path + books.levels, l) : 0;
+      if (shared > 0 && shared <= before) {
+        search.terms[0] = search.prefix;
+        done = shared;
+      } else {
+        shared = 0;
+      }
+      if (after > shared) {
+        add(after);
+        sum_terms(search.terms, num_terms, count, search.prefix, least);
+        search.terms[0] = search.prefix;
+        num_terms = 1;
+        shared = after;
+      }
+      add(l);
+    }
+    sum_terms(search.terms, num_terms, count, search.sums + b * kPiece, least);
+    // Beams like the same codes: turning the groups keeps those from meeting in one.
+    T* minima = selection.minima + b % search.sets * kGroups<T>;
+    for (int v = 0; v < kGroupVectors; ++v) {
+      const Vec<T> turned = rotate<T>(load(minima + v * kLanes<T>), std::make_integer_sequence<int, kLanes<T>>{});
+      least[v] += costs[b];
+      store(minima + v * kLanes<T>, lesser<T>(least[v], turned));
+    }
+  }
+  selection.bound = std::min(selection.bound, bound_of(selection, search.sets, wanted, search.spare));
+  for (int64_t b = 0; b < beams; ++b) {
+    const Vec<T>* least = search.least + b * kGroupVectors;
+    const Vec<T> low = lesser<T>(lesser<T>(least[0], least[1]), lesser<T>(least[2], least[3]));
+    if (mask_bits<T>(low <= selection.bound) != 0)
+      keep(selection, search.sums + b * kPiece, count, least, costs[b], b * size_of_level(books, l) + first, wanted);
+  }
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
