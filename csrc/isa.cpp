@@ -41,6 +41,15 @@ Isa cpu_isa() {
   return chosen;
 }
 
+bool cpu_has_vnni() {
+#if defined(__x86_64__)
+  static const bool found = (__builtin_cpu_init(), __builtin_cpu_supports("avx512vnni") != 0);
+  return found;
+#else
+  return false;
+#endif
+}
+
 const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::avx512: return "avx512";

@@ -19,6 +19,9 @@ enum class Isa { base, avx2, avx512 };
 Isa cpu_isa();
 const char* isa_name(Isa isa);
 
+// AVX-512's dot products of small integers, which no level implies.
+bool cpu_has_vnni();
+
 #if defined(__x86_64__)
 #define RECOPS_DECLARE_KERNELS(Table)            \
   namespace base { extern const Table kernels; } \

@@ -12,6 +12,8 @@
 #include "residual_quantization/panel-inl.h"
 #include "residual_quantization/row-inl.h"
 #include "residual_quantization/best-inl.h"
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/certify-inl.h"
 #include "residual_quantization/greedy-inl.h"
 #include "residual_quantization/nearest-inl.h"
 #include "residual_quantization/decode-inl.h"
@@ -25,9 +27,10 @@
 
 namespace recops::residual_quantization::RECOPS_ISA {
 
-extern const Kernels kernels = {num_panels,        panel_bytes,     pack,         encode,        encode_scratch,
-                                nearest,           nearest_scratch, find_invalid, decode,        accumulate,
-                                accumulate_weight, table_bytes,     table_pieces, table_scratch, fill_table,
-                                encode_beams,      beam_scratch,    count_flips,  flip_scratch};
+extern const Kernels kernels = {num_panels,   panel_bytes,   pack,           grid_panel_bytes,  grid_pays,
+                                pack_grid,    encode,        encode_scratch, nearest,           nearest_scratch,
+                                find_invalid, decode,        accumulate,     accumulate_weight, table_bytes,
+                                table_pieces, table_scratch, fill_table,     encode_beams,      beam_scratch,
+                                count_flips,  flip_scratch};
 
 }  // namespace recops::residual_quantization::RECOPS_ISA

@@ -12,9 +12,11 @@ struct GreedyBlock {
   Best<T>* best;   // [rows]
   T* residual;     // [rows, dim]
   int32_t* index;  // [rows]
+  Way* ways;       // [levels]
+  void* scan;      // of the largest level
   int64_t bytes;
 
-  GreedyBlock(const Codebooks& books, int64_t wanted, void* base) : bytes(0) {
+  GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) : bytes(0) {
     const int64_t dim = books.codewords.dim;
     rows = std::min(wanted, block_rows(dim * int64_t{sizeof(T)}));
     const auto take = [&]<class U>(U*& field, int64_t count) {
@@ -25,20 +27,28 @@ struct GreedyBlock {
     take(best, rows);
     take(residual, rows * dim);
     take(index, rows);
+    take(ways, books.levels);
+    scan = static_cast<char*>(base) + bytes;
+    int64_t largest = 0;
+    for (int64_t l = 0; by_grids && l < books.levels; ++l)
+      largest = std::max(largest, Scan(size_of_level(books, l), dim, nullptr).bytes);
+    bytes += largest;
   }
 };
 
-int64_t encode_scratch(const Codebooks& books, int64_t rows) {
-  return compute_bytes(books.codewords) == 8 ? GreedyBlock<double>(books, rows, nullptr).bytes
-                                             : GreedyBlock<float>(books, rows, nullptr).bytes;
+int64_t encode_scratch(const Codebooks& books, int64_t rows, bool by_grids) {
+  return compute_bytes(books.codewords) == 8 ? GreedyBlock<double>(books, rows, by_grids, nullptr).bytes
+                                             : GreedyBlock<float>(books, rows, by_grids, nullptr).bytes;
 }
 
 template <class X, class S, class T = Compute<S>>
-int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t begin, int64_t end, int32_t* codes,
-                    T* sq_error, void* scratch) {
+int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const Grids& grids, int64_t begin, int64_t end,
+                    int32_t* codes, T* sq_error, void* scratch) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
   const S* codewords = static_cast<const S*>(books.codewords.data);
-  const GreedyBlock<T> block(books, end - begin, scratch);
+  const bool by_grids = grids.panels[0] != nullptr || grids.panels[1] != nullptr;
+  const GreedyBlock<T> block(books, end - begin, by_grids, scratch);
+  for (int64_t l = 0; l < levels; ++l) block.ways[l] = {};
   int64_t bad = -1;
   for (int64_t first = begin; first < end; first += block.rows) {
     const int64_t rows = std::min(block.rows, end - first);
@@ -47,11 +57,20 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
     T* error = sq_error + first;
     for (int64_t n = 0; n < rows; ++n)
       error[n] = load_row(x + (first + n) * dim, dim, residual + n * dim) ? T{0} : std::numeric_limits<T>::quiet_NaN();
-    const T* packed_level = packed;
+    int64_t first_panel = 0;
     for (int64_t l = 0; l < levels; ++l) {
       const S* level = codewords + books.offsets[l] * dim;
-      const Panels<S> panels{level, size_of_level(books, l), dim, packed_level, block.single};
-      const int64_t bad_here = nearest_of_level(residual, rows, panels, block.best, block.index);
+      const Panels<S> panels{level, size_of_level(books, l), dim,
+                             packed == nullptr ? nullptr : packed + first_panel * panel_size<T>(dim), block.single};
+      int64_t done = 0;
+      if constexpr (std::is_same_v<T, float>) {
+        const Scan scan(panels.count, dim, block.scan);
+        if (by_grids)
+          done = nearest_by_grids(residual, rows, panels, grids, first_panel, block.ways[l], scan, block.best,
+                                  block.index);
+      }
+      const int64_t bad_here =
+          nearest_of_level(residual + done * dim, rows - done, panels, block.best, block.index + done);
       if (bad_here >= 0 && bad < 0) bad = books.offsets[l] + bad_here;
       for (int64_t n = 0; n < rows; ++n) code[n * levels + l] = error[n] == 0 ? block.index[n] : -1;
       // Codewords lie anywhere: the one after the next is fetched while one is subtracted.
@@ -60,7 +79,7 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
         if (n + 2 < rows) prefetch(chosen(n + 2), dim);
         if (code[n * levels + l] >= 0) subtract(residual + n * dim, chosen(n), dim);
       }
-      if (packed != nullptr) packed_level += panels.size() * panel_size<T>(dim);
+      first_panel += panels.size();
     }
     for (int64_t n = 0; n < rows; ++n)
       if (error[n] == 0) error[n] = squared_norm(residual + n * dim, dim);
@@ -68,12 +87,12 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, int64_t
   return bad;
 }
 
-int64_t encode(const Matrix& x, const Codebooks& books, const void* packed, int64_t begin, int64_t end, int32_t* codes,
-               void* sq_error, void* scratch) {
+int64_t encode(const Matrix& x, const Codebooks& books, const void* packed, const Grids& grids, int64_t begin,
+               int64_t end, int32_t* codes, void* sq_error, void* scratch) {
   return dispatch_pair(x.dtype, books.codewords.dtype, [&]<class X, class S>(X, S) {
     using T = Compute<S>;
-    return encode_rows<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed), begin, end, codes,
-                             static_cast<T*>(sq_error), scratch);
+    return encode_rows<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed), grids, begin, end,
+                             codes, static_cast<T*>(sq_error), scratch);
   });
 }
 

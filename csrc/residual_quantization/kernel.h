@@ -35,6 +35,13 @@ struct Codebooks {
   int64_t levels;
 };
 
+// Panels of codewords rounded to integers of 8 and of 16 bits, either of which may be absent (null). Encoding leaves
+// one that decides too few codes, unless it is to be kept.
+struct Grids {
+  const void* panels[2];
+  bool kept;
+};
+
 // Encoding reads codewords as *panels*: as many codewords as a register tile is wide, transposed, so that a vector
 // holds one coordinate of as many codewords as it has lanes. A panel is [1 + dim][width] of the compute type; its first
 // row is ½‖c‖², +inf where a codeword is missing, so that those never win. With it the score ½‖c‖² − r·c, which orders
@@ -47,6 +54,12 @@ struct Kernels {
   // norm is not finite, or −1.
   int64_t (*pack)(const Codebooks&, int64_t begin, int64_t end, void* packed);
 
+  // A grid has as many panels as there are others, each of grid_panel_bytes. It pays for so many rows where this says
+  // so; it may be used, and gives the same codes, wherever values are computed as float and dim ≤ 65536.
+  int64_t (*grid_panel_bytes)(const Codebooks&, int bits);
+  bool (*grid_pays)(const Codebooks&, int64_t rows, int bits);
+  void (*pack_grid)(const Codebooks&, const void* packed, int bits, int64_t begin, int64_t end, void* grid);
+
   // Greedy residual quantization of rows begin up to end of x. Level by level, r = x at first:
   //   codes[n, l] = argmin_k ‖r − c_lk‖², the lowest k at ties;   r ← r − c_l,codes[n, l];   sq_error[n] = ‖r‖² at the
   //   end.
@@ -54,9 +67,10 @@ struct Kernels {
   // Rows go in blocks that stay in cache through all levels; for a block, panels outside, tiles of rows inside.
   // `packed` may be null: the panels are then packed one by one into scratch, once per block, which pays where all rows
   // make one small block. Returns the first bad codeword met in doing so, or −1.
-  int64_t (*encode)(const Matrix& x, const Codebooks&, const void* packed, int64_t begin, int64_t end, int32_t* codes,
-                    void* sq_error, void* scratch);
-  int64_t (*encode_scratch)(const Codebooks&, int64_t rows);  // bytes, for a range of so many rows
+  // Grids, beside panels packed beforehand, save most of the products of floats and change no bit of any result.
+  int64_t (*encode)(const Matrix& x, const Codebooks&, const void* packed, const Grids&, int64_t begin, int64_t end,
+                    int32_t* codes, void* sq_error, void* scratch);
+  int64_t (*encode_scratch)(const Codebooks&, int64_t rows, bool by_grids);  // bytes, for a range of so many rows
 
   // The k nearest codewords of the single codebook, by distance, then index: index[n, j], sq_distance[n, j]. They are
   // chosen by score; the distances of those chosen are then taken from the difference itself.

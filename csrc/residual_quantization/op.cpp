@@ -10,8 +10,34 @@
 namespace recops::residual_quantization {
 namespace {
 
+bool by_grid(int64_t bits) { return bits == 8 || bits == 16; }
+
+// The grids that `bits` asks for: 0, those that pay; 8 or 16, that one alone; 32, none.
+struct PackedGrids {
+  Tensor tensors[2];
+  Grids grids{{nullptr, nullptr}, false};
+
+  PackedGrids(const Kernels& kernels, const Codebooks& books, const Tensor& packed, int64_t rows, int64_t bits,
+              const Tensor& like) {
+    grids.kept = bits != 0;
+    for (int g = 0; g < 2; ++g) {
+      const int own = g == 0 ? 8 : 16;
+      const int64_t panels = kernels.num_panels(books), bytes = kernels.grid_panel_bytes(books, own);
+      if (bytes == 0 || !(bits == own || (bits == 0 && kernels.grid_pays(books, rows, own)))) continue;
+      tensors[g] = empty({panels * bytes}, ScalarType::Byte, like);
+      grids.panels[g] = tensors[g].data_ptr();
+      for_pieces(panels, kGrainBytes / bytes + 1, [&](int64_t, int64_t begin, int64_t end) {
+        kernels.pack_grid(books, packed.data_ptr(), own, begin, end, tensors[g].data_ptr());
+        return int64_t{-1};
+      });
+    }
+  }
+
+  bool any() const { return grids.panels[0] != nullptr || grids.panels[1] != nullptr; }
+};
+
 std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor& codewords,
-                                  const std::vector<int64_t>& offsets, int64_t& bad) {
+                                  const std::vector<int64_t>& offsets, int64_t bits, int64_t& bad) {
   const Kernels& kernels = select_kernels();
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
   const Matrix matrix_x = matrix(op, rows);
@@ -19,18 +45,24 @@ std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor&
   require_same_space(op, matrix_x, books);
   Tensor codes = empty({matrix_x.rows, books.levels}, ScalarType::Int, x);
   Tensor sq_error = empty({matrix_x.rows}, compute_type(matrix_x.dtype), x);
-  bad = search_rows(kernels, books, x, matrix_x.rows, kernels.encode_scratch(books, matrix_x.rows),
-                    [&](const void* packed, int64_t begin, int64_t end, void* scratch) {
-                      return kernels.encode(matrix_x, books, packed, begin, end,
-                                            static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(), scratch);
+  const bool ready = matrix_x.rows >= kPackedRows || by_grid(bits);
+  const Tensor packed = ready ? pack_panels(kernels, books, x, bad) : Tensor();
+  if (bad >= 0) return {codes, sq_error};
+  const PackedGrids packed_grids(kernels, books, packed, matrix_x.rows, bits, x);
+  bad = search_rows(x, matrix_x.rows, kernels.encode_scratch(books, matrix_x.rows, packed_grids.any()),
+                    [&](int64_t begin, int64_t end, void* scratch) {
+                      return kernels.encode(matrix_x, books, ready ? packed.data_ptr() : nullptr, packed_grids.grids,
+                                            begin, end, static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(),
+                                            scratch);
                     });
   return {codes, sq_error};
 }
 
-std::tuple<Tensor, Tensor> rq_encode(Tensor x, Tensor codewords, std::vector<int64_t> sizes) {
+std::tuple<Tensor, Tensor> rq_encode(Tensor x, Tensor codewords, std::vector<int64_t> sizes, int64_t bits) {
   const std::vector<int64_t> offsets = offsets_of(sizes);
   int64_t bad = -1;
-  auto result = encode("rq_encode", x, codewords, offsets, bad);
+  require_value(bits == 0 || bits == 32 || by_grid(bits), "rq_encode: bits must be 0, 8, 16 or 32, got ", bits);
+  auto result = encode("rq_encode", x, codewords, offsets, bits, bad);
   require_value(bad < 0, "rq_encode: codebooks[", bad < 0 ? "" : place(offsets, bad),
                 "] is not finite, or its squared norm is not");
   return result;
@@ -43,7 +75,7 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
   int64_t bad = -1;
   std::tuple<Tensor, Tensor> result;
   if (k == 1) {
-    auto [index, sq_distance] = encode(op, x, codebook, offsets, bad);
+    auto [index, sq_distance] = encode(op, x, codebook, offsets, 0, bad);
     result = {index, torch::stable::unsqueeze(sq_distance, 1)};
   } else {
     const Kernels& kernels = select_kernels();
@@ -53,12 +85,14 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
     require_same_space(op, matrix_x, books);
     Tensor index = empty({matrix_x.rows, k}, ScalarType::Int, x);
     Tensor sq_distance = empty({matrix_x.rows, k}, compute_type(matrix_x.dtype), x);
-    bad =
-        search_rows(kernels, books, x, matrix_x.rows, kernels.nearest_scratch(books, k),
-                    [&](const void* packed, int64_t begin, int64_t end, void* scratch) {
-                      return kernels.nearest(matrix_x, books, packed, k, begin, end,
-                                             static_cast<int32_t*>(index.data_ptr()), sq_distance.data_ptr(), scratch);
-                    });
+    const bool ready = matrix_x.rows >= kPackedRows;
+    const Tensor packed = ready ? pack_panels(kernels, books, x, bad) : Tensor();
+    if (bad < 0)
+      bad = search_rows(
+          x, matrix_x.rows, kernels.nearest_scratch(books, k), [&](int64_t begin, int64_t end, void* scratch) {
+            return kernels.nearest(matrix_x, books, ready ? packed.data_ptr() : nullptr, k, begin, end,
+                                   static_cast<int32_t*>(index.data_ptr()), sq_distance.data_ptr(), scratch);
+          });
     result = {index, sq_distance};
   }
   require_value(bad < 0, op, ": codebook[", bad, "] is not finite, or its squared norm is not");
@@ -149,7 +183,7 @@ std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
-  m.def("rq_encode(Tensor x, Tensor codewords, SymInt[] sizes) -> (Tensor codes, Tensor sq_error)");
+  m.def("rq_encode(Tensor x, Tensor codewords, SymInt[] sizes, int bits=0) -> (Tensor codes, Tensor sq_error)");
   m.def("rq_decode(Tensor codes, Tensor codewords, SymInt[] sizes) -> Tensor");
   m.def("rq_decode_backward(Tensor grad, Tensor codes, SymInt[] sizes) -> Tensor");
   m.def("nearest_codes(Tensor x, Tensor codebook, SymInt k) -> (Tensor index, Tensor sq_distance)");

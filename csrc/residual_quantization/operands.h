@@ -76,22 +76,14 @@ inline Tensor pack_panels(const Kernels& kernels, const Codebooks& books, const 
   return packed;
 }
 
-// Runs a kernel over rows with panels packed beforehand, or with none where rows are few.
-// search(packed, begin, end, scratch) returns the first bad codeword, or −1.
+// Runs a kernel over rows, each thread with scratch of its own: search(begin, end, scratch) returns the first bad
+// codeword, or −1.
 template <class F>
-int64_t search_rows(const Kernels& kernels, const Codebooks& books, const Tensor& like, int64_t rows,
-                    int64_t scratch_bytes, const F& search) {
+int64_t search_rows(const Tensor& like, int64_t rows, int64_t scratch_bytes, const F& search) {
   scratch_bytes = aligned(scratch_bytes);
-  Tensor packed;
-  if (rows >= kPackedRows) {
-    int64_t bad = -1;
-    packed = pack_panels(kernels, books, like, bad);
-    if (bad >= 0) return bad;
-  }
-  const void* panels_or_null = rows >= kPackedRows ? packed.data_ptr() : nullptr;
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, like);
   return for_pieces(rows, kPackedRows / 2, [&](int64_t piece, int64_t begin, int64_t end) {
-    return search(panels_or_null, begin, end, static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
+    return search(begin, end, static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
   });
 }
 

@@ -22,7 +22,7 @@ int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
 int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
 
 template <class T>
-T infinity() {
+constexpr T infinity() {
   return std::numeric_limits<T>::infinity();
 }
 

@@ -2,11 +2,11 @@
 //
 //   residual_quantization KERNEL ROWS DIM LEVELS CODES [K] [DTYPE]
 //
-// KERNEL: encode, encode-unpacked, beams, beams-table, nearest, decode or accumulate; K is nearest's, or the beam;
-// DTYPE: f32 (default), bf16, f16, f64. The data is the same in every run. Every output is filled with NaN (or −2)
-// first and fenced by sentinels; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout
-// are for comparing one run with another. AddressSanitizer of GCC < 14 misaligns 64-byte vectors on its fake stack (GCC
-// bug 110027): run it at AVX-512 with ASAN_OPTIONS=detect_stack_use_after_return=0.
+// KERNEL: encode, encode-unpacked, encode-grid8, encode-grid16, beams, beams-table, nearest, decode or accumulate; K is
+// nearest's, or the beam; DTYPE: f32 (default), bf16, f16, f64. The data is the same in every run. Every output is
+// filled with NaN (or −2) first and fenced by sentinels; exit code 1 tells of an unwritten output or a lost sentinel.
+// The checksums on stdout are for comparing one run with another. AddressSanitizer of GCC < 14 misaligns 64-byte
+// vectors on its fake stack (GCC bug 110027): run it at AVX-512 with ASAN_OPTIONS=detect_stack_use_after_return=0.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -105,12 +105,18 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
   auto packed = aligned_bytes(kernels.num_panels(books) * kernels.panel_bytes(books));
   kernels.pack(books, 0, kernels.num_panels(books), packed.get());
 
-  if (kernel == "encode" || kernel == "encode-unpacked") {
+  if (kernel.starts_with("encode")) {
     Output<int32_t> out(s.rows * s.levels);
     Output<T> error(s.rows);
-    auto scratch = aligned_bytes(kernels.encode_scratch(books, s.rows));
-    kernels.encode(rows, books, kernel == "encode" ? packed.get() : nullptr, 0, s.rows, out.data(), error.data(),
-                   scratch.get());
+    const int bits = kernel == "encode-grid8" ? 8 : 16;
+    const bool by_grid = kernel.starts_with("encode-grid");
+    auto grid = aligned_bytes(kernels.num_panels(books) * kernels.grid_panel_bytes(books, bits));
+    if (by_grid) kernels.pack_grid(books, packed.get(), bits, 0, kernels.num_panels(books), grid.get());
+    const Grids grids{{by_grid && bits == 8 ? grid.get() : nullptr, by_grid && bits == 16 ? grid.get() : nullptr},
+                      true};
+    auto scratch = aligned_bytes(kernels.encode_scratch(books, s.rows, by_grid));
+    kernels.encode(rows, books, kernel == "encode-unpacked" ? nullptr : packed.get(), grids, 0, s.rows, out.data(),
+                   error.data(), scratch.get());
     const bool intact = out.report("codes");
     return error.report("sq_error") && intact;
   }

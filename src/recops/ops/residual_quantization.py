@@ -270,7 +270,9 @@ def _result_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def _fake_rq_encode(x: Tensor, codewords: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
+def _fake_rq_encode(
+    x: Tensor, codewords: Tensor, sizes: list[int], bits: int = 0
+) -> tuple[Tensor, Tensor]:
     rows = x.shape[0]
     return x.new_empty((rows, len(sizes)), dtype=torch.int32), x.new_empty(
         rows, dtype=_result_dtype(x)
