@@ -88,6 +88,14 @@ struct Certifier {
     return score;
   }
 
+  // The nearest of a row of zeros, as a perfect fit leaves: its scores are the halves themselves.
+  int32_t nearest_to_zero() const {
+    int64_t index = 0;
+    for (int64_t k = 1; k < panels.count; ++k)
+      if (half(k) < half(index)) index = k;
+    return static_cast<int32_t>(index);
+  }
+
   // The codeword of the least of `least_scores`, of which `least` are the lane minima.
   int64_t most_likely(const float* least_scores, Vec<float> least) const {
     const Vec<float> value = broadcast(reduce<float>(least, [](Vec<float> a, Vec<float> b) { return a < b ? a : b; }));
@@ -97,7 +105,7 @@ struct Certifier {
     return bits == 0 ? 0 : std::min(k - kLanes<float> + __builtin_ctz(bits), panels.count - 1);
   }
 
-  // The nearest codeword of a row, or kUndecided. Adds to `cost` what was spent beside the scan.
+  // The nearest codeword of a row, or kUndecided. Adds to `cost` what was spent.
   int32_t decide(const float* row, const GridRow& rounded, const float* least_scores, int64_t likely,
                  int64_t& cost) const {
     float apart;
@@ -108,7 +116,7 @@ struct Certifier {
     const int64_t limit = costs.most_survivors();
     for (int64_t k = 0; k < panels.count; k += kLanes<float>)
       for (uint32_t bits = mask_bits<float>(load(least_scores + k) <= most); bits != 0; bits &= bits - 1) {
-        if (count == limit) return cost += costs.floats, kUndecided;
+        if (count == limit) return kUndecided;
         survivors[count++] = static_cast<int32_t>(k + __builtin_ctz(bits));
       }
     if (count == 1) return static_cast<int32_t>(likely);
@@ -186,8 +194,12 @@ int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& ce
   }
   int64_t cost = 0, left = 0;
   for (int64_t n = 0; n < count; ++n) {
-    index[n] = !on_grid(scan.rounded[n]) ? cost += certifier.costs.floats, kUndecided
-        : certifier.decide(rows + n * dim, scan.rounded[n], scan.least_scores + n * stride, scan.likely[n], cost);
+    const GridRow& rounded = scan.rounded[n];
+    if (on_grid(rounded))
+      index[n] = certifier.decide(rows + n * dim, rounded, scan.least_scores + n * stride, scan.likely[n], cost);
+    else
+      index[n] = rounded.norm == 0 ? certifier.nearest_to_zero() : kUndecided;
+    if (index[n] == kUndecided) cost += certifier.costs.floats;
     if (index[n] == kUndecided) scan.undecided[left++] = static_cast<int32_t>(n);
   }
   for (int64_t i = 0; i < left; ++i)

@@ -93,7 +93,7 @@ constexpr int kRoundingsOfStep = 2;
 inline float score_rounding(int64_t dim) { return static_cast<float>(kRoundingsOfStep * dim + 2) * kRounding; }
 
 // Rounds value(0), value(kLanes) … to the grid and hands every vector of integers to emit(d, q). Of the result, norm
-// and error are upper bounds.
+// and error are upper bounds; for zeros all is zero.
 template <class Grid, class Load, class Emit>
 GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
   Vec<float> most = {}, squares = {};
@@ -103,8 +103,8 @@ GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
     squares += v * v;
   }
   const float inflation = 1 + static_cast<float>(dim + 16) * kRounding, underflow = 3e-17f;
-  const float norm = std::sqrt(reduce_add<float>(squares)) * inflation + underflow;
   const float largest = reduce<float>(most, [](Vec<float> a, Vec<float> b) { return a < b ? b : a; });
+  const float norm = largest == 0 ? 0.0f : std::sqrt(reduce_add<float>(squares)) * inflation + underflow;
   const float scale = std::max(largest / Grid::kMost, norm / Grid::kNorm);
   // Of a scale without an inverse zeros are made: all of the vector is then error.
   const float inverse = scale > 1e-30f ? 1 / scale : 0.0f;
