@@ -35,14 +35,15 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l, in
 
 // The first `kept` of row i's beams by their error, then by path. Where one is wanted, errors are taken of those alone
 // that may be it.
-template <class S, class T = Compute<S>>
-void write_row(const Search<T>& search, const Codebooks& books, const S* codewords, const Longest<T>& longest,
-               int64_t i, int64_t beams, int64_t kept, int32_t* codes, T* sq_error) {
+template <class X, class S, class T = Compute<S>>
+void write_row(const Search<T>& search, const Codebooks& books, const X* x, const S* codewords,
+               const Longest<T>& longest, int64_t i, int64_t beams, int64_t kept, int32_t* codes, T* sq_error) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
-  const T* row = search.rows + i * dim;
+  T* row = search.rows + i * dim;
   const T* costs = search.costs + i * search.beam;
   const int32_t* paths = search.paths[levels % 2] + i * search.beam * levels;
   const T margin = kept == 1 ? longest.margin(row, dim, levels) : infinity<T>();
+  if (books.shift != nullptr) load_row(x, dim, row);
   int64_t found = 0;
   for (int64_t b = 0; b < beams && search.valid[i]; ++b) {
     if (costs[b] > margin) continue;
@@ -67,7 +68,7 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const T* 
   for (int64_t begin_block = begin; begin_block < end; begin_block += search.block) {
     const int64_t rows = std::min(search.block, end - begin_block);
     for (int64_t i = 0; i < rows; ++i) {
-      search.valid[i] = load_row(x + (begin_block + i) * dim, dim, search.rows + i * dim);
+      search.valid[i] = load_shifted(x + (begin_block + i) * dim, dim, books.shift, search.rows + i * dim);
       search.costs[i * search.beam] = 0;
     }
     int64_t beams = 1;
@@ -97,7 +98,10 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const T* 
             const int32_t code = search.paths[(l + 1) % 2][(i * search.beam + b) * levels + l];
             T* to = search.residuals[(l + 1) % 2] + (i * next + b) * dim;
             const T* from = own ? search.residuals[l % 2] + parent * dim : search.rows + i * dim;
-            for (int64_t d = 0; d < dim; ++d) to[d] = from[d];
+            if (l == 0 && books.shift != nullptr)
+              load_row(x + (begin_block + i) * dim, dim, to);
+            else
+              for (int64_t d = 0; d < dim; ++d) to[d] = from[d];
             subtract(to, codewords + (books.offsets[l] + code) * dim, dim);
           }
         }
@@ -105,8 +109,8 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const T* 
       beams = next;
     }
     for (int64_t i = 0; i < rows; ++i)
-      write_row(search, books, codewords, longest, i, beams, kept, codes + (begin_block + i) * kept * levels,
-                sq_error + (begin_block + i) * kept);
+      write_row(search, books, x + (begin_block + i) * dim, codewords, longest, i, beams, kept,
+                codes + (begin_block + i) * kept * levels, sq_error + (begin_block + i) * kept);
   }
 }
 

@@ -30,7 +30,8 @@ std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vect
   const std::vector<int64_t> offsets = offsets_of(sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
   const Matrix matrix_x = matrix(op, rows);
-  const Codebooks books = codebooks(op, words, offsets);
+  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
   const int64_t largest = sizes.empty() ? 1 : *std::max_element(sizes.begin(), sizes.end());
   const int64_t limit = std::numeric_limits<int32_t>::max() / std::max<int64_t>(largest, 1);

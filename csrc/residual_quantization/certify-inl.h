@@ -12,7 +12,7 @@ namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
 // Less of these, and packing grids or rounding rows costs what the scan saves.
-constexpr int64_t kGridRows = 1024, kGridDim = 32, kGridCodewords = 64;
+constexpr int64_t kGridRows = 1024, kGridDim = kVectorRegisters == 32 ? 48 : 128, kGridCodewords = 64;
 
 constexpr int64_t kMostSurvivors = 64;
 constexpr int64_t kScanRows = 8 * kTileRows;  // whose bounds are kept at a time
@@ -60,7 +60,7 @@ struct Certifier {
   }
 
   Vec<float> codeword(int64_t k, int64_t d) const {
-    return load_as_compute(panels.codewords + k * panels.dim + d, panels.dim - d);
+    return load_codeword(panels.codewords + k * panels.dim, d, panels.dim, panels.shift);
   }
 
   // The score by another order of summation, and how far that can be from kernel.h's.
@@ -68,9 +68,7 @@ struct Certifier {
     Vec<float> sum[2] = {};
     int64_t d = 0;
     for (; d + 2 * kLanes<float> <= panels.dim; d += 2 * kLanes<float>)
-      for (int v = 0; v < 2; ++v)
-        sum[v] += load(row + d + v * kLanes<float>) *
-                  load_as_compute(panels.codewords + k * panels.dim + d + v * kLanes<float>);
+      for (int v = 0; v < 2; ++v) sum[v] += load(row + d + v * kLanes<float>) * codeword(k, d + v * kLanes<float>);
     for (; d < panels.dim; d += kLanes<float>) sum[0] += load_as_compute(row + d, panels.dim - d) * codeword(k, d);
     const float h = half(k);
     apart = share * (h + norm * std::sqrt(2 * h) * 1.001f) + static_cast<float>(panels.dim) * 1e-36f;
@@ -291,7 +289,7 @@ void pack_grid(const Codebooks& books, const void* packed, int bits, int64_t beg
           for (int64_t first = books.offsets[l]; first < books.offsets[l + 1]; first += kWidth<float>, ++panel) {
             if (panel < begin || panel >= end) continue;
             pack_grid_panel<Grid>(static_cast<const S*>(books.codewords.data) + first * dim,
-                                  books.offsets[l + 1] - first, dim,
+                                  books.offsets[l + 1] - first, dim, static_cast<const float*>(books.shift_of(l)),
                                   static_cast<const float*>(packed) + panel * panel_size<float>(dim),
                                   static_cast<char*>(grid) + panel * grid_panel_size<Grid>(dim));
           }

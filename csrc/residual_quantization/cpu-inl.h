@@ -11,6 +11,7 @@
 // clang-format off
 #include "residual_quantization/panel-inl.h"
 #include "residual_quantization/row-inl.h"
+#include "residual_quantization/shift-inl.h"
 #include "residual_quantization/best-inl.h"
 #include "residual_quantization/grid-inl.h"
 #include "residual_quantization/certify-inl.h"
@@ -27,10 +28,10 @@
 
 namespace recops::residual_quantization::RECOPS_ISA {
 
-extern const Kernels kernels = {num_panels,   panel_bytes,   pack,           grid_panel_bytes,  grid_pays,
-                                pack_grid,    encode,        encode_scratch, nearest,           nearest_scratch,
-                                find_invalid, decode,        accumulate,     accumulate_weight, table_bytes,
-                                table_pieces, table_scratch, fill_table,     encode_beams,      beam_scratch,
-                                count_flips,  flip_scratch};
+extern const Kernels kernels = {num_panels,      panel_bytes,  find_shift,    pack,           grid_panel_bytes,
+                                grid_pays,       pack_grid,    encode,        encode_scratch, nearest,
+                                nearest_scratch, find_invalid, decode,        accumulate,     accumulate_weight,
+                                table_bytes,     table_pieces, table_scratch, fill_table,     encode_beams,
+                                beam_scratch,    count_flips,  flip_scratch};
 
 }  // namespace recops::residual_quantization::RECOPS_ISA

@@ -45,20 +45,18 @@ template <class X, class S, class T = Compute<S>>
 void count_flips_of(const X* x, const Codebooks& books, const T* packed, const double* sigma, int64_t samples,
                     uint64_t seed, int64_t begin, int64_t end, int64_t* flips, void* scratch) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
-  const S* codewords = static_cast<const S*>(books.codewords.data);
   const FlipBlock<T> block(books, scratch);
   for (int64_t l = 0; l <= levels; ++l) flips[l] = 0;
   for (int64_t first = begin; first < end; first += block.rows) {
     const int64_t rows = std::min(block.rows, end - first);
     for (int64_t n = 0; n < rows; ++n) {
-      block.finite[n] = load_row(x + (first + n) * dim, dim, block.residual + n * dim);
+      block.finite[n] = load_shifted(x + (first + n) * dim, dim, books.shift, block.residual + n * dim);
       flips[levels] += block.finite[n];
     }
-    const T* panels = packed;
+    int64_t first_panel = 0;
     for (int64_t l = 0; l < levels; ++l) {
-      const S* level = codewords + books.offsets[l] * dim;
-      const Panels<S> level_panels{level, size_of_level(books, l), dim, panels, nullptr};
-      nearest_of_level(block.residual, rows, level_panels, block.best, block.codes);
+      const Panels<S> panels = panels_of_level<S>(books, l, packed, first_panel, static_cast<T*>(nullptr));
+      nearest_of_level(block.residual, rows, panels, block.best, block.codes);
       const T scale = static_cast<T>(sigma[l]);
       for (int64_t s = 0; s < samples; ++s) {
         for (int64_t n = 0; n < rows; ++n) {
@@ -66,11 +64,14 @@ void count_flips_of(const X* x, const Codebooks& books, const T* packed, const d
           for (int64_t d = 0; d < dim; ++d)
             block.noisy[n * dim + d] = block.residual[n * dim + d] + scale * static_cast<T>(block.noise[d]);
         }
-        nearest_of_level(block.noisy, rows, level_panels, block.best, block.moved);
+        nearest_of_level(block.noisy, rows, panels, block.best, block.moved);
         for (int64_t n = 0; n < rows; ++n) flips[l] += block.finite[n] && block.moved[n] != block.codes[n];
       }
-      for (int64_t n = 0; n < rows; ++n) subtract(block.residual + n * dim, level + block.codes[n] * dim, dim);
-      panels += level_panels.size() * panel_size<T>(dim);
+      for (int64_t n = 0; n < rows; ++n) {
+        if (panels.shift != nullptr) load_row(x + (first + n) * dim, dim, block.residual + n * dim);
+        subtract(block.residual + n * dim, panels.codewords + block.codes[n] * dim, dim);
+      }
+      first_panel += panels.size();
     }
   }
 }

@@ -17,7 +17,8 @@ Tensor code_flip_rate(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Te
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
   const Tensor scales = recops::contiguous(torch::stable::to(sigma, ScalarType::Double));
   const Matrix matrix_x = matrix(op, rows);
-  const Codebooks books = codebooks(op, words, offsets);
+  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
   const int64_t levels = books.levels;
   require_value(scales.numel() == levels, op, ": sigma must have a value for each of the ", levels, " levels, got ",

@@ -45,7 +45,6 @@ template <class X, class S, class T = Compute<S>>
 int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const Grids& grids, int64_t begin, int64_t end,
                     int32_t* codes, T* sq_error, void* scratch) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
-  const S* codewords = static_cast<const S*>(books.codewords.data);
   const bool by_grids = grids.panels[0] != nullptr || grids.panels[1] != nullptr;
   const GreedyBlock<T> block(books, end - begin, by_grids, scratch);
   for (int64_t l = 0; l < levels; ++l) block.ways[l] = {};
@@ -56,12 +55,12 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const G
     int32_t* code = codes + first * levels;
     T* error = sq_error + first;
     for (int64_t n = 0; n < rows; ++n)
-      error[n] = load_row(x + (first + n) * dim, dim, residual + n * dim) ? T{0} : std::numeric_limits<T>::quiet_NaN();
+      error[n] = load_shifted(x + (first + n) * dim, dim, books.shift, residual + n * dim)
+                     ? T{0}
+                     : std::numeric_limits<T>::quiet_NaN();
     int64_t first_panel = 0;
     for (int64_t l = 0; l < levels; ++l) {
-      const S* level = codewords + books.offsets[l] * dim;
-      const Panels<S> panels{level, size_of_level(books, l), dim,
-                             packed == nullptr ? nullptr : packed + first_panel * panel_size<T>(dim), block.single};
+      const Panels<S> panels = panels_of_level<S>(books, l, packed, first_panel, block.single);
       int64_t done = 0;
       if constexpr (std::is_same_v<T, float>) {
         const Scan scan(panels.count, dim, block.scan);
@@ -74,9 +73,10 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const G
       if (bad_here >= 0 && bad < 0) bad = books.offsets[l] + bad_here;
       for (int64_t n = 0; n < rows; ++n) code[n * levels + l] = error[n] == 0 ? block.index[n] : -1;
       // Codewords lie anywhere: the one after the next is fetched while one is subtracted.
-      const auto chosen = [&](int64_t n) { return level + std::max(code[n * levels + l], 0) * dim; };
+      const auto chosen = [&](int64_t n) { return panels.codewords + std::max(code[n * levels + l], 0) * dim; };
       for (int64_t n = 0; n < rows; ++n) {
         if (n + 2 < rows) prefetch(chosen(n + 2), dim);
+        if (panels.shift != nullptr) load_row(x + (first + n) * dim, dim, residual + n * dim);
         if (code[n * levels + l] >= 0) subtract(residual + n * dim, chosen(n), dim);
       }
       first_panel += panels.size();

@@ -135,7 +135,8 @@ GridRow round_row(const float* row, int64_t dim, typename Grid::Value* to) {
 
 // Packs `count` codewords, or a panel's worth if there are more; `half` is the head of their panel of floats.
 template <class Grid, class S>
-void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float* half, char* panel) {
+void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float* shift, const float* half,
+                     char* panel) {
   constexpr int width = GridHead::kWidth, lanes = kLanes<float>;
   GridHead& head = *reinterpret_cast<GridHead*>(panel);
   int32_t* values = reinterpret_cast<int32_t*>(panel + sizeof(GridHead));
@@ -145,7 +146,7 @@ void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float
     GridRow word{};
     if (i < count)
       word = round_to_grid<Grid>(
-          dim, [&](int64_t d) { return load_as_compute(codewords + i * dim + d, dim - d); },
+          dim, [&](int64_t d) { return load_codeword(codewords + i * dim, d, dim, shift); },
           [&](int64_t d, Int q) {
             sum += reduce_add<int32_t>(q);
             typename Grid::Value narrow[lanes];

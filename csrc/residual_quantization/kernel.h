@@ -33,6 +33,11 @@ struct Codebooks {
   Matrix codewords;
   const int64_t* offsets;
   int64_t levels;
+  // [dim] of the compute type, or null: what is subtracted from rows and codewords alike before level 0 scores them.
+  // Scores lose the digits that all of them share, and find_shift keeps data far from the origin from having those.
+  const void* shift = nullptr;
+
+  const void* shift_of(int64_t level) const { return level == 0 ? shift : nullptr; }
 };
 
 // Panels of codewords rounded to integers of 8 and of 16 bits, either of which may be absent (null). Encoding leaves
@@ -49,6 +54,12 @@ struct Grids {
 struct Kernels {
   int64_t (*num_panels)(const Codebooks&);
   int64_t (*panel_bytes)(const Codebooks&);  // of one panel
+
+  // Writes to `shift` what is due there, and returns whether any of it is not zero. It is about the mean of (up to 64
+  // of) level 0's codewords, in each coordinate a multiple of the power of two next above twice their mean deviation.
+  // So it is zero where the codewords lie about the origin; and values of few digits, such as integers, keep exact
+  // scores, and their ties.
+  bool (*find_shift)(const Codebooks&, void* shift);
 
   // Packs panels begin up to end to where they belong in `packed`. Returns the first codeword among them whose squared
   // norm is not finite, or −1.

@@ -78,12 +78,12 @@ int64_t nearest_rows(const X* x, const Codebooks& books, const T* packed, int64_
   Candidate<T>* items = reinterpret_cast<Candidate<T>*>(single + panel_size<T>(dim));
   Shortlist<T>* lists = reinterpret_cast<Shortlist<T>*>(items + block * capacity);
   T* rows = reinterpret_cast<T*>(lists + block);
-  const Panels<S> panels{codewords, books.offsets[1], dim, packed, single};
+  const Panels<S> panels = panels_of_level<S>(books, 0, packed, 0, single);
   int64_t bad = -1;
   for (int64_t first = begin; first < end; first += block) {
     const int64_t count = std::min(block, end - first);
     for (int64_t n = 0; n < count; ++n) {
-      const bool finite = load_row(x + (first + n) * dim, dim, rows + n * dim);
+      const bool finite = load_shifted(x + (first + n) * dim, dim, books.shift, rows + n * dim);
       lists[n] = {items + n * capacity, 0, finite ? infinity<T>() : -infinity<T>()};
     }
     for (int64_t p = 0; p < panels.size(); ++p)
@@ -93,6 +93,7 @@ int64_t nearest_rows(const X* x, const Codebooks& books, const T* packed, int64_
       const bool enough = list.count >= k;  // none are taken for a row that is not finite
       if (enough) {
         std::nth_element(list.items, list.items + k - 1, list.items + list.count);
+        if (books.shift != nullptr) load_row(x + (first + n) * dim, dim, rows + n * dim);
         for (int64_t j = 0; j < k; ++j)
           list.items[j].key = squared_distance(rows + n * dim, codewords + list.items[j].index * dim, dim);
         std::sort(list.items, list.items + k);

@@ -41,7 +41,8 @@ std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor&
   const Kernels& kernels = select_kernels();
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
   const Matrix matrix_x = matrix(op, rows);
-  const Codebooks books = codebooks(op, words, offsets);
+  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
   Tensor codes = empty({matrix_x.rows, books.levels}, ScalarType::Int, x);
   Tensor sq_error = empty({matrix_x.rows}, compute_type(matrix_x.dtype), x);
@@ -81,7 +82,8 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
     const Kernels& kernels = select_kernels();
     const Tensor rows = recops::contiguous(x), words = recops::contiguous(codebook);
     const Matrix matrix_x = matrix(op, rows);
-    const Codebooks books = codebooks(op, words, offsets);
+    const Shifted shifted(kernels, codebooks(op, words, offsets));
+    const Codebooks& books = shifted.books;
     require_same_space(op, matrix_x, books);
     Tensor index = empty({matrix_x.rows, k}, ScalarType::Int, x);
     Tensor sq_distance = empty({matrix_x.rows, k}, compute_type(matrix_x.dtype), x);

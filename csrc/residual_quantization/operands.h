@@ -42,6 +42,17 @@ inline Codebooks codebooks(const char* op, const Tensor& codewords, const std::v
   return books;
 }
 
+// Codebooks with the shift of their level 0.
+struct Shifted {
+  std::vector<double> shift;  // room for either compute type
+  Codebooks books;
+
+  Shifted(const Kernels& kernels, const Codebooks& of) : shift(of.codewords.dim), books(of) {
+    if (kernels.find_shift(of, shift.data())) books.shift = shift.data();
+  }
+  Shifted(const Shifted&) = delete;
+};
+
 // f(begin, end) over [0, size) cut into one even piece a thread, each at least `grain` long. Returns the least result
 // that is not −1, or −1: how kernels report the first bad place.
 template <class F>

@@ -36,9 +36,16 @@ int64_t panel_size(int64_t dim) {
   return (1 + dim) * kWidth<T>;
 }
 
+// Values d … of a codeword, shifted where there is a shift; zeros past the end.
+template <class S, class T = Compute<S>>
+Vec<T> load_codeword(const S* codeword, int64_t d, int64_t dim, const T* shift) {
+  const Vec<T> value = load_as_compute(codeword + d, dim - d);
+  return shift == nullptr ? value : value - load_as_compute(shift + d, dim - d);
+}
+
 // Packs `count` codewords, or a panel's worth if there are more. Returns the first with a bad norm, or −1.
 template <class S, class T = Compute<S>>
-int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, T* panel) {
+int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, const T* shift, T* panel) {
   constexpr int lanes = kLanes<T>;
   int64_t bad = -1;
   for (int v = kTileVectors - 1; v >= 0; --v) {
@@ -47,7 +54,7 @@ int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, T* panel) {
       Vec<T> square[lanes];
       for (int i = 0; i < lanes; ++i) {
         const int64_t row = v * lanes + i;
-        square[i] = row < count ? load_as_compute(codewords + row * dim + d, dim - d) : Vec<T>{};
+        square[i] = row < count ? load_codeword(codewords + row * dim, d, dim, shift) : Vec<T>{};
       }
       transpose<T>(square);
       for (int i = 0; i < lanes && d + i < dim; ++i) {
@@ -71,6 +78,7 @@ struct Panels {
   const S* codewords;
   int64_t count;
   int64_t dim;
+  const T* shift;
   const T* packed;  // null: pack into `single`
   T* single;
 
@@ -79,11 +87,23 @@ struct Panels {
   const T* get(int64_t p, int64_t& bad) const {
     if (packed != nullptr) return packed + p * panel_size<T>(dim);
     const int64_t first = p * kWidth<T>;
-    const int64_t found = pack_panel(codewords + first * dim, count - first, dim, single);
+    const int64_t found = pack_panel(codewords + first * dim, count - first, dim, shift, single);
     if (found >= 0 && bad < 0) bad = first + found;
     return single;
   }
 };
+
+// Level l, whose panels are the ones from first_panel on of `packed`, which may be null.
+template <class S, class T = Compute<S>>
+Panels<S> panels_of_level(const Codebooks& books, int64_t l, const T* packed, int64_t first_panel, T* single) {
+  const int64_t dim = books.codewords.dim;
+  return {static_cast<const S*>(books.codewords.data) + books.offsets[l] * dim,
+          size_of_level(books, l),
+          dim,
+          static_cast<const T*>(books.shift_of(l)),
+          packed == nullptr ? nullptr : packed + first_panel * panel_size<T>(dim),
+          single};
+}
 
 int64_t num_panels(const Codebooks& books) {
   int64_t total = 0;
@@ -107,8 +127,9 @@ int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
     for (int64_t l = 0; l < books.levels; ++l) {
       for (int64_t first = books.offsets[l]; first < books.offsets[l + 1]; first += kWidth<T>, ++panel) {
         if (panel < begin || panel >= end) continue;
-        const int64_t found = pack_panel(codewords + first * dim, books.offsets[l + 1] - first, dim,
-                                         static_cast<T*>(packed) + panel * panel_size<T>(dim));
+        const int64_t found =
+            pack_panel(codewords + first * dim, books.offsets[l + 1] - first, dim,
+                       static_cast<const T*>(books.shift_of(l)), static_cast<T*>(packed) + panel * panel_size<T>(dim));
         if (found >= 0 && bad < 0) bad = first + found;
       }
     }

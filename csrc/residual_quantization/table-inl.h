@@ -71,7 +71,9 @@ void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64
         if (piece < begin || piece >= end) continue;
         const int64_t count = std::min(kTableRows, books.offsets[l] - first);
         T* out = static_cast<T*>(table) + table_values<T>(books, l) + first * stride;
-        for (int64_t n = 0; n < count; ++n) load_row(codewords + (first + n) * dim, dim, rows + n * dim);
+        for (int64_t n = 0; n < count; ++n)
+          load_shifted(codewords + (first + n) * dim, dim, first + n < books.offsets[1] ? books.shift : nullptr,
+                       rows + n * dim);
         for (int64_t p = 0; p < panels_of<T>(size); ++p) {
           const T* panel = panels + p * panel_size<T>(dim);
           score_block<kTileRows>(rows, count, dim, panel, out + p * kWidth<T>, stride);
