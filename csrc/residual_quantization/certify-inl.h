@@ -30,10 +30,10 @@ int64_t scan_rows(int64_t codewords) {
 // Costs a row, in cycles of a core that starts a multiply-add of a whole vector in each. They weigh the ways to find
 // its codeword; nothing else depends on them.
 struct Costs {
-  int64_t floats, dot, score;
+  int64_t floats, dot, scores;
 
   Costs(int64_t codewords, int64_t dim)
-      : floats(scan_stride(codewords) * dim / kLanes<float>), dot(2 * dim / kLanes<float> + 40), score(4 * dim) {}
+      : floats(scan_stride(codewords) * dim / kLanes<float>), dot(2 * dim / kLanes<float> + 40), scores(6 * dim + 50) {}
 
   template <class Grid>
   int64_t scan() const {
@@ -75,13 +75,19 @@ struct Certifier {
     return h - reduce_add<float>(sum[0] + sum[1]);
   }
 
-  // kernel.h's score: ½‖c‖² less the products, in the order of dimensions.
-  float score(const float* row, int64_t k) const {
-    float score = half(k);
-    for (int64_t d = 0; d < panels.dim; d += kLanes<float>) {
-      float values[kLanes<float>];
-      store(values, codeword(k, d));
-      for (int64_t i = 0; i < std::min<int64_t>(kLanes<float>, panels.dim - d); ++i) score -= row[d + i] * values[i];
+  // kernel.h's scores of up to a vector's worth of codewords, one a lane: ½‖c‖² less the products in the order of
+  // dimensions. Scalars would not do: compilers take their products apart from the differences and round both.
+  Vec<float> scores(const float* row, const int32_t* k, int64_t count) const {
+    constexpr int lanes = kLanes<float>;
+    const auto codeword_of = [&](int lane) { return k[lane < count ? lane : 0]; };
+    float halves[lanes];
+    for (int i = 0; i < lanes; ++i) halves[i] = half(codeword_of(i));
+    Vec<float> score = load(halves);
+    for (int64_t d = 0; d < panels.dim; d += lanes) {
+      Vec<float> value[lanes];
+      for (int i = 0; i < lanes; ++i) value[i] = codeword(codeword_of(i), d);
+      transpose<float>(value);
+      for (int i = 0; i < lanes && d + i < panels.dim; ++i) score -= broadcast(row[d + i]) * value[i];
     }
     return score;
   }
@@ -132,11 +138,13 @@ struct Certifier {
     if (left == 1) return survivors[0];
     float best = infinity<float>();
     int32_t index = kUndecided;
-    for (int64_t i = 0; i < left; ++i) {
-      const float value = score(row, survivors[i]);
-      if (value < best) best = value, index = survivors[i];
+    for (int64_t i = 0; i < left; i += kLanes<float>) {
+      float score[kLanes<float>];
+      store(score, scores(row, survivors + i, left - i));
+      for (int64_t j = 0; j < kLanes<float> && i + j < left; ++j)
+        if (score[j] < best) best = score[j], index = survivors[i + j];
+      cost += costs.scores;
     }
-    cost += left * costs.score;
     return index;
   }
 };
