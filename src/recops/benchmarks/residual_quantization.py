@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 import recops
 from recops import reference
+from recops._load import ops
+from recops.benchmarks.k_means import train_codebooks
 from recops.benchmarks.registry import Case, Thunk, register
 
 HAS_FAISS = importlib.util.find_spec("faiss") is not None
+Data = Literal["spread", "clustered", "outlying"]
 
 # rows, dimension, levels, codewords a level
 SHAPES = [
@@ -36,6 +39,8 @@ BEAM_SHAPES = [
 def cases(quick: bool) -> Iterator[Case]:
     for shape in SHAPES[:1] if quick else SHAPES:
         yield encode_case(*shape, compiled=not quick)
+    for shape in SHAPES[:1] if quick else SHAPES:
+        yield encode_case(*shape, data="clustered")
     for _, dim, levels, size in SHAPES[::3]:
         for rows in BATCHES:
             yield encode_case(rows, dim, levels, size, compiled=not quick)
@@ -50,10 +55,25 @@ def cases(quick: bool) -> Iterator[Case]:
     yield accumulate_case(50_000, 256, 256)
 
 
-def _inputs(rows: int, dim: int, levels: int, size: int) -> tuple[Tensor, Tensor]:
+def _inputs(
+    rows: int, dim: int, levels: int, size: int, data: Data = "spread"
+) -> tuple[Tensor, Tensor]:
+    """Rows and codebooks.
+
+    Spread: both normal, the codewords of half the deviation. Clustered: rows about as many normal
+    centres as there are codewords, with noise of half their deviation, and codebooks trained on
+    them level by level, ours and not the peers'. Outlying: the same with one dimension 100 times
+    as wide.
+    """
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, dim, generator=random)
-    return x, torch.randn(levels, size, dim, generator=random) / 2
+    if data == "spread":
+        return x, torch.randn(levels, size, dim, generator=random) / 2
+    centres = torch.randn(size, dim, generator=random)
+    x = centres[torch.randint(size, (rows,), generator=random)] + x / 2
+    if data == "outlying":
+        x[:, 0] *= 100
+    return x, train_codebooks(x, levels, size)
 
 
 def encode_case(
@@ -64,10 +84,17 @@ def encode_case(
     *,
     dtype: torch.dtype = torch.float32,
     compiled: bool = False,
+    data: Data = "spread",
 ) -> Case:
-    """Greedy encoding; faiss is its ResidualQuantizer with the same codebooks and a beam of 1."""
-    x, codebooks = (t.to(dtype) for t in _inputs(rows, dim, levels, size))
-    peers: dict[str, Thunk] = {"reference": lambda: reference.rq_encode(x, codebooks)}
+    """Greedy encoding; faiss is its ResidualQuantizer with the same codebooks and a beam of 1.
+
+    The peer ``floats`` is our own kernel kept from products of small integers.
+    """
+    x, codebooks = (t.to(dtype) for t in _inputs(rows, dim, levels, size, data))
+    peers: dict[str, Thunk] = {
+        "reference": lambda: reference.rq_encode(x, codebooks),
+        "floats": lambda: _encode_by_floats(x, codebooks),
+    }
     if compiled:
         compiled_reference = torch.compile(reference.rq_encode)
         peers["compile"] = lambda: compiled_reference(x, codebooks)
@@ -77,7 +104,7 @@ def encode_case(
         peers["faiss"] = lambda: quantizer.compute_codes(array)
     return Case(
         op="rq_encode",
-        shape=f"N={rows} D={dim} L={levels} K={size}",
+        shape=f"N={rows} D={dim} L={levels} K={size}" + f" {data}" * (data != "spread"),
         dtype=str(dtype).removeprefix("torch."),
         run=lambda: recops.rq_encode(x, codebooks),
         peers=peers,
@@ -138,8 +165,16 @@ def _faiss_codes(quantizer: Any, x: Tensor, codebooks: Tensor) -> Tensor:
     return torch.from_numpy(faiss.unpack_bitstrings(packed, levels, size.bit_length() - 1))
 
 
+def _encode_by_floats(x: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    """The float kernel alone: no products of small integers."""
+    levels, size, _ = codebooks.shape
+    return ops.rq_encode(x, codebooks.flatten(0, 1), [size] * levels, 32)
+
+
 def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
     codes, sq_error = recops.rq_encode(x, codebooks)
+    for ours, by_floats in zip((codes, sq_error), _encode_by_floats(x, codebooks), strict=True):
+        assert torch.equal(ours, by_floats)
     expected, expected_error = reference.rq_encode(x, codebooks)
     _assert_mostly_equal(codes, expected)
     torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
@@ -169,6 +204,42 @@ def scaling_case(rows: int, dim: int, levels: int, size: int) -> Case:
         run=lambda: recops.rq_encode(x, codebooks),
         peers={"one thread": on_one_thread},
         verify=lambda: _verify_encode(x, codebooks),
+        flops=2.0 * rows * dim * levels * size,
+    )
+
+
+def vqp_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
+    """Encoding beside vector-quantize-pytorch's ResidualVQ in evaluation, with the same codebooks.
+
+    Its beam keeps the least sum of the errors of all levels, not the least error at the end: the
+    codes differ, and ours may leave no more than its own do.
+    """
+    from vector_quantize_pytorch import ResidualVQ
+
+    x, codebooks = _inputs(rows, dim, levels, size, "clustered")
+    peer = ResidualVQ(dim=dim, num_quantizers=levels, codebook_size=size).eval()
+    for layer, codebook in zip(peer.layers, codebooks, strict=True):
+        layer._codebook.embed.data.copy_(codebook[None])
+
+    @torch.no_grad()
+    def codes_of_peer() -> Tensor:
+        _, codes, _ = peer(x[None], **({"beam_size": beam} if beam > 1 else {}))
+        return codes[0].int()
+
+    def verify() -> None:
+        codes, sq_error = recops.rq_encode(x, codebooks, beam=beam)
+        theirs = codes_of_peer()
+        if beam == 1:
+            _assert_mostly_equal(codes, theirs)
+        left = (x - recops.rq_decode(theirs, codebooks)).square().sum(1)
+        assert sq_error.mean() <= left.mean() * (1 + 1e-5)
+
+    return Case(
+        op="rq_encode",
+        shape=f"N={rows} D={dim} L={levels} K={size} clustered" + f" beam={beam}" * (beam > 1),
+        run=lambda: recops.rq_encode(x, codebooks, beam=beam),
+        peers={"vector-quantize-pytorch": codes_of_peer},
+        verify=verify,
         flops=2.0 * rows * dim * levels * size,
     )
 
