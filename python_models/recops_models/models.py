@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
+from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data.attributes import item_paths
+from recops_models.data.features import FittedSchema
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
@@ -28,6 +30,7 @@ from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.config import TrainingConfig
 from recops_models.training.problem import Problem
 from recops_models.training.ranking_problem import RankingProblem
+from recops_models.training.rocket_problem import RocketProblem
 
 if TYPE_CHECKING:
     from recops_models.training.job import Job
@@ -54,6 +57,7 @@ class Entry:
         defaults: the parts of a job that it has: ``sizes``, ``training`` and others.
         build: a new model, from the problem and the job; it may leave files in the folder.
         restore: one of the shape that a file's weights, sizes and schema tell.
+        export: what of a trained model is kept, and goes to a file.
     """
 
     model: type[nn.Module]
@@ -61,6 +65,41 @@ class Entry:
     defaults: Mapping[str, Any]
     build: Callable[[Any, Job, Path], nn.Module]
     restore: Callable[[_Weights, Any, Any], nn.Module]
+    export: Callable[[Any], nn.Module] = lambda model: model
+
+
+def parts_of(model: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a job for ``model``, each with its defaults.
+
+    A rocket's are also the sizes of its nets, ``light`` and ``booster``; which models these are,
+    ``chosen`` may say under the same names.
+
+    Raises:
+        ValueError: no such net, or no light net.
+    """
+    parts = dict(MODELS[model].defaults)
+    if model != "rocket":
+        return parts
+    light, booster = _nets({**vars(parts["sizes"]), **chosen})
+    if booster is not None:
+        parts["booster"] = MODELS[booster].defaults["sizes"]
+    sizes = MODELS[light].defaults["sizes"]
+    parts["light"] = dataclasses.replace(sizes, hidden=_LIGHT_HIDDEN)
+    return parts
+
+
+def _nets(chosen: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The names of a rocket's light net and booster."""
+    light, booster = (
+        None if chosen[net] in (None, "none") else str(chosen[net]) for net in ("light", "booster")
+    )
+    light = light or booster
+    there = [name for name, entry in MODELS.items() if entry.problem is ClickProblem]
+    for name in (light, booster or light):
+        if name not in there:
+            raise ValueError(f"rocket: no net {name!r}; there are {', '.join(there)}")
+    assert light is not None
+    return light, booster
 
 
 def name_of(model: nn.Module) -> str:
@@ -97,6 +136,33 @@ def _counts(problem: RankingProblem) -> Tensor:
     return item_counts(problem.train, problem.num_items)
 
 
+def _rocket(problem: RocketProblem, job: Job, folder: Path) -> Rocket:
+    """The light net first: it begins as it would alone."""
+    schema = problem.data.fitted
+    light, booster = _nets(vars(job.sizes))
+    teacher = None if job.sizes.teacher is None else _teacher(Path(job.sizes.teacher), schema)
+    return Rocket(
+        MODELS[light].model(schema, job.light),
+        None if booster is None else MODELS[booster].model(schema, job.booster),
+        job.sizes,
+        teacher=teacher,
+    )
+
+
+def _teacher(path: Path, schema: FittedSchema) -> Any:
+    from recops_models.saved import load_model  # Which needs to know the models.
+
+    teacher = load_model(path)
+    ours, theirs = schema.state()[0], teacher.schema.state()[0]
+    if ours.keys() != theirs.keys() or any(not torch.equal(ours[k], theirs[k]) for k in ours):
+        raise ValueError(f"rocket: {path} was trained with other vocabularies than this data's")
+    return teacher
+
+
+def _refuse(weights: _Weights, sizes: Any, schema: Any) -> Rocket:
+    raise ValueError("rocket: a file holds the light net, under its own name")
+
+
 def _click(model: Callable[[Any, Any], nn.Module], sizes: Any) -> Entry:
     assert isinstance(model, type)
     return Entry(
@@ -112,6 +178,7 @@ def _click(model: Callable[[Any, Any], nn.Module], sizes: Any) -> Entry:
 _CLICK_TRAINING = TrainingConfig(epochs=6, batch=256, learning_rate=1e-3, patience=2, select="auc")
 # Validation AUC on ml-100k, seed 0: sum pooling 0.693 with it, 0.685 without; DIN 0.694 and 0.693.
 _CLICK_DROPOUT = 0.3
+_LIGHT_HIDDEN = (16, 8)
 
 MODELS: dict[str, Entry] = {
     "popularity": Entry(
@@ -142,5 +209,17 @@ MODELS: dict[str, Entry] = {
     "sum-pool": _click(SumPool, SumPoolConfig(dropout=_CLICK_DROPOUT)),
     "din": _click(Din, DinConfig(dropout=_CLICK_DROPOUT)),
     "gru-attention": _click(GruAttention, GruAttentionConfig(dropout=_CLICK_DROPOUT)),
+    "rocket": Entry(
+        model=Rocket,
+        problem=RocketProblem,
+        defaults={
+            "sizes": RocketConfig(),
+            "training": _CLICK_TRAINING,
+            "examples": ExampleConfig(),
+        },
+        build=_rocket,
+        restore=_refuse,
+        export=lambda rocket: rocket.export(),
+    ),
 }
 """By the name on the command line."""

@@ -196,6 +196,13 @@ def test_resume_refuses_another_job(
             "float or none is due",
         ),
         (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "key=value is due"),
+        (
+            ["train", "rocket", "--data", "ml-100k", "--set", "booster=sasrec"],
+            "no net 'sasrec'; there are sum-pool, din",
+        ),
+        (["train", "rocket", "--data", "ml-100k", "--set", "booster=none"], "no net None"),
+        (["train", "rocket", "--data", "ml-100k", "--set", "light.wide=3"], "light.width"),
+        (["train", "rocket", "--data", "ml-100k", "--set", "hidden=8"], "no setting 'hidden'"),
     ],
 )
 def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

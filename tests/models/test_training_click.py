@@ -21,10 +21,11 @@ from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.models import MODELS
 from recops_models.saved import load_model, save_model
 from recops_models.training import TrainingConfig, fit
+from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ClickTask
 from recops_models.training.job import Job, run_job
 
-CLICK = [name for name, entry in MODELS.items() if "examples" in entry.defaults]
+CLICK = [name for name, entry in MODELS.items() if entry.problem is ClickProblem]
 
 
 @pytest.fixture(autouse=True)

@@ -62,10 +62,14 @@ class Din(nn.Module):
         """The width of what the MLP reads."""
         return self.embedding.context_dim + self.embedding.history_dim
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
+    def bottom(self, batch: Batch) -> Tensor:
+        """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # (B, C)
         query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
         interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
-        logits: Tensor = self.head(torch.cat([context, interest], -1))
+        return torch.cat([context, interest], -1)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)

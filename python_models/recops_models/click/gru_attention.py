@@ -50,11 +50,15 @@ class GruAttention(nn.Module):
         """The width of what the MLP reads."""
         return self.embedding.context_dim + self.embedding.history_dim
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
+    def bottom(self, batch: Batch) -> Tensor:
+        """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # (B, C)
         query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
         states, _ = self.gru(keys)  # (B, T, d); padding on the right changes none before it.
         interest = self.attention(query, states, self.embedding.lengths(batch))  # (B, d)
-        logits: Tensor = self.head(torch.cat([context, interest], -1))
+        return torch.cat([context, interest], -1)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)

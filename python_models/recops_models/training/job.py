@@ -15,7 +15,7 @@ from recops.files import read_json, write_json
 from recops_models.data import Dataset
 from recops_models.data.click import ClickData
 from recops_models.data.splits import SplitName
-from recops_models.models import MODELS, SidConfig
+from recops_models.models import MODELS, SidConfig, parts_of
 from recops_models.saved import load_model, save_model
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.config import TrainingConfig
@@ -42,6 +42,8 @@ class Job:
         sids: UniRec's semantic IDs; None for the others.
         examples: of click models; None for the others.
         split: how the data is cut; None: see :func:`recops_models.data.named_split`.
+        light: the sizes of a rocket's light net; None for the others.
+        booster: those of its booster; None where it has none.
     """
 
     model: str
@@ -52,6 +54,8 @@ class Job:
     sids: SidConfig | None = None
     examples: ExampleConfig | None = None
     split: SplitName | None = None
+    light: Any = None
+    booster: Any = None
 
     @classmethod
     def of(
@@ -71,16 +75,16 @@ class Job:
         """
         if model not in MODELS:
             raise ValueError(f"no model {model!r}; there are {', '.join(MODELS)}")
-        parts = dict(MODELS[model].defaults)
+        parts = parts_of(model, settings)
         if quick and "training" in parts:
             parts["training"] = dataclasses.replace(parts["training"], epochs=2)
-        known = {f.name: key for key, part in parts.items() for f in dataclasses.fields(part)}
-        known.pop("attributes", None)  # The data says how many there are.
+        known = _setting_names(parts)
         for name, text in settings.items():
             if name not in known:
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"{model} has no setting {name!r}; there are: {there}")
-            parts[known[name]] = changed(parts[known[name]], name, text)
+            part = known[name]
+            parts[part] = changed(parts[part], name.removeprefix(f"{part}."), text)
         return cls(model, data, seed, split=split, **parts)
 
     def config(self) -> dict[str, Any]:
@@ -95,6 +99,17 @@ class Job:
             ValueError: the data cannot be split.
         """
         return MODELS[self.model].problem(data, self, model)
+
+
+def _setting_names(parts: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of a job, each with the part it is of; those of a rocket's nets are dotted."""
+    known = {
+        f"{key}.{f.name}" if key in ("light", "booster") else f.name: key
+        for key, part in parts.items()
+        for f in dataclasses.fields(part)
+    }
+    known.pop("attributes", None)  # The data says how many there are.
+    return known
 
 
 @dataclass(frozen=True)
@@ -164,7 +179,8 @@ def run_job(
             )
         rows = [_finite(epoch.row()) for epoch in done.curve]
         write_json(folder / "curves.json", {"rows": rows}, kind="curves")
-    save_trained(folder, job, model)
+    kept = MODELS[job.model].export(model)
+    save_trained(folder, job, kept)
     metrics = {
         "data": problem.name,
         "model": job.model,
@@ -176,7 +192,7 @@ def run_job(
         "versions": versions(),
     }
     write_json(folder / "metrics.json", metrics, kind="metrics")
-    return Trained(model, metrics, problem.notes, [] if done is None else done.curve)
+    return Trained(kept, metrics, problem.notes, [] if done is None else done.curve)
 
 
 def _measure_test(problem: Problem, model: Any, folder: Path) -> dict[str, float | None]:
@@ -222,7 +238,7 @@ def load_job(folder: Path) -> Job:
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} holds no training: `recops train … --out {folder}`")
     found = read_json(folder / "config.json", kind=_CONFIG)
-    for key, default in MODELS[found["model"]].defaults.items():
+    for key, default in parts_of(found["model"], found.get("sizes") or {}).items():
         found[key] = from_json(type(default), found[key])
     return Job(**found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,12 @@ def set_learning_rate(optimizers: Iterable[Optimizer], config: TrainingConfig, a
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = config.rate(group["peak"], at)
+
+
+def clipped_apart(model: Any) -> list[nn.Module]:
+    """What has its gradient cut by its own norm: each of a model's ``nets()``, or the model."""
+    nets: list[nn.Module] = model.nets() if hasattr(model, "nets") else [model]
+    return nets
 
 
 @torch.no_grad()

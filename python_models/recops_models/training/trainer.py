@@ -15,7 +15,12 @@ from torch.optim import Optimizer
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, Fit, best_epoch, is_finished
-from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from recops_models.training.optimizers import (
+    clip_gradients,
+    clipped_apart,
+    make_optimizers,
+    set_learning_rate,
+)
 from recops_models.training.task import Task
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -146,8 +151,8 @@ def _step(
 ) -> None:
     model.zero_grad()
     loss.backward()
-    if config.clip:
-        clip_gradients(model.parameters(), config.clip)
+    for net in clipped_apart(model) if config.clip else ():
+        clip_gradients(net.parameters(), config.clip)
     try:
         for optimizer in optimizers:
             optimizer.step()

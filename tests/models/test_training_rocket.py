@@ -1,0 +1,167 @@
+"""Rocket through `recops train`: to the bit, alone, interrupted, with and without a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recops.files import load_tensors, read_json
+from recops_models.cli import run
+from recops_models.click.din import Din
+from recops_models.click.gru_attention import GruAttention
+from recops_models.click.sum_pool import SumPool
+from recops_models.data import Dataset, load
+from recops_models.training.job import Job, Trained, load_trained, run_job
+
+MODEL = "model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def train(
+    model: str, data: Dataset, folder: Path, *, resume: bool = False, **settings: Any
+) -> Trained:
+    folder.mkdir(exist_ok=True)
+    on_step = settings.pop("on_step", lambda *_: None)
+    text = {"batch": "32", "max_len": "6", **settings}
+    job = Job.of(model, "small", text, seed=3, quick=True)
+    return run_job(job, data, folder, resume=resume, on_step=on_step)
+
+
+def rocket(data: Dataset, folder: Path, **settings: Any) -> Trained:
+    nets = {"light.hidden": "6", "booster.hidden": "16", "light.width": "4", "booster.width": "4"}
+    return train("rocket", data, folder, **{**nets, **settings})
+
+
+def test_without_sharing_and_hint_the_light_net_is_the_one_trained_alone(
+    small: Dataset, tmp_path: Path
+) -> None:
+    """With dropout in both nets, and a clipping that is always at work."""
+    alone = train("din", small, tmp_path / "alone", width="4", hidden="6", clip="0.01")
+    expected = (tmp_path / "alone" / MODEL).read_bytes()
+    settings = {"share": "none", "clip": "0.01", "booster": "gru-attention", "light": "din"}
+    beside = rocket(small, tmp_path / "beside", hint_weight="0", **settings)
+    assert (tmp_path / "beside" / MODEL).read_bytes() == expected
+    found = dict(beside.metrics["test"])
+    assert found.pop("booster_auc") != found["auc"]
+    assert found == alone.metrics["test"]
+    rocket(small, tmp_path / "guided", hint_weight="0.5", **settings)
+    assert (tmp_path / "guided" / MODEL).read_bytes() != expected
+
+
+@pytest.mark.parametrize("share", ["none", "embedding", "bottom"])
+def test_an_interrupted_rocket_lands_on_the_same_bits(
+    share: str, small: Dataset, tmp_path: Path
+) -> None:
+    train("sum-pool", small, tmp_path / "teacher", hidden="8")
+    settings = {"share": share, "hint_warmup": "5", "teacher": str(tmp_path / "teacher" / MODEL)}
+    expected = rocket(small, tmp_path / "whole", **settings)
+    again = rocket(small, tmp_path / "again", **settings)
+
+    def interrupt(epoch: int, done: float, loss: float) -> None:
+        if epoch == 1 and done > 0.4:
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts"
+    settings["checkpoint_minutes"] = "0"
+    with pytest.raises(KeyboardInterrupt):
+        rocket(small, parts, on_step=interrupt, **settings)
+    found = rocket(small, parts, resume=True, **settings)
+    for other in (again, found):
+        assert other.metrics["test"] == expected.metrics["test"]
+        curves = [[replace(e, seconds=0.0) for e in of.curve] for of in (other, expected)]
+        assert curves[0] == curves[1]
+    for folder in ("again", "parts"):
+        for name in (MODEL, "predictions.parquet"):
+            bits = (tmp_path / "whole" / name).read_bytes()
+            assert (tmp_path / folder / name).read_bytes() == bits
+
+
+@pytest.mark.parametrize(
+    ("settings", "light"),
+    [
+        ({}, Din),
+        ({"light": "sum-pool", "share": "none", "light.width": "2"}, SumPool),
+        ({"booster": "gru-attention", "booster.layers": "1", "light.layers": "1"}, GruAttention),
+    ],
+)
+def test_the_command_line_keeps_a_light_net_of_its_own_kind(
+    settings: dict[str, str], light: type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["user_id,item_id,timestamp"]
+    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
+    (tmp_path / "interactions.csv").write_text("\n".join(rows) + "\n")
+    settings = {"light.width": "4", "booster.width": "4", "light.hidden": "6", **settings}
+    pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    out = tmp_path / "out"
+    command = ["train", "rocket", "--data", str(tmp_path), *pairs, "--quick", "--out", str(out)]
+    assert run(command) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert metrics["model"] == "rocket"
+    assert 0 <= metrics["test"].pop("booster_auc") <= 1
+    rows = read_json(out / "curves.json", kind="curves")["rows"]
+    assert all("booster_auc" in row for row in rows)
+    job, model = load_trained(out)
+    assert type(model) is light
+    assert model.config == job.light
+    assert job == Job.of("rocket", str(tmp_path), settings, seed=0, quick=True)
+    assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{value:.4f}" in shown for value in metrics["test"].values())
+    assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
+    assert run([*command, "--resume"]) == 0
+    assert run([*command, "--resume", "--set", "light.dropout=0.1"]) == 1
+    assert f"with light {type(job.light).__name__}" in capsys.readouterr().err
+
+
+def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
+    train("din", small, tmp_path / "teacher", hidden="16")
+    teacher = str(tmp_path / "teacher" / MODEL)
+    settings = {"booster": "none", "light": "sum-pool", "light.hidden": "8", "hint": "kd"}
+    found = train("rocket", small, tmp_path / "kd", teacher=teacher, **settings)
+    assert type(found.model) is SumPool
+    assert "booster_auc" not in found.metrics["test"]
+    alone = train("sum-pool", small, tmp_path / "alone", hidden="8")
+    assert found.metrics["test"] != alone.metrics["test"]
+    with pytest.raises(ValueError, match="no net None"):
+        Job.of("rocket", "", {"booster": "none"}, seed=0, quick=True)
+
+
+def test_a_teacher_of_other_vocabularies_is_refused(small: Dataset, tmp_path: Path) -> None:
+    rows = ["user_id,item_id,timestamp"]
+    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
+    (tmp_path / "interactions.csv").write_text("\n".join(rows) + "\n")
+    train("sum-pool", load(tmp_path), tmp_path / "teacher", hidden="8")
+    with pytest.raises(ValueError, match="trained with other vocabularies"):
+        rocket(small, tmp_path / "out", teacher=str(tmp_path / "teacher" / MODEL))
+
+
+@pytest.mark.parametrize("tables", ["sparse-adam", "rowwise-adagrad"])
+def test_sparse_tables_and_sixteen_bits(tables: str, small: Dataset, tmp_path: Path) -> None:
+    expected = rocket(small, tmp_path / "dense", tables="adam")
+    found = rocket(small, tmp_path / "sparse", tables=tables, precision="bf16")
+    assert found.metrics["validation"]["auc"] != expected.metrics["validation"]["auc"]
+    for table in found.model.embedding.tables.values():
+        assert (table.weight[0] == 0).all(), "padding is nobody"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
+def test_a_compiled_loss_is_the_same_loss(small: Dataset, tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    # Without dropout: a compiled model draws other numbers.
+    still = {"booster": "sum-pool", "light.dropout": "0", "booster.dropout": "0"}
+    eager = rocket(small, tmp_path / "eager", **still)
+    compiled = rocket(small, tmp_path / "compiled", compile="true", **still)
+    losses = [[epoch.train_loss for epoch in of.curve] for of in (compiled, eager)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
