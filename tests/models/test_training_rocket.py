@@ -127,7 +127,7 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
 def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
     train("din", small, tmp_path / "teacher", hidden="16")
     teacher = str(tmp_path / "teacher" / MODEL)
-    settings = {"booster": "none", "light": "sum-pool", "light.hidden": "8", "hint": "kd"}
+    settings = {"booster": "none", "light": "sum-pool", "light.hidden": "8"}
     found = train("rocket", small, tmp_path / "kd", teacher=teacher, **settings)
     assert type(found.model) is SumPool
     assert "booster_auc" not in found.metrics["test"]

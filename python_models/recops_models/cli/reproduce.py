@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="Whose claims: dien, drq.", show_default=False)],
+    paper: Annotated[
+        str, typer.Argument(help="Whose claims: dien, drq, rocket.", show_default=False)
+    ],
     claims: Annotated[
         list[str] | None,
         typer.Option(help="Only these claims; repeatable, or ids with commas between."),

@@ -38,7 +38,8 @@ class RocketConfig:
         hint_warmup: the steps over which λ rises in a line from 0; 0: it is there at once.
         temperature: of ``"kd"``.
         teacher: the ``model.safetensors`` of a finished training, a second source of hints.
-        teacher_weight: of its hint.
+        teacher_hint: how the light net's logits are held against the teacher's.
+        teacher_weight: μ.
     """
 
     booster: str | None = "din"
@@ -50,7 +51,8 @@ class RocketConfig:
     hint_warmup: int = 0
     temperature: float = 4.0
     teacher: str | None = None
-    teacher_weight: float = 0.1
+    teacher_hint: HintKind = "kd"
+    teacher_weight: float = 1.0
 
 
 def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: float = 4.0) -> Tensor:
@@ -87,11 +89,12 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
 
 
 class Rocket(nn.Module):
-    """``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · hint(l, teacher)]``.
+    """``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · teacher_hint(l, t)]``.
 
-    l are the light net's logits, z the booster's, sg stops the gradient (without ``block`` it does
-    not). Both nets are trained at once, so that the light net sees the booster learn (the paper);
-    afterwards ``light`` is a whole net of its own, which :meth:`export` gives.
+    l are the light net's logits, z the booster's, t a finished teacher's; sg stops the gradient
+    (without ``block`` it does not). Both nets are trained at once, so that the light net sees the
+    booster learn (the paper); afterwards ``light`` is a whole net of its own, which :meth:`export`
+    gives.
 
     What is shared belongs to ``light``, and the booster only looks at it: ``booster`` owns what is
     the booster's alone. Shared weights learn from all terms: the hint reaches them through the
@@ -157,12 +160,12 @@ class Rocket(nn.Module):
         if booster is not None:
             guide = booster.detach() if config.block else booster
             loss = loss + click_loss(booster, batch.label)
-            loss = loss + self.hint_weight() * self._hint(light, guide)
+            loss = loss + self.hint_weight() * self._hint(config.hint, light, guide)
         (teacher,) = self._teacher
         if teacher is not None:
             with torch.no_grad():
                 guide = teacher.predict(batch)
-            loss = loss + config.teacher_weight * self._hint(light, guide)
+            loss = loss + config.teacher_weight * self._hint(config.teacher_hint, light, guide)
         self.steps += 1
         return loss
 
@@ -172,8 +175,8 @@ class Rocket(nn.Module):
             return self.config.hint_weight
         return self.config.hint_weight * (self.steps / self.config.hint_warmup).clamp(max=1)
 
-    def _hint(self, light: Tensor, guide: Tensor) -> Tensor:
-        return hint_loss(light, guide, self.config.hint, temperature=self.config.temperature)
+    def _hint(self, kind: HintKind, light: Tensor, guide: Tensor) -> Tensor:
+        return hint_loss(light, guide, kind, temperature=self.config.temperature)
 
     def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """``[B]`` of the light net, and of the booster if there is one."""

@@ -65,9 +65,12 @@ class Claim:
         minimum: the least difference that counts, ≥ 0.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         experiment: what runs are; trainings by default.
+        ceiling: the arm that the first one strives for: what share of the way from the second arm
+            to it the first has come is told beside the difference. No verdict depends on it.
 
     Raises:
-        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum.
+        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum, no
+            arm of the ceiling's name.
     """
 
     id: str
@@ -81,6 +84,7 @@ class Claim:
     minimum: float = 0.0
     seeds: int = 5
     experiment: Experiment = TRAINING
+    ceiling: str | None = None
 
     def __post_init__(self) -> None:
         if len({arm.name for arm in self.arms}) != len(self.arms) or len(self.arms) < 2:
@@ -90,6 +94,8 @@ class Claim:
             raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
         if self.minimum < 0:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
+        if self.ceiling is not None and self.ceiling not in budgets:
+            raise ValueError(f"Claim {self.id}: no arm {self.ceiling!r} to be its ceiling")
 
     def quick(self) -> Claim:
         """The small version: the first data set, two seeds, nothing to tune; runs themselves are

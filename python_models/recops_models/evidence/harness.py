@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from recops_models.evaluation.intervals import paired_test
+from recops_models.evaluation.ratio_interval import Ratio, paired_ratio
 from recops_models.evidence.claim import Arm, Claim
 from recops_models.evidence.experiment import Settings
 from recops_models.evidence.plan import Plan, figure, seconds_left
@@ -48,6 +49,8 @@ class Finding:
         measured: their mean.
         interval: of the mean, 95 %, over seeds (Student's t).
         users: of the same mean, 95 %, over users drawn anew; None for metrics of the whole alone.
+        gap_closed: the share of the way from the second arm to the claim's ceiling, over seeds;
+            None without a ceiling.
     """
 
     claim: Claim
@@ -57,6 +60,7 @@ class Finding:
     measured: float
     interval: tuple[float, float]
     users: tuple[float, float] | None
+    gap_closed: Ratio | None
 
     @property
     def verdict(self) -> Verdict:
@@ -113,10 +117,12 @@ def _finding(
         runs[arm.name] = plan.measured(claim, arm, data, best)
         records = tuple(done[run] for run in runs[arm.name])
         arms.append(ArmFigures(arm, best, _validation(claim, arm, records), records))
-    first, second = (
-        np.array([figure(record.test, claim, side.arm) for record in side.records])
-        for side in arms[:2]
-    )
+    columns = {
+        side.arm.name: np.array([figure(record.test, claim, side.arm) for record in side.records])
+        for side in arms
+    }
+    first, second = (columns[side.arm.name] for side in arms[:2])
+    ceiling = None if claim.ceiling is None else columns[claim.ceiling]
     test = paired_test(first, second)
     folders = [[folder.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
     return Finding(
@@ -127,6 +133,7 @@ def _finding(
         measured=test.mean,
         interval=(test.low, test.high),
         users=claim.experiment.users_interval(claim.metric, folders[0], folders[1]),
+        gap_closed=None if ceiling is None else paired_ratio(first - second, ceiling - second),
     )
 
 

@@ -40,7 +40,7 @@ def page(content: Mapping[str, Any]) -> str:
 
 
 def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
-    head = ["claim", "data", "difference", "measured", "95 % over seeds", "over users", "seeds"]
+    head = ["claim", "data", "difference", "measured", "95 % over seeds", "over users"]
     rows = [
         [
             claim["id"],
@@ -49,12 +49,24 @@ def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> 
             signed(claim["measured"]),
             span(claim["interval"]),
             span(difference["users_interval"]),
+            _gap(difference.get("gap")),
             str(claim["seeds"]),
             f"**{claim['verdict']}**",
         ]
         for claim, difference in claims
     ]
-    return _table(*_without_empty([*head, "verdict"], rows))
+    return _table(*_without_empty([*head, "share of the gap", "seeds", "verdict"], rows))
+
+
+def _gap(gap: Mapping[str, Any] | None) -> str:
+    """``31 % of that to DIN (12 to 50 %)``."""
+    if gap is None:
+        return ""
+    told = f"{100 * gap['closed']:.0f} % of that to {gap['to']}".replace("-", "−")
+    if gap["interval"] is None:
+        return f"{told} (unbounded)"
+    low, high = (f"{100 * value:.0f}".replace("-", "−") for value in gap["interval"])
+    return f"{told} ({low} to {high} %)"
 
 
 def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -90,6 +102,7 @@ def _how(content: Mapping[str, Any]) -> list[str]:
     tables = content["tables"]
     tuned = any(arm["trials"] > 1 for arm in tables["arms"])
     users = any(difference["users_interval"] for difference in tables["differences"])
+    gaps = any("gap" in difference for difference in tables["differences"])
     lines = [f"`{content['command']}`, {content['seconds']:,.0f} s of runs."]
     lines += (
         [
@@ -108,6 +121,11 @@ def _how(content: Mapping[str, Any]) -> list[str]:
         lines += [
             "The interval over users (a bootstrap, pooled over the seeds) holds what another draw",
             "of users could change.",
+        ]
+    if gaps:
+        lines += [
+            "The share of the gap is that of the way from the second arm to the named one, with",
+            "its 95 % interval over seeds (Fieller's); unbounded where the gap itself may be none.",
         ]
     return lines
 

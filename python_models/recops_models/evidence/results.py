@@ -62,7 +62,7 @@ def _claim(finding: Finding) -> dict[str, Any]:
 
 def _difference(finding: Finding) -> dict[str, Any]:
     claim = finding.claim
-    return {
+    told = {
         "id": claim.id,
         "data": finding.data,
         "metric": claim.metric,
@@ -72,6 +72,11 @@ def _difference(finding: Finding) -> dict[str, Any]:
         "per_seed": list(finding.differences),
         "users_interval": None if finding.users is None else list(finding.users),
     }
+    if finding.gap_closed is None:
+        return told
+    share, interval = finding.gap_closed
+    gap = {"to": claim.ceiling, "closed": share, "interval": interval and list(interval)}
+    return {**told, "gap": gap}
 
 
 def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Training(Experiment):
 
     def config(self, run: Run) -> dict[str, Any]:
         """The job, the model's defaults among it; see :meth:`Experiment.config`."""
-        return _job(run).config()
+        return job_of(run).config()
 
     def load(self, data: str) -> Dataset:
         """See :func:`recops_models.data.load`."""
@@ -30,15 +30,7 @@ class Training(Experiment):
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
-        job = _job(run)
-        epochs = job.training.epochs if job.training else 1
-
-        def step(epoch: int, done: float, _: float) -> None:
-            on_step((epoch + done) / epochs)
-
-        trained = run_job(job, data, folder, resume=True, test=run.test, on_step=step)
-        metrics: dict[str, Metrics] = trained.metrics
-        return metrics["validation"], metrics["test"] if run.test else {}
+        return train(job_of(run), data, folder, test=run.test, on_step=on_step)
 
     def users_interval(
         self, metric: str, first: Sequence[Path], second: Sequence[Path]
@@ -51,5 +43,20 @@ TRAINING = Training()
 """What a claim's runs are unless it says otherwise."""
 
 
-def _job(run: Run) -> Job:
+def job_of(run: Run) -> Job:
+    """The training that ``run`` is."""
     return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
+
+
+def train(
+    job: Job, data: Dataset, folder: Path, *, test: bool, on_step: Callable[[float], None]
+) -> tuple[Metrics, Metrics]:
+    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
+    epochs = job.training.epochs if job.training else 1
+
+    def step(epoch: int, done: float, _: float) -> None:
+        on_step((epoch + done) / epochs)
+
+    trained = run_job(job, data, folder, resume=True, test=test, on_step=step)
+    metrics: dict[str, Metrics] = trained.metrics
+    return metrics["validation"], metrics["test"]

@@ -1,0 +1,201 @@
+"""Rocket Launching: Zhou et al., A Universal and Efficient Framework for Training Well-performing
+Light Net, 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.experiment import Experiment, Setting, Settings
+from recops_models.evidence.serving_time import ServingTime
+from recops_models.evidence.teacher import FIRST, TeacherFirst
+
+_PAPER = "arXiv 1708.04106"
+_NO_FIGURES = "the order of its tables; their figures were not read by us"
+_DATA = ("ml-100k",)
+
+# Whatever defaults `recops train` has or comes to have; small nets, for time.
+_SETTINGS: Mapping[str, Setting] = {
+    "batch": 1024,
+    "epochs": 4,
+    "patience": 4,
+    "weight_decay": 0.0,
+    "max_len": 10,
+}
+_BOOSTER: Mapping[str, Setting] = {
+    "width": 16,
+    "hidden": "64,32",
+    "attention_hidden": "16",
+    "dropout": 0.3,
+}
+# Narrower than the booster's tables, as in the released code; tables are shared at one width alone.
+_LIGHT: Mapping[str, Setting] = {"width": 2, "hidden": "8", "dropout": 0.0}
+_WIDE: Mapping[str, Setting] = {**_LIGHT, "width": 16}
+_SMALL_DIN: Mapping[str, Setting] = {**_BOOSTER, **_WIDE}
+_RATE = {"learning_rate": (3e-3, 1e-2)}
+# The light net's own best rate, so that a rocket's trials are left for its hint.
+_AT = {**_SETTINGS, "learning_rate": 1e-2}
+_HINT = {"hint_weight": (0.1, 1.0)}
+# At T = 4, a weight eight times that of the logits' error is about as strong.
+_TEACHING = {"teacher_weight": (1.0, 8.0)}
+
+
+def _of(net: str, sizes: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {f"{net}.{name}": value for name, value in sizes.items()}
+
+
+def _rocket(
+    name: str,
+    light: Mapping[str, Setting],
+    grid: Mapping[str, tuple[Setting, ...]] = _HINT,
+    /,
+    **settings: Setting,
+) -> Arm:
+    nets = {
+        "light": "sum-pool",
+        **_of("light", light),
+        "booster": "din",
+        **_of("booster", _BOOSTER),
+    }
+    return Arm(name, "rocket", {**_AT, **nets, **settings}, grid)
+
+
+_ALONE = Arm("light alone", "sum-pool", {**_SETTINGS, **_LIGHT}, _RATE)
+_HEAVY = Arm("booster alone", "din", {**_SETTINGS, **_BOOSTER}, _RATE)
+_ROCKET = _rocket("rocket", _LIGHT, share="none")
+_BOTH = _rocket("rocket + KD", _LIGHT, _TEACHING, share="none", hint_weight=0.1, teacher=FIRST)
+_KD = Arm(
+    "KD",
+    "rocket",
+    {**_AT, "light": "sum-pool", **_of("light", _LIGHT), "booster": "none", "teacher": FIRST},
+    _TEACHING,
+)
+_WIDE_ALONE = Arm("wide light alone", "sum-pool", {**_SETTINGS, **_WIDE}, _RATE)
+_SHARED = _rocket("rocket, tables shared", _WIDE)
+_APART = _rocket("rocket, wide, nothing shared", _WIDE, share="none")
+_FREE = _rocket("rocket, tables shared, no block", _WIDE, block="false")
+_SMALL = Arm("small DIN alone", "din", {**_SETTINGS, **_SMALL_DIN}, _RATE)
+_BOTTOM = _rocket("rocket, bottom shared", _SMALL_DIN, share="bottom", light="din")
+
+
+def _pairs(settings: Mapping[str, Setting]) -> Settings:
+    return tuple(sorted((name, str(value)) for name, value in settings.items()))
+
+
+_TRAINING = TeacherFirst("din", _pairs({**_AT, **_BOOSTER}))
+_LENGTH = {"max_len": _SETTINGS["max_len"]}
+_STOPWATCH = ServingTime("din", _pairs({**_LENGTH, **_BOOSTER}))
+
+
+def _claim(
+    name: str,
+    text: str,
+    *arms: Arm,
+    source: str = _PAPER,
+    reported: str = _NO_FIGURES,
+    metric: str = "auc",
+    ceiling: str | None = None,
+    experiment: Experiment = _TRAINING,
+    lower: bool = False,
+) -> Claim:
+    return Claim(
+        id=name,
+        text=text,
+        source=source,
+        reported=reported,
+        arms=arms,
+        data=_DATA,
+        metric=metric,
+        direction="lower" if lower else "higher",
+        experiment=experiment,
+        ceiling=ceiling,
+    )
+
+
+CLAIMS = (
+    _claim(
+        "rocket-lifts-the-light-net",
+        "A light net (sum pooling, tables of width 2, MLP of 8) trained beside a booster (DIN, 16, "
+        "64-32), sharing nothing, ranks clicks better than alone.",
+        _ROCKET,
+        _ALONE,
+        _HEAVY,
+        ceiling=_HEAVY.name,
+        source=f"{_PAPER}, its abstract; nothing shared as in the released code for clicks",
+    ),
+    _claim(
+        "kd-lifts-the-light-net",
+        "The same light net distilled from the finished booster (T = 4) is better than alone.",
+        _KD,
+        _ALONE,
+        _HEAVY,
+        ceiling=_HEAVY.name,
+        source=f"{_PAPER}, its baseline",
+    ),
+    _claim(
+        "rocket-beats-kd",
+        "Learning beside a booster makes a better light net than distilling a finished one.",
+        _ROCKET,
+        _KD,
+    ),
+    _claim(
+        "kd-adds-to-rocket",
+        "Rocket with the hints of a finished booster besides is better than Rocket.",
+        _BOTH,
+        _ROCKET,
+    ),
+    _claim(
+        "shared-tables-lift-a-wide-light-net",
+        "A light net with tables as wide as the booster's is better upon shared tables, beside the "
+        "booster, than alone.",
+        _SHARED,
+        _WIDE_ALONE,
+        _HEAVY,
+        ceiling=_HEAVY.name,
+        source=f"{_PAPER}, its abstract",
+    ),
+    _claim(
+        "sharing-helps",
+        "Sharing the tables makes that light net better than sharing nothing, beside a booster.",
+        _SHARED,
+        _APART,
+        source=f"{_PAPER}, its ablation without parameter sharing",
+    ),
+    _claim(
+        "the-block-lifts-the-light-net",
+        "With the gradient block that light net is better than without, tables shared.",
+        _SHARED,
+        _FREE,
+        source=f"{_PAPER}, its ablation without gradient block",
+    ),
+    _claim(
+        "the-block-guards-the-booster",
+        "With the gradient block the booster is better than without, tables shared.",
+        _SHARED,
+        _FREE,
+        source=f"{_PAPER}, its ablation without gradient block",
+        metric="booster_auc",
+    ),
+    _claim(
+        "a-shared-bottom-lifts-a-small-din",
+        "A DIN with a small MLP (8) is better upon the booster's own bottom than alone.",
+        _BOTTOM,
+        _SMALL,
+        _HEAVY,
+        ceiling=_HEAVY.name,
+        source=f"{_PAPER}, its image nets with shared lower blocks",
+    ),
+    _claim(
+        "the-light-net-is-faster",
+        "The light net takes less time than the booster to score 100 candidates.",
+        Arm("light", "sum-pool", {**_LENGTH, **_LIGHT}),
+        Arm("booster", "din", {**_LENGTH, **_BOOSTER}),
+        Arm("DIN as `recops train` has it", "din"),
+        metric="time_ratio",
+        lower=True,
+        experiment=_STOPWATCH,
+        source="ours: the reason for a light net",
+        reported="nothing for these nets",
+    ),
+)
