@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -31,3 +33,16 @@ def paths() -> tuple[torch.Tensor, tuple[int, ...]]:
     """An attribute of 4 values and two codes; items 38 and 39 share their path."""
     item = torch.arange(NUM_ITEMS).clamp(max=38)
     return torch.stack([item % 4, item // 8, item // 4 % 2 + 2 * (item % 3)], 1), (4, 5, 6)
+
+
+def write_ring(folder: Path, users: int) -> str:
+    """A folder that every command reads: users who walk along a ring of 30 items; its path."""
+    rows = ["user_id,item_id,timestamp"]
+    rows += [
+        f"{user},{(user + step) % 30 + 1},{step}"
+        for user in range(users)
+        for step in range(8 + user % 5)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
+    return str(folder)

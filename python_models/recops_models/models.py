@@ -1,7 +1,8 @@
 """The models that can be trained, by name: sizes, defaults, the problem they solve.
 
 A new click model is one line here. What it owes: a constructor of ``(schema, config)`` that keeps
-both as attributes, and ``predict(batch)``.
+both as attributes, and ``predict(batch)``; and, to be a net of a rocket, what it can share: an
+``embedding``, and a ``head`` upon ``bottom(batch)``.
 """
 
 from __future__ import annotations

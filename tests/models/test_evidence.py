@@ -20,6 +20,7 @@ from recops_models.evidence.page import page
 from recops_models.evidence.plan import Plan, seconds_left
 from recops_models.evidence.run import Record, Run
 from recops_models.evidence.verdict import verdict
+from synthetic_histories import write_ring
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"width": 8, "heads": 2, "history": 6, "epochs": 3, "dropout": 0.1}
@@ -35,12 +36,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Users who walk along a ring of 30 items, which SASRec can learn and popularity cannot."""
-    rows = ["user_id,item_id,timestamp"]
-    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(90) for step in range(8 + u % 5)]
-    folder = tmp_path_factory.mktemp("data") / "shop"
-    folder.mkdir()
-    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
-    return str(folder)
+    return write_ring(tmp_path_factory.mktemp("data") / "shop", users=90)
 
 
 def claim(data: str, *arms: Arm, **changes: Any) -> Claim:

@@ -17,6 +17,7 @@ from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.run import Run, RunFolder
 from recops_models.evidence.serving_time import ServingTime
 from recops_models.evidence.teacher import FIRST, TeacherFirst
+from synthetic_histories import write_ring
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +27,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    rows = ["user_id,item_id,timestamp"]
-    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
-    folder = tmp_path_factory.mktemp("data") / "shop"
-    folder.mkdir()
-    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
-    return str(folder)
+    return write_ring(tmp_path_factory.mktemp("data") / "shop", users=40)
 
 
 class Quiet:

@@ -17,6 +17,7 @@ from recops_models.click.gru_attention import GruAttention
 from recops_models.click.sum_pool import SumPool
 from recops_models.data import Dataset, load
 from recops_models.training.job import Job, Trained, load_trained, run_job
+from synthetic_histories import write_ring
 
 MODEL = "model.safetensors"
 
@@ -96,13 +97,11 @@ def test_an_interrupted_rocket_lands_on_the_same_bits(
 def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     settings: dict[str, str], light: type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = ["user_id,item_id,timestamp"]
-    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
-    (tmp_path / "interactions.csv").write_text("\n".join(rows) + "\n")
+    data = write_ring(tmp_path / "shop", users=40)
     settings = {"light.width": "4", "booster.width": "4", "light.hidden": "6", **settings}
     pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     out = tmp_path / "out"
-    command = ["train", "rocket", "--data", str(tmp_path), *pairs, "--quick", "--out", str(out)]
+    command = ["train", "rocket", "--data", data, *pairs, "--quick", "--out", str(out)]
     assert run(command) == 0
     metrics = read_json(out / "metrics.json", kind="metrics")
     assert metrics["model"] == "rocket"
@@ -112,7 +111,7 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     job, model = load_trained(out)
     assert type(model) is light
     assert model.config == job.light
-    assert job == Job.of("rocket", str(tmp_path), settings, seed=0, quick=True)
+    assert job == Job.of("rocket", data, settings, seed=0, quick=True)
     assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
@@ -138,10 +137,8 @@ def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
 
 
 def test_a_teacher_of_other_vocabularies_is_refused(small: Dataset, tmp_path: Path) -> None:
-    rows = ["user_id,item_id,timestamp"]
-    rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
-    (tmp_path / "interactions.csv").write_text("\n".join(rows) + "\n")
-    train("sum-pool", load(tmp_path), tmp_path / "teacher", hidden="8")
+    other = load(write_ring(tmp_path / "shop", users=40))
+    train("sum-pool", other, tmp_path / "teacher", hidden="8")
     with pytest.raises(ValueError, match="trained with other vocabularies"):
         rocket(small, tmp_path / "out", teacher=str(tmp_path / "teacher" / MODEL))
 

@@ -5,9 +5,10 @@ Light Net, 2018.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from recops_models.evidence.claim import Arm, Claim
-from recops_models.evidence.experiment import Experiment, Setting, Settings
+from recops_models.evidence.experiment import Setting, Settings
 from recops_models.evidence.serving_time import ServingTime
 from recops_models.evidence.teacher import FIRST, TeacherFirst
 
@@ -88,112 +89,82 @@ _LENGTH = {"max_len": _SETTINGS["max_len"]}
 _STOPWATCH = ServingTime("din", _pairs({**_LENGTH, **_BOOSTER}))
 
 
-def _claim(
-    name: str,
-    text: str,
-    *arms: Arm,
-    source: str = _PAPER,
-    reported: str = _NO_FIGURES,
-    metric: str = "auc",
-    ceiling: str | None = None,
-    experiment: Experiment = _TRAINING,
-    lower: bool = False,
-) -> Claim:
-    return Claim(
-        id=name,
-        text=text,
-        source=source,
-        reported=reported,
-        arms=arms,
-        data=_DATA,
-        metric=metric,
-        direction="lower" if lower else "higher",
-        experiment=experiment,
-        ceiling=ceiling,
-    )
-
+_claim = partial(
+    Claim, source=_PAPER, reported=_NO_FIGURES, data=_DATA, metric="auc", experiment=_TRAINING
+)
+_ABLATION = f"{_PAPER}, its ablation without gradient block"
 
 CLAIMS = (
     _claim(
-        "rocket-lifts-the-light-net",
-        "A light net (sum pooling, tables of width 2, MLP of 8) trained beside a booster (DIN, 16, "
-        "64-32), sharing nothing, ranks clicks better than alone.",
-        _ROCKET,
-        _ALONE,
-        _HEAVY,
+        id="rocket-lifts-the-light-net",
+        text="A light net (sum pooling, tables of width 2, MLP of 8) trained beside a booster "
+        "(DIN, 16, 64-32), sharing nothing, ranks clicks better than alone.",
+        arms=(_ROCKET, _ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its abstract; nothing shared as in the released code for clicks",
     ),
     _claim(
-        "kd-lifts-the-light-net",
-        "The same light net distilled from the finished booster (T = 4) is better than alone.",
-        _KD,
-        _ALONE,
-        _HEAVY,
+        id="kd-lifts-the-light-net",
+        text="The same light net distilled from the finished booster (T = 4) is better than alone.",
+        arms=(_KD, _ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its baseline",
     ),
     _claim(
-        "rocket-beats-kd",
-        "Learning beside a booster makes a better light net than distilling a finished one.",
-        _ROCKET,
-        _KD,
+        id="rocket-beats-kd",
+        text="Learning beside a booster makes a better light net than distilling a finished one.",
+        arms=(_ROCKET, _KD),
     ),
     _claim(
-        "kd-adds-to-rocket",
-        "Rocket with the hints of a finished booster besides is better than Rocket.",
-        _BOTH,
-        _ROCKET,
+        id="kd-adds-to-rocket",
+        text="Rocket with the hints of a finished booster besides is better than Rocket.",
+        arms=(_BOTH, _ROCKET),
     ),
     _claim(
-        "shared-tables-lift-a-wide-light-net",
-        "A light net with tables as wide as the booster's is better upon shared tables, beside the "
-        "booster, than alone.",
-        _SHARED,
-        _WIDE_ALONE,
-        _HEAVY,
+        id="shared-tables-lift-a-wide-light-net",
+        text="A light net with tables as wide as the booster's is better upon shared tables, "
+        "beside the booster, than alone.",
+        arms=(_SHARED, _WIDE_ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its abstract",
     ),
     _claim(
-        "sharing-helps",
-        "Sharing the tables makes that light net better than sharing nothing, beside a booster.",
-        _SHARED,
-        _APART,
+        id="sharing-helps",
+        text="Sharing the tables makes that light net better than sharing nothing, beside a "
+        "booster.",
+        arms=(_SHARED, _APART),
         source=f"{_PAPER}, its ablation without parameter sharing",
     ),
     _claim(
-        "the-block-lifts-the-light-net",
-        "With the gradient block that light net is better than without, tables shared.",
-        _SHARED,
-        _FREE,
-        source=f"{_PAPER}, its ablation without gradient block",
+        id="the-block-lifts-the-light-net",
+        text="With the gradient block that light net is better than without, tables shared.",
+        arms=(_SHARED, _FREE),
+        source=_ABLATION,
     ),
     _claim(
-        "the-block-guards-the-booster",
-        "With the gradient block the booster is better than without, tables shared.",
-        _SHARED,
-        _FREE,
-        source=f"{_PAPER}, its ablation without gradient block",
+        id="the-block-guards-the-booster",
+        text="With the gradient block the booster is better than without, tables shared.",
+        arms=(_SHARED, _FREE),
+        source=_ABLATION,
         metric="booster_auc",
     ),
     _claim(
-        "a-shared-bottom-lifts-a-small-din",
-        "A DIN with a small MLP (8) is better upon the booster's own bottom than alone.",
-        _BOTTOM,
-        _SMALL,
-        _HEAVY,
+        id="a-shared-bottom-lifts-a-small-din",
+        text="A DIN with a small MLP (8) is better upon the booster's own bottom than alone.",
+        arms=(_BOTTOM, _SMALL, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its image nets with shared lower blocks",
     ),
     _claim(
-        "the-light-net-is-faster",
-        "The light net takes less time than the booster to score 100 candidates.",
-        Arm("light", "sum-pool", {**_LENGTH, **_LIGHT}),
-        Arm("booster", "din", {**_LENGTH, **_BOOSTER}),
-        Arm("DIN as `recops train` has it", "din"),
+        id="the-light-net-is-faster",
+        text="The light net takes less time than the booster to score 100 candidates.",
+        arms=(
+            Arm("light", "sum-pool", {**_LENGTH, **_LIGHT}),
+            Arm("booster", "din", {**_LENGTH, **_BOOSTER}),
+            Arm("DIN as `recops train` has it", "din"),
+        ),
         metric="time_ratio",
-        lower=True,
+        direction="lower",
         experiment=_STOPWATCH,
         source="ours: the reason for a light net",
         reported="nothing for these nets",
