@@ -7,6 +7,9 @@ load_ops()
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
 from recops.catalog import SidCatalog  # noqa: E402
 from recops.ops.balance_assignment import balance_assignment  # noqa: E402
+from recops.ops.coaction import coaction  # noqa: E402
+from recops.ops.coaction_gather import coaction_gather  # noqa: E402
+from recops.ops.coaction_multi import coaction_multi  # noqa: E402
 from recops.ops.code_flip_rate import code_flip_rate  # noqa: E402
 from recops.ops.codebook_overlap import codebook_overlap, effective_capacity  # noqa: E402
 from recops.ops.constrained_beam_search import (  # noqa: E402
@@ -38,6 +41,9 @@ __all__ = [
     "accumulate_codes",
     "balance_assignment",
     "build_info",
+    "coaction",
+    "coaction_gather",
+    "coaction_multi",
     "code_flip_rate",
     "codebook_overlap",
     "constrained_beam_search",

@@ -23,6 +23,15 @@ ARGUMENTS = {
         ["spread", "pile", "heavy"],
         ["f32", "f64"],
     ],
+    "coaction": [
+        ["forward", "backward"],
+        # candidates, users (0: one each), positions, widths, orders: whole vectors, ragged, no
+        # positions, fewer candidates than lanes, one layer
+        ["70 0 9 16-8-4 3", "131 3 13 5-3-7-2 4", "9 2 0 4-4 1", "3 2 21 4-4-4 2", "20 1 5 17-1 7"],
+        ["tanh", "selu", "none"],
+        ["plain", "full"],
+        DTYPES,
+    ],
     "codebook_overlap": [
         ["forward", "backward"],
         # codewords, dimension: ragged, single, no dimensions, exact tiles

@@ -1,6 +1,7 @@
 """Each op in plain PyTorch: the specification that tests and benches compare with."""
 
 from recops.reference.balance_assignment import balance_assignment
+from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.residual_quantization import (
@@ -17,6 +18,9 @@ from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, 
 __all__ = [
     "accumulate_codes",
     "balance_assignment",
+    "coaction",
+    "coaction_gather",
+    "coaction_multi",
     "code_flip_rate",
     "codebook_overlap",
     "constrained_beam_search",

@@ -1,0 +1,82 @@
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#include <algorithm>
+
+#include "coaction/group-inl.h"
+
+namespace recops::coaction::RECOPS_ISA {
+namespace {
+
+// f(T{}) with T the compute type.
+template <class F>
+auto with_compute_type(bool wide, const F& f) {
+  return wide ? f(double{}) : f(float{});
+}
+
+int64_t scratch_bytes(const Net& net, Dtype dtype) {
+  return with_compute_type(dtype == Dtype::f64,
+                           [&]<class T>(T) { return Scratch<T>(net, nullptr).vectors * int64_t{kVectorBytes}; });
+}
+
+void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, void* scratch, Table out) {
+  with_compute_type(batch.feed.dtype == Dtype::f64, [&]<class T>(T) {
+    while (begin < end) {
+      const Lanes<T> lanes(batch, begin, end);
+      Group<T>(net, batch, lanes, scratch).forward(out);
+      begin += lanes.used / lanes.strips;
+    }
+  });
+}
+
+void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t begin, int64_t end, void* scratch) {
+  const int64_t row = batch.time * net.dims[0];
+  const auto user_at = [&](int64_t place) {
+    const int64_t b = batch.order ? batch.order[place] : place;
+    return batch.users ? batch.users[b] : b;
+  };
+  const int64_t first_user = begin < end ? user_at(begin) : -1;
+  const int64_t from = begin;
+  with_compute_type(batch.feed.dtype == Dtype::f64, [&]<class T>(T) {
+    const auto rows_of = [&](int64_t user) {
+      return to.first && user == first_user ? static_cast<T*>(to.first) : static_cast<T*>(to.feed) + user * row;
+    };
+    while (begin < end) {
+      const Lanes<T> lanes(batch, begin, end);
+      bool first[kLanes<T>];
+      for (int lane = 0; lane < lanes.used; ++lane) {
+        const int64_t place = begin + lane / lanes.strips, user = lanes.user[lane];
+        first[lane] = place == from || user_at(place - 1) != user;
+        if (first[lane] && lane % lanes.strips == 0)  // What no position reaches is zero.
+          std::fill(rows_of(user) + lanes.length[lane] * net.dims[0], rows_of(user) + row, T{0});
+      }
+      struct Target {
+        T* rows;
+        bool first;
+      };
+      Group<T>(net, batch, lanes, scratch).backward(to, [&](int lane) {
+        return Target{rows_of(lanes.user[lane]), first[lane]};
+      });
+      begin += lanes.used / lanes.strips;
+    }
+  });
+}
+
+void sum_segments(const void* values_in, bool wide, int64_t width, const int64_t* rows, const int64_t* offsets,
+                  const int64_t* target, int64_t begin, int64_t end, void* out) {
+  with_compute_type(wide, [&]<class T>(T) {
+    const T* values = static_cast<const T*>(values_in);
+    for (int64_t s = begin; s < end; ++s)
+      for (int64_t d = 0; d < width; d += kLanes<T>) {
+        const int64_t count = std::min<int64_t>(kLanes<T>, width - d);
+        Vec<T> sum{};
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; ++i)
+          sum += load_as_compute(values + rows[i] * width + d, count);
+        store_as(static_cast<T*>(out) + target[s] * width + d, sum, count);
+      }
+  });
+}
+
+}  // namespace
+
+extern const Kernels kernels = {scratch_bytes, forward, backward, sum_segments};
+
+}  // namespace recops::coaction::RECOPS_ISA

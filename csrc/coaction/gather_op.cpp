@@ -1,0 +1,193 @@
+// Co-action on rows of two tables, looked up by the kernel itself, and gradients by row of the tables.
+#include <tuple>
+
+#include "coaction/problem.h"
+
+namespace recops::coaction {
+namespace {
+
+// Rows of gradients by the table row that they belong to. The rows of one are summed in order, by one thread.
+class Segments {
+ public:
+  // Row i of the gradients, one of `rows`, belongs to row ids[i] of a table of `size`.
+  Segments(const int64_t* ids, std::vector<int64_t> rows, int64_t size) : rows_(std::move(rows)) {
+    const int64_t count = static_cast<int64_t>(rows_.size());
+    trie::RowSorter sorter(count);
+    sorter.sort(std::bit_width(static_cast<uint64_t>(size)), [&](int64_t i) -> uint64_t { return ids[rows_[i]]; });
+    std::vector<int64_t> sorted(count);
+    for (int64_t i = 0; i < count; ++i) {
+      sorted[i] = rows_[sorter[i]];
+      const int64_t id = ids[sorted[i]];
+      if (ids_.empty() || id != ids_.back()) {
+        offsets_.push_back(i);
+        ids_.push_back(id);
+      }
+    }
+    offsets_.push_back(count);
+    rows_ = std::move(sorted);
+  }
+
+  int64_t count() const { return static_cast<int64_t>(ids_.size()); }
+
+  // A gradient for each row of the table.
+  Tensor dense(const Tensor& values, int64_t size) const {
+    Tensor out = empty({size, values.size(values.dim() - 1)}, values.scalar_type(), values);
+    torch::stable::zero_(out);
+    sum(values, ids_.data(), out);
+    return out;
+  }
+
+  // The rows that have any, in ascending order, and their gradients.
+  std::tuple<Tensor, Tensor> sparse(const Tensor& values) const {
+    Tensor ids = empty({count()}, ScalarType::Long, values);
+    Tensor out = empty({count(), values.size(values.dim() - 1)}, values.scalar_type(), values);
+    std::copy(ids_.begin(), ids_.end(), static_cast<int64_t*>(ids.data_ptr()));
+    std::vector<int64_t> target(count());
+    for (int64_t i = 0; i < count(); ++i) target[i] = i;
+    sum(values, target.data(), out);
+    return {ids, out};
+  }
+
+ private:
+  void sum(const Tensor& values, const int64_t* target, Tensor& out) const {
+    constexpr int64_t kGrain = 1 << 16;  // values
+    const Kernels& kernels = select_kernels();
+    const int64_t width = values.size(values.dim() - 1);
+    const int64_t each = width * static_cast<int64_t>(rows_.size()) / std::max<int64_t>(count(), 1);
+    parallel_for(count(), kGrain / std::max<int64_t>(each, 1) + 1, [&](int64_t begin, int64_t end) {
+      kernels.sum_segments(values.data_ptr(), values.scalar_type() == ScalarType::Double, width, rows_.data(),
+                           offsets_.data(), target, begin, end, out.data_ptr());
+    });
+  }
+
+  std::vector<int64_t> rows_, ids_, offsets_;
+};
+
+// A call's arguments, contiguous and checked.
+class Gather {
+ public:
+  Gather(const char* op, const Tensor& feed_table, const Tensor& history, const Tensor& params_table,
+         const Tensor& targets, std::vector<int64_t> dims, const Options& options, const std::optional<Tensor>& lengths,
+         const std::optional<Tensor>& feed_index)
+      : dims_(std::move(dims)),
+        net_(options.net(op, dims_.data(), static_cast<int64_t>(dims_.size()) - 1)),
+        feed_(recops::contiguous(feed_table)),
+        params_(recops::contiguous(params_table)),
+        targets_(indices(op, "targets", targets, params_table.size(0))),
+        history_(recops::contiguous(torch::stable::to(history, ScalarType::Long))),
+        people_(op, history.size(0), history.size(1), targets.size(0), lengths, feed_index) {
+    const Dtype type = dtype_of(op, "feed_table", feed_), params_type = dtype_of(op, "params_table", params_);
+    require_value(feed_.dim() == 2 && feed_.size(1) == net_.dims[0], op, ": feed_table must be [N, ", net_.dims[0],
+                  "]");
+    require_value(params_.dim() == 2 && params_.size(1) == params_width(net_), op, ": params_table must be [M, ",
+                  params_width(net_), "]");
+    require_value(compute_type(type) == compute_type(params_type), op, ": tables differ in precision");
+    for (int64_t user = 0; user < people_.num_users; ++user)
+      for (int64_t t = 0; t < people_.length(user); ++t) {
+        const int64_t id = history_data()[user * people_.time + t];
+        require_index(0 <= id && id < feed_.size(0), op, ": history[", user, ", ", t, "] is ", id,
+                      ", which is not from 0 to ", feed_.size(0) - 1);
+      }
+    pair_.push_back({net_, people_.batch({feed_.data_ptr(), type, net_.dims[0], history_data()},
+                                         {params_.data_ptr(), params_type, params_width(net_), target_data()})});
+  }
+
+  Tensor forward() const {
+    Tensor out = empty({people_.size, output_width(net_)}, feed_.scalar_type(), feed_);
+    run_forward(pair_, people_.plan(), out);
+    return out;
+  }
+
+  // By (user, position) and by candidate, in compute type.
+  PairGradients backward(const char* op, const Tensor& grad_in) const {
+    const Tensor grad = recops::contiguous(grad_in);
+    const ScalarType type = compute_type(pair_[0].batch.feed.dtype);
+    require_value(grad.dim() == 2 && grad.size(0) == people_.size && grad.size(1) == output_width(net_) &&
+                      compute_type(dtype_of(op, "grad", grad)) == type,
+                  op, ": grad must have the shape and precision of the result");
+    std::vector<PairGradients> to{{empty({people_.num_users, people_.time, net_.dims[0]}, type, feed_),
+                                   empty({people_.size, params_width(net_)}, type, feed_)}};
+    run_backward(pair_, people_, grad, to);
+    return to[0];
+  }
+
+  Segments history_segments() const {
+    std::vector<int64_t> rows;
+    for (int64_t user = 0; user < people_.num_users; ++user)
+      for (int64_t t = 0; t < people_.length(user); ++t) rows.push_back(user * people_.time + t);
+    return Segments(history_data(), std::move(rows), feed_.size(0));
+  }
+
+  Segments target_segments() const {
+    std::vector<int64_t> rows(people_.size);
+    for (int64_t b = 0; b < people_.size; ++b) rows[b] = b;
+    return Segments(target_data(), std::move(rows), params_.size(0));
+  }
+
+ private:
+  const int64_t* target_data() const { return static_cast<const int64_t*>(targets_.data_ptr()); }
+  const int64_t* history_data() const { return static_cast<const int64_t*>(history_.data_ptr()); }
+
+  std::vector<int64_t> dims_;
+  Net net_;
+  Tensor feed_, params_, targets_, history_;
+  People people_;
+  std::vector<Pair> pair_;
+};
+
+// `sparse` is for the gradients' sake alone.
+Tensor coaction_gather(Tensor feed_table, Tensor history, Tensor params_table, Tensor targets,
+                       std::vector<int64_t> dims, bool, int64_t orders, std::optional<Tensor> lengths,
+                       std::optional<Tensor> feed_index, bool bias, std::string activation, bool activate_last,
+                       bool concat_hidden, std::string pool, bool order_independent) {
+  const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
+  return Gather("coaction_gather", feed_table, history, params_table, targets, dims, options, lengths, feed_index)
+      .forward();
+}
+
+std::tuple<Tensor, Tensor> coaction_gather_backward(Tensor grad, Tensor feed_table, Tensor history, Tensor params_table,
+                                                    Tensor targets, std::vector<int64_t> dims, int64_t orders,
+                                                    std::optional<Tensor> lengths, std::optional<Tensor> feed_index,
+                                                    bool bias, std::string activation, bool activate_last,
+                                                    bool concat_hidden, std::string pool, bool order_independent) {
+  const char* op = "coaction_gather_backward";
+  const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
+  const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);
+  const PairGradients rows = gather.backward(op, grad);
+  return {
+      torch::stable::to(gather.history_segments().dense(rows.feed, feed_table.size(0)), feed_table.scalar_type()),
+      torch::stable::to(gather.target_segments().dense(rows.params, params_table.size(0)), params_table.scalar_type())};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> coaction_gather_backward_sparse(
+    Tensor grad, Tensor feed_table, Tensor history, Tensor params_table, Tensor targets, std::vector<int64_t> dims,
+    int64_t orders, std::optional<Tensor> lengths, std::optional<Tensor> feed_index, bool bias, std::string activation,
+    bool activate_last, bool concat_hidden, std::string pool, bool order_independent) {
+  const char* op = "coaction_gather_backward_sparse";
+  const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
+  const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);
+  const PairGradients rows = gather.backward(op, grad);
+  const auto [feed_ids, feed] = gather.history_segments().sparse(rows.feed);
+  const auto [params_ids, params] = gather.target_segments().sparse(rows.params);
+  return {feed_ids, torch::stable::to(feed, feed_table.scalar_type()), params_ids,
+          torch::stable::to(params, params_table.scalar_type())};
+}
+
+}  // namespace
+
+#define RECOPS_COACTION_TABLES "Tensor feed_table, Tensor history, Tensor params_table, Tensor targets, SymInt[] dims, "
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def("coaction_gather(" RECOPS_COACTION_TABLES "bool sparse, " RECOPS_COACTION_OPTIONS ") -> Tensor");
+  m.def("coaction_gather_backward(Tensor grad, " RECOPS_COACTION_TABLES RECOPS_COACTION_OPTIONS
+        ") -> (Tensor grad_feed_table, Tensor grad_params_table)");
+  m.def("coaction_gather_backward_sparse(Tensor grad, " RECOPS_COACTION_TABLES RECOPS_COACTION_OPTIONS
+        ") -> (Tensor feed_ids, Tensor grad_feed, Tensor params_ids, Tensor grad_params)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("coaction_gather", TORCH_BOX(&coaction_gather));
+  m.impl("coaction_gather_backward", TORCH_BOX(&coaction_gather_backward));
+  m.impl("coaction_gather_backward_sparse", TORCH_BOX(&coaction_gather_backward_sparse));
+}
+
+}  // namespace recops::coaction

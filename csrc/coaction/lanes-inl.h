@@ -1,0 +1,125 @@
+// Who is in which lane, and how rows of memory become columns of vectors and back.
+#include <algorithm>
+
+#include "coaction/kernel.h"
+#include "simd.h"
+
+namespace recops::coaction::RECOPS_ISA {
+namespace {
+
+// The candidates of a group: `strips` lanes each, which share its positions out between them.
+template <class T>
+struct Lanes {
+  static constexpr int kCount = kLanes<T>;
+
+  int used = 0;        // lanes; the others repeat the first, with no positions
+  int strips = 1;      // a power of two
+  int64_t steps = 0;   // the most positions of a lane
+  bool shared = true;  // all of one user, from its first position on
+  int64_t candidate[kCount] = {}, user[kCount] = {}, first[kCount] = {}, count[kCount] = {}, length[kCount] = {};
+
+  Lanes(const Batch& batch, int64_t begin, int64_t end) {
+    while (2 * strips * batch.size <= kCount && 2 * strips <= batch.time) strips *= 2;
+    for (int64_t place = begin; place < end && used < kCount; ++place) {
+      const int64_t b = batch.order ? batch.order[place] : place, u = batch.users ? batch.users[b] : b;
+      const int64_t n = batch.lengths ? batch.lengths[u] : batch.time, strip = (n + strips - 1) / strips;
+      for (int s = 0; s < strips; ++s, ++used) {
+        candidate[used] = b, user[used] = u, length[used] = n;
+        first[used] = std::min(s * strip, n), count[used] = std::min(strip, n - first[used]);
+        steps = std::max(steps, count[used]);
+        shared &= u == user[0] && strips == 1;
+      }
+    }
+    for (int lane = used; lane < kCount; ++lane) candidate[lane] = candidate[0], user[lane] = user[0];
+  }
+};
+
+// Column d, a vector of the lanes' values, goes to out[d · stride].
+template <class S, class T = Compute<S>>
+inline void load_columns(const S* const (&rows)[kLanes<T>], int64_t width, Vec<T>* out, int64_t stride) {
+  constexpr int n = kLanes<T>;
+  int64_t d = 0;
+  for (; d + n <= width; d += n) {
+    Vec<T> square[n];
+#pragma GCC unroll 16
+    for (int lane = 0; lane < n; ++lane) square[lane] = load_as_compute(rows[lane] + d);
+    transpose<T>(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) out[(d + i) * stride] = square[i];
+  }
+  if (d == width) return;
+  S column[n][n];
+  for (int lane = 0; lane < n; ++lane)
+    for (int64_t i = 0; i < width - d; ++i) column[i][lane] = rows[lane][d + i];
+  for (int64_t i = 0; i < width - d; ++i) out[(d + i) * stride] = load_as_compute(column[i]);
+}
+
+// write(lane, d, values, count): columns d to d + count of a lane's row, for each of the first `lanes`.
+template <class T, class Write>
+inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, int lanes, const Write& write) {
+  constexpr int n = kLanes<T>;
+  for (int64_t d = 0; d < width; d += n) {
+    Vec<T> square[n];
+    const int64_t count = std::min<int64_t>(n, width - d);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) square[i] = i < count ? columns[(d + i) * stride] : Vec<T>{};
+    transpose<T>(square);
+    for (int lane = 0; lane < lanes; ++lane) write(lane, d, square[lane], count);
+  }
+}
+
+// f(stored type) for those that are computed with as T.
+template <class T, class F>
+void with_stored(Dtype dtype, const F& f) {
+  with_stored_type(dtype, [&]<class S>(S stored) {
+    if constexpr (std::is_same_v<Compute<S>, T>) f(stored);
+  });
+}
+
+// Row lane_row(lane) of the table for each lane; a row of −1 is one of zeros, which `zeros` has enough of.
+template <class T, class LaneRow>
+inline void load_rows(const Rows& table, int64_t width, const LaneRow& lane_row, const void* zeros, Vec<T>* out,
+                      int64_t stride) {
+  with_stored<T>(table.dtype, [&]<class S>(S) {
+    const S* rows[kLanes<T>];
+    for (int lane = 0; lane < kLanes<T>; ++lane) {
+      const int64_t row = lane_row(lane);
+      rows[lane] = row < 0 ? static_cast<const S*>(zeros)
+                           : static_cast<const S*>(table.data) + (table.index ? table.index[row] : row) * table.stride;
+    }
+    load_columns<S>(rows, width, out, stride);
+  });
+}
+
+// One row for all lanes.
+template <class T>
+inline void broadcast_row(const Rows& table, int64_t width, int64_t row, Vec<T>* out, int64_t stride) {
+  with_stored<T>(table.dtype, [&]<class S>(S) {
+    const S* values = static_cast<const S*>(table.data) + (table.index ? table.index[row] : row) * table.stride;
+    for (int64_t d = 0; d < width; d += kLanes<T>) {
+      const int64_t count = std::min<int64_t>(kLanes<T>, width - d);
+      const Vec<T> some = load_as_compute(values + d, count);
+      for (int64_t i = 0; i < count; ++i) out[(d + i) * stride] = broadcast(some[i]);
+    }
+  });
+}
+
+// Each candidate's lanes get the sum of those lanes.
+template <class T>
+inline void add_strips(Vec<T>* values, int64_t count, int strips) {
+  constexpr std::make_integer_sequence<int, kLanes<T>> lanes{};
+  for (int64_t i = 0; i < count; ++i) {
+    Vec<T> v = values[i];
+    if (strips > 1) v += exchange<1, T>(v, lanes);
+    if constexpr (kLanes<T> > 2)
+      if (strips > 2) v += exchange<2, T>(v, lanes);
+    if constexpr (kLanes<T> > 4)
+      if (strips > 4) v += exchange<4, T>(v, lanes);
+    if constexpr (kLanes<T> > 8)
+      if (strips > 8) v += exchange<8, T>(v, lanes);
+    values[i] = v;
+  }
+}
+
+}  // namespace
+}  // namespace recops::coaction::RECOPS_ISA

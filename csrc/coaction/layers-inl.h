@@ -1,0 +1,161 @@
+// A layer, on columns: the activations of d features are [d][stride] vectors, of which some adjacent *streams* (orders
+// and positions) go through the same weights. Every weight is a vector, one value a lane.
+#include <algorithm>
+#include <type_traits>
+
+#include "coaction/net.h"
+#include "simd.h"
+#include "tanh.h"
+
+namespace recops::coaction::RECOPS_ISA {
+namespace {
+
+constexpr int kTileRows = 4;
+// A tile of 4 outputs and so many streams needs fewer loads than FMAs, and stays in registers.
+constexpr int kTileStreams = kVectorRegisters == 32 ? 6 : 3;
+
+// f(std::integral_constant<int, n>), 1 ≤ n ≤ most.
+template <int most, class F>
+inline void with_count(int64_t n, const F& f) {
+  if constexpr (most > 1)
+    if (n < most) return with_count<most - 1>(n, f);
+  f(std::integral_constant<int, most>{});
+}
+
+// The weights of a layer as they are walked: from input k to output o it is w[k · input + o · output].
+template <class T>
+struct Weights {
+  const Vec<T>* w;
+  int64_t input, output;
+};
+
+template <int R, int S, class T>
+inline void multiply_tile(const Vec<T>* in, int64_t inputs, int64_t stride, const Weights<T>& weights,
+                          const Vec<T>* bias, Vec<T>* out) {
+  Vec<T> sum[R][S];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+    for (int s = 0; s < S; ++s) sum[r][s] = bias ? bias[r] : Vec<T>{};
+  const Vec<T>* w = weights.w;
+  for (int64_t k = 0; k < inputs; ++k, in += stride, w += weights.input) {
+    Vec<T> x[S];
+#pragma GCC unroll 6
+    for (int s = 0; s < S; ++s) x[s] = in[s];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> weight = w[r * weights.output];
+#pragma GCC unroll 6
+      for (int s = 0; s < S; ++s) sum[r][s] += x[s] * weight;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+    for (int s = 0; s < S; ++s) out[r * stride + s] = sum[r][s];
+}
+
+// out[o] = bias[o] + Σ_k in[k] · weight(k, o), stream by stream.
+template <class T>
+void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams, Weights<T> weights, const Vec<T>* bias,
+              Vec<T>* out, int64_t outputs) {
+  for (int64_t first = 0; first < streams; first += kTileStreams)
+    with_count<kTileStreams>(std::min<int64_t>(kTileStreams, streams - first), [&](auto count) {
+      const auto tile = [&](auto rows, int64_t o) {
+        multiply_tile<rows, count>(in + first, inputs, stride,
+                                   Weights<T>{weights.w + o * weights.output, weights.input, weights.output},
+                                   bias ? bias + o : nullptr, out + o * stride + first);
+      };
+      int64_t o = 0;
+      for (; o + kTileRows <= outputs; o += kTileRows) tile(std::integral_constant<int, kTileRows>{}, o);
+      for (; o < outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
+    });
+}
+
+template <int R, int S, class T>
+inline void outer_tile(const Vec<T>* in, const Vec<T>* grad, int64_t stride, int64_t streams, Vec<T>* sums,
+                       int64_t outputs) {
+  Vec<T> sum[R][S];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < S; ++s) sum[r][s] = sums[r * outputs + s];
+  for (int64_t stream = 0; stream < streams; ++stream) {
+    Vec<T> g[S];
+#pragma GCC unroll 4
+    for (int s = 0; s < S; ++s) g[s] = grad[s * stride + stream];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> x = in[r * stride + stream];
+#pragma GCC unroll 4
+      for (int s = 0; s < S; ++s) sum[r][s] += x * g[s];
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int s = 0; s < S; ++s) sums[r * outputs + s] = sum[r][s];
+}
+
+// sums[k, o] += Σ in[k] · grad[o] over streams: the gradient of the weights [inputs, outputs].
+template <class T>
+void add_outer(const Vec<T>* in, int64_t inputs, const Vec<T>* grad, int64_t outputs, int64_t stride, int64_t streams,
+               Vec<T>* sums) {
+  constexpr int kColumns = kVectorRegisters == 32 ? 4 : 2;
+  const auto row = [&](auto rows, int64_t k) {
+    const auto tile = [&](auto columns, int64_t o) {
+      outer_tile<rows, columns, T>(in + k * stride, grad + o * stride, stride, streams, sums + k * outputs + o,
+                                   outputs);
+    };
+    int64_t o = 0;
+    for (; o + kColumns <= outputs; o += kColumns) tile(std::integral_constant<int, kColumns>{}, o);
+    for (; o < outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
+  };
+  int64_t k = 0;
+  for (; k + kTileRows <= inputs; k += kTileRows) row(std::integral_constant<int, kTileRows>{}, k);
+  for (; k < inputs; ++k) row(std::integral_constant<int, 1>{}, k);
+}
+
+// ---- Activations, and their derivatives as functions of what they yielded.
+
+constexpr double kSeluScale = 1.0507009873554804934193349852946, kSeluAlpha = 1.6732632423543772848170429916717;
+
+template <class T>
+inline Vec<T> selu(Vec<T> x) {
+  // e^x − 1 = 2t / (1 − t) with t = tanh(x/2), which does not cancel near 0.
+  const Vec<T> t = tanh(at_most(x, T{0}) * T{0.5});
+  const Vec<T> negative = t * static_cast<T>(2 * kSeluScale * kSeluAlpha) / (1 - t);
+  return x > 0 ? x * static_cast<T>(kSeluScale) : negative;
+}
+
+template <class T, class F>
+inline void with_activation(Activation kind, const F& f) {
+  const Vec<T> zero{}, one = broadcast(T{1}), scale = broadcast(static_cast<T>(kSeluScale));
+  switch (kind) {
+    case Activation::none: return;
+    case Activation::relu:
+      return f([](Vec<T> x) { return at_least(x, T{0}); }, [=](Vec<T> h) { return h > 0 ? one : zero; });
+    case Activation::tanh: return f([](Vec<T> x) { return tanh(x); }, [=](Vec<T> h) { return one - h * h; });
+    case Activation::selu:
+      return f([](Vec<T> x) { return selu<T>(x); },
+               [=](Vec<T> h) { return h > 0 ? scale : h + static_cast<T>(kSeluScale * kSeluAlpha); });
+  }
+}
+
+template <class T>
+void activate(Activation kind, Vec<T>* values, int64_t count) {
+  with_activation<T>(kind, [&](const auto& function, const auto&) {
+    for (int64_t i = 0; i < count; ++i) values[i] = function(values[i]);
+  });
+}
+
+// grad ∘ f'(x), of h = f(x).
+template <class T>
+void activate_backward(Activation kind, const Vec<T>* h, Vec<T>* grad, int64_t count) {
+  with_activation<T>(kind, [&](const auto&, const auto& derivative) {
+    for (int64_t i = 0; i < count; ++i) grad[i] *= derivative(h[i]);
+  });
+}
+
+}  // namespace
+}  // namespace recops::coaction::RECOPS_ISA

@@ -1,0 +1,166 @@
+"""Co-action beside its plain form, eager and compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+import recops
+from recops import reference
+from recops.benchmarks.registry import Case, Thunk, register
+
+RELEASED = (16, 8, 4)
+# Candidates, users (None: each its own), events.
+SHAPES: list[tuple[int, int | None, int]] = [
+    (128, None, 100),
+    (1024, None, 50),
+    (4096, None, 1),
+    (1000, 1, 50),
+]
+# One request in production: one layer of 4 × 4 with a bias, two orders, every pair of features.
+PRODUCTION = [(pairs, events) for pairs in (48, 90) for events in (50, 150)]
+
+Function = Callable[[Tensor, Tensor], Tensor]
+
+
+@register("coaction")
+def cases(quick: bool) -> Iterator[Case]:
+    for shape in SHAPES[:1] if quick else SHAPES:
+        for backward in (False, True):
+            yield coaction_case(*shape, backward=backward, compiled=not quick)
+    yield gather_case()
+    for request in PRODUCTION[:1] if quick else PRODUCTION:
+        yield request_case(*request)
+
+
+def coaction_case(
+    candidates: int,
+    users: int | None,
+    events: int,
+    *,
+    dims: Sequence[int] = RELEASED,
+    orders: int = 3,
+    backward: bool = False,
+    compiled: bool = False,
+) -> Case:
+    """Forward, or forward and backward, on rows at hand."""
+    generator = torch.Generator().manual_seed(0)
+    feed = torch.randn(users or candidates, events, dims[0], generator=generator) * 0.3
+    params = torch.randn(candidates, _width(dims), generator=generator) * 0.3
+    index = None if users is None else torch.arange(candidates) * users // candidates
+
+    def ours(feed: Tensor, params: Tensor) -> Tensor:
+        return recops.coaction(feed, params, dims, orders=orders, feed_index=index)
+
+    def plain(feed: Tensor, params: Tensor) -> Tensor:
+        return reference.coaction(feed, params, dims, orders=orders, feed_index=index)
+
+    weight = torch.randn(candidates, orders * sum(dims[1:]), generator=generator)
+    operands = (feed, params)
+    peers = {"eager": _side(plain, operands, weight, backward)}
+    if compiled:
+        peers["compile"] = _side(torch.compile(plain), operands, weight, backward)
+    whose = "" if users is None else f" of {users} user{'s' * (users > 1)}"
+    return Case(
+        op="coaction",
+        shape=f"B={candidates}{whose} T={events} {'-'.join(map(str, dims))} orders={orders}",
+        direction="backward" if backward else "forward",
+        run=_side(ours, operands, weight, backward),
+        peers=peers,
+        verify=lambda: _verify(ours, plain, operands, weight),
+        flops=_flops(candidates, events, dims, orders) * (3 if backward else 1),
+    )
+
+
+def gather_case(candidates: int = 128, events: int = 100, *, items: int = 10_000) -> Case:
+    """Forward and backward from tables, gradients as sparse optimizers take them."""
+    generator = torch.Generator().manual_seed(0)
+    feed = torch.randn(items, RELEASED[0], generator=generator) * 0.3
+    params = torch.randn(items, _width(RELEASED), generator=generator) * 0.3
+    history = torch.randint(items, (candidates, events), generator=generator)
+    targets = torch.randint(items, (candidates,), generator=generator)
+
+    def ours(feed: Tensor, params: Tensor) -> Tensor:
+        return recops.coaction_gather(
+            feed, history, params, targets, RELEASED, orders=3, sparse=True
+        )
+
+    def plain(feed: Tensor, params: Tensor) -> Tensor:
+        return reference.coaction_gather(
+            feed, history, params, targets, RELEASED, orders=3, sparse=True
+        )
+
+    weight = torch.randn(candidates, 36, generator=generator)
+    operands = (feed, params)
+    return Case(
+        op="coaction_gather",
+        shape=f"B={candidates} T={events} 16-8-4 orders=3 items={items}",
+        direction="backward",
+        run=_side(ours, operands, weight, backward=True),
+        peers={"eager": _side(plain, operands, weight, backward=True)},
+        verify=lambda: _verify(ours, plain, operands, weight),
+        flops=_flops(candidates, events, RELEASED, 3) * 3,
+    )
+
+
+def request_case(pairs: int, events: int, *, candidates: int = 500, compiled: bool = False) -> Case:
+    """All pairs of one user's request."""
+    generator = torch.Generator().manual_seed(0)
+    dims = (4, 4)
+    feeds = [torch.randn(1, events, 4, generator=generator) * 0.3 for _ in range(pairs)]
+    params = [torch.randn(candidates, 20, generator=generator) * 0.3 for _ in range(pairs)]
+    index = torch.zeros(candidates, dtype=torch.int64)
+    both = [(feed, row, dims) for feed, row in zip(feeds, params, strict=True)]
+
+    def ours() -> list[Tensor]:
+        return recops.coaction_multi(
+            both, orders=2, bias=True, activate_last=True, feed_index=index
+        )
+
+    def plain() -> list[Tensor]:
+        return reference.coaction_multi(
+            both, orders=2, bias=True, activate_last=True, feed_index=index
+        )
+
+    peers: dict[str, Thunk] = {"eager": plain}
+    if compiled:
+        peers["compile"] = torch.compile(plain)
+    return Case(
+        op="coaction_multi",
+        shape=f"B={candidates} of 1 user T={events} 4-4 orders=2 pairs={pairs}",
+        run=ours,
+        peers=peers,
+        verify=lambda: torch.testing.assert_close(ours(), plain(), rtol=1e-4, atol=1e-4),
+        flops=pairs * 2.0 * candidates * events * 2 * 20,
+    )
+
+
+def _width(dims: Sequence[int]) -> int:
+    return sum(inputs * outputs for inputs, outputs in pairwise(dims))
+
+
+def _flops(candidates: int, events: int, dims: Sequence[int], orders: int) -> float:
+    """A multiply-add a weight, order and event, but for the last layer, and the powers."""
+    return 2.0 * candidates * events * orders * _width(dims[:-1])
+
+
+def _side(
+    function: Function, operands: tuple[Tensor, Tensor], weight: Tensor, backward: bool
+) -> Thunk:
+    if not backward:
+        return lambda: function(*operands)
+    leaves = [operand.clone().requires_grad_() for operand in operands]
+    return lambda: torch.autograd.grad(function(*leaves), leaves, weight)
+
+
+def _verify(
+    ours: Function, plain: Function, operands: tuple[Tensor, Tensor], weight: Tensor
+) -> None:
+    forward = [function(*operands) for function in (ours, plain)]
+    torch.testing.assert_close(*forward, rtol=1e-4, atol=1e-3)
+    grads = [_side(function, operands, weight, True)() for function in (ours, plain)]
+    for actual, expected in zip(*grads, strict=True):
+        torch.testing.assert_close(actual.to_dense(), expected.to_dense(), rtol=1e-4, atol=1e-3)

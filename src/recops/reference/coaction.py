@@ -1,0 +1,103 @@
+"""Co-action in plain PyTorch; :mod:`recops.ops.coaction` says more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recops.reference.residual_quantization import _compute
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "selu": F.selu,
+    "relu": F.relu,
+    "none": lambda x: x,
+}
+
+
+def coaction(
+    feed: Tensor,
+    params: Tensor,
+    dims: Sequence[int],
+    *,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: str = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: str = "sum",
+    order_independent: bool = False,
+) -> Tensor:
+    """See :func:`recops.coaction`."""
+    dtype = feed.dtype
+    feed, params = _compute(feed), _compute(params)
+    users, time, _ = feed.shape
+    if lengths is None:
+        lengths = torch.full((users,), time, device=feed.device)
+    if feed_index is not None:
+        feed, lengths = feed[feed_index.long()], lengths[feed_index.long()]
+    present = torch.arange(time, device=feed.device) < lengths[:, None]  # (B, T)
+    feed = feed.where(present[:, :, None], 0)  # padding may hold anything
+    outputs = []
+    rows = iter(params.split(_layer_sizes(dims, bias) * (orders if order_independent else 1), 1))
+    layers: list[tuple[Tensor, Tensor | float]] = []
+    for order in range(1, orders + 1):
+        if order_independent or not layers:
+            layers = [_layer(next(rows), *sizes, bias) for sizes in pairwise(dims)]
+        hidden = feed
+        for _ in range(order - 1):
+            hidden = hidden * feed
+        for layer, (weight, shift) in enumerate(layers, 1):
+            hidden = torch.einsum("bti,bio->bto", hidden, weight) + shift
+            if layer < len(layers) or activate_last:
+                hidden = _ACTIVATIONS[activation](hidden)
+            if concat_hidden or layer == len(layers):
+                outputs.append(hidden.where(present[:, :, None], 0).sum(1))
+    output = torch.cat(outputs, 1)  # (B, orders · Σ d_l)
+    if pool == "mean":
+        output = output / lengths.clamp(min=1)[:, None]
+    return output.to(dtype)
+
+
+def _layer_sizes(dims: Sequence[int], bias: bool) -> list[int]:
+    return [(inputs + bias) * outputs for inputs, outputs in pairwise(dims)]
+
+
+def _layer(row: Tensor, inputs: int, outputs: int, bias: bool) -> tuple[Tensor, Tensor | float]:
+    """Weights ``[B, inputs, outputs]`` and a bias ``[B, 1, outputs]`` from a layer's parameters."""
+    weight = row[:, : inputs * outputs].unflatten(1, (inputs, outputs))
+    return weight, row[:, None, inputs * outputs :] if bias else 0.0
+
+
+def coaction_gather(
+    feed_table: Tensor,
+    history: Tensor,
+    params_table: Tensor,
+    targets: Tensor,
+    dims: Sequence[int],
+    *,
+    sparse: bool = False,
+    lengths: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """See :func:`recops.coaction_gather`."""
+    history = history.long()
+    if lengths is not None:  # padding may be any number
+        history = history.where(torch.arange(history.shape[1]) < lengths[:, None], 0)
+    feed = F.embedding(history, feed_table, sparse=sparse)
+    params = F.embedding(targets.long(), params_table, sparse=sparse)
+    return coaction(feed, params, dims, lengths=lengths, **options)
+
+
+def coaction_multi(
+    pairs: Sequence[tuple[Tensor, Tensor, Sequence[int]]], **options: Any
+) -> list[Tensor]:
+    """See :func:`recops.coaction_multi`."""
+    return [coaction(*pair, **options) for pair in pairs]

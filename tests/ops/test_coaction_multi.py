@@ -1,0 +1,120 @@
+"""Many pairs in one call are the calls one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import recops
+from coaction_inputs import DTYPES, make_call, networks, params_width
+from recops import reference
+
+Pairs = list[tuple[Tensor, Tensor, tuple[int, ...]]]
+
+
+def make_pairs(
+    dims: list[tuple[int, ...]], dtype: torch.dtype = torch.float32, **options: Any
+) -> tuple[Pairs, dict[str, Any]]:
+    made = [make_call(7, 6, size, candidates=90, dtype=dtype, **options) for size in dims]
+    return [call.arguments for call in made], made[0].options
+
+
+@settings(max_examples=30)
+@given(
+    options=networks(),
+    dims=st.lists(
+        st.lists(st.integers(1, 9), min_size=2, max_size=3).map(tuple), min_size=1, max_size=4
+    ),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_one_call_is_a_call_for_each(
+    options: dict[str, Any], dims: list[tuple[int, ...]], dtype: torch.dtype
+) -> None:
+    pairs, options = make_pairs(dims, dtype, **options)
+    outputs = recops.coaction_multi(pairs, **options)
+    weights = [torch.randn_like(output) for output in outputs]
+    leaves = [tensor for feed, params, _ in pairs for tensor in (feed, params)]
+    found = torch.autograd.grad(outputs, leaves, weights)
+    single = [recops.coaction(*pair, **options) for pair in pairs]
+    due = torch.autograd.grad(single, leaves, weights)
+    for actual, expected in zip([*outputs, *found], [*single, *due], strict=True):
+        assert torch.equal(actual, expected)
+    for actual, expected in zip(outputs, reference.coaction_multi(pairs, **options), strict=True):
+        assert actual.shape == expected.shape
+
+
+def test_threads_share_pairs_out(set_threads: Callable[[int], None]) -> None:
+    pairs, options = make_pairs([(16, 8, 4)] * 48, orders=3)
+    set_threads(1)
+    expected = recops.coaction_multi(pairs, **options)
+    set_threads(3)
+    for actual, one_thread in zip(recops.coaction_multi(pairs, **options), expected, strict=True):
+        assert torch.equal(actual, one_thread)
+
+
+def test_opcheck() -> None:
+    pairs, options = make_pairs([(3, 4, 2), (5, 1)], orders=2)
+    feeds, params, dims = zip(*pairs, strict=True)
+    arguments = (
+        [size for sizes in dims for size in sizes],
+        [3, 2],
+        2,
+        options["lengths"],
+        options["feed_index"],
+        False,
+        "tanh",
+        False,
+        True,
+        "sum",
+        False,
+    )
+    ops = torch.ops.recops
+    torch.library.opcheck(ops.coaction_multi.default, (list(feeds), list(params), *arguments))
+    plain = [tensor.detach() for tensor in feeds], [tensor.detach() for tensor in params]
+    grad = torch.randn(90, 2 * 7)
+    torch.library.opcheck(ops.coaction_multi_backward.default, (grad, *plain, *arguments))
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+def test_compiles_into_one_graph_and_exports() -> None:
+    class Unit(torch.nn.Module):
+        def forward(self, first: Tensor, second: Tensor, params: Tensor) -> Tensor:
+            pairs = [(first, params, (4, 3)), (second, params, (4, 3))]
+            return torch.cat(recops.coaction_multi(pairs, orders=2), 1)
+
+    arguments = (torch.randn(5, 6, 4), torch.randn(5, 6, 4), torch.randn(5, 12))
+    expected = Unit()(*arguments)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(Unit(), fullgraph=True, dynamic=True)(*arguments), expected)
+    assert torch.equal(torch.export.export(Unit(), arguments).module()(*arguments), expected)
+
+
+FEED, PARAMS, DIMS = torch.randn(3, 5, 4), torch.randn(3, 8), (4, 2)
+GOOD = (FEED, PARAMS, DIMS)
+ERRORS: list[tuple[list[Any], type[Exception], str]] = [
+    ([], ValueError, "pairs must hold at least one pair"),
+    ([GOOD, (FEED.double(), PARAMS, DIMS)], TypeError, r"pairs\[1\]: feed must be of the first's"),
+    ([GOOD, (FEED[:, :4], PARAMS, DIMS)], ValueError, r"pairs\[1\]: feed must be \[3, 5, …\]"),
+    ([GOOD, (FEED, PARAMS[:2], DIMS)], ValueError, r"pairs\[1\]: params must have 3 rows"),
+    ([GOOD, (FEED, PARAMS, (4, 3))], ValueError, r"pairs\[1\]: params must have 12 columns"),
+    ([GOOD, (FEED, PARAMS, (4,))], ValueError, r"pairs\[1\]: dims must name"),
+    ([GOOD, (FEED.int(), PARAMS, DIMS)], TypeError, r"pairs\[1\]: feed must be one of"),
+]
+
+
+@pytest.mark.parametrize(("pairs", "error", "message"), ERRORS)
+def test_errors(pairs: list[Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^coaction_multi: {message}"):
+        recops.coaction_multi(pairs)
+
+
+def test_any_iterable_of_pairs_will_do() -> None:
+    assert params_width(DIMS) == 8
+    (output,) = recops.coaction_multi(iter([GOOD]))
+    assert torch.equal(output, recops.coaction(*GOOD))
