@@ -1,0 +1,102 @@
+// What a version of the catalogue is made of: the arrays of a trie (trie/trie.h), its items and their id index, never
+// changed once made. The catalogue, the tries handed out and later versions in the making all share them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "trie/lookup.h"
+#include "trie/trie.h"
+
+namespace recops::catalog {
+
+// Memory of fixed size that starts unwritten: whoever makes it fills it, and a pass over 30 MB of zeros is saved.
+template <class T>
+class Array {
+ public:
+  Array() = default;
+  explicit Array(int64_t size) : values_(std::make_unique_for_overwrite<T[]>(static_cast<size_t>(size))), size_(size) {}
+
+  int64_t size() const { return size_; }
+  T* data() { return values_.get(); }
+  const T* data() const { return values_.get(); }
+  T& operator[](int64_t i) { return values_[static_cast<size_t>(i)]; }
+  const T& operator[](int64_t i) const { return values_[static_cast<size_t>(i)]; }
+
+ private:
+  std::unique_ptr<T[]> values_;
+  int64_t size_ = 0;
+};
+
+struct Tables {
+  int64_t depth;
+  bool wide_tokens;
+  // [depth + 3]: the first node of each level 0 … depth; then num_nodes and num_nodes + num_items, as if the item at
+  // position p were node num_nodes + p of one more level.
+  std::vector<int64_t> starts;
+  Array<int32_t> first_child;   // [num_nodes + 1]
+  Array<unsigned char> tokens;  // [num_nodes] int32 or uint16
+  Array<int64_t> item_ids;      // [num_items] by position, like the next
+  Array<int32_t> item_rows;     // which of the items in order of insertion it is
+  Array<int32_t> id_order;      // [num_items]: positions in ascending order of ids
+
+  int64_t num_nodes() const { return starts[static_cast<size_t>(depth) + 1]; }
+  int64_t num_items() const { return item_ids.size(); }
+  trie::Trie trie() const {
+    return {first_child.data(), tokens.data(), wide_tokens, num_nodes(), depth, starts.data()};
+  }
+  trie::Items items() const { return {item_ids.data(), id_order.data(), num_items()}; }
+
+  template <class Token>
+  const Token* tokens_as() const {
+    return reinterpret_cast<const Token*>(tokens.data());
+  }
+  template <class Token>
+  Token* tokens_as() {
+    return reinterpret_cast<Token*>(tokens.data());
+  }
+};
+
+// The starts of a trie of so many levels.
+inline std::vector<int64_t> starts_of(const int32_t* first_child, int64_t depth) {
+  std::vector<int64_t> starts{0};
+  for (int64_t level = 0; level <= depth + 1; ++level) starts.push_back(first_child[starts.back()]);
+  return starts;
+}
+
+// Room for a trie whose levels start at `starts` (as above), nothing of it written but the frame.
+inline Tables make_tables(std::vector<int64_t> starts, bool wide_tokens) {
+  const auto depth = static_cast<int64_t>(starts.size()) - 3;
+  const int64_t nodes = starts[starts.size() - 2], items = starts.back() - nodes;
+  Tables tables{depth,
+                wide_tokens,
+                std::move(starts),
+                Array<int32_t>(nodes + 1),
+                Array<unsigned char>(nodes * (wide_tokens ? 4 : 2)),
+                Array<int64_t>(items),
+                Array<int32_t>(items),
+                Array<int32_t>(items)};
+  tables.first_child[nodes] = static_cast<int32_t>(nodes + items);
+  return tables;
+}
+
+inline bool has_wide_tokens(const std::vector<int64_t>& vocab_sizes) {
+  for (int64_t size : vocab_sizes)
+    if (size > 65536) return true;
+  return false;
+}
+
+// A trie without items: the root alone.
+inline Tables empty_tables(const std::vector<int64_t>& vocab_sizes) {
+  std::vector<int64_t> starts(vocab_sizes.size() + 3, 1);
+  starts[0] = 0;
+  Tables tables = make_tables(std::move(starts), has_wide_tokens(vocab_sizes));
+  tables.first_child[0] = 1;
+  std::fill_n(tables.tokens.data(), tables.tokens.size(), static_cast<unsigned char>(0));
+  return tables;
+}
+
+}  // namespace recops::catalog
