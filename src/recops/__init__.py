@@ -6,6 +6,7 @@ load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
 from recops.catalog import SidCatalog  # noqa: E402
+from recops.index_json import read_index_json  # noqa: E402
 from recops.ops.balance_assignment import balance_assignment  # noqa: E402
 from recops.ops.coaction import coaction  # noqa: E402
 from recops.ops.coaction_gather import coaction_gather  # noqa: E402
@@ -51,6 +52,7 @@ __all__ = [
     "effective_capacity",
     "nearest_codes",
     "pack_codes",
+    "read_index_json",
     "rq_decode",
     "rq_encode",
     "rq_encode_beams",

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from recops.index_json import codes_of_tokens
 from recops_models.data.checks import RawTable
 from recops_models.data.errors import DataError
 from recops_models.data.importers.json_files import read_object
-
-_TOKEN = re.compile(r"<([a-z])_(\d{1,9})>")
 
 
 def read_sids(file: Path) -> RawTable:
@@ -26,7 +23,7 @@ def read_sids(file: Path) -> RawTable:
     depth = len(pairs[0][1]) if isinstance(pairs[0][1], list) else 0
     codes, malformed, keys = [], [], []
     for row, (key, tokens) in enumerate(pairs):
-        code = _code(tokens)
+        code = codes_of_tokens(tokens)
         if code is None or len(code) != depth:
             malformed.append((row + 1, f"a semantic ID is not {depth} tokens <a_…>, <b_…>, …"))
         else:
@@ -37,16 +34,3 @@ def read_sids(file: Path) -> RawTable:
     flat = pa.array(np.array(codes, dtype=np.int32).ravel())
     table = pa.table({"item_id": keys, "sid": pa.FixedSizeListArray.from_arrays(flat, depth)})
     return RawTable(file.name, table, malformed)
-
-
-def _code(tokens: Any) -> list[int] | None:
-    """The codes of tokens of level a, b, c, … in that order."""
-    if not isinstance(tokens, list):
-        return None
-    code = []
-    for level, token in enumerate(tokens):
-        found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
-        if found is None or ord(found[1]) - ord("a") != level:
-            return None
-        code.append(int(found[2]))
-    return code

@@ -1,0 +1,81 @@
+"""Semantic IDs as MiniOneRec and LETTER write them: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["codes_of_tokens", "read_index_json"]
+
+_TOKEN = re.compile(r"<([a-z])_(\d{1,9})>")
+
+
+def codes_of_tokens(tokens: object) -> list[int] | None:
+    """``["<a_183>", "<b_70>"]`` is ``[183, 70]``; None for what is no such list, level by level."""
+    if not isinstance(tokens, list):
+        return None
+    codes = []
+    for level, token in enumerate(tokens):
+        found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
+        if found is None or ord(found[1]) - ord("a") != level:
+            return None
+        codes.append(int(found[2]))
+    return codes
+
+
+def read_index_json(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
+    """The semantic IDs of an ``….index.json`` file, as :meth:`recops.SidTrie.from_sids` takes them.
+
+    ::
+
+        trie = recops.SidTrie.from_sids(*recops.read_index_json("office.index.json"))
+
+    Args:
+        path: a JSON object from item id, an integer as text, to the tokens of its levels: ``<a_…>``
+            of the first, ``<b_…>`` of the second, and so on, with the level's code in it.
+
+    Returns:
+        ``(sids [N, L] int32, item_ids [N] int64)`` in the order of the file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: something else in the file, or an item twice; the message names the first.
+    """
+    try:
+        pairs = json.loads(Path(path).read_bytes(), object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(pairs, _Pairs) or not pairs:
+        raise ValueError(f"{path}: must hold an object from item id to tokens such as <a_183>")
+    sids: dict[int, list[int]] = {}
+    depth = 0
+    for key, tokens in pairs:
+        item = _item_id(path, key)
+        codes = codes_of_tokens(tokens)
+        depth = depth or len(codes or ())
+        if not codes or len(codes) != depth:
+            shape = f"{depth} tokens" if depth else "a list of tokens"
+            raise ValueError(
+                f"{path}: the semantic ID of item {key} must be {shape} <a_…>, <b_…>, …, "
+                f"got {json.dumps(tokens)[:80]}"
+            )
+        if item in sids:
+            raise ValueError(f"{path}: item {key} is there twice")
+        sids[item] = codes
+    return torch.tensor(list(sids.values()), dtype=torch.int32), torch.tensor(list(sids))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object, every pair of it."""
+
+
+def _item_id(path: str | os.PathLike[str], key: str) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", key, flags=re.ASCII):
+        raise ValueError(f"{path}: item ids must be integers, got {key!r}")
+    return int(key)
