@@ -94,3 +94,12 @@ def test_ops_raise_value_errors_under_every_torch() -> None:
             op(torch.ones(1, 3), codebook, 1)
         with pytest.raises(RuntimeError, match="nearest_codes"):  # torch's own, on the arguments
             op(torch.ones(1, 3))
+
+
+def test_without_transformers_the_extra_is_named() -> None:
+    done = run_python("import sys; sys.modules['transformers'] = None; import recops.hf")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: recops.hf needs transformers, which is not installed: "
+        "pip install 'recops[hf]'"
+    )

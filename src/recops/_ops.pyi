@@ -242,5 +242,20 @@ def trie_mask(
     keep: bool,
     missing_ok: bool,
 ) -> Tensor: ...
+def trie_next_logits(
+    logits: Tensor,
+    sequences: Tensor,
+    prompt_length: int,
+    begin_token: int,
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    vocab_sizes: Sequence[int],
+    model_tokens: Tensor,
+    trie_tokens: Tensor,
+    end_tokens: Sequence[int],
+    allowed: Tensor | None,
+    allowed_stamp: Tensor | None,
+) -> Tensor: ...
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def version() -> str: ...

@@ -14,6 +14,7 @@ from recops.reference.residual_quantization import (
 )
 from recops.reference.straight_through import straight_through
 from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, trie_beam_step
+from recops.reference.trie_next_logits import trie_next_logits
 
 __all__ = [
     "accumulate_codes",
@@ -34,5 +35,6 @@ __all__ = [
     "sid_trie",
     "straight_through",
     "trie_beam_step",
+    "trie_next_logits",
     "unpack_codes",
 ]

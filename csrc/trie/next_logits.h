@@ -1,0 +1,66 @@
+// Which logits of a language model may go on, for sequences that end in a semantic ID under way. Torch-free.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "trie/lookup.h"
+#include "trie/trie.h"
+
+namespace recops::trie {
+
+// A level's tokens among the model's, and back.
+struct TokenMap {
+  const int32_t* model_tokens;  // [sum of the vocabularies], level after level
+  const int64_t* level_begins;  // [depth]: where each level starts in it
+  const int32_t* trie_tokens;   // [depth, width]: the level's token; −1: the model's token is none of the level's
+  int64_t width;
+  const bool* consecutive;  // [depth]: the model's tokens of the level follow one another
+
+  int64_t model_token(int64_t level, int64_t trie_token) const {
+    return model_tokens[level_begins[level] + trie_token];
+  }
+  int64_t trie_token(int64_t level, int64_t model_token) const {
+    return 0 <= model_token && model_token < width ? trie_tokens[level * width + model_token] : -1;
+  }
+};
+
+// Where semantic IDs begin: at a fixed place, or after the last `begin_token`.
+struct SidStart {
+  int64_t prompt_length;  // −1: after a token
+  int64_t begin_token;
+
+  // How many tokens of its semantic ID a sequence has; more than `depth` where it has ended (or none has begun).
+  int64_t tokens_so_far(const int64_t* sequence, int64_t length, int64_t depth) const {
+    if (prompt_length >= 0) return length - prompt_length;
+    for (int64_t count = 0; count <= std::min(depth, length - 1); ++count)
+      if (sequence[length - 1 - count] == begin_token) return count;
+    return depth + 1;
+  }
+};
+
+// The node that the last `count` tokens of a sequence lead to, or −1. `scratch` [count].
+inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t* sequence, int64_t length,
+                            int64_t count, int64_t* scratch) {
+  for (int64_t level = 0; level < count; ++level)
+    scratch[level] = map.trie_token(level, sequence[length - count + level]);
+  return find_node(trie, {scratch, true}, 0, count);
+}
+
+// Calls use(model token, count) for runs of tokens that may follow an inner node, of level `level`: for every child
+// with an allowed item below it, or for all children at once where they and the model's tokens follow one another.
+template <class Use>
+void for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, MaskBits mask,
+                          const Use& use) {
+  const Interval children = children_of(trie, node);
+  const int64_t count = children.end - children.begin;
+  if (mask == nullptr && count > 0 && map.consecutive[level]) {
+    const int64_t first = token_of(trie, children.begin), last = token_of(trie, children.end - 1);
+    if (last - first == count - 1) return use(map.model_token(level, first), count);
+  }
+  for (int64_t child = children.begin; child < children.end; ++child)
+    if (mask == nullptr || any_allowed(mask, items_below(trie, {child, child + 1}, level + 1)))
+      use(map.model_token(level, token_of(trie, child)), int64_t{1});
+}
+
+}  // namespace recops::trie

@@ -1,0 +1,161 @@
+"""trie_next_logits: what may follow a language model's sequences, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import recops
+from recops import reference
+from recops.ops.trie_next_logits import TokenMap, trie_next_logits
+from trie_inputs import MASKS, Catalogue, catalogue, catalogues, mask_of
+
+BEGIN, END = 0, 1
+
+
+def spread_map(trie: recops.SidTrie, generator: torch.Generator) -> tuple[TokenMap, int]:
+    """Levels that share some of the model's tokens, in no order; and the model's vocabulary."""
+    total = sum(trie.vocab_sizes) + 7
+    levels = [
+        2 + torch.randperm(total - 2, generator=generator)[:size] for size in trie.vocab_sizes
+    ]
+    return TokenMap.of(levels, trie.vocab_sizes), total
+
+
+def sequences(
+    drawn: Catalogue, token_map: TokenMap, rows: int, length: int, generator: torch.Generator
+) -> Tensor:
+    """Some junk, BEGIN, and a part of an item's SID, now and then with a wrong token in it."""
+    levels = token_map.model_tokens.long().split(list(drawn.trie.vocab_sizes))
+    found = torch.randint(0, 12, (rows, length), generator=generator)
+    for row in found:
+        start = int(torch.randint(0, length, (1,), generator=generator))
+        row[start] = BEGIN
+        if len(drawn.sids):
+            item = int(torch.randint(0, len(drawn.sids), (1,), generator=generator))
+            sid = drawn.sids[item].tolist()
+            known = [levels[level][token] for level, token in enumerate(sid)]
+            count = min(len(known), length - start - 1)
+            row[start + 1 : start + 1 + count] = torch.tensor(known[:count])
+    return found
+
+
+@settings(max_examples=80)
+@given(
+    catalogues(),
+    st.sampled_from(MASKS),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.float16, torch.float64]),
+    st.integers(1, 3),
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(0, 2**20),
+)
+def test_it_agrees_with_the_reference(
+    drawn: Catalogue,
+    kind: str,
+    dtype: torch.dtype,
+    batch: int,
+    beams: int,
+    after_token: bool,
+    seed: int,
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    token_map, vocab = spread_map(drawn.trie, generator)
+    length = drawn.trie.depth + 3
+    tokens = sequences(drawn, token_map, batch * beams, length, generator)
+    # Every other column of a wider tensor.
+    logits = torch.randn(batch * beams, 2 * vocab, generator=generator).to(dtype)[:, ::2]
+    prompt = None if after_token else int(torch.randint(0, length + 1, (1,), generator=generator))
+    arguments = {
+        "prompt_length": prompt,
+        "begin_token": BEGIN,
+        "end_tokens": [END, vocab - 1],
+        "allowed": mask_of(drawn, kind, batch, seed),
+    }
+    found = trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
+    expected = reference.trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
+    assert torch.equal(found, expected)
+    assert found.dtype == dtype
+
+
+@pytest.fixture
+def inputs() -> dict[str, object]:
+    trie = catalogue(items=5000, depth=3, vocab=40, skew=3).trie
+    return {
+        "logits": torch.randn(600, 130),
+        "sequences": torch.randint(2, 42, (600, 6)),
+        "trie": trie,
+        "token_map": TokenMap.of([2, 42, 82], trie.vocab_sizes),
+        "prompt_length": 5,
+        "begin_token": BEGIN,
+        "end_tokens": [END],
+    }
+
+
+def test_threads_change_nothing(inputs, set_threads) -> None:
+    results = []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        results.append(trie_next_logits(**inputs))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sequences": torch.zeros(3, 6, dtype=torch.long)}, r"input_ids int64 \[R, T\]"),
+        ({"sequences": torch.zeros(600, 6)}, r"input_ids int64 \[R, T\]"),
+        ({"prompt_length": 7}, "prompt_length is 7, but input_ids have 6 tokens"),
+        ({"logits": torch.zeros(600, 121)}, "token_map must name 120 tokens below"),
+        ({"end_tokens": [130]}, "eos_token_id is 130, but scores have 130 columns"),
+        ({"logits": torch.zeros(600, 130, dtype=torch.int32)}, "scores must be float32"),
+    ],
+)
+def test_bad_input_is_refused(inputs, change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"SidTrieLogitsProcessor: .*{message}"):
+        trie_next_logits(**{**inputs, **change})
+
+
+def test_masks_fit_the_trie_and_the_batch(inputs) -> None:
+    trie = inputs["trie"]
+    other = catalogue(items=5000, depth=3, vocab=40, seed=1).trie
+    with pytest.raises(ValueError, match="allowed is of trie version"):
+        trie_next_logits(**inputs, allowed=other.mask(drop=[]))
+    with pytest.raises(ValueError, match="allowed has 7 rows, but scores 600"):
+        trie_next_logits(**inputs, allowed=trie.mask(drop=[torch.tensor([], dtype=torch.long)] * 7))
+
+
+@pytest.mark.parametrize(
+    ("levels", "error", "message"),
+    [
+        ([2, 42], ValueError, "token_map must have 3 levels, got 2"),
+        ([2, 42, torch.arange(39)], ValueError, r"token_map\[2\] must name 40 tokens, got \(39,\)"),
+        ([2, 42, -1], ValueError, r"token_map\[2\] holds -1"),
+        ([2, torch.zeros(40, dtype=torch.long), 2], ValueError, r"token_map\[1\] names a token tw"),
+        ([2, 42, torch.rand(40)], TypeError, r"token_map\[2\] must be integers, got torch.float32"),
+    ],
+)
+def test_bad_maps_are_refused(levels: list, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        TokenMap.of(levels, [40, 40, 40])
+
+
+def test_it_is_an_op_like_any_other(inputs) -> None:
+    trie, token_map = inputs["trie"], inputs["token_map"]
+    tensors = (trie.first_child, trie.tokens, trie.stamp, trie.vocab_sizes)
+    mask = trie.mask(drop=trie.item_ids[::2])
+    torch.library.opcheck(
+        torch.ops.recops.trie_next_logits,
+        (
+            *(inputs["logits"], inputs["sequences"], 5, -1, *tensors),
+            *(token_map.model_tokens, token_map.trie_tokens, [END], mask.words, mask.stamp),
+        ),
+    )
+    compiled = torch.compile(trie_next_logits, backend="aot_eager", fullgraph=True, dynamic=True)
+    for rows in (600, 30):
+        some = {**inputs, **{name: inputs[name][:rows] for name in ("logits", "sequences")}}
+        assert torch.equal(compiled(**some), trie_next_logits(**some))
