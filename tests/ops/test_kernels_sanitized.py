@@ -23,6 +23,8 @@ ARGUMENTS = {
         ["spread", "pile", "heavy"],
         ["f32", "f64"],
     ],
+    # Seconds, readers; tests/test_catalog_threads.py has it under ThreadSanitizer.
+    "catalog": [["0.3 3"]],
     "coaction": [
         ["forward", "backward"],
         # candidates, users (0: one each), positions, widths, orders: whole vectors, ragged, no
