@@ -22,7 +22,7 @@ def tsan_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("cmake") is None:
         pytest.skip("building the driver needs cmake")
     folder = tmp_path_factory.mktemp("tsan")
-    options = ["-DCMAKE_CXX_FLAGS=-g -fsanitize=thread", "-DRECOPS_OPTIMIZATION=-O1", "-G", "Ninja"]
+    options = ["-DCMAKE_CXX_FLAGS=-g -fsanitize=thread", "-DRECOPS_OPTIMIZATION=-O0", "-G", "Ninja"]
     configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, *options]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     build = ["cmake", "--build", folder, "--target", "catalog"]
