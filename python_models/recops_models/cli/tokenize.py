@@ -29,13 +29,6 @@ if TYPE_CHECKING:
     from recops_models.tokenizers.catalogue import Catalogue
     from recops_models.tokenizers.streamed import StreamedCatalogue
 
-_CONFIG, _CONFIG_KIND = "config.json", "tokenizer-config"
-_VECTORS, _TOKENIZER = "item_vectors.safetensors", "tokenizer.safetensors"
-_SIDS, _METRICS = "sids.parquet", "metrics.json"
-_OUTPUTS = (_CONFIG, _VECTORS, _TOKENIZER, _SIDS, _METRICS)
-_PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
-"""What an unfinished run leaves for ``--resume``."""
-
 
 class Weights(str, Enum):
     """What an item counts for a method that balances loads."""
@@ -103,7 +96,8 @@ def tokenize(
     if data is None and vectors is None:
         raise typer.BadParameter("name a data set (--data) or a file of vectors (--vectors)")
 
-    from recops_models.tokenizers import make_tokenizer
+    from recops_models.tokenizers import make_tokenizer, sid_folder
+    from recops_models.tokenizers.catalogue import Catalogue
 
     try:
         tokenizer = make_tokenizer(method, levels, codes, setting_pairs(settings or []))
@@ -131,33 +125,25 @@ def tokenize(
         **tokenizer.config(),
     }
     if resume:
-        _refuse_another(out, config)
+        sid_folder.refuse_another(out, config)
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, out if resume else None)
     tokenizer.check_count(len(catalogue))
-    folder = _open_folder(out, config, catalogue, resume)
+    folder = make_folder(out)
+    kept = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
+    sid_folder.start(folder, config, kept, resume=resume)
     try:
         tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
     except KeyboardInterrupt:
         raise RuntimeError(
             f"interrupted; {folder} keeps what is finished: go on with --resume"
         ) from None
-    _leave(tokenizer, catalogue, config, seconds, folder)
-
-
-def _refuse_another(out: Path, config: Mapping[str, Any]) -> None:
-    """``--resume`` is for the run that the folder holds."""
-    from recops.files import read_json
-
-    if not (out / _CONFIG).exists():
-        return
-    found = read_json(out / _CONFIG, kind=_CONFIG_KIND)
-    for key in (*config, *found):
-        if config.get(key) != found.get(key):
-            raise ValueError(
-                f"{out} holds semantic IDs with {key} {found.get(key)}, not {config.get(key)}: "
-                "leave out --resume to start anew, or name another folder with --out"
-            )
+    metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
+    typer.echo(
+        f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
+        f"({metrics['collision_rate']:.1%} of items share theirs), "
+        f"{metrics['error_share']:.1%} of the variance unexplained; in {folder}"
+    )
 
 
 def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
@@ -171,9 +157,10 @@ def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
     )
     from recops_models.tokenizers.behaviour import load_pairs
     from recops_models.tokenizers.catalogue import Catalogue, read_catalogue
+    from recops_models.tokenizers.sid_folder import VECTORS
 
     vectors = None if config["vectors"] is None else Path(config["vectors"])
-    kept = None if finished is None else finished / _VECTORS
+    kept = None if finished is None else finished / VECTORS
 
     def make(dataset: Dataset, train: pa.Table) -> ItemVectors:
         if vectors is not None:
@@ -205,24 +192,6 @@ def _stream(vectors: Path | None) -> StreamedCatalogue:
     return StreamedCatalogue(VectorFile(vectors))
 
 
-def _open_folder(
-    out: Path, config: Mapping[str, Any], catalogue: Catalogue | StreamedCatalogue, resume: bool
-) -> Path:
-    """The folder, saying from the start whose files it holds."""
-    from recops.files import write_json
-    from recops_models.item_vectors import write_item_vectors
-    from recops_models.tokenizers.catalogue import Catalogue
-
-    folder = make_folder(out)
-    if not resume:
-        for name in (*_OUTPUTS, *_PARTIAL):
-            (folder / name).unlink(missing_ok=True)
-    write_json(folder / _CONFIG, config, kind=_CONFIG_KIND)
-    if isinstance(catalogue, Catalogue) and config["vectors"] is None:
-        write_item_vectors(folder / _VECTORS, catalogue.items)
-    return folder
-
-
 def _fitted(
     tokenizer: Tokenizer,
     catalogue: Catalogue | StreamedCatalogue,
@@ -234,10 +203,11 @@ def _fitted(
     from rich.console import Console
     from rich.progress import Progress
 
-    from recops_models.tokenizers import load_tokenizer
+    from recops_models.tokenizers.sid_folder import finished_tokenizer
 
-    if resume and (folder / _TOKENIZER).exists():
-        return load_tokenizer(folder / _TOKENIZER), 0.0
+    done = finished_tokenizer(folder) if resume else None
+    if done is not None:
+        return done, 0.0
     console = Console(stderr=True)
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -249,29 +219,3 @@ def _fitted(
 
         catalogue.fit(tokenizer, seed=seed, progress=show, folder=folder, resume=resume)
     return tokenizer, time.perf_counter() - started
-
-
-def _leave(
-    tokenizer: Tokenizer,
-    catalogue: Catalogue | StreamedCatalogue,
-    config: Mapping[str, Any],
-    seconds: float,
-    folder: Path,
-) -> None:
-    from recops.files import write_json
-    from recops_models.tokenizers import save_sids
-    from recops_models.versions import versions
-
-    metrics = catalogue.metrics(tokenizer)
-    save_sids(folder / _SIDS, catalogue.sids(tokenizer))
-    tokenizer.save(folder / _TOKENIZER)
-    for name in _PARTIAL:
-        (folder / name).unlink(missing_ok=True)
-    source = {name: config[name] for name in ("data", "vectors", "seed")}
-    result = {**source, "model": config["method"], **metrics, "train_seconds": seconds}
-    write_json(folder / _METRICS, {**result, "versions": versions()}, kind="metrics")
-    typer.echo(
-        f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
-        f"({metrics['collision_rate']:.1%} of items share theirs), "
-        f"{metrics['error_share']:.1%} of the variance unexplained; in {folder}"
-    )

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import recops
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.checks import check_weights
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.points import Points
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
@@ -77,7 +78,7 @@ class BalancedRQ(RQKMeans):
         if weights is None or not len(vectors):
             return super().encode(vectors)
         residual = self._check("encode", vectors)
-        checked = self._check_weights("encode", weights, residual)
+        checked = check_weights(f"{self._name}.encode", weights, residual)
         codes = []
         for level, book in enumerate(self._fitted()):
             index, load, feasible = self._assign(residual, book, checked)

@@ -1,50 +1,22 @@
-"""What every tokenizer offers, and the checks that all of them make."""
+"""What every tokenizer offers."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
+from recops_models.tokenizers.fitting import Fitting, Progress
 from recops_models.training.settings import from_json
 
 KIND = "tokenizer"
-
-Progress: TypeAlias = Callable[[str, float, float], None]
-"""Told of one of :attr:`Tokenizer.stages`, the share of it that is done, and its error so far."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fitting:
-    """What one fit is given beside the vectors.
-
-    Attributes:
-        seed: of every random draw.
-        report: progress.
-        pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
-        weights: ``[N]`` f32, of the items; None: all 1.
-        folder: where finished work is kept; None: nowhere.
-        resume: go on from what ``folder`` holds.
-    """
-
-    seed: int
-    report: Progress
-    pairs: Tensor | None = None
-    weights: Tensor | None = None
-    folder: Path | None = None
-    resume: bool = False
-
-    def with_seed(self, seed: int) -> Fitting:
-        """The same with another seed."""
-        return dataclasses.replace(self, seed=seed)
 
 
 class Tokenizer(ABC):
@@ -125,13 +97,12 @@ class Tokenizer(ABC):
             ValueError: fewer items than codes, a vector that is not finite, or other shapes.
             KeyboardInterrupt: handed on.
         """
-        points = self._check("fit", vectors)
-        self._check_ids("fit", item_ids, points)
+        points = self._check_items("fit", vectors, item_ids)
         given = Fitting(
             seed,
             progress or (lambda *_: None),
-            None if pairs is None else self._rows_of(pairs, item_ids),
-            None if weights is None else self._check_weights("fit", weights, points),
+            None if pairs is None else rows_of(f"{self._name}.fit", pairs, item_ids),
+            self._check_weights("fit", weights, points),
             folder,
             resume,
         )
@@ -169,14 +140,13 @@ class Tokenizer(ABC):
             ValueError: as in :meth:`fit`; ``keep_levels`` out of range; a method that learns no
                 codebooks.
         """
-        points = self._check("refit", vectors)
-        self._check_ids("refit", item_ids, points)
+        points = self._check_items("refit", vectors, item_ids)
         if not 0 <= keep_levels < len(self._sizes):
             raise ValueError(
                 f"{self._name}.refit: keep_levels must be 0 … {len(self._sizes) - 1}, so that a "
                 f"level is left to learn, got {keep_levels}"
             )
-        checked = None if weights is None else self._check_weights("refit", weights, points)
+        checked = self._check_weights("refit", weights, points)
         report = progress or (lambda *_: None)
         self._refit(points, keep_levels, Fitting(seed, report, weights=checked))
         return self
@@ -284,42 +254,13 @@ class Tokenizer(ABC):
         return RuntimeError(f"{self._name}: not fitted; call fit or load first")
 
     def _check(self, call: str, vectors: Tensor) -> Tensor:
-        if vectors.ndim != 2 or not vectors.is_floating_point() or not vectors.shape[1]:
-            raise ValueError(
-                f"{self._name}.{call}: vectors must be floats [N, D], "
-                f"got {vectors.dtype} {list(vectors.shape)}"
-            )
-        points = vectors.detach().float()
-        finite = torch.isfinite(points).all(dim=1)
-        if not finite.all():
-            row = int((~finite).nonzero()[0])
-            raise ValueError(f"{self._name}.{call}: vector {row} is not finite")
+        return check_vectors(f"{self._name}.{call}", vectors)
+
+    def _check_items(self, call: str, vectors: Tensor, item_ids: Tensor) -> Tensor:
+        points = self._check(call, vectors)
+        check_ids(f"{self._name}.{call}", item_ids, points)
+        self.check_count(len(points))
         return points
 
-    def _check_ids(self, call: str, item_ids: Tensor, points: Tensor) -> None:
-        if item_ids.ndim != 1 or len(item_ids) != len(points):
-            raise ValueError(f"{self._name}.{call}: {len(item_ids)} ids for {len(points)} vectors")
-        self.check_count(len(points))
-
-    def _check_weights(self, call: str, weights: Tensor, points: Tensor) -> Tensor:
-        if weights.shape != points.shape[:1]:
-            raise ValueError(
-                f"{self._name}.{call}: weights must be [{len(points)}], one a vector, "
-                f"got {list(weights.shape)}"
-            )
-        checked = weights.detach().float()
-        if not (torch.isfinite(checked).all() and (checked >= 0).all()):
-            raise ValueError(f"{self._name}.{call}: weights must be finite and 0 or more")
-        return checked
-
-    def _rows_of(self, pairs: Tensor, item_ids: Tensor) -> Tensor:
-        """``pairs`` of ids as pairs of rows."""
-        if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
-            raise ValueError(
-                f"{self._name}.fit: pairs must be integer item ids [E, 2], "
-                f"got {pairs.dtype} {list(pairs.shape)}"
-            )
-        ordered, row = item_ids.long().sort()
-        place = torch.searchsorted(ordered, pairs.long()).clamp(max=len(ordered) - 1)
-        known = (ordered[place] == pairs).all(dim=1) & (pairs[:, 0] != pairs[:, 1])
-        return row[place[known]]
+    def _check_weights(self, call: str, weights: Tensor | None, points: Tensor) -> Tensor | None:
+        return None if weights is None else check_weights(f"{self._name}.{call}", weights, points)

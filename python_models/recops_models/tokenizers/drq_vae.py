@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recops_models.tokenizers.autoencoder import Autoencoder
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.item_task import Batch, LatentSettings, Partners, train_network
 from recops_models.tokenizers.latent import LatentTokenizer
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.tokenizers.autoencoder import Autoencoder
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.item_task import Batch, NetworkSettings, train_network
 from recops_models.tokenizers.latent import NetworkTokenizer
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.threads import one_thread
 from recops_models.training.config import TrainingConfig
 from recops_models.training.task import Pass

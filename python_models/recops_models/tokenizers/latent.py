@@ -10,7 +10,8 @@ from torch import Tensor
 
 import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
-from recops_models.tokenizers.base import Fitting, Tokenizer
+from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.points import TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from recops.files import load_tensors, save_tensors
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.kmeans import KMeansSettings, kmeans
 from recops_models.tokenizers.points import Assign, Points, nearest
 

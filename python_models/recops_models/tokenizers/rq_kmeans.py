@@ -10,7 +10,8 @@ from typing_extensions import Self
 
 import recops
 from recops_models.item_vectors.vector_file import VectorFile
-from recops_models.tokenizers.base import Fitting, Progress, Tokenizer
+from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.fitting import Fitting, Progress
 from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.points import Points, TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans

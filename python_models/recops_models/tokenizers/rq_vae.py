@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
-from recops_models.tokenizers.base import Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.item_task import Batch, LatentSettings, train_network
 from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.latent import LatentTokenizer

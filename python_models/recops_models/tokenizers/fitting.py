@@ -1,0 +1,39 @@
+"""What one fit is given beside the vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from torch import Tensor
+
+Progress: TypeAlias = Callable[[str, float, float], None]
+"""Told of one of a tokenizer's ``stages``, the share of it that is done, and its error so far."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """What one fit is given beside the vectors.
+
+    Attributes:
+        seed: of every random draw.
+        report: progress.
+        pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
+        weights: ``[N]`` f32, of the items; None: all 1.
+        folder: where finished work is kept; None: nowhere.
+        resume: go on from what ``folder`` holds.
+    """
+
+    seed: int
+    report: Progress
+    pairs: Tensor | None = None
+    weights: Tensor | None = None
+    folder: Path | None = None
+    resume: bool = False
+
+    def with_seed(self, seed: int) -> Fitting:
+        """The same with another seed."""
+        return dataclasses.replace(self, seed=seed)

@@ -1,0 +1,86 @@
+"""The folder of one run of ``recops tokenize``: its files at the start, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from recops.files import read_json, write_json
+from recops_models.item_vectors import ItemVectors, write_item_vectors
+from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.methods import load_tokenizer
+from recops_models.tokenizers.sids import Sids, save_sids
+from recops_models.versions import versions
+
+CONFIG, METRICS, SIDS = "config.json", "metrics.json", "sids.parquet"
+TOKENIZER, VECTORS = "tokenizer.safetensors", "item_vectors.safetensors"
+_PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
+"""What an unfinished run leaves for ``--resume``."""
+_CONFIG_KIND = "tokenizer-config"
+
+
+class Tokenized(Protocol):
+    """A catalogue, in memory or streamed, that a fitted tokenizer can be measured on."""
+
+    def sids(self, tokenizer: Tokenizer) -> Sids:
+        """Every item's codes."""
+        ...
+
+    def metrics(self, tokenizer: Tokenizer) -> dict[str, Any]:
+        """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
+        ...
+
+
+def refuse_another(folder: Path, config: Mapping[str, Any]) -> None:
+    """``--resume`` is for the run that the folder holds.
+
+    Raises:
+        ValueError: it holds one of another configuration.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    found = read_json(folder / CONFIG, kind=_CONFIG_KIND)
+    for key in (*config, *found):
+        if config.get(key) != found.get(key):
+            raise ValueError(
+                f"{folder} holds semantic IDs with {key} {found.get(key)}, not {config.get(key)}: "
+                "leave out --resume to start anew, or name another folder with --out"
+            )
+
+
+def start(
+    folder: Path, config: Mapping[str, Any], items: ItemVectors | None, *, resume: bool
+) -> None:
+    """Say from the start whose files the folder holds; ``items`` are kept in it."""
+    if not resume:
+        for name in (CONFIG, VECTORS, TOKENIZER, SIDS, METRICS, *_PARTIAL):
+            (folder / name).unlink(missing_ok=True)
+    write_json(folder / CONFIG, config, kind=_CONFIG_KIND)
+    if items is not None:
+        write_item_vectors(folder / VECTORS, items)
+
+
+def finished_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer, where the run came so far."""
+    path = folder / TOKENIZER
+    return load_tokenizer(path) if path.exists() else None
+
+
+def finish(
+    folder: Path,
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    catalogue: Tokenized,
+    seconds: float,
+) -> dict[str, Any]:
+    """Leave semantic IDs, tokenizer and metrics; the metrics."""
+    metrics = catalogue.metrics(tokenizer)
+    save_sids(folder / SIDS, catalogue.sids(tokenizer))
+    tokenizer.save(folder / TOKENIZER)
+    for name in _PARTIAL:
+        (folder / name).unlink(missing_ok=True)
+    source = {name: config[name] for name in ("data", "vectors", "seed")}
+    result = {**source, "model": config["method"], **metrics, "train_seconds": seconds}
+    write_json(folder / METRICS, {**result, "versions": versions()}, kind="metrics")
+    return metrics
