@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, check_tensor
-from recops.ops.residual_quantization import _check_codewords, _check_rows, _result_dtype
+from recops.ops._codebooks import check_codewords, check_rows, result_dtype
 
 __all__ = ["balance_assignment"]
 
@@ -62,11 +62,11 @@ def balance_assignment(
     op = "balance_assignment"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
     check_tensor(op, "codebook", codebook, ndim=2, dtypes=FLOATS)
-    _check_codewords(op, "codebook", codebook, x)
+    check_codewords(op, "codebook", codebook, x)
     if codebook.shape[0] == 0:
         raise ValueError(f"{op}: codebook must hold at least one codeword, got none")
     check_tensor(op, "weight", weight, ndim=1, dtypes=FLOATS, device=x.device)
-    _check_rows(op, "weight", weight, x)
+    check_rows(op, "weight", weight, x)
     if isinstance(capacity, Tensor):
         check_tensor(op, "capacity", capacity, ndim=(0, 1), dtypes=FLOATS, device=x.device)
         if capacity.ndim == 1 and capacity.shape[0] != codebook.shape[0]:
@@ -77,7 +77,7 @@ def balance_assignment(
         limits = capacity.detach().double()
     else:
         limits = x.new_full((), capacity, dtype=torch.float64)
-    wide = _result_dtype(x)
+    wide = result_dtype(x)
     x, codebook = x.detach().to(wide), codebook.detach().to(wide)
     nearest, _ = ops.nearest_codes(x, codebook, 1)
     return ops.repair_assignment(

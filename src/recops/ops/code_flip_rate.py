@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, check_tensor
-from recops.ops.residual_quantization import _check_encode, _result_dtype
+from recops.ops._codebooks import check_encode, result_dtype
 
 __all__ = ["code_flip_rate"]
 
@@ -54,7 +54,7 @@ def code_flip_rate(
     (arXiv 2606.01844); the rate itself, level by level, is our inference of it.
     """
     op = "code_flip_rate"
-    codewords, sizes = _check_encode(op, x, codebooks, beam=1)
+    codewords, sizes = check_encode(op, x, codebooks)
     check_tensor(op, "sigma", sigma, ndim=1, dtypes=FLOATS, device=x.device)
     if sigma.shape[0] != len(sizes):
         raise ValueError(
@@ -68,7 +68,7 @@ def code_flip_rate(
 def _fake_code_flip_rate(
     x: Tensor, codewords: Tensor, sizes: list[int], sigma: Tensor, samples: int, seed: int
 ) -> Tensor:
-    return x.new_empty(len(sizes), dtype=_result_dtype(x))
+    return x.new_empty(len(sizes), dtype=result_dtype(x))
 
 
 torch.library.register_fake("recops::code_flip_rate", _fake_code_flip_rate)

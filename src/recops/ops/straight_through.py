@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, check_tensor
-from recops.ops.residual_quantization import _check_codewords, _flatten, _result_dtype
+from recops.ops._codebooks import check_codewords, flatten, result_dtype
+from recops.ops.product_codes import Codebooks, pieces_of, stacks_of
 
 __all__ = ["straight_through"]
 
 
 def straight_through(
-    x: Tensor, codebooks: Tensor | Iterable[Tensor], *, rotation: bool = False
+    x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Quantize x greedily, with the gradients that train its encoder and the codebooks.
 
@@ -34,12 +35,12 @@ def straight_through(
     q = λ R x, R the rotation in the plane of x and q, λ = ‖q‖/‖x‖, both held constant. So angles
     between gradient and codeword are kept. Where x or q is zero there is no such map, and the
     estimator stays straight-through. R is for the sum of all levels, not for each of them: that is
-    our reading, since the paper has one level.
+    our reading, since the paper has one level. In a product of groups each piece of x is quantized,
+    and turned, by itself; losses add up.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]``; of x's dtype, or float32 beside 16-bit
-            x. Codewords must be finite.
+        codebooks: as :func:`recops.rq_encode` takes them. Codewords must be finite.
         rotation: whether to use the rotation trick.
 
     Returns:
@@ -59,8 +60,18 @@ def straight_through(
     """
     op = "straight_through"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
-    codewords, sizes = _flatten(op, codebooks)
-    _check_codewords(op, "codebooks", codewords, x)
+    stacks = stacks_of(op, codebooks)
+    pieces = pieces_of(op, x, stacks)
+    if len(pieces) > 1:
+        found = [
+            straight_through(piece, stack, rotation=rotation)
+            for piece, stack in zip(pieces, stacks, strict=True)
+        ]
+        quantized, codes, commitment, codebook_loss = zip(*found, strict=True)
+        losses = torch.stack(commitment).sum(), torch.stack(codebook_loss).sum()
+        return torch.cat(quantized, 1), torch.cat(codes, 1), *losses
+    codewords, sizes = flatten(op, stacks[0])
+    check_codewords(op, "codebooks", codewords, x)
     return ops.straight_through(x, codewords, sizes, rotation)
 
 
@@ -99,7 +110,7 @@ def _straight_through_backward(
         if grad_commitment is not None:
             left = residual if left is None else left.add_(residual)
     if left is None or grad_commitment is None:
-        grad_x = x.new_zeros(x.shape, dtype=_result_dtype(x))
+        grad_x = x.new_zeros(x.shape, dtype=result_dtype(x))
     else:
         grad_x = left.mul_(scale * grad_commitment)
     if grad_quantized is not None:
@@ -115,7 +126,7 @@ def _residuals(
     x: Tensor, codewords: Tensor, codes: Tensor, sizes: Sequence[int]
 ) -> Iterator[Tensor]:
     """What each level leaves over, r₁ … r_L. A residual is the caller's once the next is there."""
-    residual = x.to(_result_dtype(x))
+    residual = x.to(result_dtype(x))
     for level, size in enumerate(sizes):
         first = sum(sizes[:level])
         book = codewords[first : first + size]
@@ -148,8 +159,8 @@ def _rotate_back(gradient: Tensor, x: Tensor, quantized: Tensor) -> Tensor:
 
 @_straight_through.register_fake
 def _(x: Tensor, codewords: Tensor, sizes: Sequence[int], rotation: bool) -> tuple[Tensor, ...]:
-    loss = x.new_empty((), dtype=_result_dtype(x))
-    codes = x.new_empty((len(x), len(sizes)), dtype=torch.int32)
+    loss = x.new_empty((), dtype=result_dtype(x))
+    codes = x.new_empty((x.shape[0], len(sizes)), dtype=torch.int32)
     return x.new_empty(x.shape), codes, loss, loss.clone()
 
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+import torch
 from torch import Tensor
 
+from recops.ops.product_codes import Codebooks
+from recops.reference.product_codes import cut, groups
 from recops.reference.residual_quantization import _compute, rq_decode, rq_encode
 
 
 def straight_through(
-    x: Tensor, codebooks: Tensor | Iterable[Tensor], *, rotation: bool = False
+    x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See :func:`recops.straight_through`."""
-    books = list(codebooks)
+    stacks = groups(codebooks)
+    if len(stacks) > 1:
+        pieces = zip(cut(x, stacks), stacks, strict=True)
+        found = [straight_through(piece, books, rotation=rotation) for piece, books in pieces]
+        parts, lists, pulls, pushes = zip(*found, strict=True)
+        return (
+            torch.cat(parts, 1),
+            torch.cat(lists, 1),
+            torch.stack(pulls).sum(),
+            torch.stack(pushes).sum(),
+        )
+    books = stacks[0]
     codes, _ = rq_encode(x, books)
     residual = wide = _compute(x)
     commitment = codebook_loss = wide.new_zeros(())
