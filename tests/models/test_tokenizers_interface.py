@@ -265,7 +265,7 @@ def test_other_widths_and_codes_are_told(method: str) -> None:
 def test_settings_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no tokenizer 'tea-leaves'; there are rq-kmeans"):
         make_tokenizer("tea-leaves")
-    with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: batch, it"):
+    with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: batch, g"):
         make_tokenizer("rq-kmeans", settings={"size": "3"})
     with pytest.raises(ValueError, match="setting iterations=many: int is due"):
         make_tokenizer("rq-kmeans", settings={"iterations": "many"})

@@ -19,7 +19,7 @@ from recops_models import cli
 from recops_models.data.errors import DataError
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers import RQKMeans, load_sids, load_tokenizer
-from recops_models.tokenizers.kmeans import KMeansSettings
+from recops_models.tokenizers.rq_kmeans import RQKMeansSettings
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def error(tokenizer: RQKMeans, vectors: Tensor) -> float:
     return float(left.square().sum(dim=1).mean())
 
 
-def whole(settings: KMeansSettings | None = None, seed: int = 0) -> RQKMeans:
+def whole(settings: RQKMeansSettings | None = None, seed: int = 0) -> RQKMeans:
     vectors = clusters()
     return RQKMeans(2, 16, settings).fit(vectors, torch.arange(len(vectors)), seed=seed)
 
@@ -62,7 +62,7 @@ def test_a_file_gives_the_codebooks_that_memory_gives(tmp_path: Path) -> None:
 def test_mini_batches_come_close_to_all_at_once(batch: int, tmp_path: Path) -> None:
     vectors = clusters()
     best = error(whole(), vectors)
-    settings = KMeansSettings(batch=batch)
+    settings = RQKMeansSettings(batch=batch)
     assert error(whole(settings), vectors) < 1.12 * best
     streamed = RQKMeans(2, 16, settings)
     streamed.fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
@@ -72,7 +72,7 @@ def test_mini_batches_come_close_to_all_at_once(batch: int, tmp_path: Path) -> N
 @pytest.mark.parametrize("batch", [0, 200])
 def test_a_stream_repeats_and_resumes_to_the_bit(batch: int, tmp_path: Path) -> None:
     file = VectorFile(write(tmp_path / "v.parquet", clusters()))
-    settings = KMeansSettings(iterations=6, batch=batch)
+    settings = RQKMeansSettings(iterations=6, batch=batch)
     due = RQKMeans(2, 16, settings).fit_file(file, seed=3).codebooks
     other = RQKMeans(2, 16, settings).fit_file(file, seed=4).codebooks
     assert not torch.equal(torch.stack(due), torch.stack(other))
@@ -93,7 +93,7 @@ def test_codes_that_a_pass_leaves_empty_come_back(tmp_path: Path) -> None:
     file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=100))
     for batch in (0, 100):
         for seed in range(2):
-            tokenizer = RQKMeans(1, 8, KMeansSettings(batch=batch)).fit_file(file, seed=seed)
+            tokenizer = RQKMeans(1, 8, RQKMeansSettings(batch=batch)).fit_file(file, seed=seed)
             assert len(tokenizer.encode(vectors).unique()) == 8
 
 
@@ -168,9 +168,9 @@ torch.set_num_threads(1)
 from pathlib import Path
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers import RQKMeans
-from recops_models.tokenizers.kmeans import KMeansSettings
+from recops_models.tokenizers.rq_kmeans import RQKMeansSettings
 file = VectorFile(Path(sys.argv[1]))
-RQKMeans(1, 8, KMeansSettings(iterations=2)).fit_file(file)
+RQKMeans(1, 8, RQKMeansSettings(iterations=2)).fit_file(file)
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
@@ -191,4 +191,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "value"), [("iterations", 0), ("batch", -1)])
 def test_impossible_settings_are_told(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
-        KMeansSettings(**{name: value})
+        RQKMeansSettings(**{name: value})

@@ -8,19 +8,18 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import recops
 from recops_models.tokenizers.checks import check_weights
 from recops_models.tokenizers.fitting import Fitting
-from recops_models.tokenizers.kmeans import KMeansSettings
-from recops_models.tokenizers.points import Points
-from recops_models.tokenizers.residual_kmeans import residual_kmeans
-from recops_models.tokenizers.rq_kmeans import RQKMeans
+from recops_models.tokenizers.points import Assign, Points
+from recops_models.tokenizers.rq_kmeans import RQKMeans, RQKMeansSettings
 
 
 @dataclass(frozen=True)
-class BalancedSettings(KMeansSettings):
-    """Beside those of k-means; ``batch`` must be 0.
+class BalancedSettings(RQKMeansSettings):
+    """Beside those of :class:`~recops_models.tokenizers.rq_kmeans.RQKMeans`; ``batch`` must be 0.
 
     Attributes:
         slack: τ ≥ 1: a code may carry so many times the mean load.
@@ -79,29 +78,24 @@ class BalancedRQ(RQKMeans):
             return super().encode(vectors)
         residual = self._check("encode", vectors)
         checked = check_weights(f"{self._name}.encode", weights, residual)
-        codes = []
-        for level, book in enumerate(self._fitted()):
-            index, load, feasible = self._assign(residual, book, checked)
-            if not feasible:
-                raise ValueError(
-                    f"{self._name}: level {level} cannot hold items of such weights, its fullest "
-                    f"code has {float(load.max() / load.mean()):.3g} times the mean load; "
-                    "use more slack, less clip or fewer codes"
-                )
-            codes.append(index)
-            residual = residual - recops.rq_decode(index[:, None], [book])
+        codes: list[Tensor] = []
+        for part, books in self._groups():
+            left = residual[:, part]
+            for book in books:
+                index, load, feasible = self._assign(left, book, checked)
+                if not feasible:
+                    raise ValueError(
+                        f"{self._name}: level {len(codes)} cannot hold items of such weights, its "
+                        f"fullest code has {float(load.max() / load.mean()):.3g} times the mean "
+                        "load; use more slack, less clip or fewer codes"
+                    )
+                codes.append(index)
+                left = left - recops.rq_decode(index[:, None], [book])
         return torch.stack(codes, dim=1)
 
-    def _learn(self, points: Points, kept: tuple[Tensor, ...], given: Fitting) -> None:
+    def _assignment(self, points: Points, given: Fitting) -> Assign:
         weights = torch.ones(len(points)) if given.weights is None else given.weights
-        self.codebooks = residual_kmeans(
-            points,
-            self.vocab_sizes,
-            given,
-            settings=self.settings,
-            kept=kept,
-            assign=partial(self._assign_and_measure, weights),
-        )
+        return partial(self._assign_and_measure, weights)
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
         super()._fit(points, given)
@@ -120,14 +114,19 @@ class BalancedRQ(RQKMeans):
         self, weights: Tensor, points: Tensor, book: Tensor
     ) -> tuple[Tensor, Tensor]:
         index, _, _ = self._assign(points, book, weights)
-        left = points - recops.rq_decode(index[:, None], [book])
-        return index, left.square().sum(dim=1)
+        chosen = recops.rq_decode(index[:, None], [book])
+        if self.settings.metric == "l2":
+            return index, (points - chosen).square().sum(dim=1)
+        length = torch.linalg.vector_norm(points, dim=1)
+        return index, length * (1 - functional.cosine_similarity(points, chosen, dim=1))
 
     def _assign(
         self, points: Tensor, book: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         settings: BalancedSettings = self.settings
         clipped, capacity = capacity_of(weights, len(book), settings.slack, settings.clip)
+        if settings.metric == "cosine":  # Regret is in 2 − 2 cos, the distance of directions.
+            points, book = functional.normalize(points), functional.normalize(book)
         return recops.balance_assignment(points, book, clipped, capacity)
 
 

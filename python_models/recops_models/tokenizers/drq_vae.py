@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.item_task import Batch, LatentSettings, Partners, train_network
+from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.latent import LatentTokenizer
 
 _LOG_VARIANCE = 10.0
@@ -25,12 +27,14 @@ class DRQSettings(LatentSettings):
         contrast: λ_CL, weight of InfoNCE on behaviour pairs.
         temperature: τ of InfoNCE.
         codebook_seed: of the k-means; None: that of the fit.
+        metric: of the k-means: what is nearest. InfoNCE compares by cosine.
     """
 
     kl: float = 1e-3
     contrast: float = 0.0
     temperature: float = 0.1
     codebook_seed: int | None = None
+    metric: Literal["l2", "cosine"] = "l2"
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,10 @@ class DRQVAE(LatentTokenizer):
         if seed is not None:
             given = given.with_seed(seed)
         return super()._learn_codebooks(points, kept, given)
+
+    @property
+    def _clustering(self) -> KMeansSettings:
+        return KMeansSettings(metric=self.settings.metric)
 
     def latents(self, vectors: Tensor) -> Tensor:
         """μ ``[N, d]`` of ``vectors [N, D]``."""

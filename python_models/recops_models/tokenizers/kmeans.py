@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
-from recops_models.tokenizers.points import Assign, Points, nearest
+from recops_models.tokenizers.points import NEAREST, Assign, Points
 
 _SEEDING_POINTS = 64
 """Points per code that the start looks at; more make it slower, hardly better."""
@@ -25,11 +26,13 @@ class KMeansSettings:
         iterations: at most so many passes over the points.
         tolerance: relative fall of the error below which it stops.
         batch: points an update; 0: all of them.
+        metric: what is nearest.
     """
 
     iterations: int = 50
     tolerance: float = 1e-4
     batch: int = 0
+    metric: Literal["l2", "cosine"] = "l2"
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
@@ -45,7 +48,7 @@ def kmeans(
     rng: np.random.Generator,
     settings: KMeansSettings,
     progress: Callable[[float, float], None],
-    assign: Assign = nearest,
+    assign: Assign | None = None,
 ) -> Tensor:
     """Lloyd's algorithm from a k-means++ start, or mini-batch k-means.
 
@@ -53,26 +56,35 @@ def kmeans(
     ``c_k ← c_k + (Σ x − n c_k) / N_k``, n points of the batch, N_k of all batches so far.
 
     A code that no point of a pass chose is set anew, on the point that is worst served, so that
-    codes stay in use as long as there are different points to serve. It ends when the mean squared
-    error falls by less than ``tolerance`` of itself and every code is in use, or after
-    ``iterations`` passes.
+    codes stay in use as long as there are different points to serve. It ends when the mean error
+    falls by less than ``tolerance`` of itself and every code is in use, or after ``iterations``
+    passes.
+
+    By cosine it is spherical k-means, of points that weigh by their length: assignment and update
+    each lower ``Σ ‖x‖ (1 − cos(x, c))``, since the sum of ``x·c/‖c‖`` over the points of a code is
+    largest along their mean. Codewords are those means, directions with the length that leaves the
+    least squared error along them. On unit vectors the directions are those of Dhillon and Modha.
 
     Args:
         points: N ≥ K of them, finite.
         num_codes: K.
         rng: draws the start, and the batches.
         settings: see there.
-        progress: called with the share of the passes that are done, and the mean squared error.
-        assign: of points to codewords.
+        progress: called with the share of the passes that are done, and the mean error.
+        assign: of points to codewords; None: to the nearest.
 
     Returns:
         ``[K, D]`` float32. With fewer than K different points some codewords repeat, and the later
         ones go unused. O(N · K · D) a pass; memory, beside the points, O(K · D).
 
     Source: Lloyd, "Least squares quantization in PCM", 1982; Sculley, "Web-scale k-means
-    clustering", WWW 2010.
+    clustering", WWW 2010; Dhillon, Modha, "Concept decompositions for large sparse text data using
+    clustering", 2001, with weights of our choice.
     """
-    codebook = _kmeans_plus_plus(points.sample(_SEEDING_POINTS * num_codes, rng), num_codes, rng)
+    nearest = NEAREST[settings.metric]
+    assign = assign or nearest
+    sample = points.sample(_SEEDING_POINTS * num_codes, rng)
+    codebook = _kmeans_plus_plus(sample, num_codes, rng, nearest)
     seen = torch.zeros(num_codes)
     previous, error = np.inf, np.inf
     for iteration in range(settings.iterations):
@@ -115,17 +127,17 @@ class _Pass:
     def __init__(self, num_codes: int, dim: int) -> None:
         self.sums, self.weights = torch.zeros(num_codes, dim), torch.zeros(num_codes)
         self.worst, self._errors = torch.empty(0, dim), np.empty(0, dtype=np.float32)
-        self._squares, self._count = 0.0, 0
+        self._total, self._count = 0.0, 0
 
     @property
     def error(self) -> float:
-        """The mean squared error."""
-        return self._squares / self._count
+        """The mean error."""
+        return self._total / self._count
 
     def add(self, points: Tensor, codebook: Tensor, assign: Assign) -> tuple[Tensor, Tensor]:
         """Take in some points; their sums and numbers by code."""
-        index, distance = assign(points, codebook)
-        errors = distance.numpy()
+        index, told = assign(points, codebook)
+        errors = told.numpy()
         sums, weights = recops.accumulate_codes(points, index, len(codebook))
         self.sums, self.weights = self.sums + sums, self.weights + weights
         worst = _largest(errors, len(codebook))
@@ -133,7 +145,7 @@ class _Pass:
         self._errors = np.concatenate([self._errors, errors[worst]])
         kept = _largest(self._errors, len(codebook))
         self.worst, self._errors = self.worst[torch.from_numpy(kept)], self._errors[kept]
-        self._squares += float(errors.sum(dtype=np.float64))
+        self._total += float(errors.sum(dtype=np.float64))
         self._count += len(points)
         return sums, weights
 
@@ -143,18 +155,20 @@ def _largest(errors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     return np.argsort(-errors, kind="stable")[:count]
 
 
-def _kmeans_plus_plus(points: Tensor, num_codes: int, rng: np.random.Generator) -> Tensor:
-    """K points, each drawn with odds in its squared distance from those before it.
+def _kmeans_plus_plus(
+    points: Tensor, num_codes: int, rng: np.random.Generator, nearest: Assign
+) -> Tensor:
+    """K points, each drawn with odds in its error (its squared distance) from those before it.
 
     Source: Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007; on a
     sample where there are many points. O(K · N · D).
     """
     chosen = [int(rng.integers(len(points)))]
-    nearest: NDArray[np.float64] = np.full(len(points), np.inf)
+    errors: NDArray[np.float64] = np.full(len(points), np.inf)
     for _ in range(1, num_codes):
-        _, distance = recops.nearest_codes(points, points[chosen[-1:]])
-        nearest = np.minimum(nearest, distance[:, 0].numpy())
-        odds = np.cumsum(nearest)
+        _, told = nearest(points, points[chosen[-1:]])
+        errors = np.minimum(errors, told.numpy())
+        odds = np.cumsum(errors)
         # Where all points are taken the odds are zero, and the draw repeats the first.
         draw = np.searchsorted(odds, rng.random() * odds[-1], side="right")
         chosen.append(min(int(draw), len(points) - 1))

@@ -12,6 +12,7 @@ import recops
 from recops_models.tokenizers.autoencoder import Autoencoder
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.fitting import Fitting
+from recops_models.tokenizers.kmeans import KMeansSettings
 from recops_models.tokenizers.points import TensorPoints
 from recops_models.tokenizers.residual_kmeans import residual_kmeans
 
@@ -90,8 +91,13 @@ class LatentTokenizer(NetworkTokenizer):
     codebooks: tuple[Tensor, ...] = ()
     """Of the fitted tokenizer: ``[K_l, d]`` float32 a level."""
 
+    @property
+    def _clustering(self) -> KMeansSettings:
+        """How codebooks are learnt, and what is nearest."""
+        return KMeansSettings()
+
     def _quantize(self, latents: Tensor) -> Tensor:
-        codes, _ = recops.rq_encode(latents, self.codebooks)
+        codes, _ = recops.rq_encode(latents, self.codebooks, metric=self._clustering.metric)
         return codes
 
     def _dequantize(self, codes: Tensor) -> Tensor:
@@ -102,7 +108,9 @@ class LatentTokenizer(NetworkTokenizer):
         self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
     ) -> tuple[Tensor, ...]:
         latents = TensorPoints(self.latents(points))
-        return residual_kmeans(latents, self.vocab_sizes, given, kept=kept)
+        return residual_kmeans(
+            latents, self.vocab_sizes, given, settings=self._clustering, kept=kept
+        )
 
     def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
         self.codebooks = self._learn_codebooks(points, self.codebooks[:keep_levels], given)

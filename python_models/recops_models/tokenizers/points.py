@@ -13,8 +13,8 @@ from typing_extensions import Self
 import recops
 
 Assign: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of points ``[N, D]`` and a codebook ``[K, D]``: each point's code ``[N]`` int32, and its squared
-distance ``[N]`` from that codeword."""
+"""Of points ``[N, D]`` and a codebook ``[K, D]``: each point's code ``[N]`` int32, and its error
+``[N]`` there: its squared distance from that codeword, by default."""
 
 
 def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,8 +23,23 @@ def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     return index[:, 0], distance[:, 0]
 
 
+def nearest_by_cosine(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """Every point to the codeword of its direction; told is what that costs, ``‖x‖ (1 − cos)``."""
+    index, distance = recops.nearest_codes(points, codebook, metric="cosine")
+    return index[:, 0], torch.linalg.vector_norm(points, dim=1) * distance[:, 0] / 2
+
+
+NEAREST: dict[str, Assign] = {"l2": nearest, "cosine": nearest_by_cosine}
+"""By metric."""
+
+
 class Points(Protocol):
     """N points of D dimensions that can be gone through again and again."""
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        ...
 
     def __len__(self) -> int:
         """N."""
@@ -46,12 +61,20 @@ class Points(Protocol):
         """The points less the codewords that they are assigned to."""
         ...
 
+    def within(self, dims: slice) -> Self:
+        """The points in some of their dimensions alone."""
+        ...
+
 
 class TensorPoints:
     """Points in memory, as one piece."""
 
     def __init__(self, points: Tensor) -> None:
         self._points = points
+
+    @property
+    def dim(self) -> int:
+        return self._points.shape[1]
 
     def __len__(self) -> int:
         return len(self._points)
@@ -72,3 +95,6 @@ class TensorPoints:
     def left_by(self, codebook: Tensor, assign: Assign) -> TensorPoints:
         index, _ = assign(self._points, codebook)
         return TensorPoints(self._points - recops.rq_decode(index[:, None], [codebook]))
+
+    def within(self, dims: slice) -> TensorPoints:
+        return TensorPoints(self._points[:, dims].contiguous())

@@ -19,11 +19,21 @@ class StreamedPoints:
 
     Args:
         file: is read once a pass.
-        codebooks: of the levels before.
+        levels: those before: their codebooks, and how points are assigned to them.
+        dims: of the vectors that are looked at.
     """
 
-    def __init__(self, file: VectorFile, codebooks: tuple[Tensor, ...] = ()) -> None:
-        self._file, self._codebooks = file, codebooks
+    def __init__(
+        self,
+        file: VectorFile,
+        levels: tuple[tuple[Tensor, Assign], ...] = (),
+        dims: slice = slice(None),
+    ) -> None:
+        self._file, self._levels, self._dims = file, levels, dims
+
+    @property
+    def dim(self) -> int:
+        return len(range(self._file.dim)[self._dims])
 
     def __len__(self) -> int:
         return self._file.num_rows
@@ -51,11 +61,14 @@ class StreamedPoints:
         return torch.cat(found)
 
     def left_by(self, codebook: Tensor, assign: Assign) -> StreamedPoints:
-        return StreamedPoints(self._file, (*self._codebooks, codebook))
+        return StreamedPoints(self._file, (*self._levels, (codebook, assign)), self._dims)
+
+    def within(self, dims: slice) -> StreamedPoints:
+        return StreamedPoints(self._file, (), dims)
 
     def _residual(self, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
-        residual = torch.from_numpy(vectors)
-        for codebook in self._codebooks:
-            index, _ = recops.nearest_codes(residual, codebook)
-            residual = residual - recops.rq_decode(index, [codebook])
+        residual = torch.from_numpy(vectors)[:, self._dims].contiguous()
+        for codebook, assign in self._levels:
+            index, _ = assign(residual, codebook)
+            residual = residual - recops.rq_decode(index[:, None], [codebook])
         return residual

@@ -126,7 +126,13 @@ def diagnose(
     elif space is None or space.codebooks is None or space.latents is None:
         missing["noise, flips"] = "needs vectors and codebooks"
     else:
-        _add_noise(found, space.codebooks, space.latents, codes, rhos, samples, seed)
+        _add_noise(found, space.codebooks, space.latents, codes, rhos)
+        greedy, _ = recops.rq_encode(space.latents, space.codebooks, metric=space.metric)
+        found["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
+        if space.metric == "l2":
+            _add_flips(found, space.codebooks, space.latents, codes, rhos, samples, seed)
+        else:
+            missing["flips"] = f"are told of the nearest by distance; these are by {space.metric}"
     if together is None:
         missing["behaviour"] = "needs pairs of items engaged with together"
     elif space is None or space.vectors is None:
@@ -161,10 +167,8 @@ def _add_noise(
     latents: Tensor,
     codes: Tensor,
     rhos: Sequence[float],
-    samples: int,
-    seed: int,
 ) -> None:
-    """Capacity under noise, by items and by exposure, and flip rates."""
+    """Capacity under noise, by items and by exposure."""
     scales = [spread_per_dim(inputs) for inputs in level_inputs(latents, codes, codebooks)]
     for law in (found, found.get("exposure")):
         for level, book, scale in zip(
@@ -173,8 +177,19 @@ def _add_noise(
             level["spread"] = scale
             loads = np.array(level["usage"], dtype=np.float64)
             level["noise"] = capacity(book, loads, scale, rhos) if scale > _LEAST_SPREAD else []
-    greedy, _ = recops.rq_encode(latents, codebooks)
-    found["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
+
+
+def _add_flips(
+    found: dict[str, Any],
+    codebooks: Sequence[Tensor],
+    latents: Tensor,
+    codes: Tensor,
+    rhos: Sequence[float],
+    samples: int,
+    seed: int,
+) -> None:
+    """Flip rates, of a sample where there are many items."""
+    scales = [spread_per_dim(inputs) for inputs in level_inputs(latents, codes, codebooks)]
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(latents))[:_MOST_FLIPPED]
     rows = latents[torch.from_numpy(np.sort(some))]

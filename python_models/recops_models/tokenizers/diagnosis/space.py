@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import recops
+from recops.ops.residual_quantization import Metric
 from recops_models.tokenizers.base import Tokenizer
 
 
@@ -21,12 +22,14 @@ class Space:
         latents: ``[N, d]``, what the codebooks quantize: the vectors, or what an encoder makes of
             them; None without vectors or codebooks.
         tokenizer: decodes; None where the codebooks alone do.
+        metric: by which codewords are nearest.
     """
 
     codebooks: list[Tensor] | None
     vectors: Tensor | None
     latents: Tensor | None
     tokenizer: Tokenizer | None
+    metric: Metric = "l2"
 
     @staticmethod
     def of(source: Tokenizer | Tensor | Sequence[Tensor], vectors: Tensor | None) -> Space:
@@ -49,7 +52,8 @@ class Space:
                     "diagnose: vectors must have the codebooks' dimension "
                     f"{codebooks[0].shape[1]}, got {list(latents.shape)}"
                 )
-        return Space(codebooks, vectors, latents, tokenizer)
+        metric: Metric = getattr(tokenizer and tokenizer.settings, "metric", "l2")
+        return Space(codebooks, vectors, latents, tokenizer, metric)
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
