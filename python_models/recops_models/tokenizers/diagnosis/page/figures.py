@@ -28,7 +28,13 @@ from recops_models.tokenizers.diagnosis.page.plane import Plane
 _DASHES = (0, (4, 3))
 
 
-def usage(level: int, figures: Mapping[str, Any]) -> str:
+def steep(figures: Mapping[str, Any]) -> bool:
+    """Whether the fullest code of a level would hide the others on a linear axis."""
+    loads = np.array(figures["usage"])
+    return bool(loads.max() > 20 * loads.mean())
+
+
+def usage(level: int, figures: Mapping[str, Any], *, logarithmic: bool) -> str:
     """How many items each code of a level holds, fullest first; the dashes mark an even spread."""
     ordered = np.sort(np.array(figures["usage"]))[::-1]
     with style():
@@ -37,6 +43,12 @@ def usage(level: int, figures: Mapping[str, Any]) -> str:
         axes.axhline(ordered.mean(), color=INK, linewidth=1, linestyle=_DASHES)
         axes.set_xlim(0, len(ordered))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if logarithmic:
+            axes.set_yscale("symlog", linthresh=1)
+            axes.set_ylim(0, 1.3 * ordered[0])
+            marks = [0, *10 ** np.arange(1 + int(np.log10(ordered[0])))]
+            axes.set_yticks(marks, [f"{mark:,}" for mark in marks])
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("codes, fullest first")
         axes.set_ylabel("items")
         return svg(drawn, f"Items per code on level {level}")
@@ -66,7 +78,7 @@ def capacity(level: int, figures: Mapping[str, Any]) -> str:
         axes.set_ylabel("codes that it is worth")
         axes.tick_params(axis="x", pad=6)
         place: dict[str, Any] = {"textcoords": "offset points", "color": MUTED, "fontsize": 8.5}
-        if even < 0.7 * codes:
+        if np.log(codes / even) > 0.14 * np.log(codes):  # Else the curve runs through it.
             axes.annotate(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4), va="top", **place)
         below = f"1/Σπ² = {even:,.0f}"
         axes.annotate(below, (rho[0], even), xytext=(5, -7), va="top", **place)

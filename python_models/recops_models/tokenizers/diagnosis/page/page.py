@@ -73,13 +73,18 @@ def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
 
 def _usage(found: Mapping[str, Any]) -> str:
     levels = found["levels"]
+    logarithmic = any(map(figures.steep, levels))
+    axis = ", on a logarithmic axis" if logarithmic else ""
     return _section(
         "How the codes are used",
-        "<p>Items on each code, fullest first. An even spread (dashed) makes the best use of a "
-        "level; a steep start means that a few codes carry most items. Perplexity and 1/Σπ² are "
-        "the equally used codes that would be as uncertain, or on which two items would meet as "
-        "often.</p>",
-        _panels(figures.usage(depth, level) for depth, level in enumerate(levels)),
+        f"<p>Items on each code, fullest first{axis}. An even spread (dashed) makes the best use "
+        "of a level; a steep start means that a few codes carry most items. Perplexity and 1/Σπ² "
+        "are the equally used codes that would be as uncertain, or on which two items would meet "
+        "as often.</p>",
+        _panels(
+            figures.usage(depth, level, logarithmic=logarithmic)
+            for depth, level in enumerate(levels)
+        ),
         _level_table(found),
     )
 
