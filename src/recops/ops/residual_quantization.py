@@ -259,7 +259,8 @@ def accumulate_codes(
 
     Both sums run over the rows n with ``index[n] = k``, in order, so they are the same bits at any
     number of threads. With ``index`` from :func:`nearest_codes`, ``sums / weights`` is the update
-    of Lloyd's k-means.
+    of Lloyd's k-means; rows that are not finite have index −1 there, any other index adds them as
+    they are.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.

@@ -1,0 +1,151 @@
+"""What the command line makes of input that is not fit, or only just: one line and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recops.files import read_json
+from recops_models import cli
+from recops_models.tokenizers import (
+    METHODS,
+    load_sids,
+    make_tokenizer,
+    resolve_collisions,
+    sinkhorn_assignment,
+)
+
+NETWORK = ["--set", "hidden=16", "--set", "steps=20"]
+LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
+
+every_method = pytest.mark.parametrize("method", METHODS)
+Line = Callable[[], str]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    """The one line on stderr."""
+
+    def read() -> str:
+        (told,) = capsys.readouterr().err.splitlines()
+        return told
+
+    return read
+
+
+def tokenize(folder: Path, method: str, vectors: np.ndarray, *more: str) -> int:
+    """The exit code of ``recops tokenize --vectors``."""
+    np.save(folder / "v.npy", vectors)
+    np.save(folder / "p.npy", np.array([[0, 1], [1, 2], [2, 0]]))
+    arguments = ["tokenize", "--vectors", f"{folder}/v.npy", "--method", method, "--codes", "4"]
+    arguments += ["--pairs", f"{folder}/p.npy", "--out", f"{folder}/out"]
+    arguments += [] if method in ("rq-kmeans", "balanced-rq") else NETWORK
+    return cli.run([*arguments, *more])
+
+
+def items(num: int = 40, dim: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(num, dim)).astype(np.float32)
+
+
+@every_method
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_not_finite(method: str, value: float, tmp_path: Path, line: Line) -> None:
+    vectors = items()
+    vectors[7, 1] = value
+    assert tokenize(tmp_path, method, vectors) == 1
+    assert line().endswith("v.npy: 1 vectors are not finite, the first that of item 7")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", LEARN_CODEBOOKS)
+def test_fewer_items_than_codes(method: str, tmp_path: Path, line: Line) -> None:
+    assert tokenize(tmp_path, method, items(3)) == 1
+    assert line().endswith("3 items cannot fill 4 codes; use fewer codes")
+    assert not (tmp_path / "out").exists()
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((0, 5), "no items to learn from"), ((9, 0), "floats [N, D], got torch.float32 [9, 0]")],
+)
+def test_no_items_and_no_dimensions(
+    method: str, shape: tuple[int, int], message: str, tmp_path: Path, line: Line
+) -> None:
+    assert tokenize(tmp_path, method, np.zeros(shape, np.float32)) == 1
+    assert message in line()
+    assert not (tmp_path / "out" / "sids.parquet").exists()
+
+
+@every_method
+def test_equal_items_and_one_dimension_are_tokenized(method: str, tmp_path: Path) -> None:
+    for vectors in (np.full((40, 5), 2.5, np.float32), items(40, 1)):
+        assert tokenize(tmp_path, method, vectors) == 0
+        sids = load_sids(tmp_path / "out" / "sids.parquet")
+        unique = len(np.unique(sids.codes, axis=0))
+        assert unique > 2 if vectors.shape[1] == 1 else unique == 1 or method == "balanced-rq"
+        metrics = read_json(tmp_path / "out" / "metrics.json", kind="metrics")
+        assert metrics["items"] == 40
+        assert 0 <= metrics["error_share"] < 1.5  # of a network hardly trained
+        if method in ("rq-kmeans", "fsq"):
+            assert cli.run(["diagnose", f"{tmp_path}/out"]) == 0
+
+
+def events(folder: Path, popular: int) -> str:
+    """A data set whose item 0 has ``popular`` training events and each of 30 others has one."""
+    rows = ["user_id,item_id,timestamp"]
+    for user in range(popular):
+        told = [0, 1 + user % 30, 1 + (user + 1) % 30] if user >= 30 else [1 + user, 0, 0]
+        rows += [f"{user},{item},{user * 10 + at}" for at, item in enumerate(told)]
+    folder.mkdir()
+    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
+    (folder / "items.csv").write_text(
+        "item_id,genre\n" + "".join(f"{item},{item % 7}\n" for item in range(31))
+    )
+    return str(folder)
+
+
+def test_an_infeasible_capacity_says_what_to_change(tmp_path: Path, line: Line) -> None:
+    data = events(tmp_path / "data", 200)
+    arguments = ["tokenize", "--data", data, "--method", "balanced-rq", "--codes", "4"]
+    arguments += ["--out", f"{tmp_path}/out"]
+    assert cli.run([*arguments, "--set", "clip=0"]) == 1
+    told = line()
+    assert "level 0 cannot hold items of such weights" in told
+    assert told.endswith("use more slack, less clip or fewer codes")
+    assert cli.run(arguments) == 0
+
+
+def test_weights_that_are_all_zero_are_told() -> None:
+    vectors = torch.from_numpy(items())
+    with pytest.raises(ValueError, match="all weights are 0, so that there is no load to balance"):
+        make_tokenizer("balanced-rq", 2, 4).fit(vectors, torch.arange(40), weights=torch.zeros(40))
+
+
+@every_method
+def test_encoding_looks_at_its_vectors_too(method: str) -> None:
+    settings = {} if method in ("rq-kmeans", "balanced-rq") else {"hidden": "16", "steps": "20"}
+    vectors, met = torch.from_numpy(items()), torch.tensor([[0, 1], [1, 2]])
+    tokenizer = make_tokenizer(method, 2, 4, settings).fit(vectors, torch.arange(40), pairs=met)
+    vectors[3, 2] = torch.nan
+    with pytest.raises(ValueError, match=r"\.encode: vector 3 is not finite"):
+        tokenizer.encode(vectors)
+    with pytest.raises(ValueError, match="dimension"):
+        tokenizer.encode(vectors[:, :2])
+
+
+def test_helpers_of_a_batch_say_what_is_unfit() -> None:
+    with pytest.raises(ValueError, match="sinkhorn_assignment: x and codebook must be finite"):
+        sinkhorn_assignment(torch.full((3, 2), torch.nan), torch.zeros(2, 2))
+    assert len(sinkhorn_assignment(torch.zeros(0, 2), torch.zeros(2, 2))) == 0
+    codes, resolved = resolve_collisions(np.empty((0, 3), np.int32))
+    assert (codes.shape, resolved.shape) == ((0, 4), (0,))
