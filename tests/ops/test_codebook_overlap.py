@@ -77,6 +77,35 @@ def test_two_codes(kernel: OverlapKernel, dtype: torch.dtype, delta: float) -> N
     assert row_sums.tolist() == pytest.approx([expected] * 2, rel=rtol)
 
 
+@pytest.mark.parametrize("kernel", TWO_CODES)
+def test_equidistant_codes_lose_capacity_as_noise_grows(kernel: OverlapKernel) -> None:
+    """K_eff of the corners of a simplex, K of them evenly used: 1 / (1/K + (1 − 1/K) κ(δ, σ))."""
+    size, delta = 256, 8.0
+    corners = torch.eye(size, dtype=torch.float64) * delta / math.sqrt(2)
+    usage = torch.full((size,), 1 / size, dtype=torch.float64)
+    curve = []
+    for sigma in (0.1, 0.25, 0.5, 1.0, 2.0, 8.0, 32.0):
+        due = 1 / (1 / size + (1 - 1 / size) * TWO_CODES[kernel](delta, sigma))
+        capacity = recops.effective_capacity(corners, usage, sigma, kernel=kernel).item()
+        assert capacity == pytest.approx(due, rel=1e-9)
+        curve.append(capacity)
+    assert curve[0] == pytest.approx(256, abs=1e-6)
+    assert curve == sorted(curve, reverse=True)
+    assert curve[-1] < 1.5
+
+
+@every_kernel
+def test_only_even_and_disjoint_codes_are_worth_their_number(kernel: OverlapKernel) -> None:
+    even, size = torch.full((30,), 1 / 30, dtype=torch.float64), 30
+    assert recops.effective_capacity(apart(size), even, 1.0, kernel=kernel) > size - 1e-9
+    uneven = even.clone()
+    uneven[:2] += torch.tensor([1e-3, -1e-3])
+    assert recops.effective_capacity(apart(size), uneven, 1.0, kernel=kernel) < size - 1e-3
+    close = apart(size)
+    close[1] = close[0] + 1e-3
+    assert recops.effective_capacity(close, even, 1.0, kernel=kernel) < size - 1
+
+
 @every_kernel
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_codeword_overlaps_itself_by_exactly_one(
