@@ -28,10 +28,10 @@ def test_a_suffix_is_faster_than_a_loop(codes) -> None:
     resolved, _ = resolve_collisions(codes)
     assert np.array_equal(resolved, count_plainly(codes))
     ours, plain = interleave(lambda: resolve_collisions(codes), lambda: count_plainly(codes))
-    assert plain / ours >= 3
+    assert plain / ours >= 5
 
 
-def test_sixteen_candidates_cost_no_more_than_the_loop(codes) -> None:
+def test_sixteen_candidates_cost_little_more_than_a_loop_for_one(codes) -> None:
     rng = np.random.default_rng(1)
     candidates = np.repeat(codes[:, None], 16, axis=1)
     candidates[:, 1:, 2] = rng.integers(0, 256, (60_000, 15))
@@ -41,4 +41,4 @@ def test_sixteen_candidates_cost_no_more_than_the_loop(codes) -> None:
     ours, plain = interleave(
         lambda: resolve_collisions(candidates, errors=errors), lambda: count_plainly(codes)
     )
-    assert plain / ours >= 0.3
+    assert plain / ours >= 0.5

@@ -58,7 +58,7 @@ def resolve_collisions(
             raise ValueError(f"{name}: item {missing[0]} has no ID, a code of its first is -1")
     digits, radix = _digits(candidates)
     if codes.ndim == 2:
-        suffix = _ranks(digits[:, 0] @ radix) // capacity
+        suffix = _ranks(_numbers(digits[:, 0], radix)) // capacity
         return np.column_stack([codes, suffix]).astype(np.int32), np.ones(len(codes), np.bool_)
     chosen = _choose(digits, radix, errors, capacity)
     taken = codes[np.arange(len(codes)), np.maximum(chosen, 0)]
@@ -80,15 +80,49 @@ def _digits(codes: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np
     return np.where(codes[..., 0] < 0, -1, places)[..., None], np.ones(1, np.int64)
 
 
+def _numbers(digits: NDArray[np.integer], radix: NDArray[np.int64]) -> NDArray[np.int64]:
+    """digits @ radix, column by column: integer products have no BLAS."""
+    total = np.zeros(len(digits), np.int64)
+    for level, place in enumerate(radix):
+        total += digits[:, level].astype(np.int64) * place
+    return total
+
+
+def _grouped(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows by ID, in order within one, and where each ID's rows begin.
+
+    IDs and rows are packed into one integer where they fit: numbers sort by vector instructions.
+    """
+    bits = len(ids).bit_length()
+    if int(ids.max(initial=0)).bit_length() + bits <= _BITS:
+        packed = np.sort((ids << bits) | np.arange(len(ids)))
+        order, ordered = packed & ((1 << bits) - 1), packed >> bits
+    else:
+        order = np.argsort(ids, kind="stable")
+        ordered = ids[order]
+    return order, np.r_[True, ordered[1:] != ordered[:-1]][: len(ids)].nonzero()[0]
+
+
 def _ranks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """The place of every element among those equal to it, in order."""
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    places = np.arange(len(ids))
-    first = np.r_[True, ordered[1:] != ordered[:-1]][: len(ids)]
-    ranks = np.empty_like(places)
-    ranks[order] = places - np.maximum.accumulate(np.where(first, places, 0))
+    order, starts = _grouped(ids)
+    ranks = np.empty(len(ids), np.int64)
+    ranks[order] = _counted(starts, len(ids))
     return ranks
+
+
+def _counted(starts: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """0, 1, 2 … anew from each start."""
+    return np.arange(rows) - np.repeat(starts, np.diff(starts, append=rows))
+
+
+def _falling(losses: NDArray[np.floating]) -> NDArray[np.int64]:
+    """The order from the largest on; equal ones stay in theirs."""
+    order = np.argsort(-losses)  # quick, but not stable: right where no two are equal
+    ordered = losses[order]
+    if not (ordered[1:] < ordered[:-1]).all():
+        order = np.argsort(-losses, kind="stable")
+    return order
 
 
 def _choose(
@@ -105,17 +139,18 @@ def _choose(
     for beam in range(beams):
         asking = waiting[digits[waiting, beam, 0] >= 0]
         if errors is not None and beam + 1 < beams:
-            loss = errors[asking, beam + 1] - errors[asking, beam]
+            loss = errors[asking, beam + 1].astype(np.float64) - errors[asking, beam]
             loss[digits[asking, beam + 1, 0] < 0] = np.inf
-            asking = asking[np.argsort(-loss, kind="stable")]
-        wanted = digits[asking, beam] @ radix
-        room = capacity - (
-            np.searchsorted(held, wanted, "right") - np.searchsorted(held, wanted, "left")
-        )
-        accepted = _ranks(wanted) < room
+            asking = asking[_falling(loss)]
+        wanted = _numbers(digits[asking, beam], radix)
+        order, starts = _grouped(wanted)
+        ids = wanted[order[starts]]
+        taken = np.searchsorted(held, ids, "right") - np.searchsorted(held, ids, "left")
+        sizes = np.diff(starts, append=len(order))
+        accepted = order[_counted(starts, len(order)) < np.repeat(capacity - taken, sizes)]
         chosen[asking[accepted]] = beam
         waiting = waiting[chosen[waiting] < 0]
         if not len(waiting):
             break
-        held = np.sort(np.r_[held, wanted[accepted]], kind="stable")
+        held = np.sort(np.r_[held, wanted[accepted]], kind="stable")  # of two runs: a merge
     return chosen
