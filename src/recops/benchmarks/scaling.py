@@ -1,0 +1,101 @@
+"""How an op scales: the points of its sweeps, their table and their plot."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from recops.benchmarks.registry import Point
+from recops.benchmarks.report import environment, format_seconds
+from recops.benchmarks.runner import thread_count
+from recops.benchmarks.timing import interleave_all
+from recops.files import write_file, write_json
+
+PEERS = ("faiss",)
+"""What sweeps are drawn beside; others would take longer than they tell."""
+
+
+class ScalingRow(TypedDict):
+    """One row of ``scaling.json``: the seconds of ours and of each peer for ``rows`` rows."""
+
+    size: str
+    value: int
+    shape: str
+    rows: int
+    seconds: dict[str, float]
+
+
+def run_point(point: Point, *, seconds: float = 0.5) -> ScalingRow:
+    """Verify, then time ours and the peers interleaved, ``seconds`` a side.
+
+    Raises:
+        AssertionError: ours and a peer disagree; nothing is timed.
+    """
+    case = point.case
+    sides = {"recops": case.run} | {n: run for n, run in case.peers.items() if n in PEERS}
+    with thread_count(case.threads):
+        case.verify()
+        times = interleave_all(list(sides.values()), rounds=1000, seconds=seconds * len(sides))
+    told = dict(zip(sides, times, strict=True))
+    return ScalingRow(
+        size=point.size, value=point.value, shape=case.shape, rows=point.rows, seconds=told
+    )
+
+
+def write_scaling(rows: Sequence[ScalingRow], out: Path) -> None:
+    """Leave ``scaling.json`` (sealed), ``scaling.md`` and ``scaling.svg`` in ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    where = environment()
+    content = {"environment": where, "rows": list(rows)}
+    write_json(out / "scaling.json", content, kind="recops-scaling")
+    told = ", ".join(f"{key} {value}" for key, value in where.items())
+    write_file(out / "scaling.md", f"{told}\n\n{to_markdown(rows)}".encode())
+    write_file(out / "scaling.svg", plot(rows))
+
+
+def to_markdown(rows: Sequence[ScalingRow]) -> str:
+    """A table of the rows; a peer's figure is its time over ours."""
+    lines = ["| size | shape | time | peers (their time / ours) |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        ours = row["seconds"]["recops"]
+        peers = ", ".join(
+            f"{n} {t / ours:.2f}×" for n, t in row["seconds"].items() if n != "recops"
+        )
+        time = format_seconds(ours)
+        lines.append(f"| {row['size']} = {row['value']:,} | {row['shape']} | {time} | {peers} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: Sequence[ScalingRow]) -> bytes:
+    """Rows a second against each size, both on logarithmic axes, as SVG."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    figure = Figure(figsize=(3.0 * len(sizes), 3.1), layout="constrained")
+    panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+    for axes, size in zip(panels, sizes, strict=True):
+        swept = [row for row in rows if row["size"] == size]
+        for name in dict.fromkeys(n for row in swept for n in row["seconds"]):
+            line = [
+                (row["value"], row["rows"] / row["seconds"][name])
+                for row in swept
+                if name in row["seconds"]
+            ]
+            axes.plot(*zip(*line, strict=True), marker="o", markersize=3.5, label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        values = [row["value"] for row in swept]
+        axes.xaxis.set_major_locator(FixedLocator(values))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{value:,}" for value in values], rotation=45, fontsize=8)
+        axes.set_xlabel(size)
+        axes.grid(visible=True, color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("rows a second")
+    panels[0].legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
