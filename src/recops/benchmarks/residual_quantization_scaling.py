@@ -13,7 +13,7 @@ from recops.benchmarks.residual_quantization import beam_case, encode_case
 class Sizes:
     """Of one run: rows, dimensions, levels, codewords a level, width of the beam."""
 
-    N: int = 8192
+    N: int = 2048
     D: int = 64
     L: int = 3
     K: int = 256
@@ -21,7 +21,7 @@ class Sizes:
 
 
 SWEEPS = {
-    "N": (1, 8, 64, 512, 4096, 32_768),
+    "N": (1, 8, 64, 512, 4096, 16_384),
     "D": (16, 32, 64, 128, 256, 512, 1024),
     "K": (16, 64, 256, 1024, 4096),
     "L": (1, 2, 4, 8),

@@ -70,6 +70,7 @@ def to_markdown(rows: Sequence[ScalingRow]) -> str:
 
 def plot(rows: Sequence[ScalingRow]) -> bytes:
     """Rows a second against each size, both on logarithmic axes, as SVG."""
+    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -97,5 +98,6 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
     panels[0].set_ylabel("rows a second")
     panels[0].legend(frameon=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recops"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from recops._load import ops
 
-_ROWS = 8192
-"""Rows at a time, so that what beam search makes of them stays small."""
+_ROWS = 1024
+"""Rows at a time, so that directions, and what beam search makes of them, stay in cache."""
 
 
 @torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
@@ -42,18 +42,18 @@ def _cosine_rq_encode(
     missing = kept - codes.shape[1]
     codes = functional.pad(codes, (0, 0, 0, missing), value=-1)
     sq_error = functional.pad(sq_error, (0, missing), value=torch.inf)
-    lost = ~x.isfinite().all(1)
+    lost = _length(x)[:, 0].isnan()
     codes.masked_fill_(lost[:, None, None], -1)
     return codes, sq_error.masked_fill_(lost[:, None], torch.nan)
 
 
 def _greedy(x: Tensor, levels: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """The path of the nearest codewords, ``[n, 1, L]``, and its squared error ``[n, 1]``."""
-    residual = x.to(_wide(x))
+    residual = x.to(_wide(x), copy=True)
     codes = x.new_empty((len(x), 1, len(levels)), dtype=torch.int32)
     for level, (book, words) in enumerate(levels):
         index, _ = _nearest(residual, words, 1)
-        residual = residual - ops.rq_decode(index, book, [len(book)])
+        residual -= ops.rq_decode(index, book, [len(book)])
         codes[:, 0, level] = index[:, 0]
     return codes, residual.square().sum(1, keepdim=True)
 
@@ -88,8 +88,10 @@ def _beams(x: Tensor, levels: list[tuple[Tensor, Tensor]], beam: int) -> tuple[T
 def _nearest(x: Tensor, words: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k nearest of the directions ``words [K, D + 1]``, and 2 − 2 cos."""
     length = _length(x)
-    scaled = x / length.where(length != 0, 1)
-    index, distance = ops.nearest_codes(functional.pad(scaled, (0, 1)), words, k)
+    scaled = torch.empty((len(x), words.shape[1]), dtype=length.dtype, device=x.device)
+    torch.div(x, length.where(length != 0, 1), out=scaled[:, :-1])
+    scaled[:, -1] = 0
+    index, distance = ops.nearest_codes(scaled, words, k)
     lowest = torch.arange(k, dtype=torch.int32, device=x.device)
     return index.where(length != 0, lowest), distance.where(length != 0, 2)
 
