@@ -223,7 +223,7 @@ def vqp_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
 
     @torch.no_grad()
     def codes_of_peer() -> Tensor:
-        _, codes, _ = peer(x[None], **({"beam_size": beam} if beam > 1 else {}))
+        codes: Tensor = peer(x[None], **({"beam_size": beam} if beam > 1 else {}))[1]
         return codes[0].int()
 
     def verify() -> None:

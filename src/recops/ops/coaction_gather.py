@@ -58,8 +58,8 @@ def coaction_gather(
         targets: ``[B]`` int32 or int64: rows of ``params_table``.
         dims: as of :func:`recops.coaction`.
         sparse: whether the gradients of the tables are coalesced, in coordinate format, of the
-            rows that occur alone, as optimizers for ``nn.Embedding(sparse=True)`` take them. Not under
-            ``torch.compile``, which knows no sparse gradients.
+            rows that occur alone, as optimizers for ``nn.Embedding(sparse=True)`` take them. Not
+            under ``torch.compile``, which knows no sparse gradients.
         orders: with all that follows, as of :func:`recops.coaction`.
 
     Returns:
