@@ -19,20 +19,18 @@ struct FlipBlock {
   bool* finite;    // [rows]
   int64_t bytes;
 
-  FlipBlock(const Codebooks& books, void* base) : bytes(0) {
+  FlipBlock(const Codebooks& books, void* base) {
     const int64_t dim = books.codewords.dim;
     rows = block_rows(2 * dim * int64_t{sizeof(T)});
-    const auto take = [&]<class U>(U*& field, int64_t count) {
-      field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
-      bytes += round_up(count * int64_t{sizeof(U)}, 64);
-    };
-    take(best, rows);
-    take(residual, rows * dim);
-    take(noisy, rows * dim);
-    take(noise, round_up(dim, kNoiseBlock));
-    take(codes, rows);
-    take(moved, rows);
-    take(finite, rows);
+    Layout layout{base};
+    layout.take(best, rows);
+    layout.take(residual, rows * dim);
+    layout.take(noisy, rows * dim);
+    layout.take(noise, round_up(dim, kNoiseBlock));
+    layout.take(codes, rows);
+    layout.take(moved, rows);
+    layout.take(finite, rows);
+    bytes = layout.bytes;
   }
 };
 

@@ -16,23 +16,20 @@ struct GreedyBlock {
   void* scan;      // of the largest level
   int64_t bytes;
 
-  GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) : bytes(0) {
+  GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) {
     const int64_t dim = books.codewords.dim;
     rows = std::min(wanted, block_rows(dim * int64_t{sizeof(T)}));
-    const auto take = [&]<class U>(U*& field, int64_t count) {
-      field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
-      bytes += round_up(count * int64_t{sizeof(U)}, 64);
-    };
-    take(single, panel_size<T>(dim));
-    take(best, rows);
-    take(residual, rows * dim);
-    take(index, rows);
-    take(ways, books.levels);
-    scan = static_cast<char*>(base) + bytes;
+    Layout layout{base};
+    layout.take(single, panel_size<T>(dim));
+    layout.take(best, rows);
+    layout.take(residual, rows * dim);
+    layout.take(index, rows);
+    layout.take(ways, books.levels);
+    scan = static_cast<char*>(base) + layout.bytes;
     int64_t largest = 0;
     for (int64_t l = 0; by_grids && l < books.levels; ++l)
       largest = std::max(largest, Scan(size_of_level(books, l), dim, nullptr).bytes);
-    bytes += largest;
+    bytes = layout.bytes + largest;
   }
 };
 

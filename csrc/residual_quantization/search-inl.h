@@ -30,7 +30,7 @@ struct Search {
   bool* valid;          // [block]
   int64_t bytes;
 
-  Search(const Codebooks& books, int64_t wanted, bool with_table, void* base) : bytes(0) {
+  Search(const Codebooks& books, int64_t wanted, bool with_table, void* base) {
     const int64_t dim = books.codewords.dim, levels = books.levels;
     beam = 1;
     for (int64_t l = 0; l < levels; ++l) beam = std::min(wanted, beam * std::min(wanted, size_of_level(books, l)));
@@ -38,28 +38,26 @@ struct Search {
     block = std::clamp(kBlockBytes / ((dim * scored + 1) * int64_t{sizeof(T)}), int64_t{1},
                        std::max(int64_t{1}, kBeamBlockRows / scored));
     sets = group_sets<T>(beam);
-    const auto take = [&]<class U>(U*& field, int64_t count) {
-      field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
-      bytes += round_up(count * int64_t{sizeof(U)}, 64);
-    };
-    take(least, beam * kGroupVectors);
-    take(rows, block * dim);
-    for (T*& residual : residuals) take(residual, with_table ? 0 : block * beam * dim);
-    take(scores, block * scored * kPiece);
-    take(sums, beam * kPiece);
-    take(prefix, kPiece);
-    take(terms, levels + 1);
-    take(spare, sets * kGroups<T>);
-    take(costs, block * beam);
-    take(parents, block * beam);
-    for (int32_t*& path : paths) take(path, block * beam * levels);
-    take(selections, block);
-    take(order, beam);
-    take(valid, block);
+    Layout layout{base};
+    layout.take(least, beam * kGroupVectors);
+    layout.take(rows, block * dim);
+    for (T*& residual : residuals) layout.take(residual, with_table ? 0 : block * beam * dim);
+    layout.take(scores, block * scored * kPiece);
+    layout.take(sums, beam * kPiece);
+    layout.take(prefix, kPiece);
+    layout.take(terms, levels + 1);
+    layout.take(spare, sets * kGroups<T>);
+    layout.take(costs, block * beam);
+    layout.take(parents, block * beam);
+    for (int32_t*& path : paths) layout.take(path, block * beam * levels);
+    layout.take(selections, block);
+    layout.take(order, beam);
+    layout.take(valid, block);
     Candidate<T>* items;
     T* minima;
-    take(items, block * selection_capacity<T>(beam));
-    take(minima, block * sets * kGroups<T>);
+    layout.take(items, block * selection_capacity<T>(beam));
+    layout.take(minima, block * sets * kGroups<T>);
+    bytes = layout.bytes;
     if (base == nullptr) return;
     for (int64_t i = 0; i < block; ++i) {
       selections[i].items = items + i * selection_capacity<T>(beam);

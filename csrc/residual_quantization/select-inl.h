@@ -22,19 +22,19 @@ Vec<T> rotate(Vec<T> a, std::integer_sequence<int, I...>) {
 #endif
 }
 
-// The n-th least (from 0) of exactly kGroups values: the largest that fewer than n + 1 are less than.
-template <class T>
-T nth_of_groups(const T* values, int64_t n) {
-  Vec<T> value[kGroupVectors];
-  Vec<Lane<T>> rank[kGroupVectors] = {};
-  for (int v = 0; v < kGroupVectors; ++v) value[v] = load(values + v * kLanes<T>);
-  for (int i = 0; i < kGroups<T>; ++i) {
+// The n-th least (from 0) of the values of V vectors: the largest that fewer than n + 1 are less than.
+template <int V, class T>
+T nth_of(const T* values, int64_t n) {
+  Vec<T> value[V];
+  Vec<Lane<T>> rank[V] = {};
+  for (int v = 0; v < V; ++v) value[v] = load(values + v * kLanes<T>);
+  for (int i = 0; i < V * kLanes<T>; ++i) {
     const Vec<T> other = broadcast(values[i]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kGroupVectors; ++v) rank[v] -= other < value[v];
+    for (int v = 0; v < V; ++v) rank[v] -= other < value[v];
   }
   Vec<T> lower = broadcast(infinity<T>());  // of the negated values
-  for (int v = 0; v < kGroupVectors; ++v)
+  for (int v = 0; v < V; ++v)
     lower = lesser<T>(lower, rank[v] <= static_cast<Lane<T>>(n) ? -value[v] : broadcast(infinity<T>()));
   return -reduce<T>(lower, [](Vec<T> a, Vec<T> b) { return lesser<T>(a, b); });
 }
@@ -70,11 +70,18 @@ void start(Selection<T>& s, int64_t sets) {
   s.count = 0;
 }
 
-// The `wanted`-th least of the groups' minima; `spare` holds as many values as there are minima.
+// The `wanted`-th least of the groups' minima, or of the minima over pairs of groups where those are many enough;
+// `spare` holds as many values as there are minima.
 template <class T>
 T bound_of(const Selection<T>& s, int64_t sets, int64_t wanted, T* spare) {
   if (sets * kGroups<T> < wanted) return infinity<T>();
-  if (sets == 1) return nth_of_groups(s.minima, wanted - 1);
+  if (sets == 1 && wanted <= kGroups<T> / 8) {
+    for (int v = 0; v < kGroupVectors / 2; ++v)
+      store(spare + v * kLanes<T>,
+            lesser<T>(load(s.minima + v * kLanes<T>), load(s.minima + (v + kGroupVectors / 2) * kLanes<T>)));
+    return nth_of<kGroupVectors / 2>(spare, wanted - 1);
+  }
+  if (sets == 1) return nth_of<kGroupVectors>(s.minima, wanted - 1);
   for (int64_t i = 0; i < sets * kGroups<T>; ++i) spare[i] = s.minima[i];
   // A comparison of its own keeps the instantiation local to this instruction set.
   std::nth_element(spare, spare + wanted - 1, spare + sets * kGroups<T>, [](T a, T b) { return a < b; });
@@ -140,7 +147,9 @@ bool finish(Selection<T>& s, int64_t wanted) {
   if (s.count == wanted) return true;
   T keys[kGroups<T>];
   for (int i = 0; i < kGroups<T>; ++i) keys[i] = i < s.count ? s.items[i].key : infinity<T>();
-  const T last = nth_of_groups(keys, wanted - 1);
+  const T last = s.count <= kLanes<T>       ? nth_of<1>(keys, wanted - 1)
+                 : s.count <= 2 * kLanes<T> ? nth_of<2>(keys, wanted - 1)
+                                            : nth_of<kGroupVectors>(keys, wanted - 1);
   int64_t ties = wanted, kept = 0;
   for (int64_t i = 0; i < s.count; ++i) ties -= s.items[i].key < last;
   for (int64_t i = 0; i < s.count; ++i) {

@@ -45,6 +45,8 @@ ARGUMENTS = {
         [
             "encode",
             "encode-unpacked",
+            "encode-grid8",
+            "encode-grid16",
             "beams",
             "beams-table",
             "flips",

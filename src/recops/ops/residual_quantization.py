@@ -50,8 +50,14 @@ def rq_encode(
 
     Codewords are ordered by ½‖c‖² − r·c, accumulated in float32 (float64 for float64 input) over
     the dimensions in order, the same for every codeword: equal codewords tie exactly, and the codes
-    are the same bits at any number of threads and, at beam 1, in any batch. ``sq_error`` is taken
-    from the residual itself, so a perfect fit gives exactly 0.
+    are the same bits at any number of threads and, at beam 1, in any batch. Where level 0's
+    codewords lie far from the origin, they and x are first moved towards it by a common shift of
+    few digits, so that an offset costs no precision. ``sq_error`` is taken from the residual
+    itself, so a perfect fit gives exactly 0.
+
+    At beam 1 and from about a thousand rows on, most codewords are ruled out by products of 8- or
+    16-bit integers and a bound on what their rounding left, where the machine is quick at those
+    (AVX-512 with VNNI; AVX2 from 128 dimensions on). That changes no bit of any result.
 
     By cosine: ``codes[n, l] = argmax_k cos(r, codebooks[l][k])``, the rest as it was: the codeword
     itself is subtracted, with its length, and ``sq_error[n] = ‖x − Σ_l c_l‖²``, what
@@ -216,8 +222,10 @@ def nearest_codes(
 ) -> tuple[Tensor, Tensor]:
     """The k nearest codewords of every row, nearest first; the lower index first at equal distance.
 
-    Codewords are chosen as :func:`rq_encode` chooses them, by ½‖c‖² − x·c; the distances of those
-    chosen, and the order in which they are returned, come from the difference x − c itself.
+    Codewords are chosen as :func:`rq_encode` chooses them, by ½‖c‖² − x·c about a common shift; the
+    distances of those chosen, and the order in which they are returned, come from the difference
+    x − c itself. One nearest codeword is found by products of small integers where that pays, as
+    there.
 
     By cosine, those of largest cos(x, c) = x·c / (‖x‖ ‖c‖), and ``sq_distance`` is that of their
     directions, ‖x/‖x‖ − c/‖c‖‖² = 2 − 2 cos(x, c). A zero vector's cosine with anything is 0: a

@@ -1,0 +1,119 @@
+// The nearest codewords of many rows by way of grids, as long as those decide enough. Part of cpu-inl.h.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+constexpr int64_t kScanRows = 8 * kTileRows;  // whose bounds are kept at a time
+constexpr int64_t kScanBytes = 256 << 10;     // that those may take
+
+// Rows of a scan over levels of at most so many codewords.
+int64_t scan_rows(int64_t codewords) {
+  const int64_t fit = kScanBytes / (4 * scan_stride(codewords)) / kTileRows * kTileRows;
+  return std::clamp(fit, int64_t{kTileRows}, kScanRows);
+}
+
+// Memory for a scan, laid out from `base`; from null it only counts.
+struct Scan {
+  int64_t rows;
+  char* values;         // [rows] rounded rows
+  float* least_scores;  // [rows, scan_stride]
+  Vec<float>* least;    // [rows]
+  GridRow* rounded;     // [rows]
+  int64_t* likely;      // [rows]
+  int32_t* undecided;   // [rows]
+  int32_t* found;       // [rows]
+  float* spare;         // [rows, dim]
+  int64_t bytes;
+
+  Scan(int64_t codewords, int64_t dim, void* base) : rows(scan_rows(codewords)) {
+    Layout layout{base};
+    layout.take(least, rows);
+    layout.take(values, rows * grid_row_size<Grid16>(dim));
+    layout.take(least_scores, rows * scan_stride(codewords));
+    layout.take(rounded, rows);
+    layout.take(likely, rows);
+    layout.take(undecided, rows);
+    layout.take(found, rows);
+    layout.take(spare, rows * dim);
+    bytes = layout.bytes;
+  }
+};
+
+// The nearest codewords of up to scan.rows rows. Returns what was spent beside the scan.
+template <class Grid, class S>
+int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& certifier, const char* grid,
+                        const Scan& scan, Best<float>* best, int32_t* index) {
+  using Value = typename Grid::Value;
+  const Panels<S>& panels = certifier.panels;
+  const int64_t dim = panels.dim, stride = scan_stride(panels.count);
+  const int64_t row_size = grid_row_size<Grid>(dim) / int64_t{sizeof(Value)};
+  Value* values = reinterpret_cast<Value*>(scan.values);
+  for (int64_t n = 0; n < count; ++n) {
+    GridRow& rounded = scan.rounded[n];
+    rounded = round_row<Grid>(rows + n * dim, dim, values + n * row_size);
+    rounded.error += (score_rounding(dim) + 12 * kRounding) * rounded.norm;
+    scan.least[n] = broadcast(infinity<float>());
+  }
+  for (int64_t p = 0; p < panels.size(); ++p)
+    bound_block<Grid>(values, scan.rounded, count, dim, grid + p * grid_panel_size<Grid>(dim),
+                      scan.least_scores + p * kWidth<float>, stride, scan.least);
+  for (int64_t n = 0; n < count; ++n) {
+    scan.likely[n] = certifier.most_likely(scan.least_scores + n * stride, scan.least[n]);
+    prefetch(panels.codewords + scan.likely[n] * dim, dim);
+  }
+  int64_t cost = 0, left = 0;
+  for (int64_t n = 0; n < count; ++n) {
+    const GridRow& rounded = scan.rounded[n];
+    if (on_grid(rounded))
+      index[n] = certifier.decide(rows + n * dim, rounded, scan.least_scores + n * stride, scan.likely[n], cost);
+    else
+      index[n] = rounded.norm == 0 ? certifier.nearest_to_zero() : kUndecided;
+    if (index[n] == kUndecided) cost += certifier.costs.floats;
+    if (index[n] == kUndecided) scan.undecided[left++] = static_cast<int32_t>(n);
+  }
+  for (int64_t i = 0; i < left; ++i)
+    std::memcpy(scan.spare + i * dim, rows + scan.undecided[i] * dim, static_cast<size_t>(dim) * sizeof(float));
+  if (left > 0) {
+    nearest_of_level(scan.spare, left, panels, best, scan.found);
+    for (int64_t i = 0; i < left; ++i) index[scan.undecided[i]] = scan.found[i];
+  }
+  return cost;
+}
+
+// Which grid, if any, a level's rows go through: the first of those packed whose bounds decide enough. That is
+// found out anew for every range of rows: the way depends on the division of the work, no codeword does.
+struct Way {
+  int grid;  // of Grids; 2: floats
+  int64_t rows, spent;
+
+  void settle(const Grids& grids, const Costs& costs) {
+    // The next grid's scan costs as much again as this one's, the floats' twice that of 16 bits.
+    const int64_t most = (grid == 0 ? costs.scan<Grid8>() : costs.scan<Grid16>() * 3 / 4);
+    if (!grids.kept && rows >= kScanRows && spent > rows * most) *this = {grid + 1, 0, 0};
+    while (grid < 2 && grids.panels[grid] == nullptr) ++grid;
+  }
+};
+
+// The nearest codewords of rows by the level's way, as far as that goes by grids: returns how many rows it took.
+template <class S>
+int64_t nearest_by_grids(const float* rows, int64_t count, const Panels<S>& panels, const Grids& grids,
+                         int64_t first_panel, Way& way, const Scan& scan, Best<float>* best, int32_t* index) {
+  const Certifier<S> certifier(panels);
+  const int64_t dim = panels.dim;
+  int64_t n = 0;
+  for (way.settle(grids, certifier.costs); n < count && way.grid < 2; way.settle(grids, certifier.costs)) {
+    const int64_t taken = std::min(scan.rows, count - n);
+    const auto scan_with = [&]<class Grid>(Grid) {
+      const char* grid = static_cast<const char*>(grids.panels[way.grid]) + first_panel * grid_panel_size<Grid>(dim);
+      return nearest_by_grid<Grid>(rows + n * dim, taken, certifier, grid, scan, best, index + n);
+    };
+    way.spent += way.grid == 0 ? scan_with(Grid8{}) : scan_with(Grid16{});
+    way.rows += taken;
+    n += taken;
+  }
+  return n;
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
