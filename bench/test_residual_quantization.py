@@ -15,7 +15,7 @@ from recops.benchmarks.runner import thread_count
 
 WIDE = recops.cpu_isa() == "avx512"
 VNNI = WIDE and torch.cpu._is_vnni_supported()  # products of small integers, on AVX-512
-# On clustered rows. With VNNI 5.5, 3.5, 4.4 and 3.3 were measured (Zen 4, one thread); without, it
+# On clustered rows. With VNNI 5.9, 3.3, 4.4 and 3.5 were measured (Zen 4, one thread); without, it
 # is the float kernel at D = 64, and at D = 768 faiss itself reaches 68 % of AVX2's peak.
 FAISS_FLOORS = dict(
     zip(
@@ -34,7 +34,7 @@ BEAM_FLOORS = dict(
         strict=True,
     )
 )
-# Rows, dimension, levels, codewords, beam: 31, 19 and 35 were measured, and 78 at 1024 rows of the
+# Rows, dimension, levels, codewords, beam: 28, 18 and 35 were measured, and 78 at 1024 rows of the
 # last (Zen 4, one thread); beam search is due to reach 100 and does not.
 VQP_FLOORS = {(8192, 32, 3, 256, 1): 20, (8192, 64, 3, 256, 1): 10, (256, 768, 3, 256, 5): 25}
 # Both sides wait for memory: 1.44 to 1.59 at AVX2 (a Zen 3 core), 1.8 with AVX-512.
