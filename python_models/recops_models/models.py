@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from recops_models.click.can import Can, CanConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
 from recops_models.click.rocket import Rocket, RocketConfig
@@ -26,6 +27,8 @@ from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.item_vectors import TextEncoder, build_item_vectors
+from recops_models.layers.coaction import pairs_of
+from recops_models.layers.pair_features import PairTable
 from recops_models.tokenizers import RQKMeans, Sids, save_sids
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.config import TrainingConfig
@@ -175,6 +178,24 @@ def _click(model: Callable[[Any, Any], nn.Module], sizes: Any) -> Entry:
     )
 
 
+def _can(problem: ClickProblem, job: Job, folder: Path) -> Can:
+    """CAN; its table of pairs, where it has one, of the training part's first pass."""
+    fitted, sizes = problem.data.fitted, job.sizes
+    if sizes.interaction != "cartesian":
+        return Can(fitted, sizes)
+    batches = problem.data.train.batches(1024, seed=job.seed)
+    pairs = pairs_of(fitted, sizes.pairs)
+    return Can(fitted, sizes, PairTable.fit(pairs, sizes.width, batches, sizes.min_count))
+
+
+def _restored_can(weights: _Weights, sizes: CanConfig, schema: FittedSchema) -> Can:
+    if sizes.interaction != "cartesian":
+        return Can(schema, sizes)
+    pairs = pairs_of(schema, sizes.pairs)
+    keys = [len(weights[f"unit.keys_{p}"]) for p in range(len(pairs))]
+    return Can(schema, sizes, PairTable(pairs, sizes.width, keys))
+
+
 # On ml-100k, seed 0: DIN takes 7 s an epoch (one core of a shared cloud machine).
 _CLICK_TRAINING = TrainingConfig(epochs=6, batch=256, learning_rate=1e-3, patience=2, select="auc")
 # Validation AUC on ml-100k, seed 0: sum pooling 0.693 with it, 0.685 without; DIN 0.694 and 0.693.
@@ -209,6 +230,9 @@ MODELS: dict[str, Entry] = {
     ),
     "sum-pool": _click(SumPool, SumPoolConfig(dropout=_CLICK_DROPOUT)),
     "din": _click(Din, DinConfig(dropout=_CLICK_DROPOUT)),
+    "can": dataclasses.replace(
+        _click(Can, CanConfig(dropout=_CLICK_DROPOUT)), build=_can, restore=_restored_can
+    ),
     "gru-attention": _click(GruAttention, GruAttentionConfig(dropout=_CLICK_DROPOUT)),
     "rocket": Entry(
         model=Rocket,

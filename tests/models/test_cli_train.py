@@ -50,6 +50,7 @@ CLICK = {"auc", "gauc", "logloss", "pcoc", "ece"}
         ("unirec", SMALL + CODES),
         ("sum-pool", TINY),
         ("din", TINY),
+        ("can", [*TINY, "--set", "interaction=cartesian"]),
         ("gru-attention", TINY),
     ],
 )

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from click_inputs import FEATURES, SIZES, batch, schema
+from recops_models.click.can import Can, CanConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
 from recops_models.click.loss import click_loss
@@ -24,6 +25,10 @@ MODELS: dict[str, Any] = {
     "sum-pool": lambda **kw: SumPool(schema(), SumPoolConfig(width=8, **kw)),
     "din": lambda **kw: Din(schema(), DinConfig(width=8, **kw)),
     "din-raw": lambda **kw: Din(schema(), DinConfig(width=8, attention_weights="raw", **kw)),
+    "can": lambda **kw: Can(schema(), CanConfig(width=8, **kw)),
+    "can-shared": lambda **kw: Can(
+        schema(), CanConfig(network=(4, 3), interaction="shared", base="sum-pool", **kw)
+    ),
     "gru-attention": lambda **kw: GruAttention(schema(), GruAttentionConfig(width=8, **kw)),
 }
 LENGTHS = [5, 0, 3, 1, 7, 2]

@@ -1,0 +1,169 @@
+"""CAN: a candidate's own small network reads the history, beside a base model.
+
+Bian et al., CAN: Feature Co-Action Network for Click-Through Rate Prediction, WSDM 2022, arXiv
+2011.05625.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+import recops
+from recops_models.click.din import DinConfig
+from recops_models.data.batch import Batch
+from recops_models.data.features import FittedSchema
+from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
+from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.pair_features import PairProduct, PairTable
+
+Interaction = Literal["coaction", "shared", "product", "cartesian", "none"]
+
+
+@dataclass(frozen=True)
+class CanConfig(DinConfig):
+    """Sizes, beside those of DIN. The defaults are the released code's network; that of the paper's
+    first version is ``network=4,4,4,4,4,4,4,4,4 bias=true orders=2 concat_hidden=false``.
+
+    Attributes:
+        base: what reads the history beside the co-action: "din" or "sum-pool".
+        interaction: "coaction"; "shared", the co-action of rows that are the representations too
+            (no parameter independence); and what the paper compares with: "product" (PNN), a table
+            of pairs ("cartesian"), or "none", the base alone.
+        pairs: as ``induction:fed``, the names of features; none: each history with the candidate's
+            feature of the same table.
+        network: the width of what is fed and of each layer.
+        orders: how many powers of what is fed.
+        bias: whether layers have biases.
+        co_activation: between layers.
+        concat_hidden: the results of all layers, else of the last alone.
+        pool: over the history.
+        combination_independent: tables of its own for each pair.
+        order_independent: parameters of its own for each order.
+        co_std: of the normal law that the co-action's tables begin from.
+        compat: "paper", or "released": tables begin from Glorot's uniform law, which is ±0.004 for
+            a large one. Its loss, half of the cross-entropy, is the same to Adam.
+        min_count: pairs of values rarer than this in the training part have no row ("cartesian").
+    """
+
+    base: Literal["din", "sum-pool"] = "din"
+    interaction: Interaction = "coaction"
+    pairs: tuple[str, ...] = ()
+    network: tuple[int, ...] = (16, 8, 4)
+    orders: int = 3
+    bias: bool = False
+    co_activation: Literal["tanh", "selu", "relu", "none"] = "tanh"
+    concat_hidden: bool = True
+    pool: Literal["sum", "mean"] = "sum"
+    combination_independent: bool = False
+    order_independent: bool = False
+    co_std: float = 0.1
+    compat: Literal["paper", "released"] = "paper"
+    min_count: int = 2
+
+    def coaction_network(self) -> Network:
+        """The networks of the co-action."""
+        return Network(
+            self.network,
+            self.orders,
+            self.bias,
+            self.co_activation,
+            self.concat_hidden,
+            self.pool,
+            self.order_independent,
+        )
+
+    def representation_width(self) -> int:
+        """Of an embedding: a shared row holds what is fed, then the parameters."""
+        if self.interaction != "shared":
+            return self.width
+        return self.network[0] + self.coaction_network().params_width
+
+
+class Can(nn.Module):
+    """``logit = MLP([context, interest, interaction])``, interest by the base, the rest by pairs.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+        pair_table: of "cartesian", fitted.
+    """
+
+    def __init__(
+        self, schema: FittedSchema, config: CanConfig, pair_table: PairTable | None = None
+    ) -> None:
+        super().__init__()
+        self.schema, self.config = schema, config
+        self.pairs = pairs_of(schema, config.pairs)
+        self.embedding = FeatureEmbedding(schema, config.representation_width())
+        self.attention = (
+            config.attention(self.embedding.history_dim) if config.base == "din" else None
+        )
+        self.network = config.coaction_network()
+        self.unit: CoAction | PairProduct | PairTable | None = None
+        match config.interaction:
+            case "coaction":
+                self.unit = CoAction(
+                    schema,
+                    self.pairs,
+                    self.network,
+                    combination_independent=config.combination_independent,
+                    std=None if config.compat == "released" else config.co_std,
+                )
+            case "product":
+                self.unit = PairProduct(schema, self.pairs, config.width)
+            case "cartesian":
+                if pair_table is None:
+                    raise ValueError("Can: interaction 'cartesian' needs a fitted pair_table")
+                self.unit = pair_table
+        self.head = config.head(self.output_dim())
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        base = self.embedding.context_dim + self.embedding.history_dim
+        if self.config.interaction == "shared":
+            return base + len(self.pairs) * self.network.output_width
+        return base + (0 if self.unit is None else self.unit.output_dim())
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        parts = [self.embedding.context(batch), self._interest(batch)]
+        if self.config.interaction == "shared":
+            parts += self._shared(batch)
+        elif isinstance(self.unit, PairProduct):
+            parts.append(self.unit(batch, self.embedding.tables))
+        elif self.unit is not None:
+            parts.append(self.unit(batch))
+        logits: Tensor = self.head(torch.cat(parts, -1))
+        return logits.squeeze(-1)
+
+    def _interest(self, batch: Batch) -> Tensor:
+        if self.attention is None:
+            return self.embedding.pooled(batch)
+        query, keys = self.embedding.query(batch), self.embedding.keys(batch)
+        interest: Tensor = self.attention(query, keys, self.embedding.lengths(batch))
+        return interest
+
+    def _shared(self, batch: Batch) -> list[Tensor]:
+        """The co-action of representations: their first columns are fed, the others parameters."""
+        tables, fed_width = self.embedding.tables, self.network.dims[0]
+        outputs = []
+        for pair in self.pairs:
+            history, lengths = ids_of(batch, pair.fed)
+            fed = tables[self.schema.schema.table(pair.fed)](history)
+            params = tables[self.schema.schema.table(pair.induction)](
+                batch.features[pair.induction]
+            )
+            outputs.append(
+                recops.coaction(
+                    fed[..., :fed_width],
+                    params[:, fed_width:],
+                    self.network.dims,
+                    lengths=lengths,
+                    **self.network.options(),
+                )
+            )
+        return outputs

@@ -1,0 +1,169 @@
+"""Co-action of pairs of features: tables of networks, tables of what is fed to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import recops
+from recops_models.data.batch import Batch
+from recops_models.data.errors import DataError
+from recops_models.data.features import Categorical, FittedSchema
+from recops_models.data.features import Sequence as SequenceFeature
+
+
+class Pair(NamedTuple):
+    """A categorical feature whose values bring networks, and the feature that is fed to them."""
+
+    induction: str
+    fed: str
+
+
+def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
+    """Pairs written ``induction:fed``; none: each history with the feature whose table it shares.
+
+    Raises:
+        DataError: no such feature, one of the wrong kind, or no history to pair.
+    """
+    features = schema.schema
+    if not names:
+        names = [
+            f"{feature.share_embedding}:{feature.name}"
+            for feature in features.of_type(SequenceFeature)
+            if feature.share_embedding is not None
+            and isinstance(features[feature.share_embedding], Categorical)
+        ]
+    if not names:
+        raise DataError("CoAction: no pairs, and no history that shares a feature's table")
+    found = []
+    for name in names:
+        induction, _, fed = name.partition(":")
+        known = {feature.name: type(feature) for feature in features.features}
+        if known.get(induction) is not Categorical:
+            raise DataError(f"CoAction: pair {name!r}: {induction!r} is no categorical feature")
+        if known.get(fed) not in (Categorical, SequenceFeature):
+            raise DataError(f"CoAction: pair {name!r}: {fed!r} is no categorical nor a sequence")
+        found.append(Pair(induction, fed))
+    return found
+
+
+def ids_of(batch: Batch, fed: str) -> tuple[Tensor, Tensor | None]:
+    """``[B, T]`` ids of a feature and their lengths; a feature that is no sequence has T = 1."""
+    ids = batch.features[fed]
+    return (ids[:, None], None) if ids.ndim == 1 else (ids, batch.lengths[fed])
+
+
+@dataclass(frozen=True)
+class Network:
+    """The shape of every pair's networks; see :func:`recops.coaction`."""
+
+    dims: tuple[int, ...] = (16, 8, 4)
+    orders: int = 3
+    bias: bool = False
+    activation: Literal["tanh", "selu", "relu", "none"] = "tanh"
+    concat_hidden: bool = True
+    pool: Literal["sum", "mean"] = "sum"
+    order_independent: bool = False
+
+    @property
+    def params_width(self) -> int:
+        """Of a value's row of parameters."""
+        sets = self.orders if self.order_independent else 1
+        return sets * sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.dims))
+
+    @property
+    def output_width(self) -> int:
+        """Of a pair's result."""
+        return self.orders * (sum(self.dims[1:]) if self.concat_hidden else self.dims[-1])
+
+    def options(self) -> dict[str, Any]:
+        """As :func:`recops.coaction` takes them."""
+        return {
+            "orders": self.orders,
+            "bias": self.bias,
+            "activation": self.activation,
+            "concat_hidden": self.concat_hidden,
+            "pool": self.pool,
+            "order_independent": self.order_independent,
+        }
+
+
+class CoAction(nn.Module):
+    """``[B, pairs · output_width]``: the co-action of every pair, from tables of their own.
+
+    With ``combination_independent`` each pair has tables of its own, so that a value meets each
+    partner with other numbers; else an induction feature has one table of networks, and a table of
+    embeddings one table of what is fed.
+
+    Args:
+        schema: the features, fitted.
+        pairs: which.
+        network: their shape.
+        combination_independent: see above.
+        std: of the normal law that rows begin from; None: Glorot's uniform law for the whole table,
+            as the released code has it.
+    """
+
+    def __init__(
+        self,
+        schema: FittedSchema,
+        pairs: Sequence[Pair],
+        network: Network,
+        *,
+        combination_independent: bool = False,
+        std: float | None = 0.1,
+    ) -> None:
+        super().__init__()
+        self.pairs, self.network = list(pairs), network
+        self._keys = [
+            (f"{pair.induction}:{pair.fed}",) * 2
+            if combination_independent
+            else (pair.induction, schema.schema.table(pair.fed))
+            for pair in pairs
+        ]
+        self.params, self.feeds = nn.ModuleDict(), nn.ModuleDict()
+        for pair, (induction, fed) in zip(pairs, self._keys, strict=True):
+            if induction not in self.params:
+                size = schema.cardinality(pair.induction)
+                self.params[induction] = _table(size, network.params_width, std)
+            if fed not in self.feeds:
+                self.feeds[fed] = _table(schema.cardinality(pair.fed), network.dims[0], std)
+
+    def output_dim(self) -> int:
+        """The width of the result."""
+        return len(self.pairs) * self.network.output_width
+
+    def forward(self, batch: Batch) -> Tensor:
+        """``[B, output_dim]``."""
+        outputs = []
+        for pair, (induction, fed) in zip(self.pairs, self._keys, strict=True):
+            params, feeds = self.params[induction], self.feeds[fed]
+            assert isinstance(params, nn.Embedding)
+            assert isinstance(feeds, nn.Embedding)
+            history, lengths = ids_of(batch, pair.fed)
+            output = recops.coaction_gather(
+                feeds.weight,
+                history,
+                params.weight,
+                batch.features[pair.induction],
+                self.network.dims,
+                sparse=params.sparse,
+                lengths=lengths,
+                **self.network.options(),
+            )
+            outputs.append(output)
+        return torch.cat(outputs, -1)
+
+
+def _table(size: int, width: int, std: float | None) -> nn.Embedding:
+    table = nn.Embedding(size, width)
+    if std is None:
+        nn.init.xavier_uniform_(table.weight)
+    else:
+        nn.init.normal_(table.weight, std=std)
+    return table

@@ -1,0 +1,113 @@
+"""What co-action is compared with: products of embeddings, and a table of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recops_models.data.batch import Batch
+from recops_models.data.features import FittedSchema
+from recops_models.layers.coaction import Pair, ids_of
+
+_RADIX = 1 << 31
+
+
+class PairProduct(nn.Module):
+    """``[B, pairs · (width + 1)]``: e_induction ∘ Σ_t e_fed, and its sum, of given embeddings.
+
+    Source: the inner product of Qu et al., "Product-based neural networks for user response
+    prediction", ICDM 2016, with the product before it is summed beside it.
+    """
+
+    def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int) -> None:
+        super().__init__()
+        self.pairs, self.width = list(pairs), width
+        self._table = {
+            name: schema.schema.table(name) for pair in pairs for name in (pair.induction, pair.fed)
+        }
+
+    def output_dim(self) -> int:
+        """The width of the result."""
+        return len(self.pairs) * (self.width + 1)
+
+    def forward(self, batch: Batch, tables: nn.ModuleDict) -> Tensor:
+        """``[B, output_dim]``, from the tables of a :class:`FeatureEmbedding`."""
+        outputs = []
+        for pair in self.pairs:
+            history, _ = ids_of(batch, pair.fed)
+            target = tables[self._table[pair.induction]](batch.features[pair.induction])
+            pooled = tables[self._table[pair.fed]](history).sum(1)  # padding is a row of zeros
+            product = target * pooled
+            outputs += [product, product.sum(-1, keepdim=True)]
+        return torch.cat(outputs, -1)
+
+
+class PairTable(nn.Module):
+    """``[B, width]`` a pair of features: Σ_t of an embedding for each pair of *values*, met often.
+
+    The Cartesian product with a frequency cut-off: a pair of values that the training part holds
+    fewer than ``min_count`` times has row 0, which stays zero.
+
+    Args:
+        pairs: which.
+        width: of a row.
+        keys: how many pairs of values each table knows; :meth:`fit` learns which they are.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], width: int, keys: Sequence[int]) -> None:
+        super().__init__()
+        self.pairs, self.width = list(pairs), width
+        self.tables = nn.ModuleList(nn.Embedding(count + 1, width, padding_idx=0) for count in keys)
+        for p, (table, count) in enumerate(zip(self.tables, keys, strict=True)):
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight[1:], std=0.01)
+            self.register_buffer(f"keys_{p}", torch.zeros(count, dtype=torch.int64))
+
+    @classmethod
+    def fit(
+        cls, pairs: Sequence[Pair], width: int, batches: Iterable[Batch], min_count: int
+    ) -> PairTable:
+        """A table of the pairs of values that ``batches`` hold at least ``min_count`` times."""
+        met: list[tuple[Tensor, Tensor]] = [(torch.empty(0, dtype=torch.int64),) * 2 for _ in pairs]
+        for batch in batches:
+            for p, pair in enumerate(pairs):
+                new, count = _keys(batch, pair).unique(return_counts=True)
+                known, counts = met[p]
+                merged, place = torch.cat([known, new]).unique(return_inverse=True)
+                total = merged.new_zeros(len(merged))
+                met[p] = merged, total.index_add(0, place, torch.cat([counts, count]))
+        kept = [keys[(counts >= min_count) & (keys >= 0)] for keys, counts in met]
+        table = cls(pairs, width, [len(keys) for keys in kept])
+        for p, keys in enumerate(kept):
+            table.get_buffer(f"keys_{p}").copy_(keys)
+        return table
+
+    def output_dim(self) -> int:
+        """The width of the result."""
+        return len(self.pairs) * self.width
+
+    def forward(self, batch: Batch) -> Tensor:
+        """``[B, output_dim]``."""
+        outputs = []
+        for p, (pair, table) in enumerate(zip(self.pairs, self.tables, strict=True)):
+            assert isinstance(table, nn.Embedding)
+            known, wanted = self.get_buffer(f"keys_{p}"), _keys(batch, pair)
+            place = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
+            there = known[place] == wanted if len(known) else torch.zeros_like(wanted).bool()
+            rows = torch.where(there, place + 1, 0)
+            outputs.append(
+                F.embedding_bag(rows, table.weight, mode="sum", padding_idx=0, sparse=table.sparse)
+            )
+        return torch.cat(outputs, -1)
+
+
+def _keys(batch: Batch, pair: Pair) -> Tensor:
+    """One number a pair of values, ``[B, T]``; −1 past the lengths."""
+    history, lengths = ids_of(batch, pair.fed)
+    keys = batch.features[pair.induction][:, None] * _RADIX + history
+    if lengths is None:
+        return keys
+    return keys.where(torch.arange(keys.shape[1], device=keys.device) < lengths[:, None], -1)
