@@ -128,7 +128,8 @@ class Group {
   int64_t run_positions(int64_t step) {
     const int64_t positions = std::min(memory_.block, lanes_.steps - step), streams = net_.orders * positions;
     load_feed(step, positions);
-    if (inner_ == 0) add_to_sums(0, positions);
+    if (inner_ == 0)
+      activate([](Vec<T> x) { return x; }, values(0, positions), net_.dims[0] * net_.orders, positions, sums(0));
     for (int64_t layer = 1; layer <= inner_; ++layer) {
       const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer];
       for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
@@ -137,8 +138,10 @@ class Group {
                     net_.bias ? memory_.params + set + bias_at(layer) : nullptr, values(layer, positions) + first,
                     outputs);
       });
-      activate<T>(net_.activation, values(layer, positions), outputs * streams);
-      if (layer == inner_ || emitted(net_, layer)) add_to_sums(layer, positions);
+      Vec<T>* sum = layer == inner_ || emitted(net_, layer) ? sums(layer) : nullptr;
+      with_activation<T>(net_.activation, [&](const auto& function, const auto&) {
+        activate(function, values(layer, positions), outputs * net_.orders, positions, sum);
+      });
     }
     return positions;
   }
@@ -159,16 +162,23 @@ class Group {
             memory_.zeros, fed + p, streams);
       memory_.present[p] = count_ > broadcast(static_cast<T>(at)) ? broadcast(T{1}) : Vec<T>{};
     }
-    for (int64_t d = 0; d < width; ++d)
-      for (int64_t s = positions; s < streams; ++s)
-        fed[d * streams + s] = fed[d * streams + s - positions] * fed[d * streams + s % positions];
+    for (int64_t d = 0; d < width; ++d, fed += streams)
+      for (int64_t c = 1; c < net_.orders; ++c)
+        for (int64_t p = 0; p < positions; ++p) fed[c * positions + p] = fed[(c - 1) * positions + p] * fed[p];
   }
 
-  void add_to_sums(int64_t level, int64_t positions) {
-    const Vec<T>* value = values(level, positions);
-    Vec<T>* sum = sums(level);
-    for (int64_t i = 0; i < net_.dims[level] * net_.orders; ++i)
-      for (int64_t p = 0; p < positions; ++p) sum[i] += *value++ * memory_.present[p];
+  // Applies a function, and adds what it yields to sums unless there are none; at once, as a pass of its own would wait
+  // for loads and stores alone.
+  template <class F>
+  void activate(const F& function, Vec<T>* value, int64_t count, int64_t positions, Vec<T>* sums) {
+    for (int64_t i = 0; i < count; ++i) {
+      Vec<T> sum{};
+      for (int64_t p = 0; p < positions; ++p, ++value) {
+        *value = function(*value);
+        sum += *value * memory_.present[p];
+      }
+      if (sums) sums[i] += sum;
+    }
   }
 
   void add_strips_to_sums() {
@@ -230,9 +240,11 @@ class Group {
   // Of the positions in `values`: adds to grad_params; `grad` becomes the gradient of what is fed.
   void grad_positions(int64_t positions) {
     const int64_t streams = net_.orders * positions;
-    std::fill_n(memory_.grad, net_.dims[inner_] * streams, Vec<T>{});
     for (int64_t layer = inner_; layer >= 0; --layer) {
-      if (layer == inner_ || emitted(net_, layer)) add_from_sums(layer, positions);
+      if (layer == inner_)
+        grad_from_sums<false>(layer, positions);
+      else if (emitted(net_, layer))
+        grad_from_sums<true>(layer, positions);
       if (layer == 0) break;
       activate_backward<T>(net_.activation, values(layer, positions), memory_.grad, net_.dims[layer] * streams);
       add_layer_gradient(layer, values(layer - 1, positions), memory_.grad, positions, broadcast(T{1}));
@@ -251,11 +263,13 @@ class Group {
       }
   }
 
-  void add_from_sums(int64_t level, int64_t positions) {
+  template <bool add>
+  void grad_from_sums(int64_t level, int64_t positions) {
     const Vec<T>* of_sum = grad_sums(level);
     Vec<T>* to = memory_.grad;
     for (int64_t i = 0; i < net_.dims[level] * net_.orders; ++i)
-      for (int64_t p = 0; p < positions; ++p) *to++ += of_sum[i] * memory_.present[p];
+      for (int64_t p = 0; p < positions; ++p, ++to)
+        *to = add ? *to + of_sum[i] * memory_.present[p] : of_sum[i] * memory_.present[p];
   }
 
   template <class Keep>

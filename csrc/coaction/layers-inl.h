@@ -142,13 +142,6 @@ inline void with_activation(Activation kind, const F& f) {
   }
 }
 
-template <class T>
-void activate(Activation kind, Vec<T>* values, int64_t count) {
-  with_activation<T>(kind, [&](const auto& function, const auto&) {
-    for (int64_t i = 0; i < count; ++i) values[i] = function(values[i]);
-  });
-}
-
 // grad ∘ f'(x), of h = f(x).
 template <class T>
 void activate_backward(Activation kind, const Vec<T>* h, Vec<T>* grad, int64_t count) {
