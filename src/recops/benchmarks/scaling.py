@@ -16,6 +16,9 @@ from recops.files import write_file, write_json
 PEERS = ("faiss",)
 """What sweeps are drawn beside; others would take longer than they tell."""
 
+_ACROSS = 3
+"""Panels of the plot in a row."""
+
 
 class ScalingRow(TypedDict):
     """One row of ``scaling.json``: the seconds of ours and of each peer for ``rows`` rows."""
@@ -75,9 +78,12 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     sizes = list(dict.fromkeys(row["size"] for row in rows))
-    figure = Figure(figsize=(3.0 * len(sizes), 3.1), layout="constrained")
-    panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
-    for axes, size in zip(panels, sizes, strict=True):
+    down = -(-len(sizes) // _ACROSS)
+    figure = Figure(figsize=(2.6 * _ACROSS, 2.6 * down), layout="constrained")
+    panels = figure.subplots(down, _ACROSS, sharey=True, squeeze=False).ravel()
+    for spare in panels[len(sizes) :]:
+        spare.set_axis_off()
+    for axes, size in zip(panels, sizes, strict=False):
         swept = [row for row in rows if row["size"] == size]
         for name in dict.fromkeys(n for row in swept for n in row["seconds"]):
             line = [
@@ -95,7 +101,8 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         axes.set_xlabel(size)
         axes.grid(visible=True, color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("rows a second")
+    for first in panels[::_ACROSS]:
+        first.set_ylabel("rows a second")
     panels[0].legend(frameon=False)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recops"}):

@@ -15,8 +15,11 @@ from torch.nn import functional
 
 from recops._load import ops
 
-_ROWS = 1024
+_ROWS = 2048
 """Rows at a time, so that directions, and what beam search makes of them, stay in cache."""
+
+_SHORT = 1e-15
+"""Of vectors longer than this, and shorter than one over it, float32 holds the squares."""
 
 
 @torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
@@ -114,10 +117,15 @@ def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
 
 
 def _length(x: Tensor) -> Tensor:
-    """``[N, 1]`` in the dtype of results; NaN where it is not finite. Squares are of float64."""
-    length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float64).to(_wide(x))
-    finite: Tensor = length.where(length.isfinite(), torch.nan)
-    return finite
+    """``[N, 1]`` in the dtype of results; NaN where it is not finite."""
+    wide = x.to(_wide(x))
+    length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
+    extreme = ~((length > _SHORT) & (length < 1 / _SHORT))
+    if extreme.any():  # Float32 loses such squares, row by row: float64 may not.
+        exact = torch.linalg.vector_norm(wide, dim=1, keepdim=True, dtype=torch.float64)
+        length = torch.where(extreme, exact.to(length.dtype), length)
+        length = length.where(length.isfinite(), torch.nan)
+    return length
 
 
 def _wide(x: Tensor) -> torch.dtype:
