@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recops_models import cli
+from recops_models.evidence.synthetic_items import synthetic_items
 from recops_models.tokenizers import RQKMeans, load_sids
 from recops_models.tokenizers.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 
@@ -81,6 +82,25 @@ def test_refit_keeps_to_the_capacity_of_the_new_catalogue() -> None:
         assert float(load.max()) <= capacity * (1 + 1e-6)
 
 
+def test_an_error_that_rises_in_between_does_not_end_it() -> None:
+    vectors = torch.from_numpy(synthetic_items(0, items=4000, dim=32, pairs_per_item=1).vectors)
+    _, exposure = items(4000)
+    errors = {}
+    for patience in (1, 10):
+        told: dict[str, list[float]] = {}
+        BalancedRQ(2, 32, BalancedSettings(patience=patience)).fit(
+            vectors,
+            torch.arange(len(vectors)),
+            weights=exposure,
+            progress=lambda stage, _, error, told=told: told.setdefault(stage, []).append(error),
+        )
+        errors[patience] = told
+    for patient in errors[10].values():
+        assert patient != sorted(patient, reverse=True)
+        assert patient[-1] == min(patient)
+    assert errors[10]["level 0"][-1] < 0.98 * errors[1]["level 0"][-1]
+
+
 def test_capacities_by_hand() -> None:
     weights = torch.tensor([20.0, 1.0, 1.0, 2.0, 0.0])
     clipped, capacity = capacity_of(weights, 2, slack=1.5, clip=0.5)
@@ -132,6 +152,7 @@ def test_equal_items_are_spread_over_equal_codewords() -> None:
         ({"clip": -1.0}, "clip must be 0 or more"),
         ({"batch": 5}, "batch must be 0"),
         ({"slack": float("nan")}, "slack must be 1 or more"),
+        ({"patience": 0}, "patience must be 1 or more"),
     ],
 )
 def test_impossible_settings_are_told(setting: dict[str, float], message: str) -> None:

@@ -24,10 +24,13 @@ class BalancedSettings(RQKMeansSettings):
     Attributes:
         slack: τ ≥ 1: a code may carry so many times the mean load.
         clip: ρ: no item counts for more than this share of that; 0: items count in full.
+        patience: passes without a fall of the error before k-means ends; under a capacity it may
+            rise in between.
     """
 
     slack: float = 1.05
     clip: float = 0.25
+    patience: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +40,8 @@ class BalancedSettings(RQKMeansSettings):
             raise ValueError(f"slack must be 1 or more, got {self.slack}")
         if not (math.isfinite(self.clip) and self.clip >= 0):
             raise ValueError(f"clip must be 0 or more, got {self.clip}")
+        if self.patience < 1:
+            raise ValueError(f"patience must be 1 or more, got {self.patience}")
 
 
 class BalancedRQ(RQKMeans):
@@ -44,7 +49,7 @@ class BalancedRQ(RQKMeans):
 
     Level by level, Lloyd's algorithm whose assignment minimises ``Σ ‖r_i − μ_{z_i}‖²`` subject to
     ``Σ_{i: z_i = k} w̃_i ≤ cap`` for every code k (:func:`recops.balance_assignment`); codewords are
-    plain means of their members. With C̃ = Σ w̃ / K,
+    plain means of their members, and the codebook of the least error is kept. With C̃ = Σ w̃ / K,
 
         ``w̃_i = min(w_i, ρ τ C̃)``  and  ``cap = max(τ C̃, ⌈N₊ / K⌉ · min w)``,
 
@@ -92,6 +97,10 @@ class BalancedRQ(RQKMeans):
                 codes.append(index)
                 left = left - recops.rq_decode(index[:, None], [book])
         return torch.stack(codes, dim=1)
+
+    @property
+    def _patience(self) -> int:
+        return self.settings.patience
 
     def _assignment(self, points: Points, given: Fitting) -> Assign:
         weights = torch.ones(len(points)) if given.weights is None else given.weights

@@ -49,6 +49,7 @@ def kmeans(
     settings: KMeansSettings,
     progress: Callable[[float, float], None],
     assign: Assign | None = None,
+    patience: int = 1,
 ) -> Tensor:
     """Lloyd's algorithm from a k-means++ start, or mini-batch k-means.
 
@@ -56,9 +57,9 @@ def kmeans(
     ``c_k ← c_k + (Σ x − n c_k) / N_k``, n points of the batch, N_k of all batches so far.
 
     A code that no point of a pass chose is set anew, on the point that is worst served, so that
-    codes stay in use as long as there are different points to serve. It ends when the mean error
-    falls by less than ``tolerance`` of itself and every code is in use, or after ``iterations``
-    passes.
+    codes stay in use as long as there are different points to serve. It ends when for ``patience``
+    passes the mean error fell by less than ``tolerance`` of itself and every code is in use, or
+    after ``iterations`` passes.
 
     By cosine it is spherical k-means, of points that weigh by their length: assignment and update
     each lower ``Σ ‖x‖ (1 − cos(x, c))``, since the sum of ``x·c/‖c‖`` over the points of a code is
@@ -72,6 +73,9 @@ def kmeans(
         settings: see there.
         progress: called with the share of the passes that are done, and the mean error.
         assign: of points to codewords; None: to the nearest.
+        patience: 1, or more where ``assign`` takes others than the nearest codewords, so that the
+            error may rise before it falls further; the codebook of the least error is then the
+            outcome, and there must be no ``batch``.
 
     Returns:
         ``[K, D]`` float32. With fewer than K different points some codewords repeat, and the later
@@ -86,7 +90,8 @@ def kmeans(
     sample = points.sample(_SEEDING_POINTS * num_codes, rng)
     codebook = _kmeans_plus_plus(sample, num_codes, rng, nearest)
     seen = torch.zeros(num_codes)
-    previous, error = np.inf, np.inf
+    best, lowest = codebook, np.inf
+    reference, error, stale = np.inf, np.inf, 0
     for iteration in range(settings.iterations):
         found = _Pass(*codebook.shape)
         if settings.batch:
@@ -102,15 +107,22 @@ def kmeans(
         error = found.error
         progress(iteration / settings.iterations, error)
         empty = torch.nonzero(found.weights == 0)[:, 0]
-        if not error or (not len(empty) and previous - error < settings.tolerance * error):
+        if error < lowest:
+            best, lowest = codebook, error
+        fell = reference - error >= settings.tolerance * error
+        stale = 0 if fell else stale + 1
+        if not error or (not len(empty) and stale >= patience):
             break
+        if fell or len(empty):  # Codes set anew begin anew.
+            reference = error
         if not settings.batch:
             means = found.sums / found.weights[:, None].clamp(min=1)
             codebook = torch.where(found.weights[:, None] > 0, means, codebook)
         worst = found.worst[: len(empty)]
         codebook[empty[: len(worst)]] = worst
         seen[empty] = 0
-        previous = error
+    if patience > 1:
+        codebook, error = best, lowest
     progress(1.0, error)
     return codebook
 

@@ -26,6 +26,7 @@ def residual_kmeans(
     kept: Sequence[Tensor] = (),
     assign: Assign | None = None,
     groups: int = 1,
+    patience: int = 1,
 ) -> tuple[Tensor, ...]:
     """One codebook a level.
 
@@ -42,6 +43,7 @@ def residual_kmeans(
         kept: codebooks of the first levels, which stay as they are.
         assign: of residuals to codewords; None: to the nearest by the settings' metric.
         groups: divides L and D.
+        patience: of :func:`~recops_models.tokenizers.kmeans.kmeans`.
 
     Returns:
         ``[K_l, D / groups]`` float32 a level. O(N · D · Σ K_l / groups) a pass.
@@ -65,9 +67,16 @@ def residual_kmeans(
             residual = points.within(pieces[group])
         if level == len(books):
             report = partial(given.report, f"level {level}")
-            books.append(
-                kmeans(residual, size, rng=rng, settings=settings, progress=report, assign=assign)
+            book = kmeans(
+                residual,
+                size,
+                rng=rng,
+                settings=settings,
+                progress=report,
+                assign=assign,
+                patience=patience,
             )
+            books.append(book)
             if path is not None:
                 tensors = {f"codebook_{at}": each for at, each in enumerate(books)}
                 save_tensors(path, tensors, kind=_KIND, meta={"rng": rng.bit_generator.state})

@@ -128,11 +128,17 @@ class RQKMeans(Tokenizer):
             kept=[book[:, part] for book, part in zip(kept, parts, strict=False)],
             assign=self._assignment(points, given),
             groups=groups,
+            patience=self._patience,
         )
         self.codebooks = tuple(
             functional.pad(book, (part.start, dim - part.stop))
             for book, part in zip(books, parts, strict=True)
         )
+
+    @property
+    def _patience(self) -> int:
+        """Of k-means; see there."""
+        return 1
 
     def _assignment(self, points: Points, given: Fitting) -> Assign | None:
         """Of points to codewords, while they are learnt; None: to the nearest."""
