@@ -222,6 +222,24 @@ def test_verdicts(
     assert verdict(asked, interval) == expected
 
 
+@pytest.mark.parametrize(
+    ("interval", "direction", "expected"),
+    [
+        ((-0.01, 0.03), "higher", "holds"),
+        ((-0.03, 0.03), "higher", "inconclusive"),
+        ((-0.04, -0.03), "higher", "fails"),
+        ((0.01, 0.015), "lower", "holds"),
+        ((0.01, 0.03), "lower", "inconclusive"),
+        ((0.03, 0.04), "lower", "fails"),
+    ],
+)
+def test_an_arm_that_need_not_win_may_fall_short_by_so_much(
+    interval: tuple[float, float], direction: Any, expected: str
+) -> None:
+    asked = claim("x", SASREC, tuned("b"), direction=direction, allowance=0.02)
+    assert verdict(asked, interval) == expected
+
+
 def test_unfair_claims_are_refused() -> None:
     with pytest.raises(ValueError, match=r"equally many trials, got .*'popularity': 1"):
         claim("x", SASREC, POPULARITY)
@@ -231,6 +249,9 @@ def test_unfair_claims_are_refused() -> None:
         claim("x", SASREC)
     with pytest.raises(ValueError, match="minimum"):
         claim("x", SASREC, tuned("b"), minimum=-0.1)
+    for changes in ({"allowance": -0.1}, {"allowance": 0.1, "minimum": 0.1}):
+        with pytest.raises(ValueError, match="allowance"):
+            claim("x", SASREC, tuned("b"), **changes)
 
 
 def test_the_time_left_goes_by_the_runs_most_alike() -> None:

@@ -124,6 +124,7 @@ def test_arms_that_claims_share_stand_in_one_table(tmp_path: Path) -> None:
     tiny = Arm("tiny", "rq-kmeans", {"iterations": 2})
     claims = [claim(LONG, SHORT), claim(LONG, tiny, id="too")]
     content = measure(tmp_path, *claims)
+    assert [arm["arm"] for arm in content["tables"]["arms"]] == ["long", "short", "tiny"]
     told = page(content)
     assert told.count("| arm |") == 1
     for arm in ("long", "short", "tiny"):

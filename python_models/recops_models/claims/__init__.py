@@ -17,15 +17,20 @@ def papers() -> list[str]:
 def claims_of(paper: str, ids: Sequence[str] = ()) -> tuple[Claim, ...]:
     """The claims of ``paper``, or those with ``ids``, in the order of its file.
 
+    Args:
+        paper: one of :func:`papers`.
+        ids: of claims, or of groups of them.
+
     Raises:
-        ValueError: no such paper, or no such claim.
+        ValueError: no such paper, claim or group.
     """
     if paper not in papers():
         raise ValueError(f"no claims of {paper!r}; there are those of {', '.join(papers())}")
     module = importlib.import_module(f"{__name__}.{paper.replace('-', '_')}")
     claims: tuple[Claim, ...] = module.CLAIMS
-    known = [claim.id for claim in claims]
+    groups = dict.fromkeys(claim.group for claim in claims if claim.group)
+    known = [*groups, *(claim.id for claim in claims)]
     for name in ids:
         if name not in known:
             raise ValueError(f"{paper} has no claim {name!r}; it has {', '.join(known)}")
-    return tuple(claim for claim in claims if not ids or claim.id in ids)
+    return tuple(claim for claim in claims if not ids or {claim.id, claim.group} & {*ids})

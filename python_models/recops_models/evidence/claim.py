@@ -49,7 +49,7 @@ def _settings(values: Mapping[str, Setting]) -> Settings:
 
 @dataclass(frozen=True)
 class Claim:
-    """``metric`` of the first arm less that of the second lies beyond ``minimum``.
+    """``metric`` of the first arm less that of the second lies beyond :attr:`threshold`.
 
     Attributes:
         id: as ``recops reproduce --claims`` takes it.
@@ -63,14 +63,17 @@ class Claim:
             test.
         direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
         minimum: the least difference that counts, ≥ 0.
+        allowance: how far the first arm may fall short and still be as good, ≥ 0, where it is not
+            claimed to be better.
+        group: by which ``recops reproduce --claims`` takes several claims at once.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         experiment: what runs are; trainings by default.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
             to it the first has come is told beside the difference. No verdict depends on it.
 
     Raises:
-        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum, no
-            arm of the ceiling's name.
+        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum or
+            allowance, or both of them, no arm of the ceiling's name.
     """
 
     id: str
@@ -82,6 +85,8 @@ class Claim:
     metric: str
     direction: Literal["higher", "lower"] = "higher"
     minimum: float = 0.0
+    allowance: float = 0.0
+    group: str = ""
     seeds: int = 5
     experiment: Experiment = TRAINING
     ceiling: str | None = None
@@ -96,6 +101,16 @@ class Claim:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
         if self.ceiling is not None and self.ceiling not in budgets:
             raise ValueError(f"Claim {self.id}: no arm {self.ceiling!r} to be its ceiling")
+        if self.allowance < 0 or (self.allowance and self.minimum):
+            raise ValueError(
+                f"Claim {self.id}: allowance must be ≥ 0, and 0 beside a minimum, "
+                f"got {self.allowance}"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """Beyond which the claim holds, in its direction: the minimum, or less the allowance."""
+        return self.minimum - self.allowance
 
     def quick(self) -> Claim:
         """The small version: the first data set, two seeds, nothing to tune; runs themselves are

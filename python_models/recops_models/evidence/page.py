@@ -40,12 +40,13 @@ def page(content: Mapping[str, Any]) -> str:
 
 
 def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
-    head = ["claim", "data", "difference", "measured", "95 % over seeds", "over users"]
+    head = ["claim", "data", "difference", "claimed", "measured", "95 % over seeds", "over users"]
     rows = [
         [
             claim["id"],
             claim["data"],
             f"{difference['metric']}, {' − '.join(difference['arms'])}",
+            _claimed(difference),
             signed(claim["measured"]),
             span(claim["interval"]),
             span(difference["users_interval"]),
@@ -56,6 +57,12 @@ def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> 
         for claim, difference in claims
     ]
     return _table(*_without_empty([*head, "share of the gap", "seeds", "verdict"], rows))
+
+
+def _claimed(difference: Mapping[str, Any]) -> str:
+    """``> 0``, or ``< −0.0123`` where a lower figure is claimed, and by so much."""
+    sign, least = (">", 1) if difference["direction"] == "higher" else ("<", -1)
+    return f"{sign} {signed(least * difference['minimum']) if difference['minimum'] else 0}"
 
 
 def _gap(gap: Mapping[str, Any] | None) -> str:
@@ -77,7 +84,12 @@ def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
         some = {
             (arm["arm"], str(arm["settings"])): arm for arm in arms if arm["data"] == data
         }.values()
-        metrics = list(dict.fromkeys(name for arm in some for name in arm["test"]))
+        # Logarithms, for claims of factors, have the figure itself beside them.
+        metrics = [
+            name
+            for name in dict.fromkeys(name for arm in some for name in arm["test"])
+            if not name.startswith("ln_")
+        ]
         chosen_by = list(dict.fromkeys(name for arm in some for name in arm["validation"]))
         head = ["arm", *metrics, *(f"{name} on validation" for name in chosen_by), "trials"]
         rows = [

@@ -34,7 +34,7 @@ def results(
         "paper": paper,
         "claims": [_claim(finding) for finding in findings],
         "tables": {
-            "arms": [_arm(finding, arm) for finding in findings for arm in finding.arms],
+            "arms": _arms(findings),
             "differences": [_difference(finding) for finding in findings],
             "quick": quick,
             "skipped": list(skipped),
@@ -67,7 +67,7 @@ def _difference(finding: Finding) -> dict[str, Any]:
         "data": finding.data,
         "metric": claim.metric,
         "direction": claim.direction,
-        "minimum": claim.minimum,
+        "minimum": claim.threshold,
         "arms": [side.arm.name for side in finding.arms[:2]],
         "per_seed": list(finding.differences),
         "users_interval": None if finding.users is None else list(finding.users),
@@ -77,6 +77,17 @@ def _difference(finding: Finding) -> dict[str, Any]:
     share, interval = finding.gap_closed
     gap = {"to": claim.ceiling, "closed": share, "interval": interval and list(interval)}
     return {**told, "gap": gap}
+
+
+def _arms(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Every finding's arms; one that several share stands once, unless each claim chose it anew."""
+    arms: dict[Any, dict[str, Any]] = {}
+    for finding in findings:
+        for side in finding.arms:
+            claim = finding.claim
+            chooser = claim.experiment if side.validation is None else claim.id
+            arms.setdefault((finding.data, side.arm.name, side.best, chooser), _arm(finding, side))
+    return list(arms.values())
 
 
 def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:

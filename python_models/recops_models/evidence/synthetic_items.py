@@ -24,6 +24,13 @@ class Items:
     known: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
+    def first(self, number: int) -> Items:
+        """The first items alone, and the pairs among them."""
+        known, held_out = (
+            pairs[(pairs < number).all(axis=1)] for pairs in (self.known, self.held_out)
+        )
+        return Items(self.vectors[:number], self.ids[:number], known, held_out)
+
 
 def synthetic_items(
     seed: int,

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
 from recops_models.data import load, named_split
-from recops_models.evidence.experiment import Experiment, Metrics
+from recops_models.evidence.experiment import Metrics
+from recops_models.evidence.item_runs import ItemRuns, fit_and_save
 from recops_models.evidence.run import Run
 from recops_models.evidence.synthetic_items import Items, synthetic_items
 from recops_models.item_vectors.content import content_vectors
@@ -27,23 +28,21 @@ RHOS = (0.1, 0.25, 0.5)
 _LEVELS, _MANY_ITEMS = 3, 8000
 _MANY = {"codes": 256, "batch": 512}
 _FEW = {"codes": 64, "batch": 128}
-_QUICK_STEPS, _QUICK_ITEMS = 100, 2000
-
-Draw: TypeAlias = Callable[[int], Items]
-"""The items of a seed; of a real data set they are the same for all."""
+_QUICK_STEPS = 100
 
 
 @dataclass(frozen=True)
-class Tokenization(Experiment):
+class Tokenization(ItemRuns[Items]):
     """Fits a tokenizer of three levels and diagnoses its codes.
 
     Where there are 8 000 items or more a level has 256 codes, and networks are trained on 512 items
     a step; else 64 codes and 128 items, so that as many steps make about as many passes. Real items
     are described by their content alone (text and attributes), as DRQ's are; the pairs that a
     tokenizer may learn from are items met near each other in training, the held-out ones each
-    user's held-out event and the one before it. There is no validation, so that nothing can be
-    tuned.
+    user's held-out event and the one before it.
     """
+
+    synthetic = SYNTHETIC
 
     def config(self, run: Run) -> dict[str, Any]:
         """The method with all its settings, the data and the seed."""
@@ -51,39 +50,26 @@ class Tokenization(Experiment):
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
         return {**data, "method": run.model, **tokenizer.config()}
 
-    def load(self, data: str) -> Draw:
-        """The items of a named data set or a folder; or, for every seed anew, synthetic ones."""
-        if data == SYNTHETIC:
-            return synthetic_items
-        items = _content_items(data)
-        return lambda seed: items
+    def _draw(self, seed: int) -> Items:
+        return synthetic_items(seed)
 
-    def measure(
-        self, run: Run, data: Draw, folder: Path, on_step: Callable[[float], None]
-    ) -> tuple[Metrics, Metrics]:
-        """Leaves ``tokenizer.safetensors``; no validation, test: see :func:`metrics_of`.
+    def _read(self, data: str) -> Items:
+        return _content_items(data)
 
-        Raises:
-            ValueError: a trial, which would need validation; data without held-out pairs.
-        """
-        if not run.test:
-            raise ValueError(f"{run.model}: tokenizations have no validation to choose by")
-        items = data(run.seed)
-        if run.quick:
-            items = _some(items, _QUICK_ITEMS)
+    def _measure(
+        self, run: Run, items: Items, folder: Path, on_step: Callable[[float], None]
+    ) -> Metrics:
         tokenizer = _tokenizer(run, **(_MANY if len(items.ids) >= _MANY_ITEMS else _FEW))
         vectors = torch.from_numpy(items.vectors)
-        stages = tokenizer.stages
-        tokenizer.fit(
+        fit_and_save(
+            tokenizer,
             vectors,
             torch.from_numpy(items.ids),
+            folder,
+            on_step,
             seed=run.seed,
             pairs=torch.from_numpy(items.ids[items.known]),
-            progress=lambda stage, done, _: on_step((stages.index(stage) + done) / len(stages)),
-            folder=folder,
-            resume=True,
         )
-        tokenizer.save(folder / "tokenizer.safetensors")
         found = diagnose(
             tokenizer.encode(vectors),
             tokenizer,
@@ -92,15 +78,15 @@ class Tokenization(Experiment):
             rhos=RHOS,
             seed=run.seed,
         )
-        return {}, metrics_of(found)
+        return metrics_of(found)
 
 
 def metrics_of(found: dict[str, Any]) -> Metrics:
     """The figures of DRQ's table, of what :func:`~recops_models.tokenizers.diagnose` found.
 
     ``nmse`` (unexplained variance), ``retention@20``, ``retention@200``, ``sid_auc``; of level 0
-    ``active``, ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and ``flips`` there; of
-    the last level ``last_perplexity``; ``no_collision_rate``.
+    ``active``, ``perplexity``, ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and
+    ``flips`` there; of the last level ``last_perplexity``; ``no_collision_rate``.
     """
     first, last, behaviour = found["levels"][0], found["levels"][-1], found["behaviour"]
     noise = {entry["rho"]: entry["k_eff"] for entry in first.get("noise", ())}
@@ -111,6 +97,7 @@ def metrics_of(found: dict[str, Any]) -> Metrics:
         **kept,
         "sid_auc": behaviour["sid_auc"],
         "active": float(first["active"]),
+        "perplexity": first["perplexity"],
         "gini": first["gini"],
         **{f"k_eff@{rho}": capacity for rho, capacity in noise.items()},
         "ln_k_eff": float(np.log(noise[0.25])) if 0.25 in noise else None,
@@ -140,11 +127,3 @@ def _content_items(data: str) -> Items:
         np.searchsorted(ids, pairs),
         held_out[(held_out >= 0).all(axis=1)],
     )
-
-
-def _some(items: Items, number: int) -> Items:
-    """The first items alone, and the pairs among them."""
-    known, held_out = (
-        pairs[(pairs < number).all(axis=1)] for pairs in (items.known, items.held_out)
-    )
-    return Items(items.vectors[:number], items.ids[:number], known, held_out)

@@ -10,12 +10,12 @@ Verdict: TypeAlias = Literal["holds", "fails", "inconclusive"]
 
 
 def verdict(claim: Claim, interval: tuple[float, float]) -> Verdict:
-    """``holds``: the whole interval lies beyond the claim's minimum, in its direction; ``fails``:
+    """``holds``: the whole interval lies beyond the claim's threshold, in its direction; ``fails``:
     the whole of it falls short; ``inconclusive``: it lies across.
     """
     low, high = interval
     if claim.direction == "lower":
         low, high = -high, -low
-    if low > claim.minimum:
+    if low > claim.threshold:
         return "holds"
-    return "fails" if high < claim.minimum else "inconclusive"
+    return "fails" if high < claim.threshold else "inconclusive"
