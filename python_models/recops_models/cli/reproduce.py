@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 @app.command()
 def reproduce(
     paper: Annotated[
-        str, typer.Argument(help="Whose claims: dien, drq, rocket.", show_default=False)
+        str, typer.Argument(help="Whose claims: dien, drq, rocket, unirec.", show_default=False)
     ],
     claims: Annotated[
         list[str] | None,
-        typer.Option(help="Only these claims; repeatable, or ids with commas between."),
+        typer.Option(
+            help="Only these, ids or groups (capacity), commas between; an unknown one lists all."
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -53,7 +55,11 @@ def reproduce(
     `results.md` and, under `runs`, what every run made: a trained model, or a tokenizer. Ctrl-C
     keeps finished runs and epochs; `--resume` goes on from there.
 
-    Example: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
+    Examples: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
+
+    `recops reproduce drq --quick` (five tokenizers, a look within a minute)
+
+    `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
     """
     from rich.console import Console
 
