@@ -100,7 +100,8 @@ class BalancedRQ(RQKMeans):
 
     @property
     def _patience(self) -> int:
-        return self.settings.patience
+        patience: int = self.settings.patience
+        return patience
 
     def _assignment(self, points: Points, given: Fitting) -> Assign:
         weights = torch.ones(len(points)) if given.weights is None else given.weights
