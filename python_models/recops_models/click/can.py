@@ -128,8 +128,8 @@ class Can(nn.Module):
             return base + len(self.pairs) * self.network.output_width
         return base + (0 if self.unit is None else self.unit.output_dim())
 
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
+    def bottom(self, batch: Batch) -> Tensor:
+        """``[B, output_dim]``: what the MLP reads."""
         parts = [self.embedding.context(batch), self._interest(batch)]
         if self.config.interaction == "shared":
             parts += self._shared(batch)
@@ -137,7 +137,11 @@ class Can(nn.Module):
             parts.append(self.unit(batch, self.embedding.tables))
         elif self.unit is not None:
             parts.append(self.unit(batch))
-        logits: Tensor = self.head(torch.cat(parts, -1))
+        return torch.cat(parts, -1)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)
 
     def _interest(self, batch: Batch) -> Tensor:
