@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import pytest
 
 from recops.benchmarks import trie as cases
 
-
-@pytest.fixture(scope="module")
-def one_rec() -> cases.Search:
-    return cases.Search(cases.ONE_REC)
+search = cache(cases.Search)  # drawing a million items takes longer than to gate their decoding
 
 
 # At level 2 the children are few, and reading the 16 MB of logits is most of what there is to do:
-# 1.6 ms, where the peer takes 25 to 130 (one Zen 3 core at AVX2, beside other work, from which the
-# peer suffers most). Level 1 has many children, which the peer pads and sorts.
-@pytest.mark.parametrize(("level", "floor"), [(1, 30), (2, 15)])
-def test_wide_steps_beat_padded_rows(
-    one_rec: cases.Search, level: int, floor: float, outruns
-) -> None:
-    outruns(cases.step_case(one_rec, level), "padded rows", floor)
+# 1.4 ms, where a bare sum of the logits takes 0.7 and padded rows take 21 (one Zen 4 core). Level 1
+# has many children, which the peer pads and sorts: 110 ms, where ours takes 1.6.
+@pytest.mark.parametrize(
+    ("level", "peer", "floor"),
+    [(1, "padded rows", 40), (1, "sorted keys", 25), (2, "padded rows", 15)],
+)
+def test_wide_steps_beat_their_peers(level: int, peer: str, floor: float, outruns) -> None:
+    outruns(cases.step_case(search(cases.ONE_REC), level), peer, floor)
 
 
 @pytest.mark.parametrize(
-    ("workload", "floor"),
-    [(cases.STATIC_ZIPF, 5), (cases.TIGER, 2.5), (cases.SMALL, 1.5)],
+    ("workload", "level", "floor"),
+    [
+        (cases.ONE_REC_NARROW, 1, 12),
+        (cases.STATIC_ZIPF, 1, 12),
+        (cases.STATIC_UNIFORM, 2, 1.5),
+        (cases.TIGER, 1, 4),
+        (cases.SMALL, 1, 1.5),
+    ],
     ids=str,
 )
-def test_narrow_steps_beat_padded_rows(workload: cases.Workload, floor: float, outruns) -> None:
-    outruns(cases.step_case(cases.Search(workload), 1), "padded rows", floor)
+def test_narrow_steps_beat_padded_rows(
+    workload: cases.Workload, level: int, floor: float, outruns
+) -> None:
+    outruns(cases.step_case(search(workload), level), "padded rows", floor)
 
 
-def test_normalizing_over_children_spares_the_rows(one_rec: cases.Search, outruns) -> None:
-    outruns(cases.variant_case(one_rec, 1, normalize="children"), "plain", 1.3)
+@pytest.mark.parametrize(("vocab", "floor"), [(256, 50), (2048, 50)])
+def test_steps_beat_prefix_allowed_tokens_fn(vocab: int, floor: float, outruns) -> None:
+    pytest.importorskip("transformers")
+    workload = replace(cases.HUNDRED_THOUSAND, vocab=vocab)
+    outruns(cases.prefix_case(search(workload), 1), "prefix_allowed_tokens_fn", floor)
+
+
+@pytest.mark.parametrize("workload", [cases.BEAMGRAD_LONG, cases.BEAMGRAD_WIDE], ids=str)
+def test_a_trie_costs_less_than_no_constraint(workload: cases.Workload, outruns) -> None:
+    pytest.importorskip("beamgrad")
+    outruns(cases.unconstrained_case(search(workload)), "beamgrad, unconstrained", 1)
+
+
+def test_normalizing_over_children_spares_the_rows(outruns) -> None:
+    outruns(cases.variant_case(search(cases.ONE_REC), 1, normalize="children"), "plain", 1.3)
 
 
 def test_building_beats_sorting_in_numpy(outruns) -> None:

@@ -117,18 +117,16 @@ bool decode(const Settings& s, const Catalogue& catalogue, MaskBits mask) {
   for (int64_t level = 0; level < s.depth; ++level) {
     const int64_t width = static_cast<int64_t>(nodes.size());
     Bytes logits = random_logits(width * s.vocab, s.dtype);
-    const BeamStep step{trie,    logits.as<void>(), s.dtype,      width * s.vocab,
-                        s.vocab, s.vocab,           nodes.data(), scores.data(),
-                        width,   s.beams,           s.normalize,  mask,
-                        0};
-    const int64_t pool_bytes = s.beams * kernels.candidate_bytes(s.dtype);
-    Bytes pools(2 * pool_bytes), scratch(kernels.scratch_bytes(step, s.vocab));
+    const BeamStep step{s.dtype, s.vocab, s.vocab, s.beams, s.normalize};
+    const BeamRow row{trie, {mask}, logits.as<void>(), nodes.data(), scores.data(), nullptr};
+    const int64_t pool_bytes = kernels.pool_bytes(s.dtype, s.beams);
+    Bytes pools(2 * pool_bytes), scratch(kernels.scratch_bytes(s.dtype, s.vocab));
     const int64_t middle = width / 2;
     const int64_t counts[] = {
-        kernels.scan(step, 0, 0, middle, s.beams, pools.as<char>(), scratch.as<void>()),
-        kernels.scan(step, 0, middle, width, s.beams, pools.as<char>() + pool_bytes, scratch.as<void>())};
+        kernels.scan(step, row, 0, middle, s.beams, pools.as<char>(), scratch.as<void>()),
+        kernels.scan(step, row, middle, width, s.beams, pools.as<char>() + pool_bytes, scratch.as<void>())};
     Bytes new_scores(s.beams * int64_t{sizeof(T)}), tokens(s.beams * 4), parents(s.beams * 4), new_nodes(s.beams * 4);
-    kernels.merge(step, 0, s.beams, counts, 2, pools.as<void>(),
+    kernels.merge(step, row, s.beams, counts, 2, pools.as<void>(),
                   {new_scores.as<void>(), tokens.as<int32_t>(), parents.as<int32_t>(), new_nodes.as<int32_t>()});
     for (const Bytes* bytes : {&logits, &pools, &scratch, &new_scores, &tokens, &parents, &new_nodes})
       good &= bytes->fences_hold();

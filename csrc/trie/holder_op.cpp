@@ -3,6 +3,7 @@
 #include <tuple>
 #include <vector>
 
+#include "trie/batch.h"
 #include "trie/build.h"
 #include "trie/tensors.h"
 
@@ -152,6 +153,41 @@ Tensor trie_mask(Tensor item_ids_in, Tensor id_order_in, Tensor ids_in, Tensor o
   return words;
 }
 
+// Each row's ids as ascending positions in the row's trie, −1 for those that it does not hold.
+Tensor trie_bans(std::vector<Tensor> item_ids_in, std::vector<Tensor> id_order_in, std::optional<Tensor> trie_index,
+                 Tensor ids_in, Tensor offsets_in) {
+  const char* op = "item_bans";
+  const Tensor ids = recops::contiguous(ids_in), offsets = recops::contiguous(offsets_in);
+  const int64_t count = static_cast<int64_t>(item_ids_in.size()), rows = offsets.numel() - 1;
+  require_value(count >= 1 && id_order_in.size() == item_ids_in.size() && rows >= 0 &&
+                    ids.scalar_type() == ScalarType::Long && offsets.scalar_type() == ScalarType::Long,
+                op, ": ids and offsets must be int64");
+  std::vector<Tensor> held;
+  std::vector<Items> tries;
+  for (int64_t t = 0; t < count; ++t) {
+    held.push_back(recops::contiguous(item_ids_in[t]));
+    held.push_back(recops::contiguous(id_order_in[t]));
+    const Tensor &item_ids = held[2 * t], &id_order = held[2 * t + 1];
+    require_value(item_ids.scalar_type() == ScalarType::Long && id_order.scalar_type() == ScalarType::Int &&
+                      item_ids.numel() == id_order.numel(),
+                  op, ": trie: item_ids and id_order do not agree");
+    tries.push_back({data<int64_t>(item_ids), data<int32_t>(id_order), item_ids.numel()});
+  }
+  const std::vector<int64_t> index = row_indices(op, trie_index, count, rows);
+  const int64_t* bounds = data<int64_t>(offsets);
+  require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + rows + 1) && bounds[rows] == ids.numel(), op,
+                ": offsets must rise from 0 to the number of ids, ", ids.numel());
+  const Tensor positions = empty({ids.numel()}, ScalarType::Int, ids);
+  auto* position = data<int32_t>(positions);
+  for (int64_t row = 0; row < rows; ++row) {
+    const Items& items = tries[index.empty() ? 0 : index[row]];
+    for (int64_t i = bounds[row]; i < bounds[row + 1]; ++i)
+      position[i] = static_cast<int32_t>(items.position(data<int64_t>(ids)[i]));
+    std::sort(position + bounds[row], position + bounds[row + 1]);
+  }
+  return positions;
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
@@ -163,6 +199,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def("trie_allowed_tokens(Tensor first_child, Tensor tokens, int depth, Tensor nodes, SymInt vocab_size) -> Tensor");
   m.def(
       "trie_mask(Tensor item_ids, Tensor id_order, Tensor ids, Tensor offsets, bool keep, bool missing_ok) -> Tensor");
+  m.def("trie_bans(Tensor[] item_ids, Tensor[] id_order, Tensor? trie_index, Tensor ids, Tensor offsets) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
@@ -171,6 +208,7 @@ STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
   m.impl("trie_items", TORCH_BOX(&trie_items));
   m.impl("trie_allowed_tokens", TORCH_BOX(&trie_allowed_tokens));
   m.impl("trie_mask", TORCH_BOX(&trie_mask));
+  m.impl("trie_bans", TORCH_BOX(&trie_bans));
 }
 
 }  // namespace recops::trie

@@ -70,15 +70,16 @@ inline void pack_mask(const int64_t* positions, int64_t count, bool keep, int64_
 // higher first (Prior null: none), then by position. Writes item positions and which of the leaves each is of, −1 in
 // places left over. `scratch` holds as many positions as the largest leaf has items.
 template <class Prior>
-void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves, MaskBits mask, const Prior* prior,
-                     const int32_t* item_rows, int64_t places, int64_t* positions, int32_t* of, int64_t* scratch) {
+void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves, const ItemFilter& filter,
+                     const Prior* prior, const int32_t* item_rows, int64_t places, int64_t* positions, int32_t* of,
+                     int64_t* scratch) {
   int64_t taken = 0;
   for (int64_t i = 0; i < num_leaves && taken < places; ++i) {
     if (leaves[i] < 0) continue;
     const Interval items = items_below(trie, {leaves[i], leaves[i] + 1}, trie.depth);
     int64_t count = 0;
     for (int64_t p = items.begin; p < items.end; ++p)
-      if (mask == nullptr || is_allowed(mask, p)) scratch[count++] = p;
+      if (filter.allows_all() || filter.allows_any({p, p + 1})) scratch[count++] = p;
     const int64_t wanted = std::min(count, places - taken);
     if (prior != nullptr) {
       for (int64_t j = 0; j < count; ++j)

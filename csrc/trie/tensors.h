@@ -37,6 +37,7 @@ struct TrieTensors {
     view = {child, tokens.data_ptr(), wide, num_nodes, depth, level_starts.data()};
   }
   TrieTensors(const TrieTensors&) = delete;
+  TrieTensors(TrieTensors&&) = default;  // the view points to what the vector holds elsewhere
 };
 
 inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
@@ -45,45 +46,19 @@ inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
   return {tensor.data_ptr(), wide};
 }
 
-// int32 copies of nodes that are all in the trie, or −1.
+// The node as int32, −1 or in the trie.
+inline int32_t checked_node(const char* op, int64_t node, const Trie& trie) {
+  require_index(-1 <= node && node < trie.num_nodes, op, ": nodes hold ", node, ", but the trie has nodes 0 to ",
+                trie.num_nodes - 1, " (and −1: none)");
+  return static_cast<int32_t>(node);
+}
+
 inline std::vector<int32_t> checked_nodes(const char* op, const Tensor& nodes_in, const Trie& trie) {
   const Tensor tensor = recops::contiguous(nodes_in);
   const Indices nodes = indices(op, "nodes", tensor);
   std::vector<int32_t> checked(tensor.numel());
-  for (size_t i = 0; i < checked.size(); ++i) {
-    require_index(-1 <= nodes[i] && nodes[i] < trie.num_nodes, op, ": nodes hold ", nodes[i],
-                  ", but the trie has nodes 0 to ", trie.num_nodes - 1, " (and −1: none)");
-    checked[i] = static_cast<int32_t>(nodes[i]);
-  }
+  for (size_t i = 0; i < checked.size(); ++i) checked[i] = checked_node(op, nodes[static_cast<int64_t>(i)], trie);
   return checked;
 }
-
-// The words of a mask [rows, W] or [W] made for this very trie; `stride` is the way from one row to the next.
-struct MaskTensors {
-  Tensor words;
-  MaskBits bits = nullptr;
-  int64_t stride = 0;
-
-  MaskTensors(const char* op, const std::optional<Tensor>& mask, const std::optional<Tensor>& mask_stamp,
-              const Tensor& stamp, int64_t rows, int64_t num_items) {
-    if (!mask.has_value()) return;
-    require_value(mask_stamp.has_value(), op, ": allowed: no version");
-    const auto version_of = [](const Tensor& tensor) { return *static_cast<const int64_t*>(tensor.data_ptr()); };
-    require_value(mask_stamp->numel() == 1 && stamp.numel() == 1 && mask_stamp->scalar_type() == ScalarType::Long &&
-                      stamp.scalar_type() == ScalarType::Long,
-                  op, ": versions must be int64 scalars");
-    require_value(version_of(*mask_stamp) == version_of(stamp), op, ": allowed is of trie version ",
-                  version_of(*mask_stamp), ", but the trie is version ", version_of(stamp));
-    words = recops::contiguous(*mask);
-    const int64_t width = (num_items + 63) / 64;
-    require_value(words.scalar_type() == ScalarType::Long && (words.dim() == 1 || words.dim() == 2) &&
-                      words.size(words.dim() - 1) == width,
-                  op, ": allowed does not hold ", num_items, " items");
-    require_value(words.dim() == 1 || words.size(0) == rows, op, ": allowed has ", words.size(0),
-                  " rows, but the batch has ", rows);
-    bits = static_cast<MaskBits>(words.data_ptr());
-    stride = words.dim() == 1 ? 0 : width;
-  }
-};
 
 }  // namespace recops::trie

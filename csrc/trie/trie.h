@@ -59,8 +59,6 @@ inline Interval items_below(const Trie& trie, Interval nodes, int64_t level) {
   return {nodes.begin - trie.num_nodes, nodes.end - trie.num_nodes};
 }
 
-inline bool is_allowed(MaskBits mask, int64_t position) { return mask[position / 64] >> (position % 64) & 1; }
-
 // Does `mask` hold a bit in the interval? Words at a time; siblings' intervals are disjoint, so that one pass over all
 // children of a node reads each word below it about once.
 inline bool any_allowed(MaskBits mask, Interval items) {
@@ -73,6 +71,46 @@ inline bool any_allowed(MaskBits mask, Interval items) {
     if (mask[word] != 0) return true;
   return (mask[last] & tail) != 0;
 }
+
+// The first of the ascending positions that is at least `position`.
+inline const int32_t* first_from(const int32_t* begin, const int32_t* end, int64_t position) {
+  while (begin < end) {
+    const int32_t* middle = begin + (end - begin) / 2;
+    if (*middle < position)
+      begin = middle + 1;
+    else
+      end = middle;
+  }
+  return begin;
+}
+
+// Which items may be recommended: those of the mask, less those that are banned. Bans are ascending positions, −1 and
+// repeated ones among them; looking at them costs in proportion to how many there are, and nothing where there are
+// none.
+struct ItemFilter {
+  MaskBits mask = nullptr;
+  const int32_t* bans = nullptr;
+  const int32_t* bans_end = nullptr;
+
+  bool allows_all() const { return mask == nullptr && bans == bans_end; }
+
+  // The same filter for items of the interval only.
+  ItemFilter within(Interval items) const {
+    const int32_t* first = first_from(bans, bans_end, items.begin);
+    return {mask, first, first_from(first, bans_end, items.end)};
+  }
+
+  bool allows_any(Interval items) const {
+    for (const int32_t* ban = first_from(bans, bans_end, items.begin); ban != bans_end && *ban < items.end; ++ban) {
+      if (masks_any({items.begin, *ban})) return true;
+      items.begin = *ban + 1;
+    }
+    return masks_any(items);
+  }
+
+ private:
+  bool masks_any(Interval items) const { return mask == nullptr ? items.begin < items.end : any_allowed(mask, items); }
+};
 
 }  // namespace
 }  // namespace recops::trie

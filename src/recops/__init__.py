@@ -27,6 +27,7 @@ from recops.ops.residual_quantization import (  # noqa: E402
 )
 from recops.ops.straight_through import straight_through  # noqa: E402
 from recops.ops.trie import SidTrie  # noqa: E402
+from recops.ops.trie_batch import ItemBans, item_bans  # noqa: E402
 from recops.ops.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
 from recops.ops.trie_mask import ItemMask  # noqa: E402
 
@@ -35,6 +36,7 @@ __version__ = str(build_info()["version"])
 __all__ = [
     "BeamResult",
     "BeamStep",
+    "ItemBans",
     "ItemMask",
     "SidCatalog",
     "SidTrie",
@@ -50,6 +52,7 @@ __all__ = [
     "constrained_beam_search",
     "cpu_isa",
     "effective_capacity",
+    "item_bans",
     "nearest_codes",
     "pack_codes",
     "read_index_json",

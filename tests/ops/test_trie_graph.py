@@ -12,6 +12,8 @@ from torch.utils import _pytree
 import recops
 from trie_inputs import beams, catalogue, mask_of
 
+TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
+
 
 def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
     drawn = catalogue(items=50, depth=3, vocab=9)
@@ -19,9 +21,19 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
     mask = trie.mask(keep=drawn.item_ids[::2])
     start = beams(trie, batch=2, width=3, vocab=9)
     structure = (trie.first_child, trie.tokens)
-    leaves = torch.tensor([[trie.num_nodes - 1, -1]] * 2, dtype=torch.int32)
-    step = (start.logits, *structure, trie.stamp, [9] * 3, start.nodes, start.scores, 4)
-    items = (*structure, trie.stamp, trie.item_ids, trie.item_rows, 3, leaves)
+    other = catalogue(items=20, depth=3, vocab=9, seed=1).trie
+    tries, index = [trie, other], torch.tensor([1, 0])
+    fields = {name: [getattr(each, name) for each in tries] for name in TENSORS}
+    structures = (fields["first_child"], fields["tokens"], fields["stamp"])
+    masks = [mask, other.mask(drop=[])]
+    allowed = ([each.words for each in masks], [each.stamp for each in masks])
+    bans = recops.item_bans(tries, [other.item_ids[:3], trie.item_ids[:9]], trie_index=index)
+    banned = (bans.positions, bans.offsets, bans.stamps)
+    leaves = torch.tensor([[other.num_nodes - 1, -1], [trie.num_nodes - 1, -1]], dtype=torch.int32)
+    nodes = start.nodes.clamp(max=other.num_nodes - 1)
+    step = (start.logits, *structures, [9] * 6, index, nodes, start.scores, 4)
+    items = (*structures, fields["item_ids"], fields["item_rows"], 3, index, leaves)
+    priors = [torch.rand(50), torch.rand(20)]
     return {
         "trie_build": (drawn.sids, drawn.item_ids, [9] * 3),
         "trie_find": (*structure, 3, drawn.sids),
@@ -35,8 +47,15 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
             True,
             False,
         ),
-        "trie_beam_step": (*step, "children", mask.words, mask.stamp),
-        "trie_beam_items": (*items, None, None, torch.rand(50), 4),
+        "trie_bans": (
+            fields["item_ids"],
+            fields["id_order"],
+            index,
+            drawn.item_ids[:4],
+            torch.tensor([0, 1, 4]),
+        ),
+        "trie_beam_step": (*step, "children", *allowed, *banned),
+        "trie_beam_items": (*items, *allowed, *banned, priors, 4),
     }
 
 

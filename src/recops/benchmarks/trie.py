@@ -1,10 +1,10 @@
-"""A step of constrained beam search beside the padded-row algorithm, and the trie build."""
+"""A step of constrained beam search beside its peers, and the trie build."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
+from recops.benchmarks.trie_peers import PaddedRows, PrefixAllowedTokens, SortedKeys, Step
 from recops.ops.trie_beam_step import Normalize
 
 
@@ -36,15 +37,20 @@ class Workload:
 
 
 ONE_REC = Workload(1_500_000, 8192, 3, batch=1, beams=512, exponent=1.0)
+ONE_REC_NARROW = replace(ONE_REC, beams=50)
 STATIC_ZIPF = Workload(1_000_000, 2048, 4, batch=2, beams=70, exponent=1.0)
 STATIC_UNIFORM = Workload(1_000_000, 2048, 8, batch=2, beams=70, exponent=0.0)
 TIGER = Workload(1_000_000, 256, 4, batch=8, beams=50, exponent=0.8)
+HUNDRED_THOUSAND = Workload(100_000, 2048, 4, batch=2, beams=70, exponent=1.0)
+# Steps · batch · beams · vocabulary that beamgrad, which knows no trie, searches from logits.
+BEAMGRAD_LONG = STATIC_UNIFORM
+BEAMGRAD_WIDE = replace(ONE_REC, beams=256)
 SMALL = Workload(10_000, 256, 3, batch=1, beams=10, exponent=0.8)
 
 
 @register("trie")
 def cases(quick: bool) -> Iterator[Case]:
-    large = () if quick else (ONE_REC, STATIC_ZIPF, STATIC_UNIFORM)
+    large = () if quick else (ONE_REC, ONE_REC_NARROW, STATIC_ZIPF, STATIC_UNIFORM)
     for workload in (*large, TIGER, SMALL):
         search = Search(workload)
         for level in range(1, min(workload.depth, 4)):
@@ -52,6 +58,10 @@ def cases(quick: bool) -> Iterator[Case]:
         yield variant_case(search, 1, normalize="children")
         yield variant_case(search, 1, keep=0.1)
     yield step_case(Search(TIGER), 1, dtype=torch.bfloat16)
+    if not quick and find_spec("transformers"):
+        yield prefix_case(Search(HUNDRED_THOUSAND), 1)
+    if not quick and find_spec("beamgrad"):
+        yield unconstrained_case(Search(BEAMGRAD_WIDE))
     yield build_case(STATIC_ZIPF)
 
 
@@ -100,64 +110,43 @@ class Search:
 
     def beams(self, level: int) -> tuple[Tensor, Tensor]:
         """Nodes and scores, each ``[B, M]``, on entering ``level``."""
-        nodes = torch.zeros(self.workload.batch, 1, dtype=torch.int32)
-        scores = torch.zeros(self.workload.batch, 1)
-        for above in range(level):
-            scores, _, _, nodes = recops.trie_beam_step(
-                self.logits(above), self.trie, nodes, scores, num_beams=self.workload.beams
-            )
+        nodes, scores, _ = self._search(level)
         return nodes, scores
 
+    def prefixes(self, level: int) -> Tensor:
+        """The beams' tokens ``[B, M, level]`` on entering ``level``."""
+        return self._search(level)[2]
 
-class PaddedRows:
-    """The peer: every beam's children padded to the level's widest branch, masked, then top-k.
-
-    The idea of STATIC (arXiv 2602.22647) for levels past its dense head, in plain torch: the work
-    is B · M · (the widest branch), whatever the beams' own branching.
-    """
-
-    def __init__(self, trie: recops.SidTrie) -> None:
-        self.first_child = trie.first_child.long()
-        self.tokens = trie.tokens.long()
-        counts = self.first_child.diff()
-        bounds = trie.level_starts()[:-1]
-        self.widest = [int(counts[a:b].max()) for a, b in pairwise(bounds)]
-
-    def step(
-        self, logits: Tensor, nodes: Tensor, scores: Tensor, num_beams: int, level: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Scores, tokens, parents and nodes ``[B, num_beams]``; all beams are live."""
-        first = self.first_child[nodes]
-        place = torch.arange(self.widest[level])
-        is_child = place < (self.first_child[nodes + 1] - first).unsqueeze(2)
-        children = torch.where(is_child, first.unsqueeze(2) + place, 0)
-        tokens = self.tokens[children]
-        log_probs = logits.log_softmax(2, dtype=torch.float32).gather(2, tokens)
-        totals = log_probs + scores.unsqueeze(2)
-        totals = torch.where(is_child, totals, -torch.inf).flatten(1)
-        best, chosen = totals.topk(num_beams)
-        return (
-            best,
-            tokens.flatten(1).gather(1, chosen),
-            chosen // self.widest[level],
-            children.flatten(1).gather(1, chosen),
-        )
+    def _search(self, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        nodes = torch.zeros(self.workload.batch, 1, dtype=torch.int32)
+        scores = torch.zeros(self.workload.batch, 1)
+        prefixes = torch.empty(self.workload.batch, 1, 0, dtype=torch.int32)
+        for above in range(level):
+            scores, tokens, parents, nodes = recops.trie_beam_step(
+                self.logits(above), self.trie, nodes, scores, num_beams=self.workload.beams
+            )
+            parents = parents.long().unsqueeze(2).expand(-1, -1, above)
+            prefixes = torch.cat([prefixes.gather(1, parents), tokens.unsqueeze(2)], 2)
+        return nodes, scores, prefixes
 
 
 def step_case(
     search: Search, level: int, *, dtype: torch.dtype = torch.float32, compiled: bool = False
 ) -> Case:
-    """One step over the vocabulary, beside the padded rows."""
+    """One step over the vocabulary, beside the padded rows and the sorted keys."""
     trie, num_beams = search.trie, search.workload.beams
     nodes, scores = search.beams(level)
     logits = search.logits(level).to(dtype)
-    padded, wide_nodes = PaddedRows(trie), nodes.long()
+    padded, sorted_keys, wide_nodes = PaddedRows(trie), SortedKeys(trie), nodes.long()
 
     def run() -> recops.BeamStep:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
 
-    def padded_rows() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def padded_rows() -> Step:
         return padded.step(logits, wide_nodes, scores, num_beams, level)
+
+    def looked_up() -> Step:
+        return sorted_keys.step(logits, wide_nodes, scores, num_beams, level)
 
     def verify() -> None:
         ours, theirs = run(), padded_rows()
@@ -170,8 +159,10 @@ def step_case(
         torch.testing.assert_close(ours.scores, told, rtol=1e-5, atol=1e-4)
         assert torch.equal(padded.tokens[ours.nodes.long()], tokens)
         assert all(len(row.unique()) == len(row) for row in ours.nodes)
+        inexact = looked_up()[0]  # may miss what is best, and finds nothing better
+        assert bool((inexact <= theirs[0] + 1e-4).all())
 
-    peers: dict[str, Thunk] = {"padded rows": padded_rows}
+    peers: dict[str, Thunk] = {"padded rows": padded_rows, "sorted keys": looked_up}
     if compiled:
         fused = torch.compile(padded.step)
         peers["compile"] = lambda: fused(logits, wide_nodes, scores, num_beams, level)
@@ -183,6 +174,71 @@ def step_case(
         peers=peers,
         verify=verify,
         bytes=float(logits.nbytes + _bytes_of_children(trie, nodes, logits)),
+        ceiling="bandwidth",
+    )
+
+
+def prefix_case(search: Search, level: int) -> Case:
+    """One step beside transformers' ``prefix_allowed_tokens_fn``, which must be installed."""
+    trie, num_beams = search.trie, search.workload.beams
+    nodes, scores = search.beams(level)
+    logits = search.logits(level)
+    peer = PrefixAllowedTokens(trie, search.prefixes(level))
+
+    def run() -> recops.BeamStep:
+        return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
+
+    def verify() -> None:
+        ours, theirs = run(), peer.step(logits, scores, num_beams)
+        torch.testing.assert_close(ours.scores, theirs[0], rtol=1e-5, atol=1e-4)
+        assert torch.equal(ours.tokens.long(), theirs[1])
+        assert torch.equal(ours.parents.long(), theirs[2])
+
+    return Case(
+        op="trie_beam_step",
+        shape=f"{search.workload} level={level}",
+        run=run,
+        peers={"prefix_allowed_tokens_fn": lambda: peer.step(logits, scores, num_beams)},
+        verify=verify,
+        bytes=float(logits.nbytes + _bytes_of_children(trie, nodes, logits)),
+        ceiling="bandwidth",
+    )
+
+
+def unconstrained_case(search: Search) -> Case:
+    """All steps in a trie, beside beamgrad's over the whole vocabulary, which must be installed."""
+    import beamgrad
+
+    workload, trie = search.workload, search.trie
+    levels, num_beams = range(workload.depth), workload.beams
+    logits = [search.logits(level) for level in levels]
+    shape = (workload.batch, num_beams, workload.vocab)
+    stacked = torch.stack([rows.expand(shape) for rows in logits], 1)
+    options = beamgrad.BeamOptions(num_beams)
+
+    def run() -> Tensor:
+        nodes = torch.zeros(workload.batch, 1, dtype=torch.int32)
+        scores = torch.zeros(workload.batch, 1)
+        for rows in logits:
+            scores, _, _, nodes = recops.trie_beam_step(
+                rows, trie, nodes, scores, num_beams=num_beams
+            )
+        return scores
+
+    def unconstrained() -> Tensor:
+        found: Tensor = beamgrad.decode(stacked, options, from_logits=True).final_scores
+        return found
+
+    def verify() -> None:  # fewer hypotheses can't do better
+        assert bool((run()[:, 0] <= unconstrained().max(1).values + 1e-4).all())
+
+    return Case(
+        op="trie_beam_step",
+        shape=f"{workload} all levels",
+        run=run,
+        peers={"beamgrad, unconstrained": unconstrained},
+        verify=verify,
+        bytes=float(stacked.nbytes),
         ceiling="bandwidth",
     )
 

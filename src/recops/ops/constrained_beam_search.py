@@ -11,8 +11,8 @@ from torch import Tensor
 from recops._load import ops
 from recops.ops._checks import FLOATS, check_tensor
 from recops.ops.trie import SidTrie
+from recops.ops.trie_batch import Bans, ItemBans, Masks, Tries, item_bans, masks_of, tries_of
 from recops.ops.trie_beam_step import Normalize, trie_beam_step
-from recops.ops.trie_mask import ItemMask
 
 Step = Callable[[Tensor | None, Tensor | None], Tensor]
 
@@ -30,20 +30,22 @@ class BeamResult(NamedTuple):
 
 def constrained_beam_search(
     step: Step,
-    trie: SidTrie,
+    trie: Tries,
     *,
     batch_size: int,
     num_beams: int,
     normalize: Normalize = "vocab",
-    allowed: ItemMask | None = None,
+    allowed: Masks | None = None,
     widths: Sequence[int] | None = None,
-    item_prior: Tensor | None = None,
+    item_prior: Tensor | Sequence[Tensor] | None = None,
+    banned: Bans | None = None,
+    trie_index: Tensor | None = None,
 ) -> BeamResult:
     """Decode semantic IDs level by level with :func:`recops.trie_beam_step`, and look up the items.
 
     Several items at one leaf each take a place, by ``item_prior`` (higher first), then in order of
-    insertion; masked items take none. Under ``torch.compile`` and ``torch.export`` the loop unrolls
-    into L steps of the model.
+    insertion; masked and banned items take none. Under ``torch.compile`` and ``torch.export`` the
+    loop unrolls into L steps of the model.
 
     Args:
         step: the model. ``step(None, None)`` returns the first logits ``[B, 1, V]``; then
@@ -51,14 +53,20 @@ def constrained_beam_search(
             ``[B, M, V]`` for the beams extended by ``tokens``. The model reorders whatever state it
             keeps by ``parents``. Dead slots carry −1 in both, and their logits are ignored. V may
             differ from level to level.
-        trie: the catalogue.
+        trie: the catalogue; or several of one depth, of which ``trie_index`` tells each row its
+            own.
         batch_size: B.
         num_beams: items to find for each row.
         normalize: as for :func:`recops.trie_beam_step`.
-        allowed: the items to recommend from, one mask for all rows or one each.
+        allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
+            for each trie, where ``trie`` is a list.
         widths: beams to keep after each of the L steps; ``num_beams`` each by default.
         item_prior: ``[num_items]`` floating point, in the order in which the items were given to
-            :meth:`SidTrie.from_sids`.
+            :meth:`SidTrie.from_sids`; a list of such, one for each trie, where ``trie`` is a list.
+        banned: items that a row must not be recommended, as those that its user has seen: what
+            :func:`recops.item_bans` takes (a list of B tensors of ids, or ids and offsets), or
+            returns. Costs in proportion to the bans, whatever the catalogue.
+        trie_index: ``[B]`` int32 or int64: each row's place in the list of tries.
 
     Returns:
         Items, their SIDs and scores, as :class:`BeamResult`.
@@ -69,57 +77,83 @@ def constrained_beam_search(
             and all that :func:`recops.trie_beam_step` raises.
     """
     op = "constrained_beam_search"
-    if not isinstance(trie, SidTrie):
-        raise TypeError(f"{op}: trie must be a SidTrie, got {type(trie).__name__}")
+    tries = tries_of(op, trie, trie_index)
+    depth, device = tries[0].depth, tries[0].device
+    masks = masks_of(op, allowed, tries)
     if batch_size < 0:
         raise ValueError(f"{op}: batch_size must not be negative, got {batch_size}")
     if num_beams < 1:
         raise ValueError(f"{op}: num_beams must be at least 1, got {num_beams}")
     if widths is None:
-        widths = [num_beams] * trie.depth
-    if len(widths) != trie.depth or any(width < 1 for width in widths):
-        raise ValueError(f"{op}: widths must be {trie.depth} positive numbers, got {list(widths)}")
-    if item_prior is not None:
-        check_tensor(op, "item_prior", item_prior, ndim=1, dtypes=FLOATS, device=trie.device)
-        if item_prior.shape[0] != trie.num_items:
-            raise ValueError(
-                f"{op}: item_prior must have {trie.num_items} entries, got {item_prior.shape[0]}"
-            )
-        if item_prior.dtype != torch.float64:
-            item_prior = item_prior.float()
+        widths = [num_beams] * depth
+    if len(widths) != depth or any(width < 1 for width in widths):
+        raise ValueError(f"{op}: widths must be {depth} positive numbers, got {list(widths)}")
+    priors = _priors(op, item_prior, tries)
+    if banned is not None and not isinstance(banned, ItemBans):
+        banned = item_bans(tries, banned, trie_index=trie_index)
 
-    nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=trie.device)
-    scores = torch.zeros(batch_size, 1, device=trie.device)
-    sids = torch.empty(batch_size, 1, 0, dtype=torch.int32, device=trie.device)
+    nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
+    scores = torch.zeros(batch_size, 1, device=device)
+    sids = torch.empty(batch_size, 1, 0, dtype=torch.int32, device=device)
     tokens = parents = None
     for width in widths:
         logits = step(tokens, parents)
-        check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=trie.device)
+        check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=device)
         if logits.shape[0] != batch_size or logits.shape[1] != nodes.shape[1]:
             raise ValueError(
                 f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), "
                 f"got {tuple(logits.shape)}"
             )
         scores, tokens, parents, nodes = trie_beam_step(
-            logits, trie, nodes, scores, num_beams=width, normalize=normalize, allowed=allowed
+            logits,
+            tries,
+            nodes,
+            scores,
+            num_beams=width,
+            normalize=normalize,
+            allowed=masks or None,
+            banned=banned,
+            trie_index=trie_index,
         )
         sids = torch.cat([_gather_beams(sids, parents, -1), tokens.unsqueeze(2)], 2)
 
     item_ids, beams = ops.trie_beam_items(
-        trie.first_child,
-        trie.tokens,
-        trie.stamp,
-        trie.item_ids,
-        trie.item_rows,
-        trie.depth,
+        [each.first_child for each in tries],
+        [each.tokens for each in tries],
+        [each.stamp for each in tries],
+        [each.item_ids for each in tries],
+        [each.item_rows for each in tries],
+        depth,
+        trie_index,
         nodes,
-        None if allowed is None else allowed.words,
-        None if allowed is None else allowed.stamp,
-        None if item_prior is None else item_prior.detach(),
+        [mask.words for mask in masks],
+        [mask.stamp for mask in masks],
+        None if banned is None else banned.positions,
+        None if banned is None else banned.offsets,
+        None if banned is None else banned.stamps,
+        priors,
         num_beams,
     )
     best = _gather_beams(scores.unsqueeze(2), beams, -torch.inf).squeeze(2)
     return BeamResult(item_ids, _gather_beams(sids, beams, -1), best)
+
+
+def _priors(
+    op: str, item_prior: Tensor | Sequence[Tensor] | None, tries: list[SidTrie]
+) -> list[Tensor]:
+    """float32 or float64 for each trie, or none at all."""
+    if item_prior is None:
+        return []
+    priors = [item_prior] if isinstance(item_prior, Tensor) else list(item_prior)
+    if len(priors) != len(tries):
+        raise ValueError(f"{op}: item_prior must hold {len(tries)} tensors, got {len(priors)}")
+    for prior, trie in zip(priors, tries, strict=True):
+        check_tensor(op, "item_prior", prior, ndim=1, dtypes=FLOATS, device=trie.device)
+        if prior.shape[0] != trie.num_items:
+            raise ValueError(
+                f"{op}: item_prior must have {trie.num_items} entries, got {prior.shape[0]}"
+            )
+    return [p.detach() if p.dtype == torch.float64 else p.detach().float() for p in priors]
 
 
 def _gather_beams(values: Tensor, beams: Tensor, fill: float) -> Tensor:
@@ -130,20 +164,24 @@ def _gather_beams(values: Tensor, beams: Tensor, fill: float) -> Tensor:
 
 
 def _fake_beam_items(
-    first_child: Tensor,
-    tokens: Tensor,
-    stamp: Tensor,
-    item_ids: Tensor,
-    item_rows: Tensor,
+    first_child: list[Tensor],
+    tokens: list[Tensor],
+    stamps: list[Tensor],
+    item_ids: list[Tensor],
+    item_rows: list[Tensor],
     depth: int,
+    trie_index: Tensor | None,
     nodes: Tensor,
-    allowed: Tensor | None,
-    allowed_stamp: Tensor | None,
-    item_prior: Tensor | None,
+    allowed: list[Tensor],
+    allowed_stamps: list[Tensor],
+    bans: Tensor | None,
+    ban_offsets: Tensor | None,
+    ban_stamps: Tensor | None,
+    item_priors: list[Tensor],
     num_beams: int,
 ) -> tuple[Tensor, Tensor]:
     shape = (nodes.shape[0], num_beams)
-    return item_ids.new_empty(shape), nodes.new_empty(shape, dtype=torch.int32)
+    return item_ids[0].new_empty(shape), nodes.new_empty(shape, dtype=torch.int32)
 
 
 torch.library.register_fake("recops::trie_beam_items", _fake_beam_items)

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, INDICES, check_tensor
-from recops.ops.trie import SidTrie
-from recops.ops.trie_mask import ItemMask
+from recops.ops.trie_batch import ItemBans, Masks, Tries, masks_of, tries_of
 
 Normalize = Literal["vocab", "children", "none"]
 
@@ -33,13 +32,15 @@ class BeamStep(NamedTuple):
 
 def trie_beam_step(
     logits: Tensor,
-    trie: SidTrie,
+    trie: Tries,
     nodes: Tensor,
     scores: Tensor,
     *,
     num_beams: int,
     normalize: Normalize = "vocab",
-    allowed: ItemMask | None = None,
+    allowed: Masks | None = None,
+    banned: ItemBans | None = None,
+    trie_index: Tensor | None = None,
 ) -> BeamStep:
     """Continue every beam by every child of its node, and keep the best ``num_beams`` of all.
 
@@ -51,23 +52,28 @@ def trie_beam_step(
     children (``children``), or 0 (``none``). Order: score descending, then parent ascending, then
     token ascending; the result is exact and the same bits at any number of threads.
 
-    A child all of whose items are masked is no child, to the normalizer either. A score of −inf is
-    no candidate: so logits of −inf forbid tokens. A beam is dead where its node is −1 or its score
-    −inf; its logits may be anything. A leaf has no children.
+    A child all of whose items are masked or banned is no child, to the normalizer either. A score
+    of −inf is no candidate: so logits of −inf forbid tokens. A beam is dead where its node is −1 or
+    its score −inf; its logits may be anything. A leaf has no children.
 
     Work grows with the real children, not with V or the widest branch, but for the one reading of
-    each row that ``vocab`` needs; what cannot pass the num_beams-th best so far is skipped by its
-    maximum. Gradients do not flow through: a selection in a trie is no differentiable function.
+    each row that ``vocab`` needs. Beams are scanned best first; one whose largest logit cannot lift
+    it to the num_beams-th best so far is skipped: exactly, and after its logits were looked through
+    for NaN. Gradients do not flow through: a selection in a trie is no differentiable function.
 
     Args:
         logits: ``[B, M, V]`` float32, bfloat16, float16 or float64, any strides; V is at least the
             vocabulary of the beams' levels.
-        trie: whose nodes these are.
+        trie: whose nodes these are; or several tries of one depth, of which ``trie_index`` tells
+            each row its own.
         nodes: ``[B, M]`` int32 or int64; the root is 0. Beams may be of different levels.
         scores: ``[B, M]`` float32 or float64; computed with as float32, float64 for float64 logits.
         num_beams: places to fill, at least 1.
         normalize: ``"vocab"``, ``"children"`` or ``"none"``.
-        allowed: the items to recommend from, one mask for all rows or one each.
+        allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
+            for each trie, where ``trie`` is a list.
+        banned: items that a row must not be recommended, from :func:`recops.item_bans`.
+        trie_index: ``[B]`` int32 or int64: each row's place in the list of tries.
 
     Returns:
         The new beams, as :class:`BeamStep`.
@@ -76,14 +82,12 @@ def trie_beam_step(
         TypeError: another dtype, or no trie or mask where one is due.
         ValueError: another shape or device; logits that are read and hold NaN or +inf; a NaN score;
             V below the level's vocabulary; a mask of another trie or batch size.
-        IndexError: no such node.
+        IndexError: no such node, no such trie.
     """
     op = "trie_beam_step"
-    if not isinstance(trie, SidTrie):
-        raise TypeError(f"{op}: trie must be a SidTrie, got {type(trie).__name__}")
-    if allowed is not None and not isinstance(allowed, ItemMask):
-        raise TypeError(f"{op}: allowed must be an ItemMask, got {type(allowed).__name__}")
-    device = trie.device
+    tries = tries_of(op, trie, trie_index)
+    masks = masks_of(op, allowed, tries)
+    device = tries[0].device
     check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
     check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
     check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
@@ -91,8 +95,8 @@ def trie_beam_step(
     for name, beams in (("nodes", nodes), ("scores", scores)):
         if beams.shape[0] != batch or beams.shape[1] != width:
             raise ValueError(f"{op}: {name} must be {(batch, width)}, got {tuple(beams.shape)}")
-    if allowed is not None and allowed.words.device != device:
-        raise ValueError(f"{op}: allowed must be on {device}, got {allowed.words.device}")
+    if banned is not None and not isinstance(banned, ItemBans):
+        raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")
     compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
     # Each call into torch takes 20 to 50 µs while its code is out of the caches (Zen 3): none idly.
     if logits.requires_grad:
@@ -102,32 +106,40 @@ def trie_beam_step(
     return BeamStep(
         *ops.trie_beam_step(
             logits,
-            trie.first_child,
-            trie.tokens,
-            trie.stamp,
-            trie.vocab_sizes,
+            [each.first_child for each in tries],
+            [each.tokens for each in tries],
+            [each.stamp for each in tries],
+            [size for each in tries for size in each.vocab_sizes],
+            trie_index,
             nodes,
             scores,
             num_beams,
             normalize,
-            None if allowed is None else allowed.words,
-            None if allowed is None else allowed.stamp,
+            [mask.words for mask in masks],
+            [mask.stamp for mask in masks],
+            None if banned is None else banned.positions,
+            None if banned is None else banned.offsets,
+            None if banned is None else banned.stamps,
         )
     )
 
 
 def _fake_beam_step(
     logits: Tensor,
-    first_child: Tensor,
-    tokens: Tensor,
-    stamp: Tensor,
+    first_child: list[Tensor],
+    tokens: list[Tensor],
+    stamps: list[Tensor],
     vocab_sizes: list[int],
+    trie_index: Tensor | None,
     nodes: Tensor,
     scores: Tensor,
     num_beams: int,
     normalize: str,
-    allowed: Tensor | None,
-    allowed_stamp: Tensor | None,
+    allowed: list[Tensor],
+    allowed_stamps: list[Tensor],
+    bans: Tensor | None,
+    ban_offsets: Tensor | None,
+    ban_stamps: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (logits.shape[0], num_beams)
     return (

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recops.ops.constrained_beam_search import BeamResult
 from recops.ops.trie import SidTrie
+from recops.ops.trie_batch import ItemBans
 from recops.ops.trie_beam_step import BeamStep
 from recops.ops.trie_mask import ItemMask
 
@@ -65,6 +66,36 @@ def item_mask(mask: ItemMask, trie: SidTrie) -> Tensor:
     return bits.flatten(-2)[..., : trie.num_items].bool()
 
 
+def _tries_of_rows(
+    trie: SidTrie | Sequence[SidTrie], trie_index: Tensor | None, batch: int
+) -> list[SidTrie]:
+    tries = [trie] if isinstance(trie, SidTrie) else trie
+    index = [0] * batch if trie_index is None else trie_index.tolist()
+    return [tries[i] for i in index]
+
+
+def _allowed_of_rows(
+    trie: SidTrie | Sequence[SidTrie],
+    trie_index: Tensor | None,
+    batch: int,
+    allowed: ItemMask | Sequence[ItemMask] | None,
+    banned: ItemBans | None,
+) -> list[Tensor]:
+    """Which items each row may be recommended, ``[num_items of its trie]`` bool."""
+    masks = [allowed] if isinstance(allowed, ItemMask) else allowed
+    index = [0] * batch if trie_index is None else trie_index.tolist()
+    rows = []
+    for b, of_row in enumerate(_tries_of_rows(trie, trie_index, batch)):
+        bits = torch.ones(of_row.num_items, dtype=torch.bool)
+        if masks is not None:
+            bits = item_mask(masks[index[b]], of_row).expand(batch, -1)[b].clone()
+        if banned is not None:
+            positions = banned.positions[banned.offsets[b] : banned.offsets[b + 1]].long()
+            bits[positions[positions >= 0]] = False
+        rows.append(bits)
+    return rows
+
+
 def _children(trie: SidTrie, node: int) -> range:
     """The children of a node, or the items (as num_nodes + position) of a leaf."""
     return range(int(trie.first_child[node]), int(trie.first_child[node + 1]))
@@ -74,36 +105,38 @@ def _level(trie: SidTrie, node: int) -> int:
     return sum(start <= node for start in trie.level_starts()[1:-1])
 
 
-def _is_offered(trie: SidTrie, child: int, allowed: Tensor | None) -> bool:
+def _is_offered(trie: SidTrie, child: int, allowed: Tensor) -> bool:
     """Whether an allowed item is below ``child``."""
     if child >= trie.num_nodes:
-        return allowed is None or bool(allowed[child - trie.num_nodes])
+        return bool(allowed[child - trie.num_nodes])
     return any(_is_offered(trie, below, allowed) for below in _children(trie, child))
 
 
 def trie_beam_step(
     logits: Tensor,
-    trie: SidTrie,
+    trie: SidTrie | Sequence[SidTrie],
     nodes: Tensor,
     scores: Tensor,
     *,
     num_beams: int,
     normalize: str = "vocab",
-    allowed: ItemMask | None = None,
+    allowed: ItemMask | Sequence[ItemMask] | None = None,
+    banned: ItemBans | None = None,
+    trie_index: Tensor | None = None,
 ) -> BeamStep:
     """See :func:`recops.trie_beam_step`: every token of every beam is scored, and all sorted."""
     batch, width, vocab = logits.shape
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    bits = None if allowed is None else item_mask(allowed, trie).expand(batch, -1)
+    bits = _allowed_of_rows(trie, trie_index, batch, allowed, banned)
     child_of = torch.full((batch, width, vocab), -1, dtype=torch.int32)
-    for b in range(batch):
+    for b, of_row in enumerate(_tries_of_rows(trie, trie_index, batch)):
         for m in range(width):
             node = int(nodes[b, m])
-            if node < 0 or scores[b, m] == -torch.inf or _level(trie, node) == trie.depth:
+            if node < 0 or scores[b, m] == -torch.inf or _level(of_row, node) == of_row.depth:
                 continue
-            for child in _children(trie, node):
-                if _is_offered(trie, child, None if bits is None else bits[b]):
-                    child_of[b, m, int(trie.tokens[child])] = child
+            for child in _children(of_row, node):
+                if _is_offered(of_row, child, bits[b]):
+                    child_of[b, m, int(of_row.tokens[child])] = child
 
     is_child = child_of >= 0
     live = is_child.any(2, keepdim=True)
@@ -137,21 +170,25 @@ def trie_beam_step(
 
 def constrained_beam_search(
     step: Callable[[Tensor | None, Tensor | None], Tensor],
-    trie: SidTrie,
+    trie: SidTrie | Sequence[SidTrie],
     *,
     batch_size: int,
     num_beams: int,
     normalize: str = "vocab",
-    allowed: ItemMask | None = None,
+    allowed: ItemMask | Sequence[ItemMask] | None = None,
     widths: Sequence[int] | None = None,
-    item_prior: Tensor | None = None,
+    item_prior: Tensor | Sequence[Tensor] | None = None,
+    banned: ItemBans | None = None,
+    trie_index: Tensor | None = None,
 ) -> BeamResult:
     """See :func:`recops.constrained_beam_search`; hypotheses are Python lists."""
+    tries = _tries_of_rows(trie, trie_index, batch_size)
+    depth = (trie if isinstance(trie, SidTrie) else trie[0]).depth
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32)
     scores = torch.zeros(batch_size, 1)
     paths: list[list[list[int]]] = [[[]] for _ in range(batch_size)]
     tokens = parents = None
-    for width in widths or [num_beams] * trie.depth:
+    for width in widths or [num_beams] * depth:
         scores, tokens, parents, nodes = trie_beam_step(
             step(tokens, parents),
             trie,
@@ -160,6 +197,8 @@ def constrained_beam_search(
             num_beams=width,
             normalize=normalize,
             allowed=allowed,
+            banned=banned,
+            trie_index=trie_index,
         )
         paths = [
             [
@@ -169,20 +208,22 @@ def constrained_beam_search(
             for b in range(batch_size)
         ]
 
-    bits = None if allowed is None else item_mask(allowed, trie).expand(batch_size, -1)
+    bits = _allowed_of_rows(trie, trie_index, batch_size, allowed, banned)
+    priors = [item_prior] if isinstance(item_prior, Tensor) else item_prior
+    index = [0] * batch_size if trie_index is None else trie_index.tolist()
     item_ids = torch.full((batch_size, num_beams), -1)
-    sids = torch.full((batch_size, num_beams, trie.depth), -1, dtype=torch.int32)
+    sids = torch.full((batch_size, num_beams, depth), -1, dtype=torch.int32)
     best = scores.new_full((batch_size, num_beams), -torch.inf)
-    for b in range(batch_size):
+    for b, of_row in enumerate(tries):
         place = 0
         for m, node in enumerate(nodes[b].tolist()):
-            items = [i - trie.num_nodes for i in _children(trie, node)] if node >= 0 else []
-            if bits is not None:
-                items = [i for i in items if bits[b, i]]
-            if item_prior is not None:
-                items.sort(key=lambda i: -float(item_prior[int(trie.item_rows[i])]))
+            items = [i - of_row.num_nodes for i in _children(of_row, node)] if node >= 0 else []
+            items = [i for i in items if bits[b][i]]
+            if priors is not None:
+                prior = priors[index[b]][of_row.item_rows.long()]
+                items.sort(key=lambda i, prior=prior: -float(prior[i]))  # type: ignore[misc]
             for item in items[: num_beams - place]:
-                item_ids[b, place] = trie.item_ids[item]
+                item_ids[b, place] = of_row.item_ids[item]
                 sids[b, place] = torch.tensor(paths[b][m])
                 best[b, place] = scores[b, m]
                 place += 1

@@ -1,0 +1,138 @@
+// What the rows of a batch decode in: each row's trie, and the items that it may be recommended.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "trie/tensors.h"
+
+namespace recops::trie {
+
+// Which of `count` tries each row of a batch decodes in; empty: all in the first.
+inline std::vector<int64_t> row_indices(const char* op, const std::optional<Tensor>& trie_index, int64_t count,
+                                        int64_t batch) {
+  if (!trie_index.has_value()) return {};
+  const Tensor tensor = recops::contiguous(*trie_index);
+  require_value(tensor.numel() == batch, op, ": trie_index must have an entry for each of ", batch, " rows");
+  const Indices values = indices(op, "trie_index", tensor);
+  std::vector<int64_t> rows(batch);
+  for (int64_t b = 0; b < batch; ++b) {
+    rows[b] = values[b];
+    require_index(0 <= rows[b] && rows[b] < count, op, ": trie_index[", b, "] is ", rows[b], ", but there are ", count,
+                  " tries");
+  }
+  return rows;
+}
+
+// The tries of a batch, each row's by its index.
+class Tries {
+ public:
+  Tries(const char* op, const std::vector<Tensor>& first_child, const std::vector<Tensor>& tokens,
+        const std::vector<Tensor>& stamps, int64_t depth, const std::optional<Tensor>& trie_index, int64_t batch) {
+    const size_t count = first_child.size();
+    require_value(count >= 1 && tokens.size() == count && stamps.size() == count, op, ": trie: tensors are missing");
+    for (size_t t = 0; t < count; ++t) {
+      require_value(stamps[t].numel() == 1 && stamps[t].scalar_type() == ScalarType::Long, op,
+                    ": versions must be int64 scalars");
+      tries_.emplace_back(op, first_child[t], tokens[t], depth);
+      versions_.push_back(*static_cast<const int64_t*>(stamps[t].data_ptr()));
+    }
+    index_ = row_indices(op, trie_index, size(), batch);
+  }
+
+  int64_t size() const { return static_cast<int64_t>(tries_.size()); }
+  const TrieTensors& operator[](int64_t t) const { return tries_[t]; }
+  int64_t version(int64_t t) const { return versions_[t]; }
+  int64_t index(int64_t row) const { return index_.empty() ? 0 : index_[row]; }
+  const TrieTensors& of_row(int64_t row) const { return tries_[index(row)]; }
+
+ private:
+  std::vector<TrieTensors> tries_;
+  std::vector<int64_t> versions_, index_;
+};
+
+// int32 copies of nodes [batch, width], each −1 or in its row's trie.
+inline std::vector<int32_t> checked_nodes(const char* op, const Tensor& nodes_in, const Tries& tries) {
+  const Tensor tensor = recops::contiguous(nodes_in);
+  const Indices nodes = indices(op, "nodes", tensor);
+  const int64_t width = tensor.size(1);
+  std::vector<int32_t> checked(tensor.numel());
+  for (int64_t b = 0; b < tensor.size(0); ++b)
+    for (int64_t i = b * width; i < (b + 1) * width; ++i) checked[i] = checked_node(op, nodes[i], tries.of_row(b).view);
+  return checked;
+}
+
+// The items that each row of a batch may be recommended. `allowed`: none, or for each trie the words [W] or [batch, W]
+// of a mask. `bans`: none, or row b's ascending positions in its trie, offsets[b] up to offsets[b + 1].
+class Filters {
+ public:
+  Filters(const char* op, const Tries& tries, const std::vector<Tensor>& allowed,
+          const std::vector<Tensor>& allowed_stamps, const std::optional<Tensor>& bans,
+          const std::optional<Tensor>& offsets, const std::optional<Tensor>& ban_stamps, int64_t batch)
+      : filters_(batch) {
+    if (!allowed.empty()) read_masks(op, tries, allowed, allowed_stamps);
+    if (bans.has_value()) read_bans(op, tries, *bans, offsets, ban_stamps);
+  }
+
+  const ItemFilter& operator[](int64_t row) const { return filters_[row]; }
+
+ private:
+  static void require_version(const char* op, const char* name, const Tensor& stamps, int64_t i, int64_t version) {
+    require_value(stamps.scalar_type() == ScalarType::Long && i < stamps.numel(), op, ": versions must be int64");
+    const int64_t found = static_cast<const int64_t*>(stamps.data_ptr())[i];
+    require_value(found == version, op, ": ", name, " is of trie version ", found, ", but the trie is version ",
+                  version);
+  }
+
+  void read_masks(const char* op, const Tries& tries, const std::vector<Tensor>& allowed,
+                  const std::vector<Tensor>& stamps) {
+    const int64_t batch = static_cast<int64_t>(filters_.size());
+    require_value(static_cast<int64_t>(allowed.size()) == tries.size() && stamps.size() == allowed.size(), op,
+                  ": allowed must have a mask for each of ", tries.size(), " tries, got ", allowed.size());
+    std::vector<int64_t> strides;  // from one row's words to the next one's
+    for (int64_t t = 0; t < tries.size(); ++t) {
+      require_version(op, "allowed", stamps[t], 0, tries.version(t));
+      const Tensor words = recops::contiguous(allowed[t]);
+      const int64_t width = (tries[t].num_items + 63) / 64, dim = words.dim();
+      require_value(words.scalar_type() == ScalarType::Long && (dim == 1 || dim == 2) && words.size(dim - 1) == width,
+                    op, ": allowed does not hold ", tries[t].num_items, " items");
+      require_value(dim == 1 || words.size(0) == batch, op, ": allowed has ", words.size(0),
+                    " rows, but the batch has ", batch);
+      held_.push_back(words);
+      strides.push_back(dim == 1 ? 0 : width);
+    }
+    for (int64_t b = 0; b < batch; ++b) {
+      const int64_t t = tries.index(b);
+      filters_[b].mask = static_cast<MaskBits>(held_[t].data_ptr()) + b * strides[t];
+    }
+  }
+
+  void read_bans(const char* op, const Tries& tries, const Tensor& bans_in, const std::optional<Tensor>& offsets_in,
+                 const std::optional<Tensor>& stamps) {
+    const int64_t batch = static_cast<int64_t>(filters_.size());
+    require_value(offsets_in.has_value() && stamps.has_value() && bans_in.scalar_type() == ScalarType::Int &&
+                      offsets_in->scalar_type() == ScalarType::Long && offsets_in->numel() == batch + 1,
+                  op, ": banned must be int32 positions and int64 offsets of the batch's ", batch, " rows");
+    for (int64_t t = 0; t < tries.size(); ++t) require_version(op, "banned", *stamps, t, tries.version(t));
+    held_.push_back(recops::contiguous(bans_in));
+    const Tensor& bans = held_.back();
+    const Tensor offsets = recops::contiguous(*offsets_in);
+    const auto* position = static_cast<const int32_t*>(bans.data_ptr());
+    const auto* bounds = static_cast<const int64_t*>(offsets.data_ptr());
+    require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + batch + 1) && bounds[batch] == bans.numel(), op,
+                  ": banned: offsets must rise from 0 to the number of positions");
+    for (int64_t b = 0; b < batch; ++b) {
+      filters_[b].bans = position + bounds[b];
+      filters_[b].bans_end = position + bounds[b + 1];
+      require_value(std::is_sorted(filters_[b].bans, filters_[b].bans_end) &&
+                        (bounds[b] == bounds[b + 1] || position[bounds[b + 1] - 1] < tries.of_row(b).num_items),
+                    op, ": banned: positions must ascend and be below ", tries.of_row(b).num_items);
+    }
+  }
+
+  std::vector<ItemFilter> filters_;
+  std::vector<Tensor> held_;
+};
+
+}  // namespace recops::trie

@@ -1,0 +1,269 @@
+// Scans beams, one after another, for the best of their children. See kernel.h for what is computed.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "simd.h"
+#include "trie/kernel.h"
+#include "trie/log_sum_exp.h"
+#include "trie/pool.h"
+
+namespace recops::trie::RECOPS_ISA {
+namespace {
+
+// values[i] = row[tokens[i]].
+template <class S, class Token>
+void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values) {
+  using T = Compute<S>;
+  if constexpr (std::is_same_v<S, T>) {
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < count; ++i) values[i] = row[tokens[i]];
+  } else {
+    S lanes[kLanes<T>] = {};
+    int64_t i = 0;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) {
+      for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
+      store(values + i, load_as_compute(lanes));
+    }
+    for (int64_t j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
+    store_as(values + i, load_as_compute(lanes), count - i);
+  }
+}
+
+// f(i, values[i]) for each value above `cut`, in order, until f returns false; f may raise the cut, and is then still
+// asked about some values below it.
+template <class S, class F>
+void for_each_above(const S* values, int64_t count, const Compute<S>& cut, const F& f) {
+  using T = Compute<S>;
+  constexpr int kVectors = 4;
+  for (int64_t begin = 0; begin < count; begin += kVectors * kLanes<T>) {
+    Vec<T> block[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      const int64_t at = begin + j * kLanes<T>;
+      block[j] = at < count ? load_or_minus_infinity(values + at, count - at) : broadcast(-kInfinity<T>);
+    }
+    const Vec<T> max = larger<T>(larger<T>(block[0], block[1]), larger<T>(block[2], block[3]));
+    if (mask_bits<T>(max > broadcast(cut)) == 0) continue;
+    for (int j = 0; j < kVectors; ++j)
+      for (uint32_t bits = mask_bits<T>(block[j] > broadcast(cut)); bits != 0; bits &= bits - 1) {
+        const int lane = __builtin_ctz(bits);
+        if (!f(begin + j * kLanes<T> + lane, block[j][lane])) return;
+      }
+  }
+}
+
+template <class S>
+class Scanner {
+ public:
+  using T = Compute<S>;
+
+  struct Beam {
+    const S* row;
+    const S* upcoming;  // the next beam's row
+    int32_t parent;
+    T score;
+    int64_t node;
+  };
+
+  // `gathered`: places for as many logits as a node has children.
+  Scanner(const BeamStep& step, const BeamRow& row, Pool<T> pool, T* gathered)
+      : step_(step), trie_(row.trie), of_row_(row.filter), pool_(pool), gathered_(gathered) {}
+
+  // False where the logits that this beam reads hold a NaN or +inf.
+  bool scan(const Beam& beam) {
+    children_ = children_of(trie_, beam.node);
+    if (children_.begin == children_.end) return true;
+    const int64_t level = level_of(trie_, beam.node);
+    level_ = level + 1;
+    filter_ = of_row_;
+    if (filter_.bans != filter_.bans_end)
+      filter_ = filter_.within(items_below(trie_, {beam.node, beam.node + 1}, level));
+    switch (step_.normalize) {
+      case Normalize::vocab: return scan_over_vocab(beam);
+      case Normalize::children: return scan_over_children(beam);
+      default: return scan_raw(beam);
+    }
+  }
+
+  int64_t finish() { return pool_.finish(); }
+
+ private:
+  bool scan_over_vocab(const Beam& beam) {
+    const RoughLogSumExp<T> rough = rough_log_sum_exp(beam.row, step_.vocab, beam.upcoming);
+    if (!rough.valid) return false;
+    if (!can_win(beam, rough.max, rough.at_least)) return true;
+    T exact = 0;
+    bool is_known = false;
+    const auto normalizer = [&] {
+      if (!is_known) exact = log_sum_exp(beam.row, step_.vocab, rough.at_least, beam.upcoming);
+      is_known = true;
+      return exact;
+    };
+    if (is_dense()) {
+      offer_row(beam, normalizer);
+    } else {
+      gather_children(beam);
+      offer_gathered(beam, normalizer);
+    }
+    return true;
+  }
+
+  bool scan_over_children(const Beam& beam) {
+    gather_children(beam);
+    // One that is not offered takes no part in the normalizer, and its logit may be anything.
+    if (!filter_.allows_all()) remove_unoffered();
+    const RoughLogSumExp<T> rough = rough_log_sum_exp(gathered_, count(), gathered_);
+    if (!rough.valid) return false;
+    if (!can_win(beam, rough.max, rough.at_least)) return true;
+    const T normalizer = log_sum_exp(gathered_, count(), rough.at_least, gathered_);
+    offer_gathered(beam, [&] { return normalizer; });
+    return true;
+  }
+
+  bool scan_raw(const Beam& beam) {
+    const auto normalizer = [] { return T{0}; };
+    if (is_dense()) {
+      const Extent<T> row = extent(beam.row, step_.vocab);
+      if (row.valid) {
+        if (can_win(beam, row.max, 0)) offer_row(beam, normalizer);
+        return true;
+      }
+    }
+    gather_children(beam);
+    Extent<T> logits = extent(gathered_, count());
+    if (!logits.valid && !filter_.allows_all()) {
+      remove_unoffered();
+      logits = extent(gathered_, count());
+    }
+    if (!logits.valid) return false;
+    if (can_win(beam, logits.max, 0)) offer_gathered(beam, normalizer);
+    return true;
+  }
+
+  // Can a child of this logit pass the threshold, if the normalizer is at least so large? Sets the cut for the others.
+  bool can_win(const Beam& beam, T logit, T normalizer) {
+    set_cut(beam, normalizer);
+    return logit > cut_;
+  }
+
+  // A child whose logit does not pass the cut can't pass the threshold; the margin is far above what is rounded.
+  void set_cut(const Beam& beam, T normalizer) {
+    const T threshold = pool_.threshold();
+    const T margin = T{1e-4} * (1 + std::abs(threshold) + std::abs(beam.score) + std::abs(normalizer));
+    cut_ = ((threshold - beam.score) + normalizer) - margin;
+  }
+
+  // Is it less work to compare the whole row than to gather the children's logits? A vector is compared in the time
+  // that a few logits are gathered in.
+  bool is_dense() const { return pool_.threshold() > -kInfinity<T> && count() * 8 >= step_.vocab; }
+
+  // The few tokens whose logits pass `cut` are looked for among the children; should many pass, the rest is gathered.
+  template <class Normalizer>
+  void offer_row(const Beam& beam, const Normalizer& normalizer) {
+    int64_t next = children_.begin, spare = count() / 16;
+    for_each_above(beam.row, step_.vocab, cut_, [&](int64_t token, T logit) {
+      next = first_child_from(next, token);
+      if (next == children_.end || --spare < 0) return false;
+      if (token_of(trie_, next) == token) offer(beam, next++, logit, normalizer);
+      return true;
+    });
+    if (next == children_.end || spare >= 0) return;
+    children_.begin = next;
+    gather_children(beam);
+    offer_gathered(beam, normalizer);
+  }
+
+  template <class Normalizer>
+  void offer_gathered(const Beam& beam, const Normalizer& normalizer) {
+    for_each_above(gathered_, count(), cut_, [&](int64_t i, T logit) {
+      offer(beam, children_.begin + i, logit, normalizer);
+      return true;
+    });
+  }
+
+  template <class Normalizer>
+  void offer(const Beam& beam, int64_t child, T logit, const Normalizer& normalizer) {
+    const T score = (logit - normalizer()) + beam.score;
+    if (!pool_.wants(score, beam.parent) || !is_offered(child)) return;
+    if (pool_.offer(score, beam.parent, child)) set_cut(beam, normalizer());
+  }
+
+  int64_t count() const { return children_.end - children_.begin; }
+
+  bool is_offered(int64_t child) const {
+    return filter_.allows_all() || filter_.allows_any(items_below(trie_, {child, child + 1}, level_));
+  }
+
+  void remove_unoffered() {
+    if (filter_.mask != nullptr) {
+      for (int64_t i = 0; i < count(); ++i)
+        if (!is_offered(children_.begin + i)) gathered_[i] = -kInfinity<T>;
+      return;
+    }
+    // Only children with a ban below them can be such.
+    int64_t child = children_.begin;
+    for (const int32_t* ban = filter_.bans; ban != filter_.bans_end;) {
+      child = child_above(child, *ban);
+      const Interval items = items_below(trie_, {child, child + 1}, level_);
+      if (!filter_.allows_any(items)) gathered_[child - children_.begin] = -kInfinity<T>;
+      ban = first_from(ban, filter_.bans_end, items.end);
+    }
+  }
+
+  // The child, from `next` on, that the item at `position` is below.
+  int64_t child_above(int64_t next, int64_t position) const {
+    int64_t end = children_.end;
+    while (end - next > 1) {
+      const int64_t middle = next + (end - next) / 2;
+      (items_below(trie_, {middle, middle + 1}, level_).begin <= position ? next : end) = middle;
+    }
+    return next;
+  }
+
+  // The first child from `next` on whose token is at least `token`.
+  int64_t first_child_from(int64_t next, int64_t token) const {
+    int64_t end = children_.end;
+    while (next < end) {
+      const int64_t middle = next + (end - next) / 2;
+      if (token_of(trie_, middle) < token)
+        next = middle + 1;
+      else
+        end = middle;
+    }
+    return next;
+  }
+
+  void gather_children(const Beam& beam) {
+    if (trie_.wide_tokens)
+      gather(beam.row, static_cast<const int32_t*>(trie_.tokens) + children_.begin, count(), gathered_);
+    else
+      gather(beam.row, static_cast<const uint16_t*>(trie_.tokens) + children_.begin, count(), gathered_);
+  }
+
+  const BeamStep& step_;
+  const Trie& trie_;
+  const ItemFilter& of_row_;
+  ItemFilter filter_;  // of the beam at hand
+  Pool<T> pool_;
+  T* gathered_;
+  T cut_ = 0;                   // what the logits of the beam at hand must pass
+  Interval children_ = {0, 0};  // of the beam at hand, those that are left to look at
+  int64_t level_ = 0;           // theirs
+};
+
+// Beams point anywhere into the trie: what is read of it for the next two is fetched while this one is worked on.
+inline void prefetch_children(const Trie& trie, int32_t after_next, int32_t next) {
+  constexpr int64_t kLine = 64, kLines = 8;
+  if (after_next >= 0) __builtin_prefetch(trie.first_child + after_next);
+  if (next < 0) return;
+  const Interval children = children_of(trie, next);
+  const int64_t size = trie.wide_tokens ? 4 : 2;
+  const int64_t bytes = std::min((children.end - children.begin) * size, kLines * kLine);
+  const char* tokens = static_cast<const char*>(trie.tokens) + children.begin * size;
+  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(tokens + i);
+}
+
+}  // namespace
+}  // namespace recops::trie::RECOPS_ISA

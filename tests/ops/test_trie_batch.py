@@ -1,0 +1,288 @@
+"""Several tries in one batch, and bans by row: in the step and in the whole search."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+from torch.utils import _pytree
+
+import recops
+from recops import reference
+from trie_inputs import Beams, Catalogue, assert_same_step, beams, catalogue
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some catalogues of one depth, and which one each row of a batch decodes in."""
+
+    catalogues: list[Catalogue]
+    index: Tensor
+    seed: int
+
+    @property
+    def tries(self) -> list[recops.SidTrie]:
+        return [each.trie for each in self.catalogues]
+
+    def masks(self, kind: str) -> list[recops.ItemMask] | None:
+        """No masks; or one for each trie, for all rows or by row."""
+        if kind == "none":
+            return None
+        return [
+            each.trie.mask(drop=self._some(each, 0, 0.4))
+            if kind == "shared"
+            else each.trie.mask(keep=[self._some(each, b, 0.6) for b in range(len(self.index))])
+            for each in self.catalogues
+        ]
+
+    def bans(self, share: float) -> list[Tensor]:
+        """By row, ids in no order, one of them twice and one that the row's trie does not hold."""
+        rows = []
+        for b, t in enumerate(self.index.tolist()):
+            ids = self._some(self.catalogues[t], b + 7, share)
+            rows.append(torch.cat([ids, ids[:1], torch.tensor([10**9])]).flip(0))
+        return rows
+
+    def _some(self, drawn: Catalogue, salt: int, share: float) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed + salt)
+        return drawn.item_ids[torch.rand(len(drawn.item_ids), generator=generator) < share]
+
+    def beams(self, width: int, **options: object) -> Beams:
+        """Each row's beams at random nodes of its own trie."""
+        rows = [
+            beams(self.tries[t], batch=1, width=width, vocab=44, seed=self.seed + b, **options)
+            for b, t in enumerate(self.index.tolist())
+        ]
+        return Beams(
+            torch.cat([row.logits for row in rows]) if rows else torch.empty(0, width, 44),
+            torch.cat([row.nodes for row in rows]) if rows else torch.empty(0, width).int(),
+            torch.cat([row.scores for row in rows]) if rows else torch.empty(0, width),
+        )
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    depth, seed = draw(st.integers(1, 10)), draw(st.integers(0, 2**20))
+    drawn = [
+        catalogue(
+            items=draw(st.integers(0, 50)),
+            depth=depth,
+            vocab=draw(st.sampled_from([1, 2, 7, 40])),
+            skew=draw(st.sampled_from([1.0, 4.0])),
+            seed=seed + t,
+        )
+        for t in range(draw(st.integers(1, 3)))
+    ]
+    index = draw(st.lists(st.integers(0, len(drawn) - 1), min_size=0, max_size=4))
+    return Batch(
+        drawn, torch.tensor(index, dtype=draw(st.sampled_from([torch.int32, torch.int64]))), seed
+    )
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "normalize": st.sampled_from(["vocab", "children", "none"]),
+        "masks": st.sampled_from(["none", "shared", "rows"]),
+        "bans": st.sampled_from([0.0, 0.3, 1.0]),
+        "num_beams": st.integers(1, 90),
+    }
+)
+
+
+def check_step(batch: Batch, options: dict[str, object], dtype: torch.dtype, ties: bool) -> None:
+    start = batch.beams(5, dtype=dtype, ties=ties)
+    arguments = (start.logits, batch.tries, start.nodes, start.scores)
+    named = {
+        "num_beams": options["num_beams"],
+        "normalize": options["normalize"],
+        "allowed": batch.masks(options["masks"]),
+        "banned": recops.item_bans(
+            batch.tries, batch.bans(options["bans"]), trie_index=batch.index
+        ),
+        "trie_index": batch.index,
+    }
+    found = recops.trie_beam_step(*arguments, **named)
+    assert_same_step(found, reference.trie_beam_step(*arguments, **named))
+
+
+def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, ties: bool) -> None:
+    """Every level's logits hang on the whole path, as a model's do."""
+    rows, depth = len(batch.index), batch.tries[0].depth
+    widths = [1 + (batch.seed >> level) % options["num_beams"] for level in range(depth)]
+    named = {
+        "batch_size": rows,
+        "num_beams": options["num_beams"],
+        "normalize": options["normalize"],
+        "allowed": batch.masks(options["masks"]),
+        "trie_index": batch.index,
+        "widths": widths,
+        "item_prior": [torch.arange(trie.num_items) % 3 * 0.5 for trie in batch.tries],
+    }
+
+    def model() -> object:
+        generator = torch.Generator().manual_seed(batch.seed)
+
+        def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
+            width = 1 if tokens is None else tokens.shape[1]
+            logits = 2 * torch.randn(rows, width, 44, generator=generator)
+            return (logits.round().clamp(-1, 1) if ties else logits).to(dtype)
+
+        return step
+
+    ids = batch.bans(options["bans"])
+    bans = recops.item_bans(batch.tries, ids, trie_index=batch.index)
+    found = recops.constrained_beam_search(model(), batch.tries, banned=ids, **named)
+    expected = reference.constrained_beam_search(model(), batch.tries, banned=bans, **named)
+    assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    if options["normalize"] == "none" or not ties:  # else rounding decides
+        assert torch.equal(found.item_ids, expected.item_ids)
+        assert torch.equal(found.sids, expected.sids)
+
+
+CASES = (batches(), OPTIONS, st.sampled_from(DTYPES), st.booleans())
+
+
+@settings(max_examples=60)
+@given(*CASES)
+def test_steps_agree_with_the_reference(batch, options, dtype, ties) -> None:
+    check_step(batch, options, dtype, ties)
+
+
+@settings(max_examples=40)
+@given(*CASES)
+def test_searches_agree_with_the_reference(batch, options, dtype, ties) -> None:
+    check_search(batch, options, dtype, ties)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(*CASES)
+def test_thousands_of_catalogues_agree_with_the_reference(batch, options, dtype, ties) -> None:
+    check_step(batch, options, dtype, ties)
+    check_search(batch, options, dtype, ties)
+
+
+@pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
+def test_bans_are_masks_to_the_bit(normalize: str) -> None:
+    drawn = catalogue(items=3000, depth=3, vocab=200, skew=2)
+    trie, generator = drawn.trie, torch.Generator().manual_seed(0)
+    seen = [
+        drawn.item_ids[torch.rand(3000, generator=generator) < share] for share in (0, 0.01, 0.9)
+    ]
+    start = beams(trie, batch=3, width=40, vocab=200)
+    arguments = (start.logits, trie, start.nodes, start.scores)
+    options = {"num_beams": 100, "normalize": normalize}
+    masked = recops.trie_beam_step(*arguments, **options, allowed=trie.mask(drop=seen))
+    banned = recops.trie_beam_step(*arguments, **options, banned=recops.item_bans(trie, seen))
+    ragged = (torch.cat(seen), torch.tensor([0, *(len(ids) for ids in seen)]).cumsum(0))
+    again = recops.trie_beam_step(*arguments, **options, banned=recops.item_bans(trie, ragged))
+    for a, b, c in zip(masked, banned, again, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+def test_a_row_finds_what_it_finds_alone() -> None:
+    first, second = (catalogue(items=300, depth=2, vocab=30, seed=seed) for seed in (0, 1))
+    batch = Batch([first, second], torch.tensor([1, 0, 1]), 3)
+    start = batch.beams(6)
+    together = recops.trie_beam_step(
+        start.logits, batch.tries, start.nodes, start.scores, num_beams=9, trie_index=batch.index
+    )
+    for b, t in enumerate(batch.index.tolist()):
+        alone = recops.trie_beam_step(
+            start.logits[b : b + 1],
+            batch.tries[t],
+            start.nodes[b : b + 1],
+            start.scores[b : b + 1],
+            num_beams=9,
+        )
+        for of_batch, of_row in zip(together, alone, strict=True):
+            assert torch.equal(of_batch[b : b + 1], of_row)
+
+
+def test_bans_are_a_pytree_and_bound_to_their_version() -> None:
+    first, second = (catalogue(items=70, depth=2, vocab=9, seed=seed).trie for seed in (0, 1))
+    bans = recops.item_bans(first, [first.item_ids[:3]])
+    leaves, spec = _pytree.tree_flatten(bans)
+    assert len(leaves) == 3
+    assert torch.equal(_pytree.tree_unflatten(leaves, spec).positions, bans.positions)
+    root = torch.zeros(1, 1, 9), second, torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1)
+    with pytest.raises(ValueError, match=f"banned is of trie version {first.version}, but the"):
+        recops.trie_beam_step(*root, num_beams=3, banned=bans)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"trie": []}, ValueError, "trie must hold at least one SidTrie"),
+        ({"trie": ["a"]}, TypeError, "trie must hold SidTries, got str"),
+        ({"trie_index": None}, ValueError, "trie_index must tell each row's of the 2 tries"),
+        ({"trie_index": torch.tensor([0, 2])}, IndexError, "trie_index[1] is 2, but there are 2"),
+        (
+            {"trie_index": torch.tensor([0])},
+            ValueError,
+            "trie_index must have an entry for each of",
+        ),
+        ({"trie_index": torch.zeros(2)}, TypeError, "trie_index must be one of int32, int64"),
+        ({"allowed": []}, ValueError, "allowed must hold 2 masks, got 0"),
+        ({"allowed": [None, None]}, TypeError, "allowed must hold ItemMasks, got NoneType"),
+        ({"banned": [torch.tensor([1])] * 2}, TypeError, "banned must be ItemBans, got list"),
+    ],
+)
+def test_bad_input_is_refused(
+    change: dict[str, object], error: type[Exception], message: str
+) -> None:
+    tries = [catalogue(items=50, depth=2, vocab=9, seed=seed).trie for seed in (0, 1)]
+    good = {
+        "logits": torch.zeros(2, 3, 9),
+        "trie": tries,
+        "nodes": torch.zeros(2, 3, dtype=torch.int32),
+        "scores": torch.zeros(2, 3),
+        "num_beams": 4,
+        "trie_index": torch.tensor([1, 0]),
+    }
+    with pytest.raises(error, match=re.escape(f"trie_beam_step: {message}")):
+        recops.trie_beam_step(**{**good, **change})
+
+
+def test_bad_bans_are_refused() -> None:
+    trie = catalogue(items=50, depth=2, vocab=9).trie
+    deeper = catalogue(items=50, depth=3, vocab=9).trie
+    with pytest.raises(ValueError, match="item_bans: tries must agree in depth and device"):
+        recops.item_bans([trie, deeper], [], trie_index=torch.empty(0, dtype=torch.int64))
+    with pytest.raises(TypeError, match="item_bans: ids must be one of int32, int64"):
+        recops.item_bans(trie, [torch.rand(3)])
+    with pytest.raises(ValueError, match="item_bans: offsets must rise from 0 to the number of"):
+        recops.item_bans(trie, (torch.arange(3), torch.tensor([0, 2])))
+    bans = recops.item_bans(trie, [trie.item_ids[:2]])
+    with pytest.raises(ValueError, match="banned must be int32 positions and int64 offsets of the"):
+        recops.trie_beam_step(
+            torch.zeros(2, 1, 9),
+            trie,
+            torch.zeros(2, 1, dtype=torch.int32),
+            torch.zeros(2, 1),
+            num_beams=1,
+            banned=bans,
+        )
+
+
+def test_nothing_banned_is_nothing_asked() -> None:
+    trie = catalogue(items=50, depth=2, vocab=9).trie
+    bans = recops.item_bans(trie, [torch.empty(0, dtype=torch.int64)] * 2)
+    logits = torch.zeros(2, 1, 9)
+    found = recops.constrained_beam_search(
+        lambda tokens, parents: logits.expand(2, 1 if tokens is None else tokens.shape[1], 9),
+        trie,
+        batch_size=2,
+        num_beams=50,
+        banned=bans,
+    )
+    assert sorted(found.item_ids[1].tolist()) == sorted(trie.item_ids.tolist())
