@@ -1,14 +1,16 @@
 // A trie from semantic IDs: sort the SIDs, see where neighbours part, number the nodes level by level.
 //
-// Torch-free. Levels are packed into keys as wide as the sort takes, and sorted key by key from the last; one walk over
-// the sorted SIDs then counts each level's nodes and another fills the arrays (trie.h), both in order of memory.
-// O(N · L), with as many sorting passes as the SIDs have digits of 11 bits.
+// Torch-free. Levels are packed into a key as wide as the sort takes, which most often tells SIDs apart; groups that it
+// does not are sorted by the levels that follow. So rows are looked up out of order about once, not for every key. One
+// walk over the sorted SIDs then counts each level's nodes and another fills the arrays (trie.h), both in order of
+// memory. O(N · L) at most.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -65,27 +67,45 @@ class Builder {
 
   template <class Index>
   void sort(const Index* sids, const std::vector<int64_t>& vocab_sizes) {
-    RowSorter sorter(count_);
-    for (int64_t end = depth_; end > 0;) {
-      int64_t begin = end;
-      int bits = 0;
-      const auto width = [&](int64_t level) -> int {
-        return std::bit_width(static_cast<uint64_t>(vocab_sizes[level] - 1));
-      };
-      while (begin > 0 && bits + width(begin - 1) <= sorter.key_bits()) bits += width(--begin);
-      sorter.sort(bits, [&](int64_t row) {
-        uint64_t key = 0;
-        for (int64_t level = begin; level < end; ++level)
-          key = key << width(level) | static_cast<uint64_t>(sids[row * depth_ + level]);
-        return key;
-      });
-      end = begin;
-    }
     rows_.resize(count_);
+    std::iota(rows_.begin(), rows_.end(), 0);
+    sort_group(sids, vocab_sizes, 0, count_, 0);
     sids_.resize(count_ * depth_);
-    for (int64_t i = 0; i < count_; ++i) {
-      rows_[i] = static_cast<int32_t>(sorter[i]);
-      std::copy_n(sids + sorter[i] * depth_, depth_, &sids_[i * depth_]);
+    for (int64_t i = 0; i < count_; ++i) std::copy_n(sids + rows_[i] * depth_, depth_, &sids_[i * depth_]);
+  }
+
+  // Sorts places `begin` up to `end`, whose SIDs are equal before `level`; rows of equal SIDs keep their order.
+  template <class Index>
+  void sort_group(const Index* sids, const std::vector<int64_t>& vocab_sizes, int64_t begin, int64_t end,
+                  int64_t level) {
+    constexpr int64_t kFew = 64;
+    if (end - begin < 2 || level == depth_) return;
+    int32_t* rows = rows_.data() + begin;
+    if (end - begin <= kFew) {
+      std::stable_sort(rows, rows_.data() + end, [&](int64_t a, int64_t b) {
+        const Index *first = sids + a * depth_, *second = sids + b * depth_;
+        return std::lexicographical_compare(first + level, first + depth_, second + level, second + depth_);
+      });
+      return;
+    }
+    RowSorter sorter(end - begin);
+    int64_t next = level;
+    int bits = 0;
+    const auto width = [&](int64_t of) { return std::bit_width(static_cast<uint64_t>(vocab_sizes[of] - 1)); };
+    while (next < depth_ && bits + width(next) <= sorter.key_bits()) bits += width(next++);
+    sorter.sort(bits, [&](int64_t place) {
+      uint64_t key = 0;
+      for (int64_t of = level; of < next; ++of)
+        key = key << width(of) | static_cast<uint64_t>(sids[rows[place] * depth_ + of]);
+      return key;
+    });
+    std::vector<int32_t> sorted(end - begin);
+    for (int64_t i = 0; i < end - begin; ++i) sorted[i] = rows[sorter[i]];
+    std::copy(sorted.begin(), sorted.end(), rows);
+    for (int64_t from = 0, to = 1; to <= end - begin; ++to) {
+      if (to < end - begin && sorter.key(to) == sorter.key(from)) continue;
+      sort_group(sids, vocab_sizes, begin + from, begin + to, next);
+      from = to;
     }
   }
 

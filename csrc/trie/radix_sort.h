@@ -18,6 +18,7 @@ class RowSorter {
 
   int key_bits() const { return 64 - row_bits_; }  // as wide as a key may be
   int64_t operator[](int64_t place) const { return static_cast<int64_t>(words_[place] & row_mask()); }
+  uint64_t key(int64_t place) const { return words_[place] >> row_bits_; }  // of the last sort
 
   // key(row) below 2^bits. Rows of equal keys keep their order.
   template <class Key>

@@ -114,13 +114,17 @@ def check_step(batch: Batch, options: dict[str, object], dtype: torch.dtype, tie
 
 
 def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, ties: bool) -> None:
-    """Every level's logits hang on the whole path, as a model's do."""
+    """Logits differ from beam to beam, so that one beam in another place changes all that follows.
+
+    Ties are exact in raw scores alone; normalized, rounding would part them.
+    """
+    normalize = "none" if ties else options["normalize"]
     rows, depth = len(batch.index), batch.tries[0].depth
     widths = [1 + (batch.seed >> level) % options["num_beams"] for level in range(depth)]
     named = {
         "batch_size": rows,
         "num_beams": options["num_beams"],
-        "normalize": options["normalize"],
+        "normalize": normalize,
         "allowed": batch.masks(options["masks"]),
         "trie_index": batch.index,
         "widths": widths,
@@ -142,9 +146,8 @@ def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, t
     found = recops.constrained_beam_search(model(), batch.tries, banned=ids, **named)
     expected = reference.constrained_beam_search(model(), batch.tries, banned=bans, **named)
     assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
-    if options["normalize"] == "none" or not ties:  # else rounding decides
-        assert torch.equal(found.item_ids, expected.item_ids)
-        assert torch.equal(found.sids, expected.sids)
+    assert torch.equal(found.item_ids, expected.item_ids)
+    assert torch.equal(found.sids, expected.sids)
 
 
 CASES = (batches(), OPTIONS, st.sampled_from(DTYPES), st.booleans())
@@ -163,7 +166,7 @@ def test_searches_agree_with_the_reference(batch, options, dtype, ties) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*CASES)
 def test_thousands_of_catalogues_agree_with_the_reference(batch, options, dtype, ties) -> None:
     check_step(batch, options, dtype, ties)
