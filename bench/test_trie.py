@@ -40,8 +40,8 @@ def test_narrow_steps_beat_padded_rows(
     outruns(cases.step_case(search(workload), level), "padded rows", floor)
 
 
-# The peer asks for each beam's children in Python: the more there are, the longer its lists. At V=256
-# ours is held by the cost of a call, and came to 27 × on a busy machine.
+# The peer asks for each beam's children in Python: the more there are, the longer its lists. At
+# V=256 ours is held by the cost of a call, and came to 27 × on a busy machine.
 @pytest.mark.parametrize(("vocab", "floor"), [(256, 20), (2048, 40)])
 def test_steps_beat_prefix_allowed_tokens_fn(vocab: int, floor: float, outruns) -> None:
     pytest.importorskip("transformers")
