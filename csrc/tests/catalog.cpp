@@ -125,13 +125,12 @@ bool decode(const trie::Trie& trie, uint64_t& random) {
     const auto width = static_cast<int64_t>(nodes.size());
     std::vector<float> logits(width * kVocab);
     for (float& logit : logits) logit = static_cast<float>(next(random) % 4096) / -512.0f;
-    const trie::BeamStep step{
-        trie,          logits.data(), Dtype::f32, width * kVocab,         kVocab,  kVocab, nodes.data(),
-        scores.data(), width,         kBeams,     trie::Normalize::vocab, nullptr, 0};
-    std::vector<char> pool(kBeams * kernels.candidate_bytes(Dtype::f32)), scratch(kernels.scratch_bytes(step, kVocab));
-    const int64_t count = kernels.scan(step, 0, 0, width, kBeams, pool.data(), scratch.data());
+    const trie::BeamStep step{Dtype::f32, kVocab, kVocab, kBeams, trie::Normalize::vocab};
+    const trie::BeamRow row{trie, {}, logits.data(), nodes.data(), scores.data(), nullptr};
+    std::vector<char> pool(kernels.pool_bytes(Dtype::f32, kBeams)), scratch(kernels.scratch_bytes(Dtype::f32, kVocab));
+    const int64_t count = kernels.scan(step, row, 0, width, kBeams, pool.data(), scratch.data());
     if (count < 0) return false;
-    kernels.merge(step, 0, kBeams, &count, 1, pool.data(),
+    kernels.merge(step, row, kBeams, &count, 1, pool.data(),
                   {new_scores.data(), tokens.data(), parents.data(), new_nodes.data()});
     nodes = new_nodes;
     scores = new_scores;

@@ -91,7 +91,7 @@ class Builder {
     RowSorter sorter(end - begin);
     int64_t next = level;
     int bits = 0;
-    const auto width = [&](int64_t of) { return std::bit_width(static_cast<uint64_t>(vocab_sizes[of] - 1)); };
+    const auto width = [&](int64_t of) -> int { return std::bit_width(static_cast<uint64_t>(vocab_sizes[of] - 1)); };
     while (next < depth_ && bits + width(next) <= sorter.key_bits()) bits += width(next++);
     sorter.sort(bits, [&](int64_t place) {
       uint64_t key = 0;

@@ -79,7 +79,7 @@ void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves
     const Interval items = items_below(trie, {leaves[i], leaves[i] + 1}, trie.depth);
     int64_t count = 0;
     for (int64_t p = items.begin; p < items.end; ++p)
-      if (filter.allows_all() || filter.allows_any({p, p + 1})) scratch[count++] = p;
+      if (allows_all(filter) || allows_any(filter, {p, p + 1})) scratch[count++] = p;
     const int64_t wanted = std::min(count, places - taken);
     if (prior != nullptr) {
       for (int64_t j = 0; j < count; ++j)

@@ -50,16 +50,16 @@ inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t
 // Calls use(model token, count) for runs of tokens that may follow an inner node, of level `level`: for every child
 // with an allowed item below it, or for all children at once where they and the model's tokens follow one another.
 template <class Use>
-void for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, MaskBits mask,
+void for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, const ItemFilter& filter,
                           const Use& use) {
   const Interval children = children_of(trie, node);
   const int64_t count = children.end - children.begin;
-  if (mask == nullptr && count > 0 && map.consecutive[level]) {
+  if (allows_all(filter) && count > 0 && map.consecutive[level]) {
     const int64_t first = token_of(trie, children.begin), last = token_of(trie, children.end - 1);
     if (last - first == count - 1) return use(map.model_token(level, first), count);
   }
   for (int64_t child = children.begin; child < children.end; ++child)
-    if (mask == nullptr || any_allowed(mask, items_below(trie, {child, child + 1}, level + 1)))
+    if (allows_all(filter) || allows_any(filter, items_below(trie, {child, child + 1}, level + 1)))
       use(map.model_token(level, token_of(trie, child)), int64_t{1});
 }
 

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "trie/batch.h"
 #include "trie/next_logits.h"
-#include "trie/tensors.h"
 
 namespace recops::trie {
 namespace {
@@ -21,8 +21,8 @@ struct Rows {
   const int64_t* sequences;  // [count, length]
   int64_t count, length, vocab;
   const std::vector<int64_t>& end_tokens;
-  MaskBits mask;
-  int64_t mask_stride, rows_per_mask;
+  const Filters& filters;
+  int64_t rows_per_filter;
 };
 
 template <class T>
@@ -37,9 +37,9 @@ void write_row(const Rows& rows, int64_t row, const T* logits, T forbidden, int6
   bool goes_on = false;
   if (level < depth) {
     const int64_t node = node_of_tail(rows.trie, rows.map, sequence, rows.length, level, scratch);
-    const MaskBits mask = rows.mask ? rows.mask + row / rows.rows_per_mask * rows.mask_stride : nullptr;
+    const ItemFilter& filter = rows.filters[row / rows.rows_per_filter];
     if (node >= 0)
-      for_allowed_children(rows.trie, rows.map, node, level, mask, [&](int64_t token, int64_t count) {
+      for_allowed_children(rows.trie, rows.map, node, level, filter, [&](int64_t token, int64_t count) {
         if (count == 1)
           out[token] = logits[token];
         else
@@ -70,7 +70,6 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
                         std::optional<Tensor> allowed, std::optional<Tensor> allowed_stamp) {
   const char* op = "SidTrieLogitsProcessor";
   const auto depth = static_cast<int64_t>(vocab_sizes.size());
-  const TrieTensors trie(op, first_child, tokens, depth);
   const Tensor logits = recops::contiguous(logits_in), sequences = recops::contiguous(sequences_in);
   const Tensor model_tokens = recops::contiguous(model_tokens_in), trie_tokens = recops::contiguous(trie_tokens_in);
   require_value(logits.dim() == 2 && sequences.dim() == 2 && sequences.size(0) == logits.size(0) &&
@@ -107,14 +106,18 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
 
   const int64_t masks = allowed.has_value() && allowed->dim() == 2 ? allowed->size(0) : 1;
   require_value(masks > 0 ? count % masks == 0 : count == 0, op, ": allowed has ", masks, " rows, but scores ", count);
-  const MaskTensors mask(op, allowed, allowed_stamp, stamp, masks, trie.num_items);
+  const Tries tries(op, {first_child}, {tokens}, {stamp}, depth, std::nullopt, masks);
+  const auto listed = [](const std::optional<Tensor>& tensor) {
+    return tensor.has_value() ? std::vector<Tensor>{*tensor} : std::vector<Tensor>{};
+  };
+  const Filters filters(op, tries, listed(allowed), listed(allowed_stamp), std::nullopt, std::nullopt, std::nullopt,
+                        masks);
 
   const TokenMap map{of_model, level_begins.data(), static_cast<const int32_t*>(trie_tokens.data_ptr()),
                      trie_tokens.size(1), consecutive.get()};
   const SidStart start{prompt_length, begin_token};
-  const Rows rows{
-      trie.view,  map,       start,       static_cast<const int64_t*>(sequences.data_ptr()),  count, length, vocab,
-      end_tokens, mask.bits, mask.stride, std::max<int64_t>(1, masks > 0 ? count / masks : 1)};
+  const Rows rows{tries[0].view, map,        start,   static_cast<const int64_t*>(sequences.data_ptr()),  count, length,
+                  vocab,         end_tokens, filters, std::max<int64_t>(1, masks > 0 ? count / masks : 1)};
   const Tensor out = empty({count, vocab}, logits.scalar_type(), logits);
   switch (dtype_of(op, "scores", logits)) {
     case Dtype::f32: write_rows(rows, logits, -std::numeric_limits<float>::infinity(), out); break;

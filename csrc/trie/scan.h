@@ -79,7 +79,7 @@ class Scanner {
     level_ = level + 1;
     filter_ = of_row_;
     if (filter_.bans != filter_.bans_end)
-      filter_ = filter_.within(items_below(trie_, {beam.node, beam.node + 1}, level));
+      filter_ = within(filter_, items_below(trie_, {beam.node, beam.node + 1}, level));
     switch (step_.normalize) {
       case Normalize::vocab: return scan_over_vocab(beam);
       case Normalize::children: return scan_over_children(beam);
@@ -113,7 +113,7 @@ class Scanner {
   bool scan_over_children(const Beam& beam) {
     gather_children(beam);
     // One that is not offered takes no part in the normalizer, and its logit may be anything.
-    if (!filter_.allows_all()) remove_unoffered();
+    if (!allows_all(filter_)) remove_unoffered();
     const RoughLogSumExp<T> rough = rough_log_sum_exp(gathered_, count(), gathered_);
     if (!rough.valid) return false;
     if (!can_win(beam, rough.max, rough.at_least)) return true;
@@ -133,7 +133,7 @@ class Scanner {
     }
     gather_children(beam);
     Extent<T> logits = extent(gathered_, count());
-    if (!logits.valid && !filter_.allows_all()) {
+    if (!logits.valid && !allows_all(filter_)) {
       remove_unoffered();
       logits = extent(gathered_, count());
     }
@@ -193,7 +193,7 @@ class Scanner {
   int64_t count() const { return children_.end - children_.begin; }
 
   bool is_offered(int64_t child) const {
-    return filter_.allows_all() || filter_.allows_any(items_below(trie_, {child, child + 1}, level_));
+    return allows_all(filter_) || allows_any(filter_, items_below(trie_, {child, child + 1}, level_));
   }
 
   void remove_unoffered() {
@@ -207,7 +207,7 @@ class Scanner {
     for (const int32_t* ban = filter_.bans; ban != filter_.bans_end;) {
       child = child_above(child, *ban);
       const Interval items = items_below(trie_, {child, child + 1}, level_);
-      if (!filter_.allows_any(items)) gathered_[child - children_.begin] = -kInfinity<T>;
+      if (!allows_any(filter_, items)) gathered_[child - children_.begin] = -kInfinity<T>;
       ban = first_from(ban, filter_.bans_end, items.end);
     }
   }

@@ -30,6 +30,15 @@ struct Trie {
 // Bits by item position: bit p % 64 of word p / 64. Null: every item is allowed.
 using MaskBits = const uint64_t*;
 
+// Which items may be recommended: those of the mask, less those that are banned. Bans are ascending positions, −1 and
+// repeated ones among them; looking at them costs in proportion to how many there are, and nothing where there are
+// none.
+struct ItemFilter {
+  MaskBits mask = nullptr;
+  const int32_t* bans = nullptr;
+  const int32_t* bans_end = nullptr;
+};
+
 namespace {
 
 struct Interval {
@@ -84,33 +93,25 @@ inline const int32_t* first_from(const int32_t* begin, const int32_t* end, int64
   return begin;
 }
 
-// Which items may be recommended: those of the mask, less those that are banned. Bans are ascending positions, −1 and
-// repeated ones among them; looking at them costs in proportion to how many there are, and nothing where there are
-// none.
-struct ItemFilter {
-  MaskBits mask = nullptr;
-  const int32_t* bans = nullptr;
-  const int32_t* bans_end = nullptr;
+inline bool allows_all(const ItemFilter& filter) { return filter.mask == nullptr && filter.bans == filter.bans_end; }
 
-  bool allows_all() const { return mask == nullptr && bans == bans_end; }
+// The same filter for items of the interval only.
+inline ItemFilter within(const ItemFilter& filter, Interval items) {
+  const int32_t* first = first_from(filter.bans, filter.bans_end, items.begin);
+  return {filter.mask, first, first_from(first, filter.bans_end, items.end)};
+}
 
-  // The same filter for items of the interval only.
-  ItemFilter within(Interval items) const {
-    const int32_t* first = first_from(bans, bans_end, items.begin);
-    return {mask, first, first_from(first, bans_end, items.end)};
+inline bool allows_any(const ItemFilter& filter, Interval items) {
+  const auto masks_any = [&](Interval some) {
+    return filter.mask == nullptr ? some.begin < some.end : any_allowed(filter.mask, some);
+  };
+  const int32_t* ban = first_from(filter.bans, filter.bans_end, items.begin);
+  for (; ban != filter.bans_end && *ban < items.end; ++ban) {
+    if (masks_any({items.begin, *ban})) return true;
+    items.begin = *ban + 1;
   }
-
-  bool allows_any(Interval items) const {
-    for (const int32_t* ban = first_from(bans, bans_end, items.begin); ban != bans_end && *ban < items.end; ++ban) {
-      if (masks_any({items.begin, *ban})) return true;
-      items.begin = *ban + 1;
-    }
-    return masks_any(items);
-  }
-
- private:
-  bool masks_any(Interval items) const { return mask == nullptr ? items.begin < items.end : any_allowed(mask, items); }
-};
+  return masks_any(items);
+}
 
 }  // namespace
 }  // namespace recops::trie
