@@ -70,6 +70,21 @@ inline Vec<T> at_least(Vec<T> v, T least) {
   return bound > v ? bound : v;
 }
 
+// sum + a·b, rounded once where the instruction set has that. GCC contracts a·b + sum to it as well, but for a lone
+// chain of such sums, which then rounds otherwise than the same sum in wider company.
+template <class T>
+inline Vec<T> multiply_add(Vec<T> sum, Vec<T> a, Vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 8) return (Vec<T>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)sum);
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif defined(__FMA__)
+  if constexpr (sizeof(T) == 8) return (Vec<T>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)sum);
+  if constexpr (sizeof(T) == 4) return (Vec<T>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#else
+  return a * b + sum;
+#endif
+}
+
 // ---- 16-bit floats: stored as such, computed with as float.
 
 struct Bf16 {

@@ -18,6 +18,8 @@ from recops.ops.constrained_beam_search import (  # noqa: E402
     constrained_beam_search,
 )
 from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
+from recops.ops.recurrent_layer import recurrent_layer  # noqa: E402
+from recops.ops.recurrent_scan import recurrent_scan, recurrent_step  # noqa: E402
 from recops.ops.residual_quantization import (  # noqa: E402
     accumulate_codes,
     nearest_codes,
@@ -56,6 +58,9 @@ __all__ = [
     "nearest_codes",
     "pack_codes",
     "read_index_json",
+    "recurrent_layer",
+    "recurrent_scan",
+    "recurrent_step",
     "rq_decode",
     "rq_encode",
     "rq_encode_beams",

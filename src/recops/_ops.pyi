@@ -157,6 +157,66 @@ def cuda_architectures() -> str: ...
 def fma_ceiling(iterations: int) -> int: ...
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
 def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor: ...
+def recurrent_layer(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+    keep: str,
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def recurrent_layer_backward(
+    grad_outputs: Tensor | None,
+    grad_h_last: Tensor | None,
+    outputs: Tensor,
+    kept: Tensor,
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]: ...
+def recurrent_scan(
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    gates_index: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+    keep: str,
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def recurrent_scan_backward(
+    grad_outputs: Tensor | None,
+    grad_h_last: Tensor | None,
+    outputs: Tensor,
+    kept: Tensor,
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    gates_index: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]: ...
 def repair_assignment(
     x: Tensor,
     codebook: Tensor,

@@ -4,6 +4,7 @@ from recops.reference.balance_assignment import balance_assignment
 from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.packed_codes import pack_codes, unpack_codes
+from recops.reference.recurrent import recurrent_layer, recurrent_scan, recurrent_step
 from recops.reference.residual_quantization import (
     accumulate_codes,
     code_flip_rate,
@@ -29,6 +30,9 @@ __all__ = [
     "item_mask",
     "nearest_codes",
     "pack_codes",
+    "recurrent_layer",
+    "recurrent_scan",
+    "recurrent_step",
     "rq_decode",
     "rq_encode",
     "rq_encode_beams",

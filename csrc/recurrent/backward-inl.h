@@ -1,0 +1,210 @@
+// The backward scan of a block, from its last step to its first, and the sums of its parameters' gradients.
+#pragma once
+
+#include "recurrent/step-inl.h"
+
+namespace recops::recurrent::RECOPS_ISA {
+namespace {
+
+// A group's sums: transposed gradients of the weights, rows of padded width, and of the biases.
+template <class T>
+struct Sums {
+  T* input;      // [inputs, 3·hidden] in the order n, r, z
+  T* hidden;     // [hidden, 3·hidden] in the order r, z, n; with the reset before, r and z
+  T* candidate;  // [hidden, hidden] with the reset before
+  T* bias;       // [gates · hidden], in the order of the sums within the gates
+  int64_t values;
+
+  Sums(const Scan& scan, void* memory) {
+    Arena arena(memory);
+    const int64_t h = scan.hidden;
+    input = arena.take<T>(scan.projected ? scan.inputs * padded<T>(3 * h) : 0);
+    hidden = arena.take<T>(h * padded<T>(scan.reset_before ? 2 * h : 3 * h));
+    candidate = arena.take<T>(scan.reset_before ? h * padded<T>(h) : 0);
+    bias = arena.take<T>(padded<T>(num_gates(scan) * h));
+    values = arena.used() / int64_t{sizeof(T)};
+  }
+};
+
+template <class S>
+struct BackwardScan {
+  using T = Compute<S>;
+
+  // Cells whose outer products are summed in one go: their sums stay in registers that long.
+  static constexpr int64_t kSamples = 4 * kBlockRows;
+
+  const Scan& scan;
+  Arena arena;
+  int64_t stride, sums_stride;
+  Stepper<S> stepper;
+  T* grad;    // [kBlockRows] rows of `stride`
+  T* kept;    // [kBlockRows, gates · hidden], where gates are computed again
+  T* unused;  // [kBlockRows] rows of `stride`
+  T* reset_grad;
+  T* grad_x;  // a row
+  // What outer products are taken of, [kSamples] rows each.
+  T *sums, *x, *state, *reset_state;
+  int64_t samples = 0;
+
+  BackwardScan(const Scan& scan, void* scratch)
+      : scan(scan),
+        arena(scratch),
+        stride(padded<T>(scan.hidden)),
+        sums_stride(padded<T>(num_gates(scan) * scan.hidden)),
+        stepper(scan, arena),
+        grad(arena.take<T>(kBlockRows * stride)),
+        kept(arena.take<T>(kBlockRows * num_gates(scan) * scan.hidden)),
+        unused(arena.take<T>(kBlockRows * stride)),
+        reset_grad(arena.take<T>(scan.reset_before ? kBlockRows * stride : 0)),
+        grad_x(arena.take<T>(kBlockRows * stepper.x_stride())),
+        sums(arena.take<T>(kSamples * sums_stride)),
+        x(arena.take<T>(kSamples * stepper.x_stride())),
+        state(arena.take<T>(kSamples * stride)),
+        reset_state(arena.take<T>(scan.reset_before ? kSamples * stride : 0)) {}
+
+  void run(const Weights<T>& weights, const Block& block, const Backward& from, const Sums<T>& totals) {
+    const int64_t hidden = scan.hidden;
+    const T* grad_h_last = static_cast<const T*>(from.grad_h_last);
+    std::fill_n(grad, kBlockRows * stride, T{0});
+    for (int64_t i = 0; grad_h_last != nullptr && i < block.count; ++i)
+      std::copy_n(grad_h_last + block.rows[i] * hidden, hidden, grad + i * stride);
+    int64_t count = 0;
+    for (int64_t t = block.count == 0 ? 0 : block.lengths[0]; t-- > 0;) {
+      while (count < block.count && block.lengths[count] > t) ++count;
+      if (samples + count > kSamples) add_samples(totals);
+      step(weights, block, from, t, count);
+      samples += count;
+    }
+    add_samples(totals);
+    for (int64_t i = 0; i < block.count; ++i)
+      std::copy_n(grad + i * stride, hidden, static_cast<T*>(from.grad_h0) + block.rows[i] * hidden);
+    zero_rest(block, from);
+  }
+
+ private:
+  // Its samples begin at `samples`.
+  void step(const Weights<T>& weights, const Block& block, const Backward& from, int64_t t, int64_t count) {
+    const int64_t hidden = scan.hidden, steps = scan.steps, kept_size = num_gates(scan) * hidden;
+    T* const states = state + samples * stride;
+    T* const step_sums = sums + samples * sums_stride;
+    const auto cell = [&](int64_t i) { return block.rows[i] * steps + t; };
+    for (int64_t i = 0; i < count; ++i) load_state(block, from, i, t, states + i * stride);
+    if (from.keep != Keep::gates)
+      stepper.step(weights, block, t, count, states, unused, [&](int64_t i) { return kept + i * kept_size; });
+
+    const auto row = [&](int64_t i) {
+      const T* gates =
+          from.keep == Keep::gates ? static_cast<const T*>(from.kept) + cell(i) * kept_size : kept + i * kept_size;
+      return BackStep<T>{
+          hidden, stepper.mix(block, i, t), gates, states + i * stride, grad + i * stride, step_sums + i * sums_stride};
+    };
+    for (int64_t i = 0; i < count; ++i) {
+      if (from.grad_outputs != nullptr)
+        add_row(static_cast<const S*>(from.grad_outputs) + cell(i) * hidden, grad + i * stride);
+      const T grad_attention = scan.reset_before ? step_back<true>(row(i)) : step_back<false>(row(i));
+      if (from.grad_attention != nullptr) static_cast<T*>(from.grad_attention)[cell(i)] = grad_attention;
+    }
+    if (scan.reset_before) {
+      multiply(step_sums, sums_stride, count, weights.back_candidate, reset_grad, stride);
+      for (int64_t i = 0; i < count; ++i)
+        reset_back(row(i), reset_grad + i * stride, reset_state + (samples + i) * stride);
+    }
+    multiply<Into::add>(step_sums + hidden, sums_stride, count, weights.back_hidden, grad, stride);
+    write_input_gradients(weights, block, from, t, count, step_sums);
+  }
+
+  void load_state(const Block& block, const Backward& from, int64_t i, int64_t t, T* to) const {
+    const int64_t row = block.rows[i], hidden = scan.hidden;
+    if (t > 0)
+      std::copy_n(static_cast<const T*>(from.states) + (row * scan.steps + t - 1) * hidden, hidden, to);
+    else if (scan.h0 != nullptr)
+      std::copy_n(static_cast<const T*>(scan.h0) + row * hidden, hidden, to);
+    else
+      std::fill_n(to, hidden, T{0});
+  }
+
+  void add_row(const S* from, T* to) const {
+    for_vectors<T>(scan.hidden,
+                   [&](int64_t j, int64_t count) { store(to + j, load(to + j) + load_as_compute(from + j, count)); });
+  }
+
+  void write_input_gradients(const Weights<T>& weights, const Block& block, const Backward& from, int64_t t,
+                             int64_t count, const T* step_sums) {
+    const int64_t hidden = scan.hidden;
+    const int64_t width = scan.projected ? scan.inputs : 3 * hidden;
+    const auto to = [&](int64_t i) {
+      return static_cast<T*>(from.grad_input) + (block.sources[i] * scan.steps + t) * width;
+    };
+    if (scan.projected) {
+      for (int64_t i = 0; i < count; ++i)
+        widen_row(stepper.input(block, i, t), width, x + (samples + i) * stepper.x_stride());
+      multiply(step_sums, sums_stride, count, weights.back_input, grad_x, stepper.x_stride());
+      for (int64_t i = 0; i < count; ++i) std::copy_n(grad_x + i * stepper.x_stride(), width, to(i));
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const T* n = step_sums + i * sums_stride;
+      put_gradients(n + hidden, 2 * hidden, from.shared, to(i));
+      put_gradients(n, hidden, from.shared, to(i) + 2 * hidden);
+    }
+  }
+
+  static void put_gradients(const T* values, int64_t count, bool add, T* to) {
+    for (int64_t j = 0; j < count; ++j) to[j] = add ? to[j] + values[j] : values[j];
+  }
+
+  void add_samples(const Sums<T>& totals) {
+    const int64_t hidden = scan.hidden;
+    const auto columns = [&](int64_t first, int64_t values) { return Samples<T>{sums + first, sums_stride, values}; };
+    const Samples<T> states{state, stride, hidden};
+    if (scan.projected)
+      add_outer_products({x, stepper.x_stride(), scan.inputs}, columns(0, 3 * hidden), samples, totals.input);
+    add_outer_products(states, columns(hidden, (scan.reset_before ? 2 : 3) * hidden), samples, totals.hidden);
+    if (scan.reset_before)
+      add_outer_products({reset_state, stride, hidden}, columns(0, hidden), samples, totals.candidate);
+    for_vectors<T>(sums_stride, [&](int64_t c, int64_t) {
+      Vec<T> sum = load(totals.bias + c);
+      for (int64_t s = 0; s < samples; ++s) sum += load(sums + s * sums_stride + c);
+      store(totals.bias + c, sum);
+    });
+    samples = 0;
+  }
+
+  // What lies past the lengths.
+  void zero_rest(const Block& block, const Backward& from) const {
+    const int64_t steps = scan.steps, width = scan.projected ? scan.inputs : 3 * scan.hidden;
+    for (int64_t i = 0; i < block.count; ++i) {
+      const int64_t length = block.lengths[i], rest = steps - length;
+      if (from.grad_attention != nullptr)
+        std::fill_n(static_cast<T*>(from.grad_attention) + block.rows[i] * steps + length, rest, T{0});
+      if (!from.shared)
+        std::fill_n(static_cast<T*>(from.grad_input) + (block.sources[i] * steps + length) * width, rest * width, T{0});
+    }
+  }
+};
+
+// A transposed sum [depth, width] to the rows first … of a gradient [·, depth]; row(c) says which.
+template <class T, class Row>
+void unpack_transposed(const T* sums, int64_t depth, int64_t width, T* gradient, const Row& row) {
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t c = 0; c < width; ++c) gradient[row(c) * depth + k] = sums[k * padded<T>(width) + c];
+}
+
+template <class T>
+void unpack_sums(const Scan& scan, const Sums<T>& sums, const ParameterGradients& to) {
+  const int64_t h = scan.hidden;
+  // Columns in the order n, r, z.
+  const auto turned = [h](int64_t c) { return c < h ? 2 * h + c : c - h; };
+  T* w_hh = static_cast<T*>(to.w_hh);
+  unpack_transposed(sums.hidden, h, scan.reset_before ? 2 * h : 3 * h, w_hh, [](int64_t c) { return c; });
+  if (scan.reset_before) unpack_transposed(sums.candidate, h, h, w_hh, turned);
+  T* b_hh = static_cast<T*>(to.b_hh);
+  for (int64_t c = 0; c < 3 * h; ++c) b_hh[turned(c)] = sums.bias[c];
+  if (!scan.reset_before) std::copy_n(sums.bias + 3 * h, h, b_hh + 2 * h);
+  if (!scan.projected) return;
+  unpack_transposed(sums.input, scan.inputs, 3 * h, static_cast<T*>(to.w_ih), turned);
+  for (int64_t c = 0; c < 3 * h; ++c) static_cast<T*>(to.b_ih)[turned(c)] = sums.bias[c];
+}
+
+}  // namespace
+}  // namespace recops::recurrent::RECOPS_ISA

@@ -1,0 +1,162 @@
+// Products of a few rows with a matrix packed into panels, and sums of outer products. Every sum runs over its terms in
+// order, whatever tile a row falls into: a row's bits do not depend on its neighbours.
+#pragma once
+
+#include <algorithm>
+
+#include "simd.h"
+
+namespace recops::recurrent::RECOPS_ISA {
+namespace {
+
+// 24 or 12 accumulators, the vectors of one row of a panel, and a value of the left side.
+constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
+constexpr int kTileVectors = 3;
+
+// The size of a row of `count` values that whole vectors are stored to.
+template <class T>
+constexpr int64_t padded(int64_t count) {
+  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+
+// A matrix [depth, width] and a bias, in panels of kTileVectors vectors of columns, the last as narrow as it can be:
+// the bias, then the rows of those columns; zero past the width.
+template <class T>
+struct Panels {
+  const T* data = nullptr;
+  int64_t depth = 0, width = 0;
+
+  static int64_t size(int64_t depth, int64_t width) { return (depth + 1) * padded<T>(width); }
+};
+
+// The matrix with value(k, c) in row k and column c, and bias(c).
+template <class T, class Value, class Bias>
+void pack_panels(int64_t depth, int64_t width, T* to, const Value& value, const Bias& bias) {
+  for (int64_t first = 0; first < width; first += kTileVectors * kLanes<T>) {
+    const int64_t columns = std::min<int64_t>(kTileVectors * kLanes<T>, padded<T>(width) - first);
+    const int64_t real = std::min(columns, width - first);
+    for (int64_t k = -1; k < depth; ++k, to += columns) {
+      for (int64_t c = 0; c < real; ++c) to[c] = k < 0 ? bias(first + c) : value(k, first + c);
+      for (int64_t c = real; c < columns; ++c) to[c] = T{0};
+    }
+  }
+}
+
+enum class Into { replace, add };
+
+template <int R, int V, Into into, class T>
+[[gnu::noinline]] void multiply_tile(const T* rows, int64_t stride, int64_t depth, const T* panel, T* out,
+                                     int64_t out_stride) {
+  constexpr int64_t kWidth = V * kLanes<T>;
+  Vec<T> sum[R][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) sum[r][v] = load(panel + v * kLanes<T>);
+  for (int64_t k = 0; k < depth; ++k) {
+    panel += kWidth;
+    Vec<T> column[V];
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) column[v] = load(panel + v * kLanes<T>);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> value = broadcast(rows[r * stride + k]);
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add<T>(sum[r][v], value, column[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) {
+      T* to = out + r * out_stride + v * kLanes<T>;
+      store(to, into == Into::add ? load(to) + sum[r][v] : sum[r][v]);
+    }
+}
+
+template <int V, Into into, class T>
+void multiply_panel(const T* rows, int64_t stride, int64_t count, int64_t depth, const T* panel, T* out,
+                    int64_t out_stride) {
+  const auto tiles = [&]<int R>(std::integral_constant<int, R>) {
+    for (; count >= R; count -= R, rows += R * stride, out += R * out_stride)
+      multiply_tile<R, V, into>(rows, stride, depth, panel, out, out_stride);
+  };
+  tiles(std::integral_constant<int, kTileRows>{});
+  if constexpr (kTileRows > 4) tiles(std::integral_constant<int, 4>{});
+  tiles(std::integral_constant<int, 2>{});
+  tiles(std::integral_constant<int, 1>{});
+}
+
+// f(V, first) for every panel of a matrix of this width: V its vectors, as a constant, and its first column.
+template <class T, class F>
+void for_panels(int64_t width, const F& f) {
+  const int64_t vectors = padded<T>(width) / kLanes<T>;
+  int64_t first = 0;
+  for (; first + kTileVectors <= vectors; first += kTileVectors)
+    f(std::integral_constant<int, kTileVectors>{}, first * kLanes<T>);
+  if (vectors - first == 2) f(std::integral_constant<int, 2>{}, first * kLanes<T>);
+  if (vectors - first == 1) f(std::integral_constant<int, 1>{}, first * kLanes<T>);
+}
+
+// out[i] = bias + rows[i] · matrix, or that added to what is there. Rows of `out` are stored to in whole vectors.
+template <Into into = Into::replace, class T>
+void multiply(const T* rows, int64_t stride, int64_t count, const Panels<T>& matrix, T* out, int64_t out_stride) {
+  for_panels<T>(matrix.width, [&](auto vectors, int64_t first) {
+    multiply_panel<vectors, into>(rows, stride, count, matrix.depth, matrix.data + first * (matrix.depth + 1),
+                                  out + first, out_stride);
+  });
+}
+
+// Row-major samples: `values` of each from `data` on, `stride` from one to the next.
+template <class T>
+struct Samples {
+  const T* data;
+  int64_t stride, values;
+};
+
+template <int R, int V, class T>
+[[gnu::noinline]] void outer_tile(const T* left, int64_t left_stride, const T* right, int64_t right_stride,
+                                  int64_t samples, T* sums, int64_t sums_stride) {
+  Vec<T> sum[R][V];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * sums_stride + v * kLanes<T>);
+  for (int64_t s = 0; s < samples; ++s, left += left_stride, right += right_stride) {
+    Vec<T> column[V];
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) column[v] = load(right + v * kLanes<T>);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const Vec<T> value = broadcast(left[r]);
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add<T>(sum[r][v], value, column[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) store(sums + r * sums_stride + v * kLanes<T>, sum[r][v]);
+}
+
+// sums[k, c] += Σ_s left[s, k] · right[s, c]: rows of padded(right.values), whose ends hold nothing of meaning. Reads
+// right's samples in whole vectors.
+template <class T>
+void add_outer_products(const Samples<T>& left, const Samples<T>& right, int64_t samples, T* sums) {
+  const int64_t stride = padded<T>(right.values);
+  for_panels<T>(right.values, [&](auto vectors, int64_t first) {
+    int64_t k = 0;
+    const auto tiles = [&]<int R>(std::integral_constant<int, R>) {
+      for (; k + R <= left.values; k += R)
+        outer_tile<R, vectors>(left.data + k, left.stride, right.data + first, right.stride, samples,
+                               sums + k * stride + first, stride);
+    };
+    tiles(std::integral_constant<int, kTileRows>{});
+    if constexpr (kTileRows > 4) tiles(std::integral_constant<int, 4>{});
+    tiles(std::integral_constant<int, 2>{});
+    tiles(std::integral_constant<int, 1>{});
+  });
+}
+
+}  // namespace
+}  // namespace recops::recurrent::RECOPS_ISA

@@ -1,0 +1,278 @@
+// The ops of recurrent scans: schemas, checks on data, memory, threads. The arithmetic is in the kernels; the checks on
+// dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+#include <cstring>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "compat.h"
+#include "recurrent/kernel.h"
+#include "recurrent/plan.h"
+
+namespace recops::recurrent {
+namespace {
+
+using Maybe = std::optional<Tensor>;
+
+// Multiplications for a thread to be worth waking.
+constexpr int64_t kGrain = 1 << 18;
+
+const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
+
+Mix mix_of(const char* op, const std::string& cell, const std::string& update) {
+  const bool paper = update == "paper";
+  require_value(paper || update == "or", op, ": update must be 'paper' or 'or', got '", update, "'");
+  if (cell == "gru") return {1, 0, -1, 0};
+  if (cell == "agru") return {0, 1, 0, 0};
+  require_value(cell == "augru", op, ": cell must be 'gru', 'agru' or 'augru', got '", cell, "'");
+  return paper ? Mix{0, 1, 0, -1} : Mix{1, 0, -1, 1};
+}
+
+bool reset_before(const char* op, const std::string& reset) {
+  require_value(reset == "after" || reset == "before", op, ": reset must be 'after' or 'before', got '", reset, "'");
+  return reset == "before";
+}
+
+Keep keep_of(const char* op, const std::string& keep, Dtype dtype) {
+  if (keep == "nothing") return Keep::nothing;
+  require_value(keep == "states" || keep == "gates", op, ": keep must be 'nothing', 'states' or 'gates', got '", keep,
+                "'");
+  // Outputs of 16 bits are not the states. With those kept too, gates would make five values of a step.
+  if (dtype == Dtype::bf16 || dtype == Dtype::f16) return Keep::states;
+  return keep == "gates" ? Keep::gates : Keep::nothing;
+}
+
+// The tensors of a call, dense, and the scan on them.
+class Call {
+ public:
+  Scan scan;
+  int64_t rows = 0, sources = 0;
+  bool has_attention, shared;  // whether rows share sources
+
+  // Without `w_ih` the input is the gates.
+  Call(const char* op, const Tensor& input, const Maybe& w_ih, const Tensor& w_hh, const Maybe& b_ih, const Maybe& b_hh,
+       const Maybe& h0, const Maybe& attention, const Maybe& lengths, const Maybe& gates_index, const std::string& cell,
+       const std::string& reset, const std::string& update)
+      : has_attention(attention.has_value()), shared(gates_index.has_value()), op_(op) {
+    require_value(input.dim() == 3 && w_hh.dim() == 2 && w_hh.size(0) == 3 * w_hh.size(1), op,
+                  ": the input must have 3 dimensions and w_hh be [3 H, H]");
+    const int64_t hidden = w_hh.size(1), width = input.size(2);
+    sources = input.size(0);
+    rows = gates_index ? gates_index->numel() : sources;
+    scan.dtype = dtype_of(op, "the input", input);
+    type_ = scan.dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float;
+    scan.reset_before = recurrent::reset_before(op, reset);
+    scan.mix = mix_of(op, cell, update);
+    scan.steps = input.size(1);
+    scan.hidden = hidden;
+    scan.projected = w_ih.has_value();
+    scan.inputs = scan.projected ? width : 0;
+    require_value(w_ih || width == 3 * hidden, op, ": gates must be of width ", 3 * hidden, ", got ", width);
+    scan.input = hold(input, input.numel(), input.scalar_type());
+    scan.w_ih = w_ih ? hold(*w_ih, 3 * hidden * width, type_) : nullptr;
+    scan.w_hh = hold(w_hh, 3 * hidden * hidden, type_);
+    scan.b_ih = hold(b_ih, 3 * hidden);
+    scan.b_hh = hold(b_hh, 3 * hidden);
+    scan.h0 = hold(h0, rows * hidden);
+    scan.attention = hold(attention, rows * scan.steps);
+    const auto* length = static_cast<const int64_t*>(hold(lengths, sources, ScalarType::Long));
+    const auto* index = static_cast<const int64_t*>(hold(gates_index, rows, ScalarType::Long));
+    for (int64_t i = 0; length != nullptr && i < sources; ++i)
+      require_value(length[i] >= 0 && length[i] <= scan.steps, op, ": lengths must be from 0 to ", scan.steps,
+                    ", got lengths[", i, "] = ", length[i]);
+    for (int64_t i = 0; index != nullptr && i < rows; ++i)
+      require_index(index[i] >= 0 && index[i] < sources, op, ": gates_index must be from 0 to ", sources - 1,
+                    ", got gates_index[", i, "] = ", index[i]);
+    plan_.emplace(rows, scan.steps, length, index);
+  }
+
+  ScalarType type() const { return type_; }
+  const Plan& plan() const { return *plan_; }
+
+  // A contiguous tensor's data, kept alive as long as the call, once its size and dtype are right.
+  const void* hold(const Maybe& tensor, int64_t size, ScalarType type) {
+    if (!tensor) return nullptr;
+    require_value(tensor->numel() == size && tensor->scalar_type() == type, op_,
+                  ": a tensor is of another size or dtype than the input and w_hh ask for");
+    held_.push_back(recops::contiguous(*tensor));
+    return held_.back().data_ptr();
+  }
+  const void* hold(const Maybe& tensor, int64_t size) { return hold(tensor, size, type_); }
+
+  // f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most.
+  template <class F>
+  void on_threads(const Kernels& kernels, int64_t pieces, bool backward, const Tensor& like, const F& f) const {
+    const int64_t work = plan_->cells() * 3 * scan.hidden * (scan.hidden + scan.inputs);
+    const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
+    const int64_t bytes = kernels.scratch_bytes(scan, backward);
+    const Tensor scratch = empty({threads, bytes}, ScalarType::Byte, like);
+    parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) f(i, threads, static_cast<char*>(scratch.data_ptr()) + i * bytes);
+    });
+  }
+
+  Tensor pack(const Kernels& kernels, bool backward, const Tensor& like) const {
+    Tensor packed = empty({kernels.packed_bytes(scan, backward)}, ScalarType::Byte, like);
+    kernels.pack(scan, backward, packed.data_ptr());
+    return packed;
+  }
+
+ private:
+  const char* op_;
+  ScalarType type_;
+  std::vector<Tensor> held_;
+  std::optional<Plan> plan_;
+};
+
+void zero(Tensor& tensor, size_t value_bytes) {
+  std::memset(tensor.data_ptr(), 0, static_cast<size_t>(tensor.numel()) * value_bytes);
+}
+
+using Scanned = std::tuple<Tensor, Tensor, Tensor>;
+
+Scanned forward(const char* op, const Call& call, const Tensor& input, const std::string& keep_name) {
+  const Kernels& kernels = select_kernels();
+  const Scan& scan = call.scan;
+  const Keep keep = keep_of(op, keep_name, scan.dtype);
+  Tensor outputs = empty({call.rows, scan.steps, scan.hidden}, input.scalar_type(), input);
+  Tensor h_last = empty({call.rows, scan.hidden}, call.type(), input);
+  const int64_t kept_values = keep == Keep::gates ? (scan.reset_before ? 3 : 4) * scan.hidden : scan.hidden;
+  Tensor kept = keep == Keep::nothing ? empty({0}, call.type(), input)
+                                      : empty({call.rows, scan.steps, kept_values}, call.type(), input);
+  const Forward to{keep, outputs.data_ptr(), h_last.data_ptr(), kept.data_ptr()};
+  const Tensor packed = call.pack(kernels, false, input);
+  call.on_threads(kernels, call.plan().num_blocks(), false, input, [&](int64_t first, int64_t stride, void* scratch) {
+    for (int64_t b = first; b < call.plan().num_blocks(); b += stride)
+      kernels.forward(scan, packed.data_ptr(), call.plan().block(b), scratch, to);
+  });
+  return {outputs, h_last, kept};
+}
+
+struct Gradients {
+  Tensor input, h0, attention, w_ih, w_hh, b_ih, b_hh;
+};
+
+Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe& grad_outputs, const Maybe& grad_h_last,
+                   const Tensor& outputs, const Tensor& kept) {
+  const Kernels& kernels = select_kernels();
+  const Scan& scan = call.scan;
+  const int64_t hidden = scan.hidden, cells = call.rows * scan.steps;
+  const bool wide = call.type() == input.scalar_type();
+  Keep keep = Keep::nothing;
+  if (!wide)
+    keep = Keep::states;
+  else if (kept.numel() > 0)
+    keep = Keep::gates;
+  require_value(wide || kept.numel() == cells * hidden, op,
+                ": the gradient of 16-bit inputs needs what was kept in the forward pass: keep must be 'states'");
+  const int64_t gates = scan.reset_before ? 3 : 4;
+  const void* kept_data =
+      keep == Keep::nothing ? nullptr : call.hold(kept, cells * hidden * (keep == Keep::gates ? gates : 1));
+
+  Gradients to;
+  to.input = empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
+  const size_t value_bytes = scan.dtype == Dtype::f64 ? sizeof(double) : sizeof(float);
+  if (call.shared) zero(to.input, value_bytes);
+  to.h0 = empty({call.rows, hidden}, call.type(), input);
+  to.attention =
+      call.has_attention ? empty({call.rows, scan.steps}, call.type(), input) : empty({0}, call.type(), input);
+  to.w_hh = empty({3 * hidden, hidden}, call.type(), input);
+  to.b_hh = empty({3 * hidden}, call.type(), input);
+  if (scan.projected) {
+    to.w_ih = empty({3 * hidden, scan.inputs}, call.type(), input);
+    to.b_ih = empty({3 * hidden}, call.type(), input);
+  }
+  const Backward from{keep,
+                      kept_data,
+                      keep == Keep::states ? kept_data : call.hold(outputs, cells * hidden),
+                      call.hold(grad_outputs, cells * hidden, input.scalar_type()),
+                      call.hold(grad_h_last, call.rows * hidden),
+                      call.shared,
+                      to.input.data_ptr(),
+                      to.h0.data_ptr(),
+                      call.has_attention ? to.attention.data_ptr() : nullptr};
+
+  const int64_t groups = call.plan().num_groups(),
+                sum_bytes = kernels.sum_values(scan) * static_cast<int64_t>(value_bytes);
+  Tensor sums = empty({groups, sum_bytes}, ScalarType::Byte, input);
+  char* const sums_data = static_cast<char*>(sums.data_ptr());
+  const Tensor packed = call.pack(kernels, true, input);
+  call.on_threads(kernels, groups, true, input, [&](int64_t first, int64_t stride, void* scratch) {
+    for (int64_t g = first; g < groups; g += stride) {
+      char* const group_sums = sums_data + g * sum_bytes;
+      std::memset(group_sums, 0, static_cast<size_t>(sum_bytes));
+      for (int64_t b = call.plan().first_block(g); b < call.plan().first_block(g + 1); ++b)
+        kernels.backward(scan, packed.data_ptr(), call.plan().block(b), scratch, from, group_sums);
+    }
+  });
+  const int64_t values = kernels.sum_values(scan);
+  parallel_for(values, kGrain / groups + 1,
+               [&](int64_t begin, int64_t end) { kernels.add_groups(scan, sums_data, groups, begin, end); });
+  kernels.unpack(scan, sums_data,
+                 {scan.projected ? to.w_ih.data_ptr() : nullptr, to.w_hh.data_ptr(),
+                  scan.projected ? to.b_ih.data_ptr() : nullptr, to.b_hh.data_ptr()});
+  return to;
+}
+
+Scanned recurrent_scan(Tensor gates, Tensor w_hh, Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths,
+                       Maybe gates_index, std::string cell, std::string reset, std::string update, std::string keep) {
+  const char* op = "recurrent_scan";
+  const Call call(op, gates, {}, w_hh, {}, b_hh, h0, attention, lengths, gates_index, cell, reset, update);
+  return forward(op, call, gates, keep);
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_scan_backward(
+    Maybe grad_outputs, Maybe grad_h_last, Tensor outputs, Tensor kept, Tensor gates, Tensor w_hh, Maybe b_hh, Maybe h0,
+    Maybe attention, Maybe lengths, Maybe gates_index, std::string cell, std::string reset, std::string update) {
+  const char* op = "recurrent_scan";
+  Call call(op, gates, {}, w_hh, {}, b_hh, h0, attention, lengths, gates_index, cell, reset, update);
+  Gradients to = backward(op, call, gates, grad_outputs, grad_h_last, outputs, kept);
+  return {to.input, to.w_hh, to.b_hh, to.h0, to.attention};
+}
+
+Scanned recurrent_layer(Tensor x, Tensor w_ih, Tensor w_hh, Maybe b_ih, Maybe b_hh, Maybe h0, Maybe attention,
+                        Maybe lengths, std::string cell, std::string reset, std::string update, std::string keep) {
+  const char* op = "recurrent_layer";
+  const Call call(op, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths, {}, cell, reset, update);
+  return forward(op, call, x, keep);
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_layer_backward(
+    Maybe grad_outputs, Maybe grad_h_last, Tensor outputs, Tensor kept, Tensor x, Tensor w_ih, Tensor w_hh, Maybe b_ih,
+    Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths, std::string cell, std::string reset, std::string update) {
+  const char* op = "recurrent_layer";
+  Call call(op, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths, {}, cell, reset, update);
+  Gradients to = backward(op, call, x, grad_outputs, grad_h_last, outputs, kept);
+  return {to.input, to.w_ih, to.w_hh, to.b_ih, to.b_hh, to.h0, to.attention};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def(
+      "recurrent_scan(Tensor gates, Tensor w_hh, Tensor? b_hh, Tensor? h0, Tensor? attention, Tensor? lengths, Tensor? "
+      "gates_index, str cell, str reset, str update, str keep) -> (Tensor outputs, Tensor h_last, Tensor kept)");
+  m.def(
+      "recurrent_scan_backward(Tensor? grad_outputs, Tensor? grad_h_last, Tensor outputs, Tensor kept, Tensor gates, "
+      "Tensor w_hh, Tensor? b_hh, Tensor? h0, Tensor? attention, Tensor? lengths, Tensor? gates_index, str cell, str "
+      "reset, str update) -> (Tensor grad_gates, Tensor grad_w_hh, Tensor grad_b_hh, Tensor grad_h0, Tensor "
+      "grad_attention)");
+  m.def(
+      "recurrent_layer(Tensor x, Tensor w_ih, Tensor w_hh, Tensor? b_ih, Tensor? b_hh, Tensor? h0, Tensor? attention, "
+      "Tensor? lengths, str cell, str reset, str update, str keep) -> (Tensor outputs, Tensor h_last, Tensor kept)");
+  m.def(
+      "recurrent_layer_backward(Tensor? grad_outputs, Tensor? grad_h_last, Tensor outputs, Tensor kept, Tensor x, "
+      "Tensor w_ih, Tensor w_hh, Tensor? b_ih, Tensor? b_hh, Tensor? h0, Tensor? attention, Tensor? lengths, str cell, "
+      "str reset, str update) -> (Tensor grad_x, Tensor grad_w_ih, Tensor grad_w_hh, Tensor grad_b_ih, Tensor "
+      "grad_b_hh, Tensor grad_h0, Tensor grad_attention)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("recurrent_scan", TORCH_BOX(&recurrent_scan));
+  m.impl("recurrent_scan_backward", TORCH_BOX(&recurrent_scan_backward));
+  m.impl("recurrent_layer", TORCH_BOX(&recurrent_layer));
+  m.impl("recurrent_layer_backward", TORCH_BOX(&recurrent_layer_backward));
+}
+
+}  // namespace recops::recurrent

@@ -1,0 +1,178 @@
+// One step of a block of rows: what forward and backward share. The weights as they are laid out, the gates of a step,
+// and the step itself.
+#pragma once
+
+#include "recurrent/gates-inl.h"
+#include "recurrent/kernel.h"
+#include "recurrent/multiply-inl.h"
+
+namespace recops::recurrent::RECOPS_ISA {
+namespace {
+
+// Hands out pieces of memory, aligned and with a vector to spare at their end; without memory it only counts.
+class Arena {
+ public:
+  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    const int64_t begin = used_;
+    used_ += (count * int64_t{sizeof(T)} + kVectorBytes + 63) / 64 * 64;
+    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  char* memory_;
+  int64_t used_ = 0;
+};
+
+// The weights in panels, for each product that a pass takes.
+template <class T>
+struct Weights {
+  Panels<T> input;      // x to the gates
+  Panels<T> hidden;     // h to r, z, n; with the reset before, to r and z
+  Panels<T> candidate;  // with the reset before: r·h to n
+  // From the sums within the gates, as backward has them.
+  Panels<T> back_hidden, back_candidate, back_input;
+
+  Weights(const Scan& scan, bool backward, Arena& arena) {
+    const int64_t h = scan.hidden;
+    const auto panels = [&](int64_t depth, int64_t width) {
+      return Panels<T>{arena.take<T>(Panels<T>::size(depth, width)), depth, width};
+    };
+    if (scan.projected) input = panels(scan.inputs, 3 * h);
+    hidden = panels(h, scan.reset_before ? 2 * h : 3 * h);
+    if (scan.reset_before) candidate = panels(h, h);
+    if (!backward) return;
+    back_hidden = panels(hidden.width, h);
+    if (scan.reset_before) back_candidate = panels(h, h);
+    if (scan.projected) back_input = panels(3 * h, scan.inputs);
+  }
+};
+
+// Fills the panels, which lie in memory of one's own.
+template <class T>
+void pack_weights(const Scan& scan, const Weights<T>& weights) {
+  const int64_t h = scan.hidden, inputs = scan.inputs;
+  const T* w_ih = static_cast<const T*>(scan.w_ih);
+  const T* w_hh = static_cast<const T*>(scan.w_hh);
+  const auto fill = [](const Panels<T>& to, const auto& value, const T* bias) {
+    if (to.data == nullptr) return;
+    pack_panels<T>(to.depth, to.width, const_cast<T*>(to.data), value,
+                   [=](int64_t c) { return bias == nullptr ? T{0} : bias[c]; });
+  };
+  const T* b_hh = static_cast<const T*>(scan.b_hh);
+  fill(weights.input, [=](int64_t k, int64_t c) { return w_ih[c * inputs + k]; }, static_cast<const T*>(scan.b_ih));
+  fill(weights.hidden, [=](int64_t k, int64_t c) { return w_hh[c * h + k]; }, b_hh);
+  fill(
+      weights.candidate, [=](int64_t k, int64_t c) { return w_hh[(2 * h + c) * h + k]; },
+      b_hh == nullptr ? nullptr : b_hh + 2 * h);
+  fill(weights.back_hidden, [=](int64_t k, int64_t c) { return w_hh[k * h + c]; }, nullptr);
+  fill(weights.back_candidate, [=](int64_t k, int64_t c) { return w_hh[(2 * h + k) * h + c]; }, nullptr);
+  // Its rows in the order of the sums: n, r, z.
+  fill(weights.back_input, [=](int64_t k, int64_t c) { return w_ih[((k + 2 * h) % (3 * h)) * inputs + c]; }, nullptr);
+}
+
+inline int64_t num_gates(const Scan& scan) { return scan.reset_before ? 3 : 4; }
+
+// How many rows of the block have a step t; they are its first ones.
+inline int64_t count_active(const Block& block, int64_t t, int64_t count) {
+  while (count > 0 && block.lengths[count - 1] <= t) --count;
+  return count;
+}
+
+template <class S>
+void widen_row(const S* from, int64_t count, Compute<S>* to) {
+  int64_t i = 0;
+  for (; i + kLanes<Compute<S>> <= count; i += kLanes<Compute<S>>) store(to + i, load_as_compute(from + i));
+  if (i < count) store(to + i, load_as_compute(from + i, count - i));
+}
+
+template <class S>
+void narrow_row(const Compute<S>* from, int64_t count, S* to) {
+  int64_t i = 0;
+  for (; i + kLanes<Compute<S>> <= count; i += kLanes<Compute<S>>) store_as(to + i, load(from + i));
+  if (i < count) store_as(to + i, load(from + i), count - i);
+}
+
+// Steps of one block of rows, in scratch of its own.
+template <class S>
+class Stepper {
+ public:
+  using T = Compute<S>;
+
+  Stepper(const Scan& scan, Arena& arena)
+      : scan_(scan), hidden_stride_(padded<T>(scan.hidden)), gates_stride_(padded<T>(3 * scan.hidden)) {
+    x_ = arena.take<T>(scan.projected ? kBlockRows * x_stride() : 0);
+    gates_ = arena.take<T>(kBlockRows * gates_stride_);
+    products_ = arena.take<T>(kBlockRows * gates_stride_);
+    if (scan.reset_before) {
+      reset_ = arena.take<T>(kBlockRows * hidden_stride_);
+      candidate_ = arena.take<T>(kBlockRows * hidden_stride_);
+    }
+  }
+
+  int64_t x_stride() const { return padded<T>(scan_.inputs); }
+
+  // The input of a row of the block at step t.
+  const S* input(const Block& block, int64_t row, int64_t t) const {
+    const int64_t width = scan_.projected ? scan_.inputs : 3 * scan_.hidden;
+    return static_cast<const S*>(scan_.input) + (block.sources[row] * scan_.steps + t) * width;
+  }
+
+  RowMix<T> mix(const Block& block, int64_t row, int64_t t) const {
+    const T* attention = static_cast<const T*>(scan_.attention);
+    return {scan_.mix, attention == nullptr ? T{1} : attention[block.rows[row] * scan_.steps + t]};
+  }
+
+  // Takes the first `count` rows from `state` to `next` (rows of hidden_stride, which may be the same). kept(row) is
+  // where the row's gates go, or null.
+  template <class Kept>
+  void step(const Weights<T>& weights, const Block& block, int64_t t, int64_t count, const T* state, T* next,
+            const Kept& kept) {
+    const int64_t hidden = scan_.hidden;
+    const T* gates[kBlockRows];
+    find_gates(weights, block, t, count, gates);
+    multiply(state, hidden_stride_, count, weights.hidden, products_, gates_stride_);
+    const auto row = [&](int64_t i) {
+      return RowStep<T>{hidden,
+                        mix(block, i, t),
+                        gates[i],
+                        products_ + i * gates_stride_,
+                        state + i * hidden_stride_,
+                        next + i * hidden_stride_,
+                        kept(i)};
+    };
+    if (!scan_.reset_before) {
+      for (int64_t i = 0; i < count; ++i) step_after(row(i));
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) reset_before(row(i), reset_ + i * hidden_stride_);
+    multiply(reset_, hidden_stride_, count, weights.candidate, candidate_, hidden_stride_);
+    for (int64_t i = 0; i < count; ++i) step_before(row(i), candidate_ + i * hidden_stride_);
+  }
+
+ private:
+  // Where each row's gates are: in the input itself, widened, or projected from it.
+  void find_gates(const Weights<T>& weights, const Block& block, int64_t t, int64_t count,
+                  const T* (&gates)[kBlockRows]) {
+    for (int64_t i = 0; i < count; ++i) {
+      gates[i] = gates_ + i * gates_stride_;
+      if (scan_.projected)
+        widen_row(input(block, i, t), scan_.inputs, x_ + i * x_stride());
+      else if constexpr (std::is_same_v<S, T>)
+        gates[i] = input(block, i, t);
+      else
+        widen_row(input(block, i, t), 3 * scan_.hidden, gates_ + i * gates_stride_);
+    }
+    if (scan_.projected) multiply(x_, x_stride(), count, weights.input, gates_, gates_stride_);
+  }
+
+  const Scan& scan_;
+  int64_t hidden_stride_, gates_stride_;
+  T *x_, *gates_, *products_, *reset_ = nullptr, *candidate_ = nullptr;
+};
+
+}  // namespace
+}  // namespace recops::recurrent::RECOPS_ISA

@@ -1,0 +1,113 @@
+"""Gated recurrent scans in plain PyTorch; :mod:`recops.ops.recurrent_scan` says more."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from recops.reference.residual_quantization import _compute
+
+
+def recurrent_step(
+    h: Tensor,
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    cell: str = "gru",
+    reset: str = "after",
+    update: str = "paper",
+) -> Tensor:
+    """See :func:`recops.recurrent_step`."""
+    h, gates, w_hh = _compute(h), _compute(gates), _compute(w_hh)
+    b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else _compute(b_hh)
+    (g_r, g_z, g_n), (w_r, w_z, w_n), (b_r, b_z, b_n) = (
+        gates.chunk(3, 1),
+        w_hh.chunk(3),
+        b_hh.chunk(3),
+    )
+    r = torch.sigmoid(g_r + linear(h, w_r, b_r))
+    z = torch.sigmoid(g_z + linear(h, w_z, b_z))
+    if reset == "after":
+        n = torch.tanh(g_n + r * linear(h, w_n, b_n))
+    else:
+        n = torch.tanh(g_n + linear(r * h, w_n, b_n))
+    if cell == "gru":
+        return z * h + (1 - z) * n
+    assert attention is not None
+    a = _compute(attention)[:, None]
+    if cell == "agru":
+        return (1 - a) * h + a * n
+    if update == "paper":
+        return (1 - a * (1 - z)) * h + a * (1 - z) * n
+    return (1 - a) * z * h + (1 - (1 - a) * z) * n
+
+
+def recurrent_scan(
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    lengths: Tensor | None = None,
+    gates_index: Tensor | None = None,
+    cell: str = "gru",
+    reset: str = "after",
+    update: str = "paper",
+    convention: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.recurrent_scan`."""
+    if convention is not None:
+        reset, update = {"torch": ("after", "paper"), "tf": ("before", "or")}[convention]
+    dtype, steps = gates.dtype, gates.shape[1]
+    gates = _compute(gates)
+    lengths = torch.full((len(gates),), steps) if lengths is None else lengths
+    if gates_index is not None:
+        gates, lengths = gates[gates_index.long()], lengths[gates_index.long()]
+    h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else _compute(h0)
+    outputs = []
+    for t in range(steps):
+        a = None if attention is None else attention[:, t]
+        new = recurrent_step(
+            h, gates[:, t], w_hh, b_hh, attention=a, cell=cell, reset=reset, update=update
+        )
+        live = (t < lengths)[:, None]
+        h = torch.where(live, new, h)
+        outputs.append(torch.where(live, new, 0))
+    stacked = torch.stack(outputs, 1) if outputs else h.new_zeros(len(h), 0, h.shape[1])
+    return stacked.to(dtype), h
+
+
+def recurrent_layer(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    lengths: Tensor | None = None,
+    cell: str = "gru",
+    reset: str = "after",
+    update: str = "paper",
+    convention: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.recurrent_layer`."""
+    gates = linear(_compute(x), _compute(w_ih), None if b_ih is None else _compute(b_ih))
+    outputs, h_last = recurrent_scan(
+        gates,
+        w_hh,
+        b_hh,
+        h0,
+        attention=attention,
+        lengths=lengths,
+        cell=cell,
+        reset=reset,
+        update=update,
+        convention=convention,
+    )
+    return outputs.to(x.dtype), h_last
