@@ -85,6 +85,19 @@ inline Vec<T> multiply_add(Vec<T> sum, Vec<T> a, Vec<T> b) {
 #endif
 }
 
+// v itself, a product rounded by now: else the compiler fuses it into a sum or not, depending on its other uses.
+template <class T>
+inline Vec<T> rounded(Vec<T> v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
 // ---- 16-bit floats: stored as such, computed with as float.
 
 struct Bf16 {
@@ -161,9 +174,18 @@ inline void store_as(S* to, Vec<Compute<S>> v) {
   }
 }
 
+#if defined(__AVX512F__)
+inline uint16_t first_lanes(int64_t count) { return static_cast<uint16_t>(count >= 16 ? 0xffff : (1 << count) - 1); }
+#endif
+
 // The first `count` lanes only, the others zero; count may pass the number of lanes.
 template <class S>
 inline Vec<Compute<S>> load_as_compute(const S* from, int64_t count) {
+#if defined(__AVX512F__)
+  const uint16_t lanes = first_lanes(count);
+  if constexpr (std::is_same_v<S, float>) return (Vec<float>)_mm512_maskz_loadu_ps(lanes, from);
+  if constexpr (std::is_same_v<S, double>) return (Vec<double>)_mm512_maskz_loadu_pd(static_cast<uint8_t>(lanes), from);
+#endif
   if (count >= kLanes<Compute<S>>) return load_as_compute(from);
   S padded[kLanes<Compute<S>>] = {};
   std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(S));
@@ -172,6 +194,11 @@ inline Vec<Compute<S>> load_as_compute(const S* from, int64_t count) {
 
 template <class S>
 inline void store_as(S* to, Vec<Compute<S>> v, int64_t count) {
+#if defined(__AVX512F__)
+  const uint16_t lanes = first_lanes(count);
+  if constexpr (std::is_same_v<S, float>) return _mm512_mask_storeu_ps(to, lanes, (__m512)v);
+  if constexpr (std::is_same_v<S, double>) return _mm512_mask_storeu_pd(to, static_cast<uint8_t>(lanes), (__m512d)v);
+#endif
   if (count >= kLanes<Compute<S>>) return store_as(to, v);
   S padded[kLanes<Compute<S>>];
   store_as(padded, v);

@@ -88,44 +88,63 @@ struct BackwardScan {
     T* const states = state + samples * stride;
     T* const step_sums = sums + samples * sums_stride;
     const auto cell = [&](int64_t i) { return block.rows[i] * steps + t; };
+    for (int64_t i = 0; t > Stepper<S>::kAhead && i < count; ++i) prefetch(block, from, i, t - Stepper<S>::kAhead);
     for (int64_t i = 0; i < count; ++i) load_state(block, from, i, t, states + i * stride);
     if (from.keep != Keep::gates)
-      stepper.step(weights, block, t, count, states, unused, [&](int64_t i) { return kept + i * kept_size; });
+      stepper.step(
+          weights, block, t, count, states, unused, [&](int64_t i) { return kept + i * kept_size; },
+          [](int64_t) -> S* { return nullptr; });
 
-    const auto row = [&](int64_t i) {
-      const T* gates =
-          from.keep == Keep::gates ? static_cast<const T*>(from.kept) + cell(i) * kept_size : kept + i * kept_size;
-      return BackStep<T>{
-          hidden, stepper.mix(block, i, t), gates, states + i * stride, grad + i * stride, step_sums + i * sums_stride};
-    };
+    BackRows<T> rows{count, hidden,     stepper.coefficients(),         {},     {},        {},         states,
+                     grad,  reset_grad, reset_state + samples * stride, stride, step_sums, sums_stride};
     for (int64_t i = 0; i < count; ++i) {
+      rows.mix[i] = stepper.mix(block, i, t);
+      rows.kept[i] = from.keep == Keep::gates ? static_cast<const T*>(from.kept) + kept_at(scan, block, t, i, kept_size)
+                                              : kept + i * kept_size;
+      rows.grad_attention[i] =
+          from.grad_attention == nullptr ? nullptr : static_cast<T*>(from.grad_attention) + cell(i);
       if (from.grad_outputs != nullptr)
         add_row(static_cast<const S*>(from.grad_outputs) + cell(i) * hidden, grad + i * stride);
-      const T grad_attention = scan.reset_before ? step_back<true>(row(i)) : step_back<false>(row(i));
-      if (from.grad_attention != nullptr) static_cast<T*>(from.grad_attention)[cell(i)] = grad_attention;
     }
     if (scan.reset_before) {
+      step_back<true>(rows);
       multiply(step_sums, sums_stride, count, weights.back_candidate, reset_grad, stride);
-      for (int64_t i = 0; i < count; ++i)
-        reset_back(row(i), reset_grad + i * stride, reset_state + (samples + i) * stride);
+      reset_back(rows);
+    } else {
+      step_back<false>(rows);
     }
     multiply<Into::add>(step_sums + hidden, sums_stride, count, weights.back_hidden, grad, stride);
     write_input_gradients(weights, block, from, t, count, step_sums);
   }
 
-  void load_state(const Block& block, const Backward& from, int64_t i, int64_t t, T* to) const {
+  // The state before step t.
+  const T* state_before(const Block& block, const Backward& from, int64_t i, int64_t t) const {
     const int64_t row = block.rows[i], hidden = scan.hidden;
-    if (t > 0)
-      std::copy_n(static_cast<const T*>(from.states) + (row * scan.steps + t - 1) * hidden, hidden, to);
-    else if (scan.h0 != nullptr)
-      std::copy_n(static_cast<const T*>(scan.h0) + row * hidden, hidden, to);
+    if (t == 0) return scan.h0 == nullptr ? nullptr : static_cast<const T*>(scan.h0) + row * hidden;
+    if (from.keep == Keep::states) return static_cast<const T*>(from.kept) + kept_at(scan, block, t - 1, i, hidden);
+    return static_cast<const T*>(from.outputs) + (row * scan.steps + t - 1) * hidden;
+  }
+
+  void load_state(const Block& block, const Backward& from, int64_t i, int64_t t, T* to) const {
+    const T* before = state_before(block, from, i, t);
+    if (before == nullptr)
+      std::fill_n(to, scan.hidden, T{0});
     else
-      std::fill_n(to, hidden, T{0});
+      copy_row(before, scan.hidden, to);
+  }
+
+  // Fetches what step t of a row will read.
+  void prefetch(const Block& block, const Backward& from, int64_t i, int64_t t) const {
+    const int64_t cell = block.rows[i] * scan.steps + t;
+    if (from.keep != Keep::states) prefetch_row(state_before(block, from, i, t), scan.hidden);
+    if (from.grad_outputs != nullptr)
+      prefetch_row(static_cast<const S*>(from.grad_outputs) + cell * scan.hidden, scan.hidden);
+    if (scan.projected) prefetch_row(stepper.input(block, i, t), scan.inputs);
   }
 
   void add_row(const S* from, T* to) const {
-    for_vectors<T>(scan.hidden,
-                   [&](int64_t j, int64_t count) { store(to + j, load(to + j) + load_as_compute(from + j, count)); });
+    for (int64_t j = 0; j < scan.hidden; j += kLanes<T>)
+      store(to + j, load(to + j) + load_as_compute(from + j, scan.hidden - j));
   }
 
   void write_input_gradients(const Weights<T>& weights, const Block& block, const Backward& from, int64_t t,
@@ -139,7 +158,7 @@ struct BackwardScan {
       for (int64_t i = 0; i < count; ++i)
         widen_row(stepper.input(block, i, t), width, x + (samples + i) * stepper.x_stride());
       multiply(step_sums, sums_stride, count, weights.back_input, grad_x, stepper.x_stride());
-      for (int64_t i = 0; i < count; ++i) std::copy_n(grad_x + i * stepper.x_stride(), width, to(i));
+      for (int64_t i = 0; i < count; ++i) copy_row(grad_x + i * stepper.x_stride(), width, to(i));
       return;
     }
     for (int64_t i = 0; i < count; ++i) {
@@ -150,7 +169,8 @@ struct BackwardScan {
   }
 
   static void put_gradients(const T* values, int64_t count, bool add, T* to) {
-    for (int64_t j = 0; j < count; ++j) to[j] = add ? to[j] + values[j] : values[j];
+    if (!add) return copy_row(values, count, to);
+    for (int64_t j = 0; j < count; ++j) to[j] += values[j];
   }
 
   void add_samples(const Sums<T>& totals) {
@@ -162,11 +182,11 @@ struct BackwardScan {
     add_outer_products(states, columns(hidden, (scan.reset_before ? 2 : 3) * hidden), samples, totals.hidden);
     if (scan.reset_before)
       add_outer_products({reset_state, stride, hidden}, columns(0, hidden), samples, totals.candidate);
-    for_vectors<T>(sums_stride, [&](int64_t c, int64_t) {
+    for (int64_t c = 0; c < sums_stride; c += kLanes<T>) {
       Vec<T> sum = load(totals.bias + c);
       for (int64_t s = 0; s < samples; ++s) sum += load(sums + s * sums_stride + c);
       store(totals.bias + c, sum);
-    });
+    }
     samples = 0;
   }
 

@@ -37,12 +37,14 @@ struct ForwardScan {
       count = count_active(block, t, count);
       if (count == 0) break;
       const auto cell = [&](int64_t i) { return block.rows[i] * steps + t; };
-      stepper.step(weights, block, t, count, state, state, [&](int64_t i) {
-        return to.keep == Keep::gates ? kept + cell(i) * num_gates(scan) * hidden : nullptr;
-      });
-      for (int64_t i = 0; i < count; ++i) narrow_row(state + i * stride, hidden, outputs + cell(i) * hidden);
+      stepper.step(
+          weights, block, t, count, state, state,
+          [&](int64_t i) {
+            return to.keep == Keep::gates ? kept + kept_at(scan, block, t, i, num_gates(scan) * hidden) : nullptr;
+          },
+          [&](int64_t i) { return outputs + cell(i) * hidden; });
       for (int64_t i = 0; to.keep == Keep::states && i < count; ++i)
-        std::copy_n(state + i * stride, hidden, kept + cell(i) * hidden);
+        copy_row(state + i * stride, hidden, kept + kept_at(scan, block, t, i, hidden));
     }
     for (int64_t i = 0; i < block.count; ++i) {
       const int64_t row = block.rows[i], rest = steps - block.lengths[i];

@@ -8,16 +8,24 @@
 namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
-// k = base + slope·z, and a's part in it: dk/da = base_attention + slope_attention·z.
+// A Mix at one attention: k = base + slope·z.
 template <class T>
 struct RowMix {
-  T base, slope, base_attention, slope_attention;
+  T base, slope;
+};
 
-  RowMix(const Mix& mix, T attention)
-      : base(static_cast<T>(mix.base) + static_cast<T>(mix.base_attention) * attention),
-        slope(static_cast<T>(mix.slope) + static_cast<T>(mix.slope_attention) * attention),
+// A Mix in the compute type: dk/da = base_attention + slope_attention·z.
+template <class T>
+struct MixOf {
+  T base, base_attention, slope, slope_attention;
+
+  explicit MixOf(const Mix& mix)
+      : base(static_cast<T>(mix.base)),
         base_attention(static_cast<T>(mix.base_attention)),
+        slope(static_cast<T>(mix.slope)),
         slope_attention(static_cast<T>(mix.slope_attention)) {}
+
+  RowMix<T> at(T attention) const { return {base + base_attention * attention, slope + slope_attention * attention}; }
 };
 
 // sum + e^(−scale·x), no more than 2^60 (2^500): the product of two such sums is finite.
@@ -33,14 +41,6 @@ inline Vec<T> sigmoid(Vec<T> x) {
   return one / add_decay<T>(one, x, 1);
 }
 
-// f(j, count) for the vectors of a row of `size` values: where each starts and how many lanes of it count.
-template <class T, class F>
-inline void for_vectors(int64_t size, const F& f) {
-  int64_t j = 0;
-  for (; j + kLanes<T> <= size; j += kLanes<T>) f(j, int64_t{kLanes<T>});
-  if (j < size) f(j, size - j);
-}
-
 // z = σ(of its sum), n = tanh(of its sum) with one division for both, and the state they lead to.
 template <class T>
 struct Update {
@@ -53,69 +53,80 @@ struct Update {
     const Vec<T> n_divisor = one + decay;
     const Vec<T> inverse = one / (z_divisor * n_divisor);
     z = n_divisor * inverse;
-    n = (one - decay) * z_divisor * inverse;
+    n = rounded<T>((one - decay) * z_divisor * inverse);  // alike whether it is kept or not
     state = h + (mix.base + mix.slope * z) * (n - h);
   }
 };
 
-// What a row has at hand: its gates g (read to their last value, no further), its products with W_hh, its state h.
-// Products and states may be read and written in whole vectors.
-template <class T>
-struct RowStep {
-  int64_t hidden;
-  RowMix<T> mix;
-  const T* gates;
-  T* products;  // W_hh h + b_hh, [3, hidden]; with the reset before, of r and z alone
-  const T* state;
-  T* next;
-  T* kept;  // r, z, n, q; or null
+// Rows at one step. Gates are read to their last value and no further, what is kept is written so; all else lies in
+// rows that whole vectors may be read from and written to.
+template <class S>
+struct StepRows {
+  using T = Compute<S>;
+
+  int64_t count, hidden;
+  RowMix<T> mix[kBlockRows];
+  const T* gates[kBlockRows];
+  T* kept[kBlockRows];     // r, z, n, q: wanted of all rows or, null, of none
+  S* outputs[kBlockRows];  // the new states; null where they are not wanted
+  const T* products;       // W_hh h + b_hh: r, z, n; with the reset before r and z alone
+  int64_t products_stride;
+  const T* state;      // h
+  T* next;             // h', which may be in h's place
+  T* reset;            // with the reset before: r·h
+  const T* candidate;  // and W_n (r·h) + b_n
+  int64_t stride;      // of these four
 };
 
-template <class T>
-inline void keep_values(const RowStep<T>& row, int64_t gate, int64_t j, Vec<T> values, int64_t count) {
-  if (row.kept != nullptr) store_as(row.kept + gate * row.hidden + j, values, count);
+// The steps of rows whose reset comes after the product, or, as the second half of a step, before it.
+template <bool before, bool keep, class S>
+[[gnu::noinline]] void step_rows(const StepRows<S>& rows) {
+  using T = Compute<S>;
+  const int64_t hidden = rows.hidden;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const T *const gates = rows.gates[i], *const products = rows.products + i * rows.products_stride,
+                   *const state = rows.state + i * rows.stride;
+    T *const next = rows.next + i * rows.stride, *const kept = rows.kept[i];
+    S* const outputs = rows.outputs[i];
+    const RowMix<T> mix = rows.mix[i];
+    for (int64_t j = 0; j < hidden; j += kLanes<T>) {
+      const int64_t count = hidden - j;
+      const Vec<T> z_sum = load_as_compute(gates + hidden + j, count) + load(products + hidden + j);
+      Vec<T> n_sum = load_as_compute(gates + 2 * hidden + j, count), r, q;
+      if constexpr (before) {
+        n_sum += load(rows.candidate + i * rows.stride + j);
+      } else {
+        r = sigmoid<T>(load_as_compute(gates + j, count) + load(products + j));
+        q = load(products + 2 * hidden + j);
+        n_sum += r * q;
+      }
+      const Update<T> update(z_sum, n_sum, load(state + j), mix);
+      store(next + j, update.state);
+      if (outputs != nullptr) store_as(outputs + j, update.state, count);
+      if constexpr (keep) {
+        store_as(kept + hidden + j, update.z, count);
+        store_as(kept + 2 * hidden + j, update.n, count);
+        if constexpr (!before) {
+          store_as(kept + j, r, count);
+          store_as(kept + 3 * hidden + j, q, count);
+        }
+      }
+    }
+  }
 }
 
-// The step of a row whose reset comes after the product.
-template <class T>
-void step_after(const RowStep<T>& row) {
-  const int64_t hidden = row.hidden;
-  for_vectors<T>(hidden, [&](int64_t j, int64_t count) {
-    const Vec<T> q = load(row.products + 2 * hidden + j);
-    const Vec<T> r = sigmoid<T>(load_as_compute(row.gates + j, count) + load(row.products + j));
-    const Vec<T> z_sum = load_as_compute(row.gates + hidden + j, count) + load(row.products + hidden + j);
-    const Vec<T> n_sum = load_as_compute(row.gates + 2 * hidden + j, count) + r * q;
-    const Update<T> update(z_sum, n_sum, load(row.state + j), row.mix);
-    store(row.next + j, update.state);
-    keep_values(row, 0, j, r, count);
-    keep_values(row, 1, j, update.z, count);
-    keep_values(row, 2, j, update.n, count);
-    keep_values(row, 3, j, q, count);
-  });
-}
-
-// Its two halves where the reset comes before: r·h first, to be multiplied with W_n ...
-template <class T>
-void reset_before(const RowStep<T>& row, T* reset_state) {
-  for_vectors<T>(row.hidden, [&](int64_t j, int64_t count) {
-    const Vec<T> r = sigmoid<T>(load_as_compute(row.gates + j, count) + load(row.products + j));
-    store(reset_state + j, r * load(row.state + j));
-    keep_values(row, 0, j, r, count);
-  });
-}
-
-// ... then the rest, given W_n (r·h) + b_n.
-template <class T>
-void step_before(const RowStep<T>& row, const T* candidate) {
-  const int64_t hidden = row.hidden;
-  for_vectors<T>(hidden, [&](int64_t j, int64_t count) {
-    const Vec<T> z_sum = load_as_compute(row.gates + hidden + j, count) + load(row.products + hidden + j);
-    const Vec<T> n_sum = load_as_compute(row.gates + 2 * hidden + j, count) + load(candidate + j);
-    const Update<T> update(z_sum, n_sum, load(row.state + j), row.mix);
-    store(row.next + j, update.state);
-    keep_values(row, 1, j, update.z, count);
-    keep_values(row, 2, j, update.n, count);
-  });
+// The first half of a step with the reset before: r·h, to be multiplied with W_n.
+template <bool keep, class S>
+[[gnu::noinline]] void reset_rows(const StepRows<S>& rows) {
+  using T = Compute<S>;
+  for (int64_t i = 0; i < rows.count; ++i)
+    for (int64_t j = 0; j < rows.hidden; j += kLanes<T>) {
+      const int64_t count = rows.hidden - j;
+      const Vec<T> products = load(rows.products + i * rows.products_stride + j);
+      const Vec<T> r = sigmoid<T>(load_as_compute(rows.gates[i] + j, count) + products);
+      store(rows.reset + i * rows.stride + j, r * load(rows.state + i * rows.stride + j));
+      if constexpr (keep) store_as(rows.kept[i] + j, r, count);
+    }
 }
 
 // ---- Backward. With d the gradient of what it stands before, s of the sums within the gates:
@@ -124,62 +135,69 @@ void step_before(const RowStep<T>& row, const T* candidate) {
 //   reset after: sr = sn·q·r(1 − r), dq = sn·r
 //   reset before: with d(rh) = W_nᵀ sn, sr = d(rh)·h·r(1 − r), dh += d(rh)·r
 
+// Rows at one step, backward. What is kept is read to its last value and no further.
 template <class T>
-struct BackStep {
-  int64_t hidden;
-  RowMix<T> mix;
-  const T* kept;   // r, z, n, q: read to their last value, no further
-  const T* state;  // h, as long as whole vectors
-  T* grad;         // dh', then what of dh does not pass through products; as long as whole vectors
-  T* sums;         // sn, sr, sz and, with the reset after, dq; each [hidden]
+struct BackRows {
+  int64_t count, hidden;
+  MixOf<T> coefficients;
+  RowMix<T> mix[kBlockRows];
+  const T* kept[kBlockRows];  // r, z, n, q
+  T* grad_attention[kBlockRows];
+  const T* state;       // h
+  T* grad;              // dh', then what of dh does not pass through products
+  const T* reset_grad;  // with the reset before: d(rh)
+  T* reset_state;       // and r·h
+  int64_t stride;       // of these four
+  T* sums;              // sn, sr, sz and, with the reset after, dq; each [hidden]
+  int64_t sums_stride;
 };
 
-template <class T>
-inline Vec<T> kept_gate(const BackStep<T>& row, int64_t gate, int64_t j, int64_t count) {
-  return load_as_compute(row.kept + gate * row.hidden + j, count);
-}
-
-template <class T>
-inline void put_sum(const BackStep<T>& row, int64_t gate, int64_t j, Vec<T> values, int64_t count) {
-  store_as(row.sums + gate * row.hidden + j, values, count);
-}
-
-// All of it with the reset after; all but sr and d(rh)'s part of dh with the reset before. Returns da.
+// All of it with the reset after; all but sr and d(rh)'s part of dh with the reset before.
 template <bool before, class T>
-T step_back(const BackStep<T>& row) {
+[[gnu::noinline]] void step_back(const BackRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});
-  Vec<T> grad_attention = {};
-  for_vectors<T>(row.hidden, [&](int64_t j, int64_t count) {
-    const Vec<T> z = kept_gate(row, 1, j, count), n = kept_gate(row, 2, j, count);
-    const Vec<T> grad = load_as_compute(row.grad + j, count);
-    const Vec<T> dk = grad * (n - load_as_compute(row.state + j, count));
-    const Vec<T> dn = grad * (row.mix.base + row.mix.slope * z);
-    store(row.grad + j, grad - dn);
-    grad_attention += dk * (row.mix.base_attention + row.mix.slope_attention * z);
-    const Vec<T> sn = dn * (one - n * n);
-    put_sum(row, 0, j, sn, count);
-    put_sum<T>(row, 2, j, row.mix.slope * dk * (z * (one - z)), count);
-    if constexpr (!before) {
-      const Vec<T> r = kept_gate(row, 0, j, count), q = kept_gate(row, 3, j, count);
-      const Vec<T> dq = sn * r;
-      put_sum<T>(row, 1, j, dq * q * (one - r), count);
-      put_sum(row, 3, j, dq, count);
+  const int64_t hidden = rows.hidden;
+  const MixOf<T> coefficients = rows.coefficients;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const T *const kept = rows.kept[i], *const state = rows.state + i * rows.stride;
+    T *const grads = rows.grad + i * rows.stride, *const sums = rows.sums + i * rows.sums_stride;
+    const RowMix<T> mix = rows.mix[i];
+    Vec<T> grad_attention = {};
+    for (int64_t j = 0; j < hidden; j += kLanes<T>) {
+      const int64_t count = hidden - j;
+      const Vec<T> z = load_as_compute(kept + hidden + j, count), n = load_as_compute(kept + 2 * hidden + j, count);
+      const Vec<T> grad = load_as_compute(grads + j, count);
+      const Vec<T> dk = grad * (n - load_as_compute(state + j, count));
+      const Vec<T> dn = grad * (mix.base + mix.slope * z);
+      store(grads + j, grad - dn);
+      grad_attention += dk * (coefficients.base_attention + coefficients.slope_attention * z);
+      const Vec<T> sn = dn * (one - n * n);
+      store_as(sums + j, sn, count);
+      store_as(sums + 2 * hidden + j, mix.slope * dk * (z * (one - z)), count);
+      if constexpr (!before) {
+        const Vec<T> r = load_as_compute(kept + j, count), q = load_as_compute(kept + 3 * hidden + j, count);
+        const Vec<T> dq = sn * r;
+        store_as(sums + hidden + j, dq * q * (one - r), count);
+        store_as(sums + 3 * hidden + j, dq, count);
+      }
     }
-  });
-  return reduce_add<T>(grad_attention);
+    if (rows.grad_attention[i] != nullptr) *rows.grad_attention[i] = reduce_add<T>(grad_attention);
+  }
 }
 
-// What is left with the reset before. `reset_grad` is d(rh), `reset_state` becomes r·h.
+// What is left with the reset before; r·h comes out of it, too.
 template <class T>
-void reset_back(const BackStep<T>& row, const T* reset_grad, T* reset_state) {
+[[gnu::noinline]] void reset_back(const BackRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});
-  for_vectors<T>(row.hidden, [&](int64_t j, int64_t count) {
-    const Vec<T> r = kept_gate(row, 0, j, count);
-    const Vec<T> rh = r * load(row.state + j), through = load(reset_grad + j);
-    put_sum<T>(row, 1, j, through * rh * (one - r), count);
-    store(row.grad + j, load(row.grad + j) + through * r);
-    store(reset_state + j, rh);
-  });
+  for (int64_t i = 0; i < rows.count; ++i)
+    for (int64_t j = 0; j < rows.hidden; j += kLanes<T>) {
+      const int64_t at = i * rows.stride + j, count = rows.hidden - j;
+      const Vec<T> r = load_as_compute(rows.kept[i] + j, count);
+      const Vec<T> rh = r * load(rows.state + at), through = load(rows.reset_grad + at);
+      store_as(rows.sums + i * rows.sums_stride + rows.hidden + j, through * rh * (one - r), count);
+      store(rows.grad + at, load(rows.grad + at) + through * r);
+      store(rows.reset_state + at, rh);
+    }
 }
 
 }  // namespace

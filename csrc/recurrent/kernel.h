@@ -43,7 +43,9 @@ struct Scan {
 };
 
 // Up to kBlockRows rows, by descending length: of the row rows[i], lengths[i] steps of the input row sources[i] count.
+// `first` rows are in the blocks before it.
 struct Block {
+  int64_t first;
   const int64_t* rows;
   const int64_t* sources;
   const int64_t* lengths;
@@ -61,13 +63,14 @@ struct Forward {
   Keep keep;
   void* outputs;  // [rows, steps, hidden] of the input's dtype: the new states; zero past a row's length
   void* h_last;   // [rows, hidden]
-  void* kept;     // [rows, steps, hidden, or gates · hidden]; unwritten past a row's length
+  void* kept;     // [rows, steps, hidden or gates · hidden] values: block after block [steps, the block's rows, …], as
+                  // the backward pass reads them; unwritten past a row's length
 };
 
 struct Backward {
   Keep keep;                 // what `kept` holds
   const void* kept;          // without gates they are computed again
-  const void* states;        // [rows, steps, hidden] of the compute type: the new state of every step
+  const void* outputs;       // [rows, steps, hidden]; where no states are kept they are the states
   const void* grad_outputs;  // [rows, steps, hidden] of the input's dtype, or null for zeros
   const void* grad_h_last;   // [rows, hidden], or null for zeros
   bool shared;               // several rows may have one source: grad_input holds numbers already, and is added to

@@ -185,7 +185,7 @@ Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe&
   }
   const Backward from{keep,
                       kept_data,
-                      keep == Keep::states ? kept_data : call.hold(outputs, cells * hidden),
+                      keep == Keep::states ? nullptr : call.hold(outputs, cells * hidden),
                       call.hold(grad_outputs, cells * hidden, input.scalar_type()),
                       call.hold(grad_h_last, call.rows * hidden),
                       call.shared,

@@ -59,7 +59,7 @@ class Plan {
 
   Block block(int64_t b) const {
     const int64_t first = blocks_[b];
-    return {rows_.data() + first, sources_.data() + first, lengths_.data() + first, blocks_[b + 1] - first};
+    return {first, rows_.data() + first, sources_.data() + first, lengths_.data() + first, blocks_[b + 1] - first};
   }
   int64_t first_block(int64_t group) const { return groups_[group]; }
 

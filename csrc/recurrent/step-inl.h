@@ -76,6 +76,11 @@ void pack_weights(const Scan& scan, const Weights<T>& weights) {
 
 inline int64_t num_gates(const Scan& scan) { return scan.reset_before ? 3 : 4; }
 
+// Where what is kept of a row of the block at step t begins, `values` being kept of each.
+inline int64_t kept_at(const Scan& scan, const Block& block, int64_t t, int64_t row, int64_t values) {
+  return (block.first * scan.steps + t * block.count + row) * values;
+}
+
 // How many rows of the block have a step t; they are its first ones.
 inline int64_t count_active(const Block& block, int64_t t, int64_t count) {
   while (count > 0 && block.lengths[count - 1] <= t) --count;
@@ -84,16 +89,18 @@ inline int64_t count_active(const Block& block, int64_t t, int64_t count) {
 
 template <class S>
 void widen_row(const S* from, int64_t count, Compute<S>* to) {
-  int64_t i = 0;
-  for (; i + kLanes<Compute<S>> <= count; i += kLanes<Compute<S>>) store(to + i, load_as_compute(from + i));
-  if (i < count) store(to + i, load_as_compute(from + i, count - i));
+  for (int64_t i = 0; i < count; i += kLanes<Compute<S>>) store(to + i, load_as_compute(from + i, count - i));
 }
 
+template <class T>
+void copy_row(const T* from, int64_t count, T* to) {
+  for (int64_t i = 0; i < count; i += kLanes<T>) store_as(to + i, load_as_compute(from + i, count - i), count - i);
+}
+
+// A row that a step to come will read: rows lie so far apart that the hardware follows too few of them.
 template <class S>
-void narrow_row(const Compute<S>* from, int64_t count, S* to) {
-  int64_t i = 0;
-  for (; i + kLanes<Compute<S>> <= count; i += kLanes<Compute<S>>) store_as(to + i, load(from + i));
-  if (i < count) store_as(to + i, load(from + i), count - i);
+void prefetch_row(const S* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64 / int64_t{sizeof(S)}) __builtin_prefetch(row + i);
 }
 
 // Steps of one block of rows, in scratch of its own.
@@ -102,8 +109,10 @@ class Stepper {
  public:
   using T = Compute<S>;
 
+  static constexpr int64_t kAhead = 2;  // steps that rows are fetched ahead
+
   Stepper(const Scan& scan, Arena& arena)
-      : scan_(scan), hidden_stride_(padded<T>(scan.hidden)), gates_stride_(padded<T>(3 * scan.hidden)) {
+      : scan_(scan), mix_(scan.mix), hidden_stride_(padded<T>(scan.hidden)), gates_stride_(padded<T>(3 * scan.hidden)) {
     x_ = arena.take<T>(scan.projected ? kBlockRows * x_stride() : 0);
     gates_ = arena.take<T>(kBlockRows * gates_stride_);
     products_ = arena.take<T>(kBlockRows * gates_stride_);
@@ -121,43 +130,56 @@ class Stepper {
     return static_cast<const S*>(scan_.input) + (block.sources[row] * scan_.steps + t) * width;
   }
 
+  const MixOf<T>& coefficients() const { return mix_; }
+
   RowMix<T> mix(const Block& block, int64_t row, int64_t t) const {
     const T* attention = static_cast<const T*>(scan_.attention);
-    return {scan_.mix, attention == nullptr ? T{1} : attention[block.rows[row] * scan_.steps + t]};
+    return mix_.at(attention == nullptr ? T{1} : attention[block.rows[row] * scan_.steps + t]);
   }
 
-  // Takes the first `count` rows from `state` to `next` (rows of hidden_stride, which may be the same). kept(row) is
-  // where the row's gates go, or null.
-  template <class Kept>
+  // Takes the first `count` rows from `state` to `next` (rows of `stride`, which may be the same). kept(row) is where
+  // the row's gates go, or null for all; outputs(row) where its state goes, or null.
+  template <class Kept, class Outputs>
   void step(const Weights<T>& weights, const Block& block, int64_t t, int64_t count, const T* state, T* next,
-            const Kept& kept) {
-    const int64_t hidden = scan_.hidden;
-    const T* gates[kBlockRows];
-    find_gates(weights, block, t, count, gates);
-    multiply(state, hidden_stride_, count, weights.hidden, products_, gates_stride_);
-    const auto row = [&](int64_t i) {
-      return RowStep<T>{hidden,
-                        mix(block, i, t),
-                        gates[i],
-                        products_ + i * gates_stride_,
-                        state + i * hidden_stride_,
-                        next + i * hidden_stride_,
-                        kept(i)};
-    };
-    if (!scan_.reset_before) {
-      for (int64_t i = 0; i < count; ++i) step_after(row(i));
-      return;
+            const Kept& kept, const Outputs& outputs) {
+    StepRows<S> rows;
+    rows.count = count;
+    rows.hidden = scan_.hidden;
+    rows.products = products_;
+    rows.products_stride = gates_stride_;
+    rows.state = state;
+    rows.next = next;
+    rows.reset = reset_;
+    rows.candidate = candidate_;
+    rows.stride = hidden_stride_;
+    find_gates(weights, block, t, count, rows.gates);
+    for (int64_t i = 0; i < count; ++i) {
+      rows.mix[i] = mix(block, i, t);
+      rows.kept[i] = kept(i);
+      rows.outputs[i] = outputs(i);
     }
-    for (int64_t i = 0; i < count; ++i) reset_before(row(i), reset_ + i * hidden_stride_);
-    multiply(reset_, hidden_stride_, count, weights.candidate, candidate_, hidden_stride_);
-    for (int64_t i = 0; i < count; ++i) step_before(row(i), candidate_ + i * hidden_stride_);
+    multiply(state, hidden_stride_, count, weights.hidden, products_, gates_stride_);
+    if (count > 0 && rows.kept[0] != nullptr)
+      finish<true>(weights, rows);
+    else
+      finish<false>(weights, rows);
   }
 
  private:
+  template <bool keep>
+  void finish(const Weights<T>& weights, const StepRows<S>& rows) {
+    if (!scan_.reset_before) return step_rows<false, keep>(rows);
+    reset_rows<keep>(rows);
+    multiply(reset_, hidden_stride_, rows.count, weights.candidate, candidate_, hidden_stride_);
+    step_rows<true, keep>(rows);
+  }
+
   // Where each row's gates are: in the input itself, widened, or projected from it.
   void find_gates(const Weights<T>& weights, const Block& block, int64_t t, int64_t count,
                   const T* (&gates)[kBlockRows]) {
     for (int64_t i = 0; i < count; ++i) {
+      if (t + kAhead < scan_.steps)
+        prefetch_row(input(block, i, t + kAhead), scan_.projected ? scan_.inputs : 3 * scan_.hidden);
       gates[i] = gates_ + i * gates_stride_;
       if (scan_.projected)
         widen_row(input(block, i, t), scan_.inputs, x_ + i * x_stride());
@@ -170,6 +192,7 @@ class Stepper {
   }
 
   const Scan& scan_;
+  MixOf<T> mix_;
   int64_t hidden_stride_, gates_stride_;
   T *x_, *gates_, *products_, *reset_ = nullptr, *candidate_ = nullptr;
 };

@@ -162,10 +162,25 @@ def _grad(
 ) -> tuple[Tensor | None, ...]:
     if grad_outputs is None and grad_h_last is None:
         return (None,) * 12
-    x, _, _, *optional, _ = ctx.saved_tensors[2:]
+    outputs, kept, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths = ctx.saved_tensors
     grad_x, grad_w_ih, grad_w_hh, *grads = ops.recurrent_layer_backward(
-        grad_outputs, grad_h_last, *ctx.saved_tensors, ctx.cell, ctx.reset, ctx.update
+        grad_outputs,
+        grad_h_last,
+        outputs,
+        kept,
+        x,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        h0,
+        attention,
+        lengths,
+        ctx.cell,
+        ctx.reset,
+        ctx.update,
     )
+    optional = (b_ih, b_hh, h0, attention)
     there = (None if tensor is None else grad for tensor, grad in zip(optional, grads, strict=True))
     return grad_x.to(x.dtype), grad_w_ih, grad_w_hh, *there, *(None,) * 5
 

@@ -263,9 +263,22 @@ def _grad(
 ) -> tuple[Tensor | None, ...]:
     if grad_outputs is None and grad_h_last is None:
         return (None,) * 11
-    gates, _, b_hh, h0, attention = ctx.saved_tensors[2:7]
+    outputs, kept, gates, w_hh, b_hh, h0, attention, lengths, gates_index = ctx.saved_tensors
     grad_gates, grad_w_hh, grad_b_hh, grad_h0, grad_attention = ops.recurrent_scan_backward(
-        grad_outputs, grad_h_last, *ctx.saved_tensors, ctx.cell, ctx.reset, ctx.update
+        grad_outputs,
+        grad_h_last,
+        outputs,
+        kept,
+        gates,
+        w_hh,
+        b_hh,
+        h0,
+        attention,
+        lengths,
+        gates_index,
+        ctx.cell,
+        ctx.reset,
+        ctx.update,
     )
     return (
         grad_gates.to(gates.dtype),
