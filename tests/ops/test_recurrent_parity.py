@@ -102,7 +102,7 @@ def follow(cell: nn.Module, x: Tensor, attention: Tensor) -> Tensor:
     """A peer's cell over all steps from a state of zeros. (B, T, H)"""
     h, states = x.new_zeros(len(x), HIDDEN), []
     for step in range(x.shape[1]):
-        h = cell(x[:, step], h, attention[:, step, None])
+        h = cell(x[:, step], h, attention[:, step])
         states.append(h)
     return torch.stack(states, 1)
 
@@ -134,11 +134,11 @@ def test_recbole() -> None:
     cell = layers.AUGRUCell(INPUTS, HIDDEN)
     for parameter in cell.parameters():
         nn.init.uniform_(parameter, -0.5, 0.5)
-    same_as_peer(cell, (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh), "urn")
+    same_as_peer(cell, (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh), "run")
 
 
 def test_fuxictr() -> None:
-    model = pytest.importorskip("model_zoo.DIEN.DIEN_torch.src.DIEN")
+    model = pytest.importorskip("model_zoo.LongCTR.DIEN.DIEN")
     cell = model.AUGRUCell(INPUTS, HIDDEN)
     weights = (cell.x2h.weight, cell.h2h.weight, cell.x2h.bias, cell.h2h.bias)
     same_as_peer(cell, weights, "urn")
