@@ -41,6 +41,15 @@ ARGUMENTS = {
         ["bhattacharyya", "product", "minimum"],
         ["f32", "f64"],
     ],
+    "recurrent": [
+        ["forward", "backward", "checkpoint"],
+        # rows, steps, state, input (0: gates), sources: exact vectors, ragged, shared gates, no
+        # steps, one value
+        ["16 5 32 32 16", "21 4 19 7 21", "9 3 5 0 2", "3 0 4 4 3", "1 2 1 1 1"],
+        ["after", "before"],
+        ["full", "ragged"],
+        DTYPES,
+    ],
     "residual_quantization": [
         [
             "encode",
