@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +40,8 @@ class Inputs:
         random = torch.Generator().manual_seed(0)
 
         def uniform(*shape: int) -> Tensor:
-            return (2 * torch.rand(shape, generator=random) - 1) * hidden**-0.5
+            values: Tensor = (2 * torch.rand(shape, generator=random) - 1) * hidden**-0.5
+            return values
 
         return cls(
             torch.randn(rows, steps, hidden, generator=random),
@@ -71,11 +72,9 @@ def layer_case(
     """
     inputs = Inputs.random(rows, steps, hidden)
 
-    def side(function: object) -> Thunk:
-        assert callable(function)
-
+    def side(function: Callable[..., tuple[Tensor, Tensor]]) -> Thunk:
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, attention: Tensor) -> Tensor:
-            outputs: Tensor = function(
+            return function(
                 x,
                 w_ih,
                 w_hh,
@@ -85,7 +84,6 @@ def layer_case(
                 reset=reset,
                 update=update,
             )[0]
-            return outputs
 
         if not backward:
             given = (inputs.x, inputs.w_ih, inputs.w_hh, inputs.bias, inputs.attention)
