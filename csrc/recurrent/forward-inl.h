@@ -49,8 +49,7 @@ struct ForwardScan {
     for (int64_t i = 0; i < block.count; ++i) {
       const int64_t row = block.rows[i], rest = steps - block.lengths[i];
       std::copy_n(state + i * stride, hidden, static_cast<T*>(to.h_last) + row * hidden);
-      std::memset(outputs + (row * steps + block.lengths[i]) * hidden, 0,
-                  static_cast<size_t>(rest * hidden) * sizeof(S));
+      std::fill_n(outputs + (row * steps + block.lengths[i]) * hidden, rest * hidden, S{});
     }
   }
 };
