@@ -9,39 +9,14 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <string>
 #include <vector>
 
+#include "output.h"
 #include "random.h"
 
 namespace recops::codebook_overlap {
 namespace {
-
-constexpr size_t kFence = 16;
-
-template <class T>
-class Output {
- public:
-  explicit Output(int64_t count) : values_(count + 2 * kFence, std::numeric_limits<T>::quiet_NaN()) {}
-
-  T* data() { return values_.data() + kFence; }
-
-  bool report(const char* name) const {
-    double sum = 0;
-    bool intact = true;
-    for (size_t i = 0; i < values_.size(); ++i) {
-      const bool fence = i < kFence || i >= values_.size() - kFence;
-      intact &= fence == (values_[i] != values_[i]);
-      if (!fence) sum += static_cast<double>(values_[i]);
-    }
-    std::printf("%s %.9g%s\n", name, sum, intact ? "" : " (an output unwritten, or a sentinel overwritten)");
-    return intact;
-  }
-
- private:
-  std::vector<T> values_;
-};
 
 template <class T>
 std::vector<T> random_values(int64_t count) {

@@ -10,19 +10,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "output.h"
 #include "random.h"
 #include "residual_quantization/kernel.h"
 
 namespace recops::residual_quantization {
 namespace {
-
-constexpr int64_t kFence = 64;
 
 // Random numbers of about unit size, as they are stored.
 struct Bf16 {
@@ -47,37 +45,6 @@ std::vector<S> random_values(int64_t count) {
   for (int64_t i = 0; i < count; ++i) values.push_back(random_value<S>());
   return values;
 }
-
-// An output with poison in it and a fence on either side. 16-bit floats are looked at as integers.
-template <class T>
-class Output {
- public:
-  explicit Output(int64_t count) : values_(count + 2 * kFence, poison()) {}
-
-  T* data() { return values_.data() + kFence; }
-
-  // Prints a checksum; false where a value was not written or a sentinel was.
-  bool report(const char* name) const {
-    double sum = 0;
-    bool intact = true;
-    for (size_t i = 0; i < values_.size(); ++i) {
-      const bool fence = i < kFence || i >= values_.size() - kFence;
-      const T value = values_[i], untouched = poison();
-      intact &= fence == (std::memcmp(&value, &untouched, sizeof(T)) == 0);
-      if (!fence) sum += static_cast<double>(value);
-    }
-    std::printf("%s %.9g%s\n", name, sum, intact ? "" : " (an output unwritten, or a sentinel overwritten)");
-    return intact;
-  }
-
- private:
-  static T poison() {
-    if constexpr (std::is_floating_point_v<T>) return std::numeric_limits<T>::quiet_NaN();
-    return static_cast<T>(-2);
-  }
-
-  std::vector<T> values_;
-};
 
 // As the op allocates scratch: aligned to 64 bytes.
 std::unique_ptr<void, decltype(&std::free)> aligned_bytes(int64_t bytes) {
