@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from instruction_sets import results_at_each
 from recops import reference
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -217,16 +215,7 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
     calls = [
         (*(t.to(d) for t in clustered(700, 13, 30)), torch.full((30,), 9.0)) for d in DTYPES[::3]
     ]
-    torch.save(calls, tmp_path / "inputs")
-    levels = ["base", "avx2", "avx512"]
-    results = []
-    for isa in levels[: levels.index(recops.cpu_isa()) + 1]:
-        subprocess.run(
-            [sys.executable, "-c", ON_THIS_ISA, tmp_path / "inputs", tmp_path / isa],
-            env={**os.environ, "RECOPS_ISA": isa},
-            check=True,
-        )
-        results.append(torch.load(tmp_path / isa))
+    results = results_at_each(ON_THIS_ISA, tmp_path, calls)
     for result in results[1:]:
         for one, other in zip(result, results[0], strict=True):
             assert torch.equal(one[0], other[0])

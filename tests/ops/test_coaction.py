@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from torch import Tensor
 
 import recops
 from coaction_inputs import CAN, DTYPES, Call, calls, make_call, networks, params_width
+from instruction_sets import results_at_each
 from recops import reference
 from tolerances import AGREEMENT
 
@@ -195,16 +193,8 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
         make_call(3, 30, (4, 4, 4), dtype=torch.bfloat16, orders=2, bias=True),
         make_call(9, 5, (7, 3), dtype=torch.float64, activation="none"),
     ]
-    torch.save([(*call.arguments, call.options) for call in made], tmp_path / "inputs")
-    levels = ["base", "avx2", "avx512"]
-    results = []
-    for isa in levels[: levels.index(recops.cpu_isa()) + 1]:
-        subprocess.run(
-            [sys.executable, "-c", ON_THIS_ISA, tmp_path / "inputs", tmp_path / isa],
-            env={**os.environ, "RECOPS_ISA": isa},
-            check=True,
-        )
-        results.append(torch.load(tmp_path / isa))
+    inputs = [(*call.arguments, call.options) for call in made]
+    results = results_at_each(ON_THIS_ISA, tmp_path, inputs)
     for result in results[1:]:
         for actual, expected in zip(result, results[0], strict=True):
             assert_agrees(actual, expected.double())

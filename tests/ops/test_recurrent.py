@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from instruction_sets import results_at_each
 from recops import reference
 from recurrent_inputs import DTYPES, FORMS, LAYOUTS, Scan, wide
 from tolerances import AGREEMENT
@@ -431,21 +429,12 @@ for inputs in (None, 9):
     for form in FORMS:
         values, gradients = Scan(rows=21, hidden=19, inputs=inputs, form=form).gradients(recops)
         results += [value.detach() for value in values] + list(gradients.values())
-torch.save(results, sys.argv[1])
+torch.save(results, sys.argv[2])
 """
 
 
 def test_instruction_sets_agree(tmp_path: Path) -> None:
-    levels = ["base", "avx2", "avx512"]
-    results = []
-    for isa in levels[: levels.index(recops.cpu_isa()) + 1]:
-        folder = str(Path(__file__).resolve().parents[1])
-        subprocess.run(
-            [sys.executable, "-c", ON_THIS_ISA, tmp_path / isa],
-            env={**os.environ, "RECOPS_ISA": isa, "PYTHONPATH": folder},
-            check=True,
-        )
-        results.append(torch.load(tmp_path / isa))
+    results = results_at_each(ON_THIS_ISA, tmp_path)
     for result in results[1:]:
         for actual, expected in zip(result, results[0], strict=True):
             torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from instruction_sets import results_at_each
 from recops import reference
 from tolerances import AGREEMENT
 
@@ -300,16 +298,7 @@ torch.save(results, sys.argv[2])
 
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     inputs = [(torch.randn(200, 37).to(d), torch.randn(2, 100, 37).to(d)) for d in DTYPES]
-    torch.save(inputs, tmp_path / "inputs")
-    levels = ["base", "avx2", "avx512"]
-    results = []
-    for isa in levels[: levels.index(recops.cpu_isa()) + 1]:
-        subprocess.run(
-            [sys.executable, "-c", ON_THIS_ISA, tmp_path / "inputs", tmp_path / isa],
-            env={**os.environ, "RECOPS_ISA": isa},
-            check=True,
-        )
-        results.append(torch.load(tmp_path / isa))
+    results = results_at_each(ON_THIS_ISA, tmp_path, inputs)
     for result in results[1:]:
         for actual, expected in zip(result, results[0], strict=True):
             if expected.is_floating_point():
