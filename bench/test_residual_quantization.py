@@ -69,6 +69,7 @@ def test_beam_search_is_faster_than_faiss(shape: tuple[int, int, int, int, int],
 def test_encode_reaches_the_multiply_add_peak(
     shape: tuple[int, int, int, int], outruns, benchmark
 ) -> None:
+    """0.88 to 0.92 were measured (Zen 4, one thread, the other core busy)."""
     case = cases.encode_case(*shape)
     case = replace(case, run=case.peers["floats"])
     with thread_count(1):

@@ -12,9 +12,10 @@ struct Best {
 };
 
 template <int R, class T>
-[[gnu::noinline]] void update_best(const T* rows, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best) {
+[[gnu::noinline]] void update_best(const T* rows, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best,
+                                   Upcoming<T> upcoming) {
   Vec<T> score[R][kTileVectors];
-  score_tile<R, T>(rows, dim, panel, score);
+  score_tile<R, T>(rows, dim, panel, score, upcoming);
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
     Best<T> b = best[i];
@@ -30,16 +31,13 @@ template <int R, class T>
   }
 }
 
-// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into. Beside
-// each tile a slice of what comes next is fetched into the second-level cache.
+// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into.
 template <int R, class T>
 void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best,
-                  const T* upcoming, int64_t slice) {
-  for (; count >= R; count -= R, rows += R * dim, best += R, upcoming += slice) {
-    for (int64_t i = 0; i < slice; i += kLine<T>) __builtin_prefetch(upcoming + i, 0, 2);
-    update_best<R>(rows, dim, panel, ordinal, best);
-  }
-  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best, upcoming, 0);
+                  Upcoming<T> upcoming) {
+  for (; count >= R; count -= R, rows += R * dim, best += R, upcoming.line += dim / upcoming.every * kLine<T>)
+    update_best<R>(rows, dim, panel, ordinal, best, upcoming);
+  if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best, upcoming);
 }
 
 // For as many rows as a vector has lanes, one a lane: the lowest index among the lanes of its `best` that hold the
@@ -74,12 +72,11 @@ int64_t nearest_of_level(const T* rows, int64_t count, const Panels<S>& panels, 
   const int64_t dim = panels.dim;
   for (int64_t n = 0; n < count; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
   // The next panel follows this one, where they are packed; each tile fetches its share of it.
-  const int64_t tiles = panels.packed != nullptr ? count / kTileRows : 0;
-  const int64_t slice = tiles > 0 ? round_up(panel_size<T>(dim) / tiles + 1, kLine<T>) : 0;
+  const int64_t every = std::max(count / kTileRows * kLine<T> / kWidth<T>, int64_t{1});
   int64_t bad = -1;
   for (int64_t p = 0; p < panels.size(); ++p) {
     const T* panel = panels.get(p, bad);
-    update_block<kTileRows>(rows, count, dim, panel, p * kTileVectors, best, panel + panel_size<T>(dim), slice);
+    update_block<kTileRows>(rows, count, dim, panel, p * kTileVectors, best, {panel + panel_size<T>(dim), every});
   }
   for (int64_t n = 0; n < count; n += kLanes<T>) {
     const Vec<Lane<T>> found = best_indices(best + n, count - n);

@@ -43,30 +43,48 @@ Vec<T> load_codeword(const S* codeword, int64_t d, int64_t dim, const T* shift) 
   return shift == nullptr ? value : value - load_as_compute(shift + d, dim - d);
 }
 
+// Packs as many codewords as a vector has lanes, or `count` if fewer, into one vector of each of a panel's rows;
+// returns their squared norms. The codewords are read line by line of each: too many streams, and too short, for
+// hardware to foresee, so those that follow are fetched meanwhile.
+template <class S, class T = Compute<S>>
+Vec<T> pack_square(const S* codewords, int64_t count, int64_t dim, const T* shift, T* panel) {
+  constexpr int lanes = kLanes<T>;
+  Vec<T> norm = {};
+  const auto pack_at = [&](int64_t d, auto whole) {
+    const int columns = whole ? lanes : static_cast<int>(std::min<int64_t>(lanes, dim - d));
+    const Vec<T> offset = shift == nullptr ? Vec<T>{} : load_as_compute(shift + d, dim - d);
+    Vec<T> square[lanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) {
+      __builtin_prefetch(codewords + lanes * (dim + d + i), 0, 2);
+      if constexpr (whole)
+        square[i] = load_as_compute(codewords + i * dim + d) - offset;
+      else
+        square[i] = i < count ? load_as_compute(codewords + i * dim + d, dim - d) - offset : Vec<T>{};
+    }
+    transpose<T>(square);
+    for (int i = 0; i < columns; ++i) {
+      norm += square[i] * square[i];
+      store(panel + (d + i) * kWidth<T>, square[i]);
+    }
+  };
+  int64_t d = 0;
+  for (; count >= lanes && d + lanes <= dim; d += lanes) pack_at(d, std::true_type{});
+  for (; d < dim; d += lanes) pack_at(d, std::false_type{});
+  return norm;
+}
+
 // Packs `count` codewords, or a panel's worth if there are more. Returns the first with a bad norm, or −1.
 template <class S, class T = Compute<S>>
 int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, const T* shift, T* panel) {
   constexpr int lanes = kLanes<T>;
   int64_t bad = -1;
-  for (int v = kTileVectors - 1; v >= 0; --v) {
-    Vec<T> norm = {};
-    for (int64_t d = 0; d < dim; d += lanes) {
-      Vec<T> square[lanes];
-      for (int i = 0; i < lanes; ++i) {
-        const int64_t row = v * lanes + i;
-        square[i] = row < count ? load_codeword(codewords + row * dim, d, dim, shift) : Vec<T>{};
-      }
-      transpose<T>(square);
-      for (int i = 0; i < lanes && d + i < dim; ++i) {
-        norm += square[i] * square[i];
-        store(panel + (1 + d + i) * kWidth<T> + v * lanes, square[i]);
-      }
-    }
-    for (int i = lanes - 1; i >= 0; --i) {
-      const int64_t row = v * lanes + i;
-      const T half = row < count ? norm[i] / 2 : infinity<T>();
-      panel[row] = half;
-      if (row < count && !(half < infinity<T>())) bad = row;
+  for (int64_t first = 0; first < kWidth<T>; first += lanes) {
+    const Vec<T> norm = pack_square(codewords + first * dim, count - first, dim, shift, panel + kWidth<T> + first);
+    for (int i = 0; i < lanes; ++i) {
+      const int64_t row = first + i;
+      panel[row] = row < count ? norm[i] / 2 : infinity<T>();
+      if (row < count && !(panel[row] < infinity<T>()) && bad < 0) bad = row;
     }
   }
   return bad;
@@ -139,24 +157,35 @@ int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
 
 // ---- The tile: scores of R rows against one panel, in registers.
 
+// What to fetch into the second-level cache meanwhile: a line every so many dimensions. All of a tile's share at once
+// would leave no room for the tile's own misses.
+template <class T>
+struct Upcoming {
+  const T* line = nullptr;
+  int64_t every = int64_t{1} << 40;
+};
+
 template <int R, class T>
 [[gnu::always_inline]] inline void score_tile(const T* rows, int64_t dim, const T* panel,
-                                              Vec<T> (&score)[R][kTileVectors]) {
+                                              Vec<T> (&score)[R][kTileVectors], Upcoming<T> upcoming = {}) {
   constexpr int lanes = kLanes<T>;
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < kTileVectors; ++v) score[i][v] = load(panel + v * lanes);
-  for (int64_t d = 0; d < dim; ++d) {
-    panel += kWidth<T>;
-    Vec<T> codeword[kTileVectors];
+  for (int64_t d = 0; d < dim; upcoming.line += kLine<T>) {
+    __builtin_prefetch(upcoming.line, 0, 2);
+    for (const int64_t end = std::min(dim, d + upcoming.every); d < end; ++d) {
+      panel += kWidth<T>;
+      Vec<T> codeword[kTileVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kTileVectors; ++v) codeword[v] = load(panel + v * lanes);
+      for (int v = 0; v < kTileVectors; ++v) codeword[v] = load(panel + v * lanes);
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> value = broadcast(rows[i * dim + d]);
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> value = broadcast(rows[i * dim + d]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) score[i][v] -= value * codeword[v];
+        for (int v = 0; v < kTileVectors; ++v) score[i][v] -= value * codeword[v];
+      }
     }
   }
 }
