@@ -1,6 +1,6 @@
-// The log-sum-exp of a row in two passes: a rough one over memory, five instructions a vector, which tells how large it
-// is at least; then, where that still matters, the exact one over what is in the cache by now. Every row is summed in
-// the same order, whatever the number of threads.
+// The log-sum-exp of a row, and what is less work: a rough one, five instructions a vector, which tells how large it is
+// at least. Each is one pass, and takes the largest value and looks for NaN on its way. Every row is summed in the same
+// order and about the same reference, whatever the number of threads and whether or not the rough pass came before.
 #pragma once
 
 #include <cmath>
@@ -64,49 +64,71 @@ Extent<Compute<S>> extent(const S* values, int64_t count) {
 inline float logarithm(float x) { return __builtin_logf(x); }
 inline double logarithm(double x) { return __builtin_log(x); }
 
-// Σ 2^t with t = (value − reference) · log2(e), each term from above by less than 1/16: between powers of two the bits
-// of a number are linear, and 2^f ≤ 1 + f.
+// take(stream, vector) for all of a row, the last vector filled with −inf. Reads four stretches side by side: the
+// prefetchers of a core keep more memory under way for four streams than for one (16 MiB in 0.70 ms against 0.95, a Zen
+// 3 core). `upcoming`, as many values, is what will be read next: it is fetched meanwhile, so that memory and
+// arithmetic work side by side.
+constexpr int kStreams = 4;
+
+template <class S, class Take>
+inline void for_each_vector(const S* values, int64_t count, const S* upcoming, const Take& take) {
+  using T = Compute<S>;
+  const int64_t stretch = count / (kStreams * kLanes<T>)*kLanes<T>;
+  for (int64_t i = 0; i < stretch; i += kLanes<T>)
+#pragma GCC unroll 4
+    for (int s = 0; s < kStreams; ++s) {
+      __builtin_prefetch(upcoming + s * stretch + i, 0, 2);
+      take(s, load_as_compute(values + s * stretch + i));
+    }
+  for (int64_t i = kStreams * stretch; i < count; i += kLanes<T>)
+    take(0, load_or_minus_infinity(values + i, count - i));
+}
+
+template <class T>
+inline Vec<T> largest(const Vec<T> (&of)[kStreams]) {
+  return larger<T>(larger<T>(of[0], of[1]), larger<T>(of[2], of[3]));
+}
+
+template <class T>
+struct LogSumExp {
+  T value;
+  T max;       // of the values, up to 1e-4
+  bool valid;  // no NaN and no +inf
+};
+
+// Σ 2^t with t = (value − reference) · log2(e).
+template <class T>
+class Sum {
+ public:
+  explicit Sum(T reference) : reference_(reference), offset_(broadcast(-reference * static_cast<T>(kLog2E))) {}
+
+  void take(int s, Vec<T> v) {
+    const Vec<T> t = v * broadcast(static_cast<T>(kLog2E)) + offset_;
+    max_[s] = larger<T>(t, max_[s]);
+    sums_[s] = add_exp2(sums_[s], t);
+  }
+
+  // Not valid where there was a NaN or +inf, or where the maximum is so far above the reference that t was rounded
+  // much.
+  LogSumExp<T> result() const {
+    const T max = reduce_max<T>(largest<T>(max_)), sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
+    return {reference_ + logarithm(sum), reference_ + max * static_cast<T>(1 / kLog2E), max <= 24 && sum == sum};
+  }
+
+ private:
+  T reference_;
+  Vec<T> offset_;
+  Vec<T> sums_[kStreams] = {};
+  Vec<T> max_[kStreams] = {};  // the reference is among the values
+};
+
+// The same, each term from above by less than 1/16: between powers of two the bits of a number are linear, and 2^f ≤ 1
+// + f.
 template <class T>
 class RoughSum {
  public:
-  explicit RoughSum(T reference) : offset_(broadcast(kOrigin + kBias - reference * static_cast<T>(kLog2E))) {}
-
-  // Reads four stretches side by side: the prefetchers of a core keep more memory under way for four streams than for
-  // one (16 MiB in 0.70 ms against 0.95, a Zen 3 core).
-  template <class S>
-  void add(const S* values, int64_t count, const S* upcoming) {
-    const int64_t stretch = count / (kStreams * kLanes<T>)*kLanes<T>;
-    for (int64_t i = 0; i < stretch; i += kLanes<T>)
-#pragma GCC unroll 4
-      for (int s = 0; s < kStreams; ++s) {
-        __builtin_prefetch(upcoming + s * stretch + i, 0, 2);
-        take(s, load_as_compute(values + s * stretch + i));
-      }
-    for (int64_t i = kStreams * stretch; i < count; i += kLanes<T>)
-      take(0, load_or_minus_infinity(values + i, count - i));
-  }
-
-  // Does the sum hold? It does not where there was a NaN or +inf, or where the reference is far off the maximum.
-  bool holds() const { return std::abs(shifted_max() - (kOrigin + kBias)) <= 100; }
-
-  // The largest value, where the sum holds, but for the rounding of kOrigin's last place.
-  T max() const { return (shifted_max() - offset_[0]) * static_cast<T>(1 / kLog2E); }
-
-  T sum() const { return reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3])); }
-
- private:
-  using Bits = std::make_unsigned_t<Lane<T>>;
-  static constexpr int kStreams = 4;
-  static constexpr int kShift = sizeof(T) == 8 ? 12 : 9;  // sign and exponent
-  static constexpr int kBias = sizeof(T) == 8 ? 1023 : 127;
-  static constexpr T kOrigin = 1 << kShift;
-
-  T shifted_max() const {
-    const Bits bits = reduce_max<Bits>(larger<Bits>(larger<Bits>(max_[0], max_[1]), larger<Bits>(max_[2], max_[3])));
-    T max;
-    std::memcpy(&max, &bits, sizeof(max));
-    return max;
-  }
+  explicit RoughSum(T reference)
+      : reference_(reference), offset_(broadcast(kOrigin + kBias - reference * static_cast<T>(kLog2E))) {}
 
   void take(int s, Vec<T> v) {
     // From kOrigin to 2 · kOrigin all numbers have one exponent; shifted out, it leaves t + bias where a number keeps
@@ -117,61 +139,55 @@ class RoughSum {
     sums_[s] += (Vec<T>)(bits << kShift);
   }
 
+  // Not valid where there was a NaN or +inf, or where the reference is far off the maximum.
+  LogSumExp<T> result() const {
+    const Bits bits = reduce_max<Bits>(largest<Bits>(max_));
+    T max;
+    std::memcpy(&max, &bits, sizeof(max));
+    const T sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
+    // (1 + f) / 2^f ≤ 1.0615; the rest is left for rounding.
+    return {reference_ + logarithm(sum * (T{16} / 17)), (max - offset_[0]) * static_cast<T>(1 / kLog2E),
+            std::abs(max - (kOrigin + kBias)) <= 100};
+  }
+
+ private:
+  using Bits = std::make_unsigned_t<Lane<T>>;
+  static constexpr int kShift = sizeof(T) == 8 ? 12 : 9;  // sign and exponent
+  static constexpr int kBias = sizeof(T) == 8 ? 1023 : 127;
+  static constexpr T kOrigin = 1 << kShift;
+
+  T reference_;
   Vec<T> offset_;
   Vec<T> sums_[kStreams] = {};
   Vec<Bits> max_[kStreams] = {};
 };
 
-template <class T>
-struct RoughLogSumExp {
-  T at_least;  // from log Σ e^values − 1/16 up to log Σ e^values, rounding and all
-  T max;       // of the values, up to 1e-4
-  bool valid;  // no NaN and no +inf
-};
-
-// Both −inf if all values are.
-template <class S>
-RoughLogSumExp<Compute<S>> rough_log_sum_exp(const S* values, int64_t count, const S* upcoming) {
+// By one of the sums above; both −inf if all values are.
+template <template <class> class Terms, class S>
+LogSumExp<Compute<S>> log_sum_exp_by(const S* values, int64_t count, const S* upcoming) {
   using T = Compute<S>;
-  const auto from = [](const RoughSum<T>& terms, T reference, T max) -> RoughLogSumExp<T> {
-    // (1 + f) / 2^f ≤ 1.0615; the rest is left for rounding.
-    return {reference + logarithm(terms.sum() * (T{16} / 17)), max, true};
-  };
   if (count == 0) return {-kInfinity<T>, -kInfinity<T>, true};
-  const T reference = reduce_max<T>(load_or_minus_infinity(values, count));
-  RoughSum<T> terms(reference);
-  terms.add(values, count, upcoming);
-  if (terms.holds()) return from(terms, reference, terms.max());
+  const auto sum_about = [&](T reference) {
+    Terms<T> terms(reference);
+    for_each_vector(values, count, upcoming, [&](int s, Vec<T> v) { terms.take(s, v); });
+    return terms.result();
+  };
+  const LogSumExp<T> found = sum_about(reduce_max<T>(load_or_minus_infinity(values, count)));
+  if (found.valid) return found;
   const Extent<T> all = extent(values, count);
   if (!all.valid || all.max == -kInfinity<T>) return {all.max, all.max, all.valid};
-  terms = RoughSum<T>(all.max);
-  terms.add(values, count, upcoming);
-  return from(terms, all.max, all.max);
+  return sum_about(all.max);
 }
 
-// log Σ e^values, none of which is NaN or over `near` + 1, given `near`, finite and for accuracy near the result.
-// `upcoming`, as many values, is what will be read next: it is fetched meanwhile, so that memory and arithmetic work
-// side by side.
 template <class S>
-Compute<S> log_sum_exp(const S* values, int64_t count, Compute<S> near, const S* upcoming) {
-  using T = Compute<S>;
-  constexpr int kUnroll = 2;
-  constexpr int64_t kPerLine = 64 / sizeof(S);
-  Vec<T> sums[kUnroll] = {};
-  const T offset = near * static_cast<T>(kLog2E);
-  const auto add = [&](int u, Vec<T> v) {
-    sums[u] = add_exp2(sums[u], v * broadcast(static_cast<T>(kLog2E)) - broadcast(offset));
-  };
-  int64_t i = 0;
-  for (; i + kUnroll * kLanes<T> <= count; i += kUnroll * kLanes<T>)
-#pragma GCC unroll 2
-    for (int u = 0; u < kUnroll; ++u) {
-      const int64_t at = i + u * kLanes<T>;
-      if (at % kPerLine == 0) __builtin_prefetch(upcoming + at, 0, 2);
-      add(u, load_as_compute(values + at));
-    }
-  for (; i < count; i += kLanes<T>) add(0, load_or_minus_infinity(values + i, count - i));
-  return offset * static_cast<T>(1 / kLog2E) + logarithm(reduce_add<T>(sums[0] + sums[1]));
+LogSumExp<Compute<S>> log_sum_exp(const S* values, int64_t count, const S* upcoming) {
+  return log_sum_exp_by<Sum>(values, count, upcoming);
+}
+
+// From the log-sum-exp − 1/16 up to it, rounding and all.
+template <class S>
+LogSumExp<Compute<S>> rough_log_sum_exp(const S* values, int64_t count, const S* upcoming) {
+  return log_sum_exp_by<RoughSum>(values, count, upcoming);
 }
 
 }  // namespace

@@ -91,34 +91,38 @@ class Scanner {
 
  private:
   bool scan_over_vocab(const Beam& beam) {
-    const RoughLogSumExp<T> rough = rough_log_sum_exp(beam.row, step_.vocab, beam.upcoming);
-    if (!rough.valid) return false;
-    if (!can_win(beam, rough.max, rough.at_least)) return true;
-    T exact = 0;
-    bool is_known = false;
-    const auto normalizer = [&] {
-      if (!is_known) exact = log_sum_exp(beam.row, step_.vocab, rough.at_least, beam.upcoming);
-      is_known = true;
-      return exact;
-    };
-    if (is_dense()) {
-      offer_row(beam, normalizer);
-    } else {
-      gather_children(beam);
-      offer_gathered(beam, normalizer);
-    }
-    return true;
+    return with_normalizer(beam, beam.row, step_.vocab, beam.upcoming, [&](const auto& normalizer) {
+      if (is_dense()) {
+        offer_row(beam, normalizer);
+      } else {
+        gather_children(beam);
+        offer_gathered(beam, normalizer);
+      }
+    });
   }
 
   bool scan_over_children(const Beam& beam) {
     gather_children(beam);
     // One that is not offered takes no part in the normalizer, and its logit may be anything.
     if (!allows_all(filter_)) remove_unoffered();
-    const RoughLogSumExp<T> rough = rough_log_sum_exp(gathered_, count(), gathered_);
-    if (!rough.valid) return false;
-    if (!can_win(beam, rough.max, rough.at_least)) return true;
-    const T normalizer = log_sum_exp(gathered_, count(), rough.at_least, gathered_);
-    offer_gathered(beam, [&] { return normalizer; });
+    return with_normalizer(beam, gathered_, count(), gathered_,
+                           [&](const auto& normalizer) { offer_gathered(beam, normalizer); });
+  }
+
+  // offer(normalizer) if a logit of the row can win. Of a row whose exact log-sum-exp is most likely asked for, as that
+  // of the row before was, it is taken at once; of others the rough one first.
+  template <class V, class Offer>
+  bool with_normalizer(const Beam& beam, const V* row, int64_t count, const V* upcoming, const Offer& offer) {
+    bool is_exact = expects_exact_, is_asked_for = false;
+    LogSumExp<T> sum = is_exact ? log_sum_exp(row, count, upcoming) : rough_log_sum_exp(row, count, upcoming);
+    if (!sum.valid) return false;
+    if (can_win(beam, sum.max, sum.value))
+      offer([&] {
+        if (!is_exact) sum = log_sum_exp(row, count, upcoming);
+        is_exact = is_asked_for = true;
+        return sum.value;
+      });
+    expects_exact_ = is_asked_for && sizeof(T) == sizeof(float);  // doubles' exponentials are taken one by one
     return true;
   }
 
@@ -249,6 +253,7 @@ class Scanner {
   Pool<T> pool_;
   T* gathered_;
   T cut_ = 0;                   // what the logits of the beam at hand must pass
+  bool expects_exact_ = false;  // of the next row
   Interval children_ = {0, 0};  // of the beam at hand, those that are left to look at
   int64_t level_ = 0;           // theirs
 };
