@@ -25,18 +25,18 @@ inline std::vector<int64_t> row_indices(const char* op, const std::optional<Tens
   return rows;
 }
 
-// The tries of a batch, each row's by its index.
+// The tries of a batch, each row's by its index. `tensors`: of each trie first_child, tokens and stamp.
 class Tries {
  public:
-  Tries(const char* op, const std::vector<Tensor>& first_child, const std::vector<Tensor>& tokens,
-        const std::vector<Tensor>& stamps, int64_t depth, const std::optional<Tensor>& trie_index, int64_t batch) {
-    const size_t count = first_child.size();
-    require_value(count >= 1 && tokens.size() == count && stamps.size() == count, op, ": trie: tensors are missing");
-    for (size_t t = 0; t < count; ++t) {
-      require_value(stamps[t].numel() == 1 && stamps[t].scalar_type() == ScalarType::Long, op,
+  Tries(const char* op, const std::vector<Tensor>& tensors, int64_t depth, const std::optional<Tensor>& trie_index,
+        int64_t batch) {
+    require_value(!tensors.empty() && tensors.size() % kPerTrie == 0, op, ": trie: tensors are missing");
+    for (size_t i = 0; i < tensors.size(); i += kPerTrie) {
+      const Tensor& stamp = tensors[i + 2];
+      require_value(stamp.numel() == 1 && stamp.scalar_type() == ScalarType::Long, op,
                     ": versions must be int64 scalars");
-      tries_.emplace_back(op, first_child[t], tokens[t], depth);
-      versions_.push_back(*static_cast<const int64_t*>(stamps[t].data_ptr()));
+      tries_.emplace_back(op, tensors[i], tensors[i + 1], depth);
+      versions_.push_back(*static_cast<const int64_t*>(stamp.data_ptr()));
     }
     index_ = row_indices(op, trie_index, size(), batch);
   }
@@ -46,6 +46,8 @@ class Tries {
   int64_t version(int64_t t) const { return versions_[t]; }
   int64_t index(int64_t row) const { return index_.empty() ? 0 : index_[row]; }
   const TrieTensors& of_row(int64_t row) const { return tries_[index(row)]; }
+
+  static constexpr size_t kPerTrie = 3;
 
  private:
   std::vector<TrieTensors> tries_;
@@ -64,15 +66,15 @@ inline std::vector<int32_t> checked_nodes(const char* op, const Tensor& nodes_in
 }
 
 // The items that each row of a batch may be recommended. `allowed`: none, or for each trie the words [W] or [batch, W]
-// of a mask. `bans`: none, or row b's ascending positions in its trie, offsets[b] up to offsets[b + 1].
+// of a mask, and its stamp. `bans`: none, or row b's ascending positions in its trie, offsets[b] up to offsets[b + 1],
+// the offsets, and the tries' stamps.
 class Filters {
  public:
-  Filters(const char* op, const Tries& tries, const std::vector<Tensor>& allowed,
-          const std::vector<Tensor>& allowed_stamps, const std::optional<Tensor>& bans,
-          const std::optional<Tensor>& offsets, const std::optional<Tensor>& ban_stamps, int64_t batch)
+  Filters(const char* op, const Tries& tries, const std::vector<Tensor>& allowed, const std::vector<Tensor>& bans,
+          int64_t batch)
       : filters_(batch) {
-    if (!allowed.empty()) read_masks(op, tries, allowed, allowed_stamps);
-    if (bans.has_value()) read_bans(op, tries, *bans, offsets, ban_stamps);
+    if (!allowed.empty()) read_masks(op, tries, allowed);
+    if (!bans.empty()) read_bans(op, tries, bans);
   }
 
   const ItemFilter& operator[](int64_t row) const { return filters_[row]; }
@@ -85,15 +87,14 @@ class Filters {
                   version);
   }
 
-  void read_masks(const char* op, const Tries& tries, const std::vector<Tensor>& allowed,
-                  const std::vector<Tensor>& stamps) {
+  void read_masks(const char* op, const Tries& tries, const std::vector<Tensor>& allowed) {
     const int64_t batch = static_cast<int64_t>(filters_.size());
-    require_value(static_cast<int64_t>(allowed.size()) == tries.size() && stamps.size() == allowed.size(), op,
-                  ": allowed must have a mask for each of ", tries.size(), " tries, got ", allowed.size());
+    require_value(static_cast<int64_t>(allowed.size()) == 2 * tries.size(), op,
+                  ": allowed must have a mask for each of ", tries.size(), " tries");
     std::vector<int64_t> strides;  // from one row's words to the next one's
     for (int64_t t = 0; t < tries.size(); ++t) {
-      require_version(op, "allowed", stamps[t], 0, tries.version(t));
-      const Tensor words = recops::contiguous(allowed[t]);
+      require_version(op, "allowed", allowed[2 * t + 1], 0, tries.version(t));
+      const Tensor words = recops::contiguous(allowed[2 * t]);
       const int64_t width = (tries[t].num_items + 63) / 64, dim = words.dim();
       require_value(words.scalar_type() == ScalarType::Long && (dim == 1 || dim == 2) && words.size(dim - 1) == width,
                     op, ": allowed does not hold ", tries[t].num_items, " items");
@@ -108,16 +109,15 @@ class Filters {
     }
   }
 
-  void read_bans(const char* op, const Tries& tries, const Tensor& bans_in, const std::optional<Tensor>& offsets_in,
-                 const std::optional<Tensor>& stamps) {
+  void read_bans(const char* op, const Tries& tries, const std::vector<Tensor>& tensors) {
     const int64_t batch = static_cast<int64_t>(filters_.size());
-    require_value(offsets_in.has_value() && stamps.has_value() && bans_in.scalar_type() == ScalarType::Int &&
-                      offsets_in->scalar_type() == ScalarType::Long && offsets_in->numel() == batch + 1,
+    require_value(tensors.size() == 3 && tensors[0].scalar_type() == ScalarType::Int &&
+                      tensors[1].scalar_type() == ScalarType::Long && tensors[1].numel() == batch + 1,
                   op, ": banned must be int32 positions and int64 offsets of the batch's ", batch, " rows");
-    for (int64_t t = 0; t < tries.size(); ++t) require_version(op, "banned", *stamps, t, tries.version(t));
-    held_.push_back(recops::contiguous(bans_in));
+    for (int64_t t = 0; t < tries.size(); ++t) require_version(op, "banned", tensors[2], t, tries.version(t));
+    held_.push_back(recops::contiguous(tensors[0]));
     const Tensor& bans = held_.back();
-    const Tensor offsets = recops::contiguous(*offsets_in);
+    const Tensor offsets = recops::contiguous(tensors[1]);
     const auto* position = static_cast<const int32_t*>(bans.data_ptr());
     const auto* bounds = static_cast<const int64_t*>(offsets.data_ptr());
     require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + batch + 1) && bounds[batch] == bans.numel(), op,

@@ -39,6 +39,16 @@ inline int64_t find_node(const Trie& trie, const Indices& sids, int64_t begin, i
   return node;
 }
 
+// The tokens on the way to a leaf: sid [depth]. O(depth · log num_nodes).
+inline void sid_of(const Trie& trie, int64_t leaf, int32_t* sid) {
+  int64_t node = leaf;
+  for (int64_t level = trie.depth; level > 0; --level) {
+    sid[level - 1] = static_cast<int32_t>(token_of(trie, node));
+    const int32_t* begin = trie.first_child + trie.level_starts[level - 1];
+    node = std::upper_bound(begin, trie.first_child + trie.level_starts[level], node) - trie.first_child - 1;
+  }
+}
+
 // Items by position, and the positions in order of ids.
 struct Items {
   const int64_t* ids;    // [count]

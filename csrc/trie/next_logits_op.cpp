@@ -65,9 +65,8 @@ void write_rows(const Rows& rows, const Tensor& logits, T forbidden, const Tenso
 }
 
 Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_length, int64_t begin_token,
-                        Tensor first_child, Tensor tokens, Tensor stamp, std::vector<int64_t> vocab_sizes,
-                        Tensor model_tokens_in, Tensor trie_tokens_in, std::vector<int64_t> end_tokens,
-                        std::optional<Tensor> allowed, std::optional<Tensor> allowed_stamp) {
+                        std::vector<Tensor> trie, std::vector<int64_t> vocab_sizes, Tensor model_tokens_in,
+                        Tensor trie_tokens_in, std::vector<int64_t> end_tokens, std::vector<Tensor> allowed) {
   const char* op = "SidTrieLogitsProcessor";
   const auto depth = static_cast<int64_t>(vocab_sizes.size());
   const Tensor logits = recops::contiguous(logits_in), sequences = recops::contiguous(sequences_in);
@@ -104,14 +103,10 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
     require_value(0 <= token && token < vocab, op, ": eos_token_id is ", token, ", but scores have ", vocab,
                   " columns");
 
-  const int64_t masks = allowed.has_value() && allowed->dim() == 2 ? allowed->size(0) : 1;
+  const int64_t masks = !allowed.empty() && allowed[0].dim() == 2 ? allowed[0].size(0) : 1;
   require_value(masks > 0 ? count % masks == 0 : count == 0, op, ": allowed has ", masks, " rows, but scores ", count);
-  const Tries tries(op, {first_child}, {tokens}, {stamp}, depth, std::nullopt, masks);
-  const auto listed = [](const std::optional<Tensor>& tensor) {
-    return tensor.has_value() ? std::vector<Tensor>{*tensor} : std::vector<Tensor>{};
-  };
-  const Filters filters(op, tries, listed(allowed), listed(allowed_stamp), std::nullopt, std::nullopt, std::nullopt,
-                        masks);
+  const Tries tries(op, trie, depth, std::nullopt, masks);
+  const Filters filters(op, tries, allowed, {}, masks);
 
   const TokenMap map{of_model, level_begins.data(), static_cast<const int32_t*>(trie_tokens.data_ptr()),
                      trie_tokens.size(1), consecutive.get()};
@@ -133,9 +128,8 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def(
-      "trie_next_logits(Tensor logits, Tensor sequences, int prompt_length, int begin_token, Tensor first_child, "
-      "Tensor tokens, Tensor stamp, int[] vocab_sizes, Tensor model_tokens, Tensor trie_tokens, int[] end_tokens, "
-      "Tensor? allowed, Tensor? allowed_stamp) -> Tensor");
+      "trie_next_logits(Tensor logits, Tensor sequences, int prompt_length, int begin_token, Tensor[] trie, "
+      "int[] vocab_sizes, Tensor model_tokens, Tensor trie_tokens, int[] end_tokens, Tensor[] allowed) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits)); }

@@ -1,6 +1,7 @@
 // The ops of constrained beam search: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h; the
 // checks on dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <tuple>
 #include <vector>
@@ -28,11 +29,9 @@ Normalize normalize_of(const std::string& name) {
   return Normalize::none;
 }
 
-Outputs trie_beam_step(Tensor logits_in, std::vector<Tensor> first_child, std::vector<Tensor> tokens,
-                       std::vector<Tensor> stamps, std::vector<int64_t> vocab_sizes, std::optional<Tensor> trie_index,
-                       Tensor nodes_in, Tensor scores_in, int64_t num_beams, std::string normalize,
-                       std::vector<Tensor> allowed, std::vector<Tensor> allowed_stamps, std::optional<Tensor> bans,
-                       std::optional<Tensor> ban_offsets, std::optional<Tensor> ban_stamps) {
+Outputs trie_beam_step(Tensor logits_in, std::vector<Tensor> trie_tensors, std::vector<int64_t> vocab_sizes,
+                       std::optional<Tensor> trie_index, Tensor nodes_in, Tensor scores_in, int64_t num_beams,
+                       std::string normalize, std::vector<Tensor> allowed, std::vector<Tensor> bans) {
   const char* op = "trie_beam_step";
   const Kernels& kernels = select_kernels();
   require_value(logits_in.dim() == 3, op, ": logits must be [B, M, V]");
@@ -44,12 +43,12 @@ Outputs trie_beam_step(Tensor logits_in, std::vector<Tensor> first_child, std::v
                     scores.scalar_type() == (is_double ? ScalarType::Double : ScalarType::Float),
                 op, ": nodes and scores must be [B, M], scores of the type that logits are computed with");
   require_value(num_beams >= 1, op, ": num_beams must be at least 1, got ", num_beams);
-  require_value(!first_child.empty() && nodes_in.dim() == 2 && vocab_sizes.size() % first_child.size() == 0, op,
+  const size_t count = trie_tensors.size() / Tries::kPerTrie;
+  require_value(count > 0 && nodes_in.dim() == 2 && vocab_sizes.size() % count == 0, op,
                 ": vocab_sizes must have an entry for each level of each trie");
-  const Tries tries(op, first_child, tokens, stamps, static_cast<int64_t>(vocab_sizes.size() / first_child.size()),
-                    trie_index, batch);
+  const Tries tries(op, trie_tensors, static_cast<int64_t>(vocab_sizes.size() / count), trie_index, batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed, allowed_stamps, bans, ban_offsets, ban_stamps, batch);
+  const Filters filters(op, tries, allowed, bans, batch);
 
   const BeamStep step{dtype_of(op, "logits", logits), logits.stride(1), logits.size(2), num_beams,
                       normalize_of(normalize)};
@@ -116,32 +115,45 @@ struct Prior {
   }
 };
 
-std::tuple<Tensor, Tensor> trie_beam_items(std::vector<Tensor> first_child, std::vector<Tensor> tokens,
-                                           std::vector<Tensor> stamps, std::vector<Tensor> item_ids_in,
-                                           std::vector<Tensor> item_rows_in, int64_t depth,
-                                           std::optional<Tensor> trie_index, Tensor nodes_in,
-                                           std::vector<Tensor> allowed, std::vector<Tensor> allowed_stamps,
-                                           std::optional<Tensor> bans, std::optional<Tensor> ban_offsets,
-                                           std::optional<Tensor> ban_stamps, std::vector<Tensor> item_priors,
-                                           int64_t num_beams) {
+// scores_out [K], sids [K, depth]: of the beams that items came from, −inf and −1 where that is none.
+template <class T>
+void write_beams(const Trie& trie, const int32_t* nodes, const T* scores, const int32_t* beams, int64_t num_beams,
+                 T* scores_out, int32_t* sids) {
+  for (int64_t i = 0; i < num_beams; ++i) {
+    scores_out[i] = beams[i] < 0 ? -std::numeric_limits<T>::infinity() : scores[beams[i]];
+    if (beams[i] < 0)
+      std::fill_n(sids + i * trie.depth, trie.depth, -1);
+    else
+      sid_of(trie, nodes[beams[i]], sids + i * trie.depth);
+  }
+}
+
+std::tuple<Tensor, Tensor, Tensor> trie_beam_items(std::vector<Tensor> trie_tensors, std::vector<Tensor> items,
+                                                   int64_t depth, std::optional<Tensor> trie_index, Tensor nodes_in,
+                                                   Tensor scores_in, std::vector<Tensor> allowed,
+                                                   std::vector<Tensor> bans, std::vector<Tensor> item_priors,
+                                                   int64_t num_beams) {
   const char* op = "constrained_beam_search";
   require_value(nodes_in.dim() == 2, op, ": nodes must be [B, M]");
   const int64_t batch = nodes_in.size(0), width = nodes_in.size(1);
-  const Tries tries(op, first_child, tokens, stamps, depth, trie_index, batch);
+  const Tensor scores = recops::contiguous(scores_in);
+  const bool is_double = scores.scalar_type() == ScalarType::Double;
+  require_value(scores.numel() == batch * width && (is_double || scores.scalar_type() == ScalarType::Float), op,
+                ": scores must be float32 or float64 [B, M]");
+  const Tries tries(op, trie_tensors, depth, trie_index, batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed, allowed_stamps, bans, ban_offsets, ban_stamps, batch);
-  const auto one_each = [&](const std::vector<Tensor>& tensors) {
-    return static_cast<int64_t>(tensors.size()) == tries.size();
-  };
-  require_value(one_each(item_ids_in) && one_each(item_rows_in) && (item_priors.empty() || one_each(item_priors)), op,
+  const Filters filters(op, tries, allowed, bans, batch);
+  const auto count = static_cast<size_t>(tries.size());
+  require_value(items.size() == 2 * count && (item_priors.empty() || item_priors.size() == count), op,
                 ": item_ids, item_rows and item_prior must have an entry for each trie");
   std::vector<Tensor> item_ids, item_rows;
   std::vector<Prior> priors;
   for (int64_t t = 0; t < tries.size(); ++t) {
-    item_ids.push_back(recops::contiguous(item_ids_in[t]));
-    item_rows.push_back(recops::contiguous(item_rows_in[t]));
-    require_value(item_ids[t].numel() == tries[t].num_items && item_rows[t].numel() == tries[t].num_items, op,
-                  ": item_ids and item_rows must be [num_items]");
+    item_ids.push_back(recops::contiguous(items[2 * t]));
+    item_rows.push_back(recops::contiguous(items[2 * t + 1]));
+    require_value(item_ids[t].numel() == tries[t].num_items && item_rows[t].numel() == tries[t].num_items &&
+                      item_ids[t].scalar_type() == ScalarType::Long && item_rows[t].scalar_type() == ScalarType::Int,
+                  op, ": item_ids must be int64 and item_rows int32 [num_items]");
     if (!item_priors.empty()) priors.emplace_back(op, item_priors[t], tries[t].num_items);
   }
 
@@ -155,39 +167,49 @@ std::tuple<Tensor, Tensor> trie_beam_items(std::vector<Tensor> first_child, std:
     }
 
   const Tensor ids = empty({batch, num_beams}, ScalarType::Long, nodes_in);
-  const Tensor beams = empty({batch, num_beams}, ScalarType::Int, nodes_in);
+  const Tensor sids = empty({batch, num_beams, depth}, ScalarType::Int, nodes_in);
+  const Tensor new_scores = empty({batch, num_beams}, scores.scalar_type(), nodes_in);
   auto* id = static_cast<int64_t*>(ids.data_ptr());
-  auto* beam = static_cast<int32_t*>(beams.data_ptr());
+  std::vector<int32_t> beams(num_beams);
   std::vector<int64_t> scratch(most);
-  for (int64_t b = 0; b < batch; ++b) {
+  for (int64_t b = 0; b < batch; ++b, id += num_beams) {
     const int64_t t = tries.index(b);
+    const Trie& trie = tries[t].view;
+    const int32_t* nodes_of_row = nodes.data() + b * width;
     const auto expand = [&](const auto* values) {
-      items_of_leaves(tries[t].view, nodes.data() + b * width, width, filters[b], values,
-                      static_cast<const int32_t*>(item_rows[t].data_ptr()), num_beams, id + b * num_beams,
-                      beam + b * num_beams, scratch.data());
+      items_of_leaves(trie, nodes_of_row, width, filters[b], values,
+                      static_cast<const int32_t*>(item_rows[t].data_ptr()), num_beams, id, beams.data(),
+                      scratch.data());
     };
     if (priors.empty())
       expand(static_cast<const float*>(nullptr));
     else
       priors[t].f64 != nullptr ? expand(priors[t].f64) : expand(priors[t].f32);
     const auto* ids_of_trie = static_cast<const int64_t*>(item_ids[t].data_ptr());
-    for (int64_t i = b * num_beams; i < (b + 1) * num_beams; ++i)
+    for (int64_t i = 0; i < num_beams; ++i)
       if (id[i] >= 0) id[i] = ids_of_trie[id[i]];
+    const auto write = [&](auto type) {
+      using T = decltype(type);
+      write_beams(trie, nodes_of_row, static_cast<const T*>(scores.data_ptr()) + b * width, beams.data(), num_beams,
+                  static_cast<T*>(new_scores.data_ptr()) + b * num_beams,
+                  static_cast<int32_t*>(sids.data_ptr()) + b * num_beams * depth);
+    };
+    is_double ? write(double{}) : write(float{});
   }
-  return {ids, beams};
+  return {ids, sids, new_scores};
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  // `tries`: of each trie first_child, tokens and stamp; `items`: of each, item_ids and item_rows; `allowed`: none, or
+  // of each trie's mask the words and the stamp; `bans`: none, or positions, offsets and stamps.
   m.def(
-      "trie_beam_step(Tensor logits, Tensor[] first_child, Tensor[] tokens, Tensor[] stamps, int[] vocab_sizes, "
-      "Tensor? trie_index, Tensor nodes, Tensor scores, SymInt num_beams, str normalize, Tensor[] allowed, Tensor[] "
-      "allowed_stamps, Tensor? bans, Tensor? ban_offsets, Tensor? ban_stamps) -> (Tensor, Tensor, Tensor, Tensor)");
+      "trie_beam_step(Tensor logits, Tensor[] tries, int[] vocab_sizes, Tensor? trie_index, Tensor nodes, Tensor "
+      "scores, SymInt num_beams, str normalize, Tensor[] allowed, Tensor[] bans) -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
-      "trie_beam_items(Tensor[] first_child, Tensor[] tokens, Tensor[] stamps, Tensor[] item_ids, Tensor[] item_rows, "
-      "int depth, Tensor? trie_index, Tensor nodes, Tensor[] allowed, Tensor[] allowed_stamps, Tensor? bans, Tensor? "
-      "ban_offsets, Tensor? ban_stamps, Tensor[] item_priors, SymInt num_beams) -> (Tensor, Tensor)");
+      "trie_beam_items(Tensor[] tries, Tensor[] items, int depth, Tensor? trie_index, Tensor nodes, Tensor scores, "
+      "Tensor[] allowed, Tensor[] bans, Tensor[] item_priors, SymInt num_beams) -> (Tensor, Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {

@@ -271,27 +271,20 @@ def trie_bans(
     offsets: Tensor,
 ) -> Tensor: ...
 def trie_beam_items(
-    first_child: Sequence[Tensor],
-    tokens: Sequence[Tensor],
-    stamps: Sequence[Tensor],
-    item_ids: Sequence[Tensor],
-    item_rows: Sequence[Tensor],
+    tries: Sequence[Tensor],
+    items: Sequence[Tensor],
     depth: int,
     trie_index: Tensor | None,
     nodes: Tensor,
+    scores: Tensor,
     allowed: Sequence[Tensor],
-    allowed_stamps: Sequence[Tensor],
-    bans: Tensor | None,
-    ban_offsets: Tensor | None,
-    ban_stamps: Tensor | None,
+    bans: Sequence[Tensor],
     item_priors: Sequence[Tensor],
     num_beams: int,
-) -> tuple[Tensor, Tensor]: ...
+) -> tuple[Tensor, Tensor, Tensor]: ...
 def trie_beam_step(
     logits: Tensor,
-    first_child: Sequence[Tensor],
-    tokens: Sequence[Tensor],
-    stamps: Sequence[Tensor],
+    tries: Sequence[Tensor],
     vocab_sizes: Sequence[int],
     trie_index: Tensor | None,
     nodes: Tensor,
@@ -299,10 +292,7 @@ def trie_beam_step(
     num_beams: int,
     normalize: str,
     allowed: Sequence[Tensor],
-    allowed_stamps: Sequence[Tensor],
-    bans: Tensor | None,
-    ban_offsets: Tensor | None,
-    ban_stamps: Tensor | None,
+    bans: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]: ...
 def trie_build(
     sids: Tensor,
@@ -330,15 +320,12 @@ def trie_next_logits(
     sequences: Tensor,
     prompt_length: int,
     begin_token: int,
-    first_child: Tensor,
-    tokens: Tensor,
-    stamp: Tensor,
+    trie: Sequence[Tensor],
     vocab_sizes: Sequence[int],
     model_tokens: Tensor,
     trie_tokens: Tensor,
     end_tokens: Sequence[int],
-    allowed: Tensor | None,
-    allowed_stamp: Tensor | None,
+    allowed: Sequence[Tensor],
 ) -> Tensor: ...
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def version() -> str: ...

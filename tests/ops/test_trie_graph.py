@@ -24,15 +24,15 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
     other = catalogue(items=20, depth=3, vocab=9, seed=1).trie
     tries, index = [trie, other], torch.tensor([1, 0])
     fields = {name: [getattr(each, name) for each in tries] for name in TENSORS}
-    structures = (fields["first_child"], fields["tokens"], fields["stamp"])
-    masks = [mask, other.mask(drop=[])]
-    allowed = ([each.words for each in masks], [each.stamp for each in masks])
+    structures = [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
+    owned = [t for each in tries for t in (each.item_ids, each.item_rows)]
+    allowed = [t for each in (mask, other.mask(drop=[])) for t in (each.words, each.stamp)]
     bans = recops.item_bans(tries, [other.item_ids[:3], trie.item_ids[:9]], trie_index=index)
-    banned = (bans.positions, bans.offsets, bans.stamps)
+    banned = [bans.positions, bans.offsets, bans.stamps]
     leaves = torch.tensor([[other.num_nodes - 1, -1], [trie.num_nodes - 1, -1]], dtype=torch.int32)
     nodes = start.nodes.clamp(max=other.num_nodes - 1)
-    step = (start.logits, *structures, [9] * 6, index, nodes, start.scores, 4)
-    items = (*structures, fields["item_ids"], fields["item_rows"], 3, index, leaves)
+    step = (start.logits, structures, [9] * 6, index, nodes, start.scores, 4)
+    items = (structures, owned, 3, index, leaves, start.scores[:, :2])
     priors = [torch.rand(50), torch.rand(20)]
     return {
         "trie_build": (drawn.sids, drawn.item_ids, [9] * 3),
@@ -54,8 +54,8 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
             drawn.item_ids[:4],
             torch.tensor([0, 1, 4]),
         ),
-        "trie_beam_step": (*step, "children", *allowed, *banned),
-        "trie_beam_items": (*items, *allowed, *banned, priors, 4),
+        "trie_beam_step": (*step, "children", allowed, banned),
+        "trie_beam_items": (*items, allowed, banned, priors, 4),
     }
 
 

@@ -146,13 +146,13 @@ def test_bad_maps_are_refused(levels: list, error: type[Exception], message: str
 
 def test_it_is_an_op_like_any_other(inputs) -> None:
     trie, token_map = inputs["trie"], inputs["token_map"]
-    tensors = (trie.first_child, trie.tokens, trie.stamp, trie.vocab_sizes)
+    tensors = ([trie.first_child, trie.tokens, trie.stamp], trie.vocab_sizes)
     mask = trie.mask(drop=trie.item_ids[::2])
     torch.library.opcheck(
         torch.ops.recops.trie_next_logits,
         (
             *(inputs["logits"], inputs["sequences"], 5, -1, *tensors),
-            *(token_map.model_tokens, token_map.trie_tokens, [END], mask.words, mask.stamp),
+            *(token_map.model_tokens, token_map.trie_tokens, [END], [mask.words, mask.stamp]),
         ),
     )
     compiled = torch.compile(trie_next_logits, backend="aot_eager", fullgraph=True, dynamic=True)

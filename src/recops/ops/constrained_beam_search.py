@@ -11,7 +11,17 @@ from torch import Tensor
 from recops._load import ops
 from recops.ops._checks import FLOATS, check_tensor
 from recops.ops.trie import SidTrie
-from recops.ops.trie_batch import Bans, ItemBans, Masks, Tries, item_bans, masks_of, tries_of
+from recops.ops.trie_batch import (
+    Bans,
+    ItemBans,
+    Masks,
+    Tries,
+    bans_of,
+    item_bans,
+    masks_of,
+    tensors_of,
+    tries_of,
+)
 from recops.ops.trie_beam_step import Normalize, trie_beam_step
 
 Step = Callable[[Tensor | None, Tensor | None], Tensor]
@@ -79,7 +89,6 @@ def constrained_beam_search(
     op = "constrained_beam_search"
     tries = tries_of(op, trie, trie_index)
     depth, device = tries[0].depth, tries[0].device
-    masks = masks_of(op, allowed, tries)
     if batch_size < 0:
         raise ValueError(f"{op}: batch_size must not be negative, got {batch_size}")
     if num_beams < 1:
@@ -94,7 +103,6 @@ def constrained_beam_search(
 
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
     scores = torch.zeros(batch_size, 1, device=device)
-    sids = torch.empty(batch_size, 1, 0, dtype=torch.int32, device=device)
     tokens = parents = None
     for width in widths:
         logits = step(tokens, parents)
@@ -111,31 +119,25 @@ def constrained_beam_search(
             scores,
             num_beams=width,
             normalize=normalize,
-            allowed=masks or None,
+            allowed=allowed,
             banned=banned,
             trie_index=trie_index,
         )
-        sids = torch.cat([_gather_beams(sids, parents, -1), tokens.unsqueeze(2)], 2)
 
-    item_ids, beams = ops.trie_beam_items(
-        [each.first_child for each in tries],
-        [each.tokens for each in tries],
-        [each.stamp for each in tries],
-        [each.item_ids for each in tries],
-        [each.item_rows for each in tries],
-        depth,
-        trie_index,
-        nodes,
-        [mask.words for mask in masks],
-        [mask.stamp for mask in masks],
-        None if banned is None else banned.positions,
-        None if banned is None else banned.offsets,
-        None if banned is None else banned.stamps,
-        priors,
-        num_beams,
+    return BeamResult(
+        *ops.trie_beam_items(
+            tensors_of(tries),
+            [t for each in tries for t in (each.item_ids, each.item_rows)],
+            depth,
+            trie_index,
+            nodes,
+            scores,
+            masks_of(op, allowed, tries),
+            bans_of(op, banned),
+            priors,
+            num_beams,
+        )
     )
-    best = _gather_beams(scores.unsqueeze(2), beams, -torch.inf).squeeze(2)
-    return BeamResult(item_ids, _gather_beams(sids, beams, -1), best)
 
 
 def _priors(
@@ -156,32 +158,21 @@ def _priors(
     return [p.detach() if p.dtype == torch.float64 else p.detach().float() for p in priors]
 
 
-def _gather_beams(values: Tensor, beams: Tensor, fill: float) -> Tensor:
-    """``values[b, beams[b, k]]`` of ``[B, M, …]``, and ``fill`` where the beam is −1."""
-    index = beams.long().unsqueeze(2)
-    taken = values.gather(1, index.clamp(min=0).expand(-1, -1, values.shape[2]))
-    return taken.masked_fill(index < 0, fill)
-
-
 def _fake_beam_items(
-    first_child: list[Tensor],
-    tokens: list[Tensor],
-    stamps: list[Tensor],
-    item_ids: list[Tensor],
-    item_rows: list[Tensor],
+    tries: list[Tensor],
+    items: list[Tensor],
     depth: int,
     trie_index: Tensor | None,
     nodes: Tensor,
+    scores: Tensor,
     allowed: list[Tensor],
-    allowed_stamps: list[Tensor],
-    bans: Tensor | None,
-    ban_offsets: Tensor | None,
-    ban_stamps: Tensor | None,
+    bans: list[Tensor],
     item_priors: list[Tensor],
     num_beams: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     shape = (nodes.shape[0], num_beams)
-    return item_ids[0].new_empty(shape), nodes.new_empty(shape, dtype=torch.int32)
+    sids = nodes.new_empty((*shape, depth), dtype=torch.int32)
+    return items[0].new_empty(shape), sids, scores.new_empty(shape)
 
 
 torch.library.register_fake("recops::trie_beam_items", _fake_beam_items)

@@ -50,8 +50,13 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
     return list(tries)
 
 
-def masks_of(op: str, allowed: Masks | None, tries: list[SidTrie]) -> list[ItemMask]:
-    """A mask for each trie, or none at all.
+def tensors_of(tries: Sequence[SidTrie]) -> list[Tensor]:
+    """What the ops take of tries: first_child, tokens and stamp of each."""
+    return [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
+
+
+def masks_of(op: str, allowed: Masks | None, tries: list[SidTrie]) -> list[Tensor]:
+    """What the ops take of masks: words and stamp of each trie's, or nothing where all is allowed.
 
     Raises:
         TypeError: something else than masks.
@@ -69,7 +74,7 @@ def masks_of(op: str, allowed: Masks | None, tries: list[SidTrie]) -> list[ItemM
             raise ValueError(f"{op}: allowed must be on {tries[0].device}, got {mask.words.device}")
     if len(masks) != len(tries):
         raise ValueError(f"{op}: allowed must hold {len(tries)} masks, got {len(masks)}")
-    return list(masks)
+    return [t for mask in masks for t in (mask.words, mask.stamp)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,19 @@ class ItemBans:
     positions: Tensor
     offsets: Tensor
     stamps: Tensor
+
+
+def bans_of(op: str, banned: ItemBans | None) -> list[Tensor]:
+    """What the ops take of bans, or nothing where there are none.
+
+    Raises:
+        TypeError: something else than bans.
+    """
+    if banned is None:
+        return []
+    if not isinstance(banned, ItemBans):
+        raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")
+    return [banned.positions, banned.offsets, banned.stamps]
 
 
 Bans = ItemBans | list[Tensor] | tuple[Tensor, Tensor]

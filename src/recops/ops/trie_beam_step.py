@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, INDICES, check_tensor
-from recops.ops.trie_batch import ItemBans, Masks, Tries, masks_of, tries_of
+from recops.ops.trie_batch import ItemBans, Masks, Tries, bans_of, masks_of, tensors_of, tries_of
 
 Normalize = Literal["vocab", "children", "none"]
 
@@ -86,7 +86,6 @@ def trie_beam_step(
     """
     op = "trie_beam_step"
     tries = tries_of(op, trie, trie_index)
-    masks = masks_of(op, allowed, tries)
     device = tries[0].device
     check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
     check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
@@ -95,8 +94,6 @@ def trie_beam_step(
     for name, beams in (("nodes", nodes), ("scores", scores)):
         if beams.shape[0] != batch or beams.shape[1] != width:
             raise ValueError(f"{op}: {name} must be {(batch, width)}, got {tuple(beams.shape)}")
-    if banned is not None and not isinstance(banned, ItemBans):
-        raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")
     compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
     # Each call into torch takes 20 to 50 µs while its code is out of the caches (Zen 3): none idly.
     if logits.requires_grad:
@@ -106,29 +103,22 @@ def trie_beam_step(
     return BeamStep(
         *ops.trie_beam_step(
             logits,
-            [each.first_child for each in tries],
-            [each.tokens for each in tries],
-            [each.stamp for each in tries],
+            tensors_of(tries),
             [size for each in tries for size in each.vocab_sizes],
             trie_index,
             nodes,
             scores,
             num_beams,
             normalize,
-            [mask.words for mask in masks],
-            [mask.stamp for mask in masks],
-            None if banned is None else banned.positions,
-            None if banned is None else banned.offsets,
-            None if banned is None else banned.stamps,
+            masks_of(op, allowed, tries),
+            bans_of(op, banned),
         )
     )
 
 
 def _fake_beam_step(
     logits: Tensor,
-    first_child: list[Tensor],
-    tokens: list[Tensor],
-    stamps: list[Tensor],
+    tries: list[Tensor],
     vocab_sizes: list[int],
     trie_index: Tensor | None,
     nodes: Tensor,
@@ -136,10 +126,7 @@ def _fake_beam_step(
     num_beams: int,
     normalize: str,
     allowed: list[Tensor],
-    allowed_stamps: list[Tensor],
-    bans: Tensor | None,
-    ban_offsets: Tensor | None,
-    ban_stamps: Tensor | None,
+    bans: list[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (logits.shape[0], num_beams)
     return (

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops.trie import SidTrie
+from recops.ops.trie_batch import tensors_of
 from recops.ops.trie_mask import ItemMask
 
 
@@ -100,15 +101,12 @@ def trie_next_logits(
         sequences,
         -1 if prompt_length is None else prompt_length,
         begin_token,
-        trie.first_child,
-        trie.tokens,
-        trie.stamp,
+        tensors_of([trie]),
         trie.vocab_sizes,
         token_map.model_tokens,
         token_map.trie_tokens,
         end_tokens,
-        None if allowed is None else allowed.words,
-        None if allowed is None else allowed.stamp,
+        [] if allowed is None else [allowed.words, allowed.stamp],
     )
 
 
@@ -117,15 +115,12 @@ def _fake_next_logits(
     sequences: Tensor,
     prompt_length: int,
     begin_token: int,
-    first_child: Tensor,
-    tokens: Tensor,
-    stamp: Tensor,
+    trie: list[Tensor],
     vocab_sizes: list[int],
     model_tokens: Tensor,
     trie_tokens: Tensor,
     end_tokens: list[int],
-    allowed: Tensor | None,
-    allowed_stamp: Tensor | None,
+    allowed: list[Tensor],
 ) -> Tensor:
     return logits.new_empty(logits.shape)
 
