@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "catalog/renumbering.h"
 #include "catalog/splice.h"
 #include "trie/build.h"
 
@@ -18,7 +19,13 @@ template <class Token>
 class Merge {
  public:
   Merge(const Tables& base, const std::vector<Change>& changes, const std::vector<int64_t>& vocab_sizes)
-      : base_(base), changes_(changes), depth_(base.depth), dead_(depth_ + 2), thinned_(depth_ + 2) {
+      : base_(base),
+        changes_(changes),
+        depth_(base.depth),
+        new_rows_(base.num_items()),
+        dead_(depth_ + 2),
+        thinned_(depth_ + 2),
+        moved_(base.num_items()) {
     find_items();
     number_rows();
     build_added(vocab_sizes);
@@ -69,15 +76,15 @@ class Merge {
       std::sort(arrivals_.begin(), arrivals_.end(), by_row);
   }
 
-  // Rows close up over those that were removed. Without any, every row keeps its number and there is no table.
+  // Rows close up over those that were removed.
   void number_rows() {
     if (removed_rows_.empty()) return;
-    new_rows_ = Array<int32_t>(base_.num_items());
     int64_t row = 0;
-    for (size_t passed = 0; passed <= removed_rows_.size(); ++passed) {
-      const int64_t end = passed < removed_rows_.size() ? removed_rows_[passed] + 1 : base_.num_items();
-      for (; row < end; ++row) new_rows_[row] = static_cast<int32_t>(row - static_cast<int64_t>(passed));
+    for (size_t passed = 0; passed < removed_rows_.size(); ++passed) {
+      new_rows_.shift(row, removed_rows_[passed], -static_cast<int64_t>(passed));
+      row = removed_rows_[passed] + 1;
     }
+    new_rows_.shift(row, base_.num_items(), -static_cast<int64_t>(removed_rows_.size()));
   }
 
   void build_added(const std::vector<int64_t>& vocab_sizes) {
@@ -190,7 +197,6 @@ class Merge {
     int64_t kept_places = 0;
     while (kept_places < static_cast<int64_t>(arrivals_.size()) && arrivals_[kept_places].row < base_.num_items())
       ++kept_places;
-    moved_ = Array<int32_t>(base_.num_items());
     placed_ = Array<int32_t>(static_cast<int64_t>(changes_.size()));
     const int64_t first = base_.num_nodes();
     int64_t position = 0;
@@ -199,7 +205,7 @@ class Merge {
         [&](int64_t begin, int64_t end) {
           const int64_t old = begin - first, count = end - begin;
           std::copy_n(&base_.item_ids[old], count, &out_.item_ids[position]);
-          for (int64_t i = 0; i < count; ++i) moved_[old + i] = static_cast<int32_t>(position + i);
+          moved_.shift(old, old + count, position - old);
           if (removed_rows_.empty())
             std::copy_n(&base_.item_rows[old], count, &out_.item_rows[position]);
           else
@@ -234,13 +240,14 @@ class Merge {
   std::vector<Arrival> arrivals_;              // by row
   std::vector<int32_t> arriving_, id_places_;  // by id: of which change, and before which of the base's ids
   std::vector<int32_t> dead_ids_, removed_rows_;
-  Array<int32_t> new_rows_;  // by row of the base
+  Renumbering new_rows_;  // of the base's rows
   Tables added_;
   Array<int32_t> at_;  // by node (then item) of added_
   Array<uint8_t> fresh_;
   std::vector<std::vector<int32_t>> dead_;  // by level: nodes of the base
   std::vector<std::vector<Thinned>> thinned_;
-  Array<int32_t> moved_, placed_;  // new positions: of the base's positions, of changes
+  Renumbering moved_;      // of the base's positions
+  Array<int32_t> placed_;  // by change: its new position
   Tables out_;
 };
 
