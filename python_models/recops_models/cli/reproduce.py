@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 @app.command()
 def reproduce(
     paper: Annotated[
-        str, typer.Argument(help="Whose claims: dien, drq, rocket, unirec.", show_default=False)
+        str,
+        typer.Argument(help="Whose claims: can, dien, drq, rocket, unirec.", show_default=False),
     ],
     claims: Annotated[
         list[str] | None,
@@ -29,7 +31,10 @@ def reproduce(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Measure on this data instead; repeatable."),
+        typer.Option(
+            help="Measure on this data alone: of a claim's own what is named, else this instead; "
+            "repeatable."
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -74,7 +79,12 @@ def reproduce(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if data:
-        chosen = tuple(dataclasses.replace(claim, data=tuple(data)) for claim in chosen)
+        chosen = tuple(
+            dataclasses.replace(
+                claim, data=tuple(name for name in claim.data if name in data) or tuple(data)
+            )
+            for claim in chosen
+        )
     folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
     try:
         with RunBars() as bars:
@@ -114,7 +124,7 @@ def _command(
 ) -> str:
     """What gives the same results: where they were written and in how many sittings is left out."""
     words = ["recops", "reproduce", paper]
-    words += [f"--claims {name}" for name in ids] + [f"--data {name}" for name in data]
+    words += [f"--claims {name}" for name in ids] + [f"--data {quote(name)}" for name in data]
     words += [f"--seeds {seeds}"] if seeds is not None else []
     words += [f"--seed {seed}"] if seed else []
     words += ["--quick"] if quick else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recops_models.data import Dataset, load
+from recops_models.data.click import ClickData
 from recops_models.evidence.experiment import Experiment, Metrics
 from recops_models.evidence.run import Run
 from recops_models.evidence.users import users_interval
@@ -49,7 +50,12 @@ def job_of(run: Run) -> Job:
 
 
 def train(
-    job: Job, data: Dataset, folder: Path, *, test: bool, on_step: Callable[[float], None]
+    job: Job,
+    data: Dataset | ClickData,
+    folder: Path,
+    *,
+    test: bool,
+    on_step: Callable[[float], None],
 ) -> tuple[Metrics, Metrics]:
     """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
     epochs = job.training.epochs if job.training else 1

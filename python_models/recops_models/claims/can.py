@@ -1,0 +1,285 @@
+"""CAN: Bian et al., CAN: Feature Co-Action Network for Click-Through Rate Prediction, 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.click_runs import ClickRuns, MadeUpPairs
+from recops_models.evidence.experiment import Setting
+from recops_models.evidence.synthetic_pairs import PairTable
+
+_PAPER = "arXiv 2011.05625"
+_ORDER = "an order of models on Amazon Books and Taobao; its figures were not read by us"
+_NOTHING = "nothing"
+_DATA = ("ml-100k", "toys", "beauty")
+_AS_GOOD = 0.003
+"""Of AUC: differences that two seeds of one model have as well."""
+
+# Whatever defaults `recops train` has or comes to have; small nets and T = 10, for time.
+_SETTINGS: Mapping[str, Setting] = {
+    "batch": 1024,
+    "epochs": 3,
+    "patience": 3,
+    "weight_decay": 0.0,
+    "max_len": 10,
+    "hidden": "64,32",
+    "dropout": 0.3,
+}
+_DIN_SETTINGS: Mapping[str, Setting] = {**_SETTINGS, "attention_hidden": "16"}
+_RATE = {"learning_rate": (3e-3, 1e-2)}
+
+
+def _can(name: str, /, **settings: Setting) -> Arm:
+    return Arm(name, "can", {**_DIN_SETTINGS, **settings}, _RATE)
+
+
+_CAN = _can("CAN")
+_DIN = Arm("DIN", "din", _DIN_SETTINGS, _RATE)
+# DIEN's place, as a rival and, by `base`, below CAN.
+_PRODUCT = _can("product", interaction="product")
+_CARTESIAN = _can("Cartesian", interaction="cartesian")
+# As many parameters as CAN on ml-100k, more on the others, whose users have wide rows too.
+_WIDE = Arm("DIN, width 128", "din", {**_DIN_SETTINGS, "width": 128}, _RATE)
+_SUM = Arm("sum pooling", "sum-pool", _SETTINGS, _RATE)
+_CAN_ON_SUM = _can("CAN on sum pooling", base="sum-pool")
+_SHARED = _can("CAN on sum pooling, shared tables", base="sum-pool", interaction="shared")
+
+_baseline = partial(
+    Claim,
+    source=f"{_PAPER}, its comparison of models",
+    reported=_ORDER,
+    data=_DATA,
+    metric="auc",
+    group="baselines",
+    experiment=ClickRuns(),
+)
+
+_BASELINES = (
+    _baseline(
+        id="can-beats-din",
+        text="Co-action of candidate and history, beside DIN, ranks clicks better than DIN.",
+        arms=(_CAN, _DIN),
+    ),
+    _baseline(
+        id="can-beats-cartesian",
+        text="Co-action beats a table of pairs (met twice or more in training), both beside DIN.",
+        arms=(_CAN, _CARTESIAN),
+    ),
+    _baseline(
+        id="cartesian-beats-din",
+        text="A table of pairs lifts DIN.",
+        arms=(_CARTESIAN, _DIN),
+    ),
+    _baseline(
+        id="can-beats-products",
+        text="Co-action beats products of embeddings (PNN), both beside DIN.",
+        arms=(_CAN, _PRODUCT),
+    ),
+    _baseline(
+        id="can-beats-a-wider-din",
+        text="It is not the number of parameters: co-action beats a DIN with as many or more.",
+        arms=(_CAN, _WIDE),
+        source="a control of ours, which the paper's claim implies",
+        reported=_NOTHING,
+    ),
+    _baseline(
+        id="can-lifts-sum-pooling",
+        text="Co-action lifts sum pooling.",
+        arms=(_CAN_ON_SUM, _SUM),
+    ),
+    _baseline(
+        id="independence-helps",
+        text="Co-action with tables of its own beats co-action of the representations.",
+        arms=(_CAN_ON_SUM, _SHARED),
+        source=f"{_PAPER}, parameter independence",
+        reported="that it is mandatory",
+    ),
+)
+
+_ablation = partial(
+    Claim,
+    source=f"{_PAPER}, its ablations",
+    reported="the order alone is known to us, from notes on the paper",
+    data=_DATA,
+    metric="auc",
+    group="ablations",
+    experiment=ClickRuns(),
+)
+_BY_ORDERS = {orders: _can(f"CAN, orders {orders}", orders=orders) for orders in (1, 2, 4)}
+_BY_LAYERS = {
+    layers: _can(f"CAN, layers {layers}", network=network)
+    for layers, network in ((1, "16,8"), (3, "16,8,8,4"), (4, "16,8,8,8,4"))
+}
+_FIRST = _can(
+    "CAN, 8 layers of 4 × 4 + 4, order 2, last layer",
+    network="4,4,4,4,4,4,4,4,4",
+    bias="true",
+    orders=2,
+    concat_hidden="false",
+)
+
+_ABLATIONS = (
+    _ablation(
+        id="a-second-order-helps",
+        text="Two orders beat one.",
+        arms=(_BY_ORDERS[2], _BY_ORDERS[1]),
+    ),
+    _ablation(
+        id="more-orders-add-little",
+        text="Two orders are as good as three (the released code), to within .003.",
+        arms=(_BY_ORDERS[2], _CAN, _BY_ORDERS[4]),
+        allowance=_AS_GOOD,
+    ),
+    _ablation(
+        id="depth-adds-little",
+        text="Two layers are as good as four, to within .003.",
+        arms=(_CAN, _BY_LAYERS[4], _BY_LAYERS[3]),
+        allowance=_AS_GOOD,
+    ),
+    _ablation(
+        id="one-layer-is-enough",
+        text="One layer, which is linear, is as good as two, to within .003.",
+        arms=(_BY_LAYERS[1], _CAN),
+        allowance=_AS_GOOD,
+        source="ours: the first outputs are then powers' bilinear forms",
+        reported=_NOTHING,
+    ),
+    _ablation(
+        id="activations-are-alike",
+        text="SELU is as good as tanh, to within .003.",
+        arms=(_can("CAN, SELU", co_activation="selu"), _CAN),
+        allowance=_AS_GOOD,
+    ),
+    _ablation(
+        id="an-activation-helps",
+        text="Tanh beats no activation.",
+        arms=(_CAN, _can("CAN, no activation", co_activation="none")),
+        source="ours",
+        reported=_NOTHING,
+    ),
+    _ablation(
+        id="all-layers-help",
+        text="The outputs of all layers beat those of the last alone.",
+        arms=(_CAN, _can("CAN, last layer", concat_hidden="false"), _FIRST),
+        source=f"{_PAPER}, what its revision changed",
+        reported=_NOTHING,
+    ),
+)
+
+# The year, where films have one, would tell of pairs that are unseen.
+_PAIR: Mapping[str, Setting] = {"pairs": "item:history_item", "max_len": 50}
+_UNSEEN_CAN, _UNSEEN_PRODUCT, _UNSEEN_CARTESIAN = (
+    Arm(arm.name, arm.model, {**arm.settings, **_PAIR}, arm.grid)
+    for arm in (_CAN, _PRODUCT, _CARTESIAN)
+)
+_unseen = partial(
+    Claim,
+    source=f"{_PAPER}, its test on pairs that training does not hold",
+    reported="the order alone: Cartesian falls below NCF and DeepFM, CAN stays best",
+    data=_DATA,
+    metric="auc",
+    group="unseen",
+    experiment=ClickRuns(unseen=True),
+)
+
+_UNSEEN = (
+    _unseen(
+        id="can-beats-cartesian-on-unseen-pairs",
+        text="Where no pair of candidate and history was seen in training, co-action beats a table "
+        "of pairs.",
+        arms=(_UNSEEN_CAN, _UNSEEN_CARTESIAN),
+    ),
+    _unseen(
+        id="cartesian-falls-below-products-on-unseen-pairs",
+        text="There a table of pairs falls below products of embeddings.",
+        arms=(_UNSEEN_PRODUCT, _UNSEEN_CARTESIAN),
+    ),
+    _unseen(
+        id="can-beats-products-on-unseen-pairs",
+        text="There co-action beats products of embeddings.",
+        arms=(_UNSEEN_CAN, _UNSEEN_PRODUCT),
+    ),
+)
+
+_MADE_UP = MadeUpPairs(
+    (
+        ("rank 4, pairs met 49 times", PairTable(64, 4)),
+        ("rank 4, pairs met 3 times", PairTable(256, 4)),
+        ("full rank, pairs met 49 times", PairTable(64, None)),
+        ("rank 4, pairs unseen", PairTable(64, 4, unseen=True)),
+        ("full rank, pairs unseen", PairTable(64, None, unseen=True)),
+    )
+)
+_LOW, _LOW_RARE, _FULL, _LOW_UNSEEN, _FULL_UNSEEN = (name for name, _ in _MADE_UP.tables)
+_ON_TABLES: Mapping[str, Setting] = {
+    **{name: value for name, value in _SETTINGS.items() if name != "max_len"},
+    "batch": 512,
+    "epochs": 20,
+    "dropout": 0.0,
+}
+_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT = (
+    Arm(arm.name, "can", {**_ON_TABLES, **sizes, "base": "sum-pool"}, _RATE)
+    for arm, sizes in (
+        (_CAN, {}),
+        (_CARTESIAN, {"interaction": "cartesian"}),
+        (_PRODUCT, {"interaction": "product"}),
+    )
+)
+_TABLE_DIN = Arm("DIN", "din", {**_ON_TABLES, "attention_hidden": "16"}, _RATE)
+_table = partial(
+    Claim,
+    source="ours: clicks that depend on pairs alone",
+    reported=_NOTHING,
+    metric="auc",
+    group="tables",
+    experiment=_MADE_UP,
+)
+
+_TABLES = (
+    _table(
+        id="can-is-as-good-as-cartesian-at-low-rank",
+        text="Where clicks follow a table of pairs of rank 4, co-action is as good as a table of "
+        "pairs that are met often, to within .003.",
+        arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
+        data=(_LOW,),
+        allowance=_AS_GOOD,
+    ),
+    _table(
+        id="can-beats-cartesian-on-rare-pairs",
+        text="It is better where a pair is met three times.",
+        arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
+        data=(_LOW_RARE,),
+    ),
+    _table(
+        id="cartesian-beats-can-at-full-rank",
+        text="Where the table has full rank and pairs are met often, a table of pairs is better.",
+        arms=(_TABLE_CARTESIAN, _TABLE_CAN, _TABLE_PRODUCT, _TABLE_DIN),
+        data=(_FULL,),
+    ),
+    _table(
+        id="can-beats-products-of-pairs",
+        text="Co-action beats products of embeddings, whatever the rank.",
+        arms=(_TABLE_CAN, _TABLE_PRODUCT),
+        data=(_LOW, _LOW_RARE, _FULL),
+    ),
+    _table(
+        id="can-knows-unseen-pairs-at-low-rank",
+        text="On pairs that no training example holds, co-action is better than a table of pairs, "
+        "which knows none of them, by .1 or more where the rank is 4.",
+        arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
+        data=(_LOW_UNSEEN,),
+        minimum=0.1,
+    ),
+    _table(
+        id="nobody-knows-unseen-pairs-at-full-rank",
+        text="It is no better, to within .01, where the rank is full.",
+        arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
+        data=(_FULL_UNSEEN,),
+        direction="lower",
+        allowance=0.01,
+    ),
+)
+
+CLAIMS = (*_TABLES, *_BASELINES, *_ABLATIONS, *_UNSEEN)
