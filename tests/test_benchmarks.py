@@ -32,6 +32,19 @@ def test_row_names_what_was_measured():
     assert row["peers"]["four"] > 1.5
 
 
+def test_peak_memory_is_told_where_it_is_asked():
+    x = torch.ones(1000, 1000)
+    case = make_case(
+        run=lambda: x + 1, peers={"two": lambda: (x + 1, x + 2)}, verify=lambda: None, memory=True
+    )
+    row = runner.run_case(case, rounds=3, seconds=0.01)
+    ours, two = row["peak_bytes"]["ours"], row["peak_bytes"]["two"]
+    assert 4e6 <= ours < 4.1e6
+    assert 8e6 <= two < 8.1e6
+    assert "ours 4 MB, two 8 MB" in to_markdown([row])
+    assert runner.run_case(make_case(), rounds=3, seconds=0.01)["peak_bytes"] == {}
+
+
 def test_disagreement_is_never_timed():
     def disagree():
         raise AssertionError("peer says 2")

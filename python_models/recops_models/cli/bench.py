@@ -87,10 +87,11 @@ def _scale(family: str, seconds: float, out: Path) -> None:
 
 
 def _line(row: Row) -> str:
-    from recops.benchmarks.report import format_seconds
+    from recops.benchmarks.report import format_peaks, format_seconds
 
     peers = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in row["peers"].items())
     return (
         f"{row['op']} {row['direction']} {row['shape']} {row['dtype']} {row['threads']}t: "
         f"{format_seconds(row['seconds'])}, {row['ceiling_share']:.0%} of {row['ceiling']}; {peers}"
+        + (f"; at most {format_peaks(row)}" if row["peak_bytes"] else "")
     )

@@ -19,7 +19,9 @@ class Case:
 
     ``run`` and each of ``peers`` do the same work on the same inputs; ``verify`` raises where they
     disagree, and runs before any timing. ``flops`` and ``bytes`` are what the algorithm cannot
-    avoid, whatever the implementation spends; ``ceiling`` names the one that bounds it.
+    avoid, whatever the implementation spends; ``ceiling`` names the one that bounds it. With
+    ``memory``, what each side allocates at its worst is told too; all of them then allocate by
+    torch.
     """
 
     op: str
@@ -34,6 +36,7 @@ class Case:
     direction: Literal["forward", "backward"] = "forward"
     device: str = "cpu"
     threads: int = 1
+    memory: bool = False
 
 
 @dataclass(frozen=True)

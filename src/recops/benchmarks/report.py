@@ -48,18 +48,24 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} µs"
 
 
+def format_peaks(row: Row) -> str:
+    """``ours 0.38 MB, eager 12.3 MB``; nothing where it was not asked."""
+    return ", ".join(f"{name} {size / 1e6:.3g} MB" for name, size in row["peak_bytes"].items())
+
+
 def to_markdown(rows: Sequence[Row]) -> str:
     """A table of the rows; a peer's figure is its time over ours."""
     lines = [
-        "| op | shape | dtype | direction | threads | time | ceiling | peers (their time / ours) |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| op | shape | dtype | direction | threads | time | ceiling | peers (their time / ours) "
+        "| peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         peers = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in row["peers"].items())
         lines.append(
             f"| {row['op']} | {row['shape']} | {row['dtype']} | {row['direction']} "
             f"| {row['threads']} | {format_seconds(row['seconds'])} "
-            f"| {row['ceiling_share']:.0%} of {row['ceiling']} | {peers} |"
+            f"| {row['ceiling_share']:.0%} of {row['ceiling']} | {peers} | {format_peaks(row)} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -11,12 +11,15 @@ import torch
 
 from recops._load import cpu_isa
 from recops.benchmarks.ceilings import probe
+from recops.benchmarks.memory import peak_bytes
 from recops.benchmarks.registry import Case
 from recops.benchmarks.timing import interleave, interleave_all
 
 
 class Row(TypedDict):
-    """One row of ``bench.json``. ``peers``: a peer's time over ours; above 1, ours is faster."""
+    """One row of ``bench.json``. ``peers``: a peer's time over ours; above 1, ours is faster.
+    ``peak_bytes``: by side, ``"ours"`` and the peers; empty where a case does not ask.
+    """
 
     op: str
     shape: str
@@ -29,6 +32,7 @@ class Row(TypedDict):
     ceiling: str
     ceiling_share: float
     peers: dict[str, float]
+    peak_bytes: dict[str, int]
 
 
 @contextmanager
@@ -60,6 +64,8 @@ def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
         )
         sides = [case.run, *case.peers.values()]
         ours, *peers = interleave_all(sides, rounds=rounds, seconds=seconds * len(sides))
+        named = {"ours": case.run, **case.peers} if case.memory else {}
+        peaks = {name: peak_bytes(side) for name, side in named.items()}
     work = case.flops if case.ceiling == "fma" else case.bytes
     return Row(
         op=case.op,
@@ -73,4 +79,5 @@ def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
         ceiling=case.ceiling,
         ceiling_share=(work / beside_ceiling) / (ceiling.work / ceiling_seconds),
         peers={name: peer / ours for name, peer in zip(case.peers, peers, strict=True)},
+        peak_bytes=peaks,
     )
