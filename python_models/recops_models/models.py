@@ -2,7 +2,8 @@
 
 A new click model is one line here. What it owes: a constructor of ``(schema, config)`` that keeps
 both as attributes, and ``predict(batch)``; and, to be a net of a rocket, what it can share: an
-``embedding``, and a ``head`` upon ``bottom(batch)``.
+``embedding``, and a ``head`` upon ``bottom(batch)``. One with a loss of its own beside the
+cross-entropy has ``bottom_and_auxiliary(batch)`` too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.can import Can, CanConfig
+from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
 from recops_models.click.rocket import Rocket, RocketConfig
@@ -230,6 +232,7 @@ MODELS: dict[str, Entry] = {
     ),
     "sum-pool": _click(SumPool, SumPoolConfig(dropout=_CLICK_DROPOUT)),
     "din": _click(Din, DinConfig(dropout=_CLICK_DROPOUT)),
+    "dien": _click(Dien, DienConfig(dropout=_CLICK_DROPOUT)),
     "can": dataclasses.replace(
         _click(Can, CanConfig(dropout=_CLICK_DROPOUT)), build=_can, restore=_restored_can
     ),

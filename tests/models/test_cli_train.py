@@ -52,6 +52,7 @@ CLICK = {"auc", "gauc", "logloss", "pcoc", "ece"}
         ("din", TINY),
         ("can", [*TINY, "--set", "interaction=cartesian"]),
         ("gru-attention", TINY),
+        ("dien", TINY),
     ],
 )
 def test_train_evaluate_recommend(

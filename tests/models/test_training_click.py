@@ -64,7 +64,9 @@ def test_every_click_model_takes_sparse_tables_and_bf16(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
 @pytest.mark.parametrize(
-    ("name", "tables"), [*((name, "adamw") for name in CLICK), ("sum-pool", "rowwise-adagrad")]
+    ("name", "tables"),
+    # DIEN's graph takes the compiler a minute; test_dien.py captures it.
+    [*((name, "adamw") for name in CLICK if name != "dien"), ("sum-pool", "rowwise-adagrad")],
 )
 def test_a_compiled_loss_is_the_same_loss(
     name: str, tables: Any, data: ClickData, tmp_path: Path

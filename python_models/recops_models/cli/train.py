@@ -25,7 +25,7 @@ def train(
     model: Annotated[
         str,
         typer.Argument(
-            help="popularity, sasrec, unirec; sum-pool, din, gru-attention, can, rocket.",
+            help="popularity, sasrec, unirec; sum-pool, din, gru-attention, dien, can, rocket.",
             show_default=False,
         ),
     ],
@@ -51,16 +51,17 @@ def train(
 ) -> None:
     """Train a recommender, or a model of clicks.
 
-    Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one before
-    for validation. Click models (sum-pool, din, gru-attention, can, rocket): the last tenth of the
-    time is kept for test, the tenth before for validation, if times are known. Where the source
-    holds users out, they are. `--split` chooses: after `global-time`, rankers are asked for each
-    user's next event; after `by-user`, for the last event of users not trained on. The epoch with
-    the best validation NDCG@10 or AUC (`--set select=…`) is kept. A rocket trains a light net
-    beside a booster, any of the other click models (`--set booster=din --set light.hidden=16,8`),
-    and keeps the light one. A checkpoint is written every five minutes and after every epoch;
-    `--resume` goes on from there, to the same bits. Leaves `config.json`, `model.safetensors`,
-    `metrics.json`, `curves.json`, `predictions.parquet` and TensorBoard events in `--out`.
+    Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one
+    before for validation. Click models (sum-pool, din, gru-attention, dien, can, rocket): the
+    last tenth of the time is kept for test, the tenth before for validation, if times are
+    known. Where the source holds users out, they are. `--split` chooses: after `global-time`,
+    rankers are asked for each user's next event; after `by-user`, for the last event of users
+    not trained on. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is
+    kept. A rocket trains a light net beside a booster, any of the other click models (`--set
+    booster=din --set light.hidden=16,8`), and keeps the light one. A checkpoint is written
+    every five minutes and after every epoch; `--resume` goes on from there, to the same bits.
+    Leaves `config.json`, `model.safetensors`, `metrics.json`, `curves.json`,
+    `predictions.parquet` and TensorBoard events in `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """

@@ -1,8 +1,7 @@
 """GRU and attention: target attention to the states of a GRU that read the history in order.
 
 The baseline "two-layer GRU attention" of Zhou et al., Deep Interest Evolution Network, AAAI 2019,
-§4: what order adds to DIN, before attention enters the recurrence. `torch.compile` leaves nn.GRU
-out of its graphs, as it knows no loop over a dynamic length.
+§4: what order adds to DIN, before attention enters the recurrence.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from recops_models.click.din import DinConfig
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class GruAttention(nn.Module):
         self.schema, self.config = schema, config
         self.embedding = FeatureEmbedding(schema, config.width)
         d = self.embedding.history_dim
-        self.gru = nn.GRU(d, d, config.layers, batch_first=True)
+        self.grus = nn.ModuleList(Recurrent(d, d) for _ in range(config.layers))
         self.attention = config.attention(d)
         self.head = config.head(self.output_dim())
 
@@ -53,9 +53,11 @@ class GruAttention(nn.Module):
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # (B, C)
-        query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
-        states, _ = self.gru(keys)  # (B, T, d); padding on the right changes none before it.
-        interest = self.attention(query, states, self.embedding.lengths(batch))  # (B, d)
+        query, states = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
+        lengths = self.embedding.lengths(batch)
+        for gru in self.grus:
+            states, _ = gru(states, lengths)
+        interest = self.attention(query, states, lengths)  # (B, d)
         return torch.cat([context, interest], -1)
 
     def predict(self, batch: Batch) -> Tensor:

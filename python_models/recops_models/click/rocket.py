@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recops_models.click.loss import click_loss
+from recops_models.click.loss import bottom_and_auxiliary, click_loss, logits_and_auxiliary
 from recops_models.data.batch import Batch
 
 Share = Literal["none", "embedding", "bottom"]
@@ -89,7 +89,8 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
 
 
 class Rocket(nn.Module):
-    """``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · teacher_hint(l, t)]``.
+    """``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · teacher_hint(l, t)]``, and whatever
+    auxiliary losses the nets have of their own.
 
     l are the light net's logits, z the booster's, t a finished teacher's; sg stops the gradient
     (without ``block`` it does not). Both nets are trained at once, so that the light net sees the
@@ -155,8 +156,8 @@ class Rocket(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         """L of one training step."""
         config = self.config
-        light, booster = self._logits(batch)
-        loss = click_loss(light, batch.label)
+        light, booster, auxiliary = self._logits(batch)
+        loss = click_loss(light, batch.label) + auxiliary
         if booster is not None:
             guide = booster.detach() if config.block else booster
             loss = loss + click_loss(booster, batch.label)
@@ -178,18 +179,21 @@ class Rocket(nn.Module):
     def _hint(self, kind: HintKind, light: Tensor, guide: Tensor) -> Tensor:
         return hint_loss(light, guide, kind, temperature=self.config.temperature)
 
-    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B]`` of the light net, and of the booster if there is one."""
-        if self.booster is None:
-            return self.light.predict(batch), None
-        if self.config.share != "bottom":
-            light = self.light.predict(batch)
+    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | float]:
+        """``[B]`` of the light net, and of the booster if there is one; auxiliary losses of both,
+        that of a shared bottom once.
+        """
+        if self.booster is None or self.config.share != "bottom":
+            light, auxiliary = logits_and_auxiliary(self.light, batch)
+            if self.booster is None:
+                return light, None, auxiliary
             with self._booster_draws():
-                return light, self.booster.predict(batch)
-        x = self.light.bottom(batch)  # (B, output_dim), once for both
+                booster, boosters = logits_and_auxiliary(self.booster, batch)
+            return light, booster, auxiliary + boosters
+        x, auxiliary = bottom_and_auxiliary(self.light, batch)  # (B, output_dim), once for both
         light = self.light.head(x).squeeze(-1)
         with self._booster_draws():
-            return light, self.booster.head(x).squeeze(-1)
+            return light, self.booster.head(x).squeeze(-1), auxiliary
 
     @contextmanager
     def _booster_draws(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ def candidates(
         positive: the least rating that counts as liking.
 
     Returns:
-        N examples with label 0. O(N · max_len).
+        N examples with label 0, whose histories are one in memory, expanded. O(N + max_len).
     """
     user_id = dataset.user_vocabulary.ids[user]
     events = dataset.interactions.filter(dataset.interactions["user_id"].to_numpy() == user_id)
@@ -44,6 +44,6 @@ def candidates(
         last = torch.from_numpy(items[-feature.max_len :])
         history = rows[feature.share_embedding][last] if len(last) else torch.zeros(1).long()
         features[feature.name] = history.expand(num_items, -1)
-        lengths[feature.name] = torch.full((num_items,), len(last))
+        lengths[feature.name] = torch.tensor(len(last)).expand(num_items)
     group = torch.full((num_items,), int(user_id))
     return Batch(features, lengths, torch.zeros(num_items), group)

@@ -15,20 +15,30 @@ class Dice(nn.Module):
     beside it. A batch of one row or none has no distribution: it meets the running averages and
     leaves them as they are. α is learnt and begins at 0.
 
-    Source: Zhou et al., Deep Interest Network, KDD 2018, §5.2; ε 1e-8. Its released
-    code takes the batch's statistics in evaluation as well.
+    Source: Zhou et al., Deep Interest Network, KDD 2018, §5.2; ε 1e-8. DIEN's released code takes
+    the batch's statistics in evaluation as well (``always_batch``), with ε 1e-9.
 
     Args:
         width: units.
         momentum: the weight of a batch in the running averages.
+        eps: ε.
+        always_batch: E and Var are the batch's, always: what is predicted for a row then depends on
+            the rows beside it, and a row alone meets p = ½.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, width: int, *, momentum: float = 0.1, eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        momentum: float = 0.1,
+        eps: float = 1e-8,
+        always_batch: bool = False,
+    ) -> None:
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.eps, self.always_batch = momentum, eps, always_batch
         self.alpha = nn.Parameter(torch.zeros(width))
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
@@ -36,7 +46,10 @@ class Dice(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, width]`` to ``[B, width]``."""
         mean, var = self.running_mean, self.running_var
-        if self.training and x.shape[0] > 1:
+        if self.always_batch and len(x):
+            var, mean = torch.var_mean(x, 0, correction=0)
+            standardised = (x - mean) / (var + self.eps).sqrt()
+        elif self.training and x.shape[0] > 1:
             standardised = F.batch_norm(
                 x, mean, var, training=True, momentum=self.momentum, eps=self.eps
             )

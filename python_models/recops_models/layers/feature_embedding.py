@@ -76,6 +76,21 @@ class FeatureEmbedding(nn.Module):
         names = [feature.name for feature in self.history]
         return torch.cat([self._rows(name, batch.features[name]) for name in names], -1)
 
+    def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The histories, each once: events ``[U, T, d]`` and lengths ``[U]``.
+
+        U is 1 where all rows read one history, such as those of one user's candidates: rows of a
+        tensor that :meth:`torch.Tensor.expand` made. Else it is B.
+        """
+        keys = [feature.name for feature in self.history]
+        tensors = [batch.features[name] for name in keys] + [batch.lengths[name] for name in keys]
+        if len(tensors[0]) > 1 and all(tensor.stride(0) == 0 for tensor in tensors):
+            batch = batch._replace(
+                features={name: batch.features[name][:1] for name in keys},
+                lengths={name: batch.lengths[name][:1] for name in keys},
+            )
+        return self.keys(batch), self.lengths(batch)
+
     def pooled(self, batch: Batch) -> Tensor:
         """``[B, d]``: the sum of the events, which are never written out."""
         return torch.cat([self._sum(feature.name, batch) for feature in self.history], -1)

@@ -94,24 +94,68 @@ class TargetAttention(nn.Module):
 
     def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """``[B, T]``: w, 0 past the lengths ``[B]``."""
-        absent = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
+        absent = _absent(keys, lengths)
         if self.weights == "uniform":
             return (~absent).to(keys.dtype) / lengths.clamp(min=1)[:, None]
-        hidden = self.pair(query, keys)  # (B, T, hidden)
-        scores: Tensor = self.score(hidden.flatten(0, 1)).view(keys.shape[:2])  # (B, T)
-        if self.weights == "softmax":
-            # The least number and not −∞, of which a row of length 0 would make NaN.
-            scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
-        return scores.masked_fill(absent, 0)
+        scores = self._scores(query, keys)
+        return _softmax(scores, absent) if self.weights == "softmax" else _mask(scores, absent)
 
     def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
-        if keys.is_cuda or torch.compiler.is_compiling() or self.weights == "uniform":
-            return self._pool(query, keys, lengths)
-        rows = max(1, _CHUNK // max(1, keys.shape[1] * self.pair.hidden))
-        chunks = zip(query.split(rows), keys.split(rows), lengths.split(rows), strict=True)
-        return torch.cat([self._pool(*chunk) for chunk in chunks])
+        return pool(self.attention(query, keys, lengths), keys)
 
-    def _pool(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        weights = self.attention(query, keys, lengths)
-        return torch.bmm(weights[:, None], keys).squeeze(1)
+    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """``[B, T]``, a few rows at a time where that keeps them in the cache."""
+        if keys.is_cuda or torch.compiler.is_compiling():
+            return self._score(query, keys)
+        rows = max(1, _CHUNK // max(1, keys.shape[1] * self.pair.hidden))
+        chunks = zip(query.split(rows), keys.split(rows), strict=True)
+        return torch.cat([self._score(*chunk) for chunk in chunks])
+
+    def _score(self, query: Tensor, keys: Tensor) -> Tensor:
+        hidden = self.pair(query, keys)  # (B, T, hidden)
+        scores: Tensor = self.score(hidden.flatten(0, 1)).view(keys.shape[:2])
+        return scores
+
+
+class BilinearAttention(nn.Module):
+    """``Σ_t w_t k_t`` with ``w = softmax_t(q·W k_t)`` over a history's events; 0 for no history.
+
+    Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equation 8. W begins as a
+    linear layer. O(B (T + d) d) time.
+
+    Args:
+        width: d, of the query and of the keys.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.Linear(width, width, bias=False).weight.detach())
+
+    def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, T]``: w, 0 past the lengths ``[B]``."""
+        scores = torch.bmm(keys, (query @ self.weight)[:, :, None]).squeeze(-1)
+        return _softmax(scores, _absent(keys, lengths))
+
+    def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
+        return pool(self.attention(query, keys, lengths), keys)
+
+
+def pool(weights: Tensor, keys: Tensor) -> Tensor:
+    """``Σ_t w_t k_t``: ``[B, d]`` of weights ``[B, T]`` and keys ``[B, T, d]``."""
+    return torch.bmm(weights[:, None], keys).squeeze(1)
+
+
+def _absent(keys: Tensor, lengths: Tensor) -> Tensor:
+    return torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
+
+
+def _softmax(scores: Tensor, absent: Tensor) -> Tensor:
+    # The least number and not −∞, of which a row of length 0 would make NaN.
+    scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
+    return _mask(scores, absent)
+
+
+def _mask(scores: Tensor, absent: Tensor) -> Tensor:
+    return scores.masked_fill(absent, 0)

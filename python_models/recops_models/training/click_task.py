@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.click.loss import click_loss
+from recops_models.click.loss import training_loss
 from recops_models.data.batch import Batch
 from recops_models.data.loader import Source
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
@@ -43,7 +43,7 @@ class ClickTask:
         return Pass(batches, self.train.num_examples, self.batch, torch_seed)
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
-        return click_loss(model.predict(batch), batch.label), len(batch.label)
+        return training_loss(model, batch), len(batch.label)
 
     def evaluate(self, model: Any) -> dict[str, float]:
         metrics = ClickMetrics()
