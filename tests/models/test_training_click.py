@@ -132,3 +132,22 @@ def test_tuning_leaves_the_test_part_alone(small: Dataset, tmp_path: Path) -> No
     job = Job.of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
     assert run_job(job, small, tmp_path, test=False).metrics["test"] == {}
     assert not (tmp_path / "predictions.parquet").exists()
+
+
+def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
+    ratings, clicks = (
+        Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
+        for feedback in ("none", "implicit")
+    )
+    assert ratings.problem(small).notes == ("label: rating ≥ 4",)
+    problem = clicks.problem(small)
+    assert problem.notes == ("1 sampled, never met items for each event, as negatives",)
+    assert problem.data.train.num_examples == 2 * ratings.problem(small).data.train.num_examples
+    read = []
+    model = MODELS["sum-pool"].build(problem, clicks, Path())
+    predict = model.predict
+    model.predict = lambda batch: read.append(batch.lengths["history_item"]) or predict(batch)
+    problem.recommend(model, 3, 5)
+    user = small.user_vocabulary.ids[3]
+    met = (small.interactions["user_id"].to_numpy() == user).sum()
+    assert (read[0] == met).all()

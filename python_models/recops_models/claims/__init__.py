@@ -14,12 +14,13 @@ def papers() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def claims_of(paper: str, ids: Sequence[str] = ()) -> tuple[Claim, ...]:
+def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tuple[Claim, ...]:
     """The claims of ``paper``, or those with ``ids``, in the order of its file.
 
     Args:
         paper: one of :func:`papers`.
         ids: of claims, or of groups of them.
+        quick: without ``ids``, those that are glanced at alone.
 
     Raises:
         ValueError: no such paper, claim or group.
@@ -33,4 +34,6 @@ def claims_of(paper: str, ids: Sequence[str] = ()) -> tuple[Claim, ...]:
     for name in ids:
         if name not in known:
             raise ValueError(f"{paper} has no claim {name!r}; it has {', '.join(known)}")
-    return tuple(claim for claim in claims if not ids or {claim.id, claim.group} & {*ids})
+    if not ids:
+        return tuple(claim for claim in claims if claim.glanced or not quick)
+    return tuple(claim for claim in claims if {claim.id, claim.group} & {*ids})

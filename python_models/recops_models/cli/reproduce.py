@@ -42,7 +42,7 @@ def reproduce(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One data set, 2 seeds, no tuning, small runs: a look.")
+        bool, typer.Option("--quick", help="Some claims, 1 data set, 2 seeds, no tuning: a look.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")
@@ -65,6 +65,8 @@ def reproduce(
     `recops reproduce drq --quick` (five tokenizers, a look within a minute)
 
     `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
+
+    `recops reproduce dien --claims evolution --data ml-100k` (cells, and the auxiliary loss)
     """
     from rich.console import Console
 
@@ -75,7 +77,7 @@ def reproduce(
 
     ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
     try:
-        chosen = claims_of(paper, ids)
+        chosen = claims_of(paper, ids, quick=quick)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if data:

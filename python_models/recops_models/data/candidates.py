@@ -6,13 +6,18 @@ import numpy as np
 import torch
 
 from recops_models.data.batch import Batch
-from recops_models.data.click import feedback_of, item_column, labels_of
+from recops_models.data.click import Feedback, feedback_of, item_column, labels_of
 from recops_models.data.dataset import Dataset
 from recops_models.data.features import Categorical, FittedSchema, Sequence
 
 
 def candidates(
-    dataset: Dataset, fitted: FittedSchema, user: int, *, positive: float = 4.0
+    dataset: Dataset,
+    fitted: FittedSchema,
+    user: int,
+    *,
+    feedback: Feedback | None = None,
+    positive: float = 4.0,
 ) -> Batch:
     """Every item of the catalogue, in its order, shown to one user after all that the user liked.
 
@@ -20,6 +25,7 @@ def candidates(
         dataset: the data.
         fitted: of :func:`~recops_models.data.click.click_schema`.
         user: an index of ``dataset.user_vocabulary``.
+        feedback: as in :func:`~recops_models.data.click.click_data`.
         positive: the least rating that counts as liking.
 
     Returns:
@@ -27,7 +33,8 @@ def candidates(
     """
     user_id = dataset.user_vocabulary.ids[user]
     events = dataset.interactions.filter(dataset.interactions["user_id"].to_numpy() == user_id)
-    liked = labels_of(events, feedback_of(dataset), positive, name=dataset.name) > 0
+    feedback = feedback or feedback_of(dataset)
+    liked = labels_of(events, feedback, positive, name=dataset.name) > 0
     items = dataset.item_vocabulary.index(events["item_id"].to_numpy()[liked])
     num_items = dataset.items.num_rows
     rows = {

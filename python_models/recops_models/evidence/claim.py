@@ -66,6 +66,7 @@ class Claim:
         allowance: how far the first arm may fall short and still be as good, ≥ 0, where it is not
             claimed to be better.
         group: by which ``recops reproduce --claims`` takes several claims at once.
+        glanced: whether ``--quick`` measures it where no claims are named.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         experiment: what runs are; trainings by default.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
@@ -87,6 +88,7 @@ class Claim:
     minimum: float = 0.0
     allowance: float = 0.0
     group: str = ""
+    glanced: bool = True
     seeds: int = 5
     experiment: Experiment = TRAINING
     ceiling: str | None = None

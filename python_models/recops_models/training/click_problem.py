@@ -10,7 +10,7 @@ import torch
 
 from recops_models.data import Dataset
 from recops_models.data.candidates import candidates
-from recops_models.data.click import ClickData, click_data
+from recops_models.data.click import ClickData, Feedback, click_data
 from recops_models.data.negatives import Law
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.generative.recommender import Ranking, top_unseen
@@ -28,12 +28,15 @@ class ExampleConfig:
 
     Attributes:
         max_len: T, the most recent events that are read.
+        feedback: "explicit", "implicit" (every event is a click, whatever it was rated), or none:
+            explicit where the source has labels or ratings.
         positive: the least rating that counts as liking, of explicit feedback.
         negatives: sampled items beside each event, of implicit feedback.
         negatives_law: by which they are drawn.
     """
 
     max_len: int = 50
+    feedback: Feedback | None = None
     positive: float = 4.0
     negatives: int = 1
     negatives_law: Law = "uniform"
@@ -50,7 +53,7 @@ class ClickProblem:
 
     def __init__(self, data: Dataset | ClickData, job: Job, model: Any = None) -> None:
         assert job.examples is not None
-        self.dataset, self.positive = None, job.examples.positive
+        self.dataset, self.examples = None, job.examples
         if isinstance(data, Dataset):
             self.dataset = data
             fitted = None if model is None else model.schema
@@ -80,5 +83,11 @@ class ClickProblem:
         if self.dataset is None:
             raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
         histories = met(self.dataset, user)
-        batch = candidates(self.dataset, self.data.fitted, user, positive=self.positive)
+        batch = candidates(
+            self.dataset,
+            self.data.fitted,
+            user,
+            feedback=self.examples.feedback,
+            positive=self.examples.positive,
+        )
         return top_unseen(model.predict(batch).sigmoid()[None], histories, k)
