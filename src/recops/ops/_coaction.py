@@ -30,7 +30,7 @@ class Options(NamedTuple):
 
     def params_width(self, dims: Sequence[int]) -> int:
         """Of a candidate's row of parameters."""
-        one = sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(dims))
+        one = sum((inputs + int(self.bias)) * outputs for inputs, outputs in pairwise(dims))
         return one * (self.orders if self.order_independent else 1)
 
     def output_width(self, dims: Sequence[int]) -> int:

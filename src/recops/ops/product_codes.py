@@ -28,7 +28,7 @@ def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
         stacks = [*codebooks.unbind(0)] if codebooks.ndim == 4 else [codebooks]
     else:
         held = [book if isinstance(book, Tensor) else list(book) for book in codebooks]
-        is_product = bool(held) and (not isinstance(held[0], Tensor) or held[0].ndim == 3)
+        is_product = len(held) > 0 and (not isinstance(held[0], Tensor) or held[0].ndim == 3)
         stacks = [*held] if is_product else [held]  # type: ignore[list-item]
     if not stacks:
         raise ValueError(f"{op}: codebooks must hold at least one group, got none")
