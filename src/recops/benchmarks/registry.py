@@ -41,12 +41,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows."""
+    """A point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows.
+
+    ``of`` names what the size is changed of, where there are several; ``facts`` tells what else is
+    to be known of the point.
+    """
 
     size: str
     value: int
     rows: int
     case: Case
+    of: str = ""
+    facts: str = ""
 
 
 CaseList = Callable[[bool], Iterator[Case]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -13,20 +14,31 @@ from recops.benchmarks.runner import thread_count
 from recops.benchmarks.timing import interleave_all
 from recops.files import write_file, write_json
 
-PEERS = ("faiss",)
+PEERS = (
+    "faiss",
+    "padded rows",
+    "sorted keys",
+    "prefix_allowed_tokens_fn",
+    "beamgrad, unconstrained",
+)
 """What sweeps are drawn beside; others would take longer than they tell."""
 
 _ACROSS = 3
 """Panels of the plot in a row."""
+
+_DRAWN = 3
+"""Points that make a line; sweeps of fewer are in the table alone."""
 
 
 class ScalingRow(TypedDict):
     """One row of ``scaling.json``: the seconds of ours and of each peer for ``rows`` rows."""
 
     size: str
+    of: str
     value: int
     shape: str
     rows: int
+    facts: str
     seconds: dict[str, float]
 
 
@@ -43,7 +55,13 @@ def run_point(point: Point, *, seconds: float = 0.5) -> ScalingRow:
         times = interleave_all(list(sides.values()), rounds=1000, seconds=seconds * len(sides))
     told = dict(zip(sides, times, strict=True))
     return ScalingRow(
-        size=point.size, value=point.value, shape=case.shape, rows=point.rows, seconds=told
+        size=point.size,
+        of=point.of,
+        value=point.value,
+        shape=case.shape,
+        rows=point.rows,
+        facts=point.facts,
+        seconds=told,
     )
 
 
@@ -60,14 +78,17 @@ def write_scaling(rows: Sequence[ScalingRow], out: Path) -> None:
 
 def to_markdown(rows: Sequence[ScalingRow]) -> str:
     """A table of the rows; a peer's figure is its time over ours."""
-    lines = ["| size | shape | time | peers (their time / ours) |", "| --- | --- | --- | --- |"]
+    has_facts = any(row["facts"] for row in rows)
+    columns = ["size", "shape", "time", "peers (their time / ours)", *["facts"] * has_facts]
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in rows:
         ours = row["seconds"]["recops"]
         peers = ", ".join(
             f"{n} {t / ours:.2f}×" for n, t in row["seconds"].items() if n != "recops"
         )
         time = format_seconds(ours)
-        lines.append(f"| {row['size']} = {row['value']:,} | {row['shape']} | {time} | {peers} |")
+        cells = [f"{row['size']} = {row['value']:,}", row["shape"], time, peers]
+        lines.append(f"| {' | '.join([*cells, *[row['facts']] * has_facts])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -77,14 +98,15 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    points = Counter((row["size"], row["of"]) for row in rows)
+    sizes = [size for size, count in points.items() if count >= _DRAWN] or list(points)
     down = -(-len(sizes) // _ACROSS)
     figure = Figure(figsize=(2.6 * _ACROSS, 2.6 * down), layout="constrained")
     panels = figure.subplots(down, _ACROSS, sharey=True, squeeze=False).ravel()
     for spare in panels[len(sizes) :]:
         spare.set_axis_off()
     for axes, size in zip(panels, sizes, strict=False):
-        swept = [row for row in rows if row["size"] == size]
+        swept = [row for row in rows if (row["size"], row["of"]) == size]
         for name in dict.fromkeys(n for row in swept for n in row["seconds"]):
             line = [
                 (row["value"], row["rows"] / row["seconds"][name])
@@ -98,7 +120,8 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         axes.xaxis.set_major_locator(FixedLocator(values))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"{value:,}" for value in values], rotation=45, fontsize=8)
-        axes.set_xlabel(size)
+        axes.set_xlabel(size[0])
+        axes.set_title(size[1], fontsize=8)
         axes.grid(visible=True, color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     for first in panels[::_ACROSS]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -13,7 +15,12 @@ from torch import Tensor
 import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
-from recops.benchmarks.trie_peers import PaddedRows, PrefixAllowedTokens, SortedKeys, Step
+from recops.benchmarks.trie_peers import (
+    PrefixAllowedTokens,
+    Step,
+    padded_rows_in,
+    sorted_keys_in,
+)
 from recops.ops.trie_beam_step import Normalize
 
 
@@ -94,12 +101,22 @@ def zipf_sids(
 class Search:
     """The beams that a model which knows how popular tokens are, but for noise, has at a level."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, *, distinct: bool = False) -> None:
         self.workload = workload
         sids, self._log_shares = zipf_sids(
             workload.items, workload.vocab, workload.depth, exponent=workload.exponent
         )
+        if distinct:  # one item a semantic ID
+            sids = sids.unique(dim=0)
+        started = time.perf_counter()
         self.trie = recops.SidTrie.from_sids(sids, vocab_sizes=workload.vocab)
+        self.build_seconds = time.perf_counter() - started
+
+    def by(self, *, batch: int, beams: int) -> Search:
+        """The same catalogue, decoded by so many beams."""
+        other = copy.copy(self)
+        other.workload = replace(self.workload, batch=batch, beams=beams)
+        return other
 
     def logits(self, level: int) -> Tensor:
         """``[B, M, V]``, the same at every call."""
@@ -137,7 +154,7 @@ def step_case(
     trie, num_beams = search.trie, search.workload.beams
     nodes, scores = search.beams(level)
     logits = search.logits(level).to(dtype)
-    padded, sorted_keys, wide_nodes = PaddedRows(trie), SortedKeys(trie), nodes.long()
+    padded, sorted_keys, wide_nodes = padded_rows_in(trie), sorted_keys_in(trie), nodes.long()
 
     def run() -> recops.BeamStep:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)

@@ -6,10 +6,11 @@ tokens, parents and nodes ``[B, num_beams]``.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import recops
 
@@ -51,6 +52,10 @@ class PaddedRows:
         )
 
 
+# Of the last trie alone: the arrays of a large one take longer to make than to use.
+padded_rows_in = lru_cache(maxsize=1)(PaddedRows)
+
+
 class SortedKeys:
     """Every beam's best ``2 · num_beams`` tokens, looked up among sorted keys (node, token).
 
@@ -75,13 +80,29 @@ class SortedKeys:
         keys = nodes.unsqueeze(2) * self.vocab + tokens
         places = torch.searchsorted(self.keys, keys)
         totals = torch.where(self.keys[places] == keys, log_probs + scores.unsqueeze(2), -torch.inf)
-        best, chosen = totals.flatten(1).topk(num_beams)
+        totals = totals.flatten(1)
+        few = max(0, num_beams - totals.shape[1])  # of a first step with many beams
+        best, chosen = nn.functional.pad(totals, (0, few), value=-torch.inf).topk(num_beams)
+        chosen = chosen.clamp(max=totals.shape[1] - 1)
         return (
             best,
             tokens.flatten(1).gather(1, chosen),
             chosen // taken,
             places.flatten(1).gather(1, chosen) + 1,
         )
+
+
+sorted_keys_in = lru_cache(maxsize=1)(SortedKeys)
+
+
+def allowed_after(trie: recops.SidTrie, prefixes: Tensor) -> dict[tuple[int, ...], list[int]]:
+    """The tokens that may follow each of ``prefixes`` ``[n, l]``, all in the trie."""
+    nodes = trie.find(prefixes).long()
+    first, end = trie.first_child[nodes].tolist(), trie.first_child[nodes + 1].tolist()
+    return {
+        tuple(prefix): trie.tokens[a:b].tolist()
+        for prefix, a, b in zip(prefixes.tolist(), first, end, strict=True)
+    }
 
 
 class PrefixAllowedTokens:
@@ -95,15 +116,8 @@ class PrefixAllowedTokens:
         """``prefixes``: ``[B, M, l]``, all in the trie."""
         from transformers.generation.logits_process import PrefixConstrainedLogitsProcessor
 
-        flat = prefixes.flatten(0, 1)
-        nodes = trie.find(flat).long()
-        first, end = trie.first_child[nodes].tolist(), trie.first_child[nodes + 1].tolist()
-        tokens = trie.tokens.long()
-        allowed = {
-            tuple(prefix): tokens[a:b].tolist()
-            for prefix, a, b in zip(flat.tolist(), first, end, strict=True)
-        }
-        self.prefixes = flat
+        self.prefixes = prefixes.flatten(0, 1)
+        allowed = allowed_after(trie, self.prefixes)
         self.processor = PrefixConstrainedLogitsProcessor(
             lambda _, prefix: allowed[tuple(prefix.tolist())], prefixes.shape[1]
         )
