@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples in every run, so that a red test stays red; no deadline, machines are shared.
 hypothesis.settings.register_profile("recops", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("recops")
+hypothesis.settings.register_profile(
+    "thousands", derandomize=True, deadline=None, max_examples=3000
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "recops"))
 
 
 @pytest.fixture(autouse=True)

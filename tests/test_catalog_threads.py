@@ -53,15 +53,18 @@ class RandomModel:
         return self.logits.pop().expand(1, width, 64)
 
 
-@pytest.mark.slow
-def test_python_threads_decode_while_the_catalogue_changes() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "readers"),
+    [pytest.param(5, 4, marks=pytest.mark.slow), pytest.param(60, 8, marks=pytest.mark.full)],
+)
+def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers: int) -> None:
     """At version v, item i of the live half has a SID that v and i alone decide."""
     size, levels, beams = 2000, 3, 20
     ids = np.arange(size)
     catalog = recops.SidCatalog([64] * levels, history=16)
     owner = {0: 0}  # the version whose SIDs a version holds
     failures: list[str] = []
-    decoded = [0] * 4
+    decoded = [0] * readers
     done = threading.Event()
 
     def sids_of(version: int, items: np.ndarray) -> np.ndarray:
@@ -103,7 +106,7 @@ def test_python_threads_decode_while_the_catalogue_changes() -> None:
     threads.append(threading.Thread(target=write))
     for thread in threads:
         thread.start()
-    time.sleep(5)
+    time.sleep(seconds)
     done.set()
     for thread in threads:
         thread.join()

@@ -29,12 +29,19 @@ def config(trie: recops.SidTrie, **sizes: int) -> dict[str, object]:
     return {"vocab_size": vocab, "pad_token_id": PAD, "eos_token_id": END, **sizes}
 
 
-def decoder_only(trie: recops.SidTrie) -> transformers.PreTrainedModel:
-    """GPT-2, small and untrained; its weights spread enough for scores to differ."""
+SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 32, "initializer_range": 0.3}
+"""Of weights that spread enough for scores to differ."""
+GPT2: dict[str, object] = {}
+"""Of the published size: 12 layers of width 768."""
+
+
+def decoder_only(
+    trie: recops.SidTrie, sizes: dict[str, object] = SMALL
+) -> transformers.PreTrainedModel:
+    """GPT-2, untrained."""
     torch.manual_seed(0)
-    settings = config(trie, n_layer=2, n_head=2, n_embd=32, n_positions=32)
     return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(**settings, bos_token_id=2, initializer_range=0.3)
+        transformers.GPT2Config(**config(trie), bos_token_id=2, **sizes)
     ).eval()
 
 
@@ -66,9 +73,11 @@ def own_beams(
     )
 
 
-def assert_beams_agree(trie: recops.SidTrie, *, batch: int = 2, beams: int) -> None:
+def assert_beams_agree(
+    trie: recops.SidTrie, sizes: dict[str, object] = SMALL, *, batch: int = 2, beams: int
+) -> None:
     """The trie's items have a SID of their own each."""
-    model = decoder_only(trie)
+    model = decoder_only(trie, sizes)
     prompt = torch.randint(2, model.config.vocab_size, (batch, 5))
     processor = SidTrieLogitsProcessor(
         trie, offsets(trie), prompt_length=prompt.shape[1], eos_token_id=END
@@ -106,13 +115,16 @@ def test_beams_are_those_of_constrained_beam_search(skew: float) -> None:
     assert_beams_agree(distinct(drawn.sids), beams=12)
 
 
+@pytest.mark.parametrize("sizes", [SMALL, pytest.param(GPT2, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", ["onerec_office/office", "letter/beauty"])
-def test_real_catalogues_decode_to_the_same_beams(recops_data: Path, name: str) -> None:
+def test_real_catalogues_decode_to_the_same_beams(
+    recops_data: Path, name: str, sizes: dict[str, object]
+) -> None:
     file = recops_data / f"{name}.index.json"
     if not file.exists():
         pytest.skip(f"{file} is not there")
     sids, _ = recops.read_index_json(file)
-    assert_beams_agree(distinct(sids), beams=20)
+    assert_beams_agree(distinct(sids), sizes, beams=20)
 
 
 @pytest.mark.parametrize(

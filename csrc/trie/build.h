@@ -10,6 +10,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -71,7 +72,11 @@ class Builder {
     std::iota(rows_.begin(), rows_.end(), 0);
     sort_group(sids, vocab_sizes, 0, count_, 0);
     sids_.resize(count_ * depth_);
-    for (int64_t i = 0; i < count_; ++i) std::copy_n(sids + rows_[i] * depth_, depth_, &sids_[i * depth_]);
+    constexpr int64_t kAhead = 16;
+    for (int64_t i = 0; i < count_; ++i) {
+      __builtin_prefetch(sids + rows_[std::min(i + kAhead, count_ - 1)] * depth_);
+      std::copy_n(sids + rows_[i] * depth_, depth_, &sids_[i * depth_]);
+    }
   }
 
   // Sorts places `begin` up to `end`, whose SIDs are equal before `level`; rows of equal SIDs keep their order.
@@ -137,9 +142,13 @@ class Builder {
   std::vector<int64_t> level_starts_;  // [depth + 2]
 };
 
-// order[k]: the position of the k-th smallest id. Throws std::invalid_argument where an id comes twice.
-inline void index_ids(const int64_t* ids, int64_t count, int32_t* order) {
-  if (count == 0) return;
+// order[k]: the position of the k-th smallest id, ids[item_rows[p]] being that of position p. Throws
+// std::invalid_argument where an id comes twice.
+inline void index_ids(const int64_t* ids, const int32_t* item_rows, int64_t count, int32_t* order) {
+  if (std::adjacent_find(ids, ids + count, std::greater_equal<>()) == ids + count) {  // they came in order
+    for (int64_t p = 0; p < count; ++p) order[item_rows[p]] = static_cast<int32_t>(p);
+    return;
+  }
   const auto [least, greatest] = std::minmax_element(ids, ids + count);
   const auto above_least = [&, base = static_cast<uint64_t>(*least)](int64_t row) { return ids[row] - base; };
   const int bits = std::bit_width(static_cast<uint64_t>(*greatest) - static_cast<uint64_t>(*least));
@@ -148,10 +157,13 @@ inline void index_ids(const int64_t* ids, int64_t count, int32_t* order) {
     const int width = std::min(bits - shift, sorter.key_bits());
     sorter.sort(width, [&](int64_t row) { return above_least(row) >> shift & ((uint64_t{1} << width) - 1); });
   }
+  std::vector<int32_t> positions(count);
+  for (int64_t p = 0; p < count; ++p) positions[item_rows[p]] = static_cast<int32_t>(p);
   for (int64_t k = 0; k < count; ++k) {
-    order[k] = static_cast<int32_t>(sorter[k]);
-    if (k > 0 && ids[order[k]] == ids[order[k - 1]])
-      throw std::invalid_argument("SidTrie.from_sids: item id " + std::to_string(ids[order[k]]) + " is repeated");
+    const int64_t row = sorter[k];
+    order[k] = positions[row];
+    if (k > 0 && ids[row] == ids[sorter[k - 1]])
+      throw std::invalid_argument("SidTrie.from_sids: item id " + std::to_string(ids[row]) + " is repeated");
   }
 }
 

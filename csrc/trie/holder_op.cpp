@@ -56,7 +56,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> trie_build(Tensor sid
 
   const Tensor item_ids = empty({count}, ScalarType::Long, sids), id_order = empty({count}, ScalarType::Int, sids);
   for (int64_t i = 0; i < count; ++i) data<int64_t>(item_ids)[i] = data<int64_t>(ids)[data<int32_t>(item_rows)[i]];
-  index_ids(data<int64_t>(item_ids), count, data<int32_t>(id_order));
+  index_ids(data<int64_t>(ids), data<int32_t>(item_rows), count, data<int32_t>(id_order));
   return {first_child, tokens, item_ids, item_rows, id_order, fingerprint(first_child, tokens, item_ids)};
 }
 
