@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -139,22 +140,23 @@ def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = F
         powers = [feeds, feeds * feeds]
         return torch.cat([(p @ weights + bias).tanh().sum(2) for p in powers], -1)
 
-    peers: dict[str, Thunk] = {"eager": plain, "eager, stacked": lambda: stacked(feeds, params)}
+    at_once: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"eager, stacked": stacked}
     if compiled:
-        fused = torch.compile(stacked)
-        peers["compile, stacked"] = lambda: fused(feeds, params)
+        at_once["compile, stacked"] = torch.compile(stacked)
 
     def verify() -> None:
-        for found in (plain(), *(side() for side in list(peers.values())[1:])):
-            torch.testing.assert_close(
-                torch.stack(ours()), torch.stack(list(found)), rtol=1e-4, atol=1e-4
-            )
+        expected = torch.stack(ours())
+        for found in (torch.stack(plain()), *(side(feeds, params) for side in at_once.values())):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
     return Case(
         op="coaction_multi",
         shape=f"B={candidates} of 1 user T={events} 4-4 orders=2 pairs={pairs}",
         run=ours,
-        peers=peers,
+        peers={
+            "eager": plain,
+            **{name: partial(side, feeds, params) for name, side in at_once.items()},
+        },
         verify=verify,
         flops=pairs * 2.0 * candidates * events * 2 * width,
         memory=True,
