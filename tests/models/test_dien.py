@@ -106,7 +106,9 @@ def test_the_auxiliary_loss_is_its_definition(scorer, affine, over_all_cells) ->
     torch.manual_seed(0)
     layer = NextEvent(4, (5, 3), scorer, affine=affine, over_all_cells=over_all_cells).double()
     states, events = torch.randn(4, 6, 4).double(), torch.randn(4, 6, 4).double()
-    events[3, 1] = events[0, 2]  # What is drawn may be what it is to be told from.
+    events[3, 1] = events[0, 2].clone()  # What is drawn may be what it is to be told from.
+    states.requires_grad_()
+    events.requires_grad_()
     lengths = torch.tensor([6, 0, 1, 3])
     if scorer == "mlp" and affine:
         nn.init.normal_(layer.scale)
@@ -137,6 +139,31 @@ def test_the_auxiliary_loss_is_its_definition(scorer, affine, over_all_cells) ->
     found = layer(states, events, lengths)
     expected = total / (4 * 5 if over_all_cells else cells)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    leaves = [states, events, *layer.parameters()]
+    gradients = [torch.autograd.grad(3 * loss, leaves) for loss in (found, expected)]
+    for ours, due in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, due, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        assert torch.equal(layer(states, events, lengths), found)
+
+
+@pytest.mark.parametrize("hidden", [(100, 50), (7,)])
+def test_the_one_pass_is_what_is_compiled(hidden, monkeypatch) -> None:
+    """On cells for several blocks."""
+    torch.manual_seed(0)
+    layer = NextEvent(6, hidden)
+    leaves = [torch.randn(40, 90, 6, requires_grad=True) for _ in range(2)]
+    leaves += layer.parameters()
+    lengths = torch.randint(0, 91, (40,))
+    found = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        torch.manual_seed(1)
+        loss = layer(*leaves[:2], lengths)
+        found.append([loss, *torch.autograd.grad(loss, leaves)])
+    for ours, due in zip(*found, strict=True):
+        torch.testing.assert_close(ours, due, rtol=1e-4, atol=1e-6)
 
 
 def test_a_draw_that_is_the_event_itself_counts_once() -> None:

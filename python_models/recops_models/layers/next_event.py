@@ -10,12 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.layers.mlp import MLP
+from recops_models.layers.next_event_pass import NextEventPass
 
 Scorer = Literal["mlp", "inner"]
-
-_CHUNK = 1 << 18
-"""Hidden units computed at a time on a CPU, 1 MB, so that each layer finds the last one's output in
-the cache."""
 
 
 class NextEvent(nn.Module):
@@ -82,11 +79,26 @@ class NextEvent(nn.Module):
         drawn = draw_events(lengths, valid.shape[0], valid.shape[1], events.shape[1])
         with torch.no_grad():
             told_apart = valid & (rows_of(events, drawn) != events[:, 1:]).any(-1)
+        cells = valid.numel() if self.over_all_cells else valid.sum()
+        total = self._total(states, events, drawn, valid, told_apart)
+        return total / torch.as_tensor(cells, device=total.device).clamp(min=1)
+
+    def _total(
+        self, states: Tensor, events: Tensor, drawn: Tensor, valid: Tensor, told_apart: Tensor
+    ) -> Tensor:
+        """Both sums, in one pass where an MLP scores on a CPU."""
+        if self.scorer == "mlp" and not events.is_cuda and not torch.compiler.is_compiling():
+            linear = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
+            layers = [*self._first(), *(w for each in linear for w in (each.weight, each.bias))]
+            dtype = torch.promote_types(states.dtype, torch.float32)
+            with torch.autocast("cpu", enabled=False):
+                total: Tensor = NextEventPass.apply(  # type: ignore[no-untyped-call]
+                    states.to(dtype), events.to(dtype), drawn, valid, told_apart, *layers
+                )
+            return total
         of_next, of_drawn = self.scores(states[:, :-1], events, drawn)
         total = (F.softplus(-of_next.float()) * valid).sum()
-        total = total + (F.softplus(of_drawn.float()) * told_apart).sum()
-        cells = valid.numel() if self.over_all_cells else valid.sum()
-        return total / torch.as_tensor(cells, device=total.device).clamp(min=1)
+        return total + (F.softplus(of_drawn.float()) * told_apart).sum()
 
     def scores(self, states: Tensor, events: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, T − 1]`` each: s of every state with the next event, and with the one drawn.
@@ -99,25 +111,21 @@ class NextEvent(nn.Module):
         if self.scorer == "inner":
             negatives = rows_of(events, drawn)
             return (states * events[:, 1:]).sum(-1), (states * negatives).sum(-1)
-        weight: Tensor = self.first.weight
-        bias: Tensor = self.first.bias
-        if self.scale is not None and self.shift is not None:
-            bias, weight = F.linear(self.shift, weight, bias), weight * self.scale
+        weight, bias = self._first()
         of_state, of_event = weight.chunk(2, 1)
         projected = F.linear(events, of_event)  # (B, T, hidden)
         row = F.linear(states, of_state, bias)  # (B, T − 1, hidden)
-        return self._rest(row, projected[:, 1:]), self._rest(row, rows_of(projected, drawn))
+        columns = (projected[:, 1:], rows_of(projected, drawn))
+        of_next, of_drawn = (self.rest(torch.sigmoid(row + column)) for column in columns)
+        return of_next.squeeze(-1), of_drawn.squeeze(-1)
 
-    def _rest(self, row: Tensor, column: Tensor) -> Tensor:
-        if row.is_cuda or torch.compiler.is_compiling():
-            return self._score(row, column)
-        rows = max(1, _CHUNK // max(1, row[:1].numel()))
-        parts = zip(row.split(rows), column.split(rows), strict=True)
-        return torch.cat([self._score(*part) for part in parts])
-
-    def _score(self, row: Tensor, column: Tensor) -> Tensor:
-        scores: Tensor = self.rest(torch.sigmoid(row + column)).squeeze(-1)
-        return scores
+    def _first(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the first layer, which take in what scales and shifts its input."""
+        weight: Tensor = self.first.weight
+        bias: Tensor = self.first.bias
+        if self.scale is None or self.shift is None:
+            return weight, bias
+        return weight * self.scale, F.linear(self.shift, weight, bias)
 
 
 def rows_of(events: Tensor, drawn: Tensor) -> Tensor:
