@@ -126,7 +126,8 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
     for first in panels[::_ACROSS]:
         first.set_ylabel("rows a second")
-    panels[0].legend(frameon=False)
+    names = panels[0].get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=_ACROSS, frameon=False)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recops"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
