@@ -62,16 +62,13 @@ class Repair {
   struct Target {
     double distance;
     int32_t code;
-
-    bool operator<(const Target& other) const {
-      return distance < other.distance || (distance == other.distance && code < other.code);
-    }
   };
 
-  // The nearest codes that had room for an item, nearest first.
+  // The nearest codes that had room for an item, nearest first: two, which are mostly enough, and every time that they
+  // were not, twice as many.
   struct List {
     Target targets[kListed];
-    int count = 0, next = 0;
+    int limit = 1, count = 0, next = 0;
     double own = 0;  // its distance to the code it is in
   };
 
@@ -106,23 +103,29 @@ class Repair {
 
   void find(int64_t m, Scratch& scratch) {
     const int64_t item = movable_[m];
+    const int32_t size = static_cast<int32_t>(capacity_.size());
     List& list = lists_[m];
-    scratch.codes.assign(1, index_[item]);
-    for (size_t code = 0; code < capacity_.size(); ++code)
-      if (!gives_[code] && has_room(static_cast<int32_t>(code), weights_[item]))
-        scratch.codes.push_back(static_cast<int32_t>(code));
-    scratch.distances.resize(scratch.codes.size());
-    kernels_.squared_distances(space_, item, scratch.codes.data(), static_cast<int64_t>(scratch.codes.size()),
-                               scratch.distances.data());
+    scratch.codes.resize(size + 1);
+    scratch.distances.resize(size + 1);
+    int32_t* codes = scratch.codes.data();
+    codes[0] = index_[item];
+    int32_t count = 1;
+    for (int32_t code = 0; code < size; ++code) {
+      codes[count] = code;
+      count += !gives_[code] & has_room(code, weights_[item]);
+    }
+    const double* distances = scratch.distances.data();
+    kernels_.squared_distances(space_, item, codes, count, scratch.distances.data());
+    list.limit = std::min(2 * list.limit, kListed);
     list.count = list.next = 0;
-    list.own = scratch.distances[0];
-    for (size_t i = 1; i < scratch.codes.size(); ++i) {
-      const Target target{scratch.distances[i], scratch.codes[i]};
-      if (list.count == kListed && !(target < list.targets[kListed - 1])) continue;
-      int at = std::min(list.count, kListed - 1);
-      for (; at > 0 && target < list.targets[at - 1]; --at) list.targets[at] = list.targets[at - 1];
-      list.targets[at] = target;
-      list.count = std::min(list.count + 1, kListed);
+    list.own = distances[0];
+    for (int32_t i = 1; i < count; ++i) {
+      // Codes ascend: of equal distances those in the list stay before.
+      if (list.count == list.limit && !(distances[i] < list.targets[list.limit - 1].distance)) continue;
+      int at = std::min(list.count, list.limit - 1);
+      for (; at > 0 && distances[i] < list.targets[at - 1].distance; --at) list.targets[at] = list.targets[at - 1];
+      list.targets[at] = {distances[i], codes[i]};
+      list.count = std::min(list.count + 1, list.limit);
     }
   }
 
@@ -130,7 +133,7 @@ class Repair {
   const Target* target_of(int64_t m, Scratch& scratch) {
     List& list = lists_[m];
     const double weight = weights_[movable_[m]];
-    for (bool again = list.count == kListed;; again = list.count == kListed) {
+    for (bool again = list.count == list.limit;; again = list.count == list.limit) {
       for (; list.next < list.count; ++list.next)
         if (has_room(list.targets[list.next].code, weight)) return &list.targets[list.next];
       if (!again) return nullptr;  // the list held every code there was

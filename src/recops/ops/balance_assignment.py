@@ -52,8 +52,8 @@ def balance_assignment(
             a capacity out of its range.
 
     Time is O(N · K · D) for step 1; for the M rows of codes above capacity O(M · K · D) once, and
-    again whenever the eight nearest codes with room of a row are full; M · log M for the order, or
-    M · K · log M where all rows lie on one spot.
+    again for a row whose two (then four, then eight) nearest codes with room have all become full;
+    M · log M for the order, or M · K · log M where all rows lie on one spot.
     Memory is O(N + 8 M + K · D): no N × K matrix is made. The same bits at any number of threads.
 
     Source: capacity-constrained residual quantization of UniRec, 2026, Algorithm 1 (assign, then
