@@ -174,6 +174,15 @@ inline void store_as(S* to, Vec<Compute<S>> v) {
   }
 }
 
+// Whether a part of a vector is loaded at the price of a whole one.
+#if defined(__AVX512F__)
+template <class S>
+constexpr bool kMaskedLoads = std::is_same_v<S, Compute<S>>;
+#else
+template <class S>
+constexpr bool kMaskedLoads = false;
+#endif
+
 #if defined(__AVX512F__)
 inline uint16_t first_lanes(int64_t count) { return static_cast<uint16_t>(count >= 16 ? 0xffff : (1 << count) - 1); }
 #endif

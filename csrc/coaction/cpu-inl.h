@@ -41,20 +41,15 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
     };
     while (begin < end) {
       const Lanes<T> lanes(batch, begin, end);
-      bool first[kLanes<T>];
+      typename Group<T>::Targets targets{};
       for (int lane = 0; lane < lanes.used; ++lane) {
         const int64_t place = begin + lane / lanes.strips, user = lanes.user[lane];
-        first[lane] = place == from || user_at(place - 1) != user;
-        if (first[lane] && lane % lanes.strips == 0)  // What no position reaches is zero.
-          std::fill(rows_of(user) + lanes.length[lane] * net.dims[0], rows_of(user) + row, T{0});
+        T* rows = targets.rows[lane] = rows_of(user);
+        targets.first[lane] = place == from || user_at(place - 1) != user;
+        if (targets.first[lane] && lane % lanes.strips == 0)  // What no position reaches is zero.
+          std::fill(rows + lanes.length[lane] * net.dims[0], rows + row, T{0});
       }
-      struct Target {
-        T* rows;
-        bool first;
-      };
-      Group<T>(net, batch, lanes, scratch).backward(to, [&](int lane) {
-        return Target{rows_of(lanes.user[lane]), first[lane]};
-      });
+      Group<T>(net, batch, lanes, scratch).backward(to, targets);
       begin += lanes.used / lanes.strips;
     }
   });

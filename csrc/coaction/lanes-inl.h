@@ -34,29 +34,35 @@ struct Lanes {
   }
 };
 
-// Column d, a vector of the lanes' values, goes to out[d · stride].
-template <class S, class T = Compute<S>>
-inline void load_columns(const S* const (&rows)[kLanes<T>], int64_t width, Vec<T>* out, int64_t stride) {
+// emit(d, column) for the columns of the lanes' rows, each a vector of the lanes' values.
+template <class S, class T = Compute<S>, class Emit>
+inline void load_columns(const S* const (&rows)[kLanes<T>], int64_t width, const Emit& emit) {
   constexpr int n = kLanes<T>;
-  int64_t d = 0;
-  for (; d + n <= width; d += n) {
+  const auto load_square = [&](int64_t d, const auto& load) {
     Vec<T> square[n];
 #pragma GCC unroll 16
-    for (int lane = 0; lane < n; ++lane) square[lane] = load_as_compute(rows[lane] + d);
+    for (int lane = 0; lane < n; ++lane) square[lane] = load(rows[lane] + d);
     transpose<T>(square);
 #pragma GCC unroll 16
-    for (int i = 0; i < n; ++i) out[(d + i) * stride] = square[i];
-  }
+    for (int i = 0; i < n; ++i)
+      if (d + i < width) emit(d + i, square[i]);
+  };
+  int64_t d = 0;
+  for (; d + n <= width; d += n) load_square(d, [](const S* from) { return load_as_compute(from); });
   if (d == width) return;
-  S column[n][n];
-  for (int lane = 0; lane < n; ++lane)
-    for (int64_t i = 0; i < width - d; ++i) column[i][lane] = rows[lane][d + i];
-  for (int64_t i = 0; i < width - d; ++i) out[(d + i) * stride] = load_as_compute(column[i]);
+  if constexpr (kMaskedLoads<S>) {
+    load_square(d, [&](const S* from) { return load_as_compute(from, width - d); });
+  } else {
+    S column[n][n];
+    for (int lane = 0; lane < n; ++lane)
+      for (int64_t i = 0; i < width - d; ++i) column[i][lane] = rows[lane][d + i];
+    for (int64_t i = 0; i < width - d; ++i) emit(d + i, load_as_compute(column[i]));
+  }
 }
 
-// write(lane, d, values, count): columns d to d + count of a lane's row, for each of the first `lanes`.
+// write(lane, d, values, count): columns d to d + count of a lane's row, for each lane in order.
 template <class T, class Write>
-inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, int lanes, const Write& write) {
+inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, const Write& write) {
   constexpr int n = kLanes<T>;
   for (int64_t d = 0; d < width; d += n) {
     Vec<T> square[n];
@@ -64,7 +70,8 @@ inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, 
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) square[i] = i < count ? columns[(d + i) * stride] : Vec<T>{};
     transpose<T>(square);
-    for (int lane = 0; lane < lanes; ++lane) write(lane, d, square[lane], count);
+#pragma GCC unroll 16
+    for (int lane = 0; lane < n; ++lane) write(lane, d, square[lane], count);
   }
 }
 
@@ -76,30 +83,34 @@ void with_stored(Dtype dtype, const F& f) {
   });
 }
 
-// Row lane_row(lane) of the table for each lane; a row of −1 is one of zeros, which `zeros` has enough of.
-template <class T, class LaneRow>
-inline void load_rows(const Rows& table, int64_t width, const LaneRow& lane_row, const void* zeros, Vec<T>* out,
-                      int64_t stride) {
+// emit(d, column) for row rows[lane] of the table for each lane; a row of −1 is one of zeros, which `zeros` has enough
+// of.
+template <class T, class Emit>
+inline void load_rows(const Rows& table, int64_t width, const int64_t (&rows)[kLanes<T>], const void* zeros,
+                      const Emit& emit) {
   with_stored<T>(table.dtype, [&]<class S>(S) {
-    const S* rows[kLanes<T>];
-    for (int lane = 0; lane < kLanes<T>; ++lane) {
-      const int64_t row = lane_row(lane);
-      rows[lane] = row < 0 ? static_cast<const S*>(zeros)
-                           : static_cast<const S*>(table.data) + (table.index ? table.index[row] : row) * table.stride;
+    const S* data = static_cast<const S*>(table.data);
+    const S* at[kLanes<T>];
+    if (table.index) {
+      for (int lane = 0; lane < kLanes<T>; ++lane)
+        at[lane] = rows[lane] < 0 ? static_cast<const S*>(zeros) : data + table.index[rows[lane]] * table.stride;
+    } else {
+      for (int lane = 0; lane < kLanes<T>; ++lane)
+        at[lane] = rows[lane] < 0 ? static_cast<const S*>(zeros) : data + rows[lane] * table.stride;
     }
-    load_columns<S>(rows, width, out, stride);
+    load_columns<S>(at, width, emit);
   });
 }
 
-// One row for all lanes.
-template <class T>
-inline void broadcast_row(const Rows& table, int64_t width, int64_t row, Vec<T>* out, int64_t stride) {
+// emit(d, column) for one row for all lanes.
+template <class T, class Emit>
+inline void broadcast_row(const Rows& table, int64_t width, int64_t row, const Emit& emit) {
   with_stored<T>(table.dtype, [&]<class S>(S) {
     const S* values = static_cast<const S*>(table.data) + (table.index ? table.index[row] : row) * table.stride;
     for (int64_t d = 0; d < width; d += kLanes<T>) {
       const int64_t count = std::min<int64_t>(kLanes<T>, width - d);
       const Vec<T> some = load_as_compute(values + d, count);
-      for (int64_t i = 0; i < count; ++i) out[(d + i) * stride] = broadcast(some[i]);
+      for (int64_t i = 0; i < count; ++i) emit(d + i, broadcast(some[i]));
     }
   });
 }

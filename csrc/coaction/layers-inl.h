@@ -73,13 +73,13 @@ void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams,
 }
 
 template <int R, int S, class T>
-inline void outer_tile(const Vec<T>* in, const Vec<T>* grad, int64_t stride, int64_t streams, Vec<T>* sums,
+inline void outer_tile(const Vec<T>* in, const Vec<T>* grad, int64_t stride, int64_t streams, bool add, Vec<T>* sums,
                        int64_t outputs) {
   Vec<T> sum[R][S];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-    for (int s = 0; s < S; ++s) sum[r][s] = sums[r * outputs + s];
+    for (int s = 0; s < S; ++s) sum[r][s] = add ? sums[r * outputs + s] : Vec<T>{};
   for (int64_t stream = 0; stream < streams; ++stream) {
     Vec<T> g[S];
 #pragma GCC unroll 4
@@ -97,14 +97,15 @@ inline void outer_tile(const Vec<T>* in, const Vec<T>* grad, int64_t stride, int
     for (int s = 0; s < S; ++s) sums[r * outputs + s] = sum[r][s];
 }
 
-// sums[k, o] += Σ in[k] · grad[o] over streams: the gradient of the weights [inputs, outputs].
+// sums[k, o] = Σ in[k] · grad[o] over streams, the gradient of the weights [inputs, outputs]; or `add` to what is
+// there.
 template <class T>
-void add_outer(const Vec<T>* in, int64_t inputs, const Vec<T>* grad, int64_t outputs, int64_t stride, int64_t streams,
-               Vec<T>* sums) {
+void sum_outer(const Vec<T>* in, int64_t inputs, const Vec<T>* grad, int64_t outputs, int64_t stride, int64_t streams,
+               bool add, Vec<T>* sums) {
   constexpr int kColumns = kVectorRegisters == 32 ? 4 : 2;
   const auto row = [&](auto rows, int64_t k) {
     const auto tile = [&](auto columns, int64_t o) {
-      outer_tile<rows, columns, T>(in + k * stride, grad + o * stride, stride, streams, sums + k * outputs + o,
+      outer_tile<rows, columns, T>(in + k * stride, grad + o * stride, stride, streams, add, sums + k * outputs + o,
                                    outputs);
     };
     int64_t o = 0;
@@ -140,14 +141,6 @@ inline void with_activation(Activation kind, const F& f) {
       return f([](Vec<T> x) { return selu<T>(x); },
                [=](Vec<T> h) { return h > 0 ? scale : h + static_cast<T>(kSeluScale * kSeluAlpha); });
   }
-}
-
-// grad ∘ f'(x), of h = f(x).
-template <class T>
-void activate_backward(Activation kind, const Vec<T>* h, Vec<T>* grad, int64_t count) {
-  with_activation<T>(kind, [&](const auto&, const auto& derivative) {
-    for (int64_t i = 0; i < count; ++i) grad[i] *= derivative(h[i]);
-  });
 }
 
 }  // namespace
