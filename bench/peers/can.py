@@ -1,0 +1,77 @@
+"""CAN in plain torch, from the weights of ours: looked-up rows, batched products, nothing fused."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from recops_models.click.can import Can
+from recops_models.data.batch import Batch
+from recops_models.layers.coaction import CoAction, ids_of
+from recops_models.layers.target_attention import TargetAttention
+
+
+class PlainCan(nn.Module):
+    """``predict`` of a CAN with co-action tables, its modules shared with ``model``."""
+
+    def __init__(self, model: Can) -> None:
+        super().__init__()
+        self.model = model
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        model = self.model
+        embedding, unit = model.embedding, model.unit
+        assert isinstance(unit, CoAction)
+        keys, lengths = embedding.keys(batch), embedding.lengths(batch)
+        present = (torch.arange(keys.shape[1]) < lengths[:, None])[..., None]
+        interest = (
+            (keys * present).sum(1)
+            if model.attention is None
+            else _attend(model.attention, embedding.query(batch), keys, lengths)
+        )
+        parts = [embedding.context(batch), interest, *_coactions(unit, batch)]
+        return model.head(torch.cat(parts, -1)).squeeze(-1)
+
+
+def _attend(attention: TargetAttention, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+    """DIN's attention with its 4d-wide input written out."""
+    first, (activation, rest) = attention.pair, attention.score
+    query = query[:, None].expand_as(keys)
+    rows = torch.cat([query, keys, query - keys, query * keys], -1)
+    scores = rest(activation(F.linear(rows, first.weight, first.bias))).squeeze(-1)
+    absent = torch.arange(keys.shape[1]) >= lengths[:, None]
+    weights = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
+    return (weights.masked_fill(absent, 0)[..., None] * keys).sum(1)
+
+
+def _coactions(unit: CoAction, batch: Batch) -> list[Tensor]:
+    """Of each pair, order by order and layer by layer."""
+    network, outputs = unit.network, []
+    for pair, (induction, fed) in zip(unit.pairs, unit._keys, strict=True):
+        history, lengths = ids_of(batch, pair.fed)
+        params = unit.params[induction](batch.features[pair.induction])
+        row = unit.feeds[fed](history)
+        present = (torch.arange(history.shape[1]) < lengths[:, None])[..., None]
+        layers, begin = [], 0
+        for inputs, width in pairwise(network.dims):
+            bias = begin + inputs * width
+            end = bias + network.bias * width
+            layers.append(
+                (params[:, begin:bias].unflatten(1, (inputs, width)), params[:, bias:end])
+            )
+            begin = end
+        for order in range(1, network.orders + 1):
+            hidden = row**order
+            for layer, (weight, bias) in enumerate(layers, 1):
+                hidden = hidden @ weight
+                if network.bias:
+                    hidden = hidden + bias[:, None]
+                if layer < len(layers):
+                    hidden = hidden.tanh()
+                if network.concat_hidden or layer == len(layers):
+                    outputs.append((hidden * present).sum(1))
+    return outputs
