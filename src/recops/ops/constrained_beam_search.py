@@ -19,10 +19,11 @@ from recops.ops.trie_batch import (
     bans_of,
     item_bans,
     masks_of,
+    sizes_of,
     tensors_of,
     tries_of,
 )
-from recops.ops.trie_beam_step import Normalize, trie_beam_step
+from recops.ops.trie_beam_step import Normalize, step_of
 
 Step = Callable[[Tensor | None, Tensor | None], Tensor]
 
@@ -101,6 +102,8 @@ def constrained_beam_search(
     if banned is not None and not isinstance(banned, ItemBans):
         banned = item_bans(tries, banned, trie_index=trie_index)
 
+    masks, bans = masks_of(op, allowed, tries), bans_of(op, banned)
+    structures, sizes = tensors_of(tries), sizes_of(tries)
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
     scores = torch.zeros(batch_size, 1, device=device)
     tokens = parents = None
@@ -112,28 +115,20 @@ def constrained_beam_search(
                 f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), "
                 f"got {tuple(logits.shape)}"
             )
-        scores, tokens, parents, nodes = trie_beam_step(
-            logits,
-            tries,
-            nodes,
-            scores,
-            num_beams=width,
-            normalize=normalize,
-            allowed=allowed,
-            banned=banned,
-            trie_index=trie_index,
+        scores, tokens, parents, nodes = step_of(
+            logits, structures, sizes, trie_index, nodes, scores, width, normalize, masks, bans
         )
 
     return BeamResult(
         *ops.trie_beam_items(
-            tensors_of(tries),
+            structures,
             [t for each in tries for t in (each.item_ids, each.item_rows)],
             depth,
             trie_index,
             nodes,
             scores,
-            masks_of(op, allowed, tries),
-            bans_of(op, banned),
+            masks,
+            bans,
             priors,
             num_beams,
         )

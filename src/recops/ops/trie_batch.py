@@ -55,6 +55,11 @@ def tensors_of(tries: Sequence[SidTrie]) -> list[Tensor]:
     return [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
 
 
+def sizes_of(tries: Sequence[SidTrie]) -> list[int]:
+    """The vocabulary of each level of each trie."""
+    return [size for each in tries for size in each.vocab_sizes]
+
+
 def masks_of(op: str, allowed: Masks | None, tries: list[SidTrie]) -> list[Tensor]:
     """What the ops take of masks: words and stamp of each trie's, or nothing where all is allowed.
 

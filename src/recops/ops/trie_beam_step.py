@@ -9,7 +9,16 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, INDICES, check_tensor
-from recops.ops.trie_batch import ItemBans, Masks, Tries, bans_of, masks_of, tensors_of, tries_of
+from recops.ops.trie_batch import (
+    ItemBans,
+    Masks,
+    Tries,
+    bans_of,
+    masks_of,
+    sizes_of,
+    tensors_of,
+    tries_of,
+)
 
 Normalize = Literal["vocab", "children", "none"]
 
@@ -94,6 +103,33 @@ def trie_beam_step(
     for name, beams in (("nodes", nodes), ("scores", scores)):
         if beams.shape[0] != batch or beams.shape[1] != width:
             raise ValueError(f"{op}: {name} must be {(batch, width)}, got {tuple(beams.shape)}")
+    return step_of(
+        logits,
+        tensors_of(tries),
+        sizes_of(tries),
+        trie_index,
+        nodes,
+        scores,
+        num_beams,
+        normalize,
+        masks_of(op, allowed, tries),
+        bans_of(op, banned),
+    )
+
+
+def step_of(
+    logits: Tensor,
+    tries: list[Tensor],
+    vocab_sizes: list[int],
+    trie_index: Tensor | None,
+    nodes: Tensor,
+    scores: Tensor,
+    num_beams: int,
+    normalize: Normalize,
+    allowed: list[Tensor],
+    bans: list[Tensor],
+) -> BeamStep:
+    """The step itself, on tensors that were checked before."""
     compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
     # Each call into torch takes 20 to 50 µs while its code is out of the caches (Zen 3): none idly.
     if logits.requires_grad:
@@ -103,15 +139,15 @@ def trie_beam_step(
     return BeamStep(
         *ops.trie_beam_step(
             logits,
-            tensors_of(tries),
-            [size for each in tries for size in each.vocab_sizes],
+            tries,
+            vocab_sizes,
             trie_index,
             nodes,
             scores,
             num_beams,
             normalize,
-            masks_of(op, allowed, tries),
-            bans_of(op, banned),
+            allowed,
+            bans,
         )
     )
 
