@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,11 @@ class MadeUpPairs(Training):
         """See :meth:`Training.measure`."""
         made = self._table(run).draw(run.seed)
         return train(job_of(run), made, folder, test=run.test, on_step=on_step)
+
+    def users_interval(
+        self, metric: str, first: Sequence[Path], second: Sequence[Path]
+    ) -> tuple[float, float] | None:
+        """None: there are no users."""
 
     def _table(self, run: Run) -> PairTable:
         known = dict(self.tables)
