@@ -40,7 +40,7 @@ constexpr int kLanes = kVectorBytes / int{sizeof(T)};
 
 // The integer as wide as T: what a comparison of Vec<T> yields, lane by lane 0 or −1.
 template <class T>
-using Lane = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+using Lane = std::conditional_t<sizeof(T) == 8, int64_t, std::conditional_t<sizeof(T) == 2, int16_t, int32_t>>;
 
 template <class T>
 inline Vec<T> load(const T* from) {
@@ -282,12 +282,20 @@ inline uint32_t mask_bits(Vec<Lane<T>> mask) {
 #if defined(__AVX512DQ__)
   if constexpr (sizeof(T) == 8) return _mm512_movepi64_mask((__m512i)mask);
   if constexpr (sizeof(T) == 4) return _mm512_movepi32_mask((__m512i)mask);
+  if constexpr (sizeof(T) == 2) return _mm512_movepi16_mask((__m512i)mask);
 #elif defined(__AVX2__)
   if constexpr (sizeof(T) == 8) return static_cast<uint32_t>(_mm256_movemask_pd((__m256d)mask));
   if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm256_movemask_ps((__m256)mask));
+  if constexpr (sizeof(T) == 2) {
+    const __m256i all = (__m256i)mask;
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    return static_cast<uint32_t>(_mm_movemask_epi8(bytes));
+  }
 #elif defined(__SSE2__)
   if constexpr (sizeof(T) == 8) return static_cast<uint32_t>(_mm_movemask_pd((__m128d)mask));
   if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm_movemask_ps((__m128)mask));
+  if constexpr (sizeof(T) == 2)
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16((__m128i)mask, _mm_setzero_si128())));
 #else
   uint32_t bits = 0;
   for (int i = 0; i < kLanes<T>; ++i) bits |= static_cast<uint32_t>(mask[i] & 1) << i;

@@ -58,46 +58,63 @@ void write_row(const Search<T>& search, const Codebooks& books, const X* x, cons
   }
 }
 
+// ---- The search. Its memory is that of Search, then that of Coarse.
+
+template <class T>
+int64_t search_scratch(const Codebooks& books, int64_t beam, const BeamTables& tables) {
+  const Search<T> search(books, beam, tables, nullptr);
+  return search.bytes + (tables.coarse == nullptr ? 0 : Coarse(books, search.block, search.beam, nullptr).bytes);
+}
+
+int64_t beam_scratch(const Codebooks& books, int64_t beam, const BeamTables& tables) {
+  return compute_bytes(books.codewords) == 8 ? search_scratch<double>(books, beam, tables)
+                                             : search_scratch<float>(books, beam, tables);
+}
+
 template <class X, class S, class T = Compute<S>>
-void search_beams(const X* x, const Codebooks& books, const T* packed, const T* table, int64_t wanted, int64_t kept,
-                  int64_t begin, int64_t end, int32_t* codes, T* sq_error, void* scratch) {
+void search_beams(const X* x, const Codebooks& books, const T* packed, const BeamTables& tables, int64_t wanted,
+                  int64_t kept, int64_t begin, int64_t end, int32_t* codes, T* sq_error, void* scratch) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
   const S* codewords = static_cast<const S*>(books.codewords.data);
-  Search<T> search(books, wanted, table != nullptr, scratch);
+  const T* table = static_cast<const T*>(tables.products);
+  Search<T> search(books, wanted, tables, scratch);
+  const Coarse coarse(books, search.block, search.beam, static_cast<char*>(scratch) + search.bytes);
   const Longest<T> longest(books, packed);
   for (int64_t begin_block = begin; begin_block < end; begin_block += search.block) {
     const int64_t rows = std::min(search.block, end - begin_block);
     for (int64_t i = 0; i < rows; ++i) {
       search.valid[i] = load_shifted(x + (begin_block + i) * dim, dim, books.shift, search.rows + i * dim);
       search.costs[i * search.beam] = 0;
+      if constexpr (std::is_same_v<T, float>)
+        if (tables.coarse != nullptr) coarse.round(search.rows + i * dim, i, dim);
     }
-    int64_t beams = 1;
-    const T* panels = packed;
-    const T* level_table = table;
+    int64_t beams = 1, first_panel = 0;
+    T before = 0;  // the sum of the longest codewords
     for (int64_t l = 0; l < levels; ++l) {
-      const int64_t size = size_of_level(books, l), next = std::min(wanted, beams * size);
-      const bool own = table == nullptr && l > 0;  // every beam has a row of its own
-      for (int64_t i = 0; i < rows; ++i) start(search.selections[i], search.sets);
-      for (int64_t first = 0; first < size; first += kPiece) {
-        const int64_t count = std::min(kPiece, round_up(size - first, kGroups<T>));
-        const int64_t scored = own ? rows * beams : rows;
-        int64_t done = 0;
-        for (; done < count && first + done < size; done += kWidth<T>, panels += panel_size<T>(dim))
-          score_block<kTileRows>(own ? search.residuals[l % 2] : search.rows, scored, dim, panels, search.scores + done,
-                                 kPiece);
-        for (int64_t n = 0; n < scored; ++n)
-          for (int64_t k = done; k < count; ++k) search.scores[n * kPiece + k] = infinity<T>();
-        for (int64_t i = 0; i < rows; ++i) offer_piece(search, books, level_table, i, l, beams, next, first, count);
-      }
+      const int64_t next = std::min(wanted, beams * size_of_level(books, l));
+      const Panels<S> panels = panels_of_level<S>(books, l, packed, first_panel, static_cast<T*>(nullptr));
+      const auto by_floats = [&](int64_t first, int64_t end_row) {
+        const T* products = table == nullptr ? nullptr : table + table_values<T>(books, l);
+        offer_by_floats(search, books, panels.packed, products, first, end_row, l, beams, next);
+      };
+      bool told = false;
+      if constexpr (std::is_same_v<T, float>)
+        if (tables.coarse != nullptr) {
+          const CoarseLevel<S> level(books, l, panels, first_panel, tables, before);
+          told = level.tells;
+          if (told) offer_by_integers(search, coarse, level, books, rows, beams, next, by_floats);
+        }
+      if (!told) by_floats(0, rows);
+      before += std::sqrt(2 * longest_half(panels.packed, panels.count, dim));
+      first_panel += panels.size();
       for (int64_t i = 0; i < rows; ++i) advance(search, books, i, l, next);
-      if (table != nullptr && l > 0) level_table += books.offsets[l] * table_stride<T>(books, l);
       if (table == nullptr && l + 1 < levels) {
         for (int64_t i = 0; i < rows; ++i) {
           for (int64_t b = 0; b < next; ++b) {
             const int64_t parent = i * beams + search.parents[i * search.beam + b];
             const int32_t code = search.paths[(l + 1) % 2][(i * search.beam + b) * levels + l];
             T* to = search.residuals[(l + 1) % 2] + (i * next + b) * dim;
-            const T* from = own ? search.residuals[l % 2] + parent * dim : search.rows + i * dim;
+            const T* from = l > 0 ? search.residuals[l % 2] + parent * dim : search.rows + i * dim;
             if (l == 0 && books.shift != nullptr)
               load_row(x + (begin_block + i) * dim, dim, to);
             else
@@ -114,12 +131,13 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const T* 
   }
 }
 
-int64_t encode_beams(const Matrix& x, const Codebooks& books, const void* packed, const void* table, int64_t beam,
-                     int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error, void* scratch) {
+int64_t encode_beams(const Matrix& x, const Codebooks& books, const void* packed, const BeamTables& tables,
+                     int64_t beam, int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error,
+                     void* scratch) {
   return dispatch_pair(x.dtype, books.codewords.dtype, [&]<class X, class S>(X, S) -> int64_t {
     using T = Compute<S>;
-    search_beams<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed),
-                       static_cast<const T*>(table), beam, kept, begin, end, codes, static_cast<T*>(sq_error), scratch);
+    search_beams<X, S>(static_cast<const X*>(x.data), books, static_cast<const T*>(packed), tables, beam, kept, begin,
+                       end, codes, static_cast<T*>(sq_error), scratch);
     return 0;
   });
 }

@@ -24,7 +24,7 @@ bool table_pays(const Kernels& kernels, const Codebooks& books, int64_t rows, in
 }
 
 std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vector<int64_t> sizes, int64_t beam,
-                                           int64_t kept) {
+                                           int64_t kept, int64_t bits) {
   const char* op = kept < beam ? "rq_encode" : "rq_encode_beams";  // who asked
   const Kernels& kernels = select_kernels();
   const std::vector<int64_t> offsets = offsets_of(sizes);
@@ -45,20 +45,28 @@ std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vect
   require_value(bad < 0, op, ": codebooks[", bad < 0 ? "" : place(offsets, bad),
                 "] is not finite, or its squared norm is not");
 
+  require_value(bits == 0 || bits == 16 || bits == 32, op, ": bits must be 0, 16 or 32, got ", bits);
   const bool with_table = table_pays(kernels, books, matrix_x.rows, beam);
+  const bool by_integers = with_table && kernels.coarse_bytes(books) > 0 &&
+                           (bits == 16 || (bits == 0 && kernels.coarse_pays(books, matrix_x.rows)));
+  const Tensor table = empty({with_table ? kernels.table_bytes(books) : 0}, ScalarType::Byte, x);
+  const Tensor coarse = empty({by_integers ? kernels.coarse_bytes(books) : 0}, ScalarType::Byte, x);
+  const Tensor grid = by_integers ? pack_grid_panels(kernels, books, packed, 16, x) : empty({0}, ScalarType::Byte, x);
+  const BeamTables tables{with_table ? table.data_ptr() : nullptr, by_integers ? coarse.data_ptr() : nullptr,
+                          by_integers ? grid.data_ptr() : nullptr};
   const int64_t scratch_bytes =
-      aligned(std::max(kernels.beam_scratch(books, beam, with_table), with_table ? kernels.table_scratch(books) : 0));
+      aligned(std::max(kernels.beam_scratch(books, beam, tables), with_table ? kernels.table_scratch(books) : 0));
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
   const auto scratch_of = [&](int64_t piece) { return static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes; };
-  const Tensor table = empty({with_table ? kernels.table_bytes(books) : 0}, ScalarType::Byte, x);
   if (with_table)
     for_pieces(kernels.table_pieces(books), 1, [&](int64_t piece, int64_t begin, int64_t end) {
-      kernels.fill_table(books, packed.data_ptr(), begin, end, table.data_ptr(), scratch_of(piece));
+      kernels.fill_table(books, packed.data_ptr(), begin, end, table.data_ptr(),
+                         by_integers ? coarse.data_ptr() : nullptr, scratch_of(piece));
       return int64_t{-1};
     });
   for_pieces(matrix_x.rows, kBeamRows, [&](int64_t piece, int64_t begin, int64_t end) {
-    kernels.encode_beams(matrix_x, books, packed.data_ptr(), with_table ? table.data_ptr() : nullptr, beam, kept, begin,
-                         end, static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(), scratch_of(piece));
+    kernels.encode_beams(matrix_x, books, packed.data_ptr(), tables, beam, kept, begin, end,
+                         static_cast<int32_t*>(codes.data_ptr()), sq_error.data_ptr(), scratch_of(piece));
     return int64_t{-1};
   });
   return {codes, sq_error};
@@ -68,7 +76,7 @@ std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vect
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def(
-      "rq_encode_beams(Tensor x, Tensor codewords, SymInt[] sizes, SymInt beam, SymInt kept) -> "
+      "rq_encode_beams(Tensor x, Tensor codewords, SymInt[] sizes, SymInt beam, SymInt kept, int bits=0) -> "
       "(Tensor codes, Tensor sq_error)");
 }
 

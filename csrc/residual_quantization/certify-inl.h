@@ -52,16 +52,19 @@ struct Certifier {
     return load_codeword(panels.codewords + k * panels.dim, d, panels.dim, panels.shift);
   }
 
-  // The score by another order of summation, and how far that can be from kernel.h's.
-  float estimate(const float* row, float norm, int64_t k, float& apart) const {
+  // The score by another order of summation.
+  float estimate(const float* row, int64_t k) const {
     Vec<float> sum[2] = {};
     int64_t d = 0;
     for (; d + 2 * kLanes<float> <= panels.dim; d += 2 * kLanes<float>)
       for (int v = 0; v < 2; ++v) sum[v] += load(row + d + v * kLanes<float>) * codeword(k, d + v * kLanes<float>);
     for (; d < panels.dim; d += kLanes<float>) sum[0] += load_as_compute(row + d, panels.dim - d) * codeword(k, d);
-    const float h = half(k);
-    apart = share * (h + norm * std::sqrt(2 * h) * 1.001f) + static_cast<float>(panels.dim) * 1e-36f;
-    return h - reduce_add<float>(sum[0] + sum[1]);
+    return half(k) - reduce_add<float>(sum[0] + sum[1]);
+  }
+
+  // How far that can be from kernel.h's, of a row of this norm and a codeword of this half.
+  float apart(float norm, float half) const {
+    return share * (half + norm * std::sqrt(2 * half) * 1.001f) + static_cast<float>(panels.dim) * 1e-36f;
   }
 
   // kernel.h's scores of up to a vector's worth of codewords, one a lane: ½‖c‖² less the products in the order of
@@ -101,9 +104,7 @@ struct Certifier {
   // The nearest codeword of a row, or kUndecided. Adds to `cost` what was spent.
   int32_t decide(const float* row, const GridRow& rounded, const float* least_scores, int64_t likely,
                  int64_t& cost) const {
-    float apart;
-    const float first = estimate(row, rounded.norm, likely, apart);
-    float most = first + apart;  // that the best score can be
+    float most = estimate(row, likely) + apart(rounded.norm, half(likely));  // that the best score can be
     int32_t survivors[kMostSurvivors];
     int64_t count = 0;
     const int64_t limit = costs.most_survivors();
@@ -117,9 +118,10 @@ struct Certifier {
     for (int64_t i = 0; i < count; ++i) {
       const bool out = least_scores[survivors[i]] > most;
       cost += out ? 0 : costs.dot;
-      const float value = out ? infinity<float>() : estimate(row, rounded.norm, survivors[i], apart);
-      least[i] = value - apart;
-      most = std::min(most, value + apart);
+      const float value = out ? infinity<float>() : estimate(row, survivors[i]);
+      const float error = apart(rounded.norm, half(survivors[i]));
+      least[i] = value - error;
+      most = std::min(most, value + error);
     }
     int64_t left = 0;
     for (int64_t i = 0; i < count; ++i)

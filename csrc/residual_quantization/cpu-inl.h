@@ -23,6 +23,7 @@
 #include "residual_quantization/table-inl.h"
 #include "residual_quantization/select-inl.h"
 #include "residual_quantization/search-inl.h"
+#include "residual_quantization/coarse-inl.h"
 #include "residual_quantization/path-inl.h"
 #include "residual_quantization/beam-inl.h"
 #include "residual_quantization/flip-inl.h"
@@ -30,10 +31,10 @@
 
 namespace recops::residual_quantization::RECOPS_ISA {
 
-extern const Kernels kernels = {num_panels,      panel_bytes,  find_shift,    pack,           grid_panel_bytes,
-                                grid_pays,       pack_grid,    encode,        encode_scratch, nearest,
-                                nearest_scratch, find_invalid, decode,        accumulate,     accumulate_weight,
-                                table_bytes,     table_pieces, table_scratch, fill_table,     encode_beams,
-                                beam_scratch,    count_flips,  flip_scratch};
+extern const Kernels kernels = {num_panels,      panel_bytes,  find_shift,   pack,           grid_panel_bytes,
+                                grid_pays,       pack_grid,    encode,       encode_scratch, nearest,
+                                nearest_scratch, find_invalid, decode,       accumulate,     accumulate_weight,
+                                table_bytes,     coarse_bytes, coarse_pays,  table_pieces,   table_scratch,
+                                fill_table,      encode_beams, beam_scratch, count_flips,    flip_scratch};
 
 }  // namespace recops::residual_quantization::RECOPS_ISA

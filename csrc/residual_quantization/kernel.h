@@ -47,6 +47,15 @@ struct Grids {
   bool kept;
 };
 
+// What a beam search looks up: the products of codewords of different levels, in the compute type, and to search by
+// integers the same in 16 bits beside a grid of 16 bits. Those two are there or not (null) together, and only where
+// products are.
+struct BeamTables {
+  const void* products;
+  const void* coarse;
+  const void* grid;
+};
+
 // Encoding reads codewords as *panels*: as many codewords as a register tile is wide, transposed, so that a vector
 // holds one coordinate of as many codewords as it has lanes. A panel is [1 + dim][width] of the compute type; its first
 // row is ½‖c‖², +inf where a codeword is missing, so that those never win. With it the score ½‖c‖² − r·c, which orders
@@ -112,20 +121,25 @@ struct Kernels {
   // The products c_m·c of the codewords c of every level with all codewords c_m of the levels before it: what beam
   // search adds up instead of making residuals. Pieces begin up to end of the table are filled.
   int64_t (*table_bytes)(const Codebooks&);
+  int64_t (*coarse_bytes)(const Codebooks&);            // of those in 16 bits
+  bool (*coarse_pays)(const Codebooks&, int64_t rows);  // where it does, it may be used: see grid_pays
   int64_t (*table_pieces)(const Codebooks&);
   int64_t (*table_scratch)(const Codebooks&);
-  void (*fill_table)(const Codebooks&, const void* packed, int64_t begin, int64_t end, void* table, void* scratch);
+  void (*fill_table)(const Codebooks&, const void* packed, int64_t begin, int64_t end, void* table, void* coarse,
+                     void* scratch);  // `coarse` may be null
 
   // Beam search for rows begin up to end of x. From the empty path on, level by level, every path of a row is continued
   // by every code; the `beam` continuations of least ‖x − Σ c‖², then the lowest path, are kept. At the end the paths
   // are ordered by that error, taken from the residual itself as encode takes it, then by path, and the first `kept`
   // written: codes[n, b, l], sq_error[n, b]. Paths that do not exist have codes −1 and error +inf; rows that are not
   // finite, or whose scores are not, codes −1 and error NaN.
-  // `table` may be null: the residuals of all paths are then made and scored. Either way the scores of one row against
-  // one level are never whole in memory, but in pieces.
-  int64_t (*encode_beams)(const Matrix& x, const Codebooks&, const void* packed, const void* table, int64_t beam,
+  // There may be no table of products: the residuals of all paths are then made and scored. Either way the scores of
+  // one row against one level are never whole in memory, but in pieces. By integers, only the few candidates that those
+  // cannot rule out are scored, by dot products in another order: errors that differ by rounding alone may then compare
+  // otherwise than without integers.
+  int64_t (*encode_beams)(const Matrix& x, const Codebooks&, const void* packed, const BeamTables&, int64_t beam,
                           int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error, void* scratch);
-  int64_t (*beam_scratch)(const Codebooks&, int64_t beam, bool with_table);
+  int64_t (*beam_scratch)(const Codebooks&, int64_t beam, const BeamTables&);
 
   // For rows begin up to end of x that are finite: flips[l], out of `samples` draws for each, is how often the code of
   // level l changes when the residual it was chosen for gets normal noise of deviation sigma[l] in each dimension;

@@ -22,14 +22,10 @@ struct PackedGrids {
     grids.kept = bits != 0;
     for (int g = 0; g < 2; ++g) {
       const int own = g == 0 ? 8 : 16;
-      const int64_t panels = kernels.num_panels(books), bytes = kernels.grid_panel_bytes(books, own);
-      if (bytes == 0 || !(bits == own || (bits == 0 && kernels.grid_pays(books, rows, own)))) continue;
-      tensors[g] = empty({panels * bytes}, ScalarType::Byte, like);
+      if (kernels.grid_panel_bytes(books, own) == 0) continue;
+      if (bits != own && !(bits == 0 && kernels.grid_pays(books, rows, own))) continue;
+      tensors[g] = pack_grid_panels(kernels, books, packed, own, like);
       grids.panels[g] = tensors[g].data_ptr();
-      for_pieces(panels, kGrainBytes / bytes + 1, [&](int64_t, int64_t begin, int64_t end) {
-        kernels.pack_grid(books, packed.data_ptr(), own, begin, end, tensors[g].data_ptr());
-        return int64_t{-1};
-      });
     }
   }
 

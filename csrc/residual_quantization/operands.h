@@ -87,6 +87,18 @@ inline Tensor pack_panels(const Kernels& kernels, const Codebooks& books, const 
   return packed;
 }
 
+// All panels of integers, beside those of floats.
+inline Tensor pack_grid_panels(const Kernels& kernels, const Codebooks& books, const Tensor& packed, int bits,
+                               const Tensor& like) {
+  const int64_t panels = kernels.num_panels(books), panel_bytes = kernels.grid_panel_bytes(books, bits);
+  const Tensor grid = empty({panels * panel_bytes}, ScalarType::Byte, like);
+  for_pieces(panels, kGrainBytes / panel_bytes + 1, [&](int64_t, int64_t begin, int64_t end) {
+    kernels.pack_grid(books, packed.data_ptr(), bits, begin, end, grid.data_ptr());
+    return int64_t{-1};
+  });
+  return grid;
+}
+
 // Runs a kernel over rows, each thread with scratch of its own: search(begin, end, scratch) returns the first bad
 // codeword, or −1.
 template <class F>

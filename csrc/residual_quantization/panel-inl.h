@@ -21,9 +21,10 @@ int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
 
 int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
 
+// Of integers, the largest.
 template <class T>
 constexpr T infinity() {
-  return std::numeric_limits<T>::infinity();
+  return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
 }
 
 template <class T>

@@ -24,10 +24,9 @@ struct Longest {
 
   Longest(const Codebooks& books, const T* panel) : sum(0), squares(0) {
     for (int64_t l = 0; l < books.levels; ++l) {
-      T half = 0;
-      const int64_t size = size_of_level(books, l);
-      for (int64_t first = 0; first < size; first += kWidth<T>, panel += panel_size<T>(books.codewords.dim))
-        for (int64_t k = 0; k < std::min<int64_t>(kWidth<T>, size - first); ++k) half = std::max(half, panel[k]);
+      const int64_t size = size_of_level(books, l), dim = books.codewords.dim;
+      const T half = longest_half(panel, size, dim);
+      panel += panels_of<T>(size) * panel_size<T>(dim);
       sum += std::sqrt(2 * half);
       squares += 2 * half;
     }

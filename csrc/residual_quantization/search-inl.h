@@ -5,7 +5,9 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-constexpr int64_t kBeamBlockRows = 16 * kTileRows;
+// Rows that go through a level together. By integers only so many have scores at a time as Coarse says, and the more of
+// them, the less often a level's tables are fetched.
+constexpr int64_t kBeamBlockRows = 16 * kTileRows, kCoarseBlockRows = 80 * kTileRows;
 
 // ---- Memory of a search, laid out from `base`; from null it only counts.
 
@@ -20,7 +22,7 @@ struct Search {
   T* sums;            // [beam][kPiece]: what continuing every beam of one row adds
   T* prefix;          // [kPiece]
   const T** terms;    // [levels]
-  Vec<T>* least;      // [beam][kGroupVectors]: minima over `sums`
+  Vec<T>* least;      // [beam][kGroupVectors<T>]: minima over `sums`
   T* spare;           // [sets · kGroups]
   T* costs;           // [block, beam]: of ½‖r‖², more than that of the best
   int32_t* parents;   // [block, beam]
@@ -30,16 +32,17 @@ struct Search {
   bool* valid;          // [block]
   int64_t bytes;
 
-  Search(const Codebooks& books, int64_t wanted, bool with_table, void* base) {
+  Search(const Codebooks& books, int64_t wanted, const BeamTables& tables, void* base) {
     const int64_t dim = books.codewords.dim, levels = books.levels;
     beam = 1;
     for (int64_t l = 0; l < levels; ++l) beam = std::min(wanted, beam * std::min(wanted, size_of_level(books, l)));
-    const int64_t scored = with_table ? 1 : beam;
+    const bool with_table = tables.products != nullptr;
+    const int64_t scored = with_table ? 1 : beam, most = tables.coarse != nullptr ? kCoarseBlockRows : kBeamBlockRows;
     block = std::clamp(kBlockBytes / ((dim * scored + 1) * int64_t{sizeof(T)}), int64_t{1},
-                       std::max(int64_t{1}, kBeamBlockRows / scored));
+                       std::max(int64_t{1}, most / scored));
     sets = group_sets<T>(beam);
     Layout layout{base};
-    layout.take(least, beam * kGroupVectors);
+    layout.take(least, beam * kGroupVectors<T>);
     layout.take(rows, block * dim);
     for (T*& residual : residuals) layout.take(residual, with_table ? 0 : block * beam * dim);
     layout.take(scores, block * scored * kPiece);
@@ -66,21 +69,16 @@ struct Search {
   }
 };
 
-int64_t beam_scratch(const Codebooks& books, int64_t beam, bool with_table) {
-  return compute_bytes(books.codewords) == 8 ? Search<double>(books, beam, with_table, nullptr).bytes
-                                             : Search<float>(books, beam, with_table, nullptr).bytes;
-}
-
 // ---- One piece of one level for one row.
 
 // out = Σ_m terms[m], and the minima of its groups.
 template <int M, class T>
 void sum_terms(const T* const* terms, int64_t count, T* out, Vec<T>* least) {
-  Vec<T> low[kGroupVectors];
+  Vec<T> low[kGroupVectors<T>];
   for (Vec<T>& v : low) v = broadcast(infinity<T>());
   for (int64_t k = 0; k < count; k += kGroups<T>) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kGroupVectors; ++v) {
+    for (int v = 0; v < kGroupVectors<T>; ++v) {
       const int64_t at = k + v * kLanes<T>;
       Vec<T> sum = load(terms[0] + at);
 #pragma GCC unroll 4
@@ -89,7 +87,7 @@ void sum_terms(const T* const* terms, int64_t count, T* out, Vec<T>* least) {
       low[v] = lesser<T>(sum, low[v]);
     }
   }
-  for (int v = 0; v < kGroupVectors; ++v) least[v] = low[v];
+  for (int v = 0; v < kGroupVectors<T>; ++v) least[v] = low[v];
 }
 
 // Any number of terms, added from the first to the last. Writes over `terms`.
@@ -126,7 +124,7 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
   for (int64_t b = 0; b < beams; ++b) {
     const int32_t* path = paths + b * books.levels;
     const T* base = search.scores + (table != nullptr ? i : i * beams + b) * kPiece;
-    Vec<T>* least = search.least + b * kGroupVectors;
+    Vec<T>* least = search.least + b * kGroupVectors<T>;
     int64_t num_terms = 1, done = 0;
     const auto add = [&](int64_t end) {
       for (; done < end; ++done)
@@ -152,20 +150,37 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
       add(l);
     }
     sum_terms(search.terms, num_terms, count, search.sums + b * kPiece, least);
-    // Beams like the same codes: turning the groups keeps those from meeting in one.
-    T* minima = selection.minima + b % search.sets * kGroups<T>;
-    for (int v = 0; v < kGroupVectors; ++v) {
-      const Vec<T> turned = rotate<T>(load(minima + v * kLanes<T>), std::make_integer_sequence<int, kLanes<T>>{});
-      least[v] += costs[b];
-      store(minima + v * kLanes<T>, lesser<T>(least[v], turned));
-    }
+    for (int v = 0; v < kGroupVectors<T>; ++v) least[v] += costs[b];
+    turn_into(selection.minima + b % search.sets * kGroups<T>, least);
   }
-  selection.bound = std::min(selection.bound, bound_of(selection, search.sets, wanted, search.spare));
+  selection.bound = std::min(selection.bound, bound_of(selection.minima, search.sets, wanted, search.spare));
   for (int64_t b = 0; b < beams; ++b) {
-    const Vec<T>* least = search.least + b * kGroupVectors;
+    const Vec<T>* least = search.least + b * kGroupVectors<T>;
     const Vec<T> low = lesser<T>(lesser<T>(least[0], least[1]), lesser<T>(least[2], least[3]));
     if (mask_bits<T>(low <= selection.bound) != 0)
       keep(selection, search.sums + b * kPiece, count, least, costs[b], b * size_of_level(books, l) + first, wanted);
+  }
+}
+
+// Offers rows `first` up to `end` of the block all codes of level l, whose panels these are. Without a table rows are
+// those of every beam's residual, from level 1 on.
+template <class T>
+void offer_by_floats(Search<T>& search, const Codebooks& books, const T* panels, const T* table, int64_t first_row,
+                     int64_t end_row, int64_t l, int64_t beams, int64_t wanted) {
+  const int64_t dim = books.codewords.dim, size = size_of_level(books, l);
+  const bool own = table == nullptr && l > 0;
+  const int64_t each = own ? beams : 1, scored = (end_row - first_row) * each;
+  const T* rows = (own ? search.residuals[l % 2] : search.rows) + first_row * each * dim;
+  T* scores = search.scores + first_row * each * kPiece;
+  for (int64_t i = first_row; i < end_row; ++i) start(search.selections[i], search.sets);
+  for (int64_t first = 0; first < size; first += kPiece) {
+    const int64_t count = std::min(kPiece, round_up(size - first, kGroups<T>));
+    int64_t done = 0;
+    for (; done < count && first + done < size; done += kWidth<T>, panels += panel_size<T>(dim))
+      score_block<kTileRows>(rows, scored, dim, panels, scores + done, kPiece);
+    for (int64_t n = 0; n < scored; ++n)
+      for (int64_t k = done; k < count; ++k) scores[n * kPiece + k] = infinity<T>();
+    for (int64_t i = first_row; i < end_row; ++i) offer_piece(search, books, table, i, l, beams, wanted, first, count);
   }
 }
 

@@ -33,10 +33,11 @@ T nth_of(const T* values, int64_t n) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) rank[v] -= other < value[v];
   }
-  Vec<T> lower = broadcast(infinity<T>());  // of the negated values
-  for (int v = 0; v < V; ++v)
-    lower = lesser<T>(lower, rank[v] <= static_cast<Lane<T>>(n) ? -value[v] : broadcast(infinity<T>()));
-  return -reduce<T>(lower, [](Vec<T> a, Vec<T> b) { return lesser<T>(a, b); });
+  const auto greater = [](Vec<T> a, Vec<T> b) { return a < b ? b : a; };
+  const Vec<T> lowest = broadcast(std::numeric_limits<T>::lowest());
+  Vec<T> result = lowest;
+  for (int v = 0; v < V; ++v) result = greater(result, rank[v] <= static_cast<Lane<T>>(n) ? value[v] : lowest);
+  return reduce<T>(result, greater);
 }
 
 // Codewords in a piece of a level: all beams' scores against it stay in the first-level cache.
@@ -70,19 +71,29 @@ void start(Selection<T>& s, int64_t sets) {
   s.count = 0;
 }
 
+// Beams like the same codes: turning the groups before the next beam's minima are taken in keeps those from meeting in
+// one.
+template <class T>
+void turn_into(T* minima, const Vec<T>* least) {
+  for (int v = 0; v < kGroupVectors<T>; ++v, minima += kLanes<T>) {
+    const Vec<T> turned = rotate<T>(load(minima), std::make_integer_sequence<int, kLanes<T>>{});
+    store(minima, lesser<T>(least[v], turned));
+  }
+}
+
 // The `wanted`-th least of the groups' minima, or of the minima over pairs of groups where those are many enough;
 // `spare` holds as many values as there are minima.
 template <class T>
-T bound_of(const Selection<T>& s, int64_t sets, int64_t wanted, T* spare) {
+T bound_of(const T* minima, int64_t sets, int64_t wanted, T* spare) {
   if (sets * kGroups<T> < wanted) return infinity<T>();
   if (sets == 1 && wanted <= kGroups<T> / 8) {
-    for (int v = 0; v < kGroupVectors / 2; ++v)
+    for (int v = 0; v < kGroupVectors<T> / 2; ++v)
       store(spare + v * kLanes<T>,
-            lesser<T>(load(s.minima + v * kLanes<T>), load(s.minima + (v + kGroupVectors / 2) * kLanes<T>)));
-    return nth_of<kGroupVectors / 2>(spare, wanted - 1);
+            lesser<T>(load(minima + v * kLanes<T>), load(minima + (v + kGroupVectors<T> / 2) * kLanes<T>)));
+    return nth_of<kGroupVectors<T> / 2>(spare, wanted - 1);
   }
-  if (sets == 1) return nth_of<kGroupVectors>(s.minima, wanted - 1);
-  for (int64_t i = 0; i < sets * kGroups<T>; ++i) spare[i] = s.minima[i];
+  if (sets == 1) return nth_of<kGroupVectors<T>>(minima, wanted - 1);
+  for (int64_t i = 0; i < sets * kGroups<T>; ++i) spare[i] = minima[i];
   // A comparison of its own keeps the instantiation local to this instruction set.
   std::nth_element(spare, spare + wanted - 1, spare + sets * kGroups<T>, [](T a, T b) { return a < b; });
   return spare[wanted - 1];
@@ -100,7 +111,7 @@ void drop_all_but(Selection<T>& s, int64_t wanted) {
 template <class T>
 void keep(Selection<T>& s, const T* scores, int64_t count, const Vec<T>* least, T cost, int64_t first_index,
           int64_t wanted) {
-  for (int v = 0; v < kGroupVectors; ++v) {
+  for (int v = 0; v < kGroupVectors<T>; ++v) {
     for (uint32_t bits = mask_bits<T>(least[v] <= s.bound); bits != 0; bits &= bits - 1) {
       const int64_t group = v * kLanes<T> + __builtin_ctz(bits);
       int64_t kept = s.count;
@@ -149,7 +160,7 @@ bool finish(Selection<T>& s, int64_t wanted) {
   for (int i = 0; i < kGroups<T>; ++i) keys[i] = i < s.count ? s.items[i].key : infinity<T>();
   const T last = s.count <= kLanes<T>       ? nth_of<1>(keys, wanted - 1)
                  : s.count <= 2 * kLanes<T> ? nth_of<2>(keys, wanted - 1)
-                                            : nth_of<kGroupVectors>(keys, wanted - 1);
+                                            : nth_of<kGroupVectors<T>>(keys, wanted - 1);
   int64_t ties = wanted, kept = 0;
   for (int64_t i = 0; i < s.count; ++i) ties -= s.items[i].key < last;
   for (int64_t i = 0; i < s.count; ++i) {

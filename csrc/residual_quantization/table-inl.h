@@ -6,11 +6,12 @@ namespace {
 
 constexpr int64_t kTableRows = 8 * kTileRows;  // codewords whose products with a level one piece of work makes
 
-// Scores are laid out by whole groups: the lanes of 4 vectors, over which minima stay in registers.
-constexpr int kGroupVectors = 4;
+// Scores are laid out by whole groups: the lanes of a few vectors, over which minima stay in registers.
 template <class T>
-constexpr int kGroups = kGroupVectors * kLanes<T>;
-static_assert(kGroupVectors % kTileVectors == 0);
+constexpr int kGroupVectors = sizeof(T) == 2 ? 2 : 4;
+template <class T>
+constexpr int kGroups = kGroupVectors<T> * kLanes<T>;
+static_assert(kGroupVectors<float> % kTileVectors == 0);
 
 template <int R, class T>
 [[gnu::noinline]] void store_scores(const T* rows, int64_t dim, const T* panel, T* out, int64_t stride) {
@@ -34,6 +35,7 @@ int64_t table_stride(const Codebooks& books, int64_t level) {
   return round_up(size_of_level(books, level), kGroups<T>);
 }
 
+// Values of the parts of levels before `levels`.
 template <class T>
 int64_t table_values(const Codebooks& books, int64_t levels) {
   int64_t total = 0;
@@ -56,7 +58,47 @@ int64_t table_scratch(const Codebooks& books) {
   return kTableRows * books.codewords.dim * compute_bytes(books.codewords);
 }
 
-void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64_t end, void* table, void* scratch) {
+// ---- The same in 16 bits: level l's products in a unit of its own, such that a sum of one product with each level
+// before l cannot pass kProductUnits either way.
+
+constexpr float kProductUnits = 16000;
+constexpr int64_t kCoarseLevels = 64;  // each may add half a unit to such a sum
+constexpr int64_t kCoarseRows = 256;   // fewer do not pay for rounding codewords and products
+
+int64_t coarse_bytes(const Codebooks& books) {
+  return has_grids(books) && books.levels <= kCoarseLevels ? 2 * table_values<int16_t>(books, books.levels) : 0;
+}
+
+// Where bytes are quick to multiply, that is: where 16 bits alone are, as on AVX2, it saves nothing.
+bool coarse_pays(const Codebooks& books, int64_t rows) {
+  return coarse_bytes(books) > 0 && rows >= kCoarseRows && grid_pays(books, std::max(rows, kGridRows), 8);
+}
+
+inline float unit_of_products(float longest, float before) {
+  return std::max(longest * before / kProductUnits, 1e-30f);
+}
+
+// ½‖c‖² of the longest codeword of `count`, from their panels.
+template <class T>
+T longest_half(const T* panels, int64_t count, int64_t dim) {
+  T half = 0;
+  for (int64_t first = 0; first < count; first += kWidth<T>, panels += panel_size<T>(dim))
+    for (int64_t k = 0; k < std::min<int64_t>(kWidth<T>, count - first); ++k) half = std::max(half, panels[k]);
+  return half;
+}
+
+// `stride` values, of which `count` are products.
+inline void round_products(const float* products, int64_t count, float unit, int64_t stride, int16_t* out) {
+  const float inverse = 1 / unit;
+  const Vec<float> round = broadcast(0x1.8p23f);
+  for (int64_t k = 0; k < stride; k += kLanes<float>) {
+    const Vec<float> value = k < count ? load_as_compute(products + k, count - k) : Vec<float>{};
+    store_integers<Grid16>(out + k, (Int)(value * inverse + round) - (Int)round);
+  }
+}
+
+void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64_t end, void* table, void* coarse,
+                void* scratch) {
   with_stored_type(books.codewords.dtype, [&]<class S>(S) {
     using T = Compute<S>;
     const int64_t dim = books.codewords.dim;
@@ -64,9 +106,12 @@ void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64
     const T* panels = static_cast<const T*>(packed);
     T* rows = static_cast<T*>(scratch);
     int64_t piece = 0;
+    T before = 0;  // the sum of the longest codewords
     for (int64_t l = 1; l < books.levels; ++l) {
+      before += std::sqrt(2 * longest_half(panels, size_of_level(books, l - 1), dim));
       panels += panels_of<T>(size_of_level(books, l - 1)) * panel_size<T>(dim);
       const int64_t size = size_of_level(books, l), stride = table_stride<T>(books, l);
+      const T longest = std::sqrt(2 * longest_half(panels, size, dim));
       for (int64_t first = 0; first < books.offsets[l]; first += kTableRows, ++piece) {
         if (piece < begin || piece >= end) continue;
         const int64_t count = std::min(kTableRows, books.offsets[l] - first);
@@ -83,6 +128,13 @@ void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64
         }
         for (int64_t n = 0; n < count; ++n)
           for (int64_t k = size; k < stride; ++k) out[n * stride + k] = 0;
+        if constexpr (std::is_same_v<T, float>) {
+          const int64_t coarse_stride = table_stride<int16_t>(books, l);
+          int16_t* units = static_cast<int16_t*>(coarse) + table_values<int16_t>(books, l) + first * coarse_stride;
+          for (int64_t n = 0; coarse != nullptr && n < count; ++n)
+            round_products(out + n * stride, size, unit_of_products(longest, before), coarse_stride,
+                           units + n * coarse_stride);
+        }
       }
     }
   });

@@ -2,11 +2,12 @@
 //
 //   residual_quantization KERNEL ROWS DIM LEVELS CODES [K] [DTYPE]
 //
-// KERNEL: encode, encode-unpacked, encode-grid8, encode-grid16, beams, beams-table, nearest, decode or accumulate; K is
-// nearest's, or the beam; DTYPE: f32 (default), bf16, f16, f64. The data is the same in every run. Every output is
-// filled with NaN (or −2) first and fenced by sentinels; exit code 1 tells of an unwritten output or a lost sentinel.
-// The checksums on stdout are for comparing one run with another. AddressSanitizer of GCC < 14 misaligns 64-byte
-// vectors on its fake stack (GCC bug 110027): run it at AVX-512 with ASAN_OPTIONS=detect_stack_use_after_return=0.
+// KERNEL: encode, encode-unpacked, encode-grid8, encode-grid16, beams, beams-table, beams-coarse, nearest, decode or
+// accumulate; K is nearest's, or the beam; DTYPE: f32 (default), bf16, f16, f64. The data is the same in every run.
+// Every output is filled with NaN (or −2) first and fenced by sentinels; exit code 1 tells of an unwritten output or a
+// lost sentinel. The checksums on stdout are for comparing one run with another. AddressSanitizer of GCC < 14 misaligns
+// 64-byte vectors on its fake stack (GCC bug 110027): run it at AVX-512 with
+// ASAN_OPTIONS=detect_stack_use_after_return=0.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -87,15 +88,22 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     const bool intact = out.report("codes");
     return error.report("sq_error") && intact;
   }
-  if (kernel == "beams" || kernel == "beams-table") {
-    const bool with_table = kernel == "beams-table";
+  if (kernel.starts_with("beams")) {
+    const bool with_table = kernel != "beams",
+               by_integers = kernel == "beams-coarse" && kernels.coarse_bytes(books) > 0;
     Output<int32_t> out(s.rows * s.k * s.levels);
     Output<T> error(s.rows * s.k);
     auto table = aligned_bytes(kernels.table_bytes(books)), spare = aligned_bytes(kernels.table_scratch(books));
-    if (with_table) kernels.fill_table(books, packed.get(), 0, kernels.table_pieces(books), table.get(), spare.get());
-    auto scratch = aligned_bytes(kernels.beam_scratch(books, s.k, with_table));
-    kernels.encode_beams(rows, books, packed.get(), with_table ? table.get() : nullptr, s.k, s.k, 0, s.rows, out.data(),
-                         error.data(), scratch.get());
+    auto coarse = aligned_bytes(kernels.coarse_bytes(books));
+    auto grid = aligned_bytes(kernels.num_panels(books) * kernels.grid_panel_bytes(books, 16));
+    if (by_integers) kernels.pack_grid(books, packed.get(), 16, 0, kernels.num_panels(books), grid.get());
+    const BeamTables tables{with_table ? table.get() : nullptr, by_integers ? coarse.get() : nullptr, grid.get()};
+    if (with_table)
+      kernels.fill_table(books, packed.get(), 0, kernels.table_pieces(books), table.get(),
+                         by_integers ? coarse.get() : nullptr, spare.get());
+    auto scratch = aligned_bytes(kernels.beam_scratch(books, s.k, tables));
+    kernels.encode_beams(rows, books, packed.get(), tables, s.k, s.k, 0, s.rows, out.data(), error.data(),
+                         scratch.get());
     const bool intact = out.report("codes");
     return error.report("sq_error") && intact;
   }

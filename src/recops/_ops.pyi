@@ -238,6 +238,7 @@ def rq_encode_beams(
     sizes: Sequence[int],
     beam: int,
     kept: int,
+    bits: int = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def straight_through(
     x: Tensor,

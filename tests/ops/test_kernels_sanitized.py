@@ -57,6 +57,7 @@ ARGUMENTS = {
             "encode-grid16",
             "beams",
             "beams-table",
+            "beams-coarse",
             "flips",
             "nearest",
             "decode",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from recops import reference
 
 FLOATS_ONLY, GRIDS = 32, [8, 16]  # values of the op's argument `bits`; 0 takes what pays
 
@@ -127,6 +128,64 @@ def test_codes_of_many_rows_are_the_float_kernels(
     index, sq_distance = recops.nearest_codes(x, books[0])
     assert torch.equal(index[:, 0], expected[0][:, 0])
     assert sq_distance.shape == (len(x), 1)
+
+
+def assert_same_paths(x: Tensor, books: list[Tensor], beam: int) -> Tensor:
+    """Up to paths whose errors differ by rounding alone. Returns which are the same, [N, beam]."""
+    words, sizes = torch.cat(books), [len(book) for book in books]
+    search = torch.ops.recops.rq_encode_beams
+    expected, expected_error = search(x, words, sizes, beam, beam, FLOATS_ONLY)
+    codes, sq_error = search(x, words, sizes, beam, beam, 16)
+    scale = (x.double().norm(dim=1) + sum(book.double().norm(dim=1).max() for book in books)) ** 2
+    apart = (sq_error.double() - expected_error.double()).abs()
+    same = (codes == expected).all(2)
+    close = apart <= 1e-5 * scale[:, None]
+    assert (same | close).all()
+    assert torch.equal(sq_error.isnan(), expected_error.isnan())
+    return same
+
+
+@pytest.mark.parametrize("kind", DATA)
+@settings(max_examples=4)
+@given(
+    n=st.integers(60, 200),
+    dim=st.integers(1, 150),
+    sizes=st.lists(st.integers(1, 100), min_size=2, max_size=4),
+    beam=st.integers(2, 40),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    seed=st.integers(0, 99),
+)
+def test_beams_by_integers_find_the_float_kernels_paths(
+    kind: str, n: int, dim: int, sizes: list[int], beam: int, dtype: torch.dtype, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    x, books = DATA[kind](n, dim, sizes)
+    assert_same_paths(x.to(dtype), [book.to(dtype) for book in books], beam)
+
+
+@pytest.mark.parametrize(("dim", "beam"), [(64, 5), (130, 100)])
+def test_beams_of_many_rows_by_integers(
+    dim: int, beam: int, set_threads: Callable[[int], None]
+) -> None:
+    """Enough of them that integers pay; in ranges of rows of any length."""
+    x, books = DATA["clustered"](1500, dim, [300, 130, 70])
+    assert assert_same_paths(x, books, beam).double().mean() > 0.999
+    set_threads(1)
+    codes, sq_error = recops.rq_encode_beams(x, books, beam=beam)
+    for threads in (2, 3):
+        set_threads(threads)
+        again = recops.rq_encode_beams(x, books, beam=beam)
+        assert torch.equal(again[0], codes)
+        assert torch.equal(again[1], sq_error)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_beams_by_integers_break_ties_by_path(seed: int) -> None:
+    torch.manual_seed(seed)
+    x, books = torch.randint(-2, 3, (70, 9)).float(), torch.randint(-2, 3, (3, 40, 9)).float()
+    actual = torch.ops.recops.rq_encode_beams(x, books.flatten(0, 1), [40] * 3, 6, 6, 16)
+    for one, other in zip(actual, reference.rq_encode_beams(x, books, beam=6), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_double_precision_takes_no_grid() -> None:

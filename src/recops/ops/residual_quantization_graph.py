@@ -22,7 +22,7 @@ def _fake_rq_encode(
 
 
 def _fake_rq_encode_beams(
-    x: Tensor, codewords: Tensor, sizes: list[int], beam: int, kept: int
+    x: Tensor, codewords: Tensor, sizes: list[int], beam: int, kept: int, bits: int = 0
 ) -> tuple[Tensor, Tensor]:
     shape = (x.shape[0], kept)
     return (

@@ -1,0 +1,248 @@
+// What a row's beams have to choose from, by integers: most candidates are ruled out by sums of 16 bits, and those that
+// are left take the sums of floats that search-inl.h takes of all. Part of cpu-inl.h.
+//
+// A candidate's key, in units of its level, is that of the grid's lower bound on ½‖c‖² − x·c and of its products with
+// the path, summed. What rounding can have done to it is known. At least `wanted` candidates have keys within the bound
+// of select-inl.h; what is beyond it by more than rounding explains is out.
+#pragma once
+
+namespace recops::residual_quantization::RECOPS_ISA {
+namespace {
+
+// Bounds are counted in units above the least of a row, from kLeastBound up, and cut off where 16 bits would not hold
+// them beside products. The keys of those that are cut off are above 0; keys below are what they should be.
+constexpr int32_t kLeastBound = -16384, kMostUnits = 32767, kNoKey = -32768;
+constexpr int64_t kMostWeighed = 64;  // beside twice as many as are wanted: more cost what all scores do
+
+// Memory of a search by integers, laid out from `base`; from null it only counts.
+struct Coarse {
+  // Of a beam's groups those, one a bit, that hold keys up to `most`.
+  struct Groups {
+    uint32_t bits;
+    int32_t beam, vector, most;
+  };
+
+  int64_t block;            // rows whose bounds are kept at a time
+  int16_t* values;          // [rows, grid_row_size]
+  GridRow* rounded;         // [rows]
+  float* bounds;            // [block, scan_stride]
+  Vec<float>* least;        // [block], over the bounds
+  int16_t* units;           // [table_stride]: a row's bounds
+  const int16_t** terms;    // [levels]
+  int32_t* costs;           // [beam]
+  Groups* groups;           // [beam · kGroupVectors<int16_t>]
+  int16_t* keys;            // [beam, table_stride]
+  Vec<int16_t>* key_least;  // [beam][kGroupVectors<int16_t>], over the keys
+  int16_t* minima;          // [sets · kGroups]
+  int16_t* spare;           // [sets · kGroups]
+  int64_t sets;
+  int64_t bytes;
+
+  Coarse(const Codebooks& books, int64_t rows, int64_t beam, void* base) {
+    int64_t largest = 1;
+    for (int64_t l = 0; l < books.levels; ++l) largest = std::max(largest, size_of_level(books, l));
+    const int64_t stride = round_up(largest, kGroups<int16_t>);
+    block = std::min(scan_rows(largest), rows);
+    sets = group_sets<int16_t>(beam);
+    Layout layout{base};
+    layout.take(least, block);
+    layout.take(key_least, beam * kGroupVectors<int16_t>);
+    layout.take(values, rows * coarse_row_size(books.codewords.dim));
+    layout.take(rounded, rows);
+    layout.take(bounds, block * scan_stride(largest));
+    layout.take(units, stride);
+    layout.take(terms, books.levels + 1);
+    layout.take(costs, beam);
+    layout.take(groups, beam * kGroupVectors<int16_t>);
+    layout.take(keys, beam * stride);
+    layout.take(minima, sets * kGroups<int16_t>);
+    layout.take(spare, sets * kGroups<int16_t>);
+    bytes = layout.bytes;
+  }
+
+  static int64_t coarse_row_size(int64_t dim) { return grid_row_size<Grid16>(dim) / int64_t{sizeof(int16_t)}; }
+
+  void round(const float* row, int64_t i, int64_t dim) const {
+    rounded[i] = round_row<Grid16>(row, dim, values + i * coarse_row_size(dim));
+    rounded[i].error += (score_rounding(dim) + 12 * kRounding) * rounded[i].norm;
+  }
+};
+
+// A level as the search by integers sees it.
+template <class S>
+struct CoarseLevel {
+  int64_t level, size;
+  Certifier<S> certifier;
+  const char* grid;       // its panels
+  const float* table;     // its part of the table of products
+  const int16_t* coarse;  // and of that in units
+  float longest, error;   // more than any codeword's norm, and than what rounding it to the grid may leave
+  float unit;             // of products
+  bool tells;             // codewords apart: those of hardly any length, as unused ones are, are all alike to integers
+
+  CoarseLevel(const Codebooks& books, int64_t l, const Panels<S>& panels, int64_t first_panel, const BeamTables& tables,
+              float before)
+      : level(l), size(panels.count), certifier(panels), longest(0), error(0) {
+    const int64_t bytes = grid_panel_size<Grid16>(panels.dim);
+    grid = static_cast<const char*>(tables.grid) + first_panel * bytes;
+    table = static_cast<const float*>(tables.products) + table_values<float>(books, l);
+    coarse = static_cast<const int16_t*>(tables.coarse) + table_values<int16_t>(books, l);
+    for (int64_t p = 0; p < panels.size(); ++p) {
+      const GridHead& head = *reinterpret_cast<const GridHead*>(grid + p * bytes);
+      for (int k = 0; k < GridHead::kWidth; ++k) {
+        longest = std::max(longest, head.norm[k]);
+        error = std::max(error, head.error[k]);
+      }
+    }
+    int64_t short_ones = 0;
+    for (int64_t k = 0; k < size; ++k) short_ones += certifier.half(k) < longest * longest * 0x1p-16f;
+    tells = short_ones <= kMostWeighed;
+    unit = unit_of_products(std::sqrt(2 * longest_half(panels.packed, size, panels.dim)), before);
+  }
+
+  // Of a row: where there are no products, all its bounds fit.
+  float unit_of(const GridRow& row) const {
+    return level > 0 ? unit : std::max(longest * (longest / 2 + 2 * row.norm) / kProductUnits, 1e-30f);
+  }
+
+  // How far a score of floats can be from the grid's bound, and a bound from a score.
+  float width(const GridRow& row) const {
+    return 2 * (longest * row.error + error * row.norm) + 8 * certifier.apart(row.norm, longest * longest / 2);
+  }
+
+  void bound(const Coarse& coarse, int64_t first, int64_t rows) const {
+    const int64_t dim = certifier.panels.dim;
+    for (int64_t n = 0; n < rows; ++n) coarse.least[n] = broadcast(infinity<float>());
+    for (int64_t p = 0; p < certifier.panels.size(); ++p)
+      bound_block<Grid16>(coarse.values + first * Coarse::coarse_row_size(dim), coarse.rounded + first, rows, dim,
+                          grid + p * grid_panel_size<Grid16>(dim), coarse.bounds + p * kWidth<float>, scan_stride(size),
+                          coarse.least);
+  }
+};
+
+// The bounds of row n of the block in units.
+inline void count_units(const Coarse& coarse, int64_t n, int64_t size, float unit, int64_t stride) {
+  const float* bounds = coarse.bounds + n * scan_stride(size);
+  const float least = reduce<float>(coarse.least[n], [](Vec<float> a, Vec<float> b) { return lesser<float>(a, b); });
+  const float inverse = 1 / unit;
+  const Vec<float> most = broadcast(static_cast<float>(kMostUnits));
+  for (int64_t k = 0; k < stride; k += kLanes<float>) {
+    Vec<float> above = most;
+    if (k < scan_stride(size)) above = lesser<float>((load(bounds + k) - least) * inverse, most);
+    store_integers<Grid16>(coarse.units + k, __builtin_convertvector(above, Int) + kLeastBound);
+  }
+}
+
+// Puts what may be among the `wanted` best continuations of row i, the block's row n, into its selection; keys are left
+// to weigh. False where the integers do not tell.
+template <class S>
+bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of, const Codebooks& books,
+              int64_t i, int64_t n, int64_t beams, int64_t wanted) {
+  const GridRow& row = coarse.rounded[i];
+  if (!on_grid(row)) return false;
+  const int64_t stride = table_stride<int16_t>(books, of.level), group_size = stride / kGroups<int16_t>;
+  const float inverse = 1 / of.unit_of(row);
+  count_units(coarse, n, of.size, of.unit_of(row), stride);
+  for (int64_t g = 0; g < coarse.sets * kGroups<int16_t>; ++g) coarse.minima[g] = infinity<int16_t>();
+  const int32_t* path = search.paths[of.level % 2] + i * search.beam * books.levels;
+  for (int64_t b = 0; b < beams; ++b, path += books.levels) {
+    coarse.terms[0] = coarse.units;
+    for (int64_t m = 0; m < of.level; ++m) coarse.terms[m + 1] = of.coarse + (books.offsets[m] + path[m]) * stride;
+    Vec<int16_t>* least = coarse.key_least + b * kGroupVectors<int16_t>;
+    sum_terms(coarse.terms, of.level + 1, stride, coarse.keys + b * stride, least);
+    coarse.costs[b] = static_cast<int32_t>(std::min(search.costs[i * search.beam + b] * inverse, 65535.0f) + 0.5f);
+    const int32_t cost = std::min(coarse.costs[b], kMostUnits);
+    Vec<int16_t> raised[kGroupVectors<int16_t>];
+    for (int v = 0; v < kGroupVectors<int16_t>; ++v)
+      raised[v] = lesser<int16_t>(least[v], broadcast(static_cast<int16_t>(kMostUnits - cost))) +
+                  broadcast(static_cast<int16_t>(cost));
+    turn_into(coarse.minima + b % coarse.sets * kGroups<int16_t>, raised);
+  }
+  // On either side half a unit of each product and of the cost; one of the bound.
+  const float limit = static_cast<float>(bound_of(coarse.minima, coarse.sets, wanted, coarse.spare)) +
+                      of.width(row) * inverse + static_cast<float>(of.level + 4);
+  if (!(limit < 0)) return false;
+  Selection<float>& selection = search.selections[i];
+  const int64_t most_kept = std::min(2 * wanted + kMostWeighed, selection_capacity<float>(search.beam));
+  // First which groups hold any, without a branch: they are few, and not to be foreseen.
+  int64_t groups = 0, kept = 0;
+  for (int64_t b = 0; b < beams; ++b) {
+    const int32_t own = std::max(static_cast<int32_t>(limit) - coarse.costs[b], kNoKey);
+    const Vec<int16_t> most = broadcast(static_cast<int16_t>(own));
+    for (int v = 0; v < kGroupVectors<int16_t>; ++v) {
+      const uint32_t bits = mask_bits<int16_t>(coarse.key_least[b * kGroupVectors<int16_t> + v] <= most);
+      coarse.groups[groups] = {bits, static_cast<int32_t>(b), v, own};
+      groups += bits != 0;
+    }
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    const Coarse::Groups held = coarse.groups[g];
+    const int16_t* keys = coarse.keys + held.beam * stride;
+    for (uint32_t bits = held.bits; bits != 0; bits &= bits - 1) {
+      if (kept + group_size > most_kept) return false;
+      for (int64_t k = held.vector * kLanes<int16_t> + __builtin_ctz(bits); k < stride; k += kGroups<int16_t>) {
+        selection.items[kept].index = static_cast<int32_t>(held.beam * of.size + k);
+        kept += keys[k] <= held.most;
+      }
+    }
+  }
+  selection.count = kept;
+  return true;
+}
+
+// f(item, beam, code, path) for what rule_out left of row i.
+template <class S, class F>
+void for_candidates(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i,
+                    const F& f) {
+  const Selection<float>& selection = search.selections[i];
+  for (int64_t c = 0; c < selection.count; ++c) {
+    const uint32_t index = static_cast<uint32_t>(selection.items[c].index), size = static_cast<uint32_t>(of.size);
+    const int64_t b = index / size, k = index % size;
+    f(selection.items[c], b, k, search.paths[of.level % 2] + (i * search.beam + b) * books.levels);
+  }
+}
+
+// Of what weigh reads, the products: their table is large, and a line of it holds one.
+template <class S>
+void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
+  const int64_t stride = table_stride<float>(books, of.level);
+  for_candidates(search, of, books, i, [&](const Candidate<float>&, int64_t, int64_t k, const int32_t* path) {
+    for (int64_t m = 0; m < of.level; ++m) __builtin_prefetch(of.table + (books.offsets[m] + path[m]) * stride + k);
+  });
+}
+
+// The keys of those, of floats.
+template <class S>
+void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
+  const int64_t stride = table_stride<float>(books, of.level);
+  const float* row = search.rows + i * books.codewords.dim;
+  for_candidates(search, of, books, i, [&](Candidate<float>& item, int64_t b, int64_t k, const int32_t* path) {
+    float key = of.certifier.estimate(row, k);
+    for (int64_t m = 0; m < of.level; ++m) key += of.table[(books.offsets[m] + path[m]) * stride + k];
+    item.key = key + search.costs[i * search.beam + b];
+  });
+}
+
+// Offers `count` rows level `of`; those that the integers tell too little of go to by_floats(first, end).
+template <class S, class F>
+void offer_by_integers(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of,
+                       const Codebooks& books, int64_t count, int64_t beams, int64_t wanted, const F& by_floats) {
+  for (int64_t first = 0; first < count; first += coarse.block) {
+    const int64_t rows = std::min(coarse.block, count - first);
+    of.bound(coarse, first, rows);
+    bool waits = false;  // whether the row before is to be weighed: what that reads is fetched meanwhile
+    int64_t untold = 0;  // rows just before this one
+    for (int64_t n = 0; n <= rows; ++n) {
+      const int64_t i = first + n;
+      const bool told = n < rows && rule_out(search, coarse, of, books, i, n, beams, wanted);
+      if (told) fetch(search, of, books, i);
+      if (waits) weigh(search, of, books, i - 1);
+      if (untold > 0 && (told || n == rows)) by_floats(i - untold, i);
+      untold = told ? 0 : untold + 1;
+      waits = told;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace recops::residual_quantization::RECOPS_ISA
