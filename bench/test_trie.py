@@ -42,7 +42,7 @@ def test_narrow_steps_beat_padded_rows(
 
 
 # The peer asks for each beam's children in Python: the more there are, the longer its lists. At
-# V=256 ours is held by the cost of a call, at V=2048 by reading the rows: 28 to 50 and 26 to 34 ×
+# V=256 ours is held by the cost of a call, at V=2048 by reading the rows: 28 to 50 and 25 to 34 ×
 # (a Zen 4 core). This is a part of what generate() does for a step; of the whole, see
 # test_constrained_beam_search.py.
 @pytest.mark.parametrize(("vocab", "floor"), [(256, 20), (2048, 20)])
