@@ -31,7 +31,7 @@ FAISS_FLOORS = dict(
 BEAM_FLOORS = dict(
     zip(
         cases.BEAM_SHAPES,
-        (3, 3.5, 1.3, 1.8) if VNNI else (2.3, 2.6, 1.3, 1.55) if WIDE else (2.0, 2.4, 1.15, 1.4),
+        (3, 3.3, 1.3, 1.8) if VNNI else (2.3, 2.6, 1.3, 1.55) if WIDE else (2.0, 2.4, 1.15, 1.4),
         strict=True,
     )
 )
