@@ -112,7 +112,7 @@ class Repair {
     int32_t count = 1;
     for (int32_t code = 0; code < size; ++code) {
       codes[count] = code;
-      count += !gives_[code] & has_room(code, weights_[item]);
+      count += static_cast<int>(!gives_[code]) & static_cast<int>(has_room(code, weights_[item]));
     }
     const double* distances = scratch.distances.data();
     kernels_.squared_distances(space_, item, codes, count, scratch.distances.data());
