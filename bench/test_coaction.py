@@ -22,7 +22,7 @@ HISTORIES, SINGLE = (128, None, 100), (4096, None, 1)
     [
         (HISTORIES, False, "eager", 7),
         (HISTORIES, False, "compile", 4.8),
-        (HISTORIES, True, "eager", 4.9),
+        (HISTORIES, True, "eager", 5),
         (HISTORIES, True, "compile", 3.2),
         (SINGLE, False, "eager", 4.7),
         (SINGLE, False, "compile", 1.55),

@@ -28,10 +28,10 @@ WIDE = recops.cpu_isa() == "avx512"
         (MIMN, False, 2.6),
         (WIDER, False, 1.8),
         (WIDEST, False, 1.4),
-        (PAPER, True, 2.1),
+        (PAPER, True, 2.3),
         (MIMN, True, 2.5),
         (WIDER, True, 1.55),
-        (WIDEST, True, 1.15),
+        (WIDEST, True, 1.25),
     ],
 )
 def test_an_augru_is_faster_than_nn_gru(
@@ -41,7 +41,7 @@ def test_an_augru_is_faster_than_nn_gru(
 
 
 # Measured there: 7.4 and 15; aimed at are 8 and 20.
-@pytest.mark.parametrize(("shape", "floor"), [(PAPER, 6.5), (MIMN, 12)])
+@pytest.mark.parametrize(("shape", "floor"), [(PAPER, 6.5), (MIMN, 13)])
 def test_training_is_faster_than_the_loop_over_steps(
     shape: tuple[int, int, int], floor: float, outruns
 ) -> None:
