@@ -85,7 +85,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drivers")
-    flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=all"
+    flags = "-g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
     options = [f"-DCMAKE_CXX_FLAGS={flags}", "-DRECOPS_OPTIMIZATION=-O1", "-G", "Ninja"]
     configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, *options]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
