@@ -35,10 +35,10 @@ BEAM_FLOORS = dict(
         strict=True,
     )
 )
-# Rows, dimension, levels, codewords, beam: 37, 33 and 130 were measured at the first three (Zen 4, one
-# thread), where 20, 20 and 100 are aimed at. Of a few thousand rows the peer's matrices of distances
-# stay within 32 MB, which malloc may hand out again without new pages: 31 in a fresh process, 10
-# behind other gates.
+# Rows, dimension, levels, codewords, beam: 37, 33 and 130 were measured at the first three (Zen 4,
+# one thread), where 20, 20 and 100 are aimed at. Of a few thousand rows the peer's matrices of
+# distances stay within 32 MB, which malloc may hand out again without new pages: 31 in a fresh
+# process, 10 behind other gates.
 VQP_FLOORS = {
     (40_000, 32, 3, 256, 1): 20,
     (40_000, 64, 3, 256, 1): 20,
