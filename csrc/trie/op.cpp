@@ -16,9 +16,17 @@ namespace recops::trie {
 namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+using TensorList = std::optional<std::vector<Tensor>>;
 
 // Logits to read for each thread to be worth waking.
 constexpr int64_t kGrain = 64 << 10;
+
+const std::vector<Tensor> kNone;
+
+std::vector<Tensor> joined(std::vector<Tensor> tensors, const TensorList& more) {
+  if (more) tensors.insert(tensors.end(), more->begin(), more->end());
+  return tensors;
+}
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
@@ -29,9 +37,10 @@ Normalize normalize_of(const std::string& name) {
   return Normalize::none;
 }
 
-Outputs trie_beam_step(Tensor logits_in, std::vector<Tensor> trie_tensors, std::vector<int64_t> vocab_sizes,
-                       std::optional<Tensor> trie_index, Tensor nodes_in, Tensor scores_in, int64_t num_beams,
-                       std::string normalize, std::vector<Tensor> allowed, std::vector<Tensor> bans) {
+Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth,
+                       Tensor nodes_in, Tensor scores_in, int64_t num_beams, std::string normalize,
+                       std::optional<std::vector<int64_t>> vocab_sizes, std::optional<Tensor> trie_index,
+                       TensorList more_tries, TensorList allowed, TensorList bans) {
   const char* op = "trie_beam_step";
   const Kernels& kernels = select_kernels();
   require_value(logits_in.dim() == 3, op, ": logits must be [B, M, V]");
@@ -43,17 +52,17 @@ Outputs trie_beam_step(Tensor logits_in, std::vector<Tensor> trie_tensors, std::
                     scores.scalar_type() == (is_double ? ScalarType::Double : ScalarType::Float),
                 op, ": nodes and scores must be [B, M], scores of the type that logits are computed with");
   require_value(num_beams >= 1, op, ": num_beams must be at least 1, got ", num_beams);
-  const size_t count = trie_tensors.size() / Tries::kPerTrie;
-  require_value(count > 0 && nodes_in.dim() == 2 && vocab_sizes.size() % count == 0, op,
+  require_value(nodes_in.dim() == 2, op, ": nodes must be [B, M]");
+  const Tries tries(op, joined({first_child, tokens, stamp}, more_tries), depth, trie_index, batch);
+  require_value(!vocab_sizes || static_cast<int64_t>(vocab_sizes->size()) == tries.size() * depth, op,
                 ": vocab_sizes must have an entry for each level of each trie");
-  const Tries tries(op, trie_tensors, static_cast<int64_t>(vocab_sizes.size() / count), trie_index, batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed, bans, batch);
+  const Filters filters(op, tries, allowed.value_or(kNone), bans.value_or(kNone), batch);
 
   const BeamStep step{dtype_of(op, "logits", logits), logits.stride(1), logits.size(2), num_beams,
                       normalize_of(normalize)};
   const auto rows_of = [&](const auto* values) {
-    return Rows(step, logits, tries, vocab_sizes, filters, nodes, values);
+    return Rows(step, logits, tries, vocab_sizes ? vocab_sizes->data() : nullptr, filters, nodes, values);
   };
   const Rows work = is_double ? rows_of(static_cast<const double*>(scores.data_ptr()))
                               : rows_of(static_cast<const float*>(scores.data_ptr()));
@@ -128,11 +137,12 @@ void write_beams(const Trie& trie, const int32_t* nodes, const T* scores, const 
   }
 }
 
-std::tuple<Tensor, Tensor, Tensor> trie_beam_items(std::vector<Tensor> trie_tensors, std::vector<Tensor> items,
-                                                   int64_t depth, std::optional<Tensor> trie_index, Tensor nodes_in,
-                                                   Tensor scores_in, std::vector<Tensor> allowed,
-                                                   std::vector<Tensor> bans, std::vector<Tensor> item_priors,
-                                                   int64_t num_beams) {
+std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor tokens, Tensor stamp, Tensor item_ids_in,
+                                                   Tensor item_rows_in, int64_t depth, Tensor nodes_in,
+                                                   Tensor scores_in, int64_t num_beams,
+                                                   std::optional<Tensor> trie_index, TensorList more_tries,
+                                                   TensorList more_items, TensorList allowed, TensorList bans,
+                                                   TensorList item_priors) {
   const char* op = "constrained_beam_search";
   require_value(nodes_in.dim() == 2, op, ": nodes must be [B, M]");
   const int64_t batch = nodes_in.size(0), width = nodes_in.size(1);
@@ -140,11 +150,12 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(std::vector<Tensor> trie_tens
   const bool is_double = scores.scalar_type() == ScalarType::Double;
   require_value(scores.numel() == batch * width && (is_double || scores.scalar_type() == ScalarType::Float), op,
                 ": scores must be float32 or float64 [B, M]");
-  const Tries tries(op, trie_tensors, depth, trie_index, batch);
+  const Tries tries(op, joined({first_child, tokens, stamp}, more_tries), depth, trie_index, batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed, bans, batch);
+  const Filters filters(op, tries, allowed.value_or(kNone), bans.value_or(kNone), batch);
+  const std::vector<Tensor> items = joined({item_ids_in, item_rows_in}, more_items);
   const auto count = static_cast<size_t>(tries.size());
-  require_value(items.size() == 2 * count && (item_priors.empty() || item_priors.size() == count), op,
+  require_value(items.size() == 2 * count && (!item_priors || item_priors->size() == count), op,
                 ": item_ids, item_rows and item_prior must have an entry for each trie");
   std::vector<Tensor> item_ids, item_rows;
   std::vector<Prior> priors;
@@ -154,7 +165,7 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(std::vector<Tensor> trie_tens
     require_value(item_ids[t].numel() == tries[t].num_items && item_rows[t].numel() == tries[t].num_items &&
                       item_ids[t].scalar_type() == ScalarType::Long && item_rows[t].scalar_type() == ScalarType::Int,
                   op, ": item_ids must be int64 and item_rows int32 [num_items]");
-    if (!item_priors.empty()) priors.emplace_back(op, item_priors[t], tries[t].num_items);
+    if (item_priors) priors.emplace_back(op, (*item_priors)[t], tries[t].num_items);
   }
 
   int64_t most = 0;
@@ -202,14 +213,19 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(std::vector<Tensor> trie_tens
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
-  // `tries`: of each trie first_child, tokens and stamp; `items`: of each, item_ids and item_rows; `allowed`: none, or
-  // of each trie's mask the words and the stamp; `bans`: none, or positions, offsets and stamps.
+  // `more_tries`: of each further trie first_child, tokens and stamp; `more_items`: of each, item_ids and item_rows;
+  // `allowed`: of each trie's mask the words and the stamp; `bans`: positions, offsets and stamps.
+  //
+  // A step is taken between two calls of a model, with cold caches, where each list costs it 10 µs (a busy Zen 4 core):
+  // the usual call has none. `vocab_sizes`, of each trie's levels, is none where the logits cover them all.
   m.def(
-      "trie_beam_step(Tensor logits, Tensor[] tries, int[] vocab_sizes, Tensor? trie_index, Tensor nodes, Tensor "
-      "scores, SymInt num_beams, str normalize, Tensor[] allowed, Tensor[] bans) -> (Tensor, Tensor, Tensor, Tensor)");
+      "trie_beam_step(Tensor logits, Tensor first_child, Tensor tokens, Tensor stamp, int depth, Tensor nodes, Tensor "
+      "scores, SymInt num_beams, str normalize, int[]? vocab_sizes, Tensor? trie_index, Tensor[]? more_tries, "
+      "Tensor[]? allowed, Tensor[]? bans) -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
-      "trie_beam_items(Tensor[] tries, Tensor[] items, int depth, Tensor? trie_index, Tensor nodes, Tensor scores, "
-      "Tensor[] allowed, Tensor[] bans, Tensor[] item_priors, SymInt num_beams) -> (Tensor, Tensor, Tensor)");
+      "trie_beam_items(Tensor first_child, Tensor tokens, Tensor stamp, Tensor item_ids, Tensor item_rows, int depth, "
+      "Tensor nodes, Tensor scores, SymInt num_beams, Tensor? trie_index, Tensor[]? more_tries, Tensor[]? more_items, "
+      "Tensor[]? allowed, Tensor[]? bans, Tensor[]? item_priors) -> (Tensor, Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {

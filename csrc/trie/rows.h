@@ -18,20 +18,21 @@ struct Rows {
   int64_t max_children = 0;         // of a beam
   int64_t logits = 0;               // to read
 
-  // vocab_sizes: of each trie's levels, one trie after the other. T: what scores [batch, width] are. Nodes must be in
-  // their tries.
+  // vocab_sizes: of each trie's levels, one trie after the other; null: the logits cover them. T: what scores [batch,
+  // width] are. Nodes must be in their tries.
   template <class T>
-  Rows(const BeamStep& step, const Tensor& logits_in, const Tries& tries, const std::vector<int64_t>& vocab_sizes,
+  Rows(const BeamStep& step, const Tensor& logits_in, const Tries& tries, const int64_t* vocab_sizes,
        const Filters& filters, const std::vector<int32_t>& nodes, const T* scores)
       : width_(logits_in.size(1)) {
     const int64_t batch = logits_in.size(0), bytes = static_cast<int64_t>(logits_in.element_size());
     for (int64_t b = 0; b < batch; ++b) {
       const Trie& trie = tries.of_row(b).view;
+      const int64_t* sizes = vocab_sizes == nullptr ? nullptr : vocab_sizes + tries.index(b) * trie.depth;
       rows.push_back({trie, filters[b],
                       static_cast<const char*>(logits_in.data_ptr()) + b * logits_in.stride(0) * bytes,
                       nodes.data() + b * width_, scores + b * width_, nullptr});
       candidates.push_back(0);
-      check(step, b, vocab_sizes.data() + tries.index(b) * trie.depth, scores + b * width_);
+      check(step, b, sizes, scores + b * width_);
     }
     put_in_order(scores);
   }
@@ -46,8 +47,9 @@ struct Rows {
       require_value(scores[m] == scores[m], "trie_beam_step: scores[", b, ", ", m, "] is NaN");
       const int64_t level = level_of(row.trie, row.nodes[m]);
       if (level == row.trie.depth) continue;
-      require_value(step.vocab >= vocab_sizes[level], "trie_beam_step: logits must cover the vocabulary of level ",
-                    level, ", ", vocab_sizes[level], " tokens, got ", step.vocab);
+      if (vocab_sizes != nullptr)
+        require_value(step.vocab >= vocab_sizes[level], "trie_beam_step: logits must cover the vocabulary of level ",
+                      level, ", ", vocab_sizes[level], " tokens, got ", step.vocab);
       const Interval children = children_of(row.trie, row.nodes[m]);
       const int64_t count = children.end - children.begin;
       candidates[b] += count;

@@ -31,8 +31,8 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
     banned = [bans.positions, bans.offsets, bans.stamps]
     leaves = torch.tensor([[other.num_nodes - 1, -1], [trie.num_nodes - 1, -1]], dtype=torch.int32)
     nodes = start.nodes.clamp(max=other.num_nodes - 1)
-    step = (start.logits, structures, [9] * 6, index, nodes, start.scores, 4)
-    items = (structures, owned, 3, index, leaves, start.scores[:, :2])
+    step = (start.logits, *structures[:3], 3, nodes, start.scores, 4)
+    items = (*structures[:3], *owned[:2], 3, leaves, start.scores[:, :2], 4)
     priors = [torch.rand(50), torch.rand(20)]
     return {
         "trie_build": (drawn.sids, drawn.item_ids, [9] * 3),
@@ -54,8 +54,8 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
             drawn.item_ids[:4],
             torch.tensor([0, 1, 4]),
         ),
-        "trie_beam_step": (*step, "children", allowed, banned),
-        "trie_beam_items": (*items, allowed, banned, priors, 4),
+        "trie_beam_step": (*step, "children", [9] * 6, index, structures[3:], allowed, banned),
+        "trie_beam_items": (*items, index, structures[3:], owned[2:], allowed, banned, priors),
     }
 
 

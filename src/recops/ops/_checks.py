@@ -33,9 +33,8 @@ def check_tensor(
         raise TypeError(
             f"{op}: {name} must be one of {wanted}, got {str(value.dtype).removeprefix('torch.')}"
         )
-    allowed = (ndim,) if isinstance(ndim, int) else ndim
-    if value.ndim not in allowed:
-        wanted = " or ".join(str(n) for n in allowed)
+    if value.ndim != ndim and (isinstance(ndim, int) or value.ndim not in ndim):
+        wanted = str(ndim) if isinstance(ndim, int) else " or ".join(str(n) for n in ndim)
         raise ValueError(
             f"{op}: {name} must have {wanted} dimensions, got shape {tuple(value.shape)}"
         )

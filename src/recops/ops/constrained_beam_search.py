@@ -19,7 +19,6 @@ from recops.ops.trie_batch import (
     bans_of,
     item_bans,
     masks_of,
-    sizes_of,
     tensors_of,
     tries_of,
 )
@@ -98,49 +97,57 @@ def constrained_beam_search(
         widths = [num_beams] * depth
     if len(widths) != depth or any(width < 1 for width in widths):
         raise ValueError(f"{op}: widths must be {depth} positive numbers, got {list(widths)}")
-    priors = _priors(op, item_prior, tries)
+    priors = None if item_prior is None else _priors(op, item_prior, tries)
     if banned is not None and not isinstance(banned, ItemBans):
         banned = item_bans(tries, banned, trie_index=trie_index)
 
-    masks, bans = masks_of(op, allowed, tries), bans_of(op, banned)
-    structures, sizes = tensors_of(tries), sizes_of(tries)
+    masks = None if allowed is None else masks_of(op, allowed, tries)
+    bans = None if banned is None else bans_of(op, banned)
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
     scores = torch.zeros(batch_size, 1, device=device)
     tokens = parents = None
     for width in widths:
         logits = step(tokens, parents)
-        check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=device)
-        if logits.shape[0] != batch_size or logits.shape[1] != nodes.shape[1]:
+        if not (
+            isinstance(logits, Tensor)
+            and logits.ndim == 3
+            and logits.shape[:2] == nodes.shape
+            and logits.dtype in FLOATS
+            and logits.device == device
+        ):
+            check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=device)
             raise ValueError(
                 f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), "
                 f"got {tuple(logits.shape)}"
             )
         scores, tokens, parents, nodes = step_of(
-            logits, structures, sizes, trie_index, nodes, scores, width, normalize, masks, bans
+            logits, tries, trie_index, nodes, scores, width, normalize, masks, bans
         )
 
+    first, *more = tries
     return BeamResult(
         *ops.trie_beam_items(
-            structures,
-            [t for each in tries for t in (each.item_ids, each.item_rows)],
+            first.first_child,
+            first.tokens,
+            first.stamp,
+            first.item_ids,
+            first.item_rows,
             depth,
-            trie_index,
             nodes,
             scores,
+            num_beams,
+            trie_index,
+            tensors_of(more) if more else None,
+            [t for each in more for t in (each.item_ids, each.item_rows)] if more else None,
             masks,
             bans,
             priors,
-            num_beams,
         )
     )
 
 
-def _priors(
-    op: str, item_prior: Tensor | Sequence[Tensor] | None, tries: list[SidTrie]
-) -> list[Tensor]:
-    """float32 or float64 for each trie, or none at all."""
-    if item_prior is None:
-        return []
+def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]) -> list[Tensor]:
+    """float32 or float64 for each trie."""
     priors = [item_prior] if isinstance(item_prior, Tensor) else list(item_prior)
     if len(priors) != len(tries):
         raise ValueError(f"{op}: item_prior must hold {len(tries)} tensors, got {len(priors)}")
@@ -154,20 +161,25 @@ def _priors(
 
 
 def _fake_beam_items(
-    tries: list[Tensor],
-    items: list[Tensor],
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    item_ids: Tensor,
+    item_rows: Tensor,
     depth: int,
-    trie_index: Tensor | None,
     nodes: Tensor,
     scores: Tensor,
-    allowed: list[Tensor],
-    bans: list[Tensor],
-    item_priors: list[Tensor],
     num_beams: int,
+    trie_index: Tensor | None,
+    more_tries: list[Tensor] | None,
+    more_items: list[Tensor] | None,
+    allowed: list[Tensor] | None,
+    bans: list[Tensor] | None,
+    item_priors: list[Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape = (nodes.shape[0], num_beams)
     sids = nodes.new_empty((*shape, depth), dtype=torch.int32)
-    return items[0].new_empty(shape), sids, scores.new_empty(shape)
+    return item_ids.new_empty(shape), sids, scores.new_empty(shape)
 
 
 torch.library.register_fake("recops::trie_beam_items", _fake_beam_items)

@@ -27,6 +27,8 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
         TypeError: something else than tries; an index of another dtype.
         ValueError: no trie, several of different depth or device, or no index where one is due.
     """
+    if isinstance(trie, SidTrie) and trie_index is None:
+        return [trie]
     tries = [trie] if isinstance(trie, SidTrie) else trie
     if not isinstance(tries, list | tuple):
         raise TypeError(f"{op}: trie must be a SidTrie, got {type(trie).__name__}")
@@ -55,20 +57,13 @@ def tensors_of(tries: Sequence[SidTrie]) -> list[Tensor]:
     return [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
 
 
-def sizes_of(tries: Sequence[SidTrie]) -> list[int]:
-    """The vocabulary of each level of each trie."""
-    return [size for each in tries for size in each.vocab_sizes]
-
-
-def masks_of(op: str, allowed: Masks | None, tries: list[SidTrie]) -> list[Tensor]:
-    """What the ops take of masks: words and stamp of each trie's, or nothing where all is allowed.
+def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
+    """What the ops take of masks: words and stamp of each trie's.
 
     Raises:
         TypeError: something else than masks.
         ValueError: not one for each trie, or on another device.
     """
-    if allowed is None:
-        return []
     masks = [allowed] if isinstance(allowed, ItemMask) else allowed
     if not isinstance(masks, list | tuple):
         raise TypeError(f"{op}: allowed must be an ItemMask, got {type(allowed).__name__}")
@@ -100,14 +95,12 @@ class ItemBans:
     stamps: Tensor
 
 
-def bans_of(op: str, banned: ItemBans | None) -> list[Tensor]:
-    """What the ops take of bans, or nothing where there are none.
+def bans_of(op: str, banned: ItemBans) -> list[Tensor]:
+    """What the ops take of bans.
 
     Raises:
         TypeError: something else than bans.
     """
-    if banned is None:
-        return []
     if not isinstance(banned, ItemBans):
         raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")
     return [banned.positions, banned.offsets, banned.stamps]

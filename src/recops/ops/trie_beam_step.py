@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from recops._load import ops
 from recops.ops._checks import FLOATS, INDICES, check_tensor
+from recops.ops.trie import SidTrie
 from recops.ops.trie_batch import (
     ItemBans,
     Masks,
     Tries,
     bans_of,
     masks_of,
-    sizes_of,
     tensors_of,
     tries_of,
 )
 
 Normalize = Literal["vocab", "children", "none"]
+F32, F64 = torch.float32, torch.float64
 
 
 class BeamStep(NamedTuple):
@@ -94,58 +96,86 @@ def trie_beam_step(
         IndexError: no such node, no such trie.
     """
     op = "trie_beam_step"
-    tries = tries_of(op, trie, trie_index)
-    device = tries[0].device
-    check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
-    check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
-    check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
-    batch, width, _ = logits.shape
-    for name, beams in (("nodes", nodes), ("scores", scores)):
-        if beams.shape[0] != batch or beams.shape[1] != width:
-            raise ValueError(f"{op}: {name} must be {(batch, width)}, got {tuple(beams.shape)}")
+    if trie_index is None and isinstance(trie, SidTrie):
+        tries = [trie]
+    else:
+        tries = tries_of(op, trie, trie_index)
+    device = tries[0].first_child.device
+    # All in one place: a step comes after a call of a model, which leaves none of this in the
+    # caches, so that each Python function takes 5 µs to enter (a busy Zen 4 core).
+    if not (
+        isinstance(logits, Tensor)
+        and isinstance(nodes, Tensor)
+        and isinstance(scores, Tensor)
+        and logits.ndim == 3
+        and nodes.shape == scores.shape == logits.shape[:2]
+        and logits.dtype in FLOATS
+        and nodes.dtype in INDICES
+        and scores.dtype in FLOATS
+        and logits.device == nodes.device == scores.device == device
+    ):
+        _refuse(op, logits, nodes, scores, device)
     return step_of(
         logits,
-        tensors_of(tries),
-        sizes_of(tries),
+        tries,
         trie_index,
         nodes,
         scores,
         num_beams,
         normalize,
-        masks_of(op, allowed, tries),
-        bans_of(op, banned),
+        None if allowed is None else masks_of(op, allowed, tries),
+        None if banned is None else bans_of(op, banned),
     )
+
+
+def _refuse(
+    op: str, logits: Tensor, nodes: Tensor, scores: Tensor, device: torch.device
+) -> NoReturn:
+    """Says which of a step's arguments is wrong, and how."""
+    check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
+    check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
+    check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
+    name, beams = ("scores", scores) if nodes.shape == logits.shape[:2] else ("nodes", nodes)
+    due = tuple(logits.shape[:2])
+    raise ValueError(f"{op}: {name} must be {due}, got {tuple(beams.shape)}")
 
 
 def step_of(
     logits: Tensor,
-    tries: list[Tensor],
-    vocab_sizes: list[int],
+    tries: list[SidTrie],
     trie_index: Tensor | None,
     nodes: Tensor,
     scores: Tensor,
     num_beams: int,
     normalize: Normalize,
-    allowed: list[Tensor],
-    bans: list[Tensor],
+    allowed: list[Tensor] | None,
+    bans: list[Tensor] | None,
 ) -> BeamStep:
     """The step itself, on tensors that were checked before."""
-    compute = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    # Each call into torch takes 20 to 50 µs while its code is out of the caches (Zen 3): none idly.
     if logits.requires_grad:
         logits = logits.detach()
-    if scores.requires_grad or scores.dtype != compute:
-        scores = scores.detach().to(compute)
+    if scores.dtype != (F64 if logits.dtype == F64 else F32) or scores.requires_grad:
+        scores = scores.detach().to(F64 if logits.dtype == F64 else F32)
+    first = tries[0]
+    sizes: Sequence[int] = first.vocab_sizes
+    more = None
+    if len(tries) > 1:
+        sizes = [size for each in tries for size in each.vocab_sizes]
+        more = tensors_of(tries[1:])
     return BeamStep(
         *ops.trie_beam_step(
             logits,
-            tries,
-            vocab_sizes,
-            trie_index,
+            first.first_child,
+            first.tokens,
+            first.stamp,
+            len(first.vocab_sizes),
             nodes,
             scores,
             num_beams,
             normalize,
+            sizes if logits.shape[2] < max(sizes) else None,  # a list costs 10 µs as well
+            trie_index,
+            more,
             allowed,
             bans,
         )
@@ -154,15 +184,19 @@ def step_of(
 
 def _fake_beam_step(
     logits: Tensor,
-    tries: list[Tensor],
-    vocab_sizes: list[int],
-    trie_index: Tensor | None,
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    depth: int,
     nodes: Tensor,
     scores: Tensor,
     num_beams: int,
     normalize: str,
-    allowed: list[Tensor],
-    bans: list[Tensor],
+    vocab_sizes: list[int] | None,
+    trie_index: Tensor | None,
+    more_tries: list[Tensor] | None,
+    allowed: list[Tensor] | None,
+    bans: list[Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     shape = (logits.shape[0], num_beams)
     return (
