@@ -26,10 +26,29 @@ inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
   return p * (Vec<float>)((Vec<uint32_t>)shifted << 23) + sum;
 }
 
+// The same by two instructions of AVX-512: one takes floor(t) off t, the other scales by 2^floor(t), down to 0. 2^f
+// with 0 ≤ f < 1 by a polynomial (relative error 1.5e-7). Of logits in L2 7.0 cycles a vector where the above
+// takes 7.9, of logits in memory 12.0 and 12.9 (a Zen 4 core).
+inline Vec<float> add_exp2_scaled(Vec<float> sum, Vec<float> t) {
+#if defined(__AVX512DQ__)
+  const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_FLOOR | _MM_FROUND_NO_EXC);
+  Vec<float> p = f * 0x1.ec320ap-10f + 0x1.26900cp-7f;
+  p = p * f + 0x1.c95446p-5f;
+  p = p * f + 0x1.ebd5a8p-3f;
+  p = p * f + 0x1.62e4f6p-1f;
+  p = p * f + 0x1.fffffep-1f;
+  return sum + (Vec<float>)_mm512_scalef_ps((__m512)p, (__m512)t);
+#else
+  return add_exp2(sum, t);
+#endif
+}
+
 inline Vec<double> add_exp2(Vec<double> sum, Vec<double> t) {
   for (int i = 0; i < kLanes<double>; ++i) sum[i] += __builtin_exp2(t[i]);
   return sum;
 }
+
+inline Vec<double> add_exp2_scaled(Vec<double> sum, Vec<double> t) { return add_exp2(sum, t); }
 
 }  // namespace
 }  // namespace recops

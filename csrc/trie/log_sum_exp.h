@@ -105,7 +105,7 @@ class Sum {
   void take(int s, Vec<T> v) {
     const Vec<T> t = v * broadcast(static_cast<T>(kLog2E)) + offset_;
     max_[s] = larger<T>(t, max_[s]);
-    sums_[s] = add_exp2(sums_[s], t);
+    sums_[s] = add_exp2_scaled(sums_[s], t);
   }
 
   // Not valid where there was a NaN or +inf, or where the maximum is so far above the reference that t was rounded
