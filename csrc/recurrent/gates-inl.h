@@ -1,8 +1,8 @@
 // The arithmetic of the gates of one row at one step, forward and backward: everything that is not a matrix product.
 #pragma once
 
-#include "exp2.h"
 #include "recurrent/kernel.h"
+#include "sigmoid.h"
 #include "simd.h"
 
 namespace recops::recurrent::RECOPS_ISA {
@@ -27,19 +27,6 @@ struct MixOf {
 
   RowMix<T> at(T attention) const { return {base + base_attention * attention, slope + slope_attention * attention}; }
 };
-
-// sum + e^(−scale·x), no more than 2^60 (2^500): the product of two such sums is finite.
-template <class T>
-inline Vec<T> add_decay(Vec<T> sum, Vec<T> x, double scale) {
-  constexpr T kLeast = sizeof(T) == 4 ? T{-60} : T{-500};
-  return add_exp2(sum, -at_least<T>(x * static_cast<T>(scale * kLog2E), kLeast));
-}
-
-template <class T>
-inline Vec<T> sigmoid(Vec<T> x) {
-  const Vec<T> one = broadcast(T{1});
-  return one / add_decay<T>(one, x, 1);
-}
 
 // z = σ(of its sum), n = tanh(of its sum) with one division for both, and the state they lead to.
 template <class T>

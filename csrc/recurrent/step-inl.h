@@ -2,30 +2,15 @@
 // and the step itself.
 #pragma once
 
+#include "arena.h"
+#include "products.h"
 #include "recurrent/gates-inl.h"
 #include "recurrent/kernel.h"
-#include "recurrent/multiply-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
-// Hands out pieces of memory, aligned and with a vector to spare at their end; without memory it only counts.
-class Arena {
- public:
-  explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}
-
-  template <class T>
-  T* take(int64_t count) {
-    const int64_t begin = used_;
-    used_ += (count * int64_t{sizeof(T)} + kVectorBytes + 63) / 64 * 64;
-    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
-  }
-  int64_t used() const { return used_; }
-
- private:
-  char* memory_;
-  int64_t used_ = 0;
-};
+using namespace ::recops::RECOPS_ISA;
 
 // The weights in panels, for each product that a pass takes.
 template <class T>

@@ -1,12 +1,14 @@
 // Products of a few rows with a matrix packed into panels, and sums of outer products. Every sum runs over its terms in
 // order, whatever tile a row falls into: a row's bits do not depend on its neighbours.
+//
+// Families take it in by `using namespace ::recops::RECOPS_ISA`: of such namespaces bench/instructions.py counts.
 #pragma once
 
 #include <algorithm>
 
 #include "simd.h"
 
-namespace recops::recurrent::RECOPS_ISA {
+namespace recops::RECOPS_ISA {
 namespace {
 
 // 24 or 12 accumulators, the vectors of one row of a panel, and a value of the left side.
@@ -159,4 +161,4 @@ void add_outer_products(const Samples<T>& left, const Samples<T>& right, int64_t
 }
 
 }  // namespace
-}  // namespace recops::recurrent::RECOPS_ISA
+}  // namespace recops::RECOPS_ISA
