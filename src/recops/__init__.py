@@ -17,6 +17,7 @@ from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
     constrained_beam_search,
 )
+from recops.ops.next_event import next_event_loss  # noqa: E402
 from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
 from recops.ops.recurrent_layer import recurrent_layer  # noqa: E402
 from recops.ops.recurrent_scan import recurrent_scan, recurrent_step  # noqa: E402
@@ -56,6 +57,7 @@ __all__ = [
     "effective_capacity",
     "item_bans",
     "nearest_codes",
+    "next_event_loss",
     "pack_codes",
     "read_index_json",
     "recurrent_layer",

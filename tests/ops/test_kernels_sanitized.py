@@ -40,6 +40,13 @@ ARGUMENTS = {
         ["bhattacharyya", "product", "minimum"],
         ["f32", "f64"],
     ],
+    "next_event": [
+        ["forward", "backward"],
+        # places: no cell, a block's end within, whole blocks; widths: ragged, none, exact vectors
+        ["1 3", "43 5", "0 2", "7 0", "65 32"],
+        ["9-4", "16", "1-1-1"],
+        DTYPES,
+    ],
     "recurrent": [
         ["forward", "backward", "checkpoint"],
         # rows, steps, state, input (0: gates), sources: exact vectors, ragged, shared gates, no

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import recops
 from recops_models.layers.mlp import MLP
-from recops_models.layers.next_event_pass import NextEventPass
 
 Scorer = Literal["mlp", "inner"]
 
@@ -74,28 +74,29 @@ class NextEvent(nn.Module):
             events: e ``[B, T, d]``.
             lengths: ``[B]``.
         """
-        steps = torch.arange(1, events.shape[1], device=events.device)
-        valid = steps < lengths[:, None]  # (B, T − 1)
-        drawn = draw_events(lengths, valid.shape[0], valid.shape[1], events.shape[1])
+        rows, steps = events.shape[:2]
+        drawn = draw_events(lengths, rows, max(steps - 1, 0), steps)
+        cells = lengths.new_tensor(drawn.numel())
+        if not self.over_all_cells:
+            cells = (lengths - 1).clamp(min=0).sum()
+        return self._total(states, events, drawn, lengths) / cells.clamp(min=1)
+
+    def _total(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
+        """Both sums, in one pass where an MLP scores on a CPU."""
+        if self.scorer == "inner" or events.is_cuda:
+            return self.sums(states, events, drawn, lengths)
+        dtype = torch.promote_types(states.dtype, events.dtype)
+        linear = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
+        layers = [*self._first(), *(w for each in linear for w in (each.weight, each.bias))]
+        return recops.next_event_loss(
+            states.to(dtype), events.to(dtype), drawn, layers, lengths=lengths
+        )
+
+    def sums(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
+        """Both sums, of scores written out: on any device, by any scorer."""
+        valid = torch.arange(1, events.shape[1], device=events.device) < lengths[:, None]
         with torch.no_grad():
             told_apart = valid & (rows_of(events, drawn) != events[:, 1:]).any(-1)
-        cells = valid.numel() if self.over_all_cells else valid.sum()
-        total = self._total(states, events, drawn, valid, told_apart)
-        return total / torch.as_tensor(cells, device=total.device).clamp(min=1)
-
-    def _total(
-        self, states: Tensor, events: Tensor, drawn: Tensor, valid: Tensor, told_apart: Tensor
-    ) -> Tensor:
-        """Both sums, in one pass where an MLP scores on a CPU."""
-        if self.scorer == "mlp" and not events.is_cuda and not torch.compiler.is_compiling():
-            linear = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
-            layers = [*self._first(), *(w for each in linear for w in (each.weight, each.bias))]
-            dtype = torch.promote_types(states.dtype, torch.float32)
-            with torch.autocast("cpu", enabled=False):
-                total: Tensor = NextEventPass.apply(  # type: ignore[no-untyped-call]
-                    states.to(dtype), events.to(dtype), drawn, valid, told_apart, *layers
-                )
-            return total
         of_next, of_drawn = self.scores(states[:, :-1], events, drawn)
         total = (F.softplus(-of_next.float()) * valid).sum()
         return total + (F.softplus(of_drawn.float()) * told_apart).sum()

@@ -3,6 +3,7 @@
 from recops.reference.balance_assignment import balance_assignment
 from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
+from recops.reference.next_event import next_event_loss
 from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.recurrent import recurrent_layer, recurrent_scan, recurrent_step
 from recops.reference.residual_quantization import (
@@ -29,6 +30,7 @@ __all__ = [
     "effective_capacity",
     "item_mask",
     "nearest_codes",
+    "next_event_loss",
     "pack_codes",
     "recurrent_layer",
     "recurrent_scan",

@@ -1,0 +1,69 @@
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#include "next_event/pass-inl.h"
+
+namespace recops::next_event::RECOPS_ISA {
+namespace {
+
+// f(T{}) with T the compute type.
+template <class F>
+auto with_compute_type(const Problem& problem, const F& f) {
+  return problem.dtype == Dtype::f64 ? f(double{}) : f(float{});
+}
+
+int64_t packed_bytes(const Problem& problem) {
+  return with_compute_type(problem, [&]<class T>(T) {
+    Arena arena(nullptr);
+    Net<T>(problem, arena);
+    return arena.used();
+  });
+}
+
+void pack(const Problem& problem, void* packed) {
+  with_compute_type(problem, [&]<class T>(T) {
+    Arena arena(packed);
+    Net<T>(problem, arena).pack(problem);
+  });
+}
+
+int64_t scratch_bytes(const Problem& problem) {
+  return with_stored_type(problem.dtype, [&]<class S>(S) { return Pass<S>(problem, nullptr).arena.used(); });
+}
+
+int64_t sum_values(const Problem& problem) {
+  return with_compute_type(problem, [&]<class T>(T) { return Sums<T>(problem, nullptr).values; });
+}
+
+double run(const Problem& problem, const void* packed, int64_t begin, int64_t end, void* scratch, const Gradients* to,
+           void* sums) {
+  return with_stored_type(problem.dtype, [&]<class S>(S) {
+    Arena arena(const_cast<void*>(packed));
+    return Pass<S>(problem, scratch).run(Net<Compute<S>>(problem, arena), begin, end, to, sums);
+  });
+}
+
+void add_drawn(const Problem& problem, int64_t cells, const Gradients& of, int64_t begin, int64_t end) {
+  with_compute_type(problem, [&]<class T>(T) {
+    for (int64_t i = 0; i < cells; ++i) {
+      if (problem.drawn[i] < begin || problem.drawn[i] >= end) continue;
+      const T* from = static_cast<const T*>(of.drawn) + i * problem.width;
+      T* to = static_cast<T*>(of.events) + problem.drawn[i] * problem.width;
+      for (int64_t k = 0; k < problem.width; ++k) to[k] += from[k];
+    }
+  });
+}
+
+void finish(const Problem& problem, void* sums, int64_t groups, void* parameters) {
+  with_compute_type(problem, [&]<class T>(T) {
+    const int64_t values = sum_values(problem);
+    T* total = static_cast<T*>(sums);
+    for (int64_t g = 1; g < groups; ++g)
+      for (int64_t i = 0; i < values; ++i) total[i] += total[g * values + i];
+    Sums<T>(problem, sums).unpack(problem, static_cast<T*>(parameters));
+  });
+}
+
+}  // namespace
+
+extern const Kernels kernels = {packed_bytes, pack, scratch_bytes, sum_values, run, add_drawn, finish};
+
+}  // namespace recops::next_event::RECOPS_ISA

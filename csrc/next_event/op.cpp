@@ -1,0 +1,146 @@
+// The op of the auxiliary loss: schema, checks on data, memory, threads. The arithmetic is in the kernels; the checks
+// on dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+#include <cstring>
+#include <tuple>
+#include <vector>
+
+#include "compat.h"
+#include "next_event/kernel.h"
+
+namespace recops::next_event {
+namespace {
+
+// The gradients of parameters are summed by groups of cells, each a set of sums; their number depends on the cells
+// alone.
+constexpr int64_t kMostGroups = 32, kCellsOfGroup = 256;
+
+// The cells of all rows, and the problem on dense tensors that are kept alive with it.
+class Call {
+ public:
+  Problem problem;
+
+  Call(const char* op, const Tensor& states, const Tensor& events, const Tensor& drawn, const Tensor& lengths,
+       const std::vector<Tensor>& layers)
+      : op_(op) {
+    require_value(states.dim() == 3 && events.dim() == 3 && layers.size() >= 4 && layers.size() % 2 == 0 &&
+                      layers.size() / 2 - 1 <= kMostHidden,
+                  op, ": states and events must have 3 dimensions, layers be weights and biases by turns");
+    const int64_t rows = states.size(0), steps = states.size(1), width = states.size(2);
+    const auto num_layers = static_cast<int64_t>(layers.size() / 2);
+    problem.dtype = dtype_of(op, "states", states);
+    type_ = problem.dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float;
+    problem.width = width;
+    problem.states = hold(states, rows * steps * width, states.scalar_type());
+    problem.events = hold(events, rows * steps * width, states.scalar_type());
+    int64_t inputs = 2 * width;
+    for (int64_t l = 0; l < num_layers; ++l) {
+      const int64_t outputs = layers[2 * l + 1].numel();
+      problem.weights[l] = hold(layers[2 * l], outputs * inputs, type_);
+      problem.biases[l] = hold(layers[2 * l + 1], outputs, type_);
+      parameters_ += outputs * (inputs + 1);
+      hidden_.push_back(inputs = outputs);
+    }
+    require_value(inputs == 1, op, ": the last layer must give one score");
+    problem.num_hidden = num_layers - 1;
+    problem.hidden = hidden_.data();
+    find_cells(rows, steps, static_cast<const int64_t*>(hold(lengths, rows, ScalarType::Long)),
+               static_cast<const int64_t*>(hold(drawn, rows * std::max<int64_t>(steps - 1, 0), ScalarType::Long)));
+  }
+
+  ScalarType type() const { return type_; }
+  int64_t parameters() const { return parameters_; }
+  int64_t cells() const { return static_cast<int64_t>(cells_.size()); }
+  int64_t groups() const { return std::clamp<int64_t>(cells() / kCellsOfGroup, 1, kMostGroups); }
+
+ private:
+  const void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
+    require_value(tensor.numel() == size && tensor.scalar_type() == type, op_,
+                  ": a tensor is of another size or dtype than the states ask for");
+    held_.push_back(recops::contiguous(tensor));
+    return held_.back().data_ptr();
+  }
+
+  void find_cells(int64_t rows, int64_t steps, const int64_t* lengths, const int64_t* drawn) {
+    for (int64_t b = 0; b < rows; ++b) {
+      require_value(lengths[b] >= 0 && lengths[b] <= steps, op_, ": lengths must be from 0 to ", steps,
+                    ", got lengths[", b, "] = ", lengths[b]);
+      for (int64_t t = 0; t + 1 < lengths[b]; ++t) {
+        const int64_t other = drawn[b * (steps - 1) + t];
+        require_index(other >= 0 && other < rows * steps, op_, ": drawn must be from 0 to ", rows * steps - 1,
+                      ", got drawn[", b, ", ", t, "] = ", other);
+        cells_.push_back(b * steps + t);
+        drawn_.push_back(other);
+      }
+    }
+    problem.cells = cells_.data();
+    problem.drawn = drawn_.data();
+  }
+
+  const char* op_;
+  ScalarType type_;
+  int64_t parameters_ = 0;
+  std::vector<int64_t> hidden_, cells_, drawn_;
+  std::vector<Tensor> held_;
+};
+
+Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& like) {
+  Tensor tensor = empty(sizes, type, like);
+  if (tensor.numel() > 0) std::memset(tensor.data_ptr(), 0, tensor.numel() * tensor.element_size());
+  return tensor;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> next_event_loss(Tensor states, Tensor events, Tensor drawn, Tensor lengths,
+                                                           std::vector<Tensor> layers, bool differentiate) {
+  const Call call("next_event_loss", states, events, drawn, lengths, layers);
+  const Problem& problem = call.problem;
+  const Kernels& kernels = RECOPS_SELECT_KERNELS();
+  const int64_t cells = call.cells(), groups = call.groups(), places = states.size(0) * states.size(1);
+  const auto wanted = [&](std::initializer_list<int64_t> sizes) {
+    return differentiate ? zeros(sizes, call.type(), states) : empty({0}, call.type(), states);
+  };
+  Tensor grad_states = wanted({states.size(0), states.size(1), problem.width});
+  Tensor grad_events = wanted({states.size(0), states.size(1), problem.width});
+  Tensor grad_drawn = wanted({cells, problem.width});
+  Tensor sums = wanted({groups, kernels.sum_values(problem)});
+  Tensor grad_parameters = wanted({call.parameters()});
+  const Gradients to{grad_states.data_ptr(), grad_events.data_ptr(), grad_drawn.data_ptr()};
+
+  const Tensor packed = empty({kernels.packed_bytes(problem)}, ScalarType::Byte, states);
+  kernels.pack(problem, packed.data_ptr());
+  const int64_t threads = std::min(num_threads(), groups), bytes = kernels.scratch_bytes(problem);
+  const Tensor scratch = empty({threads, bytes}, ScalarType::Byte, states);
+  std::vector<double> losses(groups);
+  const int64_t group_bytes = differentiate ? kernels.sum_values(problem) * sums.element_size() : 0;
+  parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t g = i; g < groups; g += threads)
+        losses[g] = kernels.run(problem, packed.data_ptr(), cells * g / groups, cells * (g + 1) / groups,
+                                static_cast<char*>(scratch.data_ptr()) + i * bytes, differentiate ? &to : nullptr,
+                                static_cast<char*>(sums.data_ptr()) + g * group_bytes);
+  });
+  double loss = 0;
+  for (double of_group : losses) loss += of_group;
+  if (differentiate) {
+    parallel_for(places, places / threads + 1,
+                 [&](int64_t begin, int64_t end) { kernels.add_drawn(problem, cells, to, begin, end); });
+    kernels.finish(problem, sums.data_ptr(), groups, grad_parameters.data_ptr());
+  }
+  Tensor total = empty({}, call.type(), states);
+  if (call.type() == ScalarType::Double)
+    *static_cast<double*>(total.data_ptr()) = loss;
+  else
+    *static_cast<float*>(total.data_ptr()) = static_cast<float>(loss);
+  return {total, grad_states, grad_events, grad_parameters};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def(
+      "next_event_loss(Tensor states, Tensor events, Tensor drawn, Tensor lengths, Tensor[] layers, bool "
+      "differentiate) -> (Tensor total, Tensor grad_states, Tensor grad_events, Tensor grad_parameters)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("next_event_loss", TORCH_BOX(&next_event_loss)); }
+
+}  // namespace recops::next_event

@@ -1,0 +1,36 @@
+"""DIEN's auxiliary loss in plain PyTorch; :mod:`recops.ops.next_event` says more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def next_event_loss(
+    states: Tensor,
+    events: Tensor,
+    drawn: Tensor,
+    layers: Sequence[Tensor],
+    *,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    """See :func:`recops.next_event_loss`."""
+    wide = torch.promote_types(states.dtype, torch.float32)
+    states, events = states.to(wide), events.to(wide)
+    layers = [each.to(wide) for each in layers]
+    rows, steps, _ = events.shape
+    lengths = torch.full((rows,), steps) if lengths is None else lengths
+    valid = torch.arange(1, max(steps, 1)) < lengths[:, None]
+    following, other = events[:, 1:][valid], events.flatten(0, 1)[drawn[valid].long()]
+
+    def scores(of: Tensor) -> Tensor:
+        x = torch.cat([states[:, :-1][valid], of], -1)
+        for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
+            x = F.linear(x, weight, bias).sigmoid()
+        return F.linear(x, layers[-2], layers[-1])[:, 0]
+
+    told_apart = (following != other).any(-1)
+    return F.softplus(-scores(following)).sum() + F.softplus(scores(other))[told_apart].sum()
