@@ -21,6 +21,57 @@ constexpr int64_t padded(int64_t count) {
   return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
 }
 
+// What the columns of a tile are made of: whole vectors, or half of one where no more columns are left.
+template <class T>
+struct Whole {
+  using Vector = Vec<T>;
+  static constexpr int64_t kColumns = kLanes<T>;
+  static Vector multiply_add(Vector sum, Vector a, Vector b) { return recops::multiply_add<T>(sum, a, b); }
+};
+
+// A core whose 512-bit unit works twice on halves (Zen 4) takes half as long for one; no core takes longer.
+constexpr bool kHalves = kVectorBytes == 64;
+template <class T>
+struct Half {
+  using Vector = typename VectorOf<T>::half;
+  static constexpr int64_t kColumns = kLanes<T> / 2;
+  static Vector multiply_add(Vector sum, Vector a, Vector b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 8) return (Vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)sum);
+    if constexpr (sizeof(T) == 4) return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#else
+    return a * b + sum;
+#endif
+  }
+};
+
+template <class Part, class T>
+inline typename Part::Vector load_part(const T* from) {
+  typename Part::Vector v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+
+template <class Part, class T>
+inline void store_part(T* to, typename Part::Vector v) {
+  std::memcpy(to, &v, sizeof(v));
+}
+
+// f(V, part, first) for every panel of a matrix of this width: V its vectors, as a constant, of which kind, and its
+// first column.
+template <class T, class F>
+void for_panels(int64_t width, const F& f) {
+  const bool half = kHalves && width % kLanes<T> > 0 && width % kLanes<T> <= Half<T>::kColumns;
+  const int64_t vectors = padded<T>(width) / kLanes<T> - half;
+  int64_t first = 0;
+  for (; first + kTileVectors <= vectors; first += kTileVectors)
+    f(std::integral_constant<int, kTileVectors>{}, Whole<T>{}, first * kLanes<T>);
+  if (vectors - first == 2) f(std::integral_constant<int, 2>{}, Whole<T>{}, first * kLanes<T>);
+  if (vectors - first == 1) f(std::integral_constant<int, 1>{}, Whole<T>{}, first * kLanes<T>);
+  if constexpr (kHalves)
+    if (half) f(std::integral_constant<int, 1>{}, Half<T>{}, vectors * kLanes<T>);
+}
+
 // A matrix [depth, width] and a bias, in panels of kTileVectors vectors of columns, the last as narrow as it can be:
 // the bias, then the rows of those columns; zero past the width.
 template <class T>
@@ -34,54 +85,56 @@ struct Panels {
 // The matrix with value(k, c) in row k and column c, and bias(c).
 template <class T, class Value, class Bias>
 void pack_panels(int64_t depth, int64_t width, T* to, const Value& value, const Bias& bias) {
-  for (int64_t first = 0; first < width; first += kTileVectors * kLanes<T>) {
-    const int64_t columns = std::min<int64_t>(kTileVectors * kLanes<T>, padded<T>(width) - first);
+  for_panels<T>(width, [&](auto vectors, auto part, int64_t first) {
+    const int64_t columns = vectors * decltype(part)::kColumns;
     const int64_t real = std::min(columns, width - first);
     for (int64_t k = -1; k < depth; ++k, to += columns) {
       for (int64_t c = 0; c < real; ++c) to[c] = k < 0 ? bias(first + c) : value(k, first + c);
       for (int64_t c = real; c < columns; ++c) to[c] = T{0};
     }
-  }
+  });
 }
 
 enum class Into { replace, add };
 
-template <int R, int V, Into into, class T>
+template <int R, int V, class Part, Into into, class T>
 [[gnu::noinline]] void multiply_tile(const T* rows, int64_t stride, int64_t depth, const T* panel, T* out,
                                      int64_t out_stride) {
-  constexpr int64_t kWidth = V * kLanes<T>;
-  Vec<T> sum[R][V];
+  using Vector = typename Part::Vector;
+  constexpr int64_t kWidth = V * Part::kColumns;
+  Vector sum[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) sum[r][v] = load(panel + v * kLanes<T>);
+    for (int v = 0; v < V; ++v) sum[r][v] = load_part<Part>(panel + v * Part::kColumns);
   for (int64_t k = 0; k < depth; ++k) {
     panel += kWidth;
-    Vec<T> column[V];
+    Vector column[V];
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) column[v] = load(panel + v * kLanes<T>);
+    for (int v = 0; v < V; ++v) column[v] = load_part<Part>(panel + v * Part::kColumns);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Vec<T> value = broadcast(rows[r * stride + k]);
+      const Vector value = rows[r * stride + k] - Vector{};
 #pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add<T>(sum[r][v], value, column[v]);
+      for (int v = 0; v < V; ++v) sum[r][v] = Part::multiply_add(sum[r][v], value, column[v]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) {
-      T* to = out + r * out_stride + v * kLanes<T>;
-      store(to, into == Into::add ? load(to) + sum[r][v] : sum[r][v]);
+      T* to = out + r * out_stride + v * Part::kColumns;
+      store_part<Part>(to, into == Into::add ? load_part<Part>(to) + sum[r][v] : sum[r][v]);
+      if (into == Into::replace && Part::kColumns < kLanes<T>) store_part<Part>(to + Part::kColumns, Vector{});
     }
 }
 
-template <int V, Into into, class T>
+template <int V, class Part, Into into, class T>
 void multiply_panel(const T* rows, int64_t stride, int64_t count, int64_t depth, const T* panel, T* out,
                     int64_t out_stride) {
   const auto tiles = [&]<int R>(std::integral_constant<int, R>) {
     for (; count >= R; count -= R, rows += R * stride, out += R * out_stride)
-      multiply_tile<R, V, into>(rows, stride, depth, panel, out, out_stride);
+      multiply_tile<R, V, Part, into>(rows, stride, depth, panel, out, out_stride);
   };
   tiles(std::integral_constant<int, kTileRows>{});
   if constexpr (kTileRows > 4) tiles(std::integral_constant<int, 4>{});
@@ -89,23 +142,12 @@ void multiply_panel(const T* rows, int64_t stride, int64_t count, int64_t depth,
   tiles(std::integral_constant<int, 1>{});
 }
 
-// f(V, first) for every panel of a matrix of this width: V its vectors, as a constant, and its first column.
-template <class T, class F>
-void for_panels(int64_t width, const F& f) {
-  const int64_t vectors = padded<T>(width) / kLanes<T>;
-  int64_t first = 0;
-  for (; first + kTileVectors <= vectors; first += kTileVectors)
-    f(std::integral_constant<int, kTileVectors>{}, first * kLanes<T>);
-  if (vectors - first == 2) f(std::integral_constant<int, 2>{}, first * kLanes<T>);
-  if (vectors - first == 1) f(std::integral_constant<int, 1>{}, first * kLanes<T>);
-}
-
 // out[i] = bias + rows[i] · matrix, or that added to what is there. Rows of `out` are stored to in whole vectors.
 template <Into into = Into::replace, class T>
 void multiply(const T* rows, int64_t stride, int64_t count, const Panels<T>& matrix, T* out, int64_t out_stride) {
-  for_panels<T>(matrix.width, [&](auto vectors, int64_t first) {
-    multiply_panel<vectors, into>(rows, stride, count, matrix.depth, matrix.data + first * (matrix.depth + 1),
-                                  out + first, out_stride);
+  for_panels<T>(matrix.width, [&](auto vectors, auto part, int64_t first) {
+    multiply_panel<vectors, decltype(part), into>(rows, stride, count, matrix.depth,
+                                                  matrix.data + first * (matrix.depth + 1), out + first, out_stride);
   });
 }
 
@@ -116,29 +158,30 @@ struct Samples {
   int64_t stride, values;
 };
 
-template <int R, int V, class T>
+template <int R, int V, class Part, class T>
 [[gnu::noinline]] void outer_tile(const T* left, int64_t left_stride, const T* right, int64_t right_stride,
                                   int64_t samples, T* sums, int64_t sums_stride) {
-  Vec<T> sum[R][V];
+  using Vector = typename Part::Vector;
+  Vector sum[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * sums_stride + v * kLanes<T>);
+    for (int v = 0; v < V; ++v) sum[r][v] = load_part<Part>(sums + r * sums_stride + v * Part::kColumns);
   for (int64_t s = 0; s < samples; ++s, left += left_stride, right += right_stride) {
-    Vec<T> column[V];
+    Vector column[V];
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) column[v] = load(right + v * kLanes<T>);
+    for (int v = 0; v < V; ++v) column[v] = load_part<Part>(right + v * Part::kColumns);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const Vec<T> value = broadcast(left[r]);
+      const Vector value = left[r] - Vector{};
 #pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add<T>(sum[r][v], value, column[v]);
+      for (int v = 0; v < V; ++v) sum[r][v] = Part::multiply_add(sum[r][v], value, column[v]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) store(sums + r * sums_stride + v * kLanes<T>, sum[r][v]);
+    for (int v = 0; v < V; ++v) store_part<Part>(sums + r * sums_stride + v * Part::kColumns, sum[r][v]);
 }
 
 // sums[k, c] += Σ_s left[s, k] · right[s, c]: rows of padded(right.values), whose ends hold nothing of meaning. Reads
@@ -146,12 +189,12 @@ template <int R, int V, class T>
 template <class T>
 void add_outer_products(const Samples<T>& left, const Samples<T>& right, int64_t samples, T* sums) {
   const int64_t stride = padded<T>(right.values);
-  for_panels<T>(right.values, [&](auto vectors, int64_t first) {
+  for_panels<T>(right.values, [&](auto vectors, auto part, int64_t first) {
     int64_t k = 0;
     const auto tiles = [&]<int R>(std::integral_constant<int, R>) {
       for (; k + R <= left.values; k += R)
-        outer_tile<R, vectors>(left.data + k, left.stride, right.data + first, right.stride, samples,
-                               sums + k * stride + first, stride);
+        outer_tile<R, vectors, decltype(part)>(left.data + k, left.stride, right.data + first, right.stride, samples,
+                                               sums + k * stride + first, stride);
     };
     tiles(std::integral_constant<int, kTileRows>{});
     if constexpr (kTileRows > 4) tiles(std::integral_constant<int, 4>{});
