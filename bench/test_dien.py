@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from dien_loop import ROWS, Step
 
 
-# Measured on a quiet Zen 4 core at AVX-512 and at AVX2: 2.3 and 2.4; aimed at is 3.
+# Measured on a busy Zen 4 core: 2.9 to 3.2 at AVX-512, 2.87 with AVX2 on both sides; aimed at is 3.
 def test_a_step_is_faster_than_in_plain_torch(outruns) -> None:
     step = Step(100)
     case = Case(
@@ -22,4 +22,4 @@ def test_a_step_is_faster_than_in_plain_torch(outruns) -> None:
         peers={"plain": step.run_plain},
         verify=step.verify,
     )
-    outruns(case, "plain", 1.9)
+    outruns(case, "plain", 2.6)
