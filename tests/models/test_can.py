@@ -13,6 +13,7 @@ from torch import Tensor
 from click_inputs import batch, schema
 from recops import reference
 from recops_models.click.can import Can, CanConfig
+from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.loss import click_loss
 from recops_models.data import DataError
@@ -140,6 +141,24 @@ def test_without_interaction_it_is_din() -> None:
     assert torch.equal(model.eval().predict(some), din.eval().predict(some))
 
 
+@pytest.mark.parametrize("interaction", ["none", "coaction"])
+def test_upon_dien_it_reads_what_dien_would(interaction: Any) -> None:
+    dien = Dien(schema(), DienConfig(width=8))
+    model = can(base="dien", interaction=interaction)
+    for module, weights in ((model.dien, dien), (model.embedding, dien.embedding)):
+        missing = module.load_state_dict(weights.state_dict(), strict=False).missing_keys
+        assert not missing
+    some = batch(LENGTHS)
+    torch.manual_seed(1)
+    expected, auxiliary = dien.bottom_and_auxiliary(some)
+    torch.manual_seed(1)
+    found, added = model.bottom_and_auxiliary(some)
+    assert torch.equal(found[:, : expected.shape[1]], expected)
+    assert torch.equal(added, auxiliary)
+    assert added > 0
+    assert torch.equal(model.bottom(some), found)
+
+
 def test_products_are_of_target_and_summed_history() -> None:
     model = can(interaction="product")
     assert isinstance(model.unit, PairProduct)
@@ -173,11 +192,15 @@ def test_a_fitted_table_of_pairs_is_asked_for() -> None:
         can(interaction="cartesian")
 
 
-@pytest.mark.parametrize("interaction", ["coaction", "shared", "product", "cartesian", "none"])
-def test_comes_back_from_its_file(interaction: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("interaction", "base"),
+    [(name, "din") for name in ("coaction", "shared", "product", "cartesian", "none")]
+    + [("coaction", "dien"), ("shared", "dien")],
+)
+def test_comes_back_from_its_file(interaction: Any, base: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     some = batch(LENGTHS)
-    config = CanConfig(width=8, interaction=interaction, pairs=("item:history_item",))
+    config = CanConfig(width=8, base=base, interaction=interaction, pairs=("item:history_item",))
     fits = interaction == "cartesian"
     table = PairTable.fit(PAIRS[:1], 8, [some], min_count=1) if fits else None
     fitted = dataclasses.replace(schema(), moments={"age": (0.0, 1.0)})

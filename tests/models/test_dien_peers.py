@@ -48,7 +48,7 @@ def inputs() -> tuple[Tensor, Tensor]:
 
 def interests(model: Dien, query: Tensor, events: Tensor) -> Tensor:
     with torch.no_grad():
-        return model._evolved(query, model._states(events, LENGTHS), LENGTHS)
+        return model.evolved(query, model.states(events, LENGTHS), LENGTHS)
 
 
 def gru_names(prefix: str) -> dict[str, tuple[int, ...]]:
@@ -172,7 +172,7 @@ def test_deepctr_torch(cell: str) -> None:
     with torch.no_grad():
         states, auxiliary = extractor(events, LENGTHS, negatives)
         due = evolving(query, states, LENGTHS)
-        scores = model.auxiliary.scores(model._states(events, LENGTHS)[:, :-1], events, drawn)
+        scores = model.auxiliary.scores(model.states(events, LENGTHS)[:, :-1], events, drawn)
     torch.testing.assert_close(interests(model, query, events), due, **CLOSE)
     there = torch.arange(1, events.shape[1]) < LENGTHS[:, None]
     # It takes the mean over both terms, half of ours.

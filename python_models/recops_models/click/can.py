@@ -6,19 +6,22 @@ Bian et al., CAN: Feature Co-Action Network for Click-Through Rate Prediction, W
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 import recops
+from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import DinConfig
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.pair_features import PairProduct, PairTable
+from recops_models.layers.target_attention import TargetAttention
 
 Interaction = Literal["coaction", "shared", "product", "cartesian", "none"]
 
@@ -29,7 +32,10 @@ class CanConfig(DinConfig):
     first version is ``network=4,4,4,4,4,4,4,4,4 bias=true orders=2 concat_hidden=false``.
 
     Attributes:
-        base: what reads the history beside the co-action: "din" or "sum-pool".
+        base: what reads the history beside the co-action: "din", "sum-pool", or "dien": DIEN with
+            its defaults, the candidate's interest of an AUGRU and the auxiliary loss.
+        auxiliary: as of :class:`~recops_models.click.dien.DienConfig`, for "dien" alone.
+        auxiliary_hidden: likewise.
         interaction: "coaction"; "shared", the co-action of rows that are the representations too
             (no parameter independence); and what the paper compares with: "product" (PNN), a table
             of pairs ("cartesian"), or "none", the base alone.
@@ -49,7 +55,9 @@ class CanConfig(DinConfig):
         min_count: pairs of values rarer than this in the training part have no row ("cartesian").
     """
 
-    base: Literal["din", "sum-pool"] = "din"
+    base: Literal["din", "sum-pool", "dien"] = "din"
+    auxiliary: Literal["mlp", "inner", "none"] = "mlp"
+    auxiliary_hidden: tuple[int, ...] = (100, 50)
     interaction: Interaction = "coaction"
     pairs: tuple[str, ...] = ()
     network: tuple[int, ...] = (16, 8, 4)
@@ -82,6 +90,14 @@ class CanConfig(DinConfig):
             return self.width
         return self.network[0] + self.coaction_network().params_width
 
+    def dien(self) -> DienConfig:
+        """The sizes of a DIEN below the co-action."""
+        sizes: dict[str, Any] = {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(DinConfig)},
+            "width": self.representation_width(),
+        }
+        return DienConfig(**sizes, auxiliary=self.auxiliary, auxiliary_hidden=self.auxiliary_hidden)
+
 
 class Can(nn.Module):
     """``logit = MLP([context, interest, interaction])``, interest by the base, the rest by pairs.
@@ -99,9 +115,13 @@ class Can(nn.Module):
         self.schema, self.config = schema, config
         self.pairs = pairs_of(schema, config.pairs)
         self.embedding = FeatureEmbedding(schema, config.representation_width())
-        self.attention = (
-            config.attention(self.embedding.history_dim) if config.base == "din" else None
-        )
+        self.attention: TargetAttention | None = None
+        self.dien: Dien | None = None
+        if config.base == "din":
+            self.attention = config.attention(self.embedding.history_dim)
+        elif config.base == "dien":
+            self.dien = Dien(schema, config.dien())
+            del self.dien.embedding, self.dien.head  # What it makes of events is all that is used.
         self.network = config.coaction_network()
         self.unit: CoAction | PairProduct | PairTable | None = None
         match config.interaction:
@@ -130,7 +150,31 @@ class Can(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        parts = [self.embedding.context(batch), self._interest(batch)]
+        if self.dien is None:
+            return self._joined(self._interest(batch), batch)
+        query = self.embedding.query(batch)
+        events, lengths = self.embedding.histories(batch)
+        interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
+        return self._joined(interest, batch)
+
+    def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """:meth:`bottom`, and the auxiliary loss of a DIEN below."""
+        if self.dien is None or self.dien.auxiliary is None:
+            x = self.bottom(batch)
+            return x, x.new_zeros(())
+        events, lengths = self.embedding.keys(batch), self.embedding.lengths(batch)
+        states = self.dien.states(events, lengths)
+        interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
+        return self._joined(interest, batch), self.dien.auxiliary(states, events, lengths)
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+        logits: Tensor = self.head(self.bottom(batch))
+        return logits.squeeze(-1)
+
+    def _joined(self, interest: Tensor, batch: Batch) -> Tensor:
+        """What the MLP reads: the context, what the base makes of the history, and the pairs."""
+        parts = [self.embedding.context(batch), interest]
         if self.config.interaction == "shared":
             parts += self._shared(batch)
         elif isinstance(self.unit, PairProduct):
@@ -138,11 +182,6 @@ class Can(nn.Module):
         elif self.unit is not None:
             parts.append(self.unit(batch))
         return torch.cat(parts, -1)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
-        logits: Tensor = self.head(self.bottom(batch))
-        return logits.squeeze(-1)
 
     def _interest(self, batch: Batch) -> Tensor:
         if self.attention is None:

@@ -156,13 +156,13 @@ class Dien(nn.Module):
         """``[B, output_dim]``: what the MLP reads."""
         query = self.embedding.query(batch)  # (B, d)
         events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        return self._bottom(batch, query, events, self._states(events, lengths), lengths)
+        return self._bottom(batch, query, events, self.states(events, lengths), lengths)
 
     def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """:meth:`bottom`, and α times the auxiliary loss."""
         query, events = self.embedding.query(batch), self.embedding.keys(batch)
         lengths = self.embedding.lengths(batch)
-        states = self._states(events, lengths)  # (B, T, d)
+        states = self.states(events, lengths)  # (B, T, d)
         x = self._bottom(batch, query, events, states, lengths)
         weight = self.config.auxiliary_weight * (2 if self.config.has("auxiliary") else 1)
         if self.auxiliary is None or weight == 0:
@@ -174,7 +174,7 @@ class Dien(nn.Module):
         logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)
 
-    def _states(self, events: Tensor, lengths: Tensor) -> Tensor:
+    def states(self, events: Tensor, lengths: Tensor) -> Tensor:
         """Interests ``[U, T, d]``."""
         if self.extractor is None:
             return events
@@ -189,10 +189,10 @@ class Dien(nn.Module):
             absent = events.shape[1] - lengths[:, None]
             summed = events.sum(1) + absent * self.padding  # (U, d)
             parts += [summed.expand_as(query), query * summed]
-        parts.append(self._evolved(query, states, lengths))
+        parts.append(self.evolved(query, states, lengths))
         return torch.cat(parts, -1)
 
-    def _evolved(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
+    def evolved(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
         """``[B, d]``: what the candidates make of the states."""
         if self.query is not None:
             query = self.query(query)

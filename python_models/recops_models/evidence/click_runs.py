@@ -26,15 +26,17 @@ class ClickRuns(Training):
     """Trainings on a data set; a quick one knows 60 of its users.
 
     Attributes:
+        users: at most so many, the first by their ids, are all that a data set holds; None: all.
         unseen: whether no pair of a candidate and an event of its history is in two parts, see
             :func:`~recops_models.data.unseen_pairs.unseen_pairs`.
     """
 
+    users: int | None = None
     unseen: bool = False
 
     def config(self, run: Run) -> dict[str, Any]:
         """The job, and what the examples are."""
-        return {**super().config(run), "unseen_pairs": self.unseen, "few_users": run.quick}
+        return {**super().config(run), "unseen_pairs": self.unseen, "users": self._users(run)}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
@@ -42,10 +44,13 @@ class ClickRuns(Training):
         """See :meth:`Training.measure`."""
         job = job_of(run)
         assert job.examples is not None
-        some = _first_users(data) if run.quick else data
+        some = _first_users(data, self._users(run))
         made = click_data(some, job.split, **dataclasses.asdict(job.examples))
         made = unseen_pairs(made) if self.unseen else made
         return train(job, made, folder, test=run.test, on_step=on_step)
+
+    def _users(self, run: Run) -> int | None:
+        return _QUICK_USERS if run.quick else self.users
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ class MadeUpPairs(Training):
         return dataclasses.replace(table, examples=_QUICK_EXAMPLES) if run.quick else table
 
 
-def _first_users(data: Dataset) -> Dataset:
-    known = data.interactions["user_id"].unique().sort().slice(0, _QUICK_USERS)
-    kept = data.interactions.filter(pc.is_in(data.interactions["user_id"], value_set=known))
-    return dataclasses.replace(data, interactions=kept)
+def _first_users(data: Dataset, count: int | None) -> Dataset:
+    known = data.interactions["user_id"].unique().sort()
+    if count is None or count >= len(known):
+        return data
+    kept = pc.is_in(data.interactions["user_id"], value_set=known.slice(0, count))
+    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
