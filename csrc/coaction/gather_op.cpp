@@ -82,12 +82,14 @@ class Gather {
     require_value(params_.dim() == 2 && params_.size(1) == params_width(net_), op, ": params_table must be [M, ",
                   params_width(net_), "]");
     require_value(compute_type(type) == compute_type(params_type), op, ": tables differ in precision");
-    for (int64_t user = 0; user < people_.num_users; ++user)
-      for (int64_t t = 0; t < people_.length(user); ++t) {
-        const int64_t id = history_data()[user * people_.time + t];
-        require_index(0 <= id && id < feed_.size(0), op, ": history[", user, ", ", t, "] is ", id,
-                      ", which is not from 0 to ", feed_.size(0) - 1);
-      }
+    const int64_t items = feed_.size(0);
+    for (int64_t user = 0; user < people_.num_users; ++user) {
+      const int64_t *ids = history_data() + user * people_.time, length = people_.length(user);
+      if (all_below(ids, length, items)) continue;
+      for (int64_t t = 0; t < length; ++t)
+        require_index(0 <= ids[t] && ids[t] < items, op, ": history[", user, ", ", t, "] is ", ids[t],
+                      ", which is not from 0 to ", items - 1);
+    }
     pair_.push_back({net_, people_.batch({feed_.data_ptr(), type, net_.dims[0], history_data()},
                                          {params_.data_ptr(), params_type, params_width(net_), target_data()})});
   }

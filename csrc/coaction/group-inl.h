@@ -7,10 +7,10 @@
 namespace recops::coaction::RECOPS_ISA {
 namespace {
 
-// Orders and positions that go through a layer before the next. The more of them, the less often weights and their
-// gradients come from L2, where they and a block's values do not fit into L1 side by side: backward takes 7 % less
-// time with 24 than with 6 (16-8-4, three orders, T = 100, AVX-512, one Zen 4 core).
-constexpr int64_t kBlockStreams = 24;
+// Orders and positions that go through a layer before the next, at most: whole tiles of positions of one order. The
+// more of them, the less often weights' gradients come from L2, where they and a block's values do not fit into L1 side
+// by side: with 36 backward takes 3 % less time than with 18 at T = 10 (16-8-4, three orders, AVX-512, one Zen 4 core).
+constexpr int64_t kBlockStreams = 36;
 
 // What a group works in, one vector a value. Levels lie one behind the other, level 0 being what is fed.
 template <class T>
@@ -26,7 +26,8 @@ struct Scratch {
   Vec<T>* zeros;
   int64_t vectors = 0;
 
-  Scratch(const Net& net, void* memory) : block(std::max<int64_t>(1, kBlockStreams / net.orders)) {
+  Scratch(const Net& net, void* memory)
+      : block(std::max<int64_t>(1, kBlockStreams / net.orders / kTileStreams) * kTileStreams) {
     Vec<T>* base = static_cast<Vec<T>*>(memory);
     const auto take = [&](int64_t count) {
       Vec<T>* taken = base ? base + vectors : nullptr;
@@ -69,7 +70,7 @@ class Group {
 
   void forward(Table out) {
     if (lanes_.steps == 0) clear(memory_.sums, 0, inner_);
-    for (int64_t step = 0; step < lanes_.steps; step += memory_.block) run_positions(step);
+    for (int64_t step = 0; step < lanes_.steps; step += memory_.block) run_positions(step, false);
     add_strips_to_sums();
     for (int64_t layer = inner_ + 1; layer <= net_.layers; ++layer) run_linear(layer);
     for_emitted(
@@ -90,7 +91,7 @@ class Group {
       std::fill_n(memory_.grad_params, params_width(net_), Vec<T>{});
     }
     for (int64_t step = 0; step < lanes_.steps; step += memory_.block) {
-      const int64_t positions = run_positions(step);
+      const int64_t positions = run_positions(step, true);
       grad_positions(positions, step > 0);
       for (int64_t p = 0; p < positions; ++p) store_feed(step + p, memory_.grad + p, positions, targets);
     }
@@ -141,25 +142,32 @@ class Group {
   }
   int64_t bias_at(int64_t layer) const { return weights_at(layer) + net_.dims[layer - 1] * net_.dims[layer]; }
 
-  // Fills `values` and the sums, to which later steps add, for as many positions from this step on as a block takes and
-  // there are.
-  int64_t run_positions(int64_t step) {
+  // Fills the sums, to which later steps add, and `values`, of the last level only to `keep` them, for as many
+  // positions from this step on as a block takes and there are.
+  int64_t run_positions(int64_t step, bool keep) {
     const int64_t positions = std::min(memory_.block, lanes_.steps - step), streams = net_.orders * positions;
     load_feed(step, positions);
-    if (inner_ == 0)
-      activate([](Vec<T> x) { return x; }, values(0, positions), net_.dims[0] * net_.orders, positions, step > 0,
-               sums(0));
+    if (inner_ == 0) sum_feed(positions, step > 0);
     for (int64_t layer = 1; layer <= inner_; ++layer) {
       const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer];
-      for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
-        multiply<T>(values(layer - 1, positions) + first, inputs, streams, count,
-                    {memory_.params + set + weights_at(layer), outputs, 1},
-                    net_.bias ? memory_.params + set + bias_at(layer) : nullptr, values(layer, positions) + first,
-                    outputs);
-      });
+      const bool kept = keep || layer < inner_;
       Vec<T>* sum = summed(layer) ? sums(layer) : nullptr;
+      if (sum && step == 0) std::fill_n(sum, outputs * net_.orders, Vec<T>{});
       with_activation<T>(net_.activation, [&](const auto& function, const auto&) {
-        activate(function, values(layer, positions), outputs * net_.orders, positions, step > 0, sum);
+        for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
+          Vec<T>* out = values(layer, positions) + first;
+          multiply<T>(values(layer - 1, positions) + first, inputs, streams, count,
+                      {memory_.params + set + weights_at(layer), outputs, 1},
+                      net_.bias ? memory_.params + set + bias_at(layer) : nullptr, outputs,
+                      [&]<int R, int S>(int64_t o, int64_t stream, Vec<T>(&tile)[R][S]) {
+#pragma GCC unroll 4
+                        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+                          for (int s = 0; s < S; ++s) tile[r][s] = function(tile[r][s]);
+                        if (kept) store_to<T>(out, streams)(o, stream, tile);
+                        if (sum) add_tile(tile, sum + o * net_.orders, first + stream, positions);
+                      });
+        });
       });
     }
     return positions;
@@ -186,17 +194,35 @@ class Group {
     }
   }
 
-  // Applies a function, and sums up what it yields unless nobody asks; at once, as a pass of its own would wait for
-  // loads and stores alone.
-  template <class F>
-  void activate(const F& function, Vec<T>* value, int64_t count, int64_t positions, bool add, Vec<T>* sums) {
-    for (int64_t i = 0; i < count; ++i) {
-      Vec<T> sum = add && sums ? sums[i] : Vec<T>{};
-      for (int64_t p = 0; p < positions; ++p, ++value) {
-        *value = function(*value);
-        sum += *value * memory_.present[p];
+  // To the sums [features][orders] what a tile of streams from `stream` on yielded, where there is a position.
+  template <int R, int S>
+  void add_tile(const Vec<T> (&tile)[R][S], Vec<T>* sums, int64_t stream, int64_t positions) {
+    int64_t c = stream / positions, p = stream % positions;
+    if (p + S <= positions) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        Vec<T> sum = sums[r * net_.orders + c];
+#pragma GCC unroll 6
+        for (int s = 0; s < S; ++s) sum += tile[r][s] * memory_.present[p + s];
+        sums[r * net_.orders + c] = sum;
       }
-      if (sums) sums[i] = sum;
+      return;
+    }
+#pragma GCC unroll 6
+    for (int s = 0; s < S; ++s) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += tile[r][s] * memory_.present[p];
+      if (++p == positions) p = 0, ++c;
+    }
+  }
+
+  // Where no layer has an activation.
+  void sum_feed(int64_t positions, bool add) {
+    const Vec<T>* value = values(0, positions);
+    for (int64_t i = 0; i < net_.dims[0] * net_.orders; ++i) {
+      Vec<T> sum = add ? sums(0)[i] : Vec<T>{};
+      for (int64_t p = 0; p < positions; ++p) sum += *value++ * memory_.present[p];
+      sums(0)[i] = sum;
     }
   }
 
@@ -210,7 +236,8 @@ class Group {
     const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer], orders = net_.orders;
     for_sets(1, [&](int64_t set, int64_t first, int64_t count) {
       multiply<T>(sums(layer - 1) + first, inputs, orders, count,
-                  {memory_.params + set + weights_at(layer), outputs, 1}, nullptr, sums(layer) + first, outputs);
+                  {memory_.params + set + weights_at(layer), outputs, 1}, nullptr, outputs,
+                  store_to<T>(sums(layer) + first, orders));
       if (net_.bias)
         for (int64_t j = 0; j < outputs; ++j)
           for (int64_t s = first; s < first + count; ++s)
@@ -238,7 +265,8 @@ class Group {
     const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer];
     for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
       multiply<T>(from + first, outputs, net_.orders * positions, count,
-                  {memory_.params + set + weights_at(layer), 1, outputs}, nullptr, to + first, inputs);
+                  {memory_.params + set + weights_at(layer), 1, outputs}, nullptr, inputs,
+                  store_to<T>(to + first, net_.orders * positions));
     });
   }
 
@@ -258,29 +286,60 @@ class Group {
     });
   }
 
-  // Of the positions in `values`: what goes into grad_params; `grad` becomes the gradient of what is fed.
+  // Of the positions in `values`: what goes into grad_params; `grad` becomes the gradient of what is fed, as
+  // [features][positions].
   void grad_positions(int64_t positions, bool add) {
-    const int64_t streams = net_.orders * positions;
     for (int64_t layer = inner_; layer > 0; --layer) {
       with_activation<T>(net_.activation, [&](const auto&, const auto& derivative) {
         const Vec<T>* h = values(layer, positions);
         grad_from_sums(layer, positions, [&](Vec<T> grad) { return grad * derivative(*h++); });
       });
       sum_layer_gradient(layer, values(layer - 1, positions), memory_.grad, positions, broadcast(T{1}), add);
-      multiply_back(layer, memory_.grad, positions, memory_.below);
+      if (layer > 1)
+        multiply_back(layer, memory_.grad, positions, memory_.below);
+      else
+        multiply_back_to_feed(positions, memory_.below);
       std::swap(memory_.grad, memory_.below);
     }
-    if (inner_ == 0) grad_from_sums(0, positions, [](Vec<T> grad) { return grad; });
-    // Σ_c c · p^(c−1) · grad_c, by Horner's rule.
-    const Vec<T>* fed = values(0, positions);
-    for (int64_t d = 0; d < net_.dims[0]; ++d)
+    if (inner_ == 0) grad_of_summed_feed(positions);
+  }
+
+  // Where no layer has an activation.
+  void grad_of_summed_feed(int64_t positions) {
+    const Vec<T>*grad = grad_sums(0), *fed = values(0, positions);
+    for (int64_t d = 0; d < net_.dims[0]; ++d, grad += net_.orders, fed += net_.orders * positions)
       for (int64_t p = 0; p < positions; ++p) {
-        Vec<T>* of = memory_.grad + d * streams + p;
-        Vec<T> sum = of[(net_.orders - 1) * positions] * static_cast<T>(net_.orders);
-        for (int64_t c = net_.orders - 2; c >= 0; --c)
-          sum = sum * fed[d * streams + p] + of[c * positions] * static_cast<T>(c + 1);
-        *of = sum;
+        Vec<T> sum{};
+        for (int64_t c = net_.orders; c > 0; --c) sum = lowered(sum, fed[p], c) + grad[c - 1];
+        memory_.grad[d * positions + p] = sum * memory_.present[p];
       }
+  }
+
+  // Σ_c c · p^(c−1) · g_c by Horner's rule: from the terms above c to be added to that of c, both without the factors
+  // of those below.
+  static Vec<T> lowered(Vec<T> above, Vec<T> fed, int64_t c) {
+    return above * (fed * (static_cast<T>(c + 1) / static_cast<T>(c)));
+  }
+
+  // The first layer's `multiply_back` and what it means for the feed, [features][positions]; all orders in registers.
+  void multiply_back_to_feed(int64_t positions, Vec<T>* to) {
+    const int64_t outputs = net_.dims[1], streams = net_.orders * positions;
+    const int64_t set = net_.order_independent ? set_size(net_) : 0;
+    for_tiles(net_.dims[0], positions, [&](auto rows, auto count, int64_t d, int64_t p) {
+      constexpr int R = rows, S = count;
+      Vec<T> sum[R][S] = {};
+      const Vec<T>* fed = values(0, positions) + d * streams + p;
+      for (int64_t c = net_.orders; c > 0; --c) {
+        if (c < net_.orders)
+#pragma GCC unroll 4
+          for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+            for (int s = 0; s < S; ++s) sum[r][s] = lowered(sum[r][s], fed[r * streams + s], c);
+        const Weights<T> weights{memory_.params + (c - 1) * set, 1, outputs};
+        add_products<R, S, T>(memory_.grad + (c - 1) * positions + p, outputs, streams, weights.from(d), sum);
+      }
+      store_to<T>(to, positions)(d, p, sum);
+    });
   }
 
   // To what comes from the layer above is added what comes from the sums; then f of it.
@@ -298,13 +357,13 @@ class Group {
   }
 
   void store_feed(int64_t at, const Vec<T>* columns, int64_t positions, const Targets& targets) {
-    const int64_t width = net_.dims[0], stride = net_.orders * positions;
+    const int64_t width = net_.dims[0];
     const auto put = [&](T* row, bool first, int64_t d, Vec<T> values, int64_t count) {
       store_as(row + d, first ? values : values + load_as_compute(row + d, count), count);
     };
     if (lanes_.shared) {
       Vec<T> sum{};
-      return store_columns<T>(columns, stride, width, [&](int lane, int64_t d, Vec<T> values, int64_t count) {
+      return store_columns<T>(columns, positions, width, [&](int lane, int64_t d, Vec<T> values, int64_t count) {
         if (lane >= lanes_.used) return;
         sum = lane == 0 ? values : sum + values;
         if (lane + 1 == lanes_.used) put(targets.rows[0] + at * width, targets.first[0], d, sum, count);
@@ -313,7 +372,7 @@ class Group {
     T* rows[kLanes<T>];
     for (int lane = 0; lane < kLanes<T>; ++lane)
       rows[lane] = at < lanes_.count[lane] ? targets.rows[lane] + (lanes_.first[lane] + at) * width : nullptr;
-    store_columns<T>(columns, stride, width, [&](int lane, int64_t d, Vec<T> values, int64_t count) {
+    store_columns<T>(columns, positions, width, [&](int lane, int64_t d, Vec<T> values, int64_t count) {
       if (rows[lane]) put(rows[lane], targets.first[lane], d, values, count);
     });
   }

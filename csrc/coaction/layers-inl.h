@@ -27,49 +27,65 @@ template <class T>
 struct Weights {
   const Vec<T>* w;
   int64_t input, output;
+
+  // Those of outputs from `o` on.
+  Weights from(int64_t o) const { return {w + o * output, input, output}; }
 };
 
+// f(rows, count, o, stream) for tiles of `rows` outputs from o on and `count` streams.
+template <class F>
+void for_tiles(int64_t outputs, int64_t streams, const F& f) {
+  for (int64_t stream = 0; stream < streams; stream += kTileStreams)
+    with_count<kTileStreams>(std::min<int64_t>(kTileStreams, streams - stream), [&](auto count) {
+      int64_t o = 0;
+      for (; o + kTileRows <= outputs; o += kTileRows) f(std::integral_constant<int, kTileRows>{}, count, o, stream);
+      for (; o < outputs; ++o) f(std::integral_constant<int, 1>{}, count, o, stream);
+    });
+}
+
+// sum[o, s] += Σ_k in[k, s] · weight(k, o)
 template <int R, int S, class T>
-inline void multiply_tile(const Vec<T>* in, int64_t inputs, int64_t stride, const Weights<T>& weights,
-                          const Vec<T>* bias, Vec<T>* out) {
-  Vec<T> sum[R][S];
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 6
-    for (int s = 0; s < S; ++s) sum[r][s] = bias ? bias[r] : Vec<T>{};
-  const Vec<T>* w = weights.w;
-  for (int64_t k = 0; k < inputs; ++k, in += stride, w += weights.input) {
+inline void add_products(const Vec<T>* in, int64_t inputs, int64_t stride, Weights<T> weights, Vec<T> (&sum)[R][S]) {
+  for (int64_t k = 0; k < inputs; ++k, in += stride, weights.w += weights.input) {
     Vec<T> x[S];
 #pragma GCC unroll 6
     for (int s = 0; s < S; ++s) x[s] = in[s];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const Vec<T> weight = w[r * weights.output];
+      const Vec<T> weight = weights.w[r * weights.output];
 #pragma GCC unroll 6
       for (int s = 0; s < S; ++s) sum[r][s] += x[s] * weight;
     }
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 6
-    for (int s = 0; s < S; ++s) out[r * stride + s] = sum[r][s];
 }
 
-// out[o] = bias[o] + Σ_k in[k] · weight(k, o), stream by stream.
+// bias[o] + Σ_k in[k] · weight(k, o), stream by stream. finish(o, stream, sum) gets the sums of a tile, of outputs o,
+// o + 1, … and streams stream, stream + 1, …, while they are in registers.
+template <class T, class Finish>
+void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams, const Weights<T>& weights,
+              const Vec<T>* bias, int64_t outputs, const Finish& finish) {
+  for_tiles(outputs, streams, [&](auto rows, auto count, int64_t o, int64_t stream) {
+    constexpr int R = rows, S = count;
+    Vec<T> sum[R][S];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+      for (int s = 0; s < S; ++s) sum[r][s] = bias ? bias[o + r] : Vec<T>{};
+    add_products<R, S, T>(in + stream, inputs, stride, weights.from(o), sum);
+    finish(o, stream, sum);
+  });
+}
+
+// For `multiply`: the sums as columns, [outputs][stride].
 template <class T>
-void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams, Weights<T> weights, const Vec<T>* bias,
-              Vec<T>* out, int64_t outputs) {
-  for (int64_t first = 0; first < streams; first += kTileStreams)
-    with_count<kTileStreams>(std::min<int64_t>(kTileStreams, streams - first), [&](auto count) {
-      const auto tile = [&](auto rows, int64_t o) {
-        multiply_tile<rows, count>(in + first, inputs, stride,
-                                   Weights<T>{weights.w + o * weights.output, weights.input, weights.output},
-                                   bias ? bias + o : nullptr, out + o * stride + first);
-      };
-      int64_t o = 0;
-      for (; o + kTileRows <= outputs; o += kTileRows) tile(std::integral_constant<int, kTileRows>{}, o);
-      for (; o < outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
-    });
+auto store_to(Vec<T>* out, int64_t stride) {
+  return [=]<int R, int S>(int64_t o, int64_t stream, const Vec<T>(&sum)[R][S]) {
+    Vec<T>* to = out + o * stride + stream;
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 6
+      for (int s = 0; s < S; ++s) to[r * stride + s] = sum[r][s];
+  };
 }
 
 template <int R, int S, class T>

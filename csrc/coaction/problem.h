@@ -50,11 +50,22 @@ struct Options {
   }
 };
 
+// Whether all are from 0 below `size`: no branch an index.
+inline bool all_below(const int64_t* data, int64_t count, int64_t size) {
+  uint64_t signs = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t index = data[i];
+    signs |= index | (static_cast<uint64_t>(size) - 1 - index);
+  }
+  return static_cast<int64_t>(signs) >= 0;
+}
+
 // Indices as kernels take them; each from 0 below `size`.
 inline Tensor indices(const char* op, const char* name, const Tensor& values, int64_t size) {
   const Tensor index = recops::contiguous(torch::stable::to(values, ScalarType::Long));
-  const int64_t* data = static_cast<const int64_t*>(index.data_ptr());
-  for (int64_t i = 0; i < index.numel(); ++i)
+  const int64_t *data = static_cast<const int64_t*>(index.data_ptr()), count = index.numel();
+  if (all_below(data, count, size)) return index;
+  for (int64_t i = 0; i < count; ++i)
     require_index(0 <= data[i] && data[i] < size, op, ": ", name, "[", i, "] is ", data[i], ", which is not from 0 to ",
                   size - 1);
   return index;
