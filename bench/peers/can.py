@@ -26,7 +26,10 @@ class PlainCan(nn.Module):
         model = self.model
         embedding, unit = model.embedding, model.unit
         assert isinstance(unit, CoAction)
-        keys, lengths = embedding.keys(batch), embedding.lengths(batch)
+        lengths = embedding.lengths(batch)
+        tables = [embedding.tables[feature.share_embedding] for feature in embedding.history]
+        events = [batch.features[feature.name] for feature in embedding.history]
+        keys = torch.cat([table(ids) for table, ids in zip(tables, events, strict=True)], -1)
         present = (torch.arange(keys.shape[1]) < lengths[:, None])[..., None]
         interest = (
             (keys * present).sum(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.data.batch import Batch
@@ -19,6 +18,7 @@ from recops_models.data.features import (
     Vector,
 )
 from recops_models.data.lookup import Lookup
+from recops_models.layers.table_rows import rows_of, sums_of_rows
 
 
 class FeatureEmbedding(nn.Module):
@@ -111,15 +111,19 @@ class FeatureEmbedding(nn.Module):
                 return batch.features[name]
 
     def _rows(self, name: str, ids: Tensor) -> Tensor:
-        rows: Tensor = self.tables[self._table[name]](ids)
+        table = self._table_of(name)
+        if ids.ndim == 2:
+            return rows_of(table, ids)
+        rows: Tensor = table(ids)
         return rows
 
     def _sum(self, name: str, batch: Batch) -> Tensor:
+        return sums_of_rows(self._table_of(name), batch.features[name])
+
+    def _table_of(self, name: str) -> nn.Embedding:
         table = self.tables[self._table[name]]
         assert isinstance(table, nn.Embedding)
-        return F.embedding_bag(
-            batch.features[name], table.weight, mode="sum", padding_idx=0, sparse=table.sparse
-        )
+        return table
 
 
 def _history(features: tuple[Feature, ...]) -> list[Sequence]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.coaction import Pair, ids_of
+from recops_models.layers.table_rows import sums_of_rows
 
 _RADIX = 1 << 31
 
@@ -98,9 +98,7 @@ class PairTable(nn.Module):
             place = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
             there = known[place] == wanted if len(known) else torch.zeros_like(wanted).bool()
             rows = torch.where(there, place + 1, 0)
-            outputs.append(
-                F.embedding_bag(rows, table.weight, mode="sum", padding_idx=0, sparse=table.sparse)
-            )
+            outputs.append(sums_of_rows(table, rows))
         return torch.cat(outputs, -1)
 
 
