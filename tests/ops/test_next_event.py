@@ -191,9 +191,11 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
 
 
 def test_exports() -> None:
+    layers = Problem().tensors[2:]
+
     class Loss(torch.nn.Module):
         def forward(self, states: Tensor, events: Tensor, drawn: Tensor) -> Tensor:
-            return recops.next_event_loss(states, events, drawn, Problem().tensors[2:])
+            return recops.next_event_loss(states, events, drawn, layers)
 
     small, large = Problem(4), Problem(9)
     batch = {0: torch.export.Dim("batch", min=2)}
