@@ -83,9 +83,14 @@ def test_bf16_learns_as_well(name: str, tmp_path: Path) -> None:
     assert done.curve[done.best_epoch].validation["ndcg@10"] > 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
-@pytest.mark.parametrize("name", ["sasrec", "unirec"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("sasrec", marks=pytest.mark.slow),
+        pytest.param("unirec", marks=pytest.mark.full),  # compiles for a minute
+    ],
+)
 def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
     losses = []
     for compiled in (False, True):
