@@ -91,9 +91,8 @@ FIRST_VERSION = CanConfig(
 )
 
 
-# Measured on a Zen 4 core at AVX-512, one thread: 3.0 to 3.2 and 4.2 (3.0
-# and 3.9 at AVX2); aimed at is 4. Co-action is
-# half of our step of the released network.
+# Measured on a Zen 4 core, one thread: 3.0 to 3.2 and 4.2 at AVX-512, 3.0 and 3.9 at AVX2; aimed at
+# is 4. Co-action is half of our step of the released network.
 @pytest.mark.parametrize(
     ("config", "floor"),
     [(CanConfig(base="sum-pool"), 2.7), (FIRST_VERSION, 3.5)],
