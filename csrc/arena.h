@@ -19,6 +19,10 @@ class Arena {
     used_ += (count * int64_t{sizeof(T)} + kVectorBytes + 63) / 64 * 64;
     return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
   }
+  template <class T>
+  void take(T*& field, int64_t count) {
+    field = take<T>(count);
+  }
   int64_t used() const { return used_; }
 
  private:

@@ -13,8 +13,7 @@ auto with_compute_type(bool wide, const F& f) {
 }
 
 int64_t scratch_bytes(const Net& net, Dtype dtype) {
-  return with_compute_type(dtype == Dtype::f64,
-                           [&]<class T>(T) { return Scratch<T>(net, nullptr).vectors * int64_t{kVectorBytes}; });
+  return with_compute_type(dtype == Dtype::f64, [&]<class T>(T) { return Scratch<T>(net, nullptr).bytes; });
 }
 
 void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, void* scratch, Table out) {

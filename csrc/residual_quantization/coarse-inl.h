@@ -44,20 +44,20 @@ struct Coarse {
     const int64_t stride = round_up(largest, kGroups<int16_t>);
     block = std::min(scan_rows(largest), rows);
     sets = group_sets<int16_t>(beam);
-    Layout layout{base};
-    layout.take(least, block);
-    layout.take(key_least, beam * kGroupVectors<int16_t>);
-    layout.take(values, rows * coarse_row_size(books.codewords.dim));
-    layout.take(rounded, rows);
-    layout.take(bounds, block * scan_stride(largest));
-    layout.take(units, stride);
-    layout.take(terms, books.levels + 1);
-    layout.take(costs, beam);
-    layout.take(groups, beam * kGroupVectors<int16_t>);
-    layout.take(keys, beam * stride);
-    layout.take(minima, sets * kGroups<int16_t>);
-    layout.take(spare, sets * kGroups<int16_t>);
-    bytes = layout.bytes;
+    Arena arena(base);
+    arena.take(least, block);
+    arena.take(key_least, beam * kGroupVectors<int16_t>);
+    arena.take(values, rows * coarse_row_size(books.codewords.dim));
+    arena.take(rounded, rows);
+    arena.take(bounds, block * scan_stride(largest));
+    arena.take(units, stride);
+    arena.take(terms, books.levels + 1);
+    arena.take(costs, beam);
+    arena.take(groups, beam * kGroupVectors<int16_t>);
+    arena.take(keys, beam * stride);
+    arena.take(minima, sets * kGroups<int16_t>);
+    arena.take(spare, sets * kGroups<int16_t>);
+    bytes = arena.used();
   }
 
   static int64_t coarse_row_size(int64_t dim) { return grid_row_size<Grid16>(dim) / int64_t{sizeof(int16_t)}; }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "arena.h"
 #include "residual_quantization/kernel.h"
 #include "simd.h"
 

@@ -22,15 +22,15 @@ struct FlipBlock {
   FlipBlock(const Codebooks& books, void* base) {
     const int64_t dim = books.codewords.dim;
     rows = block_rows(2 * dim * int64_t{sizeof(T)});
-    Layout layout{base};
-    layout.take(best, rows);
-    layout.take(residual, rows * dim);
-    layout.take(noisy, rows * dim);
-    layout.take(noise, round_up(dim, kNoiseBlock));
-    layout.take(codes, rows);
-    layout.take(moved, rows);
-    layout.take(finite, rows);
-    bytes = layout.bytes;
+    Arena arena(base);
+    arena.take(best, rows);
+    arena.take(residual, rows * dim);
+    arena.take(noisy, rows * dim);
+    arena.take(noise, round_up(dim, kNoiseBlock));
+    arena.take(codes, rows);
+    arena.take(moved, rows);
+    arena.take(finite, rows);
+    bytes = arena.used();
   }
 };
 

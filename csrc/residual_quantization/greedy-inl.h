@@ -19,17 +19,17 @@ struct GreedyBlock {
   GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) {
     const int64_t dim = books.codewords.dim;
     rows = std::min(wanted, block_rows(dim * int64_t{sizeof(T)}));
-    Layout layout{base};
-    layout.take(single, panel_size<T>(dim));
-    layout.take(best, rows);
-    layout.take(residual, rows * dim);
-    layout.take(index, rows);
-    layout.take(ways, books.levels);
-    scan = static_cast<char*>(base) + layout.bytes;
+    Arena arena(base);
+    arena.take(single, panel_size<T>(dim));
+    arena.take(best, rows);
+    arena.take(residual, rows * dim);
+    arena.take(index, rows);
+    arena.take(ways, books.levels);
+    scan = static_cast<char*>(base) + arena.used();
     int64_t largest = 0;
     for (int64_t l = 0; by_grids && l < books.levels; ++l)
       largest = std::max(largest, Scan(size_of_level(books, l), dim, nullptr).bytes);
-    bytes = layout.bytes + largest;
+    bytes = arena.used() + largest;
   }
 };
 

@@ -8,18 +8,6 @@ namespace {
 constexpr int64_t kBlockBytes = 320 << 10;
 constexpr int64_t kMaxBlockRows = 64 * kTileRows;
 
-// Scratch memory laid out from `base`, in pieces aligned to cache lines; from null it only counts bytes.
-struct Layout {
-  void* base;
-  int64_t bytes = 0;
-
-  template <class U>
-  void take(U*& field, int64_t count) {
-    field = reinterpret_cast<U*>(static_cast<char*>(base) + bytes);
-    bytes += round_up(count * int64_t{sizeof(U)}, 64);
-  }
-};
-
 // Widens a row; false where a value is not finite.
 template <class S, class T = Compute<S>>
 bool load_row(const S* from, int64_t dim, T* to) {

@@ -27,16 +27,16 @@ struct Scan {
   int64_t bytes;
 
   Scan(int64_t codewords, int64_t dim, void* base) : rows(scan_rows(codewords)) {
-    Layout layout{base};
-    layout.take(least, rows);
-    layout.take(values, rows * grid_row_size<Grid16>(dim));
-    layout.take(least_scores, rows * scan_stride(codewords));
-    layout.take(rounded, rows);
-    layout.take(likely, rows);
-    layout.take(undecided, rows);
-    layout.take(found, rows);
-    layout.take(spare, rows * dim);
-    bytes = layout.bytes;
+    Arena arena(base);
+    arena.take(least, rows);
+    arena.take(values, rows * grid_row_size<Grid16>(dim));
+    arena.take(least_scores, rows * scan_stride(codewords));
+    arena.take(rounded, rows);
+    arena.take(likely, rows);
+    arena.take(undecided, rows);
+    arena.take(found, rows);
+    arena.take(spare, rows * dim);
+    bytes = arena.used();
   }
 };
 
