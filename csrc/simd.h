@@ -270,6 +270,19 @@ inline T reduce_add(Vec<T> v) {
   return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
+// The sums over the lanes of four vectors, at half the shuffles of four sums.
+template <class T>
+inline void add_lanes(const Vec<T> (&v)[4], T (&sums)[4]) {
+  constexpr std::make_integer_sequence<int, kLanes<T>> lanes{};
+  const auto halve = [&](Vec<T> a, Vec<T> b) {
+    return interleave_low<T>(a, b, lanes) + interleave_high<T>(a, b, lanes);
+  };
+  Vec<T> four = halve(halve(v[0], v[2]), halve(v[1], v[3]));  // v₀ v₁ v₂ v₃ in turn
+  if constexpr (kLanes<T> >= 16) four += exchange<8, T>(four, lanes);
+  if constexpr (kLanes<T> >= 8) four += exchange<4, T>(four, lanes);
+  std::memcpy(sums, &four, sizeof(sums));
+}
+
 // Whether a comparison of Vec<T> holds in any lane.
 template <class T>
 inline bool any(Vec<Lane<T>> mask) {

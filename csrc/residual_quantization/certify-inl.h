@@ -52,14 +52,34 @@ struct Certifier {
     return load_codeword(panels.codewords + k * panels.dim, d, panels.dim, panels.shift);
   }
 
-  // The score by another order of summation.
-  float estimate(const float* row, int64_t k) const {
-    Vec<float> sum[2] = {};
+  // The scores of N codewords by another order of summation: more at a time hide latencies and load the row once.
+  template <int N>
+  void estimate(const float* row, const int64_t (&k)[N], float (&scores)[N]) const {
+    Vec<float> sum[N] = {};
     int64_t d = 0;
-    for (; d + 2 * kLanes<float> <= panels.dim; d += 2 * kLanes<float>)
-      for (int v = 0; v < 2; ++v) sum[v] += load(row + d + v * kLanes<float>) * codeword(k, d + v * kLanes<float>);
-    for (; d < panels.dim; d += kLanes<float>) sum[0] += load_as_compute(row + d, panels.dim - d) * codeword(k, d);
-    return half(k) - reduce_add<float>(sum[0] + sum[1]);
+    if (panels.shift == nullptr)
+      for (; d + kLanes<float> <= panels.dim; d += kLanes<float>) {
+        const Vec<float> values = load(row + d);
+#pragma GCC unroll 4
+        for (int i = 0; i < N; ++i)
+          sum[i] = multiply_add<float>(sum[i], values, load_as_compute(panels.codewords + k[i] * panels.dim + d));
+      }
+    for (; d < panels.dim; d += kLanes<float>) {
+      const Vec<float> values = load_as_compute(row + d, panels.dim - d);
+      for (int i = 0; i < N; ++i) sum[i] = multiply_add<float>(sum[i], values, codeword(k[i], d));
+    }
+    if constexpr (N == 4)
+      add_lanes<float>(sum, scores);
+    else
+      for (int i = 0; i < N; ++i) scores[i] = reduce_add<float>(sum[i]);
+    for (int i = 0; i < N; ++i) scores[i] = half(k[i]) - scores[i];
+  }
+
+  float estimate(const float* row, int64_t k) const {
+    const int64_t one[1] = {k};
+    float score[1];
+    estimate(row, one, score);
+    return score[0];
   }
 
   // How far that can be from kernel.h's, of a row of this norm and a codeword of this half.

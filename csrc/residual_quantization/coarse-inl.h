@@ -211,16 +211,30 @@ void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
   });
 }
 
-// The keys of those, of floats.
+// The keys of those, of floats; four at a time.
 template <class S>
 void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
   const int64_t stride = table_stride<float>(books, of.level);
   const float* row = search.rows + i * books.codewords.dim;
+  Candidate<float>* items[4];
+  int64_t codes[4], waiting = 0;
+  const auto add_products = [&] {
+    float scores[4];
+    of.certifier.estimate(row, codes, scores);
+    for (int64_t n = 0; n < waiting; ++n) items[n]->key += scores[n];
+    waiting = 0;
+  };
   for_candidates(search, of, books, i, [&](Candidate<float>& item, int64_t b, int64_t k, const int32_t* path) {
-    float key = of.certifier.estimate(row, k);
-    for (int64_t m = 0; m < of.level; ++m) key += of.table[(books.offsets[m] + path[m]) * stride + k];
-    item.key = key + search.costs[i * search.beam + b];
+    item.key = search.costs[i * search.beam + b];
+    for (int64_t m = 0; m < of.level; ++m) item.key += of.table[(books.offsets[m] + path[m]) * stride + k];
+    items[waiting] = &item;
+    codes[waiting++] = k;
+    if (waiting == 4) add_products();
   });
+  if (waiting > 0) {
+    for (int64_t n = waiting; n < 4; ++n) codes[n] = codes[0];
+    add_products();
+  }
 }
 
 // Offers `count` rows level `of`; those that the integers tell too little of go to by_floats(first, end).
