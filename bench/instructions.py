@@ -27,7 +27,10 @@ TOLERANCE = 0.03
 def build_drivers(folder: Path) -> str:
     """Build csrc/tests into ``folder``; the name and version of the compiler."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
-    subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT / "csrc/tests", "-B", folder], **quiet)
+    subprocess.run(
+        ["cmake", "-G", "Ninja", "-DRECOPS_WERROR=ON", "-S", ROOT / "csrc/tests", "-B", folder],
+        **quiet,
+    )
     subprocess.run(["cmake", "--build", folder], **quiet)
     (found,) = folder.glob("CMakeFiles/*/CMakeCXXCompiler.cmake")
     values = dict(re.findall(r'set\((CMAKE_CXX_COMPILER_\w+) "(.*?)"\)', found.read_text()))
