@@ -11,20 +11,21 @@ namespace {
 
 // Makes what row i selected at level l its beams.
 template <class T>
-void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l, int64_t wanted) {
+void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l) {
   const int64_t size = size_of_level(books, l), levels = books.levels;
   Selection<T>& selection = search.selections[i];
+  const int64_t selected = selection.needed;
   T* costs = search.costs + i * search.beam;
   int32_t* parents = search.parents + i * search.beam;
   const int32_t* from = search.paths[l % 2] + i * search.beam * levels;
   int32_t* to = search.paths[(l + 1) % 2] + i * search.beam * levels;
-  if (!finish(selection, wanted)) {  // NaN, or scores that overflow
+  if (!finish(selection)) {  // NaN, or scores that overflow
     search.valid[i] = false;
-    for (int64_t b = 0; b < wanted; ++b) selection.items[b] = {0, 0};
+    for (int64_t b = 0; b < selected; ++b) selection.items[b] = {0, 0};
   }
   T best = selection.items[0].key;
-  for (int64_t b = 1; b < wanted; ++b) best = std::min(best, selection.items[b].key);
-  for (int64_t b = 0; b < wanted; ++b, to += levels) {
+  for (int64_t b = 1; b < selected; ++b) best = std::min(best, selection.items[b].key);
+  for (int64_t b = 0; b < selected; ++b, to += levels) {
     const Candidate<T> item = selection.items[b];
     costs[b] = item.key - best;
     parents[b] = item.index / static_cast<int32_t>(size);
@@ -37,7 +38,7 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l, in
 // that may be it.
 template <class X, class S, class T = Compute<S>>
 void write_row(const Search<T>& search, const Codebooks& books, const X* x, const S* codewords,
-               const Longest<T>& longest, int64_t i, int64_t beams, int64_t kept, int32_t* codes, T* sq_error) {
+               const Longest<T>& longest, int64_t i, int64_t kept, int32_t* codes, T* sq_error) {
   const int64_t dim = books.codewords.dim, levels = books.levels;
   T* row = search.rows + i * dim;
   const T* costs = search.costs + i * search.beam;
@@ -45,7 +46,7 @@ void write_row(const Search<T>& search, const Codebooks& books, const X* x, cons
   const T margin = kept == 1 ? longest.margin(row, dim, levels) : infinity<T>();
   if (books.shift != nullptr) load_row(x, dim, row);
   int64_t found = 0;
-  for (int64_t b = 0; b < beams && search.valid[i]; ++b) {
+  for (int64_t b = 0; search.valid[i] && b < search.selections[i].count; ++b) {
     if (costs[b] > margin) continue;
     const T error = path_error(row, codewords, books.offsets, paths + b * levels, levels, dim);
     search.order[found++] = {error, static_cast<int32_t>(b)};
@@ -97,17 +98,22 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const Bea
         const T* products = table == nullptr ? nullptr : table + table_values<T>(books, l);
         offer_by_floats(search, books, panels.packed, products, first, end_row, l, beams, next);
       };
+      // What sq_error alone can tell from the best is all that is asked for in the end, where one path is.
+      const bool for_best = kept == 1 && l + 1 == levels;
+      const auto within = [&](int64_t i) {
+        return for_best ? longest.margin(search.rows + i * dim, dim, levels) : infinity<T>();
+      };
       bool told = false;
       if constexpr (std::is_same_v<T, float>)
         if (tables.coarse != nullptr) {
           const CoarseLevel<S> level(books, l, panels, first_panel, tables, before);
           told = level.tells;
-          if (told) offer_by_integers(search, coarse, level, books, rows, beams, next, by_floats);
+          if (told) offer_by_integers(search, coarse, level, books, rows, beams, next, within, by_floats);
         }
       if (!told) by_floats(0, rows);
       before += std::sqrt(2 * longest_half(panels.packed, panels.count, dim));
       first_panel += panels.size();
-      for (int64_t i = 0; i < rows; ++i) advance(search, books, i, l, next);
+      for (int64_t i = 0; i < rows; ++i) advance(search, books, i, l);
       if (table == nullptr && l + 1 < levels) {
         for (int64_t i = 0; i < rows; ++i) {
           for (int64_t b = 0; b < next; ++b) {
@@ -126,7 +132,7 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const Bea
       beams = next;
     }
     for (int64_t i = 0; i < rows; ++i)
-      write_row(search, books, x + (begin_block + i) * dim, codewords, longest, i, beams, kept,
+      write_row(search, books, x + (begin_block + i) * dim, codewords, longest, i, kept,
                 codes + (begin_block + i) * kept * levels, sq_error + (begin_block + i) * kept);
   }
 }

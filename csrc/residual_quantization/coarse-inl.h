@@ -133,11 +133,11 @@ inline void count_units(const Coarse& coarse, int64_t n, int64_t size, float uni
   }
 }
 
-// Puts what may be among the `wanted` best continuations of row i, the block's row n, into its selection; keys are left
-// to weigh. False where the integers do not tell.
+// Puts what may be among the `wanted` best continuations of row i, the block's row n, and no further than `within` from
+// the best into its selection; keys are left to weigh. False where the integers do not tell.
 template <class S>
 bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of, const Codebooks& books,
-              int64_t i, int64_t n, int64_t beams, int64_t wanted) {
+              int64_t i, int64_t n, int64_t beams, int64_t wanted, float within) {
   const GridRow& row = coarse.rounded[i];
   if (!on_grid(row)) return false;
   const int64_t stride = table_stride<int16_t>(books, of.level), group_size = stride / kGroups<int16_t>;
@@ -158,9 +158,16 @@ bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLev
                   broadcast(static_cast<int16_t>(cost));
     turn_into(coarse.minima + b % coarse.sets * kGroups<int16_t>, raised);
   }
+  float limit = static_cast<float>(bound_of(coarse.minima, coarse.sets, wanted, coarse.spare));
+  if (within < infinity<float>()) {
+    Vec<int16_t> least = load(coarse.minima);
+    for (int64_t g = kLanes<int16_t>; g < coarse.sets * kGroups<int16_t>; g += kLanes<int16_t>)
+      least = lesser<int16_t>(load(coarse.minima + g), least);
+    const int16_t best = reduce<int16_t>(least, [](auto a, auto b) { return lesser<int16_t>(a, b); });
+    limit = std::min(limit, static_cast<float>(best) + within * inverse);
+  }
   // On either side half a unit of each product and of the cost; one of the bound.
-  const float limit = static_cast<float>(bound_of(coarse.minima, coarse.sets, wanted, coarse.spare)) +
-                      of.width(row) * inverse + static_cast<float>(of.level + 4);
+  limit += of.width(row) * inverse + static_cast<float>(of.level + 4);
   if (!(limit < 0)) return false;
   Selection<float>& selection = search.selections[i];
   const int64_t most_kept = std::min(2 * wanted + kMostWeighed, selection_capacity<float>(search.beam));
@@ -187,6 +194,7 @@ bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLev
     }
   }
   selection.count = kept;
+  selection.needed = std::clamp<int64_t>(kept, 1, wanted);
   return true;
 }
 
@@ -225,8 +233,9 @@ void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
     waiting = 0;
   };
   for_candidates(search, of, books, i, [&](Candidate<float>& item, int64_t b, int64_t k, const int32_t* path) {
-    item.key = search.costs[i * search.beam + b];
-    for (int64_t m = 0; m < of.level; ++m) item.key += of.table[(books.offsets[m] + path[m]) * stride + k];
+    float key = search.costs[i * search.beam + b];
+    for (int64_t m = 0; m < of.level; ++m) key += of.table[(books.offsets[m] + path[m]) * stride + k];
+    item.key = key;
     items[waiting] = &item;
     codes[waiting++] = k;
     if (waiting == 4) add_products();
@@ -237,10 +246,12 @@ void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
   }
 }
 
-// Offers `count` rows level `of`; those that the integers tell too little of go to by_floats(first, end).
-template <class S, class F>
+// Offers `count` rows level `of`, row i nothing further than within(i) from its best; those that the integers tell too
+// little of go to by_floats(first, end).
+template <class S, class W, class F>
 void offer_by_integers(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of,
-                       const Codebooks& books, int64_t count, int64_t beams, int64_t wanted, const F& by_floats) {
+                       const Codebooks& books, int64_t count, int64_t beams, int64_t wanted, const W& within,
+                       const F& by_floats) {
   for (int64_t first = 0; first < count; first += coarse.block) {
     const int64_t rows = std::min(coarse.block, count - first);
     of.bound(coarse, first, rows);
@@ -248,7 +259,7 @@ void offer_by_integers(const Search<float>& search, const Coarse& coarse, const 
     int64_t untold = 0;  // rows just before this one
     for (int64_t n = 0; n <= rows; ++n) {
       const int64_t i = first + n;
-      const bool told = n < rows && rule_out(search, coarse, of, books, i, n, beams, wanted);
+      const bool told = n < rows && rule_out(search, coarse, of, books, i, n, beams, wanted, within(i));
       if (told) fetch(search, of, books, i);
       if (waits) weigh(search, of, books, i - 1);
       if (untold > 0 && (told || n == rows)) by_floats(i - untold, i);

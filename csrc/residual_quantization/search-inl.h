@@ -172,7 +172,7 @@ void offer_by_floats(Search<T>& search, const Codebooks& books, const T* panels,
   const int64_t each = own ? beams : 1, scored = (end_row - first_row) * each;
   const T* rows = (own ? search.residuals[l % 2] : search.rows) + first_row * each * dim;
   T* scores = search.scores + first_row * each * kPiece;
-  for (int64_t i = first_row; i < end_row; ++i) start(search.selections[i], search.sets);
+  for (int64_t i = first_row; i < end_row; ++i) start(search.selections[i], search.sets, wanted);
   for (int64_t first = 0; first < size; first += kPiece) {
     const int64_t count = std::min(kPiece, round_up(size - first, kGroups<T>));
     int64_t done = 0;

@@ -51,6 +51,7 @@ struct Selection {
   T* minima;            // [sets · kGroups]
   T bound;
   int64_t count;
+  int64_t needed;  // of them are to be left; fewer are no selection
 };
 
 // Sets of groups: a few groups for each candidate wanted make the bound tight.
@@ -65,10 +66,11 @@ int64_t selection_capacity(int64_t beam) {
 }
 
 template <class T>
-void start(Selection<T>& s, int64_t sets) {
+void start(Selection<T>& s, int64_t sets, int64_t wanted) {
   for (int64_t i = 0; i < sets * kGroups<T>; ++i) s.minima[i] = infinity<T>();
   s.bound = std::numeric_limits<T>::max();
   s.count = 0;
+  s.needed = wanted;
 }
 
 // Beams like the same codes: turning the groups before the next beam's minima are taken in keeps those from meeting in
@@ -149,9 +151,10 @@ void sort_by_index(Candidate<T>* items, int64_t count) {
   for (int64_t i = 0; i < count; ++i) items[rank[i]] = unsorted[i];
 }
 
-// Leaves the `wanted` best, in order of index; false where there are not so many.
+// Leaves the best that are needed, in order of index; false where there are not so many.
 template <class T>
-bool finish(Selection<T>& s, int64_t wanted) {
+bool finish(Selection<T>& s) {
+  const int64_t wanted = s.needed;
   if (s.count < wanted) return false;
   if (s.count > kGroups<T> && s.count > wanted) drop_all_but(s, wanted);
   sort_by_index(s.items, s.count);

@@ -1,0 +1,53 @@
+// What a group of candidates is worked on in.
+#include <algorithm>
+
+#include "arena.h"
+#include "coaction/layers-inl.h"
+
+namespace recops::coaction::RECOPS_ISA {
+namespace {
+
+// Orders and positions that go through a layer before the next, at most: whole tiles of positions of one order. The
+// more of them, the less often weights' gradients come from L2, where they and a block's values do not fit into L1 side
+// by side: with 36 backward takes 3 % less time than with 18 at T = 10 (16-8-4, three orders, AVX-512, one Zen 4 core).
+constexpr int64_t kBlockStreams = 36;
+
+// What a group works in, one vector a value. Levels lie one behind the other, level 0 being what is fed.
+template <class T>
+struct Scratch {
+  int64_t block;  // positions at a time
+  Vec<T>*params, *grad_params;
+  Vec<T>* values;       // [levels up to inner][dims[level]][orders · positions]
+  Vec<T>*grad, *below;  // of one level, and of the level below
+  Vec<T>* sums;         // [levels][dims[level]][orders]
+  Vec<T>* grad_sums;
+  Vec<T>* row;      // [output_width]
+  Vec<T>* present;  // [block]: 1 where a lane has that position, else 0
+  Vec<T>* zeros;
+  int64_t bytes;
+
+  Scratch(const Net& net, void* memory)
+      : block(std::max<int64_t>(1, kBlockStreams / net.orders / kTileStreams) * kTileStreams) {
+    Arena arena(memory);
+    const int64_t streams = net.orders * block, *widest = std::max_element(net.dims, net.dims + net.layers + 1);
+    const int64_t all = before(net, net.layers + 1);
+    arena.take(params, params_width(net)), arena.take(grad_params, params_width(net));
+    arena.take(values, before(net, inner_layers(net) + 1) * streams);
+    arena.take(grad, *widest * streams), arena.take(below, *widest * streams);
+    arena.take(sums, all * net.orders), arena.take(grad_sums, all * net.orders);
+    arena.take(row, output_width(net));
+    arena.take(present, block);
+    arena.take(zeros, (net.dims[0] + kLanes<T> - 1) / kLanes<T>);
+    bytes = arena.used();
+  }
+
+  // Features of the levels below.
+  static int64_t before(const Net& net, int64_t level) {
+    int64_t count = 0;
+    for (int64_t l = 0; l < level; ++l) count += net.dims[l];
+    return count;
+  }
+};
+
+}  // namespace
+}  // namespace recops::coaction::RECOPS_ISA
