@@ -69,7 +69,7 @@ class Catalogue {
     tokens_.resize(builder.num_nodes());
     rows.resize(s.items);
     builder.fill(first_child_.data(), tokens_.data(), rows.data());
-    level_starts_ = {0};
+    level_starts_.assign(1, 0);
     for (int64_t level = 0; level < s.depth; ++level) level_starts_.push_back(first_child_[level_starts_.back()]);
     level_starts_.push_back(builder.num_nodes());
     view = {first_child_.data(), tokens_.data(), false, builder.num_nodes(), s.depth, level_starts_.data()};
