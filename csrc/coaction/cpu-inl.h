@@ -13,7 +13,8 @@ auto with_compute_type(bool wide, const F& f) {
 }
 
 int64_t scratch_bytes(const Net& net, Dtype dtype) {
-  return with_compute_type(dtype == Dtype::f64, [&]<class T>(T) { return Scratch<T>(net, nullptr).bytes; });
+  return with_compute_type(dtype == Dtype::f64,
+                           [&]<class T>(T) { return Scratch<T>(net, nullptr).vectors * int64_t{kVectorBytes}; });
 }
 
 void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, void* scratch, Table out) {

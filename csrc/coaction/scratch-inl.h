@@ -1,7 +1,6 @@
 // What a group of candidates is worked on in.
 #include <algorithm>
 
-#include "arena.h"
 #include "coaction/layers-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
@@ -24,21 +23,25 @@ struct Scratch {
   Vec<T>* row;      // [output_width]
   Vec<T>* present;  // [block]: 1 where a lane has that position, else 0
   Vec<T>* zeros;
-  int64_t bytes;
+  int64_t vectors = 0;
 
   Scratch(const Net& net, void* memory)
       : block(std::max<int64_t>(1, kBlockStreams / net.orders / kTileStreams) * kTileStreams) {
-    Arena arena(memory);
+    Vec<T>* base = static_cast<Vec<T>*>(memory);
+    const auto take = [&](int64_t count) {
+      Vec<T>* taken = base ? base + vectors : nullptr;
+      vectors += count;
+      return taken;
+    };
     const int64_t streams = net.orders * block, *widest = std::max_element(net.dims, net.dims + net.layers + 1);
     const int64_t all = before(net, net.layers + 1);
-    arena.take(params, params_width(net)), arena.take(grad_params, params_width(net));
-    arena.take(values, before(net, inner_layers(net) + 1) * streams);
-    arena.take(grad, *widest * streams), arena.take(below, *widest * streams);
-    arena.take(sums, all * net.orders), arena.take(grad_sums, all * net.orders);
-    arena.take(row, output_width(net));
-    arena.take(present, block);
-    arena.take(zeros, (net.dims[0] + kLanes<T> - 1) / kLanes<T>);
-    bytes = arena.used();
+    params = take(params_width(net)), grad_params = take(params_width(net));
+    values = take(before(net, inner_layers(net) + 1) * streams);
+    grad = take(*widest * streams), below = take(*widest * streams);
+    sums = take(all * net.orders), grad_sums = take(all * net.orders);
+    row = take(output_width(net));
+    present = take(block);
+    zeros = take((net.dims[0] + kLanes<T> - 1) / kLanes<T>);
   }
 
   // Features of the levels below.
