@@ -51,6 +51,15 @@ def test_import_is_light() -> None:
     assert runs[0]["heavy"] == []
 
 
+def test_submodules_are_imported_when_first_asked_for() -> None:
+    code = (
+        "import sys, recops; loaded = 'recops.reference' in sys.modules;"
+        "print(loaded, recops.reference.rq_encode.__module__, hasattr(recops, 'referee'))"
+    )
+    wanted = "False recops.reference.residual_quantization False"
+    assert run_python(code).stdout.strip() == wanted
+
+
 def test_build_info() -> None:
     info = recops.build_info()
     assert info["version"] == recops.__version__ == metadata.version("recops")

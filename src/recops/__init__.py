@@ -1,5 +1,8 @@
 """Compiled kernels for recommender systems, as torch custom ops."""
 
+from importlib import import_module
+from types import ModuleType
+
 from recops._load import build_info, cpu_isa, load_ops
 
 load_ops()
@@ -70,3 +73,10 @@ __all__ = [
     "trie_beam_step",
     "unpack_codes",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a submodule when it is first asked for, so that what needs none stays light."""
+    if name in ("faiss", "hf", "reference"):
+        return import_module(f"recops.{name}")
+    raise AttributeError(f"module 'recops' has no attribute {name!r}")
