@@ -277,10 +277,15 @@ inline void add_lanes(const Vec<T> (&v)[4], T (&sums)[4]) {
   const auto halve = [&](Vec<T> a, Vec<T> b) {
     return interleave_low<T>(a, b, lanes) + interleave_high<T>(a, b, lanes);
   };
-  Vec<T> four = halve(halve(v[0], v[2]), halve(v[1], v[3]));  // v₀ v₁ v₂ v₃ in turn
-  if constexpr (kLanes<T> >= 16) four += exchange<8, T>(four, lanes);
-  if constexpr (kLanes<T> >= 8) four += exchange<4, T>(four, lanes);
-  std::memcpy(sums, &four, sizeof(sums));
+  if constexpr (kLanes<T> == 2) {
+    store(sums, halve(v[0], v[1]));
+    store(sums + 2, halve(v[2], v[3]));
+  } else {
+    Vec<T> four = halve(halve(v[0], v[2]), halve(v[1], v[3]));  // v₀ v₁ v₂ v₃ in turn
+    if constexpr (kLanes<T> >= 16) four += exchange<8, T>(four, lanes);
+    if constexpr (kLanes<T> >= 8) four += exchange<4, T>(four, lanes);
+    std::memcpy(sums, &four, sizeof(sums));
+  }
 }
 
 // Whether a comparison of Vec<T> holds in any lane.

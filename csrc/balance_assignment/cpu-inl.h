@@ -5,27 +5,35 @@
 namespace recops::balance_assignment::RECOPS_ISA {
 namespace {
 
+// To four codewords, whose lanes are summed together.
 template <class T>
-T squared_distance(const T* row, const T* codeword, int64_t dim) {
-  Vec<T> sum[2] = {};
-  int64_t d = 0;
-  for (; d + 2 * kLanes<T> <= dim; d += 2 * kLanes<T>)
-    for (int u = 0; u < 2; ++u) {
-      const Vec<T> difference = load(row + d + u * kLanes<T>) - load(codeword + d + u * kLanes<T>);
-      sum[u] += difference * difference;
+void distances_to(const T* row, const T* const (&codewords)[4], int64_t dim, T (&out)[4]) {
+  Vec<T> sum[4] = {};
+  const auto add = [&](int64_t d, const auto& values) {
+    const Vec<T> own = values(row + d);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const Vec<T> difference = own - values(codewords[i] + d);
+      sum[i] = multiply_add<T>(sum[i], difference, difference);
     }
-  for (; d < dim; d += kLanes<T>) {
-    const Vec<T> difference = load_as_compute(row + d, dim - d) - load_as_compute(codeword + d, dim - d);
-    sum[0] += difference * difference;
-  }
-  return reduce_add<T>(sum[0] + sum[1]);
+  };
+  int64_t d = 0;
+  for (; d + kLanes<T> <= dim; d += kLanes<T>) add(d, [](const T* from) { return load(from); });
+  if (d < dim) add(d, [&](const T* from) { return load_as_compute(from, dim - d); });
+  add_lanes<T>(sum, out);
 }
 
 template <class T>
 void distances_of(const Space& space, int64_t row, const int32_t* codes, int64_t count, double* out) {
   const T* from = static_cast<const T*>(space.rows) + row * space.dim;
-  for (int64_t i = 0; i < count; ++i)
-    out[i] = squared_distance(from, static_cast<const T*>(space.codewords) + codes[i] * space.dim, space.dim);
+  for (int64_t i = 0; i < count; i += 4) {
+    const T* codewords[4];
+    for (int64_t j = 0; j < 4; ++j)
+      codewords[j] = static_cast<const T*>(space.codewords) + codes[i + j < count ? i + j : i] * space.dim;
+    T distances[4];
+    distances_to<T>(from, codewords, space.dim, distances);
+    for (int64_t j = 0; j < 4 && i + j < count; ++j) out[i + j] = distances[j];
+  }
 }
 
 void squared_distances(const Space& space, int64_t row, const int32_t* codes, int64_t count, double* out) {

@@ -30,7 +30,10 @@ class Repair {
         gives_(capacity_.size()) {
     for (int64_t item = 0; item < items(); ++item)
       if (index_[item] < 0) weights_[item] = 0;
-    for (size_t code = 0; code < capacity_.size(); ++code) gives_[code] = load_[code] > capacity_[code];
+    for (size_t code = 0; code < capacity_.size(); ++code) {
+      gives_[code] = load_[code] > capacity_[code];
+      if (!gives_[code]) takers_.push_back(static_cast<int32_t>(code));
+    }
     for (int64_t item = 0; item < items(); ++item)
       if (index_[item] >= 0 && gives_[index_[item]] && weights_[item] > 0) movable_.push_back(item);
     lists_.resize(movable_.size());
@@ -103,16 +106,16 @@ class Repair {
 
   void find(int64_t m, Scratch& scratch) {
     const int64_t item = movable_[m];
-    const int32_t size = static_cast<int32_t>(capacity_.size());
+    const double weight = weights_[item];
     List& list = lists_[m];
-    scratch.codes.resize(size + 1);
-    scratch.distances.resize(size + 1);
+    scratch.codes.resize(takers_.size() + 1);
+    scratch.distances.resize(takers_.size() + 1);
     int32_t* codes = scratch.codes.data();
     codes[0] = index_[item];
     int32_t count = 1;
-    for (int32_t code = 0; code < size; ++code) {
+    for (const int32_t code : takers_) {
       codes[count] = code;
-      count += static_cast<int>(!gives_[code]) & static_cast<int>(has_room(code, weights_[item]));
+      count += static_cast<int>(has_room(code, weight));
     }
     const double* distances = scratch.distances.data();
     kernels_.squared_distances(space_, item, codes, count, scratch.distances.data());
@@ -206,6 +209,7 @@ class Repair {
   int32_t* index_;
   std::vector<double> load_;
   std::vector<char> gives_;
+  std::vector<int32_t> takers_;  // the others, ascending
   std::vector<int64_t> movable_;
   std::vector<List> lists_;
 };
