@@ -27,6 +27,7 @@ TOLERANCE = 0.03
 def build_drivers(folder: Path) -> str:
     """Build csrc/tests into ``folder``; the name and version of the compiler."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
+    # With the flags of CI's build, so that a compiler cache has the kernels.
     subprocess.run(
         ["cmake", "-G", "Ninja", "-DRECOPS_WERROR=ON", "-S", ROOT / "csrc/tests", "-B", folder],
         **quiet,

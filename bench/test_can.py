@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import recops
 from recops.benchmarks.registry import Case
 from recops_models.click.can import Can, CanConfig
 from recops_models.click.loss import click_loss
@@ -95,7 +96,10 @@ FIRST_VERSION = CanConfig(
 # is 4. Co-action is half of our step of the released network.
 @pytest.mark.parametrize(
     ("config", "floor"),
-    [(CanConfig(base="sum-pool"), 2.7), (FIRST_VERSION, 3.5)],
+    [
+        (CanConfig(base="sum-pool"), 2.7),
+        (FIRST_VERSION, 3.7 if recops.cpu_isa() == "avx512" else 3.5),
+    ],
     ids=["released", "first version"],
 )
 def test_a_step_is_faster_than_in_plain_torch(config: CanConfig, floor: float, outruns) -> None:

@@ -28,7 +28,7 @@ def test_wide_steps_beat_their_peers(level: int, peer: str, floor: float, outrun
 
 # 15 is asked of the first two, and what they reach in a loop of their own, 44 and 28 (the test
 # below). Behind a peer that has filled the caches 15.0 to 20 and 11.3 to 16.4 on a Zen 4 core (with
-# AVX2 15.3 and 12.1): a third of the time is then what any call into torch takes. The others
+# AVX2 15.3 and 12.1): a third of the time is then what the smallest step takes. The others
 # reached 3.1, 7.7 and 3.3 there, where 1.5 and 3 are asked for, and no slower.
 @pytest.mark.parametrize(
     ("workload", "level", "floor"),

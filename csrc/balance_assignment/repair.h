@@ -26,16 +26,14 @@ class Repair {
         weights_(std::move(weights)),
         capacity_(std::move(capacity)),
         index_(index),
-        load_(loads()),
-        gives_(capacity_.size()) {
+        load_(loads()) {
     for (int64_t item = 0; item < items(); ++item)
       if (index_[item] < 0) weights_[item] = 0;
-    for (size_t code = 0; code < capacity_.size(); ++code) {
-      gives_[code] = load_[code] > capacity_[code];
-      if (!gives_[code]) takers_.push_back(static_cast<int32_t>(code));
-    }
+    const auto gives = [&](int32_t code) { return load_[code] > capacity_[code]; };
+    for (int32_t code = 0; code < static_cast<int32_t>(capacity_.size()); ++code)
+      if (!gives(code)) takers_.push_back(code);
     for (int64_t item = 0; item < items(); ++item)
-      if (index_[item] >= 0 && gives_[index_[item]] && weights_[item] > 0) movable_.push_back(item);
+      if (index_[item] >= 0 && gives(index_[item]) && weights_[item] > 0) movable_.push_back(item);
     lists_.resize(movable_.size());
   }
 
@@ -208,8 +206,7 @@ class Repair {
   std::vector<double> weights_, capacity_;
   int32_t* index_;
   std::vector<double> load_;
-  std::vector<char> gives_;
-  std::vector<int32_t> takers_;  // the others, ascending
+  std::vector<int32_t> takers_;  // the codes that are not above capacity, ascending
   std::vector<int64_t> movable_;
   std::vector<List> lists_;
 };

@@ -11,7 +11,8 @@ namespace {
 // by side: with 36 backward takes 3 % less time than with 18 at T = 10 (16-8-4, three orders, AVX-512, one Zen 4 core).
 constexpr int64_t kBlockStreams = 36;
 
-// What a group works in, one vector a value. Levels lie one behind the other, level 0 being what is fed.
+// What a group works in, one vector a value. Levels lie one behind the other, level 0 being what is fed. Laid out by
+// Arena, it made a forward pass take 4.7 % more instructions (AVX2, GCC 12).
 template <class T>
 struct Scratch {
   int64_t block;  // positions at a time
