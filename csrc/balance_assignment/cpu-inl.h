@@ -1,4 +1,8 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#include <algorithm>
+#include <bit>
+#include <limits>
+
 #include "balance_assignment/kernel.h"
 #include "simd.h"
 
@@ -40,8 +44,28 @@ void squared_distances(const Space& space, int64_t row, const int32_t* codes, in
   space.wide ? distances_of<double>(space, row, codes, count, out) : distances_of<float>(space, row, codes, count, out);
 }
 
+int64_t take_least(double* values, int64_t count, int64_t limit, Least* to) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  std::fill(values + count, values + padded_values(count), kNone);
+  for (int64_t taken = 0; taken < limit; ++taken) {
+    const auto lesser = [](Vec<double> a, Vec<double> b) { return a < b ? a : b; };  // b where a is NaN
+    Vec<double> least = broadcast(std::numeric_limits<double>::infinity());
+    for (int64_t i = 0; i < count; i += kLanes<double>) least = lesser(load(values + i), least);
+    const double value = reduce<double>(least, lesser);
+    int64_t place = 0;
+    uint32_t hits = 0;
+    for (; place < count; place += kLanes<double>)
+      if ((hits = mask_bits<double>(load(values + place) == broadcast(value))) != 0) break;
+    if (hits == 0) return taken;
+    place += std::countr_zero(hits);
+    to[taken] = {value, static_cast<int32_t>(place)};
+    values[place] = kNone;
+  }
+  return limit;
+}
+
 }  // namespace
 
-extern const Kernels kernels = {squared_distances};
+extern const Kernels kernels = {squared_distances, take_least};
 
 }  // namespace recops::balance_assignment::RECOPS_ISA

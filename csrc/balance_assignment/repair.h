@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <numeric>
 #include <queue>
+#include <utility>
 #include <vector>
 
 #include "balance_assignment/kernel.h"
@@ -42,7 +45,7 @@ class Repair {
   int64_t movable() const { return static_cast<int64_t>(movable_.size()); }
 
   void find_targets(int64_t begin, int64_t end) {
-    Scratch scratch;
+    Scratch scratch(takers_.size() + 1);
     for (int64_t m = begin; m < end; ++m) find(m, scratch);
   }
 
@@ -58,7 +61,7 @@ class Repair {
   }
 
  private:
-  static constexpr int kListed = 8;
+  static constexpr int kListed = 4;
 
   struct Target {
     double distance;
@@ -76,15 +79,17 @@ class Repair {
   struct Scratch {
     std::vector<int32_t> codes;
     std::vector<double> distances;
+
+    explicit Scratch(size_t count) : codes(count), distances(padded_values(static_cast<int64_t>(count))) {}
   };
 
   struct Move {
     double regret;  // per unit of weight
     int64_t m;
 
-    bool operator<(const Move& other) const {  // the queue's top is its greatest
-      return regret > other.regret || (regret == other.regret && m > other.m);
-    }
+    // The least regret is the greatest, which a queue has on top; of equals the first.
+    bool operator<(const Move& other) const { return regret > other.regret || (regret == other.regret && m > other.m); }
+    bool operator>(const Move& other) const { return other < *this; }
   };
 
   int64_t items() const { return static_cast<int64_t>(weights_.size()); }
@@ -106,28 +111,22 @@ class Repair {
     const int64_t item = movable_[m];
     const double weight = weights_[item];
     List& list = lists_[m];
-    scratch.codes.resize(takers_.size() + 1);
-    scratch.distances.resize(takers_.size() + 1);
     int32_t* codes = scratch.codes.data();
+    double* distances = scratch.distances.data();
     codes[0] = index_[item];
-    int32_t count = 1;
+    int64_t count = 1;
     for (const int32_t code : takers_) {
       codes[count] = code;
       count += static_cast<int>(has_room(code, weight));
     }
-    const double* distances = scratch.distances.data();
-    kernels_.squared_distances(space_, item, codes, count, scratch.distances.data());
+    kernels_.squared_distances(space_, item, codes, count, distances);
+    list.own = std::exchange(distances[0], std::numeric_limits<double>::quiet_NaN());
     list.limit = std::min(2 * list.limit, kListed);
-    list.count = list.next = 0;
-    list.own = distances[0];
-    for (int32_t i = 1; i < count; ++i) {
-      // Codes ascend: of equal distances those in the list stay before.
-      if (list.count == list.limit && !(distances[i] < list.targets[list.limit - 1].distance)) continue;
-      int at = std::min(list.count, list.limit - 1);
-      for (; at > 0 && distances[i] < list.targets[at - 1].distance; --at) list.targets[at] = list.targets[at - 1];
-      list.targets[at] = {distances[i], codes[i]};
-      list.count = std::min(list.count + 1, list.limit);
-    }
+    list.next = 0;
+    // Codes ascend: of equal distances the lowest code comes first.
+    Least least[kListed];
+    list.count = static_cast<int>(kernels_.take_least(distances, count, list.limit, least));
+    for (int i = 0; i < list.count; ++i) list.targets[i] = {least[i].value, codes[least[i].place]};
   }
 
   // The nearest code that has room for an item now, or null.
@@ -144,24 +143,32 @@ class Repair {
   }
 
   void move_by_regret() {
-    Scratch scratch;
-    std::vector<Move> moves;
+    Scratch scratch(takers_.size() + 1);
     const auto move_of = [&](int64_t m, const Target& target) {
       return Move{(target.distance - lists_[m].own) / weights_[movable_[m]], m};
     };
+    std::vector<Move> moves;
+    moves.reserve(movable_.size());
     for (int64_t m = 0; m < movable(); ++m)
       if (const Target* target = target_of(m, scratch)) moves.push_back(move_of(m, *target));
-    std::priority_queue<Move> queue(std::less<Move>(), std::move(moves));
-    while (!queue.empty()) {
-      const int64_t m = queue.top().m, item = movable_[m];
-      queue.pop();
+    std::sort(moves.begin(), moves.end(), std::greater<Move>());
+    std::priority_queue<Move> again;  // those whose code had filled
+    for (auto next = moves.begin(); next != moves.end() || !again.empty();) {
+      int64_t m;
+      if (again.empty() || (next != moves.end() && *next > again.top())) {
+        m = (next++)->m;
+      } else {
+        m = again.top().m;
+        again.pop();
+      }
+      const int64_t item = movable_[m];
       const int32_t code = index_[item];
       if (load_[code] <= capacity_[code]) continue;
       const int32_t wanted = lists_[m].targets[lists_[m].next].code;
       const Target* target = target_of(m, scratch);
       if (target == nullptr) continue;
       if (target->code != wanted) {
-        queue.push(move_of(m, *target));
+        again.push(move_of(m, *target));
         continue;
       }
       load_[code] -= weights_[item];
@@ -185,17 +192,15 @@ class Repair {
       if (index_[item] >= 0) order.push_back(item);
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return weights_[a] > weights_[b]; });
     std::fill(load_.begin(), load_.end(), 0.0);
-    Scratch scratch;
+    Scratch scratch(capacity_.size());
     for (const int64_t item : order) {
-      scratch.codes.clear();
+      int64_t count = 0;
       for (size_t code = 0; code < capacity_.size(); ++code)
-        if (has_room(static_cast<int32_t>(code), weights_[item])) scratch.codes.push_back(static_cast<int32_t>(code));
-      if (scratch.codes.empty()) return false;
-      scratch.distances.resize(scratch.codes.size());
-      kernels_.squared_distances(space_, item, scratch.codes.data(), static_cast<int64_t>(scratch.codes.size()),
-                                 scratch.distances.data());
-      const auto nearest = std::min_element(scratch.distances.begin(), scratch.distances.end());
-      index_[item] = scratch.codes[nearest - scratch.distances.begin()];
+        if (has_room(static_cast<int32_t>(code), weights_[item])) scratch.codes[count++] = static_cast<int32_t>(code);
+      kernels_.squared_distances(space_, item, scratch.codes.data(), count, scratch.distances.data());
+      Least nearest;
+      if (kernels_.take_least(scratch.distances.data(), count, 1, &nearest) == 0) return false;
+      index_[item] = scratch.codes[nearest.place];
       load_[index_[item]] += weights_[item];
     }
     return true;

@@ -1,5 +1,7 @@
 """``recops bench``: rows as they come, a report at the end, and also after Ctrl-C."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("typer", reason="needs recops[models]")
@@ -51,7 +53,8 @@ def test_bad_usage(family, arguments, capsys):
 def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
     def points():
         for value in (1, 10):
-            yield registry.Point("N", value, value, case("op", lambda: None), facts="exact")
+            beside = replace(case("op", lambda: None), peers={"faiss": lambda: None})
+            yield registry.Point("N", value, value, beside, facts="exact")
 
     monkeypatch.setattr(registry, "_sweeps", {"toy": points})
     arguments = ["bench", "toy", "--scaling", "--seconds", "0.01", "--out", str(tmp_path)]
@@ -69,3 +72,19 @@ def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "scaling.svg").read_text().startswith("<?xml")
     assert run(["bench", "--scaling", "--out", str(tmp_path)]) == 2
     assert "name one of toy" in capsys.readouterr().err
+
+
+def test_lines_without_peers_are_crossed_with_values(family, tmp_path, monkeypatch):
+    def points():
+        for side in ("1 thread", "2 threads"):
+            for value in (1, 10):
+                yield registry.Point("M", value, 1, case("op", lambda: None), of="a", side=side)
+
+    monkeypatch.setattr(registry, "_sweeps", {"grid": points})
+    arguments = ["bench", "grid", "--scaling", "--seconds", "0.01", "--out", str(tmp_path)]
+    assert run(arguments) == 0
+    lines = (tmp_path / "scaling.md").read_text().splitlines()[2:]
+    assert lines[0] == "| | M = 1 | M = 10 |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| a, 1 thread", "| a, 2 threads"]
+    assert all(line.count("|") == 4 for line in lines)
+    assert "2 threads" in (tmp_path / "scaling.svg").read_text()

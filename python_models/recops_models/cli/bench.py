@@ -46,11 +46,11 @@ def bench(
 
     if device != "cpu":
         raise typer.BadParameter(f"--device {device}: the kernels run on cpu so far")
-    known = registry.families()
-    if family is not None and family not in known:
-        raise typer.BadParameter(f"no family {family!r}; there are {', '.join(known)}")
     if scaling and family not in registry.sweeps():
         raise typer.BadParameter(f"--scaling: name one of {', '.join(registry.sweeps())}")
+    known = registry.families()
+    if not scaling and family is not None and family not in known:
+        raise typer.BadParameter(f"no family {family!r}; there are {', '.join(known)}")
     make_folder(out)
     if scaling and family is not None:
         _scale(family, seconds or 0.5, out)

@@ -43,8 +43,8 @@ class Case:
 class Point:
     """A point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows.
 
-    ``of`` names what the size is changed of, where there are several; ``facts`` tells what else is
-    to be known of the point.
+    ``of`` names what the size is changed of, where there are several; ``side``, what ``case.run``
+    is drawn as; ``facts`` tells what else is to be known of the point.
     """
 
     size: str
@@ -52,6 +52,7 @@ class Point:
     rows: int
     case: Case
     of: str = ""
+    side: str = "recops"
     facts: str = ""
 
 

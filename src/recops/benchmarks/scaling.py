@@ -31,7 +31,7 @@ _DRAWN = 3
 
 
 class ScalingRow(TypedDict):
-    """One row of ``scaling.json``: the seconds of ours and of each peer for ``rows`` rows."""
+    """One row of ``scaling.json``: the seconds of ours, the first, and of each peer."""
 
     size: str
     of: str
@@ -49,7 +49,7 @@ def run_point(point: Point, *, seconds: float = 0.5) -> ScalingRow:
         AssertionError: ours and a peer disagree; nothing is timed.
     """
     case = point.case
-    sides = {"recops": case.run} | {n: run for n, run in case.peers.items() if n in PEERS}
+    sides = {point.side: case.run} | {n: run for n, run in case.peers.items() if n in PEERS}
     with thread_count(case.threads):
         case.verify()
         times = interleave_all(list(sides.values()), rounds=1000, seconds=seconds * len(sides))
@@ -77,18 +77,36 @@ def write_scaling(rows: Sequence[ScalingRow], out: Path) -> None:
 
 
 def to_markdown(rows: Sequence[ScalingRow]) -> str:
-    """A table of the rows; a peer's figure is its time over ours."""
+    """A table of the rows, or of their lines where no row has a peer."""
+    return _table(rows) if any(len(row["seconds"]) > 1 for row in rows) else _crossed(rows)
+
+
+def _table(rows: Sequence[ScalingRow]) -> str:
+    """A line for each row; a peer's figure is its time over ours."""
     has_facts = any(row["facts"] for row in rows)
     columns = ["size", "shape", "time", "peers (their time / ours)", *["facts"] * has_facts]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in rows:
-        ours = row["seconds"]["recops"]
-        peers = ", ".join(
-            f"{n} {t / ours:.2f}×" for n, t in row["seconds"].items() if n != "recops"
-        )
+        (_, ours), *others = row["seconds"].items()
+        peers = ", ".join(f"{name} {seconds / ours:.2f}×" for name, seconds in others)
         time = format_seconds(ours)
         cells = [f"{row['size']} = {row['value']:,}", row["shape"], time, peers]
         lines.append(f"| {' | '.join([*cells, *[row['facts']] * has_facts])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _crossed(rows: Sequence[ScalingRow]) -> str:
+    """A line for each side of what is measured, a column for each value."""
+    values = list(dict.fromkeys(row["value"] for row in rows))
+    size = rows[0]["size"] if rows else ""
+    lines = [f"| | {' | '.join(f'{size} = {value:,}' for value in values)} |"]
+    lines.append(f"|{' --- |' * (len(values) + 1)}")
+    times: dict[str, dict[int, str]] = {}
+    for row in rows:
+        ((side, seconds),) = row["seconds"].items()
+        times.setdefault(f"{row['of']}, {side}", {})[row["value"]] = format_seconds(seconds)
+    for name, told in times.items():
+        lines.append(f"| {name} | {' | '.join(told.get(value, '') for value in values)} |")
     return "\n".join(lines) + "\n"
 
 

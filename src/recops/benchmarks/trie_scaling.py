@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 import torch
 
-from recops.benchmarks.registry import Point, Thunk, register_scaling
+import recops
+from recops.benchmarks.registry import Case, Point, Thunk, register_scaling
 from recops.benchmarks.trie import Search, Workload, prefix_case, step_case
 from recops.benchmarks.trie_peers import sorted_keys_in
 
@@ -21,29 +22,72 @@ SHAPES = [  # items, vocabulary, depth
     (10_000_000, 2048, 8),
     (20_000_000, 2048, 8),
 ]
-SMALLER = SHAPES[:4]  # these with other laws too
-BEAMS = (10, 50, 128, 512, 1024)
-FEW_BEAMS = (50, 512)
+EXPONENTS = (1.0, 0.8, 0.0)  # of Zipf's law; 0: uniform
+BEAMS = (10, 50, 70, 128, 256, 512, 1024)
 BATCHES = (1, 2, 8, 32)
 MOST_ASKED = 128  # beams that a function in Python is asked for
 
 
 @register_scaling("trie")
 def points() -> Iterator[Point]:
-    for shape in SHAPES:
-        for exponent in (1.0, 0.8, 0.0) if shape in SMALLER else (1.0,):
-            items, vocab, depth = shape
-            search = Search(Workload(items, vocab, depth, batch=1, beams=1, exponent=exponent))
-            for beams in BEAMS if exponent == 1 else FEW_BEAMS:
-                yield _point("M", beams, search.by(batch=1, beams=beams))
-            if shape == SHAPES[1] and exponent == 1:
-                for batch in BATCHES:
-                    yield _point("B", batch, search.by(batch=batch, beams=50))
+    for search in _catalogues():
+        for beams in BEAMS:
+            yield _point("M", beams, search.by(batch=1, beams=beams))
+        if search.workload.exponent == 1:
+            for batch in BATCHES:
+                yield _point("B", batch, search.by(batch=batch, beams=50))
+
+
+@register_scaling("trie_grid")
+def grid() -> Iterator[Point]:
+    """Every catalogue, batch, number of beams and of threads: ours alone."""
+    for search in _catalogues():
+        for batch in BATCHES:
+            for beams in BEAMS:
+                crossed = search.by(batch=batch, beams=beams)
+                case = _alone(crossed)
+                for threads in (1, 2):
+                    side = f"B = {batch}, {threads} thread{'s' * (threads > 1)}"
+                    at = replace(case, threads=threads)
+                    yield Point("M", beams, batch * beams, at, of=_catalogue(crossed), side=side)
+
+
+def _catalogues() -> Iterator[Search]:
+    for items, vocab, depth in SHAPES:
+        for exponent in EXPONENTS:
+            yield Search(Workload(items, vocab, depth, batch=1, beams=1, exponent=exponent))
+
+
+def _catalogue(search: Search) -> str:
+    name, _, _ = str(search.workload).partition(" B=")
+    return name
+
+
+def _alone(search: Search) -> Case:
+    """A step, which must be to each request what it is to that one alone."""
+    nodes, scores = search.beams(LEVEL)
+    logits = search.logits(LEVEL)
+
+    def step(request: slice) -> recops.BeamStep:
+        arguments = (logits[request], search.trie, nodes[request], scores[request])
+        return recops.trie_beam_step(*arguments, num_beams=search.workload.beams)
+
+    def verify() -> None:
+        together = step(slice(None))
+        for b in range(search.workload.batch):
+            for whole, part in zip(together, step(slice(b, b + 1)), strict=True):
+                assert torch.equal(whole[b : b + 1], part)
+
+    return Case(
+        op="trie_beam_step",
+        shape=f"{search.workload} level={LEVEL}",
+        run=lambda: step(slice(None)),
+        verify=verify,
+    )
 
 
 def _point(size: str, value: int, search: Search) -> Point:
     workload = search.workload
-    catalogue, _, _ = str(workload).partition(" B=")
     case = step_case(search, LEVEL)
     peers: dict[str, Thunk] = dict(case.peers)
     if find_spec("beamgrad"):
@@ -52,7 +96,7 @@ def _point(size: str, value: int, search: Search) -> Point:
         peers |= prefix_case(search, LEVEL).peers
     rows = workload.batch * workload.beams
     case = replace(case, peers=peers)
-    return Point(size, value, rows, case, of=catalogue, facts=_facts(search))
+    return Point(size, value, rows, case, of=_catalogue(search), facts=_facts(search))
 
 
 def _unconstrained(search: Search) -> Thunk:
