@@ -17,6 +17,7 @@ from recops.benchmarks.timing import interleave_all
 # A series is never so short that a peer disturbed in all of its runs could pass a case.
 SERIES = 15
 PAIRS = 12
+WARM = 4
 
 
 @pytest.fixture
@@ -24,12 +25,13 @@ def outruns(benchmark):
     """Asserts that a peer takes at least ``floor`` times as long as the case.
 
     The peer goes by its name in the case, or is any callable. Each side finds in the caches what
-    the other left there, or, ``warm``, what a run of its own left. Returns the ratio.
+    the other left there, or, ``warm``, as a training step does, what runs of its own left. Returns
+    the ratio.
     """
 
     def check(case: Case, peer: str | Thunk, floor: float, *, warm: bool = False) -> float:
         peer = case.peers[peer] if isinstance(peer, str) else peer
-        turn = 2 if warm else 1  # runs of each side in a row
+        turn = WARM if warm else 1  # runs of each side in a row, of which the shortest counts
         ours = theirs = math.inf
         with thread_count(case.threads):
             case.verify()

@@ -92,15 +92,17 @@ FIRST_VERSION = CanConfig(
 )
 
 
-# Measured on a Zen 4 core, one thread: 3.0 to 3.2 and 4.2 at AVX-512, 3.0 and 3.9 at AVX2; aimed at
-# is 4. Co-action is half of our step of the released network.
+# 4 is asked. Measured on a Zen 5 core, one thread: 4.35 and 6.3 at AVX-512, 3.5 and 4.6 with our
+# kernels at AVX2.
 @pytest.mark.parametrize(
-    ("config", "floor"),
+    ("config", "floors"),
     [
-        (CanConfig(base="sum-pool"), 2.7),
-        (FIRST_VERSION, 3.7 if recops.cpu_isa() == "avx512" else 3.5),
+        (CanConfig(base="sum-pool"), {"avx512": 4, "avx2": 3.1}),
+        (FIRST_VERSION, {"avx512": 5, "avx2": 4}),
     ],
     ids=["released", "first version"],
 )
-def test_a_step_is_faster_than_in_plain_torch(config: CanConfig, floor: float, outruns) -> None:
-    outruns(case(config), "plain", floor)
+def test_a_step_is_faster_than_in_plain_torch(
+    config: CanConfig, floors: dict[str, float], outruns
+) -> None:
+    outruns(case(config), "plain", floors[recops.cpu_isa()], warm=True)
