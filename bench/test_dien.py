@@ -23,4 +23,4 @@ def test_a_step_is_faster_than_in_plain_torch(outruns) -> None:
         peers={"plain": step.run_plain},
         verify=step.verify,
     )
-    outruns(case, "plain", 3 if recops.cpu_isa() == "avx512" else 2.4, warm=True)
+    outruns(case, "plain", 2.8 if recops.cpu_isa() == "avx512" else 2.4, warm=True)
