@@ -301,13 +301,17 @@ def test_a_metric_the_model_lacks(data: str, tmp_path: Path) -> None:
         measure(tmp_path, asked)
 
 
-COMMITTED = sorted(ROOT.glob("docs/results/*/results.json"))
+RESULTS = ROOT / "docs" / "results"
 
 
-@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(RESULTS.rglob("results.json")),
+    ids=lambda path: str(path.parent.relative_to(RESULTS)),
+)
 def test_committed_results_are_whole_and_of_declared_claims(path: Path) -> None:
     content = read_json(path, kind="results")
-    assert content["paper"] == path.parent.name
+    assert content["paper"] == path.relative_to(RESULTS).parts[0]
     ids = [found["id"] for found in content["claims"]]
     declared = {declared.id: declared for declared in claims_of(content["paper"], ids)}
     for found in content["claims"]:
