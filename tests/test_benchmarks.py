@@ -87,7 +87,8 @@ def test_report_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(2.5, "2.5 s"), (0.0312, "31.2 ms"), (4.56e-6, "4.56 µs")]
+    ("seconds", "text"),
+    [(2.5, "2.5 s"), (0.0312, "31.2 ms"), (4.56e-6, "4.56 µs"), (9.996e-4, "1 ms")],
 )
 def test_format_seconds(seconds, text):
     assert format_seconds(seconds) == text
@@ -109,9 +110,17 @@ def test_every_case_agrees_with_its_peers(family):
 
 
 def test_sweeps_change_one_size_at_a_time():
-    assert registry.sweeps() == ["residual_quantization", "trie"]
+    assert registry.sweeps() == ["residual_quantization", "trie", "trie_grid"]
     sweep = list(islice(registry.points("residual_quantization"), 6))
     assert [point.value for point in sweep] == [1, 8, 64, 512, 4096, 16_384]
     assert {point.size for point in sweep} == {"N"}
     with pytest.raises(ValueError, match="coaction has no sweeps; these have: residual_quantiz"):
         registry.points("coaction")
+
+
+def test_the_grid_crosses_threads_first():
+    first, second, third = islice(registry.points("trie_grid"), 3)
+    assert [first.side, second.side] == ["B = 1, 1 thread", "B = 1, 2 threads"]
+    assert [first.case.threads, second.case.threads] == [1, 2]
+    assert first.value == second.value < third.value
+    second.case.verify()

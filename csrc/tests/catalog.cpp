@@ -128,7 +128,7 @@ bool decode(const trie::Trie& trie, uint64_t& random) {
     const trie::BeamStep step{Dtype::f32, kVocab, kVocab, kBeams, trie::Normalize::vocab};
     const trie::BeamRow row{trie, {}, logits.data(), nodes.data(), scores.data(), nullptr};
     std::vector<char> pool(kernels.pool_bytes(Dtype::f32, kBeams)), scratch(kernels.scratch_bytes(Dtype::f32, kVocab));
-    const int64_t count = kernels.scan(step, row, 0, width, kBeams, pool.data(), scratch.data());
+    const int64_t count = kernels.scan(step, row, 0, 1, width, kBeams, pool.data(), scratch.data());
     if (count < 0) return false;
     kernels.merge(step, row, kBeams, &count, 1, pool.data(),
                   {new_scores.data(), tokens.data(), parents.data(), new_nodes.data()});

@@ -121,10 +121,9 @@ bool decode(const Settings& s, const Catalogue& catalogue, MaskBits mask) {
     const BeamRow row{trie, {mask}, logits.as<void>(), nodes.data(), scores.data(), nullptr};
     const int64_t pool_bytes = kernels.pool_bytes(s.dtype, s.beams);
     Bytes pools(2 * pool_bytes), scratch(kernels.scratch_bytes(s.dtype, s.vocab));
-    const int64_t middle = width / 2;
     const int64_t counts[] = {
-        kernels.scan(step, row, 0, middle, s.beams, pools.as<char>(), scratch.as<void>()),
-        kernels.scan(step, row, middle, width, s.beams, pools.as<char>() + pool_bytes, scratch.as<void>())};
+        kernels.scan(step, row, 0, 2, width, s.beams, pools.as<char>(), scratch.as<void>()),
+        kernels.scan(step, row, 1, 2, width, s.beams, pools.as<char>() + pool_bytes, scratch.as<void>())};
     Bytes new_scores(s.beams * int64_t{sizeof(T)}), tokens(s.beams * 4), parents(s.beams * 4), new_nodes(s.beams * 4);
     kernels.merge(step, row, s.beams, counts, 2, pools.as<void>(),
                   {new_scores.as<void>(), tokens.as<int32_t>(), parents.as<int32_t>(), new_nodes.as<int32_t>()});

@@ -17,24 +17,23 @@ int64_t scratch_bytes(Dtype dtype, int64_t max_children) {
                           [&](auto s) -> int64_t { return max_children * int64_t{sizeof(Compute<decltype(s)>)}; });
 }
 
-int64_t scan(const BeamStep& step, const BeamRow& row, int64_t begin, int64_t end, int64_t keep, void* pool,
-             void* scratch) {
+int64_t scan(const BeamStep& step, const BeamRow& row, int64_t begin, int64_t stride, int64_t width, int64_t keep,
+             void* pool, void* scratch) {
   return with_stored_type(step.dtype, [&](auto s) -> int64_t {
     using S = decltype(s);
     using T = Compute<S>;
     const S* logits = static_cast<const S*>(row.logits);
     const T* scores = static_cast<const T*>(row.scores);
     Scanner<S> scanner(step, row, Pool<T>(pool, keep), static_cast<T*>(scratch));
-    const auto beam_at = [&](int64_t place) -> int64_t { return row.order == nullptr ? place : row.order[place]; };
-    const auto node_at = [&](int64_t place) { return place < end ? row.nodes[beam_at(place)] : -1; };
-    for (int64_t place = begin; place < end; ++place) {
-      prefetch_children(row.trie, node_at(place + 2), node_at(place + 1));
-      const int64_t m = beam_at(place);
+    const auto node_at = [&](int64_t place) { return place < width ? row.nodes[row.beam_at(place)] : -1; };
+    for (int64_t place = begin; place < width; place += stride) {
+      prefetch_children(row.trie, node_at(place + 2 * stride), node_at(place + stride));
+      const int64_t m = row.beam_at(place);
       if (row.nodes[m] < 0 || scores[m] == -kInfinity<T>) continue;
-      const int64_t next = beam_at(std::min(place + 1, end - 1));
+      const int64_t next = place + stride < width ? row.beam_at(place + stride) : m;
       if (!scanner.scan({logits + m * step.beam_stride, logits + next * step.beam_stride, static_cast<int32_t>(m),
                          scores[m], row.nodes[m]}))
-        return -1 - m;
+        return -1 - place;
     }
     return scanner.finish();
   });

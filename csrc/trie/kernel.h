@@ -11,7 +11,7 @@
 // double ("the compute type"); so are the scores. Nothing read here overlaps what is written. No kernel allocates,
 // throws or starts a thread.
 //
-// The beams of a row are divided into chunks. `scan` leaves a chunk's best in a pool of its own, `merge` picks from the
+// The beams of a row are dealt to chunks. `scan` leaves a chunk's best in a pool of its own, `merge` picks from the
 // pools of a row. The order of candidates is strict, so the result depends neither on the division nor on the order in
 // which beams are scanned; best first is fastest.
 //
@@ -47,6 +47,8 @@ struct BeamRow {
   const int32_t* nodes;  // [width]; −1: dead
   const void* scores;    // [width] of the compute type; −inf: dead
   const int32_t* order;  // [width]: the beams in the order in which to scan them; null: as they come
+
+  int64_t beam_at(int64_t place) const { return order == nullptr ? place : order[place]; }
 };
 
 struct BeamOutputs {  // [num_beams] each
@@ -62,10 +64,11 @@ struct Kernels {
   // Bytes of scratch for scanning nodes of at most so many children.
   int64_t (*scratch_bytes)(Dtype, int64_t max_children);
 
-  // Scans beams begin up to end, by place in the order, and leaves the best `keep` candidates in `pool`, in any order.
-  // Returns their number; −1 − m where beam m, the first such, has a NaN or +inf among the logits that it reads: the
-  // whole row for vocab, the allowed children's else.
-  int64_t (*scan)(const BeamStep&, const BeamRow&, int64_t begin, int64_t end, int64_t keep, void* pool, void* scratch);
+  // Scans the beams at places begin, begin + stride, … below `width` of the order, and leaves the best `keep`
+  // candidates in `pool`, in any order. Returns their number; −1 − place where the beam at that place, the first such,
+  // has a NaN or +inf among the logits that it reads: the whole row for vocab, the allowed children's else.
+  int64_t (*scan)(const BeamStep&, const BeamRow&, int64_t begin, int64_t stride, int64_t width, int64_t keep,
+                  void* pool, void* scratch);
 
   // Sorts the counts[0] + … + counts[chunks − 1] candidates of a row, chunk i's in the i-th of its `pools`, which
   // follow one another, and writes the outputs; places that no candidate takes get score −inf and −1. Destroys the

@@ -67,7 +67,8 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const Rows work = is_double ? rows_of(static_cast<const double*>(scores.data_ptr()))
                               : rows_of(static_cast<const float*>(scores.data_ptr()));
 
-  // Chunks of beams so that every thread has one, and a pool for the best `keep` of each.
+  // Chunks of beams so that every thread has one, and a pool for the best `keep` of each. Beams are dealt to them in
+  // turn: a chunk without the best ones has no threshold to spare it the others.
   const int64_t threads = std::max<int64_t>(1, std::min(num_threads(), work.logits / kGrain));
   const int64_t chunks =
       batch == 0 ? 1 : std::clamp<int64_t>((threads + batch - 1) / batch, 1, std::max<int64_t>(width, 1));
@@ -82,13 +83,17 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const int64_t grain = threads == 1 ? batch * chunks : 1;
   parallel_for(batch * chunks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t chunk = i % chunks;
-      counts[i] = kernels.scan(step, work.rows[i / chunks], width * chunk / chunks, width * (chunk + 1) / chunks, keep,
-                               &pools[i * pool_bytes], &scratch[i * scratch_bytes]);
+      counts[i] = kernels.scan(step, work.rows[i / chunks], i % chunks, chunks, width, keep, &pools[i * pool_bytes],
+                               &scratch[i * scratch_bytes]);
     }
   });
-  for (int64_t i = 0; i < batch * chunks; ++i)
-    require_value(counts[i] >= 0, op, ": logits[", i / chunks, ", ", -1 - counts[i], "] hold NaN or +inf");
+  for (int64_t b = 0; b < batch; ++b) {
+    int64_t bad = width;  // the first place with bad logits
+    for (int64_t chunk = 0; chunk < chunks; ++chunk)
+      if (const int64_t count = counts[b * chunks + chunk]; count < 0) bad = std::min(bad, -1 - count);
+    require_value(bad == width, op, ": logits[", b, ", ", bad == width ? 0 : work.rows[b].beam_at(bad),
+                  "] hold NaN or +inf");
+  }
 
   const Tensor new_scores = empty({batch, num_beams}, scores.scalar_type(), logits);
   const auto indices = [&] { return empty({batch, num_beams}, ScalarType::Int, logits); };

@@ -43,7 +43,7 @@ def _cpu_name() -> str:
 def format_seconds(seconds: float) -> str:
     """``0.0000123`` as ``12.3 µs``."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= scale:
+        if seconds >= 0.9995 * scale:  # what three digits would round to it
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
 
