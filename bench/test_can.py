@@ -87,22 +87,24 @@ def case(config: CanConfig, rows: int = 128) -> Case:
     )
 
 
+WIDE = recops.cpu_isa() == "avx512"
 FIRST_VERSION = CanConfig(
     base="sum-pool", network=(4,) * 9, bias=True, orders=2, concat_hidden=False
 )
 
 
-# 4 is asked. Measured on a Zen 5 core, one thread: 4.35 and 6.3 at AVX-512, 3.5 and 4.6 with our
-# kernels at AVX2.
+# 4 is asked. Measured on a Zen 5 core, one thread: 3.1 to 3.2 and 4.6 behind the peer, 4.2 to 4.4
+# and 5.8 to 6.3 in a loop of its own; with our kernels at AVX2 3.5 and 4.6 there.
+@pytest.mark.parametrize("warm", [False, True], ids=["behind the peer", "in a loop"])
 @pytest.mark.parametrize(
-    ("config", "floors"),
+    ("config", "behind", "in_a_loop"),
     [
-        (CanConfig(base="sum-pool"), {"avx512": 3.6, "avx2": 3}),
-        (FIRST_VERSION, {"avx512": 4.5, "avx2": 3.8}),
+        (CanConfig(base="sum-pool"), 2.7, 3.6 if WIDE else 3),
+        (FIRST_VERSION, 3.7 if WIDE else 3.5, 4.5 if WIDE else 3.8),
     ],
     ids=["released", "first version"],
 )
 def test_a_step_is_faster_than_in_plain_torch(
-    config: CanConfig, floors: dict[str, float], outruns
+    config: CanConfig, behind: float, in_a_loop: float, warm: bool, outruns
 ) -> None:
-    outruns(case(config), "plain", floors[recops.cpu_isa()], warm=True)
+    outruns(case(config), "plain", in_a_loop if warm else behind, warm=warm)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 import recops
 from recops.benchmarks.registry import Case
 
@@ -12,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from dien_loop import ROWS, Step
 
 
-# 3 is asked. Measured on a Zen 5 core, one thread: 3.6 at AVX-512, 2.7 with our kernels at AVX2.
-def test_a_step_is_faster_than_in_plain_torch(outruns) -> None:
+# 3 is asked. Measured on a Zen 5 core, one thread: 3.4 to 3.5 behind the peer, 3.6 in a loop of its
+# own; with our kernels at AVX2 2.7 there.
+@pytest.mark.parametrize("warm", [False, True], ids=["behind the peer", "in a loop"])
+def test_a_step_is_faster_than_in_plain_torch(warm: bool, outruns) -> None:
     step = Step(100)
     case = Case(
         op="dien_step",
@@ -23,4 +27,4 @@ def test_a_step_is_faster_than_in_plain_torch(outruns) -> None:
         peers={"plain": step.run_plain},
         verify=step.verify,
     )
-    outruns(case, "plain", 2.8 if recops.cpu_isa() == "avx512" else 2.4, warm=True)
+    outruns(case, "plain", 2.8 if warm and recops.cpu_isa() == "avx512" else 2.6, warm=warm)

@@ -62,7 +62,7 @@ def onednn():
 # and .93. At 64 and 128 most of the time goes to loops that wait for nothing but multiply-adds.
 @pytest.mark.parametrize(
     ("shape", "forward", "training"),
-    [(PAPER, 1.2, 1.15), (MIMN, 1.15, 1.05), (WIDER, 1.03, 1), (WIDEST, 0.92, 0.9)],
+    [(PAPER, 1.2, 1.2), (MIMN, 1.35, 1.3), (WIDER, 1.05, 1.02), (WIDEST, 1.03, 1.02)],
 )
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "training"])
 def test_an_augru_is_faster_than_onednns(

@@ -1,18 +1,20 @@
 """A training step of DIEN beside its plain torch form: the paper's sizes, one set of weights.
 
 ``python bench/peers/dien.py`` prints a row for each length and kind of auxiliary loss. Losses and
-gradients are compared before anything is timed.
+gradients are compared before anything is timed. Where DeepCTR-Torch is installed, its own DIEN,
+whose scorer is an MLP, is timed as well; it starts from weights of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from importlib.util import find_spec
 
 import torch
 from dien_loop import CONFIG, ROWS, Step
 
-from recops.benchmarks.timing import interleave
+from recops.benchmarks.timing import interleave_all
 
 
 def main() -> None:
@@ -23,15 +25,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"B={ROWS}\n\n| T | auxiliary loss | recops | plain torch | ratio |")
-    print("| --- | --- | --- | --- | --- |")
+    print(f"B={ROWS}\n\n| T | auxiliary loss | peer | recops | peer | ratio |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for steps in options.steps:
         for auxiliary in ("mlp", "inner"):
             step = Step(steps, replace(CONFIG, auxiliary=auxiliary))
             step.verify()
-            ours, plain = interleave(step.run, step.run_plain, seconds=options.seconds)
-            times = f"{ours * 1e3:.0f} ms | {plain * 1e3:.0f} ms | {plain / ours:.1f}"
-            print(f"| {steps} | {auxiliary} | {times} |", flush=True)
+            peers = {"plain torch": step.run_plain}
+            if auxiliary == "mlp" and find_spec("deepctr_torch"):
+                from dien_deepctr import make_step
+
+                peers["DeepCTR-Torch"] = make_step(steps)
+            ours, *theirs = interleave_all([step.run, *peers.values()], seconds=options.seconds)
+            for name, peer in zip(peers, theirs, strict=True):
+                times = f"{ours * 1e3:.0f} ms | {peer * 1e3:.0f} ms | {peer / ours:.1f}"
+                print(f"| {steps} | {auxiliary} | {name} | {times} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ CONFIG = DienConfig(
     width=18, hidden=(200, 80), attention_hidden=(80, 40), auxiliary_hidden=(100, 50)
 )
 ROWS = 128
-_TABLES = {"user": 5000, "item": 10_000, "category": 500}
+TABLES = {"user": 5000, "item": 10_000, "category": 500}
 
 
 class PlainDien(nn.Module):
@@ -98,14 +98,14 @@ class PlainDien(nn.Module):
 
 def schema() -> FittedSchema:
     """User, item, category, and the history of the last two."""
-    names = list(_TABLES)
+    names = list(TABLES)
     declared = FeatureSchema(
         (
             *(Categorical(name) for name in names),
             *(Sequence(f"history_{name}", share_embedding=name) for name in names[1:]),
         )
     )
-    known = {name: Lookup(Vocabulary(np.arange(size))) for name, size in _TABLES.items()}
+    known = {name: Lookup(Vocabulary(np.arange(size))) for name, size in TABLES.items()}
     return FittedSchema(declared, known)
 
 
@@ -123,10 +123,10 @@ class Step:
         for table in self.ours.embedding.tables.values():
             nn.init.normal_(table.weight[1:], std=0.3)
         self.plain = PlainDien(self.ours)
-        features = {name: torch.randint(2, size, (ROWS,)) for name, size in _TABLES.items()}
+        features = {name: torch.randint(2, size, (ROWS,)) for name, size in TABLES.items()}
         lengths = {}
         for name in ("item", "category"):
-            features[f"history_{name}"] = torch.randint(2, _TABLES[name], (ROWS, steps))
+            features[f"history_{name}"] = torch.randint(2, TABLES[name], (ROWS, steps))
             lengths[f"history_{name}"] = torch.full((ROWS,), steps)
         label = torch.randint(2, (ROWS,)).float()
         self.batch = Batch(features, lengths, label, features["user"])

@@ -102,7 +102,7 @@ def cases(family: str, *, quick: bool = False) -> Iterator[Case]:
 
 
 def sweeps() -> list[str]:
-    """The families that tell how they scale."""
+    """The names of what is swept: of a family, or of a grid of its sizes."""
     families()
     return sorted(_sweeps)
 
