@@ -60,7 +60,8 @@ def stepper(plain: bool, some: Batch, config: CanConfig) -> Callable[[], torch.T
 
     def step() -> torch.Tensor:
         loss = click_loss(net.predict(some), some.label)
-        model.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()

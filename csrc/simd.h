@@ -230,24 +230,51 @@ template <class T, int... I>
 inline Vec<T> interleave_high(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
   return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + (kLanes<T> + I) / 2)...);
 }
+// The same within each part of W lanes.
+template <int W, class T, int... I>
+inline Vec<T> interleave_low_within(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + I / W * W + I % W / 2)...);
+}
+template <int W, class T, int... I>
+inline Vec<T> interleave_high_within(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + I / W * W + (W + I % W) / 2)...);
+}
+// Of a's and then of b's parts of W lanes, those at even places, or with `odd` the others.
+template <int W, int odd, class T, int... I>
+inline Vec<T> alternate_parts(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return RECOPS_SHUFFLE(T, a, b, (2 * (I / W) + odd) * W + I % W...);
+}
 template <int distance, class T, int... I>
 inline Vec<T> exchange(Vec<T> a, std::integer_sequence<int, I...>) {
   return RECOPS_SHUFFLE(T, a, a, (I ^ distance)...);
 }
 #undef RECOPS_SHUFFLE
 
-// Rows become columns: log2(lanes) perfect shuffles of a square of registers.
+// Rows become columns: log2(lanes) steps over a square of registers. Those inside parts of 128 bits come first, and
+// those behind move whole parts, so that no shuffle needs a table of lanes.
 template <class T>
 inline void transpose(Vec<T> (&square)[kLanes<T>]) {
-  constexpr int n = kLanes<T>;
+  constexpr int n = kLanes<T>, part = 16 / sizeof(T), parts = n / part;
   constexpr std::make_integer_sequence<int, n> lanes{};
+  Vec<T> shuffled[n];
 #pragma GCC unroll 4
-  for (int step = 1; step < n; step *= 2) {
-    Vec<T> shuffled[n];
+  for (int step = 1; step < part; step *= 2) {
 #pragma GCC unroll 16
     for (int i = 0; i < n / 2; ++i) {
-      shuffled[2 * i] = interleave_low<T>(square[i], square[i + n / 2], lanes);
-      shuffled[2 * i + 1] = interleave_high<T>(square[i], square[i + n / 2], lanes);
+      const int row = i / (part / 2) * part + i % (part / 2), to = 2 * i;
+      shuffled[to] = interleave_low_within<part, T>(square[row], square[row + part / 2], lanes);
+      shuffled[to + 1] = interleave_high_within<part, T>(square[row], square[row + part / 2], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) square[i] = shuffled[i];
+  }
+#pragma GCC unroll 4
+  for (int step = 1; step < parts; step *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < n / 2; ++i) {
+      const int row = i / part * 2 * part + i % part;
+      shuffled[i] = alternate_parts<part, 0, T>(square[row], square[row + part], lanes);
+      shuffled[i + n / 2] = alternate_parts<part, 1, T>(square[row], square[row + part], lanes);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) square[i] = shuffled[i];

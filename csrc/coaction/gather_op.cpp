@@ -6,7 +6,8 @@
 namespace recops::coaction {
 namespace {
 
-// Rows of gradients by the table row that they belong to. The rows of one are summed in order, by one thread.
+// Rows of gradients by the table row that they belong to, for those alone that have any. The rows of one are summed in
+// order, by one thread.
 class Segments {
  public:
   // Row i of the gradients, one of `rows`, belongs to row ids[i] of a table of `size`.
@@ -29,37 +30,23 @@ class Segments {
 
   int64_t count() const { return static_cast<int64_t>(ids_.size()); }
 
-  // A gradient for each row of the table.
-  Tensor dense(const Tensor& values, int64_t size) const {
-    Tensor out = empty({size, values.size(values.dim() - 1)}, values.scalar_type(), values);
-    torch::stable::zero_(out);
-    sum(values, ids_.data(), out);
-    return out;
-  }
-
-  // The rows that have any, in ascending order, and their gradients.
-  std::tuple<Tensor, Tensor> sparse(const Tensor& values) const {
+  // The rows of the table, in ascending order, and their gradients.
+  std::tuple<Tensor, Tensor> sum(const Tensor& values) const {
     Tensor ids = empty({count()}, ScalarType::Long, values);
     Tensor out = empty({count(), values.size(values.dim() - 1)}, values.scalar_type(), values);
     std::copy(ids_.begin(), ids_.end(), static_cast<int64_t*>(ids.data_ptr()));
-    std::vector<int64_t> target(count());
-    for (int64_t i = 0; i < count(); ++i) target[i] = i;
-    sum(values, target.data(), out);
-    return {ids, out};
-  }
-
- private:
-  void sum(const Tensor& values, const int64_t* target, Tensor& out) const {
     constexpr int64_t kGrain = 1 << 16;  // values
     const Kernels& kernels = select_kernels();
     const int64_t width = values.size(values.dim() - 1);
     const int64_t each = width * static_cast<int64_t>(rows_.size()) / std::max<int64_t>(count(), 1);
     parallel_for(count(), kGrain / std::max<int64_t>(each, 1) + 1, [&](int64_t begin, int64_t end) {
       kernels.sum_segments(values.data_ptr(), values.scalar_type() == ScalarType::Double, width, rows_.data(),
-                           offsets_.data(), target, begin, end, out.data_ptr());
+                           offsets_.data(), begin, end, out.data_ptr());
     });
+    return {ids, out};
   }
 
+ private:
   std::vector<int64_t> rows_, ids_, offsets_;
 };
 
@@ -113,6 +100,30 @@ class Gather {
     return to[0];
   }
 
+  // A gradient for each row of the tables, from those of `rows`, which are summed in order: by one thread, that of
+  // their bucket.
+  std::tuple<Tensor, Tensor> dense(const PairGradients& rows) const {
+    Tensor feed = zeros_of(feed_, rows.feed), params = zeros_of(params_, rows.params);
+    const auto each_bucket = [&](const Tensor& values, int64_t count, const auto& add) {
+      constexpr int64_t kGrain = 1 << 16;  // values
+      const int64_t each = count * values.size(values.dim() - 1) / kBuckets;
+      parallel_for(kBuckets, kGrain / std::max<int64_t>(each, 1) + 1, add);
+    };
+    const Kernels& kernels = select_kernels();
+    const bool wide = rows.feed.scalar_type() == ScalarType::Double;
+    const int64_t width = net_.dims[0], stride = people_.time * width * rows.feed.element_size();
+    each_bucket(rows.feed, people_.num_users * people_.time, [&](int64_t first, int64_t last) {
+      for (int64_t user = 0; user < people_.num_users; ++user)
+        kernels.add_rows(static_cast<const char*>(rows.feed.data_ptr()) + user * stride, wide, width,
+                         history_data() + user * people_.time, people_.length(user), first, last, feed.data_ptr());
+    });
+    each_bucket(rows.params, people_.size, [&](int64_t first, int64_t last) {
+      kernels.add_rows(rows.params.data_ptr(), wide, params_width(net_), target_data(), people_.size, first, last,
+                       params.data_ptr());
+    });
+    return {torch::stable::to(feed, feed_.scalar_type()), torch::stable::to(params, params_.scalar_type())};
+  }
+
   Segments history_segments() const {
     std::vector<int64_t> rows;
     for (int64_t user = 0; user < people_.num_users; ++user)
@@ -127,6 +138,11 @@ class Gather {
   }
 
  private:
+  static Tensor zeros_of(const Tensor& table, const Tensor& like) {
+    Tensor out = empty({table.size(0), table.size(1)}, like.scalar_type(), like);
+    torch::stable::zero_(out);
+    return out;
+  }
   const int64_t* target_data() const { return static_cast<const int64_t*>(targets_.data_ptr()); }
   const int64_t* history_data() const { return static_cast<const int64_t*>(history_.data_ptr()); }
 
@@ -155,10 +171,7 @@ std::tuple<Tensor, Tensor> coaction_gather_backward(Tensor grad, Tensor feed_tab
   const char* op = "coaction_gather_backward";
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);
-  const PairGradients rows = gather.backward(op, grad);
-  return {
-      torch::stable::to(gather.history_segments().dense(rows.feed, feed_table.size(0)), feed_table.scalar_type()),
-      torch::stable::to(gather.target_segments().dense(rows.params, params_table.size(0)), params_table.scalar_type())};
+  return gather.dense(gather.backward(op, grad));
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> coaction_gather_backward_sparse(
@@ -169,8 +182,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> coaction_gather_backward_sparse(
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);
   const PairGradients rows = gather.backward(op, grad);
-  const auto [feed_ids, feed] = gather.history_segments().sparse(rows.feed);
-  const auto [params_ids, params] = gather.target_segments().sparse(rows.params);
+  const auto [feed_ids, feed] = gather.history_segments().sum(rows.feed);
+  const auto [params_ids, params] = gather.target_segments().sum(rows.params);
   return {feed_ids, torch::stable::to(feed, feed_table.scalar_type()), params_ids,
           torch::stable::to(params, params_table.scalar_type())};
 }

@@ -49,7 +49,7 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (ids,) = ctx.saved_tensors
-        return _by_row(grad, ids, ctx.size), None
+        return _by_row(grad.reshape(-1, grad.shape[-1]), ids.flatten(), ctx.size), None
 
 
 class _Sums(torch.autograd.Function):
@@ -63,10 +63,10 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (ids,) = ctx.saved_tensors
-        return _by_row(grad[:, None].expand(*ids.shape, -1), ids, ctx.size), None
+        return _by_row(grad, ids, ctx.size), None
 
 
 def _by_row(grad: Tensor, ids: Tensor, size: int) -> Tensor:
-    index = ids.where(ids > 0, -1).flatten()
-    sums, _ = recops.accumulate_codes(grad.reshape(-1, grad.shape[-1]), index, size)
+    sums, _ = recops.accumulate_codes(grad, ids, size)
+    sums[0] = 0
     return sums.to(grad.dtype)

@@ -149,7 +149,8 @@ def _run_epoch(
 def _step(
     model: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor, config: TrainingConfig
 ) -> None:
-    model.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()
     for net in clipped_apart(model) if config.clip else ():
         clip_gradients(net.parameters(), config.clip)

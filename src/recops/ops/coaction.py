@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._coaction import (
     Activation,
     Inputs,
@@ -137,6 +138,6 @@ def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 torch.library.register_fake("recops::coaction", _fake_coaction)
 torch.library.register_fake("recops::coaction_backward", _fake_backward)
-torch.library.register_autograd("recops::coaction", _grad, setup_context=_save)
+register_autograd("coaction", _grad, _save)
 # Powers of 16-bit numbers would be gone before they are fed.
 torch.library.register_autocast("recops::coaction", "cpu", torch.float32)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._checks import INDICES, check_tensor
 from recops.ops._coaction import (
     Activation,
@@ -154,5 +155,5 @@ def _coo(ids: Tensor, rows: Tensor, table: Tensor) -> Tensor:
 torch.library.register_fake("recops::coaction_gather", _fake_gather)
 torch.library.register_fake("recops::coaction_gather_backward", _fake_backward)
 torch.library.register_fake("recops::coaction_gather_backward_sparse", _fake_backward_sparse)
-torch.library.register_autograd("recops::coaction_gather", _grad, setup_context=_save)
+register_autograd("coaction_gather", _grad, _save)
 torch.library.register_autocast("recops::coaction_gather", "cpu", torch.float32)

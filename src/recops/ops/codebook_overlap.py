@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._checks import FLOATS, check_tensor
 
 __all__ = ["OverlapKernel", "codebook_overlap", "effective_capacity"]
@@ -133,5 +134,5 @@ def _grad(
 
 torch.library.register_fake("recops::codebook_overlap", _fake_overlap)
 torch.library.register_fake("recops::codebook_overlap_backward", _fake_backward)
-torch.library.register_autograd("recops::codebook_overlap", _grad, setup_context=_save)
+register_autograd("codebook_overlap", _grad, _save)
 torch.library.register_autocast("recops::codebook_overlap", "cpu", torch.float32)

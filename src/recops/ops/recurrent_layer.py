@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._checks import FLOATS, check_tensor
 from recops.ops.recurrent import (
     Cell,
@@ -187,6 +188,6 @@ def _grad(
 
 torch.library.register_fake("recops::recurrent_layer", _fake_layer)
 torch.library.register_fake("recops::recurrent_layer_backward", _fake_backward)
-torch.library.register_autograd("recops::recurrent_layer", _grad, setup_context=_save)
+register_autograd("recurrent_layer", _grad, _save)
 torch.library.register_autograd("recops::recurrent_layer_backward", no_second_derivative)
 torch.library.register_autocast("recops::recurrent_layer", "cpu", torch.float32)

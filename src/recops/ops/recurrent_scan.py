@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._checks import FLOATS, check_tensor
 from recops.ops.recurrent import (
     Cell,
@@ -292,6 +293,6 @@ def _grad(
 
 torch.library.register_fake("recops::recurrent_scan", _fake_scan)
 torch.library.register_fake("recops::recurrent_scan_backward", _fake_backward)
-torch.library.register_autograd("recops::recurrent_scan", _grad, setup_context=_save)
+register_autograd("recurrent_scan", _grad, _save)
 torch.library.register_autograd("recops::recurrent_scan_backward", no_second_derivative)
 torch.library.register_autocast("recops::recurrent_scan", "cpu", torch.float32)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._codebooks import result_dtype
 
 
@@ -79,7 +80,7 @@ def _decode_backward_grad(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 # Decoding is linear in the codewords, its backward in the gradient: each is the other's derivative.
-torch.library.register_autograd("recops::rq_decode", _decode_grad, setup_context=_save_codes)
+register_autograd("rq_decode", _decode_grad, _save_codes)
 torch.library.register_autograd(
     "recops::rq_decode_backward", _decode_backward_grad, setup_context=_save_codes
 )

@@ -1,0 +1,47 @@
+"""Derivatives of ops that take no lists of tensors, registered for speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def register_autograd(
+    name: str, backward: Callable[..., Any], setup_context: Callable[[Any, Any, Any], None]
+) -> None:
+    """As :func:`torch.library.register_autograd`, whose every call reads the schema anew.
+
+    That reading takes time in the square of the number of arguments: for the 15 of
+    ``coaction_gather`` 73 µs a call, where all that is done here takes 12 (a Zen 4 core, torch
+    2.13). The op must have no default values, of which the dispatcher would pass on none.
+
+    Args:
+        name: of the op in ``torch.ops.recops``.
+        backward: from the context and the gradients of what the op returned to one for each input.
+        setup_context: keeps in the context what ``backward`` needs, of inputs and output.
+    """
+    op = getattr(torch.ops.recops, name).default
+
+    def below(*inputs: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*inputs)
+
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        output = below(*inputs)
+        setup_context(ctx, inputs, output)
+        return output
+
+    functions = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    formula = type(f"recops_{name}", (torch.autograd.Function,), functions)
+
+    def differentiable(*inputs: Any) -> Any:
+        if torch.is_grad_enabled() and any(
+            isinstance(value, Tensor) and value.requires_grad for value in inputs
+        ):
+            return formula.apply(*inputs)  # type: ignore[attr-defined]
+        return below(*inputs)
+
+    torch.library.impl(f"recops::{name}", "Autograd", differentiable)
