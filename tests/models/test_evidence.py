@@ -117,6 +117,26 @@ def test_trials_are_chosen_on_validation_and_never_see_test(data: str, tmp_path:
     assert watch.ahead == list(range(10, 0, -1))
 
 
+def test_a_trial_counts_by_its_mean_over_tuning_seeds() -> None:
+    asked = claim("x", SASREC, tuned("b"), tuning_seeds=2)
+    plan = Plan([asked], seeds=range(5))
+    trials = plan.trials(asked, SASREC, "x")
+    assert [(dict(run.settings)["learning_rate"], run.seed) for run in trials] == [
+        ("0.0", 10_000),
+        ("0.0", 10_001),
+        ("0.01", 10_000),
+        ("0.01", 10_001),
+    ]
+    done = {
+        run: Record({"ndcg@10": value}, {}, 1.0)
+        for run, value in zip(trials, (0.5, 0.1, 0.4, 0.3), strict=True)
+    }
+    best = plan.best(asked, SASREC, "x", done)
+    assert best is not None
+    assert dict(best)["learning_rate"] == "0.01"
+    assert plan.best(asked, SASREC, "x", dict(list(done.items())[:3])) is None
+
+
 def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_path: Path) -> None:
     one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
     narrow = Arm("narrow", "sasrec", {**SMALL, "width": 4})
@@ -247,6 +267,8 @@ def test_unfair_claims_are_refused() -> None:
         claim("x", SASREC, SASREC)
     with pytest.raises(ValueError, match="two or more"):
         claim("x", SASREC)
+    with pytest.raises(ValueError, match="tuning_seeds must be ≥ 1, got 0"):
+        claim("x", SASREC, tuned("b"), tuning_seeds=0)
     with pytest.raises(ValueError, match="minimum"):
         claim("x", SASREC, tuned("b"), minimum=-0.1)
     for changes in ({"allowance": -0.1}, {"allowance": 0.1, "minimum": 0.1}):

@@ -49,12 +49,13 @@ _SUM = Arm("sum pooling", "sum-pool", _SETTINGS, _RATE)
 _CAN_ON_SUM = _can("CAN on sum pooling", base="sum-pool")
 _SHARED = _can("CAN on sum pooling, shared tables", base="sum-pool", interaction="shared")
 
+# On one seed, arms that are alike chose different rates.
+_real = partial(Claim, data=_DATA, metric="auc", tuning_seeds=3)
+
 _baseline = partial(
-    Claim,
+    _real,
     source=f"{_PAPER}, its comparison of models",
     reported=_ORDER,
-    data=_DATA,
-    metric="auc",
     group="baselines",
     experiment=ClickRuns(_USERS),
 )
@@ -114,11 +115,9 @@ _BASELINES = (
 )
 
 _ablation = partial(
-    Claim,
+    _real,
     source=f"{_PAPER}, its ablations",
     reported="the order alone is known to us, from notes on the paper",
-    data=_DATA,
-    metric="auc",
     group="ablations",
     experiment=ClickRuns(_USERS),
 )
@@ -190,11 +189,9 @@ _UNSEEN_CAN, _UNSEEN_PRODUCT, _UNSEEN_CARTESIAN = (
     for arm in (_CAN, _PRODUCT, _CARTESIAN)
 )
 _unseen = partial(
-    Claim,
+    _real,
     source=f"{_PAPER}, its test on pairs that training does not hold",
     reported="the order alone: Cartesian falls below NCF and DeepFM, CAN stays best",
-    data=_DATA,
-    metric="auc",
     group="unseen",
     experiment=ClickRuns(_USERS, unseen=True),
 )

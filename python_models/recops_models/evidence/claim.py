@@ -68,13 +68,14 @@ class Claim:
         group: by which ``recops reproduce --claims`` takes several claims at once.
         glanced: whether ``--quick`` measures it where no claims are named.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
+        tuning_seeds: under how many each trial is run; the best one is that of the best mean.
         experiment: what runs are; trainings by default.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
             to it the first has come is told beside the difference. No verdict depends on it.
 
     Raises:
-        ValueError: fewer than two arms, two of one name, unequal budgets, a negative minimum or
-            allowance, or both of them, no arm of the ceiling's name.
+        ValueError: fewer than two arms, two of one name, unequal budgets, no tuning seed, a
+            negative minimum or allowance, or both of them, no arm of the ceiling's name.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Claim:
     group: str = ""
     glanced: bool = True
     seeds: int = 5
+    tuning_seeds: int = 1
     experiment: Experiment = TRAINING
     ceiling: str | None = None
 
@@ -99,6 +101,8 @@ class Claim:
         budgets = {arm.name: len(arm.trials()) for arm in self.arms}
         if len(set(budgets.values())) > 1:
             raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
+        if self.tuning_seeds < 1:
+            raise ValueError(f"Claim {self.id}: tuning_seeds must be ≥ 1, got {self.tuning_seeds}")
         if self.minimum < 0:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
         if self.ceiling is not None and self.ceiling not in budgets:

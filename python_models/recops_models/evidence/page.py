@@ -112,7 +112,7 @@ def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _how(content: Mapping[str, Any]) -> list[str]:
     tables = content["tables"]
-    tuned = any(arm["trials"] > 1 for arm in tables["arms"])
+    tuned = [arm.get("tuning_seeds", 1) for arm in tables["arms"] if arm["trials"] > 1]
     users = any(difference["users_interval"] for difference in tables["differences"])
     gaps = any("gap" in difference for difference in tables["differences"])
     lines = [f"`{content['command']}`, {content['seconds']:,.0f} s of runs."]
@@ -125,6 +125,8 @@ def _how(content: Mapping[str, Any]) -> list[str]:
         if tuned
         else ["Nothing was tuned; every arm was run once a seed."]
     )
+    if (seeds := max(tuned, default=1)) > 1:
+        lines.append(f"A trial was run under {seeds} seeds and counts by its mean over them.")
     lines += [
         "Differences are paired by seed. The interval over seeds (Student's t) decides the",
         "verdict: it holds what the draw of seeds explains, on this data.",

@@ -11,7 +11,8 @@ from recops_models.evidence.run import Record, Run
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
-"""Of the trials: a draw of its own, so that no measured run was also a chosen one."""
+"""Of the trials, and on from there: draws of their own, so that no measured run was also a chosen
+one."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,17 @@ class Plan:
         """
         choices = arm.trials()
         return [
-            self._run(claim, arm, data, settings, TUNING_SEED, test=False)
+            self._run(claim, arm, data, settings, TUNING_SEED + draw, test=False)
             for settings in choices
+            for draw in range(claim.tuning_seeds)
             if len(choices) > 1
         ]
 
     def best(
         self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]
     ) -> Settings | None:
-        """Of the trial best on validation, the first among equals; None while any is to be done.
+        """Those of the best mean on validation, the first among equals; None while any trial is to
+        be done.
 
         Raises:
             ValueError: the model has no such metric.
@@ -53,8 +56,11 @@ class Plan:
         if any(trial not in done for trial in trials):
             return None
         sign = -1 if claim.metric in LOWER_IS_BETTER else 1
-        best = max(trials, key=lambda run: sign * figure(done[run].validation, claim, arm))
-        return best.settings
+        totals: dict[Settings, float] = {}
+        for run in trials:
+            value = sign * figure(done[run].validation, claim, arm)
+            totals[run.settings] = totals.get(run.settings, 0) + value
+        return max(totals, key=lambda settings: totals[settings])
 
     def measured(self, claim: Claim, arm: Arm, data: str, best: Settings) -> list[Run]:
         """The arm with its best settings, once a seed; test is measured here, and only here."""

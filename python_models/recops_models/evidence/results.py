@@ -106,6 +106,7 @@ def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:
         "arm": side.arm.name,
         "model": side.arm.model,
         "trials": len(side.arm.trials()),
+        "tuning_seeds": finding.claim.tuning_seeds,
         "settings": dict(side.best),
         "validation": {} if side.validation is None else {finding.claim.metric: side.validation},
         "test": {
