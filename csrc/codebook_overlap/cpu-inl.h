@@ -6,6 +6,7 @@
 
 #include "codebook_overlap/kernel.h"
 #include "exp2.h"
+#include "root.h"
 #include "simd.h"
 
 namespace recops::codebook_overlap::RECOPS_ISA {
@@ -58,15 +59,6 @@ class Gaussian {
  private:
   T exponent_, slope_;
 };
-
-inline Vec<float> square_root(Vec<float> v) {
-  for (int i = 0; i < kLanes<float>; ++i) v[i] = __builtin_sqrtf(v[i]);
-  return v;
-}
-inline Vec<double> square_root(Vec<double> v) {
-  for (int i = 0; i < kLanes<double>; ++i) v[i] = __builtin_sqrt(v[i]);
-  return v;
-}
 
 // e^(−x²) · erfcx(x), with log2(erfcx(x) / t) a polynomial in t = 1/(1 + x/2): relative error 6e-8 up to x = 11, where
 // float ends. The coefficients are a Chebyshev fit.

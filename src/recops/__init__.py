@@ -20,6 +20,7 @@ from recops.ops.constrained_beam_search import (  # noqa: E402
     BeamResult,
     constrained_beam_search,
 )
+from recops.ops.dice import dice  # noqa: E402
 from recops.ops.next_event import next_event_loss  # noqa: E402
 from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
 from recops.ops.recurrent_layer import recurrent_layer  # noqa: E402
@@ -57,6 +58,7 @@ __all__ = [
     "codebook_overlap",
     "constrained_beam_search",
     "cpu_isa",
+    "dice",
     "effective_capacity",
     "item_bans",
     "nearest_codes",

@@ -40,6 +40,13 @@ ARGUMENTS = {
         ["bhattacharyya", "product", "minimum"],
         ["f32", "f64"],
     ],
+    "dice": [
+        ["forward", "backward"],
+        # rows, columns: ragged, single, no rows, no columns, exact strips
+        ["131 203", "1 1", "0 5", "7 0", "64 128"],
+        ["batch", "given"],
+        DTYPES,
+    ],
     "next_event": [
         ["forward", "backward"],
         # places: no cell, a block's end within, whole blocks; widths: ragged, none, exact vectors

@@ -1,0 +1,219 @@
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+//
+// Columns are the lanes. A strip is a few vectors of them, so that rows come from memory by whole cache lines; its sums
+// stay in registers while the rows pass by.
+#include <algorithm>
+#include <type_traits>
+
+#include "dice/kernel.h"
+#include "root.h"
+#include "sigmoid.h"
+
+namespace recops::dice::RECOPS_ISA {
+namespace {
+
+constexpr int kStripVectors = 4;
+// Partial sums over so many rows, then the sum of those: float holds a sum of thousands to its last digits.
+constexpr int64_t kPartialRows = 64;
+
+// V vectors of columns; of a single one, which may be the last, only the lanes up to the last column.
+template <class S, int V>
+class Strip {
+  using T = Compute<S>;
+  using Tile = Vec<T>[V];
+
+ public:
+  Strip(const Problem& problem, int64_t column)
+      : problem_(problem), column_(column), count_(problem.columns - column), x_(at<S>(problem.x)) {
+    load(at<T>(problem.alpha), alpha_);
+    for (int v = 0; v < V; ++v) rest_[v] = T{1} - alpha_[v];
+  }
+
+  void forward(void* mean, void* var, void* to) {
+    if (problem_.of_batch) {
+      find_statistics();
+      store(at<T>(mean), mean_);
+      store(at<T>(var), var_);
+    } else {
+      read_statistics(mean, var);
+    }
+    find_scale();
+    S* out = at<S>(to);
+    for (int64_t row = 0; row < problem_.rows; ++row) {
+      Tile x;
+      load(x_ + row * problem_.columns, x);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) x[v] *= alpha_[v] + rest_[v] * sigmoid<T>(standardised(x[v], v));
+      store(out + row * problem_.columns, x);
+    }
+  }
+
+  void backward(const void* mean, const void* var, const void* grad, void* grad_x, void* grad_alpha) {
+    read_statistics(mean, var);
+    find_scale();
+    const S* const gradients = at<S>(grad);
+    S* const to = at<S>(grad_x);
+    // In between, the place of grad_x holds p, unless that has 16 bits only.
+    constexpr bool kKeepsGate = std::is_same_v<S, T>;
+    Tile of_alpha{}, g{}, gs{};
+    for_partial_sums<3>({&of_alpha, &g, &gs}, [&](int64_t row, Vec<T>(&sum)[3][V]) {
+      Tile x, gradient;
+      load(x_ + row * problem_.columns, x);
+      load(gradients + row * problem_.columns, gradient);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> s = standardised(x[v], v), p = sigmoid<T>(s);
+        const Terms terms = terms_of(x[v], gradient[v], p, v);
+        sum[0][v] += terms.of_alpha;
+        sum[1][v] += terms.g;
+        sum[2][v] += terms.g * s;
+        x[v] = problem_.of_batch ? p : terms.direct + scale_[v] * terms.g;
+      }
+      if (kKeepsGate || !problem_.of_batch) store(to + row * problem_.columns, x);
+    });
+    store(at<T>(grad_alpha), of_alpha);
+    if (!problem_.of_batch) return;
+    for (int v = 0; v < V; ++v) {
+      g[v] /= num_rows();
+      gs[v] /= num_rows();
+    }
+    for (int64_t row = 0; row < problem_.rows; ++row) {
+      Tile x, gradient, gate;
+      load(x_ + row * problem_.columns, x);
+      load(gradients + row * problem_.columns, gradient);
+      if (kKeepsGate) load(to + row * problem_.columns, gate);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> s = standardised(x[v], v), p = kKeepsGate ? gate[v] : sigmoid<T>(s);
+        const Terms terms = terms_of(x[v], gradient[v], p, v);
+        x[v] = terms.direct + scale_[v] * (terms.g - g[v] - gs[v] * s);
+      }
+      store(to + row * problem_.columns, x);
+    }
+  }
+
+ private:
+  struct Terms {
+    Vec<T> of_alpha, g, direct;  // direct: what x has of grad past the gate
+  };
+
+  template <class U, class Pointer>
+  auto at(Pointer* values) const {
+    if constexpr (std::is_const_v<Pointer>)
+      return static_cast<const U*>(values) + column_;
+    else
+      return static_cast<U*>(values) + column_;
+  }
+
+  template <class U>
+  void load(const U* from, Tile& to) const {
+    if constexpr (V == 1) {
+      to[0] = load_as_compute(from, count_);
+    } else {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) to[v] = load_as_compute(from + v * kLanes<T>);
+    }
+  }
+
+  template <class U>
+  void store(U* to, const Tile& from) const {
+    if constexpr (V == 1) {
+      store_as(to, from[0], count_);
+    } else {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) store_as(to + v * kLanes<T>, from[v]);
+    }
+  }
+
+  T num_rows() const { return static_cast<T>(std::max<int64_t>(problem_.rows, 1)); }
+
+  // add(row, sums) for all rows.
+  template <int N, class Add>
+  void for_partial_sums(Tile* const (&total)[N], const Add& add) const {
+    for (int64_t first = 0; first < problem_.rows; first += kPartialRows) {
+      const int64_t end = std::min(first + kPartialRows, problem_.rows);
+      Vec<T> sum[N][V] = {};
+      for (int64_t row = first; row < end; ++row) add(row, sum);
+      for (int i = 0; i < N; ++i)
+        for (int v = 0; v < V; ++v) (*total[i])[v] += sum[i][v];
+    }
+  }
+
+  // The rounding of the mean is found among the differences from it, and taken out: an offset far beyond the spread
+  // costs neither of them digits.
+  void find_statistics() {
+    Tile sum{}, differences{}, squares{};
+    for_partial_sums<1>({&sum}, [&](int64_t row, Vec<T>(&part)[1][V]) {
+      Tile x;
+      load(x_ + row * problem_.columns, x);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) part[0][v] += x[v];
+    });
+    for (int v = 0; v < V; ++v) mean_[v] = sum[v] / num_rows();
+    for_partial_sums<2>({&differences, &squares}, [&](int64_t row, Vec<T>(&part)[2][V]) {
+      Tile x;
+      load(x_ + row * problem_.columns, x);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> difference = x[v] - mean_[v];
+        part[0][v] += difference;
+        part[1][v] += difference * difference;
+      }
+    });
+    for (int v = 0; v < V; ++v) {
+      const Vec<T> rounding = differences[v] / num_rows();
+      mean_[v] += rounding;
+      var_[v] = at_least(squares[v] / num_rows() - rounding * rounding, T{0});
+    }
+  }
+
+  void read_statistics(const void* mean, const void* var) {
+    load(at<T>(mean), mean_);
+    load(at<T>(var), var_);
+  }
+
+  void find_scale() {
+    const T eps = static_cast<T>(problem_.eps);
+    for (int v = 0; v < V; ++v) scale_[v] = T{1} / square_root(var_[v] + eps);
+  }
+
+  Vec<T> standardised(Vec<T> x, int v) const { return (x - mean_[v]) * scale_[v]; }
+
+  Terms terms_of(Vec<T> x, Vec<T> grad, Vec<T> p, int v) const {
+    const Vec<T> of_alpha = grad * x * (T{1} - p);
+    // g is the same value wherever it is used: of a row alone g − ⟨g⟩ is zero.
+    return {of_alpha, rounded<T>(of_alpha * p * rest_[v]), grad * (alpha_[v] + rest_[v] * p)};
+  }
+
+  const Problem& problem_;
+  const int64_t column_, count_;
+  const S* const x_;
+  Tile alpha_, rest_, mean_, var_, scale_;
+};
+
+// f(strip) for strips of columns begin up to end.
+template <class F>
+void for_strips(const Problem& problem, int64_t begin, int64_t end, const F& f) {
+  with_stored_type(problem.dtype, [&]<class S>(S) {
+    constexpr int64_t kLane = kLanes<Compute<S>>, kWidth = kStripVectors * kLane;
+    static_assert(kColumns % kWidth == 0);
+    int64_t column = begin;
+    for (; column + kWidth <= end; column += kWidth) f(Strip<S, kStripVectors>(problem, column));
+    for (; column < end; column += kLane) f(Strip<S, 1>(problem, column));
+  });
+}
+
+void forward(const Problem& problem, int64_t begin, int64_t end, void* mean, void* var, void* out) {
+  for_strips(problem, begin, end, [&](auto strip) { strip.forward(mean, var, out); });
+}
+
+void backward(const Problem& problem, int64_t begin, int64_t end, const void* mean, const void* var, const void* grad,
+              void* grad_x, void* grad_alpha) {
+  for_strips(problem, begin, end, [&](auto strip) { strip.backward(mean, var, grad, grad_x, grad_alpha); });
+}
+
+}  // namespace
+
+extern const Kernels kernels = {forward, backward};
+
+}  // namespace recops::dice::RECOPS_ISA
