@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from plain_dice import plain_layers
 from torch import Tensor, nn
 
 from recops_models.click.can import Can
@@ -20,6 +21,7 @@ class PlainCan(nn.Module):
     def __init__(self, model: Can) -> None:
         super().__init__()
         self.model = model
+        self.head = plain_layers(model.head)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
@@ -37,7 +39,7 @@ class PlainCan(nn.Module):
             else _attend(model.attention, embedding.query(batch), keys, lengths)
         )
         parts = [embedding.context(batch), interest, *_coactions(unit, batch)]
-        return model.head(torch.cat(parts, -1)).squeeze(-1)
+        return self.head(torch.cat(parts, -1)).squeeze(-1)
 
 
 def _attend(attention: TargetAttention, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from plain_dice import plain_layers
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -32,6 +33,7 @@ class PlainDien(nn.Module):
     def __init__(self, ours: Dien) -> None:
         super().__init__()
         self.ours = ours
+        self.head = plain_layers(ours.head)
         width = ours.embedding.history_dim
         self.gru = nn.GRU(width, width, batch_first=True)
         with torch.no_grad():
@@ -59,7 +61,7 @@ class PlainDien(nn.Module):
         x = torch.cat(
             [embedding.context(batch), self._evolve(packed, packed_attention, lengths)], 1
         )
-        return click_loss(self.ours.head(x).squeeze(-1), batch.label) + auxiliary
+        return click_loss(self.head(x).squeeze(-1), batch.label) + auxiliary
 
     def _score(self, states: Tensor, events: Tensor) -> Tensor:
         net = self.ours.auxiliary

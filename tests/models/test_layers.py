@@ -123,6 +123,29 @@ def test_dice_in_evaluation_does_not_look_at_the_batch() -> None:
     torch.testing.assert_close(dice(x)[:1], dice(x[:1]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_dice_keeps_the_averages_of_a_batch_norm(dtype: torch.dtype) -> None:
+    dice = Dice(3, momentum=0.3).to(dtype)
+    norm = nn.BatchNorm1d(3, momentum=0.3, affine=False).to(dtype)
+    for rows in (2, 5, 1000):
+        x = (torch.randn(rows, 3) * 5 + 2).to(dtype)
+        dice(x.requires_grad_())
+        norm(x)
+    assert not dice.running_mean.requires_grad
+    close = {"rtol": 2**-6, "atol": 0.05} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(dice.running_mean, norm.running_mean, **close)
+    torch.testing.assert_close(dice.running_var, norm.running_var, **close)
+
+
+def test_dice_of_every_batch_keeps_no_averages() -> None:
+    dice = Dice(3, always_batch=True)
+    x = torch.randn(8, 3)
+    trained = dice(x)
+    assert dice.running_mean.tolist() == [0, 0, 0]
+    assert dice.running_var.tolist() == [1, 1, 1]
+    assert torch.equal(dice.eval()(x), trained)
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_dice_learns_no_distribution_from_one_row_or_none(rows: int) -> None:
     dice = Dice(3)

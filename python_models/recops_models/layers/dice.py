@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+import recops
 
 
 class Dice(nn.Module):
     """``f(s) = p(s)·s + (1 − p(s))·α·s``, ``p(s) = σ((s − E[s]) / √(Var[s] + ε))``, unit by unit.
 
-    In training E and Var are the batch's (Var over B, not B − 1), and running averages follow them;
-    in evaluation they are the running averages, so that a prediction does not depend on the rows
-    beside it. A batch of one row or none has no distribution: it meets the running averages and
-    leaves them as they are. α is learnt and begins at 0.
+    In training E and Var are the batch's (Var over B, not B − 1), and running averages follow them,
+    as a batch norm's of the mean and of Var over B − 1; in evaluation they are the running
+    averages, so that a prediction does not depend on the rows beside it. A batch of one row or none
+    has no distribution: it meets the running averages and leaves them as they are. α is learnt and
+    begins at 0. It is computed by :func:`recops.dice`.
 
     Source: Zhou et al., Deep Interest Network, KDD 2018, §5.2; ε 1e-8. DIEN's released code takes
     the batch's statistics in evaluation as well (``always_batch``), with ε 1e-9.
@@ -45,15 +47,22 @@ class Dice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, width]`` to ``[B, width]``."""
-        mean, var = self.running_mean, self.running_var
-        if self.always_batch and len(x):
-            var, mean = torch.var_mean(x, 0, correction=0)
-            standardised = (x - mean) / (var + self.eps).sqrt()
-        elif self.training and x.shape[0] > 1:
-            standardised = F.batch_norm(
-                x, mean, var, training=True, momentum=self.momentum, eps=self.eps
-            )
+        rows = x.shape[0]
+        if self.always_batch and rows > 0:
+            out, _, _ = recops.dice(x, self.alpha, eps=self.eps)
+        elif self.training and rows > 1:
+            out, mean, var = recops.dice(x, self.alpha, eps=self.eps)
+            self._follow(mean, var, rows)
         else:
-            standardised = F.batch_norm(x, mean, var, eps=self.eps)
-        gate = torch.sigmoid(standardised)
-        return x * (self.alpha + (1 - self.alpha) * gate)
+            mean, var = self.running_mean, self.running_var
+            out, _, _ = recops.dice(x, self.alpha, mean, var, eps=self.eps)
+        return out
+
+    def _follow(self, mean: Tensor, var: Tensor, rows: int) -> None:
+        """Running averages of the batch's mean, and of its variance over rows − 1."""
+        running_mean, running_var = self.running_mean, self.running_var
+        if mean.dtype != running_mean.dtype:
+            mean, var = mean.to(running_mean.dtype), var.to(running_var.dtype)
+        running_mean.lerp_(mean, self.momentum)
+        # m · var · B/(B − 1) is m · var and m/(B − 1) of it; a product of its own takes longer.
+        running_var.lerp_(var, self.momentum).add_(var, alpha=self.momentum / (rows - 1))
