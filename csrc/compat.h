@@ -13,8 +13,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -63,21 +65,25 @@ inline Dtype dtype_of(const char* op, const char* name, const Tensor& tensor) {
 
 // Uninitialised and contiguous, on the device of `like`. Straight to the allocator: the way through the dispatcher
 // takes several times as long, most of all while its code is out of the caches.
-inline Tensor empty(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
-  std::array<int64_t, 8> strides;
+inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tensor& like) {
+  std::array<int64_t, 64> strides;  // torch knows no more dimensions
   int64_t stride = 1;
   for (size_t i = sizes.size(); i-- > 0;) {
     strides.at(i) = stride;
-    stride *= std::max<int64_t>(sizes.begin()[i], 1);
+    stride *= std::max<int64_t>(sizes[i], 1);
   }
   int32_t device_type, device_index;
   AtenTensorHandle tensor;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
   const auto dtype_code = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.begin(), strides.data(),
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
                                                   dtype_code, device_type, device_index, &tensor));
   return Tensor(tensor);
+}
+
+inline Tensor empty(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
+  return empty(std::span(sizes.begin(), sizes.size()), dtype, like);
 }
 
 // f(begin, end) over [0, size) in chunks of at least `grain`, on torch's own threads. Runs inline where one chunk holds
@@ -89,6 +95,16 @@ void parallel_for(int64_t size, int64_t grain, const F& f) {
     f(int64_t{0}, size);
   else
     torch::stable::parallel_for(0, size, grain, f);
+}
+
+// As `empty`, of zeros.
+inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
+  Tensor out = empty(sizes, dtype, like);
+  constexpr int64_t kGrain = 1 << 20;  // bytes
+  char* data = static_cast<char*>(out.data_ptr());
+  parallel_for(out.numel() * out.element_size(), kGrain,
+               [&](int64_t begin, int64_t end) { std::memset(data + begin, 0, end - begin); });
+  return out;
 }
 
 inline int64_t num_threads() { return torch::stable::get_num_threads(); }

@@ -55,24 +55,6 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
   });
 }
 
-void add_rows(const void* values_in, bool wide, int64_t width, const int64_t* ids, int64_t count, int64_t first,
-              int64_t last, void* out) {
-  constexpr int64_t ahead = 8;
-  with_compute_type(wide, [&]<class T>(T) {
-    const T* values = static_cast<const T*>(values_in);
-    for (int64_t i = 0; i < count; ++i, values += width) {
-      if (i + ahead < count) __builtin_prefetch(static_cast<T*>(out) + ids[i + ahead] * width, 1);
-      const int64_t bucket = ids[i] & (kBuckets - 1);
-      if (bucket < first || bucket >= last) continue;
-      T* to = static_cast<T*>(out) + ids[i] * width;
-      int64_t d = 0;
-      for (; d + kLanes<T> <= width; d += kLanes<T>) store(to + d, load(to + d) + load(values + d));
-      if (d < width)
-        store_as(to + d, load_as_compute(to + d, width - d) + load_as_compute(values + d, width - d), width - d);
-    }
-  });
-}
-
 void sum_segments(const void* values_in, bool wide, int64_t width, const int64_t* rows, const int64_t* offsets,
                   int64_t begin, int64_t end, void* out) {
   with_compute_type(wide, [&]<class T>(T) {
@@ -90,6 +72,6 @@ void sum_segments(const void* values_in, bool wide, int64_t width, const int64_t
 
 }  // namespace
 
-extern const Kernels kernels = {scratch_bytes, forward, backward, add_rows, sum_segments};
+extern const Kernels kernels = {scratch_bytes, forward, backward, sum_segments};
 
 }  // namespace recops::coaction::RECOPS_ISA

@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "coaction/problem.h"
+#include "embedding/gradient.h"
 
 namespace recops::coaction {
 namespace {
@@ -100,28 +101,23 @@ class Gather {
     return to[0];
   }
 
-  // A gradient for each row of the tables, from those of `rows`, which are summed in order: by one thread, that of
-  // their bucket.
+  // A gradient for each row of the tables: those of `rows`, added in order.
   std::tuple<Tensor, Tensor> dense(const PairGradients& rows) const {
-    Tensor feed = zeros_of(feed_, rows.feed), params = zeros_of(params_, rows.params);
-    const auto each_bucket = [&](const Tensor& values, int64_t count, const auto& add) {
-      constexpr int64_t kGrain = 1 << 16;  // values
-      const int64_t each = count * values.size(values.dim() - 1) / kBuckets;
-      parallel_for(kBuckets, kGrain / std::max<int64_t>(each, 1) + 1, add);
-    };
-    const Kernels& kernels = select_kernels();
-    const bool wide = rows.feed.scalar_type() == ScalarType::Double;
+    using Adder = embedding::Kernels;
+    const Dtype type = dtype_of("coaction_gather_backward", "rows", rows.feed);
     const int64_t width = net_.dims[0], stride = people_.time * width * rows.feed.element_size();
-    each_bucket(rows.feed, people_.num_users * people_.time, [&](int64_t first, int64_t last) {
+    const auto add_feed = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
+      const char* values = static_cast<const char*>(rows.feed.data_ptr());
       for (int64_t user = 0; user < people_.num_users; ++user)
-        kernels.add_rows(static_cast<const char*>(rows.feed.data_ptr()) + user * stride, wide, width,
-                         history_data() + user * people_.time, people_.length(user), first, last, feed.data_ptr());
-    });
-    each_bucket(rows.params, people_.size, [&](int64_t first, int64_t last) {
-      kernels.add_rows(rows.params.data_ptr(), wide, params_width(net_), target_data(), people_.size, first, last,
-                       params.data_ptr());
-    });
-    return {torch::stable::to(feed, feed_.scalar_type()), torch::stable::to(params, params_.scalar_type())};
+        kernels.add_rows({people_.length(user), width, {history_data() + user * people_.time, true}, 1, -1},
+                         values + user * stride, type, first, last, out);
+    };
+    const auto add_params = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
+      kernels.add_rows({people_.size, params_width(net_), {target_data(), true}, 1, -1}, rows.params.data_ptr(), type,
+                       first, last, out);
+    };
+    return {embedding::sum_by_row({feed_.size(0), width}, people_.num_users * people_.time, feed_, add_feed),
+            embedding::sum_by_row({params_.size(0), params_width(net_)}, people_.size, params_, add_params)};
   }
 
   Segments history_segments() const {
@@ -138,11 +134,6 @@ class Gather {
   }
 
  private:
-  static Tensor zeros_of(const Tensor& table, const Tensor& like) {
-    Tensor out = empty({table.size(0), table.size(1)}, like.scalar_type(), like);
-    torch::stable::zero_(out);
-    return out;
-  }
   const int64_t* target_data() const { return static_cast<const int64_t*>(targets_.data_ptr()); }
   const int64_t* history_data() const { return static_cast<const int64_t*>(history_.data_ptr()); }
 

@@ -58,9 +58,6 @@ struct Gradients {
   Table params;  // [size, params_width]
 };
 
-// Threads share out the rows of a table by their numbers modulo this: popular items may be neighbours.
-constexpr int64_t kBuckets = 64;
-
 struct Kernels {
   // Of scratch, aligned to 64 bytes, for each call at a time.
   int64_t (*scratch_bytes)(const Net&, Dtype);
@@ -70,11 +67,6 @@ struct Kernels {
   // Recomputes what forward computed. The gradient of a feed row is the sum over its user's candidates, in order of
   // places.
   void (*backward)(const Net&, const Batch&, const Gradients&, int64_t begin, int64_t end, void* scratch);
-
-  // out[ids[i]] += values[i] for i from 0 below `count`, in that order, where ids[i] modulo kBuckets is from `first`
-  // below `last`; rows are of the compute type.
-  void (*add_rows)(const void* values, bool wide, int64_t width, const int64_t* ids, int64_t count, int64_t first,
-                   int64_t last, void* out);
 
   // out[s] = Σ values[rows[i]] for offsets[s] ≤ i < offsets[s+1], in that order, for segments begin up to end;
   // rows are of the compute type.

@@ -47,6 +47,13 @@ ARGUMENTS = {
         ["batch", "given"],
         DTYPES,
     ],
+    "embedding": [
+        ["rows", "sums", "gradient"],
+        # table, ids: vectors and a part, narrow, single, no ids, no columns, parts of many vectors
+        ["50 18 9 30", "7 3 40 1", "1 1 1 1", "5 4 0 3", "5 4 3 0", "6 0 5 4", "300 131 3 300"],
+        DTYPES,
+        ["int32", "int64"],
+    ],
     "next_event": [
         ["forward", "backward"],
         # places: no cell, a block's end within, whole blocks; widths: ragged, none, exact vectors

@@ -34,7 +34,13 @@ def register_autograd(
         setup_context(ctx, inputs, output)
         return output
 
-    functions = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    def once(ctx: Any, *grads: Any) -> Any:
+        if torch.is_grad_enabled():  # There may be a second derivative.
+            return backward(ctx, *grads)
+        with torch._C._AutoDispatchBelowAutograd():
+            return backward(ctx, *grads)
+
+    functions = {"forward": staticmethod(forward), "backward": staticmethod(once)}
     formula = type(f"recops_{name}", (torch.autograd.Function,), functions)
 
     def differentiable(*inputs: Any) -> Any:

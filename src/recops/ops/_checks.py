@@ -16,11 +16,13 @@ def check_tensor(
     name: str,
     value: object,
     *,
-    ndim: int | tuple[int, ...],
+    ndim: int | tuple[int, ...] | None,
     dtypes: Iterable[torch.dtype],
     device: torch.device | None = None,
 ) -> None:
-    """``value`` is a tensor of one of ``dtypes``, with ``ndim`` dimensions, on ``device`` if given.
+    """``value`` is a tensor of one of ``dtypes``, with ``ndim`` dimensions, on ``device``.
+
+    None asks for no number of dimensions, and for no device.
 
     Raises:
         TypeError: not a tensor, or of another dtype.
@@ -33,7 +35,11 @@ def check_tensor(
         raise TypeError(
             f"{op}: {name} must be one of {wanted}, got {str(value.dtype).removeprefix('torch.')}"
         )
-    if value.ndim != ndim and (isinstance(ndim, int) or value.ndim not in ndim):
+    if (
+        value.ndim != ndim
+        and ndim is not None
+        and (isinstance(ndim, int) or value.ndim not in ndim)
+    ):
         wanted = str(ndim) if isinstance(ndim, int) else " or ".join(str(n) for n in ndim)
         raise ValueError(
             f"{op}: {name} must have {wanted} dimensions, got shape {tuple(value.shape)}"

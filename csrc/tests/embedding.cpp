@@ -1,0 +1,95 @@
+// Runs the kernels of embedding tables free of torch and Python: for sanitizers and callgrind.
+//
+//   embedding KERNEL SIZE WIDTH ROWS EACH [f32|bf16|f16|f64] [int32|int64]
+//
+// KERNEL: rows, sums or gradient, of a table [SIZE, WIDTH] and ids [ROWS, EACH] (copied rows: all of them). The data is
+// the same in every run. Outputs are filled with NaN first and fenced by it; exit code 1 tells of an unwritten output
+// or a lost sentinel. The checksums on stdout are for comparing one run with another.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "embedding/kernel.h"
+#include "output.h"
+#include "random.h"
+
+namespace recops::embedding {
+namespace {
+
+constexpr int64_t kPadding = 2;
+
+struct Shape {
+  int64_t size, width, rows, each;
+};
+
+// Values of about ±1; 16-bit floats, of either kind, as their bits.
+template <class S>
+std::vector<S> random_values(int64_t count) {
+  std::vector<S> values;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = next_bits();
+    if constexpr (std::is_same_v<S, uint16_t>)
+      values.push_back(0x3c00 | (bits & 0x807f));
+    else
+      values.push_back(static_cast<S>(static_cast<int32_t>(bits)) / static_cast<S>(1u << 31));
+  }
+  return values;
+}
+
+template <class S, class I>
+bool run(const std::string& kernel, const Shape& s, Dtype dtype) {
+  using T = std::conditional_t<std::is_same_v<S, double>, double, float>;
+  const Kernels& kernels = RECOPS_SELECT_KERNELS();
+  const int64_t count = s.rows * s.each, middle = s.rows / 2;
+  std::vector<I> ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<I>(next_bits() % s.size));
+  const Bags bags{s.rows, s.width, {ids.data(), sizeof(I) == 8}, s.each, kPadding};
+  if (kernels.find_outside(bags.ids, count, s.size) >= 0) return false;
+  if (kernel == "gradient") {
+    const std::vector<S> values = random_values<S>(s.rows * s.width);
+    Output<T> sums(s.size * s.width);
+    std::fill_n(sums.data(), s.size * s.width, T{0});
+    kernels.add_rows(bags, values.data(), dtype, 0, kBuckets / 4, sums.data());
+    kernels.add_rows(bags, values.data(), dtype, kBuckets / 4, kBuckets, sums.data());
+    return sums.report("gradient");
+  }
+  const std::vector<S> table = random_values<S>(s.size * s.width);
+  if (kernel == "rows") {
+    Output<S> rows(count * s.width);
+    kernels.copy_rows(table.data(), s.width * sizeof(S), bags.ids, 0, count / 2, rows.data());
+    kernels.copy_rows(table.data(), s.width * sizeof(S), bags.ids, count / 2, count, rows.data());
+    return rows.report("rows");
+  }
+  Output<S> sums(s.rows * s.width);
+  kernels.sum_rows(bags, table.data(), dtype, 0, middle, sums.data());
+  kernels.sum_rows(bags, table.data(), dtype, middle, s.rows, sums.data());
+  return sums.report("sums");
+}
+
+template <class S>
+bool run(const std::string& kernel, const Shape& s, Dtype dtype, bool wide) {
+  return wide ? run<S, int64_t>(kernel, s, dtype) : run<S, int32_t>(kernel, s, dtype);
+}
+
+}  // namespace
+}  // namespace recops::embedding
+
+int main(int argc, char** argv) {
+  using namespace recops;
+  using embedding::run;
+  if (argc < 6) {
+    std::fprintf(stderr, "usage: %s rows|sums|gradient SIZE WIDTH ROWS EACH [f32|bf16|f16|f64] [int32|int64]\n",
+                 argv[0]);
+    return 2;
+  }
+  const embedding::Shape shape{std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]), std::atoll(argv[5])};
+  const std::string kernel = argv[1], type = argc > 6 ? argv[6] : "f32";
+  const bool wide = argc <= 7 || std::string(argv[7]) == "int64";
+  if (type == "f64") return run<double>(kernel, shape, Dtype::f64, wide) ? 0 : 1;
+  if (type == "bf16") return run<uint16_t>(kernel, shape, Dtype::bf16, wide) ? 0 : 1;
+  if (type == "f16") return run<uint16_t>(kernel, shape, Dtype::f16, wide) ? 0 : 1;
+  return run<float>(kernel, shape, Dtype::f32, wide) ? 0 : 1;
+}
