@@ -90,16 +90,14 @@ void accumulate(const Matrix& x, const Indices& codes, const void* weight, const
   });
 }
 
-void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t levels,
-                       int64_t num_codes, double* totals) {
+void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t num_codes,
+                       double* totals) {
   for (int64_t k = 0; k < num_codes; ++k) totals[k] = 0;
   with_stored_type(weight_dtype, [&]<class S>(S) {
     dispatch_indices(codes, [&](const auto* code) {
-      for (int64_t n = 0; n < rows; ++n, code += levels) {
-        const double each = weight == nullptr ? 1.0 : double{static_cast<const Compute<S>*>(weight)[n]};
-        for (int64_t l = 0; l < levels; ++l)
-          if (code[l] >= 0) totals[code[l]] += each;
-      }
+      for (int64_t n = 0; n < rows; ++n)
+        if (code[n] >= 0)
+          totals[code[n]] += weight == nullptr ? 1.0 : double{static_cast<const Compute<S>*>(weight)[n]};
     });
   });
 }

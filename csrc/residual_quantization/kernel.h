@@ -114,8 +114,8 @@ struct Kernels {
   void (*accumulate)(const Matrix& x, const Indices& codes, const void* weight, const int64_t* offsets, int64_t levels,
                      int64_t begin, int64_t end, void* sums);
 
-  // totals[codes[n, l]] += weight[n], or 1 where weight is null: in double, since float counts no further than 2^24.
-  void (*accumulate_weight)(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows, int64_t levels,
+  // totals[codes[n]] += weight[n], or 1 where weight is null: in double, since float counts no further than 2^24.
+  void (*accumulate_weight)(const Indices& codes, const void* weight, Dtype weight_dtype, int64_t rows,
                             int64_t num_codes, double* totals);
 
   // The products c_m·c of the codewords c of every level with all codewords c_m of the levels before it: what beam

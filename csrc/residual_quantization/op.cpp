@@ -108,9 +108,9 @@ int64_t find_invalid(const Kernels& kernels, const Indices& codes, int64_t rows,
 void require_codes(const char* op, const char* name, const Tensor& codes, const std::vector<int64_t>& offsets,
                    int64_t position) {
   if (position < 0) return;
-  const int64_t columns = codes.dim() == 2 ? codes.size(1) : 1, row = position / columns, column = position % columns;
-  const int64_t level = position % (static_cast<int64_t>(offsets.size()) - 1);
-  throw std::out_of_range(concat(op, ": ", name, "[", row, codes.dim() == 2 ? concat(", ", column) : "", "] is ",
+  const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
+  const int64_t row = position / levels, level = position % levels;
+  throw std::out_of_range(concat(op, ": ", name, "[", row, codes.dim() == 2 ? concat(", ", level) : "", "] is ",
                                  indices(op, codes)[position], ", which is neither -1 nor a code from 0 to ",
                                  offsets[level + 1] - offsets[level] - 1));
 }
@@ -132,23 +132,16 @@ Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
   return out;
 }
 
-// Sums rows of x by code, in x's compute type. `offsets` are of a codebook for each column of the codes, or of one for
-// all.
+// Sums rows of x by code, in x's compute type.
 Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tensor& codes, const void* weight,
-                  std::vector<int64_t> offsets) {
+                  const std::vector<int64_t>& offsets) {
   const Kernels& kernels = select_kernels();
   const Matrix rows = matrix(op, x);
   const Indices index = indices(op, codes);
-  const int64_t levels = codes.dim() == 2 ? codes.size(1) : 1, books = static_cast<int64_t>(offsets.size()) - 1;
-  require_value(codes.size(0) == rows.rows && (books == levels || books == 1), op, ": ", name,
+  const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
+  require_value(codes.size(0) == rows.rows && codes.numel() == rows.rows * levels, op, ": ", name,
                 " must have a row for each row of values");
-  require_codes(op, name, codes, offsets,
-                find_invalid(kernels, index, books == 1 ? codes.numel() : rows.rows, offsets));
-  if (books == 1) {
-    const int64_t size = offsets.back();
-    offsets.assign(levels, 0);
-    offsets.push_back(size);
-  }
+  require_codes(op, name, codes, offsets, find_invalid(kernels, index, rows.rows, offsets));
   Tensor sums = empty({offsets.back(), rows.dim}, compute_type(rows.dtype), x);
   // A cache line is the least a thread can own without sharing it with another.
   constexpr int64_t line = 16;
@@ -180,8 +173,8 @@ std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_
   const Tensor codes = recops::contiguous(index);
   const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, {0, num_codes});
   const Tensor totals = empty({num_codes}, ScalarType::Double, x);
-  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, "sums", sums), codes.size(0),
-                            codes.dim() == 2 ? codes.size(1) : 1, num_codes, static_cast<double*>(totals.data_ptr()));
+  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, "sums", sums), codes.size(0), num_codes,
+                            static_cast<double*>(totals.data_ptr()));
   return {sums, torch::stable::to(totals, type)};
 }
 

@@ -132,7 +132,7 @@ bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
     Output<T> sums(s.levels * s.codes * s.dim);
     kernels.accumulate(rows, codes, nullptr, offsets.data(), s.levels, 0, s.dim, sums.data());
     Output<double> weights(s.codes);
-    kernels.accumulate_weight(codes, nullptr, dtype, s.rows, 1, s.codes, weights.data());
+    kernels.accumulate_weight(codes, nullptr, dtype, s.rows, s.codes, weights.data());
     const bool intact = sums.report("sums");
     return weights.report("weights") && intact;
   }

@@ -45,3 +45,15 @@ def test_padding_learns_nothing() -> None:
         assert gradient(made, function(made, torch.tensor([[0, 3], [0, 0]])))[[0, 3]].ne(0).any(
             1
         ).tolist() == [False, True]
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+def test_compiled_graphs_hold_the_same_ops() -> None:
+    ids = torch.randint(7, (4, 6))
+    for function in (rows_of, sums_of_rows):
+        eager, compiled = table(), table()
+        torch._dynamo.reset()
+        out = torch.compile(function, fullgraph=True)(compiled, ids)
+        expected = function(eager, ids)
+        assert torch.equal(out, expected)
+        assert torch.equal(gradient(compiled, out), gradient(eager, expected))

@@ -270,12 +270,11 @@ def accumulate_codes(
     Both sums run over the rows n with ``index[n] = k``, in order, so they are the same bits at any
     number of threads. With ``index`` from :func:`nearest_codes`, ``sums / weights`` is the update
     of Lloyd's k-means; rows that are not finite have index −1 there, any other index adds them as
-    they are. A row with several indices, ``index[n, t]``, counts once for each: the gradient of a
-    table whose rows were summed over histories.
+    they are.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        index: ``[N]`` or ``[N, T]`` int32 or int64; −1 leaves a row out.
+        index: ``[N]`` int32 or int64; −1 leaves a row out.
         num_codes: K, the number of codes.
         weight: ``[N]`` floating point; 1 for every row by default.
 
@@ -287,11 +286,11 @@ def accumulate_codes(
         IndexError: an index that is neither −1 nor a code.
         TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
 
-    Time is O(N · T · D + K · D).
+    Time is O(N · D + K · D).
     """
     op = "accumulate_codes"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
-    check_tensor(op, "index", index, ndim=(1, 2), dtypes=INDICES, device=x.device)
+    check_tensor(op, "index", index, ndim=1, dtypes=INDICES, device=x.device)
     check_rows(op, "index", index, x)
     if weight is not None:
         check_tensor(op, "weight", weight, ndim=1, dtypes=FLOATS, device=x.device)

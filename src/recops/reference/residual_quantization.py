@@ -146,9 +146,8 @@ def accumulate_codes(
     """See :func:`recops.accumulate_codes`."""
     x = _compute(x)
     weight = x.new_ones(len(x)) if weight is None else weight.to(x.dtype)
-    row = torch.arange(len(x), device=x.device).view(-1, *(1,) * (index.ndim - 1))
-    row, index = row.expand_as(index)[index >= 0], index[index >= 0].long()
-    x, weight = x[row], weight[row]
+    kept = index >= 0
+    index, x, weight = index[kept].long(), x[kept], weight[kept]
     sums = x.new_zeros((num_codes, x.shape[1])).index_add(0, index, x * weight[:, None])
     weights = weight.new_zeros(num_codes).index_add(0, index, weight)
     return sums, weights
