@@ -24,7 +24,7 @@ class Group {
 
   void forward(Table out) {
     if (lanes_.steps == 0) clear(memory_.sums, 0, inner_);
-    for (int64_t step = 0; step < lanes_.steps; step += memory_.block) run_positions(step, false);
+    for (int64_t step = 0; step < lanes_.steps; step += memory_.block) run_positions<false>(step);
     add_strips_to_sums();
     for (int64_t layer = inner_ + 1; layer <= net_.layers; ++layer) run_linear(layer);
     for_emitted(
@@ -45,7 +45,7 @@ class Group {
       std::fill_n(memory_.grad_params, params_width(net_), Vec<T>{});
     }
     for (int64_t step = 0; step < lanes_.steps; step += memory_.block) {
-      const int64_t positions = run_positions(step, true);
+      const int64_t positions = run_positions<true>(step);
       grad_positions(positions, step > 0);
       for (int64_t p = 0; p < positions; ++p) store_feed(step + p, memory_.grad + p, positions, targets);
     }
@@ -96,20 +96,22 @@ class Group {
   }
   int64_t bias_at(int64_t layer) const { return weights_at(layer) + net_.dims[layer - 1] * net_.dims[layer]; }
 
-  // Fills the sums, to which later steps add, and `values`, of the last level only to `keep` them, for as many
-  // positions from this step on as a block takes and there are.
-  int64_t run_positions(int64_t step, bool keep) {
+  // Fills the sums, to which later steps add, and `values`, for as many positions from this step on as a block takes
+  // and there are. Of the last inner level nothing is kept; `backward`, the gradients of what goes into its activation
+  // are left in `grad`.
+  template <bool backward>
+  int64_t run_positions(int64_t step) {
     const int64_t positions = std::min(memory_.block, lanes_.steps - step), streams = net_.orders * positions;
     load_feed(step, positions);
     if (inner_ == 0) sum_feed(positions, step > 0);
     for (int64_t layer = 1; layer <= inner_; ++layer) {
       const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer];
-      const bool kept = keep || layer < inner_;
+      const bool last = layer == inner_;
       Vec<T>* sum = summed(layer) ? sums(layer) : nullptr;
       if (sum && step == 0) std::fill_n(sum, outputs * net_.orders, Vec<T>{});
-      with_activation<T>(net_.activation, [&](const auto& function, const auto&) {
+      with_activation<T>(net_.activation, [&](const auto& function, const auto& derivative) {
         for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
-          Vec<T>* out = values(layer, positions) + first;
+          Vec<T>* out = (last ? memory_.grad : values(layer, positions)) + first;
           multiply<T>(values(layer - 1, positions) + first, inputs, streams, count,
                       {memory_.params + set + weights_at(layer), outputs, 1},
                       net_.bias ? memory_.params + set + bias_at(layer) : nullptr, outputs,
@@ -118,8 +120,13 @@ class Group {
                         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 6
                           for (int s = 0; s < S; ++s) tile[r][s] = function(tile[r][s]);
-                        if (kept) store_to<T>(out, streams)(o, stream, tile);
+                        if (!last) store_to<T>(out, streams)(o, stream, tile);
                         if (sum) add_tile(tile, sum + o * net_.orders, first + stream, positions);
+                        if constexpr (backward)
+                          if (last) {
+                            take_back(tile, grad_sums(layer) + o * net_.orders, first + stream, positions, derivative);
+                            store_to<T>(out, streams)(o, stream, tile);
+                          }
                       });
         });
       });
@@ -166,6 +173,28 @@ class Group {
     for (int s = 0; s < S; ++s) {
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += tile[r][s] * memory_.present[p];
+      if (++p == positions) p = 0, ++c;
+    }
+  }
+
+  // Of a tile of streams from `stream` on, by what an activation yielded, to the gradients of what went into it, those
+  // of the sums [features][orders] being `sums`.
+  template <int R, int S, class F>
+  void take_back(Vec<T> (&tile)[R][S], const Vec<T>* sums, int64_t stream, int64_t positions, const F& derivative) {
+    int64_t c = stream / positions, p = stream % positions;
+    if (p + S <= positions) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const Vec<T> sum = sums[r * net_.orders + c];
+#pragma GCC unroll 6
+        for (int s = 0; s < S; ++s) tile[r][s] = sum * memory_.present[p + s] * derivative(tile[r][s]);
+      }
+      return;
+    }
+#pragma GCC unroll 6
+    for (int s = 0; s < S; ++s) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) tile[r][s] = sums[r * net_.orders + c] * memory_.present[p] * derivative(tile[r][s]);
       if (++p == positions) p = 0, ++c;
     }
   }
@@ -244,10 +273,11 @@ class Group {
   // [features][positions].
   void grad_positions(int64_t positions, bool add) {
     for (int64_t layer = inner_; layer > 0; --layer) {
-      with_activation<T>(net_.activation, [&](const auto&, const auto& derivative) {
-        const Vec<T>* h = values(layer, positions);
-        grad_from_sums(layer, positions, [&](Vec<T> grad) { return grad * derivative(*h++); });
-      });
+      if (layer < inner_)
+        with_activation<T>(net_.activation, [&](const auto&, const auto& derivative) {
+          const Vec<T>* h = values(layer, positions);
+          add_sums_gradient(layer, positions, [&](Vec<T> grad) { return grad * derivative(*h++); });
+        });
       sum_layer_gradient(layer, values(layer - 1, positions), memory_.grad, positions, broadcast(T{1}), add);
       if (layer > 1)
         multiply_back(layer, memory_.grad, positions, memory_.below);
@@ -296,18 +326,14 @@ class Group {
     });
   }
 
-  // To what comes from the layer above is added what comes from the sums; then f of it.
+  // To what comes from the layer above is added what comes from the sums, if anything does; then f of it.
   template <class F>
-  void grad_from_sums(int64_t level, int64_t positions, const F& f) {
-    const bool above = level < inner_, of_sums = summed(level);
+  void add_sums_gradient(int64_t level, int64_t positions, const F& f) {
+    const bool of_sums = summed(level);
     const Vec<T>* of_sum = grad_sums(level);
     Vec<T>* to = memory_.grad;
     for (int64_t i = 0; i < net_.dims[level] * net_.orders; ++i)
-      for (int64_t p = 0; p < positions; ++p, ++to) {
-        Vec<T> grad = above ? *to : Vec<T>{};
-        if (of_sums) grad += of_sum[i] * memory_.present[p];
-        *to = f(grad);
-      }
+      for (int64_t p = 0; p < positions; ++p, ++to) *to = f(of_sums ? *to + of_sum[i] * memory_.present[p] : *to);
   }
 
   void store_feed(int64_t at, const Vec<T>* columns, int64_t positions, const Targets& targets) {

@@ -17,7 +17,7 @@ template <class T>
 struct Scratch {
   int64_t block;  // positions at a time
   Vec<T>*params, *grad_params;
-  Vec<T>* values;       // [levels up to inner][dims[level]][orders · positions]
+  Vec<T>* values;       // [levels below the last inner one][dims[level]][orders · positions]
   Vec<T>*grad, *below;  // of one level, and of the level below
   Vec<T>* sums;         // [levels][dims[level]][orders]
   Vec<T>* grad_sums;
@@ -37,7 +37,7 @@ struct Scratch {
     const int64_t streams = net.orders * block, *widest = std::max_element(net.dims, net.dims + net.layers + 1);
     const int64_t all = before(net, net.layers + 1);
     params = take(params_width(net)), grad_params = take(params_width(net));
-    values = take(before(net, inner_layers(net) + 1) * streams);
+    values = take(before(net, std::max<int64_t>(inner_layers(net), 1)) * streams);
     grad = take(*widest * streams), below = take(*widest * streams);
     sums = take(all * net.orders), grad_sums = take(all * net.orders);
     row = take(output_width(net));
