@@ -38,7 +38,7 @@ class PlainCan(nn.Module):
             if model.attention is None
             else _attend(model.attention, embedding.query(batch), keys, lengths)
         )
-        parts = [embedding.context(batch), interest, *_coactions(unit, batch)]
+        parts = [*embedding.context(batch), interest, *_coactions(unit, batch)]
         return self.head(torch.cat(parts, -1)).squeeze(-1)
 
 

@@ -59,7 +59,7 @@ class PlainDien(nn.Module):
             attention, lengths, batch_first=True, enforce_sorted=False
         )
         x = torch.cat(
-            [embedding.context(batch), self._evolve(packed, packed_attention, lengths)], 1
+            [*embedding.context(batch), self._evolve(packed, packed_attention, lengths)], 1
         )
         return click_loss(self.head(x).squeeze(-1), batch.label) + auxiliary
 

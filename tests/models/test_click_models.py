@@ -174,7 +174,7 @@ def test_sum_pooling_is_the_mlp_of_context_and_sum() -> None:
     model = MODELS["sum-pool"]().eval()
     some = batch(LENGTHS)
     interest = model.embedding.keys(some).sum(1)
-    x = torch.cat([model.embedding.context(some), interest], -1)
+    x = torch.cat([*model.embedding.context(some), interest], -1)
     torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
 
 
@@ -192,7 +192,8 @@ def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> No
     keys = embedding.keys(some)[:, 0]
     assert torch.equal(embedding.query(some), keys)
     assert (keys[2] == 0).all()
-    assert embedding.context(some).shape == (3, embedding.context_dim) == (3, 4 * 8 + 1 + 3)
+    context = torch.cat(embedding.context(some), -1)
+    assert context.shape == (3, embedding.context_dim) == (3, 4 * 8 + 1 + 3)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_is_the_mlp_of_context_and_evolved_interest(evolution: str, update: str)
     some = some._replace(
         features={k: v.double() if v.is_floating_point() else v for k, v in some.features.items()}
     )
-    x = torch.cat([model.embedding.context(some), written_out(model, some)], -1)
+    x = torch.cat([*model.embedding.context(some), written_out(model, some)], -1)
     torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
 
 
@@ -229,7 +229,7 @@ def test_din_with_the_auxiliary_loss_is_din_beside_it() -> None:
     model = dien(extractor="none", evolution="none").eval()
     query, events = model.embedding.query(some), model.embedding.keys(some)
     interest = model.attention(query, events, model.embedding.lengths(some))
-    x = torch.cat([model.embedding.context(some), interest], -1)
+    x = torch.cat([*model.embedding.context(some), interest], -1)
     torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
     assert logits_and_auxiliary(model, some)[1] > 0
 

@@ -155,7 +155,7 @@ class Can(nn.Module):
         query = self.embedding.query(batch)
         events, lengths = self.embedding.histories(batch)
         interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
-        return self._joined(interest, batch)
+        return self._joined([interest], batch)
 
     def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """:meth:`bottom`, and the auxiliary loss of a DIEN below."""
@@ -165,30 +165,29 @@ class Can(nn.Module):
         events, lengths = self.embedding.keys(batch), self.embedding.lengths(batch)
         states = self.dien.states(events, lengths)
         interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
-        return self._joined(interest, batch), self.dien.auxiliary(states, events, lengths)
+        return self._joined([interest], batch), self.dien.auxiliary(states, events, lengths)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
         logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)
 
-    def _joined(self, interest: Tensor, batch: Batch) -> Tensor:
+    def _joined(self, interest: list[Tensor], batch: Batch) -> Tensor:
         """What the MLP reads: the context, what the base makes of the history, and the pairs."""
-        parts = [self.embedding.context(batch), interest]
+        parts = [*self.embedding.context(batch), *interest]
         if self.config.interaction == "shared":
             parts += self._shared(batch)
         elif isinstance(self.unit, PairProduct):
-            parts.append(self.unit(batch, self.embedding.tables))
+            parts += self.unit(batch, self.embedding.tables)
         elif self.unit is not None:
-            parts.append(self.unit(batch))
+            parts += self.unit(batch)
         return torch.cat(parts, -1)
 
-    def _interest(self, batch: Batch) -> Tensor:
+    def _interest(self, batch: Batch) -> list[Tensor]:
         if self.attention is None:
             return self.embedding.pooled(batch)
         query, keys = self.embedding.query(batch), self.embedding.keys(batch)
-        interest: Tensor = self.attention(query, keys, self.embedding.lengths(batch))
-        return interest
+        return [self.attention(query, keys, self.embedding.lengths(batch))]
 
     def _shared(self, batch: Batch) -> list[Tensor]:
         """The co-action of representations: their first columns are fed, the others parameters."""

@@ -184,7 +184,7 @@ class Dien(nn.Module):
     def _bottom(
         self, batch: Batch, query: Tensor, events: Tensor, states: Tensor, lengths: Tensor
     ) -> Tensor:
-        parts = [self.embedding.context(batch)]
+        parts = self.embedding.context(batch)
         if self.padding is not None:
             absent = events.shape[1] - lengths[:, None]
             summed = events.sum(1) + absent * self.padding  # (U, d)

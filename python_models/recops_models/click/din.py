@@ -64,10 +64,10 @@ class Din(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        context = self.embedding.context(batch)  # (B, C)
+        context = self.embedding.context(batch)  # [(B, …)]
         query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
         interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
-        return torch.cat([context, interest], -1)
+        return torch.cat([*context, interest], -1)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""

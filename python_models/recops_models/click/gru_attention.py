@@ -52,13 +52,13 @@ class GruAttention(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        context = self.embedding.context(batch)  # (B, C)
+        context = self.embedding.context(batch)  # [(B, …)]
         query, states = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
         lengths = self.embedding.lengths(batch)
         for gru in self.grus:
             states, _ = gru(states, lengths)
         interest = self.attention(query, states, lengths)  # (B, d)
-        return torch.cat([context, interest], -1)
+        return torch.cat([*context, interest], -1)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""

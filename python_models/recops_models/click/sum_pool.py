@@ -58,9 +58,7 @@ class SumPool(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        context = self.embedding.context(batch)  # (B, C)
-        interest = self.embedding.pooled(batch)  # (B, d)
-        return torch.cat([context, interest], -1)
+        return torch.cat([*self.embedding.context(batch), *self.embedding.pooled(batch)], -1)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 import recops
@@ -94,7 +93,7 @@ class Network:
 
 
 class CoAction(nn.Module):
-    """``[B, pairs · output_width]``: the co-action of every pair, from tables of their own.
+    """The co-action of every pair, ``[B, output_width]``, from tables of their own.
 
     With ``combination_independent`` each pair has tables of its own, so that a value meets each
     partner with other numbers; else an induction feature has one table of networks, and a table of
@@ -135,11 +134,11 @@ class CoAction(nn.Module):
                 self.feeds[fed] = _table(schema.cardinality(pair.fed), network.dims[0], std)
 
     def output_dim(self) -> int:
-        """The width of the result."""
+        """The width of the results side by side."""
         return len(self.pairs) * self.network.output_width
 
-    def forward(self, batch: Batch) -> Tensor:
-        """``[B, output_dim]``."""
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """``[B, output_width]`` of each pair."""
         outputs = []
         for pair, (induction, fed) in zip(self.pairs, self._keys, strict=True):
             params, feeds = self.params[induction], self.feeds[fed]
@@ -157,7 +156,7 @@ class CoAction(nn.Module):
                 **self.network.options(),
             )
             outputs.append(output)
-        return torch.cat(outputs, -1)
+        return outputs
 
 
 def _table(size: int, width: int, std: float | None) -> nn.Embedding:

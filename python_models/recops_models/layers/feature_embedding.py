@@ -62,9 +62,9 @@ class FeatureEmbedding(nn.Module):
         self.history_dim = width * len(self.history)
         self.context_dim = sum(_width(feature, width) for feature in self._context)
 
-    def context(self, batch: Batch) -> Tensor:
-        """``[B, context_dim]``."""
-        return torch.cat([self._embed(feature, batch) for feature in self._context], -1)
+    def context(self, batch: Batch) -> list[Tensor]:
+        """The columns of ``[B, context_dim]``, for the model to put beside the others at once."""
+        return [self._embed(feature, batch) for feature in self._context]
 
     def query(self, batch: Batch) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history would be."""
@@ -91,9 +91,9 @@ class FeatureEmbedding(nn.Module):
             )
         return self.keys(batch), self.lengths(batch)
 
-    def pooled(self, batch: Batch) -> Tensor:
-        """``[B, d]``: the sum of the events, which are never written out."""
-        return torch.cat([self._sum(feature.name, batch) for feature in self.history], -1)
+    def pooled(self, batch: Batch) -> list[Tensor]:
+        """The columns of ``[B, d]``: the sum of the events, which are never written out."""
+        return [self._sum(feature.name, batch) for feature in self.history]
 
     def lengths(self, batch: Batch) -> Tensor:
         """``[B]``: of the histories."""

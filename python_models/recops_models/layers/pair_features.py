@@ -33,8 +33,8 @@ class PairProduct(nn.Module):
         """The width of the result."""
         return len(self.pairs) * (self.width + 1)
 
-    def forward(self, batch: Batch, tables: nn.ModuleDict) -> Tensor:
-        """``[B, output_dim]``, from the tables of a :class:`FeatureEmbedding`."""
+    def forward(self, batch: Batch, tables: nn.ModuleDict) -> list[Tensor]:
+        """The columns of ``[B, output_dim]``, from the tables of a :class:`FeatureEmbedding`."""
         outputs = []
         for pair in self.pairs:
             history, _ = ids_of(batch, pair.fed)
@@ -42,7 +42,7 @@ class PairProduct(nn.Module):
             pooled = tables[self._table[pair.fed]](history).sum(1)  # padding is a row of zeros
             product = target * pooled
             outputs += [product, product.sum(-1, keepdim=True)]
-        return torch.cat(outputs, -1)
+        return outputs
 
 
 class PairTable(nn.Module):
@@ -89,8 +89,8 @@ class PairTable(nn.Module):
         """The width of the result."""
         return len(self.pairs) * self.width
 
-    def forward(self, batch: Batch) -> Tensor:
-        """``[B, output_dim]``."""
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """The columns of ``[B, output_dim]``."""
         outputs = []
         for p, (pair, table) in enumerate(zip(self.pairs, self.tables, strict=True)):
             assert isinstance(table, nn.Embedding)
@@ -99,7 +99,7 @@ class PairTable(nn.Module):
             there = known[place] == wanted if len(known) else torch.zeros_like(wanted).bool()
             rows = torch.where(there, place + 1, 0)
             outputs.append(sums_of_rows(table, rows))
-        return torch.cat(outputs, -1)
+        return outputs
 
 
 def _keys(batch: Batch, pair: Pair) -> Tensor:

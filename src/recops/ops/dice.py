@@ -110,7 +110,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 def _grad(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 5
-    grads = ops.dice_backward(grad, *ctx.saved_tensors, ctx.eps, ctx.of_batch)
+    x, alpha, mean, var = ctx.saved_tensors
+    grads = ops.dice_backward(grad, x, alpha, mean, var, ctx.eps, ctx.of_batch)
     return *grads, None, None, None
 
 
