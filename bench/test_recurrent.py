@@ -20,11 +20,11 @@ WIDE = recops.cpu_isa() == "avx512"
 
 # Measured on a quiet Zen 4 core at AVX-512: forward 3.0, 3.0, 2.1 and 1.7, training 2.5 to 2.7, 2.8
 # to 3.0, 1.8 and 1.46; with AVX2 on both sides 2.1, 3.0, 2.3 and 1.8, and 2.3, 2.7, 1.8 and 1.3.
-# Aimed at are 3, 3, 2 and 1.5 in both.
+# On another machine's Zen 4 core the first forward is 2.5. Aimed at are 3, 3, 2 and 1.5 in both.
 @pytest.mark.parametrize(
     ("shape", "backward", "floor"),
     [
-        (PAPER, False, 2.6 if WIDE else 1.8),
+        (PAPER, False, 2.2 if WIDE else 1.8),
         (MIMN, False, 2.6),
         (WIDER, False, 1.8),
         (WIDEST, False, 1.4),
@@ -40,8 +40,8 @@ def test_an_augru_is_faster_than_nn_gru(
     outruns(cases.layer_case(*shape, backward=backward), "nn.GRU", floor)
 
 
-# Measured there: 7.4 and 15; aimed at are 8 and 20.
-@pytest.mark.parametrize(("shape", "floor"), [(PAPER, 6.5), (MIMN, 13)])
+# Measured there: 7.4 and 15, on the other machine the second is 12.4; aimed at are 8 and 20.
+@pytest.mark.parametrize(("shape", "floor"), [(PAPER, 6.5), (MIMN, 11)])
 def test_training_is_faster_than_the_loop_over_steps(
     shape: tuple[int, int, int], floor: float, outruns
 ) -> None:
