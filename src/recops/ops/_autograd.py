@@ -1,9 +1,9 @@
-"""Derivatives of ops that take no lists of tensors, registered for speed."""
+"""Derivatives of ops that take no lists of tensors: registered for speed, or refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -51,3 +51,17 @@ def register_autograd(
         return below(*inputs)
 
     torch.library.impl(f"recops::{name}", "Autograd", differentiable)
+
+
+def refuse_derivative(name: str, of: str) -> None:
+    """Let the gradient of an op, another op, raise NotImplementedError where it is derived again.
+
+    Args:
+        name: of the gradient's op in ``torch.ops.recops``.
+        of: what the error says has no second derivative.
+    """
+
+    def refuse(*_: object) -> NoReturn:
+        raise NotImplementedError(f"recops: {of} no second derivative")
+
+    register_autograd(name, refuse, lambda *_: None)

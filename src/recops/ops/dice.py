@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops._checks import FLOATS, check_tensor
 
 __all__ = ["dice"]
@@ -115,12 +115,8 @@ def _grad(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
     return *grads, None, None, None
 
 
-def _no_second_derivative(*_: object) -> NoReturn:
-    raise NotImplementedError("recops: dice has no second derivative")
-
-
 torch.library.register_fake("recops::dice", _fake_dice)
 torch.library.register_fake("recops::dice_backward", _fake_backward)
 register_autograd("dice", _grad, _save)
-register_autograd("dice_backward", _no_second_derivative, lambda *_: None)
+refuse_derivative("dice_backward", "dice has")
 torch.library.register_autocast("recops::dice", "cpu", torch.float32)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops._checks import FLOATS, INDICES, check_tensor
 
 __all__ = ["embedding_rows", "embedding_sum"]
@@ -114,17 +114,9 @@ def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     return ops.embedding_backward(grad, ids, ctx.size, ctx.padding_idx), None, None
 
 
-def _save_nothing(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    pass
-
-
-def _no_second_derivative(*_: object) -> NoReturn:
-    raise NotImplementedError("recops: rows of embeddings have no second derivative")
-
-
 torch.library.register_fake("recops::embedding_rows", _fake_rows)
 torch.library.register_fake("recops::embedding_sum", _fake_sum)
 torch.library.register_fake("recops::embedding_backward", _fake_backward)
 register_autograd("embedding_rows", _grad, _save)
 register_autograd("embedding_sum", _grad, _save)
-register_autograd("embedding_backward", _no_second_derivative, _save_nothing)
+refuse_derivative("embedding_backward", "rows of embeddings have")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -116,7 +116,3 @@ def fake_scan(
         x.new_empty((rows, hidden), dtype=dtype),
         x.new_empty(kept, dtype=dtype),
     )
-
-
-def no_second_derivative(*_: object) -> NoReturn:
-    raise NotImplementedError("recops: recurrent scans have no second derivative")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops._checks import FLOATS, check_tensor
 from recops.ops.recurrent import (
     Cell,
@@ -20,7 +20,6 @@ from recops.ops.recurrent import (
     check_weights,
     converted,
     fake_scan,
-    no_second_derivative,
     resolve,
     what_to_keep,
     wide,
@@ -189,5 +188,5 @@ def _grad(
 torch.library.register_fake("recops::recurrent_layer", _fake_layer)
 torch.library.register_fake("recops::recurrent_layer_backward", _fake_backward)
 register_autograd("recurrent_layer", _grad, _save)
-torch.library.register_autograd("recops::recurrent_layer_backward", no_second_derivative)
+refuse_derivative("recurrent_layer_backward", "recurrent scans have")
 torch.library.register_autocast("recops::recurrent_layer", "cpu", torch.float32)
