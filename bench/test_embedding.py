@@ -1,4 +1,4 @@
-"""Floors for rows of embedding tables, each a ratio of interleaved minima in one process."""
+"""Floors for bags of embedding rows, each a ratio of interleaved minima in one process."""
 
 from __future__ import annotations
 

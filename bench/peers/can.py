@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import plain_embedding
 import torch
 import torch.nn.functional as F
 from plain_dice import plain_layers
@@ -29,16 +30,15 @@ class PlainCan(nn.Module):
         embedding, unit = model.embedding, model.unit
         assert isinstance(unit, CoAction)
         lengths = embedding.lengths(batch)
-        tables = [embedding.tables[feature.share_embedding] for feature in embedding.history]
-        events = [batch.features[feature.name] for feature in embedding.history]
-        keys = torch.cat([table(ids) for table, ids in zip(tables, events, strict=True)], -1)
+        keys = plain_embedding.keys(embedding, batch)
         present = (torch.arange(keys.shape[1]) < lengths[:, None])[..., None]
         interest = (
             (keys * present).sum(1)
             if model.attention is None
-            else _attend(model.attention, embedding.query(batch), keys, lengths)
+            else _attend(model.attention, plain_embedding.query(embedding, batch), keys, lengths)
         )
-        parts = [*embedding.context(batch), interest, *_coactions(unit, batch)]
+        context = plain_embedding.context(embedding, batch)
+        parts = [context, interest, *_coactions(unit, batch)]
         return self.head(torch.cat(parts, -1)).squeeze(-1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import plain_embedding
 import torch
 import torch.nn.functional as F
 from plain_dice import plain_layers
@@ -43,8 +44,13 @@ class PlainDien(nn.Module):
     def loss(self, batch: Batch, negatives: dict[str, Tensor]) -> Tensor:
         """Cross-entropy and auxiliary loss; ``negatives`` as histories, one for each event."""
         embedding = self.ours.embedding
-        query, events = embedding.query(batch), embedding.keys(batch)
-        others = embedding.keys(batch._replace(features=batch.features | negatives))
+        query, events = (
+            plain_embedding.query(embedding, batch),
+            plain_embedding.keys(embedding, batch),
+        )
+        others = plain_embedding.keys(
+            embedding, batch._replace(features=batch.features | negatives)
+        )
         lengths = embedding.lengths(batch)
         packed = pack_padded_sequence(events, lengths, batch_first=True, enforce_sorted=False)
         packed, _ = self.gru(packed)
@@ -58,9 +64,8 @@ class PlainDien(nn.Module):
         packed_attention = pack_padded_sequence(
             attention, lengths, batch_first=True, enforce_sorted=False
         )
-        x = torch.cat(
-            [*embedding.context(batch), self._evolve(packed, packed_attention, lengths)], 1
-        )
+        interest = self._evolve(packed, packed_attention, lengths)
+        x = torch.cat([plain_embedding.context(embedding, batch), interest], 1)
         return click_loss(self.head(x).squeeze(-1), batch.label) + auxiliary
 
     def _score(self, states: Tensor, events: Tensor) -> Tensor:

@@ -78,7 +78,8 @@ class Gather {
         require_index(0 <= ids[t] && ids[t] < items, op, ": history[", user, ", ", t, "] is ", ids[t],
                       ", which is not from 0 to ", items - 1);
     }
-    pair_.push_back({net_, people_.batch({feed_.data_ptr(), type, net_.dims[0], history_data()},
+    rows_ = Distinct::pays(items, people_.time) ? people_.feed_distinct(history_data(), items) : history_data();
+    pair_.push_back({net_, people_.batch({feed_.data_ptr(), type, net_.dims[0], rows_},
                                          {params_.data_ptr(), params_type, params_width(net_), target_data()})});
   }
 
@@ -88,7 +89,7 @@ class Gather {
     return out;
   }
 
-  // By (user, position) and by candidate, in compute type.
+  // By (user, row that is fed) and by candidate, in compute type.
   PairGradients backward(const char* op, const Tensor& grad_in) const {
     const Tensor grad = recops::contiguous(grad_in);
     const ScalarType type = compute_type(pair_[0].batch.feed.dtype);
@@ -109,11 +110,12 @@ class Gather {
     const auto add_feed = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
       const char* values = static_cast<const char*>(rows.feed.data_ptr());
       for (int64_t user = 0; user < people_.num_users; ++user)
-        kernels.add_rows({people_.length(user), width, {history_data() + user * people_.time, true}, 1, -1},
+        kernels.add_rows({people_.rows(user), 1, {rows_ + user * people_.time, true}, -1, width, width},
                          values + user * stride, type, first, last, out);
     };
     const auto add_params = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
-      kernels.add_rows({people_.size, params_width(net_), {target_data(), true}, 1, -1}, rows.params.data_ptr(), type,
+      const int64_t params = params_width(net_);
+      kernels.add_rows({people_.size, 1, {target_data(), true}, -1, params, params}, rows.params.data_ptr(), type,
                        first, last, out);
     };
     return {embedding::sum_by_row({feed_.size(0), width}, people_.num_users * people_.time, feed_, add_feed),
@@ -123,8 +125,8 @@ class Gather {
   Segments history_segments() const {
     std::vector<int64_t> rows;
     for (int64_t user = 0; user < people_.num_users; ++user)
-      for (int64_t t = 0; t < people_.length(user); ++t) rows.push_back(user * people_.time + t);
-    return Segments(history_data(), std::move(rows), feed_.size(0));
+      for (int64_t t = 0; t < people_.rows(user); ++t) rows.push_back(user * people_.time + t);
+    return Segments(rows_, std::move(rows), feed_.size(0));
   }
 
   Segments target_segments() const {
@@ -141,6 +143,7 @@ class Gather {
   Net net_;
   Tensor feed_, params_, targets_, history_;
   People people_;
+  const int64_t* rows_;  // of feed_, [users, time]
   std::vector<Pair> pair_;
 };
 

@@ -17,7 +17,7 @@ class Group {
                  [&](int64_t i, Vec<T> column) { memory_.params[i] = column; });
     for (int lane = 0; lane < kLanes<T>; ++lane) {
       count_[lane] = static_cast<T>(lanes.count[lane]);
-      length_[lane] = static_cast<T>(lanes.length[lane]);
+      length_[lane] = static_cast<T>(lanes.events[lane]);
       scale_[lane] = net.mean ? 1 / std::max(length_[lane], T{1}) : T{1};
     }
   }
@@ -151,8 +151,19 @@ class Group {
           rows[lane] = at < lanes_.count[lane] ? lanes_.user[lane] * batch_.time + lanes_.first[lane] + at : -1;
         load_rows<T>(batch_.feed, width, rows, memory_.zeros, raise);
       }
-      memory_.present[p] = count_ > broadcast(static_cast<T>(at)) ? broadcast(T{1}) : Vec<T>{};
+      memory_.times[p] = batch_.times                             ? times_at(at)
+                         : count_ > broadcast(static_cast<T>(at)) ? broadcast(T{1})
+                                                                  : Vec<T>{};
     }
+  }
+
+  Vec<T> times_at(int64_t at) const {
+    T times[kLanes<T>];
+    for (int lane = 0; lane < kLanes<T>; ++lane)
+      times[lane] = at < lanes_.count[lane]
+                        ? static_cast<T>(batch_.times[lanes_.user[lane] * batch_.time + lanes_.first[lane] + at])
+                        : T{0};
+    return load_as_compute(times);
   }
 
   // To the sums [features][orders] what a tile of streams from `stream` on yielded, where there is a position.
@@ -164,7 +175,7 @@ class Group {
       for (int r = 0; r < R; ++r) {
         Vec<T> sum = sums[r * net_.orders + c];
 #pragma GCC unroll 6
-        for (int s = 0; s < S; ++s) sum += tile[r][s] * memory_.present[p + s];
+        for (int s = 0; s < S; ++s) sum += tile[r][s] * memory_.times[p + s];
         sums[r * net_.orders + c] = sum;
       }
       return;
@@ -172,7 +183,7 @@ class Group {
 #pragma GCC unroll 6
     for (int s = 0; s < S; ++s) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += tile[r][s] * memory_.present[p];
+      for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += tile[r][s] * memory_.times[p];
       if (++p == positions) p = 0, ++c;
     }
   }
@@ -187,14 +198,14 @@ class Group {
       for (int r = 0; r < R; ++r) {
         const Vec<T> sum = sums[r * net_.orders + c];
 #pragma GCC unroll 6
-        for (int s = 0; s < S; ++s) tile[r][s] = sum * memory_.present[p + s] * derivative(tile[r][s]);
+        for (int s = 0; s < S; ++s) tile[r][s] = sum * memory_.times[p + s] * derivative(tile[r][s]);
       }
       return;
     }
 #pragma GCC unroll 6
     for (int s = 0; s < S; ++s) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) tile[r][s] = sums[r * net_.orders + c] * memory_.present[p] * derivative(tile[r][s]);
+      for (int r = 0; r < R; ++r) tile[r][s] = sums[r * net_.orders + c] * memory_.times[p] * derivative(tile[r][s]);
       if (++p == positions) p = 0, ++c;
     }
   }
@@ -204,7 +215,7 @@ class Group {
     const Vec<T>* value = values(0, positions);
     for (int64_t i = 0; i < net_.dims[0] * net_.orders; ++i) {
       Vec<T> sum = add ? sums(0)[i] : Vec<T>{};
-      for (int64_t p = 0; p < positions; ++p) sum += *value++ * memory_.present[p];
+      for (int64_t p = 0; p < positions; ++p) sum += *value++ * memory_.times[p];
       sums(0)[i] = sum;
     }
   }
@@ -295,7 +306,7 @@ class Group {
       for (int64_t p = 0; p < positions; ++p) {
         Vec<T> sum{};
         for (int64_t c = net_.orders; c > 0; --c) sum = lowered(sum, fed[p], c) + grad[c - 1];
-        memory_.grad[d * positions + p] = sum * memory_.present[p];
+        memory_.grad[d * positions + p] = sum * memory_.times[p];
       }
   }
 
@@ -333,7 +344,7 @@ class Group {
     const Vec<T>* of_sum = grad_sums(level);
     Vec<T>* to = memory_.grad;
     for (int64_t i = 0; i < net_.dims[level] * net_.orders; ++i)
-      for (int64_t p = 0; p < positions; ++p, ++to) *to = f(of_sums ? *to + of_sum[i] * memory_.present[p] : *to);
+      for (int64_t p = 0; p < positions; ++p, ++to) *to = f(of_sums ? *to + of_sum[i] * memory_.times[p] : *to);
   }
 
   void store_feed(int64_t at, const Vec<T>* columns, int64_t positions, const Targets& targets) {

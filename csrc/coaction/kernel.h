@@ -8,6 +8,8 @@
 //   h_l = activation(h_{l−1} W_l + b_l), without activation for the last layer unless activate_last
 //   out[b, c, l] = Σ_t h_l, over the length if `mean`; for each layer, or the last alone without concat_hidden
 //
+// A row may count several times, as so many events of the same; the length is then the number of events.
+//
 // Linear layers behind the last activation are applied to the sum: Σ_t (h W + b) = (Σ_t h) W + length · b.
 //
 // A vector's lanes are candidates: every weight is a vector of its own, nothing is ever summed across lanes, and no
@@ -46,8 +48,10 @@ struct Batch {
   Rows params;             // row b
   const int64_t* order;    // [size]: which candidate is at a place; a candidate its own place without it
   const int64_t* users;    // [size]; candidate b is of user b without it
-  const int64_t* lengths;  // [number of users]; all `time` without it
+  const int64_t* lengths;  // [number of users]: rows; all `time` without it
   int64_t size, time;
+  const int32_t* times = nullptr;   // [number of users, time]: how often a row counts; once without it
+  const int64_t* events = nullptr;  // [number of users], where there are times: sums of them; all `time` without it
 };
 
 // Where gradients go. Places begin to end of a call to `backward` are in order of users' runs.

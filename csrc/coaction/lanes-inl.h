@@ -16,7 +16,8 @@ struct Lanes {
   int strips = 1;      // a power of two
   int64_t steps = 0;   // the most positions of a lane
   bool shared = true;  // all of one user, from its first position on
-  int64_t candidate[kCount] = {}, user[kCount] = {}, first[kCount] = {}, count[kCount] = {}, length[kCount] = {};
+  int64_t candidate[kCount] = {}, user[kCount] = {}, first[kCount] = {}, count[kCount] = {}, length[kCount] = {},
+          events[kCount] = {};
 
   Lanes(const Batch& batch, int64_t begin, int64_t end) {
     while (2 * strips * batch.size <= kCount && 2 * strips <= batch.time) strips *= 2;
@@ -25,6 +26,7 @@ struct Lanes {
       const int64_t n = batch.lengths ? batch.lengths[u] : batch.time, strip = (n + strips - 1) / strips;
       for (int s = 0; s < strips; ++s, ++used) {
         candidate[used] = b, user[used] = u, length[used] = n;
+        events[used] = !batch.times ? n : batch.events ? batch.events[u] : batch.time;
         first[used] = std::min(s * strip, n), count[used] = std::min(strip, n - first[used]);
         steps = std::max(steps, count[used]);
         shared &= u == user[0] && strips == 1;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "coaction/distinct.h"
 #include "coaction/kernel.h"
 #include "coaction/plan.h"
 #include "compat.h"
@@ -91,18 +92,30 @@ class People {
 
   bool indexed() const { return users_.has_value(); }
   const int64_t* users() const { return users_ ? static_cast<const int64_t*>(users_->data_ptr()) : nullptr; }
-  const int64_t* lengths() const { return lengths_ ? static_cast<const int64_t*>(lengths_->data_ptr()) : nullptr; }
   const Plan& plan() const { return *plan_; }
+  // Of events.
+  const int64_t* lengths() const { return lengths_ ? static_cast<const int64_t*>(lengths_->data_ptr()) : nullptr; }
   int64_t length(int64_t user) const { return lengths_ ? lengths()[user] : time; }
+  // Of rows that are fed: events, or distinct ones.
+  int64_t rows(int64_t user) const { return distinct_ ? distinct_->lengths()[user] : length(user); }
+
+  // Feeds each of the rows of a history once; they are of a table of `table_rows`.
+  const int64_t* feed_distinct(const int64_t* ids, int64_t table_rows) {
+    distinct_.emplace(ids, num_users, time, table_rows, [this](int64_t user) { return length(user); });
+    plan_.emplace(size, users(), num_users, distinct_->lengths(), time);
+    return distinct_->ids();
+  }
 
   Batch batch(const Rows& feed, const Rows& params) const {
-    return {feed, params, plan_->order(), users(), lengths(), size, time};
+    if (!distinct_) return {feed, params, plan_->order(), users(), lengths(), size, time};
+    return {feed, params, plan_->order(), users(), distinct_->lengths(), size, time, distinct_->times(), lengths()};
   }
 
   const int64_t num_users, time, size;
 
  private:
   std::optional<Tensor> users_, lengths_;
+  std::optional<Distinct> distinct_;
   std::optional<Plan> plan_;
 };
 

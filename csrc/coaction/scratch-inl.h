@@ -21,8 +21,8 @@ struct Scratch {
   Vec<T>*grad, *below;  // of one level, and of the level below
   Vec<T>* sums;         // [levels][dims[level]][orders]
   Vec<T>* grad_sums;
-  Vec<T>* row;      // [output_width]
-  Vec<T>* present;  // [block]: 1 where a lane has that position, else 0
+  Vec<T>* row;    // [output_width]
+  Vec<T>* times;  // [block]: how often a lane's position counts; 0 where it has none
   Vec<T>* zeros;
   int64_t vectors = 0;
 
@@ -41,7 +41,7 @@ struct Scratch {
     grad = take(*widest * streams), below = take(*widest * streams);
     sums = take(all * net.orders), grad_sums = take(all * net.orders);
     row = take(output_width(net));
-    present = take(block);
+    times = take(block);
     zeros = take((net.dims[0] + kLanes<T> - 1) / kLanes<T>);
   }
 

@@ -34,28 +34,35 @@ int64_t find_outside(const Ids& ids, int64_t count, int64_t size) {
   return with_ids(ids, [&](const auto* id) { return find_outside(id, count, size); });
 }
 
-// ---- Copies.
+// ---- Copies: of bags of one row.
 
 // Rows of C bytes or more, the last C of which may overlap those before them.
 template <int64_t C, class I>
-void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, char* out) {
-  for (int64_t i = 0; i < count; ++i, out += bytes) {
+void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t padding, int64_t stride,
+               char* out) {
+  for (int64_t i = 0; i < count; ++i, out += stride) {
+    if (ids[i] == padding) {
+      std::memset(out, 0, bytes);
+      continue;
+    }
     const char* row = table + ids[i] * bytes;
     for (int64_t at = 0; at + C < bytes; at += C) std::memcpy(out + at, row + at, C);
     std::memcpy(out + bytes - C, row + bytes - C, C);
   }
 }
 
-void copy_rows(const void* table, int64_t bytes, const Ids& ids, int64_t begin, int64_t end, void* out) {
-  const char* from = static_cast<const char*>(table);
-  char* to = static_cast<char*>(out) + begin * bytes;
-  with_ids(ids, [&](const auto* id) {
-    const auto copy = [&]<int64_t C>() { copy_rows<C>(from, bytes, id + begin, end - begin, to); };
-    if (bytes >= kRowBytes) return copy.template operator()<kRowBytes>();
-    if (bytes >= 16) return copy.template operator()<16>();
-    if (bytes >= 4) return copy.template operator()<4>();
-    if (bytes >= 2) return copy.template operator()<2>();
-  });
+template <class S, class I>
+void copy_rows(const Bags& bags, const S* table, const I* ids, int64_t count, S* values) {
+  constexpr int64_t size = sizeof(S);
+  const int64_t bytes = bags.width * size;
+  const auto copy = [&]<int64_t C>() {
+    copy_rows<C>(reinterpret_cast<const char*>(table), bytes, ids, count, bags.padding, bags.stride * size,
+                 reinterpret_cast<char*>(values));
+  };
+  if (bytes >= kRowBytes) return copy.template operator()<kRowBytes>();
+  if (bytes >= 16) return copy.template operator()<16>();
+  if (bytes >= 4) return copy.template operator()<4>();
+  if (bytes >= 2) return copy.template operator()<2>();
 }
 
 // ---- Sums. A row is worked on in parts of a few vectors.
@@ -134,13 +141,16 @@ void sum_part(Part<S, N, L> part, const S* table, int64_t stride, const I* ids, 
   part.store(out, sum);
 }
 
-void sum_rows(const Bags& bags, const void* table, Dtype dtype, int64_t begin, int64_t end, void* out) {
+void sum_rows(const Bags& bags, const void* table_in, Dtype dtype, int64_t begin, int64_t end, void* values_in) {
   with_stored_type(dtype, [&]<class S>(S) {
+    const S* table = static_cast<const S*>(table_in);
+    S* values = static_cast<S*>(values_in) + begin * bags.stride;
     with_ids(bags.ids, [&](const auto* ids) {
-      for (int64_t n = begin; n < end; ++n)
+      ids += begin * bags.each;
+      if (bags.each == 1) return copy_rows(bags, table, ids, end - begin, values);
+      for (int64_t n = begin; n < end; ++n, ids += bags.each, values += bags.stride)
         for_parts<S>(bags.width, [&](int64_t before, auto part) {
-          sum_part(part, static_cast<const S*>(table) + before, bags.width, ids + n * bags.each, bags.each,
-                   bags.padding, static_cast<S*>(out) + n * bags.width + before);
+          sum_part(part, table + before, bags.width, ids, bags.each, bags.padding, values + before);
         });
     });
   });
@@ -177,16 +187,16 @@ struct Additions {
 
 // Of values, a row for each place, or `shared` one for all.
 template <bool shared, class S, int N, int L>
-void add_part(Part<S, N, L> part, const Additions& additions, const S* values, int64_t stride, Compute<S>* out) {
+void add_part(Part<S, N, L> part, const Additions& additions, const Bags& bags, const S* values, Compute<S>* table) {
   using T = Compute<S>;
   constexpr int64_t ahead = 8;
   const Part<T, N, L> sums{part.width};
   typename Part<S, N, L>::V value[N], sum[N];
   if constexpr (shared) part.load(values, value);
   for (int64_t i = 0; i < additions.count; ++i) {
-    if (i + ahead < additions.count) __builtin_prefetch(out + additions.rows[i + ahead] * stride, 1);
-    T* to = out + additions.rows[i] * stride;
-    if constexpr (!shared) part.load(values + additions.places[i] * stride, value);
+    if (i + ahead < additions.count) __builtin_prefetch(table + additions.rows[i + ahead] * bags.width, 1);
+    T* to = table + additions.rows[i] * bags.width;
+    if constexpr (!shared) part.load(values + additions.places[i] * bags.stride, value);
     sums.load(to, sum);
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) sum[v] += value[v];
@@ -196,30 +206,30 @@ void add_part(Part<S, N, L> part, const Additions& additions, const S* values, i
 
 template <bool shared, class S, class I>
 void add_run(const Bags& bags, const S* values, const I* ids, int64_t size, int64_t first, int64_t last,
-             Compute<S>* out) {
+             Compute<S>* table) {
   for (int64_t begin = 0; begin < size; begin += Additions::kMost) {
     const Additions additions(ids + begin, std::min(size - begin, Additions::kMost), bags.padding, first, last);
-    const S* from = values + (shared ? 0 : begin * bags.width);
+    const S* from = values + (shared ? 0 : begin * bags.stride);
     for_parts<S>(bags.width, [&](int64_t before, auto part) {
-      add_part<shared>(part, additions, from + before, bags.width, out + before);
+      add_part<shared>(part, additions, bags, from + before, table + before);
     });
   }
 }
 
-void add_rows(const Bags& bags, const void* values_in, Dtype dtype, int64_t first, int64_t last, void* out_in) {
+void add_rows(const Bags& bags, const void* values_in, Dtype dtype, int64_t first, int64_t last, void* table_in) {
   with_stored_type(dtype, [&]<class S>(S) {
     const S* values = static_cast<const S*>(values_in);
-    Compute<S>* out = static_cast<Compute<S>*>(out_in);
+    Compute<S>* table = static_cast<Compute<S>*>(table_in);
     with_ids(bags.ids, [&](const auto* ids) {
-      if (bags.each == 1) return add_run<false>(bags, values, ids, bags.rows, first, last, out);
-      for (int64_t n = 0; n < bags.rows; ++n)
-        add_run<true>(bags, values + n * bags.width, ids + n * bags.each, bags.each, first, last, out);
+      if (bags.each == 1) return add_run<false>(bags, values, ids, bags.count, first, last, table);
+      for (int64_t n = 0; n < bags.count; ++n)
+        add_run<true>(bags, values + n * bags.stride, ids + n * bags.each, bags.each, first, last, table);
     });
   });
 }
 
 }  // namespace
 
-extern const Kernels kernels = {find_outside, copy_rows, sum_rows, add_rows};
+extern const Kernels kernels = {find_outside, sum_rows, add_rows};
 
 }  // namespace recops::embedding::RECOPS_ISA

@@ -18,99 +18,130 @@ std::string place_of(const Tensor& tensor, int64_t position) {
   return place;
 }
 
-// Ids as kernels take them: contiguous, rows of a table of `size`.
-class Rows {
+// What each feature's bags read of which table, and where their columns are in the rows of all.
+class Features {
  public:
-  Rows(const char* op, const Tensor& ids, int64_t size) : held_(recops::contiguous(ids)) {
-    const ScalarType type = ids.scalar_type();
-    require_value(type == ScalarType::Long || type == ScalarType::Int, op, ": ids must be int32 or int64");
-    const int64_t outside = select_kernels().find_outside(this->ids(), ids.numel(), size);
-    if (outside < 0) return;
-    const int64_t id = this->ids().wide ? static_cast<const int64_t*>(held_.data_ptr())[outside]
-                                        : static_cast<const int32_t*>(held_.data_ptr())[outside];
-    throw std::out_of_range(
-        concat(op, ": ids", place_of(held_, outside), " is ", id, ", which is not from 0 to ", size - 1));
+  struct Feature {
+    int64_t table, column;
+    Bags bags;
+  };
+
+  // Of tables [num_rows[i], widths[i]], features whose ids are rows of tables[f]. Those of a table of −1 rows are left
+  // out, though not their columns.
+  Features(const char* op, const std::vector<int64_t>& num_rows, const std::vector<int64_t>& widths,
+           const std::vector<Tensor>& ids, const std::vector<int64_t>& tables, int64_t padding)
+      : width_(0) {
+    require_value(!ids.empty() && ids.size() == tables.size() && num_rows.size() == widths.size(), op,
+                  ": there must be a table for each of at least one feature");
+    for (size_t i = 0; i < widths.size(); ++i)
+      require_value(num_rows[i] >= -1 && widths[i] >= 0, op, ": a table has no negative size");
+    count_ = ids[0].dim() > 0 ? ids[0].size(0) : 0;
+    for (size_t f = 0; f < ids.size(); ++f) {
+      const int64_t table = tables[f];
+      require_value(0 <= table && table < static_cast<int64_t>(widths.size()), op, ": no table ", table);
+      require_value((ids[f].dim() == 1 || ids[f].dim() == 2) && ids[f].size(0) == count_, op,
+                    ": ids must be vectors or matrices of as many rows");
+      const int64_t each = ids[f].dim() == 2 ? ids[f].size(1) : 1;
+      if (num_rows[table] >= 0)
+        features_.push_back(
+            {table, width_, {count_, each, rows(op, f, ids[f], num_rows[table]), padding, widths[table], 0}});
+      width_ += widths[table];
+    }
+    for (Feature& feature : features_) feature.bags.stride = width_;
   }
 
-  Ids ids() const { return {held_.data_ptr(), held_.scalar_type() == ScalarType::Long}; }
+  int64_t count() const { return count_; }
+  int64_t width() const { return width_; }
+  const std::vector<Feature>& all() const { return features_; }
 
  private:
-  Tensor held_;
+  // Contiguous ids, none of them outside a table of `size`.
+  Ids rows(const char* op, size_t feature, const Tensor& ids, int64_t size) {
+    const ScalarType type = ids.scalar_type();
+    require_value(type == ScalarType::Long || type == ScalarType::Int, op, ": ids must be int32 or int64");
+    const Tensor& held = held_.emplace_back(recops::contiguous(ids));
+    const Ids found{held.data_ptr(), type == ScalarType::Long};
+    const int64_t outside = select_kernels().find_outside(found, held.numel(), size);
+    if (outside < 0) return found;
+    const int64_t id = found.wide ? static_cast<const int64_t*>(found.data)[outside]
+                                  : static_cast<const int32_t*>(found.data)[outside];
+    throw std::out_of_range(concat(op, ": bags[", feature, "]: ids", place_of(held, outside), " is ", id,
+                                   ", which is not from 0 to ", size - 1));
+  }
+
+  int64_t count_, width_;
+  std::vector<Feature> features_;
+  std::vector<Tensor> held_;
 };
 
-Tensor table(const char* op, const Tensor& weight) {
-  require_value(weight.dim() == 2, op, ": weight must be a matrix");
-  return recops::contiguous(weight);
-}
-
-// `padding_idx` is for the gradients' sake alone.
-Tensor embedding_rows(Tensor weight_in, Tensor ids, int64_t) {
-  const char* op = "embedding_rows";
-  const Tensor weight = table(op, weight_in);
-  dtype_of(op, "weight", weight);
-  const Rows rows(op, ids, weight.size(0));
-  const int64_t width = weight.size(1), bytes = width * weight.element_size();
-  std::vector<int64_t> sizes(ids.sizes().begin(), ids.sizes().end());
-  sizes.push_back(width);
-  Tensor out = empty(sizes, weight.scalar_type(), weight);
-  const Kernels& kernels = select_kernels();
-  parallel_for(ids.numel(), kGrain / std::max<int64_t>(width, 1) + 1, [&](int64_t begin, int64_t end) {
-    kernels.copy_rows(weight.data_ptr(), bytes, rows.ids(), begin, end, out.data_ptr());
-  });
-  return out;
-}
-
-Tensor embedding_sum(Tensor weight_in, Tensor ids, int64_t padding_idx) {
-  const char* op = "embedding_sum";
-  const Tensor weight = table(op, weight_in);
-  const Dtype dtype = dtype_of(op, "weight", weight);
-  require_value(ids.dim() == 2, op, ": ids must be a matrix");
-  const Rows rows(op, ids, weight.size(0));
-  const int64_t width = weight.size(1);
-  const Bags bags{ids.size(0), width, rows.ids(), ids.size(1), padding_idx};
-  Tensor out = empty({bags.rows, width}, weight.scalar_type(), weight);
-  const Kernels& kernels = select_kernels();
-  parallel_for(bags.rows, kGrain / std::max<int64_t>(bags.each * width, 1) + 1, [&](int64_t begin, int64_t end) {
-    kernels.sum_rows(bags, weight.data_ptr(), dtype, begin, end, out.data_ptr());
-  });
-  return out;
-}
-
-// A row of `grad` goes to each of the ids whose place begins as its own.
-Tensor embedding_backward(Tensor grad_in, Tensor ids, int64_t num_rows, int64_t padding_idx) {
-  const char* op = "embedding_backward";
-  const Tensor grad = recops::contiguous(grad_in);
-  const Dtype dtype = dtype_of(op, "grad", grad);
-  const int64_t leading = grad.dim() - 1;
-  require_value(0 <= leading && leading <= ids.dim(), op, ": grad must have a row for each row of ids");
-  int64_t count = 1;
-  for (int64_t d = 0; d < leading; ++d) {
-    require_value(grad.size(d) == ids.size(d), op, ": grad must have a row for each row of ids");
-    count *= grad.size(d);
+Tensor embedding_bags(std::vector<Tensor> weights, std::vector<Tensor> ids, std::vector<int64_t> tables,
+                      int64_t padding_idx) {
+  const char* op = "embedding_bags";
+  std::vector<int64_t> num_rows, widths;
+  for (Tensor& weight : weights) {
+    require_value(weight.dim() == 2 && weight.scalar_type() == weights[0].scalar_type(), op,
+                  ": weights must be matrices of one dtype");
+    weight = recops::contiguous(weight);
+    num_rows.push_back(weight.size(0));
+    widths.push_back(weight.size(1));
   }
-  require_value(num_rows >= 0, op, ": num_rows must not be negative, got ", num_rows);
-  const Rows rows(op, ids, num_rows);
-  const int64_t width = grad.size(leading);
-  const Bags bags{count, width, rows.ids(), ids.numel() / std::max<int64_t>(count, 1), padding_idx};
-  return sum_by_row({num_rows, width}, ids.numel(), grad,
-                    [&](const Kernels& kernels, int64_t first, int64_t last, void* out) {
-                      kernels.add_rows(bags, grad.data_ptr(), dtype, first, last, out);
-                    });
+  const Features features(op, num_rows, widths, ids, tables, padding_idx);
+  const Dtype dtype = dtype_of(op, "weights", weights[0]);
+  const int64_t bytes = weights[0].element_size();
+  Tensor out = empty({features.count(), features.width()}, weights[0].scalar_type(), weights[0]);
+  int64_t read = 0;  // values, for a row of the result
+  for (const auto& feature : features.all()) read += feature.bags.each * feature.bags.width;
+  const Kernels& kernels = select_kernels();
+  parallel_for(features.count(), kGrain / std::max<int64_t>(read, 1) + 1, [&](int64_t begin, int64_t end) {
+    for (const auto& [table, column, bags] : features.all())
+      kernels.sum_rows(bags, weights[table].data_ptr(), dtype, begin, end,
+                       static_cast<char*>(out.data_ptr()) + column * bytes);
+  });
+  return out;
+}
+
+// For each table its gradient, of `num_rows` rows, or without rows where that is −1: nobody asks for it.
+std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> ids, std::vector<int64_t> tables,
+                                            std::vector<int64_t> num_rows, std::vector<int64_t> widths,
+                                            int64_t padding_idx) {
+  const char* op = "embedding_bags_backward";
+  const Features features(op, num_rows, widths, ids, tables, padding_idx);
+  require_value(grad_in.dim() == 2 && grad_in.size(0) == features.count() && grad_in.size(1) == features.width(), op,
+                ": grad must have the shape of the result");
+  // Columns of a wider gradient are read where they lie.
+  const Tensor grad = grad_in.stride(1) == 1 ? grad_in : recops::contiguous(grad_in);
+  const Dtype dtype = dtype_of(op, "grad", grad);
+  const char* values = static_cast<const char*>(grad.data_ptr());
+  std::vector<Tensor> gradients;
+  for (size_t i = 0; i < num_rows.size(); ++i) {
+    int64_t additions = 0;
+    for (const auto& feature : features.all())
+      if (feature.table == static_cast<int64_t>(i)) additions += feature.bags.count * feature.bags.each;
+    const auto add = [&](const Kernels& kernels, int64_t first, int64_t last, void* out) {
+      for (auto [table, column, bags] : features.all()) {
+        if (table != static_cast<int64_t>(i)) continue;
+        bags.stride = grad.stride(0);
+        kernels.add_rows(bags, values + column * grad.element_size(), dtype, first, last, out);
+      }
+    };
+    gradients.push_back(sum_by_row({std::max<int64_t>(num_rows[i], 0), widths[i]}, additions, grad, add));
+  }
+  return gradients;
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   // Of padding_idx −1 means none.
-  m.def("embedding_rows(Tensor weight, Tensor ids, SymInt padding_idx) -> Tensor");
-  m.def("embedding_sum(Tensor weight, Tensor ids, SymInt padding_idx) -> Tensor");
-  m.def("embedding_backward(Tensor grad, Tensor ids, SymInt num_rows, SymInt padding_idx) -> Tensor");
+  m.def("embedding_bags(Tensor[] weights, Tensor[] ids, int[] tables, SymInt padding_idx) -> Tensor");
+  m.def(
+      "embedding_bags_backward(Tensor grad, Tensor[] ids, int[] tables, SymInt[] num_rows, SymInt[] widths, "
+      "SymInt padding_idx) -> Tensor[]");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
-  m.impl("embedding_rows", TORCH_BOX(&embedding_rows));
-  m.impl("embedding_sum", TORCH_BOX(&embedding_sum));
-  m.impl("embedding_backward", TORCH_BOX(&embedding_backward));
+  m.impl("embedding_bags", TORCH_BOX(&embedding_bags));
+  m.impl("embedding_bags_backward", TORCH_BOX(&embedding_bags_backward));
 }
 
 }  // namespace recops::embedding

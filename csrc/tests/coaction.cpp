@@ -4,7 +4,7 @@
 //
 // KERNEL: forward or backward. DIMS: as 16-8-4. Users 0: each candidate has its own history; else candidates are the
 // users' in turn, and lengths vary. full: biases, an activation behind the last layer, parameters for each order, the
-// last layer alone, the mean. The data is the same in every run. Outputs and scratch are filled with NaN first and
+// last layer alone, the mean, rows that count several times. The data is the same in every run. Outputs and scratch are filled with NaN first and
 // fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing
 // one run with another.
 #include <algorithm>
@@ -100,13 +100,24 @@ bool run(const Case& c) {
   std::vector<int64_t> of, lengths;
   for (int64_t b = 0; b < c.candidates; ++b) of.push_back(b * users / c.candidates);
   for (int64_t u = 0; u < users; ++u) lengths.push_back(c.time - next_bits() % (c.time / 4 + 1));
+  std::vector<int32_t> times;
+  std::vector<int64_t> events;
+  for (int64_t u = 0; c.full && u < users; ++u) {
+    events.push_back(0);
+    for (int64_t t = 0; t < c.time; ++t) {
+      times.push_back(1 + static_cast<int32_t>(next_bits() % 3));
+      if (c.users == 0 || t < lengths[u]) events[u] += times.back();
+    }
+  }
   const Batch batch{{feed.data(), c.type.dtype, d0, nullptr},
                     {params.data(), c.type.dtype, width, nullptr},
                     nullptr,
                     c.users > 0 ? of.data() : nullptr,
                     c.users > 0 ? lengths.data() : nullptr,
                     c.candidates,
-                    c.time};
+                    c.time,
+                    c.full ? times.data() : nullptr,
+                    c.full ? events.data() : nullptr};
   const int64_t bytes = kernels.scratch_bytes(net, c.type.dtype), middle = c.candidates / 2,
                 columns = output_width(net);
   constexpr std::align_val_t line{64};

@@ -1,9 +1,9 @@
 // Runs the kernels of embedding tables free of torch and Python: for sanitizers and callgrind.
 //
-//   embedding KERNEL SIZE WIDTH ROWS EACH [f32|bf16|f16|f64] [int32|int64]
+//   embedding KERNEL SIZE WIDTH COUNT EACH [f32|bf16|f16|f64] [int32|int64]
 //
-// KERNEL: rows, sums or gradient, of a table [SIZE, WIDTH] and ids [ROWS, EACH] (copied rows: all of them). The data is
-// the same in every run. Outputs are filled with NaN first and fenced by it; exit code 1 tells of an unwritten output
+// KERNEL: sums or gradient, of a table [SIZE, WIDTH] and ids [COUNT, EACH]; bags of one row are copied. The data is the
+// same in every run. Outputs are filled with NaN first and fenced by it; exit code 1 tells of an unwritten output
 // or a lost sentinel. The checksums on stdout are for comparing one run with another.
 #include <algorithm>
 #include <cstdio>
@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kPadding = 2;
 
 struct Shape {
-  int64_t size, width, rows, each;
+  int64_t size, width, bags, each;
 };
 
 // Values of about ±1; 16-bit floats, of either kind, as their bits.
@@ -43,13 +43,13 @@ template <class S, class I>
 bool run(const std::string& kernel, const Shape& s, Dtype dtype) {
   using T = std::conditional_t<std::is_same_v<S, double>, double, float>;
   const Kernels& kernels = RECOPS_SELECT_KERNELS();
-  const int64_t count = s.rows * s.each, middle = s.rows / 2;
+  const int64_t count = s.bags * s.each, middle = s.bags / 2;
   std::vector<I> ids;
   for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<I>(next_bits() % s.size));
-  const Bags bags{s.rows, s.width, {ids.data(), sizeof(I) == 8}, s.each, kPadding};
+  const Bags bags{s.bags, s.each, {ids.data(), sizeof(I) == 8}, kPadding, s.width, s.width};
   if (kernels.find_outside(bags.ids, count, s.size) >= 0) return false;
   if (kernel == "gradient") {
-    const std::vector<S> values = random_values<S>(s.rows * s.width);
+    const std::vector<S> values = random_values<S>(s.bags * s.width);
     Output<T> sums(s.size * s.width);
     std::fill_n(sums.data(), s.size * s.width, T{0});
     kernels.add_rows(bags, values.data(), dtype, 0, kBuckets / 4, sums.data());
@@ -57,15 +57,9 @@ bool run(const std::string& kernel, const Shape& s, Dtype dtype) {
     return sums.report("gradient");
   }
   const std::vector<S> table = random_values<S>(s.size * s.width);
-  if (kernel == "rows") {
-    Output<S> rows(count * s.width);
-    kernels.copy_rows(table.data(), s.width * sizeof(S), bags.ids, 0, count / 2, rows.data());
-    kernels.copy_rows(table.data(), s.width * sizeof(S), bags.ids, count / 2, count, rows.data());
-    return rows.report("rows");
-  }
-  Output<S> sums(s.rows * s.width);
+  Output<S> sums(s.bags * s.width);
   kernels.sum_rows(bags, table.data(), dtype, 0, middle, sums.data());
-  kernels.sum_rows(bags, table.data(), dtype, middle, s.rows, sums.data());
+  kernels.sum_rows(bags, table.data(), dtype, middle, s.bags, sums.data());
   return sums.report("sums");
 }
 
@@ -81,7 +75,7 @@ int main(int argc, char** argv) {
   using namespace recops;
   using embedding::run;
   if (argc < 6) {
-    std::fprintf(stderr, "usage: %s rows|sums|gradient SIZE WIDTH ROWS EACH [f32|bf16|f16|f64] [int32|int64]\n",
+    std::fprintf(stderr, "usage: %s sums|gradient SIZE WIDTH COUNT EACH [f32|bf16|f16|f64] [int32|int64]\n",
                  argv[0]);
     return 2;
   }

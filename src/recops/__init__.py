@@ -21,7 +21,7 @@ from recops.ops.constrained_beam_search import (  # noqa: E402
     constrained_beam_search,
 )
 from recops.ops.dice import dice  # noqa: E402
-from recops.ops.embedding import embedding_rows, embedding_sum  # noqa: E402
+from recops.ops.embedding import embedding_bags  # noqa: E402
 from recops.ops.next_event import next_event_loss  # noqa: E402
 from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
 from recops.ops.recurrent_layer import recurrent_layer  # noqa: E402
@@ -61,8 +61,7 @@ __all__ = [
     "cpu_isa",
     "dice",
     "effective_capacity",
-    "embedding_rows",
-    "embedding_sum",
+    "embedding_bags",
     "item_bans",
     "nearest_codes",
     "next_event_loss",

@@ -86,10 +86,44 @@ def test_agrees_with_look_ups_in_torch(options: dict[str, Any], seed: int, **sha
 
 
 def test_it_is_the_op_on_looked_up_rows_to_the_bit() -> None:
-    arguments, options = make_gather({"orders": 3}, candidates=70, dtype=torch.float32)
+    arguments, options = make_gather(
+        {"orders": 3}, candidates=70, rows=(65, 6), dtype=torch.float32
+    )
     feed_table, history, params_table, targets, dims = arguments
     feed, params = feed_table[history.clamp(min=0)], params_table[targets]
     expected = recops.coaction(feed, params, dims, **options)
+    assert torch.equal(recops.coaction_gather(*arguments, **options), expected)
+
+
+@pytest.mark.parametrize("pool", ["sum", "mean"])
+@pytest.mark.parametrize("candidates", [None, 70])
+@pytest.mark.parametrize("rows", [3, 64, 65])  # 8 T = 64
+def test_repeated_rows_are_fed_once_and_count_as_often(
+    rows: int, candidates: int | None, pool: str
+) -> None:
+    arguments, options = make_gather(
+        {"orders": 2, "bias": True, "pool": pool}, candidates=candidates, rows=(rows, 6)
+    )
+    feed_table, history, params_table, targets, dims = arguments
+    options["lengths"][:2] = torch.tensor([8, 0])
+    history[:] = torch.randint(0, rows, history.shape)
+    history[0] = rows - 1  # one row alone, eight times
+    feed, params = feed_table[history], params_table[targets]
+    expected = recops.coaction(feed, params, dims, **options)
+    output = recops.coaction_gather(*arguments, **options)
+    torch.testing.assert_close(output, expected)
+    weight = torch.randn_like(output)
+    due = torch.autograd.grad(expected, tables(arguments), weight)
+    found = torch.autograd.grad(output, tables(arguments), weight)
+    for actual, other in zip(found, due, strict=True):
+        torch.testing.assert_close(actual, other)
+
+
+def test_a_small_table_without_repeats_gives_the_same_bits() -> None:
+    arguments, options = make_gather({"orders": 3}, rows=(8, 6), dtype=torch.float32)
+    feed_table, history, params_table, targets, dims = arguments
+    history[:] = torch.stack([torch.randperm(8) for _ in history])
+    expected = recops.coaction(feed_table[history], params_table[targets], dims, **options)
     assert torch.equal(recops.coaction_gather(*arguments, **options), expected)
 
 

@@ -48,9 +48,12 @@ ARGUMENTS = {
         DTYPES,
     ],
     "embedding": [
-        ["rows", "sums", "gradient"],
-        # table, ids: vectors and a part, narrow, single, no ids, no columns, parts of many vectors
-        ["50 18 9 30", "7 3 40 1", "1 1 1 1", "5 4 0 3", "5 4 3 0", "6 0 5 4", "300 131 3 300"],
+        ["sums", "gradient"],
+        # table, bags: vectors and a part, copies, single, none, of none, no columns, many vectors
+        [
+            *("50 18 9 30", "7 3 40 2", "7 3 40 1", "9 67 40 1", "1 1 1 1", "5 4 0 3", "5 4 3 0"),
+            *("6 0 5 4", "300 131 3 300"),
+        ],
         DTYPES,
         ["int32", "int64"],
     ],

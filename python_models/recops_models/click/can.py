@@ -150,12 +150,16 @@ class Can(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        if self.dien is None:
-            return self._joined(self._interest(batch), batch)
-        query = self.embedding.query(batch)
-        events, lengths = self.embedding.histories(batch)
-        interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
-        return self._joined([interest], batch)
+        if self.dien is not None:
+            query = self.embedding.query(batch)
+            events, lengths = self.embedding.histories(batch)
+            interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
+        elif self.attention is not None:
+            query, keys = self.embedding.query(batch), self.embedding.keys(batch)
+            interest = self.attention(query, keys, self.embedding.lengths(batch))
+        else:
+            return self._with_pairs(self.embedding.context(batch, with_history=True), batch)
+        return self._with_pairs([*self.embedding.context(batch), interest], batch)
 
     def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """:meth:`bottom`, and the auxiliary loss of a DIEN below."""
@@ -165,16 +169,16 @@ class Can(nn.Module):
         events, lengths = self.embedding.keys(batch), self.embedding.lengths(batch)
         states = self.dien.states(events, lengths)
         interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
-        return self._joined([interest], batch), self.dien.auxiliary(states, events, lengths)
+        x = self._with_pairs([*self.embedding.context(batch), interest], batch)
+        return x, self.dien.auxiliary(states, events, lengths)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
         logits: Tensor = self.head(self.bottom(batch))
         return logits.squeeze(-1)
 
-    def _joined(self, interest: list[Tensor], batch: Batch) -> Tensor:
-        """What the MLP reads: the context, what the base makes of the history, and the pairs."""
-        parts = [*self.embedding.context(batch), *interest]
+    def _with_pairs(self, parts: list[Tensor], batch: Batch) -> Tensor:
+        """The columns of context and interest, and those of the pairs behind them."""
         if self.config.interaction == "shared":
             parts += self._shared(batch)
         elif isinstance(self.unit, PairProduct):
@@ -182,12 +186,6 @@ class Can(nn.Module):
         elif self.unit is not None:
             parts += self.unit(batch)
         return torch.cat(parts, -1)
-
-    def _interest(self, batch: Batch) -> list[Tensor]:
-        if self.attention is None:
-            return self.embedding.pooled(batch)
-        query, keys = self.embedding.query(batch), self.embedding.keys(batch)
-        return [self.attention(query, keys, self.embedding.lengths(batch))]
 
     def _shared(self, batch: Batch) -> list[Tensor]:
         """The co-action of representations: their first columns are fed, the others parameters."""

@@ -58,7 +58,7 @@ class SumPool(nn.Module):
 
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
-        return torch.cat([*self.embedding.context(batch), *self.embedding.pooled(batch)], -1)
+        return torch.cat(self.embedding.context(batch, with_history=True), -1)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from recops_models.data.features import (
     Vector,
 )
 from recops_models.data.lookup import Lookup
-from recops_models.layers.table_rows import rows_of, sums_of_rows
+from recops_models.layers.embedding_bags import embedding_bags
 
 
 class FeatureEmbedding(nn.Module):
@@ -62,19 +64,32 @@ class FeatureEmbedding(nn.Module):
         self.history_dim = width * len(self.history)
         self.context_dim = sum(_width(feature, width) for feature in self._context)
 
-    def context(self, batch: Batch) -> list[Tensor]:
-        """The columns of ``[B, context_dim]``, for the model to put beside the others at once."""
-        return [self._embed(feature, batch) for feature in self._context]
+    def context(self, batch: Batch, *, with_history: bool = False) -> list[Tensor]:
+        """The columns of ``[B, context_dim]``, for the model to put beside the others at once.
+
+        ``with_history`` the sums of the events, ``[B, history_dim]``, are behind them: looked up in
+        the same call, never written out event by event.
+        """
+        features = [*self._context, *self.history] if with_history else self._context
+        columns: list[Tensor] = []
+        for in_tables, run in groupby(features, lambda feature: feature.name in self._table):
+            if in_tables:
+                columns.append(self._bags(batch, (feature.name for feature in run)))
+            else:
+                columns += [_numbers(batch.features[feature.name]) for feature in run]
+        return columns
 
     def query(self, batch: Batch) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history would be."""
         targets = [feature.share_embedding or "" for feature in self.history]
-        return torch.cat([self._rows(name, batch.features[name]) for name in targets], -1)
+        return self._bags(batch, targets)
 
     def keys(self, batch: Batch) -> Tensor:
         """``[B, T, d]``: the events; zero where there is none."""
         names = [feature.name for feature in self.history]
-        return torch.cat([self._rows(name, batch.features[name]) for name in names], -1)
+        rows, events = batch.features[names[0]].shape
+        bags = [(self._table_of(name), batch.features[name].flatten()) for name in names]
+        return embedding_bags(bags).view(rows, events, self.history_dim)
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The histories, each once: events ``[U, T, d]`` and lengths ``[U]``.
@@ -91,35 +106,12 @@ class FeatureEmbedding(nn.Module):
             )
         return self.keys(batch), self.lengths(batch)
 
-    def pooled(self, batch: Batch) -> list[Tensor]:
-        """The columns of ``[B, d]``: the sum of the events, which are never written out."""
-        return [self._sum(feature.name, batch) for feature in self.history]
-
     def lengths(self, batch: Batch) -> Tensor:
         """``[B]``: of the histories."""
         return batch.lengths[self.history[0].name]
 
-    def _embed(self, feature: Feature, batch: Batch) -> Tensor:
-        match feature:
-            case Categorical(name):
-                return self._rows(name, batch.features[name])
-            case Sequence(name):
-                return self._sum(name, batch)
-            case Numeric(name):
-                return batch.features[name][:, None]
-            case Vector(name):
-                return batch.features[name]
-
-    def _rows(self, name: str, ids: Tensor) -> Tensor:
-        table = self._table_of(name)
-        if ids.ndim == 2:
-            return rows_of(table, ids)
-        # Of up to some 300 ids nn.Embedding and its gradient cost less: 39 µs of 128, 49 by the op.
-        rows: Tensor = table(ids)
-        return rows
-
-    def _sum(self, name: str, batch: Batch) -> Tensor:
-        return sums_of_rows(self._table_of(name), batch.features[name])
+    def _bags(self, batch: Batch, names: Iterable[str]) -> Tensor:
+        return embedding_bags([(self._table_of(name), batch.features[name]) for name in names])
 
     def _table_of(self, name: str) -> nn.Embedding:
         table = self.tables[self._table[name]]
@@ -144,6 +136,11 @@ def _history(features: tuple[Feature, ...]) -> list[Sequence]:
             "embedding, and all have one max_len"
         )
     return found
+
+
+def _numbers(values: Tensor) -> Tensor:
+    """A numeric feature is a column, a vector some."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _width(feature: Feature, width: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recops_models.data.batch import Batch
 from recops_models.data.features import FittedSchema
 from recops_models.layers.coaction import Pair, ids_of
-from recops_models.layers.table_rows import sums_of_rows
+from recops_models.layers.embedding_bags import embedding_bags
 
 _RADIX = 1 << 31
 
@@ -91,15 +91,15 @@ class PairTable(nn.Module):
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """The columns of ``[B, output_dim]``."""
-        outputs = []
+        bags = []
         for p, (pair, table) in enumerate(zip(self.pairs, self.tables, strict=True)):
             assert isinstance(table, nn.Embedding)
             known, wanted = self.get_buffer(f"keys_{p}"), _keys(batch, pair)
             place = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
             there = known[place] == wanted if len(known) else torch.zeros_like(wanted).bool()
             rows = torch.where(there, place + 1, 0)
-            outputs.append(sums_of_rows(table, rows))
-        return outputs
+            bags.append((table, rows))
+        return [embedding_bags(bags)]
 
 
 def _keys(batch: Batch, pair: Pair) -> Tensor:

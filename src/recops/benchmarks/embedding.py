@@ -1,4 +1,4 @@
-"""Rows of embedding tables and their sums beside torch's own, eager and compiled."""
+"""Bags of rows of embedding tables beside torch's own look-ups, eager and compiled."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def lookup_case(
     random = torch.Generator().manual_seed(0)
     weight = torch.randn(size, width, generator=random).requires_grad_(backward)
     ids = torch.randint(size, (rows, each), generator=random)
-    shape = (rows, each, width) if kind == "rows" else (rows, width)
-    grad = torch.randn(shape, generator=random)
-    op = recops.embedding_rows if kind == "rows" else recops.embedding_sum
-    plain = reference.embedding_rows if kind == "rows" else reference.embedding_sum
+    if kind == "rows":
+        ids = ids.flatten()
+    grad = torch.randn(len(ids), width, generator=random)
 
     def ours(weight: Tensor, ids: Tensor) -> Tensor:
-        return op(weight, ids, padding_idx=padding_idx)
+        return recops.embedding_bags([(weight, ids)], padding_idx=padding_idx)
+
+    def plain(weight: Tensor, ids: Tensor) -> Tensor:
+        return reference.embedding_bags([(weight, ids)], padding_idx=padding_idx)
 
     def torchs(weight: Tensor, ids: Tensor) -> Tensor:
         if kind == "rows":
@@ -64,7 +66,7 @@ def lookup_case(
 
     def verify() -> None:
         exact = weight.detach().double().requires_grad_(backward)
-        due = side(lambda weight, ids: plain(weight, ids, padding_idx=padding_idx), exact)()
+        due = side(plain, exact)()
         for name, run in (("ours", side(ours)), *peers.items()):
             torch.testing.assert_close(
                 run(), due, rtol=1e-4, atol=1e-4, check_dtype=False, msg=name
@@ -79,8 +81,8 @@ def lookup_case(
     moved = looked_up + result + (result + 2 * looked_up + size * width if backward else 0)
     padded = "" if padding_idx is None else f" padding={padding_idx}"
     return Case(
-        op=f"embedding_{kind}",
-        shape=f"B={rows} T={each} V={size} d={width}{padded}",
+        op="embedding_bags",
+        shape=f"{kind} B={rows} T={each} V={size} d={width}{padded}",
         direction="backward" if backward else "forward",
         run=side(ours),
         peers=peers,

@@ -1,8 +1,9 @@
-"""Derivatives of ops that take no lists of tensors: registered for speed, or refused."""
+"""Derivatives of ops: registered for speed, or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NoReturn
 
 import torch
@@ -20,37 +21,67 @@ def register_autograd(
 
     Args:
         name: of the op in ``torch.ops.recops``.
-        backward: from the context and the gradients of what the op returned to one for each input.
+        backward: from the context and the gradients of what the op returned to one for each input,
+            a list of them for a list of tensors.
         setup_context: keeps in the context what ``backward`` needs, of inputs and output.
     """
     op = getattr(torch.ops.recops, name).default
+    arguments = op._schema.arguments
+    lists = [i for i, argument in enumerate(arguments) if str(argument.type) == "List[Tensor]"]
 
-    def below(*inputs: Any) -> Any:
+    def below(inputs: Sequence[Any]) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
 
-    def forward(ctx: Any, *inputs: Any) -> Any:
-        output = below(*inputs)
+    def forward(ctx: Any, lengths: list[int], *flat: Any) -> Any:
+        inputs = _nested(flat, lists, lengths) if lists else flat
+        output = below(inputs)
         setup_context(ctx, inputs, output)
-        return output
+        return tuple(output) if isinstance(output, list) else output
 
-    def once(ctx: Any, *grads: Any) -> Any:
+    def gradients(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        found = backward(ctx, *grads)
+        return (None, *(_flat(found, lists) if lists else found))
+
+    def once(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():  # There may be a second derivative.
-            return backward(ctx, *grads)
+            return gradients(ctx, *grads)
         with torch._C._AutoDispatchBelowAutograd():
-            return backward(ctx, *grads)
+            return gradients(ctx, *grads)
 
     functions = {"forward": staticmethod(forward), "backward": staticmethod(once)}
     formula = type(f"recops_{name}", (torch.autograd.Function,), functions)
 
     def differentiable(*inputs: Any) -> Any:
-        if torch.is_grad_enabled() and any(
-            isinstance(value, Tensor) and value.requires_grad for value in inputs
-        ):
-            return formula.apply(*inputs)  # type: ignore[attr-defined]
-        return below(*inputs)
+        if torch.is_grad_enabled():
+            flat = _flat(inputs, lists) if lists else inputs
+            if any(isinstance(value, Tensor) and value.requires_grad for value in flat):
+                lengths = [len(inputs[i]) for i in lists]
+                return formula.apply(lengths, *flat)  # type: ignore[attr-defined]
+        return below(inputs)
 
     torch.library.impl(f"recops::{name}", "Autograd", differentiable)
+
+
+def _flat(values: Sequence[Any], lists: list[int]) -> list[Any]:
+    """Lists at those positions laid out: autograd sees no tensor inside one."""
+    flat: list[Any] = []
+    for i, value in enumerate(values):
+        if i in lists:
+            flat += value
+        else:
+            flat.append(value)
+    return flat
+
+
+def _nested(flat: Sequence[Any], lists: list[int], lengths: list[int]) -> list[Any]:
+    """What :func:`_flat` laid out, in lists of those lengths."""
+    values: Iterator[Any] = iter(flat)
+    nested: list[Any] = []
+    for position, length in zip(lists, lengths, strict=True):
+        nested += islice(values, position - len(nested))
+        nested.append(list(islice(values, length)))
+    return [*nested, *values]
 
 
 def refuse_derivative(name: str, of: str) -> None:

@@ -47,7 +47,9 @@ def coaction_gather(
 ) -> Tensor:
     """``coaction(feed_table[history], params_table[targets], dims, …)``, both look-ups fused.
 
-    Neither the fed rows ``[U, T, d0]`` nor the parameters ``[B, P]`` are ever written out. In
+    Neither the fed rows ``[U, T, d0]`` nor the parameters ``[B, P]`` are ever written out. Where
+    the feed table is small, N ≤ 8 T, as those of categories are, a row that a history holds several
+    times goes through the network once and its results count so often: the same to rounding. In
     backward the gradients of a table row that occurs more than once are added in order of their
     occurrence: the same bits at any number of threads.
 

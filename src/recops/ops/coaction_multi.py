@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autograd import register_autograd
 from recops.ops._coaction import (
     Activation,
     Inputs,
@@ -139,5 +140,5 @@ def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 torch.library.register_fake("recops::coaction_multi", _fake_multi)
 torch.library.register_fake("recops::coaction_multi_backward", _fake_backward)
-torch.library.register_autograd("recops::coaction_multi", _grad, setup_context=_save)
+register_autograd("coaction_multi", _grad, _save)
 torch.library.register_autocast("recops::coaction_multi", "cpu", torch.float32)

@@ -1,7 +1,8 @@
-"""Rows of an embedding table, one by one or summed, and the table's dense gradient."""
+"""Bags of rows of embedding tables, of many features in one call."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,112 +12,122 @@ from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops._checks import FLOATS, INDICES, check_tensor
 
-__all__ = ["embedding_rows", "embedding_sum"]
+__all__ = ["embedding_bags"]
 
 
-def embedding_rows(weight: Tensor, ids: Tensor, *, padding_idx: int | None = None) -> Tensor:
-    """``weight[ids]``, as :func:`torch.nn.functional.embedding`.
+def embedding_bags(
+    bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
+) -> Tensor:
+    """``cat([weight[ids].sum(1) for weight, ids in bags], 1)``; no row is written out.
 
-    Row v of the gradient is the sum of the gradients of those rows of the result whose id is v, in
-    order of occurrence, and zero for ``padding_idx``, whose row is returned as it is.
-
-    Args:
-        weight: ``[V, d]`` float32, bfloat16, float16 or float64, any strides; copied at each call
-            where it is not contiguous.
-        ids: ``[...]`` int32 or int64, from 0 to V − 1.
-        padding_idx: a row that learns nothing; from −V to V − 1, a negative one counts from the
-            end.
-
-    Returns:
-        ``[..., d]``, of the dtype of ``weight``.
-
-    Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: another number of dimensions; padding_idx out of range.
-        IndexError: an id that is no row.
-        NotImplementedError: a second derivative.
-
-    Time is O(N · d) for N ids; in backward O(N · d + V · d), for the gradient is dense. It is
-    summed in float32 (float64 for float64) and rounded once: the same bits at any number of
-    threads.
-    """
-    op = "embedding_rows"
-    check_tensor(op, "weight", weight, ndim=2, dtypes=FLOATS)
-    check_tensor(op, "ids", ids, ndim=None, dtypes=INDICES, device=weight.device)
-    return ops.embedding_rows(weight, ids, _padding(op, weight, padding_idx))
-
-
-def embedding_sum(weight: Tensor, ids: Tensor, *, padding_idx: int | None = None) -> Tensor:
-    """``weight[ids].sum(1)``, without the rows ``padding_idx``; no row is written out.
-
-    The sum of row b is that of ``weight[ids[b, t]]`` over t, in order of t; zero where nothing is
-    summed. Row v of the gradient is the sum over all b and t with ``ids[b, t] = v`` of the gradient
-    of row b of the result, in order of occurrence, and zero for ``padding_idx``.
+    Row b holds, feature by feature, the sum of ``weight[ids[b, t]]`` over t, in order of t; zero
+    where nothing is summed. Ids ``[B]`` are those of bags of one row, which is copied. Row v of a
+    table's gradient is the sum over all b and t with ``ids[b, t] = v`` of the gradient of those
+    columns of row b, feature by feature and in order of occurrence; it is zero for
+    ``padding_idx``. A table that serves many features, the same tensor, has one gradient.
 
     Args:
-        weight: ``[V, d]`` float32, bfloat16, float16 or float64, any strides; copied at each call
-            where it is not contiguous.
-        ids: ``[B, T]`` int32 or int64, from 0 to V − 1.
-        padding_idx: a row that adds nothing and learns nothing; from −V to V − 1, a negative one
-            counts from the end.
+        bags: ``(weight, ids)`` of each feature. ``weight`` is ``[V, d]`` float32, bfloat16, float16
+            or float64, all of one dtype, any strides; copied at each call where it is not
+            contiguous. ``ids`` is ``[B]`` or ``[B, T]`` int32 or int64, from 0 to V − 1. V, d and T
+            may differ from feature to feature.
+        padding_idx: a row, of every table, that adds nothing and learns nothing.
 
     Returns:
-        ``[B, d]``, of the dtype of ``weight``: summed in float32 (float64 for float64), rounded
+        ``[B, Σ d]``, of the dtype of the tables: summed in float32 (float64 for float64), rounded
         once.
 
     Raises:
         TypeError: a tensor of another dtype.
-        ValueError: another number of dimensions; padding_idx out of range.
+        ValueError: no bags; another number of dimensions or of rows; padding_idx out of range.
         IndexError: an id that is no row.
         NotImplementedError: a second derivative.
 
-    Time is O(B · T · d), in backward O(B · T · d + V · d), for the gradient is dense; the same bits
-    at any number of threads.
+    Time is O(Σ B · T · d), in backward O(Σ B · T · d + Σ V · d), for gradients are dense; the same
+    bits at any number of threads.
     """
-    op = "embedding_sum"
-    check_tensor(op, "weight", weight, ndim=2, dtypes=FLOATS)
-    check_tensor(op, "ids", ids, ndim=2, dtypes=INDICES, device=weight.device)
-    return ops.embedding_sum(weight, ids, _padding(op, weight, padding_idx))
+    op = "embedding_bags"
+    weights: list[Tensor] = []
+    ids: list[Tensor] = []
+    places: dict[Tensor, int] = {}
+    tables: list[int] = []
+    for f, (weight, of_feature) in enumerate(bags):
+        place = places.get(weight)
+        if place is None:
+            place = places[weight] = len(weights)
+            weights.append(weight)
+            _check_weight(op, f"bags[{f}]: weight", weight, weights[0], padding_idx)
+        name, device = f"bags[{f}]: ids", weight.device
+        check_tensor(op, name, of_feature, ndim=(1, 2), dtypes=INDICES, device=device)
+        ids.append(of_feature)
+        tables.append(place)
+        if of_feature.shape[0] != ids[0].shape[0]:
+            raise ValueError(
+                f"{op}: bags[{f}]: ids must have {ids[0].shape[0]} rows as the first have, "
+                f"got {of_feature.shape[0]}"
+            )
+    if not ids:
+        raise ValueError(f"{op}: bags must hold at least one feature, got none")
+    return ops.embedding_bags(weights, ids, tables, -1 if padding_idx is None else padding_idx)
 
 
-def _padding(op: str, weight: Tensor, padding_idx: int | None) -> int:
-    if padding_idx is None:
-        return -1
-    size = weight.shape[0]
-    if not -size <= padding_idx < size:
+def _check_weight(
+    op: str, name: str, weight: Tensor, first: Tensor, padding_idx: int | None
+) -> None:
+    check_tensor(op, name, weight, ndim=2, dtypes=FLOATS)
+    if weight.dtype != first.dtype or weight.device != first.device:
+        raise TypeError(
+            f"{op}: {name} must be of the first's dtype and device, {first.dtype} on "
+            f"{first.device}, got {weight.dtype} on {weight.device}"
+        )
+    rows = weight.shape[0]
+    if padding_idx is not None and not 0 <= padding_idx < rows:
         raise ValueError(
-            f"{op}: padding_idx must be from {-size} to {size - 1}, weight having {size} rows, "
+            f"{op}: padding_idx must be from 0 to {rows - 1}, {name} having {rows} rows, "
             f"got {padding_idx}"
         )
-    return padding_idx if padding_idx >= 0 else padding_idx + size
 
 
-def _fake_rows(weight: Tensor, ids: Tensor, padding_idx: int) -> Tensor:
-    return weight.new_empty((*ids.shape, weight.shape[1]))
+def _fake(weights: list[Tensor], ids: list[Tensor], tables: list[int], padding_idx: int) -> Tensor:
+    return weights[0].new_empty((ids[0].shape[0], sum(weights[table].shape[1] for table in tables)))
 
 
-def _fake_sum(weight: Tensor, ids: Tensor, padding_idx: int) -> Tensor:
-    return weight.new_empty((ids.shape[0], weight.shape[1]))
-
-
-def _fake_backward(grad: Tensor, ids: Tensor, num_rows: int, padding_idx: int) -> Tensor:
-    return grad.new_empty((num_rows, grad.shape[-1]))
+def _fake_backward(
+    grad: Tensor,
+    ids: list[Tensor],
+    tables: list[int],
+    num_rows: list[int],
+    widths: list[int],
+    padding_idx: int,
+) -> list[Tensor]:
+    return [
+        grad.new_empty((0 if rows == -1 else rows, width))
+        for rows, width in zip(num_rows, widths, strict=True)
+    ]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    weight, ids, ctx.padding_idx = inputs
-    ctx.size = weight.shape[0]
-    ctx.save_for_backward(ids)
+    weights, ids, ctx.tables, ctx.padding_idx = inputs
+    # −1 where nobody asks for a gradient.
+    ctx.num_rows = [weight.shape[0] if weight.requires_grad else -1 for weight in weights]
+    ctx.widths = [weight.shape[1] for weight in weights]
+    ctx.save_for_backward(*ids)
 
 
-def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-    (ids,) = ctx.saved_tensors
-    return ops.embedding_backward(grad, ids, ctx.size, ctx.padding_idx), None, None
+def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    ids = list(ctx.saved_tensors)
+    grads: list[Tensor | None] = list(
+        ops.embedding_bags_backward(
+            grad, ids, ctx.tables, ctx.num_rows, ctx.widths, ctx.padding_idx
+        )
+    )
+    for table, rows in enumerate(ctx.num_rows):
+        if rows == -1:
+            grads[table] = None
+    return grads, [None] * len(ids), None, None
 
 
-torch.library.register_fake("recops::embedding_rows", _fake_rows)
-torch.library.register_fake("recops::embedding_sum", _fake_sum)
-torch.library.register_fake("recops::embedding_backward", _fake_backward)
-register_autograd("embedding_rows", _grad, _save)
-register_autograd("embedding_sum", _grad, _save)
-refuse_derivative("embedding_backward", "rows of embeddings have")
+torch.library.register_fake("recops::embedding_bags", _fake)
+torch.library.register_fake("recops::embedding_bags_backward", _fake_backward)
+register_autograd("embedding_bags", _grad, _save)
+refuse_derivative("embedding_bags_backward", "embedding bags have")

@@ -4,7 +4,7 @@ from recops.reference.balance_assignment import balance_assignment
 from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.dice import dice
-from recops.reference.embedding import embedding_rows, embedding_sum
+from recops.reference.embedding import embedding_bags
 from recops.reference.next_event import next_event_loss
 from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.recurrent import recurrent_layer, recurrent_scan, recurrent_step
@@ -31,8 +31,7 @@ __all__ = [
     "constrained_beam_search",
     "dice",
     "effective_capacity",
-    "embedding_rows",
-    "embedding_sum",
+    "embedding_bags",
     "item_mask",
     "nearest_codes",
     "next_event_loss",

@@ -1,6 +1,8 @@
-"""Rows of embedding tables in plain PyTorch; :mod:`recops.ops.embedding` says more."""
+"""Bags of rows of embedding tables in plain PyTorch; :mod:`recops.ops.embedding` says more."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -8,18 +10,16 @@ from torch import Tensor
 from recops.reference.residual_quantization import _compute
 
 
-def embedding_rows(weight: Tensor, ids: Tensor, *, padding_idx: int | None = None) -> Tensor:
-    """See :func:`recops.embedding_rows`."""
-    rows = _compute(weight)[ids.long()].to(weight.dtype)
-    if padding_idx is None:
-        return rows
-    learns = ids != padding_idx % len(weight)
-    return torch.where(learns[..., None], rows, rows.detach())
+def embedding_bags(
+    bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
+) -> Tensor:
+    """See :func:`recops.embedding_bags`."""
+    return torch.cat([_sums(weight, ids, padding_idx) for weight, ids in bags], 1)
 
 
-def embedding_sum(weight: Tensor, ids: Tensor, *, padding_idx: int | None = None) -> Tensor:
-    """See :func:`recops.embedding_sum`."""
+def _sums(weight: Tensor, ids: Tensor, padding_idx: int | None) -> Tensor:
+    ids = ids[:, None] if ids.ndim == 1 else ids
     rows = _compute(weight)[ids.long()]
     if padding_idx is not None:
-        rows = torch.where((ids != padding_idx % len(weight))[..., None], rows, 0)
+        rows = torch.where((ids != padding_idx)[..., None], rows, 0)
     return rows.sum(1).to(weight.dtype)
