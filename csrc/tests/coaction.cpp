@@ -4,9 +4,9 @@
 //
 // KERNEL: forward or backward. DIMS: as 16-8-4. Users 0: each candidate has its own history; else candidates are the
 // users' in turn, and lengths vary. full: biases, an activation behind the last layer, parameters for each order, the
-// last layer alone, the mean, rows that count several times. The data is the same in every run. Outputs and scratch are filled with NaN first and
-// fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing
-// one run with another.
+// last layer alone, the mean, rows that count several times. The data is the same in every run. Outputs and scratch are
+// filled with NaN first and fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on
+// stdout are for comparing one run with another.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
