@@ -38,13 +38,8 @@ int64_t find_outside(const Ids& ids, int64_t count, int64_t size) {
 
 // Rows of C bytes or more, the last C of which may overlap those before them.
 template <int64_t C, class I>
-void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t padding, int64_t stride,
-               char* out) {
+void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t stride, char* out) {
   for (int64_t i = 0; i < count; ++i, out += stride) {
-    if (ids[i] == padding) {
-      std::memset(out, 0, bytes);
-      continue;
-    }
     const char* row = table + ids[i] * bytes;
     for (int64_t at = 0; at + C < bytes; at += C) std::memcpy(out + at, row + at, C);
     std::memcpy(out + bytes - C, row + bytes - C, C);
@@ -56,13 +51,21 @@ void copy_rows(const Bags& bags, const S* table, const I* ids, int64_t count, S*
   constexpr int64_t size = sizeof(S);
   const int64_t bytes = bags.width * size;
   const auto copy = [&]<int64_t C>() {
-    copy_rows<C>(reinterpret_cast<const char*>(table), bytes, ids, count, bags.padding, bags.stride * size,
+    copy_rows<C>(reinterpret_cast<const char*>(table), bytes, ids, count, bags.stride * size,
                  reinterpret_cast<char*>(values));
   };
-  if (bytes >= kRowBytes) return copy.template operator()<kRowBytes>();
-  if (bytes >= 16) return copy.template operator()<16>();
-  if (bytes >= 4) return copy.template operator()<4>();
-  if (bytes >= 2) return copy.template operator()<2>();
+  if (bytes >= kRowBytes)
+    copy.template operator()<kRowBytes>();
+  else if (bytes >= 16)
+    copy.template operator()<16>();
+  else if (bytes >= 4)
+    copy.template operator()<4>();
+  else if (bytes >= 2)
+    copy.template operator()<2>();
+  if (bags.padding < 0) return;
+  // Apart, as a call within that loop would take its registers.
+  for (int64_t i = 0; i < count; ++i)
+    if (ids[i] == bags.padding) std::fill_n(values + i * bags.stride, bags.width, S{});
 }
 
 // ---- Sums. A row is worked on in parts of a few vectors.
@@ -187,16 +190,17 @@ struct Additions {
 
 // Of values, a row for each place, or `shared` one for all.
 template <bool shared, class S, int N, int L>
-void add_part(Part<S, N, L> part, const Additions& additions, const Bags& bags, const S* values, Compute<S>* table) {
+void add_part(Part<S, N, L> part, const Additions& additions, const S* values, int64_t stride, Compute<S>* table,
+              int64_t width) {
   using T = Compute<S>;
   constexpr int64_t ahead = 8;
   const Part<T, N, L> sums{part.width};
   typename Part<S, N, L>::V value[N], sum[N];
   if constexpr (shared) part.load(values, value);
   for (int64_t i = 0; i < additions.count; ++i) {
-    if (i + ahead < additions.count) __builtin_prefetch(table + additions.rows[i + ahead] * bags.width, 1);
-    T* to = table + additions.rows[i] * bags.width;
-    if constexpr (!shared) part.load(values + additions.places[i] * bags.stride, value);
+    if (i + ahead < additions.count) __builtin_prefetch(table + additions.rows[i + ahead] * width, 1);
+    T* to = table + additions.rows[i] * width;
+    if constexpr (!shared) part.load(values + additions.places[i] * stride, value);
     sums.load(to, sum);
 #pragma GCC unroll 4
     for (int v = 0; v < N; ++v) sum[v] += value[v];
@@ -211,7 +215,7 @@ void add_run(const Bags& bags, const S* values, const I* ids, int64_t size, int6
     const Additions additions(ids + begin, std::min(size - begin, Additions::kMost), bags.padding, first, last);
     const S* from = values + (shared ? 0 : begin * bags.stride);
     for_parts<S>(bags.width, [&](int64_t before, auto part) {
-      add_part<shared>(part, additions, bags, from + before, table + before);
+      add_part<shared>(part, additions, from + before, bags.stride, table + before, bags.width);
     });
   }
 }

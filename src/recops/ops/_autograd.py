@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -33,8 +32,7 @@ def register_autograd(
         with torch._C._AutoDispatchBelowAutograd():
             return op(*inputs)
 
-    def forward(ctx: Any, lengths: list[int], *flat: Any) -> Any:
-        inputs = _nested(flat, lists, lengths) if lists else flat
+    def forward(ctx: Any, inputs: Sequence[Any], *_: Any) -> Any:
         output = below(inputs)
         setup_context(ctx, inputs, output)
         return tuple(output) if isinstance(output, list) else output
@@ -56,15 +54,15 @@ def register_autograd(
         if torch.is_grad_enabled():
             flat = _flat(inputs, lists) if lists else inputs
             if any(isinstance(value, Tensor) and value.requires_grad for value in flat):
-                lengths = [len(inputs[i]) for i in lists]
-                return formula.apply(lengths, *flat)  # type: ignore[attr-defined]
+                # Autograd looks at the flat ones alone, as it sees no tensor inside a list.
+                return formula.apply(inputs, *flat)  # type: ignore[attr-defined]
         return below(inputs)
 
     torch.library.impl(f"recops::{name}", "Autograd", differentiable)
 
 
 def _flat(values: Sequence[Any], lists: list[int]) -> list[Any]:
-    """Lists at those positions laid out: autograd sees no tensor inside one."""
+    """Those values, the lists among them, at ``lists``, laid out."""
     flat: list[Any] = []
     for i, value in enumerate(values):
         if i in lists:
@@ -72,16 +70,6 @@ def _flat(values: Sequence[Any], lists: list[int]) -> list[Any]:
         else:
             flat.append(value)
     return flat
-
-
-def _nested(flat: Sequence[Any], lists: list[int], lengths: list[int]) -> list[Any]:
-    """What :func:`_flat` laid out, in lists of those lengths."""
-    values: Iterator[Any] = iter(flat)
-    nested: list[Any] = []
-    for position, length in zip(lists, lengths, strict=True):
-        nested += islice(values, position - len(nested))
-        nested.append(list(islice(values, length)))
-    return [*nested, *values]
 
 
 def refuse_derivative(name: str, of: str) -> None:

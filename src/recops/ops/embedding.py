@@ -116,14 +116,10 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     ids = list(ctx.saved_tensors)
-    grads: list[Tensor | None] = list(
-        ops.embedding_bags_backward(
-            grad, ids, ctx.tables, ctx.num_rows, ctx.widths, ctx.padding_idx
-        )
+    found = ops.embedding_bags_backward(
+        grad, ids, ctx.tables, ctx.num_rows, ctx.widths, ctx.padding_idx
     )
-    for table, rows in enumerate(ctx.num_rows):
-        if rows == -1:
-            grads[table] = None
+    grads = [None if rows == -1 else each for rows, each in zip(ctx.num_rows, found, strict=True)]
     return grads, [None] * len(ids), None, None
 
 
