@@ -21,8 +21,7 @@ class Distinct {
       : ids_(users * time), lengths_(users), times_(users * time) {
     constexpr int64_t kGrain = 1 << 14;  // events
     parallel_for(users, kGrain / std::max<int64_t>(time, 1) + 1, [&](int64_t begin, int64_t end) {
-      std::vector<int64_t> places(rows,
-                                  -1);  // in the list of the user that had the row last, counted on from user to user
+      std::vector<int64_t> places(rows, -1);  // in the list of the row's last user, counted on from user to user
       for (int64_t user = begin, first = 0; user < end; first += lengths_[user++]) {
         int64_t *list = ids_.data() + user * time, count = 0;
         int32_t* times = times_.data() + user * time;
