@@ -75,8 +75,7 @@ int main(int argc, char** argv) {
   using namespace recops;
   using embedding::run;
   if (argc < 6) {
-    std::fprintf(stderr, "usage: %s sums|gradient SIZE WIDTH COUNT EACH [f32|bf16|f16|f64] [int32|int64]\n",
-                 argv[0]);
+    std::fprintf(stderr, "usage: %s sums|gradient SIZE WIDTH COUNT EACH [f32|bf16|f16|f64] [int32|int64]\n", argv[0]);
     return 2;
   }
   const embedding::Shape shape{std::atoll(argv[2]), std::atoll(argv[3]), std::atoll(argv[4]), std::atoll(argv[5])};
