@@ -38,8 +38,13 @@ int64_t find_outside(const Ids& ids, int64_t count, int64_t size) {
 
 // Rows of C bytes or more, the last C of which may overlap those before them.
 template <int64_t C, class I>
-void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t stride, char* out) {
+void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t padding, int64_t stride,
+               char* out) {
   for (int64_t i = 0; i < count; ++i, out += stride) {
+    if (ids[i] == padding) {
+      std::memset(out, 0, bytes);
+      continue;
+    }
     const char* row = table + ids[i] * bytes;
     for (int64_t at = 0; at + C < bytes; at += C) std::memcpy(out + at, row + at, C);
     std::memcpy(out + bytes - C, row + bytes - C, C);
@@ -51,21 +56,13 @@ void copy_rows(const Bags& bags, const S* table, const I* ids, int64_t count, S*
   constexpr int64_t size = sizeof(S);
   const int64_t bytes = bags.width * size;
   const auto copy = [&]<int64_t C>() {
-    copy_rows<C>(reinterpret_cast<const char*>(table), bytes, ids, count, bags.stride * size,
+    copy_rows<C>(reinterpret_cast<const char*>(table), bytes, ids, count, bags.padding, bags.stride * size,
                  reinterpret_cast<char*>(values));
   };
-  if (bytes >= kRowBytes)
-    copy.template operator()<kRowBytes>();
-  else if (bytes >= 16)
-    copy.template operator()<16>();
-  else if (bytes >= 4)
-    copy.template operator()<4>();
-  else if (bytes >= 2)
-    copy.template operator()<2>();
-  if (bags.padding < 0) return;
-  // Apart, as a call within that loop would take its registers.
-  for (int64_t i = 0; i < count; ++i)
-    if (ids[i] == bags.padding) std::fill_n(values + i * bags.stride, bags.width, S{});
+  if (bytes >= kRowBytes) return copy.template operator()<kRowBytes>();
+  if (bytes >= 16) return copy.template operator()<16>();
+  if (bytes >= 4) return copy.template operator()<4>();
+  if (bytes >= 2) return copy.template operator()<2>();
 }
 
 // ---- Sums. A row is worked on in parts of a few vectors.
