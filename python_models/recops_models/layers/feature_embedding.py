@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -61,6 +61,9 @@ class FeatureEmbedding(nn.Module):
             if owner.pretrained is not None:
                 _start_from(table, Path(owner.pretrained), schema.lookup(name))
             self.tables[name] = table
+        # Once, for the compiler knows no groupby.
+        self._columns = _runs(self._context, self._table)
+        self._columns_with_history = _runs([*self._context, *self.history], self._table)
         self.history_dim = width * len(self.history)
         self.context_dim = sum(_width(feature, width) for feature in self._context)
 
@@ -70,13 +73,12 @@ class FeatureEmbedding(nn.Module):
         ``with_history`` the sums of the events, ``[B, history_dim]``, are behind them: looked up in
         the same call, never written out event by event.
         """
-        features = [*self._context, *self.history] if with_history else self._context
         columns: list[Tensor] = []
-        for in_tables, run in groupby(features, lambda feature: feature.name in self._table):
+        for in_tables, names in self._columns_with_history if with_history else self._columns:
             if in_tables:
-                columns.append(self._bags(batch, (feature.name for feature in run)))
+                columns.append(self._bags(batch, names))
             else:
-                columns += [_numbers(batch.features[feature.name]) for feature in run]
+                columns += [_numbers(batch.features[name]) for name in names]
         return columns
 
     def query(self, batch: Batch) -> Tensor:
@@ -136,6 +138,12 @@ def _history(features: tuple[Feature, ...]) -> list[Sequence]:
             "embedding, and all have one max_len"
         )
     return found
+
+
+def _runs(features: Iterable[Feature], tables: Container[str]) -> list[tuple[bool, list[str]]]:
+    """Names of neighbours that all have a table, or none."""
+    runs = groupby(features, lambda feature: feature.name in tables)
+    return [(in_tables, [feature.name for feature in run]) for in_tables, run in runs]
 
 
 def _numbers(values: Tensor) -> Tensor:
