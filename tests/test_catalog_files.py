@@ -132,13 +132,14 @@ for catalog in catalogs:
 both = time.monotonic() - started
 random.seed(0)
 found = set()
-for _ in range(rounds):
+for place in range(rounds):
     child = os.fork()
     if child == 0:
         while True:
             for catalog in catalogs:
                 catalog.save(path)
-    time.sleep(random.uniform(0, 2 * both))
+    # Some longer, as a child beside others may be slower than the first saves were.
+    time.sleep(random.uniform(0, 2 * both * (1 + place % 40 / 10)))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     found.add(len(recops.SidCatalog.load(path)))
