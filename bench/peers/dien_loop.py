@@ -44,13 +44,10 @@ class PlainDien(nn.Module):
     def loss(self, batch: Batch, negatives: dict[str, Tensor]) -> Tensor:
         """Cross-entropy and auxiliary loss; ``negatives`` as histories, one for each event."""
         embedding = self.ours.embedding
-        query, events = (
-            plain_embedding.query(embedding, batch),
-            plain_embedding.keys(embedding, batch),
-        )
-        others = plain_embedding.keys(
-            embedding, batch._replace(features=batch.features | negatives)
-        )
+        query = plain_embedding.query(embedding, batch)
+        events = plain_embedding.keys(embedding, batch)
+        drawn = batch._replace(features=batch.features | negatives)
+        others = plain_embedding.keys(embedding, drawn)
         lengths = embedding.lengths(batch)
         packed = pack_padded_sequence(events, lengths, batch_first=True, enforce_sorted=False)
         packed, _ = self.gru(packed)
