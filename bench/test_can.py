@@ -14,10 +14,10 @@ import recops
 from recops.benchmarks.registry import Case
 from recops_models.click.can import Can, CanConfig
 from recops_models.click.loss import click_loss
-from recops_models.data.batch import Batch
-from recops_models.data.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.data.lookup import Lookup
 from recops_models.data.vocabulary import Vocabulary
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
+from recops_models.examples.lookup import Lookup
 from recops_models.training.config import TrainingConfig
 from recops_models.training.optimizers import make_optimizers
 

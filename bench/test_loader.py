@@ -17,15 +17,15 @@ from recops.benchmarks.runner import thread_count
 from recops.benchmarks.timing import interleave
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.loss import click_loss
-from recops_models.data.block import Block
-from recops_models.data.click import ClickData
-from recops_models.data.encode import encode
-from recops_models.data.features import FittedSchema
-from recops_models.data.loader import MemorySource
-from recops_models.data.open_click import open_click_data
-from recops_models.data.parquet_rows import ParquetRows
+from recops_models.examples.block import Block
+from recops_models.examples.click import ClickData
+from recops_models.examples.encode import encode
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.loader import MemorySource
+from recops_models.examples.open_click import open_click_data
+from recops_models.examples.parquet_rows import ParquetRows
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from click_parquet import write_click_folder
 
 BATCH = 1024

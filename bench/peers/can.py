@@ -11,7 +11,7 @@ from plain_dice import plain_layers
 from torch import Tensor, nn
 
 from recops_models.click.can import Can
-from recops_models.data.batch import Batch
+from recops_models.examples.batch import Batch
 from recops_models.layers.coaction import CoAction, ids_of
 from recops_models.layers.target_attention import TargetAttention
 

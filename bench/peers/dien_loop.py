@@ -12,10 +12,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.loss import click_loss, training_loss
-from recops_models.data.batch import Batch
-from recops_models.data.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.data.lookup import Lookup
 from recops_models.data.vocabulary import Vocabulary
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
+from recops_models.examples.lookup import Lookup
 from recops_models.layers.next_event import draw_events
 
 # The released code's sizes: tables of 18, states of 36, and these MLPs.

@@ -17,10 +17,10 @@ import torch
 from din_contestants import Contestant, contestants
 
 from recops.benchmarks.timing import interleave_all
-from recops_models.data.batch import Batch
-from recops_models.data.click import ClickData
-from recops_models.data.open_click import open_click_data
 from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.batch import Batch
+from recops_models.examples.click import ClickData
+from recops_models.examples.open_click import open_click_data
 
 BATCH = 1024
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.loss import click_loss
-from recops_models.data.batch import Batch
-from recops_models.data.click import ClickData
-from recops_models.data.features import Categorical, FittedSchema
+from recops_models.examples.batch import Batch
+from recops_models.examples.click import ClickData
+from recops_models.examples.features import Categorical, FittedSchema
 
 CONFIG = DinConfig(width=16, hidden=(200, 80), activation="relu", attention_hidden=(80, 40))
 """With sigmoid and softmax in the attention, which all three have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops_models.data.batch import Batch
+from recops_models.examples.batch import Batch
 from recops_models.layers.feature_embedding import FeatureEmbedding
 
 

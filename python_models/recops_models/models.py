@@ -24,7 +24,7 @@ from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
 from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data.attributes import item_paths
-from recops_models.data.features import FittedSchema
+from recops_models.examples.features import FittedSchema
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig

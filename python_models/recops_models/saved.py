@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
-from recops_models.data.features import Categorical, FittedSchema, Sequence
+from recops_models.examples.features import Categorical, FittedSchema, Sequence
 from recops_models.models import MODELS, name_of
-from recops_models.training.settings import from_json
+from recops_models.settings import from_json
 
 _KIND = "recommender"
 _SCHEMA = "schema."

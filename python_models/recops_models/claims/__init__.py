@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 
-from recops_models.evidence.claim import Claim
+from recops_models.evidence.harness.claim import Claim
 
 
 def papers() -> list[str]:

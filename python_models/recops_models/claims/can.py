@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.evidence.claim import Arm, Claim
-from recops_models.evidence.click_runs import ClickRuns, MadeUpPairs
-from recops_models.evidence.experiment import Setting
-from recops_models.evidence.synthetic_pairs import PairTable
+from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpPairs
+from recops_models.evidence.experiments.synthetic_pairs import PairTable
+from recops_models.evidence.harness.claim import Arm, Claim
+from recops_models.evidence.harness.experiment import Setting
 
 _PAPER = "arXiv 2011.05625"
 _ORDER = "an order of models on Amazon Books and Taobao; its figures were not read by us"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.evidence.claim import Arm, Claim
-from recops_models.evidence.experiment import Setting
+from recops_models.evidence.harness.claim import Arm, Claim
+from recops_models.evidence.harness.experiment import Setting
 
 _PAPER = "arXiv 1809.03672"
 _ELSEWHERE = "5 runs each (its released code chooses the checkpoint on test); other data than here"

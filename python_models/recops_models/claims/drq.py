@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from recops_models.evidence.claim import Arm, Claim
-from recops_models.evidence.experiment import Setting
-from recops_models.evidence.tokenization import SYNTHETIC, Tokenization
+from recops_models.evidence.experiments.tokenization import SYNTHETIC, Tokenization
+from recops_models.evidence.harness.claim import Arm, Claim
+from recops_models.evidence.harness.experiment import Setting
 
 _PAPER = "arXiv 2606.01844"
 _PRIVATE = "on 15 million private items with 4 096 codes a level"

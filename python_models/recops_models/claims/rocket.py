@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.evidence.claim import Arm, Claim
-from recops_models.evidence.experiment import Setting, Settings
-from recops_models.evidence.serving_time import ServingTime
-from recops_models.evidence.teacher import FIRST, TeacherFirst
+from recops_models.evidence.experiments.serving_time import ServingTime
+from recops_models.evidence.experiments.teacher import FIRST, TeacherFirst
+from recops_models.evidence.harness.claim import Arm, Claim
+from recops_models.evidence.harness.experiment import Setting, Settings
 
 _PAPER = "arXiv 1708.04106"
 _NO_FIGURES = "the order of its tables; their figures were not read by us"

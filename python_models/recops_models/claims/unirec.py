@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from recops_models.evidence.balancing import SYNTHETIC, Balancing
-from recops_models.evidence.claim import Arm, Claim
+from recops_models.evidence.experiments.balancing import SYNTHETIC, Balancing
+from recops_models.evidence.harness.claim import Arm, Claim
 
 _PAPER = "arXiv 2604.12234"
 _PRIVATE = "on private items with 4 000 codes a level"

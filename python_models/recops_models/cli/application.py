@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from recops_models.data import Dataset, ImportReport
-    from recops_models.data.click import ClickData
+    from recops_models.examples.click import ClickData
     from recops_models.training.job import Job
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def load_data(name: str) -> Dataset:
 
 def load_job_data(job: Job, model: Any = None) -> Dataset | ClickData:
     """What a training reads: a data set, or streamed examples with ``model``'s vocabularies."""
-    from recops_models.data.click_stream import is_click_folder, open_click_folder
+    from recops_models.examples.click_stream import is_click_folder, open_click_folder
 
     folder = Path(job.data)
     if job.examples is not None and is_click_folder(folder):

@@ -136,7 +136,7 @@ def _command(
 def _table(content: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    from recops_models.evidence.page import signed, span
+    from recops_models.evidence.harness.page import signed, span
 
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", overflow="fold")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import recops
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import DinConfig
-from recops_models.data.batch import Batch
-from recops_models.data.features import FittedSchema
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.pair_features import PairProduct, PairTable

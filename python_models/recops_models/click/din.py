@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.sum_pool import SumPoolConfig
-from recops_models.data.batch import Batch
-from recops_models.data.features import FittedSchema
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention

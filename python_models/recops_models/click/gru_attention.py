@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.din import DinConfig
-from recops_models.data.batch import Batch
-from recops_models.data.features import FittedSchema
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.recurrent import Recurrent
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from recops_models.data.batch import Batch
+from recops_models.examples.batch import Batch
 
 
 def click_loss(logits: Tensor, label: Tensor) -> Tensor:

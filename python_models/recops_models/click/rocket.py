@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.click.loss import bottom_and_auxiliary, click_loss, logits_and_auxiliary
-from recops_models.data.batch import Batch
+from recops_models.examples.batch import Batch
 
 Share = Literal["none", "embedding", "bottom"]
 HintKind = Literal["logit-mse", "probability-mse", "kd"]

@@ -3,7 +3,6 @@
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.histories import Histories
-from recops_models.data.negatives import sample_negatives
 from recops_models.data.report import BadRows, ImportReport
 from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
 from recops_models.data.splits import (
@@ -35,6 +34,5 @@ __all__ = [
     "load",
     "load_dataset",
     "named_split",
-    "sample_negatives",
     "save_dataset",
 ]

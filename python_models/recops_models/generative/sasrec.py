@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from recops_models.data import Histories
 from recops_models.generative.recommender import Ranking, concatenate, top_unseen
+from recops_models.generative.windows import last_windows
 from recops_models.layers.attention import CausalBlock
-from recops_models.training.windows import last_windows
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 import recops
 from recops_models.data import Histories
 from recops_models.generative.recommender import Ranking, concatenate
+from recops_models.generative.windows import last_windows
 from recops_models.layers.attention import Attention, CausalBlock
 from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.experts import ExpertMixture
 from recops_models.layers.rank_head import RankHead
 from recops_models.layers.rms_norm import RMSNorm
-from recops_models.training.windows import last_windows
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 
 import recops
-from recops_models.data.batch import Batch
 from recops_models.data.errors import DataError
-from recops_models.data.features import Categorical, FittedSchema
-from recops_models.data.features import Sequence as SequenceFeature
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import Categorical, FittedSchema
+from recops_models.examples.features import Sequence as SequenceFeature
 
 
 class Pair(NamedTuple):

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from recops_models.data.batch import Batch
 from recops_models.data.errors import DataError
-from recops_models.data.features import (
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import (
     Categorical,
     Feature,
     FittedSchema,
@@ -19,7 +19,7 @@ from recops_models.data.features import (
     Sequence,
     Vector,
 )
-from recops_models.data.lookup import Lookup
+from recops_models.examples.lookup import Lookup
 from recops_models.layers.embedding_bags import embedding_bags
 
 

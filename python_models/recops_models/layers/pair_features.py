@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from recops_models.data.batch import Batch
-from recops_models.data.features import FittedSchema
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import Pair, ids_of
 from recops_models.layers.embedding_bags import embedding_bags
 

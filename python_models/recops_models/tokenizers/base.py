@@ -12,9 +12,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models.settings import from_json
 from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
 from recops_models.tokenizers.fitting import Fitting, Progress
-from recops_models.training.settings import from_json
 
 KIND = "tokenizer"
 
@@ -23,7 +23,7 @@ class Tokenizer(ABC):
     """Learns codes from item vectors, and turns vectors into codes and back.
 
     A method is a subclass with a ``method`` name, a frozen dataclass of settings, and the hooks
-    below that begin with an underscore; :mod:`recops_models.tokenizers.methods` lists them.
+    below that begin with an underscore; :mod:`recops_models.tokenizers.registry` lists them.
 
     Args:
         levels: L ≥ 1, codes of an item.

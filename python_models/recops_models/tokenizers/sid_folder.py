@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from recops.files import read_json, write_json
 from recops_models.item_vectors import ItemVectors, write_item_vectors
 from recops_models.tokenizers.base import Tokenizer
-from recops_models.tokenizers.methods import load_tokenizer
+from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, save_sids
 from recops_models.versions import versions
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recops_models.item_vectors.vector_file import ROWS, VectorFile
 from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.metrics import code_metrics, upto
-from recops_models.tokenizers.rq_kmeans import RQKMeans
 from recops_models.tokenizers.sids import Sids
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recops_models.data import Dataset
-from recops_models.data.candidates import candidates
-from recops_models.data.click import ClickData, Feedback, click_data
-from recops_models.data.negatives import Law
 from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.candidates import candidates
+from recops_models.examples.click import ClickData, Feedback, click_data
+from recops_models.examples.negatives import Law
 from recops_models.generative.recommender import Ranking, top_unseen
 from recops_models.training.click_task import ClickTask, predictions
 from recops_models.training.problem import Measured
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExampleConfig:
-    """Which examples are made of a data set; see :func:`~recops_models.data.click.click_data`.
+    """Which examples are made of a data set; see :func:`~recops_models.examples.click.click_data`.
 
     Attributes:
         max_len: T, the most recent events that are read.

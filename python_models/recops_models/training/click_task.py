@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from recops_models.click.loss import training_loss
-from recops_models.data.batch import Batch
-from recops_models.data.loader import Source
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
+from recops_models.examples.batch import Batch
+from recops_models.examples.loader import Source
 from recops_models.training.task import Pass
 
 _EVALUATION_BATCH = 1024

@@ -13,16 +13,16 @@ import torch
 
 from recops.files import read_json, write_json
 from recops_models.data import Dataset
-from recops_models.data.click import ClickData
 from recops_models.data.splits import SplitName
+from recops_models.examples.click import ClickData
 from recops_models.models import MODELS, SidConfig, parts_of
 from recops_models.saved import load_model, save_model
+from recops_models.settings import changed, from_json
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, Fit
 from recops_models.training.events import epoch_events
 from recops_models.training.problem import Problem
-from recops_models.training.settings import changed, from_json
 from recops_models.training.trainer import fit
 from recops_models.versions import versions
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from recops_models.data import Examples, Histories
 from recops_models.evaluation.metrics import RANKING_METRICS, evaluate
 from recops_models.generative.recommender import Ranking
+from recops_models.generative.windows import cut_windows
 from recops_models.training.task import Pass
-from recops_models.training.windows import cut_windows
 
 
 class NextItemModel(Protocol):

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from recops_models.click.rocket import Rocket
-from recops_models.data.batch import Batch
 from recops_models.evaluation.click_metrics import CLICK_METRICS
+from recops_models.examples.batch import Batch
 from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ClickTask
 from recops_models.training.problem import Measured

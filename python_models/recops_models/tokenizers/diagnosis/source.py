@@ -20,7 +20,7 @@ from recops_models.item_vectors import load_item_vectors, read_item_vectors
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.diagnosis.page.plane import Plane
 from recops_models.tokenizers.diagnosis.space import Space
-from recops_models.tokenizers.methods import load_tokenizer
+from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids
 
 

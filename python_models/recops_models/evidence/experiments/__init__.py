@@ -1,0 +1,1 @@
+"""How a run comes to its metrics, one kind a file."""

@@ -1,0 +1,98 @@
+"""Runs that fit a tokenizer on items, made up for every seed or those of a data set."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from torch import Tensor
+from typing_extensions import Self
+
+from recops_models.evidence.harness.experiment import Experiment, Metrics
+from recops_models.evidence.harness.run import Run
+from recops_models.tokenizers import Tokenizer
+
+_QUICK_ITEMS = 2000
+
+
+class SomeItems(Protocol):
+    """Items of which a quick run takes the first."""
+
+    def first(self, number: int) -> Self:
+        """The first ``number`` of them alone."""
+        ...
+
+
+ItemsT = TypeVar("ItemsT", bound=SomeItems)
+
+
+class ItemRuns(Experiment, Generic[ItemsT]):
+    """Runs on items. There is no validation, so that nothing can be tuned."""
+
+    synthetic: ClassVar[str]
+    """The name of the items that are drawn anew for every seed."""
+
+    def load(self, data: str) -> Callable[[int], ItemsT]:
+        """The items of a seed: synthetic ones, or, the same for all, those of a named data set or
+        a folder.
+        """
+        if data == self.synthetic:
+            return self._draw
+        items = self._read(data)
+        return lambda seed: items
+
+    def measure(
+        self,
+        run: Run,
+        data: Callable[[int], ItemsT],
+        folder: Path,
+        on_step: Callable[[float], None],
+    ) -> tuple[Metrics, Metrics]:
+        """Leaves ``tokenizer.safetensors``; no validation, test.
+
+        Raises:
+            ValueError: a trial, which would need validation; items that the method cannot take.
+        """
+        if not run.test:
+            raise ValueError(f"{run.model}: tokenizations have no validation to choose by")
+        items = data(run.seed)
+        if run.quick:
+            items = items.first(_QUICK_ITEMS)
+        return {}, self._measure(run, items, folder, on_step)
+
+    @abstractmethod
+    def _draw(self, seed: int) -> ItemsT:
+        """Synthetic items."""
+
+    @abstractmethod
+    def _read(self, data: str) -> ItemsT:
+        """The items of a data set."""
+
+    @abstractmethod
+    def _measure(
+        self, run: Run, items: ItemsT, folder: Path, on_step: Callable[[float], None]
+    ) -> Metrics:
+        """Fit and measure."""
+
+
+def fit_and_save(
+    tokenizer: Tokenizer,
+    vectors: Tensor,
+    item_ids: Tensor,
+    folder: Path,
+    on_step: Callable[[float], None],
+    **given: Any,
+) -> None:
+    """Fit, from where an interrupted start left it; leaves ``tokenizer.safetensors``."""
+    stages = tokenizer.stages
+    tokenizer.fit(
+        vectors,
+        item_ids,
+        progress=lambda stage, done, _: on_step((stages.index(stage) + done) / len(stages)),
+        folder=folder,
+        resume=True,
+        **given,
+    )
+    tokenizer.save(folder / "tokenizer.safetensors")

@@ -1,0 +1,86 @@
+"""Runs that are stopwatches: how long a click model takes to score one user's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recops.benchmarks.timing import interleave
+from recops_models.data import Dataset, load
+from recops_models.evidence.experiments.training import job_of
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Settings
+from recops_models.evidence.harness.run import Run
+from recops_models.examples.batch import Batch
+from recops_models.examples.candidates import candidates
+from recops_models.models import MODELS
+from recops_models.training.job import Job
+
+_CANDIDATES = 100
+
+
+@dataclass(frozen=True)
+class ServingTime(Experiment):
+    """Times a net and a reference in one process, A B A B …, minimum against minimum.
+
+    Weights are as they begin, since time does not depend on them; another seed asks for another
+    user. There is no validation, so that nothing can be tuned. Figures are of the machine and of
+    the number of threads that torch has, and come out a little different each time.
+
+    Attributes:
+        model: the reference.
+        settings: its sizes, and what the examples are.
+    """
+
+    model: str
+    settings: Settings
+
+    def config(self, run: Run) -> list[Any]:
+        """Both jobs."""
+        return [job_of(run).config(), self._reference(run).config(), _CANDIDATES]
+
+    def load(self, data: str) -> Dataset:
+        """See :func:`recops_models.data.load`."""
+        return load(data)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """``microseconds`` of a request of 100 candidates, and ``time_ratio`` to the reference.
+
+        Raises:
+            ValueError: a trial, which would need validation.
+        """
+        if not run.test:
+            raise ValueError(f"{run.model}: a stopwatch has no validation to choose by")
+        sides = [
+            _scorer(job, data, run.seed, folder) for job in (job_of(run), self._reference(run))
+        ]
+        with torch.no_grad():
+            ours, reference = interleave(*sides, pairs=2000, seconds=0.2 if run.quick else 2.0)
+        return {}, {"time_ratio": ours / reference, "microseconds": ours * 1e6}
+
+    def _reference(self, run: Run) -> Job:
+        return Job.of(self.model, run.data, dict(self.settings), seed=run.seed, quick=run.quick)
+
+
+def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:
+    """Scoring one request, ready to be called."""
+    problem: Any = job.problem(data)
+    assert job.examples is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        entry = MODELS[job.model]
+        model: Any = entry.export(entry.build(problem, job, folder)).eval()
+    user = seed % len(data.user_vocabulary.ids)
+    every = candidates(data, problem.data.fitted, user, positive=job.examples.positive)
+    request = Batch(
+        {name: value[:_CANDIDATES].contiguous() for name, value in every.features.items()},
+        {name: value[:_CANDIDATES] for name, value in every.lengths.items()},
+        every.label[:_CANDIDATES],
+        every.group[:_CANDIDATES],
+    )
+    return lambda: model.predict(request)

@@ -1,0 +1,65 @@
+"""Runs that are trainings, some of them behind a teacher that is trained before them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recops_models.data import Dataset
+from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
+from recops_models.evidence.harness.experiment import Metrics, Settings
+from recops_models.evidence.harness.run import Run
+
+FIRST = "trained first"
+"""The arm's setting ``teacher`` that asks for one."""
+
+
+@dataclass(frozen=True)
+class TeacherFirst(Training):
+    """As :class:`Training`; a run with ``teacher`` set to :data:`FIRST` gets one of its seed.
+
+    Runs of one seed share it: it is kept beside their folders, and never measured on test.
+
+    Attributes:
+        model: the teacher's.
+        settings: of its training.
+    """
+
+    model: str
+    settings: Settings
+
+    def config(self, run: Run) -> dict[str, Any]:
+        """The job; with it, where there is a teacher, the teacher's."""
+        config = super().config(run)
+        return (
+            config
+            if not _follows(run)
+            else {**config, "teacher": TRAINING.config(self._teacher(run))}
+        )
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """The teacher's training, unless it is there, and then the run's."""
+        if not _follows(run):
+            return super().measure(run, data, folder, on_step)
+        teacher = self._teacher(run)
+        place = folder.parent / f"teacher-{teacher.key}"
+        place.mkdir(exist_ok=True)
+        train(job_of(teacher), data, place, test=False, on_step=lambda share: on_step(share / 2))
+        job = job_of(run)
+        sizes = dataclasses.replace(job.sizes, teacher=str(place / "model.safetensors"))
+        job = dataclasses.replace(job, sizes=sizes)
+        return train(
+            job, data, folder, test=run.test, on_step=lambda share: on_step(0.5 + share / 2)
+        )
+
+    def _teacher(self, run: Run) -> Run:
+        return Run(TRAINING, self.model, run.data, self.settings, run.seed, False, run.quick)
+
+
+def _follows(run: Run) -> bool:
+    return ("teacher", FIRST) in run.settings

@@ -1,0 +1,68 @@
+"""Runs that are trainings, as ``recops train`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recops_models.data import Dataset, load
+from recops_models.evidence.harness.experiment import Experiment, Metrics
+from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.users import users_interval
+from recops_models.examples.click import ClickData
+from recops_models.training.job import Job, run_job
+
+
+@dataclass(frozen=True)
+class Training(Experiment):
+    """Trains a model and measures it on the parts of a data set."""
+
+    def config(self, run: Run) -> dict[str, Any]:
+        """The job, the model's defaults among it; see :meth:`Experiment.config`."""
+        return job_of(run).config()
+
+    def load(self, data: str) -> Dataset:
+        """See :func:`recops_models.data.load`."""
+        return load(data)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
+        return train(job_of(run), data, folder, test=run.test, on_step=on_step)
+
+    def users_interval(
+        self, metric: str, first: Sequence[Path], second: Sequence[Path]
+    ) -> tuple[float, float] | None:
+        """By the bootstrap over the predictions that runs left."""
+        return users_interval(metric, first, second)
+
+
+TRAINING = Training()
+"""What a claim's runs are unless it says otherwise."""
+
+
+def job_of(run: Run) -> Job:
+    """The training that ``run`` is."""
+    return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
+
+
+def train(
+    job: Job,
+    data: Dataset | ClickData,
+    folder: Path,
+    *,
+    test: bool,
+    on_step: Callable[[float], None],
+) -> tuple[Metrics, Metrics]:
+    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
+    epochs = job.training.epochs if job.training else 1
+
+    def step(epoch: int, done: float, _: float) -> None:
+        on_step((epoch + done) / epochs)
+
+    trained = run_job(job, data, folder, resume=True, test=test, on_step=step)
+    metrics: dict[str, Metrics] = trained.metrics
+    return metrics["validation"], metrics["test"]

@@ -1,0 +1,63 @@
+"""What a run is: from an arm's name and settings to metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from recops_models.evidence.harness.run import Run
+
+Setting: TypeAlias = str | int | float
+Settings: TypeAlias = tuple[tuple[str, str], ...]
+"""What ``--set`` takes, as pairs: hashable, in the order of their names."""
+
+Metrics: TypeAlias = dict[str, float | None]
+"""By name; None: not defined on this data."""
+
+
+class Experiment(ABC):
+    """How the runs of a claim's arms come to their metrics. An experiment has no state."""
+
+    @abstractmethod
+    def config(self, run: Run) -> Any:
+        """All that the metrics depend on beside the packages' versions, JSON-ready.
+
+        Raises:
+            ValueError: unknown model or setting, or a value that is none.
+        """
+
+    @abstractmethod
+    def load(self, data: str) -> Any:
+        """The data of that name.
+
+        Raises:
+            DataError: missing or unfit.
+        """
+
+    @abstractmethod
+    def measure(
+        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """Metrics on validation and on test; no test where ``run.test`` is False.
+
+        Args:
+            run: what to do.
+            data: of :meth:`load`.
+            folder: exists; may hold what an interrupted start of the same run left.
+            on_step: told of the share that is done.
+
+        Raises:
+            ValueError: data that the run cannot be made on.
+            KeyboardInterrupt: handed on.
+        """
+
+    def users_interval(
+        self, metric: str, first: Sequence[Path], second: Sequence[Path]
+    ) -> tuple[float, float] | None:
+        """The 95 % interval of a difference over users, from the folders of two arms' runs, one a
+        seed; None where there are no users.
+        """
+        return None

@@ -1,0 +1,90 @@
+"""A reproduction, from claims to ``results.json`` and ``results.md``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recops.files import write_file, write_json
+from recops_models.data import NAMED_SETS, DataError
+from recops_models.evidence.harness.claim import Claim
+from recops_models.evidence.harness.harness import Progress, findings, run_ahead
+from recops_models.evidence.harness.page import page
+from recops_models.evidence.harness.plan import Plan
+from recops_models.evidence.harness.results import results
+from recops_models.evidence.harness.run import RunFolder
+
+
+def reproduce(
+    paper: str,
+    claims: Sequence[Claim],
+    out: Path,
+    *,
+    command: str,
+    seeds: int | None = None,
+    first_seed: int = 0,
+    quick: bool = False,
+    resume: bool = False,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
+
+    Args:
+        paper: whose claims.
+        claims: one or more.
+        out: see :class:`RunFolder` for what may be in it.
+        command: that gives the same again, for the record.
+        seeds: runs of each arm, ≥ 2; None: as the claims say, the most of them.
+        first_seed: the seeds count up from here.
+        quick: :meth:`Claim.quick`, with small runs.
+        resume: go on with the reproduction that is there; nothing finished is repeated.
+        progress: is told of every run.
+
+    Returns:
+        the content of ``results.json``.
+
+    Raises:
+        ValueError: too few seeds; the folder holds something else.
+        DataError: none of the claims' data sets is at hand.
+        KeyboardInterrupt: handed on; finished runs and epochs are kept.
+    """
+    if quick:
+        claims = [claim.quick() for claim in claims]
+    claims, skipped = _at_hand(claims)
+    number = max(claim.seeds for claim in claims) if seeds is None else seeds
+    if number < 2:
+        raise ValueError(f"reproduce: an interval needs two seeds or more, got {number}")
+    plan = Plan(claims, range(first_seed, first_seed + number), quick)
+    folder = RunFolder(out, paper, resume=resume)
+    done = run_ahead(plan, folder, progress)
+    content = results(
+        paper,
+        findings(plan, folder, done),
+        command=command,
+        quick=quick,
+        seconds=sum(record.seconds for record in done.values()),
+        skipped=skipped,
+    )
+    write_json(out / "results.json", content, kind="results")
+    write_file(out / "results.md", page(content).encode())
+    return content
+
+
+def _at_hand(claims: Sequence[Claim]) -> tuple[list[Claim], list[str]]:
+    """The claims on the data that is there, and a line for each that isn't."""
+    names = dict.fromkeys(name for claim in claims for name in claim.data)
+    missing = {
+        name
+        for name in names
+        if name in NAMED_SETS and NAMED_SETS[name].available() == "set RECOPS_DATA"
+    }
+    there = [
+        dataclasses.replace(claim, data=tuple(name for name in claim.data if name not in missing))
+        for claim in claims
+    ]
+    kept = [claim for claim in there if claim.data]
+    if not kept:
+        raise DataError(f"set RECOPS_DATA to the folder that holds {', '.join(sorted(missing))}")
+    return kept, [f"{name}: its data is not at hand" for name in names if name in missing]

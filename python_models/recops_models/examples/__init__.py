@@ -1,0 +1,1 @@
+"""Click examples: their schema and features, blocks, negatives, loaders and streams."""

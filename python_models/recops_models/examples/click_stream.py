@@ -1,0 +1,114 @@
+"""Click examples from Parquet files larger than memory.
+
+A folder with ``features.json`` (a :class:`FeatureSchema` as its ``to_dict`` gives it) and
+``train.parquet``, ``validation.parquet`` and ``test.parquet``: a column per feature, list columns
+for sequences (oldest first) and vectors, the label and the group.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from recops_models.data.errors import DataError
+from recops_models.examples.click import PARTS, ClickData
+from recops_models.examples.encode import last_values
+from recops_models.examples.features import (
+    Categorical,
+    FeatureSchema,
+    FittedSchema,
+    Numeric,
+    Sequence,
+)
+from recops_models.examples.fit_schema import SchemaFit
+from recops_models.examples.parquet_rows import ParquetRows
+from recops_models.examples.row_faults import RowFaults
+from recops_models.examples.stream_source import StreamSource
+
+FEATURES = "features.json"
+BUFFER_BYTES = 64 << 20
+
+
+def is_click_folder(folder: Path) -> bool:
+    """Whether the folder's files are for :func:`open_click_folder`."""
+    return (folder / FEATURES).is_file()
+
+
+def read_features(folder: Path) -> FeatureSchema:
+    """The schema in ``features.json``.
+
+    Raises:
+        DataError: it is missing, no JSON, or no schema.
+    """
+    path = folder / FEATURES
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise DataError("an object is due")
+        return FeatureSchema.from_dict(content)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def open_click_folder(
+    folder: Path, *, fitted: FittedSchema | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> ClickData:
+    """The click data in a folder, after one pass over each file.
+
+    The pass over the training file learns vocabularies and moments; all passes count good rows, and
+    name the bad ones in the notes. Memory does not grow with the files, but with the vocabularies.
+
+    Args:
+        folder: see the module.
+        fitted: vocabularies learnt before; None learns them.
+        buffer_bytes: of the shuffle buffer. Three to four times as much is in use.
+
+    Raises:
+        DataError: a file is missing, damaged or unfit, or without a good row.
+    """
+    schema = fitted.schema if fitted else read_features(folder)
+    files = [ParquetRows(folder / f"{part}.parquet", schema) for part in PARTS]
+    counts, notes = [], []
+    for part, file in zip(PARTS, files, strict=True):
+        fit = SchemaFit(schema) if part == "train" and fitted is None else None
+        count, bad_rows = _survey(file, schema, fit)
+        counts.append(count)
+        notes += bad_rows
+        fitted = fit.finish() if fit else fitted
+    assert fitted is not None
+    train, validation, test = (
+        StreamSource(file, fitted, count, buffer_bytes)
+        for file, count in zip(files, counts, strict=True)
+    )
+    return ClickData(folder.resolve().name, fitted, train, validation, test, "given", tuple(notes))
+
+
+def _survey(
+    file: ParquetRows, schema: FeatureSchema, fit: SchemaFit | None
+) -> tuple[int, list[str]]:
+    """Good rows, and the bad ones told; ``fit`` learns."""
+    faults = RowFaults(file.path.name, schema)
+    count = 0
+    for piece in file.pieces():
+        good = faults.sieve(piece)
+        count += good.num_rows
+        if fit is not None:
+            fit.update(_training_columns(good, schema))
+    notes = [str(bad) for bad in faults.bad_rows]
+    if not count:
+        reasons = "; ".join(notes) or "the file is empty"
+        raise DataError(f"{file.path}: no good row is left ({reasons})")
+    return count, notes
+
+
+def _training_columns(rows: pa.RecordBatch, schema: FeatureSchema) -> dict[str, pa.Array]:
+    columns = {}
+    for feature in schema.features:
+        if isinstance(feature, (Categorical, Numeric)):
+            columns[feature.name] = rows[feature.name]
+        elif isinstance(feature, Sequence):
+            columns[feature.name], _ = last_values(rows[feature.name], feature.max_len)
+    return columns

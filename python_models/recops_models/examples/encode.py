@@ -1,0 +1,67 @@
+"""Checked rows of a Parquet file as blocks of encoded examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data.errors import DataError
+from recops_models.data.histories import Int64Array
+from recops_models.examples.block import Block, Column, Ragged
+from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
+from recops_models.examples.lookup import as_keys
+from recops_models.examples.row_faults import list_lengths, numbers
+
+
+def encode(rows: pa.RecordBatch, fitted: FittedSchema) -> Block:
+    """Good rows as a block.
+
+    Raises:
+        DataError: a column holds strings where the training part held integers, or the reverse.
+    """
+    schema = fitted.schema
+    columns: dict[str, Column] = {}
+    sequences = []
+    for feature in schema.features:
+        name, column = feature.name, rows[feature.name]
+        if isinstance(feature, Categorical):
+            columns[name] = Column(_rows_of(fitted, name, column))
+        elif isinstance(feature, Numeric):
+            mean, deviation = fitted.moments[name]
+            standard = (numbers(column) - mean) / deviation
+            columns[name] = Column(np.nan_to_num(standard).astype(np.float32))
+        elif isinstance(feature, Sequence):
+            values, lengths = last_values(column, feature.max_len)
+            sequences.append(
+                Ragged(np.cumsum(lengths), lengths, {name: _rows_of(fitted, name, values)})
+            )
+        else:
+            vectors = numbers(column.flatten()).astype(np.float32)
+            columns[name] = Column(vectors.reshape(-1, feature.size))
+    group = np.zeros(rows.num_rows, dtype=np.int64)
+    if schema.group is not None:
+        group = as_keys(rows[schema.group]).to_numpy()
+    label = numbers(rows[schema.label]).astype(np.float32)
+    return Block(columns, tuple(sequences), label, Column(group))
+
+
+def _rows_of(fitted: FittedSchema, name: str, values: pa.Array) -> NDArray[np.int32]:
+    try:
+        return fitted.lookup(name).rows(as_keys(values)).astype(np.int32)
+    except DataError as error:
+        raise DataError(f"column {name!r}: {error}") from None
+
+
+def last_values(column: pa.Array, max_len: int) -> tuple[pa.Array, Int64Array]:
+    """The last ``max_len`` values of each row, padding left out: flat, and how many of each row."""
+    lengths, values = list_lengths(column), column.flatten()
+    if values.null_count:
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        owner = owner[values.is_valid().to_numpy(zero_copy_only=False)]
+        values, lengths = values.drop_null(), np.bincount(owner, minlength=len(lengths))
+    if lengths.max(initial=0) > max_len:
+        kept = np.minimum(lengths, max_len)
+        from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
+        values, lengths = values.filter(pa.array(from_end <= max_len)), kept
+    return values, lengths

@@ -1,0 +1,98 @@
+"""A Parquet file of click examples, read piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from recops_models.data.errors import DataError
+from recops_models.examples.features import Categorical, FeatureSchema, Numeric, Sequence
+from recops_models.examples.parquet_file import open_parquet, read_pieces
+
+_ROWS = 1 << 14
+
+
+class ParquetRows:
+    """The columns of ``schema`` in the file at ``path``.
+
+    Nothing is held: rows come 16,384 at a time and each column is read by the megabyte, however
+    large the file's row groups are.
+
+    Raises:
+        DataError: the file is missing or no Parquet; a column is missing or of a wrong type.
+    """
+
+    def __init__(self, path: Path, schema: FeatureSchema) -> None:
+        self.path = path
+        self._columns = [feature.name for feature in schema.features]
+        self._columns += [schema.label] if schema.group is None else [schema.label, schema.group]
+        with open_parquet(path) as file:
+            self.num_row_groups = file.metadata.num_row_groups
+            self.num_rows = file.metadata.num_rows
+            _check_types(path, file.schema_arrow, schema)
+
+    def pieces(self, row_groups: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of some row groups, in the order given; of all, by default.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        groups = list(range(self.num_row_groups) if row_groups is None else row_groups)
+        return read_pieces(self.path, _ROWS, groups, list(dict.fromkeys(self._columns)))
+
+
+def _check_types(path: Path, found: pa.Schema, schema: FeatureSchema) -> None:
+    for feature in schema.features:
+        if isinstance(feature, Categorical):
+            _require(path, found, feature.name, _is_key, "integers or strings")
+        elif isinstance(feature, Numeric):
+            _require(path, found, feature.name, _is_number, "numbers")
+        elif isinstance(feature, Sequence):
+            _require(
+                path, found, feature.name, _is_list_of(_is_key), "lists of integers or strings"
+            )
+        else:
+            _require(path, found, feature.name, _is_list_of(_is_number), "lists of numbers")
+    _require(path, found, schema.label, _is_number, "numbers")
+    if schema.group is not None:
+        _require(path, found, schema.group, pa.types.is_integer, "integers")
+
+
+def _require(
+    path: Path, found: pa.Schema, name: str, fits: Callable[[pa.DataType], bool], due: str
+) -> None:
+    if name not in found.names:
+        raise DataError(f"{path}: no column {name!r} (columns: {', '.join(found.names) or 'none'})")
+    kind = found.field(name).type
+    if not fits(kind):
+        raise DataError(f"{path}: column {name!r} holds {kind}; {due} are due")
+
+
+def _is_key(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def _is_list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    def is_list(kind: pa.DataType) -> bool:
+        ragged = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        return (ragged or pa.types.is_fixed_size_list(kind)) and fits(kind.value_type)
+
+    return is_list

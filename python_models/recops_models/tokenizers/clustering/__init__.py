@@ -1,0 +1,1 @@
+"""Clusters of points, in memory or streamed: what the quantizing methods are made of."""

@@ -1,0 +1,74 @@
+"""Points to cluster, read from a file of vectors that need not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import recops
+from recops_models.item_vectors.vector_file import VectorFile
+from recops_models.tokenizers.clustering.points import Assign
+
+
+class StreamedPoints:
+    """The vectors of a file less the codewords of the levels so far, anew in every pass.
+
+    Args:
+        file: is read once a pass.
+        levels: those before: their codebooks, and how points are assigned to them.
+        dims: of the vectors that are looked at.
+    """
+
+    def __init__(
+        self,
+        file: VectorFile,
+        levels: tuple[tuple[Tensor, Assign], ...] = (),
+        dims: slice = slice(None),
+    ) -> None:
+        self._file, self._levels, self._dims = file, levels, dims
+
+    @property
+    def dim(self) -> int:
+        return len(range(self._file.dim)[self._dims])
+
+    def __len__(self) -> int:
+        return self._file.num_rows
+
+    def pieces(self) -> Iterator[Tensor]:
+        for vectors in self._file.vectors():
+            yield self._residual(vectors)
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+        """Row groups in random order; within one, rows as they stand."""
+        order = rng.permutation(self._file.num_row_groups).tolist()
+        for vectors in self._file.vectors(size, order):
+            yield self._residual(vectors)
+
+    def sample(self, size: int, rng: np.random.Generator) -> Tensor:
+        if len(self) <= size:
+            return torch.cat(list(self.pieces()))
+        rows = np.sort(rng.choice(len(self), size, replace=False))
+        found, start = [], 0
+        for vectors in self._file.vectors():
+            inside = rows[(rows >= start) & (rows < start + len(vectors))]
+            if len(inside):
+                found.append(self._residual(vectors[inside - start]))
+            start += len(vectors)
+        return torch.cat(found)
+
+    def left_by(self, codebook: Tensor, assign: Assign) -> StreamedPoints:
+        return StreamedPoints(self._file, (*self._levels, (codebook, assign)), self._dims)
+
+    def within(self, dims: slice) -> StreamedPoints:
+        return StreamedPoints(self._file, (), dims)
+
+    def _residual(self, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+        residual = torch.from_numpy(vectors)[:, self._dims].contiguous()
+        for codebook, assign in self._levels:
+            index, _ = assign(residual, codebook)
+            residual = residual - recops.rq_decode(index[:, None], [codebook])
+        return residual

@@ -1,0 +1,1 @@
+"""The methods that make semantic IDs, one file each, and what they share."""

@@ -1,0 +1,161 @@
+"""Decoupled residual quantization: first a continuous latent space, then codes in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recops_models.tokenizers.clustering.kmeans import KMeansSettings
+from recops_models.tokenizers.fitting import Fitting
+from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.item_task import (
+    Batch,
+    LatentSettings,
+    Partners,
+    train_network,
+)
+from recops_models.tokenizers.methods.latent import LatentTokenizer
+
+_LOG_VARIANCE = 10.0
+
+
+@dataclass(frozen=True)
+class DRQSettings(LatentSettings):
+    """Beside those of every network.
+
+    Attributes:
+        kl: β_KL, weight of the KL divergence from N(0, I).
+        contrast: λ_CL, weight of InfoNCE on behaviour pairs.
+        temperature: τ of InfoNCE.
+        codebook_seed: of the k-means; None: that of the fit.
+        metric: of the k-means: what is nearest. InfoNCE compares by cosine.
+    """
+
+    kl: float = 1e-3
+    contrast: float = 0.0
+    temperature: float = 0.1
+    codebook_seed: int | None = None
+    metric: Literal["l2", "cosine"] = "l2"
+
+
+@dataclass(frozen=True)
+class DRQContrastSettings(DRQSettings):
+    """With InfoNCE unless told otherwise."""
+
+    contrast: float = 1.0
+
+
+class VariationalNetwork(nn.Module):
+    """A VAE with the objective of :class:`DRQVAE`."""
+
+    def __init__(self, autoencoder: Autoencoder, settings: DRQSettings) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self._settings = settings
+
+    def loss(self, batch: Batch) -> Tensor:
+        mean, log_variance = self._encode(batch.x)
+        latents = mean
+        if self.training:
+            latents = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        error = (batch.x - self.autoencoder.decode(latents)).square().sum(dim=1).mean()
+        variance = log_variance.exp()
+        divergence = 0.5 * (mean.square() + variance - 1 - log_variance).sum(dim=1).mean()
+        loss = error + self._settings.kl * divergence
+        if self._settings.contrast and len(batch.paired):
+            partner, _ = self._encode(batch.partner)
+            contrast = info_nce(mean[batch.paired], partner, self._settings.temperature)
+            loss = loss + self._settings.contrast * contrast
+        return loss
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.autoencoder.encode(x).chunk(2, dim=1)
+        return mean, log_variance.clamp(-_LOG_VARIANCE, _LOG_VARIANCE)
+
+
+class DRQVAE(LatentTokenizer):
+    """A variational autoencoder, and residual k-means on its frozen latents.
+
+    Stage 1, without any codebook: ``(μ, log σ²) = Enc(x̃)``, ``z = μ + σ ε``, and
+
+        ``L = ‖x̃ − Dec(z)‖² + β_KL · KL(N(μ, σ²) ‖ N(0, I)) + λ_CL · InfoNCE``,
+
+    sums over dimensions, means over items; ``x̃`` is x of unit scale
+    (:class:`~recops_models.tokenizers.methods.autoencoder.Autoencoder`). Stage 2: residual k-means
+    of μ. No gradient crosses from codes to encoder, so stage 1 comes out the same, to the bit,
+    whatever the codebooks' number, size and seed.
+
+    Source: DRQ (arXiv 2606.01844), its two stages and losses. Widths, weights and the scale of x̃
+    are our choice, where the paper's are not known.
+    """
+
+    method = "drq-vae"
+    settings_type = DRQSettings
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return (*super().stages, *(f"level {level}" for level in range(len(self.vocab_sizes))))
+
+    def _fit(self, points: Tensor, given: Fitting) -> None:
+        settings: DRQSettings = self.settings
+        partners = self._partners(points, given)
+        autoencoder = self._start_network(points, given)
+        network = VariationalNetwork(autoencoder, settings)
+        train_network(network, autoencoder.to_scale(points), settings, given, partners=partners)
+        self.network = autoencoder
+        self.codebooks = self._learn_codebooks(points, (), given)
+
+    def _partners(self, points: Tensor, given: Fitting) -> Partners | None:
+        if not self.settings.contrast:
+            return None
+        if given.pairs is None or not len(given.pairs):
+            raise ValueError(
+                f"{self._name}.fit: contrast needs pairs of items that users met together"
+            )
+        return Partners(given.pairs, len(points))
+
+    def _learn_codebooks(
+        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
+    ) -> tuple[Tensor, ...]:
+        seed = self.settings.codebook_seed
+        if seed is not None:
+            given = given.with_seed(seed)
+        return super()._learn_codebooks(points, kept, given)
+
+    @property
+    def _clustering(self) -> KMeansSettings:
+        return KMeansSettings(metric=self.settings.metric)
+
+    def latents(self, vectors: Tensor) -> Tensor:
+        """μ ``[N, d]`` of ``vectors [N, D]``."""
+        return super().latents(vectors)[:, : self.settings.width].contiguous()
+
+    def _new_network(self, points: Tensor) -> Autoencoder:
+        settings: DRQSettings = self.settings
+        return Autoencoder(points, settings.hidden, settings.width, 2 * settings.width)
+
+
+class DRQVAEContrast(DRQVAE):
+    """:class:`DRQVAE` whose latents are drawn together for items that users meet together.
+
+    InfoNCE as in :func:`info_nce`, between an item's μ and that of a partner drawn by frequency.
+    """
+
+    method = "drq-vae-cl"
+    settings_type = DRQContrastSettings
+    uses_pairs = True
+
+
+def info_nce(anchor: Tensor, partner: Tensor, temperature: float) -> Tensor:
+    """``−mean_i log(exp(s_ii / τ) / Σ_j exp(s_ij / τ))``, ``s_ij = cos(anchor_i, partner_j)``.
+
+    Source: van den Oord, Li, Vinyals, "Representation learning with contrastive predictive coding",
+    2018, on cosines.
+    """
+    scores = functional.normalize(anchor, dim=1) @ functional.normalize(partner, dim=1).T
+    target = torch.arange(len(anchor), device=anchor.device)
+    return functional.cross_entropy(scores / temperature, target)

@@ -1,0 +1,196 @@
+"""The training of tokenizers' networks on item vectors, by the one trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recops_models.tokenizers.clustering.threads import one_thread
+from recops_models.tokenizers.fitting import Fitting
+from recops_models.training.config import TrainingConfig
+from recops_models.training.task import Pass
+from recops_models.training.trainer import fit
+
+_PASSES = 20
+_EVALUATED = 4096
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Of an encoder, a decoder and their training.
+
+    Attributes:
+        hidden: widths of the encoder's hidden layers; the decoder has them reversed.
+        steps: of training, rounded up to a multiple of twenty passes; after each, the objective is
+            taken and the state kept. The weights of the best pass stay.
+        batch: items a step, at most as many as there are.
+        learning_rate: the peak of AdamW's, after one pass of linear rise, along half a cosine down
+            to a tenth.
+        weight_decay: decoupled, on matrices.
+    """
+
+    hidden: tuple[int, ...] = (512, 256, 128)
+    steps: int = 1200
+    batch: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name in ("steps", "batch", "width") and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+
+
+@dataclass(frozen=True)
+class LatentSettings(NetworkSettings):
+    """Beside those of every network.
+
+    Attributes:
+        width: d, of the latents.
+    """
+
+    width: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Items of one step.
+
+    Attributes:
+        x: ``[B, D]``, of one scale.
+        paired: ``[P]`` i64, the rows of ``x`` that have a partner.
+        partner: ``[P, D]``, an item that users met together with it.
+    """
+
+    x: Tensor
+    paired: Tensor
+    partner: Tensor
+
+
+class ItemNetwork(Protocol):
+    """A network with a loss."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean objective of a batch."""
+        ...
+
+
+class Partners:
+    """For every item, those that were met together with it, in both directions.
+
+    Args:
+        pairs: ``[E, 2]`` i64 rows of items.
+        num_items: N.
+    """
+
+    def __init__(self, pairs: Tensor, num_items: int) -> None:
+        both = torch.cat([pairs, pairs.flip(1)]).numpy()
+        self._partner = both[np.argsort(both[:, 0], kind="stable"), 1]
+        self._degree = np.bincount(both[:, 0], minlength=num_items)
+        self._start = np.cumsum(self._degree) - self._degree
+
+    def draw(self, rows: NDArray[np.int64], chance: NDArray[np.float64]) -> NDArray[np.int64]:
+        """A partner of each row by ``chance`` in [0, 1), by frequency; −1 where there is none."""
+        degree = self._degree[rows]
+        if not len(self._partner):
+            return np.full(len(rows), -1)
+        place = self._start[rows] + (chance * degree).astype(np.int64)
+        return np.where(degree > 0, self._partner[place.clip(max=len(self._partner) - 1)], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTask:
+    """Random batches of items; see :class:`recops_models.training.task.Task`.
+
+    A pass draws ``steps`` batches without replacement, again from the start when all items were
+    drawn.
+
+    Attributes:
+        points: ``[N, D]``, of one scale.
+        partners: for contrast; None: batches have none.
+        steps: batches a pass.
+        batch: items a step.
+    """
+
+    points: Tensor
+    partners: Partners | None
+    steps: int
+    batch: int
+
+    metrics = ("objective",)
+
+    def start(self, seed: int, epoch: int, skip: int) -> Pass:
+        rng = np.random.default_rng((seed, epoch))
+        wanted = self.steps * self.batch
+        rounds = -(-wanted // len(self.points))
+        order = [rng.permutation(len(self.points)) for _ in range(rounds)]
+        rows, chance = np.concatenate(order)[:wanted], rng.random(wanted)
+        torch_seed = int(rng.integers(2**63))
+        return Pass(self._batches(rows, chance, skip), wanted, self.batch, torch_seed)
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+        return model.loss(batch), len(batch.x)
+
+    @torch.no_grad()
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """The objective on the same items every time, without noise."""
+        rng = np.random.default_rng(0)
+        rows = rng.permutation(len(self.points))[:_EVALUATED]
+        losses, counts = [], []
+        for batch in self._batches(rows, rng.random(len(rows)), 0):
+            losses.append(float(model.loss(batch)))
+            counts.append(len(batch.x))
+        return {"objective": float(np.average(losses, weights=counts))}
+
+    def _batches(
+        self, rows: NDArray[np.int64], chance: NDArray[np.float64], skip: int
+    ) -> Iterator[Batch]:
+        for start in range(skip * self.batch, len(rows), self.batch):
+            part = slice(start, start + self.batch)
+            if self.partners is None:
+                met = np.full(len(rows[part]), -1)
+            else:
+                met = self.partners.draw(rows[part], chance[part])
+            x, partner = torch.from_numpy(rows[part]), torch.from_numpy(met)
+            paired = (partner >= 0).nonzero()[:, 0]
+            yield Batch(self.points[x], paired, self.points[partner[paired]])
+
+
+def train_network(
+    network: nn.Module,
+    points: Tensor,
+    settings: NetworkSettings,
+    given: Fitting,
+    *,
+    partners: Partners | None = None,
+) -> None:
+    """Train an :class:`ItemNetwork` on ``points [N, D]`` of one scale, on one thread."""
+    batch = min(settings.batch, len(points))
+    passes = min(_PASSES, settings.steps)
+    config = TrainingConfig(
+        epochs=passes,
+        batch=batch,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        patience=passes,
+        select="objective",
+    )
+    with one_thread():
+        done = fit(
+            network,
+            ItemTask(points, partners, -(-settings.steps // passes), batch),
+            config,
+            seed=given.seed,
+            folder=given.folder,
+            resume=given.resume,
+            on_step=lambda epoch, done, loss: given.report(
+                "network", (epoch + done) / passes, loss
+            ),
+        )
+    given.report("network", 1.0, done.curve[done.best_epoch].validation["objective"])

@@ -1,0 +1,128 @@
+"""RQP-VAE: RQ-VAE whose codebooks are moving averages, and whose dead codes come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+import recops
+from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.item_task import Batch
+from recops_models.tokenizers.methods.rq_vae import RQVAE, QuantizedNetwork, RQVAESettings
+
+_REVIVE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class RQPVAESettings(RQVAESettings):
+    """Beside those of :class:`~recops_models.tokenizers.methods.rq_vae.RQVAE`.
+
+    Attributes:
+        decay: γ of the moving averages.
+        dead: a code is dead when its average count is below this share of B/K; 0: never.
+    """
+
+    decay: float = 0.99
+    dead: float = 0.1
+
+
+class MovingCodebook(nn.Module):
+    """Codewords as moving averages of the residuals that chose them.
+
+    ``n_k ← γ n_k + (1 − γ) count_k``, ``e_k ← γ e_k + (1 − γ) Σ r``, ``c_k = e_k / n_k``.
+
+    Args:
+        book: ``[K, d]``, where the averages begin, each of ``share`` residuals.
+        share: B / K.
+    """
+
+    book: Tensor
+    count: Tensor
+    total: Tensor
+
+    def __init__(self, book: Tensor, share: float) -> None:
+        super().__init__()
+        self.register_buffer("book", book.clone())
+        self.register_buffer("count", torch.full((len(book),), share))
+        self.register_buffer("total", book * share)
+
+    def update(self, residual: Tensor, index: Tensor, decay: float) -> None:
+        """Take in a batch of residuals ``[B, d]`` and the codes ``[B]`` that they chose."""
+        sums, counts = recops.accumulate_codes(residual, index, len(self.book))
+        self.count.lerp_(counts, 1 - decay)
+        self.total.lerp_(sums, 1 - decay)
+        alive = self.count > 0
+        self.book[alive] = self.total[alive] / self.count[alive, None]
+
+    def revive(self, residual: Tensor, least: float) -> None:
+        """Set every code with an average count below ``least`` on a random residual."""
+        dead = (self.count < least).nonzero()[:, 0]
+        share = len(residual) / len(self.book)
+        self.book[dead] = residual[torch.randint(len(residual), (len(dead),))]
+        self.count[dead] = share
+        self.total[dead] = self.book[dead] * share
+
+
+class MovingNetwork(QuantizedNetwork):
+    """An autoencoder with moving codebooks, which a training step moves before it ends."""
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        codebooks: tuple[Tensor, ...],
+        settings: RQPVAESettings,
+        batch: int,
+    ) -> None:
+        super().__init__(autoencoder, (), settings)
+        self.moving = nn.ModuleList(MovingCodebook(b, batch / len(b)) for b in codebooks)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self._settings: RQPVAESettings = settings
+
+    def loss(self, batch: Batch) -> Tensor:
+        latents = self.autoencoder.encode(batch.x)
+        quantized, codes, commitment, _ = recops.straight_through(
+            latents, self.books(), rotation=self._settings.rotation
+        )
+        error = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
+        if self.training:
+            self._move(latents.detach(), codes)
+        return error + self._settings.commitment * commitment
+
+    def books(self) -> tuple[Tensor, ...]:
+        return tuple(each.book.clone() for each in self._levels())
+
+    def _move(self, residual: Tensor, codes: Tensor) -> None:
+        self.steps += 1
+        for level, moving in enumerate(self._levels()):
+            index = codes[:, level]
+            left = residual - recops.rq_decode(index[:, None], [moving.book])
+            moving.update(residual, index, self._settings.decay)
+            if self.steps % _REVIVE_EVERY == 0:
+                least = self._settings.dead * len(residual) / len(moving.book)
+                moving.revive(residual, least)
+            residual = left
+
+    def _levels(self) -> list[MovingCodebook]:
+        return [each for each in self.moving if isinstance(each, MovingCodebook)]
+
+
+class RQPVAE(RQVAE):
+    """:class:`~recops_models.tokenizers.methods.rq_vae.RQVAE` that keeps its codes in use.
+
+    The codebook loss gives way to moving averages (:class:`MovingCodebook`); every ten steps, codes
+    whose average count fell below ``dead · B/K`` are set on random residuals of the batch.
+
+    Source: named in DRQ (arXiv 2606.01844) as RQ-VAE with both; the averages are those of van den
+    Oord et al., 2017, appendix A.1. γ, the threshold and its period are our choice.
+    """
+
+    method = "rqp-vae"
+    settings_type = RQPVAESettings
+
+    def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> MovingNetwork:
+        settings: RQPVAESettings = self.settings
+        return MovingNetwork(autoencoder, codebooks, settings, settings.batch)

@@ -1,0 +1,72 @@
+"""The tokenizers there are, by name. A new one is a file, and one line here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recops.files import CorruptFileError, load_tensors
+from recops_models.settings import changed
+from recops_models.tokenizers.base import KIND, Tokenizer
+from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
+from recops_models.tokenizers.methods.drq_vae import DRQVAE, DRQVAEContrast
+from recops_models.tokenizers.methods.fsq import FSQ
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
+from recops_models.tokenizers.methods.rq_vae import RQVAE
+from recops_models.tokenizers.methods.rqp_vae import RQPVAE
+
+METHODS: dict[str, type[Tokenizer]] = {
+    kind.method: kind for kind in (RQKMeans, BalancedRQ, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)
+}
+"""By the name on the command line."""
+
+
+def make_tokenizer(
+    method: str,
+    levels: int = 3,
+    codes: int | Sequence[int] = 256,
+    settings: Mapping[str, str] | None = None,
+) -> Tokenizer:
+    """An unfitted tokenizer with the defaults of its method, changed by ``settings``.
+
+    Args:
+        method: one of :data:`METHODS`.
+        levels: codes of an item.
+        codes: one number of codes for all levels, or one a level.
+        settings: text by name, as ``--set name=text`` gives it.
+
+    Raises:
+        ValueError: an unknown method or setting, or a value that is none.
+    """
+    kind = _kind(method)
+    values = kind.settings_type()
+    known = {field.name for field in dataclasses.fields(values)}
+    for name, text in (settings or {}).items():
+        if name not in known:
+            raise ValueError(
+                f"{method} has no setting {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
+            )
+        values = changed(values, name, text)
+    return kind(levels, codes, values)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer in a file, whatever its method.
+
+    Raises:
+        CorruptFileError: damaged, truncated, or of a method that this recops does not know.
+        FileNotFoundError: no such file.
+    """
+    _, meta = load_tensors(path, kind=KIND)
+    if meta["method"] not in METHODS:
+        raise CorruptFileError(
+            f"{path}: holds a tokenizer {meta['method']}, which this recops does not know"
+        )
+    return METHODS[meta["method"]].load(path)
+
+
+def _kind(method: str) -> type[Tokenizer]:
+    if method not in METHODS:
+        raise ValueError(f"no tokenizer {method!r}; there are {', '.join(METHODS)}")
+    return METHODS[method]

@@ -1,0 +1,131 @@
+"""The kernels alone under sanitizers: every output written, no byte beyond it touched."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import instruction_sets
+
+ROOT = Path(__file__).resolve().parents[3]
+DTYPES = ["f32", "bf16", "f16", "f64"]
+# What each family's driver in csrc/tests is run with: every combination.
+ARGUMENTS = {
+    "balance_assignment": [
+        # rows, dimension, codewords: ragged, single, empty, no dimensions, exact vectors
+        ["300 19 17", "1 1 1", "0 5 3", "70 0 9", "400 32 40"],
+        ["spread", "pile", "heavy"],
+        ["f32", "f64"],
+    ],
+    # Seconds, readers; tests/recops/state/test_catalog_threads.py has it under ThreadSanitizer.
+    "catalog": [["0.3 3"]],
+    "coaction": [
+        ["forward", "backward"],
+        # candidates, users (0: one each), positions, widths, orders: whole vectors, ragged, no
+        # positions, fewer candidates than lanes, one layer
+        ["70 0 9 16-8-4 3", "131 3 13 5-3-7-2 4", "9 2 0 4-4 1", "3 2 21 4-4-4 2", "20 1 5 17-1 7"],
+        ["tanh", "selu", "none"],
+        ["plain", "full"],
+        DTYPES,
+    ],
+    "codebook_overlap": [
+        ["forward", "backward"],
+        # codewords, dimension: ragged, single, no dimensions, exact tiles
+        ["131 19", "1 1", "7 0", "128 16"],
+        ["bhattacharyya", "product", "minimum"],
+        ["f32", "f64"],
+    ],
+    "dice": [
+        ["forward", "backward"],
+        # rows, columns: ragged, single, no rows, no columns, exact strips
+        ["131 203", "1 1", "0 5", "7 0", "64 128"],
+        ["batch", "given"],
+        DTYPES,
+    ],
+    "embedding": [
+        ["sums", "gradient"],
+        # table, bags: vectors and a part, copies, single, none, of none, no columns, many vectors
+        [
+            *("50 18 9 30", "7 3 40 2", "7 3 40 1", "9 67 40 1", "1 1 1 1", "5 4 0 3", "5 4 3 0"),
+            *("6 0 5 4", "300 131 3 300"),
+        ],
+        DTYPES,
+        ["int32", "int64"],
+    ],
+    "next_event": [
+        ["forward", "backward"],
+        # places: no cell, a block's end within, whole blocks; widths: ragged, none, exact vectors
+        ["1 3", "43 5", "0 2", "7 0", "65 32"],
+        ["9-4", "16", "1-1-1"],
+        DTYPES,
+    ],
+    "recurrent": [
+        ["forward", "backward", "checkpoint"],
+        # rows, steps, state, input (0: gates), sources: exact vectors, ragged, shared gates, no
+        # steps, one value
+        ["16 5 32 32 16", "21 4 19 7 21", "9 3 5 0 2", "3 0 4 4 3", "1 2 1 1 1"],
+        ["after", "before"],
+        ["full", "ragged"],
+        DTYPES,
+    ],
+    "residual_quantization": [
+        [
+            "encode",
+            "encode-unpacked",
+            "encode-grid8",
+            "encode-grid16",
+            "beams",
+            "beams-table",
+            "beams-coarse",
+            "flips",
+            "nearest",
+            "decode",
+            "accumulate",
+        ],
+        # rows, dimension, levels, codes, k: ragged, single, empty, no dimensions, exact tiles
+        ["100 33 3 70 7", "1 1 1 1 1", "0 5 2 3 2", "7 0 2 3 3", "403 64 2 64 64", "13 17 4 129 9"],
+        DTYPES,
+    ],
+    "trie": [
+        # items, vocabulary, depth, beams: ragged, single, empty, one token, more beams than items
+        ["3000 97 3 37", "1 1 1 1", "0 5 2 3", "9 1 4 2", "40 8 2 100"],
+        ["vocab", "children", "none"],
+        ["all", "half"],
+        DTYPES,
+    ],
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("cmake") is None, reason="building the drivers needs cmake"),
+]
+
+
+@pytest.fixture(scope="module")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drivers")
+    flags = "-g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    options = [f"-DCMAKE_CXX_FLAGS={flags}", "-DRECOPS_OPTIMIZATION=-O1", "-G", "Ninja"]
+    configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, *options]
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
+    build = ["cmake", "--build", folder, "--target", *ARGUMENTS]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.mark.parametrize("isa", instruction_sets.HERE)
+@pytest.mark.parametrize("family", ARGUMENTS)
+def test_sanitizers_find_nothing(drivers: Path, family: str, isa: str) -> None:
+    # See the drivers' heads for the ASAN option.
+    settings = {"RECOPS_ISA": isa, "ASAN_OPTIONS": "detect_stack_use_after_return=0"}
+    for arguments in itertools.product(*ARGUMENTS[family]):
+        command = [drivers / family, *" ".join(arguments).split()]
+        done = subprocess.run(
+            command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

@@ -1,0 +1,264 @@
+"""Sum pooling, DIN, GRU + attention, DIEN: what each must be, and what tells them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from click_inputs import FEATURES, SIZES, batch, schema
+from recops_models.click.can import Can, CanConfig
+from recops_models.click.dien import Dien, DienConfig
+from recops_models.click.din import Din, DinConfig
+from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
+from recops_models.click.loss import click_loss
+from recops_models.click.sum_pool import SumPool, SumPoolConfig
+from recops_models.data import DataError
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import Categorical, Numeric, Sequence
+from recops_models.layers.feature_embedding import FeatureEmbedding
+
+MODELS: dict[str, Any] = {
+    "sum-pool": lambda **kw: SumPool(schema(), SumPoolConfig(width=8, **kw)),
+    "din": lambda **kw: Din(schema(), DinConfig(width=8, **kw)),
+    "din-raw": lambda **kw: Din(schema(), DinConfig(width=8, attention_weights="raw", **kw)),
+    "can": lambda **kw: Can(schema(), CanConfig(width=8, **kw)),
+    "can-shared": lambda **kw: Can(
+        schema(), CanConfig(network=(4, 3), interaction="shared", base="sum-pool", **kw)
+    ),
+    "gru-attention": lambda **kw: GruAttention(schema(), GruAttentionConfig(width=8, **kw)),
+    "dien": lambda **kw: Dien(schema(), DienConfig(width=8, **kw)),
+    "dien-aigru": lambda **kw: Dien(
+        schema(), DienConfig(width=8, evolution="aigru", attention_form="bilinear", **kw)
+    ),
+}
+LENGTHS = [5, 0, 3, 1, 7, 2]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads) -> None:
+    set_threads(1)
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Any:
+    torch.manual_seed(0)
+    model = MODELS[request.param]()
+    for table in model.embedding.tables.values():  # Larger than they begin, for sharper tests.
+        nn.init.normal_(table.weight[1:])
+    return model
+
+
+def take(some: Batch, rows: slice) -> Batch:
+    return Batch(
+        {name: value[rows] for name, value in some.features.items()},
+        {name: value[rows] for name, value in some.lengths.items()},
+        some.label[rows],
+        some.group[rows],
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("lengths", [LENGTHS, [4], [0], [0, 0, 0], []])
+def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, training) -> None:
+    model.train(training)
+    some = batch(lengths)
+    logits = model.predict(some)
+    assert logits.shape == (len(lengths),)
+    loss = click_loss(logits, some.label)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_prediction_depends_on_its_own_row_alone(model) -> None:
+    model.eval()
+    some = batch(LENGTHS)
+    together = model.predict(some)
+    for row in range(len(LENGTHS)):
+        alone = model.predict(take(some, slice(row, row + 1)))
+        torch.testing.assert_close(alone, together[row : row + 1])
+
+
+def test_padding_changes_nothing(model) -> None:
+    model.eval()
+    some = batch(LENGTHS)
+    wider = {
+        name: nn.functional.pad(ids, (0, 4)) if name.startswith("history") else ids
+        for name, ids in some.features.items()
+    }
+    torch.testing.assert_close(model.predict(some), model.predict(some._replace(features=wider)))
+
+
+def test_every_feature_counts(model) -> None:
+    model.eval()
+    some = batch([5, 4, 3, 2])
+    before = model.predict(some)
+    for feature in FEATURES:
+        value = some.features[feature.name]
+        changed = value + 1 if value.is_floating_point() else torch.where(value > 1, 1, value)
+        after = model.predict(some._replace(features={**some.features, feature.name: changed}))
+        assert not torch.allclose(before, after), feature.name
+
+
+def test_sixteen_bit_arithmetic_comes_close(model) -> None:
+    model.eval()
+    some = batch(LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.predict(some)
+    click_loss(logits, some.label).backward()
+    torch.testing.assert_close(logits.float(), model.predict(some), rtol=0.02, atol=0.02)
+
+
+def test_output_dim_is_what_the_mlp_reads(model) -> None:
+    assert model.output_dim() == model.head[0].in_features
+
+
+def test_sparse_tables_get_the_same_gradients(model, request) -> None:
+    name = request.node.callspec.params["model"]
+    sparse = MODELS[name]()
+    sparse.load_state_dict(model.state_dict())
+    for table in sparse.embedding.tables.values():
+        table.sparse = True
+    some = batch(LENGTHS)
+    for each in (model, sparse):
+        click_loss(each.predict(some), some.label).backward()
+    for table, other in zip(
+        model.embedding.tables.values(), sparse.embedding.tables.values(), strict=True
+    ):
+        assert other.weight.grad.is_sparse
+        torch.testing.assert_close(other.weight.grad.to_dense(), table.weight.grad)
+        assert (table.weight.grad[0] == 0).all()
+
+
+def learn(model: Any, some: Batch, steps: int = 150) -> float:
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        loss = click_loss(model.predict(some), some.label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "dien-aigru"])
+def test_learns_whether_the_category_was_met(name: str) -> None:
+    torch.manual_seed(0)
+    some = batch([5] * 256)
+    met = (some.features["history_category"] == some.features["category"][:, None]).any(1)
+    assert learn(MODELS[name](), some._replace(label=met.float())) < 0.25
+
+
+def test_order_matters_to_recurrence_alone() -> None:
+    some = batch([6] * 5)
+    flipped = {
+        name: ids.flip(1) if name.startswith("history") else ids
+        for name, ids in some.features.items()
+    }
+    for name, build in MODELS.items():
+        torch.manual_seed(0)
+        model = build().eval()
+        for table in model.embedding.tables.values():
+            nn.init.normal_(table.weight[1:])
+        same = torch.allclose(
+            model.predict(some), model.predict(some._replace(features=flipped)), atol=1e-5
+        )
+        assert same == (not name.startswith(("gru", "dien"))), name
+
+
+def test_sum_pooling_is_the_mlp_of_context_and_sum() -> None:
+    model = MODELS["sum-pool"]().eval()
+    some = batch(LENGTHS)
+    interest = model.embedding.keys(some).sum(1)
+    x = torch.cat([*model.embedding.context(some), interest], -1)
+    torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
+
+
+def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> None:
+    embedding = FeatureEmbedding(schema(), 8)
+    assert set(embedding.tables) == {"user", "item", "category", "tags"}
+    assert embedding.tables["item"].num_embeddings == SIZES["item"] + 2
+    some = batch([1, 1, 0])
+    features = dict(some.features)
+    features["item"], features["category"] = (
+        features["history_item"][:, 0],
+        features["history_category"][:, 0],
+    )
+    some = some._replace(features=features)
+    keys = embedding.keys(some)[:, 0]
+    assert torch.equal(embedding.query(some), keys)
+    assert (keys[2] == 0).all()
+    context = torch.cat(embedding.context(some), -1)
+    assert context.shape == (3, embedding.context_dim) == (3, 4 * 8 + 1 + 3)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ((Categorical("item"), Numeric("age")), "no sequence shares"),
+        (
+            (
+                Categorical("item"),
+                Sequence("history_item", share_embedding="item"),
+                Sequence("history_bought", share_embedding="item"),
+            ),
+            "'history_item', 'history_bought' are not one history",
+        ),
+        (
+            (
+                Categorical("item"),
+                Categorical("category"),
+                Sequence("history_item", share_embedding="item", max_len=3),
+                Sequence("history_category", share_embedding="category"),
+            ),
+            "are not one history",
+        ),
+    ],
+)
+def test_refuses_a_schema_without_one_history(features, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        FeatureEmbedding(schema(features), 8)
+
+
+def test_pretrained_rows_begin_where_their_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npy"
+    vectors = np.random.default_rng(0).normal(size=(SIZES["item"] + 5, 8)).astype(np.float32)
+    np.save(path, vectors)
+    features = (
+        Categorical("item", pretrained=str(path)),
+        Sequence("history_item", share_embedding="item"),
+    )
+    table = FeatureEmbedding(schema(features), 8).tables["item"].weight
+    assert torch.equal(table[2:], torch.from_numpy(vectors[: SIZES["item"]]))
+    assert table[0].abs().max() == 0
+    assert 0 < table[1].abs().max() < 0.1
+    with pytest.raises(DataError, match="vectors are 8 wide, the table 4"):
+        FeatureEmbedding(schema(features), 4)
+
+
+def test_loss_is_the_mean_binary_cross_entropy() -> None:
+    logits, label = torch.tensor([0.3, -2.0, 40.0]), torch.tensor([1.0, 0.0, 0.0])
+    expected = -torch.log(torch.sigmoid(torch.tensor([0.3, 2.0], dtype=torch.float64)))
+    torch.testing.assert_close(
+        click_loss(logits, label).double(), (expected.sum() + 40) / 3, check_dtype=False
+    )
+    assert click_loss(logits[:0], label[:0]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "training"),
+    [("sum-pool", False), ("din", True), ("din", False), ("gru-attention", False)],
+)
+def test_compiles_in_one_graph_for_every_shape(name: str, training: bool) -> None:
+    torch._dynamo.reset()
+    model = MODELS[name]().train(training)
+    compiled = torch.compile(model.predict, dynamic=True, fullgraph=True)
+    for lengths in ([5, 0, 3, 2], [1, 7, 4], [0, 2, 9, 9, 9]):
+        some = batch(lengths)
+        torch.testing.assert_close(compiled(some), model.predict(some))

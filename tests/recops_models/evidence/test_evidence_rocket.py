@@ -1,0 +1,167 @@
+"""What Rocket's claims brought to the harness: shares of a gap, teachers, stopwatches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recops.files import read_json
+from recops_models import cli
+from recops_models.evaluation.ratio_interval import paired_ratio
+from recops_models.evidence import Arm, Claim, reproduce
+from recops_models.evidence.experiments.serving_time import ServingTime
+from recops_models.evidence.experiments.teacher import FIRST, TeacherFirst
+from recops_models.evidence.harness.run import Run, RunFolder
+from synthetic_histories import write_ring
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_ring(tmp_path_factory.mktemp("data") / "shop", users=40)
+
+
+class Quiet:
+    """Notes the runs that begin."""
+
+    def __init__(self) -> None:
+        self.begun: list[Run] = []
+
+    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
+        self.begun.append(run)
+
+    def advance(self, share: float) -> None:
+        assert 0 <= share <= 1
+
+
+def test_a_ratios_interval_is_what_paired_t_tests_do_not_reject() -> None:
+    rng = np.random.default_rng(0)
+    second = 3 + rng.normal(size=7)
+    first = 0.4 * second + 0.5 * rng.normal(size=7)
+    found = paired_ratio(first, second)
+    assert found.value == pytest.approx(first.mean() / second.mean())
+    assert found.interval is not None
+    low, high = found.interval
+    assert low < found.value < high
+    for end in (low, high):
+        assert stats.ttest_1samp(first - end * second, 0).pvalue == pytest.approx(0.05)
+    narrow = paired_ratio(first, second, level=0.5).interval
+    assert narrow is not None
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_a_ratio_to_what_may_be_nothing_is_unbounded() -> None:
+    second = np.array([0.1, -0.2, 0.3, -0.1])
+    assert paired_ratio(np.ones(4), second).interval is None
+    exact = paired_ratio(0.25 * (second + 3), second + 3)
+    assert exact.interval == pytest.approx((0.25, 0.25))
+    with pytest.raises(ValueError, match="N ≥ 2"):
+        paired_ratio(np.ones(1), np.ones(1))
+    with pytest.raises(ValueError, match="two equal"):
+        paired_ratio(np.ones(3), np.ones(2))
+
+
+SMALL = {"epochs": 2, "batch": 64, "max_len": 5}
+LIGHT = {"width": 2, "hidden": "4", "dropout": 0.0}
+
+
+def arm(name: str, **settings: Any) -> Arm:
+    nets = {"light": "sum-pool", **{f"light.{key}": value for key, value in LIGHT.items()}}
+    return Arm(name, "rocket", {**SMALL, **nets, **settings})
+
+
+def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
+    content = {"text": "It does.", "source": "here", "reported": "nothing", "metric": "auc"}
+    return Claim(arms=arms, data=(data,), **{"id": "gap", **content, **changes})
+
+
+def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: Path) -> None:
+    teacher = (("hidden", "8"), *((key, str(value)) for key, value in SMALL.items()))
+    experiment = TeacherFirst("din", tuple(sorted(teacher)))
+    alone = Arm("alone", "sum-pool", {**SMALL, **LIGHT})
+    heavy = Arm("heavy", "din", {**SMALL, "hidden": "8"})
+    kd = arm("KD", booster="none", teacher=FIRST)
+    strong = arm("strong KD", booster="none", teacher=FIRST, teacher_weight=100.0)
+    asked = claim(data, kd, alone, heavy, strong, ceiling="heavy", experiment=experiment)
+    watch = Quiet()
+    options = {"command": "recops", "seeds": 2, "progress": watch}
+    content = reproduce("a-paper", [asked], tmp_path, **options)
+    assert len(watch.begun) == 8
+    teachers = sorted((tmp_path / "runs").glob("teacher-*"))
+    assert len(teachers) == 2, "one a seed, for both arms"
+    for folder in teachers:
+        assert read_json(folder / "metrics.json", kind="metrics")["test"] == {}
+        assert not (folder / "predictions.parquet").exists()
+    figures = {
+        told["arm"]: np.array(told["test"]["auc"]["per_seed"]) for told in content["tables"]["arms"]
+    }
+    assert (figures["KD"] != figures["strong KD"]).all()
+    gap = content["tables"]["differences"][0]["gap"]
+    assert gap["to"] == "heavy"
+    expected = paired_ratio(figures["KD"] - figures["alone"], figures["heavy"] - figures["alone"])
+    assert gap["closed"] == pytest.approx(expected.value)
+    assert f"{100 * gap['closed']:.0f} % of that to heavy".replace("-", "−") in (
+        tmp_path / "results.md"
+    ).read_text(encoding="utf-8")
+    before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+    again = reproduce("a-paper", [asked], tmp_path, resume=True, **options)
+    assert again == content
+    assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+
+
+def test_a_teachers_settings_make_another_run(data: str) -> None:
+    def key(hidden: str, teacher: str) -> str:
+        experiment = TeacherFirst("din", (("hidden", hidden),))
+        settings = (("booster", "none"), ("light", "sum-pool"), ("teacher", teacher))
+        return Run(experiment, "rocket", data, settings, 0, True, False).key
+
+    assert key("8", FIRST) != key("9", FIRST)
+    assert key("8", "a file") == key("9", "a file")
+
+
+def test_a_ceiling_is_an_arm(data: str) -> None:
+    one, other = arm("a"), arm("b", hint_weight=0.5)
+    with pytest.raises(ValueError, match="no arm 'c' to be its ceiling"):
+        claim(data, one, other, ceiling="c")
+
+
+def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) -> None:
+    experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
+    folder = RunFolder(tmp_path, "a-paper", resume=False)
+    loaded = experiment.load(data)
+
+    def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:
+        asked = Run(experiment, model, data, settings, 0, test, True)
+        return folder.finish(asked, loaded, lambda _: None).test
+
+    slow = run("din", ("attention_hidden", "800,800"), ("width", "64"))
+    itself = run("sum-pool", ("hidden", "4"), ("width", "2"))
+    assert slow["time_ratio"] > 2 > itself["time_ratio"] > 0.5
+    assert slow["microseconds"] > itself["microseconds"] > 1
+    with pytest.raises(ValueError, match="no validation to choose by"):
+        run("din", test=False)
+
+
+def test_rockets_claims_from_the_command_line(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    ids = "rocket-lifts-the-light-net,the-block-guards-the-booster,the-light-net-is-faster"
+    command = ["reproduce", "rocket", "--quick", "--claims", ids, "--data", data]
+    assert cli.run([*command, "--out", str(out)]) == 0
+    assert "no evidence" in capsys.readouterr().out
+    content = read_json(out / "results.json", kind="results")
+    differences = content["tables"]["differences"]
+    assert [told["metric"] for told in differences] == ["auc", "booster_auc", "time_ratio"]
+    assert [("gap" in told) for told in differences] == [True, False, False]
+    served = content["tables"]["arms"][0]["settings"]
+    assert served["light.hidden"] == "8"

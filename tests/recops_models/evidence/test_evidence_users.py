@@ -1,0 +1,75 @@
+"""Intervals over users from the predictions that runs left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recops_models.data.storage import write_table
+from recops_models.evaluation.click_metrics import auc
+from recops_models.evaluation.intervals import bootstrap_auc_difference, paired_bootstrap
+from recops_models.evidence.harness.users import users_interval
+
+rng = np.random.default_rng(0)
+USER = rng.integers(1000, 1060, size=600) * 10**12
+LABEL = rng.random(600) < 0.4
+
+
+def write(folder: Path, **columns: np.ndarray) -> Path:
+    folder.mkdir()
+    write_table(folder / "predictions.parquet", pa.table(columns))
+    return folder
+
+
+def scores(seed: int, skill: float) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=600)
+    return 1 / (1 + np.exp(-noise - skill * LABEL))
+
+
+def arms(folder: Path, seeds: int) -> tuple[list[Path], list[Path], list[np.ndarray]]:
+    """Folders of two arms; and all scores."""
+    found = [[scores(10 * arm + seed, 1.0 - arm) for seed in range(seeds)] for arm in range(2)]
+    first, second = (
+        [
+            write(folder / f"{arm}-{seed}", user=USER, label=LABEL.astype("f4"), probability=values)
+            for seed, values in enumerate(of_arm)
+        ]
+        for arm, of_arm in enumerate(found)
+    )
+    return first, second, found[0] + found[1]
+
+
+@pytest.mark.parametrize("metric", ["auc", "gauc"])
+def test_of_one_seed_it_is_the_bootstrap_of_that_seed(metric: str, tmp_path: Path) -> None:
+    first, second, (ours, theirs) = arms(tmp_path, 1)
+    expected = bootstrap_auc_difference(ours, theirs, LABEL, USER, metric=metric)
+    assert users_interval(metric, first, second) == expected
+
+
+def test_seeds_are_pooled_under_the_same_draws_of_users(tmp_path: Path) -> None:
+    first, second, found = arms(tmp_path, 4)
+    low, high = users_interval("auc", first, second)
+    areas = [auc(values, LABEL) for values in found]
+    measured = np.mean(areas[:4]) - np.mean(areas[4:])
+    assert low < measured < high
+    alone = users_interval("auc", first[:1], second[:1])
+    assert high - low < alone[1] - alone[0]
+    assert users_interval("auc", first, first) == (0, 0)
+
+
+def test_of_ranks_it_is_the_paired_bootstrap_of_each_users_mean(tmp_path: Path) -> None:
+    ranks = rng.integers(0, 20, size=(4, 50))
+    folders = [
+        write(tmp_path / f"{i}", user=np.arange(50), rank=row) for i, row in enumerate(ranks)
+    ]
+    hit = (ranks < 10).astype(float)
+    expected = paired_bootstrap(hit[:2].mean(0), hit[2:].mean(0))
+    assert users_interval("hr@10", folders[:2], folders[2:]) == pytest.approx(expected)
+
+
+def test_metrics_that_are_no_users_own_have_none(tmp_path: Path) -> None:
+    first, second, _ = arms(tmp_path, 1)
+    assert users_interval("pcoc", first, second) is None

@@ -1,0 +1,171 @@
+"""Click examples: whose history, until when, with which labels and negatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from recops_models.data import DataError, Dataset, ImportReport
+from recops_models.data.splits import by_user
+from recops_models.examples.click import ClickData, click_data, click_schema
+
+BRANDS = np.array(["acme", "bolt", "cord"])
+
+
+def dataset(*, users: int = 30, items: int = 25, seed: int = 0, **columns: np.ndarray) -> Dataset:
+    """Everybody meets 12 items, several of them within one second; ids are large."""
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), 12) + 2**60
+    item = np.concatenate([rng.permutation(items)[:12] for _ in range(users)]) * 1000
+    time = np.sort(rng.integers(0, 120, len(user)))
+    order = rng.permutation(len(user))
+    table = {"user_id": user[order], "item_id": item[order], "timestamp": time}
+    return Dataset(
+        "toy",
+        pa.table(table | columns),
+        pa.table(
+            {
+                "item_id": np.arange(items) * 1000,
+                "brand": pa.array(BRANDS[np.arange(items) % 3]).dictionary_encode(),
+                "tags": [["a", "b"]] * items,
+            }
+        ),
+        pa.table({"user_id": np.arange(users) + 2**60}),
+        ImportReport("toy", {}, (), ()),
+    )
+
+
+def rated(seed: int = 0) -> Dataset:
+    rating = np.random.default_rng(seed).integers(1, 6, 360).astype(np.float32)
+    return dataset(seed=seed, rating=rating)
+
+
+def rows_of(data: ClickData, part: str, **how: object) -> dict[str, np.ndarray]:
+    """A part's examples, with histories padded to 50."""
+    rows: dict[str, list[np.ndarray]] = {}
+    for batch in getattr(data, part).batches(64, **({"seed": None} | how)):
+        columns = batch.features | {"label": batch.label, "group": batch.group}
+        columns["length"] = batch.lengths["history_item"]
+        for name, values in columns.items():
+            if values.ndim == 2:
+                values = torch.nn.functional.pad(values, (0, 50 - values.shape[1]))
+            rows.setdefault(name, []).append(values.numpy())
+    return {name: np.concatenate(values) for name, values in rows.items()}
+
+
+@pytest.mark.parametrize("max_len", [3, 50])
+def test_a_history_is_what_the_user_liked_before(max_len: int) -> None:
+    source = rated()
+    data = click_data(source, max_len=max_len)
+    lookup, brand = data.fitted.lookup("item"), data.fitted.lookup("brand")
+    parts = [rows_of(data, part) for part in ("train", "validation", "test")]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    events = source.interactions.to_pylist()
+    assert len(rows["label"]) == len(events)
+    liked: dict[int, list[int]] = {}
+    for place, event in enumerate(events):
+        history = liked.setdefault(event["user_id"], [])
+        length = min(len(history), max_len)
+        assert rows["group"][place] == event["user_id"]
+        assert rows["label"][place] == (event["rating"] >= 4)
+        assert rows["length"][place] == length
+        shown = np.array(history[-length:] if length else [], dtype=np.int64)
+        assert (rows["history_item"][place, :length] == lookup.rows(shown)).all()
+        brands = pa.array(BRANDS[shown // 1000 % 3], pa.string())
+        assert (rows["history_brand"][place, :length] == brand.rows(brands)).all()
+        assert not rows["history_item"][place, length:].any()
+        assert rows["item"][place] == lookup.rows(np.array([event["item_id"]]))[0]
+        if event["rating"] >= 4:
+            history.append(event["item_id"])
+
+
+def test_vocabularies_are_of_the_training_part() -> None:
+    source = dataset(items=25, label=np.tile(np.float32([0, 1]), 180))
+    data = click_data(source)
+    train = source.interactions.slice(0, data.train.num_examples)
+    known = set(train["item_id"].to_pylist())
+    assert data.fitted.cardinality("history_item") == 2 + len(known)
+    assert data.fitted.cardinality("history_brand") == 5
+    schema = click_schema(source)
+    assert [feature.name for feature in schema.features] == [
+        "user", "item", "brand", "history_item", "history_brand",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("negatives", [1, 3])
+def test_training_negatives_are_new_each_epoch_and_never_positives(negatives: int) -> None:
+    data = click_data(dataset(), negatives=negatives)
+    epochs = [rows_of(data, "train", seed=5, epoch=epoch) for epoch in (0, 1, 0)]
+    train = epochs[0]
+    positive = train["label"] == 1
+    assert (~positive).sum() == negatives * positive.sum()
+    met = set(zip(train["group"][positive], train["item"][positive], strict=True))
+    drawn = [
+        sorted(
+            zip(rows["group"][rows["label"] == 0], rows["item"][rows["label"] == 0], strict=True)
+        )
+        for rows in epochs
+    ]
+    assert not met & set(drawn[0])
+    assert drawn[0] != drawn[1]
+    assert drawn[0] == drawn[2]
+    assert (train["item"] >= 2).all(), "items that training does not know would tell the label"
+
+
+def test_negatives_by_popularity_are_popular() -> None:
+    skewed = np.random.default_rng(0).choice(25, 360, p=[0.14] * 5 + [0.015] * 20) * 1000
+    source = dataset(item_id=skewed)
+    share = {}
+    for law in ("uniform", "popularity"):
+        data = click_data(source, negatives=5, negatives_law=law)
+        popular = data.fitted.lookup("item").rows(np.arange(5) * 1000)
+        for part in ("train", "test"):
+            rows = rows_of(data, part)
+            share[law, part] = np.isin(rows["item"][rows["label"] == 0], popular).mean()
+    for part in ("train", "test"):
+        assert share["popularity", part] > 1.5 * share["uniform", part]
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_held_out_negatives_are_fixed_and_met_in_no_part(part: str) -> None:
+    source = dataset()
+    data = click_data(source)
+    once = rows_of(data, part)
+    again = rows_of(click_data(source), part)
+    other = rows_of(click_data(source, seed=1), part)
+    assert (once["item"] == again["item"]).all()
+    assert (once["item"] != other["item"]).any()
+    lookup = data.fitted.lookup("item")
+    met = {
+        (event["user_id"], lookup.rows(np.array([event["item_id"]]))[0])
+        for event in source.interactions.to_pylist()
+    }
+    negative = once["label"] == 0
+    assert 0 < negative.sum() == (~negative).sum()
+    assert not met & set(zip(once["group"][negative], once["item"][negative], strict=True))
+    positive_histories = once["history_item"][~negative]
+    assert (positive_histories == once["history_item"][negative]).all()
+
+
+def test_users_held_out_bring_their_context() -> None:
+    split = by_user(dataset(), validation=0.2, test=0.2)
+    data = click_data(split.dataset, split)
+    assert data.split == "given"
+    test = rows_of(data, "test")
+    assert (test["group"] == np.sort(np.repeat(split.test["user_id"].to_numpy(), 2))).all()
+    assert (test["user"] == 1).all()
+    assert (test["length"] == 11).all(), "all that each user met before"
+    train = rows_of(data, "train")
+    assert not set(train["group"]) & set(split.context["user_id"].to_pylist())
+
+
+def test_labels_are_0_or_1() -> None:
+    with pytest.raises(DataError, match="labels must be 0 or 1, found 2 in 360 rows"):
+        click_data(dataset(label=np.full(360, 2, dtype=np.float32)))
+
+
+def test_feedback_the_source_lacks_is_refused() -> None:
+    with pytest.raises(DataError, match="explicit feedback needs a label or rating column"):
+        click_data(dataset(), feedback="explicit")

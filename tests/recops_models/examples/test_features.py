@@ -1,0 +1,139 @@
+"""Schemas of click models: their files, their vocabularies, their moments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from recops.files import load_tensors, save_tensors
+from recops_models.data import DataError
+from recops_models.examples.features import (
+    Categorical,
+    FeatureSchema,
+    FittedSchema,
+    Numeric,
+    Sequence,
+    Vector,
+)
+from recops_models.examples.fit_schema import KeyCounts, SchemaFit
+
+SCHEMA = FeatureSchema(
+    (
+        Categorical("item", min_count=2),
+        Categorical("brand"),
+        Numeric("price"),
+        Sequence("history_item", max_len=20, share_embedding="item"),
+        Vector("image", 4),
+    )
+)
+
+
+def fitted() -> FittedSchema:
+    fit = SchemaFit(SCHEMA)
+    fit.update(
+        {
+            "item": pa.array([7, 2**53 + 1, 3]),
+            "brand": pa.array(["Zoë", None, "ab"]),
+            "price": pa.array([1.0, None, 2.0]),
+            "history_item": pa.array([7, 2**53 + 1, 5]),
+        }
+    )
+    fit.update({"price": pa.array([3.0, float("nan"), 6.0])})
+    return fit.finish()
+
+
+def test_rows_are_padding_then_unknown_then_known_values() -> None:
+    schema = fitted()
+    assert schema.cardinality("item") == 4
+    assert schema.cardinality("history_item") == 4
+    rows = schema.lookup("history_item").rows(pa.array([7, 2**53 + 1, 2**53, 3, None, -1]))
+    assert rows.tolist() == [2, 3, 1, 1, 1, 1], "3 is rare, 2^53 a neighbour of the known id"
+    assert schema.lookup("brand").rows(pa.array(["ab", "x", None, "Zoë"])).tolist() == [3, 1, 1, 2]
+
+
+def test_moments_leave_out_what_is_missing() -> None:
+    mean, deviation = fitted().moments["price"]
+    assert (mean, deviation) == (3.0, pytest.approx(np.std([1, 2, 3, 6])))
+
+
+def test_a_fitted_schema_survives_its_file(tmp_path) -> None:
+    before = fitted()
+    tensors, meta = before.state()
+    save_tensors(tmp_path / "schema", tensors | {"weight": torch.ones(2)}, kind="k", meta=meta)
+    after = FittedSchema.from_state(*load_tensors(tmp_path / "schema", kind="k"))
+    assert after.schema == before.schema
+    assert after.moments == before.moments
+    values = {"item": pa.array([7, 3, 2**53 + 1]), "brand": pa.array(["Zoë", "ab", "?"])}
+    for name, column in values.items():
+        assert (after.lookup(name).rows(column) == before.lookup(name).rows(column)).all()
+
+
+def test_strings_and_integers_are_not_mixed_up() -> None:
+    schema = fitted()
+    with pytest.raises(DataError, match="strings are due"):
+        schema.lookup("brand").rows(pa.array([1]))
+    with pytest.raises(DataError, match="integers are due"):
+        schema.lookup("item").rows(pa.array(["7"]))
+    with pytest.raises(DataError, match="column 'item': integers or strings are due, found double"):
+        SchemaFit(SCHEMA).update({"item": pa.array([1.0])})
+
+
+@pytest.mark.parametrize("strings", [False, True])
+def test_counting_in_chunks_is_counting(strings: bool) -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.zipf(1.3, 300_000) % 200_000
+    column = pa.array(ids).cast(pa.string()) if strings else pa.array(ids)
+    counts = KeyCounts(capacity=1 << 20)
+    for start in range(0, len(ids), 10_000):
+        counts.add(column[start : start + 10_000])
+    keys, times = np.unique(column.to_numpy(zero_copy_only=False), return_counts=True)
+    known = counts.lookup(min_count=3)
+    assert (known.rows(pa.array(keys[times >= 3])) == 2 + np.arange((times >= 3).sum())).all()
+    assert (known.rows(pa.array(keys[times < 3])) == 1).all()
+
+
+def test_past_its_capacity_the_rarest_are_forgotten() -> None:
+    counts = KeyCounts(capacity=100)
+    for start in range(0, 10_000, 500):
+        rare = np.arange(start, start + 500) + 1_000_000
+        counts.add(pa.array(np.concatenate([rare, np.repeat(np.arange(20), 20)])))
+    lookup = counts.lookup(1)
+    assert lookup.cardinality <= 102
+    assert (lookup.rows(np.arange(20)) == 2 + np.arange(20)).all(), "each came in 400 of 18,000"
+
+
+def test_a_schema_reads_what_it_wrote() -> None:
+    assert FeatureSchema.from_dict(SCHEMA.to_dict()) == SCHEMA
+    assert SCHEMA.to_dict()["features"][3] == {
+        "name": "history_item",
+        "type": "sequence",
+        "max_len": 20,
+        "share_embedding": "item",
+    }
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ({"name": "a", "type": "bag"}, "'a' has type 'bag'; there are categorical"),
+        ({"type": "numeric"}, "a feature needs a 'name'"),
+        ({"name": "a", "type": "categorical", "maxlen": 3}, "'a': unknown key 'maxlen'"),
+        ({"name": "a", "type": "sequence", "max_len": "3"}, "'a': max_len is '3', int is due"),
+        ({"name": "a", "type": "sequence", "max_len": 0}, "'a': max_len must be 1 or more"),
+        ({"name": "a", "type": "sequence", "padding": "left"}, "'a': padding is 'left'"),
+        ({"name": "a", "type": "vector"}, "'a': a vector needs its size"),
+        ({"name": "a", "type": "sequence", "share_embedding": "b"}, "shares the embedding of 'b'"),
+    ],
+)
+def test_a_faulty_schema_is_named(feature: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        FeatureSchema.from_dict({"features": [feature]})
+
+
+def test_names_are_unique_and_features_there() -> None:
+    with pytest.raises(DataError, match="two features named 'a'"):
+        FeatureSchema((Categorical("a"), Numeric("a")))
+    with pytest.raises(DataError, match="no features"):
+        FeatureSchema(())

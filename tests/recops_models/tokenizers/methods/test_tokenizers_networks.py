@@ -1,0 +1,205 @@
+"""Tokenizers with an encoder: what each of them is for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recops_models import cli
+from recops_models.tokenizers import Tokenizer, make_tokenizer
+from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.drq_vae import info_nce
+from recops_models.tokenizers.methods.fsq import FSQ, grid_of
+from recops_models.tokenizers.methods.item_task import ItemTask, Partners
+from recops_models.tokenizers.methods.rqp_vae import MovingCodebook
+
+NETWORK = {"hidden": "32", "batch": "128", "learning_rate": "1e-2"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def items(num: int = 240, dim: int = 10, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    middle = torch.randn(12, dim, generator=generator)
+    return middle[torch.arange(num) % 12] + 0.3 * torch.randn(num, dim, generator=generator)
+
+
+def fit(
+    method: str, vectors: Tensor, *, codes: int = 8, pairs: Tensor | None = None, **settings: str
+) -> Tokenizer:
+    width = {} if method == "fsq" else {"width": "8"}
+    tokenizer = make_tokenizer(method, 2, codes, {**NETWORK, **width, "steps": "60", **settings})
+    return tokenizer.fit(vectors, torch.arange(len(vectors)), pairs=pairs)
+
+
+def weights(tokenizer: Tokenizer) -> dict[str, Tensor]:
+    return {k: v for k, v in tokenizer._state().items() if k.startswith("network.")}
+
+
+def test_stage_one_of_drq_knows_nothing_of_codebooks() -> None:
+    one, two = (fit("drq-vae", items(), codebook_seed=seed) for seed in ("1", "2"))
+    three = fit("drq-vae", items(), codes=16)
+    for other in (two, three):
+        assert all(torch.equal(value, weights(other)[k]) for k, value in weights(one).items())
+    assert not torch.equal(one._state()["codebook_0"], two._state()["codebook_0"])
+    again = fit("drq-vae", items(), codebook_seed="1")
+    assert torch.equal(again._state()["codebook_0"], one._state()["codebook_0"])
+
+
+def test_contrast_brings_items_met_together_closer() -> None:
+    vectors = torch.randn(240, 10)  # The vectors say nothing of who is met with whom.
+    first = torch.arange(120)
+    pairs = torch.stack([first, first + 120], dim=1)
+
+    def nearness(**settings: str) -> float:
+        tokenizer = fit("drq-vae-cl", vectors, pairs=pairs, **settings)
+        latents = torch.nn.functional.normalize(tokenizer.latents(vectors), dim=1)  # type: ignore[attr-defined]
+        return float((latents[:120] * latents[120:]).sum(dim=1).mean())
+
+    assert nearness(steps="80") > nearness(steps="80", contrast="0.001") + 0.3
+
+
+def test_contrast_without_pairs_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for pairs in (None, torch.zeros(0, 2, dtype=torch.int64), torch.tensor([[3, 3], [1, 999]])):
+        with pytest.raises(ValueError, match=r"DRQVAEContrast\.fit: contrast needs pairs of items"):
+            fit("drq-vae-cl", items(), pairs=pairs)
+    np.save(tmp_path / "v.npy", items().numpy())
+    arguments = ["tokenize", "--vectors", f"{tmp_path}/v.npy", "--method", "drq-vae-cl"]
+    assert cli.run([*arguments, "--out", f"{tmp_path}/out"]) == 2
+    assert "name a data set (--data) or a file of them (--pairs)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_info_nce_by_hand() -> None:
+    anchor, partner = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [3.0, 3.0]])
+    near = math.sqrt(0.5)
+    rows = [(1.0, near), (near, 0.0)]
+    due = sum(math.log(1 + math.exp((other - own) / 0.5)) for own, other in rows) / 2
+    assert info_nce(anchor, partner, 0.5) == pytest.approx(due, rel=1e-6)
+
+
+def test_partners_are_drawn_in_both_directions_by_frequency() -> None:
+    partners = Partners(torch.tensor([[0, 1], [0, 1], [0, 2], [3, 0]]), 5)
+    rows = np.zeros(400, dtype=np.int64)
+    drawn = partners.draw(rows, np.arange(400) / 400)
+    assert np.bincount(drawn, minlength=5).tolist() == [0, 200, 100, 100, 0]
+    assert partners.draw(np.arange(5), np.full(5, 0.999)).tolist() == [3, 0, 0, 0, -1]
+
+
+def test_a_pass_goes_through_all_items_before_any_comes_again() -> None:
+    task = ItemTask(torch.arange(10.0)[:, None], None, steps=5, batch=4)
+    whole = list(task.start(0, 1, 0).batches)
+    seen = torch.cat([batch.x for batch in whole])[:, 0]
+    assert seen[:10].sort().values.tolist() == seen[10:].sort().values.tolist() == list(range(10))
+    rest = list(task.start(0, 1, 3).batches)
+    assert [b.x.tolist() for b in rest] == [b.x.tolist() for b in whole[3:]]
+    assert [b.x.tolist() for b in task.start(0, 2, 0).batches] != [b.x.tolist() for b in whole]
+
+
+def test_vectors_of_any_length_and_place_train_alike() -> None:
+    vectors = items()
+    codes = fit("drq-vae", vectors).encode(vectors)
+    moved = vectors * 1024 + 4096
+    tokenizer = fit("drq-vae", moved)
+    assert (tokenizer.encode(moved) == codes).all(dim=1).float().mean() > 0.9
+    error = (tokenizer.decode(tokenizer.encode(moved)) - moved).square().sum()
+    assert error < 0.5 * (moved - moved.mean(dim=0)).square().sum()
+
+
+def test_scale_of_equal_vectors_is_one() -> None:
+    network = Autoencoder(torch.full((4, 3), 7.0), (4,), 2)
+    assert network.scale == 1.0
+    assert torch.equal(network.to_scale(torch.full((1, 3), 7.0)), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("name", ["width", "steps", "batch"])
+def test_sizes_of_zero_are_told(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
+        make_tokenizer("drq-vae", settings={name: "0"})
+
+
+def active(tokenizer: Tokenizer, vectors: Tensor) -> int:
+    return len(tokenizer.encode(vectors)[:, 0].unique())
+
+
+def test_revival_keeps_codes_in_use_that_rq_vae_loses() -> None:
+    vectors = items()
+    lost = fit("rq-vae", vectors, codes=32, start="random")
+    still, revived = (
+        fit("rqp-vae", vectors, codes=32, start="random", decay="0.8", dead=dead)
+        for dead in ("0", "0.1")
+    )
+    assert max(active(lost, vectors), active(still, vectors)) < 16
+    assert active(revived, vectors) > 24
+
+
+def test_moving_codebook_by_hand() -> None:
+    moving = MovingCodebook(torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), share=2.0)
+    residual = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]])
+    moving.update(residual, torch.tensor([0, 0, 1]), decay=0.5)
+    assert moving.count.tolist() == [2.0, 1.5, 1.0]
+    assert moving.total.tolist() == [[4.0, 0.0], [0.0, 2.5], [9.0, 9.0]]
+    assert torch.allclose(moving.book, torch.tensor([[2.0, 0.0], [0.0, 2.5 / 1.5], [9.0, 9.0]]))
+    kept = moving.book[:2].clone()
+    moving.revive(residual, least=1.2)
+    assert torch.equal(moving.book[:2], kept)
+    assert moving.book[2].tolist() in residual.tolist()
+    assert moving.count[2] == 1.0
+    assert torch.equal(moving.total[2], moving.book[2])
+
+
+@pytest.mark.parametrize(
+    ("codes", "grid"),
+    [(1, (1,)), (2, (2,)), (4, (4,)), (24, (24,)), (25, (5, 5)), (64, (8, 8)), (256, (7, 6, 6))],
+)
+def test_grids_by_hand(codes: int, grid: tuple[int, ...]) -> None:
+    assert grid_of(codes) == grid
+
+
+@pytest.mark.parametrize("codes", range(1, 700, 7))
+def test_grids_fit_and_stay_when_made_again(codes: int) -> None:
+    grid = grid_of(codes)
+    assert codes / 2 < math.prod(grid) <= codes
+    assert max(grid) - min(grid) <= 1
+    assert grid_of(math.prod(grid)) == grid
+
+
+def test_fsq_codes_are_the_nearest_values_of_the_latents() -> None:
+    tokenizer = FSQ(2, 30)  # 6 · 5 values a level.
+    assert tokenizer.vocab_sizes == (30, 30)
+    latents = torch.atanh(torch.tensor([[-0.99, 0.1, 0.59, 0.99]]))
+    codes = tokenizer._quantize(latents)
+    assert codes.tolist() == [[0 * 5 + 2, 4 * 5 + 4]]
+    values = torch.tensor([[-1.0, 0.0, 0.6, 1.0]])
+    assert torch.allclose(tokenizer._dequantize(codes), values)
+    half = tokenizer._dequantize(torch.tensor([[-1, 24]]))
+    assert torch.allclose(half, torch.tensor([[0.0, 0.0, 0.6, 1.0]]))
+
+
+def test_fsq_has_nothing_to_refit() -> None:
+    tokenizer = fit("fsq", items())
+    with pytest.raises(ValueError, match=r"FSQ\.refit: there are no codebooks"):
+        tokenizer.refit(items(), torch.arange(240))
+
+
+def test_fsq_takes_fewer_items_than_codes() -> None:
+    vectors = items()[:5]
+    assert fit("fsq", vectors, codes=64).encode(vectors).shape == (5, 2)
+
+
+def test_progress_ends_with_the_objective_of_the_best_pass() -> None:
+    told: list[tuple[str, float, float]] = []
+    tokenizer = make_tokenizer("fsq", 1, 8, {**NETWORK, "steps": "20"})
+    tokenizer.fit(items(), torch.arange(240), progress=lambda *state: told.append(state))
+    stage, done, error = told[-1]
+    assert (stage, done) == ("network", 1.0)
+    assert 0 < error < told[0][2]

@@ -1,0 +1,194 @@
+"""k-means in mini-batches, and from files that are read piece by piece."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+from torch import Tensor
+
+from recops.files import read_json
+from recops_models import cli
+from recops_models.data.errors import DataError
+from recops_models.item_vectors.vector_file import VectorFile
+from recops_models.tokenizers import RQKMeans, load_sids, load_tokenizer
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def clusters(num: int = 1500, dim: int = 6, spread: float = 0.4) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    middle = torch.randn(20, dim, generator=generator)
+    chosen = torch.randint(20, (num,), generator=generator)
+    return middle[chosen] + spread * torch.randn(num, dim, generator=generator)
+
+
+def write(path: Path, vectors: Tensor, *, rows: int = 700, ids: np.ndarray | None = None) -> Path:
+    lists = pa.FixedSizeListArray.from_arrays(vectors.numpy().ravel(), vectors.shape[1])
+    ids = np.arange(len(vectors))[::-1] * 2 if ids is None else ids
+    pa.parquet.write_table(pa.table({"item_id": ids, "v": lists}), path, row_group_size=rows)
+    return path
+
+
+def error(tokenizer: RQKMeans, vectors: Tensor) -> float:
+    left = vectors - tokenizer.decode(tokenizer.encode(vectors))
+    return float(left.square().sum(dim=1).mean())
+
+
+def whole(settings: RQKMeansSettings | None = None, seed: int = 0) -> RQKMeans:
+    vectors = clusters()
+    return RQKMeans(2, 16, settings).fit(vectors, torch.arange(len(vectors)), seed=seed)
+
+
+def test_a_file_gives_the_codebooks_that_memory_gives(tmp_path: Path) -> None:
+    vectors = clusters()
+    found = RQKMeans(2, 16).fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
+    for ours, due in zip(found.codebooks, whole().codebooks, strict=True):
+        torch.testing.assert_close(ours, due, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [200, 10_000])
+def test_mini_batches_come_close_to_all_at_once(batch: int, tmp_path: Path) -> None:
+    vectors = clusters()
+    best = error(whole(), vectors)
+    settings = RQKMeansSettings(batch=batch)
+    assert error(whole(settings), vectors) < 1.12 * best
+    streamed = RQKMeans(2, 16, settings)
+    streamed.fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
+    assert error(streamed, vectors) < 1.12 * best
+
+
+@pytest.mark.parametrize("batch", [0, 200])
+def test_a_stream_repeats_and_resumes_to_the_bit(batch: int, tmp_path: Path) -> None:
+    file = VectorFile(write(tmp_path / "v.parquet", clusters()))
+    settings = RQKMeansSettings(iterations=6, batch=batch)
+    due = RQKMeans(2, 16, settings).fit_file(file, seed=3).codebooks
+    other = RQKMeans(2, 16, settings).fit_file(file, seed=4).codebooks
+    assert not torch.equal(torch.stack(due), torch.stack(other))
+
+    def stop(stage: str, done: float, _: float) -> None:
+        if stage == "level 1" and done > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RQKMeans(2, 16, settings).fit_file(file, seed=3, progress=stop, folder=tmp_path)
+    again = RQKMeans(2, 16, settings).fit_file(file, seed=3, folder=tmp_path, resume=True)
+    assert torch.equal(torch.stack(again.codebooks), torch.stack(due))
+
+
+def test_codes_that_a_pass_leaves_empty_come_back(tmp_path: Path) -> None:
+    vectors = torch.cat([torch.zeros(500, 4), torch.ones(500, 4)])
+    vectors[:6] = torch.arange(24.0).reshape(6, 4) * 10
+    file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=100))
+    for batch in (0, 100):
+        for seed in range(2):
+            tokenizer = RQKMeans(1, 8, RQKMeansSettings(batch=batch)).fit_file(file, seed=seed)
+            assert len(tokenizer.encode(vectors).unique()) == 8
+
+
+def test_the_command_streams_what_it_would_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "v.parquet", clusters())
+    arguments = ["tokenize", "--vectors", str(path), "--codes", "16", "--levels", "2"]
+    assert cli.run([*arguments, "--out", str(tmp_path / "memory")]) == 0
+    assert cli.run([*arguments, "--stream", "--out", str(tmp_path / "stream")]) == 0
+    memory, stream = (load_sids(tmp_path / name / "sids.parquet") for name in ("memory", "stream"))
+    assert np.array_equal(memory.item_ids, stream.item_ids)
+    assert stream.item_ids[0] == 0
+    tokenizer = load_tokenizer(tmp_path / "stream" / "tokenizer.safetensors")
+    assert np.array_equal(tokenizer.encode(clusters().flip(0)).numpy(), stream.codes)
+    figures = [
+        read_json(tmp_path / name / "metrics.json", kind="metrics") for name in ("memory", "stream")
+    ]
+    # The order of rows is another one, and so is the start of k-means.
+    assert figures[1]["error_share"] == pytest.approx(figures[0]["error_share"], rel=0.1)
+    assert figures[1]["levels"][0].keys() == figures[0]["levels"][0].keys()
+    capsys.readouterr()
+    for more, code, message in (
+        (["--stream", "--data", "ml-100k"], 2, "--stream reads a Parquet file"),
+        (["--stream", "--method", "drq-vae"], 1, "only rq-kmeans learns from a stream"),
+    ):
+        assert cli.run([*arguments, *more, "--out", str(tmp_path / "x")]) == code
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"item_id": [1], "v": [1.0]}, "one list column of floats are due"),
+        ({"id": [1], "v": [[1.0]]}, "integer item_id and one list"),
+        ({"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]}, "lists of one length"),
+        ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
+        ({"item_id": [1, 2], "v": [[1.0], [float("nan")]]}, "a vector is not finite"),
+        ({"item_id": [2, 2], "v": [[1.0], [2.0]]}, "item 2 has two vectors"),
+        ({"item_id": [None, 2], "v": [[1.0], [2.0]]}, "a row has no item_id"),
+    ],
+)
+def test_unfit_files_are_told(table: dict[str, list[object]], message: str, tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table(table), tmp_path / "v.parquet")
+    with pytest.raises(DataError, match=message):
+        _read(tmp_path / "v.parquet")
+
+
+def test_files_that_are_no_parquet_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        VectorFile(tmp_path / "v.parquet")
+    (tmp_path / "v.parquet").write_text("no")
+    with pytest.raises(DataError, match="not readable as Parquet"):
+        VectorFile(tmp_path / "v.parquet")
+    write(tmp_path / "v.parquet", torch.zeros(0, 3))
+    with pytest.raises(DataError, match="holds no vectors"):
+        VectorFile(tmp_path / "v.parquet")
+    with pytest.raises(ValueError, match="10 items cannot fill 16 codes"):
+        RQKMeans(1, 16).fit_file(VectorFile(write(tmp_path / "v.parquet", torch.zeros(10, 3))))
+
+
+def _read(path: Path) -> None:
+    file = VectorFile(path)
+    file.item_ids()
+    for _ in file.vectors():
+        pass
+
+
+_PEAK = """
+import re, sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from recops_models.item_vectors.vector_file import VectorFile
+from recops_models.tokenizers import RQKMeans
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
+file = VectorFile(Path(sys.argv[1]))
+RQKMeans(1, 8, RQKMeansSettings(iterations=2)).fit_file(file)
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    peaks = []
+    for rows in (50_000, 400_000):  # 26 MB and 205 MB, in one row group.
+        path = write(tmp_path / "v.parquet", torch.randn(rows, 128), rows=rows)
+        run = subprocess.run(
+            [sys.executable, "-c", _PEAK, str(path)], capture_output=True, check=True, text=True
+        )
+        peaks.append(int(run.stdout))
+    assert peaks[1] - peaks[0] < 60_000  # In KiB.
+
+
+@pytest.mark.parametrize(("name", "value"), [("iterations", 0), ("batch", -1)])
+def test_impossible_settings_are_told(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        RQKMeansSettings(**{name: value})

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recops_models.evaluation.metrics import evaluate
+from recops_models.generative.popularity import Popularity, item_counts
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.generative.windows import cut_windows
+from recops_models.training import TrainingConfig, fit
+from recops_models.training.next_item import NextItem
+from synthetic_histories import NUM_ITEMS, histories, paths, ring
+
+TRAIN, VALIDATION = ring()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def build(name: str) -> SASRec | UniRec:
+    torch.manual_seed(0)
+    if name == "sasrec":
+        return SASRec(NUM_ITEMS, SASRecConfig(history=8, width=16, dropout=0.1))
+    tokens, sizes = paths()
+    config = UniRecConfig(history=8, width=16, heads=2, expert_hidden=16, dropout=0.1)
+    return UniRec(tokens, sizes, item_counts(TRAIN, NUM_ITEMS), config)
+
+
+def task(batch: int = 16) -> NextItem:
+    return NextItem(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=batch)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "unirec"])
+def test_learns_what_popularity_cannot(name: str, tmp_path: Path) -> None:
+    model = build(name)
+    config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15)
+    done = fit(model, task(), config, seed=0, folder=tmp_path)
+    popular = evaluate(Popularity(item_counts(TRAIN, NUM_ITEMS)), VALIDATION, NUM_ITEMS)
+    found = evaluate(model, VALIDATION, NUM_ITEMS)
+    assert found.metrics["ndcg@10"] > popular.metrics["ndcg@10"] + 0.3
+    assert found.metrics == done.curve[done.best_epoch].validation
+
+
+def test_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    config = TrainingConfig(epochs=50, batch=16, learning_rate=0.0, patience=2)
+    done = fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
+    assert (len(done.curve), done.best_epoch) == (3, 0)
+
+
+def test_a_loss_that_explodes_is_one_clear_line(tmp_path: Path) -> None:
+    model = build("sasrec")
+    with torch.no_grad():
+        model.place.fill_(float("nan"))
+    with pytest.raises(ValueError, match="loss became nan in epoch 1"):
+        fit(model, task(), TrainingConfig(), seed=0, folder=tmp_path)
+
+
+def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
+    config = TrainingConfig(select="auc")
+    with pytest.raises(ValueError, match=r"no validation metric 'auc'; there are hr@10"):
+        fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
+
+
+def test_sparse_adam_says_which_tables_it_is_not_for(tmp_path: Path) -> None:
+    config = TrainingConfig(tables="sparse-adam")
+    with pytest.raises(ValueError, match="reads one as a whole; take rowwise-adagrad"):
+        fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "unirec"])
+def test_bf16_learns_as_well(name: str, tmp_path: Path) -> None:
+    config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15, precision="bf16")
+    model = build(name)
+    done = fit(model, task(), config, seed=0, folder=tmp_path)
+    assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
+    assert done.curve[done.best_epoch].validation["ndcg@10"] > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("sasrec", marks=pytest.mark.slow),
+        pytest.param("unirec", marks=pytest.mark.full),  # compiles for a minute
+    ],
+)
+def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
+    losses = []
+    for compiled in (False, True):
+        model = build(name)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0  # A compiled model draws other numbers for its dropout.
+        config = TrainingConfig(epochs=2, batch=16, compile=compiled)
+        done = fit(model, task(), config, seed=0, folder=tmp_path)
+        losses.append([epoch.train_loss for epoch in done.curve])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_windows_hold_every_target_once_behind_its_own_past() -> None:
+    rows = [np.arange(start, start + n) for start, n in ((0, 23), (40, 1), (50, 2), (60, 6))]
+    windows = cut_windows(histories(rows), 5, np.random.default_rng(0))
+    assert windows.shape[1] == 6
+    following = (windows[:, 1:] > 0) & (windows[:, :-1] > 0)
+    assert ((windows[:, 1:] - windows[:, :-1])[following] == 1).all()
+    targets = windows[:, 1:][windows[:, 1:] > 0] - 1
+    assert sorted(targets.tolist()) == sorted(item for row in rows for item in row[1:].tolist())

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import nn
+
+from click_inputs import FEATURES, batch, schema
+from recops_models.click.sum_pool import SumPool, SumPoolConfig
+from recops_models.data.dataset import Dataset
+from recops_models.data.storage import read_table, write_table
+from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.batch import Batch
+from recops_models.examples.click import ClickData, click_data
+from recops_models.models import MODELS
+from recops_models.saved import load_model, save_model
+from recops_models.training import TrainingConfig, fit
+from recops_models.training.click_problem import ClickProblem
+from recops_models.training.click_task import ClickTask
+from recops_models.training.job import Job, run_job
+
+CLICK = [name for name, entry in MODELS.items() if entry.problem is ClickProblem]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture(scope="module")
+def data(small: Dataset) -> ClickData:
+    return click_data(small, max_len=10)
+
+
+def build(name: str, data: ClickData, **settings: str) -> nn.Module:
+    job = Job.of(name, "", {"width": "4", "hidden": "8", **settings}, seed=0, quick=True)
+    torch.manual_seed(0)
+    return MODELS[name].build(type("Problem", (), {"data": data}), job, Path())
+
+
+@pytest.mark.parametrize("name", CLICK)
+@pytest.mark.parametrize("tables", ["adam", "sparse-adam", "rowwise-adagrad"])
+def test_every_click_model_takes_sparse_tables_and_bf16(
+    name: str, tables: Any, data: ClickData, tmp_path: Path
+) -> None:
+    model = build(name, data)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    config = TrainingConfig(epochs=1, batch=32, select="auc", tables=tables, precision="bf16")
+    task = ClickTask(data.train, data.validation, 32)
+    fit(model, task, config, seed=0, folder=tmp_path)
+    for key, value in model.state_dict().items():
+        assert value.dtype == before[key].dtype
+        if key.startswith("embedding.tables"):
+            assert not torch.equal(value, before[key]), key
+            assert (value[0] == 0).all(), "padding is nobody"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    # DIEN's graph takes the compiler a minute; test_dien.py captures it.
+    [*((name, "adamw") for name in CLICK if name != "dien"), ("sum-pool", "rowwise-adagrad")],
+)
+def test_a_compiled_loss_is_the_same_loss(
+    name: str, tables: Any, data: ClickData, tmp_path: Path
+) -> None:
+    losses = []
+    for compiled in (False, True):
+        config = TrainingConfig(epochs=2, batch=32, select="auc", tables=tables, compile=compiled)
+        task = ClickTask(data.train, data.validation, 32)  # Lengths differ from batch to batch.
+        # Without dropout: a compiled model draws other numbers.
+        done = fit(build(name, data, dropout="0"), task, config, seed=0, folder=tmp_path)
+        losses.append([epoch.train_loss for epoch in done.curve])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", CLICK)
+def test_a_saved_click_model_predicts_the_same_with_its_own_vocabularies(
+    name: str, tmp_path: Path
+) -> None:
+    fitted = replace(schema(), moments={"age": (3.0, 2.0)})
+    model = MODELS[name].model(fitted, type(MODELS[name].defaults["sizes"])(hidden=(8,))).eval()
+    save_model(tmp_path / "model.safetensors", model)
+    found = load_model(tmp_path / "model.safetensors")
+    some: Batch = batch([3, 0, 5])
+    assert torch.equal(found.predict(some), model.predict(some))
+    assert found.schema.schema == fitted.schema
+    assert found.schema.moments == fitted.moments
+    for table in fitted.schema.tables:
+        known = np.arange(30)
+        assert (found.schema.lookup(table).rows(known) == fitted.lookup(table).rows(known)).all()
+
+
+def test_a_saved_click_model_needs_its_pretrained_vectors_no_more(tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors.parquet"
+    rows = pa.array(np.ones((6, 18), dtype=np.float32).tolist(), pa.list_(pa.float32()))
+    write_table(vectors, pa.table({"item_id": np.arange(6), "vector": rows}))
+    features = tuple(
+        replace(feature, pretrained=str(vectors)) if feature.name == "category" else feature
+        for feature in FEATURES
+    )
+    fitted = replace(schema(features), moments={"age": (3.0, 2.0)})
+    model = SumPool(fitted, SumPoolConfig(width=18))
+    save_model(tmp_path / "model.safetensors", model)
+    vectors.unlink()
+    found = load_model(tmp_path / "model.safetensors")
+    assert (found.embedding.tables["category"].weight[2:] == 1).all()
+
+
+def test_predictions_are_those_that_the_metrics_are_of(small: Dataset, tmp_path: Path) -> None:
+    job = Job.of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
+    expected = run_job(job, small, tmp_path).metrics["test"]
+    table = read_table(tmp_path / "predictions.parquet")
+    metrics = ClickMetrics(logits=False)
+    metrics.update(
+        *(
+            torch.from_numpy(table[name].to_numpy().copy())
+            for name in ("probability", "label", "user")
+        )
+    )
+    assert metrics.compute() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tuning_leaves_the_test_part_alone(small: Dataset, tmp_path: Path) -> None:
+    job = Job.of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
+    assert run_job(job, small, tmp_path, test=False).metrics["test"] == {}
+    assert not (tmp_path / "predictions.parquet").exists()
+
+
+def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
+    ratings, clicks = (
+        Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
+        for feedback in ("none", "implicit")
+    )
+    assert ratings.problem(small).notes == ("label: rating ≥ 4",)
+    problem = clicks.problem(small)
+    assert problem.notes == ("1 sampled, never met items for each event, as negatives",)
+    assert problem.data.train.num_examples == 2 * ratings.problem(small).data.train.num_examples
+    read = []
+    model = MODELS["sum-pool"].build(problem, clicks, Path())
+    predict = model.predict
+    model.predict = lambda batch: read.append(batch.lengths["history_item"]) or predict(batch)
+    problem.recommend(model, 3, 5)
+    user = small.user_vocabulary.ids[3]
+    met = (small.interactions["user_id"].to_numpy() == user).sum()
+    assert (read[0] == met).all()

@@ -1,0 +1,72 @@
+"""A click schema and random batches of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recops_models.data.vocabulary import Vocabulary
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import (
+    Categorical,
+    Feature,
+    FeatureSchema,
+    FittedSchema,
+    Numeric,
+    Sequence,
+    Vector,
+)
+from recops_models.examples.lookup import Lookup
+
+SIZES = {"user": 20, "item": 50, "category": 6, "tags": 9}
+"""Known values of each table."""
+
+FEATURES: tuple[Feature, ...] = (
+    Categorical("user"),
+    Categorical("item"),
+    Categorical("category"),
+    Numeric("age"),
+    Vector("picture", 3),
+    Sequence("tags", max_len=4),
+    Sequence("history_item", share_embedding="item"),
+    Sequence("history_category", share_embedding="category"),
+)
+
+
+def schema(features: tuple[Feature, ...] = FEATURES) -> FittedSchema:
+    """A schema whose tables know the ids 0 … SIZES − 1."""
+    declared = FeatureSchema(features)
+    return FittedSchema(
+        declared, {name: Lookup(Vocabulary(np.arange(SIZES[name]))) for name in declared.tables}
+    )
+
+
+def batch(lengths: list[int], width: int | None = None, seed: int = 0) -> Batch:
+    """Random examples with histories of these lengths, padded to ``width``."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, width = len(lengths), max([1, *lengths]) if width is None else width
+
+    def ids(name: str, *shape: int) -> Tensor:
+        return torch.randint(1, SIZES[name] + 2, shape, generator=generator)
+
+    def padded(ids: Tensor, lengths: Tensor) -> Tensor:
+        return ids.masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None], 0)
+
+    events = torch.tensor(lengths, dtype=torch.int64)
+    tags = torch.randint(0, 5, (rows,), generator=generator)
+    return Batch(
+        {
+            "user": ids("user", rows),
+            "item": ids("item", rows),
+            "category": ids("category", rows),
+            "age": torch.randn(rows, generator=generator),
+            "picture": torch.randn(rows, 3, generator=generator),
+            "tags": padded(ids("tags", rows, 4), tags),
+            "history_item": padded(ids("item", rows, width), events),
+            "history_category": padded(ids("category", rows, width), events),
+        },
+        {"tags": tags, "history_item": events, "history_category": events},
+        torch.randint(2, (rows,), generator=generator).float(),
+        torch.randint(SIZES["user"], (rows,), generator=generator),
+    )
