@@ -59,7 +59,7 @@ def stepper(plain: bool, some: Batch, config: CanConfig) -> Callable[[], torch.T
     optimizers = make_optimizers(model, TrainingConfig(tables="adam", learning_rate=1e-3))
 
     def step() -> torch.Tensor:
-        loss = click_loss(net.predict(some), some.label)
+        loss = click_loss(net(some), some.label)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()

@@ -57,7 +57,7 @@ class Step:
 
     def __call__(self) -> None:
         batch = next(self._batches)
-        loss = click_loss(self._model.predict(batch), batch.label)
+        loss = click_loss(self._model(batch), batch.label)
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()

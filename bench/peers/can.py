@@ -24,7 +24,7 @@ class PlainCan(nn.Module):
         self.model = model
         self.head = plain_layers(model.head)
 
-    def predict(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
         model = self.model
         embedding, unit = model.embedding, model.unit

@@ -35,14 +35,12 @@ def ours(data: ClickData) -> Contestant:
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
     def step(batch: Batch) -> None:
-        loss = click_loss(model.predict(batch), batch.label)
+        loss = click_loss(model(batch), batch.label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return Contestant(
-        model, lambda batch: batch, step, lambda batch: model.predict(batch).sigmoid()
-    )
+    return Contestant(model, lambda batch: batch, step, lambda batch: model(batch).sigmoid())
 
 
 def deepctr(data: ClickData, max_len: int, start: Din) -> Contestant:

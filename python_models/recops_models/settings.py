@@ -6,9 +6,12 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
-_Config = TypeVar("_Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Config = TypeVar("_Config", bound="DataclassInstance")
 
 
 def changed(config: _Config, name: str, text: str) -> _Config:
@@ -24,12 +27,21 @@ def changed(config: _Config, name: str, text: str) -> _Config:
     try:
         value = _parse(kind, text)
     except (ValueError, KeyError):
-        raise ValueError(f"setting {name}={text}: {_described(kind)} is due") from None
-    return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]
+        raise ValueError(f"setting {name} must be {_described(kind)}, got {text!r}") from None
+    return dataclasses.replace(config, **{name: value})
 
 
 def from_json(kind: type[_Config], content: Mapping[str, Any]) -> _Config:
-    """The dataclass that ``dataclasses.asdict`` laid out and JSON brought back."""
+    """The dataclass that ``dataclasses.asdict`` laid out and JSON brought back.
+
+    What ``content`` does not name has its default.
+
+    Raises:
+        ValueError: ``content`` names a setting that ``kind`` does not have.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}
+    if unknown := content.keys() - known:
+        raise ValueError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
 
 

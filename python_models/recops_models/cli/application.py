@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from recops_models.data import Dataset, ImportReport
-    from recops_models.examples.click import ClickData
-    from recops_models.training.job import Job
+    from recops_models.recipes.job import Job
+    from recops_models.recipes.stage import Data
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,14 +50,15 @@ def load_data(name: str) -> Dataset:
         raise typer.BadParameter(str(error)) from error
 
 
-def load_job_data(job: Job, model: Any = None) -> Dataset | ClickData:
-    """What a training reads: a data set, or streamed examples with ``model``'s vocabularies."""
-    from recops_models.examples.click_stream import is_click_folder, open_click_folder
+def load_job_data(job: Job, model: nn.Module | None = None) -> Data:
+    """What a training reads, with a trained model's vocabularies; an unknown name is bad usage."""
+    from recops_models.data.errors import UnknownDataError
+    from recops_models.recipes.run import open_data
 
-    folder = Path(job.data)
-    if job.examples is not None and is_click_folder(folder):
-        return open_click_folder(folder, fitted=None if model is None else model.schema)
-    return load_data(job.data)
+    try:
+        return open_data(job, model)
+    except UnknownDataError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def make_folder(path: Path) -> Path:
@@ -80,6 +83,6 @@ def setting_pairs(settings: Iterable[str]) -> dict[str, str]:
     for text in settings:
         name, separator, value = text.partition("=")
         if not separator:
-            raise typer.BadParameter(f"--set {text}: key=value is due")
+            raise typer.BadParameter(f"--set must be key=value, got {text!r}")
         pairs[name.strip()] = value.strip()
     return pairs

@@ -25,10 +25,10 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    from recops_models.training.job import load_trained
+    from recops_models.recipes.run import load_trained, problem_of
 
     job, model = load_trained(folder)
-    problem = job.problem(load_job_data(job, model), model)
+    problem = problem_of(job, load_job_data(job, model), model)
     found = {part: problem.measure(model, part).metrics for part in ("validation", "test")}
     table = Table("", *found["test"], box=None, pad_edge=False)
     for part, metrics in found.items():

@@ -29,14 +29,14 @@ def recommend(
 
     from recops_models.data import Dataset
     from recops_models.data.attributes import item_titles
-    from recops_models.training.job import load_trained
+    from recops_models.recipes.run import load_trained, problem_of
 
     job, model = load_trained(folder)
     dataset = load_job_data(job, model)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
-    items, scores = job.problem(dataset, model).recommend(model, row, k)
+    items, scores = problem_of(job, dataset, model).recommend(model, row, k)
     titles, ids = item_titles(dataset), dataset.item_vocabulary.ids
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
     for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,7 @@ from recops_models.cli.application import (
     print_findings,
     setting_pairs,
 )
-
-if TYPE_CHECKING:
-    from recops_models.training import Epoch
+from recops_models.recipes.registry import names
 
 
 @app.command()
@@ -25,7 +23,7 @@ def train(
     model: Annotated[
         str,
         typer.Argument(
-            help="popularity, sasrec, unirec; sum-pool, din, gru-attention, dien, can, rocket.",
+            help=f"One of {', '.join(names())}.",
             show_default=False,
         ),
     ],
@@ -68,8 +66,10 @@ def train(
     from rich.console import Console
     from rich.progress import Progress
 
-    from recops_models.data import Dataset
-    from recops_models.training.job import Job, run_job
+    from recops_models.cli.training_bar import TrainingBar
+    from recops_models.data.dataset import Dataset
+    from recops_models.recipes.job import Job
+    from recops_models.recipes.run import run_job
 
     try:
         job = Job.of(
@@ -87,24 +87,10 @@ def train(
         print_findings(dataset.report)
     folder = make_folder(out or Path("runs") / model)
     console = Console(stderr=True)
-    epochs = job.training.epochs if job.training else 1
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-            task = bars.add_task(model, total=epochs)
-
-            def on_step(epoch: int, done: float, loss: float) -> None:
-                bars.update(task, completed=epoch + done, description=f"{model}, loss {loss:.2f}")
-
-            def on_epoch(epoch: Epoch) -> None:
-                figures = ", ".join(f"{k} {v:.4f}" for k, v in epoch.validation.items())
-                bars.console.print(
-                    f"epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation {figures}",
-                    soft_wrap=True,
-                )
-
-            trained = run_job(
-                job, dataset, folder, resume=resume, on_step=on_step, on_epoch=on_epoch
-            )
+            watch = TrainingBar(bars, model, job.epochs)
+            trained = run_job(job, dataset, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
         raise RuntimeError(
             f"interrupted; {folder} keeps the last checkpoint: go on with --resume"

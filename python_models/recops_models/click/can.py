@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import recops
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import DinConfig
+from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
-from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.pair_features import PairProduct, PairTable
 from recops_models.layers.target_attention import TargetAttention
 
@@ -99,7 +99,7 @@ class CanConfig(DinConfig):
         return DienConfig(**sizes, auxiliary=self.auxiliary, auxiliary_hidden=self.auxiliary_hidden)
 
 
-class Can(nn.Module):
+class Can(ClickModel):
     """``logit = MLP([context, interest, interaction])``, interest by the base, the rest by pairs.
 
     Args:
@@ -108,13 +108,13 @@ class Can(nn.Module):
         pair_table: of "cartesian", fitted.
     """
 
+    config: CanConfig
+
     def __init__(
         self, schema: FittedSchema, config: CanConfig, pair_table: PairTable | None = None
     ) -> None:
-        super().__init__()
-        self.schema, self.config = schema, config
+        super().__init__(schema, config, width=config.representation_width())
         self.pairs = pairs_of(schema, config.pairs)
-        self.embedding = FeatureEmbedding(schema, config.representation_width())
         self.attention: TargetAttention | None = None
         self.dien: Dien | None = None
         if config.base == "din":
@@ -143,39 +143,25 @@ class Can(nn.Module):
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""
-        base = self.embedding.context_dim + self.embedding.history_dim
+        base = super().output_dim()
         if self.config.interaction == "shared":
             return base + len(self.pairs) * self.network.output_width
         return base + (0 if self.unit is None else self.unit.output_dim())
 
-    def bottom(self, batch: Batch) -> Tensor:
-        """``[B, output_dim]``: what the MLP reads."""
+    def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """``[B, output_dim]``, what the MLP reads; in training, the auxiliary loss of a DIEN."""
         if self.dien is not None:
             query = self.embedding.query(batch)
             events, lengths = self.embedding.histories(batch)
-            interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
-        elif self.attention is not None:
+            states = self.dien.states(events, lengths)
+            interest = self.dien.evolved(query, states, lengths)
+            x = self._with_pairs([*self.embedding.context(batch), interest], batch)
+            return x, self.dien.auxiliary_loss(states, events, lengths)
+        if self.attention is not None:
             query, keys = self.embedding.query(batch), self.embedding.keys(batch)
             interest = self.attention(query, keys, self.embedding.lengths(batch))
-        else:
-            return self._with_pairs(self.embedding.context(batch, with_history=True), batch)
-        return self._with_pairs([*self.embedding.context(batch), interest], batch)
-
-    def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """:meth:`bottom`, and the auxiliary loss of a DIEN below."""
-        if self.dien is None or self.dien.auxiliary is None:
-            x = self.bottom(batch)
-            return x, x.new_zeros(())
-        events, lengths = self.embedding.keys(batch), self.embedding.lengths(batch)
-        states = self.dien.states(events, lengths)
-        interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
-        x = self._with_pairs([*self.embedding.context(batch), interest], batch)
-        return x, self.dien.auxiliary(states, events, lengths)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
-        logits: Tensor = self.head(self.bottom(batch))
-        return logits.squeeze(-1)
+            return self._with_pairs([*self.embedding.context(batch), interest], batch), None
+        return self._with_pairs(self.embedding.context(batch, with_history=True), batch), None
 
     def _with_pairs(self, parts: list[Tensor], batch: Batch) -> Tensor:
         """The columns of context and interest, and those of the pairs behind them."""

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.din import DinConfig
+from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.dice import Dice
-from recops_models.layers.feature_embedding import FeatureEmbedding
-from recops_models.layers.mlp import MLP
-from recops_models.layers.next_event import NextEvent
+from recops_models.layers.next_event import NextEvent, Scorer
 from recops_models.layers.recurrent import Recurrent, Reset, Update
 from recops_models.layers.target_attention import BilinearAttention, TargetAttention, pool
 
@@ -40,7 +38,8 @@ class DienConfig(DinConfig):
         auxiliary: the scorer of the auxiliary loss: "mlp", "inner", or "none" for no such loss.
         auxiliary_hidden: the widths of the hidden layers of that MLP.
         auxiliary_weight: α, of that loss beside the cross-entropy.
-        compat: quirks of the released code, by name; "released" for all; see :class:`Dien`.
+        compat: quirks of the released code, by name; "released" for all; see
+            :class:`~recops_models.click.dien_released.ReleasedDien`, the class for any of them.
 
     Raises:
         ValueError: unknown quirks; a negative α; raw attention weights in a recurrence.
@@ -78,12 +77,10 @@ class DienConfig(DinConfig):
 
     def recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:
         """A new recurrent layer from states of this width to others."""
-        if self.has("cell"):
-            return Recurrent(width, width, cell, reset="before", update="or", tensorflow=True)
         return Recurrent(width, width, cell, reset=self.reset, update=self.update)
 
 
-class Dien(nn.Module):
+class Dien(ClickModel):
     """``logit = MLP([context, h'_T])``, h' the states of an AUGRU over those of a GRU.
 
     The extractor's states ``h_t`` tell interests from events; with the auxiliary loss each must
@@ -92,87 +89,80 @@ class Dien(nn.Module):
     one of DIEN's three cells. Candidates of one user share the extractor's states and the gates of
     the second scan.
 
-    What the released code (mouna99/dien, 1f314d1) does otherwise, each by its name in ``compat``:
-
-    - "cell": TensorFlow's GRUCell: the reset gate before the product, attention *or* gate
-      (``z' = (1 − a) z``), one bias, which is 1 for the gates, and Glorot's law (confirmed);
-    - "query": the candidate passes a linear layer and a PReLU of slope .1 before the attention
-      (confirmed);
-    - "affine": batch norms before the last MLP and in the auxiliary net are never told of training,
-      so that a learnt scale and shift is all they are (confirmed);
-    - "auxiliary": that loss is divided by padding's cells too, and the cross-entropy is half of
-      what it is elsewhere: here the loss counts twice, which to Adam is the same (confirmed);
-    - "sums": the MLP reads the sum of the events, and its product with the candidate, as well; the
-      sum runs over padding, whose row is learnt (confirmed);
-    - "dice": the batch's statistics in evaluation too (confirmed);
-    - "tables": begin from Glorot's uniform law (inferred: the default where none is named).
-
-    Not reproduced: two logits (a softmax of two is the sigmoid of their difference), 1e-8 added to
-    probabilities (a 0 inside a logarithm once one rounds to 1), a crash at T < 2, the choice of the
-    checkpoint on test.
-
     Args:
         schema: the features, fitted.
         config: sizes.
+
+    Raises:
+        ValueError: quirks of the released code, which
+            :class:`~recops_models.click.dien_released.ReleasedDien` has.
     """
 
+    config: DienConfig
+
     def __init__(self, schema: FittedSchema, config: DienConfig) -> None:
-        super().__init__()
-        self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
+        super().__init__(schema, config)
+        if config.compat and type(self) is Dien:
+            raise ValueError("Dien: compat must be empty, got quirks that ReleasedDien has")
         d = self.embedding.history_dim
-        self.extractor = config.recurrent(d, "gru") if config.extractor == "gru" else None
+        self.extractor = self._recurrent(d, "gru") if config.extractor == "gru" else None
         self.auxiliary: NextEvent | None = None
         if config.auxiliary != "none":
-            self.auxiliary = NextEvent(
-                d,
-                config.auxiliary_hidden,
-                config.auxiliary,
-                affine=config.has("affine"),
-                over_all_cells=config.has("auxiliary"),
-            )
-        self.query = (
-            nn.Sequential(nn.Linear(d, d), nn.PReLU(d, 0.1)) if config.has("query") else None
-        )
+            self.auxiliary = self._auxiliary(d, config.auxiliary)
+        self._make_query(d)
         self.attention = config.scorer(d)
         self.evolution: Recurrent | None = None
         if config.evolution != "none":
             cell = "gru" if config.evolution == "aigru" else config.evolution
-            self.evolution = config.recurrent(d, cell)
-        self.padding = nn.Parameter(0.01 * torch.randn(d)) if config.has("sums") else None
-        self.head = _head(self.output_dim(), config)
-        if config.has("tables"):
-            for table in self.embedding.tables.values():
-                assert isinstance(table, nn.Embedding)
-                nn.init.xavier_uniform_(table.weight)
-                nn.init.zeros_(table.weight[0])
+            self.evolution = self._recurrent(d, cell)
+        self._make_sums(d)
+        self.head = self._head()
 
-    def output_dim(self) -> int:
-        """The width of what the MLP reads."""
-        d = self.embedding.history_dim
-        return self.embedding.context_dim + (3 * d if self.config.has("sums") else d)
+    # What released code does otherwise, in the order in which weights are drawn.
 
-    def bottom(self, batch: Batch) -> Tensor:
-        """``[B, output_dim]``: what the MLP reads."""
+    def _recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:
+        return self.config.recurrent(width, cell)
+
+    def _auxiliary(self, width: int, scorer: Scorer) -> NextEvent:
+        return NextEvent(width, self.config.auxiliary_hidden, scorer)
+
+    def _make_query(self, width: int) -> None:
+        """Layers between the candidate and the attention."""
+
+    def _make_sums(self, width: int) -> None:
+        """Weights that :meth:`_sums` has."""
+
+    def _head(self) -> nn.Module:
+        return self.config.head(self.output_dim())
+
+    def _auxiliary_weight(self) -> float:
+        return self.config.auxiliary_weight
+
+    def _asked(self, query: Tensor) -> Tensor:
+        """The candidate ``[B, d]`` as the attention reads it."""
+        return query
+
+    def _sums(self, query: Tensor, events: Tensor, lengths: Tensor) -> list[Tensor]:
+        """What the MLP reads of the events beside the interest."""
+        return []
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """``[B, output_dim]``, what the MLP reads; in training, α times the auxiliary loss."""
+        # (U, T, d), (U,); U is B, or 1 where candidates are scored upon one history.
+        events, lengths = self.embedding.histories(batch)
+        states = self.states(events, lengths)
         query = self.embedding.query(batch)  # (B, d)
-        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        return self._bottom(batch, query, events, self.states(events, lengths), lengths)
+        parts = self.embedding.context(batch) + self._sums(query, events, lengths)
+        parts.append(self.evolved(query, states, lengths))
+        return torch.cat(parts, -1), self.auxiliary_loss(states, events, lengths)
 
-    def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """:meth:`bottom`, and α times the auxiliary loss."""
-        query, events = self.embedding.query(batch), self.embedding.keys(batch)
-        lengths = self.embedding.lengths(batch)
-        states = self.states(events, lengths)  # (B, T, d)
-        x = self._bottom(batch, query, events, states, lengths)
-        weight = self.config.auxiliary_weight * (2 if self.config.has("auxiliary") else 1)
-        if self.auxiliary is None or weight == 0:
-            return x, x.new_zeros(())
-        return x, weight * self.auxiliary(states, events, lengths)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
-        logits: Tensor = self.head(self.bottom(batch))
-        return logits.squeeze(-1)
+    def auxiliary_loss(self, states: Tensor, events: Tensor, lengths: Tensor) -> Tensor | None:
+        """α times the auxiliary loss; None outside of training, or where there is none."""
+        weight = self._auxiliary_weight()
+        if not self.training or self.auxiliary is None or weight == 0:
+            return None
+        loss: Tensor = self.auxiliary(states, events, lengths)
+        return weight * loss
 
     def states(self, events: Tensor, lengths: Tensor) -> Tensor:
         """Interests ``[U, T, d]``."""
@@ -181,21 +171,9 @@ class Dien(nn.Module):
         states: Tensor = self.extractor(events, lengths)[0]
         return states
 
-    def _bottom(
-        self, batch: Batch, query: Tensor, events: Tensor, states: Tensor, lengths: Tensor
-    ) -> Tensor:
-        parts = self.embedding.context(batch)
-        if self.padding is not None:
-            absent = events.shape[1] - lengths[:, None]
-            summed = events.sum(1) + absent * self.padding  # (U, d)
-            parts += [summed.expand_as(query), query * summed]
-        parts.append(self.evolved(query, states, lengths))
-        return torch.cat(parts, -1)
-
     def evolved(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
         """``[B, d]``: what the candidates make of the states."""
-        if self.query is not None:
-            query = self.query(query)
+        query = self._asked(query)
         of_each = states.expand(len(query), -1, -1)
         lengths_of_each = lengths.expand(len(query))
         attention = self.attention.attention(query, of_each, lengths_of_each)  # (B, T)
@@ -208,26 +186,3 @@ class Dien(nn.Module):
             return self.evolution.candidates(states, lengths, attention)
         last = self.evolution(states, lengths, attention)[1]
         return last
-
-
-class Affine(nn.Module):
-    """``scale · x + shift``: a batch norm whose statistics stay 0 and 1."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(width))
-        self.shift = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale + self.shift
-
-
-def _head(width: int, config: DienConfig) -> MLP:
-    head = config.head(width)
-    if config.has("dice"):
-        for place, layer in enumerate(head):
-            if isinstance(layer, Dice):
-                head[place] = Dice(len(layer.alpha), eps=1e-9, always_batch=True)
-    if config.has("affine"):
-        head.insert(0, Affine(width))
-    return head

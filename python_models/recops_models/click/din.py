@@ -8,19 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recops_models.click.sum_pool import SumPoolConfig
+from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention
 
 
 @dataclass(frozen=True)
-class DinConfig(SumPoolConfig):
-    """Sizes, beside those of sum pooling.
+class DinConfig(ClickConfig):
+    """Sizes, beside those of every click model.
 
     Attributes:
         attention_hidden: the widths of the hidden layers of the attention's MLP.
@@ -43,7 +42,7 @@ class DinConfig(SumPoolConfig):
         )
 
 
-class Din(nn.Module):
+class Din(ClickModel):
     """``logit = MLP([context, Σ_t w_t e_t])``, ``w`` by target attention to the candidate.
 
     Args:
@@ -52,24 +51,13 @@ class Din(nn.Module):
     """
 
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
-        super().__init__()
-        self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
+        super().__init__(schema, config)
         self.attention = config.attention(self.embedding.history_dim)
         self.head = config.head(self.output_dim())
 
-    def output_dim(self) -> int:
-        """The width of what the MLP reads."""
-        return self.embedding.context_dim + self.embedding.history_dim
-
-    def bottom(self, batch: Batch) -> Tensor:
+    def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # [(B, …)]
         query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
         interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
-        return torch.cat([*context, interest], -1)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
-        logits: Tensor = self.head(self.bottom(batch))
-        return logits.squeeze(-1)
+        return torch.cat([*context, interest], -1), None

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.din import DinConfig
+from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.recurrent import Recurrent
 
 
@@ -29,7 +29,7 @@ class GruAttentionConfig(DinConfig):
     layers: int = 2
 
 
-class GruAttention(nn.Module):
+class GruAttention(ClickModel):
     """``logit = MLP([context, Σ_t w_t h_t])``, ``h`` the states of a GRU over the history.
 
     Args:
@@ -38,19 +38,13 @@ class GruAttention(nn.Module):
     """
 
     def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:
-        super().__init__()
-        self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
+        super().__init__(schema, config)
         d = self.embedding.history_dim
         self.grus = nn.ModuleList(Recurrent(d, d) for _ in range(config.layers))
         self.attention = config.attention(d)
         self.head = config.head(self.output_dim())
 
-    def output_dim(self) -> int:
-        """The width of what the MLP reads."""
-        return self.embedding.context_dim + self.embedding.history_dim
-
-    def bottom(self, batch: Batch) -> Tensor:
+    def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # [(B, …)]
         query, states = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
@@ -58,9 +52,4 @@ class GruAttention(nn.Module):
         for gru in self.grus:
             states, _ = gru(states, lengths)
         interest = self.attention(query, states, lengths)  # (B, d)
-        return torch.cat([*context, interest], -1)
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
-        logits: Tensor = self.head(self.bottom(batch))
-        return logits.squeeze(-1)
+        return torch.cat([*context, interest], -1), None

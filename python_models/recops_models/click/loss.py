@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
+from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 
 
@@ -19,23 +18,8 @@ def click_loss(logits: Tensor, label: Tensor) -> Tensor:
     return total / max(len(label), 1)
 
 
-def training_loss(model: Any, batch: Batch) -> Tensor:
-    """``click_loss`` of a model's predictions, and what the model adds to it."""
-    logits, added = logits_and_auxiliary(model, batch)
-    return click_loss(logits, batch.label) + added
-
-
-def logits_and_auxiliary(model: Any, batch: Batch) -> tuple[Tensor, Tensor | float]:
-    """``[B]``, and the loss that the model has of its own, 0 for most."""
-    if not hasattr(model, "bottom_and_auxiliary"):
-        return model.predict(batch), 0.0
-    x, auxiliary = model.bottom_and_auxiliary(batch)
-    return model.head(x).squeeze(-1), auxiliary
-
-
-def bottom_and_auxiliary(model: Any, batch: Batch) -> tuple[Tensor, Tensor | float]:
-    """``[B, output_dim]``, what the model's MLP reads, and the loss that it has of its own."""
-    if not hasattr(model, "bottom_and_auxiliary"):
-        return model.bottom(batch), 0.0
-    found: tuple[Tensor, Tensor] = model.bottom_and_auxiliary(batch)
-    return found
+def training_loss(model: ClickModel, batch: Batch) -> Tensor:
+    """``click_loss`` of a model's logits, and what the model adds to it."""
+    x, auxiliary = model.bottom(batch)
+    loss = click_loss(model.logits(x), batch.label)
+    return loss if auxiliary is None else loss + auxiliary

@@ -11,13 +11,14 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recops_models.click.loss import bottom_and_auxiliary, click_loss, logits_and_auxiliary
+from recops_models.click.loss import click_loss
+from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 
 Share = Literal["none", "embedding", "bottom"]
@@ -124,7 +125,12 @@ class Rocket(nn.Module):
     booster_stream: Tensor
 
     def __init__(
-        self, light: Any, booster: Any, config: RocketConfig, *, teacher: Any = None
+        self,
+        light: ClickModel,
+        booster: ClickModel | None,
+        config: RocketConfig,
+        *,
+        teacher: ClickModel | None = None,
     ) -> None:
         super().__init__()
         _check(config, booster, teacher)
@@ -139,25 +145,26 @@ class Rocket(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("booster_stream", torch.get_rng_state())
 
-    def predict(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Logits ``[B]`` of the light net."""
-        logits: Tensor = self.light.predict(batch)
+        logits: Tensor = self.light(batch)
         return logits
 
-    def export(self) -> nn.Module:
+    def export(self) -> ClickModel:
         """The light net, which knows nothing of a booster: the same modules, so the same bits."""
-        exported: nn.Module = self.light
-        return exported
+        return self.light
 
-    def nets(self) -> list[nn.Module]:
+    def nets(self) -> list[ClickModel]:
         """Whose gradients are clipped apart."""
         return [net for net in (self.light, self.booster) if net is not None]
 
     def loss(self, batch: Batch) -> Tensor:
         """L of one training step."""
         config = self.config
-        light, booster, auxiliary = self._logits(batch)
-        loss = click_loss(light, batch.label) + auxiliary
+        light, booster, auxiliaries = self._logits(batch)
+        loss = click_loss(light, batch.label)
+        if auxiliaries:
+            loss = loss + sum(auxiliaries)
         if booster is not None:
             guide = booster.detach() if config.block else booster
             loss = loss + click_loss(booster, batch.label)
@@ -165,7 +172,7 @@ class Rocket(nn.Module):
         (teacher,) = self._teacher
         if teacher is not None:
             with torch.no_grad():
-                guide = teacher.predict(batch)
+                guide = teacher(batch)
             loss = loss + config.teacher_weight * self._hint(config.teacher_hint, light, guide)
         self.steps += 1
         return loss
@@ -179,21 +186,20 @@ class Rocket(nn.Module):
     def _hint(self, kind: HintKind, light: Tensor, guide: Tensor) -> Tensor:
         return hint_loss(light, guide, kind, temperature=self.config.temperature)
 
-    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | float]:
+    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """``[B]`` of the light net, and of the booster if there is one; auxiliary losses of both,
         that of a shared bottom once.
         """
-        if self.booster is None or self.config.share != "bottom":
-            light, auxiliary = logits_and_auxiliary(self.light, batch)
-            if self.booster is None:
-                return light, None, auxiliary
-            with self._booster_draws():
-                booster, boosters = logits_and_auxiliary(self.booster, batch)
-            return light, booster, auxiliary + boosters
-        x, auxiliary = bottom_and_auxiliary(self.light, batch)  # (B, output_dim), once for both
-        light = self.light.head(x).squeeze(-1)
+        x, auxiliary = self.light.bottom(batch)  # (B, output_dim)
+        light = self.light.logits(x)
+        auxiliaries = [] if auxiliary is None else [auxiliary]
+        if self.booster is None:
+            return light, None, auxiliaries
         with self._booster_draws():
-            return light, self.booster.head(x).squeeze(-1), auxiliary
+            if self.config.share != "bottom":
+                x, auxiliary = self.booster.bottom(batch)
+                auxiliaries += [] if auxiliary is None else [auxiliary]
+            return light, self.booster.logits(x), auxiliaries
 
     @contextmanager
     def _booster_draws(self) -> Iterator[None]:
@@ -207,7 +213,7 @@ class Rocket(nn.Module):
             torch.set_rng_state(light_stream)
 
 
-def _check(config: RocketConfig, booster: Any, teacher: Any) -> None:
+def _check(config: RocketConfig, booster: ClickModel | None, teacher: ClickModel | None) -> None:
     if booster is None and teacher is None:
         raise ValueError("rocket: booster=none needs a teacher")
     if min(config.hint_weight, config.teacher_weight, config.hint_warmup) < 0:
@@ -216,7 +222,7 @@ def _check(config: RocketConfig, booster: Any, teacher: Any) -> None:
         raise ValueError(f"rocket: temperature must be > 0, got {config.temperature}")
 
 
-def _share(share: Share, light: Any, booster: Any) -> None:
+def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:
     """Have ``booster`` use modules of ``light`` instead of its own."""
     if share == "none":
         return
@@ -234,7 +240,7 @@ def _share(share: Share, light: Any, booster: Any) -> None:
         vars(booster)[name] = getattr(light, name)  # There to use, but no part of the booster.
 
 
-def _check_bottoms(light: Any, booster: Any) -> None:
+def _check_bottoms(light: ClickModel, booster: ClickModel) -> None:
     apart = {name: getattr(light.config, name) for name in ("hidden", "activation", "dropout")}
     same = type(light) is type(booster)
     if not same or dataclasses.replace(booster.config, **apart) != light.config:

@@ -1,20 +1,42 @@
-"""Data sets: one in-memory form, named sets, importers, splits, histories, item vectors."""
+"""Data sets: one in-memory form, named sets, importers, splits, histories.
 
-from recops_models.data.dataset import Dataset
-from recops_models.data.errors import DataError, UnknownDataError
-from recops_models.data.histories import Histories
-from recops_models.data.report import BadRows, ImportReport
-from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
-from recops_models.data.splits import (
-    Examples,
-    Split,
-    by_user,
-    global_time,
-    leave_one_out,
-    named_split,
-)
-from recops_models.data.storage import load_dataset, save_dataset
-from recops_models.data.vocabulary import Vocabulary
+What is named here is imported when it is first asked for: a trained model reads vocabularies, and
+no importer.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recops_models.data.dataset import Dataset
+    from recops_models.data.errors import DataError, UnknownDataError
+    from recops_models.data.histories import Histories
+    from recops_models.data.report import BadRows, ImportReport
+    from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
+    from recops_models.data.splits import (
+        Examples,
+        Split,
+        by_user,
+        global_time,
+        leave_one_out,
+        named_split,
+    )
+    from recops_models.data.storage import load_dataset, save_dataset
+    from recops_models.data.vocabulary import Vocabulary
+
+_HOMES = {
+    "dataset": ("Dataset",),
+    "errors": ("DataError", "UnknownDataError"),
+    "histories": ("Histories",),
+    "report": ("BadRows", "ImportReport"),
+    "sets": ("IMPORTERS", "NAMED_SETS", "load"),
+    "splits": ("Examples", "Split", "by_user", "global_time", "leave_one_out", "named_split"),
+    "storage": ("load_dataset", "save_dataset"),
+    "vocabulary": ("Vocabulary",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "IMPORTERS",
@@ -36,3 +58,9 @@ __all__ = [
     "named_split",
     "save_dataset",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recops_models.data import Examples
-from recops_models.generative.recommender import Recommender
+from recops_models.data.splits import Examples
+from recops_models.generative.ranker import Recommender
 
 
 class Evaluation(NamedTuple):

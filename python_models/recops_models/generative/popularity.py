@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recops_models.data import Histories
-from recops_models.generative.recommender import Ranking, top_unseen
+from recops_models.data.histories import Histories
+from recops_models.generative.ranker import Ranking, Recommender, items_met, top_unseen
 
 
-class Popularity(nn.Module):
+class Popularity(Recommender):
     """Scores an item by its number of training events.
 
     Args:
@@ -24,7 +24,7 @@ class Popularity(nn.Module):
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """The most popular ``k`` items that each user has not met; ties by item index."""
-        return top_unseen(self.counts.expand(len(histories), -1), histories, k)
+        return top_unseen(self.counts.expand(len(histories), -1), items_met(histories), k)
 
 
 def item_counts(histories: Histories, num_items: int) -> Tensor:

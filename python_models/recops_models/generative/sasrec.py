@@ -7,16 +7,14 @@ beat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recops_models.data import Histories
-from recops_models.generative.recommender import Ranking, concatenate, top_unseen
-from recops_models.generative.windows import last_windows
+from recops_models.generative.ranker import Ranker, Ranking, top_unseen
 from recops_models.layers.attention import CausalBlock
 
 
@@ -39,7 +37,7 @@ class SASRecConfig:
     dropout: float = 0.4
 
 
-class SASRec(nn.Module):
+class SASRec(Ranker):
     """``logits_t = E h_t + b``, ``h`` a causal transformer over ``√d · E[history] + P``; E is
     shared.
 
@@ -83,19 +81,13 @@ class SASRec(nn.Module):
         return F.linear(state, self.item.weight[1:], self.item_bias)
 
     def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of the next items; see :class:`NextItemModel
-        <recops_models.training.next_item.NextItemModel>`.
-        """
+        """Mean cross-entropy of the next items."""
         there = target > 0
         return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
 
-    @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
-        """The ``k`` best items of each history, none of which is in it; scores are logits."""
-        parts = []
-        for start in range(0, len(histories), batch):
-            some = histories.take(np.arange(start, min(start + batch, len(histories))))
-            history, lengths = last_windows(some, self.config.history)
-            state = self.encode(history)[torch.arange(len(some)), lengths - 1]  # (B, d)
-            parts.append(top_unseen(self.logits(state), some, k))
-        return concatenate(parts)
+    def decode(
+        self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
+    ) -> Ranking:
+        """The ``k`` best items; scores are logits."""
+        state = self.encode(history)[torch.arange(len(history)), lengths - 1]  # (B, d)
+        return top_unseen(self.logits(state), met, k)

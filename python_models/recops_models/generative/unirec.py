@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.data import Histories
-from recops_models.generative.recommender import Ranking, concatenate
-from recops_models.generative.windows import last_windows
+from recops_models.generative.ranker import Ranker, Ranking
 from recops_models.layers.attention import Attention, CausalBlock
 from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.experts import ExpertMixture
@@ -98,7 +95,7 @@ class DecoderLayer(nn.Module):
         return out  # (B, Q, d)
 
 
-class UniRec(nn.Module):
+class UniRec(Ranker):
     """See the module. Inside, items and tokens count from 1, and 0 is padding.
 
     Args:
@@ -229,15 +226,15 @@ class UniRec(nn.Module):
         ]
         return torch.stack(losses).sum()
 
-    @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
-        """The ``k`` best items of each history, none of which is in it; scores are log p(path)."""
-        users = range(0, len(histories), batch)
-        some = (histories.take(np.arange(i, min(i + batch, len(histories)))) for i in users)
-        return concatenate([self._beam_search(part, k) for part in some])
-
-    def _beam_search(self, histories: Histories, k: int, task: int = 0) -> Ranking:
-        history, lengths = last_windows(histories, self.config.history)
+    def decode(
+        self,
+        history: Tensor,
+        lengths: Tensor,
+        k: int,
+        met: Sequence[Tensor] | None = None,
+        task: int = 0,
+    ) -> Ranking:
+        """The ``k`` best items that beam search finds; scores are log p(path)."""
         memory = self.encode(history)
         row = torch.arange(len(history))
         aggregate = memory.aggregate[row, lengths - 1][:, None]  # (B, 1, 2d)
@@ -262,7 +259,7 @@ class UniRec(nn.Module):
             self.trie,
             batch_size=len(history),
             num_beams=max(k, self.config.beams),
-            allowed=self.trie.mask(drop=_rows(histories)),
+            allowed=None if met is None else self.trie.mask(drop=list(met)),
             item_prior=self.prior,
         )
         return Ranking(found.item_ids[:, :k], found.scores[:, :k])
@@ -271,8 +268,3 @@ class UniRec(nn.Module):
 def _summary_pairs(attributes: int, steps: int) -> list[tuple[int, int]]:
     """Pairs (attribute, code) and (code, code) that are both decoded before the last step."""
     return [(i, j) for i, j in combinations(range(steps - 1), 2) if j >= attributes]
-
-
-def _rows(histories: Histories) -> list[Tensor]:
-    items = torch.from_numpy(histories.items)
-    return list(items.split(histories.lengths.tolist()))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.data import Histories
+from recops_models.data.histories import Histories
 
 
 def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> Tensor:

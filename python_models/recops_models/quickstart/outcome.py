@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 import recops
-from recops_models.data import Dataset, Examples
 from recops_models.data.attributes import Attribute, item_titles
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import Examples
 from recops_models.evaluation.intervals import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
@@ -24,7 +25,7 @@ from recops_models.evaluation.report import (
 )
 from recops_models.evaluation.report import Dataset as DatasetFigures
 from recops_models.quickstart.settings import Settings
-from recops_models.training import Epoch
+from recops_models.training.curve import Epoch
 from recops_models.versions import versions
 
 MODELS = {"unirec": "UniRec", "sasrec": "SASRec", "popularity": "popularity"}

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor
 
+import recops
 from recops.files import write_file, write_json
-from recops_models.data import Dataset, leave_one_out
 from recops_models.data.attributes import item_paths
-from recops_models.evaluation.metrics import evaluate, ranking_metrics, target_ranks
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import Examples, leave_one_out
+from recops_models.evaluation.metrics import ranking_metrics, target_ranks
 from recops_models.evaluation.report import render
-from recops_models.generative.popularity import Popularity, item_counts
-from recops_models.generative.recommender import Recommender
-from recops_models.generative.sasrec import SASRec
-from recops_models.generative.unirec import UniRec
+from recops_models.generative.popularity import item_counts
 from recops_models.quickstart.outcome import Outcome, Tested, metrics, recommendations, report
 from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
-from recops_models.quickstart.stages import OUTPUTS, Stages
-from recops_models.tokenizers import sid_metrics
-
-_Model = TypeVar("_Model", bound=nn.Module)
+from recops_models.quickstart.stages import OUTPUTS, TRAINED, Made, Stages
+from recops_models.recipes.semantic_ids import load_semantic_ids
+from recops_models.recipes.unirec import TRIE
+from recops_models.tokenizers.metrics import sid_metrics
 
 
 def quickstart(
@@ -47,66 +43,34 @@ def quickstart(
         KeyboardInterrupt: handed on; finished stages and epochs are kept.
     """
     split = leave_one_out(dataset)
-    train, validation, test = (
-        split.histories(),
-        split.examples("validation"),
-        split.examples("test"),
-    )
+    test = split.examples("test")
     if not len(test.users):
         raise ValueError(f"{dataset.name}: no user has three events, so nothing can be held out")
     folder = RunFolder(out, settings.config(), outputs=OUTPUTS, resume=resume)
     stages = Stages(settings, folder, progress, resume=resume)
-
-    vectors = stages.item_vectors(dataset, split.train)
-    tokenizer, sids = stages.semantic_ids(vectors)
-    codes = torch.from_numpy(sids.codes)
-    spelled = item_paths(dataset, codes, tokenizer.vocab_sizes)
-    paths, vocab_sizes = spelled.tokens, spelled.vocab_sizes
-    trie = stages.trie(paths, torch.from_numpy(vectors.item_ids), vocab_sizes)
-
-    counts = item_counts(train, len(paths))
-    sizes = dataclasses.replace(settings.unirec, attributes=int(spelled.attribute is not None))
-    unirec = _seeded(settings.seed, lambda: UniRec(paths, vocab_sizes, counts, sizes))
-    sasrec = _seeded(settings.seed, lambda: SASRec(len(paths), settings.sasrec))
-    fits = {
-        "unirec": stages.trained("unirec", unirec, train, validation),
-        "sasrec": stages.trained("sasrec", sasrec, train, validation),
-    }
-    popularity = Popularity(counts)
-    models: dict[str, Recommender] = {"unirec": unirec, "sasrec": sasrec, "popularity": popularity}
-    lists = stages.test_lists(models, test, len(paths))
+    trained = {name: stages.trained(name, dataset) for name in TRAINED}
+    num_items = dataset.items.num_rows
+    lists = stages.test_lists({name: made.model for name, made in trained.items()}, test, num_items)
 
     progress.start("report")
-    targets = torch.from_numpy(test.targets.items)
-    tested = {}
-    for name, items in lists.items():
-        ranks = target_ranks(items, targets)
-        found = fits.get(name)
-        tested[name] = Tested(
-            items=items,
-            ranks=ranks,
-            test=ranking_metrics(items, ranks, len(paths)),
-            validation=(
-                found.curve[found.best_epoch].validation
-                if found is not None
-                else evaluate(models[name], validation, len(paths)).metrics
-            ),
-            curve=[] if found is None else found.curve,
-            seconds=0.0 if found is None else found.seconds,
-        )
+    made = load_semantic_ids(out / "unirec")
+    spelled = item_paths(dataset, made.codes, made.tokenizer.vocab_sizes)
     outcome = Outcome(
         settings=settings,
         dataset=dataset,
         examples=test,
         attribute=spelled.attribute,
-        paths=paths,
-        vocab_sizes=vocab_sizes,
-        trie=trie,
-        counts=counts,
-        sid_metrics=sid_metrics(tokenizer, torch.from_numpy(vectors.vectors), codes),
-        models=tested,
+        paths=spelled.tokens,
+        vocab_sizes=spelled.vocab_sizes,
+        trie=recops.SidTrie.load(out / "unirec" / TRIE),
+        counts=item_counts(split.histories(), num_items),
+        sid_metrics=sid_metrics(made.tokenizer, torch.from_numpy(made.vectors.vectors), made.codes),
+        models={name: _tested(trained[name], lists[name], test, num_items) for name in TRAINED},
         # A training's own seconds, which count the epochs of earlier sittings too.
-        seconds={**folder.seconds, **{name: found.seconds for name, found in fits.items()}},
+        seconds={
+            **folder.seconds,
+            **{name: each.fit.seconds for name, each in trained.items() if each.fit is not None},
+        },
     )
     write_json(out / "metrics.json", metrics(outcome), kind="metrics")
     write_json(out / "recommendations.json", recommendations(outcome), kind="recommendations")
@@ -114,8 +78,19 @@ def quickstart(
     return outcome
 
 
-def _seeded(seed: int, make: Callable[[], _Model]) -> _Model:
-    """A model whose initial weights depend on ``seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
+def _tested(made: Made, items: Tensor, test: Examples, num_items: int) -> Tested:
+    """How a model did, by the lists that it gave the test users."""
+    ranks = target_ranks(items, torch.from_numpy(test.targets.items))
+    fit = made.fit
+    if fit is None:
+        validation = made.problem.measure(made.model, "validation").metrics
+    else:
+        validation = fit.curve[fit.best_epoch].validation
+    return Tested(
+        items=items,
+        ranks=ranks,
+        test=ranking_metrics(items, ranks, num_items),
+        validation=validation,
+        curve=[] if fit is None else fit.curve,
+        seconds=0.0 if fit is None else fit.seconds,
+    )

@@ -9,9 +9,10 @@ from typing import Any
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.item_vectors import TextEncoder
-from recops_models.models import SidConfig
-from recops_models.training import TrainingConfig
-from recops_models.training.job import Job
+from recops_models.recipes.job import Job
+from recops_models.recipes.parts import Parts
+from recops_models.recipes.sid_config import SidConfig
+from recops_models.training.config import TrainingConfig
 
 # Sized so that the whole run takes minutes on two cores.
 _UNIREC = UniRecConfig(expert_hidden=64, beams=50)
@@ -56,11 +57,14 @@ class Settings:
         )
 
     def job(self, model: str) -> Job:
-        """The training of ``"unirec"`` or ``"sasrec"`` that is part of the run."""
+        """The training of one of the run's models: unirec, sasrec or popularity."""
+        parts: Parts = {}
         if model == "sasrec":
-            return Job(model, self.data, self.seed, self.sasrec, self.sasrec_training)
-        sids = SidConfig(self.levels, self.codes, self.text_encoder)
-        return Job(model, self.data, self.seed, self.unirec, self.unirec_training, sids)
+            parts = {"sizes": self.sasrec, "training": self.sasrec_training}
+        elif model == "unirec":
+            sids = SidConfig(self.levels, self.codes, self.text_encoder, self.vectors)
+            parts = {"sizes": self.unirec, "training": self.unirec_training, "sids": sids}
+        return Job(model, self.data, self.seed, "leave-one-out", parts)
 
     def config(self) -> dict[str, Any]:
         """JSON-ready, nested as the attributes are."""

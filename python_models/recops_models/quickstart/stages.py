@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-import torch
 from torch import Tensor
 
-import recops
 from recops.files import load_tensors, save_tensors
-from recops_models.data import Dataset, Examples, Histories
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import evaluate
-from recops_models.generative.recommender import Recommender
-from recops_models.generative.sasrec import SASRec
-from recops_models.generative.unirec import UniRec
-from recops_models.item_vectors import (
-    ItemVectors,
-    build_item_vectors,
-    load_item_vectors,
-    read_item_vectors,
-    write_item_vectors,
-)
+from recops_models.generative.ranker import Recommender
 from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
-from recops_models.tokenizers import RQKMeans, Sids, load_sids, save_sids
-from recops_models.training import Epoch, Fit, fit
-from recops_models.training.job import save_trained
-from recops_models.training.next_item import NextItem
+from recops_models.recipes.run import MODEL, train_job
+from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+from recops_models.recipes.unirec import TRIE
+from recops_models.recipes.watch import Watch
+from recops_models.training.curve import Epoch, Fit
+from recops_models.training.problem import Problem
+from recops_models.training.trainer import CHECKPOINT
+
+TRAINED = ("unirec", "sasrec", "popularity")
 
 OUTPUTS = (
-    "item_vectors.safetensors",
-    "tokenizer.safetensors",
-    "sids.parquet",
-    "trie.safetensors",
-    *(
-        f"{model}/{file}"
-        for model in ("unirec", "sasrec")
-        for file in ("config.json", "checkpoint.safetensors", "model.safetensors")
-    ),
+    *(f"unirec/{file}" for file in (VECTORS, TOKENIZER, SIDS, TRIE)),
+    *(f"{model}/{file}" for model in ("unirec", "sasrec") for file in (CHECKPOINT, "curves.json")),
+    *(f"{model}/{file}" for model in TRAINED for file in ("config.json", MODEL)),
     "test.safetensors",
     "metrics.json",
     "recommendations.json",
     "report.html",
 )
-"""What a run leaves in its folder, beside config.json and journal.json."""
+"""What a run leaves in its folder, beside config.json, journal.json and TensorBoard events."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A recommender, by what it is measured, and how its training went."""
+
+    model: Recommender
+    problem: Problem[Any]
+    fit: Fit | None
 
 
 class Stages:
@@ -58,117 +58,29 @@ class Stages:
         self.settings, self.folder = settings, folder
         self.progress, self.resume = progress, resume
 
-    def item_vectors(self, dataset: Dataset, train: pa.Table) -> ItemVectors:
-        """The user's own vectors, else from text, attributes and the training events."""
-        path = self.folder / "item_vectors.safetensors"
-        settings = self.settings
-
-        def make() -> ItemVectors:
-            if settings.vectors is not None:
-                return load_item_vectors(Path(settings.vectors), dataset.item_vocabulary.ids)
-            return build_item_vectors(
-                dataset, train, text_encoder=settings.text_encoder, seed=settings.seed
-            )
-
-        self.progress.start("item vectors")
-        return self.folder.stage(
-            "item vectors",
-            make=make,
-            save=lambda made: write_item_vectors(path, made),
-            load=lambda: read_item_vectors(path),
-        )
-
-    def semantic_ids(self, items: ItemVectors) -> tuple[RQKMeans, Sids]:
-        """The tokenizer, and every item's codes."""
-        tokenizer_path, sids_path = (
-            self.folder / "tokenizer.safetensors",
-            self.folder / "sids.parquet",
-        )
-        settings = self.settings
-
-        def make() -> tuple[RQKMeans, Sids]:
-            tokenizer = RQKMeans(settings.levels, min(settings.codes, len(items)))
-
-            def show(stage: str, done: float, error: float) -> None:
-                share = (tokenizer.stages.index(stage) + done) / len(tokenizer.stages)
-                self.progress.advance(share, f"{stage}, error {error:.4f}")
-
-            points = torch.from_numpy(items.vectors)
-            ids = torch.from_numpy(items.item_ids)
-            tokenizer.fit(points, ids, seed=settings.seed, progress=show)
-            return tokenizer, Sids(items.item_ids, tokenizer.encode(points).numpy())
-
-        def save(made: tuple[RQKMeans, Sids]) -> None:
-            made[0].save(tokenizer_path)
-            save_sids(sids_path, made[1])
-
-        def load() -> tuple[RQKMeans, Sids]:
-            return RQKMeans.load(tokenizer_path), load_sids(sids_path)
-
-        self.progress.start("semantic IDs")
-        return self.folder.stage("semantic IDs", make=make, save=save, load=load)
-
-    def trie(self, paths: Tensor, item_ids: Tensor, vocab_sizes: Sequence[int]) -> recops.SidTrie:
-        """The trie of all paths, whose leaves are the items."""
-        path = self.folder / "trie.safetensors"
-        self.progress.start("trie")
-        return self.folder.stage(
-            "trie",
-            make=lambda: recops.SidTrie.from_sids(paths, item_ids, vocab_sizes=vocab_sizes),
-            save=lambda made: made.save(path),
-            load=lambda: recops.SidTrie.load(path),
-        )
-
-    def trained(
-        self,
-        name: str,
-        model: SASRec | UniRec,
-        train: Histories,
-        validation: Examples,
-    ) -> Fit:
-        """Train ``model`` and leave it as ``recops train`` does, in a folder of its own.
+    def trained(self, name: str, dataset: Dataset) -> Made:
+        """A model by its recipe, in a folder of its own, as ``recops train`` leaves it.
 
         The trainer's own checkpoint keeps every finished epoch.
         """
         job = self.settings.job(name)
-        config = job.training
-        assert config is not None
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        latest = ""
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        watch = _StageWatch(self.progress, name, job.epochs)
 
-        def on_epoch(epoch: Epoch) -> None:
-            nonlocal latest
-            hit_rate = epoch.validation["hr@10"]
-            latest = f"epoch {epoch.epoch + 1}, validation HR@10 {hit_rate:.1%}"
+        def train() -> Made:
+            staged = train_job(job, dataset, place, resume=self.resume, watch=watch)
+            self.folder.seconds |= watch.seconds
+            assert isinstance(staged.model, Recommender)
+            return Made(staged.model, staged.problem, staged.fit)
 
-        def on_step(epoch: int, done: float, loss: float) -> None:
-            self.progress.advance((epoch + done) / config.epochs, latest or f"loss {loss:.2f}")
-
-        task = NextItem(train, validation, model.num_items, model.window, config.batch)
-
-        def train_on() -> Fit:
-            return fit(
-                model,
-                task,
-                config,
-                seed=self.settings.seed,
-                folder=folder,
-                resume=self.resume,
-                on_step=on_step,
-                on_epoch=on_epoch,
-            )
-
-        self.progress.start(name)
-        return self.folder.stage(
-            name, make=train_on, save=lambda _: save_trained(folder, job, model), load=train_on
-        )
+        return self.folder.stage(name, make=train, save=lambda _: None, load=train)
 
     def test_lists(
         self, models: Mapping[str, Recommender], test: Examples, num_items: int
     ) -> dict[str, Tensor]:
         """Each model's recommendations to the test users: ``[U, k]`` item indices, best first."""
-        path = self.folder / "test.safetensors"
+        path: Path = self.folder / "test.safetensors"
 
         def make() -> dict[str, Tensor]:
             lists = {}
@@ -184,3 +96,30 @@ class Stages:
             save=lambda lists: save_tensors(path, lists, kind="test-lists"),
             load=lambda: load_tensors(path, kind="test-lists")[0],
         )
+
+
+class _StageWatch(Watch):
+    """Tells a run's progress of a training, and times what comes before it."""
+
+    def __init__(self, progress: Progress, model: str, epochs: int) -> None:
+        self._progress, self._model, self._epochs, self._latest = progress, model, epochs, ""
+        self._part, self._started = model, 0.0
+        self.seconds: dict[str, float] = {}
+
+    def start(self, part: str) -> None:
+        now = time.perf_counter()
+        if self._part != self._model:
+            self.seconds[self._part] = round(now - self._started, 3)
+        self._part, self._started = part, now
+        self._progress.start(part)
+
+    def advance(self, share: float, note: str = "") -> None:
+        self._progress.advance(share, note)
+
+    def step(self, epoch: int, share: float, loss: float) -> None:
+        note = self._latest or f"loss {loss:.2f}"
+        self._progress.advance((epoch + share) / self._epochs, note)
+
+    def epoch(self, epoch: Epoch) -> None:
+        hit_rate = epoch.validation["hr@10"]
+        self._latest = f"epoch {epoch.epoch + 1}, validation HR@10 {hit_rate:.1%}"

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from recops_models.data import Dataset
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.candidates import candidates
 from recops_models.examples.click import ClickData, Feedback, click_data
+from recops_models.examples.features import FittedSchema
 from recops_models.examples.negatives import Law
-from recops_models.generative.recommender import Ranking, top_unseen
-from recops_models.training.click_task import ClickTask, predictions
-from recops_models.training.problem import Measured
+from recops_models.generative.ranker import Ranking, items_met, top_unseen
+from recops_models.training.click_task import predictions
+from recops_models.training.problem import Measured, Problem
 from recops_models.training.ranking_problem import met
-
-if TYPE_CHECKING:
-    from recops_models.training.job import Job
 
 
 @dataclass(frozen=True)
@@ -42,30 +41,36 @@ class ExampleConfig:
     negatives_law: Law = "uniform"
 
 
-class ClickProblem:
-    """Examples of (user, item, history, click).
+class ClickProblem(Problem[nn.Module]):
+    """Examples of (user, item, history, click), for any module from a batch of them to logits.
 
     Args:
-        data: a data set, of which the job says how to make examples; or examples.
-        job: what is trained.
-        model: a trained one, whose vocabularies are taken.
+        data: a data set; or examples.
+        examples: how they are made of a data set.
+        split: how a data set is cut, if not as usual.
+        fitted: the vocabularies of a trained model, which are taken.
+
+    Raises:
+        ValueError: a split of what is split already.
+        DataError: no examples can be made of the data set.
     """
 
-    def __init__(self, data: Dataset | ClickData, job: Job, model: Any = None) -> None:
-        assert job.examples is not None
-        self.dataset, self.examples = None, job.examples
+    def __init__(
+        self,
+        data: Dataset | ClickData,
+        examples: ExampleConfig,
+        split: SplitName | None = None,
+        fitted: FittedSchema | None = None,
+    ) -> None:
+        self.dataset, self.examples = None, examples
         if isinstance(data, Dataset):
             self.dataset = data
-            fitted = None if model is None else model.schema
-            data = click_data(data, job.split, fitted=fitted, **dataclasses.asdict(job.examples))
-        elif job.split is not None:
-            raise ValueError(f"{data.name} is split already: leave out the split {job.split}")
+            data = click_data(data, split, fitted=fitted, **dataclasses.asdict(examples))
+        elif split is not None:
+            raise ValueError(f"{data.name} is split already: leave out the split {split}")
         self.data, self.name, self.split, self.notes = data, data.name, data.split, data.notes
 
-    def task(self, batch: int, model: Any) -> ClickTask:
-        return ClickTask(self.data.train, self.data.validation, batch)
-
-    def measure(self, model: Any, part: str) -> Measured:
+    def measure(self, model: nn.Module, part: str) -> Measured:
         import pyarrow as pa
 
         metrics = ClickMetrics()
@@ -78,7 +83,7 @@ class ClickProblem:
         return Measured(metrics.compute(), pa.table(table))
 
     @torch.no_grad()
-    def recommend(self, model: Any, user: int, k: int) -> Ranking:
+    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
         """Scores are probabilities: of the whole catalogue, behind what the user liked."""
         if self.dataset is None:
             raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
@@ -90,4 +95,4 @@ class ClickProblem:
             feedback=self.examples.feedback,
             positive=self.examples.positive,
         )
-        return top_unseen(model.predict(batch).sigmoid()[None], histories, k)
+        return top_unseen(model(batch).sigmoid()[None], items_met(histories), k)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recops_models.click.loss import training_loss
+from recops_models.click.model import ClickModel
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.loader import Source
-from recops_models.training.task import Pass
+from recops_models.training.task import Model, Pass, Task
 
 _EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class ClickTask:
+class ExampleTask(Task[Model, Batch]):
     """Batches of examples; validation by AUC and its kin.
 
     Attributes:
@@ -37,23 +37,31 @@ class ClickTask:
     def metrics(self) -> tuple[str, ...]:
         return CLICK_METRICS
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass:
+    def start(self, seed: int, epoch: int, skip: int) -> Pass[Batch]:
         batches = self.train.batches(self.batch, seed=seed, epoch=epoch, skip=skip)
         torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
         return Pass(batches, self.train.num_examples, self.batch, torch_seed)
 
-    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
-        return training_loss(model, batch), len(batch.label)
+    def evaluate(self, model: Model) -> dict[str, float]:
+        return self.validated(model)
 
-    def evaluate(self, model: Any) -> dict[str, float]:
+    def validated(self, model: nn.Module) -> dict[str, float]:
+        """The metrics of anything that gives logits, on the validation part."""
         metrics = ClickMetrics()
         for logits, batch in predictions(model, self.validation):
             metrics.update(logits, batch.label, batch.group)
         return metrics.compute()
 
 
+class ClickTask(ExampleTask[ClickModel]):
+    """The cross-entropy of a click model, and the loss that it has of its own."""
+
+    def loss(self, model: ClickModel, batch: Batch) -> tuple[Tensor, int]:
+        return training_loss(model, batch), len(batch.label)
+
+
 @torch.no_grad()
-def predictions(model: Any, source: Source) -> Iterator[tuple[Tensor, Batch]]:
+def predictions(model: nn.Module, source: Source) -> Iterator[tuple[Tensor, Batch]]:
     """Logits ``[B]`` of all examples in order, beside their batches."""
     for batch in source.batches(_EVALUATION_BATCH, seed=None):
-        yield model.predict(batch), batch
+        yield model(batch), batch

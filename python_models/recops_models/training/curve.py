@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recops_models.training.config import TrainingConfig
@@ -53,3 +55,8 @@ def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
         return False
     waited = len(curve) - 1 - best_epoch(curve, config)
     return len(curve) >= config.epochs or waited >= config.patience
+
+
+def finite(row: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN: what is not defined is null."""
+    return {name: None if math.isnan(value) else value for name, value in row.items()}

@@ -70,12 +70,6 @@ def set_learning_rate(optimizers: Iterable[Optimizer], config: TrainingConfig, a
             group["lr"] = config.rate(group["peak"], at)
 
 
-def clipped_apart(model: Any) -> list[nn.Module]:
-    """What has its gradient cut by its own norm: each of a model's ``nets()``, or the model."""
-    nets: list[nn.Module] = model.nets() if hasattr(model, "nets") else [model]
-    return nets
-
-
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
     """Scale all gradients by ``min(1, limit / (norm + 1e-6))``, ``norm`` that of them as one.

@@ -1,17 +1,18 @@
-"""What a family of models is trained on and measured by."""
+"""What a family of models is asked, and how its answers are measured."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from torch import nn
 
-from recops_models.training.task import Task
+from recops_models.generative.ranker import Ranking
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from recops_models.generative.recommender import Ranking
+Asked = TypeVar("Asked", bound=nn.Module)
 
 
 class Measured(NamedTuple):
@@ -26,7 +27,7 @@ class Measured(NamedTuple):
     predictions: pa.Table
 
 
-class Problem(Protocol):
+class Problem(ABC, Generic[Asked]):
     """Data, cut into train, validation and test, with one way of asking.
 
     Attributes:
@@ -37,20 +38,16 @@ class Problem(Protocol):
 
     name: str
     split: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
-    def task(self, batch: int, model: Any) -> Task:
-        """Training, ``batch`` examples a step."""
-        ...
-
-    def measure(self, model: nn.Module, part: str) -> Measured:
+    @abstractmethod
+    def measure(self, model: Asked, part: str) -> Measured:
         """On ``"validation"`` or ``"test"``."""
-        ...
 
-    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
+    @abstractmethod
+    def recommend(self, model: Asked, user: int, k: int) -> Ranking:
         """The ``k`` best items that the user (an index of the data set) has not met: ``[1, k]``.
 
         Raises:
             ValueError: the user has met nothing, so that there is nothing to go by.
         """
-        ...

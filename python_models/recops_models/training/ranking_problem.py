@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from recops_models.data import Dataset, Examples, Histories, named_split
+from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Histories
+from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import evaluate
-from recops_models.generative.recommender import Ranking
-from recops_models.training.next_item import NextItem
-from recops_models.training.problem import Measured
-
-if TYPE_CHECKING:
-    from recops_models.training.job import Job
+from recops_models.generative.ranker import Ranking, Recommender
+from recops_models.training.problem import Measured, Problem
 
 
-class RankingProblem:
+class RankingProblem(Problem[Recommender]):
     """Every item of the catalogue competes; those that a user has met are left out.
 
     Args:
         dataset: the data.
-        job: says how to split, if not as usual.
-        model: a trained one; nothing of it matters either.
+        split: how it is cut, if not as usual.
 
     Raises:
         ValueError: no user has three events.
     """
 
-    split: str
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, dataset: Dataset, job: Job, model: Any = None) -> None:
+    def __init__(self, dataset: Dataset, split: SplitName | None = None) -> None:
         self.name, self.dataset = dataset.name, dataset
-        self.split, self.parts = named_split(dataset, job.split)
+        self.split, self.parts = named_split(dataset, split)
         self.train = self.parts.histories()
         self.validation = self._examples("validation")
         self.num_items = dataset.items.num_rows
@@ -42,10 +34,7 @@ class RankingProblem:
                 f"{dataset.name}: no user has three events, so nothing can be held out"
             )
 
-    def task(self, batch: int, model: Any) -> NextItem:
-        return NextItem(self.train, self.validation, self.num_items, model.window, batch)
-
-    def measure(self, model: Any, part: str) -> Measured:
+    def measure(self, model: Recommender, part: str) -> Measured:
         import pyarrow as pa
 
         examples = self.validation if part == "validation" else self._examples(part)
@@ -56,9 +45,8 @@ class RankingProblem:
     def _examples(self, part: str) -> Examples:
         return self.parts.examples(part).next_events()
 
-    def recommend(self, model: Any, user: int, k: int) -> Ranking:
-        found: Ranking = model.recommend(met(self.dataset, user), k)
-        return found
+    def recommend(self, model: Recommender, user: int, k: int) -> Ranking:
+        return model.recommend(met(self.dataset, user), k)
 
 
 def met(dataset: Dataset, user: int) -> Histories:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
+Model = TypeVar("Model", bound=nn.Module)
+Examples = TypeVar("Examples")
+"""A batch: whatever the task's own ``loss`` reads."""
+
 
 @dataclass(frozen=True)
-class Pass:
+class Pass(Generic[Examples]):
     """One pass over the training part.
 
     Attributes:
@@ -21,7 +26,7 @@ class Pass:
         torch_seed: of what the model draws (dropout) during the pass.
     """
 
-    batches: Iterator[Any]
+    batches: Iterator[Examples]
     examples: int | None
     batch: int
     torch_seed: int
@@ -31,26 +36,30 @@ class Pass:
         return min(1.0, step * self.batch / self.examples) if self.examples else 0.0
 
 
-class Task(Protocol):
-    """What a model is trained for. A batch is whatever the task's own ``loss`` reads."""
+class Task(ABC, Generic[Model, Examples]):
+    """What a model is trained for."""
 
     @property
+    @abstractmethod
     def metrics(self) -> tuple[str, ...]:
         """The names that :meth:`evaluate` gives."""
-        ...
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass:
+    @abstractmethod
+    def start(self, seed: int, epoch: int, skip: int) -> Pass[Examples]:
         """Pass ``epoch`` from its batch ``skip`` on.
 
         The pass is a function of ``seed`` and ``epoch``, and ``skip`` leaves batches out without
         changing those that follow: a resumed run sees what an undisturbed one would have.
         """
-        ...
 
-    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor | int]:
+    @abstractmethod
+    def loss(self, model: Model, batch: Examples) -> tuple[Tensor, Tensor | int]:
         """The mean loss of a batch, and over how many targets."""
-        ...
 
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    @abstractmethod
+    def evaluate(self, model: Model) -> dict[str, float]:
         """Metrics on the validation part; ``model`` is in evaluation mode."""
-        ...
+
+    def clipped(self, model: Model) -> Sequence[nn.Module]:
+        """What has its gradient cut by its own norm: the model as one, unless a task says more."""
+        return [model]

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +14,16 @@ from torch.optim import Optimizer
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, Fit, best_epoch, is_finished
-from recops_models.training.optimizers import (
-    clip_gradients,
-    clipped_apart,
-    make_optimizers,
-    set_learning_rate,
-)
-from recops_models.training.task import Task
+from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from recops_models.training.step import Step
+from recops_models.training.task import Examples, Model, Task
 
 CHECKPOINT = "checkpoint.safetensors"
 
-Loss = Callable[[nn.Module, Any], tuple[Tensor, "Tensor | int"]]
-
 
 def fit(
-    model: nn.Module,
-    task: Task,
+    model: Model,
+    task: Task[Model, Examples],
     config: TrainingConfig,
     *,
     seed: int,
@@ -67,7 +60,9 @@ def fit(
         )
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
-    loss: Loss = torch.compile(task.loss, dynamic=True) if config.compile else task.loss
+    step = Step(model, task)
+    if config.compile:
+        step.compile(dynamic=True)
     state = State()
     if path is not None and resume and path.exists():
         state = load_checkpoint(path, model, optimizers)
@@ -80,7 +75,7 @@ def fit(
 
     while not is_finished(state.curve, config):
         started = time.perf_counter() - state.seconds
-        _run_epoch(model, optimizers, task, loss, config, seed, state, save, on_step)
+        _run_epoch(step, optimizers, task, config, seed, state, save, on_step)
         metrics = task.evaluate(model.eval())
         if math.isnan(metrics[config.select]):
             raise ValueError(
@@ -100,10 +95,9 @@ def fit(
 
 
 def _run_epoch(
-    model: nn.Module,
+    step: Step[Model, Examples],
     optimizers: Sequence[Optimizer],
-    task: Task,
-    loss_of: Loss,
+    task: Task[Model, Examples],
     config: TrainingConfig,
     seed: int,
     state: State,
@@ -116,7 +110,8 @@ def _run_epoch(
     bf16 = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
     before, saved = state.seconds, time.perf_counter()
     started = saved
-    model.train()
+    step.train()
+    clipped = task.clipped(step.model) if config.clip else ()
     with torch.random.fork_rng(devices=[]):
         if state.rng is None:
             torch.manual_seed(remaining.torch_seed)
@@ -126,13 +121,13 @@ def _run_epoch(
             done = remaining.share(state.step)
             set_learning_rate(optimizers, config, epoch + done)
             with bf16:
-                loss, count = loss_of(model, batch)
+                loss, count = step(batch)
             value = loss.item()
             if not math.isfinite(value):
                 raise ValueError(
                     f"training: the loss became {value} in epoch {epoch + 1}; lower learning_rate"
                 )
-            _step(model, optimizers, loss, config)
+            _learn(clipped, optimizers, loss, config)
             state.step += 1
             state.total += value * int(count)
             state.targets += int(count)
@@ -146,13 +141,16 @@ def _run_epoch(
         raise ValueError("training: the training part holds nothing to learn from")
 
 
-def _step(
-    model: nn.Module, optimizers: Sequence[Optimizer], loss: Tensor, config: TrainingConfig
+def _learn(
+    clipped: Sequence[nn.Module],
+    optimizers: Sequence[Optimizer],
+    loss: Tensor,
+    config: TrainingConfig,
 ) -> None:
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
-    for net in clipped_apart(model) if config.clip else ():
+    for net in clipped:
         clip_gradients(net.parameters(), config.clip)
     try:
         for optimizer in optimizers:

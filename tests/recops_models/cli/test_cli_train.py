@@ -12,9 +12,10 @@ from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
 from recops_models.data import load
 from recops_models.data.storage import read_table
-from recops_models.saved import load_model
+from recops_models.recipes.files import load_model
+from recops_models.recipes.job import Job, load_job
+from recops_models.recipes.run import problem_of, run_job
 from recops_models.training import next_item, trainer
-from recops_models.training.job import Job, load_job, run_job
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +101,7 @@ def test_any_split_for_any_model(
     assert metrics["split"] == split
     before = read_table(out / "predictions.parquet")
     assert run(["evaluate", str(out)]) == 0
-    again = load_job(out).problem(load(data), load_model(out / "model.safetensors"))
+    again = problem_of(load_job(out), load(data), load_model(out / "model.safetensors"))
     assert again.split == split
     assert again.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
 
@@ -127,7 +128,7 @@ def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path:
     dataset = load(data)
     job = Job.of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
     trained = run_job(job, dataset, tmp_path)
-    problem = job.problem(dataset, trained.model)
+    problem = problem_of(job, dataset, trained.model)
     items, scores = problem.recommend(trained.model, 7, 30)
     told = items[0][items[0] >= 0].tolist()
     seen = dataset.interactions.filter(
@@ -188,16 +189,25 @@ def test_resume_refuses_another_job(
             ["train", "din", "--data", "ml-100k", "--set", "wide=3"],
             "attention_weights, batch, ",
         ),
-        (["train", "sasrec", "--data", "ml-100k", "--set", "width=big"], "int is due"),
-        (["train", "din", "--data", "ml-100k", "--set", "hidden=8,x"], "ints with commas"),
+        (
+            ["train", "sasrec", "--data", "ml-100k", "--set", "width=big"],
+            "width must be int",
+        ),
+        (
+            ["train", "din", "--data", "ml-100k", "--set", "hidden=8,x"],
+            "must be ints with commas",
+        ),
         (["train", "din", "--data", "ml-100k", "--set", "tables=sgd"], "one of adamw, adam, "),
-        (["train", "din", "--data", "ml-100k", "--set", "compile=1"], "true or false is due"),
-        (["train", "din", "--data", "ml-100k", "--set", "clip=no"], "float is due"),
+        (
+            ["train", "din", "--data", "ml-100k", "--set", "compile=1"],
+            "must be true or false",
+        ),
+        (["train", "din", "--data", "ml-100k", "--set", "clip=no"], "clip must be float"),
         (
             ["train", "din", "--data", "ml-100k", "--set", "table_learning_rate=x"],
-            "float or none is due",
+            "must be float or none",
         ),
-        (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "key=value is due"),
+        (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "must be key=value"),
         (
             ["train", "rocket", "--data", "ml-100k", "--set", "booster=sasrec"],
             "no net 'sasrec'; there are sum-pool, din",

@@ -20,7 +20,7 @@ from recops_models.data import DataError
 from recops_models.examples.batch import Batch
 from recops_models.layers.coaction import CoAction, Network, Pair, pairs_of
 from recops_models.layers.pair_features import PairProduct, PairTable
-from recops_models.saved import load_model, save_model
+from recops_models.recipes.files import load_model, save_model
 from recops_models.training.config import TrainingConfig
 from recops_models.training.optimizers import make_optimizers
 
@@ -81,7 +81,7 @@ def test_shared_rows_are_representations_too() -> None:
     model = can(interaction="shared")
     assert model.embedding.tables["item"].embedding_dim == 16 + 160
     some = batch(LENGTHS)
-    click_loss(model.predict(some), some.label).backward()
+    click_loss(model(some), some.label).backward()
     table = model.embedding.tables["item"].weight
     assert table.grad is not None
     assert table.grad[some.features["item"]][:, 16:].abs().max() > 0
@@ -100,7 +100,7 @@ def test_any_pair_will_do() -> None:
     """Of a feature that is no sequence, or one of tags; a feature may be fed to itself."""
     model = can(pairs=("user:category", "item:tags", "item:item"))
     some = batch(LENGTHS)
-    before = model.predict(some)
+    before = model(some)
     assert before.shape == (6,)
     unit = model.unit(some)
     assert [each.shape for each in unit] == 3 * [(6, model.network.output_width)]
@@ -138,7 +138,7 @@ def test_without_interaction_it_is_din() -> None:
     model = can(interaction="none")
     model.load_state_dict(din.state_dict())
     some = batch(LENGTHS)
-    assert torch.equal(model.eval().predict(some), din.eval().predict(some))
+    assert torch.equal(model.eval()(some), din.eval()(some))
 
 
 @pytest.mark.parametrize("interaction", ["none", "coaction"])
@@ -150,13 +150,15 @@ def test_upon_dien_it_reads_what_dien_would(interaction: Any) -> None:
         assert not missing
     some = batch(LENGTHS)
     torch.manual_seed(1)
-    expected, auxiliary = dien.bottom_and_auxiliary(some)
+    expected, auxiliary = dien.bottom(some)
     torch.manual_seed(1)
-    found, added = model.bottom_and_auxiliary(some)
+    found, added = model.bottom(some)
     assert torch.equal(found[:, : expected.shape[1]], expected)
     assert torch.equal(added, auxiliary)
     assert added > 0
-    assert torch.equal(model.bottom(some), found)
+    evaluated, nothing = model.eval().bottom(some)
+    assert torch.equal(evaluated, found)
+    assert nothing is None
 
 
 def test_products_are_of_target_and_summed_history() -> None:
@@ -206,9 +208,9 @@ def test_comes_back_from_its_file(interaction: Any, base: Any, tmp_path: Path) -
     table = PairTable.fit(PAIRS[:1], 8, [some], min_count=1) if fits else None
     fitted = dataclasses.replace(schema(), moments={"age": (0.0, 1.0)})
     model = Can(fitted, config, table).eval()
-    save_model(tmp_path / "model.safetensors", model)
+    save_model(tmp_path / "model.safetensors", "can", model)
     restored = load_model(tmp_path / "model.safetensors")
-    assert torch.equal(restored.predict(some), model.predict(some))
+    assert torch.equal(restored(some), model(some))
 
 
 # ---- Training.
@@ -217,7 +219,7 @@ def test_comes_back_from_its_file(interaction: Any, base: Any, tmp_path: Path) -
 def learn(model: Can, some: Batch, label: Tensor, steps: int = 120) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(steps):
-        loss = click_loss(model.predict(some), label)
+        loss = click_loss(model(some), label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -241,7 +243,7 @@ def test_sparse_optimizers_step_the_rows_of_the_batch_alone(tables: Any) -> None
     stepper = make_optimizers(model, TrainingConfig(tables=tables, learning_rate=0.1))
     before = model.unit.params["item"].weight.detach().clone()
     some = batch(LENGTHS)
-    click_loss(model.predict(some), some.label).backward()
+    click_loss(model(some), some.label).backward()
     for optimizer in stepper:
         optimizer.step()
     stepped = (model.unit.params["item"].weight != before).any(1).nonzero().flatten()

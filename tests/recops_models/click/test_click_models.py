@@ -67,7 +67,7 @@ def take(some: Batch, rows: slice) -> Batch:
 def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, training) -> None:
     model.train(training)
     some = batch(lengths)
-    logits = model.predict(some)
+    logits = model(some)
     assert logits.shape == (len(lengths),)
     loss = click_loss(logits, some.label)
     loss.backward()
@@ -78,9 +78,9 @@ def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, trai
 def test_a_prediction_depends_on_its_own_row_alone(model) -> None:
     model.eval()
     some = batch(LENGTHS)
-    together = model.predict(some)
+    together = model(some)
     for row in range(len(LENGTHS)):
-        alone = model.predict(take(some, slice(row, row + 1)))
+        alone = model(take(some, slice(row, row + 1)))
         torch.testing.assert_close(alone, together[row : row + 1])
 
 
@@ -91,17 +91,17 @@ def test_padding_changes_nothing(model) -> None:
         name: nn.functional.pad(ids, (0, 4)) if name.startswith("history") else ids
         for name, ids in some.features.items()
     }
-    torch.testing.assert_close(model.predict(some), model.predict(some._replace(features=wider)))
+    torch.testing.assert_close(model(some), model(some._replace(features=wider)))
 
 
 def test_every_feature_counts(model) -> None:
     model.eval()
     some = batch([5, 4, 3, 2])
-    before = model.predict(some)
+    before = model(some)
     for feature in FEATURES:
         value = some.features[feature.name]
         changed = value + 1 if value.is_floating_point() else torch.where(value > 1, 1, value)
-        after = model.predict(some._replace(features={**some.features, feature.name: changed}))
+        after = model(some._replace(features={**some.features, feature.name: changed}))
         assert not torch.allclose(before, after), feature.name
 
 
@@ -109,9 +109,9 @@ def test_sixteen_bit_arithmetic_comes_close(model) -> None:
     model.eval()
     some = batch(LENGTHS)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model.predict(some)
+        logits = model(some)
     click_loss(logits, some.label).backward()
-    torch.testing.assert_close(logits.float(), model.predict(some), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(logits.float(), model(some), rtol=0.02, atol=0.02)
 
 
 def test_output_dim_is_what_the_mlp_reads(model) -> None:
@@ -126,7 +126,7 @@ def test_sparse_tables_get_the_same_gradients(model, request) -> None:
         table.sparse = True
     some = batch(LENGTHS)
     for each in (model, sparse):
-        click_loss(each.predict(some), some.label).backward()
+        click_loss(each(some), some.label).backward()
     for table, other in zip(
         model.embedding.tables.values(), sparse.embedding.tables.values(), strict=True
     ):
@@ -138,7 +138,7 @@ def test_sparse_tables_get_the_same_gradients(model, request) -> None:
 def learn(model: Any, some: Batch, steps: int = 150) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(steps):
-        loss = click_loss(model.predict(some), some.label)
+        loss = click_loss(model(some), some.label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -164,9 +164,7 @@ def test_order_matters_to_recurrence_alone() -> None:
         model = build().eval()
         for table in model.embedding.tables.values():
             nn.init.normal_(table.weight[1:])
-        same = torch.allclose(
-            model.predict(some), model.predict(some._replace(features=flipped)), atol=1e-5
-        )
+        same = torch.allclose(model(some), model(some._replace(features=flipped)), atol=1e-5)
         assert same == (not name.startswith(("gru", "dien"))), name
 
 
@@ -175,7 +173,7 @@ def test_sum_pooling_is_the_mlp_of_context_and_sum() -> None:
     some = batch(LENGTHS)
     interest = model.embedding.keys(some).sum(1)
     x = torch.cat([*model.embedding.context(some), interest], -1)
-    torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1))
 
 
 def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> None:
@@ -258,7 +256,7 @@ def test_loss_is_the_mean_binary_cross_entropy() -> None:
 def test_compiles_in_one_graph_for_every_shape(name: str, training: bool) -> None:
     torch._dynamo.reset()
     model = MODELS[name]().train(training)
-    compiled = torch.compile(model.predict, dynamic=True, fullgraph=True)
+    compiled = torch.compile(model, dynamic=True, fullgraph=True)
     for lengths in ([5, 0, 3, 2], [1, 7, 4], [0, 2, 9, 9, 9]):
         some = batch(lengths)
-        torch.testing.assert_close(compiled(some), model.predict(some))
+        torch.testing.assert_close(compiled(some), model(some))

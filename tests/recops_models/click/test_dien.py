@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from click_inputs import batch, schema
 from recops import reference
-from recops_models.click.dien import Dien, DienConfig, Quirk
-from recops_models.click.loss import click_loss, logits_and_auxiliary, training_loss
+from recops_models.click.dien import DienConfig, Quirk
+from recops_models.click.loss import click_loss, training_loss
 from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.examples.batch import Batch
 from recops_models.layers.next_event import NextEvent, draw_events, rows_of
 from recops_models.layers.recurrent import Recurrent
 from recops_models.layers.target_attention import BilinearAttention
-from recops_models.saved import load_model, save_model
+from recops_models.recipes.dien import make_dien
+from recops_models.recipes.files import load_model, save_model
 
 LENGTHS = [5, 0, 3, 1, 7, 2]
 EVOLUTIONS = ["augru", "agru", "aigru", "none"]
@@ -36,7 +37,7 @@ def dien(**config: Any) -> Any:
     """The same weights for the same sizes; tables larger than they begin, for sharper tests."""
     torch.manual_seed(0)
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
-    model = Dien(fitted, DienConfig(**{"width": 6, "hidden": (8,), **config}))
+    model = make_dien(fitted, DienConfig(**{"width": 6, "hidden": (8,), **config}))
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
     return model
@@ -81,13 +82,13 @@ def test_is_the_mlp_of_context_and_evolved_interest(evolution: str, update: str)
         features={k: v.double() if v.is_floating_point() else v for k, v in some.features.items()}
     )
     x = torch.cat([*model.embedding.context(some), written_out(model, some)], -1)
-    torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1))
 
 
 def test_the_two_updates_are_two_models() -> None:
     some = batch([4, 5])
     paper, released = (dien(update=update).eval() for update in ("paper", "or"))
-    assert (paper.predict(some) - released.predict(some)).abs().max() > 1e-4
+    assert (paper(some) - released(some)).abs().max() > 1e-4
 
 
 def test_bilinear_attention_is_its_equation() -> None:
@@ -193,7 +194,7 @@ def test_the_auxiliary_loss_of_short_histories_is_finite(scorer, lengths) -> Non
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
-    _, auxiliary = logits_and_auxiliary(model, batch(lengths))
+    _, auxiliary = model.bottom(batch(lengths))
     assert (auxiliary > 0) == (max([0, *lengths]) > 1)
 
 
@@ -212,15 +213,18 @@ def test_every_weight_learns(evolution: str, scorer: str) -> None:
 def test_the_auxiliary_loss_weighs_alpha_and_moves_no_prediction() -> None:
     some, found = batch(LENGTHS), []
     for weight in (1.0, 0.5, 0.0):
-        model = dien(auxiliary_weight=weight).eval()
+        model = dien(auxiliary_weight=weight)
         torch.manual_seed(1)
-        logits, auxiliary = logits_and_auxiliary(model, some)
-        assert torch.equal(logits, model.predict(some))
+        x, auxiliary = model.bottom(some)
         found.append(auxiliary)
-    assert found[0] > 0 == found[2]
+        evaluated, nothing = model.eval().bottom(some)
+        assert torch.equal(evaluated, x)
+        assert nothing is None
+    assert found[0] > 0
+    assert found[2] is None
     torch.testing.assert_close(found[1], found[0] / 2)
     plain = dien(auxiliary="none")
-    assert logits_and_auxiliary(plain, some)[1] == 0
+    assert plain.bottom(some)[1] is None
     assert not [name for name in plain.state_dict() if name.startswith("auxiliary")]
 
 
@@ -230,20 +234,21 @@ def test_din_with_the_auxiliary_loss_is_din_beside_it() -> None:
     query, events = model.embedding.query(some), model.embedding.keys(some)
     interest = model.attention(query, events, model.embedding.lengths(some))
     x = torch.cat([*model.embedding.context(some), interest], -1)
-    torch.testing.assert_close(model.predict(some), model.head(x).squeeze(-1))
-    assert logits_and_auxiliary(model, some)[1] > 0
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1))
+    assert model.train().bottom(some)[1] > 0
 
 
 @pytest.mark.parametrize("share", ["none", "embedding", "bottom"])
 def test_a_rocket_counts_every_auxiliary_loss_once(share: str) -> None:
     some, counted = batch(LENGTHS), []
-    model = Rocket(dien(), dien(), RocketConfig(share=share, hint_weight=0.0)).eval()
+    model = Rocket(dien(), dien(), RocketConfig(share=share, hint_weight=0.0))
     for part in {net.auxiliary for net in model.nets()}:
         part.register_forward_hook(lambda *hooked: counted.append(hooked[2]))
     loss = model.loss(some)
     assert len(counted) == (1 if share == "bottom" else 2)
-    crossed = [click_loss(net.predict(some), some.label) for net in model.nets()]
-    torch.testing.assert_close(loss, sum(crossed) + sum(counted))
+    added = sum(counted)
+    crossed = [click_loss(net(some), some.label) for net in model.nets()]
+    torch.testing.assert_close(loss, sum(crossed) + added)
 
 
 def one_user(rows: int = 7, length: int = 5) -> tuple[Batch, Batch]:
@@ -269,7 +274,7 @@ def test_candidates_of_one_user_share_its_states(evolution, compat, length) -> N
     model.extractor.register_forward_hook(lambda *hooked: read.append(len(hooked[1][0])))
     shared, copied = one_user(length=length)
     with torch.no_grad():
-        torch.testing.assert_close(model.predict(shared), model.predict(copied))
+        torch.testing.assert_close(model(shared), model(copied))
     assert read == [1, 7]
 
 
@@ -312,11 +317,11 @@ def test_the_loss_is_one_graph_for_every_shape() -> None:
 @pytest.mark.parametrize("compat", [(), ("released",), ("dice", "cell")])
 def test_a_saved_dien_is_the_same_to_the_bit(compat: tuple[Quirk, ...], tmp_path: Path) -> None:
     model = dien(compat=compat, evolution="augru", auxiliary="inner").eval()
-    save_model(tmp_path / "model.safetensors", model)
+    save_model(tmp_path / "model.safetensors", "dien", model)
     found = load_model(tmp_path / "model.safetensors")
     some = batch(LENGTHS)
     assert found.config == model.config
-    assert torch.equal(found.predict(some), model.predict(some))
+    assert torch.equal(found(some), model(some))
 
 
 def test_quirks_of_the_cell() -> None:
@@ -337,16 +342,15 @@ def test_quirks_of_the_query() -> None:
     assert (model.query[1].weight == 0.1).all()
     for parameter in model.attention.parameters():
         parameter.detach().mul_(20)
-    before = model.predict(some)
+    before = model(some)
     nn.init.zeros_(model.query[0].weight)  # Nobody is a candidate now.
-    assert not torch.allclose(model.predict(some), before)
-    assert dien().query is None
+    assert not torch.allclose(model(some), before)
 
 
 def test_quirks_of_batch_norms_that_never_train() -> None:
     model, some = dien(compat=("affine",)), batch(LENGTHS)
     model.head[0].scale.detach().mul_(0)
-    logits = model.eval().predict(some)
+    logits = model.eval()(some)
     torch.testing.assert_close(logits, logits[:1].expand(6))
     assert (model.auxiliary.scale == 1).all()
     assert (model.auxiliary.shift == 0).all()
@@ -366,7 +370,7 @@ def test_quirks_of_the_auxiliary_loss() -> None:
     some = batch(LENGTHS)
     model = dien(compat=("auxiliary",))
     torch.manual_seed(1)
-    added = logits_and_auxiliary(model, some)[1]
+    added = model.bottom(some)[1]
     torch.manual_seed(1)
     events = model.embedding.keys(some)
     once = model.auxiliary(model.extractor(events, lengths)[0], events, lengths)
@@ -379,7 +383,7 @@ def test_quirks_of_sums_over_padding() -> None:
         name: F.pad(ids, (0, 4)) if name.startswith("history") else ids
         for name, ids in some.features.items()
     }
-    x, padded = (model.bottom(each) for each in (some, some._replace(features=wider)))
+    x, padded = (model.bottom(each)[0] for each in (some, some._replace(features=wider)))
     start = model.embedding.context_dim
     torch.testing.assert_close(
         padded[:, start : start + 12] - x[:, start : start + 12],
@@ -399,8 +403,8 @@ def test_quirks_of_dice() -> None:
     some = batch([5, 4, 3])
     for compat, alike in (((), True), (("dice",), False)):
         model = dien(compat=compat, activation="dice").eval()
-        together = model.predict(some)
-        alone = model.predict(first_row(some))
+        together = model(some)
+        alone = model(first_row(some))
         assert torch.allclose(together[:1], alone) is alike
     layer = dien(compat=("dice",)).head[1].double()
     nn.init.uniform_(layer.alpha)
@@ -412,7 +416,8 @@ def test_quirks_of_dice() -> None:
 def test_quirks_of_tables() -> None:
     fitted = schema()
     for compat, limit in (((), None), (("tables",), (6 / (52 + 6)) ** 0.5)):
-        table = Dien(fitted, DienConfig(width=6, compat=compat)).embedding.tables["item"].weight
+        model = make_dien(fitted, DienConfig(width=6, compat=compat))
+        table = model.embedding.tables["item"].weight
         assert (table[0] == 0).all()
         if limit is None:
             assert 0.03 < table.abs().max() < 0.06

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from click_inputs import batch, schema
+from click_recipes import CLICK
+from click_recipes import net as new_net
 from recops.files import load_tensors
 from recops_models.click.loss import click_loss
 from recops_models.click.rocket import Rocket, RocketConfig, hint_loss
 from recops_models.layers.dice import Dice
-from recops_models.models import MODELS
-from recops_models.saved import load_model, save_model
-from recops_models.training.click_problem import ClickProblem
+from recops_models.recipes.files import load_model, save_model
 
-NETS = [name for name, entry in MODELS.items() if entry.problem is ClickProblem]
+NETS = [name for name in CLICK if name != "can"]
 SHARES = ["none", "embedding", "bottom"]
 HINTS = ["logit-mse", "probability-mse", "kd"]
 LENGTHS = [5, 0, 3, 1, 7, 2]
@@ -31,9 +31,8 @@ def _one_thread(set_threads) -> None:
 
 
 def net(name: str, *hidden: int, width: int = 8, dropout: float = 0.3) -> Any:
-    sizes = type(MODELS[name].defaults["sizes"])(width=width, hidden=hidden, dropout=dropout)
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
-    return MODELS[name].model(fitted, sizes)
+    return new_net(name, fitted, width=width, hidden=hidden, dropout=dropout)
 
 
 def rocket(name: str = "din", *, teacher: Any = None, dropout: float = 0.3, **config: Any) -> Any:
@@ -82,7 +81,7 @@ def test_shared_weights_learn_from_both_losses_and_the_hint(share: str) -> None:
 
     def part(loss: Any) -> Tensor:
         model = rocket(share=share, dropout=0.0).double().train()
-        return gradients(model, loss(model.light.predict(some), model.booster.predict(some)))[name]
+        return gradients(model, loss(model.light(some), model.booster(some)))[name]
 
     some = some._replace(
         features={k: v.double() if v.is_floating_point() else v for k, v in some.features.items()},
@@ -129,7 +128,7 @@ def test_each_net_has_its_own_statistics(share: str) -> None:
         torch.manual_seed(1)
         model.loss(some)
         torch.manual_seed(1)
-        alone.predict(some)
+        alone(some)
     found = [m for m in model.light.modules() if isinstance(m, Dice)]
     expected = [m for m in alone.modules() if isinstance(m, Dice)]
     boosters = [m for m in model.booster.modules() if isinstance(m, Dice)]
@@ -160,18 +159,18 @@ def test_the_exported_light_net_predicts_the_same_bits(share: str, tmp_path: Pat
         optimizer.zero_grad()
         model.loss(some).backward()
         optimizer.step()
-    expected = model.eval().predict(some)
+    expected = model.eval()(some)
     exported = model.export()
-    assert torch.equal(exported.predict(some), expected)
+    assert torch.equal(exported(some), expected)
     path = tmp_path / "model.safetensors"
-    save_model(path, exported)
+    save_model(path, "din", exported)
     tensors, meta = load_tensors(path, kind="recommender")
     assert meta["model"] == "din"
     assert {name for name in tensors if not name.startswith("schema.")} == set(
         net("din", 6).state_dict()
     )
     del model, exported
-    assert torch.equal(load_model(path).predict(some), expected)
+    assert torch.equal(load_model(path)(some), expected)
 
 
 @pytest.mark.parametrize("hint", HINTS)

@@ -9,7 +9,7 @@ from torchmetrics.retrieval import RetrievalHitRate, RetrievalNormalizedDCG
 
 from recops_models.data import Examples
 from recops_models.evaluation.metrics import evaluate, gains, hits, ranking_metrics, target_ranks
-from recops_models.generative.recommender import Ranking
+from recops_models.generative.ranker import Ranking
 from synthetic_histories import histories
 
 ITEMS = torch.tensor([[4, 2, 7], [1, 0, -1], [2, 4, 1]])

@@ -75,9 +75,9 @@ def finished(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_a_run_leaves_everything(small: Dataset, finished: tuple[Path, Outcome]) -> None:
     out, outcome = finished
     assert all((out / name).is_file() for name in OUTPUTS)
-    sids = load_sids(out / "sids.parquet")
+    sids = load_sids(out / "unirec" / "sids.parquet")
     assert np.array_equal(sids.item_ids, small.item_vocabulary.ids)
-    trie = recops.SidTrie.load(out / "trie.safetensors")
+    trie = recops.SidTrie.load(out / "unirec" / "trie.safetensors")
     assert trie.contains(outcome.paths).all()
     assert trie.num_items == small.items.num_rows
     page = (out / "report.html").read_text()

@@ -12,8 +12,9 @@ from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.generative.windows import cut_windows
-from recops_models.training import TrainingConfig, fit
+from recops_models.training.config import TrainingConfig
 from recops_models.training.next_item import NextItem
+from recops_models.training.trainer import fit
 from synthetic_histories import NUM_ITEMS, histories, paths, ring
 
 TRAIN, VALIDATION = ring()

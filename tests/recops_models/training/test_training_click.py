@@ -12,20 +12,20 @@ import torch
 from torch import nn
 
 from click_inputs import FEATURES, batch, schema
+from click_recipes import CLICK, net
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data.dataset import Dataset
 from recops_models.data.storage import read_table, write_table
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData, click_data
-from recops_models.models import MODELS
-from recops_models.saved import load_model, save_model
-from recops_models.training import TrainingConfig, fit
-from recops_models.training.click_problem import ClickProblem
+from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import problem_of, run_job
+from recops_models.recipes.stage import Order
 from recops_models.training.click_task import ClickTask
-from recops_models.training.job import Job, run_job
-
-CLICK = [name for name, entry in MODELS.items() if entry.problem is ClickProblem]
+from recops_models.training.config import TrainingConfig
+from recops_models.training.trainer import fit
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +40,7 @@ def data(small: Dataset) -> ClickData:
 
 def build(name: str, data: ClickData, **settings: str) -> nn.Module:
     job = Job.of(name, "", {"width": "4", "hidden": "8", **settings}, seed=0, quick=True)
-    torch.manual_seed(0)
-    return MODELS[name].build(type("Problem", (), {"data": data}), job, Path())
+    return job.recipe.stages()[-1].begin(Order(data, None, job.parts, 0, Path()))[1]
 
 
 @pytest.mark.parametrize("name", CLICK)
@@ -86,11 +85,11 @@ def test_a_saved_click_model_predicts_the_same_with_its_own_vocabularies(
     name: str, tmp_path: Path
 ) -> None:
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
-    model = MODELS[name].model(fitted, type(MODELS[name].defaults["sizes"])(hidden=(8,))).eval()
-    save_model(tmp_path / "model.safetensors", model)
+    model = net(name, fitted, hidden=(8,)).eval()
+    save_model(tmp_path / "model.safetensors", name, model)
     found = load_model(tmp_path / "model.safetensors")
     some: Batch = batch([3, 0, 5])
-    assert torch.equal(found.predict(some), model.predict(some))
+    assert torch.equal(found(some), model(some))
     assert found.schema.schema == fitted.schema
     assert found.schema.moments == fitted.moments
     for table in fitted.schema.tables:
@@ -108,7 +107,7 @@ def test_a_saved_click_model_needs_its_pretrained_vectors_no_more(tmp_path: Path
     )
     fitted = replace(schema(features), moments={"age": (3.0, 2.0)})
     model = SumPool(fitted, SumPoolConfig(width=18))
-    save_model(tmp_path / "model.safetensors", model)
+    save_model(tmp_path / "model.safetensors", "sum-pool", model)
     vectors.unlink()
     found = load_model(tmp_path / "model.safetensors")
     assert (found.embedding.tables["category"].weight[2:] == 1).all()
@@ -139,14 +138,13 @@ def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
         Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
         for feedback in ("none", "implicit")
     )
-    assert ratings.problem(small).notes == ("label: rating ≥ 4",)
-    problem = clicks.problem(small)
+    of_ratings, problem = problem_of(ratings, small), problem_of(clicks, small)
+    assert of_ratings.notes == ("label: rating ≥ 4",)
     assert problem.notes == ("1 sampled, never met items for each event, as negatives",)
-    assert problem.data.train.num_examples == 2 * ratings.problem(small).data.train.num_examples
+    assert problem.data.train.num_examples == 2 * of_ratings.data.train.num_examples
     read = []
-    model = MODELS["sum-pool"].build(problem, clicks, Path())
-    predict = model.predict
-    model.predict = lambda batch: read.append(batch.lengths["history_item"]) or predict(batch)
+    model = net("sum-pool", problem.data.fitted)
+    model.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths["history_item"]))
     problem.recommend(model, 3, 5)
     user = small.user_vocabulary.ids[3]
     met = (small.interactions["user_id"].to_numpy() == user).sum()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from recops_models.training import TrainingConfig
+from recops_models.training.config import TrainingConfig
 from recops_models.training.optimizers import clip_gradients, make_optimizers
 from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 

@@ -15,10 +15,12 @@ from recops_models.data import load
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.training import Epoch, Fit, TrainingConfig, fit
-from recops_models.training.job import Job, run_job
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import run_job
+from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import Epoch, Fit
 from recops_models.training.next_item import NextItem
-from recops_models.training.trainer import CHECKPOINT
+from recops_models.training.trainer import CHECKPOINT, fit
 from synthetic_histories import NUM_ITEMS, paths, ring
 
 TRAIN, VALIDATION = ring()
@@ -106,16 +108,19 @@ import signal, sys
 from pathlib import Path
 import torch
 from recops_models.data import load
-from recops_models.training.job import Job, run_job
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import run_job
+from recops_models.recipes.watch import Watch
 
-def kill(epoch, done, loss):
-    if epoch == 1 and done > 0.4:
-        signal.raise_signal(signal.SIGKILL)
+class Kill(Watch):
+    def step(self, epoch, share, loss):
+        if epoch == 1 and share > 0.4:
+            signal.raise_signal(signal.SIGKILL)
 
 data, out, model, *settings = sys.argv[1:]
 torch.set_num_threads(1)
 job = Job.of(model, data, dict(s.split("=") for s in settings), seed=3, quick=False)
-run_job(job, load(data), Path(out), on_step=kill)
+run_job(job, load(data), Path(out), watch=Kill())
 """
 
 

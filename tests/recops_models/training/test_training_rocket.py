@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import torch
 
+from click_recipes import Steps
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.din import Din
 from recops_models.click.gru_attention import GruAttention
 from recops_models.click.sum_pool import SumPool
 from recops_models.data import Dataset, load
-from recops_models.training.job import Job, Trained, load_trained, run_job
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import Trained, load_trained, run_job
 from synthetic_histories import write_ring
 
 MODEL = "model.safetensors"
@@ -34,7 +36,7 @@ def train(
     on_step = settings.pop("on_step", lambda *_: None)
     text = {"batch": "32", "max_len": "6", **settings}
     job = Job.of(model, "small", text, seed=3, quick=True)
-    return run_job(job, data, folder, resume=resume, on_step=on_step)
+    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
 
 
 def rocket(data: Dataset, folder: Path, **settings: Any) -> Trained:
@@ -110,7 +112,7 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     assert all("booster_auc" in row for row in rows)
     job, model = load_trained(out)
     assert type(model) is light
-    assert model.config == job.light
+    assert model.config == job.parts["light"]
     assert job == Job.of("rocket", data, settings, seed=0, quick=True)
     assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
     capsys.readouterr()
@@ -120,7 +122,7 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
     assert run([*command, "--resume"]) == 0
     assert run([*command, "--resume", "--set", "light.dropout=0.1"]) == 1
-    assert f"with light {type(job.light).__name__}" in capsys.readouterr().err
+    assert f"with light {type(job.parts['light']).__name__}" in capsys.readouterr().err
 
 
 def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:

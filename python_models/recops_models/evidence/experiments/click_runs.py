@@ -17,6 +17,8 @@ from recops_models.evidence.harness.experiment import Metrics
 from recops_models.evidence.harness.run import Run
 from recops_models.examples.click import click_data
 from recops_models.examples.unseen_pairs import unseen_pairs
+from recops_models.recipes.parts import part
+from recops_models.training.click_problem import ExampleConfig
 
 _QUICK_USERS, _QUICK_EXAMPLES = 60, 2000
 
@@ -43,9 +45,9 @@ class ClickRuns(Training):
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         job = job_of(run)
-        assert job.examples is not None
         some = _first_users(data, self._users(run))
-        made = click_data(some, job.split, **dataclasses.asdict(job.examples))
+        examples = part(job.parts, "examples", ExampleConfig)
+        made = click_data(some, job.split, **dataclasses.asdict(examples))
         made = unseen_pairs(made) if self.unseen else made
         return train(job, made, folder, test=run.test, on_step=on_step)
 

@@ -16,8 +16,10 @@ from recops_models.evidence.harness.experiment import Experiment, Metrics, Setti
 from recops_models.evidence.harness.run import Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import candidates
-from recops_models.models import MODELS
-from recops_models.training.job import Job
+from recops_models.recipes.job import Job
+from recops_models.recipes.parts import part
+from recops_models.recipes.stage import Order, Training
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
 
 _CANDIDATES = 100
 
@@ -69,18 +71,19 @@ class ServingTime(Experiment):
 
 def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:
     """Scoring one request, ready to be called."""
-    problem: Any = job.problem(data)
-    assert job.examples is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        entry = MODELS[job.model]
-        model: Any = entry.export(entry.build(problem, job, folder)).eval()
+    stage = job.recipe.stages()[-1]
+    assert isinstance(stage, Training)
+    problem, begun = stage.begin(Order(data, job.split, job.parts, seed, folder))
+    assert isinstance(problem, ClickProblem)
+    _, model = job.recipe.kept(begun, job.parts)
+    model.eval()
     user = seed % len(data.user_vocabulary.ids)
-    every = candidates(data, problem.data.fitted, user, positive=job.examples.positive)
+    examples = part(job.parts, "examples", ExampleConfig)
+    every = candidates(data, problem.data.fitted, user, positive=examples.positive)
     request = Batch(
         {name: value[:_CANDIDATES].contiguous() for name, value in every.features.items()},
         {name: value[:_CANDIDATES] for name, value in every.lengths.items()},
         every.label[:_CANDIDATES],
         every.group[:_CANDIDATES],
     )
-    return lambda: model.predict(request)
+    return lambda: model(request)

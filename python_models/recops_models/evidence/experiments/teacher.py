@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recops_models.click.rocket import RocketConfig
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
 from recops_models.evidence.harness.experiment import Metrics, Settings
 from recops_models.evidence.harness.run import Run
+from recops_models.recipes.parts import part
 
 FIRST = "trained first"
 """The arm's setting ``teacher`` that asks for one."""
@@ -51,8 +53,9 @@ class TeacherFirst(Training):
         place.mkdir(exist_ok=True)
         train(job_of(teacher), data, place, test=False, on_step=lambda share: on_step(share / 2))
         job = job_of(run)
-        sizes = dataclasses.replace(job.sizes, teacher=str(place / "model.safetensors"))
-        job = dataclasses.replace(job, sizes=sizes)
+        sizes = part(job.parts, "sizes", RocketConfig)
+        sizes = dataclasses.replace(sizes, teacher=str(place / "model.safetensors"))
+        job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
         return train(
             job, data, folder, test=run.test, on_step=lambda share: on_step(0.5 + share / 2)
         )

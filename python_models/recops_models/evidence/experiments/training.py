@@ -12,7 +12,9 @@ from recops_models.evidence.harness.experiment import Experiment, Metrics
 from recops_models.evidence.harness.run import Run
 from recops_models.evidence.harness.users import users_interval
 from recops_models.examples.click import ClickData
-from recops_models.training.job import Job, run_job
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import run_job
+from recops_models.recipes.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,17 @@ def train(
     on_step: Callable[[float], None],
 ) -> tuple[Metrics, Metrics]:
     """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
-    epochs = job.training.epochs if job.training else 1
-
-    def step(epoch: int, done: float, _: float) -> None:
-        on_step((epoch + done) / epochs)
-
-    trained = run_job(job, data, folder, resume=True, test=test, on_step=step)
+    watch = _ShareWatch(job.epochs, on_step)
+    trained = run_job(job, data, folder, resume=True, test=test, watch=watch)
     metrics: dict[str, Metrics] = trained.metrics
     return metrics["validation"], metrics["test"]
+
+
+class _ShareWatch(Watch):
+    """Tells the share of all epochs that is done."""
+
+    def __init__(self, epochs: int, on_step: Callable[[float], None]) -> None:
+        self._epochs, self._on_step = epochs, on_step
+
+    def step(self, epoch: int, share: float, loss: float) -> None:
+        self._on_step((epoch + share) / self._epochs)

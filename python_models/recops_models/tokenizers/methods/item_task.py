@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.training.config import TrainingConfig
-from recops_models.training.task import Pass
+from recops_models.training.task import Pass, Task
 from recops_models.training.trainer import fit
 
 _PASSES = 20
@@ -105,8 +105,8 @@ class Partners:
 
 
 @dataclass(frozen=True, eq=False)
-class ItemTask:
-    """Random batches of items; see :class:`recops_models.training.task.Task`.
+class ItemTask(Task[nn.Module, Batch]):
+    """Random batches of items.
 
     A pass draws ``steps`` batches without replacement, again from the start when all items were
     drawn.
@@ -123,9 +123,11 @@ class ItemTask:
     steps: int
     batch: int
 
-    metrics = ("objective",)
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return ("objective",)
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass:
+    def start(self, seed: int, epoch: int, skip: int) -> Pass[Batch]:
         rng = np.random.default_rng((seed, epoch))
         wanted = self.steps * self.batch
         rounds = -(-wanted // len(self.points))

@@ -1,0 +1,93 @@
+"""What ranks the catalogue for a user: any recommender, and those that learn by gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recops_models.data.histories import Histories
+from recops_models.generative.windows import last_windows
+
+
+class Ranking(NamedTuple):
+    """The best items of each user, best first; −1 with score −inf where there are no more.
+
+    Attributes:
+        items: ``[U, k]`` i64, item indices.
+        scores: ``[U, k]`` f32.
+    """
+
+    items: Tensor
+    scores: Tensor
+
+
+class Recommender(nn.Module, ABC):
+    """Ranks the catalogue for a user, given what the user met."""
+
+    @abstractmethod
+    def recommend(self, histories: Histories, k: int) -> Ranking:
+        """The best ``k`` items of each history, none of which is in it."""
+
+
+class Ranker(Recommender):
+    """A recommender that learns which item comes next, and reads the last ``window`` events."""
+
+    num_items: int
+
+    @property
+    @abstractmethod
+    def window(self) -> int:
+        """T: how many past events the loss looks at."""
+
+    @abstractmethod
+    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+        """Mean negative log-likelihood of ``target[b, t]`` after ``history[b, : t + 1]``.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+            target: ``[B, T]`` i64, the same one step on; 0 where there is no target.
+        """
+
+    @abstractmethod
+    def decode(
+        self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
+    ) -> Ranking:
+        """The ``k`` best items after each history.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            lengths: ``[B]`` i64, from 1.
+            k: how many.
+            met: for each of the B, the items (indices from 0) that are left out; None: no items.
+        """
+
+    @torch.no_grad()
+    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
+        """The ``k`` best items of each history, none of which is in it."""
+        parts = []
+        for start in range(0, len(histories), batch):
+            some = histories.take(np.arange(start, min(start + batch, len(histories))))
+            parts.append(self.decode(*last_windows(some, self.window), k, items_met(some)))
+        return Ranking(
+            torch.cat([part.items for part in parts]), torch.cat([part.scores for part in parts])
+        )
+
+
+def items_met(histories: Histories) -> Sequence[Tensor]:
+    """The items of each history."""
+    items: Sequence[Tensor] = torch.from_numpy(histories.items).split(histories.lengths.tolist())
+    return items
+
+
+def top_unseen(scores: Tensor, met: Sequence[Tensor] | None, k: int) -> Ranking:
+    """The ``k`` best of ``scores [U, N]``, without what each user has met."""
+    if met:
+        user = torch.repeat_interleave(torch.tensor([len(items) for items in met]))
+        scores = scores.index_put((user, torch.cat(list(met))), torch.tensor(-torch.inf))
+    best = scores.topk(min(k, scores.shape[1]))
+    return Ranking(best.indices.masked_fill(best.values == -torch.inf, -1), best.values)

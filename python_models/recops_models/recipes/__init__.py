@@ -1,0 +1,1 @@
+"""Recipes: how each named model is built from data, trained, saved and loaded."""

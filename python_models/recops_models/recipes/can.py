@@ -1,0 +1,47 @@
+"""The recipe of ``can``, whose table of pairs is fitted before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.click.can import Can, CanConfig
+from recops_models.examples.features import FittedSchema
+from recops_models.layers.coaction import pairs_of
+from recops_models.layers.pair_features import PairTable
+from recops_models.recipes.click import DROPOUT, ClickRecipe
+from recops_models.recipes.parts import Settings, part
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import Order
+    from recops_models.training.click_problem import ClickProblem
+
+
+class CanRecipe(ClickRecipe[CanConfig]):
+    """CAN; where its interaction is a table of pairs, that of the training part's first pass."""
+
+    def build(self, problem: ClickProblem, order: Order) -> Can:
+        """See :meth:`ClickRecipe.build`."""
+        sizes, fitted = part(order.parts, "sizes", CanConfig), problem.data.fitted
+        if sizes.interaction != "cartesian":
+            return Can(fitted, sizes)
+        batches = problem.data.train.batches(1024, seed=order.seed)
+        pairs = pairs_of(fitted, sizes.pairs)
+        return Can(fitted, sizes, PairTable.fit(pairs, sizes.width, batches, sizes.min_count))
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+    ) -> Can:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, CanConfig)
+        assert schema is not None
+        if sizes.interaction != "cartesian":
+            return Can(schema, sizes)
+        pairs = pairs_of(schema, sizes.pairs)
+        keys = [len(weights[f"unit.keys_{p}"]) for p in range(len(pairs))]
+        return Can(schema, sizes, PairTable(pairs, sizes.width, keys))
+
+
+recipe = CanRecipe("can", Can, CanConfig(dropout=DROPOUT))

@@ -1,0 +1,16 @@
+"""The recipe of ``dien``."""
+
+from __future__ import annotations
+
+from recops_models.click.dien import Dien, DienConfig
+from recops_models.click.dien_released import ReleasedDien
+from recops_models.examples.features import FittedSchema
+from recops_models.recipes.click import DROPOUT, ClickRecipe
+
+
+def make_dien(schema: FittedSchema, config: DienConfig) -> Dien:
+    """A DIEN; with any quirk of the released code, the class that has them."""
+    return (ReleasedDien if config.compat else Dien)(schema, config)
+
+
+recipe = ClickRecipe("dien", make_dien, DienConfig(dropout=DROPOUT))

@@ -1,0 +1,82 @@
+"""The stages of models that rank the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import SplitName
+from recops_models.generative.popularity import item_counts
+from recops_models.generative.ranker import Ranker, Recommender
+from recops_models.recipes.parts import Parts
+from recops_models.recipes.stage import Data, Order, Stage, Staged, Training
+from recops_models.training.next_item import NextItem
+from recops_models.training.ranking_problem import RankingProblem
+
+
+def ranking_problem(name: str, data: Data, split: SplitName | None) -> RankingProblem:
+    """Which item comes next, of a data set.
+
+    Raises:
+        ValueError: ``data`` holds click examples; it names ``name``.
+    """
+    if not isinstance(data, Dataset):
+        raise ValueError(f"{name}: data must be a data set, got the click examples of {data.name}")
+    return RankingProblem(data, split)
+
+
+def training_counts(problem: RankingProblem) -> Tensor:
+    """``[N]`` i64: how often each item stands in the training part."""
+    return item_counts(problem.train, problem.num_items)
+
+
+class CountingStage(Stage[RankingProblem]):
+    """Makes a model of the training part's counts, by no gradient.
+
+    Args:
+        name: of the model.
+        make: from counts ``[N]``.
+    """
+
+    def __init__(self, name: str, make: Callable[[Tensor], Recommender]) -> None:
+        self.name, self.make = name, make
+
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> RankingProblem:
+        """See :meth:`Stage.problem`."""
+        return ranking_problem(self.name, data, split)
+
+    def run(self, order: Order) -> Staged:
+        """See :meth:`Stage.run`."""
+        problem = self.problem(order.data, order.parts, order.split)
+        order.watch.start(self.name)
+        return Staged(self.make(training_counts(problem)), problem, None)
+
+
+class NextItemStage(Training[RankingProblem, Ranker]):
+    """Trains a model on which event follows which.
+
+    Args:
+        name: of the model.
+        make: from a problem and an order.
+    """
+
+    def __init__(self, name: str, make: Callable[[RankingProblem, Order], Ranker]) -> None:
+        self.name, self.make = name, make
+
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> RankingProblem:
+        """See :meth:`Stage.problem`."""
+        return ranking_problem(self.name, data, split)
+
+    def build(self, problem: RankingProblem, order: Order) -> Ranker:
+        """See :meth:`Training.build`."""
+        return self.make(problem, order)
+
+    def task(self, problem: RankingProblem, model: Ranker, batch: int) -> NextItem:
+        """See :meth:`Training.task`."""
+        return NextItem(problem.train, problem.validation, problem.num_items, model.window, batch)

@@ -1,0 +1,61 @@
+"""A recipe: how a named model comes from data, and back from a file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from recops_models.examples.features import FittedSchema
+from recops_models.recipes.parts import Parts, Settings
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage
+
+
+class Recipe(ABC):
+    """What is known of a model before it is made.
+
+    Importing a recipe imports its model and nothing that trains: this is what loading a file needs.
+    What trains comes with :meth:`stages` and :meth:`defaults`.
+
+    Attributes:
+        name: on the command line, and in files.
+        sizes: the model's own settings; None where it has none.
+        derived: names of settings that the data decides, which nobody may set.
+    """
+
+    name: str
+    sizes: Settings | None = None
+    derived: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def defaults(self) -> dict[str, Settings]:
+        """The parts of its settings; ``"sizes"``, if any, is the model's own, and ``"training"``
+        says how to train.
+        """
+
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, Settings]:
+        """Parts more, one for each net that ``chosen`` settings name: what ``--set net.width``
+        changes.
+
+        Raises:
+            ValueError: no such net.
+        """
+        return {}
+
+    @abstractmethod
+    def stages(self) -> Sequence[AnyStage]:
+        """The trainings, in order; the last one's model is the recipe's."""
+
+    @abstractmethod
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+    ) -> nn.Module:
+        """A model of the shape that a file's weights, sizes and schema tell, still without them."""
+
+    def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
+        """What of a trained model goes to a file, and the name of the recipe that restores it."""
+        return self.name, model

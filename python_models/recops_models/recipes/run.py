@@ -1,0 +1,170 @@
+"""From a job to a folder from which to evaluate and recommend."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from recops.files import write_json
+from recops_models.click.model import ClickModel
+from recops_models.data.sets import load
+from recops_models.data.storage import write_table
+from recops_models.examples.open_click import open_events
+from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.job import CONFIG, Job, load_job, save_job
+from recops_models.recipes.stage import Data, Order, Staged
+from recops_models.recipes.watch import Watch
+from recops_models.training.curve import Epoch, finite
+from recops_models.training.problem import Problem
+from recops_models.versions import versions
+
+MODEL = "model.safetensors"
+
+Figures: TypeAlias = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, what it reached, and what to tell of the data it was trained on.
+
+    Attributes:
+        model: what ``model.safetensors`` holds.
+        metrics: the content of ``metrics.json``.
+        notes: on the data.
+        curve: the epochs of the last training.
+    """
+
+    model: nn.Module
+    metrics: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    curve: list[Epoch] = field(default_factory=list)
+
+
+def train_job(
+    job: Job, data: Data, folder: Path, *, resume: bool = False, watch: Watch | None = None
+) -> Staged:
+    """Run a job's trainings, each with its best epoch kept, and leave the model in ``folder``.
+
+    Args:
+        job: what.
+        data: what ``job.data`` names; or, for a click model, examples made by hand.
+        folder: exists. Trainings before the last one have folders of their own in it.
+        resume: go on from the folder's checkpoints.
+        watch: is told of everything.
+
+    Raises:
+        ValueError: ``resume`` with another job than the folder's; data that cannot be split.
+        KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
+    """
+    if resume and (folder / CONFIG).exists():
+        _refuse_another(job, folder)
+    save_job(folder, job)
+    earlier: dict[str, nn.Module] = {}
+    *before, last = job.recipe.stages()
+    order = Order(data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier)
+    for stage in before:
+        place = folder / stage.name
+        place.mkdir(exist_ok=True)
+        earlier[stage.name] = stage.run(dataclasses.replace(order, folder=place)).model
+    made = last.run(order)
+    save_model(folder / MODEL, *job.recipe.kept(made.model, job.parts))
+    return made
+
+
+def run_job(
+    job: Job,
+    data: Data,
+    folder: Path,
+    *,
+    resume: bool = False,
+    test: bool = True,
+    watch: Watch | None = None,
+) -> Trained:
+    """:func:`train_job`, and measure once on test.
+
+    Leaves ``config.json``, ``model.safetensors``, ``metrics.json``, ``curves.json``, TensorBoard
+    events, ``predictions.parquet``, and whatever else the recipe tells of.
+
+    Args:
+        job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``watch``.
+        test: False leaves the test part alone, as tuning must; ``metrics.json`` then has an empty
+            ``"test"``.
+    """
+    made = train_job(job, data, folder, resume=resume, watch=watch)
+    problem, model, fit = made.problem, made.model, made.fit
+    metrics = {
+        "data": problem.name,
+        "model": job.model,
+        "seed": job.seed,
+        "split": problem.split,
+        "test": _measure_test(problem, model, folder) if test else {},
+        "validation": finite(problem.measure(model, "validation").metrics),
+        "train_seconds": 0.0 if fit is None else round(fit.seconds, 3),
+        "versions": versions(),
+    }
+    write_json(folder / "metrics.json", metrics, kind="metrics")
+    _, kept = job.recipe.kept(model, job.parts)
+    return Trained(kept, metrics, problem.notes, [] if fit is None else fit.curve)
+
+
+def load_trained(folder: Path) -> tuple[Job, nn.Module]:
+    """The job whose files are in ``folder``, and its model.
+
+    Raises:
+        FileNotFoundError: there are none, or it is not finished.
+        CorruptFileError: a file is damaged, not a training's, or of another version.
+    """
+    return load_job(folder), load_model(folder / MODEL)
+
+
+def open_data(job: Job, model: nn.Module | None = None) -> Data:
+    """What ``job.data`` names; streamed examples with a trained ``model``'s vocabularies.
+
+    Raises:
+        UnknownDataError: it names nothing.
+        DataError: the data is missing, damaged or unfit.
+    """
+    if "examples" not in job.parts:
+        return load(job.data)
+    return open_events(job.data, fitted=model.schema if isinstance(model, ClickModel) else None)
+
+
+def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> Problem[Any]:
+    """``data`` as a job's model is asked about it; a trained ``model`` brings its vocabularies.
+
+    Raises:
+        ValueError: the data cannot be split.
+    """
+    problem: Problem[Any] = job.recipe.stages()[-1].problem(data, job.parts, job.split, model)
+    return problem
+
+
+def _measure_test(problem: Problem[Any], model: nn.Module, folder: Path) -> Figures:
+    metrics, predictions = problem.measure(model, "test")
+    write_table(folder / "predictions.parquet", predictions)
+    return finite(metrics)
+
+
+def _refuse_another(job: Job, folder: Path) -> None:
+    ours, theirs = _parts(job), _parts(load_job(folder))
+    for name in dict.fromkeys([*ours, *theirs]):
+        if ours.get(name) != theirs.get(name):
+            raise ValueError(
+                f"{folder} holds a training with {name} {theirs.get(name)}, not {ours.get(name)}: "
+                "leave out --resume to start anew, or name another folder with --out"
+            )
+
+
+def _parts(job: Job) -> Mapping[str, object]:
+    return {
+        "model": job.model,
+        "data": job.data,
+        "seed": job.seed,
+        "split": job.split,
+        **job.parts,
+    }

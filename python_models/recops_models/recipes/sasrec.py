@@ -1,0 +1,50 @@
+"""The recipe of ``sasrec``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.examples.features import FittedSchema
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.recipes.parts import Settings, part
+from recops_models.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.training.ranking_problem import RankingProblem
+
+
+class SASRecRecipe(Recipe):
+    """One training on next items."""
+
+    name = "sasrec"
+    sizes = SASRecConfig()
+
+    def defaults(self) -> dict[str, Settings]:
+        """Sizes and training."""
+        from recops_models.training.config import TrainingConfig
+
+        return {"sizes": self.sizes, "training": TrainingConfig()}
+
+    def stages(self) -> Sequence[AnyStage]:
+        """One training."""
+        from recops_models.recipes.ranking import NextItemStage
+
+        return (NextItemStage(self.name, _make),)
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+    ) -> SASRec:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, SASRecConfig)
+        return SASRec(len(weights["item_bias"]), sizes)
+
+
+def _make(problem: RankingProblem, order: Order) -> SASRec:
+    return SASRec(problem.num_items, part(order.parts, "sizes", SASRecConfig))
+
+
+recipe = SASRecRecipe()

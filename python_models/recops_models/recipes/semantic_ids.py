@@ -1,0 +1,87 @@
+"""Semantic IDs of a data set's items, from their vectors, kept in a training's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from recops_models.data.dataset import Dataset
+from recops_models.item_vectors import (
+    ItemVectors,
+    build_item_vectors,
+    load_item_vectors,
+    read_item_vectors,
+    write_item_vectors,
+)
+from recops_models.recipes.sid_config import SidConfig
+from recops_models.recipes.stage import Order
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
+from recops_models.tokenizers.sids import Sids, load_sids, save_sids
+
+VECTORS, TOKENIZER, SIDS = "item_vectors.safetensors", "tokenizer.safetensors", "sids.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticIds:
+    """What items' semantic IDs were made of, and the ``codes [N, L]`` i32, by item index."""
+
+    vectors: ItemVectors
+    tokenizer: RQKMeans
+    codes: Tensor
+
+
+def make_semantic_ids(
+    dataset: Dataset, train: pa.Table, config: SidConfig, order: Order
+) -> SemanticIds:
+    """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
+    vectors = _vectors(dataset, train, config, order)
+    if order.resume and _kept(order.folder, TOKENIZER, SIDS):
+        return load_semantic_ids(order.folder)
+    points, ids = torch.from_numpy(vectors.vectors), torch.from_numpy(vectors.item_ids)
+    tokenizer = RQKMeans(config.levels, min(config.codes, len(points)))
+
+    def show(stage: str, done: float, error: float) -> None:
+        share = (tokenizer.stages.index(stage) + done) / len(tokenizer.stages)
+        order.watch.advance(share, f"{stage}, error {error:.4f}")
+
+    order.watch.start("semantic IDs")
+    codes = tokenizer.fit(points, ids, seed=order.seed, progress=show).encode(points)
+    tokenizer.save(order.folder / TOKENIZER)
+    save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy()))
+    return SemanticIds(vectors, tokenizer, codes)
+
+
+def load_semantic_ids(folder: Path) -> SemanticIds:
+    """What :func:`make_semantic_ids` left.
+
+    Raises:
+        FileNotFoundError: nothing, or not all of it.
+        CorruptFileError: a file is damaged.
+    """
+    codes = torch.from_numpy(load_sids(folder / SIDS).codes)
+    return SemanticIds(
+        read_item_vectors(folder / VECTORS), RQKMeans.load(folder / TOKENIZER), codes
+    )
+
+
+def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order) -> ItemVectors:
+    """The user's own vectors, else from text, attributes and the training events."""
+    if order.resume and _kept(order.folder, VECTORS):
+        return read_item_vectors(order.folder / VECTORS)
+    order.watch.start("item vectors")
+    if config.vectors is not None:
+        vectors = load_item_vectors(Path(config.vectors), dataset.item_vocabulary.ids)
+    else:
+        vectors = build_item_vectors(
+            dataset, train, text_encoder=config.text_encoder, seed=order.seed
+        )
+    write_item_vectors(order.folder / VECTORS, vectors)
+    return vectors
+
+
+def _kept(folder: Path, *names: str) -> bool:
+    return all((folder / name).exists() for name in names)

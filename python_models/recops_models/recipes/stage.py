@@ -1,0 +1,146 @@
+"""One training of a recipe: a problem, a new model, its task, its fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from recops.files import write_json
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import SplitName
+from recops_models.examples.click import ClickData
+from recops_models.recipes.parts import Parts, part
+from recops_models.recipes.watch import Watch
+from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import Epoch, Fit, finite
+from recops_models.training.events import epoch_events
+from recops_models.training.problem import Problem
+from recops_models.training.task import Task
+from recops_models.training.trainer import fit
+
+Data: TypeAlias = "Dataset | ClickData"
+
+Asked = TypeVar("Asked", bound=Problem[Any])
+Made = TypeVar("Made", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a stage is asked for; what it makes depends on nothing else.
+
+    Attributes:
+        data: a data set, or examples.
+        split: how a data set is cut; None: as is usual for the problem.
+        parts: the settings.
+        seed: of every random draw.
+        folder: exists; takes what the stage leaves.
+        resume: go on from what is in the folder.
+        watch: is told of everything.
+        earlier: the models of the stages before, by their names.
+    """
+
+    data: Data
+    split: SplitName | None
+    parts: Parts
+    seed: int
+    folder: Path
+    resume: bool = False
+    watch: Watch = field(default_factory=Watch)
+    earlier: Mapping[str, nn.Module] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a stage made: the model, by what it is measured, and how its training went."""
+
+    model: nn.Module
+    problem: Problem[Any]
+    fit: Fit | None
+
+
+class Stage(ABC, Generic[Asked]):
+    """What makes a model of data.
+
+    Attributes:
+        name: shown as it begins.
+    """
+
+    name: str
+
+    @abstractmethod
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> Asked:
+        """What the model is trained on and measured by; a trained ``model`` brings vocabularies.
+
+        Raises:
+            ValueError: the data cannot be split, or is of the wrong kind.
+        """
+
+    @abstractmethod
+    def run(self, order: Order) -> Staged:
+        """Make the model.
+
+        Raises:
+            ValueError: data that cannot be split, settings that do not fit each other.
+            KeyboardInterrupt: handed on; the folder keeps what is finished.
+        """
+
+
+class Training(Stage[Asked], Generic[Asked, Made]):
+    """A stage whose model learns by gradient.
+
+    Attributes:
+        part: which part of the settings says how to train.
+    """
+
+    part: str = "training"
+
+    @abstractmethod
+    def build(self, problem: Asked, order: Order) -> Made:
+        """A new model, whose weights are drawn from torch's generator; it may leave files."""
+
+    @abstractmethod
+    def task(self, problem: Asked, model: Made, batch: int) -> Task[Made, Any]:
+        """What is learnt, ``batch`` examples a step."""
+
+    def begin(self, order: Order) -> tuple[Asked, Made]:
+        """The problem, and the model before its first step, which the seed determines."""
+        problem = self.problem(order.data, order.parts, order.split)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(order.seed)
+            return problem, self.build(problem, order)
+
+    def run(self, order: Order) -> Staged:
+        """Train; leaves a checkpoint, TensorBoard events and ``curves.json``."""
+        problem, model = self.begin(order)
+        config = part(order.parts, self.part, TrainingConfig)
+        order.watch.start(self.name)
+        with epoch_events(order.folder) as write:
+
+            def on_epoch(epoch: Epoch) -> None:
+                write(epoch)
+                order.watch.epoch(epoch)
+
+            done = fit(
+                model,
+                self.task(problem, model, config.batch),
+                config,
+                seed=order.seed,
+                folder=order.folder,
+                resume=order.resume,
+                on_step=order.watch.step,
+                on_epoch=on_epoch,
+            )
+        rows = [finite(epoch.row()) for epoch in done.curve]
+        write_json(order.folder / "curves.json", {"rows": rows}, kind="curves")
+        return Staged(model, problem, done)
+
+
+AnyStage: TypeAlias = Stage[Any]

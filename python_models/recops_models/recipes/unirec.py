@@ -1,0 +1,74 @@
+"""The recipe of ``unirec``: semantic IDs, their trie, and the decoder upon them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.examples.features import FittedSchema
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.recipes.parts import Settings, part
+from recops_models.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.training.ranking_problem import RankingProblem
+
+TRIE = "trie.safetensors"
+
+
+class UniRecRecipe(Recipe):
+    """One training on next items, upon semantic IDs that are made before it.
+
+    It leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
+    ``trie.safetensors`` as well.
+    """
+
+    name = "unirec"
+    sizes = UniRecConfig()
+    derived = frozenset({"attributes"})
+
+    def defaults(self) -> dict[str, Settings]:
+        """Sizes, training and semantic IDs."""
+        from recops_models.recipes.sid_config import SidConfig
+        from recops_models.training.config import TrainingConfig
+
+        return {"sizes": self.sizes, "training": TrainingConfig(), "sids": SidConfig()}
+
+    def stages(self) -> Sequence[AnyStage]:
+        """One training."""
+        from recops_models.recipes.ranking import NextItemStage
+
+        return (NextItemStage(self.name, _make),)
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+    ) -> UniRec:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, UniRecConfig)
+        paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
+        vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
+        return UniRec(paths, vocab_sizes, weights["prior"], sizes)
+
+
+def _make(problem: RankingProblem, order: Order) -> UniRec:
+    from recops_models.data.attributes import item_paths
+    from recops_models.recipes.ranking import training_counts
+    from recops_models.recipes.semantic_ids import make_semantic_ids
+    from recops_models.recipes.sid_config import SidConfig
+
+    made = make_semantic_ids(
+        problem.dataset, problem.parts.train, part(order.parts, "sids", SidConfig), order
+    )
+    paths = item_paths(problem.dataset, made.codes, made.tokenizer.vocab_sizes)
+    sizes = part(order.parts, "sizes", UniRecConfig)
+    sizes = dataclasses.replace(sizes, attributes=int(paths.attribute is not None))
+    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes)
+    model.trie.save(order.folder / TRIE)
+    return model
+
+
+recipe = UniRecRecipe()

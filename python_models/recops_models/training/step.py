@@ -1,0 +1,27 @@
+"""One training step as a module: what is compiled, autocast, moved and replicated."""
+
+from __future__ import annotations
+
+from typing import Generic
+
+from torch import Tensor, nn
+
+from recops_models.training.task import Examples, Model, Task
+
+
+class Step(nn.Module, Generic[Model, Examples]):
+    """``batch ↦ (loss, targets)``, the loss of a model in a task.
+
+    Args:
+        model: what learns.
+        task: what for.
+    """
+
+    def __init__(self, model: Model, task: Task[Model, Examples]) -> None:
+        super().__init__()
+        self.model = model
+        self._task = task
+
+    def forward(self, batch: Examples) -> tuple[Tensor, Tensor | int]:
+        """The mean loss of a batch, and over how many targets."""
+        return self._task.loss(self.model, batch)
