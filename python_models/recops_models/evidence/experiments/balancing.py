@@ -18,8 +18,7 @@ from recops_models.evidence.experiments.exposed_items import (
     synthetic_exposed_items,
 )
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.tokenizers import Tokenizer, make_tokenizer, sid_metrics
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 from recops_models.tokenizers.usage import held_by_top, spread

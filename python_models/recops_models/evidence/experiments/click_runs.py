@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.synthetic_pairs import PairTable
 from recops_models.evidence.experiments.training import Training, job_of, train
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.click import click_data
 from recops_models.examples.unseen_pairs import unseen_pairs
 

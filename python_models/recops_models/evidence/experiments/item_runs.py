@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from torch import Tensor
 from typing_extensions import Self
 
-from recops_models.evidence.harness.experiment import Experiment, Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.tokenizers import Tokenizer
 
 _QUICK_ITEMS = 2000

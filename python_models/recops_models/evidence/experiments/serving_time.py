@@ -12,8 +12,7 @@ import torch
 from recops.benchmarks.timing import interleave
 from recops_models.data import Dataset, load
 from recops_models.evidence.experiments.training import job_of
-from recops_models.evidence.harness.experiment import Experiment, Metrics, Settings
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run, Settings
 from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import candidates
 from recops_models.models import MODELS

@@ -10,8 +10,7 @@ from typing import Any
 
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
-from recops_models.evidence.harness.experiment import Metrics, Settings
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run, Settings
 
 FIRST = "trained first"
 """The arm's setting ``teacher`` that asks for one."""

@@ -14,8 +14,7 @@ import torch
 from recops_models.data import load, named_split
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
 from recops_models.evidence.experiments.synthetic_items import Items, synthetic_items
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.item_vectors.content import content_vectors
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs

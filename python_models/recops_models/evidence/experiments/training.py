@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recops_models.data import Dataset, load
-from recops_models.evidence.harness.experiment import Experiment, Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.evidence.harness.users import users_interval
 from recops_models.examples.click import ClickData
 from recops_models.training.job import Job, run_job
@@ -41,7 +40,7 @@ class Training(Experiment):
 
 
 TRAINING = Training()
-"""What a claim's runs are unless it says otherwise."""
+"""As most claims have it; it has no state."""
 
 
 def job_of(run: Run) -> Job:

@@ -1,14 +1,17 @@
-"""What a run is: from an arm's name and settings to metrics."""
+"""An experiment and its runs: from an arm's name and settings to metrics."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from recops_models.evidence.harness.run import Run
+from recops_models.versions import versions
 
 Setting: TypeAlias = str | int | float
 Settings: TypeAlias = tuple[tuple[str, str], ...]
@@ -16,6 +19,43 @@ Settings: TypeAlias = tuple[tuple[str, str], ...]
 
 Metrics: TypeAlias = dict[str, float | None]
 """By name; None: not defined on this data."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an arm.
+
+    Attributes:
+        experiment: what kind of run.
+        model: what the experiment calls it.
+        data: the data set's name, or a folder.
+        settings: changes of the model's defaults.
+        seed: of every random draw.
+        test: whether test is measured; tuning trials never do.
+        quick: a little of it.
+    """
+
+    experiment: Experiment
+    model: str
+    data: str
+    settings: Settings
+    seed: int
+    test: bool
+    quick: bool
+
+    @property
+    def key(self) -> str:
+        """A folder's name: readable, and another one for anything that differs, the model's
+        defaults and the packages' versions among it.
+
+        Raises:
+            ValueError: see :meth:`Experiment.config`.
+        """
+        content = json.dumps([self.experiment.config(self), self.test, versions()], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+        data = re.sub(r"\W+", "-", Path(self.data).name)
+        kind = "test" if self.test else "trial"
+        return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
 
 
 class Experiment(ABC):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import Settings
-from recops_models.evidence.harness.run import Record, Run
+from recops_models.evidence.harness.experiment import Run, Settings
+from recops_models.evidence.harness.run_store import Record
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recops_models.evidence.harness.harness import ArmFigures, Finding
+from recops_models.evidence.harness.finding import ArmFigures, Finding
 from recops_models.versions import versions
 
 
