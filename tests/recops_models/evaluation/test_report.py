@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from recops_models.evaluation.drawing.sunburst import sunburst
 from recops_models.evaluation.report import (
     Catalogue,
     Dataset,
@@ -17,7 +18,6 @@ from recops_models.evaluation.report import (
     ModelResult,
     Report,
     UserSample,
-    figures,
     render,
     verdict,
 )
@@ -194,7 +194,7 @@ def test_verdict_follows_the_interval(low: float, high: float, headline: str, wo
 
 
 def test_sunburst_draws_every_node_once(catalogue: Catalogue) -> None:
-    svg = figures.sunburst(catalogue)
+    svg = sunburst(catalogue.paths, catalogue.interactions)
     nodes = sum(len(np.unique(catalogue.paths[:, :depth], axis=0)) for depth in (1, 2, 3))
     paths = re.findall(r'<path d="([^"]*)"[^>]*fill: var\(--ramp', svg)
     assert sum(path.count("M") for path in paths) == nodes

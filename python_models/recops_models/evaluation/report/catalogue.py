@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
-from recops_models.evaluation.report import figures
+from recops_models.evaluation.drawing.markup import ramp_swatches, table
+from recops_models.evaluation.drawing.token_usage import token_usage
 from recops_models.evaluation.report.content import Catalogue
-from recops_models.evaluation.report.markup import table
 from recops_models.evaluation.report.verdict import capitalised
 
 _BRANCHES, _BRANCH_ITEMS = 3, 8
@@ -30,7 +30,12 @@ def tokens_text(catalogue: Catalogue) -> str:
 def usage(catalogue: Catalogue) -> str:
     """A figure for each level."""
     return "\n".join(
-        figures.usage(capitalised(level.name), np.bincount(tokens, minlength=len(level.tokens)))
+        token_usage(
+            np.bincount(tokens, minlength=len(level.tokens)),
+            title=capitalised(level.name),
+            level=capitalised(level.name),
+            noun="token",
+        )
         for level, tokens in zip(catalogue.levels, catalogue.paths.T, strict=True)
     )
 
@@ -66,10 +71,9 @@ def collisions_text(catalogue: Catalogue) -> str:
 
 def trie_text() -> str:
     """How to read the rings."""
-    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
     return (
         "Every real path from the root (centre) to an item (rim). A sector's angle is its share of "
-        f'the items; its shade <span class="swatches">{swatches}</span> how often they were '
+        f"the items; its shade {ramp_swatches()} how often they were "
         "chosen, in fifths of a ring's sectors. The beam search walks these paths and no others."
     )
 

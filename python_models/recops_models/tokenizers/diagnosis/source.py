@@ -18,7 +18,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.splits import Split
 from recops_models.item_vectors import load_item_vectors, read_item_vectors
 from recops_models.tokenizers.base import Tokenizer
-from recops_models.tokenizers.diagnosis.page.plane import Plane
+from recops_models.tokenizers.diagnosis.plane import Plane
 from recops_models.tokenizers.diagnosis.space import Space
 from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids

@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from recops_models.evaluation.report.drawing import (
+from recops_models.evaluation.drawing.svg import (
+    DASHES,
     INK,
     MUTED,
     PAPER,
@@ -23,9 +24,8 @@ from recops_models.evaluation.report.drawing import (
     style,
     svg,
 )
-from recops_models.tokenizers.diagnosis.page.plane import Plane
-
-_DASHES = (0, (4, 3))
+from recops_models.evaluation.drawing.token_usage import token_usage
+from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def steep(figures: Mapping[str, Any]) -> bool:
@@ -35,23 +35,14 @@ def steep(figures: Mapping[str, Any]) -> bool:
 
 
 def usage(level: int, figures: Mapping[str, Any], *, logarithmic: bool) -> str:
-    """How many items each code of a level holds, fullest first; the dashes mark an even spread."""
-    ordered = np.sort(np.array(figures["usage"]))[::-1]
-    with style():
-        drawn, axes = panel(f"Level {level}", (3.1, 2.3))
-        axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=SERIES[0], alpha=0.85)
-        axes.axhline(ordered.mean(), color=INK, linewidth=1, linestyle=_DASHES)
-        axes.set_xlim(0, len(ordered))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if logarithmic:
-            axes.set_yscale("symlog", linthresh=1)
-            axes.set_ylim(0, 1.3 * ordered[0])
-            marks = [0, *10 ** np.arange(1 + int(np.log10(ordered[0])))]
-            axes.set_yticks(marks, [f"{mark:,}" for mark in marks])
-            axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("codes, fullest first")
-        axes.set_ylabel("items")
-        return svg(drawn, f"Items per code on level {level}")
+    """How many items each code of a level holds."""
+    return token_usage(
+        np.array(figures["usage"]),
+        title=f"Level {level}",
+        level=str(level),
+        noun="code",
+        logarithmic=logarithmic,
+    )
 
 
 def capacity(level: int, figures: Mapping[str, Any]) -> str:
@@ -65,8 +56,8 @@ def capacity(level: int, figures: Mapping[str, Any]) -> str:
         axes.set_yscale("log")
         axes.fill_between(rho, even, codes, color=SERIES[1], alpha=0.28, linewidth=0)
         axes.fill_between(rho, held, even, color=SERIES[2], alpha=0.28, linewidth=0)
-        axes.axhline(codes, color=MUTED, linewidth=1, linestyle=_DASHES)
-        axes.axhline(even, color=MUTED, linewidth=1, linestyle=_DASHES)
+        axes.axhline(codes, color=MUTED, linewidth=1, linestyle=DASHES)
+        axes.axhline(even, color=MUTED, linewidth=1, linestyle=DASHES)
         axes.plot(rho, held, color=SERIES[0], linewidth=2, marker="o", markersize=4, clip_on=False)
         axes.set_xlim(rho[0], rho[-1])
         axes.set_ylim(1, codes * 1.02)
@@ -182,7 +173,7 @@ def concentration(curves: Mapping[str, NDArray[np.number]]) -> str:
     """What share of all the fullest paths hold: one curve a law, dashes where all hold the same."""
     with style():
         drawn, axes = panel("Held by the fullest paths, %", (4.6, 2.9))
-        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=_DASHES)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=DASHES)
         places = ((5, -5, "left", "top"), (-5, 5, "right", "bottom"))
         for (name, loads), colour, place in zip(curves.items(), SERIES, places, strict=False):
             held = np.concatenate([[0.0], np.cumsum(np.sort(loads)[::-1])]) / loads.sum()

@@ -1,23 +1,22 @@
-"""A diagnosis as one self-contained HTML page: it fetches no script, no font and no image."""
+"""A diagnosis as an HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
 from importlib.resources import files
-from string import Template
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recops_models.evaluation.report.content import Catalogue, Level
-from recops_models.evaluation.report.figures import sunburst
-from recops_models.evaluation.report.markup import table
+from recops_models.evaluation.drawing.markup import entries, ramp_swatches, table
+from recops_models.evaluation.drawing.page import page
+from recops_models.evaluation.drawing.sunburst import sunburst
 from recops_models.tokenizers.diagnosis.page import figures
-from recops_models.tokenizers.diagnosis.page.plane import Plane
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
 from recops_models.tokenizers.diagnosis.paths import number_paths
+from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def render(
@@ -41,23 +40,23 @@ def render(
     """
     sections = [_usage(found), _noise(found), _plane(plane), _trie(found, codes, exposure)]
     sections.append(_paths(codes, exposure))
-    style = files("recops_models.evaluation.report").joinpath("style.css").read_text("utf-8")
     rows = [
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
         for name, value, meaning in meanings(found)
     ]
-    return Template(files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
-        title=escape(title),
-        style=style.strip(),
-        headline=escape(headline(found)),
-        lead=escape(lead(found)),
-        sections="\n\n".join(section for section in sections if section),
-        meanings=table(rows, name="meanings"),
-        missing=_missing(found["missing"]),
-        made="\n".join(
-            f"<div><h3>{escape(heading)}</h3>{table(_pairs(entries))}</div>"
-            for heading, entries in made.items()
+    return page(
+        title=title,
+        headline=headline(found),
+        lead=lead(found),
+        body="\n\n".join(
+            [
+                *(section for section in sections if section),
+                _section("The figures, and what they mean", table(rows, name="meanings")),
+                _missing(found["missing"]),
+            ]
         ),
+        made=made,
+        style=files(__package__).joinpath("style.css").read_text("utf-8"),
     )
 
 
@@ -132,7 +131,6 @@ def _noise(found: Mapping[str, Any]) -> str:
 def _plane(plane: Plane | None) -> str:
     if plane is None:
         return ""
-    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
     unused = int((plane.load == 0).sum())
     rings = f" The {unused:,} open rings are codewords without an item." if unused else ""
     return _section(
@@ -142,7 +140,7 @@ def _plane(plane: Plane | None) -> str:
         "<div>",
         "<p>Codewords of level 0 on their first two principal axes, which show "
         f"{plane.explained:.0%} of their variance. A disc's area is the number of its items; its "
-        f'shade <span class="swatches">{swatches}</span> how easily it is taken for its nearest '
+        f"shade {ramp_swatches()} how easily it is taken for its nearest "
         "neighbour under noise of ρ = ¼, in fifths of the codewords.</p>",
         f"<p>The dots are items, at most 1,500 of them; numbers name the fullest codes.{rings} "
         "Discs that overlap here may lie apart in the dimensions that are not shown.</p>",
@@ -153,9 +151,8 @@ def _plane(plane: Plane | None) -> str:
 def _trie(
     found: Mapping[str, Any], codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
 ) -> str:
-    levels = [Level(f"level {depth}", []) for depth in range(codes.shape[1])]
     seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
-    drawn = sunburst(Catalogue(levels, 0, codes, [], seen))
+    drawn = sunburst(codes, seen)
     shade = "" if exposure is None else "; its shade, how often they were chosen in training"
     rows = [
         f"<tr><td>{level['level']}</td><td>{level['nodes']:,}</td><td>{level['mean']:,.1f}</td>"
@@ -199,12 +196,4 @@ def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> st
 def _missing(missing: Mapping[str, str]) -> str:
     if not missing:
         return ""
-    return _section("What is missing", table(_pairs(missing)))
-
-
-def _pairs(entries: Mapping[str, Any]) -> list[str]:
-    return [
-        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-        for name, value in entries.items()
-        if value is not None
-    ]
+    return _section("What is missing", entries(missing))
