@@ -15,14 +15,14 @@ from recops_models.data.attributes import Attribute, item_titles
 from recops_models.evaluation.intervals import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
-    Catalogue,
+    CatalogueFigures,
+    DatasetFigures,
     Difference,
     Level,
     ModelResult,
     Report,
     UserSample,
 )
-from recops_models.evaluation.report import Dataset as DatasetFigures
 from recops_models.quickstart.settings import Settings
 from recops_models.training import Epoch
 from recops_models.versions import versions
@@ -162,7 +162,7 @@ def report(outcome: Outcome) -> Report:
             for name, model in outcome.models.items()
         ],
         differences=outcome.differences(),
-        catalogue=Catalogue(
+        catalogue=CatalogueFigures(
             _levels(outcome),
             0 if outcome.attribute is None else 1,
             outcome.paths.numpy(),

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops_models.settings import from_json
 from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
-from recops_models.tokenizers.fitting import Fitting, Progress
+from recops_models.tokenizers.fitting import FitProgress, Fitting
 
 KIND = "tokenizer"
 
@@ -70,7 +70,7 @@ class Tokenizer(ABC):
         item_ids: Tensor,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         pairs: Tensor | None = None,
         weights: Tensor | None = None,
         folder: Path | None = None,
@@ -116,7 +116,7 @@ class Tokenizer(ABC):
         *,
         keep_levels: int = 0,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         weights: Tensor | None = None,
     ) -> Self:
         """Learn codebooks anew for a changed catalogue; what came before them stays.

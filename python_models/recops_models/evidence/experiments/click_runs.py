@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from recops_models.data import Dataset
-from recops_models.evidence.experiments.synthetic_pairs import PairTable
+from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.evidence.experiments.training import Training, job_of, train
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.click import click_data
@@ -61,7 +61,7 @@ class MadeUpPairs(Training):
         tables: by the names under which claims have them as data.
     """
 
-    tables: tuple[tuple[str, PairTable], ...]
+    tables: tuple[tuple[str, SyntheticPairs], ...]
 
     def config(self, run: Run) -> dict[str, Any]:
         """The job, and what the table is."""
@@ -82,7 +82,7 @@ class MadeUpPairs(Training):
     ) -> tuple[float, float] | None:
         """None: there are no users."""
 
-    def _table(self, run: Run) -> PairTable:
+    def _table(self, run: Run) -> SyntheticPairs:
         known = dict(self.tables)
         if run.data not in known:
             raise ValueError(f"no made-up table {run.data!r}; there are {', '.join(known)}")

@@ -12,7 +12,7 @@ import torch
 from recops.benchmarks.timing import interleave
 from recops_models.data import Dataset, load
 from recops_models.evidence.experiments.training import job_of
-from recops_models.evidence.harness.experiment import Experiment, Metrics, Run, Settings
+from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Metrics, Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import candidates
 from recops_models.models import MODELS
@@ -35,7 +35,7 @@ class ServingTime(Experiment):
     """
 
     model: str
-    settings: Settings
+    settings: ArmSettings
 
     def config(self, run: Run) -> list[Any]:
         """Both jobs."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
-from recops_models.evidence.harness.experiment import Metrics, Run, Settings
+from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
 
 FIRST = "trained first"
 """The arm's setting ``teacher`` that asks for one."""
@@ -28,7 +28,7 @@ class TeacherFirst(Training):
     """
 
     model: str
-    settings: Settings
+    settings: ArmSettings
 
     def config(self, run: Run) -> dict[str, Any]:
         """The job; with it, where there is a teacher, the teacher's."""

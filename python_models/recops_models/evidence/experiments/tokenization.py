@@ -18,7 +18,7 @@ from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.item_vectors.content import content_vectors
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs
-from recops_models.tokenizers.diagnosis.source import held_out_pairs
+from recops_models.tokenizers.diagnosis.inputs import held_out_pairs
 from recops_models.tokenizers.methods.item_task import NetworkSettings
 
 SYNTHETIC = "synthetic-items"

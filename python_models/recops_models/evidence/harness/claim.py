@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recops_models.evidence.harness.experiment import Experiment, Setting, Settings
+from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Setting
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Arm:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
 
-    def trials(self) -> list[Settings]:
+    def trials(self) -> list[ArmSettings]:
         """The settings of every trial, the last name of the grid varying fastest."""
         return [
             _settings({**self.settings, **dict(zip(self.grid, values, strict=True))})
@@ -42,7 +42,7 @@ class Arm:
         return dataclasses.replace(self, settings=settings, grid=first)
 
 
-def _settings(values: Mapping[str, Setting]) -> Settings:
+def _settings(values: Mapping[str, Setting]) -> ArmSettings:
     return tuple(sorted((name, str(value)) for name, value in values.items()))
 
 

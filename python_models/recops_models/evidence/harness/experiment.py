@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from recops_models.versions import versions
 
 Setting: TypeAlias = str | int | float
-Settings: TypeAlias = tuple[tuple[str, str], ...]
+ArmSettings: TypeAlias = tuple[tuple[str, str], ...]
 """What ``--set`` takes, as pairs: hashable, in the order of their names."""
 
 Metrics: TypeAlias = dict[str, float | None]
@@ -38,7 +38,7 @@ class Run:
     experiment: Experiment
     model: str
     data: str
-    settings: Settings
+    settings: ArmSettings
     seed: int
     test: bool
     quick: bool

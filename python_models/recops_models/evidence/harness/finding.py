@@ -10,7 +10,7 @@ import numpy as np
 from recops_models.evaluation.intervals import paired_test
 from recops_models.evaluation.ratio_interval import Ratio, paired_ratio
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import Run, Settings
+from recops_models.evidence.harness.experiment import ArmSettings, Run
 from recops_models.evidence.harness.plan import Plan, figure
 from recops_models.evidence.harness.run_store import Record, RunStore
 from recops_models.evidence.harness.verdict import Verdict, verdict
@@ -23,7 +23,7 @@ class ArmFigures:
     """
 
     arm: Arm
-    best: Settings
+    best: ArmSettings
     validation: float | None
     records: tuple[Record, ...]
 

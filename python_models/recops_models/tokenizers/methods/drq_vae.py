@@ -13,7 +13,7 @@ from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import (
-    Batch,
+    ItemBatch,
     LatentSettings,
     Partners,
     train_network,
@@ -57,7 +57,7 @@ class VariationalNetwork(nn.Module):
         self.autoencoder = autoencoder
         self._settings = settings
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         mean, log_variance = self._encode(batch.x)
         latents = mean
         if self.training:

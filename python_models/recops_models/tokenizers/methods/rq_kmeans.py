@@ -18,7 +18,7 @@ from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import Assign, Points, TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import pieces_of, residual_kmeans
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
-from recops_models.tokenizers.fitting import Fitting, Progress
+from recops_models.tokenizers.fitting import FitProgress, Fitting
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RQKMeans(Tokenizer):
         file: VectorFile,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         folder: Path | None = None,
         resume: bool = False,
     ) -> Self:

@@ -14,7 +14,7 @@ from recops_models.tokenizers.clustering.points import TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import residual_kmeans
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import Batch, LatentSettings, train_network
+from recops_models.tokenizers.methods.item_task import ItemBatch, LatentSettings, train_network
 from recops_models.tokenizers.methods.latent import LatentTokenizer
 
 _START = KMeansSettings(iterations=10)
@@ -47,7 +47,7 @@ class QuantizedNetwork(nn.Module):
         self.codebooks = nn.ParameterList(nn.Parameter(book.clone()) for book in codebooks)
         self._settings = settings
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
         quantized, _, commitment, codebook_loss = recops.straight_through(
             latents, list(self.codebooks), rotation=self._settings.rotation

@@ -25,7 +25,7 @@ from recops_models.tokenizers.sids import Sids, load_sids
 
 
 @dataclass
-class Source:
+class DiagnosisInputs:
     """Semantic IDs and their company.
 
     Attributes:
@@ -54,7 +54,9 @@ class Source:
         return torch.from_numpy(self.sids.codes)
 
 
-def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None = None) -> Source:
+def open_folder(
+    folder: Path, *, data: str | None = None, vectors: Path | None = None
+) -> DiagnosisInputs:
     """What ``recops tokenize`` left in ``folder``; a lone ``sids.parquet`` is enough.
 
     Vectors that a data set gave lie in the folder; those that a user gave are read again from the
@@ -72,7 +74,7 @@ def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None =
     """
     if not (folder / "sids.parquet").exists():
         raise DataError(f"{folder}: holds no sids.parquet; `recops tokenize --out` writes one")
-    source = Source(folder.name, load_sids(folder / "sids.parquet"))
+    source = DiagnosisInputs(folder.name, load_sids(folder / "sids.parquet"))
     if (folder / "config.json").exists():
         source.config = read_json(folder / "config.json", kind="tokenizer-config")
     else:
@@ -90,7 +92,7 @@ def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None =
     return source
 
 
-def of_dataset(dataset: Dataset) -> Source:
+def of_dataset(dataset: Dataset) -> DiagnosisInputs:
     """The semantic IDs that a data set brings (letter-beauty, office).
 
     Raises:
@@ -99,14 +101,14 @@ def of_dataset(dataset: Dataset) -> Source:
     if "sid" not in dataset.items.column_names:
         raise DataError(f"{dataset.name}: brings no semantic IDs; `recops tokenize` makes them")
     codes = np.stack(dataset.items["sid"].to_numpy()).astype(np.int32)
-    source = Source(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
+    source = DiagnosisInputs(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
     source.config = {"data": dataset.name, "method": "came with the data"}
     source.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
     _add_behaviour(source, named_split(dataset)[1])
     return source
 
 
-def plane_of(source: Source) -> Plane | None:
+def plane_of(source: DiagnosisInputs) -> Plane | None:
     """Level 0 in two dimensions, where there are codebooks and vectors."""
     if source.tokenizer is None or source.vectors is None:
         return None
@@ -128,7 +130,7 @@ def held_out_pairs(split: Split) -> Tensor:
     return torch.from_numpy(np.concatenate(pairs))
 
 
-def _add_behaviour(source: Source, split: Split) -> None:
+def _add_behaviour(source: DiagnosisInputs, split: Split) -> None:
     """Exposure and pairs, by the rows of the IDs; events of items without an ID are left out."""
     catalogue = split.dataset.item_vocabulary.ids
     order = np.argsort(source.sids.item_ids)
@@ -148,7 +150,7 @@ def _add_behaviour(source: Source, split: Split) -> None:
         source.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
 
 
-def _vectors(source: Source, folder: Path, file: Path | None) -> Tensor | None:
+def _vectors(source: DiagnosisInputs, folder: Path, file: Path | None) -> Tensor | None:
     """The vectors of the IDs' items, in their order; None where nothing names any."""
     kept, named = folder / "item_vectors.safetensors", source.config.get("vectors")
     if file is None and named is not None:
@@ -167,7 +169,7 @@ def _vectors(source: Source, folder: Path, file: Path | None) -> Tensor | None:
 
 
 @contextmanager
-def _noting(source: Source, what: str, *, strict: bool) -> Iterator[None]:
+def _noting(source: DiagnosisInputs, what: str, *, strict: bool) -> Iterator[None]:
     """What cannot be found is noted as missing; only what was asked for by name is an error."""
     try:
         yield
