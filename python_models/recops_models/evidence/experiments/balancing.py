@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +39,7 @@ class Balancing(ItemRuns[ExposedItems]):
 
     synthetic = SYNTHETIC
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The method with all its settings, what it balances, the data and the seed."""
         tokenizer, weights = _tokenizer(run)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}

@@ -22,7 +22,7 @@ _CANDIDATES = 100
 
 
 @dataclass(frozen=True)
-class ServingTime(Experiment):
+class ServingTime(Experiment[Dataset]):
     """Times a net and a reference in one process, A B A B …, minimum against minimum.
 
     Weights are as they begin, since time does not depend on them; another seed asks for another
@@ -37,7 +37,7 @@ class ServingTime(Experiment):
     model: str
     settings: ArmSettings
 
-    def config(self, run: Run) -> list[Any]:
+    def config(self, run: Run) -> list[object]:
         """Both jobs."""
         return [job_of(run).config(), self._reference(run).config(), _CANDIDATES]
 

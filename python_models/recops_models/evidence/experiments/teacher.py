@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
@@ -30,7 +29,7 @@ class TeacherFirst(Training):
     model: str
     settings: ArmSettings
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job; with it, where there is a teacher, the teacher's."""
         config = super().config(run)
         return (

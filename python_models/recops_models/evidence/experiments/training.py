@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recops_models.data import Dataset, load
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
@@ -15,10 +14,10 @@ from recops_models.training.job import Job, run_job
 
 
 @dataclass(frozen=True)
-class Training(Experiment):
+class Training(Experiment[Dataset]):
     """Trains a model and measures it on the parts of a data set."""
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job, the model's defaults among it; see :meth:`Experiment.config`."""
         return job_of(run).config()
 

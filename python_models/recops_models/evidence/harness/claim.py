@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Setting
+from recops_models.evidence.harness.experiment import AnyExperiment, ArmSettings, Setting
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Claim:
     arms: tuple[Arm, ...]
     data: tuple[str, ...]
     metric: str
-    experiment: Experiment
+    experiment: AnyExperiment
     direction: Literal["higher", "lower"] = "higher"
     minimum: float = 0.0
     allowance: float = 0.0

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from recops_models.versions import versions
 
@@ -19,6 +19,11 @@ ArmSettings: TypeAlias = tuple[tuple[str, str], ...]
 
 Metrics: TypeAlias = dict[str, float | None]
 """By name; None: not defined on this data."""
+
+
+DataT = TypeVar("DataT")
+AnyExperiment: TypeAlias = "Experiment[Any]"
+"""An experiment on data that it alone knows the type of."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Run:
         quick: a little of it.
     """
 
-    experiment: Experiment
+    experiment: AnyExperiment
     model: str
     data: str
     settings: ArmSettings
@@ -58,11 +63,11 @@ class Run:
         return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
 
 
-class Experiment(ABC):
-    """How the runs of a claim's arms come to their metrics. An experiment has no state."""
+class Experiment(ABC, Generic[DataT]):
+    """How the runs of a claim's arms come to their metrics; it has no state."""
 
     @abstractmethod
-    def config(self, run: Run) -> Any:
+    def config(self, run: Run) -> object:
         """All that the metrics depend on beside the packages' versions, JSON-ready.
 
         Raises:
@@ -70,7 +75,7 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def load(self, data: str) -> Any:
+    def load(self, data: str) -> DataT:
         """The data of that name.
 
         Raises:
@@ -79,7 +84,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def measure(
-        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: DataT, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """Metrics on validation and on test; no test where ``run.test`` is False.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from recops.files import write_file, write_json
 from recops_models.data import NAMED_SETS, DataError
@@ -13,7 +12,7 @@ from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.finding import findings
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan
-from recops_models.evidence.harness.results import results
+from recops_models.evidence.harness.results import Results, results
 from recops_models.evidence.harness.run_store import RunStore
 from recops_models.evidence.harness.runner import RunProgress, run_ahead
 
@@ -29,7 +28,7 @@ def reproduce(
     quick: bool = False,
     resume: bool = False,
     progress: RunProgress,
-) -> dict[str, Any]:
+) -> Results:
     """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Protocol
 
-from recops_models.evidence.harness.experiment import Run
+from recops_models.evidence.harness.experiment import AnyExperiment, Run
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore
 
@@ -30,7 +30,7 @@ def run_ahead(plan: Plan, store: RunStore, progress: RunProgress) -> dict[Run, R
     """
 
     @lru_cache(maxsize=1)
-    def load(experiment: Any, data: str) -> Any:
+    def load(experiment: AnyExperiment, data: str) -> Any:
         return experiment.load(data)
 
     done: dict[Run, Record] = {}

@@ -95,6 +95,7 @@ class DRQVAE(LatentTokenizer):
 
     method = "drq-vae"
     settings_type = DRQSettings
+    settings: DRQSettings
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -135,8 +136,8 @@ class DRQVAE(LatentTokenizer):
         return super().latents(vectors)[:, : self.settings.width].contiguous()
 
     def _new_network(self, points: Tensor) -> Autoencoder:
-        settings: DRQSettings = self.settings
-        return Autoencoder(points, settings.hidden, settings.width, 2 * settings.width)
+        sizes = self.settings
+        return Autoencoder(points, sizes.hidden, sizes.width, 2 * sizes.width)
 
 
 class DRQVAEContrast(DRQVAE):

@@ -67,6 +67,7 @@ class FSQ(NetworkTokenizer):
 
     method = "fsq"
     settings_type = NetworkSettings
+    settings: NetworkSettings
 
     def __init__(
         self,

@@ -77,13 +77,13 @@ class RQVAE(LatentTokenizer):
 
     method = "rq-vae"
     settings_type = RQVAESettings
+    settings: RQVAESettings
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
-        settings: RQVAESettings = self.settings
         autoencoder = self._start_network(points, given)
         scaled = autoencoder.to_scale(points)
         network = self._join(autoencoder, self._start_codebooks(autoencoder, points, given))
-        train_network(network, scaled, settings, given)
+        train_network(network, scaled, self.settings, given)
         self.network, self.codebooks = autoencoder, network.books()
 
     def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> QuantizedNetwork:

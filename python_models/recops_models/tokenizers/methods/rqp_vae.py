@@ -122,7 +122,7 @@ class RQPVAE(RQVAE):
 
     method = "rqp-vae"
     settings_type = RQPVAESettings
+    settings: RQPVAESettings
 
     def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> MovingNetwork:
-        settings: RQPVAESettings = self.settings
-        return MovingNetwork(autoencoder, codebooks, settings, settings.batch)
+        return MovingNetwork(autoencoder, codebooks, self.settings, self.settings.batch)

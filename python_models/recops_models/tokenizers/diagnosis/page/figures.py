@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
+from recops.ops.trie import Branching
 from recops_models.evaluation.drawing.svg import (
     DASHES,
     INK,
@@ -25,16 +26,17 @@ from recops_models.evaluation.drawing.svg import (
     svg,
 )
 from recops_models.evaluation.drawing.token_usage import token_usage
+from recops_models.tokenizers.diagnosis.content import LevelFigures
 from recops_models.tokenizers.diagnosis.plane import Plane
 
 
-def steep(figures: Mapping[str, Any]) -> bool:
+def steep(figures: LevelFigures) -> bool:
     """Whether the fullest code of a level would hide the others on a linear axis."""
     loads = np.array(figures["usage"])
     return bool(loads.max() > 20 * loads.mean())
 
 
-def usage(level: int, figures: Mapping[str, Any], *, logarithmic: bool) -> str:
+def usage(level: int, figures: LevelFigures, *, logarithmic: bool) -> str:
     """How many items each code of a level holds."""
     return token_usage(
         np.array(figures["usage"]),
@@ -45,7 +47,7 @@ def usage(level: int, figures: Mapping[str, Any], *, logarithmic: bool) -> str:
     )
 
 
-def capacity(level: int, figures: Mapping[str, Any]) -> str:
+def capacity(level: int, figures: LevelFigures) -> str:
     """K_eff against the noise between its bounds: K, 1/Σπ² and 1, all on a logarithmic scale."""
     rho = [entry["rho"] for entry in figures["noise"]]
     held = [entry["k_eff"] for entry in figures["noise"]]
@@ -68,11 +70,13 @@ def capacity(level: int, figures: Mapping[str, Any]) -> str:
         axes.set_xlabel("noise ρ, in spreads of the level's input")
         axes.set_ylabel("codes that it is worth")
         axes.tick_params(axis="x", pad=6)
-        place: dict[str, Any] = {"textcoords": "offset points", "color": MUTED, "fontsize": 8.5}
+        name = partial(
+            axes.annotate, textcoords="offset points", color=MUTED, fontsize=8.5, va="top"
+        )
         if np.log(codes / even) > 0.14 * np.log(codes):  # Else the curve runs through it.
-            axes.annotate(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4), va="top", **place)
+            name(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4))
         below = f"1/Σπ² = {even:,.0f}"
-        axes.annotate(below, (rho[0], even), xytext=(5, -7), va="top", **place)
+        name(below, (rho[0], even), xytext=(5, -7))
         return svg(drawn, f"Effective capacity of level {level} against noise")
 
 
@@ -136,7 +140,7 @@ def _name_words(
             )
 
 
-def branching(levels: Sequence[Mapping[str, Any]]) -> str:
+def branching(levels: Sequence[Branching]) -> str:
     """Children of the trie's nodes, a row a level: median, 90th and 99th percentile, most."""
     with style():
         drawn, axes = panel("Children per node", (4.6, 0.9 + 0.48 * len(levels)))

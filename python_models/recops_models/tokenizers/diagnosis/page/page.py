@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from recops_models.evaluation.drawing.markup import entries, ramp_swatches, table
 from recops_models.evaluation.drawing.page import page
 from recops_models.evaluation.drawing.sunburst import sunburst
+from recops_models.tokenizers.diagnosis.content import Diagnosis, LevelFigures
 from recops_models.tokenizers.diagnosis.page import figures
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
 from recops_models.tokenizers.diagnosis.paths import number_paths
@@ -20,13 +20,13 @@ from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def render(
-    found: Mapping[str, Any],
+    found: Diagnosis,
     codes: NDArray[np.int32],
     *,
     title: str,
     exposure: NDArray[np.integer] | None = None,
     plane: Plane | None = None,
-    made: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Mapping[str, object]],
 ) -> str:
     """The page; equal input gives equal bytes, and every text that comes from data is escaped.
 
@@ -70,7 +70,7 @@ def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
     return f'<div class="{name}">\n{joined}\n</div>'
 
 
-def _usage(found: Mapping[str, Any]) -> str:
+def _usage(found: Diagnosis) -> str:
     levels = found["levels"]
     logarithmic = any(map(figures.steep, levels))
     axis = ", on a logarithmic axis" if logarithmic else ""
@@ -88,23 +88,23 @@ def _usage(found: Mapping[str, Any]) -> str:
     )
 
 
-def _level_table(found: Mapping[str, Any]) -> str:
-    columns = {
-        "Codes": ("codes", ","),
-        "In use": ("active", ","),
-        "Perplexity": ("perplexity", ",.1f"),
-        "1/Σπ²": ("capacity", ",.1f"),
-        "Gini": ("gini", ".2f"),
-        "Unexplained": ("error_share", ".1%"),
+def _level_table(found: Diagnosis) -> str:
+    columns: dict[str, Callable[[LevelFigures], str]] = {
+        "Codes": lambda level: f"{level['codes']:,}",
+        "In use": lambda level: f"{level['active']:,}",
+        "Perplexity": lambda level: f"{level['perplexity']:,.1f}",
+        "1/Σπ²": lambda level: f"{level['capacity']:,.1f}",
+        "Gini": lambda level: f"{level['gini']:.2f}",
     }
-    there = {name: column for name, column in columns.items() if column[0] in found["levels"][0]}
-    flips = at_headline(found.get("flips", ()))
-    head = ["Level", *there]
+    if "error_share" in found:
+        columns["Unexplained"] = lambda level: f"{level['error_share']:.1%}"
+    flips = at_headline(found.get("flips", []))
+    head = ["Level", *columns]
     if flips is not None:
         head += ["K<sub>eff</sub>, ρ = ¼", "Flips, ρ = ¼"]
     rows = []
     for depth, level in enumerate(found["levels"]):
-        cells = [str(depth), *(format(level[key], form) for key, form in there.values())]
+        cells = [str(depth), *(cell(level) for cell in columns.values())]
         if flips is not None:
             noise = at_headline(level["noise"])
             cells += ["" if noise is None else f"{noise['k_eff']:,.1f}"]
@@ -113,7 +113,7 @@ def _level_table(found: Mapping[str, Any]) -> str:
     return table(rows, head=head, name="facts wide")
 
 
-def _noise(found: Mapping[str, Any]) -> str:
+def _noise(found: Diagnosis) -> str:
     levels = [(depth, level) for depth, level in enumerate(found["levels"]) if level.get("noise")]
     if not levels:
         return ""
@@ -148,9 +148,7 @@ def _plane(plane: Plane | None) -> str:
     )
 
 
-def _trie(
-    found: Mapping[str, Any], codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
-) -> str:
+def _trie(found: Diagnosis, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> str:
     seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
     drawn = sunburst(codes, seen)
     shade = "" if exposure is None else "; its shade, how often they were chosen in training"
