@@ -69,7 +69,7 @@ def test_an_augru_is_faster_than_onednns(
     shape: tuple[int, int, int], forward: float, training: float, backward: bool, onednn, outruns
 ) -> None:
     """The released code's form, oneDNN's. Its gradient of the attention is not the true one."""
-    inputs = cases.Inputs.random(*shape)
+    inputs = cases.ScanInputs.random(*shape)
     peer = OneDnnAugru(
         onednn,
         inputs.x,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpPairs
-from recops_models.evidence.experiments.synthetic_pairs import PairTable
+from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import Setting
 
@@ -217,11 +217,11 @@ _UNSEEN = (
 
 _MADE_UP = MadeUpPairs(
     (
-        ("rank 4, pairs met 49 times", PairTable(64, 4)),
-        ("rank 4, pairs met 3 times", PairTable(256, 4)),
-        ("full rank, pairs met 49 times", PairTable(64, None)),
-        ("rank 4, pairs unseen", PairTable(64, 4, unseen=True)),
-        ("full rank, pairs unseen", PairTable(64, None, unseen=True)),
+        ("rank 4, pairs met 49 times", SyntheticPairs(64, 4)),
+        ("rank 4, pairs met 3 times", SyntheticPairs(256, 4)),
+        ("full rank, pairs met 49 times", SyntheticPairs(64, None)),
+        ("rank 4, pairs unseen", SyntheticPairs(64, 4, unseen=True)),
+        ("full rank, pairs unseen", SyntheticPairs(64, None, unseen=True)),
     )
 )
 _LOW, _LOW_RARE, _FULL, _LOW_UNSEEN, _FULL_UNSEEN = (name for name, _ in _MADE_UP.tables)

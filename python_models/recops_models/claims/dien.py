@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.evidence.experiments.training import TRAINING
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import Setting
 
@@ -19,8 +20,9 @@ _SUM = Arm("sum pooling", "sum-pool", _SETTINGS, _GRID)
 _MEAN = Arm("mean pooling", "din", {**_SETTINGS, "attention_weights": "uniform"}, _GRID)
 _DATA = ("ml-100k", "lastfm", "toys-ctr")
 
+_claim = partial(Claim, metric="auc", experiment=TRAINING)
 _ATTENTION = (
-    Claim(
+    _claim(
         id="din-beats-sum-pooling",
         text="Target attention to a history (DIN) ranks clicks better than its sum (BaseModel).",
         source=f"{_PAPER}, AUC on the public data sets, rows BaseModel and DIN",
@@ -31,16 +33,14 @@ _ATTENTION = (
         ),
         arms=(_DIN, _SUM),
         data=_DATA,
-        metric="auc",
     ),
-    Claim(
+    _claim(
         id="din-beats-mean-pooling",
         text="It is the candidate that counts: DIN ranks better than uniform attention too.",
         source="a control of ours, which the paper's claim implies: softmax weights are a mean's",
         reported="nothing",
         arms=(_DIN, _MEAN),
         data=_DATA,
-        metric="auc",
     ),
 )
 
@@ -78,10 +78,9 @@ def _evolution(prefix: str, data: tuple[str, ...], **changes: Setting) -> tuple[
     din_too = dien("DIN + auxiliary loss", "none", "inner", extractor="none")
 
     claim = partial(
-        Claim,
+        _claim,
         source=f"{_PAPER}, AUC on the public data sets and its ablation",
         data=data,
-        metric="auc",
         group=f"{prefix}evolution",
         glanced=False,
     )

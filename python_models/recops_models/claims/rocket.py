@@ -10,7 +10,7 @@ from functools import partial
 from recops_models.evidence.experiments.serving_time import ServingTime
 from recops_models.evidence.experiments.teacher import FIRST, TeacherFirst
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import Setting, Settings
+from recops_models.evidence.harness.experiment import ArmSettings, Setting
 
 _PAPER = "arXiv 1708.04106"
 _NO_FIGURES = "the order of its tables; their figures were not read by us"
@@ -80,7 +80,7 @@ _SMALL = Arm("small DIN alone", "din", {**_SETTINGS, **_SMALL_DIN}, _RATE)
 _BOTTOM = _rocket("rocket, bottom shared", _SMALL_DIN, share="bottom", light="din")
 
 
-def _pairs(settings: Mapping[str, Setting]) -> Settings:
+def _pairs(settings: Mapping[str, Setting]) -> ArmSettings:
     return tuple(sorted((name, str(value)) for name, value in settings.items()))
 
 

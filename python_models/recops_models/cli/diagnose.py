@@ -10,7 +10,7 @@ import typer
 from recops_models.cli.application import app, load_data, make_folder
 
 if TYPE_CHECKING:
-    from recops_models.tokenizers.diagnosis.source import Source
+    from recops_models.tokenizers.diagnosis.inputs import DiagnosisInputs
 
 
 @app.command()
@@ -49,8 +49,8 @@ def diagnose(
     """
     from recops.files import write_file, write_json
     from recops_models.tokenizers.diagnosis import diagnose as measure
+    from recops_models.tokenizers.diagnosis.inputs import plane_of
     from recops_models.tokenizers.diagnosis.page import render
-    from recops_models.tokenizers.diagnosis.source import plane_of
     from recops_models.versions import versions
 
     found = _open(source, data, vectors)
@@ -86,8 +86,8 @@ def diagnose(
     )
 
 
-def _open(source: str, data: str | None, vectors: Path | None) -> Source:
-    from recops_models.tokenizers.diagnosis.source import of_dataset, open_folder
+def _open(source: str, data: str | None, vectors: Path | None) -> DiagnosisInputs:
+    from recops_models.tokenizers.diagnosis.inputs import of_dataset, open_folder
 
     if (Path(source) / "sids.parquet").exists():
         return open_folder(Path(source), data=data, vectors=vectors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
+
+    from recops_models.evidence.harness.results import Results
 
 
 @app.command()
@@ -133,7 +135,7 @@ def _command(
     return " ".join(words)
 
 
-def _table(content: dict[str, Any]) -> Table:
+def _table(content: Results) -> Table:
     from rich.table import Table
 
     from recops_models.evidence.harness.page import signed, span

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from typing_extensions import Self
 
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Run
 
 
 class RunBars:

@@ -11,7 +11,7 @@ from recops_models.data.checks import RawTable, RowCheck, repeats, with_columns
 from recops_models.data.dataset import Dataset, TimeKind
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
-from recops_models.data.ids import IdKind, Ids
+from recops_models.data.ids import IdKind, IdReader
 from recops_models.data.report import ImportReport
 from recops_models.data.vocabulary import distinct
 
@@ -61,8 +61,8 @@ def assemble(
     users = users and with_columns(users, ("user_id",))
 
     checks: list[RowCheck] = []
-    item_ids = Ids("item", ids, [interactions] + ([items] if items else []))
-    user_ids = Ids("user", ids, [interactions] + ([users] if users else []))
+    item_ids = IdReader("item", ids, [interactions] + ([items] if items else []))
+    user_ids = IdReader("user", ids, [interactions] + ([users] if users else []))
     catalogue = None if items is None else _read_entities(items, item_ids, "item", checks)
     people = None if users is None else _read_entities(users, user_ids, "user", checks)
     check = RowCheck(interactions)
@@ -108,7 +108,7 @@ def _findings(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
             yield f"{short:,} users have {many}: leave-one-out keeps them in train"
 
 
-def _read_entities(raw: RawTable, ids: Ids, entity: str, checks: list[RowCheck]) -> pa.Table:
+def _read_entities(raw: RawTable, ids: IdReader, entity: str, checks: list[RowCheck]) -> pa.Table:
     """The good rows of an items or users file, by ascending id."""
     check = RowCheck(raw)
     checks.append(check)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
 from recops_models.data.dataset import TimeKind
-from recops_models.data.ids import Ids
+from recops_models.data.ids import IdReader
 
 OPTIONAL = ("rating", "label", "weight", "position", "propensity")
 """Numbers that an interaction may have: f32, finite; weights ≥ 0, propensities in (0, 1]."""
@@ -18,8 +18,8 @@ OPTIONAL = ("rating", "label", "weight", "position", "propensity")
 def read_events(
     raw: RawTable,
     check: RowCheck,
-    user_ids: Ids,
-    item_ids: Ids,
+    user_ids: IdReader,
+    item_ids: IdReader,
     catalogue: pa.Table | None,
     *,
     time: TimeKind,

@@ -15,7 +15,7 @@ from recops_models.data.checks import RawTable, RowCheck
 IdKind = Literal["auto", "integer", "string"]
 
 
-class Ids:
+class IdReader:
     """How one entity's ids are read: as integers, or as strings numbered over all files."""
 
     def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:

@@ -2,7 +2,8 @@
 
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import Experiment
-from recops_models.evidence.harness.harness import Finding, Progress
+from recops_models.evidence.harness.finding import Finding
 from recops_models.evidence.harness.reproduce import reproduce
+from recops_models.evidence.harness.runner import RunProgress
 
-__all__ = ["Arm", "Claim", "Experiment", "Finding", "Progress", "reproduce"]
+__all__ = ["Arm", "Claim", "Experiment", "Finding", "RunProgress", "reproduce"]

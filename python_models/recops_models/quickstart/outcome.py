@@ -16,14 +16,14 @@ from recops_models.data.splits import Examples
 from recops_models.evaluation.intervals import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
-    Catalogue,
+    CatalogueFigures,
+    DatasetFigures,
     Difference,
     Level,
     ModelResult,
     Report,
     UserSample,
 )
-from recops_models.evaluation.report import Dataset as DatasetFigures
 from recops_models.quickstart.settings import Settings
 from recops_models.training.curve import Epoch
 from recops_models.versions import versions
@@ -163,7 +163,7 @@ def report(outcome: Outcome) -> Report:
             for name, model in outcome.models.items()
         ],
         differences=outcome.differences(),
-        catalogue=Catalogue(
+        catalogue=CatalogueFigures(
             _levels(outcome),
             0 if outcome.attribute is None else 1,
             outcome.paths.numpy(),

@@ -6,15 +6,19 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 from typing_extensions import Self
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops.ops.residual_quantization import Metric
 from recops_models.settings import from_json
 from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
-from recops_models.tokenizers.fitting import Fitting, Progress
+from recops_models.tokenizers.fitting import FitProgress, Fitting
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 KIND = "tokenizer"
 
@@ -32,18 +36,26 @@ class Tokenizer(ABC):
 
     Raises:
         ValueError: no level, or a level without codes.
+        TypeError: settings of another method.
     """
 
     method: ClassVar[str]
     """The name on the command line and in files."""
-    settings_type: ClassVar[type]
+    settings_type: ClassVar[type[DataclassInstance]]
     uses_pairs: ClassVar[bool] = False
     """Whether :meth:`fit` must have ``pairs``."""
     uses_weights: ClassVar[bool] = False
     """Whether ``weights`` change anything."""
+    settings: DataclassInstance
+    """Of :attr:`settings_type`."""
+    codebooks: tuple[Tensor, ...] | None = None
+    """``[K_l, d]`` float32 a level, empty before :meth:`fit`; None: the method has none."""
 
     def __init__(
-        self, levels: int = 3, codes: int | Sequence[int] = 256, settings: Any = None
+        self,
+        levels: int = 3,
+        codes: int | Sequence[int] = 256,
+        settings: DataclassInstance | None = None,
     ) -> None:
         sizes = (codes,) * levels if isinstance(codes, int) else tuple(codes)
         if levels < 1 or len(sizes) != levels or min(sizes) < 1:
@@ -52,12 +64,22 @@ class Tokenizer(ABC):
                 "1 or more"
             )
         self.settings = self.settings_type() if settings is None else settings
+        if not isinstance(self.settings, self.settings_type):
+            raise TypeError(
+                f"{self._name}: settings must be {self.settings_type.__name__}, "
+                f"got {type(self.settings).__name__}"
+            )
         self._sizes = sizes
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
         """Codes per level."""
         return self._sizes
+
+    @property
+    def metric(self) -> Metric:
+        """By which a level's nearest codeword is taken."""
+        return "l2"
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -70,7 +92,7 @@ class Tokenizer(ABC):
         item_ids: Tensor,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         pairs: Tensor | None = None,
         weights: Tensor | None = None,
         folder: Path | None = None,
@@ -116,7 +138,7 @@ class Tokenizer(ABC):
         *,
         keep_levels: int = 0,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         weights: Tensor | None = None,
     ) -> Self:
         """Learn codebooks anew for a changed catalogue; what came before them stays.
@@ -187,7 +209,14 @@ class Tokenizer(ABC):
             IndexError: a code that is neither −1 nor one of its level's.
         """
 
-    def config(self) -> dict[str, Any]:
+    def latents(self, vectors: Tensor) -> Tensor:
+        """``[N, d]`` float32: what the codebooks quantize of ``vectors [N, D]``.
+
+        The vectors themselves, unless the method has an encoder.
+        """
+        return vectors.float()
+
+    def config(self) -> dict[str, object]:
         """What makes this tokenizer anew, JSON-ready."""
         settings = dataclasses.asdict(self.settings)
         return {

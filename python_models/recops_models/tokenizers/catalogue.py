@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pyarrow as pa
 import torch
@@ -14,7 +14,8 @@ from recops_models.data import Dataset, named_split
 from recops_models.item_vectors import ItemVectors
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures
-from recops_models.tokenizers.metrics import sid_metrics
+from recops_models.tokenizers.fitting import FitProgress
+from recops_models.tokenizers.metrics import SidMetrics, sid_metrics
 from recops_models.tokenizers.sids import Sids
 
 
@@ -35,17 +36,34 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.items)
 
-    def fit(self, tokenizer: Tokenizer, **given: Any) -> None:
-        """Fit ``tokenizer`` to the items; ``given`` as to :meth:`Tokenizer.fit`."""
+    def fit(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        seed: int,
+        progress: FitProgress | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Fit ``tokenizer`` to the items; see :meth:`Tokenizer.fit`."""
         ids = torch.from_numpy(self.items.item_ids)
-        tokenizer.fit(self._vectors(), ids, pairs=self.pairs, weights=self.weights, **given)
+        tokenizer.fit(
+            self._vectors(),
+            ids,
+            seed=seed,
+            progress=progress,
+            pairs=self.pairs,
+            weights=self.weights,
+            folder=folder,
+            resume=resume,
+        )
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Every item's codes."""
         codes = tokenizer.encode(self._vectors(), weights=self.weights)
         return Sids(self.items.item_ids, codes.numpy())
 
-    def metrics(self, tokenizer: Tokenizer) -> dict[str, Any]:
+    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
         """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
         codes = torch.from_numpy(self.sids(tokenizer).codes)
         return sid_metrics(tokenizer, self._vectors(), codes)

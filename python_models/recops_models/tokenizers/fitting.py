@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-Progress: TypeAlias = Callable[[str, float, float], None]
+FitProgress: TypeAlias = Callable[[str, float, float], None]
 """Told of one of a tokenizer's ``stages``, the share of it that is done, and its error so far."""
 
 
@@ -28,7 +28,7 @@ class Fitting:
     """
 
     seed: int
-    report: Progress
+    report: FitProgress
     pairs: Tensor | None = None
     weights: Tensor | None = None
     folder: Path | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.tokenizers.usage import usage
+from recops_models.tokenizers.usage import CodeUsage, usage
 
 
 class Decoder(Protocol):
@@ -23,7 +23,23 @@ class Decoder(Protocol):
         """The vectors ``[N, D]`` that codes ``[N, L]`` stand for; code −1 adds nothing."""
 
 
-def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> dict[str, Any]:
+class LevelMetrics(CodeUsage):
+    """Of one level; ``error_share`` is that of the codes up to it."""
+
+    error_share: float
+
+
+class SidMetrics(TypedDict):
+    """What :func:`sid_metrics` gives."""
+
+    items: int
+    unique_sids: int
+    collision_rate: float
+    error_share: float
+    levels: list[LevelMetrics]
+
+
+def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> SidMetrics:
     """Figures of one tokenization, JSON-ready.
 
     Args:
@@ -46,7 +62,7 @@ def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> dict[str,
 
 def code_metrics(
     codes: Tensor, vocab_sizes: Sequence[int], error_shares: Sequence[float]
-) -> dict[str, Any]:
+) -> SidMetrics:
     """What :func:`sid_metrics` gives, from the ``error_share`` with the codes up to each level."""
     _, counts = np.unique(codes.numpy(), axis=0, return_counts=True)
     return {

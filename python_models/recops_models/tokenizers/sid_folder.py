@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from recops.files import read_json, write_json
 from recops_models.item_vectors import ItemVectors, write_item_vectors
 from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.metrics import SidMetrics
 from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, save_sids
 from recops_models.versions import versions
@@ -27,12 +28,12 @@ class Tokenized(Protocol):
         """Every item's codes."""
         ...
 
-    def metrics(self, tokenizer: Tokenizer) -> dict[str, Any]:
+    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
         """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
         ...
 
 
-def refuse_another(folder: Path, config: Mapping[str, Any]) -> None:
+def refuse_another(folder: Path, config: Mapping[str, object]) -> None:
     """``--resume`` is for the run that the folder holds.
 
     Raises:
@@ -50,7 +51,7 @@ def refuse_another(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def start(
-    folder: Path, config: Mapping[str, Any], items: ItemVectors | None, *, resume: bool
+    folder: Path, config: Mapping[str, object], items: ItemVectors | None, *, resume: bool
 ) -> None:
     """Say from the start whose files the folder holds; ``items`` are kept in it."""
     if not resume:
@@ -69,11 +70,11 @@ def finished_tokenizer(folder: Path) -> Tokenizer | None:
 
 def finish(
     folder: Path,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     tokenizer: Tokenizer,
     catalogue: Tokenized,
     seconds: float,
-) -> dict[str, Any]:
+) -> SidMetrics:
     """Leave semantic IDs, tokenizer and metrics; the metrics."""
     metrics = catalogue.metrics(tokenizer)
     save_sids(folder / SIDS, catalogue.sids(tokenizer))

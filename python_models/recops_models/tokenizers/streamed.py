@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from recops_models.item_vectors.vector_file import ROWS, VectorFile
 from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.fitting import FitProgress
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
-from recops_models.tokenizers.metrics import code_metrics, upto
+from recops_models.tokenizers.metrics import SidMetrics, code_metrics, upto
 from recops_models.tokenizers.sids import Sids
 
 
@@ -28,8 +29,16 @@ class StreamedCatalogue:
     def __len__(self) -> int:
         return self.file.num_rows
 
-    def fit(self, tokenizer: Tokenizer, **given: Any) -> None:
-        """Only ``rq-kmeans`` can.
+    def fit(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        seed: int,
+        progress: FitProgress | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Fit ``tokenizer`` to the file, read once a pass; only ``rq-kmeans`` can.
 
         Raises:
             ValueError: another method.
@@ -39,7 +48,7 @@ class StreamedCatalogue:
                 f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} learns "
                 "from a stream"
             )
-        tokenizer.fit_file(self.file, **given)
+        tokenizer.fit_file(self.file, seed=seed, progress=progress, folder=folder, resume=resume)
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Every item's codes, by ascending id."""
@@ -47,7 +56,7 @@ class StreamedCatalogue:
         order = np.argsort(ids)
         return Sids(ids[order], self._codes(tokenizer).numpy()[order])
 
-    def metrics(self, tokenizer: Tokenizer) -> dict[str, Any]:
+    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
         """As :func:`~recops_models.tokenizers.metrics.sid_metrics`, to rounding."""
         levels = len(tokenizer.vocab_sizes)
         total, squares, errors = np.zeros(self.file.dim), 0.0, np.zeros(levels)

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 TOP = (0.01, 0.05, 0.1)
-"""The fullest parts of the paths whose share is told."""
+"""The fullest parts of the paths whose share is taken."""
 
 
-def spread(weights: NDArray[np.number], size: float) -> dict[str, float]:
+class Spread(TypedDict):
+    """What :func:`spread` gives."""
+
+    entropy: float
+    perplexity: float
+    entropy_ratio: float
+    gini: float
+    capacity: float
+
+
+class CodeUsage(Spread):
+    """What :func:`usage` gives of one level."""
+
+    codes: int
+    active: int
+    coverage: float
+    dead_codes: int
+    usage: list[float]
+
+
+def spread(weights: NDArray[np.number], size: float) -> Spread:
     """Figures of π = weights / Σ weights.
 
     Args:
@@ -40,7 +60,7 @@ def spread(weights: NDArray[np.number], size: float) -> dict[str, float]:
 
 def usage(
     codes: NDArray[np.integer], size: int, weights: NDArray[np.float64] | None = None
-) -> dict[str, object]:
+) -> CodeUsage:
     """Figures of one level's codes.
 
     Args:
@@ -64,7 +84,7 @@ def usage(
     }
 
 
-def held_by_top(loads: NDArray[np.number]) -> Mapping[str, float]:
+def held_by_top(loads: NDArray[np.number]) -> dict[str, float]:
     """The share of all weight on the fullest 1, 5 and 10 % of the places in use, rounded up."""
     fullest = np.sort(loads)[::-1]
     held = np.cumsum(fullest) / fullest.sum()

@@ -25,7 +25,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 @dataclass
-class Inputs:
+class ScanInputs:
     """An AUGRU layer and what it reads; attention of a row sums to 1."""
 
     x: Tensor
@@ -36,7 +36,7 @@ class Inputs:
     grad_outputs: Tensor
 
     @classmethod
-    def random(cls, rows: int, steps: int, hidden: int) -> Inputs:
+    def random(cls, rows: int, steps: int, hidden: int) -> ScanInputs:
         random = torch.Generator().manual_seed(0)
 
         def uniform(*shape: int) -> Tensor:
@@ -70,7 +70,7 @@ def layer_case(
 
     ``nn.GRU`` knows no attention: it does less, and is no oracle.
     """
-    inputs = Inputs.random(rows, steps, hidden)
+    inputs = ScanInputs.random(rows, steps, hidden)
 
     def side(function: Callable[..., tuple[Tensor, Tensor]]) -> Thunk:
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, attention: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def layer_case(
     )
 
 
-def _gru(inputs: Inputs, backward: bool) -> Thunk:
+def _gru(inputs: ScanInputs, backward: bool) -> Thunk:
     hidden = inputs.w_hh.shape[1]
     gru = nn.GRU(hidden, hidden, batch_first=True)
     if not backward:

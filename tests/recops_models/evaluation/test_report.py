@@ -9,15 +9,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from recops_models.evaluation.drawing.sunburst import sunburst
 from recops_models.evaluation.report import (
-    Catalogue,
-    Dataset,
+    CatalogueFigures,
+    DatasetFigures,
     Difference,
     Level,
     ModelResult,
     Report,
     UserSample,
-    figures,
     render,
     verdict,
 )
@@ -34,7 +34,7 @@ def history(epochs: int, final: float) -> list[dict[str, float]]:
 
 
 @pytest.fixture
-def catalogue() -> Catalogue:
+def catalogue() -> CatalogueFigures:
     rng = np.random.default_rng(0)
     paths = rng.integers(0, 6, size=(60, 3))
     titles = [f"Film {item} (19{item + 30})" for item in range(60)]
@@ -43,11 +43,11 @@ def catalogue() -> Catalogue:
         Level("code 1", [str(code) for code in range(6)]),
         Level("code 2", [str(code) for code in range(8)]),
     ]
-    return Catalogue(levels, 1, paths, titles, rng.integers(1, 500, size=60))
+    return CatalogueFigures(levels, 1, paths, titles, rng.integers(1, 500, size=60))
 
 
 @pytest.fixture
-def report(catalogue: Catalogue) -> Report:
+def report(catalogue: CatalogueFigures) -> Report:
     sample = UserSample(
         user_id=405,
         num_interactions=737,
@@ -58,7 +58,7 @@ def report(catalogue: Catalogue) -> Report:
     )
     return Report(
         title="recops quickstart · ml-100k · seed 0",
-        dataset=Dataset("ml-100k", 943, 1682, 100_000),
+        dataset=DatasetFigures("ml-100k", 943, 1682, 100_000),
         models=[
             ModelResult("UniRec", metrics(0.118), history(25, 0.125)),
             ModelResult("SASRec", metrics(0.126), history(40, 0.131)),
@@ -193,8 +193,8 @@ def test_verdict_follows_the_interval(low: float, high: float, headline: str, wo
     assert ("behind" if low + high < 0 else "ahead of") in sentence
 
 
-def test_sunburst_draws_every_node_once(catalogue: Catalogue) -> None:
-    svg = figures.sunburst(catalogue)
+def test_sunburst_draws_every_node_once(catalogue: CatalogueFigures) -> None:
+    svg = sunburst(catalogue.paths, catalogue.interactions)
     nodes = sum(len(np.unique(catalogue.paths[:, :depth], axis=0)) for depth in (1, 2, 3))
     paths = re.findall(r'<path d="([^"]*)"[^>]*fill: var\(--ramp', svg)
     assert sum(path.count("M") for path in paths) == nodes
@@ -202,7 +202,7 @@ def test_sunburst_draws_every_node_once(catalogue: Catalogue) -> None:
 
 def test_a_single_item_and_a_single_epoch_make_a_page(report: Report) -> None:
     paths = np.zeros((1, 1), dtype=np.int32)
-    tiny = Catalogue([Level("code 1", ["0"])], 0, paths, ["Only"], np.array([3]))
+    tiny = CatalogueFigures([Level("code 1", ["0"])], 0, paths, ["Only"], np.array([3]))
     models = [replace(report.models[0], history=history(1, 0.1)), *report.models[1:]]
     text = Page(render(replace(report, catalogue=tiny, models=models, samples=[]))).text
     assert "Each of the 1 items has a semantic ID of its own" in text

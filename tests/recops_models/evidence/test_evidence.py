@@ -16,9 +16,11 @@ from recops_models.claims import claims_of, papers
 from recops_models.data import DataError
 from recops_models.data.storage import read_table
 from recops_models.evidence import Arm, Claim, reproduce
+from recops_models.evidence.experiments.training import TRAINING
+from recops_models.evidence.harness.experiment import Run
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan, seconds_left
-from recops_models.evidence.harness.run import Record, Run
+from recops_models.evidence.harness.run_store import Record
 from recops_models.evidence.harness.verdict import verdict
 from synthetic_histories import write_ring
 
@@ -40,8 +42,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
-    content = {"text": "It does.", "source": "here", "reported": "+.1", "metric": "ndcg@10"}
-    return Claim(arms=arms, data=(data,), **{"id": "ring", **content, **changes})
+    content: dict[str, Any] = {"id": "ring", "text": "It does.", "source": "here"}
+    content |= {"reported": "+.1", "metric": "ndcg@10", "experiment": TRAINING, **changes}
+    return Claim(arms=arms, data=(data,), **content)
 
 
 class Watch:

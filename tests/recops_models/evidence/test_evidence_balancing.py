@@ -26,7 +26,7 @@ from recops_models.evidence.experiments.exposed_items import (
     real_exposed_items,
     synthetic_exposed_items,
 )
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Run
 from recops_models.tokenizers import RQKMeans
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 

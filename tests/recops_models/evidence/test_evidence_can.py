@@ -13,7 +13,7 @@ from recops.files import read_json
 from recops_models import cli
 from recops_models.claims import claims_of
 from recops_models.evaluation.click_metrics import auc
-from recops_models.evidence.experiments.synthetic_pairs import PairTable
+from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
 from synthetic_histories import write_ring
@@ -37,7 +37,7 @@ def cells(batch: Batch, items: int) -> np.ndarray:
 
 
 def test_a_made_up_table_is_the_seeds() -> None:
-    table = PairTable(30, 4, examples=500)
+    table = SyntheticPairs(30, 4, examples=500)
     one, again, other = (everything(table.draw(seed), "train") for seed in (0, 0, 1))
     assert torch.equal(one.features["history_item"], again.features["history_item"])
     assert torch.equal(one.label, again.label)
@@ -47,7 +47,7 @@ def test_a_made_up_table_is_the_seeds() -> None:
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_pairs_are_met_as_often_as_said(unseen: bool) -> None:
-    table = PairTable(20, None, unseen=unseen, examples=4000)
+    table = SyntheticPairs(20, None, unseen=unseen, examples=4000)
     made = table.draw(0)
     train, test = (cells(everything(made, part), 20) for part in ("train", "test"))
     assert train[train > 0].mean() == pytest.approx(table.occurrences, rel=0.15)
@@ -57,7 +57,7 @@ def test_pairs_are_met_as_often_as_said(unseen: bool) -> None:
 @pytest.mark.parametrize("rank", [4, None])
 def test_clicks_depend_on_pairs_and_on_nothing_else(rank: int | None) -> None:
     """What a cell's rate of clicks tells, a row's and a column's do not."""
-    made = PairTable(16, rank, examples=40_000).draw(0)
+    made = SyntheticPairs(16, rank, examples=40_000).draw(0)
     train, test = everything(made, "train"), everything(made, "test")
 
     def scores(batch: Batch, effect: np.ndarray) -> np.ndarray:

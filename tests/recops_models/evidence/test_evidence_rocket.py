@@ -16,7 +16,9 @@ from recops_models.evaluation.ratio_interval import paired_ratio
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.serving_time import ServingTime
 from recops_models.evidence.experiments.teacher import FIRST, TeacherFirst
-from recops_models.evidence.harness.run import Run, RunFolder
+from recops_models.evidence.experiments.training import TRAINING
+from recops_models.evidence.harness.experiment import Run
+from recops_models.evidence.harness.run_store import RunStore
 from synthetic_histories import write_ring
 
 
@@ -80,8 +82,9 @@ def arm(name: str, **settings: Any) -> Arm:
 
 
 def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
-    content = {"text": "It does.", "source": "here", "reported": "nothing", "metric": "auc"}
-    return Claim(arms=arms, data=(data,), **{"id": "gap", **content, **changes})
+    content: dict[str, Any] = {"id": "gap", "text": "It does.", "source": "here"}
+    content |= {"reported": "nothing", "metric": "auc", "experiment": TRAINING, **changes}
+    return Claim(arms=arms, data=(data,), **content)
 
 
 def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: Path) -> None:
@@ -136,7 +139,7 @@ def test_a_ceiling_is_an_arm(data: str) -> None:
 
 def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) -> None:
     experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
-    folder = RunFolder(tmp_path, "a-paper", resume=False)
+    folder = RunStore(tmp_path, "a-paper", resume=False)
     loaded = experiment.load(data)
 
     def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:

@@ -13,8 +13,8 @@ import torch
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.synthetic_items import synthetic_items
 from recops_models.evidence.experiments.tokenization import SYNTHETIC, Tokenization
+from recops_models.evidence.harness.experiment import Run
 from recops_models.evidence.harness.page import page
-from recops_models.evidence.harness.run import Run
 from recops_models.tokenizers import RQKMeans
 
 LONG = Arm("long", "rq-kmeans", {"iterations": 20})

@@ -14,8 +14,16 @@ from torch import Tensor
 from recops.files import CorruptFileError, save_tensors
 from recops_models import cli
 from recops_models.data import Dataset, leave_one_out
-from recops_models.tokenizers import METHODS, Tokenizer, load_sids, load_tokenizer, make_tokenizer
+from recops_models.tokenizers import (
+    METHODS,
+    RQKMeans,
+    Tokenizer,
+    load_sids,
+    load_tokenizer,
+    make_tokenizer,
+)
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures, load_pairs
+from recops_models.tokenizers.methods.item_task import NetworkSettings
 from synthetic_histories import histories
 
 NETWORK = {"hidden": "32", "steps": "40", "batch": "128", "learning_rate": "1e-2"}
@@ -339,3 +347,8 @@ def test_the_command_goes_on_after_ctrl_c(
     left = ["config.json", "metrics.json", "sids.parquet", "tokenizer.safetensors"]
     assert sorted(file.name for file in out.iterdir()) == left
     assert load_sids(out / "sids.parquet").codes.shape == (200, 3)
+
+
+def test_settings_of_another_method_are_refused() -> None:
+    with pytest.raises(TypeError, match="RQKMeans: settings must be RQKMeansSettings, got Network"):
+        RQKMeans(settings=NetworkSettings())  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """The report page of a run."""
 
 from recops_models.evaluation.report.content import (
-    Catalogue,
-    Dataset,
+    CatalogueFigures,
+    DatasetFigures,
     Difference,
     Level,
     ModelResult,
@@ -12,8 +12,8 @@ from recops_models.evaluation.report.content import (
 from recops_models.evaluation.report.page import render
 
 __all__ = [
-    "Catalogue",
-    "Dataset",
+    "CatalogueFigures",
+    "DatasetFigures",
     "Difference",
     "Level",
     "ModelResult",

@@ -7,15 +7,15 @@ from html import escape
 
 import numpy as np
 
-from recops_models.evaluation.report import figures
-from recops_models.evaluation.report.content import Catalogue
-from recops_models.evaluation.report.markup import table
+from recops_models.evaluation.drawing.markup import ramp_swatches, table
+from recops_models.evaluation.drawing.token_usage import token_usage
+from recops_models.evaluation.report.content import CatalogueFigures
 from recops_models.evaluation.report.verdict import capitalised
 
 _BRANCHES, _BRANCH_ITEMS = 3, 8
 
 
-def tokens_text(catalogue: Catalogue) -> str:
+def tokens_text(catalogue: CatalogueFigures) -> str:
     """What the tokens are, and what to look for in their use."""
     names = [level.name for level in catalogue.levels[: catalogue.num_attributes]]
     codes = len(catalogue.levels) - catalogue.num_attributes
@@ -27,15 +27,20 @@ def tokens_text(catalogue: Catalogue) -> str:
     )
 
 
-def usage(catalogue: Catalogue) -> str:
+def usage(catalogue: CatalogueFigures) -> str:
     """A figure for each level."""
     return "\n".join(
-        figures.usage(capitalised(level.name), np.bincount(tokens, minlength=len(level.tokens)))
+        token_usage(
+            np.bincount(tokens, minlength=len(level.tokens)),
+            title=capitalised(level.name),
+            level=capitalised(level.name),
+            noun="token",
+        )
         for level, tokens in zip(catalogue.levels, catalogue.paths.T, strict=True)
     )
 
 
-def levels(catalogue: Catalogue) -> str:
+def levels(catalogue: CatalogueFigures) -> str:
     """Usage in numbers: perplexity is the number of equally used tokens of the same entropy."""
     rows = []
     for depth, level in enumerate(catalogue.levels):
@@ -51,7 +56,7 @@ def levels(catalogue: Catalogue) -> str:
     return table(rows, head=head, name="facts")
 
 
-def collisions_text(catalogue: Catalogue) -> str:
+def collisions_text(catalogue: CatalogueFigures) -> str:
     """How many items share their semantic ID with another one."""
     _, sizes = np.unique(catalogue.paths, axis=0, return_counts=True)
     shared = sizes[sizes > 1]
@@ -66,15 +71,14 @@ def collisions_text(catalogue: Catalogue) -> str:
 
 def trie_text() -> str:
     """How to read the rings."""
-    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
     return (
         "Every real path from the root (centre) to an item (rim). A sector's angle is its share of "
-        f'the items; its shade <span class="swatches">{swatches}</span> how often they were '
+        f"the items; its shade {ramp_swatches()} how often they were "
         "chosen, in fifths of a ring's sectors. The beam search walks these paths and no others."
     )
 
 
-def branches(catalogue: Catalogue) -> str:
+def branches(catalogue: CatalogueFigures) -> str:
     """The most-chosen branches that share the first code, each with its most-chosen items."""
     prefixes, branch = np.unique(
         catalogue.paths[:, : catalogue.num_attributes + 1], axis=0, return_inverse=True
@@ -96,11 +100,11 @@ def branches(catalogue: Catalogue) -> str:
     return "\n".join(tables)
 
 
-def _in_path_order(catalogue: Catalogue, items: np.ndarray) -> Iterable[int]:
+def _in_path_order(catalogue: CatalogueFigures, items: np.ndarray) -> Iterable[int]:
     return (int(item) for item in items[np.lexsort(catalogue.paths[items].T[::-1])])
 
 
-def _path(catalogue: Catalogue, item: int, start: int, stop: int | None = None) -> str:
+def _path(catalogue: CatalogueFigures, item: int, start: int, stop: int | None = None) -> str:
     """Part of an item's path, in the tokens' own names."""
     steps = zip(catalogue.levels, catalogue.paths[item], strict=True)
     return " · ".join([level.tokens[token] for level, token in steps][start:stop])

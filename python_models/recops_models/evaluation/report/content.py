@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetFigures:
     """The data a run was made on."""
 
     name: str
@@ -54,7 +54,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogueFigures:
     """The items: ``paths [N, levels]`` through the trie, titles, and how often each was chosen.
 
     The first ``num_attributes`` levels are item attributes, the others the semantic ID's codes.
@@ -85,10 +85,10 @@ class Report:
     """One run. ``models`` and ``differences`` stand in the page's order, the main model first."""
 
     title: str
-    dataset: Dataset
+    dataset: DatasetFigures
     models: Sequence[ModelResult]
     differences: Sequence[Difference]
-    catalogue: Catalogue
+    catalogue: CatalogueFigures
     samples: Sequence[UserSample]
     real_items: float
     """Share of the recommended semantic IDs that belong to an item."""

@@ -1,13 +1,14 @@
-"""The report as one self-contained HTML page: it fetches no script, no font and no image."""
+"""The report as an HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
 
-from recops_models.evaluation.report import figures
+from recops_models.evaluation.drawing.page import page
+from recops_models.evaluation.drawing.sunburst import sunburst
 from recops_models.evaluation.report.catalogue import (
     branches,
     collisions_text,
@@ -17,7 +18,7 @@ from recops_models.evaluation.report.catalogue import (
     usage,
 )
 from recops_models.evaluation.report.content import ModelResult, Report
-from recops_models.evaluation.report.markup import table
+from recops_models.evaluation.report.curves import lines
 from recops_models.evaluation.report.results import differences, metrics
 from recops_models.evaluation.report.samples import samples, samples_text
 from recops_models.evaluation.report.verdict import headline, sentences
@@ -28,36 +29,39 @@ def render(report: Report) -> str:
 
     Every text that comes from data is escaped.
     """
-    resources = files(__package__)
+    body = Template(files(__package__).joinpath("body.html").read_text("utf-8"))
     verdict = [f"<p>{escape(text)}</p>" for text in sentences(report.differences)]
     trained = [model for model in report.models if model.history]
-    return Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
-        title=escape(report.title),
-        style=resources.joinpath("style.css").read_text("utf-8").strip(),
-        headline=escape(headline(report.differences[0])),
+    seconds = {name: f"{value:.1f} s" for name, value in report.seconds.items()}
+    seconds["all"] = f"{sum(report.seconds.values()):.1f} s"
+    return page(
+        title=report.title,
+        headline=headline(report.differences[0]),
         lead=_lead(report),
-        metrics=metrics(report.models),
-        differences=differences(report.differences),
-        verdict="\n".join(verdict),
-        num_users=f"{report.dataset.num_users:,}",
-        trained=escape(" and ".join(model.name for model in trained)),
-        training=_training(trained),
-        tokens_text=tokens_text(report.catalogue),
-        usage=usage(report.catalogue),
-        levels=levels(report.catalogue),
-        collisions=collisions_text(report.catalogue),
-        trie=figures.sunburst(report.catalogue),
-        trie_text=trie_text(),
-        branches=branches(report.catalogue),
-        samples_text=samples_text(report.models[0].name, report.samples),
-        samples=samples(report.samples),
-        made=_made(report),
+        body=body.substitute(
+            metrics=metrics(report.models),
+            differences=differences(report.differences),
+            verdict="\n".join(verdict),
+            num_users=f"{report.dataset.num_users:,}",
+            trained=escape(" and ".join(model.name for model in trained)),
+            training=_training(trained),
+            tokens_text=tokens_text(report.catalogue),
+            usage=usage(report.catalogue),
+            levels=levels(report.catalogue),
+            collisions=collisions_text(report.catalogue),
+            trie=sunburst(report.catalogue.paths, report.catalogue.interactions),
+            trie_text=trie_text(),
+            branches=branches(report.catalogue),
+            samples_text=samples_text(report.models[0].name, report.samples),
+            samples=samples(report.samples),
+        ).strip(),
+        made={"Configuration": report.configuration, "Time": seconds, "Versions": report.versions},
     )
 
 
 def _lead(report: Report) -> str:
     dataset, main = report.dataset, report.models[0]
-    return escape(
+    return (
         f"{main.name} writes the semantic ID of the item a user will choose next, one token after "
         f"another, along a trie that holds real items only. It was trained on {dataset.name} "
         f"({dataset.num_users:,} users, {dataset.num_items:,} items, {dataset.num_interactions:,} "
@@ -76,20 +80,5 @@ def _training(models: Sequence[ModelResult]) -> str:
             for model in models
         }
 
-    loss = figures.lines("Training loss", curves("loss"))
-    return loss + "\n" + figures.lines("Validation HR@10, %", curves("hr@10", 100.0))
-
-
-def _made(report: Report) -> str:
-    seconds = {name: f"{value:.1f} s" for name, value in report.seconds.items()}
-    seconds["all"] = f"{sum(report.seconds.values()):.1f} s"
-    groups = {"Configuration": report.configuration, "Time": seconds, "Versions": report.versions}
-    return "\n".join(
-        f"<div><h3>{title}</h3>{table(_rows(pairs))}</div>" for title, pairs in groups.items()
-    )
-
-
-def _rows(pairs: Mapping[str, str]) -> list[str]:
-    return [
-        f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in pairs.items()
-    ]
+    loss = lines("Training loss", curves("loss"))
+    return loss + "\n" + lines("Validation HR@10, %", curves("hr@10", 100.0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from recops_models.evaluation.drawing.markup import table, when
 from recops_models.evaluation.report.content import Difference, ModelResult
-from recops_models.evaluation.report.markup import table, when
 from recops_models.evaluation.report.verdict import capitalised, points
 
 _METRICS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from recops_models.evaluation.drawing.markup import when
 from recops_models.evaluation.report.content import UserSample
-from recops_models.evaluation.report.markup import when
 from recops_models.evaluation.report.verdict import capitalised
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +17,7 @@ from recops_models.evidence.experiments.exposed_items import (
     synthetic_exposed_items,
 )
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.tokenizers import Tokenizer, make_tokenizer, sid_metrics
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 from recops_models.tokenizers.usage import held_by_top, spread
@@ -41,7 +39,7 @@ class Balancing(ItemRuns[ExposedItems]):
 
     synthetic = SYNTHETIC
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The method with all its settings, what it balances, the data and the seed."""
         tokenizer, weights = _tokenizer(run)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 
 from recops_models.data import Dataset
-from recops_models.evidence.experiments.synthetic_pairs import PairTable
+from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.evidence.experiments.training import Training, job_of, train
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.examples.click import click_data
 from recops_models.examples.unseen_pairs import unseen_pairs
 from recops_models.recipes.parts import part
@@ -36,7 +34,7 @@ class ClickRuns(Training):
     users: int | None = None
     unseen: bool = False
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job, and what the examples are."""
         return {**super().config(run), "unseen_pairs": self.unseen, "users": self._users(run)}
 
@@ -56,7 +54,7 @@ class ClickRuns(Training):
 
 
 @dataclass(frozen=True)
-class MadeUpPairs(Training):
+class MadeUpPairs(Experiment[None]):
     """Trainings on a made-up table of pairs, drawn anew for every seed; a quick one has 2 000
     examples.
 
@@ -64,28 +62,23 @@ class MadeUpPairs(Training):
         tables: by the names under which claims have them as data.
     """
 
-    tables: tuple[tuple[str, PairTable], ...]
+    tables: tuple[tuple[str, SyntheticPairs], ...]
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job, and what the table is."""
-        return {**super().config(run), "table": dataclasses.asdict(self._table(run))}
+        return {**job_of(run).config(), "table": dataclasses.asdict(self._table(run))}
 
-    def load(self, data: str) -> Any:
+    def load(self, data: str) -> None:
         """Nothing: the seed says what is drawn."""
 
     def measure(
-        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
-        """See :meth:`Training.measure`."""
+        """See :meth:`Experiment.measure`."""
         made = self._table(run).draw(run.seed)
         return train(job_of(run), made, folder, test=run.test, on_step=on_step)
 
-    def users_interval(
-        self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> tuple[float, float] | None:
-        """None: there are no users."""
-
-    def _table(self, run: Run) -> PairTable:
+    def _table(self, run: Run) -> SyntheticPairs:
         known = dict(self.tables)
         if run.data not in known:
             raise ValueError(f"no made-up table {run.data!r}; there are {', '.join(known)}")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from torch import Tensor
 from typing_extensions import Self
 
-from recops_models.evidence.harness.experiment import Experiment, Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.tokenizers import Tokenizer
 
 _QUICK_ITEMS = 2000
@@ -28,7 +27,7 @@ class SomeItems(Protocol):
 ItemsT = TypeVar("ItemsT", bound=SomeItems)
 
 
-class ItemRuns(Experiment, Generic[ItemsT]):
+class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
     """Runs on items. There is no validation, so that nothing can be tuned."""
 
     synthetic: ClassVar[str]
@@ -83,7 +82,10 @@ def fit_and_save(
     item_ids: Tensor,
     folder: Path,
     on_step: Callable[[float], None],
-    **given: Any,
+    *,
+    seed: int,
+    pairs: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> None:
     """Fit, from where an interrupted start left it; leaves ``tokenizer.safetensors``."""
     stages = tokenizer.stages
@@ -91,8 +93,10 @@ def fit_and_save(
         vectors,
         item_ids,
         progress=lambda stage, done, _: on_step((stages.index(stage) + done) / len(stages)),
+        seed=seed,
+        pairs=pairs,
+        weights=weights,
         folder=folder,
         resume=True,
-        **given,
     )
     tokenizer.save(folder / "tokenizer.safetensors")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from recops.benchmarks.timing import interleave
 from recops_models.data import Dataset, load
 from recops_models.evidence.experiments.training import job_of
-from recops_models.evidence.harness.experiment import Experiment, Metrics, Settings
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Metrics, Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import candidates
 from recops_models.recipes.job import Job
@@ -25,7 +23,7 @@ _CANDIDATES = 100
 
 
 @dataclass(frozen=True)
-class ServingTime(Experiment):
+class ServingTime(Experiment[Dataset]):
     """Times a net and a reference in one process, A B A B …, minimum against minimum.
 
     Weights are as they begin, since time does not depend on them; another seed asks for another
@@ -38,9 +36,9 @@ class ServingTime(Experiment):
     """
 
     model: str
-    settings: Settings
+    settings: ArmSettings
 
-    def config(self, run: Run) -> list[Any]:
+    def config(self, run: Run) -> list[object]:
         """Both jobs."""
         return [job_of(run).config(), self._reference(run).config(), _CANDIDATES]
 

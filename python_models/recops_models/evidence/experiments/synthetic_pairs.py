@@ -17,7 +17,7 @@ from recops_models.examples.lookup import Lookup
 
 
 @dataclass(frozen=True)
-class PairTable:
+class SyntheticPairs:
     """``logit = s / √T · Σ_t G[i, j_t]`` with G an N × N table, i and j_t uniform.
 
     With rank r, ``G = A Bᵀ / √r``, A and B of N × r standard normal numbers; else every cell of G

@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recops_models.click.rocket import RocketConfig
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
-from recops_models.evidence.harness.experiment import Metrics, Settings
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
 from recops_models.recipes.parts import part
 
 FIRST = "trained first"
@@ -31,9 +29,9 @@ class TeacherFirst(Training):
     """
 
     model: str
-    settings: Settings
+    settings: ArmSettings
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job; with it, where there is a teacher, the teacher's."""
         config = super().config(run)
         return (

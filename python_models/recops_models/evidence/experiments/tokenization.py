@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,12 @@ import torch
 from recops_models.data import load, named_split
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
 from recops_models.evidence.experiments.synthetic_items import Items, synthetic_items
-from recops_models.evidence.harness.experiment import Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.item_vectors.content import content_vectors
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs
-from recops_models.tokenizers.diagnosis.source import held_out_pairs
+from recops_models.tokenizers.diagnosis.content import Diagnosis
+from recops_models.tokenizers.diagnosis.inputs import held_out_pairs
 from recops_models.tokenizers.methods.item_task import NetworkSettings
 
 SYNTHETIC = "synthetic-items"
@@ -44,7 +43,7 @@ class Tokenization(ItemRuns[Items]):
 
     synthetic = SYNTHETIC
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The method with all its settings, the data and the seed."""
         tokenizer = _tokenizer(run, **_MANY)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
@@ -81,7 +80,7 @@ class Tokenization(ItemRuns[Items]):
         return metrics_of(found)
 
 
-def metrics_of(found: dict[str, Any]) -> Metrics:
+def metrics_of(found: Diagnosis) -> Metrics:
     """The figures of DRQ's table, of what :func:`~recops_models.tokenizers.diagnose` found.
 
     ``nmse`` (unexplained variance), ``retention@20``, ``retention@200``, ``sid_auc``; of level 0
@@ -89,8 +88,8 @@ def metrics_of(found: dict[str, Any]) -> Metrics:
     ``flips`` there; of the last level ``last_perplexity``; ``no_collision_rate``.
     """
     first, last, behaviour = found["levels"][0], found["levels"][-1], found["behaviour"]
-    noise = {entry["rho"]: entry["k_eff"] for entry in first.get("noise", ())}
-    flips = {entry["rho"]: entry["levels"][0] for entry in found.get("flips", ())}
+    noise = {entry["rho"]: entry["k_eff"] for entry in first.get("noise", [])}
+    flips = {entry["rho"]: entry["levels"][0] for entry in found.get("flips", [])}
     kept = {f"retention@{k}": rates["retention"] for k, rates in behaviour["hit_rate"].items()}
     return {
         "nmse": found["error_share"],

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recops_models.data import Dataset, load
-from recops_models.evidence.harness.experiment import Experiment, Metrics
-from recops_models.evidence.harness.run import Run
+from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.evidence.harness.users import users_interval
 from recops_models.examples.click import ClickData
 from recops_models.recipes.job import Job
@@ -18,10 +16,10 @@ from recops_models.recipes.watch import Watch
 
 
 @dataclass(frozen=True)
-class Training(Experiment):
+class Training(Experiment[Dataset]):
     """Trains a model and measures it on the parts of a data set."""
 
-    def config(self, run: Run) -> dict[str, Any]:
+    def config(self, run: Run) -> dict[str, object]:
         """The job, the model's defaults among it; see :meth:`Experiment.config`."""
         return job_of(run).config()
 
@@ -43,7 +41,7 @@ class Training(Experiment):
 
 
 TRAINING = Training()
-"""What a claim's runs are unless it says otherwise."""
+"""As most claims have it; it has no state."""
 
 
 def job_of(run: Run) -> Job:

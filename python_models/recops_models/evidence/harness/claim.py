@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recops_models.evidence.experiments.training import TRAINING
-from recops_models.evidence.harness.experiment import Experiment, Setting, Settings
+from recops_models.evidence.harness.experiment import AnyExperiment, ArmSettings, Setting
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Arm:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
 
-    def trials(self) -> list[Settings]:
+    def trials(self) -> list[ArmSettings]:
         """The settings of every trial, the last name of the grid varying fastest."""
         return [
             _settings({**self.settings, **dict(zip(self.grid, values, strict=True))})
@@ -43,7 +42,7 @@ class Arm:
         return dataclasses.replace(self, settings=settings, grid=first)
 
 
-def _settings(values: Mapping[str, Setting]) -> Settings:
+def _settings(values: Mapping[str, Setting]) -> ArmSettings:
     return tuple(sorted((name, str(value)) for name, value in values.items()))
 
 
@@ -61,6 +60,7 @@ class Claim:
         data: names of data sets.
         metric: of those that runs give; trials are chosen by it on validation, arms compared on
             test.
+        experiment: what runs are.
         direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
         minimum: the least difference that counts, ≥ 0.
         allowance: how far the first arm may fall short and still be as good, ≥ 0, where it is not
@@ -69,7 +69,6 @@ class Claim:
         glanced: whether ``--quick`` measures it where no claims are named.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         tuning_seeds: under how many each trial is run; the best one is that of the best mean.
-        experiment: what runs are; trainings by default.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
             to it the first has come is told beside the difference. No verdict depends on it.
 
@@ -85,6 +84,7 @@ class Claim:
     arms: tuple[Arm, ...]
     data: tuple[str, ...]
     metric: str
+    experiment: AnyExperiment
     direction: Literal["higher", "lower"] = "higher"
     minimum: float = 0.0
     allowance: float = 0.0
@@ -92,7 +92,6 @@ class Claim:
     glanced: bool = True
     seeds: int = 5
     tuning_seeds: int = 1
-    experiment: Experiment = TRAINING
     ceiling: str | None = None
 
     def __post_init__(self) -> None:

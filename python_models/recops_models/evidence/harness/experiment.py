@@ -1,28 +1,73 @@
-"""What a run is: from an arm's name and settings to metrics."""
+"""An experiment and its runs: from an arm's name and settings to metrics."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from recops_models.evidence.harness.run import Run
+from recops_models.versions import versions
 
 Setting: TypeAlias = str | int | float
-Settings: TypeAlias = tuple[tuple[str, str], ...]
+ArmSettings: TypeAlias = tuple[tuple[str, str], ...]
 """What ``--set`` takes, as pairs: hashable, in the order of their names."""
 
 Metrics: TypeAlias = dict[str, float | None]
 """By name; None: not defined on this data."""
 
 
-class Experiment(ABC):
-    """How the runs of a claim's arms come to their metrics. An experiment has no state."""
+DataT = TypeVar("DataT")
+AnyExperiment: TypeAlias = "Experiment[Any]"
+"""An experiment on data that it alone knows the type of."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an arm.
+
+    Attributes:
+        experiment: what kind of run.
+        model: what the experiment calls it.
+        data: the data set's name, or a folder.
+        settings: changes of the model's defaults.
+        seed: of every random draw.
+        test: whether test is measured; tuning trials never do.
+        quick: a little of it.
+    """
+
+    experiment: AnyExperiment
+    model: str
+    data: str
+    settings: ArmSettings
+    seed: int
+    test: bool
+    quick: bool
+
+    @property
+    def key(self) -> str:
+        """A folder's name: readable, and another one for anything that differs, the model's
+        defaults and the packages' versions among it.
+
+        Raises:
+            ValueError: see :meth:`Experiment.config`.
+        """
+        content = json.dumps([self.experiment.config(self), self.test, versions()], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+        data = re.sub(r"\W+", "-", Path(self.data).name)
+        kind = "test" if self.test else "trial"
+        return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
+
+
+class Experiment(ABC, Generic[DataT]):
+    """How the runs of a claim's arms come to their metrics; it has no state."""
 
     @abstractmethod
-    def config(self, run: Run) -> Any:
+    def config(self, run: Run) -> object:
         """All that the metrics depend on beside the packages' versions, JSON-ready.
 
         Raises:
@@ -30,7 +75,7 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def load(self, data: str) -> Any:
+    def load(self, data: str) -> DataT:
         """The data of that name.
 
         Raises:
@@ -39,7 +84,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def measure(
-        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: DataT, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """Metrics on validation and on test; no test where ``run.test`` is False.
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
+from recops_models.evidence.harness.results import (
+    ArmResult,
+    ClaimResult,
+    DifferenceResult,
+    GapClosed,
+    Results,
+    SeedFigures,
+)
 
-def page(content: Mapping[str, Any]) -> str:
+
+def page(content: Results) -> str:
     """The Markdown of what :func:`~recops_models.evidence.harness.results.results` gives."""
     tables = content["tables"]
     claims = list(zip(content["claims"], tables["differences"], strict=True))
@@ -39,7 +47,7 @@ def page(content: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
+def _verdicts(claims: Sequence[tuple[ClaimResult, DifferenceResult]]) -> list[str]:
     head = ["claim", "data", "difference", "claimed", "measured", "95 % over seeds", "over users"]
     rows = [
         [
@@ -59,13 +67,13 @@ def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> 
     return _table(*_without_empty([*head, "share of the gap", "seeds", "verdict"], rows))
 
 
-def _claimed(difference: Mapping[str, Any]) -> str:
+def _claimed(difference: DifferenceResult) -> str:
     """``> 0``, or ``< −0.0123`` where a lower figure is claimed, and by so much."""
     sign, least = (">", 1) if difference["direction"] == "higher" else ("<", -1)
     return f"{sign} {signed(least * difference['minimum']) if difference['minimum'] else 0}"
 
 
-def _gap(gap: Mapping[str, Any] | None) -> str:
+def _gap(gap: GapClosed | None) -> str:
     """``31 % of that to DIN (12 to 50 %)``."""
     if gap is None:
         return ""
@@ -76,7 +84,7 @@ def _gap(gap: Mapping[str, Any] | None) -> str:
     return f"{told} ({low} to {high} %)"
 
 
-def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
+def _arms(arms: Sequence[ArmResult]) -> list[str]:
     """One table a data set: each arm's test figures, mean ± half of the 95 % interval."""
     lines: list[str] = []
     for data in dict.fromkeys(arm["data"] for arm in arms):
@@ -110,7 +118,7 @@ def _arms(arms: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines[:-1]
 
 
-def _how(content: Mapping[str, Any]) -> list[str]:
+def _how(content: Results) -> list[str]:
     tables = content["tables"]
     tuned = [arm.get("tuning_seeds", 1) for arm in tables["arms"] if arm["trials"] > 1]
     users = any(difference["users_interval"] for difference in tables["differences"])
@@ -157,7 +165,7 @@ def _without_empty(
     return [head[column] for column in kept], [[row[column] for column in kept] for row in rows]
 
 
-def _spread(figure: Mapping[str, Any] | None) -> str:
+def _spread(figure: SeedFigures | None) -> str:
     """The mean and its interval over seeds: Student's, as that of a difference."""
     if figure is None:
         return ""

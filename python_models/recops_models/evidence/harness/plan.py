@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import Settings
-from recops_models.evidence.harness.run import Record, Run
+from recops_models.evidence.harness.experiment import ArmSettings, Run
+from recops_models.evidence.harness.run_store import Record
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
@@ -43,7 +43,7 @@ class Plan:
 
     def best(
         self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]
-    ) -> Settings | None:
+    ) -> ArmSettings | None:
         """Those of the best mean on validation, the first among equals; None while any trial is to
         be done.
 
@@ -56,13 +56,13 @@ class Plan:
         if any(trial not in done for trial in trials):
             return None
         sign = -1 if claim.metric in LOWER_IS_BETTER else 1
-        totals: dict[Settings, float] = {}
+        totals: dict[ArmSettings, float] = {}
         for run in trials:
             value = sign * figure(done[run].validation, claim, arm)
             totals[run.settings] = totals.get(run.settings, 0) + value
         return max(totals, key=lambda settings: totals[settings])
 
-    def measured(self, claim: Claim, arm: Arm, data: str, best: Settings) -> list[Run]:
+    def measured(self, claim: Claim, arm: Arm, data: str, best: ArmSettings) -> list[Run]:
         """The arm with its best settings, once a seed; test is measured here, and only here."""
         return [self._run(claim, arm, data, best, seed, test=True) for seed in self.seeds]
 
@@ -76,7 +76,7 @@ class Plan:
         return list(runs)
 
     def _run(
-        self, claim: Claim, arm: Arm, data: str, settings: Settings, seed: int, *, test: bool
+        self, claim: Claim, arm: Arm, data: str, settings: ArmSettings, seed: int, *, test: bool
     ) -> Run:
         return Run(claim.experiment, arm.model, data, settings, seed, test, self.quick)
 

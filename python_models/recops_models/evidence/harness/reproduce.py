@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from recops.files import write_file, write_json
 from recops_models.data import NAMED_SETS, DataError
 from recops_models.evidence.harness.claim import Claim
-from recops_models.evidence.harness.harness import Progress, findings, run_ahead
+from recops_models.evidence.harness.finding import findings
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan
-from recops_models.evidence.harness.results import results
-from recops_models.evidence.harness.run import RunFolder
+from recops_models.evidence.harness.results import Results, results
+from recops_models.evidence.harness.run_store import RunStore
+from recops_models.evidence.harness.runner import RunProgress, run_ahead
 
 
 def reproduce(
@@ -27,14 +27,14 @@ def reproduce(
     first_seed: int = 0,
     quick: bool = False,
     resume: bool = False,
-    progress: Progress,
-) -> dict[str, Any]:
+    progress: RunProgress,
+) -> Results:
     """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
 
     Args:
         paper: whose claims.
         claims: one or more.
-        out: see :class:`RunFolder` for what may be in it.
+        out: see :class:`RunStore` for what may be in it.
         command: that gives the same again, for the record.
         seeds: runs of each arm, ≥ 2; None: as the claims say, the most of them.
         first_seed: the seeds count up from here.
@@ -57,11 +57,11 @@ def reproduce(
     if number < 2:
         raise ValueError(f"reproduce: an interval needs two seeds or more, got {number}")
     plan = Plan(claims, range(first_seed, first_seed + number), quick)
-    folder = RunFolder(out, paper, resume=resume)
-    done = run_ahead(plan, folder, progress)
+    store = RunStore(out, paper, resume=resume)
+    done = run_ahead(plan, store, progress)
     content = results(
         paper,
-        findings(plan, folder, done),
+        findings(plan, store, done),
         command=command,
         quick=quick,
         seconds=sum(record.seconds for record in done.values()),

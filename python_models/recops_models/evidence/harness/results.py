@@ -3,12 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from typing_extensions import NotRequired
 
-from recops_models.evidence.harness.harness import ArmFigures, Finding
+from recops_models.evidence.harness.experiment import ArmSettings
+from recops_models.evidence.harness.finding import ArmFigures, Finding
+from recops_models.evidence.harness.verdict import Verdict
 from recops_models.versions import versions
+
+
+class ClaimResult(TypedDict):
+    """A claim on one data set: what was claimed, what was measured."""
+
+    id: str
+    text: str
+    source: str
+    reported: str
+    measured: float
+    interval: list[float]
+    seeds: int
+    data: str
+    verdict: Verdict
+
+
+class GapClosed(TypedDict):
+    """The share of the way to the arm ``to`` that the first arm has come."""
+
+    to: str
+    closed: float
+    interval: list[float] | None
+
+
+class DifferenceResult(TypedDict):
+    """The difference that a claim's verdict rests on."""
+
+    id: str
+    data: str
+    metric: str
+    direction: str
+    minimum: float
+    arms: list[str]
+    per_seed: list[float]
+    users_interval: list[float] | None
+    gap: NotRequired[GapClosed]
+
+
+class SeedFigures(TypedDict):
+    """One metric of an arm over its seeds; ``std`` is that of a sample."""
+
+    mean: float
+    std: float
+    per_seed: list[float]
+
+
+class ArmResult(TypedDict):
+    """One arm on one data set."""
+
+    id: str
+    data: str
+    arm: str
+    model: str
+    trials: int
+    tuning_seeds: NotRequired[int]
+    settings: dict[str, str]
+    validation: dict[str, float]
+    test: dict[str, SeedFigures]
+
+
+class ResultTables(TypedDict):
+    """What stands behind the verdicts; an entry of ``differences`` for each of the claims."""
+
+    arms: list[ArmResult]
+    differences: list[DifferenceResult]
+    quick: bool
+    skipped: list[str]
+    versions: dict[str, str]
+
+
+class Results(TypedDict):
+    """The content of ``results.json``."""
+
+    paper: str
+    claims: list[ClaimResult]
+    tables: ResultTables
+    command: str
+    seconds: float
 
 
 def results(
@@ -19,7 +100,7 @@ def results(
     quick: bool,
     seconds: float,
     skipped: Sequence[str],
-) -> dict[str, Any]:
+) -> Results:
     """The content of ``results.json``.
 
     Args:
@@ -45,7 +126,7 @@ def results(
     }
 
 
-def _claim(finding: Finding) -> dict[str, Any]:
+def _claim(finding: Finding) -> ClaimResult:
     claim = finding.claim
     return {
         "id": claim.id,
@@ -60,9 +141,9 @@ def _claim(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _difference(finding: Finding) -> dict[str, Any]:
+def _difference(finding: Finding) -> DifferenceResult:
     claim = finding.claim
-    told = {
+    result: DifferenceResult = {
         "id": claim.id,
         "data": finding.data,
         "metric": claim.metric,
@@ -73,15 +154,16 @@ def _difference(finding: Finding) -> dict[str, Any]:
         "users_interval": None if finding.users is None else list(finding.users),
     }
     if finding.gap_closed is None:
-        return told
+        return result
     share, interval = finding.gap_closed
-    gap = {"to": claim.ceiling, "closed": share, "interval": interval and list(interval)}
-    return {**told, "gap": gap}
+    assert claim.ceiling is not None
+    bounds = None if interval is None else list(interval)
+    return {**result, "gap": {"to": claim.ceiling, "closed": share, "interval": bounds}}
 
 
-def _arms(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def _arms(findings: Sequence[Finding]) -> list[ArmResult]:
     """Every finding's arms; one that several share stands once, unless each claim chose it anew."""
-    arms: dict[Any, dict[str, Any]] = {}
+    arms: dict[tuple[str, str, ArmSettings, object], ArmResult] = {}
     for finding in findings:
         for side in finding.arms:
             claim = finding.claim
@@ -90,8 +172,8 @@ def _arms(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return list(arms.values())
 
 
-def _arm(finding: Finding, side: ArmFigures) -> dict[str, Any]:
-    """The figures of every test metric; ``std`` is that of a sample, over seeds."""
+def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
+    """The figures of every test metric that is defined for all seeds."""
     columns = {
         name: [record.test[name] for record in side.records] for name in side.records[0].test
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
@@ -66,7 +66,7 @@ class StreamedPoints:
     def within(self, dims: slice) -> StreamedPoints:
         return StreamedPoints(self._file, (), dims)
 
-    def _residual(self, vectors: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+    def _residual(self, vectors: NDArray[np.float32]) -> Tensor:
         residual = torch.from_numpy(vectors)[:, self._dims].contiguous()
         for codebook, assign in self._levels:
             index, _ = assign(residual, codebook)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
+from recops_models.tokenizers.diagnosis.content import NoiseFigures
 
 RHOS = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Noise, as shares of the spread of what a level encodes."""
@@ -30,7 +31,7 @@ def spread_per_dim(inputs: Tensor) -> float:
 
 def capacity(
     codebook: Tensor, loads: NDArray[np.float64], scale: float, rhos: Sequence[float]
-) -> list[dict[str, float]]:
+) -> list[NoiseFigures]:
     """Overlap and effective capacity of a level at σ = ρ · scale, one entry a ρ.
 
     With π the usage and κ_ij the overlap of two Gaussians of variance σ² about codewords i and j:
@@ -49,7 +50,7 @@ def capacity(
     """
     usage = torch.from_numpy(loads / loads.sum())
     even = -float(usage.square().sum().log())
-    found = []
+    found: list[NoiseFigures] = []
     for rho in rhos:
         overlap, _ = recops.codebook_overlap(codebook.double(), usage, rho * scale)
         # Rounding apart, no overlap lies below Σπ² or above 1.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +11,20 @@ from torch import Tensor
 
 import recops
 from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.diagnosis.arguments import (
+    checked_codes,
+    checked_pairs,
+    checked_vectors,
+    checked_weights,
+    level_sizes,
+)
 from recops_models.tokenizers.diagnosis.capacity import (
     RHOS,
     capacity,
     level_inputs,
     spread_per_dim,
 )
+from recops_models.tokenizers.diagnosis.content import Diagnosis, FlipRates, LevelFigures
 from recops_models.tokenizers.diagnosis.flips import flip_rates
 from recops_models.tokenizers.diagnosis.paths import (
     branching,
@@ -30,7 +37,6 @@ from recops_models.tokenizers.diagnosis.space import Space
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.usage import usage
 
-_MOST_PAIRS = 20_000
 _MOST_FLIPPED = 20_000
 _LEAST_SPREAD = 1e-12
 """Below it a level's inputs are one point, give or take rounding: there is nothing to scale."""
@@ -47,7 +53,7 @@ def diagnose(
     rhos: Sequence[float] = RHOS,
     samples: int = 4,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Diagnosis:
     """How good semantic IDs are, by every figure that what is given allows; the rest is named.
 
     Codes alone give their usage, collisions and trie. Codebooks and vectors add error, noise and
@@ -68,7 +74,7 @@ def diagnose(
         seed: of noise, of the negatives of the AUC, and of samples where there are many.
 
     Returns:
-        a dictionary for JSON:
+        for JSON:
 
         - ``items`` N.
         - ``levels``, one entry each: ``codes`` K_l, ``active``, ``coverage``, ``dead_codes``,
@@ -101,176 +107,96 @@ def diagnose(
     pairs.
     """
     missing: dict[str, str] = {}
-    numbers = _codes(codes)
-    space = None if codebooks is None else Space.of(codebooks, _vectors(vectors, len(numbers)))
-    sizes = _sizes(numbers, space, vocab_sizes, missing)
-    weights = None if exposure is None else _weights(exposure, len(numbers))
-    together = None if pairs is None else _pairs(pairs, len(numbers), seed)
+    numbers = checked_codes(codes)
+    given = checked_vectors(vectors, len(numbers))
+    space = None if codebooks is None else Space.of(codebooks, given)
+    sizes = level_sizes(numbers, space, vocab_sizes, missing)
+    weights = None if exposure is None else checked_weights(exposure, len(numbers))
+    together = None if pairs is None else checked_pairs(pairs, len(numbers), seed)
     path = number_paths(numbers)
-    found: dict[str, Any] = {
+    found: Diagnosis = {
         "items": len(numbers),
-        **_law(numbers, sizes, path, None),
+        "levels": _levels(numbers, sizes, None),
+        "paths": {**collisions(path), **path_figures(path, sizes, None)},
         "branching": branching(numbers, sizes),
+        "missing": missing,
     }
-    found["paths"] = {**collisions(path), **found["paths"]}
     if weights is None:
         missing["exposure"] = "needs how often each item was shown or chosen"
     else:
-        found["exposure"] = _law(numbers, sizes, path, weights)
+        found["exposure"] = {
+            "levels": _levels(numbers, sizes, weights),
+            "paths": path_figures(path, sizes, weights),
+        }
     if space is None or space.vectors is None:
         missing["error_share"] = "needs vectors and a tokenizer, or its codebooks"
     else:
-        _add_errors(found, space, codes)
+        metrics = sid_metrics(space, space.vectors, codes)
+        found["error_share"] = metrics["error_share"]
+        for level, measured in zip(found["levels"], metrics["levels"], strict=True):
+            level["error_share"] = measured["error_share"]
     if space is not None and space.codebooks is None:
         missing["noise, flips"] = "this method has no codebooks whose codewords could overlap"
     elif space is None or space.codebooks is None or space.latents is None:
         missing["noise, flips"] = "needs vectors and codebooks"
     else:
-        _add_noise(found, space.codebooks, space.latents, codes, rhos)
+        inputs = level_inputs(space.latents, codes, space.codebooks)
+        scales = [spread_per_dim(of_level) for of_level in inputs]
+        laws = [found["levels"], found["exposure"]["levels"] if "exposure" in found else []]
+        for levels in laws:
+            _add_noise(levels, space.codebooks, scales, rhos)
         greedy, _ = recops.rq_encode(space.latents, space.codebooks, metric=space.metric)
         found["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
         if space.metric == "l2":
-            _add_flips(found, space.codebooks, space.latents, codes, rhos, samples, seed)
+            found["flips"] = _flips(space.codebooks, space.latents, scales, rhos, samples, seed)
         else:
-            missing["flips"] = f"are told of the nearest by distance; these are by {space.metric}"
+            missing["flips"] = f"are defined for the nearest by distance, not by {space.metric}"
     if together is None:
         missing["behaviour"] = "needs pairs of items engaged with together"
     elif space is None or space.vectors is None:
         missing["behaviour"] = "needs vectors and a tokenizer, or its codebooks"
     else:
-        found["behaviour"] = _behaviour(space, codes, path, together, seed)
-    return {**found, "missing": missing}
+        found["behaviour"] = {
+            "pairs": len(together),
+            "hit_rate": retention(space.vectors, space.decode(codes), path, together),
+            "sid_auc": pair_auc(space.sums(codes), together, seed=seed),
+            "vector_auc": pair_auc(space.vectors, together, seed=seed),
+        }
+    return found
 
 
-def _law(
-    codes: NDArray[np.int32],
-    sizes: Sequence[int],
-    path: NDArray[np.int64],
-    weights: NDArray[np.float64] | None,
-) -> dict[str, Any]:
-    """Usage of levels and paths where each item counts its weight, or one."""
-    levels = [usage(codes[:, level], size, weights) for level, size in enumerate(sizes)]
-    return {"levels": levels, "paths": path_figures(path, sizes, weights)}
-
-
-def _add_errors(found: dict[str, Any], space: Space, codes: Tensor) -> None:
-    assert space.vectors is not None
-    metrics = sid_metrics(space, space.vectors, codes)
-    found["error_share"] = metrics["error_share"]
-    for level, measured in zip(found["levels"], metrics["levels"], strict=True):
-        level["error_share"] = measured["error_share"]
-
-
-def _add_noise(
-    found: dict[str, Any],
-    codebooks: Sequence[Tensor],
-    latents: Tensor,
-    codes: Tensor,
-    rhos: Sequence[float],
-) -> None:
-    """Capacity under noise, by items and by exposure."""
-    scales = [spread_per_dim(inputs) for inputs in level_inputs(latents, codes, codebooks)]
-    for law in (found, found.get("exposure")):
-        for level, book, scale in zip(
-            law["levels"] if law else (), codebooks, scales, strict=False
-        ):
-            level["spread"] = scale
-            loads = np.array(level["usage"], dtype=np.float64)
-            level["noise"] = capacity(book, loads, scale, rhos) if scale > _LEAST_SPREAD else []
-
-
-def _add_flips(
-    found: dict[str, Any],
-    codebooks: Sequence[Tensor],
-    latents: Tensor,
-    codes: Tensor,
-    rhos: Sequence[float],
-    samples: int,
-    seed: int,
-) -> None:
-    """Flip rates, of a sample where there are many items."""
-    scales = [spread_per_dim(inputs) for inputs in level_inputs(latents, codes, codebooks)]
-    rng = np.random.default_rng(seed)
-    some = rng.permutation(len(latents))[:_MOST_FLIPPED]
-    rows = latents[torch.from_numpy(np.sort(some))]
-    found["flips"] = [
-        flip_rates(rows, codebooks, scales, rho, samples=samples, seed=seed) for rho in rhos
+def _levels(
+    codes: NDArray[np.int32], sizes: Sequence[int], weights: NDArray[np.float64] | None
+) -> list[LevelFigures]:
+    """The usage of each level, where every item counts its weight, or one."""
+    return [
+        {**usage(codes[:, level], size, weights)}  # type: ignore[typeddict-item] # Adds no key.
+        for level, size in enumerate(sizes)
     ]
 
 
-def _behaviour(
-    space: Space, codes: Tensor, path: NDArray[np.int64], pairs: NDArray[np.int64], seed: int
-) -> dict[str, Any]:
-    assert space.vectors is not None
-    return {
-        "pairs": len(pairs),
-        "hit_rate": retention(space.vectors, space.decode(codes), path, pairs),
-        "sid_auc": pair_auc(space.sums(codes), pairs, seed=seed),
-        "vector_auc": pair_auc(space.vectors, pairs, seed=seed),
-    }
+def _add_noise(
+    levels: Sequence[LevelFigures],
+    codebooks: Sequence[Tensor],
+    scales: Sequence[float],
+    rhos: Sequence[float],
+) -> None:
+    """The spread of each level's inputs, and its capacity under noise."""
+    for level, book, scale in zip(levels, codebooks, scales, strict=False):
+        level["spread"] = scale
+        loads = np.array(level["usage"], dtype=np.float64)
+        level["noise"] = capacity(book, loads, scale, rhos) if scale > _LEAST_SPREAD else []
 
 
-def _codes(codes: Tensor) -> NDArray[np.int32]:
-    if codes.ndim != 2 or codes.dtype not in (torch.int32, torch.int64) or not codes.numel():
-        raise ValueError(
-            "diagnose: codes must be int32 or int64 [N, L] with an item and a level at least, "
-            f"got {codes.dtype} {list(codes.shape)}"
-        )
-    if bool((codes < 0).any()):
-        row = int((codes < 0).any(dim=1).nonzero()[0])
-        raise ValueError(f"diagnose: codes of item {row} hold {int(codes[row].min())}: not encoded")
-    return np.asarray(codes.cpu().numpy().astype(np.int32))
-
-
-def _sizes(
-    codes: NDArray[np.int32],
-    space: Space | None,
-    given: Sequence[int] | None,
-    missing: dict[str, str],
-) -> list[int]:
-    highest = codes.max(axis=0)
-    sizes = list(given or (space.vocab_sizes if space is not None else ()))
-    if not sizes:
-        missing["vocab_sizes"] = "not given: taken to end at the highest code in use"
-        return [int(code) + 1 for code in highest]
-    if len(sizes) != len(highest) or any(code >= k for code, k in zip(highest, sizes, strict=True)):
-        raise ValueError(
-            f"diagnose: levels of {sizes} codes do not hold codes up to {highest.tolist()}"
-        )
-    return sizes
-
-
-def _vectors(vectors: Tensor | None, items: int) -> Tensor | None:
-    if vectors is None:
-        return None
-    if vectors.ndim != 2 or len(vectors) != items or not vectors.is_floating_point():
-        raise ValueError(
-            f"diagnose: vectors must be floats [{items}, D], one row an item, "
-            f"got {vectors.dtype} {list(vectors.shape)}"
-        )
-    if not bool(torch.isfinite(vectors).all()):
-        row = int((~torch.isfinite(vectors)).any(dim=1).nonzero()[0])
-        raise ValueError(f"diagnose: vector {row} is not finite")
-    return vectors
-
-
-def _weights(exposure: Tensor, items: int) -> NDArray[np.float64]:
-    weights = np.asarray(exposure.cpu().numpy(), dtype=np.float64)
-    if weights.shape != (items,):
-        raise ValueError(f"diagnose: exposure must be [{items}], got {list(weights.shape)}")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("diagnose: exposure must be finite, ≥ 0 and not all zero")
-    return weights
-
-
-def _pairs(pairs: Tensor, items: int, seed: int) -> NDArray[np.int64]:
-    found = np.asarray(pairs.cpu().numpy(), dtype=np.int64)
-    if found.ndim != 2 or found.shape[1] != 2:
-        raise ValueError(f"diagnose: pairs must be rows [E, 2], got {list(found.shape)}")
-    if found.size and not (found.min() >= 0 and found.max() < items):
-        raise ValueError(f"diagnose: pairs must name rows 0 … {items - 1}")
-    found = found[found[:, 0] != found[:, 1]]
-    if not len(found):
-        raise ValueError("diagnose: pairs must hold two different items at least once")
-    some = np.random.default_rng(seed).permutation(len(found))[:_MOST_PAIRS]
-    return np.asarray(found[np.sort(some)])
+def _flips(
+    codebooks: Sequence[Tensor],
+    latents: Tensor,
+    scales: Sequence[float],
+    rhos: Sequence[float],
+    samples: int,
+    seed: int,
+) -> list[FlipRates]:
+    """Flip rates, of a sample where there are many items."""
+    some = np.random.default_rng(seed).permutation(len(latents))[:_MOST_FLIPPED]
+    rows = latents[torch.from_numpy(np.sort(some))]
+    return [flip_rates(rows, codebooks, scales, rho, samples=samples, seed=seed) for rho in rhos]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops_models.tokenizers.diagnosis.content import FlipRates
 
 
 def flip_rates(
@@ -18,7 +19,7 @@ def flip_rates(
     *,
     samples: int,
     seed: int,
-) -> dict[str, object]:
+) -> FlipRates:
     """Shares of items whose greedy codes Gaussian noise changes.
 
     ``levels``: the level's own clean input r_l gets noise of σ_l = ρ · scales[l], and its nearest

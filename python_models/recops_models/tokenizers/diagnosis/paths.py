@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from recops import SidTrie
+from recops.ops.trie import Branching
+from recops_models.tokenizers.diagnosis.content import Collisions, PathFigures
 from recops_models.tokenizers.usage import held_by_top, spread
 
 
@@ -23,7 +25,7 @@ def number_paths(codes: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def path_figures(
     path: NDArray[np.int64], sizes: Sequence[int], weights: NDArray[np.float64] | None
-) -> dict[str, object]:
+) -> PathFigures:
     """How weight is spread over the paths in use.
 
     Args:
@@ -41,7 +43,7 @@ def path_figures(
     return {**spread(loads, possible), "top_share": held_by_top(loads)}
 
 
-def collisions(path: NDArray[np.int64]) -> dict[str, object]:
+def collisions(path: NDArray[np.int64]) -> Collisions:
     """How many items share their semantic ID.
 
     Returns:
@@ -60,7 +62,7 @@ def collisions(path: NDArray[np.int64]) -> dict[str, object]:
     }
 
 
-def branching(codes: NDArray[np.integer], sizes: Sequence[int]) -> list[dict[str, object]]:
-    """:meth:`recops.SidTrie.branching` of the codes' trie, a dict a level: what decoding costs."""
+def branching(codes: NDArray[np.integer], sizes: Sequence[int]) -> list[Branching]:
+    """:meth:`recops.SidTrie.branching` of the codes' trie: what decoding costs."""
     trie = SidTrie.from_sids(torch.from_numpy(codes), vocab_sizes=list(sizes))
-    return [{**level} for level in trie.branching()]
+    return trie.branching()

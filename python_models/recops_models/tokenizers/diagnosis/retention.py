@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from recops_models.tokenizers.diagnosis.content import HitRates
 
 CUTOFFS = (20, 200)
 _QUERIES = 1024
@@ -23,7 +24,7 @@ def retention(
     path: NDArray[np.int64],
     pairs: NDArray[np.int64],
     cutoffs: Sequence[int] = CUTOFFS,
-) -> dict[str, Any]:
+) -> dict[str, HitRates]:
     """What item-to-item retrieval keeps when vectors are replaced by what their codes decode to.
 
     For a pair (i, j), item i asks for its K nearest others by cosine; it is a hit if j is among

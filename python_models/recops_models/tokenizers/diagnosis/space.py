@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -38,21 +38,18 @@ class Space:
         Raises:
             ValueError: vectors of another width than the codebooks.
         """
-        tokenizer = None if isinstance(source, (Tensor, Sequence)) else source
-        books: Iterable[Tensor] | None = getattr(tokenizer, "codebooks", None)
-        if isinstance(source, (Tensor, Sequence)):
-            books = source
+        tokenizer = source if isinstance(source, Tokenizer) else None
+        books = source.codebooks if isinstance(source, Tokenizer) else source
         codebooks = None if books is None else [book.detach().float() for book in books]
         latents = None
         if vectors is not None and codebooks is not None:
-            encode = getattr(tokenizer, "latents", None)
-            latents = vectors.float() if encode is None else encode(vectors)
+            latents = vectors.float() if tokenizer is None else tokenizer.latents(vectors)
             if latents.shape[1:] != codebooks[0].shape[1:]:
                 raise ValueError(
                     "diagnose: vectors must have the codebooks' dimension "
                     f"{codebooks[0].shape[1]}, got {list(latents.shape)}"
                 )
-        metric: Metric = getattr(tokenizer and tokenizer.settings, "metric", "l2")
+        metric: Metric = "l2" if tokenizer is None else tokenizer.metric
         return Space(codebooks, vectors, latents, tokenizer, metric)
 
     @property

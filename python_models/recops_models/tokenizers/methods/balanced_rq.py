@@ -76,6 +76,7 @@ class BalancedRQ(RQKMeans):
 
     method = "balanced-rq"
     settings_type = BalancedSettings
+    settings: BalancedSettings
     uses_weights = True
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
@@ -101,8 +102,7 @@ class BalancedRQ(RQKMeans):
 
     @property
     def _patience(self) -> int:
-        patience: int = self.settings.patience
-        return patience
+        return self.settings.patience
 
     def _assignment(self, points: Points, given: Fitting) -> Assign:
         weights = torch.ones(len(points)) if given.weights is None else given.weights
@@ -134,7 +134,7 @@ class BalancedRQ(RQKMeans):
     def _assign(
         self, points: Tensor, book: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        settings: BalancedSettings = self.settings
+        settings = self.settings
         clipped, capacity = capacity_of(weights, len(book), settings.slack, settings.clip)
         if settings.metric == "cosine":  # Regret is in 2 − 2 cos, the distance of directions.
             points, book = functional.normalize(points), functional.normalize(book)

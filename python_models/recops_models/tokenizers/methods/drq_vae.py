@@ -13,7 +13,7 @@ from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import (
-    Batch,
+    ItemBatch,
     LatentSettings,
     Partners,
     train_network,
@@ -57,7 +57,7 @@ class VariationalNetwork(nn.Module):
         self.autoencoder = autoencoder
         self._settings = settings
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         mean, log_variance = self._encode(batch.x)
         latents = mean
         if self.training:
@@ -95,6 +95,7 @@ class DRQVAE(LatentTokenizer):
 
     method = "drq-vae"
     settings_type = DRQSettings
+    settings: DRQSettings
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -135,8 +136,8 @@ class DRQVAE(LatentTokenizer):
         return super().latents(vectors)[:, : self.settings.width].contiguous()
 
     def _new_network(self, points: Tensor) -> Autoencoder:
-        settings: DRQSettings = self.settings
-        return Autoencoder(points, settings.hidden, settings.width, 2 * settings.width)
+        sizes = self.settings
+        return Autoencoder(points, sizes.hidden, sizes.width, 2 * sizes.width)
 
 
 class DRQVAEContrast(DRQVAE):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import Batch, NetworkSettings, train_network
+from recops_models.tokenizers.methods.item_task import ItemBatch, NetworkSettings, train_network
 from recops_models.tokenizers.methods.latent import NetworkTokenizer
 
 _LEAST = 5
@@ -41,7 +41,7 @@ class ScalarNetwork(nn.Module):
         self.autoencoder = autoencoder
         self._steps = steps
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         bounded = torch.tanh(self.autoencoder.encode(batch.x))
         rounded = to_values(to_digits(bounded.detach(), self._steps), self._steps)
         quantized = bounded + (rounded - bounded).detach()
@@ -67,6 +67,7 @@ class FSQ(NetworkTokenizer):
 
     method = "fsq"
     settings_type = NetworkSettings
+    settings: NetworkSettings
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class LatentSettings(NetworkSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ItemBatch:
     """Items of one step.
 
     Attributes:
@@ -76,7 +76,7 @@ class Batch:
 class ItemNetwork(Protocol):
     """A network with a loss."""
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         """The mean objective of a batch."""
         ...
 
@@ -136,7 +136,7 @@ class ItemTask(Task[nn.Module, Batch]):
         torch_seed = int(rng.integers(2**63))
         return Pass(self._batches(rows, chance, skip), wanted, self.batch, torch_seed)
 
-    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, int]:
+    def loss(self, model: Any, batch: ItemBatch) -> tuple[Tensor, int]:
         return model.loss(batch), len(batch.x)
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ class ItemTask(Task[nn.Module, Batch]):
 
     def _batches(
         self, rows: NDArray[np.int64], chance: NDArray[np.float64], skip: int
-    ) -> Iterator[Batch]:
+    ) -> Iterator[ItemBatch]:
         for start in range(skip * self.batch, len(rows), self.batch):
             part = slice(start, start + self.batch)
             if self.partners is None:
@@ -161,7 +161,7 @@ class ItemTask(Task[nn.Module, Batch]):
                 met = self.partners.draw(rows[part], chance[part])
             x, partner = torch.from_numpy(rows[part]), torch.from_numpy(met)
             paired = (partner >= 0).nonzero()[:, 0]
-            yield Batch(self.points[x], paired, self.points[partner[paired]])
+            yield ItemBatch(self.points[x], paired, self.points[partner[paired]])
 
 
 def train_network(

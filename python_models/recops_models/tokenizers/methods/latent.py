@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops.ops.residual_quantization import Metric
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import TensorPoints
@@ -97,8 +98,12 @@ class LatentTokenizer(NetworkTokenizer):
         """How codebooks are learnt, and what is nearest."""
         return KMeansSettings()
 
+    @property
+    def metric(self) -> Metric:
+        return self._clustering.metric
+
     def _quantize(self, latents: Tensor) -> Tensor:
-        codes, _ = recops.rq_encode(latents, self.codebooks, metric=self._clustering.metric)
+        codes, _ = recops.rq_encode(latents, self.codebooks, metric=self.metric)
         return codes
 
     def _dequantize(self, codes: Tensor) -> Tensor:

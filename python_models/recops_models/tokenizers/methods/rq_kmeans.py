@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import Self
 
 import recops
+from recops.ops.residual_quantization import Metric
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import Assign, Points, TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import pieces_of, residual_kmeans
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
-from recops_models.tokenizers.fitting import Fitting, Progress
+from recops_models.tokenizers.fitting import FitProgress, Fitting
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,15 @@ class RQKMeans(Tokenizer):
 
     method = "rq-kmeans"
     settings_type: ClassVar[type[RQKMeansSettings]] = RQKMeansSettings
+    settings: RQKMeansSettings
     codebooks: tuple[Tensor, ...] = ()
     """Of the fitted tokenizer: ``[K_l, D]`` float32 a level, zero outside its group's piece."""
 
     def __init__(
-        self, levels: int = 3, codes: int | Sequence[int] = 256, settings: Any = None
+        self,
+        levels: int = 3,
+        codes: int | Sequence[int] = 256,
+        settings: RQKMeansSettings | None = None,
     ) -> None:
         super().__init__(levels, codes, settings)
         if levels % self.settings.groups:
@@ -72,12 +77,16 @@ class RQKMeans(Tokenizer):
                 "groups; use a multiple"
             )
 
+    @property
+    def metric(self) -> Metric:
+        return self.settings.metric
+
     def fit_file(
         self,
         file: VectorFile,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: FitProgress | None = None,
         folder: Path | None = None,
         resume: bool = False,
     ) -> Self:
@@ -100,7 +109,7 @@ class RQKMeans(Tokenizer):
         """Greedily, level by level; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
         points = self._check("encode", vectors)
         stacks = [books for _, books in self._groups()]
-        codes, _ = recops.rq_encode(points, stacks, metric=self.settings.metric)
+        codes, _ = recops.rq_encode(points, stacks, metric=self.metric)
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:

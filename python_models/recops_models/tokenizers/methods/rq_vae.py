@@ -14,7 +14,7 @@ from recops_models.tokenizers.clustering.points import TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import residual_kmeans
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import Batch, LatentSettings, train_network
+from recops_models.tokenizers.methods.item_task import ItemBatch, LatentSettings, train_network
 from recops_models.tokenizers.methods.latent import LatentTokenizer
 
 _START = KMeansSettings(iterations=10)
@@ -47,7 +47,7 @@ class QuantizedNetwork(nn.Module):
         self.codebooks = nn.ParameterList(nn.Parameter(book.clone()) for book in codebooks)
         self._settings = settings
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
         quantized, _, commitment, codebook_loss = recops.straight_through(
             latents, list(self.codebooks), rotation=self._settings.rotation
@@ -77,13 +77,13 @@ class RQVAE(LatentTokenizer):
 
     method = "rq-vae"
     settings_type = RQVAESettings
+    settings: RQVAESettings
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
-        settings: RQVAESettings = self.settings
         autoencoder = self._start_network(points, given)
         scaled = autoencoder.to_scale(points)
         network = self._join(autoencoder, self._start_codebooks(autoencoder, points, given))
-        train_network(network, scaled, settings, given)
+        train_network(network, scaled, self.settings, given)
         self.network, self.codebooks = autoencoder, network.books()
 
     def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> QuantizedNetwork:

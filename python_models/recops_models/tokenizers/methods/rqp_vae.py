@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import Batch
+from recops_models.tokenizers.methods.item_task import ItemBatch
 from recops_models.tokenizers.methods.rq_vae import RQVAE, QuantizedNetwork, RQVAESettings
 
 _REVIVE_EVERY = 10
@@ -82,7 +82,7 @@ class MovingNetwork(QuantizedNetwork):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._settings: RQPVAESettings = settings
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: ItemBatch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
         quantized, codes, commitment, _ = recops.straight_through(
             latents, self.books(), rotation=self._settings.rotation
@@ -122,7 +122,7 @@ class RQPVAE(RQVAE):
 
     method = "rqp-vae"
     settings_type = RQPVAESettings
+    settings: RQPVAESettings
 
     def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> MovingNetwork:
-        settings: RQPVAESettings = self.settings
-        return MovingNetwork(autoencoder, codebooks, settings, settings.batch)
+        return MovingNetwork(autoencoder, codebooks, self.settings, self.settings.batch)

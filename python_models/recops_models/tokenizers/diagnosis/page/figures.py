@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from recops_models.evaluation.report.drawing import (
+from recops.ops.trie import Branching
+from recops_models.evaluation.drawing.svg import (
+    DASHES,
     INK,
     MUTED,
     PAPER,
@@ -23,38 +25,29 @@ from recops_models.evaluation.report.drawing import (
     style,
     svg,
 )
-from recops_models.tokenizers.diagnosis.page.plane import Plane
+from recops_models.evaluation.drawing.token_usage import token_usage
+from recops_models.tokenizers.diagnosis.content import LevelFigures
+from recops_models.tokenizers.diagnosis.plane import Plane
 
-_DASHES = (0, (4, 3))
 
-
-def steep(figures: Mapping[str, Any]) -> bool:
+def steep(figures: LevelFigures) -> bool:
     """Whether the fullest code of a level would hide the others on a linear axis."""
     loads = np.array(figures["usage"])
     return bool(loads.max() > 20 * loads.mean())
 
 
-def usage(level: int, figures: Mapping[str, Any], *, logarithmic: bool) -> str:
-    """How many items each code of a level holds, fullest first; the dashes mark an even spread."""
-    ordered = np.sort(np.array(figures["usage"]))[::-1]
-    with style():
-        drawn, axes = panel(f"Level {level}", (3.1, 2.3))
-        axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=SERIES[0], alpha=0.85)
-        axes.axhline(ordered.mean(), color=INK, linewidth=1, linestyle=_DASHES)
-        axes.set_xlim(0, len(ordered))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if logarithmic:
-            axes.set_yscale("symlog", linthresh=1)
-            axes.set_ylim(0, 1.3 * ordered[0])
-            marks = [0, *10 ** np.arange(1 + int(np.log10(ordered[0])))]
-            axes.set_yticks(marks, [f"{mark:,}" for mark in marks])
-            axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("codes, fullest first")
-        axes.set_ylabel("items")
-        return svg(drawn, f"Items per code on level {level}")
+def usage(level: int, figures: LevelFigures, *, logarithmic: bool) -> str:
+    """How many items each code of a level holds."""
+    return token_usage(
+        np.array(figures["usage"]),
+        title=f"Level {level}",
+        level=str(level),
+        noun="code",
+        logarithmic=logarithmic,
+    )
 
 
-def capacity(level: int, figures: Mapping[str, Any]) -> str:
+def capacity(level: int, figures: LevelFigures) -> str:
     """K_eff against the noise between its bounds: K, 1/Σπ² and 1, all on a logarithmic scale."""
     rho = [entry["rho"] for entry in figures["noise"]]
     held = [entry["k_eff"] for entry in figures["noise"]]
@@ -65,8 +58,8 @@ def capacity(level: int, figures: Mapping[str, Any]) -> str:
         axes.set_yscale("log")
         axes.fill_between(rho, even, codes, color=SERIES[1], alpha=0.28, linewidth=0)
         axes.fill_between(rho, held, even, color=SERIES[2], alpha=0.28, linewidth=0)
-        axes.axhline(codes, color=MUTED, linewidth=1, linestyle=_DASHES)
-        axes.axhline(even, color=MUTED, linewidth=1, linestyle=_DASHES)
+        axes.axhline(codes, color=MUTED, linewidth=1, linestyle=DASHES)
+        axes.axhline(even, color=MUTED, linewidth=1, linestyle=DASHES)
         axes.plot(rho, held, color=SERIES[0], linewidth=2, marker="o", markersize=4, clip_on=False)
         axes.set_xlim(rho[0], rho[-1])
         axes.set_ylim(1, codes * 1.02)
@@ -77,11 +70,13 @@ def capacity(level: int, figures: Mapping[str, Any]) -> str:
         axes.set_xlabel("noise ρ, in spreads of the level's input")
         axes.set_ylabel("codes that it is worth")
         axes.tick_params(axis="x", pad=6)
-        place: dict[str, Any] = {"textcoords": "offset points", "color": MUTED, "fontsize": 8.5}
+        name = partial(
+            axes.annotate, textcoords="offset points", color=MUTED, fontsize=8.5, va="top"
+        )
         if np.log(codes / even) > 0.14 * np.log(codes):  # Else the curve runs through it.
-            axes.annotate(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4), va="top", **place)
+            name(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4))
         below = f"1/Σπ² = {even:,.0f}"
-        axes.annotate(below, (rho[0], even), xytext=(5, -7), va="top", **place)
+        name(below, (rho[0], even), xytext=(5, -7))
         return svg(drawn, f"Effective capacity of level {level} against noise")
 
 
@@ -145,7 +140,7 @@ def _name_words(
             )
 
 
-def branching(levels: Sequence[Mapping[str, Any]]) -> str:
+def branching(levels: Sequence[Branching]) -> str:
     """Children of the trie's nodes, a row a level: median, 90th and 99th percentile, most."""
     with style():
         drawn, axes = panel("Children per node", (4.6, 0.9 + 0.48 * len(levels)))
@@ -182,7 +177,7 @@ def concentration(curves: Mapping[str, NDArray[np.number]]) -> str:
     """What share of all the fullest paths hold: one curve a law, dashes where all hold the same."""
     with style():
         drawn, axes = panel("Held by the fullest paths, %", (4.6, 2.9))
-        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=_DASHES)
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=DASHES)
         places = ((5, -5, "left", "top"), (-5, 5, "right", "bottom"))
         for (name, loads), colour, place in zip(curves.items(), SERIES, places, strict=False):
             held = np.concatenate([[0.0], np.cumsum(np.sort(loads)[::-1])]) / loads.sum()

@@ -1,33 +1,32 @@
-"""A diagnosis as one self-contained HTML page: it fetches no script, no font and no image."""
+"""A diagnosis as an HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
-from string import Template
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recops_models.evaluation.report.content import Catalogue, Level
-from recops_models.evaluation.report.figures import sunburst
-from recops_models.evaluation.report.markup import table
+from recops_models.evaluation.drawing.markup import entries, ramp_swatches, table
+from recops_models.evaluation.drawing.page import page
+from recops_models.evaluation.drawing.sunburst import sunburst
+from recops_models.tokenizers.diagnosis.content import Diagnosis, LevelFigures
 from recops_models.tokenizers.diagnosis.page import figures
-from recops_models.tokenizers.diagnosis.page.plane import Plane
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
 from recops_models.tokenizers.diagnosis.paths import number_paths
+from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def render(
-    found: Mapping[str, Any],
+    found: Diagnosis,
     codes: NDArray[np.int32],
     *,
     title: str,
     exposure: NDArray[np.integer] | None = None,
     plane: Plane | None = None,
-    made: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Mapping[str, object]],
 ) -> str:
     """The page; equal input gives equal bytes, and every text that comes from data is escaped.
 
@@ -41,23 +40,23 @@ def render(
     """
     sections = [_usage(found), _noise(found), _plane(plane), _trie(found, codes, exposure)]
     sections.append(_paths(codes, exposure))
-    style = files("recops_models.evaluation.report").joinpath("style.css").read_text("utf-8")
     rows = [
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
         for name, value, meaning in meanings(found)
     ]
-    return Template(files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
-        title=escape(title),
-        style=style.strip(),
-        headline=escape(headline(found)),
-        lead=escape(lead(found)),
-        sections="\n\n".join(section for section in sections if section),
-        meanings=table(rows, name="meanings"),
-        missing=_missing(found["missing"]),
-        made="\n".join(
-            f"<div><h3>{escape(heading)}</h3>{table(_pairs(entries))}</div>"
-            for heading, entries in made.items()
+    return page(
+        title=title,
+        headline=headline(found),
+        lead=lead(found),
+        body="\n\n".join(
+            [
+                *(section for section in sections if section),
+                _section("The figures, and what they mean", table(rows, name="meanings")),
+                _missing(found["missing"]),
+            ]
         ),
+        made=made,
+        style=files(__package__).joinpath("style.css").read_text("utf-8"),
     )
 
 
@@ -71,7 +70,7 @@ def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
     return f'<div class="{name}">\n{joined}\n</div>'
 
 
-def _usage(found: Mapping[str, Any]) -> str:
+def _usage(found: Diagnosis) -> str:
     levels = found["levels"]
     logarithmic = any(map(figures.steep, levels))
     axis = ", on a logarithmic axis" if logarithmic else ""
@@ -89,23 +88,23 @@ def _usage(found: Mapping[str, Any]) -> str:
     )
 
 
-def _level_table(found: Mapping[str, Any]) -> str:
-    columns = {
-        "Codes": ("codes", ","),
-        "In use": ("active", ","),
-        "Perplexity": ("perplexity", ",.1f"),
-        "1/Σπ²": ("capacity", ",.1f"),
-        "Gini": ("gini", ".2f"),
-        "Unexplained": ("error_share", ".1%"),
+def _level_table(found: Diagnosis) -> str:
+    columns: dict[str, Callable[[LevelFigures], str]] = {
+        "Codes": lambda level: f"{level['codes']:,}",
+        "In use": lambda level: f"{level['active']:,}",
+        "Perplexity": lambda level: f"{level['perplexity']:,.1f}",
+        "1/Σπ²": lambda level: f"{level['capacity']:,.1f}",
+        "Gini": lambda level: f"{level['gini']:.2f}",
     }
-    there = {name: column for name, column in columns.items() if column[0] in found["levels"][0]}
-    flips = at_headline(found.get("flips", ()))
-    head = ["Level", *there]
+    if "error_share" in found:
+        columns["Unexplained"] = lambda level: f"{level['error_share']:.1%}"
+    flips = at_headline(found.get("flips", []))
+    head = ["Level", *columns]
     if flips is not None:
         head += ["K<sub>eff</sub>, ρ = ¼", "Flips, ρ = ¼"]
     rows = []
     for depth, level in enumerate(found["levels"]):
-        cells = [str(depth), *(format(level[key], form) for key, form in there.values())]
+        cells = [str(depth), *(cell(level) for cell in columns.values())]
         if flips is not None:
             noise = at_headline(level["noise"])
             cells += ["" if noise is None else f"{noise['k_eff']:,.1f}"]
@@ -114,7 +113,7 @@ def _level_table(found: Mapping[str, Any]) -> str:
     return table(rows, head=head, name="facts wide")
 
 
-def _noise(found: Mapping[str, Any]) -> str:
+def _noise(found: Diagnosis) -> str:
     levels = [(depth, level) for depth, level in enumerate(found["levels"]) if level.get("noise")]
     if not levels:
         return ""
@@ -132,7 +131,6 @@ def _noise(found: Mapping[str, Any]) -> str:
 def _plane(plane: Plane | None) -> str:
     if plane is None:
         return ""
-    swatches = "".join(f'<i style="background:var(--ramp-{shade})"></i>' for shade in range(1, 6))
     unused = int((plane.load == 0).sum())
     rings = f" The {unused:,} open rings are codewords without an item." if unused else ""
     return _section(
@@ -142,7 +140,7 @@ def _plane(plane: Plane | None) -> str:
         "<div>",
         "<p>Codewords of level 0 on their first two principal axes, which show "
         f"{plane.explained:.0%} of their variance. A disc's area is the number of its items; its "
-        f'shade <span class="swatches">{swatches}</span> how easily it is taken for its nearest '
+        f"shade {ramp_swatches()} how easily it is taken for its nearest "
         "neighbour under noise of ρ = ¼, in fifths of the codewords.</p>",
         f"<p>The dots are items, at most 1,500 of them; numbers name the fullest codes.{rings} "
         "Discs that overlap here may lie apart in the dimensions that are not shown.</p>",
@@ -150,12 +148,9 @@ def _plane(plane: Plane | None) -> str:
     )
 
 
-def _trie(
-    found: Mapping[str, Any], codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
-) -> str:
-    levels = [Level(f"level {depth}", []) for depth in range(codes.shape[1])]
+def _trie(found: Diagnosis, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> str:
     seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
-    drawn = sunburst(Catalogue(levels, 0, codes, [], seen))
+    drawn = sunburst(codes, seen)
     shade = "" if exposure is None else "; its shade, how often they were chosen in training"
     rows = [
         f"<tr><td>{level['level']}</td><td>{level['nodes']:,}</td><td>{level['mean']:,.1f}</td>"
@@ -199,12 +194,4 @@ def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> st
 def _missing(missing: Mapping[str, str]) -> str:
     if not missing:
         return ""
-    return _section("What is missing", table(_pairs(missing)))
-
-
-def _pairs(entries: Mapping[str, Any]) -> list[str]:
-    return [
-        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-        for name, value in entries.items()
-        if value is not None
-    ]
+    return _section("What is missing", entries(missing))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from recops_models.tokenizers.diagnosis.content import (
+    Diagnosis,
+    FlipRates,
+    NoiseFigures,
+    PathFigures,
+)
 
 HEADLINE_RHO = 0.25
 
+_UnderNoise = TypeVar("_UnderNoise", NoiseFigures, FlipRates)
 
-def headline(found: Mapping[str, Any]) -> str:
+
+def headline(found: Diagnosis) -> str:
     """How many IDs for how many items."""
     return f"{found['paths']['unique_sid']:,} semantic IDs for {found['items']:,} items"
 
 
-def lead(found: Mapping[str, Any]) -> str:
+def lead(found: Diagnosis) -> str:
     """The state of the codes in a few sentences."""
     paths, first = found["paths"], found["levels"][0]
     said = [
@@ -22,7 +31,7 @@ def lead(found: Mapping[str, Any]) -> str:
         f"Level 0 uses {first['active']:,} of its {first['codes']:,} codes, as evenly as "
         f"{first['perplexity']:,.0f} equally used ones.",
     ]
-    noise = at_headline(first.get("noise", ()))
+    noise = at_headline(first.get("noise", []))
     if noise is not None:
         said.append(
             "Seen through noise of a quarter of the input's spread they are worth "
@@ -33,12 +42,12 @@ def lead(found: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def at_headline(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def at_headline(entries: Iterable[_UnderNoise]) -> _UnderNoise | None:
     """Of figures under noise those at ρ = ¼, where they are there."""
     return next((entry for entry in entries if entry["rho"] == HEADLINE_RHO), None)
 
 
-def meanings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def meanings(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Each figure's name, value and meaning."""
     paths = found["paths"]
     yield (
@@ -66,22 +75,21 @@ def meanings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         f"{paths['entropy_ratio']:.2f}",
         "entropy of the IDs over that of all possible ones; low where most paths are empty",
     )
-    for name, law in (("items", found), ("exposure", found.get("exposure"))):
-        if law is not None:
-            held = law["paths"]["top_share"]
-            yield (
-                f"{name}, top 1 / 5 / 10 %",
-                " / ".join(f"{100 * share:.0f}" for share in held.values()) + " %",
-                "share on the fullest IDs in use"
-                if law is found
-                else "share of the training events whose items lie on the most exposed IDs",
-            )
+    yield _top_shares("items", paths, "share on the fullest IDs in use")
+    if "exposure" in found:
+        meaning = "share of the training events whose items lie on the most exposed IDs"
+        yield _top_shares("exposure", found["exposure"]["paths"], meaning)
     yield from _robustness(found)
     yield from _behaviour(found)
 
 
-def _robustness(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    noise = at_headline(found["levels"][0].get("noise", ()))
+def _top_shares(name: str, paths: PathFigures, meaning: str) -> tuple[str, str, str]:
+    shares = " / ".join(f"{100 * share:.0f}" for share in paths["top_share"].values())
+    return f"{name}, top 1 / 5 / 10 %", f"{shares} %", meaning
+
+
+def _robustness(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    noise = at_headline(found["levels"][0].get("noise", []))
     if noise is not None:
         yield (
             "overlap O_π, level 0",
@@ -103,7 +111,7 @@ def _robustness(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"{noise['geometry_penalty']:.2f}",
             "ln K lost to codewords that lie close; fewer codes or a wider latent space help",
         )
-    flips = at_headline(found.get("flips", ()))
+    flips = at_headline(found.get("flips", []))
     if flips is not None:
         yield (
             "flip rate, whole path",
@@ -119,7 +127,7 @@ def _robustness(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _behaviour(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _behaviour(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     behaviour = found.get("behaviour")
     if behaviour is None:
         return

@@ -1,31 +1,19 @@
-"""From claims to verdicts: run what the plan asks for, then compare."""
+"""From finished runs to verdicts: arms compared, seed by seed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
 
 import numpy as np
 
 from recops_models.evaluation.intervals import paired_test
 from recops_models.evaluation.ratio_interval import Ratio, paired_ratio
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import Settings
-from recops_models.evidence.harness.plan import Plan, figure, seconds_left
-from recops_models.evidence.harness.run import Record, Run, RunFolder
+from recops_models.evidence.harness.experiment import ArmSettings, Run
+from recops_models.evidence.harness.plan import Plan, figure
+from recops_models.evidence.harness.run_store import Record, RunStore
 from recops_models.evidence.harness.verdict import Verdict, verdict
-
-
-class Progress(Protocol):
-    """Told of every run as it begins, and within it of the share that is done."""
-
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
-
-    def advance(self, share: float) -> None:
-        """The run has come to ``share`` of its work, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +23,7 @@ class ArmFigures:
     """
 
     arm: Arm
-    best: Settings
+    best: ArmSettings
     validation: float | None
     records: tuple[Record, ...]
 
@@ -68,46 +56,15 @@ class Finding:
         return verdict(self.claim, self.interval)
 
 
-def run_ahead(plan: Plan, folder: RunFolder, progress: Progress) -> dict[Run, Record]:
-    """Run everything that ``plan`` asks for and ``folder`` lacks; all records.
-
-    Raises:
-        ValueError: see :meth:`RunFolder.finish`.
-        DataError: a data set is missing or unfit.
-        KeyboardInterrupt: handed on; finished runs and epochs are kept.
-    """
-
-    @lru_cache(maxsize=1)
-    def load(experiment: Any, data: str) -> Any:
-        return experiment.load(data)
-
-    done: dict[Run, Record] = {}
-    while ahead := _look_up(plan, folder, done):
-        run = ahead[0]
-        progress.start(run, len(ahead), seconds_left(ahead, done))
-        done[run] = folder.finish(run, load(run.experiment, run.data), progress.advance)
-    return done
-
-
-def _look_up(plan: Plan, folder: RunFolder, done: dict[Run, Record]) -> list[Run]:
-    """The runs ahead, after those that an earlier start finished have joined ``done``."""
-    while True:
-        ahead = plan.ahead(done)
-        found = {run: record for run in ahead if (record := folder.find(run)) is not None}
-        if not found:
-            return ahead
-        done |= found
-
-
-def findings(plan: Plan, folder: RunFolder, done: Mapping[Run, Record]) -> list[Finding]:
+def findings(plan: Plan, store: RunStore, done: Mapping[Run, Record]) -> list[Finding]:
     """The outcome of every claim on every of its data sets; all its runs are ``done``."""
     return [
-        _finding(plan, folder, done, claim, data) for claim in plan.claims for data in claim.data
+        _finding(plan, store, done, claim, data) for claim in plan.claims for data in claim.data
     ]
 
 
 def _finding(
-    plan: Plan, folder: RunFolder, done: Mapping[Run, Record], claim: Claim, data: str
+    plan: Plan, store: RunStore, done: Mapping[Run, Record], claim: Claim, data: str
 ) -> Finding:
     runs: dict[str, list[Run]] = {}
     arms = []
@@ -124,7 +81,7 @@ def _finding(
     first, second = (columns[side.arm.name] for side in arms[:2])
     ceiling = None if claim.ceiling is None else columns[claim.ceiling]
     test = paired_test(first, second)
-    folders = [[folder.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
+    folders = [[store.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
     return Finding(
         claim=claim,
         data=data,

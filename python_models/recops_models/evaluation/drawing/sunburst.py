@@ -1,71 +1,27 @@
-"""The report's figures."""
+"""The trie of a catalogue, drawn as rings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import MaxNLocator
 
-from recops_models.evaluation.report.content import Catalogue
-from recops_models.evaluation.report.drawing import (
-    INK,
-    MUTED,
-    PAPER,
-    RAMP,
-    SERIES,
-    fifths,
-    panel,
-    style,
-    svg,
-)
+from recops_models.evaluation.drawing.svg import INK, MUTED, PAPER, RAMP, fifths, style, svg
 
 
-def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Named curves over the epochs, at most three, each labelled at its end."""
-    with style():
-        figure, axes = panel(title)
-        ends = []
-        for (name, curve), colour in zip(curves.items(), SERIES, strict=False):
-            epochs, values = zip(*curve, strict=True)
-            axes.plot(
-                epochs, values, color=colour, linewidth=2, marker="o", markersize=3, clip_on=False
-            )
-            ends.append((name, epochs[-1], values[-1], colour))
-        axes.set_xlim(left=1)
-        axes.margins(y=0.12)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _label_ends(axes, ends)
-        return svg(figure, title)
-
-
-def usage(level: str, counts: npt.NDArray[np.integer]) -> str:
-    """How many items each token of a level holds, fullest first; the dashes mark an even spread."""
-    ordered = np.sort(counts)[::-1]
-    with style():
-        figure, axes = panel(level, (3.1, 2.3))
-        axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=SERIES[0], alpha=0.85)
-        axes.axhline(counts.mean(), color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_xlim(0, len(ordered))
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.set_xlabel("tokens, fullest first")
-        axes.set_ylabel("items")
-        return svg(figure, f"Items per token on level {level}")
-
-
-def sunburst(catalogue: Catalogue) -> str:
+def sunburst(paths: npt.NDArray[np.integer], interactions: npt.NDArray[np.integer]) -> str:
     """The trie as rings, the first level innermost.
 
     A node's angle is its share of the items; its shade, how often these were chosen on average.
+
+    Args:
+        paths: ``[N, levels]``, every item's tokens.
+        interactions: ``[N]``, how often each item was chosen.
     """
-    order = np.lexsort(catalogue.paths.T[::-1])
-    paths, demand = catalogue.paths[order], catalogue.interactions[order].astype(float)
+    order = np.lexsort(paths.T[::-1])
+    paths, demand = paths[order], interactions[order].astype(float)
     depth = paths.shape[1]
     with style():
         figure = Figure(figsize=(5, 5))
@@ -93,18 +49,6 @@ def sunburst(catalogue: Catalogue) -> str:
         axes.text(0, 0.03, f"{len(paths):,}", ha="center", va="center", fontsize=20, color=INK)
         axes.text(0, -0.08, "items", ha="center", va="center", fontsize=10, color=MUTED)
         return svg(figure, f"The trie of {len(paths):,} items, level by level")
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
-    """Name each line beside its last point, pushing names apart that would overprint."""
-    low, high = axes.get_ylim()
-    lowest = low
-    for name, epoch, value, colour in sorted(ends, key=lambda end: end[2]):
-        place = (epoch, max(value, lowest))
-        axes.annotate(
-            name, place, xytext=(7, 0), textcoords="offset points", color=colour, va="center"
-        )
-        lowest = place[1] + 0.1 * (high - low)
 
 
 def _node_starts(prefixes: npt.NDArray[np.integer], resolution: int = 4096) -> npt.NDArray[np.intp]:

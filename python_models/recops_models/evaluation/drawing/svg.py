@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 INK, MUTED, RULE, PAPER = "#000001", "#000002", "#000003", "#000004"
 SERIES = ("#000011", "#000012", "#000013")
 RAMP = ("#000021", "#000022", "#000023", "#000024", "#000025")
+DASHES = (0, (4, 3))
 
 _VARIABLES = {
     **dict(zip((INK, MUTED, RULE, PAPER), ("--ink", "--muted", "--rule", "--paper"), strict=True)),

@@ -1,11 +1,8 @@
-"""One run of an arm, and the folder that remembers those that are finished."""
+"""The folder that remembers which runs are finished, and what they reached."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -14,47 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from recops.files import read_json, write_json
-from recops_models.evidence.harness.experiment import Experiment, Metrics, Settings
-from recops_models.versions import versions
+from recops_models.evidence.harness.experiment import Metrics, Run
 
 _RECORD, _OWNER = "record.json", "reproduction.json"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of an arm.
-
-    Attributes:
-        experiment: what kind of run.
-        model: what the experiment calls it.
-        data: the data set's name, or a folder.
-        settings: changes of the model's defaults.
-        seed: of every random draw.
-        test: whether test is measured; tuning trials never do.
-        quick: a little of it.
-    """
-
-    experiment: Experiment
-    model: str
-    data: str
-    settings: Settings
-    seed: int
-    test: bool
-    quick: bool
-
-    @property
-    def key(self) -> str:
-        """A folder's name: readable, and another one for anything that differs, the model's
-        defaults and the packages' versions among it.
-
-        Raises:
-            ValueError: see :meth:`Experiment.config`.
-        """
-        content = json.dumps([self.experiment.config(self), self.test, versions()], sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        data = re.sub(r"\W+", "-", Path(self.data).name)
-        kind = "test" if self.test else "trial"
-        return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +25,7 @@ class Record:
     seconds: float
 
 
-class RunFolder:
+class RunStore:
     """The runs under ``path``, of one paper. Each finished one is a sealed ``record.json``.
 
     Args:

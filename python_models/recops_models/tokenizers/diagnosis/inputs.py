@@ -1,4 +1,4 @@
-"""What is to be diagnosed: semantic IDs, and whatever else can be found that belongs to them."""
+"""What a diagnosis is made from: semantic IDs, and whatever else is found that belongs to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,15 +17,15 @@ from recops_models.data.errors import DataError
 from recops_models.data.splits import Split
 from recops_models.item_vectors import load_item_vectors, read_item_vectors
 from recops_models.tokenizers.base import Tokenizer
-from recops_models.tokenizers.diagnosis.page.plane import Plane
+from recops_models.tokenizers.diagnosis.plane import Plane
 from recops_models.tokenizers.diagnosis.space import Space
 from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids
 
 
 @dataclass
-class Source:
-    """Semantic IDs and their company.
+class DiagnosisInputs:
+    """Semantic IDs and what belongs to them.
 
     Attributes:
         name: what the page calls it.
@@ -45,7 +44,7 @@ class Source:
     vectors: Tensor | None = None
     exposure: Tensor | None = None
     pairs: Tensor | None = None
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -53,8 +52,15 @@ class Source:
         """``[N, L]`` int32."""
         return torch.from_numpy(self.sids.codes)
 
+    def named(self, key: str) -> str | None:
+        """The data set (``"data"``) or the file (``"vectors"``) that the configuration names."""
+        name = self.config.get(key)
+        return name if isinstance(name, str) else None
 
-def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None = None) -> Source:
+
+def open_folder(
+    folder: Path, *, data: str | None = None, vectors: Path | None = None
+) -> DiagnosisInputs:
     """What ``recops tokenize`` left in ``folder``; a lone ``sids.parquet`` is enough.
 
     Vectors that a data set gave lie in the folder; those that a user gave are read again from the
@@ -72,25 +78,25 @@ def open_folder(folder: Path, *, data: str | None = None, vectors: Path | None =
     """
     if not (folder / "sids.parquet").exists():
         raise DataError(f"{folder}: holds no sids.parquet; `recops tokenize --out` writes one")
-    source = Source(folder.name, load_sids(folder / "sids.parquet"))
+    inputs = DiagnosisInputs(folder.name, load_sids(folder / "sids.parquet"))
     if (folder / "config.json").exists():
-        source.config = read_json(folder / "config.json", kind="tokenizer-config")
+        inputs.config = read_json(folder / "config.json", kind="tokenizer-config")
     else:
-        source.missing["config.json"] = "not in the folder: neither data set nor vectors are known"
+        inputs.missing["config.json"] = "not in the folder: neither data set nor vectors are known"
     if (folder / "tokenizer.safetensors").exists():
-        source.tokenizer = load_tokenizer(folder / "tokenizer.safetensors")
+        inputs.tokenizer = load_tokenizer(folder / "tokenizer.safetensors")
     else:
-        source.missing["tokenizer.safetensors"] = "not in the folder: there are no codebooks"
-    with _noting(source, "vectors", strict=vectors is not None):
-        source.vectors = _vectors(source, folder, vectors)
-    named = data or source.config.get("data")
+        inputs.missing["tokenizer.safetensors"] = "not in the folder: there are no codebooks"
+    with _noting(inputs, "vectors", strict=vectors is not None):
+        inputs.vectors = _vectors(inputs, folder, vectors)
+    named = data or inputs.named("data")
     if named is not None:
-        with _noting(source, "data", strict=data is not None):
-            _add_behaviour(source, named_split(load(named))[1])
-    return source
+        with _noting(inputs, "data", strict=data is not None):
+            _add_behaviour(inputs, named_split(load(named))[1])
+    return inputs
 
 
-def of_dataset(dataset: Dataset) -> Source:
+def of_dataset(dataset: Dataset) -> DiagnosisInputs:
     """The semantic IDs that a data set brings (letter-beauty, office).
 
     Raises:
@@ -99,21 +105,21 @@ def of_dataset(dataset: Dataset) -> Source:
     if "sid" not in dataset.items.column_names:
         raise DataError(f"{dataset.name}: brings no semantic IDs; `recops tokenize` makes them")
     codes = np.stack(dataset.items["sid"].to_numpy()).astype(np.int32)
-    source = Source(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
-    source.config = {"data": dataset.name, "method": "came with the data"}
-    source.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
-    _add_behaviour(source, named_split(dataset)[1])
-    return source
+    inputs = DiagnosisInputs(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
+    inputs.config = {"data": dataset.name, "method": "came with the data"}
+    inputs.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
+    _add_behaviour(inputs, named_split(dataset)[1])
+    return inputs
 
 
-def plane_of(source: Source) -> Plane | None:
+def plane_of(inputs: DiagnosisInputs) -> Plane | None:
     """Level 0 in two dimensions, where there are codebooks and vectors."""
-    if source.tokenizer is None or source.vectors is None:
+    if inputs.tokenizer is None or inputs.vectors is None:
         return None
-    space = Space.of(source.tokenizer, source.vectors)
+    space = Space.of(inputs.tokenizer, inputs.vectors)
     if space.codebooks is None or space.latents is None:
         return None
-    return Plane.of(space.codebooks[0], space.latents, source.codes[:, 0])
+    return Plane.of(space.codebooks[0], space.latents, inputs.codes[:, 0])
 
 
 def held_out_pairs(split: Split) -> Tensor:
@@ -128,50 +134,50 @@ def held_out_pairs(split: Split) -> Tensor:
     return torch.from_numpy(np.concatenate(pairs))
 
 
-def _add_behaviour(source: Source, split: Split) -> None:
+def _add_behaviour(inputs: DiagnosisInputs, split: Split) -> None:
     """Exposure and pairs, by the rows of the IDs; events of items without an ID are left out."""
     catalogue = split.dataset.item_vocabulary.ids
-    order = np.argsort(source.sids.item_ids)
-    place = np.searchsorted(source.sids.item_ids[order], catalogue).clip(max=len(order) - 1)
-    row = np.where(source.sids.item_ids[order[place]] == catalogue, order[place], -1)
+    order = np.argsort(inputs.sids.item_ids)
+    place = np.searchsorted(inputs.sids.item_ids[order], catalogue).clip(max=len(order) - 1)
+    row = np.where(inputs.sids.item_ids[order[place]] == catalogue, order[place], -1)
     events = row[split.histories().items]
     counts = np.bincount(events[events >= 0], minlength=len(order))
     if counts.any():
-        source.exposure = torch.from_numpy(counts)
+        inputs.exposure = torch.from_numpy(counts)
     else:
-        source.missing["exposure"] = f"no event of {split.dataset.name} is of an item with an ID"
+        inputs.missing["exposure"] = f"no event of {split.dataset.name} is of an item with an ID"
     pairs = row[held_out_pairs(split).numpy()]
     pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
     if len(pairs):
-        source.pairs = torch.from_numpy(pairs)
+        inputs.pairs = torch.from_numpy(pairs)
     else:
-        source.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
+        inputs.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
 
 
-def _vectors(source: Source, folder: Path, file: Path | None) -> Tensor | None:
+def _vectors(inputs: DiagnosisInputs, folder: Path, file: Path | None) -> Tensor | None:
     """The vectors of the IDs' items, in their order; None where nothing names any."""
-    kept, named = folder / "item_vectors.safetensors", source.config.get("vectors")
+    kept, named = folder / "item_vectors.safetensors", inputs.named("vectors")
     if file is None and named is not None:
         file = Path(named)
     if file is not None:
-        found = load_item_vectors(file, np.sort(source.sids.item_ids))
+        found = load_item_vectors(file, np.sort(inputs.sids.item_ids))
     elif kept.exists():
         found = read_item_vectors(kept)
     else:
-        source.missing["vectors"] = "neither in the folder nor named; give them with --vectors"
+        inputs.missing["vectors"] = "neither in the folder nor named; give them with --vectors"
         return None
-    place = np.searchsorted(found.item_ids, source.sids.item_ids).clip(max=len(found) - 1)
-    if (found.item_ids[place] != source.sids.item_ids).any():
+    place = np.searchsorted(found.item_ids, inputs.sids.item_ids).clip(max=len(found) - 1)
+    if (found.item_ids[place] != inputs.sids.item_ids).any():
         raise DataError("the vectors lack some of the items that have semantic IDs")
     return torch.from_numpy(found.vectors[place])
 
 
 @contextmanager
-def _noting(source: Source, what: str, *, strict: bool) -> Iterator[None]:
+def _noting(inputs: DiagnosisInputs, what: str, *, strict: bool) -> Iterator[None]:
     """What cannot be found is noted as missing; only what was asked for by name is an error."""
     try:
         yield
     except DataError as error:
         if strict:
             raise
-        source.missing[what] = str(error)
+        inputs.missing[what] = str(error)
