@@ -8,36 +8,35 @@ from recops._load import build_info, cpu_isa, load_ops
 load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
-from recops.catalog import SidCatalog  # noqa: E402
-from recops.index_json import read_index_json  # noqa: E402
-from recops.ops.balance_assignment import balance_assignment  # noqa: E402
-from recops.ops.coaction import coaction  # noqa: E402
-from recops.ops.coaction_gather import coaction_gather  # noqa: E402
-from recops.ops.coaction_multi import coaction_multi  # noqa: E402
-from recops.ops.code_flip_rate import code_flip_rate  # noqa: E402
-from recops.ops.codebook_overlap import codebook_overlap, effective_capacity  # noqa: E402
-from recops.ops.constrained_beam_search import (  # noqa: E402
-    BeamResult,
-    constrained_beam_search,
-)
-from recops.ops.dice import dice  # noqa: E402
-from recops.ops.embedding import embedding_bags  # noqa: E402
-from recops.ops.next_event import next_event_loss  # noqa: E402
-from recops.ops.packed_codes import pack_codes, unpack_codes  # noqa: E402
-from recops.ops.recurrent_layer import recurrent_layer  # noqa: E402
-from recops.ops.recurrent_scan import recurrent_scan, recurrent_step  # noqa: E402
-from recops.ops.residual_quantization import (  # noqa: E402
-    accumulate_codes,
-    nearest_codes,
-    rq_decode,
-    rq_encode,
-    rq_encode_beams,
-)
-from recops.ops.straight_through import straight_through  # noqa: E402
-from recops.ops.trie import SidTrie  # noqa: E402
-from recops.ops.trie_batch import ItemBans, item_bans  # noqa: E402
-from recops.ops.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
-from recops.ops.trie_mask import ItemMask  # noqa: E402
+from recops.integrations.index_json import read_index_json  # noqa: E402
+from recops.ops.balance_assignment.balance_assignment import balance_assignment  # noqa: E402
+from recops.ops.coaction.coaction import coaction  # noqa: E402
+from recops.ops.coaction.coaction_gather import coaction_gather  # noqa: E402
+from recops.ops.coaction.coaction_multi import coaction_multi  # noqa: E402
+from recops.ops.codebook_overlap.codebook_overlap import codebook_overlap  # noqa: E402
+from recops.ops.codebook_overlap.effective_capacity import effective_capacity  # noqa: E402
+from recops.ops.dice.dice import dice  # noqa: E402
+from recops.ops.embedding.embedding_bags import embedding_bags  # noqa: E402
+from recops.ops.next_event.next_event_loss import next_event_loss  # noqa: E402
+from recops.ops.recurrent.recurrent_layer import recurrent_layer  # noqa: E402
+from recops.ops.recurrent.recurrent_scan import recurrent_scan  # noqa: E402
+from recops.ops.recurrent.recurrent_step import recurrent_step  # noqa: E402
+from recops.ops.residual_quantization.accumulate_codes import accumulate_codes  # noqa: E402
+from recops.ops.residual_quantization.code_flip_rate import code_flip_rate  # noqa: E402
+from recops.ops.residual_quantization.nearest_codes import nearest_codes  # noqa: E402
+from recops.ops.residual_quantization.pack_codes import pack_codes  # noqa: E402
+from recops.ops.residual_quantization.rq_decode import rq_decode  # noqa: E402
+from recops.ops.residual_quantization.rq_encode import rq_encode  # noqa: E402
+from recops.ops.residual_quantization.rq_encode_beams import rq_encode_beams  # noqa: E402
+from recops.ops.residual_quantization.straight_through import straight_through  # noqa: E402
+from recops.ops.residual_quantization.unpack_codes import unpack_codes  # noqa: E402
+from recops.ops.trie.constrained_beam_search import BeamResult, constrained_beam_search  # noqa: E402
+from recops.ops.trie.item_bans import item_bans  # noqa: E402
+from recops.ops.trie.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
+from recops.state.catalog import SidCatalog  # noqa: E402
+from recops.state.item_bans import ItemBans  # noqa: E402
+from recops.state.item_mask import ItemMask  # noqa: E402
+from recops.state.trie import SidTrie  # noqa: E402
 
 __version__ = str(build_info()["version"])
 

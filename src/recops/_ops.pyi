@@ -1,4 +1,4 @@
-"""The ops of the compiled library in ``torch.ops.recops`` (by tests/recops/test_stubs.py)."""
+"""The ops of the compiled library in ``torch.ops.recops`` (tools/write_stubs.py)."""
 
 from collections.abc import Sequence
 

@@ -22,10 +22,11 @@ def results_at_each(script: str, folder: Path, inputs: Any = None) -> list[Any]:
     A level is chosen when the library is loaded, so each has a process of its own.
     """
     torch.save(inputs, folder / "inputs")
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     for isa in HERE:
         subprocess.run(
             [sys.executable, "-c", script, folder / "inputs", folder / isa],
-            env={**os.environ, "RECOPS_ISA": isa, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "RECOPS_ISA": isa, "PYTHONPATH": path},
             check=True,
         )
     return [torch.load(folder / isa) for isa in HERE]

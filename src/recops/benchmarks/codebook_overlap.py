@@ -10,7 +10,7 @@ from torch import Tensor
 import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
-from recops.ops.codebook_overlap import OverlapKernel
+from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel
 
 # codewords, dimension
 SHAPES = [(4096, 32), (1024, 64), (256, 32)]

@@ -21,7 +21,7 @@ from recops.benchmarks.trie_peers import (
     padded_rows_in,
     sorted_keys_in,
 )
-from recops.ops.trie_beam_step import Normalize
+from recops.ops.trie.trie_beam_step import Normalize
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The public functions, one file a family, on the ops of the same stem in ``torch.ops.recops``."""
+"""The public functions, a folder a family, on the ops of the same stem in ``torch.ops.recops``."""

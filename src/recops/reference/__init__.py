@@ -6,19 +6,25 @@ from recops.reference.codebook_overlap import codebook_overlap, effective_capaci
 from recops.reference.dice import dice
 from recops.reference.embedding import embedding_bags
 from recops.reference.next_event import next_event_loss
-from recops.reference.packed_codes import pack_codes, unpack_codes
 from recops.reference.recurrent import recurrent_layer, recurrent_scan, recurrent_step
 from recops.reference.residual_quantization import (
     accumulate_codes,
     code_flip_rate,
     nearest_codes,
+    pack_codes,
     rq_decode,
     rq_encode,
     rq_encode_beams,
+    straight_through,
+    unpack_codes,
 )
-from recops.reference.straight_through import straight_through
-from recops.reference.trie import constrained_beam_search, item_mask, sid_trie, trie_beam_step
-from recops.reference.trie_next_logits import trie_next_logits
+from recops.reference.trie import (
+    constrained_beam_search,
+    item_mask,
+    sid_trie,
+    trie_beam_step,
+    trie_next_logits,
+)
 
 __all__ = [
     "accumulate_codes",

@@ -8,14 +8,15 @@ import math
 import torch
 from torch import Tensor
 
-from recops.reference.residual_quantization import _compute, nearest_codes
+from recops._dtypes import widened
+from recops.reference.residual_quantization import nearest_codes
 
 
 def balance_assignment(
     x: Tensor, codebook: Tensor, weight: Tensor, capacity: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`recops.balance_assignment`."""
-    x, codebook = _compute(x), _compute(codebook)
+    x, codebook = widened(x), widened(codebook)
     distances = (x[:, None] - codebook).square().sum(2).tolist()  # (N, K)
     limits = torch.as_tensor(capacity, dtype=torch.float64).expand(len(codebook)).tolist()
     index = nearest_codes(x, codebook)[0][:, 0].tolist()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recops.reference.residual_quantization import _compute
+from recops._dtypes import widened
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -37,7 +37,7 @@ def coaction(
 ) -> Tensor:
     """See :func:`recops.coaction`."""
     dtype = feed.dtype
-    feed, params = _compute(feed), _compute(params)
+    feed, params = widened(feed), widened(params)
     users, time, _ = feed.shape
     if lengths is None:
         lengths = torch.full((users,), time, device=feed.device)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from recops.reference.residual_quantization import _compute
+from recops._dtypes import widened
 
 
 def pair_overlaps(codebook: Tensor, sigma: float, *, kernel: str = "bhattacharyya") -> Tensor:
@@ -26,7 +26,7 @@ def codebook_overlap(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.codebook_overlap`."""
-    codebook = _compute(codebook)
+    codebook = widened(codebook)
     usage = usage.to(codebook.dtype)
     row_sums = pair_overlaps(codebook, sigma, kernel=kernel) @ usage
     return usage @ row_sums, row_sums

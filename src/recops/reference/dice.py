@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops.reference.residual_quantization import _compute
+from recops._dtypes import widened
 
 
 def dice(
@@ -17,7 +17,7 @@ def dice(
     eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`recops.dice`."""
-    values = _compute(x)
+    values = widened(x)
     if mean is None or var is None:
         rows = max(len(x), 1)
         mean = values.sum(0) / rows

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from recops.reference.residual_quantization import _compute
+from recops._dtypes import widened
 
 
 def embedding_bags(
@@ -19,7 +19,7 @@ def embedding_bags(
 
 def _sums(weight: Tensor, ids: Tensor, padding_idx: int | None) -> Tensor:
     ids = ids[:, None] if ids.ndim == 1 else ids
-    rows = _compute(weight)[ids.long()]
+    rows = widened(weight)[ids.long()]
     if padding_idx is not None:
         rows = torch.where((ids != padding_idx)[..., None], rows, 0)
     return rows.sum(1).to(weight.dtype)

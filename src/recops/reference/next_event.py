@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recops._dtypes import compute_dtype
+
 
 def next_event_loss(
     states: Tensor,
@@ -18,7 +20,7 @@ def next_event_loss(
     lengths: Tensor | None = None,
 ) -> Tensor:
     """See :func:`recops.next_event_loss`."""
-    wide = torch.promote_types(states.dtype, torch.float32)
+    wide = compute_dtype(states.dtype)
     states, events = states.to(wide), events.to(wide)
     layers = [each.to(wide) for each in layers]
     rows, steps, _ = events.shape

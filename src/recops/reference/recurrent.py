@@ -1,4 +1,4 @@
-"""Gated recurrent scans in plain PyTorch; :mod:`recops.ops.recurrent_scan` says more."""
+"""Gated recurrent scans in plain PyTorch; :func:`recops.recurrent_scan` says more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops.reference.residual_quantization import _compute
+from recops._dtypes import widened
 
 
 def recurrent_step(
@@ -21,8 +21,8 @@ def recurrent_step(
     update: str = "paper",
 ) -> Tensor:
     """See :func:`recops.recurrent_step`."""
-    h, gates, w_hh = _compute(h), _compute(gates), _compute(w_hh)
-    b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else _compute(b_hh)
+    h, gates, w_hh = widened(h), widened(gates), widened(w_hh)
+    b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else widened(b_hh)
     (g_r, g_z, g_n), (w_r, w_z, w_n), (b_r, b_z, b_n) = (
         gates.chunk(3, 1),
         w_hh.chunk(3),
@@ -37,7 +37,7 @@ def recurrent_step(
     if cell == "gru":
         return z * h + (1 - z) * n
     assert attention is not None
-    a = _compute(attention)[:, None]
+    a = widened(attention)[:, None]
     if cell == "agru":
         return (1 - a) * h + a * n
     if update == "paper":
@@ -63,11 +63,11 @@ def recurrent_scan(
     if convention is not None:
         reset, update = {"torch": ("after", "paper"), "tf": ("before", "or")}[convention]
     dtype, steps = gates.dtype, gates.shape[1]
-    gates = _compute(gates)
+    gates = widened(gates)
     lengths = torch.full((len(gates),), steps) if lengths is None else lengths
     if gates_index is not None:
         gates, lengths = gates[gates_index.long()], lengths[gates_index.long()]
-    h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else _compute(h0)
+    h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else widened(h0)
     outputs = []
     for t in range(steps):
         a = None if attention is None else attention[:, t]
@@ -97,7 +97,7 @@ def recurrent_layer(
     convention: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.recurrent_layer`."""
-    gates = linear(_compute(x), _compute(w_ih), None if b_ih is None else _compute(b_ih))
+    gates = linear(widened(x), widened(w_ih), None if b_ih is None else widened(b_ih))
     outputs, h_last = recurrent_scan(
         gates,
         w_hh,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from recops.ops.product_codes import Codebooks
-from recops.reference import product_codes as product
-from recops.reference.cosine_codes import nearest_codes as _cosine_nearest
-from recops.reference.cosine_codes import rq_encode_beams as _cosine_beams
-
-
-def _compute(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+from recops._dtypes import compute_dtype, widened
+from recops.ops.residual_quantization._product_codes import Codebooks
+from recops.reference import _product_codes as product
+from recops.reference._cosine_codes import nearest_codes as _cosine_nearest
+from recops.reference._cosine_codes import rq_encode_beams as _cosine_beams
 
 
 def _scores(x: Tensor, codebook: Tensor) -> Tensor:
@@ -40,10 +37,10 @@ def rq_encode(
     if beam > 1 or metric == "cosine":
         paths, sq_error = rq_encode_beams(x, stacks[0], beam=beam, metric=metric)
         return paths[:, 0], sq_error[:, 0]
-    residual = _compute(x)
+    residual = widened(x)
     finite = residual.isfinite().all(1)
     levels = [torch.empty((len(x), 0), dtype=torch.int32)]
-    for codebook in map(_compute, stacks[0]):
+    for codebook in map(widened, stacks[0]):
         codes = _scores(residual, codebook).argmin(1)  # (N,), the first minimum
         residual = residual - codebook[codes]
         levels.append(codes.int()[:, None])
@@ -64,10 +61,10 @@ def rq_encode_beams(
         ]
         return product.combine(found, beam)
     search = _cosine_beams if metric == "cosine" else _l2_beams
-    x = _compute(x)
+    x = widened(x)
     finite = x.isfinite().all(1)
     clean = x.masked_fill(~finite[:, None], 0)
-    paths, sq_error = search(clean, [_compute(book) for book in stacks[0]], beam)
+    paths, sq_error = search(clean, [widened(book) for book in stacks[0]], beam)
     missing = beam - paths.shape[1]
     sq_error = torch.nn.functional.pad(sq_error, (0, missing), value=torch.inf)
     paths = torch.nn.functional.pad(paths.int(), (0, 0, 0, missing), value=-1)
@@ -100,8 +97,8 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
         parts = codes.split([len(books) for books in stacks], 1)
         return torch.cat([rq_decode(c, books) for c, books in zip(parts, stacks, strict=True)], 1)
     books = stacks[0]
-    total = torch.zeros((len(codes), books[0].shape[1]), dtype=_compute(books[0]).dtype)
-    for level, codebook in zip(codes.long().unbind(1), map(_compute, books), strict=True):
+    total = torch.zeros((len(codes), books[0].shape[1]), dtype=compute_dtype(books[0].dtype))
+    for level, codebook in zip(codes.long().unbind(1), map(widened, books), strict=True):
         total = total + codebook[level.clamp(min=0)] * (level >= 0)[:, None]
     return total.to(books[0].dtype)
 
@@ -110,7 +107,7 @@ def nearest_codes(
     x: Tensor, codebook: Tensor, *, k: int = 1, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.nearest_codes`."""
-    x, codebook = _compute(x), _compute(codebook)
+    x, codebook = widened(x), widened(codebook)
     finite = x.isfinite().all(1, keepdim=True)
     if metric == "cosine":
         index, sq_distance = _cosine_nearest(x, codebook, k)
@@ -126,10 +123,10 @@ def code_flip_rate(
 ) -> Tensor:
     """See :func:`recops.code_flip_rate`; the noise is another generator's."""
     generator = torch.Generator().manual_seed(seed)
-    x = _compute(x)
+    x = widened(x)
     residual = x[x.isfinite().all(1)]
     rates = []
-    for codebook, scale in zip(map(_compute, codebooks), sigma, strict=True):
+    for codebook, scale in zip(map(widened, codebooks), sigma, strict=True):
         codes = _scores(residual, codebook).argmin(1)
         flips = residual.new_zeros(len(residual))
         for _ in range(samples):
@@ -144,10 +141,78 @@ def accumulate_codes(
     x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.accumulate_codes`."""
-    x = _compute(x)
+    x = widened(x)
     weight = x.new_ones(len(x)) if weight is None else weight.to(x.dtype)
     kept = index >= 0
     index, x, weight = index[kept].long(), x[kept], weight[kept]
     sums = x.new_zeros((num_codes, x.shape[1])).index_add(0, index, x * weight[:, None])
     weights = weight.new_zeros(num_codes).index_add(0, index, weight)
     return sums, weights
+
+
+def straight_through(
+    x: Tensor, codebooks: Codebooks, *, rotation: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See :func:`recops.straight_through`."""
+    stacks = product.groups(codebooks)
+    if len(stacks) > 1:
+        pieces = zip(product.cut(x, stacks), stacks, strict=True)
+        found = [straight_through(piece, books, rotation=rotation) for piece, books in pieces]
+        parts, lists, pulls, pushes = zip(*found, strict=True)
+        return (
+            torch.cat(parts, 1),
+            torch.cat(lists, 1),
+            torch.stack(pulls).sum(),
+            torch.stack(pushes).sum(),
+        )
+    books = stacks[0]
+    codes, _ = rq_encode(x, books)
+    residual = wide = widened(x)
+    commitment = codebook_loss = wide.new_zeros(())
+    for level, book in enumerate(books):
+        codeword = widened(rq_decode(codes[:, level : level + 1], [book]))
+        commitment = commitment + (residual - codeword.detach()).square().sum(1).mean()
+        codebook_loss = codebook_loss + (residual.detach() - codeword).square().sum(1).mean()
+        residual = residual - codeword.detach()
+    quantized = widened(rq_decode(codes, books)).detach()
+    if rotation:
+        moved = _rotate(wide, quantized)
+        quantized = quantized + moved - moved.detach()
+    else:
+        quantized = quantized + wide - wide.detach()
+    return quantized.to(x.dtype), codes, commitment, codebook_loss
+
+
+def _rotate(x: Tensor, target: Tensor) -> Tensor:
+    """x, rotated and stretched onto the target by constants; x itself where either is zero."""
+    norm, target_norm = x.norm(dim=1, keepdim=True).detach(), target.norm(dim=1, keepdim=True)
+    from_, to = x.detach() / norm, target / target_norm
+    half = (from_ + to) / (from_ + to).norm(dim=1, keepdim=True).clamp(min=1e-12)
+    turned = (
+        x - 2 * half * (half * x).sum(1, keepdim=True) + 2 * to * (from_ * x).sum(1, keepdim=True)
+    )
+    stretched: Tensor = turned * (target_norm / norm)
+    return stretched.where((norm > 0) & (target_norm > 0), x)
+
+
+def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
+    """See :func:`recops.pack_codes`."""
+    widths = [(size - 1).bit_length() for size in sizes]
+    packed = torch.zeros((len(codes), (sum(widths) + 7) // 8), dtype=torch.uint8)
+    for row, code in enumerate(codes.tolist()):
+        bits = [c >> bit & 1 for c, width in zip(code, widths, strict=True) for bit in range(width)]
+        for place, bit in enumerate(bits):
+            packed[row, place // 8] |= bit << place % 8
+    return packed
+
+
+def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
+    """See :func:`recops.unpack_codes`."""
+    codes = torch.zeros((len(packed), len(sizes)), dtype=torch.int32)
+    for row, data in enumerate(packed.tolist()):
+        number = int.from_bytes(bytes(data), "little")
+        for level, size in enumerate(sizes):
+            width = (size - 1).bit_length()
+            codes[row, level] = number & (1 << width) - 1
+            number >>= width
+    return codes

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from recops.index_json import codes_of_tokens
+from recops.integrations.index_json import codes_of_tokens
 from recops_models.data.checks import RawTable
 from recops_models.data.errors import DataError
 from recops_models.data.importers.json_files import read_object

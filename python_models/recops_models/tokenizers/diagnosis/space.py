@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import recops
-from recops.ops.residual_quantization import Metric
+from recops.ops.residual_quantization.nearest_codes import Metric
 from recops_models.tokenizers.base import Tokenizer
 
 

@@ -105,7 +105,7 @@ class Partners:
 
 
 @dataclass(frozen=True, eq=False)
-class ItemTask(Task[nn.Module, Batch]):
+class ItemTask(Task[nn.Module, ItemBatch]):
     """Random batches of items.
 
     A pass draws ``steps`` batches without replacement, again from the start when all items were
@@ -127,7 +127,7 @@ class ItemTask(Task[nn.Module, Batch]):
     def metrics(self) -> tuple[str, ...]:
         return ("objective",)
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[Batch]:
+    def start(self, seed: int, epoch: int, skip: int) -> Pass[ItemBatch]:
         rng = np.random.default_rng((seed, epoch))
         wanted = self.steps * self.batch
         rounds = -(-wanted // len(self.points))

@@ -286,7 +286,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (fails(FEED.int()), TypeError, "feed must be one of float32"),
     (fails(FEED[0]), ValueError, "feed must have 3 dimensions"),
     (fails(FEED[:, :, :15]), ValueError, r"feed must have 16 columns, dims\[0\], got 15"),
-    (fails(FEED, PARAMS.double()), TypeError, "params must be one of float32, float32, got float6"),
+    (fails(FEED, PARAMS.double()), TypeError, "params must be one of float32, got float6"),
     (fails(FEED, PARAMS[:, 1:]), ValueError, r"params must have 160 columns .*got 159"),
     (fails(FEED, PARAMS, CAN, bias=True), ValueError, "params must have 172 columns"),
     (

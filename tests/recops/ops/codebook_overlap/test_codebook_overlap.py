@@ -15,7 +15,7 @@ from torch import Tensor
 import recops
 from instruction_sets import results_at_each
 from recops import reference
-from recops.ops.codebook_overlap import OverlapKernel
+from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel
 from tolerances import AGREEMENT
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]

@@ -1,0 +1,1 @@
+"""Assignment to the nearest codewords under a capacity of each."""

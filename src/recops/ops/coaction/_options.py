@@ -1,0 +1,114 @@
+"""What the functions of co-action share: options, checks that need no data, fakes, gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+from recops._dtypes import parameter_dtypes
+
+Activation: TypeAlias = Literal["tanh", "selu", "relu", "none"]
+Pool: TypeAlias = Literal["sum", "mean"]
+
+
+class Options(NamedTuple):
+    """What the pairs of a call have in common, in the order in which every op takes it."""
+
+    orders: int
+    lengths: Tensor | None
+    feed_index: Tensor | None
+    bias: bool
+    activation: Activation
+    activate_last: bool
+    concat_hidden: bool
+    pool: Pool
+    order_independent: bool
+
+    def params_width(self, dims: Sequence[int]) -> int:
+        """Of a candidate's row of parameters."""
+        one = sum((inputs + int(self.bias)) * outputs for inputs, outputs in pairwise(dims))
+        return one * (self.orders if self.order_independent else 1)
+
+    def output_width(self, dims: Sequence[int]) -> int:
+        """Of a candidate's row of the result."""
+        return self.orders * (sum(dims[1:]) if self.concat_hidden else dims[-1])
+
+
+def check_options(op: str, options: Options) -> None:
+    """All that can be said of the options alone."""
+    if options.orders < 1:
+        raise ValueError(f"{op}: orders must be at least 1, got {options.orders}")
+    for name, kind in (("activation", Activation), ("pool", Pool)):
+        value = getattr(options, name)
+        if value not in get_args(kind):
+            known = ", ".join(repr(known) for known in get_args(kind))
+            raise ValueError(f"{op}: {name} must be one of {known}, got {value!r}")
+
+
+def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
+    """``dims`` as a list: at least two positive sizes."""
+    sizes = list(dims)
+    if len(sizes) < 2 or any(size < 1 for size in sizes):
+        raise ValueError(
+            f"{op}: {name} must name what is fed and at least one layer, each 1 or wider, "
+            f"got {tuple(sizes)}"
+        )
+    return sizes
+
+
+def check_people(
+    op: str, options: Options, users: int, candidates: int, device: torch.device, rows: str
+) -> None:
+    """Lengths and feed_index fit the users and the candidates."""
+    if options.lengths is not None:
+        check_tensor(op, "lengths", options.lengths, ndim=1, dtypes=INDICES, device=device)
+        if options.lengths.shape[0] != users:
+            raise ValueError(
+                f"{op}: lengths must have {users} entries, one a user, "
+                f"got {options.lengths.shape[0]}"
+            )
+    if options.feed_index is not None:
+        check_tensor(op, "feed_index", options.feed_index, ndim=1, dtypes=INDICES, device=device)
+        if options.feed_index.shape[0] != candidates:
+            raise ValueError(
+                f"{op}: feed_index must have {candidates} entries, one a row of {rows}, "
+                f"got {options.feed_index.shape[0]}"
+            )
+    elif users != candidates:
+        raise ValueError(
+            f"{op}: without feed_index, {rows} must have a row for each of the {users} users, "
+            f"got {candidates}"
+        )
+
+
+def check_params(
+    op: str, name: str, params: Tensor, dims: Sequence[int], options: Options, feed: Tensor
+) -> None:
+    """A parameter row for ``dims``, of feed's dtype or float32 beside 16-bit feed."""
+    dtypes = parameter_dtypes(feed.dtype)
+    check_tensor(op, name, params, ndim=2, dtypes=dtypes, device=feed.device)
+    width = options.params_width(dims)
+    if params.shape[1] != width:
+        raise ValueError(
+            f"{op}: {name} must have {width} columns for dims {tuple(dims)}, got {params.shape[1]}"
+        )
+
+
+def check_feed(op: str, name: str, feed: Tensor, ndim: int, width: int) -> None:
+    """Values to be fed, ``width`` of them a row."""
+    check_tensor(op, name, feed, ndim=ndim, dtypes=FLOATS)
+    if feed.shape[-1] != width:
+        raise ValueError(f"{op}: {name} must have {width} columns, dims[0], got {feed.shape[-1]}")
+
+
+def no_gradients(count: int) -> tuple[None, ...]:
+    """For inputs that have none."""
+    return (None,) * count
+
+
+Inputs: TypeAlias = tuple[Any, ...]

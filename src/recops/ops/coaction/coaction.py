@@ -1,0 +1,143 @@
+"""Co-action: a candidate's own small network, applied to every event of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops._autograd import register_autograd
+from recops.ops.coaction._options import (
+    Activation,
+    Inputs,
+    Options,
+    Pool,
+    check_dims,
+    check_feed,
+    check_options,
+    check_params,
+    check_people,
+    no_gradients,
+)
+
+__all__ = ["coaction"]
+
+
+def coaction(
+    feed: Tensor,
+    params: Tensor,
+    dims: Sequence[int],
+    *,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: Activation = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: Pool = "sum",
+    order_independent: bool = False,
+) -> Tensor:
+    """The co-action of candidates with histories: each history through its candidate's network.
+
+    A row of ``params`` is a multilayer perceptron, a row of ``feed`` a history of vectors. For each
+    order c = 1 … orders and each event t below the history's length::
+
+        h_0 = feed[u, t] ** c                        element by element
+        h_l = activation(h_{l−1} @ W_l + b_l)        W_l, b_l from params[b]
+        out[b] = [Σ_t h_l for each c, for each l]    orders outer, layers inner
+
+    where the last layer has no activation unless ``activate_last``. Powers are running products, so
+    negative numbers are as good as others. Layers behind the last activation are applied to the
+    sum, Σ_t (h W + b) = (Σ_t h) W + length · b, which is the same and cheaper.
+
+    Sums are additive in events: ``coaction`` of new events is what to add to an old result
+    (``pool="sum"``). A feature that is no sequence has T = 1.
+
+    Differentiable once in ``feed`` and ``params``. Backward keeps the inputs and computes the rest
+    anew.
+
+    Args:
+        feed: ``[U, T, d0]`` float32, bfloat16, float16 or float64, any strides.
+        params: ``[B, P]`` of feed's dtype, or float32 beside 16-bit feed. A row holds, layer by
+            layer, W row-major ``[d_in, d_out]``, then the bias if there is one; with
+            ``order_independent`` a whole set for each order.
+        dims: (d0, d1, … dL), the width of what is fed and of each layer.
+        orders: how many powers of the feed go through.
+        lengths: ``[U]`` int32 or int64, from 0 to T; None: T. Events past it are never read.
+        feed_index: ``[B]`` int32 or int64: the user of each row of ``params``, so that one history
+            serves many candidates; None: U = B, each its own.
+        bias: whether layers have a bias.
+        activation: between layers: "tanh", "selu", "relu" or "none".
+        activate_last: whether the last layer has it too.
+        concat_hidden: the results of all layers, else of the last alone.
+        pool: "sum" over events, or "mean": the sum over max(length, 1).
+        order_independent: whether each order has its own parameters.
+
+    Returns:
+        ``[B, orders · Σ dims[1:]]``, or ``[B, orders · dims[-1]]`` without ``concat_hidden``, of
+        feed's dtype; computed in float32 (float64 for float64), rounded once. The same bits at any
+        number of threads, gradients too.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes that do not fit, a length out of range, an unknown option.
+        IndexError: an entry of ``feed_index`` that is no user.
+
+    Time is O(B · T · orders · Σ d_{l−1} d_l), without the layers behind the last activation; memory
+    beside the result O(P + T · d0).
+
+    Source: Bian et al., "CAN: Feature co-action for click-through rate prediction", WSDM 2022,
+    arXiv 2011.05625. Its released code has dims (16, 8, 4), three orders, no bias, tanh, a linear
+    last layer and the outputs of both layers. Mean pooling is ReChorus', ``activate_last``
+    Monolith's.
+    """
+    op = "coaction"
+    sizes = check_dims(op, "dims", dims)
+    options = Options(
+        orders,
+        lengths,
+        feed_index,
+        bias,
+        activation,
+        activate_last,
+        concat_hidden,
+        pool,
+        order_independent,
+    )
+    check_options(op, options)
+    check_feed(op, "feed", feed, 3, sizes[0])
+    check_params(op, "params", params, sizes, options, feed)
+    check_people(op, options, feed.shape[0], params.shape[0], feed.device, "params")
+    return ops.coaction(feed, params, sizes, *options)
+
+
+def _fake_coaction(feed: Tensor, params: Tensor, dims: list[int], *options: Any) -> Tensor:
+    return feed.new_empty((params.shape[0], Options(*options).output_width(dims)))
+
+
+def _fake_backward(
+    grad: Tensor, feed: Tensor, params: Tensor, dims: list[int], *options: Any
+) -> tuple[Tensor, Tensor]:
+    return feed.new_empty(feed.shape), params.new_empty(params.shape)
+
+
+def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
+    feed, params, ctx.dims, ctx.orders, lengths, feed_index, *ctx.options = inputs
+    ctx.save_for_backward(feed, params, lengths, feed_index)
+
+
+def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    feed, params, *people = ctx.saved_tensors
+    grads = ops.coaction_backward(grad, feed, params, ctx.dims, ctx.orders, *people, *ctx.options)
+    return *grads, *no_gradients(1 + len(Options._fields))
+
+
+torch.library.register_fake("recops::coaction", _fake_coaction)
+torch.library.register_fake("recops::coaction_backward", _fake_backward)
+register_autograd("coaction", _grad, _save)
+# Powers of 16-bit numbers would be gone before they are fed.
+torch.library.register_autocast("recops::coaction", "cpu", torch.float32)

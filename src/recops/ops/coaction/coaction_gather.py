@@ -1,0 +1,161 @@
+"""Co-action of rows of two tables, which the kernel looks up itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import INDICES, check_tensor
+from recops._load import ops
+from recops.ops._autograd import register_autograd
+from recops.ops.coaction._options import (
+    Activation,
+    Inputs,
+    Options,
+    Pool,
+    check_dims,
+    check_feed,
+    check_options,
+    check_params,
+    check_people,
+    no_gradients,
+)
+
+__all__ = ["coaction_gather"]
+
+
+def coaction_gather(
+    feed_table: Tensor,
+    history: Tensor,
+    params_table: Tensor,
+    targets: Tensor,
+    dims: Sequence[int],
+    *,
+    sparse: bool = False,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: Activation = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: Pool = "sum",
+    order_independent: bool = False,
+) -> Tensor:
+    """``coaction(feed_table[history], params_table[targets], dims, …)``, both look-ups fused.
+
+    Neither the fed rows ``[U, T, d0]`` nor the parameters ``[B, P]`` are ever written out. Where
+    the feed table is small, N ≤ 8 T, as those of categories are, a row that a history holds several
+    times goes through the network once and its results count so often: the same to rounding. In
+    backward the gradients of a table row that occurs more than once are added in order of their
+    occurrence: the same bits at any number of threads.
+
+    Args:
+        feed_table: ``[N, d0]``, dtypes as of :func:`recops.coaction`.
+        history: ``[U, T]`` int32 or int64: rows of ``feed_table``; past the lengths they may be
+            anything.
+        params_table: ``[M, P]`` of feed_table's dtype, or float32 beside a 16-bit one.
+        targets: ``[B]`` int32 or int64: rows of ``params_table``.
+        dims: as of :func:`recops.coaction`.
+        sparse: whether the gradients of the tables are coalesced, in coordinate format, of the
+            rows that occur alone, as optimizers for ``nn.Embedding(sparse=True)`` take them. Not
+            under ``torch.compile``, which knows no sparse gradients.
+        orders: with all that follows, as of :func:`recops.coaction`.
+
+    Returns:
+        As :func:`recops.coaction`.
+
+    Raises:
+        TypeError, ValueError: as :func:`recops.coaction`.
+        IndexError: an entry of ``history`` below its user's length, of ``targets`` or of
+            ``feed_index`` that is no row.
+
+    Time is that of :func:`recops.coaction`; in backward O(U · T + B) more for sorting, and with
+    dense gradients the writing of both tables.
+    """
+    op = "coaction_gather"
+    sizes = check_dims(op, "dims", dims)
+    options = Options(
+        orders,
+        lengths,
+        feed_index,
+        bias,
+        activation,
+        activate_last,
+        concat_hidden,
+        pool,
+        order_independent,
+    )
+    check_options(op, options)
+    check_feed(op, "feed_table", feed_table, 2, sizes[0])
+    device = feed_table.device
+    check_tensor(op, "history", history, ndim=2, dtypes=INDICES, device=device)
+    check_params(op, "params_table", params_table, sizes, options, feed_table)
+    check_tensor(op, "targets", targets, ndim=1, dtypes=INDICES, device=device)
+    check_people(op, options, history.shape[0], targets.shape[0], device, "targets")
+    return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *options)
+
+
+def _fake_gather(
+    feed_table: Tensor,
+    history: Tensor,
+    params_table: Tensor,
+    targets: Tensor,
+    dims: list[int],
+    sparse: bool,
+    *options: Any,
+) -> Tensor:
+    return feed_table.new_empty((targets.shape[0], Options(*options).output_width(dims)))
+
+
+def _fake_backward(
+    grad: Tensor, feed_table: Tensor, history: Tensor, params_table: Tensor, *options: Any
+) -> tuple[Tensor, Tensor]:
+    return feed_table.new_empty(feed_table.shape), params_table.new_empty(params_table.shape)
+
+
+def _fake_backward_sparse(
+    grad: Tensor, feed_table: Tensor, history: Tensor, params_table: Tensor, *options: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    size = torch.library.get_ctx().new_dynamic_size
+    fed, used = size(), size()
+    return (
+        history.new_empty(fed, dtype=torch.int64),
+        feed_table.new_empty((fed, feed_table.shape[1])),
+        history.new_empty(used, dtype=torch.int64),
+        params_table.new_empty((used, params_table.shape[1])),
+    )
+
+
+def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
+    *tables, ctx.dims, ctx.sparse, ctx.orders, lengths, feed_index = inputs[:9]
+    ctx.options = inputs[9:]
+    ctx.save_for_backward(*tables, lengths, feed_index)
+
+
+def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    *tables, lengths, feed_index = ctx.saved_tensors
+    feed_table, _, params_table, _ = tables
+    arguments: list[Any] = [grad, *tables, ctx.dims, ctx.orders, lengths, feed_index, *ctx.options]
+    if ctx.sparse:
+        feed_ids, feed, params_ids, params = ops.coaction_gather_backward_sparse(*arguments)
+        grads = _coo(feed_ids, feed, feed_table), _coo(params_ids, params, params_table)
+    else:
+        grads = ops.coaction_gather_backward(*arguments)
+    return grads[0], None, grads[1], *no_gradients(3 + len(Options._fields))
+
+
+def _coo(ids: Tensor, rows: Tensor, table: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(
+        ids[None], rows, table.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+torch.library.register_fake("recops::coaction_gather", _fake_gather)
+torch.library.register_fake("recops::coaction_gather_backward", _fake_backward)
+torch.library.register_fake("recops::coaction_gather_backward_sparse", _fake_backward_sparse)
+register_autograd("coaction_gather", _grad, _save)
+torch.library.register_autocast("recops::coaction_gather", "cpu", torch.float32)

@@ -1,0 +1,29 @@
+"""How many codewords a codebook is worth."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel, codebook_overlap
+
+__all__ = ["effective_capacity"]
+
+
+def effective_capacity(
+    codebook: Tensor, usage: Tensor, sigma: float, *, kernel: OverlapKernel = "bhattacharyya"
+) -> Tensor:
+    """The size of a uniform codebook without overlap that is as hard to confuse: 1 / overlap.
+
+    With usage that sums to 1 it is at least 1 and at most 1 / Σ usage², which is at most the number
+    of codes in use; K where usage is uniform and no codewords overlap. It never grows with sigma,
+    and does not change where a codeword is doubled and its usage divided.
+
+    Arguments, errors, gradients and complexity are those of :func:`codebook_overlap`.
+
+    Returns:
+        ``[]`` float32 (float64 for a float64 codebook).
+
+    Source: K_eff of DRQ, 2026; see :func:`codebook_overlap`.
+    """
+    overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)
+    return 1 / overlap

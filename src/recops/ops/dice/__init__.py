@@ -1,0 +1,1 @@
+"""Dice: an activation that bends where its input's distribution is."""

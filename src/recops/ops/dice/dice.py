@@ -1,0 +1,123 @@
+"""Dice: an activation that bends where its input's distribution is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._dtypes import compute_dtype, parameter_dtypes
+from recops._load import ops
+from recops.ops._autograd import refuse_derivative, register_autograd
+
+__all__ = ["dice"]
+
+
+def dice(
+    x: Tensor,
+    alpha: Tensor,
+    mean: Tensor | None = None,
+    var: Tensor | None = None,
+    *,
+    eps: float = 1e-8,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """PReLU with a gate that follows the distribution of its input, column by column.
+
+    ``out = p x + (1 − p) α x`` with ``p = σ((x − mean) / √(var + eps))``, σ the logistic function.
+    Without ``mean`` and ``var`` they are those of the batch, var over B, and gradients of x flow
+    through them; given, they are used as they are, and no gradient goes to them.
+
+    Differentiable once in ``x`` and ``alpha``. Backward keeps x, α, mean and var and computes the
+    rest anew.
+
+    Args:
+        x: ``[B, N]`` float32, bfloat16, float16 or float64, any strides.
+        alpha: α ``[N]`` of x's dtype, or float32 beside 16-bit x.
+        mean: ``[N]`` of the same dtypes, or None; given together with ``var``.
+        var: ``[N]``, not negative.
+        eps: at least 0.
+
+    Returns:
+        ``out [B, N]`` of x's dtype, computed in float32 (float64 for float64) and rounded once, and
+        ``mean [N]`` and ``var [N]``, which have no gradient: those of the batch in float32 (float64
+        for float64), 0 where B = 0, or what was given. The batch's var comes of the differences
+        from its mean; sums run over the rows in order: the same bits at any number of threads.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes that do not fit, ``mean`` or ``var`` alone, a negative ``eps``.
+        NotImplementedError: a second derivative.
+
+    Time is O(B · N), memory beside the result O(N).
+
+    Source: Zhou et al., "Deep interest network for click-through rate prediction", KDD 2018, §5.2,
+    with its ε of 1e-8.
+    """
+    op = "dice"
+    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+    dtype = compute_dtype(x.dtype)
+    columns = {"alpha": alpha}
+    if mean is not None and var is not None:
+        columns |= {"mean": mean, "var": var}
+    elif mean is not None or var is not None:
+        alone = "var" if mean is None else "mean"
+        raise ValueError(f"{op}: mean and var must be given both or neither, got {alone} alone")
+    for name, tensor in columns.items():
+        check_tensor(op, name, tensor, ndim=1, dtypes=parameter_dtypes(x.dtype), device=x.device)
+        if tensor.shape[0] != x.shape[1]:
+            raise ValueError(
+                f"{op}: {name} must have {x.shape[1]} entries, one a column of x, "
+                f"got {tensor.shape[0]}"
+            )
+    if not eps >= 0:
+        raise ValueError(f"{op}: eps must be at least 0, got {eps}")
+    if alpha.dtype != dtype:  # A conversion that does nothing takes as long as all checks.
+        alpha = alpha.to(dtype)
+    if mean is None or var is None:
+        return ops.dice(x, alpha, None, None, eps)
+    out, _, _ = ops.dice(x, alpha, mean.to(dtype), var.to(dtype), eps)
+    return out, mean, var
+
+
+def _fake_dice(
+    x: Tensor, alpha: Tensor, mean: Tensor | None, var: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return x.new_empty(x.shape), alpha.new_empty(alpha.shape), alpha.new_empty(alpha.shape)
+
+
+def _fake_backward(
+    grad: Tensor,
+    x: Tensor,
+    alpha: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    of_batch: bool,
+) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape), alpha.new_empty(alpha.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, alpha, mean, _, ctx.eps = inputs
+    _, used_mean, used_var = output
+    ctx.of_batch = mean is None
+    ctx.mark_non_differentiable(used_mean, used_var)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(x, alpha, used_mean, used_var)
+
+
+def _grad(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 5
+    x, alpha, mean, var = ctx.saved_tensors
+    grads = ops.dice_backward(grad, x, alpha, mean, var, ctx.eps, ctx.of_batch)
+    return *grads, None, None, None
+
+
+torch.library.register_fake("recops::dice", _fake_dice)
+torch.library.register_fake("recops::dice_backward", _fake_backward)
+register_autograd("dice", _grad, _save)
+refuse_derivative("dice_backward", "dice has")
+torch.library.register_autocast("recops::dice", "cpu", torch.float32)

@@ -1,0 +1,1 @@
+"""Bags of rows of embedding tables."""

@@ -1,0 +1,129 @@
+"""Bags of rows of embedding tables, of many features in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+from recops._load import ops
+from recops.ops._autograd import refuse_derivative, register_autograd
+
+__all__ = ["embedding_bags"]
+
+
+def embedding_bags(
+    bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
+) -> Tensor:
+    """``cat([weight[ids].sum(1) for weight, ids in bags], 1)``; no row is written out.
+
+    Row b holds, feature by feature, the sum of ``weight[ids[b, t]]`` over t, in order of t; zero
+    where nothing is summed. Ids ``[B]`` are those of bags of one row, which is copied. Row v of a
+    table's gradient is the sum over all b and t with ``ids[b, t] = v`` of the gradient of those
+    columns of row b, feature by feature and in order of occurrence; it is zero for
+    ``padding_idx``. A table that serves many features, the same tensor, has one gradient.
+
+    Args:
+        bags: ``(weight, ids)`` of each feature. ``weight`` is ``[V, d]`` float32, bfloat16, float16
+            or float64, all of one dtype, any strides; copied at each call where it is not
+            contiguous. ``ids`` is ``[B]`` or ``[B, T]`` int32 or int64, from 0 to V − 1. V, d and T
+            may differ from feature to feature.
+        padding_idx: a row, of every table, that adds nothing and learns nothing.
+
+    Returns:
+        ``[B, Σ d]``, of the dtype of the tables: summed in float32 (float64 for float64), rounded
+        once.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: no bags; another number of dimensions or of rows; padding_idx out of range.
+        IndexError: an id that is no row.
+        NotImplementedError: a second derivative.
+
+    Time is O(Σ B · T · d), in backward O(Σ B · T · d + Σ V · d), for gradients are dense; the same
+    bits at any number of threads.
+    """
+    op = "embedding_bags"
+    weights: list[Tensor] = []
+    ids: list[Tensor] = []
+    places: dict[Tensor, int] = {}
+    tables: list[int] = []
+    for f, (weight, of_feature) in enumerate(bags):
+        place = places.get(weight)
+        if place is None:
+            place = places[weight] = len(weights)
+            weights.append(weight)
+            _check_weight(op, f"bags[{f}]: weight", weight, weights[0], padding_idx)
+        name, device = f"bags[{f}]: ids", weight.device
+        check_tensor(op, name, of_feature, ndim=(1, 2), dtypes=INDICES, device=device)
+        ids.append(of_feature)
+        tables.append(place)
+        if of_feature.shape[0] != ids[0].shape[0]:
+            raise ValueError(
+                f"{op}: bags[{f}]: ids must have {ids[0].shape[0]} rows as the first have, "
+                f"got {of_feature.shape[0]}"
+            )
+    if not ids:
+        raise ValueError(f"{op}: bags must hold at least one feature, got none")
+    return ops.embedding_bags(weights, ids, tables, -1 if padding_idx is None else padding_idx)
+
+
+def _check_weight(
+    op: str, name: str, weight: Tensor, first: Tensor, padding_idx: int | None
+) -> None:
+    check_tensor(op, name, weight, ndim=2, dtypes=FLOATS)
+    if weight.dtype != first.dtype or weight.device != first.device:
+        raise TypeError(
+            f"{op}: {name} must be of the first's dtype and device, {first.dtype} on "
+            f"{first.device}, got {weight.dtype} on {weight.device}"
+        )
+    rows = weight.shape[0]
+    if padding_idx is not None and not 0 <= padding_idx < rows:
+        raise ValueError(
+            f"{op}: padding_idx must be from 0 to {rows - 1}, {name} having {rows} rows, "
+            f"got {padding_idx}"
+        )
+
+
+def _fake(weights: list[Tensor], ids: list[Tensor], tables: list[int], padding_idx: int) -> Tensor:
+    return weights[0].new_empty((ids[0].shape[0], sum(weights[table].shape[1] for table in tables)))
+
+
+def _fake_backward(
+    grad: Tensor,
+    ids: list[Tensor],
+    tables: list[int],
+    num_rows: list[int],
+    widths: list[int],
+    padding_idx: int,
+) -> list[Tensor]:
+    return [
+        grad.new_empty((0 if rows == -1 else rows, width))
+        for rows, width in zip(num_rows, widths, strict=True)
+    ]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    weights, ids, ctx.tables, ctx.padding_idx = inputs
+    # −1 where nobody asks for a gradient.
+    ctx.num_rows = [weight.shape[0] if weight.requires_grad else -1 for weight in weights]
+    ctx.widths = [weight.shape[1] for weight in weights]
+    ctx.save_for_backward(*ids)
+
+
+def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    ids = list(ctx.saved_tensors)
+    found = ops.embedding_bags_backward(
+        grad, ids, ctx.tables, ctx.num_rows, ctx.widths, ctx.padding_idx
+    )
+    grads = [None if rows == -1 else each for rows, each in zip(ctx.num_rows, found, strict=True)]
+    return grads, [None] * len(ids), None, None
+
+
+torch.library.register_fake("recops::embedding_bags", _fake)
+torch.library.register_fake("recops::embedding_bags_backward", _fake_backward)
+register_autograd("embedding_bags", _grad, _save)
+refuse_derivative("embedding_bags_backward", "embedding bags have")

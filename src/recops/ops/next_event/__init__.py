@@ -1,0 +1,1 @@
+"""DIEN's auxiliary loss: does a state know the event that follows it?"""

@@ -1,0 +1,114 @@
+"""What the functions of recurrent scans share: the names of cells, the checks of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+from recops._dtypes import compute_dtype
+
+Cell: TypeAlias = Literal["gru", "agru", "augru"]
+Reset: TypeAlias = Literal["after", "before"]
+Update: TypeAlias = Literal["paper", "or"]
+Convention: TypeAlias = Literal["torch", "tf"]
+
+_CONVENTIONS: dict[str, tuple[Reset, Update]] = {
+    "torch": ("after", "paper"),
+    "tf": ("before", "or"),
+}
+
+
+def resolve(
+    op: str, cell: str, reset: str, update: str, convention: str | None, attention: object
+) -> tuple[str, str]:
+    """``(reset, update)``, the convention's where there is one, once all names are known ones."""
+    if convention is not None:
+        if convention not in _CONVENTIONS:
+            raise ValueError(f"{op}: convention must be 'torch' or 'tf', got {convention!r}")
+        reset, update = _CONVENTIONS[convention]
+    if cell not in ("gru", "agru", "augru"):
+        raise ValueError(f"{op}: cell must be 'gru', 'agru' or 'augru', got {cell!r}")
+    if reset not in ("after", "before"):
+        raise ValueError(f"{op}: reset must be 'after' or 'before', got {reset!r}")
+    if update not in ("paper", "or"):
+        raise ValueError(f"{op}: update must be 'paper' or 'or', got {update!r}")
+    if (attention is None) != (cell == "gru"):
+        rule = "takes no attention" if cell == "gru" else "needs attention"
+        raise ValueError(f"{op}: cell {cell!r} {rule}")
+    return reset, update
+
+
+def check_weights(op: str, w_hh: Tensor, b_hh: Tensor | None, like: Tensor) -> int:
+    """The hidden size, once ``w_hh`` and ``b_hh`` fit each other.
+
+    Raises:
+        TypeError, ValueError: they do not.
+    """
+    check_tensor(op, "w_hh", w_hh, ndim=2, dtypes=FLOATS, device=like.device)
+    hidden = w_hh.shape[1]
+    if hidden == 0 or w_hh.shape[0] != 3 * hidden:
+        raise ValueError(f"{op}: w_hh must be [3 H, H] with H ≥ 1, got {tuple(w_hh.shape)}")
+    check_shapes(op, like, {"b_hh": (b_hh, (3 * hidden,))})
+    return hidden
+
+
+def check_shapes(
+    op: str, like: Tensor, due: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
+) -> None:
+    """Each floating tensor that is there has its shape, on the device of ``like``.
+
+    Raises:
+        TypeError, ValueError: one has not.
+    """
+    for name, (tensor, shape) in due.items():
+        if tensor is None:
+            continue
+        check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=like.device)
+        if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
+            raise ValueError(f"{op}: {name} must be {shape}, got {tuple(tensor.shape)}")
+
+
+def check_indices(op: str, name: str, index: Tensor | None, size: int | None, like: Tensor) -> None:
+    """``index`` is a vector of integers, of ``size`` entries where that is known.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if index is None:
+        return
+    check_tensor(op, name, index, ndim=1, dtypes=INDICES, device=like.device)
+    if size is not None and index.shape[0] != size:
+        raise ValueError(f"{op}: {name} must have {size} entries, got {index.shape[0]}")
+
+
+def converted(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if tensor is None else tensor.to(dtype)
+
+
+def what_to_keep(checkpoint: bool, *tensors: Tensor | None) -> str:
+    """What the forward pass keeps for the backward pass, where there will be one."""
+    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in tensors):
+        return "nothing"
+    return "states" if checkpoint else "gates"
+
+
+def fake_scan(
+    x: Tensor, rows: int, w_hh: Tensor, reset: str, keep: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs, last states and what is kept, as the ops of csrc/recurrent/op.cpp allocate them."""
+    hidden, steps, dtype = w_hh.shape[1], x.shape[1], compute_dtype(x.dtype)
+    if keep == "nothing" or (keep == "states" and x.dtype == dtype):
+        kept: tuple[int, ...] = (0,)
+    elif x.dtype != dtype:
+        kept = (rows, steps, hidden)
+    else:
+        kept = (rows, steps, (4 if reset == "after" else 3) * hidden)
+    return (
+        x.new_empty((rows, steps, hidden)),
+        x.new_empty((rows, hidden), dtype=dtype),
+        x.new_empty(kept, dtype=dtype),
+    )

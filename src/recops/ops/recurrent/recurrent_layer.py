@@ -1,0 +1,192 @@
+"""Recurrent layers: a scan with the projection of its input fused into it, in both directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._dtypes import compute_dtype
+from recops._load import ops
+from recops.ops._autograd import refuse_derivative, register_autograd
+from recops.ops.recurrent._cells import (
+    Cell,
+    Convention,
+    Reset,
+    Update,
+    check_indices,
+    check_shapes,
+    check_weights,
+    converted,
+    fake_scan,
+    resolve,
+    what_to_keep,
+)
+
+__all__ = ["recurrent_layer"]
+
+
+def recurrent_layer(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    lengths: Tensor | None = None,
+    cell: Cell = "gru",
+    reset: Reset = "after",
+    update: Update = "paper",
+    convention: Convention | None = None,
+    checkpoint: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """:func:`recurrent_scan` of ``gates = x @ w_ih.T + b_ih``, which are never stored.
+
+    Neither are their gradients: those of x and of the weights are taken of a few steps' at a time.
+    The cells, lengths, precision and promises are those of :func:`recurrent_scan`; the weights
+    those of a layer of ``torch.nn.GRU``.
+
+    Args:
+        x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.
+        w_ih: ``[3H, I]`` floating, computed with in float32 (float64 beside float64 x).
+        w_hh: ``[3H, H]``.
+        b_ih: ``[3H]``, or None for zeros.
+        b_hh: ``[3H]``, or None for zeros.
+        h0: ``[B, H]``, or None for zeros.
+        attention: ``[B, T]``, for "agru" and "augru" alone.
+        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
+        cell: as in :func:`recurrent_scan`, like all below.
+        reset: where the reset gate stands.
+        update: how attention enters an AUGRU.
+        convention: short for the two.
+        checkpoint: keep states alone for the backward pass and compute the gates again.
+
+    Returns:
+        ``outputs [B, T, H]`` of x's dtype and ``h_last [B, H]`` float32 (float64 for float64).
+
+    Raises:
+        TypeError, ValueError, NotImplementedError: as :func:`recurrent_scan`.
+
+    Time is O(cells · H · (H + I)) with cells the sum of lengths.
+
+    Source: that of :func:`recurrent_scan`.
+    """
+    op = "recurrent_layer"
+    check_tensor(op, "x", x, ndim=3, dtypes=FLOATS)
+    reset_, update_ = resolve(op, cell, reset, update, convention, attention)
+    hidden = check_weights(op, w_hh, b_hh, x)
+    check_indices(op, "lengths", lengths, x.shape[0], x)
+    due = {
+        "w_ih": (w_ih, (3 * hidden, x.shape[2])),
+        "b_ih": (b_ih, (3 * hidden,)),
+        "h0": (h0, (x.shape[0], hidden)),
+        "attention": (attention, (x.shape[0], x.shape[1])),
+    }
+    check_shapes(op, x, due)
+    dtype = compute_dtype(x.dtype)
+    outputs, h_last, _ = ops.recurrent_layer(
+        x,
+        w_ih.to(dtype),
+        w_hh.to(dtype),
+        converted(b_ih, dtype),
+        converted(b_hh, dtype),
+        converted(h0, dtype),
+        converted(attention, dtype),
+        converted(lengths, torch.int64),
+        cell,
+        reset_,
+        update_,
+        what_to_keep(checkpoint, x, w_ih, w_hh, b_ih, b_hh, h0, attention),
+    )
+    return outputs, h_last
+
+
+def _fake_layer(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+    keep: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return fake_scan(x, x.shape[0], w_hh, reset, keep)
+
+
+def _fake_backward(
+    grad_outputs: Tensor | None,
+    grad_h_last: Tensor | None,
+    outputs: Tensor,
+    kept: Tensor,
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+) -> tuple[Tensor, ...]:
+    return (
+        w_hh.new_empty(x.shape),
+        w_hh.new_empty(w_ih.shape),
+        w_hh.new_empty(w_hh.shape),
+        w_hh.new_empty(w_hh.shape[0]),
+        w_hh.new_empty(w_hh.shape[0]),
+        w_hh.new_empty((x.shape[0], w_hh.shape[1])),
+        w_hh.new_empty(0 if attention is None else attention.shape),
+    )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
+    outputs, _, kept = output
+    ctx.save_for_backward(outputs, kept, *tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _grad(
+    ctx: Any, grad_outputs: Tensor | None, grad_h_last: Tensor | None, grad_kept: None
+) -> tuple[Tensor | None, ...]:
+    if grad_outputs is None and grad_h_last is None:
+        return (None,) * 12
+    outputs, kept, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths = ctx.saved_tensors
+    grad_x, grad_w_ih, grad_w_hh, *grads = ops.recurrent_layer_backward(
+        grad_outputs,
+        grad_h_last,
+        outputs,
+        kept,
+        x,
+        w_ih,
+        w_hh,
+        b_ih,
+        b_hh,
+        h0,
+        attention,
+        lengths,
+        ctx.cell,
+        ctx.reset,
+        ctx.update,
+    )
+    optional = (b_ih, b_hh, h0, attention)
+    there = (None if tensor is None else grad for tensor, grad in zip(optional, grads, strict=True))
+    return grad_x.to(x.dtype), grad_w_ih, grad_w_hh, *there, *(None,) * 5
+
+
+torch.library.register_fake("recops::recurrent_layer", _fake_layer)
+torch.library.register_fake("recops::recurrent_layer_backward", _fake_backward)
+register_autograd("recurrent_layer", _grad, _save)
+refuse_derivative("recurrent_layer_backward", "recurrent scans have")
+torch.library.register_autocast("recops::recurrent_layer", "cpu", torch.float32)

@@ -1,0 +1,227 @@
+"""Gated recurrent scans, from gates computed before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._dtypes import compute_dtype
+from recops._load import ops
+from recops.ops._autograd import refuse_derivative, register_autograd
+from recops.ops.recurrent._cells import (
+    Cell,
+    Convention,
+    Reset,
+    Update,
+    check_indices,
+    check_shapes,
+    check_weights,
+    converted,
+    fake_scan,
+    resolve,
+    what_to_keep,
+)
+
+__all__ = ["recurrent_scan"]
+
+
+def recurrent_scan(
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None = None,
+    h0: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    lengths: Tensor | None = None,
+    gates_index: Tensor | None = None,
+    cell: Cell = "gru",
+    reset: Reset = "after",
+    update: Update = "paper",
+    convention: Convention | None = None,
+    checkpoint: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """A GRU, AGRU or AUGRU over the steps of every row.
+
+    With r, z, n in the gate order of ``torch.nn.GRU``, z the weight of the *old* state, a the
+    attention of a step and ``gates = x @ W_ih.T + b_ih``::
+
+        r = σ(g_r + W_r h + b_r),  z = σ(g_z + W_z h + b_z)
+        n = tanh(g_n + r·(W_n h + b_n))     reset "after"
+        n = tanh(g_n + W_n (r·h) + b_n)     reset "before"
+
+        gru    h' = z·h + (1−z)·n
+        agru   h' = (1−a)·h + a·n
+        augru  h' = (1 − a·(1−z))·h + a·(1−z)·n                update "paper"
+        augru  h' = z'·h + (1−z')·n  with z' = (1−a)·z          update "or"
+
+    Who uses which:
+
+    - reset "after": the paper, ``nn.GRU``, every torch port of DIEN, oneDNN's ``lbr_augru``;
+    - reset "before": TensorFlow's GRUCell, hence DIEN's released code, Monolith, oneDNN's
+      ``augru``, OpenVINO;
+    - update "paper": DIEN's equations, DeepCTR-Torch, FuxiCTR, RecBole: attention *and* gate must
+      let a behaviour in; at a = 0 the state stays, at a = 1 it is a GRU's;
+    - update "or": DIEN's released code, oneDNN, OpenVINO, Monolith: attention *or* gate; at a = 0
+      it is a GRU, at a = 1 the state is overwritten.
+
+    With the same weights the two updates are different models. AIGRU is "gru" on
+    ``linear(a·x, W_ih, b_ih)``.
+
+    Past ``lengths`` the state holds and outputs are zero; padding costs no work and changes no bit
+    of what lies before it. A scan split anywhere, ``h_last`` of one piece the ``h0`` of the next,
+    gives the same bits as one in one piece, and results, gradients included, are the same bits at
+    any number of threads. Differentiable once in every floating argument.
+
+    Args:
+        gates: ``[B, T, 3H]`` float32, bfloat16, float16 or float64, any strides.
+        w_hh: ``[3H, H]`` floating, as all below computed with in float32 (float64 beside float64).
+        b_hh: ``[3H]``, or None for zeros.
+        h0: ``[B, H]``, ``[C, H]`` with ``gates_index``; None for zeros.
+        attention: ``[B, T]``, ``[C, T]`` with ``gates_index``; for "agru" and "augru" alone.
+        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
+        gates_index: ``[C]`` int32 or int64: the row of ``gates`` that each of C candidates reads,
+            so that one user's gates and length serve many candidates. The outputs then have C rows.
+        cell: which state follows.
+        reset: where the reset gate stands.
+        update: how attention enters an AUGRU.
+        convention: "torch" for reset "after" and update "paper", "tf" for "before" and "or",
+            whatever those two say.
+        checkpoint: keep states alone for the backward pass, H values a step, and compute the gates
+            again, which costs half a forward pass more. Else r, z, n and W_n h + b_n are kept as
+            well, 4H (3H with the reset before). 16-bit gates are always computed again.
+
+    Returns:
+        ``outputs [B, T, H]`` of the dtype of ``gates`` and ``h_last [B, H]`` float32 (float64 for
+        float64): the states are carried in that, and outputs rounded from it.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes that do not fit, a length out of range, attention missing or idle, an
+            unknown name.
+        IndexError: a ``gates_index`` that is no row of ``gates``.
+        NotImplementedError: from the gradient of a gradient.
+
+    Time is O(cells · H²) with cells the sum of lengths; memory beside the results is O(H²) for each
+    thread, and for 32 sums of weight gradients at most.
+
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; Zhou et
+    al., "Deep interest evolution network for click-through rate prediction", AAAI 2019, equations
+    2-5 and 13-17.
+    """
+    op = "recurrent_scan"
+    check_tensor(op, "gates", gates, ndim=3, dtypes=FLOATS)
+    reset_, update_ = resolve(op, cell, reset, update, convention, attention)
+    hidden = check_weights(op, w_hh, b_hh, gates)
+    if gates.shape[2] != 3 * hidden:
+        raise ValueError(f"{op}: gates must be {3 * hidden} wide, got shape {tuple(gates.shape)}")
+    check_indices(op, "lengths", lengths, gates.shape[0], gates)
+    check_indices(op, "gates_index", gates_index, None, gates)
+    rows = gates.shape[0] if gates_index is None else gates_index.shape[0]
+    due = {"h0": (h0, (rows, hidden)), "attention": (attention, (rows, gates.shape[1]))}
+    check_shapes(op, gates, due)
+    dtype = compute_dtype(gates.dtype)
+    outputs, h_last, _ = ops.recurrent_scan(
+        gates,
+        w_hh.to(dtype),
+        converted(b_hh, dtype),
+        converted(h0, dtype),
+        converted(attention, dtype),
+        converted(lengths, torch.int64),
+        converted(gates_index, torch.int64),
+        cell,
+        reset_,
+        update_,
+        what_to_keep(checkpoint, gates, w_hh, b_hh, h0, attention),
+    )
+    return outputs, h_last
+
+
+def _fake_scan(
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    gates_index: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+    keep: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows = gates.shape[0] if gates_index is None else gates_index.shape[0]
+    return fake_scan(gates, rows, w_hh, reset, keep)
+
+
+def _fake_backward(
+    grad_outputs: Tensor | None,
+    grad_h_last: Tensor | None,
+    outputs: Tensor,
+    kept: Tensor,
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None,
+    h0: Tensor | None,
+    attention: Tensor | None,
+    lengths: Tensor | None,
+    gates_index: Tensor | None,
+    cell: str,
+    reset: str,
+    update: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return (
+        w_hh.new_empty(gates.shape),
+        w_hh.new_empty(w_hh.shape),
+        w_hh.new_empty(w_hh.shape[0]),
+        w_hh.new_empty((outputs.shape[0], w_hh.shape[1])),
+        w_hh.new_empty(0 if attention is None else attention.shape),
+    )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
+    outputs, _, kept = output
+    ctx.save_for_backward(outputs, kept, *tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _grad(
+    ctx: Any, grad_outputs: Tensor | None, grad_h_last: Tensor | None, grad_kept: None
+) -> tuple[Tensor | None, ...]:
+    if grad_outputs is None and grad_h_last is None:
+        return (None,) * 11
+    outputs, kept, gates, w_hh, b_hh, h0, attention, lengths, gates_index = ctx.saved_tensors
+    grad_gates, grad_w_hh, grad_b_hh, grad_h0, grad_attention = ops.recurrent_scan_backward(
+        grad_outputs,
+        grad_h_last,
+        outputs,
+        kept,
+        gates,
+        w_hh,
+        b_hh,
+        h0,
+        attention,
+        lengths,
+        gates_index,
+        ctx.cell,
+        ctx.reset,
+        ctx.update,
+    )
+    return (
+        grad_gates.to(gates.dtype),
+        grad_w_hh,
+        None if b_hh is None else grad_b_hh,
+        None if h0 is None else grad_h0,
+        None if attention is None else grad_attention,
+        *(None,) * 6,
+    )
+
+
+torch.library.register_fake("recops::recurrent_scan", _fake_scan)
+torch.library.register_fake("recops::recurrent_scan_backward", _fake_backward)
+register_autograd("recurrent_scan", _grad, _save)
+refuse_derivative("recurrent_scan_backward", "recurrent scans have")
+torch.library.register_autocast("recops::recurrent_scan", "cpu", torch.float32)

@@ -1,0 +1,87 @@
+"""One step of a recurrent scan."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._dtypes import compute_dtype
+from recops._load import ops
+from recops.ops.recurrent._cells import (
+    Cell,
+    Convention,
+    Reset,
+    Update,
+    check_shapes,
+    check_weights,
+    converted,
+    resolve,
+    what_to_keep,
+)
+
+__all__ = ["recurrent_step"]
+
+
+def recurrent_step(
+    h: Tensor,
+    gates: Tensor,
+    w_hh: Tensor,
+    b_hh: Tensor | None = None,
+    *,
+    attention: Tensor | None = None,
+    cell: Cell = "gru",
+    reset: Reset = "after",
+    update: Update = "paper",
+    convention: Convention | None = None,
+) -> Tensor:
+    """One step of :func:`recurrent_scan`, to the same bits: how a new behaviour moves a state.
+
+    Differentiable as the scan is.
+
+    Args:
+        h: ``[N, H]`` the states; float32 beside 16-bit gates, to lose nothing.
+        gates: ``[N, 3H]`` float32, bfloat16, float16 or float64.
+        w_hh: ``[3H, H]``.
+        b_hh: ``[3H]``, or None for zeros.
+        attention: ``[N]``, for "agru" and "augru" alone.
+        cell: as in :func:`recurrent_scan`, like ``reset``, ``update`` and ``convention``.
+        reset: where the reset gate stands.
+        update: how attention enters an AUGRU.
+        convention: short for the two.
+
+    Returns:
+        The new states ``[N, H]``, float32 (float64 for float64 gates).
+
+    Raises:
+        TypeError, ValueError, NotImplementedError: as :func:`recurrent_scan`.
+
+    Time is O(N · H²).
+
+    Source: that of :func:`recurrent_scan`.
+    """
+    op = "recurrent_step"
+    check_tensor(op, "gates", gates, ndim=2, dtypes=FLOATS)
+    reset_, update_ = resolve(op, cell, reset, update, convention, attention)
+    hidden = check_weights(op, w_hh, b_hh, gates)
+    rows = gates.shape[0]
+    due = {
+        "gates": (gates, (rows, 3 * hidden)),
+        "h": (h, (rows, hidden)),
+        "attention": (attention, (rows,)),
+    }
+    check_shapes(op, gates, due)
+    dtype = compute_dtype(gates.dtype)
+    _, h_last, _ = ops.recurrent_scan(
+        gates.unsqueeze(1),
+        w_hh.to(dtype),
+        converted(b_hh, dtype),
+        h.to(dtype),
+        None if attention is None else attention.to(dtype).unsqueeze(1),
+        None,
+        None,
+        cell,
+        reset_,
+        update_,
+        what_to_keep(False, h, gates, w_hh, b_hh, attention),
+    )
+    return h_last

@@ -1,0 +1,149 @@
+"""Codes by cosine: the nearest codewords of directions, from the kernels of squared distance.
+
+With u(x) = x/‖x‖, ‖u(x) − u(c)‖² = 2 − 2 cos(x, c): by cosine is by distance, of directions. A zero
+vector has none; its cosine with anything counts as 0. A zero codeword is set on a dimension of its
+own, at distance √2 from every direction; a zero row, which is as far from all, takes the lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recops._dtypes import compute_dtype, widened
+from recops._load import ops
+
+_ROWS = 2048
+"""Rows at a time, so that directions, and what beam search makes of them, stay in cache."""
+
+_SHORT = 1e-15
+"""Of vectors longer than this, and shorter than one over it, float32 holds the squares."""
+
+
+@torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
+def _cosine_nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    return _nearest(x, _directions("nearest_codes: codebook", codebook, x), k)
+
+
+@torch.library.custom_op("recops::cosine_rq_encode", mutates_args=())
+def _cosine_rq_encode(
+    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, kept: int
+) -> tuple[Tensor, Tensor]:
+    """Codes ``[N, kept, L]`` and squared errors ``[N, kept]`` of the best of ``beam`` paths."""
+    levels = [
+        (book, _directions(f"rq_encode: codebooks[{level}]", book, x))
+        for level, book in enumerate(codewords.split(sizes))
+    ]
+    found = [
+        _greedy(rows, levels) if beam == 1 else _beams(rows, levels, beam)
+        for rows in x.split(_ROWS)
+    ]
+    codes = torch.cat([paths[:, :kept] for paths, _ in found])
+    sq_error = torch.cat([errors[:, :kept] for _, errors in found])
+    missing = kept - codes.shape[1]
+    codes = functional.pad(codes, (0, 0, 0, missing), value=-1)
+    sq_error = functional.pad(sq_error, (0, missing), value=torch.inf)
+    lost = _length(x)[:, 0].isnan()
+    codes.masked_fill_(lost[:, None, None], -1)
+    return codes, sq_error.masked_fill_(lost[:, None], torch.nan)
+
+
+def _greedy(x: Tensor, levels: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The path of the nearest codewords, ``[n, 1, L]``, and its squared error ``[n, 1]``."""
+    residual = x.to(compute_dtype(x.dtype), copy=True)
+    codes = x.new_empty((len(x), 1, len(levels)), dtype=torch.int32)
+    for level, (book, words) in enumerate(levels):
+        index, _ = _nearest(residual, words, 1)
+        residual -= ops.rq_decode(index, book, [len(book)])
+        codes[:, 0, level] = index[:, 0]
+    return codes, residual.square().sum(1, keepdim=True)
+
+
+def _beams(x: Tensor, levels: list[tuple[Tensor, Tensor]], beam: int) -> tuple[Tensor, Tensor]:
+    """Paths ``[n, ≤ beam, L]`` by squared error, and those errors."""
+    rows, dim = x.shape
+    residual = widened(x)[:, None]  # (n, beams, D), in the order of paths
+    paths = x.new_empty((rows, 1, 0), dtype=torch.int32)
+    turned = residual.new_zeros((rows, 1))  # Σ 2 − 2 cos
+    for book, words in levels:
+        k = min(beam, len(book))
+        # Of one parent's continuations no more than `beam` can be kept.
+        index, distance = _nearest(residual.flatten(0, 1), words, k)
+        index, order = index.sort(dim=1)
+        candidates = (rows, paths.shape[1] * k)
+        distance = distance.gather(1, order).view(candidates)
+        score = turned.repeat_interleave(k, 1) + distance  # in the order of paths
+        best = score.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
+        turned = score.gather(1, best)
+        codes = index.view(candidates).gather(1, best)
+        parents = (best // k)[:, :, None]
+        paths = paths.gather(1, parents.expand(-1, -1, paths.shape[2]))
+        paths = torch.cat([paths, codes[:, :, None]], dim=2)
+        chosen = ops.rq_decode(codes.view(-1, 1), book, [len(book)])
+        residual = residual.gather(1, parents.expand(-1, -1, dim))
+        residual = residual - chosen.view(residual.shape)
+    sq_error, order = residual.square().sum(2).sort(dim=1, stable=True)
+    return paths.gather(1, order[:, :, None].expand_as(paths)), sq_error
+
+
+def _nearest(x: Tensor, words: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest of the directions ``words [K, D + 1]``, and 2 − 2 cos."""
+    length = _length(x)
+    scaled = torch.empty((len(x), words.shape[1]), dtype=length.dtype, device=x.device)
+    torch.div(x, length.where(length != 0, 1), out=scaled[:, :-1])
+    scaled[:, -1] = 0
+    index, distance = ops.nearest_codes(scaled, words, k)
+    lowest = torch.arange(k, dtype=torch.int32, device=x.device)
+    return index.where(length != 0, lowest), distance.where(length != 0, 2)
+
+
+def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
+    """Codewords over their lengths, and 1 in a further dimension for those of length 0.
+
+    Raises:
+        ValueError: there are none; a length that is not finite.
+    """
+    if not len(codebook):
+        raise ValueError(f"{name} has no codewords")
+    wide = codebook.to(compute_dtype(x.dtype))
+    length = _length(wide)
+    bad = length.isnan().nonzero()
+    if len(bad):
+        raise ValueError(f"{name}[{int(bad[0, 0])}] is not finite, or its norm is not")
+    zero = length == 0
+    return torch.cat([wide / length.where(~zero, 1), zero.to(wide.dtype)], dim=1)
+
+
+def _length(x: Tensor) -> Tensor:
+    """``[N, 1]`` in the dtype of results; NaN where it is not finite."""
+    wide = widened(x)
+    length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
+    extreme = ~((length > _SHORT) & (length < 1 / _SHORT))
+    if extreme.any():  # Float32 loses such squares, row by row: float64 may not.
+        exact = torch.linalg.vector_norm(wide, dim=1, keepdim=True, dtype=torch.float64)
+        length = torch.where(extreme, exact.to(length.dtype), length)
+        length = length.where(length.isfinite(), torch.nan)
+    return length
+
+
+@_cosine_nearest_codes.register_fake
+def _(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    shape = (x.shape[0], k)
+    return x.new_empty(shape, dtype=torch.int32), x.new_empty(shape, dtype=compute_dtype(x.dtype))
+
+
+@_cosine_rq_encode.register_fake
+def _(
+    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, kept: int
+) -> tuple[Tensor, Tensor]:
+    shape = (x.shape[0], kept)
+    codes = x.new_empty((*shape, len(sizes)), dtype=torch.int32)
+    return codes, x.new_empty(shape, dtype=compute_dtype(x.dtype))
+
+
+# As for the ops they call: codes chosen in 16 bits would not be those chosen outside.
+for _op in (_cosine_nearest_codes, _cosine_rq_encode):
+    _op.register_autocast("cpu", torch.float32)

@@ -1,0 +1,61 @@
+"""Sums of vectors by code: what codebooks are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+from recops._dtypes import compute_dtype
+from recops._load import ops
+from recops.ops._codewords import check_rows
+
+__all__ = ["accumulate_codes"]
+
+
+def accumulate_codes(
+    x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sum rows by code: ``sums[k] = Σ_n weight[n] · x[n]`` and ``weights[k] = Σ_n weight[n]``.
+
+    Both sums run over the rows n with ``index[n] = k``, in order, so they are the same bits at any
+    number of threads. With ``index`` from :func:`nearest_codes`, ``sums / weights`` is the update
+    of Lloyd's k-means; rows that are not finite have index −1 there, any other index adds them as
+    they are.
+
+    Args:
+        x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
+        index: ``[N]`` int32 or int64; −1 leaves a row out.
+        num_codes: K, the number of codes.
+        weight: ``[N]`` floating point; 1 for every row by default.
+
+    Returns:
+        ``sums [K, D]`` and ``weights [K]``, float32 (float64 for float64); a code without rows has
+        zeros. Weights are accumulated in float64. Neither is differentiable.
+
+    Raises:
+        IndexError: an index that is neither −1 nor a code.
+        TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
+
+    Time is O(N · D + K · D).
+    """
+    op = "accumulate_codes"
+    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+    check_tensor(op, "index", index, ndim=1, dtypes=INDICES, device=x.device)
+    check_rows(op, "index", index, x)
+    if weight is not None:
+        check_tensor(op, "weight", weight, ndim=1, dtypes=FLOATS, device=x.device)
+        check_rows(op, "weight", weight, x)
+        weight = weight.detach()
+    if num_codes < 0:
+        raise ValueError(f"{op}: num_codes must be at least 0, got {num_codes}")
+    return ops.accumulate_codes(x.detach(), index, num_codes, weight)
+
+
+def _fake(x: Tensor, index: Tensor, num_codes: int, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    dtype = compute_dtype(x.dtype)
+    return x.new_empty((num_codes, x.shape[1]), dtype=dtype), x.new_empty(num_codes, dtype=dtype)
+
+
+torch.library.register_fake("recops::accumulate_codes", _fake)
+torch.library.register_autocast("recops::accumulate_codes", "cpu", torch.float32)

@@ -1,0 +1,77 @@
+"""How easily codes change: the share that noise moves to another codeword."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._dtypes import compute_dtype
+from recops._load import ops
+from recops.ops.residual_quantization._codebooks import check_encode
+
+__all__ = ["code_flip_rate"]
+
+
+def code_flip_rate(
+    x: Tensor, codebooks: Tensor | Iterable[Tensor], sigma: Tensor, *, samples: int, seed: int
+) -> Tensor:
+    """The share of codes that change when each level's clean residual gets Gaussian noise.
+
+    With r_l the residual that greedy encoding (:func:`rq_encode`) meets at level l and s_l the code
+    it takes there ::
+
+        flip_l = mean over rows and samples of 1[argmin_k ‖r_l + σ_l ε − c_lk‖² ≠ s_l], ε ~ N(0, I)
+
+    Each level is judged by itself: its residual is the clean one, whatever happened above. A
+    collapsed codebook hardly flips, so the figure is no measure of quality by itself.
+
+    The noise is a function of seed, row, level, sample and dimension alone (Philox4x32-10 and Box
+    and Muller's transform, in float32), so the result is the same bits at any number of threads.
+
+    Args:
+        x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
+        codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]``; of x's dtype, or float32 beside 16-bit
+            x. Codewords must be finite.
+        sigma: ``[L]`` floating point, finite and ≥ 0: the noise's standard deviation in each
+            dimension, a level, in units of x. At 0 nothing flips.
+        samples: draws of noise for each row and level, at least 1.
+        seed: any integer of 64 bits.
+
+    Returns:
+        ``[L]`` float32 (float64 for float64). Rows that are not finite are left out; NaN where no
+        row is left. Not differentiable.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, a
+            sigma that is negative or not finite, samples < 1.
+
+    Time is O(N · samples · D · Σ K_l); no N × K matrix is made.
+
+    Source: the perturbation of "Decoupled residual quantization for robust semantic IDs"
+    (arXiv 2606.01844); the rate itself, level by level, is our inference of it.
+    """
+    op = "code_flip_rate"
+    codewords, sizes = check_encode(op, x, codebooks)
+    check_tensor(op, "sigma", sigma, ndim=1, dtypes=FLOATS, device=x.device)
+    if sigma.shape[0] != len(sizes):
+        raise ValueError(
+            f"{op}: sigma must have {len(sizes)} values, one a level, got {sigma.shape[0]}"
+        )
+    if samples < 1:
+        raise ValueError(f"{op}: samples must be at least 1, got {samples}")
+    return ops.code_flip_rate(x.detach(), codewords, sizes, sigma.detach(), samples, seed)
+
+
+def _fake_code_flip_rate(
+    x: Tensor, codewords: Tensor, sizes: list[int], sigma: Tensor, samples: int, seed: int
+) -> Tensor:
+    return x.new_empty(len(sizes), dtype=compute_dtype(x.dtype))
+
+
+torch.library.register_fake("recops::code_flip_rate", _fake_code_flip_rate)
+# Under autocast in float32, as encoding is.
+torch.library.register_autocast("recops::code_flip_rate", "cpu", torch.float32)

@@ -1,0 +1,84 @@
+"""Codes to the vectors that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+from recops._load import ops
+from recops.ops._autograd import register_autograd
+from recops.ops.residual_quantization._codebooks import check_columns, flatten
+from recops.ops.residual_quantization._product_codes import Codebooks, levels_of, stacks_of
+
+__all__ = ["rq_decode"]
+
+
+def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
+    """The vectors that codes stand for: ``out[n] = Σ_l codebooks[l][codes[n, l]]``.
+
+    Of a product of groups, the pieces that its groups' codes stand for, side by side.
+
+    Differentiable in ``codebooks``, any number of times; the gradient of a codeword is the sum of
+    the gradients of the rows that use it, added in the order of rows, so it is the same bits at any
+    number of threads.
+
+    Args:
+        codes: ``[N, L]`` int32 or int64. Code −1 (a row that could not be encoded) adds zero.
+        codebooks: as :func:`rq_encode` takes them; float32, bfloat16, float16 or float64.
+
+    Returns:
+        ``[N, D]`` of the codebooks' dtype; sums and gradients are accumulated in float32 (float64
+        for float64), then rounded once.
+
+    Raises:
+        IndexError: a code that is neither −1 nor in its codebook.
+        TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
+
+    Time is O(N · L · D).
+    """
+    op = "rq_decode"
+    check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)
+    stacks = stacks_of(op, codebooks)
+    if len(stacks) > 1:
+        levels = [levels_of(stack) for stack in stacks]
+        check_columns(op, codes, sum(levels))
+        parts = zip(codes.split(levels, 1), stacks, strict=True)
+        return torch.cat([rq_decode(part, stack) for part, stack in parts], 1)
+    codewords, sizes = flatten(op, stacks[0])
+    check_tensor(op, "codebooks", codewords, ndim=2, dtypes=FLOATS, device=codes.device)
+    check_columns(op, codes, len(sizes))
+    return ops.rq_decode(codes, codewords, sizes)
+
+
+def _fake(codes: Tensor, codewords: Tensor, sizes: list[int]) -> Tensor:
+    return codewords.new_empty((codes.shape[0], codewords.shape[1]))
+
+
+def _fake_backward(grad: Tensor, codes: Tensor, sizes: list[int]) -> Tensor:
+    return grad.new_empty((sum(sizes), grad.shape[1]))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    first, second, ctx.sizes = inputs
+    ctx.save_for_backward(first if not first.is_floating_point() else second)
+
+
+def _grad(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+    (codes,) = ctx.saved_tensors
+    return None, ops.rq_decode_backward(grad, codes, ctx.sizes), None
+
+
+def _backward_grad(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    (codes,) = ctx.saved_tensors
+    return ops.rq_decode(codes, grad, ctx.sizes), None, None
+
+
+torch.library.register_fake("recops::rq_decode", _fake)
+torch.library.register_fake("recops::rq_decode_backward", _fake_backward)
+# Decoding is linear in the codewords, its backward in the gradient: each is the other's derivative.
+register_autograd("rq_decode", _grad, _save)
+torch.library.register_autograd("recops::rq_decode_backward", _backward_grad, setup_context=_save)
+torch.library.register_autocast("recops::rq_decode", "cpu", torch.float32)

@@ -1,0 +1,64 @@
+"""Bit strings back to codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recops._checks import check_tensor
+from recops._load import ops
+from recops.ops.residual_quantization._packed_codes import (
+    bits_of,
+    check_codes,
+    check_sizes,
+    packed_width,
+)
+
+__all__ = ["unpack_codes"]
+
+
+def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The codes that :func:`pack_codes` packed.
+
+    Args:
+        packed: ``[N, ⌈Σ b_l / 8⌉]`` uint8.
+        sizes: the number of codes of each level, as when packed.
+
+    Returns:
+        ``[N, L]`` int32.
+
+    Raises:
+        IndexError: bits that are no code of their level: packed with other sizes, or damaged.
+        TypeError, ValueError: a tensor of another dtype; another width; a size out of its range.
+    """
+    op = "unpack_codes"
+    check_tensor(op, "packed", packed, ndim=2, dtypes=(torch.uint8,))
+    check_sizes(op, sizes)
+    if packed.shape[1] != packed_width(sizes):
+        raise ValueError(
+            f"{op}: packed must have {packed_width(sizes)} bytes a row for these sizes, "
+            f"got {packed.shape[1]}"
+        )
+    return ops.unpack_codes(packed, sizes)
+
+
+@torch.library.custom_op("recops::unpack_codes", mutates_args=())
+def _unpack(packed: Tensor, sizes: Sequence[int]) -> Tensor:
+    codes = packed.new_empty((len(packed), len(sizes)), dtype=torch.int32)
+    start = 0
+    for level, bits in enumerate(bits_of(sizes)):
+        first = start // 8
+        code = packed.new_zeros(len(packed), dtype=torch.int64)
+        for byte in range(first, (start + bits + 7) // 8):
+            code |= packed[:, byte].long() << 8 * (byte - first)
+        codes[:, level] = code >> start % 8 & (1 << bits) - 1
+        start += bits
+    check_codes("unpack_codes", codes, sizes)
+    return codes
+
+
+@_unpack.register_fake
+def _(packed: Tensor, sizes: Sequence[int]) -> Tensor:
+    return packed.new_empty((packed.shape[0], len(sizes)), dtype=torch.int32)

@@ -1,0 +1,185 @@
+"""Beam search whose every hypothesis is the semantic ID of a real item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._load import ops
+from recops.ops.trie._batch import (
+    Bans,
+    Masks,
+    Tries,
+    bans_of,
+    masks_of,
+    tensors_of,
+    tries_of,
+)
+from recops.ops.trie.item_bans import item_bans
+from recops.ops.trie.trie_beam_step import Normalize, step_of
+from recops.state.item_bans import ItemBans
+from recops.state.trie import SidTrie
+
+Step = Callable[[Tensor | None, Tensor | None], Tensor]
+
+
+class BeamResult(NamedTuple):
+    """The best items, best first. Places left over: item −1, SID −1, score −inf."""
+
+    item_ids: Tensor
+    """``[B, num_beams]`` int64."""
+    sids: Tensor
+    """``[B, num_beams, L]`` int32."""
+    scores: Tensor
+    """``[B, num_beams]`` float32 (float64 for float64 logits)."""
+
+
+def constrained_beam_search(
+    step: Step,
+    trie: Tries,
+    *,
+    batch_size: int,
+    num_beams: int,
+    normalize: Normalize = "vocab",
+    allowed: Masks | None = None,
+    widths: Sequence[int] | None = None,
+    item_prior: Tensor | Sequence[Tensor] | None = None,
+    banned: Bans | None = None,
+    trie_index: Tensor | None = None,
+) -> BeamResult:
+    """Decode semantic IDs level by level with :func:`recops.trie_beam_step`, and look up the items.
+
+    Several items at one leaf each take a place, by ``item_prior`` (higher first), then in order of
+    insertion; masked and banned items take none. Under ``torch.compile`` and ``torch.export`` the
+    loop unrolls into L steps of the model.
+
+    Args:
+        step: the model. ``step(None, None)`` returns the first logits ``[B, 1, V]``; then
+            ``step(tokens, parents)``, both ``[B, M]`` int32 with M the last step's width, returns
+            ``[B, M, V]`` for the beams extended by ``tokens``. The model reorders whatever state it
+            keeps by ``parents``. Dead slots carry −1 in both, and their logits are ignored. V may
+            differ from level to level.
+        trie: the catalogue; or several of one depth, of which ``trie_index`` tells each row its
+            own.
+        batch_size: B.
+        num_beams: items to find for each row.
+        normalize: as for :func:`recops.trie_beam_step`.
+        allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
+            for each trie, where ``trie`` is a list.
+        widths: beams to keep after each of the L steps; ``num_beams`` each by default.
+        item_prior: ``[num_items]`` floating point, in the order in which the items were given to
+            :meth:`SidTrie.from_sids`; a list of such, one for each trie, where ``trie`` is a list.
+        banned: items that a row must not be recommended, as those that its user has seen: what
+            :func:`recops.item_bans` takes (a list of B tensors of ids, or ids and offsets), or
+            returns. Costs in proportion to the bans, whatever the catalogue.
+        trie_index: ``[B]`` int32 or int64: each row's place in the list of tries.
+
+    Returns:
+        Items, their SIDs and scores, as :class:`BeamResult`.
+
+    Raises:
+        TypeError: ``step`` returns no floating-point tensor; a prior of another dtype.
+        ValueError: ``step`` returns another shape; a shape or number is off; a NaN prior is met;
+            and all that :func:`recops.trie_beam_step` raises.
+    """
+    op = "constrained_beam_search"
+    tries = tries_of(op, trie, trie_index)
+    depth, device = tries[0].depth, tries[0].device
+    if batch_size < 0:
+        raise ValueError(f"{op}: batch_size must not be negative, got {batch_size}")
+    if num_beams < 1:
+        raise ValueError(f"{op}: num_beams must be at least 1, got {num_beams}")
+    if widths is None:
+        widths = [num_beams] * depth
+    if len(widths) != depth or any(width < 1 for width in widths):
+        raise ValueError(f"{op}: widths must be {depth} positive numbers, got {list(widths)}")
+    priors = None if item_prior is None else _priors(op, item_prior, tries)
+    if banned is not None and not isinstance(banned, ItemBans):
+        banned = item_bans(tries, banned, trie_index=trie_index)
+
+    masks = None if allowed is None else masks_of(op, allowed, tries)
+    bans = None if banned is None else bans_of(op, banned)
+    nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
+    scores = torch.zeros(batch_size, 1, device=device)
+    tokens = parents = None
+    for width in widths:
+        logits = step(tokens, parents)
+        if not (
+            isinstance(logits, Tensor)
+            and logits.ndim == 3
+            and logits.shape[:2] == nodes.shape
+            and logits.dtype in FLOATS
+            and logits.device == device
+        ):
+            check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=device)
+            raise ValueError(
+                f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), "
+                f"got {tuple(logits.shape)}"
+            )
+        scores, tokens, parents, nodes = step_of(
+            logits, tries, trie_index, nodes, scores, width, normalize, masks, bans
+        )
+
+    first, *more = tries
+    return BeamResult(
+        *ops.trie_beam_items(
+            first.first_child,
+            first.tokens,
+            first.stamp,
+            first.item_ids,
+            first.item_rows,
+            depth,
+            nodes,
+            scores,
+            num_beams,
+            trie_index,
+            tensors_of(more) if more else None,
+            [t for each in more for t in (each.item_ids, each.item_rows)] if more else None,
+            masks,
+            bans,
+            priors,
+        )
+    )
+
+
+def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]) -> list[Tensor]:
+    """float32 or float64 for each trie."""
+    priors = [item_prior] if isinstance(item_prior, Tensor) else list(item_prior)
+    if len(priors) != len(tries):
+        raise ValueError(f"{op}: item_prior must hold {len(tries)} tensors, got {len(priors)}")
+    for prior, trie in zip(priors, tries, strict=True):
+        check_tensor(op, "item_prior", prior, ndim=1, dtypes=FLOATS, device=trie.device)
+        if prior.shape[0] != trie.num_items:
+            raise ValueError(
+                f"{op}: item_prior must have {trie.num_items} entries, got {prior.shape[0]}"
+            )
+    return [p.detach() if p.dtype == torch.float64 else p.detach().float() for p in priors]
+
+
+def _fake_beam_items(
+    first_child: Tensor,
+    tokens: Tensor,
+    stamp: Tensor,
+    item_ids: Tensor,
+    item_rows: Tensor,
+    depth: int,
+    nodes: Tensor,
+    scores: Tensor,
+    num_beams: int,
+    trie_index: Tensor | None,
+    more_tries: list[Tensor] | None,
+    more_items: list[Tensor] | None,
+    allowed: list[Tensor] | None,
+    bans: list[Tensor] | None,
+    item_priors: list[Tensor] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = (nodes.shape[0], num_beams)
+    sids = nodes.new_empty((*shape, depth), dtype=torch.int32)
+    return item_ids.new_empty(shape), sids, scores.new_empty(shape)
+
+
+torch.library.register_fake("recops::trie_beam_items", _fake_beam_items)

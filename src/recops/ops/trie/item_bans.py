@@ -1,0 +1,70 @@
+"""Bans by row, made of item ids."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._checks import INDICES, check_tensor
+from recops._load import ops
+from recops.ops.trie._batch import Tries, tries_of
+from recops.state.item_bans import ItemBans
+
+__all__ = ["item_bans"]
+
+
+def item_bans(
+    trie: Tries,
+    ids: list[Tensor] | tuple[Tensor, Tensor],
+    *,
+    trie_index: Tensor | None = None,
+) -> ItemBans:
+    """Ban items by row, as what a user has seen. O(log num_items) an id, whatever the catalogue.
+
+    Args:
+        trie: the trie, or several.
+        ids: a list of B tensors of item ids, or the pair ``(ids [*], offsets [B + 1])`` of two
+            int64 tensors, row b's being ``ids[offsets[b]:offsets[b + 1]]``. Ids that the row's
+            trie does not hold are skipped: a user may have seen what is no longer sold.
+        trie_index: ``[B]`` int32 or int64, each row's trie, where there are several.
+
+    Returns:
+        The bans of B rows.
+
+    Raises:
+        TypeError: ids of another dtype; no trie.
+        ValueError: offsets that do not fit the ids.
+        IndexError: a trie index out of range.
+    """
+    op = "item_bans"
+    tries = tries_of(op, trie, trie_index)
+    device = tries[0].device
+    if isinstance(ids, tuple):
+        flat, offsets = ids
+    else:
+        rows = list(ids)
+        offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
+        flat = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64, device=device)
+    check_tensor(op, "ids", flat, ndim=1, dtypes=INDICES, device=device)
+    check_tensor(op, "offsets", offsets, ndim=1, dtypes=[torch.int64], device=device)
+    positions = ops.trie_bans(
+        [each.item_ids for each in tries],
+        [each.id_order for each in tries],
+        trie_index,
+        flat.to(torch.int64),
+        offsets,
+    )
+    return ItemBans(positions, offsets, torch.stack([each.stamp for each in tries]))
+
+
+def _fake(
+    item_ids: list[Tensor],
+    id_order: list[Tensor],
+    trie_index: Tensor | None,
+    ids: Tensor,
+    offsets: Tensor,
+) -> Tensor:
+    return ids.new_empty(ids.shape, dtype=torch.int32)
+
+
+torch.library.register_fake("recops::trie_bans", _fake)

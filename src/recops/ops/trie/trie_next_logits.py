@@ -1,0 +1,128 @@
+"""A language model's logits, with what leads to no item forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops.trie._batch import tensors_of
+from recops.state.item_mask import ItemMask
+from recops.state.trie import SidTrie
+
+
+@dataclass(frozen=True, eq=False)
+class TokenMap:
+    """Which of a language model's tokens stand for the tokens of each level of a trie.
+
+    Attributes:
+        model_tokens: ``[Σ vocab_sizes]`` int32, level after level.
+        trie_tokens: ``[L, W]`` int32, the way back: a level's token, or −1.
+    """
+
+    model_tokens: Tensor
+    trie_tokens: Tensor
+
+    @staticmethod
+    def of(levels: Sequence[int | Tensor], vocab_sizes: Sequence[int]) -> TokenMap:
+        """From each level's first token of the model, or its tokens one by one.
+
+        Raises:
+            TypeError: ids that are no integers.
+            ValueError: another number of levels; fewer ids than the level has tokens; a negative
+                id, or one that stands for two tokens of a level.
+        """
+        op = "SidTrieLogitsProcessor"
+        if len(levels) != len(vocab_sizes):
+            raise ValueError(
+                f"{op}: token_map must have {len(vocab_sizes)} levels, got {len(levels)}"
+            )
+        tables = []
+        for level, (given, size) in enumerate(zip(levels, vocab_sizes, strict=True)):
+            ids = torch.as_tensor(given)
+            if ids.dtype not in (torch.int32, torch.int64):
+                raise TypeError(f"{op}: token_map[{level}] must be integers, got {ids.dtype}")
+            ids = torch.arange(size) + ids if ids.ndim == 0 else ids[:size]
+            if ids.shape != (size,):
+                raise ValueError(
+                    f"{op}: token_map[{level}] must name {size} tokens, got {tuple(ids.shape)}"
+                )
+            if int(ids.min()) < 0:
+                raise ValueError(f"{op}: token_map[{level}] holds {int(ids.min())}")
+            if len(ids.unique()) < size:
+                raise ValueError(f"{op}: token_map[{level}] names a token twice")
+            tables.append(ids.long())
+        back = torch.full((len(tables), max(int(ids.max()) for ids in tables) + 1), -1)
+        for level, ids in enumerate(tables):
+            back[level, ids] = torch.arange(len(ids))
+        return TokenMap(torch.cat(tables).int(), back.int())
+
+
+def trie_next_logits(
+    logits: Tensor,
+    sequences: Tensor,
+    trie: SidTrie,
+    token_map: TokenMap,
+    *,
+    prompt_length: int | None,
+    begin_token: int,
+    end_tokens: Sequence[int],
+    allowed: ItemMask | None = None,
+) -> Tensor:
+    """``logits``, and −inf for each token that may not follow its sequence.
+
+    A sequence's semantic ID begins after ``prompt_length`` tokens, or (None) after its last
+    ``begin_token``. Allowed are the children of the node that its tokens lead to; where there are
+    none, the ``end_tokens``, with logit 0. Without a ``begin_token`` in reach of the trie's depth,
+    a row is as it was.
+
+    Args:
+        logits: ``[R, V]`` float32, bfloat16, float16 or float64.
+        sequences: ``[R, T]`` int64, the model's tokens.
+        trie: the catalogue.
+        token_map: its tokens among the model's.
+        prompt_length: T or less.
+        begin_token: read where ``prompt_length`` is None.
+        end_tokens: below V.
+        allowed: one mask for all rows, or B masks for R / B rows each.
+
+    Returns:
+        ``[R, V]`` of the logits' dtype. O(R · V) to write, and the real children.
+
+    Raises:
+        ValueError: another shape, dtype or number of masks; a token outside V; a sequence shorter
+            than ``prompt_length``; a mask of another trie.
+    """
+    return ops.trie_next_logits(
+        logits,
+        sequences,
+        -1 if prompt_length is None else prompt_length,
+        begin_token,
+        tensors_of([trie]),
+        trie.vocab_sizes,
+        token_map.model_tokens,
+        token_map.trie_tokens,
+        end_tokens,
+        [] if allowed is None else [allowed.words, allowed.stamp],
+    )
+
+
+def _fake_next_logits(
+    logits: Tensor,
+    sequences: Tensor,
+    prompt_length: int,
+    begin_token: int,
+    trie: list[Tensor],
+    vocab_sizes: list[int],
+    model_tokens: Tensor,
+    trie_tokens: Tensor,
+    end_tokens: list[int],
+    allowed: list[Tensor],
+) -> Tensor:
+    return logits.new_empty(logits.shape)
+
+
+torch.library.register_fake("recops::trie_next_logits", _fake_next_logits)

@@ -1,0 +1,66 @@
+"""What could be wrong with the tensors of a trie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+
+def problems(
+    tensors: Mapping[str, Tensor], vocab_sizes: tuple[int, ...]
+) -> Iterator[tuple[str, str]]:
+    """Whatever is wrong, first things first: what comes later relies on what came before."""
+    depth, device = len(vocab_sizes), tensors["tokens"].device
+    nodes, items = tensors["tokens"].numel(), tensors["item_ids"].numel()
+    token_dtype = torch.int32 if max(vocab_sizes, default=1) > 65536 else torch.uint16
+    for name, dtype, shape in (
+        ("tokens", token_dtype, (nodes,)),
+        ("first_child", torch.int32, (nodes + 1,)),
+        ("item_ids", torch.int64, (items,)),
+        ("item_rows", torch.int32, (items,)),
+        ("id_order", torch.int32, (items,)),
+        ("stamp", torch.int64, ()),
+    ):
+        tensor = tensors[name]
+        if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+            yield name, f"must be {dtype} {shape}, got {tensor.dtype} {tuple(tensor.shape)}"
+            return
+    if nodes == 0 or depth == 0 or min(vocab_sizes) < 1:
+        yield "vocab_sizes", "must be positive, and there must be a root"
+        return
+
+    first_child, tokens = tensors["first_child"].long(), tensors["tokens"].to(torch.int64)
+    counts = first_child.diff()
+    if first_child[0] != 1 or first_child[-1] != nodes + items or bool((counts < 0).any()):
+        yield "first_child", "must rise from 1 to num_nodes + num_items"
+        return
+    starts = [0]
+    for _ in range(depth + 1):
+        if starts[-1] > nodes:
+            break
+        starts.append(int(first_child[starts[-1]]))
+    if len(starts) != depth + 2 or starts[-1] != nodes or sorted(starts) != starts:
+        yield "first_child", f"does not make a trie of depth {depth}"
+        return
+    if items and bool((counts == 0).any()):
+        yield "first_child", "leaves a node without children"
+    for level, vocab in enumerate(vocab_sizes):
+        level_tokens = tokens[starts[level + 1] : starts[level + 2]]
+        if bool(((level_tokens < 0) | (level_tokens >= vocab)).any()):
+            yield "tokens", f"leave the vocabulary of level {level}, {vocab}"
+    later_sibling = torch.ones(nodes, dtype=torch.bool, device=device)
+    later_sibling[0] = False
+    later_sibling[first_child[:-1][first_child[:-1] < nodes]] = False
+    if bool((later_sibling[1:] & (tokens.diff() <= 0)).any()):
+        yield "tokens", "must ascend among siblings"
+
+    places = torch.arange(items, device=device)
+    for name in ("item_rows", "id_order"):
+        if not torch.equal(tensors[name].long().sort().values, places):
+            yield name, "must hold every place once"
+            return
+    ids = tensors["item_ids"][tensors["id_order"].long()]
+    if bool((ids[1:] <= ids[:-1]).any()):
+        yield "id_order", "must order the ids, each once"

@@ -1,0 +1,81 @@
+"""Subsets of a trie's items, as bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+from recops._checks import INDICES, check_tensor
+from recops._load import ops
+
+ItemIds = Tensor | Sequence[int] | Sequence[Tensor]
+"""Item ids for all rows of a batch, or a list of one tensor for each row."""
+
+
+@dataclass(frozen=True, eq=False)
+class ItemMask:
+    """A subset of a trie's items, or one for each row of a batch: :meth:`SidTrie.mask` makes it.
+
+    A pytree of two tensors, so that compiled and exported decoders take it as an input.
+
+    Attributes:
+        words: ``[W]`` or ``[B, W]`` int64, W = ⌈num_items / 64⌉; bit p % 64 of word p / 64 tells
+            whether the item at position p (in order of leaves, then of insertion) is allowed.
+        stamp: ``[]`` int64, the version of the trie.
+    """
+
+    words: Tensor
+    stamp: Tensor
+
+    @property
+    def version(self) -> int:
+        """The version of the trie whose items these are."""
+        return int(self.stamp)
+
+    def to(self, device: torch.device | str) -> ItemMask:
+        """The same mask on another device."""
+        return ItemMask(self.words.to(device), self.stamp.to(device))
+
+
+_pytree.register_pytree_node(
+    ItemMask,
+    lambda mask: ([mask.words, mask.stamp], None),
+    lambda leaves, _: ItemMask(*leaves),
+    serialized_type_name="recops.ItemMask",
+    flatten_with_keys_fn=lambda mask: (
+        [(_pytree.GetAttrKey("words"), mask.words), (_pytree.GetAttrKey("stamp"), mask.stamp)],
+        None,
+    ),
+)
+
+
+def pack_mask(
+    ids: ItemIds, item_ids: Tensor, id_order: Tensor, *, keep: bool, missing_ok: bool
+) -> Tensor:
+    """The words of an :class:`ItemMask` that allows just ``ids`` (keep), or all others."""
+    is_batch = not isinstance(ids, Tensor) and any(isinstance(row, Tensor) for row in ids)
+    rows = [_as_ids(row, item_ids.device) for row in (ids if is_batch else [ids])]
+    offsets = torch.tensor([0, *(len(row) for row in rows)], device=item_ids.device).cumsum(0)
+    words = ops.trie_mask(item_ids, id_order, torch.cat(rows), offsets, keep, missing_ok)
+    return words if is_batch else words[0]
+
+
+def _as_ids(ids: object, device: torch.device) -> Tensor:
+    tensor = torch.as_tensor(ids, device=device)
+    if tensor.numel() == 0:  # An empty list has no dtype of its own.
+        tensor = tensor.to(torch.int64)
+    check_tensor("SidTrie.mask", "ids", tensor, ndim=1, dtypes=INDICES)
+    return tensor.to(torch.int64)
+
+
+def _fake_mask(
+    item_ids: Tensor, id_order: Tensor, ids: Tensor, offsets: Tensor, keep: bool, missing_ok: bool
+) -> Tensor:
+    return item_ids.new_empty((offsets.shape[0] - 1, (item_ids.shape[0] + 63) // 64))
+
+
+torch.library.register_fake("recops::trie_mask", _fake_mask)
