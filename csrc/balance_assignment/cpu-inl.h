@@ -1,10 +1,14 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#pragma once
+
 #include <algorithm>
 #include <bit>
 #include <limits>
 
 #include "balance_assignment/kernel.h"
-#include "simd.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::balance_assignment::RECOPS_ISA {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "balance_assignment/repair.h"
-#include "compat.h"
+#include "common/compat.h"
 
 namespace recops::balance_assignment {
 namespace {

@@ -1,3 +1,5 @@
+#pragma once
+
 #include "ceiling/kernel.h"
 
 namespace recops::ceiling::RECOPS_ISA {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa.h"
+#include "common/isa.h"
 
 namespace recops::ceiling {
 

@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "compat.h"
+#include "common/compat.h"
 
 namespace recops::ceiling {
 namespace {

@@ -1,7 +1,11 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#pragma once
+
 #include <algorithm>
 
 #include "coaction/group-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 
 namespace recops::coaction {
 

@@ -14,7 +14,7 @@ class Segments {
   // Row i of the gradients, one of `rows`, belongs to row ids[i] of a table of `size`.
   Segments(const int64_t* ids, std::vector<int64_t> rows, int64_t size) : rows_(std::move(rows)) {
     const int64_t count = static_cast<int64_t>(rows_.size());
-    trie::RowSorter sorter(count);
+    RowSorter sorter(count);
     sorter.sort(std::bit_width(static_cast<uint64_t>(size)), [&](int64_t i) -> uint64_t { return ids[rows_[i]]; });
     std::vector<int64_t> sorted(count);
     for (int64_t i = 0; i < count; ++i) {

@@ -1,8 +1,12 @@
 // A group of candidates, from their rows to their sums and back.
+#pragma once
+
 #include <algorithm>
 
 #include "coaction/lanes-inl.h"
 #include "coaction/scratch-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {

@@ -23,8 +23,8 @@
 #include <cstdint>
 
 #include "coaction/net.h"
-#include "dtype.h"
-#include "isa.h"
+#include "common/dtype.h"
+#include "common/isa.h"
 
 namespace recops::coaction {
 

@@ -1,8 +1,12 @@
 // Who is in which lane, and how rows of memory become columns of vectors and back.
+#pragma once
+
 #include <algorithm>
 
 #include "coaction/kernel.h"
-#include "simd.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {

@@ -1,11 +1,13 @@
 // A layer, on columns: the activations of d features are [d][stride] vectors, of which some adjacent *streams* (orders
 // and positions) go through the same weights. Every weight is a vector, one value a lane.
+#pragma once
+
 #include <algorithm>
 #include <type_traits>
 
 #include "coaction/net.h"
-#include "simd.h"
-#include "tanh.h"
+#include "simd/tanh-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {

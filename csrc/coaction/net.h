@@ -1,4 +1,5 @@
-// The shape of a co-action network, and what follows from it. In an anonymous namespace, as kernels include it (isa.h).
+// The shape of a co-action network, and what follows from it. In an anonymous namespace, as kernels include it
+// (common/isa.h).
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "trie/radix_sort.h"
+#include "common/radix_sort.h"
 
 namespace recops::coaction {
 
@@ -22,12 +22,12 @@ class Plan {
       : size_(size), users_(users) {
     if (!users && !lengths) return;
     std::vector<int64_t> rank(num_users);
-    trie::RowSorter by_length(num_users);
+    RowSorter by_length(num_users);
     if (lengths)
       by_length.sort(std::bit_width(static_cast<uint64_t>(time)),
                      [&](int64_t user) -> uint64_t { return lengths[user]; });
     for (int64_t place = 0; place < num_users; ++place) rank[by_length[place]] = place;
-    trie::RowSorter by_rank(size);
+    RowSorter by_rank(size);
     by_rank.sort(std::bit_width(static_cast<uint64_t>(num_users)),
                  [&](int64_t b) -> uint64_t { return rank[users ? users[b] : b]; });
     order_.resize(size);

@@ -11,7 +11,7 @@
 #include "coaction/distinct.h"
 #include "coaction/kernel.h"
 #include "coaction/plan.h"
-#include "compat.h"
+#include "common/compat.h"
 
 namespace recops::coaction {
 
@@ -21,8 +21,6 @@ namespace recops::coaction {
   "concat_hidden, str pool, bool order_independent"
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
-
-inline ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
 
 inline Activation activation_of(const char* op, const std::string& name) {
   if (name == "tanh") return Activation::tanh;

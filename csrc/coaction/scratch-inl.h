@@ -1,7 +1,10 @@
 // What a group of candidates is worked on in.
+#pragma once
+
 #include <algorithm>
 
 #include "coaction/layers-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {

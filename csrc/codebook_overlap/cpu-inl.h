@@ -2,12 +2,15 @@
 //
 // The lanes of a panel are the codewords whose sums are taken; all codewords pass by, a few at a time. The K × K matrix
 // exists one register tile at a time.
+#pragma once
+
 #include <algorithm>
 
 #include "codebook_overlap/kernel.h"
-#include "exp2.h"
-#include "root.h"
-#include "simd.h"
+#include "simd/exp2-inl.h"
+#include "simd/root-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::codebook_overlap::RECOPS_ISA {
 namespace {

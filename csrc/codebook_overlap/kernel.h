@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "isa.h"
+#include "common/isa.h"
 
 namespace recops::codebook_overlap {
 

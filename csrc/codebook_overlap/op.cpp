@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "codebook_overlap/kernel.h"
-#include "compat.h"
+#include "common/compat.h"
 
 namespace recops::codebook_overlap {
 namespace {

@@ -2,12 +2,16 @@
 //
 // Columns are the lanes. A strip is a few vectors of them, so that rows come from memory by whole cache lines; its sums
 // stay in registers while the rows pass by.
+#pragma once
+
 #include <algorithm>
 #include <type_traits>
 
 #include "dice/kernel.h"
-#include "root.h"
-#include "sigmoid.h"
+#include "simd/root-inl.h"
+#include "simd/sigmoid-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::dice::RECOPS_ISA {
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <tuple>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "dice/kernel.h"
 
 namespace recops::dice {

@@ -1,9 +1,12 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#pragma once
+
 #include <algorithm>
 #include <limits>
 
 #include "embedding/kernel.h"
-#include "simd.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::embedding::RECOPS_ISA {
 namespace {
@@ -14,7 +17,7 @@ constexpr int kRowBytes = std::min(kVectorBytes, 32);
 
 // f(pointer), of the ids' type.
 template <class F>
-auto with_ids(const Ids& ids, const F& f) {
+auto with_ids(const Indices& ids, const F& f) {
   return ids.wide ? f(static_cast<const int64_t*>(ids.data)) : f(static_cast<const int32_t*>(ids.data));
 }
 
@@ -30,7 +33,7 @@ int64_t find_outside(const I* ids, int64_t count, int64_t size) {
   return i;
 }
 
-int64_t find_outside(const Ids& ids, int64_t count, int64_t size) {
+int64_t find_outside(const Indices& ids, int64_t count, int64_t size) {
   return with_ids(ids, [&](const auto* id) { return find_outside(id, count, size); });
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "embedding/kernel.h"
 
 namespace recops::embedding {

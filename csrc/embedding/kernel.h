@@ -7,21 +7,17 @@
 
 #include <cstdint>
 
-#include "dtype.h"
-#include "isa.h"
+#include "common/dtype.h"
+#include "common/indices.h"
+#include "common/isa.h"
 
 namespace recops::embedding {
-
-struct Ids {
-  const void* data;
-  bool wide;  // int64, else int32
-};
 
 // Values of `width` columns, one row a bag: the sum of the rows of a table of that width that its ids name, but for
 // those that are `padding` (−1: there is none).
 struct Bags {
   int64_t count, each;
-  Ids ids;  // [count, each]
+  Indices ids;  // [count, each]
   int64_t padding;
   int64_t width, stride;  // between rows of values, which may be columns of a wider matrix
 };
@@ -31,7 +27,7 @@ constexpr int64_t kBuckets = 64;
 
 struct Kernels {
   // The position of the first of `count` ids that is not from 0 below `size`, or −1.
-  int64_t (*find_outside)(const Ids&, int64_t count, int64_t size);
+  int64_t (*find_outside)(const Indices&, int64_t count, int64_t size);
 
   // values[n] = Σ_t table[ids[n, t]] for begin ≤ n < end, rounded once; both are of the dtype.
   void (*sum_rows)(const Bags&, const void* table, Dtype, int64_t begin, int64_t end, void* values);

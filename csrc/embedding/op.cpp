@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "embedding/gradient.h"
 #include "embedding/kernel.h"
 
@@ -56,16 +56,12 @@ class Features {
 
  private:
   // Contiguous ids, none of them outside a table of `size`.
-  Ids rows(const char* op, size_t feature, const Tensor& ids, int64_t size) {
-    const ScalarType type = ids.scalar_type();
-    require_value(type == ScalarType::Long || type == ScalarType::Int, op, ": ids must be int32 or int64");
+  Indices rows(const char* op, size_t feature, const Tensor& ids, int64_t size) {
     const Tensor& held = held_.emplace_back(recops::contiguous(ids));
-    const Ids found{held.data_ptr(), type == ScalarType::Long};
+    const Indices found = indices(op, "ids", held);
     const int64_t outside = select_kernels().find_outside(found, held.numel(), size);
     if (outside < 0) return found;
-    const int64_t id = found.wide ? static_cast<const int64_t*>(found.data)[outside]
-                                  : static_cast<const int32_t*>(found.data)[outside];
-    throw std::out_of_range(concat(op, ": bags[", feature, "]: ids", place_of(held, outside), " is ", id,
+    throw std::out_of_range(concat(op, ": bags[", feature, "]: ids", place_of(held, outside), " is ", found[outside],
                                    ", which is not from 0 to ", size - 1));
   }
 

@@ -1,5 +1,8 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#pragma once
+
 #include "next_event/pass-inl.h"
+#include "simd/stored-inl.h"
 
 namespace recops::next_event::RECOPS_ISA {
 namespace {

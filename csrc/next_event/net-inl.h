@@ -1,9 +1,9 @@
 // The MLP as a pass reads it: its weights in panels for both directions, and where the gradients of each are summed.
 #pragma once
 
-#include "arena.h"
+#include "common/arena.h"
 #include "next_event/kernel.h"
-#include "products.h"
+#include "simd/products-inl.h"
 
 namespace recops::next_event::RECOPS_ISA {
 namespace {

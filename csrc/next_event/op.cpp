@@ -4,7 +4,7 @@
 #include <tuple>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "next_event/kernel.h"
 
 namespace recops::next_event {
@@ -28,7 +28,7 @@ class Call {
     const int64_t rows = states.size(0), steps = states.size(1), width = states.size(2);
     const auto num_layers = static_cast<int64_t>(layers.size() / 2);
     problem.dtype = dtype_of(op, "states", states);
-    type_ = problem.dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float;
+    type_ = compute_type(problem.dtype);
     problem.width = width;
     problem.states = hold(states, rows * steps * width, states.scalar_type());
     problem.events = hold(events, rows * steps * width, states.scalar_type());

@@ -5,7 +5,10 @@
 #include <cmath>
 
 #include "next_event/net-inl.h"
-#include "sigmoid.h"
+#include "simd/lanes-inl.h"
+#include "simd/sigmoid-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::next_event::RECOPS_ISA {
 namespace {

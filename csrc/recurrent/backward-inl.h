@@ -2,6 +2,8 @@
 #pragma once
 
 #include "recurrent/step-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {

@@ -1,7 +1,10 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
+#pragma once
+
 #include "recurrent/backward-inl.h"
 #include "recurrent/forward-inl.h"
 #include "recurrent/kernel.h"
+#include "simd/stored-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "recurrent/step-inl.h"
+#include "simd/stored-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {

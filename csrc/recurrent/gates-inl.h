@@ -2,8 +2,10 @@
 #pragma once
 
 #include "recurrent/kernel.h"
-#include "sigmoid.h"
-#include "simd.h"
+#include "simd/lanes-inl.h"
+#include "simd/sigmoid-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 
-#include "dtype.h"
-#include "isa.h"
+#include "common/dtype.h"
+#include "common/isa.h"
 
 namespace recops::recurrent {
 

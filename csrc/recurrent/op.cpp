@@ -6,7 +6,7 @@
 #include <tuple>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "recurrent/kernel.h"
 #include "recurrent/plan.h"
 
@@ -61,7 +61,7 @@ class Call {
     sources = input.size(0);
     rows = gates_index ? gates_index->numel() : sources;
     scan.dtype = dtype_of(op, "the input", input);
-    type_ = scan.dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float;
+    type_ = compute_type(scan.dtype);
     scan.reset_before = recurrent::reset_before(op, reset);
     scan.mix = mix_of(op, cell, update);
     scan.steps = input.size(1);

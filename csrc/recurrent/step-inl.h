@@ -2,10 +2,12 @@
 // and the step itself.
 #pragma once
 
-#include "arena.h"
-#include "products.h"
+#include "common/arena.h"
 #include "recurrent/gates-inl.h"
 #include "recurrent/kernel.h"
+#include "simd/products-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::recurrent::RECOPS_ISA {
 namespace {

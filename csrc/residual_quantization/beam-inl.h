@@ -6,6 +6,24 @@
 // residual is kept and scored as a row of its own.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "residual_quantization/coarse-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/nearest-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/path-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "residual_quantization/search-inl.h"
+#include "residual_quantization/select-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "residual_quantization/table-inl.h"
+#include "simd/stored-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -1,6 +1,14 @@
 // The best codeword of every row of a block. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
+#include "residual_quantization/panel-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

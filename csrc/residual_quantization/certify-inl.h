@@ -8,6 +8,16 @@
 // A row that leaves too many codewords goes to the tiles of floats instead.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -6,6 +6,24 @@
 // of select-inl.h; what is beyond it by more than rounding explains is out.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "common/arena.h"
+#include "residual_quantization/certify-inl.h"
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/grid-panel-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/nearest-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/search-inl.h"
+#include "residual_quantization/select-inl.h"
+#include "residual_quantization/table-inl.h"
+#include "residual_quantization/way-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

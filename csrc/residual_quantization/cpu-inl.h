@@ -1,34 +1,16 @@
-// Kernel bodies, compiled once per instruction set: one idea a file, each using those above it. See kernel.h for what
-// they compute.
-#include <algorithm>
-#include <cmath>
-#include <limits>
+// Kernel bodies, compiled once per instruction set: one idea a file. See kernel.h for what they compute.
+#pragma once
 
-#include "arena.h"
-#include "residual_quantization/kernel.h"
-#include "simd.h"
-
-// In this order.
-// clang-format off
-#include "residual_quantization/panel-inl.h"
-#include "residual_quantization/row-inl.h"
-#include "residual_quantization/shift-inl.h"
-#include "residual_quantization/best-inl.h"
-#include "residual_quantization/grid-inl.h"
-#include "residual_quantization/grid-panel-inl.h"
-#include "residual_quantization/certify-inl.h"
-#include "residual_quantization/way-inl.h"
-#include "residual_quantization/greedy-inl.h"
-#include "residual_quantization/nearest-inl.h"
-#include "residual_quantization/decode-inl.h"
-#include "residual_quantization/table-inl.h"
-#include "residual_quantization/select-inl.h"
-#include "residual_quantization/search-inl.h"
-#include "residual_quantization/coarse-inl.h"
-#include "residual_quantization/path-inl.h"
 #include "residual_quantization/beam-inl.h"
+#include "residual_quantization/decode-inl.h"
 #include "residual_quantization/flip-inl.h"
-// clang-format on
+#include "residual_quantization/greedy-inl.h"
+#include "residual_quantization/grid-panel-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/nearest-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "residual_quantization/table-inl.h"
 
 namespace recops::residual_quantization::RECOPS_ISA {
 

@@ -1,6 +1,12 @@
 // Decoding, and its transpose. Part of cpu-inl.h.
 #pragma once
 
+#include <cstdint>
+
+#include "residual_quantization/kernel.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

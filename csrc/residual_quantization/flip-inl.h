@@ -1,7 +1,17 @@
 // How many codes change when the residual they were chosen for gets noise. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
+#include "common/arena.h"
+#include "residual_quantization/best-inl.h"
+#include "residual_quantization/kernel.h"
 #include "residual_quantization/normal-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "simd/stored-inl.h"
 
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {

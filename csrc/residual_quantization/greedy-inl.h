@@ -1,6 +1,20 @@
 // Greedy encoding. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "common/arena.h"
+#include "residual_quantization/best-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "residual_quantization/way-inl.h"
+#include "simd/stored-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -3,6 +3,18 @@
 // Such a panel holds, like one of floats, as many codewords as a tile is wide, but a group of coordinates in each lane.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "common/isa.h"
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -7,8 +7,9 @@
 
 #include <cstdint>
 
-#include "dtype.h"
-#include "isa.h"
+#include "common/dtype.h"
+#include "common/indices.h"
+#include "common/isa.h"
 
 namespace recops::residual_quantization {
 
@@ -17,15 +18,6 @@ struct Matrix {
   Dtype dtype;
   int64_t rows;
   int64_t dim;
-};
-
-struct Indices {
-  const void* data;
-  bool wide;  // int64, else int32
-
-  int64_t operator[](int64_t i) const {
-    return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
-  }
 };
 
 // All levels' codewords one after another: level l owns rows offsets[l] up to offsets[l + 1] of `codewords`.

@@ -1,6 +1,18 @@
 // The k nearest. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -5,6 +5,9 @@
 // kNoiseLanes counters: compilers make vectors of them.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

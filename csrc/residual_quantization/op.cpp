@@ -111,7 +111,7 @@ void require_codes(const char* op, const char* name, const Tensor& codes, const 
   const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
   const int64_t row = position / levels, level = position % levels;
   throw std::out_of_range(concat(op, ": ", name, "[", row, codes.dim() == 2 ? concat(", ", level) : "", "] is ",
-                                 indices(op, codes)[position], ", which is neither -1 nor a code from 0 to ",
+                                 indices(op, "codes", codes)[position], ", which is neither -1 nor a code from 0 to ",
                                  offsets[level + 1] - offsets[level] - 1));
 }
 
@@ -122,7 +122,7 @@ Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
   const Tensor dense = recops::contiguous(codes), words = recops::contiguous(codewords);
   const Codebooks books = codebooks(op, words, offsets);
   require_value(dense.dim() == 2 && dense.size(1) == books.levels, op, ": codes must have a column a level");
-  const Indices index = indices(op, dense);
+  const Indices index = indices(op, "codes", dense);
   const int64_t rows = dense.size(0);
   Tensor out = empty({rows, books.codewords.dim}, codewords.scalar_type(), codewords);
   const int64_t invalid = for_pieces(
@@ -137,7 +137,7 @@ Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tenso
                   const std::vector<int64_t>& offsets) {
   const Kernels& kernels = select_kernels();
   const Matrix rows = matrix(op, x);
-  const Indices index = indices(op, codes);
+  const Indices index = indices(op, "codes", codes);
   const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
   require_value(codes.size(0) == rows.rows && codes.numel() == rows.rows * levels, op, ": ", name,
                 " must have a row for each row of values");
@@ -173,8 +173,8 @@ std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_
   const Tensor codes = recops::contiguous(index);
   const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, {0, num_codes});
   const Tensor totals = empty({num_codes}, ScalarType::Double, x);
-  kernels.accumulate_weight(indices(op, codes), scale_data, dtype_of(op, "sums", sums), codes.size(0), num_codes,
-                            static_cast<double*>(totals.data_ptr()));
+  kernels.accumulate_weight(indices(op, "codes", codes), scale_data, dtype_of(op, "sums", sums), codes.size(0),
+                            num_codes, static_cast<double*>(totals.data_ptr()));
   return {sums, torch::stable::to(totals, type)};
 }
 

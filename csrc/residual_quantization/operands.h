@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "residual_quantization/kernel.h"
 
 namespace recops::residual_quantization {
@@ -16,17 +16,9 @@ constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to b
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-inline ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
-
 inline Matrix matrix(const char* op, const Tensor& tensor) {
   require_value(tensor.dim() == 2, op, ": a matrix was due, got ", tensor.dim(), " dimensions");
   return {tensor.data_ptr(), dtype_of(op, "a matrix", tensor), tensor.size(0), tensor.size(1)};
-}
-
-inline Indices indices(const char* op, const Tensor& tensor) {
-  const bool wide = tensor.scalar_type() == ScalarType::Long;
-  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": indices must be int32 or int64");
-  return {tensor.data_ptr(), wide};
 }
 
 inline std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes) {

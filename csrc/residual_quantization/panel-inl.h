@@ -1,6 +1,16 @@
 // Panels, and the register tile that scores rows against them. Part of cpu-inl.h; kernel.h tells of the layout.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "residual_quantization/kernel.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

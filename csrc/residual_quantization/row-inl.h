@@ -1,6 +1,16 @@
 // Rows and codewords: widened, subtracted, measured. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

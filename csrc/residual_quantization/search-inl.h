@@ -2,6 +2,19 @@
 // cpu-inl.h; beam-inl.h tells of the search.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
+#include "common/arena.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/nearest-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "residual_quantization/select-inl.h"
+#include "residual_quantization/table-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -5,6 +5,17 @@
 // that the order of indices is that of paths: of equal scores the lower index is the lower path.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "residual_quantization/nearest-inl.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/table-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

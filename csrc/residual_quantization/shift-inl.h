@@ -1,6 +1,16 @@
 // The shift that takes rows and codewords of level 0 near the origin. Part of cpu-inl.h; kernel.h defines it.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -1,6 +1,19 @@
 // Scores written down, and the table of all products between codewords of different levels. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/grid-panel-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/shift-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

@@ -1,6 +1,20 @@
 // The nearest codewords of many rows by way of grids, as long as those decide enough. Part of cpu-inl.h.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "common/arena.h"
+#include "residual_quantization/best-inl.h"
+#include "residual_quantization/certify-inl.h"
+#include "residual_quantization/grid-inl.h"
+#include "residual_quantization/grid-panel-inl.h"
+#include "residual_quantization/kernel.h"
+#include "residual_quantization/panel-inl.h"
+#include "residual_quantization/row-inl.h"
+#include "simd/vector-inl.h"
+
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 

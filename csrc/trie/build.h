@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "trie/radix_sort.h"
+#include "common/radix_sort.h"
 
 namespace recops::trie {
 

@@ -1,9 +1,12 @@
 // Kernel body, compiled once per instruction set. See kernel.h for what it computes.
+#pragma once
+
 #include <algorithm>
 
+#include "simd/stored-inl.h"
 #include "trie/kernel.h"
-#include "trie/pool.h"
-#include "trie/scan.h"
+#include "trie/pool-inl.h"
+#include "trie/scan-inl.h"
 
 namespace recops::trie::RECOPS_ISA {
 namespace {

@@ -24,8 +24,8 @@
 
 #include <cstdint>
 
-#include "dtype.h"
-#include "isa.h"
+#include "common/dtype.h"
+#include "common/isa.h"
 #include "trie/trie.h"
 
 namespace recops::trie {

@@ -8,18 +8,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/indices.h"
 #include "trie/trie.h"
 
 namespace recops::trie {
-
-struct Indices {
-  const void* data;
-  bool wide;  // int64, else int32
-
-  int64_t operator[](int64_t i) const {
-    return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
-  }
-};
 
 // The node of tokens sids[begin] … sids[begin + length − 1], or −1. O(length · log of the branching).
 inline int64_t find_node(const Trie& trie, const Indices& sids, int64_t begin, int64_t length) {

@@ -6,7 +6,7 @@
 #include <tuple>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "trie/batch.h"
 #include "trie/kernel.h"
 #include "trie/lookup.h"

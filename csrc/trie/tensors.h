@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compat.h"
+#include "common/compat.h"
 #include "trie/lookup.h"
 #include "trie/trie.h"
 
@@ -39,12 +39,6 @@ struct TrieTensors {
   TrieTensors(const TrieTensors&) = delete;
   TrieTensors(TrieTensors&&) = default;  // the view points to what the vector holds elsewhere
 };
-
-inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
-  const bool wide = tensor.scalar_type() == ScalarType::Long;
-  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": ", name, " must be int32 or int64");
-  return {tensor.data_ptr(), wide};
-}
 
 // The node as int32, −1 or in the trie.
 inline int32_t checked_node(const char* op, int64_t node, const Trie& trie) {

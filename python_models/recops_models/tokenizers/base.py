@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
-from recops.ops.residual_quantization import Metric
+from recops.ops.residual_quantization.nearest_codes import Metric
 from recops_models.settings import from_json
 from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
 from recops_models.tokenizers.fitting import FitProgress, Fitting

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from typing_extensions import NotRequired
 
-from recops.ops.trie import Branching
+from recops.state.trie import Branching
 from recops_models.tokenizers.usage import CodeUsage, Spread
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from recops import SidTrie
-from recops.ops.trie import Branching
+from recops.state.trie import Branching
 from recops_models.tokenizers.diagnosis.content import Collisions, PathFigures
 from recops_models.tokenizers.usage import held_by_top, spread
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import recops
-from recops.ops.residual_quantization import Metric
+from recops.ops.residual_quantization.nearest_codes import Metric
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import TensorPoints

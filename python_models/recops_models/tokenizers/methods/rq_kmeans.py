@@ -12,7 +12,7 @@ from torch.nn import functional
 from typing_extensions import Self
 
 import recops
-from recops.ops.residual_quantization import Metric
+from recops.ops.residual_quantization.nearest_codes import Metric
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings

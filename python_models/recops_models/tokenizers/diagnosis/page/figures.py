@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from recops.ops.trie import Branching
+from recops.state.trie import Branching
 from recops_models.evaluation.drawing.svg import (
     DASHES,
     INK,

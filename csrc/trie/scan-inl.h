@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "simd.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 #include "trie/kernel.h"
-#include "trie/log_sum_exp.h"
-#include "trie/pool.h"
+#include "trie/log_sum_exp-inl.h"
+#include "trie/pool-inl.h"
 
 namespace recops::trie::RECOPS_ISA {
 namespace {

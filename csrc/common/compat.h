@@ -22,7 +22,8 @@
 #include <string>
 #include <utility>
 
-#include "dtype.h"
+#include "common/dtype.h"
+#include "common/indices.h"
 
 namespace recops {
 
@@ -61,6 +62,15 @@ inline Dtype dtype_of(const char* op, const char* name, const Tensor& tensor) {
     case ScalarType::Double: return Dtype::f64;
     default: throw std::invalid_argument(concat(op, ": ", name, " must be float32, bfloat16, float16 or float64"));
   }
+}
+
+// The type that values of a dtype are computed and accumulated in.
+inline ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
+
+inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
+  const bool wide = tensor.scalar_type() == ScalarType::Long;
+  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": ", name, " must be int32 or int64");
+  return {tensor.data_ptr(), wide};
 }
 
 // Uninitialised and contiguous, on the device of `like`. Straight to the allocator: the way through the dispatcher

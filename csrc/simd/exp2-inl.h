@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "simd.h"
+#include "simd/vector-inl.h"
 
 namespace recops {
 namespace {

@@ -1,6 +1,6 @@
 // What this binary is: the answers behind recops.build_info() and recops.cpu_isa().
-#include "compat.h"
-#include "isa.h"
+#include "common/compat.h"
+#include "common/isa.h"
 
 namespace recops {
 namespace {

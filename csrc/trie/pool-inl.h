@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "trie/log_sum_exp.h"
+#include "simd/lanes-inl.h"
+#include "simd/vector-inl.h"
+#include "trie/log_sum_exp-inl.h"
 
 namespace recops::trie::RECOPS_ISA {
 namespace {

@@ -1,8 +1,8 @@
 // The logistic function of whole vectors.
 #pragma once
 
-#include "exp2.h"
-#include "simd.h"
+#include "simd/exp2-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops {
 namespace {

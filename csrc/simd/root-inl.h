@@ -1,7 +1,7 @@
 // Square roots of whole vectors.
 #pragma once
 
-#include "simd.h"
+#include "simd/vector-inl.h"
 
 namespace recops {
 namespace {

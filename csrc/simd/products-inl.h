@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "simd.h"
+#include "simd/vector-inl.h"
 
 namespace recops::RECOPS_ISA {
 namespace {

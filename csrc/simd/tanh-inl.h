@@ -1,20 +1,10 @@
 // tanh of whole vectors, and of its derivatives' kin what kernels need: relative error 4e-7 in float, at 0 as well.
 #pragma once
 
-#include "simd.h"
+#include "simd/vector-inl.h"
 
 namespace recops {
 namespace {
-
-// v, or `most` where v is more. NaN stays.
-template <class T>
-inline Vec<T> at_most(Vec<T> v, T most) {
-  Vec<T> bound = broadcast(most);
-#if defined(__x86_64__)
-  asm("" : "+x"(bound));  // See at_least.
-#endif
-  return bound < v ? bound : v;
-}
 
 // x · P(x²) / Q(x²), a minimax fit in relative error up to |x| = 9.02, where float's tanh is 1. Not by way of e^2x,
 // which cancels near 0: the third power of a small embedding is 1e-6, and its gradient must not be noise.

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace recops::trie {
+namespace recops {
 
 // The rows 0 … count − 1, sorted by one key after another, the least significant first. A key shares 64 bits with its
 // row's number, so that one word moves for each row and digit: O(count) for every 11 bits of key.
@@ -54,4 +54,4 @@ class RowSorter {
   std::vector<uint64_t> words_, sorted_;
 };
 
-}  // namespace recops::trie
+}  // namespace recops

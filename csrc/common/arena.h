@@ -1,9 +1,8 @@
-// Scratch memory of a kernel, counted and then handed out by the same code.
+// Scratch memory of a kernel, counted and then handed out by the same code. In an anonymous namespace, as kernels
+// include it (common/isa.h).
 #pragma once
 
 #include <cstdint>
-
-#include "simd.h"
 
 namespace recops {
 namespace {
@@ -16,7 +15,7 @@ class Arena {
   template <class T>
   T* take(int64_t count) {
     const int64_t begin = used_;
-    used_ += (count * int64_t{sizeof(T)} + kVectorBytes + 63) / 64 * 64;
+    used_ += (count * int64_t{sizeof(T)} + kLine + kLine - 1) / kLine * kLine;
     return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
   }
   template <class T>
@@ -26,6 +25,8 @@ class Arena {
   int64_t used() const { return used_; }
 
  private:
+  static constexpr int64_t kLine = 64;  // bytes: a cache line, and the widest vector
+
   char* memory_;
   int64_t used_ = 0;
 };

@@ -9,8 +9,10 @@
 #include <limits>
 #include <type_traits>
 
-#include "exp2.h"
-#include "simd.h"
+#include "simd/exp2-inl.h"
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
 
 namespace recops::trie::RECOPS_ISA {
 namespace {
