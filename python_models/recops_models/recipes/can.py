@@ -12,7 +12,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import pairs_of
 from recops_models.layers.pair_features import PairTable
 from recops_models.recipes.click import DROPOUT, ClickRecipe
-from recops_models.recipes.parts import Settings, part
+from recops_models.recipes.parts import PartSettings, part
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import Order
@@ -32,7 +32,7 @@ class CanRecipe(ClickRecipe[CanConfig]):
         return Can(fitted, sizes, PairTable.fit(pairs, sizes.width, batches, sizes.min_count))
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> Can:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, CanConfig)

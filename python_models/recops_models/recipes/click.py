@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.features import FittedSchema
-from recops_models.recipes.parts import Settings
+from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def click_training() -> TrainingConfig:
     return TrainingConfig(epochs=6, batch=256, learning_rate=1e-3, patience=2, select="auc")
 
 
-def example_parts() -> dict[str, Settings]:
+def example_parts() -> dict[str, PartSettings]:
     """The parts that every training on click examples has."""
     from recops_models.training.click_problem import ExampleConfig
 
@@ -61,7 +61,7 @@ class ClickRecipe(Recipe, Generic[Sizes]):
     ) -> None:
         self.name, self.make, self.sizes = name, make, sizes
 
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and examples."""
         return {"sizes": self.sizes, **example_parts()}
 
@@ -71,7 +71,7 @@ class ClickRecipe(Recipe, Generic[Sizes]):
 
         return (ClickStage(self.name, self.build),)
 
-    def net(self, schema: FittedSchema, sizes: Settings) -> ClickModel:
+    def net(self, schema: FittedSchema, sizes: PartSettings) -> ClickModel:
         """A new model.
 
         Raises:
@@ -89,7 +89,7 @@ class ClickRecipe(Recipe, Generic[Sizes]):
         return self.net(problem.data.fitted, order.parts["sizes"])
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> ClickModel:
         """See :meth:`Recipe.restore`."""
         assert sizes is not None

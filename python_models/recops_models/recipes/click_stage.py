@@ -9,12 +9,12 @@ from torch import nn
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, Training
+from recops_models.recipes.stage import Data, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 
 
-class ClickStage(Training[ClickProblem, ClickModel]):
+class ClickStage(TrainingStage[ClickProblem, ClickModel]):
     """Trains a click model by the cross-entropy of clicks, and its own loss.
 
     Args:
@@ -28,14 +28,14 @@ class ClickStage(Training[ClickProblem, ClickModel]):
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
     ) -> ClickProblem:
-        """See :meth:`Training.problem`."""
+        """See :meth:`TrainingStage.problem`."""
         fitted = model.schema if isinstance(model, ClickModel) else None
         return ClickProblem(data, part(parts, "examples", ExampleConfig), split, fitted)
 
     def build(self, problem: ClickProblem, order: Order) -> ClickModel:
-        """See :meth:`Training.build`."""
+        """See :meth:`TrainingStage.build`."""
         return self.make(problem, order)
 
     def task(self, problem: ClickProblem, model: ClickModel, batch: int) -> ClickTask:
-        """See :meth:`Training.task`."""
+        """See :meth:`TrainingStage.task`."""
         return ClickTask(problem.data.train, problem.data.validation, batch)

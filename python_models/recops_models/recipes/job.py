@@ -10,7 +10,7 @@ from typing import Any
 
 from recops.files import CorruptFileError, read_json, write_json
 from recops_models.data.splits import SplitName
-from recops_models.recipes.parts import Parts, Settings
+from recops_models.recipes.parts import Parts, PartSettings
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.settings import changed, from_json
@@ -91,7 +91,7 @@ class Job:
         }
 
 
-def _quick(part: Settings) -> Settings:
+def _quick(part: PartSettings) -> PartSettings:
     return dataclasses.replace(part, epochs=2) if isinstance(part, TrainingConfig) else part
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Settings: TypeAlias = "DataclassInstance"
+PartSettings: TypeAlias = "DataclassInstance"
 
-Parts: TypeAlias = Mapping[str, Settings]
+Parts: TypeAlias = Mapping[str, PartSettings]
 """By name: ``"sizes"`` of the model, ``"training"``, ``"examples"`` …"""
 
 _Kind = TypeVar("_Kind")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops_models.examples.features import FittedSchema
 from recops_models.generative.popularity import Popularity
-from recops_models.recipes.parts import Settings
+from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class PopularityRecipe(Recipe):
 
     name = "popularity"
 
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """None."""
         return {}
 
@@ -32,7 +32,7 @@ class PopularityRecipe(Recipe):
         return (CountingStage(self.name, Popularity),)
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> Popularity:
         """See :meth:`Recipe.restore`."""
         return Popularity(weights["counts"])

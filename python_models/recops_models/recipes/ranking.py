@@ -11,7 +11,7 @@ from recops_models.data.splits import SplitName
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts
-from recops_models.recipes.stage import Data, Order, Stage, Staged, Training
+from recops_models.recipes.stage import Data, Order, Stage, Staged, TrainingStage
 from recops_models.training.next_item import NextItem
 from recops_models.training.ranking_problem import RankingProblem
 
@@ -56,7 +56,7 @@ class CountingStage(Stage[RankingProblem]):
         return Staged(self.make(training_counts(problem)), problem, None)
 
 
-class NextItemStage(Training[RankingProblem, Ranker]):
+class NextItemStage(TrainingStage[RankingProblem, Ranker]):
     """Trains a model on which event follows which.
 
     Args:
@@ -74,9 +74,9 @@ class NextItemStage(Training[RankingProblem, Ranker]):
         return ranking_problem(self.name, data, split)
 
     def build(self, problem: RankingProblem, order: Order) -> Ranker:
-        """See :meth:`Training.build`."""
+        """See :meth:`TrainingStage.build`."""
         return self.make(problem, order)
 
     def task(self, problem: RankingProblem, model: Ranker, batch: int) -> NextItem:
-        """See :meth:`Training.task`."""
+        """See :meth:`TrainingStage.task`."""
         return NextItem(problem.train, problem.validation, problem.num_items, model.window, batch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from recops_models.examples.features import FittedSchema
-from recops_models.recipes.parts import Parts, Settings
+from recops_models.recipes.parts import Parts, PartSettings
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage
@@ -28,16 +28,16 @@ class Recipe(ABC):
     """
 
     name: str
-    sizes: Settings | None = None
+    sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
 
     @abstractmethod
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """The parts of its settings; ``"sizes"``, if any, is the model's own, and ``"training"``
         says how to train.
         """
 
-    def nets(self, chosen: Mapping[str, object]) -> dict[str, Settings]:
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
         """Parts more, one for each net that ``chosen`` settings name: what ``--set net.width``
         changes.
 
@@ -52,7 +52,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
         """A model of the shape that a file's weights, sizes and schema tell, still without them."""
 

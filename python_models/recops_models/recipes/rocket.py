@@ -18,10 +18,10 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import ClickRecipe, example_parts
 from recops_models.recipes.files import load_model
-from recops_models.recipes.parts import Parts, Settings, part
+from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import names, recipe_of
-from recops_models.recipes.stage import AnyStage, Data, Order, Training
+from recops_models.recipes.stage import AnyStage, Data, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.problem import Measured
@@ -62,7 +62,7 @@ class RocketProblem(ClickProblem):
         return measured
 
 
-class RocketStage(Training[RocketProblem, Rocket]):
+class RocketStage(TrainingStage[RocketProblem, Rocket]):
     """Trains both nets at once."""
 
     name = "rocket"
@@ -87,24 +87,24 @@ class RocketStage(Training[RocketProblem, Rocket]):
         )
 
     def task(self, problem: RocketProblem, model: Rocket, batch: int) -> RocketTask:
-        """See :meth:`Training.task`."""
+        """See :meth:`TrainingStage.task`."""
         return RocketTask(problem.data.train, problem.data.validation, batch)
 
 
 class RocketRecipe(Recipe):
-    """Settings of its nets are dotted: ``light.hidden``, ``booster.width``."""
+    """PartSettings of its nets are dotted: ``light.hidden``, ``booster.width``."""
 
     name = "rocket"
     sizes = RocketConfig()
 
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and examples."""
         return {"sizes": self.sizes, **example_parts()}
 
-    def nets(self, chosen: Mapping[str, object]) -> dict[str, Settings]:
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
         """``light``, and ``booster`` unless there is none."""
         light, booster = _nets({**vars(self.sizes), **chosen})
-        nets: dict[str, Settings] = {} if booster is None else {"booster": booster.sizes}
+        nets: dict[str, PartSettings] = {} if booster is None else {"booster": booster.sizes}
         return {**nets, "light": dataclasses.replace(light.sizes, hidden=_LIGHT_HIDDEN)}
 
     def stages(self) -> Sequence[AnyStage]:
@@ -112,7 +112,7 @@ class RocketRecipe(Recipe):
         return (RocketStage(),)
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
         """Never: a file holds the light net, under its own name."""
         raise ValueError("rocket: a file holds the light net, under its own name")

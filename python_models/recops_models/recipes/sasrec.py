@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops_models.examples.features import FittedSchema
 from recops_models.generative.sasrec import SASRec, SASRecConfig
-from recops_models.recipes.parts import Settings, part
+from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class SASRecRecipe(Recipe):
     name = "sasrec"
     sizes = SASRecConfig()
 
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """Sizes and training."""
         from recops_models.training.config import TrainingConfig
 
@@ -36,7 +36,7 @@ class SASRecRecipe(Recipe):
         return (NextItemStage(self.name, _make),)
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> SASRec:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, SASRecConfig)

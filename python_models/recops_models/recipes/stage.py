@@ -93,7 +93,7 @@ class Stage(ABC, Generic[Asked]):
         """
 
 
-class Training(Stage[Asked], Generic[Asked, Made]):
+class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     """A stage whose model learns by gradient.
 
     Attributes:

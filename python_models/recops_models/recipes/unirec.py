@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recops_models.examples.features import FittedSchema
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.recipes.parts import Settings, part
+from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class UniRecRecipe(Recipe):
     sizes = UniRecConfig()
     derived = frozenset({"attributes"})
 
-    def defaults(self) -> dict[str, Settings]:
+    def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and semantic IDs."""
         from recops_models.recipes.sid_config import SidConfig
         from recops_models.training.config import TrainingConfig
@@ -45,7 +45,7 @@ class UniRecRecipe(Recipe):
         return (NextItemStage(self.name, _make),)
 
     def restore(
-        self, weights: Mapping[str, Tensor], sizes: Settings | None, schema: FittedSchema | None
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> UniRec:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, UniRecConfig)

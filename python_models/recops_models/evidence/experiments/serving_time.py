@@ -16,7 +16,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import candidates
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.stage import Order, Training
+from recops_models.recipes.stage import Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 
 _CANDIDATES = 100
@@ -70,7 +70,7 @@ class ServingTime(Experiment[Dataset]):
 def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:
     """Scoring one request, ready to be called."""
     stage = job.recipe.stages()[-1]
-    assert isinstance(stage, Training)
+    assert isinstance(stage, TrainingStage)
     problem, begun = stage.begin(Order(data, job.split, job.parts, seed, folder))
     assert isinstance(problem, ClickProblem)
     _, model = job.recipe.kept(begun, job.parts)

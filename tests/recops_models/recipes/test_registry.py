@@ -1,0 +1,153 @@
+"""Recipes by name: one from outside the package, and what loading a model imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from click_inputs import batch, schema
+from click_recipes import CLICK, net
+from recops.files import CorruptFileError, read_json, save_tensors, write_json
+from recops_models.cli import run
+from recops_models.click.model import ClickConfig, ClickModel
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
+from recops_models.recipes import registry
+from recops_models.recipes.click import ClickRecipe
+from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.job import Job, load_job, save_job
+from recops_models.recipes.registry import names, recipe_of, register
+from recops_models.recipes.run import load_trained
+from synthetic_histories import write_ring
+
+
+@dataclass(frozen=True)
+class LastEventConfig(ClickConfig):
+    """Sizes; ``scale`` is on the last event."""
+
+    scale: float = 1.0
+
+
+class LastEvent(ClickModel):
+    """What the last event alone tells: a model of somebody else's."""
+
+    config: LastEventConfig
+
+    def __init__(self, schema: FittedSchema, config: LastEventConfig) -> None:
+        super().__init__(schema, config)
+        self.head = config.head(self.output_dim())
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, None]:
+        last = (self.embedding.lengths(batch) - 1).clamp(min=0)[:, None, None]
+        event = self.embedding.keys(batch).take_along_dim(last, 1).squeeze(1)
+        context = self.embedding.context(batch)
+        return torch.cat([*context, self.config.scale * event], -1), None
+
+
+recipe = ClickRecipe("last-event", LastEvent, LastEventConfig())
+
+
+@pytest.fixture
+def from_outside() -> Iterator[None]:
+    before = dict(registry._RECIPES)
+    register("last-event", f"{__name__}:recipe")
+    yield
+    registry._RECIPES.clear()
+    registry._RECIPES.update(before)
+
+
+@pytest.mark.usefixtures("from_outside")
+def test_a_model_from_outside_the_package_is_trained_by_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = write_ring(tmp_path / "shop", users=40), tmp_path / "out"
+    settings = ["--set", "scale=2", "--set", "hidden=8", "--set", "max_len=6"]
+    command = ["train", "last-event", "--data", data, *settings, "--quick", "--out", str(out)]
+    assert run(command) == 0
+    found = read_json(out / "metrics.json", kind="metrics")
+    assert found["model"] == "last-event"
+    assert 0 <= found["test"]["auc"] <= 1
+    assert run(["evaluate", str(out)]) == 0
+    capsys.readouterr()
+    assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
+    job, model = load_trained(out)
+    assert isinstance(model, LastEvent)
+    assert model.config == job.parts["sizes"] == replace(LastEventConfig(), scale=2.0, hidden=(8,))
+    # A wrapper takes it as one of its nets.
+    rocket = ["train", "rocket", "--data", data, "--quick", "--out", str(tmp_path / "rocket")]
+    assert run([*rocket, "--set", "booster=last-event", "--set", "booster.scale=3"]) == 0
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(ValueError, match="'din' must be a new name, got that of"):
+        register("din", "elsewhere:recipe")
+    with pytest.raises(ValueError, match="place must be 'module:attribute', got 'elsewhere'"):
+        register("mine", "elsewhere")
+    with pytest.raises(ValueError, match="no model 'mine'; there are popularity, "):
+        recipe_of("mine")
+
+
+def test_every_recipe_is_of_its_name() -> None:
+    assert [recipe_of(name).name for name in names()] == list(names())
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from recops_models.recipes.files import load_model
+model = load_model(Path(sys.argv[1]))
+print(json.dumps([name for name in sys.modules if name.startswith("recops_models")]))
+"""
+
+
+@pytest.mark.parametrize("name", CLICK)
+def test_loading_a_model_imports_its_own_file_and_layers(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
+    command = [sys.executable, "-c", PROGRAM, str(path)]
+    modules = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert len(modules) <= 40
+    rooms = {name.split(".")[1] for name in modules if "." in name}
+    assert rooms <= {"click", "data", "examples", "item_vectors", "layers", "recipes", "settings"}
+    assert not [name for name in modules if "importers" in name]
+    own = {"din": {"din"}, "sum-pool": {"sum_pool"}, "gru-attention": {"din", "gru_attention"}}
+    if name in own:
+        files = {n.split(".")[2] for n in modules if n.startswith("recops_models.click.")}
+        assert files == {"model", *own[name]}
+
+
+def test_a_file_of_another_version_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = net("din", replace(schema(), moments={"age": (0.0, 1.0)}))
+    save_model(path, "din", model)
+    assert torch.equal(load_model(path).eval()(batch([3])), model.eval()(batch([3])))
+    save_tensors(path, {}, kind="recommender", meta={"model": "mind"})
+    with pytest.raises(CorruptFileError, match="holds a mind, which this recops does not know"):
+        load_model(path)
+    save_tensors(path, {}, kind="recommender", meta={"model": "sasrec", "config": {"depth": 3}})
+    message = r"holds a sasrec of another version of recops \(SASRecConfig has no setting depth\)"
+    with pytest.raises(CorruptFileError, match=message):
+        load_model(path)
+
+
+def test_a_job_of_another_version_loads_or_is_one_line(tmp_path: Path) -> None:
+    job = Job.of("din", "shop", {"hidden": "8"}, seed=3, quick=True)
+    save_job(tmp_path, job)
+    assert load_job(tmp_path) == job
+    before = {**job.config(), "sids": None, "light": None, "booster": None}
+    del before["sizes"]["attention_weights"]
+    write_json(tmp_path / "config.json", before, kind="training-config")
+    assert load_job(tmp_path) == job, "older files have places for other models' settings"
+    before["sizes"]["depth"] = 3
+    write_json(tmp_path / "config.json", before, kind="training-config")
+    message = r"another version of recops \(DinConfig has no setting depth\)"
+    with pytest.raises(CorruptFileError, match=message):
+        load_job(tmp_path)

@@ -1,0 +1,54 @@
+"""Imports in recops_models go down only, and never in a circle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from import_graph import cycles, import_graph, imports_against
+
+PACKAGE = Path(__file__).resolve().parents[2] / "python_models" / "recops_models"
+ROOMS = (
+    "cli",
+    "quickstart",
+    "claims",
+    "evidence",
+    "serving",
+    "recipes",
+    "tokenizers",
+    "training",
+    "evaluation",
+    ("click", "generative"),
+    "layers",
+    ("item_vectors", "graphs"),
+    "examples",
+    "data",
+    ("settings", "versions", "text"),
+)
+"""From the top down; those of one place do not import each other."""
+
+ORDER = [
+    [f"recops_models.{room}" for room in ([place] if isinstance(place, str) else place)]
+    for place in ROOMS
+]
+
+
+def test_no_files_import_each_other() -> None:
+    assert cycles(import_graph(PACKAGE)) == []
+
+
+def test_imports_go_down() -> None:
+    assert imports_against(import_graph(PACKAGE), ORDER) == []
+
+
+def test_training_knows_no_model_by_name() -> None:
+    graph = import_graph(PACKAGE)
+    named = {"recops_models.click.model", "recops_models.click.loss"}
+    named |= {"recops_models.generative.ranker", "recops_models.generative.windows"}
+    imported = {
+        other
+        for module in graph
+        if module.startswith("recops_models.training.")
+        for other in graph[module]
+        if other.startswith(("recops_models.click.", "recops_models.generative."))
+    }
+    assert imported == named
