@@ -72,7 +72,7 @@ class DienConfig(DinConfig):
     def scorer(self, width: int) -> TargetAttention | BilinearAttention:
         """A new attention to states of this width."""
         if self.attention_form == "bilinear":
-            return BilinearAttention(width)
+            return BilinearAttention(width, weights=self.attention_weights)
         return self.attention(width)
 
     def recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -45,13 +46,53 @@ class PairLinear(nn.Module):
         return torch.baddbmm(row[:, None], keys, matrix)
 
 
-class TargetAttention(nn.Module):
+class HistoryAttention(nn.Module, ABC):
+    """``Σ_t w_t k_t`` over a history's events, w of the scores of a candidate with each of them.
+
+    "raw" takes the scores as they are: their sum tells how strong the interest is. "softmax"
+    normalises them over the history. "uniform" is the control that looks at no candidate: ``w_t`` is
+    one over the length. A history of length 0 gives zero, and padding changes nothing.
+
+    Args:
+        weights: "softmax", "raw" or "uniform".
+
+    Raises:
+        ValueError: unknown weights.
+    """
+
+    def __init__(self, weights: AttentionWeights) -> None:
+        super().__init__()
+        if weights not in get_args(AttentionWeights):
+            raise ValueError(
+                f"{type(self).__name__}: weights must be softmax, raw or uniform, got {weights!r}"
+            )
+        self.weights = weights
+
+    @abstractmethod
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """``[B, T]`` of a query ``[B, d]`` with keys ``[B, T, d]``."""
+
+    def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, T]``: w, 0 past the lengths ``[B]``."""
+        absent = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
+        if self.weights == "uniform":
+            return (~absent).to(keys.dtype) / lengths.clamp(min=1)[:, None]
+        scores = self.scores(query, keys)
+        if self.weights == "softmax":
+            # The least number and not −∞, of which a row of length 0 would make NaN.
+            scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
+        return scores.masked_fill(absent, 0)
+
+    def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
+        return pool(self.attention(query, keys, lengths), keys)
+
+
+class TargetAttention(HistoryAttention):
     """``Σ_t w_t k_t`` with ``w_t = MLP([q, k_t, q − k_t, q ∘ k_t])`` over a history's events.
 
-    "raw" takes the scores as they are: their sum tells how strong the interest is, as the paper has
-    it. "softmax" normalises them over the history, as its released code and DIEN's do. "uniform" is
-    the control that looks at no candidate: ``w_t`` is one over the length, and there is no MLP. A
-    history of length 0 gives zero, and padding changes nothing.
+    "raw" is the paper's; "softmax" is its released code's and DIEN's; with "uniform" there is no
+    MLP. See :class:`HistoryAttention`.
 
     Source: Zhou et al., Deep Interest Network, KDD 2018, §4.3, equation 3, and its released code
     for the subtraction and the product. O(B T d · hidden) time.
@@ -74,16 +115,14 @@ class TargetAttention(nn.Module):
         activation_name: ActivationName = "sigmoid",
         weights: AttentionWeights = "softmax",
     ) -> None:
-        super().__init__()
+        super().__init__(weights)
         if not hidden:
             raise ValueError("TargetAttention: hidden must name one layer at least")
         if activation_name == "dice":
-            raise ValueError("TargetAttention: padding would enter Dice's batch statistics")
-        if weights not in get_args(AttentionWeights):
             raise ValueError(
-                f"TargetAttention: weights must be softmax, raw or uniform, got {weights!r}"
+                "TargetAttention: attention_activation must not be dice: padding would enter its batch "
+                "statistics"
             )
-        self.weights = weights
         if weights == "uniform":
             return
         self.pair = PairLinear(width, hidden[0])
@@ -92,19 +131,7 @@ class TargetAttention(nn.Module):
             MLP(hidden[0], hidden[1:], 1, activation_name=activation_name),
         )
 
-    def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``: w, 0 past the lengths ``[B]``."""
-        absent = _absent(keys, lengths)
-        if self.weights == "uniform":
-            return (~absent).to(keys.dtype) / lengths.clamp(min=1)[:, None]
-        scores = self._scores(query, keys)
-        return _softmax(scores, absent) if self.weights == "softmax" else _mask(scores, absent)
-
-    def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
-        return pool(self.attention(query, keys, lengths), keys)
-
-    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """``[B, T]``, a few rows at a time where that keeps them in the cache."""
         if keys.is_cuda or torch.compiler.is_compiling():
             return self._score(query, keys)
@@ -118,7 +145,7 @@ class TargetAttention(nn.Module):
         return scores
 
 
-class BilinearAttention(nn.Module):
+class BilinearAttention(HistoryAttention):
     """``Σ_t w_t k_t`` with ``w = softmax_t(q·W k_t)`` over a history's events; 0 for no history.
 
     Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equation 8. W begins as a
@@ -126,36 +153,19 @@ class BilinearAttention(nn.Module):
 
     Args:
         width: d, of the query and of the keys.
+        weights: see :class:`HistoryAttention`; the paper's is "softmax". "uniform" has no W.
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(nn.Linear(width, width, bias=False).weight.detach())
+    def __init__(self, width: int, *, weights: AttentionWeights = "softmax") -> None:
+        super().__init__(weights)
+        if weights != "uniform":
+            self.weight = nn.Parameter(nn.Linear(width, width, bias=False).weight.detach())
 
-    def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``: w, 0 past the lengths ``[B]``."""
-        scores = torch.bmm(keys, (query @ self.weight)[:, :, None]).squeeze(-1)
-        return _softmax(scores, _absent(keys, lengths))
-
-    def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
-        return pool(self.attention(query, keys, lengths), keys)
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """``[B, T]``: q·W k."""
+        return torch.bmm(keys, (query @ self.weight)[:, :, None]).squeeze(-1)
 
 
 def pool(weights: Tensor, keys: Tensor) -> Tensor:
     """``Σ_t w_t k_t``: ``[B, d]`` of weights ``[B, T]`` and keys ``[B, T, d]``."""
     return torch.bmm(weights[:, None], keys).squeeze(1)
-
-
-def _absent(keys: Tensor, lengths: Tensor) -> Tensor:
-    return torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
-
-
-def _softmax(scores: Tensor, absent: Tensor) -> Tensor:
-    # The least number and not −∞, of which a row of length 0 would make NaN.
-    scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
-    return _mask(scores, absent)
-
-
-def _mask(scores: Tensor, absent: Tensor) -> Tensor:
-    return scores.masked_fill(absent, 0)
