@@ -12,7 +12,7 @@ from torch import Tensor
 import recops
 from recops_models.data import Dataset, Examples
 from recops_models.data.attributes import Attribute, item_titles
-from recops_models.evaluation.intervals import paired_bootstrap
+from recops_models.evaluation.bootstrap import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
     CatalogueFigures,

@@ -105,7 +105,7 @@ class Tokenizer(ABC):
                 learnt.
             item_ids: ``[N]`` i64, unique.
             seed: of every random draw.
-            progress: told how far each stage is.
+            progress: called with each stage, the share of it that is done and its error.
             pairs: ``[E, 2]`` i64, ids of items that users met together. Pairs of an unknown item,
                 or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
             weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
@@ -154,7 +154,7 @@ class Tokenizer(ABC):
             item_ids: ``[N]``.
             keep_levels: 0 … L − 1.
             seed: of k-means.
-            progress: told how far each stage is.
+            progress: called with each stage, the share of it that is done and its error.
             weights: as in :meth:`fit`.
 
         Raises:

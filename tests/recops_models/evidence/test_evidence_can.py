@@ -12,7 +12,7 @@ import torch
 from recops.files import read_json
 from recops_models import cli
 from recops_models.claims import claims_of
-from recops_models.evaluation.click_metrics import auc
+from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
