@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
 from synthetic_histories import write_ring
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def everything(data: ClickData, part: str) -> Batch:

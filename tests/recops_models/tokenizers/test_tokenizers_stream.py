@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,7 @@ from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers import RQKMeans, load_sids, load_tokenizer
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clusters(num: int = 1500, dim: int = 6, spread: float = 0.4) -> Tensor:
