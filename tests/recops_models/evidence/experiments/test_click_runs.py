@@ -1,4 +1,4 @@
-"""What CAN's claims brought to the harness: made-up tables of pairs, splits by pairs, few users."""
+"""What CAN's claims ask of the harness: made-up tables of pairs, splits by pairs, few users."""
 
 from __future__ import annotations
 

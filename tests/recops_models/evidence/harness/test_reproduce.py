@@ -25,7 +25,7 @@ from synthetic_histories import write_ring
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SMALL = {"width": 8, "heads": 2, "history": 6, "epochs": 3, "dropout": 0.1}
 SASREC = Arm("SASRec", "sasrec", SMALL, {"learning_rate": (0.0, 1e-2)})
 POPULARITY = Arm("popularity", "popularity")
