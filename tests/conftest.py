@@ -33,6 +33,12 @@ def set_threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def one_thread(set_threads: Callable[[int], None]) -> None:
+    """For models so small that a second thread only waits for the first."""
+    set_threads(1)
+
+
 @pytest.fixture(scope="session")
 def recops_data() -> Path:
     """The folder of outside data sets: RECOPS_DATA, else ``../shared/data`` beside the checkout."""

@@ -63,11 +63,11 @@ CLAIMS = (
             f"exposure-is-even-on-level-{level}",
             f"The capacity cuts the Gini of exposure on level {level} by 70 % or more.",
             f"ln_gini@{level}",
-            told,
+            reported,
             minimum=-math.log(0.3),
             source=_OURS,
         )
-        for level, told in enumerate((".281 to .038", ".486 to .043", "nothing"))
+        for level, reported in enumerate((".281 to .038", ".486 to .043", "nothing"))
     ),
     _capacity(
         "exposure-beats-items",

@@ -54,7 +54,7 @@ def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str]
         if str(kind) in ("string_view", "large_string"):
             kind = pa.string()
         if pa.types.is_nested(kind) or "binary" in str(kind):
-            raise DataError(f"{raw.file}: column {name!r} holds {kind}; numbers or text are due")
+            raise DataError(f"{raw.file}: column {name!r} must hold numbers or text, found {kind}")
         table = table.set_column(names.index(name), name, table[name].cast(kind))
     return replace(raw, table=table)
 

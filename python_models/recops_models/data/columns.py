@@ -6,16 +6,16 @@ unreadable) and the faults: a reason and the rows it holds for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-BoolArray = NDArray[np.bool_]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Faults: TypeAlias = list[tuple[str, BoolArray]]
+"""Reasons, each with the rows it holds for."""
 
 _INTEGER = r"^(0|[1-9][0-9]*)$"  # Canonical: "007" and "7" are two ids, so "007" is no integer.
 _NEGATIVE = r"^-[1-9][0-9]*$"
@@ -29,17 +29,6 @@ _DATE = (
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 _LARGEST = "9223372036854775807"
 _END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; milliseconds pass it from January 1978 on.
-
-
-@dataclass
-class Parsed:
-    """The values of a column, and where and why it could not be read."""
-
-    values: NDArray[Any]
-    faults: list[tuple[str, BoolArray]] = field(default_factory=list)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.values, self.faults))
 
 
 def mask(condition: pa.ChunkedArray) -> BoolArray:
@@ -74,7 +63,7 @@ def mostly_integers(text: pa.ChunkedArray) -> bool:
     return 2 * int(integers.sum()) > present
 
 
-def parse_integer_ids(text: pa.ChunkedArray, name: str) -> Parsed:
+def parse_integer_ids(text: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
     """Ids in ``[0, 2^63)`` from the strings of :func:`id_text`, exact beyond 2^53."""
     missing = mask(pc.equal(text, ""))
     negative = mask(pc.match_substring_regex(text, _NEGATIVE))
@@ -84,24 +73,23 @@ def parse_integer_ids(text: pa.ChunkedArray, name: str) -> Parsed:
         (digits > len(_LARGEST)) | ((digits == len(_LARGEST)) & mask(pc.greater(text, _LARGEST)))
     )
     values = pc.if_else(pa.array(integer & ~large), text, "0").cast(pa.int64()).to_numpy()
-    return Parsed(
-        values,
-        [
-            (f"{name} is missing", missing),
-            (f"{name} is negative", negative),
-            (f"{name} is not an integer", ~(missing | negative | integer)),
-            (f"{name} is 2^63 or more", large),
-        ],
-    )
+    return values, [
+        (f"{name} is missing", missing),
+        (f"{name} is negative", negative),
+        (f"{name} is not an integer", ~(missing | negative | integer)),
+        (f"{name} is 2^63 or more", large),
+    ]
 
 
-def parse_keys(text: pa.ChunkedArray, keys: pa.Array, name: str) -> Parsed:
+def parse_keys(
+    text: pa.ChunkedArray, keys: pa.Array, name: str
+) -> tuple[NDArray[np.int64], Faults]:
     """String ids as their places in ``keys``."""
     values = pc.fill_null(pc.index_in(text, value_set=keys), 0).to_numpy().astype(np.int64)
-    return Parsed(values, [(f"{name} is missing", mask(pc.equal(text, "")))])
+    return values, [(f"{name} is missing", mask(pc.equal(text, "")))]
 
 
-def parse_numbers(column: pa.ChunkedArray, name: str) -> Parsed:
+def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float64], Faults]:
     """Finite float64 values from numbers or their text."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
@@ -122,14 +110,11 @@ def parse_numbers(column: pa.ChunkedArray, name: str) -> Parsed:
         values[not_finite] = np.nan
         unreadable = ~(missing | number | not_finite)
     finite = np.isfinite(values)
-    return Parsed(
-        np.where(finite, values, 0.0),
-        [
-            (f"{name} is missing", missing),
-            (f"{name} is not a number", unreadable),
-            (f"{name} is not finite", ~finite),
-        ],
-    )
+    return np.where(finite, values, 0.0), [
+        (f"{name} is missing", missing),
+        (f"{name} is not a number", unreadable),
+        (f"{name} is not finite", ~finite),
+    ]
 
 
 def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -154,7 +139,7 @@ def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.subtract(seconds.cast(pa.int64()), ahead)
 
 
-def parse_times(column: pa.ChunkedArray, name: str) -> Parsed:
+def parse_times(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
     """Seconds since the epoch, from numbers (cut to whole ones), text, ISO dates or timestamps."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -166,5 +151,5 @@ def parse_times(column: pa.ChunkedArray, name: str) -> Parsed:
     values, faults = parse_numbers(column, name)
     seconds = np.floor(values)
     late = np.abs(seconds) >= _END_OF_TIME
-    faults.append((f"{name} is past the year 9999: seconds since the epoch are due", late))
-    return Parsed(np.where(late, 0, seconds).astype(np.int64), faults)
+    faults.append((f"{name} is past the year 9999; it must be seconds since the epoch", late))
+    return np.where(late, 0, seconds).astype(np.int64), faults

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +49,7 @@ class Histories:
         """``[U]``: events per history."""
         return np.diff(self.offsets)
 
-    def take(self, users: NDArray[np.integer[Any]]) -> Histories:
+    def take(self, users: NDArray[np.integer]) -> Histories:
         """The histories of some users, in the order given."""
         lengths = self.lengths[users]
         offsets = _offsets(lengths)

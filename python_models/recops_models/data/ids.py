@@ -37,5 +37,4 @@ class IdReader:
         else:
             ids, faults = columns.parse_keys(text, self.keys, self.column)
         check.reject_faults(faults, self.column)
-        result: NDArray[np.int64] = ids
-        return result
+        return ids

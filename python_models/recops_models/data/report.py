@@ -41,7 +41,7 @@ class ImportReport:
         """Rows left out, over all files."""
         return sum(bad.count for bad in self.bad_rows)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The report as JSON-ready values; :meth:`from_dict` reads them back."""
         return asdict(self)
 

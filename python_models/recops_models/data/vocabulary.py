@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,5 +70,4 @@ class Vocabulary:
             raise KeyError(
                 f"Vocabulary: unknown id {wanted[~known].flat[0]} ({(~known).sum():,} unknown)"
             )
-        index: NDArray[Any] = np.where(known, place, -1)
-        return index.astype(np.int64)
+        return np.where(known, place, -1).astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from recops_models.evaluation.click_metrics import group_aucs
+from recops_models.evaluation.grouped_auc import group_aucs
 
 
 class WeightedAuc:

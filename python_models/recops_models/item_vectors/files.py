@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute
-import pyarrow.parquet
 import torch
 from numpy.typing import NDArray
 
 from recops.files import load_tensors, save_tensors
 from recops_models.data.errors import DataError
+from recops_models.item_vectors.vector_file import VectorFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,46 +82,23 @@ def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
     except (ValueError, EOFError) as error:
         raise DataError(f"{path}: not a .npy file of numbers ({error})") from error
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f":
-        found = getattr(vectors, "shape", "an archive"), getattr(vectors, "dtype", None)
-        raise DataError(f"{path}: floats of shape [items, dimensions] are due, found {found}")
+        found = (
+            f"{vectors.dtype} {list(vectors.shape)}"
+            if isinstance(vectors, np.ndarray)
+            else "an archive"
+        )
+        raise DataError(f"{path}: must hold floats [items, dimensions], found {found}")
     ids = np.arange(len(vectors)) if item_ids is None else item_ids
     if len(ids) != len(vectors):
-        raise DataError(f"{path}: {len(vectors):,} rows for {len(ids):,} items; one each is due")
+        raise DataError(f"{path}: must hold one row an item, {len(ids):,}, found {len(vectors):,}")
     return ItemVectors(ids, vectors.astype(np.float32))
 
 
 def _read_parquet(path: Path) -> ItemVectors:
-    try:
-        table = pa.parquet.ParquetFile(path).read()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not readable as Parquet ({error})") from error
-    lists = [field.name for field in table.schema if is_float_list(field.type)]
-    if "item_id" not in table.column_names or len(lists) != 1:
-        found = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
-        raise DataError(f"{path}: item_id and one list column of floats are due, found {found}")
-    ids, vectors = table["item_id"].combine_chunks(), table[lists[0]].combine_chunks()
-    widths = np.unique(pa.compute.list_value_length(vectors).to_numpy(zero_copy_only=False))
-    if (
-        not pa.types.is_integer(ids.type)
-        or ids.null_count
-        or vectors.null_count
-        or len(widths) != 1
-    ):
-        raise DataError(f"{path}: integer ids and lists of one length are due, without nulls")
-    order = np.argsort(ids.to_numpy(), kind="stable")
-    sorted_ids = ids.to_numpy()[order].astype(np.int64)
-    if (sorted_ids[1:] == sorted_ids[:-1]).any():
-        repeated = sorted_ids[1:][sorted_ids[1:] == sorted_ids[:-1]][0]
-        raise DataError(f"{path}: item {repeated} has two vectors")
-    flat = pa.compute.list_flatten(vectors).to_numpy(zero_copy_only=False)
-    return ItemVectors(sorted_ids, flat.reshape(len(ids), int(widths[0]))[order].astype(np.float32))
-
-
-def is_float_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold vectors."""
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    is_list = is_list or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and pa.types.is_floating(kind.value_type))
+    file = VectorFile(path)
+    ids, vectors = file.item_ids(), np.concatenate(list(file.vectors()))
+    order = np.argsort(ids, kind="stable")
+    return ItemVectors(ids[order], vectors[order])
 
 
 def _select(read: ItemVectors, item_ids: NDArray[np.int64], path: Path) -> ItemVectors:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
 from recops_models.examples.parquet_file import open_parquet, read_pieces
-from recops_models.item_vectors.files import is_float_list
 
 ROWS = 1 << 14
 
@@ -35,17 +34,17 @@ class VectorFile:
             schema = file.schema_arrow
             self.num_rows: int = file.metadata.num_rows
             self.num_row_groups: int = file.metadata.num_row_groups
-        lists = [field.name for field in schema if is_float_list(field.type)]
+        lists = [field.name for field in schema if _is_float_list(field.type)]
         ids = schema.field("item_id").type if "item_id" in schema.names else None
         if ids is None or not pa.types.is_integer(ids) or len(lists) != 1:
             found = ", ".join(f"{field.name} ({field.type})" for field in schema)
             raise DataError(
-                f"{path}: integer item_id and one list column of floats are due, found {found}"
+                f"{path}: must have an integer item_id and one list column of floats, found {found}"
             )
         self._column = lists[0]
         if not self.num_rows:
             raise DataError(f"{path}: holds no vectors")
-        self.dim = next(self.vectors(1)).shape[1]
+        self.dim = self._width_of_first()
 
     def item_ids(self) -> NDArray[np.int64]:
         """``[N]``, in the order of rows.
@@ -74,13 +73,22 @@ class VectorFile:
         for piece in self._read(rows, row_groups, [self._column]):
             yield self._matrix(piece[self._column])
 
+    def _width_of_first(self) -> int:
+        first = next(self._read(1, None, [self._column]))[self._column]
+        width = pa.compute.list_value_length(first)[0].as_py()
+        if not width:
+            raise DataError(f"{self.path}: lists must hold numbers, the first is empty or missing")
+        return int(width)
+
     def _matrix(self, column: pa.Array) -> NDArray[np.float32]:
-        widths = np.unique(pa.compute.list_value_length(column).to_numpy(zero_copy_only=False))
-        due = getattr(self, "dim", widths[0])
-        if column.null_count or len(widths) != 1 or widths[0] != due or not due:
-            raise DataError(f"{self.path}: lists of one length are due, without nulls")
+        widths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+        if column.null_count or (widths != self.dim).any():
+            raise DataError(
+                f"{self.path}: lists must be of one length, that of the first, {self.dim}, "
+                "without nulls"
+            )
         flat = pa.compute.list_flatten(column).to_numpy(zero_copy_only=False)
-        matrix: NDArray[np.float32] = flat.astype(np.float32).reshape(len(column), int(due))
+        matrix: NDArray[np.float32] = flat.astype(np.float32).reshape(len(column), self.dim)
         if not np.isfinite(matrix).all():
             raise DataError(f"{self.path}: a vector is not finite")
         return matrix
@@ -90,3 +98,10 @@ class VectorFile:
     ) -> Iterator[pa.RecordBatch]:
         groups = range(self.num_row_groups) if row_groups is None else row_groups
         return read_pieces(self.path, rows, groups, columns)
+
+
+def _is_float_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold vectors."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    is_list = is_list or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and pa.types.is_floating(kind.value_type))

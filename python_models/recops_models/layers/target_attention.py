@@ -120,8 +120,8 @@ class TargetAttention(HistoryAttention):
             raise ValueError("TargetAttention: hidden must name one layer at least")
         if activation_name == "dice":
             raise ValueError(
-                "TargetAttention: attention_activation must not be dice: padding would enter its batch "
-                "statistics"
+                "TargetAttention: attention_activation must not be dice, since padding would enter "
+                "its batch statistics"
             )
         if weights == "uniform":
             return

@@ -13,7 +13,7 @@ import recops
 from recops_models.data.attributes import Attribute, item_titles
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Examples
-from recops_models.evaluation.intervals import paired_bootstrap
+from recops_models.evaluation.bootstrap import paired_bootstrap
 from recops_models.evaluation.metrics import hits
 from recops_models.evaluation.report import (
     CatalogueFigures,

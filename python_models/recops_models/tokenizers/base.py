@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from typing_extensions import Self
 
-from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops.ops.residual_quantization.nearest_codes import Metric
-from recops_models.settings import from_json
 from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
 from recops_models.tokenizers.fitting import FitProgress, Fitting
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-KIND = "tokenizer"
+from recops_models.tokenizers.stored import StoredTokenizer
 
 
-class Tokenizer(ABC):
+class Tokenizer(StoredTokenizer):
     """Learns codes from item vectors, and turns vectors into codes and back.
 
     A method is a subclass with a ``method`` name, a frozen dataclass of settings, and the hooks
-    below that begin with an underscore; :mod:`recops_models.tokenizers.registry` lists them.
+    that begin with an underscore, here and in :class:`StoredTokenizer`;
+    :mod:`recops_models.tokenizers.registry` lists them.
 
     Args:
         levels: L ≥ 1, codes of an item.
@@ -39,42 +32,12 @@ class Tokenizer(ABC):
         TypeError: settings of another method.
     """
 
-    method: ClassVar[str]
-    """The name on the command line and in files."""
-    settings_type: ClassVar[type[DataclassInstance]]
     uses_pairs: ClassVar[bool] = False
     """Whether :meth:`fit` must have ``pairs``."""
     uses_weights: ClassVar[bool] = False
     """Whether ``weights`` change anything."""
-    settings: DataclassInstance
-    """Of :attr:`settings_type`."""
     codebooks: tuple[Tensor, ...] | None = None
     """``[K_l, d]`` float32 a level, empty before :meth:`fit`; None: the method has none."""
-
-    def __init__(
-        self,
-        levels: int = 3,
-        codes: int | Sequence[int] = 256,
-        settings: DataclassInstance | None = None,
-    ) -> None:
-        sizes = (codes,) * levels if isinstance(codes, int) else tuple(codes)
-        if levels < 1 or len(sizes) != levels or min(sizes) < 1:
-            raise ValueError(
-                f"{self._name}: {levels} levels with {codes} codes: each level needs its own, "
-                "1 or more"
-            )
-        self.settings = self.settings_type() if settings is None else settings
-        if not isinstance(self.settings, self.settings_type):
-            raise TypeError(
-                f"{self._name}: settings must be {self.settings_type.__name__}, "
-                f"got {type(self.settings).__name__}"
-            )
-        self._sizes = sizes
-
-    @property
-    def vocab_sizes(self) -> tuple[int, ...]:
-        """Codes per level."""
-        return self._sizes
 
     @property
     def metric(self) -> Metric:
@@ -105,7 +68,7 @@ class Tokenizer(ABC):
                 learnt.
             item_ids: ``[N]`` i64, unique.
             seed: of every random draw.
-            progress: told how far each stage is.
+            progress: called with each stage, the share of it that is done and its error.
             pairs: ``[E, 2]`` i64, ids of items that users met together. Pairs of an unknown item,
                 or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
             weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
@@ -154,7 +117,7 @@ class Tokenizer(ABC):
             item_ids: ``[N]``.
             keep_levels: 0 … L − 1.
             seed: of k-means.
-            progress: told how far each stage is.
+            progress: called with each stage, the share of it that is done and its error.
             weights: as in :meth:`fit`.
 
         Raises:
@@ -216,49 +179,6 @@ class Tokenizer(ABC):
         """
         return vectors.float()
 
-    def config(self) -> dict[str, object]:
-        """What makes this tokenizer anew, JSON-ready."""
-        settings = dataclasses.asdict(self.settings)
-        return {
-            "levels": len(self._sizes),
-            "codes": list(self._sizes),
-            **{k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()},
-        }
-
-    @classmethod
-    def of_config(cls, config: Mapping[str, Any]) -> Self:
-        """An unfitted tokenizer from what :meth:`config` gave."""
-        rest = dict(config)
-        levels, codes = rest.pop("levels"), rest.pop("codes")
-        return cls(levels, codes, from_json(cls.settings_type, rest))
-
-    def save(self, path: Path) -> None:
-        """Write what was learnt, and the configuration, as one sealed safetensors file.
-
-        Raises:
-            RuntimeError: not fitted.
-            OSError: no room; a file that was there stays.
-        """
-        meta = {"method": self.method, "config": self.config()}
-        save_tensors(path, self._state(), kind=KIND, meta=meta)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """The tokenizer of this method that :meth:`save` wrote.
-
-        See :func:`recops_models.tokenizers.load_tokenizer` for one of any method.
-
-        Raises:
-            CorruptFileError: the file is damaged, or holds no tokenizer of this method.
-            FileNotFoundError: no such file.
-        """
-        tensors, meta = load_tensors(path, kind=KIND)
-        if meta["method"] != cls.method:
-            raise CorruptFileError(f"{path}: holds a tokenizer {meta['method']}, not {cls.method}")
-        tokenizer = cls.of_config(meta["config"])
-        tokenizer._restore(tensors)
-        return tokenizer
-
     @abstractmethod
     def _fit(self, points: Tensor, given: Fitting) -> None:
         """Learn from ``points [N, D]``, checked and float32."""
@@ -266,18 +186,6 @@ class Tokenizer(ABC):
     @abstractmethod
     def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
         """Learn the codebooks from ``keep_levels`` on."""
-
-    @abstractmethod
-    def _state(self) -> dict[str, Tensor]:
-        """All that was learnt."""
-
-    @abstractmethod
-    def _restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`_state` gave."""
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
 
     def _not_fitted(self) -> RuntimeError:
         return RuntimeError(f"{self._name}: not fitted; call fit or load first")

@@ -61,6 +61,6 @@ def load_pairs(path: Path) -> Tensor:
         raise DataError(f"{path}: not readable as pairs ({error})") from error
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise DataError(
-            f"{path}: integer item ids [E, 2] are due, found {pairs.dtype} {pairs.shape}"
+            f"{path}: must hold integer item ids [E, 2], found {pairs.dtype} {list(pairs.shape)}"
         )
     return torch.from_numpy(pairs.astype(np.int64))

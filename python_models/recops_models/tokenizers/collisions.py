@@ -21,7 +21,7 @@ def resolve_collisions(
     item takes its best candidate that has room. In round b every item without an ID asks for its
     candidate b; where more ask than there is room for, those with most to lose are taken, by
     ``errors[:, b + 1] − errors[:, b]``, then in order of rows. Who has an ID keeps it. An item
-    whose candidates are all full keeps its first, above capacity, and is told.
+    whose candidates are all full keeps its first, above capacity, and counts as unresolved.
 
     Args:
         codes: ``[N, L]`` or ``[N, B, L]``. A candidate of −1 is none.

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 FitProgress: TypeAlias = Callable[[str, float, float], None]
-"""Told of one of a tokenizer's ``stages``, the share of it that is done, and its error so far."""
+"""Called with one of a tokenizer's ``stages``, the share of it that is done, its error so far."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from recops.files import CorruptFileError, load_tensors
 from recops_models.settings import changed
-from recops_models.tokenizers.base import KIND, Tokenizer
+from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.tokenizers.methods.drq_vae import DRQVAE, DRQVAEContrast
 from recops_models.tokenizers.methods.fsq import FSQ
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.methods.rq_vae import RQVAE
 from recops_models.tokenizers.methods.rqp_vae import RQPVAE
+from recops_models.tokenizers.stored import KIND
 
 METHODS: dict[str, type[Tokenizer]] = {
     kind.method: kind for kind in (RQKMeans, BalancedRQ, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)

@@ -10,7 +10,8 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from torchmetrics.classification import BinaryCalibrationError
 
-from recops_models.evaluation.click_metrics import ClickMetrics, auc, group_aucs, grouped_auc
+from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.evaluation.grouped_auc import auc, group_aucs, grouped_auc
 
 
 def pair_auc(scores: np.ndarray, label: np.ndarray) -> float:
@@ -139,8 +140,8 @@ def test_what_is_not_defined_is_nan(label: list[int]) -> None:
 @pytest.mark.parametrize(
     ("scores", "label", "logits", "message"),
     [
-        ([[0.1]], [[1]], True, "three equal"),
-        ([0.1, 0.2], [1], True, "three equal"),
+        ([[0.1]], [[1]], True, r"must be equal \[B\]"),
+        ([0.1, 0.2], [1], True, r"must be equal \[B\]"),
         ([math.nan], [1], True, "scores hold NaN"),
         ([1.5], [1], False, "probabilities within"),
         ([0.5], [2], True, "label must be 0 or 1"),

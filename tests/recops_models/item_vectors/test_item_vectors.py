@@ -136,10 +136,10 @@ def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> N
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(4), r"shape \[items, dimensions\] are due"),
+        (np.zeros(4), r"must hold floats \[items, dimensions\], found float64 \[4\]"),
         (np.zeros((4, 2), dtype=int), "floats"),
         (np.array([[0.0], [np.inf], [0.0], [np.nan]]), "2 vectors are not finite.*item 1"),
-        (np.zeros((3, 2)), "3 rows for 4 items"),
+        (np.zeros((3, 2)), "one row an item, 4, found 3"),
         (np.array([object()] * 4), "not a .npy file of numbers"),
     ],
 )
@@ -154,10 +154,13 @@ def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> N
     [
         ({"v": [[1.0]]}, "item_id and one list column"),
         ({"item_id": [1]}, "item_id and one list column"),
+        ({"item_id": [1], "v": [[float("nan")]]}, "a vector is not finite"),
         ({"item_id": [1, 1], "v": [[1.0], [2.0]]}, "item 1 has two vectors"),
-        ({"item_id": [1, None], "v": [[1.0], [2.0]]}, "without nulls"),
-        ({"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]}, "lists of one length"),
-        ({"item_id": ["a"], "v": [[1.0]]}, "integer ids"),
+        ({"item_id": [1, None], "v": [[1.0], [2.0]]}, "a row has no item_id"),
+        ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
+        ({"item_id": [1, 2], "v": [[], [1.0]]}, "lists must hold numbers"),
+        ({"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]}, "lists must be of one length"),
+        ({"item_id": ["a"], "v": [[1.0]]}, "integer item_id"),
     ],
 )
 def test_unfit_parquet_is_told(columns: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _events(log: pa.Table, policy: str, campaign: str) -> pa.Table:
 
 
 def _items(context: pa.Table, campaign: str) -> pa.Table:
-    number = columns.parse_numbers(context["item_feature_0"], "item_feature_0").values
+    number, _ = columns.parse_numbers(context["item_feature_0"], "item_feature_0")
     return pa.table(
         {
             "item_id": pc.binary_join_element_wise(campaign, context["item_id"], "/"),

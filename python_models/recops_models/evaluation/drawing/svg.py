@@ -11,7 +11,6 @@ import io
 import re
 from contextlib import AbstractContextManager
 from html import escape
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -29,36 +28,37 @@ _VARIABLES = {
     **{colour: f"--series-{index}" for index, colour in enumerate(SERIES, 1)},
     **{colour: f"--ramp-{index}" for index, colour in enumerate(RAMP, 1)},
 }
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "recops",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
 
 
 def style() -> AbstractContextManager[None]:
     """Within it, figures are drawn in the page's style."""
-    return matplotlib.rc_context(_STYLE)
+    return matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "recops",
+            "font.size": 10,
+            "text.color": INK,
+            "axes.edgecolor": RULE,
+            "axes.labelcolor": MUTED,
+            "axes.titlecolor": INK,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.spines.left": False,
+            "axes.grid": True,
+            "axes.grid.axis": "y",
+            "axes.axisbelow": True,
+            "grid.color": RULE,
+            "grid.linewidth": 0.8,
+            "xtick.color": MUTED,
+            "ytick.color": MUTED,
+            "xtick.major.size": 0,
+            "ytick.major.size": 0,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+        }
+    )
 
 
 def panel(title: str, size: tuple[float, float] = (4.4, 2.7)) -> tuple[Figure, Axes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recops_models.data import Dataset, load
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
-from recops_models.evidence.harness.users import users_interval
+from recops_models.evidence.harness.users_interval import users_interval
 from recops_models.examples.click import ClickData
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job

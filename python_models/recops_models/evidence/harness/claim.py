@@ -70,7 +70,7 @@ class Claim:
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         tuning_seeds: under how many each trial is run; the best one is that of the best mean.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
-            to it the first has come is told beside the difference. No verdict depends on it.
+            to it the first has come is shown beside the difference. No verdict depends on it.
 
     Raises:
         ValueError: fewer than two arms, two of one name, unequal budgets, no tuning seed, a

@@ -92,7 +92,7 @@ class Experiment(ABC, Generic[DataT]):
             run: what to do.
             data: of :meth:`load`.
             folder: exists; may hold what an interrupted start of the same run left.
-            on_step: told of the share that is done.
+            on_step: called with the share that is done.
 
         Raises:
             ValueError: data that the run cannot be made on.

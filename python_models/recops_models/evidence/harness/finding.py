@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recops_models.evaluation.intervals import paired_test
-from recops_models.evaluation.ratio_interval import Ratio, paired_ratio
+from recops_models.evaluation.paired_ratio import Ratio, paired_ratio
+from recops_models.evaluation.paired_test import paired_test
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import ArmSettings, Run
 from recops_models.evidence.harness.plan import Plan, figure

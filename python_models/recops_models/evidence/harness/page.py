@@ -77,11 +77,11 @@ def _gap(gap: GapClosed | None) -> str:
     """``31 % of that to DIN (12 to 50 %)``."""
     if gap is None:
         return ""
-    told = f"{100 * gap['closed']:.0f} % of that to {gap['to']}".replace("-", "−")
+    share = f"{100 * gap['closed']:.0f} % of that to {gap['to']}".replace("-", "−")
     if gap["interval"] is None:
-        return f"{told} (unbounded)"
+        return f"{share} (unbounded)"
     low, high = (f"{100 * value:.0f}".replace("-", "−") for value in gap["interval"])
-    return f"{told} ({low} to {high} %)"
+    return f"{share} ({low} to {high} %)"
 
 
 def _arms(arms: Sequence[ArmResult]) -> list[str]:
@@ -113,8 +113,8 @@ def _arms(arms: Sequence[ArmResult]) -> list[str]:
             ]
             for arm in some
         ]
-        told = f"{data}, mean over seeds ± half the width of its 95 % interval:"
-        lines += [told, "", *_table(*_without_empty([*head, "settings"], rows)), ""]
+        caption = f"{data}, mean over seeds ± half the width of its 95 % interval:"
+        lines += [caption, "", *_table(*_without_empty([*head, "settings"], rows)), ""]
     return lines[:-1]
 
 

@@ -40,7 +40,7 @@ def reproduce(
         first_seed: the seeds count up from here.
         quick: :meth:`Claim.quick`, with small runs.
         resume: go on with the reproduction that is there; nothing finished is repeated.
-        progress: is told of every run.
+        progress: called as every run begins and advances.
 
     Returns:
         the content of ``results.json``.

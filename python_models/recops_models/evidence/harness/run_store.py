@@ -55,7 +55,7 @@ class RunStore:
         """Where what the run leaves is."""
         return self.path / "runs" / run.key
 
-    def find(self, run: Run) -> Record | None:
+    def record(self, run: Run) -> Record | None:
         """What the run reached, if it is finished.
 
         Raises:

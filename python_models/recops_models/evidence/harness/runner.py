@@ -1,4 +1,4 @@
-"""Runs what a plan asks for and is not finished, telling where it is."""
+"""Runs what a plan asks for and is not finished, and reports progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops_models.evidence.harness.run_store import Record, RunStore
 
 
 class RunProgress(Protocol):
-    """Told of every run as it begins, and within it of the share that is done."""
+    """Called as every run begins, and within it with the share that is done."""
 
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
@@ -45,7 +45,7 @@ def _look_up(plan: Plan, store: RunStore, done: dict[Run, Record]) -> list[Run]:
     """The runs ahead, after those that an earlier start finished have joined ``done``."""
     while True:
         ahead = plan.ahead(done)
-        found = {run: record for run in ahead if (record := store.find(run)) is not None}
+        found = {run: record for run in ahead if (record := store.record(run)) is not None}
         if not found:
             return ahead
         done |= found

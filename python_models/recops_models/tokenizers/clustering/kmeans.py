@@ -148,8 +148,8 @@ class _Pass:
 
     def add(self, points: Tensor, codebook: Tensor, assign: Assign) -> tuple[Tensor, Tensor]:
         """Take in some points; their sums and numbers by code."""
-        index, told = assign(points, codebook)
-        errors = told.numpy()
+        index, error = assign(points, codebook)
+        errors = error.numpy()
         sums, weights = recops.accumulate_codes(points, index, len(codebook))
         self.sums, self.weights = self.sums + sums, self.weights + weights
         worst = _largest(errors, len(codebook))
@@ -178,8 +178,8 @@ def _kmeans_plus_plus(
     chosen = [int(rng.integers(len(points)))]
     errors: NDArray[np.float64] = np.full(len(points), np.inf)
     for _ in range(1, num_codes):
-        _, told = nearest(points, points[chosen[-1:]])
-        errors = np.minimum(errors, told.numpy())
+        _, error = nearest(points, points[chosen[-1:]])
+        errors = np.minimum(errors, error.numpy())
         odds = np.cumsum(errors)
         # Where all points are taken the odds are zero, and the draw repeats the first.
         draw = np.searchsorted(odds, rng.random() * odds[-1], side="right")

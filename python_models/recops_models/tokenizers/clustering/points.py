@@ -24,7 +24,7 @@ def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearest_by_cosine(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Every point to the codeword of its direction; told is what that costs, ``‖x‖ (1 − cos)``."""
+    """Every point to the codeword of the most like direction; the error is ``‖x‖ (1 − cos)``."""
     index, distance = recops.nearest_codes(points, codebook, metric="cosine")
     return index[:, 0], torch.linalg.vector_norm(points, dim=1) * distance[:, 0] / 2
 

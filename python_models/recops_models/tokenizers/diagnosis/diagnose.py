@@ -66,7 +66,7 @@ def diagnose(
         vectors: ``[N, D]`` floats, finite, in the order of the codes.
         vocab_sizes: K_l, where no codebooks tell; by default the highest code in use, plus one.
         exposure: ``[N]`` how often each item was shown or chosen, ≥ 0 and not all zero: usage,
-            capacity and paths are then also told by its law.
+            capacity and paths are then also computed by exposure.
         pairs: ``[E, 2]`` rows of items engaged with together, best unseen by whatever made the
             vectors. Pairs of an item with itself are left out; a seeded 20 000 stand for more.
         rhos: noise levels ρ; σ_l = ρ times the spread of level l's input about its mean.

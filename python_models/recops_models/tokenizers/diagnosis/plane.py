@@ -13,7 +13,7 @@ from recops_models.tokenizers.diagnosis.capacity import spread_per_dim
 
 _ITEMS = 1500
 RHO = 0.25
-"""The noise at which confusion is told."""
+"""The noise at which confusion is computed."""
 
 
 @dataclass(frozen=True, eq=False)

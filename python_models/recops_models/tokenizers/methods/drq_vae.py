@@ -44,7 +44,7 @@ class DRQSettings(LatentSettings):
 
 @dataclass(frozen=True)
 class DRQContrastSettings(DRQSettings):
-    """With InfoNCE unless told otherwise."""
+    """With InfoNCE by default."""
 
     contrast: float = 1.0
 

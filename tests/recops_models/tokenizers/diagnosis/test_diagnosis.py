@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,7 @@ from recops_models.tokenizers.diagnosis.page import render
 from recops_models.tokenizers.diagnosis.retention import hit_rates, pair_auc
 from recops_models.tokenizers.usage import spread
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blobs(items: int = 400, centres: int = 20, dim: int = 8, spread: float = 0.2) -> Tensor:

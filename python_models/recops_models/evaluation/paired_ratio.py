@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from recops_models.evaluation.samples import require_level, require_paired
+
 
 class Ratio(NamedTuple):
     """A ratio of means and its interval; None where no bounded one has the coverage."""
@@ -33,12 +35,10 @@ def paired_ratio(
         level: the interval's coverage, within (0, 1).
 
     Raises:
-        ValueError: the shapes differ, or hold fewer than two pairs.
+        ValueError: the shapes differ, or hold fewer than two pairs; ``level`` is out of range.
     """
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
-        raise ValueError(
-            f"paired_ratio: two equal [N], N ≥ 2, are due, got {first.shape} and {second.shape}"
-        )
+    require_paired("paired_ratio", first, second, 2)
+    require_level("paired_ratio", level)
     a, b = float(np.mean(first)), float(np.mean(second))
     value = a / b if b else float("nan")
     t2 = float(stats.t(len(first) - 1).ppf((1 + level) / 2)) ** 2

@@ -1,13 +1,14 @@
-"""How far chance alone could move a figure."""
+"""How far another draw of users could move a figure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from recops_models.evaluation.samples import require_level, require_paired
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
 _BLOCK = 256
@@ -38,12 +39,8 @@ def paired_bootstrap(
     Raises:
         ValueError: the shapes differ or are empty, or ``level`` is out of range.
     """
-    if first.shape != second.shape or first.ndim != 1 or not len(first):
-        raise ValueError(
-            f"paired_bootstrap: two equal, non-empty [U] are due, got {first.shape} and "
-            f"{second.shape}"
-        )
-    _require_level("paired_bootstrap", level)
+    require_paired("paired_bootstrap", first, second, 1)
+    require_level("paired_bootstrap", level)
     difference = np.asarray(first, dtype=np.float64) - second
     rng = np.random.default_rng(seed)
     means = np.concatenate(
@@ -94,7 +91,7 @@ def bootstrap_auc_difference(
         raise ValueError(f"{name}: metric must be 'auc' or 'gauc', got {metric!r}")
     if np.isnan(first).any() or np.isnan(second).any():
         raise ValueError(f"{name}: scores hold NaN")
-    _require_level(name, level)
+    require_level(name, level)
     users, user = np.unique(user, return_inverse=True)
     weighted = WeightedGauc if metric == "gauc" else WeightedAuc
     ours, theirs = (weighted(scores, label.astype(bool), user) for scores in (first, second))
@@ -141,69 +138,6 @@ def bootstrap_users(
         ]
     )
     return _percentiles(drawn[~np.isnan(drawn)], level)
-
-
-class PairedTest(NamedTuple):
-    """How two arms differ over the seeds that they share.
-
-    Attributes:
-        mean: of first − second.
-        low: the lower end of Student's interval of the mean.
-        high: its upper end.
-        t_test: the two-sided p-value of the paired t-test.
-        wilcoxon: that of Wilcoxon's signed-rank test, which assumes no normal law; with n seeds it
-            cannot fall below 2^(1 − n). NaN where every difference is 0.
-        seeds: how many.
-    """
-
-    mean: float
-    low: float
-    high: float
-    t_test: float
-    wilcoxon: float
-    seeds: int
-
-
-def paired_test(
-    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], *, level: float = 0.95
-) -> PairedTest:
-    """Whether two arms differ by more than their seeds would have them.
-
-    Where all differences are equal the interval is that one number, and the t-test's p-value is 0,
-    or 1 if they are all 0.
-
-    Args:
-        first: ``[S]``, an arm's figure for each seed, S ≥ 2.
-        second: ``[S]``, the other arm's, for the same seeds.
-        level: the interval's coverage, within (0, 1).
-
-    Raises:
-        ValueError: the shapes differ, there are fewer than two seeds, a figure is not finite, or
-            ``level`` is out of range.
-    """
-    from scipy import stats
-
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
-        raise ValueError(
-            f"paired_test: two equal [S] of two seeds at least are due, got {first.shape} and "
-            f"{second.shape}"
-        )
-    _require_level("paired_test", level)
-    difference = np.asarray(first, dtype=np.float64) - second
-    if not np.isfinite(difference).all():
-        raise ValueError("paired_test: figures must be finite")
-    mean = float(difference.mean())
-    error = float(difference.std(ddof=1)) / len(difference) ** 0.5
-    law = stats.t(len(difference) - 1)
-    reach = float(law.ppf((1 + level) / 2)) * error
-    t_test = float(2 * law.sf(abs(mean) / error)) if error else float(mean == 0)
-    wilcoxon = float(stats.wilcoxon(difference).pvalue) if difference.any() else float("nan")
-    return PairedTest(mean, mean - reach, mean + reach, t_test, wilcoxon, len(difference))
-
-
-def _require_level(function: str, level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"{function}: level must lie within (0, 1), got {level}")
 
 
 def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:

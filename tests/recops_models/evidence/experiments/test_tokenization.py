@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,11 @@ from recops_models.evidence.harness.experiment import Run
 from recops_models.evidence.harness.page import page
 from recops_models.tokenizers import RQKMeans
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LONG = Arm("long", "rq-kmeans", {"iterations": 20})
 SHORT = Arm("short", "rq-kmeans", {"iterations": 1})
 NETWORK = {"hidden": "32", "width": 8, "steps": 40}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
 
 
 class Silent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,7 @@ from recops_models.evidence.harness.experiment import Run
 from recops_models.tokenizers import RQKMeans
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class ByHand(RQKMeans):

@@ -21,13 +21,10 @@ from recops_models.tokenizers import Tokenizer, diagnose, load_tokenizer, make_t
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans, RQKMeansSettings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COSINE, GROUPS = {"metric": "cosine"}, {"groups": "2"}
 variants = pytest.mark.parametrize("settings", [COSINE, GROUPS, {**COSINE, **GROUPS}])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
 
 
 def items(num: int = 400, dim: int = 12) -> Tensor:

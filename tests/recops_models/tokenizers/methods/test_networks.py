@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,9 @@ from recops_models.tokenizers.methods.fsq import FSQ, grid_of
 from recops_models.tokenizers.methods.item_task import ItemTask, Partners
 from recops_models.tokenizers.methods.rqp_vae import MovingCodebook
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NETWORK = {"hidden": "32", "batch": "128", "learning_rate": "1e-2"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
 
 
 def items(num: int = 240, dim: int = 10, seed: int = 0) -> Tensor:

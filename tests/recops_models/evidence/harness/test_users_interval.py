@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from recops_models.data.storage import write_table
-from recops_models.evaluation.click_metrics import auc
-from recops_models.evaluation.intervals import bootstrap_auc_difference, paired_bootstrap
-from recops_models.evidence.harness.users import users_interval
+from recops_models.evaluation.bootstrap import bootstrap_auc_difference, paired_bootstrap
+from recops_models.evaluation.grouped_auc import auc
+from recops_models.evidence.harness.users_interval import users_interval
 
 rng = np.random.default_rng(0)
 USER = rng.integers(1000, 1060, size=600) * 10**12

@@ -1,8 +1,7 @@
-"""What CAN's claims brought to the harness: made-up tables of pairs, splits by pairs, few users."""
+"""What CAN's claims ask of the harness: made-up tables of pairs, splits by pairs, few users."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,13 @@ import torch
 from recops.files import read_json
 from recops_models import cli
 from recops_models.claims import claims_of
-from recops_models.evaluation.click_metrics import auc
+from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
 from synthetic_histories import write_ring
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def everything(data: ClickData, part: str) -> Batch:

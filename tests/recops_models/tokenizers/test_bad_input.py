@@ -19,16 +19,13 @@ from recops_models.tokenizers import (
     sinkhorn_assignment,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NETWORK = ["--set", "hidden=16", "--set", "steps=20"]
 LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
 
 every_method = pytest.mark.parametrize("method", METHODS)
 Line = Callable[[], str]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,7 @@ from recops_models.evidence.experiments.synthetic_items import synthetic_items
 from recops_models.tokenizers import RQKMeans, load_sids
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def items(num: int = 2000, dim: int = 8) -> tuple[Tensor, Tensor]:

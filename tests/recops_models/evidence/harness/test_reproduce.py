@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,12 @@ from recops_models.evidence.harness.run_store import Record
 from recops_models.evidence.harness.verdict import verdict
 from synthetic_histories import write_ring
 
-ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).resolve().parents[4]
 SMALL = {"width": 8, "heads": 2, "history": 6, "epochs": 3, "dropout": 0.1}
 SASREC = Arm("SASRec", "sasrec", SMALL, {"learning_rate": (0.0, 1e-2)})
 POPULARITY = Arm("popularity", "popularity")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
 
 
 @pytest.fixture(scope="module")

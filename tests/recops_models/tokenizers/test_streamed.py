@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,7 @@ from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers import RQKMeans, load_sids, load_tokenizer
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
 
-
-@pytest.fixture(autouse=True)
-def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clusters(num: int = 1500, dim: int = 6, spread: float = 0.4) -> Tensor:
@@ -127,9 +123,9 @@ def test_the_command_streams_what_it_would_load(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"item_id": [1], "v": [1.0]}, "one list column of floats are due"),
+        ({"item_id": [1], "v": [1.0]}, "an integer item_id and one list column of floats"),
         ({"id": [1], "v": [[1.0]]}, "integer item_id and one list"),
-        ({"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]}, "lists of one length"),
+        ({"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]}, "lists must be of one length"),
         ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
         ({"item_id": [1, 2], "v": [[1.0], [float("nan")]]}, "a vector is not finite"),
         ({"item_id": [2, 2], "v": [[1.0], [2.0]]}, "item 2 has two vectors"),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from recops_models.data.storage import read_table
-from recops_models.evaluation.intervals import bootstrap_users, paired_bootstrap
+from recops_models.evaluation.bootstrap import bootstrap_users, paired_bootstrap
 from recops_models.evaluation.metrics import gains, hits
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
