@@ -16,6 +16,7 @@ from recops_models.data.importers.grocery import read_grocery
 from recops_models.data.importers.letter import read_letter
 from recops_models.data.importers.letter_yelp import read_letter_yelp
 from recops_models.data.importers.ml_1m import read_ml_1m
+from recops_models.data.importers.movielens import read_movielens
 from recops_models.data.importers.nyc_checkins import read_nyc_checkins
 from recops_models.data.importers.onerec import read_onerec
 from recops_models.data.importers.open_bandit import read_open_bandit
@@ -203,6 +204,7 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
     "letter": read_letter,
     "onerec": read_onerec,
     "caserec": read_caserec,
+    "movielens": read_movielens,
 }
 """Kind → reader of a path, for ``recops data import``."""
 
