@@ -145,7 +145,7 @@ class Dien(nn.Module):
             for table in self.embedding.tables.values():
                 assert isinstance(table, nn.Embedding)
                 nn.init.xavier_uniform_(table.weight)
-                nn.init.zeros_(table.weight[0])
+                nn.init.zeros_(table.weight[:2])
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""

@@ -46,8 +46,17 @@ class ClickData:
     notes: tuple[str, ...] = ()
 
 
-def click_schema(dataset: Dataset, *, max_len: int = 50) -> FeatureSchema:
-    """User, item, the item's single-valued attributes, and the histories of each of these."""
+def click_schema(
+    dataset: Dataset, *, max_len: int = 50, rare_count: int = 2, rare_share: float = 1e-3
+) -> FeatureSchema:
+    """User, item, the item's single-valued attributes, and the histories of each of these.
+
+    Args:
+        dataset: the data.
+        max_len: of a history.
+        rare_count: ``min_count`` of every categorical.
+        rare_share: as of :class:`~recops_models.examples.features.Categorical`, of each.
+    """
     attributes = [
         name
         for name in dataset.item_columns("attribute")
@@ -56,8 +65,10 @@ def click_schema(dataset: Dataset, *, max_len: int = 50) -> FeatureSchema:
     described = ["item", *attributes]
     return FeatureSchema(
         (
-            Categorical("user"),
-            *(Categorical(name) for name in described),
+            *(
+                Categorical(name, min_count=rare_count, rare_share=rare_share)
+                for name in ("user", *described)
+            ),
             *(Sequence(f"history_{name}", max_len, share_embedding=name) for name in described),
         )
     )
@@ -103,6 +114,8 @@ def click_data(
     positive: float = 4.0,
     negatives: int = 1,
     negatives_law: Law = "uniform",
+    rare_count: int = 2,
+    rare_share: float = 1e-3,
     seed: int = 0,
     fitted: FittedSchema | None = None,
 ) -> ClickData:
@@ -128,6 +141,10 @@ def click_data(
         negatives: per positive, of implicit feedback.
         negatives_law: ``"uniform"``, or ``"popularity"``: by the number of training events to the
             power 3/4, see :func:`~recops_models.examples.negatives.sample_negatives`.
+        rare_count: users, items and attributes that the training part shows fewer times count as
+            unknown.
+        rare_share: so do the rarest, together at most this share of the training part: the row that
+            stands for what training does not know is trained as every other is.
         seed: of the negatives in validation and test.
         fitted: the schema of a model already trained, in place of one learnt here; ``max_len`` is
             then its own.
@@ -144,7 +161,10 @@ def click_data(
         name, split = named_split(dataset, split, clock=True)
     events = _Events.of(split, feedback or feedback_of(dataset), positive)
     if fitted is None:
-        fitted = _fit(click_schema(dataset, max_len=max_len), events)
+        schema = click_schema(
+            dataset, max_len=max_len, rare_count=rare_count, rare_share=rare_share
+        )
+        fitted = _fit(schema, events)
     else:
         max_len = max(feature.max_len for feature in fitted.schema.of_type(Sequence))
     examples = _Examples(events, fitted, max_len)

@@ -23,12 +23,16 @@ class Categorical:
         share_embedding: the feature whose table it uses; None has one of its own.
         min_count: values rarer than this in the training part count as unknown.
         pretrained: a file of vectors that the table starts from.
+        rare_share: the rarest values count as unknown too, as long as together they are at most
+            this share of the training part: what is never unknown in training trains no row that
+            stands for the unknown.
     """
 
     name: str
     share_embedding: str | None = None
     min_count: int = 1
     pretrained: str | None = None
+    rare_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ _TYPES: dict[str, type[Feature]] = {
     "sequence": Sequence,
     "vector": Vector,
 }
+_DUE: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
@@ -108,6 +113,8 @@ class FeatureSchema:
             for size in ("max_len", "min_count", "size"):
                 if getattr(feature, size, 1) < 1:
                     raise DataError(f"FeatureSchema: {feature.name!r}: {size} must be 1 or more")
+            if not 0 <= getattr(feature, "rare_share", 0.0) < 1:
+                raise DataError(f"FeatureSchema: {feature.name!r}: rare_share must be in [0, 1)")
             owner = getattr(feature, "share_embedding", None)
             if owner is not None and owner not in self.tables:
                 raise DataError(
@@ -144,6 +151,15 @@ class FeatureSchema:
         if not isinstance(feature, (Categorical, Sequence)):
             raise KeyError(f"FeatureSchema: {name!r} has no embedding table")
         return feature.share_embedding or name
+
+    @property
+    def candidate(self) -> str | None:
+        """The feature that names what is shown: the first categorical that a sequence shares its
+        table with; None where there is no history.
+        """
+        shared = {feature.share_embedding for feature in self.of_type(Sequence)}
+        names = (feature.name for feature in self.of_type(Categorical))
+        return next((name for name in names if name in shared), None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; values at their defaults are left out."""
@@ -254,7 +270,7 @@ def _feature_from_dict(content: Any) -> Feature:
             raise DataError(
                 f"FeatureSchema: {name!r}: unknown key {key!r}; {kind} has {', '.join(known)}"
             )
-        due: Any = int if known[key] == "int" else str | None if "None" in known[key] else str
+        due = _DUE.get(known[key], str)
         if not isinstance(value, due) or isinstance(value, bool):
             raise DataError(f"FeatureSchema: {name!r}: {key} is {value!r}, {known[key]} is due")
     if values.get("padding", "post") not in ("post", "pre"):

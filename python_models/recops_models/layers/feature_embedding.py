@@ -19,12 +19,13 @@ from recops_models.examples.features import (
     Sequence,
     Vector,
 )
-from recops_models.examples.lookup import Lookup
+from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.layers.embedding_bags import embedding_bags
 
 
 class FeatureEmbedding(nn.Module):
-    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero.
+    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero,
+    and row 1, the unknown, begins there: what no rare value trained says nothing.
 
     The *history* is those sequences that share a categorical's table, event by event beside each
     other (item ⊕ category …); the *query* is those categoricals of the candidate, in the same
@@ -35,7 +36,7 @@ class FeatureEmbedding(nn.Module):
     Args:
         schema: fitted on the training part.
         width: of a row.
-        std: of the normal law that rows begin from; pretrained ones begin where their file says.
+        std: of the normal law that other rows begin from; pretrained ones where their file says.
 
     Raises:
         DataError: no sequence is a history, its sequences are not those of one history, or
@@ -57,7 +58,7 @@ class FeatureEmbedding(nn.Module):
             table = nn.Embedding(schema.cardinality(name), width, padding_idx=0)
             nn.init.normal_(table.weight, std=std)
             with torch.no_grad():
-                table.weight[0] = 0
+                table.weight[: UNKNOWN + 1] = 0
             if owner.pretrained is not None:
                 _start_from(table, Path(owner.pretrained), schema.lookup(name))
             self.tables[name] = table

@@ -12,6 +12,7 @@ from recops_models.data import Dataset
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.candidates import candidates
 from recops_models.examples.click import ClickData, Feedback, click_data
+from recops_models.examples.known import known_candidates
 from recops_models.examples.negatives import Law
 from recops_models.generative.recommender import Ranking, top_unseen
 from recops_models.training.click_task import ClickTask, predictions
@@ -33,6 +34,8 @@ class ExampleConfig:
         positive: the least rating that counts as liking, of explicit feedback.
         negatives: sampled items beside each event, of implicit feedback.
         negatives_law: by which they are drawn.
+        rare_count: values that training shows fewer times count as unknown.
+        rare_share: so do the rarest, together at most this share of training.
     """
 
     max_len: int = 50
@@ -40,6 +43,8 @@ class ExampleConfig:
     positive: float = 4.0
     negatives: int = 1
     negatives_law: Law = "uniform"
+    rare_count: int = 2
+    rare_share: float = 1e-3
 
 
 class ClickProblem:
@@ -71,9 +76,11 @@ class ClickProblem:
         metrics = ClickMetrics()
         rows = []
         for logits, batch in predictions(model, getattr(self.data, part)):
-            metrics.update(logits, batch.label, batch.group)
-            rows.append((batch.group, batch.label, logits.float().sigmoid()))
-        columns = zip(("user", "label", "probability"), zip(*rows, strict=True), strict=True)
+            known = known_candidates(model.schema.schema, batch)
+            metrics.update(logits, batch.label, batch.group, known)
+            rows.append((batch.group, batch.label, logits.float().sigmoid(), known))
+        names = ("user", "label", "probability", "known")
+        columns = zip(names, zip(*rows, strict=True), strict=True)
         table = {name: torch.cat(parts).numpy() for name, parts in columns}
         return Measured(metrics.compute(), pa.table(table))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from recops_models.click.loss import training_loss
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
+from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
 from recops_models.training.task import Pass
 
@@ -48,7 +49,8 @@ class ClickTask:
     def evaluate(self, model: Any) -> dict[str, float]:
         metrics = ClickMetrics()
         for logits, batch in predictions(model, self.validation):
-            metrics.update(logits, batch.label, batch.group)
+            known = known_candidates(model.schema.schema, batch)
+            metrics.update(logits, batch.label, batch.group, known)
         return metrics.compute()
 
 

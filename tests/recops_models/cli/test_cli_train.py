@@ -39,7 +39,7 @@ SMALL = ["--set", "width=8", "--set", "heads=2", "--set", "history=6"]
 CODES = ["--set", "codes=4", "--set", "levels=2"]
 TINY = ["--set", "width=8", "--set", "hidden=16,8", "--set", "max_len=6", "--set", "batch=32"]
 RANKING = {"hr@10", "hr@50", "ndcg@10", "coverage"}
-CLICK = {"auc", "gauc", "logloss", "pcoc", "ece"}
+CLICK = {"auc", "auc_known", "gauc", "logloss", "pcoc", "ece"}
 
 
 @pytest.mark.parametrize(

@@ -234,8 +234,7 @@ def test_pretrained_rows_begin_where_their_file_says(tmp_path: Path) -> None:
     )
     table = FeatureEmbedding(schema(features), 8).tables["item"].weight
     assert torch.equal(table[2:], torch.from_numpy(vectors[: SIZES["item"]]))
-    assert table[0].abs().max() == 0
-    assert 0 < table[1].abs().max() < 0.1
+    assert table[:2].abs().max() == 0
     with pytest.raises(DataError, match="vectors are 8 wide, the table 4"):
         FeatureEmbedding(schema(features), 4)
 

@@ -94,6 +94,34 @@ def test_vocabularies_are_of_the_training_part() -> None:
     ]  # fmt: skip
 
 
+def rare(seed: int = 0) -> Dataset:
+    """400 items, most of which come once or never."""
+    item = np.random.default_rng(seed).zipf(1.3, 360) % 400 * 1000
+    return dataset(items=400, seed=seed, item_id=item, label=np.tile(np.float32([0, 1]), 180))
+
+
+def test_what_training_shows_once_counts_as_unknown_there_too() -> None:
+    source = rare()
+    data = click_data(source)
+    train = source.interactions.slice(0, data.train.num_examples)["item_id"].to_numpy()
+    times = dict(zip(*np.unique(train, return_counts=True), strict=True))
+    once = np.array([times[item] == 1 for item in train.tolist()])
+    rows = rows_of(data, "train")
+    assert once.any()
+    assert ((rows["item"] == 1) == once).all()
+    assert (rows_of(click_data(source, rare_count=1), "train")["item"] > 1).all()
+
+
+def test_the_rarest_are_unknown_up_to_a_share_of_training() -> None:
+    source = dataset(label=np.tile(np.float32([0, 1]), 180))
+    assert (rows_of(click_data(source), "train")["item"] > 1).all(), "no item is rare"
+    shares = [
+        (rows_of(click_data(source, rare_share=share), "train")["item"] == 1).mean()
+        for share in (0.1, 0.3)
+    ]
+    assert 0 < shares[0] <= 0.1 < shares[1] <= 0.3
+
+
 @pytest.mark.parametrize("negatives", [1, 3])
 def test_training_negatives_are_new_each_epoch_and_never_positives(negatives: int) -> None:
     data = click_data(dataset(), negatives=negatives)

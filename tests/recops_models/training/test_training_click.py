@@ -61,6 +61,27 @@ def test_every_click_model_takes_sparse_tables_and_bf16(
             assert (value[0] == 0).all(), "padding is nobody"
 
 
+@pytest.mark.parametrize("name", CLICK)
+def test_the_row_of_the_unknown_begins_at_zero_and_is_trained(
+    name: str, small: Dataset, tmp_path: Path
+) -> None:
+    """What no gradient touched must not tell arms apart where training meets unknown ids."""
+    data = click_data(small, max_len=10, rare_share=0.1)
+    shown = torch.cat([b.features["item"] for b in data.train.batches(64, seed=None)])
+    assert (shown == 1).any()
+    model = build(name, data)
+    tables = [
+        weight
+        for key, weight in model.named_parameters()
+        if key in ("embedding.tables.item.weight", "unit.params.item.weight")
+    ]
+    assert tables
+    assert all((table[1] == 0).all() for table in tables)
+    config = TrainingConfig(epochs=1, batch=32, select="auc", tables="adam")
+    fit(model, ClickTask(data.train, data.validation, 32), config, seed=0, folder=tmp_path)
+    assert all((table[1] != 0).any() for table in tables)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
 @pytest.mark.parametrize(
