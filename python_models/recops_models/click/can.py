@@ -19,9 +19,9 @@ from recops_models.click.din import DinConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
-from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.feature_embedding import FeatureEmbedding, scanned_history
+from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.pair_features import PairProduct, PairTable
-from recops_models.layers.target_attention import TargetAttention
 
 Interaction = Literal["coaction", "shared", "product", "cartesian", "none"]
 
@@ -114,11 +114,14 @@ class Can(nn.Module):
         super().__init__()
         self.schema, self.config = schema, config
         self.pairs = pairs_of(schema, config.pairs)
-        self.embedding = FeatureEmbedding(schema, config.representation_width())
-        self.attention: TargetAttention | None = None
+        history = config.history
+        if config.base == "dien":
+            history = scanned_history(schema.schema, history)
+        self.embedding = FeatureEmbedding(schema, config.representation_width(), history=history)
+        self.attention: HistoryAttention | None = None
         self.dien: Dien | None = None
         if config.base == "din":
-            self.attention = config.attention(self.embedding.history_dim)
+            self.attention = HistoryAttention(self.embedding, config.attention)
         elif config.base == "dien":
             self.dien = Dien(schema, config.dien())
             del self.dien.embedding, self.dien.head  # What it makes of events is all that is used.
@@ -153,13 +156,12 @@ class Can(nn.Module):
         if self.dien is not None:
             query = self.embedding.query(batch)
             events, lengths = self.embedding.histories(batch)
-            interest = self.dien.evolved(query, self.dien.states(events, lengths), lengths)
+            interests = [self.dien.evolved(query, self.dien.states(events, lengths), lengths)]
         elif self.attention is not None:
-            query, keys = self.embedding.query(batch), self.embedding.keys(batch)
-            interest = self.attention(query, keys, self.embedding.lengths(batch))
+            interests = self.attention(self.embedding, batch)
         else:
             return self._with_pairs(self.embedding.context(batch, with_history=True), batch)
-        return self._with_pairs([*self.embedding.context(batch), interest], batch)
+        return self._with_pairs([*self.embedding.context(batch), *interests], batch)
 
     def bottom_and_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """:meth:`bottom`, and the auxiliary loss of a DIEN below."""

@@ -16,7 +16,7 @@ from recops_models.click.din import DinConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.dice import Dice
-from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.feature_embedding import FeatureEmbedding, scanned_history
 from recops_models.layers.mlp import MLP
 from recops_models.layers.next_event import NextEvent
 from recops_models.layers.recurrent import Recurrent, Reset, Update
@@ -119,7 +119,8 @@ class Dien(nn.Module):
     def __init__(self, schema: FittedSchema, config: DienConfig) -> None:
         super().__init__()
         self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
+        history = scanned_history(schema.schema, config.history)
+        self.embedding = FeatureEmbedding(schema, config.width, history=history)
         d = self.embedding.history_dim
         self.extractor = config.recurrent(d, "gru") if config.extractor == "gru" else None
         self.auxiliary: NextEvent | None = None

@@ -14,6 +14,7 @@ from recops_models.click.sum_pool import SumPoolConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention
 
@@ -27,11 +28,14 @@ class DinConfig(SumPoolConfig):
         attention_activation: between them; not Dice.
         attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (the mean
             of the history, whatever the candidate: a control).
+        history: of several, the one that is read; the others are summed. None: DIN attends each by
+            itself, and a model that reads in order takes the first.
     """
 
     attention_hidden: tuple[int, ...] = (80, 40)
     attention_activation: ActivationName = "sigmoid"
     attention_weights: AttentionWeights = "softmax"
+    history: str | None = None
 
     def attention(self, width: int) -> TargetAttention:
         """A new attention to events of this width."""
@@ -44,7 +48,8 @@ class DinConfig(SumPoolConfig):
 
 
 class Din(nn.Module):
-    """``logit = MLP([context, Σ_t w_t e_t])``, ``w`` by target attention to the candidate.
+    """``logit = MLP([context, Σ_t w_t e_t, …])``, ``w`` by target attention to the candidate, for
+    each history.
 
     Args:
         schema: the features, fitted.
@@ -54,8 +59,8 @@ class Din(nn.Module):
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
         super().__init__()
         self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
-        self.attention = config.attention(self.embedding.history_dim)
+        self.embedding = FeatureEmbedding(schema, config.width, history=config.history)
+        self.attention = HistoryAttention(self.embedding, config.attention)
         self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
@@ -65,9 +70,8 @@ class Din(nn.Module):
     def bottom(self, batch: Batch) -> Tensor:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # [(B, …)]
-        query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
-        interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
-        return torch.cat([*context, interest], -1)
+        interests = self.attention(self.embedding, batch)  # [(B, d)]
+        return torch.cat([*context, *interests], -1)
 
     def predict(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""

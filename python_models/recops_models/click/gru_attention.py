@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from recops_models.click.din import DinConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.feature_embedding import FeatureEmbedding, scanned_history
 from recops_models.layers.recurrent import Recurrent
 
 
@@ -40,7 +40,8 @@ class GruAttention(nn.Module):
     def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:
         super().__init__()
         self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width)
+        history = scanned_history(schema.schema, config.history)
+        self.embedding = FeatureEmbedding(schema, config.width, history=history)
         d = self.embedding.history_dim
         self.grus = nn.ModuleList(Recurrent(d, d) for _ in range(config.layers))
         self.attention = config.attention(d)

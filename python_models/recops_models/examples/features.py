@@ -54,6 +54,8 @@ class Sequence:
             right-padded whatever it is.
         min_count: as of :class:`Categorical`.
         pretrained: as of :class:`Categorical`.
+        history: the history whose events it tells of. None: of "history", where it shares a
+            categorical's table; else of none, and its values are summed.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Sequence:
     padding: Literal["post", "pre"] = "post"
     min_count: int = 1
     pretrained: str | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,38 @@ class FeatureSchema:
         if not isinstance(feature, (Categorical, Sequence)):
             raise KeyError(f"FeatureSchema: {name!r} has no embedding table")
         return feature.share_embedding or name
+
+    @property
+    def histories(self) -> dict[str, list[Sequence]]:
+        """The sequences of each history, event by event beside each other.
+
+        Raises:
+            DataError: those of one history share a table twice, differ in ``max_len``, or none of
+                them shares a categorical's table, so that no candidate could be held against them.
+        """
+        categorical = {feature.name for feature in self.of_type(Categorical)}
+        found: dict[str, list[Sequence]] = {}
+        for feature in self.of_type(Sequence):
+            shares = feature.share_embedding in categorical
+            name = feature.history or ("history" if shares else None)
+            if name is not None:
+                found.setdefault(name, []).append(feature)
+        for name, sequences in found.items():
+            targets = [s.share_embedding for s in sequences if s.share_embedding in categorical]
+            names = ", ".join(repr(sequence.name) for sequence in sequences)
+            if len({sequence.max_len for sequence in sequences}) > 1 or len(set(targets)) < len(
+                targets
+            ):
+                raise DataError(
+                    f"FeatureSchema: {names} are not one history: each must share another "
+                    "feature's embedding, and all have one max_len; name another by `history`"
+                )
+            if not targets:
+                raise DataError(
+                    f"FeatureSchema: history {name!r}: none of {names} shares a categorical's "
+                    "embedding"
+                )
+        return found
 
     @property
     def candidate(self) -> str | None:
