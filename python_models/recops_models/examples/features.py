@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.errors import DataError
@@ -241,6 +243,14 @@ class FittedSchema:
     def lookup(self, name: str) -> Lookup:
         """How feature ``name``'s values become rows of its table."""
         return self.lookups[self.schema.table(name)]
+
+    def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """``(x − mean) / deviation`` of a numeric feature; 0 where x is NaN."""
+        mean, deviation = self.moments[name]
+        standard: NDArray[np.float32] = np.nan_to_num((numbers - mean) / deviation).astype(
+            np.float32
+        )
+        return standard
 
     def cardinality(self, name: str) -> int:
         """The rows of feature ``name``'s table: 0 is padding, 1 unknown, known values from 2."""

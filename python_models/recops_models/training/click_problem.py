@@ -11,7 +11,8 @@ import torch
 from recops_models.data import Dataset
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.candidates import candidates
-from recops_models.examples.click import ClickData, Feedback, click_data
+from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.feedback import Feedback
 from recops_models.examples.known import known_candidates
 from recops_models.examples.negatives import Law
 from recops_models.generative.recommender import Ranking, top_unseen
@@ -36,15 +37,21 @@ class ExampleConfig:
         negatives_law: by which they are drawn.
         rare_count: values that training shows fewer times count as unknown.
         rare_share: so do the rarest, together at most this share of training.
+        signed: whether histories of explicit feedback hold all events, each with its sign, or what
+            was liked alone.
+        running_rates: whether how often user and item liked and were liked before are features;
+            none: of explicit feedback.
     """
 
     max_len: int = 50
     feedback: Feedback | None = None
     positive: float = 4.0
     negatives: int = 1
-    negatives_law: Law = "uniform"
+    negatives_law: Law = "popularity"
     rare_count: int = 2
     rare_share: float = 1e-3
+    signed: bool = True
+    running_rates: bool | None = None
 
 
 class ClickProblem:
