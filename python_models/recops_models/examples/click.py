@@ -127,7 +127,7 @@ def click_data(
             for part in range(3)
         ]
     train, validation, test = sources
-    notes = (events.rule,)
+    notes = [events.rule]
     if not explicit:
-        notes += (f"negatives: {drawn} beside each event, never met by the user",)
-    return ClickData(dataset.name, fitted, train, validation, test, name, notes, drawn)
+        notes.append(f"negatives: {drawn} beside each event, never met by the user")
+    return ClickData(dataset.name, fitted, train, validation, test, name, tuple(notes), drawn)

@@ -70,7 +70,8 @@ class Events:
     @property
     def liked(self) -> NDArray[np.bool_]:
         """``[E]``: which are positive."""
-        return self.said == LIKED
+        liked: NDArray[np.bool_] = self.said == LIKED
+        return liked
 
     @cached_property
     def running_rates(self) -> RunningRates:

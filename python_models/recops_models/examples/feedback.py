@@ -35,7 +35,8 @@ def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: s
     told = _told(events, name)
     values = events[told].to_numpy()
     if told == "feedback":
-        return values.astype(np.int64)
+        said: Int64Array = values.astype(np.int64)
+        return said
     if told == "rating":
         return np.where(values >= positive, LIKED, np.where(values >= positive - 1, NEUTRAL, 0))
     wrong = (values != 0) & (values != 1)

@@ -73,7 +73,7 @@ def test_train_evaluate_recommend(
     assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
     told = read_table(out / "predictions.parquet").column_names
-    assert told == (["user", "rank"] if ranks else ["user", "label", "probability"])
+    assert told == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
     if model != "popularity":
         assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 2
         assert list(out.glob("events.out.tfevents.*"))

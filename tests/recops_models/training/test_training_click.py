@@ -160,9 +160,10 @@ def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
         Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
         for feedback in ("none", "implicit")
     )
-    assert ratings.problem(small).notes == ("label: rating ≥ 4",)
+    rule = "label: rating ≥ 4; neutral from 3, else disliked"
+    assert ratings.problem(small).notes == (rule,)
     problem = clicks.problem(small)
-    assert problem.notes == ("1 sampled, never met items for each event, as negatives",)
+    assert problem.notes[1].startswith("negatives: 1 by popularity beside each event")
     assert problem.data.train.num_examples == 2 * ratings.problem(small).data.train.num_examples
     read = []
     model = MODELS["sum-pool"].build(problem, clicks, Path())
