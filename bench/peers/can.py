@@ -35,7 +35,9 @@ class PlainCan(nn.Module):
         interest = (
             (keys * present).sum(1)
             if model.attention is None
-            else _attend(model.attention, plain_embedding.query(embedding, batch), keys, lengths)
+            else _attend(
+                model.attention.each[0], plain_embedding.query(embedding, batch), keys, lengths
+            )
         )
         context = plain_embedding.context(embedding, batch)
         parts = [context, interest, *_coactions(unit, batch)]

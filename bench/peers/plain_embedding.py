@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -16,13 +18,13 @@ def context(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
 
 def query(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
     """``[B, d]``: the candidate."""
-    return _rows(embedding, batch, [feature.share_embedding for feature in embedding.history])
+    return _rows(embedding, batch, embedding.apart[0].targets)
 
 
 def keys(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
     """``[B, T, d]``: the events."""
-    return _rows(embedding, batch, [feature.name for feature in embedding.history])
+    return _rows(embedding, batch, embedding.apart[0].sequences)
 
 
-def _rows(embedding: FeatureEmbedding, batch: Batch, names: list[str]) -> Tensor:
+def _rows(embedding: FeatureEmbedding, batch: Batch, names: Iterable[str]) -> Tensor:
     return torch.cat([embedding._table_of(name)(batch.features[name]) for name in names], -1)

@@ -19,7 +19,7 @@ from recops_models.examples.features import (
 )
 from recops_models.examples.lookup import Lookup
 
-SIZES = {"user": 20, "item": 50, "category": 6, "tags": 9}
+SIZES = {"user": 20, "item": 50, "category": 6, "tags": 9, "sign": 3, "sign_of_likes": 3}
 """Known values of each table."""
 
 FEATURES: tuple[Feature, ...] = (

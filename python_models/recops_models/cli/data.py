@@ -25,6 +25,7 @@ class Kind(str, Enum):
     letter = "letter"
     onerec = "onerec"
     caserec = "caserec"
+    movielens = "movielens"
 
 
 class Ids(str, Enum):
@@ -121,12 +122,13 @@ def import_data(
     """Bring data into the one form that every command reads; bad rows are counted and named.
 
     Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line a
-    user (`user item item …`, with `NAME_item2attributes.json` beside it); `csv`, a folder with
-    `interactions.csv` or `.parquet` (user_id, item_id, timestamp, optionally rating, label,
-    weight, position, propensity), and optionally `items.*` (item_id, text and attribute columns)
-    and `users.*`, or the file of interactions alone; `letter`, `NAME.inter.json` and
-    `NAME.index.json`; `onerec`, `NAME.item.json`, `NAME.index.json` and
-    `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files.
+    user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` beside
+    it); `csv`, a folder with `interactions.csv` or `.parquet` (user_id, item_id, timestamp,
+    optionally rating, label, feedback, weight, position, propensity), and optionally `items.*`
+    (item_id, text and attribute columns) and `users.*`, or the file of interactions alone;
+    `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
+    `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
+    `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.
 
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """

@@ -20,8 +20,9 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
+from recops_models.layers.feature_embedding import scanned_history
+from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.pair_features import PairProduct, PairTable
-from recops_models.layers.target_attention import TargetAttention
 
 Interaction = Literal["coaction", "shared", "product", "cartesian", "none"]
 
@@ -113,12 +114,16 @@ class Can(ClickModel):
     def __init__(
         self, schema: FittedSchema, config: CanConfig, pair_table: PairTable | None = None
     ) -> None:
-        super().__init__(schema, config, width=config.representation_width())
+        history = config.history
+        if config.base == "dien":
+            history = scanned_history(schema.schema, history)
+        width = config.representation_width()
+        super().__init__(schema, config, width=width, history=history)
         self.pairs = pairs_of(schema, config.pairs)
-        self.attention: TargetAttention | None = None
+        self.attention: HistoryAttention | None = None
         self.dien: Dien | None = None
         if config.base == "din":
-            self.attention = config.attention(self.embedding.history_dim)
+            self.attention = HistoryAttention(self.embedding, config.attention)
         elif config.base == "dien":
             self.dien = Dien(schema, config.dien())
             del self.dien.embedding, self.dien.head  # What it makes of events is all that is used.
@@ -158,9 +163,8 @@ class Can(ClickModel):
             x = self._with_pairs([*self.embedding.context(batch), interest], batch)
             return x, self.dien.auxiliary_loss(states, events, lengths)
         if self.attention is not None:
-            query, keys = self.embedding.query(batch), self.embedding.keys(batch)
-            interest = self.attention(query, keys, self.embedding.lengths(batch))
-            return self._with_pairs([*self.embedding.context(batch), interest], batch), None
+            interests = self.attention(self.embedding, batch)
+            return self._with_pairs([*self.embedding.context(batch), *interests], batch), None
         return self._with_pairs(self.embedding.context(batch, with_history=True), batch), None
 
     def _with_pairs(self, parts: list[Tensor], batch: Batch) -> Tensor:

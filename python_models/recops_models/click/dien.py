@@ -16,6 +16,7 @@ from recops_models.click.din import DinConfig
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.next_event import NextEvent, Scorer
 from recops_models.layers.recurrent import Recurrent, Reset, Update
 from recops_models.layers.target_attention import BilinearAttention, TargetAttention, pool
@@ -101,7 +102,7 @@ class Dien(ClickModel):
     config: DienConfig
 
     def __init__(self, schema: FittedSchema, config: DienConfig) -> None:
-        super().__init__(schema, config)
+        super().__init__(schema, config, history=scanned_history(schema.schema, config.history))
         if config.compat and type(self) is Dien:
             raise ValueError("Dien: compat must be empty, got quirks that ReleasedDien has")
         d = self.embedding.history_dim

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.lookup import UNKNOWN
 from recops_models.layers.dice import Dice
 from recops_models.layers.next_event import NextEvent, Scorer
 from recops_models.layers.recurrent import Recurrent
@@ -45,7 +46,7 @@ class ReleasedDien(Dien):
             for table in self.embedding.tables.values():
                 assert isinstance(table, nn.Embedding)
                 nn.init.xavier_uniform_(table.weight)
-                nn.init.zeros_(table.weight[0])
+                nn.init.zeros_(table.weight[: UNKNOWN + 1])
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention
 
@@ -26,11 +27,14 @@ class DinConfig(ClickConfig):
         attention_activation: between them; not Dice.
         attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (the mean
             of the history, whatever the candidate: a control).
+        history: of several, the one that is read; the others are summed. None: DIN attends each by
+            itself, and a model that reads in order takes the first.
     """
 
     attention_hidden: tuple[int, ...] = (80, 40)
     attention_activation: ActivationName = "sigmoid"
     attention_weights: AttentionWeights = "softmax"
+    history: str | None = None
 
     def attention(self, width: int) -> TargetAttention:
         """A new attention to events of this width."""
@@ -43,7 +47,8 @@ class DinConfig(ClickConfig):
 
 
 class Din(ClickModel):
-    """``logit = MLP([context, Σ_t w_t e_t])``, ``w`` by target attention to the candidate.
+    """``logit = MLP([context, Σ_t w_t e_t, …])``, ``w`` by target attention to the candidate, for
+    each history.
 
     Args:
         schema: the features, fitted.
@@ -51,13 +56,12 @@ class Din(ClickModel):
     """
 
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
-        super().__init__(schema, config)
-        self.attention = config.attention(self.embedding.history_dim)
+        super().__init__(schema, config, history=config.history)
+        self.attention = HistoryAttention(self.embedding, config.attention)
         self.head = config.head(self.output_dim())
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # [(B, …)]
-        query, keys = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
-        interest = self.attention(query, keys, self.embedding.lengths(batch))  # (B, d)
-        return torch.cat([*context, interest], -1), None
+        interests = self.attention(self.embedding, batch)  # [(B, d)]
+        return torch.cat([*context, *interests], -1), None

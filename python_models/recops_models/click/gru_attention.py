@@ -15,6 +15,7 @@ from recops_models.click.din import DinConfig
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.recurrent import Recurrent
 
 
@@ -38,7 +39,7 @@ class GruAttention(ClickModel):
     """
 
     def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:
-        super().__init__(schema, config)
+        super().__init__(schema, config, history=scanned_history(schema.schema, config.history))
         d = self.embedding.history_dim
         self.grus = nn.ModuleList(Recurrent(d, d) for _ in range(config.layers))
         self.attention = config.attention(d)

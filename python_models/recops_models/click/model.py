@@ -50,16 +50,23 @@ class ClickModel(nn.Module, ABC):
         schema: see the attribute.
         config: see the attribute.
         width: of a row of the tables; None: the configuration's.
+        history: the one history that is kept apart; None: all are.
     """
 
     head: nn.Module
 
     def __init__(
-        self, schema: FittedSchema, config: ClickConfig, *, width: int | None = None
+        self,
+        schema: FittedSchema,
+        config: ClickConfig,
+        *,
+        width: int | None = None,
+        history: str | None = None,
     ) -> None:
         super().__init__()
         self.schema, self.config = schema, config
-        self.embedding = FeatureEmbedding(schema, config.width if width is None else width)
+        width = config.width if width is None else width
+        self.embedding = FeatureEmbedding(schema, width, history=history)
 
     def output_dim(self) -> int:
         """The width of what the head reads: the context, and a history's worth of interest."""

@@ -24,8 +24,9 @@ class Dataset:
     Attributes:
         name: the data set's name.
         interactions: ``user_id`` i64, ``item_id`` i64, ``timestamp`` i64, and where the source has
-            them ``rating``, ``label``, ``weight``, ``position`` and ``propensity`` f32. No nulls;
-            sorted by time, ties in the order of the source.
+            them ``rating``, ``label``, ``feedback`` (0 disliked, 1 neutral, 2 liked), ``weight``,
+            ``position`` (the slot of an impression) and ``propensity`` f32. No nulls; sorted by
+            time, ties in the order of the source.
         items: ``item_id`` i64 (ascending, unique: the catalogue) and whatever text and attribute
             columns there are. String ids of the source stand in ``item_key``.
         users: ``user_id`` i64 (ascending, unique) and attributes; string ids stand in ``user_key``.

@@ -11,8 +11,9 @@ from recops_models.data.checks import RawTable, RowCheck, repeats
 from recops_models.data.dataset import TimeKind
 from recops_models.data.ids import IdReader
 
-OPTIONAL = ("rating", "label", "weight", "position", "propensity")
-"""Numbers that an interaction may have: f32, finite; weights ≥ 0, propensities in (0, 1]."""
+OPTIONAL = ("rating", "label", "feedback", "weight", "position", "propensity")
+"""Numbers that an interaction may have: f32, finite; feedback 0 (disliked), 1 (neutral) or 2
+(liked), weights ≥ 0, propensities in (0, 1]."""
 
 
 def read_events(
@@ -41,6 +42,9 @@ def read_events(
         large = np.abs(values) > np.finfo(np.float32).max
         check.reject(large, f"{name} is not finite in 32 bits", [name])
         read[name] = np.where(large, 0, values).astype(np.float32)
+    if "feedback" in read:
+        no_class = ~np.isin(read["feedback"], (0, 1, 2))
+        check.reject(no_class, "feedback is not 0, 1 or 2", ["feedback"])
     if "weight" in read:
         check.reject(read["weight"] < 0, "weight is negative", ["weight"])
     if "propensity" in read:

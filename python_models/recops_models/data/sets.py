@@ -9,10 +9,15 @@ from pathlib import Path
 from recops_models.data.cache import WheelFiles, data_folder
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
+from recops_models.data.importers.assist2017 import read_assist2017
 from recops_models.data.importers.caserec import read_caserec
 from recops_models.data.importers.folder import read_folder
 from recops_models.data.importers.grocery import read_grocery
 from recops_models.data.importers.letter import read_letter
+from recops_models.data.importers.letter_yelp import read_letter_yelp
+from recops_models.data.importers.ml_1m import read_ml_1m
+from recops_models.data.importers.movielens import read_movielens
+from recops_models.data.importers.nyc_checkins import read_nyc_checkins
 from recops_models.data.importers.onerec import read_onerec
 from recops_models.data.importers.open_bandit import read_open_bandit
 from recops_models.data.importers.recbole import read_recbole
@@ -148,6 +153,48 @@ NAMED_SETS = {
         read_caserec,
         "caserec/steam.zip",
     ),
+    "ml-1m": _at_hand(
+        "ml-1m",
+        "MovieLens 1M: 6,040 users, 3,883 films, a million likes and dislikes with times, genres",
+        _beside(read_ml_1m),
+        "ml1m/interactions.parquet",
+        "ml1m/items.parquet",
+        "ml1m/users.parquet",
+    ),
+    "assist2017": _at_hand(
+        "assist2017",
+        "ASSISTments 2017: 1,705 pupils, 941,502 answers right (37 %) or wrong, order only",
+        _beside(read_assist2017),
+        "assist2017/interactions.parquet",
+    ),
+    "nyc-checkins": _at_hand(
+        "nyc-checkins",
+        "Foursquare New York: 1,083 users, 5,135 venues with coordinates, times over 318 days",
+        _beside(read_nyc_checkins),
+        "nyc_checkins/interactions.parquet",
+        "nyc_checkins/items.parquet",
+    ),
+    "yelp": _at_hand(
+        "yelp",
+        "Yelp, 5-core: 30,431 users, 20,033 places, order only",
+        read_s3rec,
+        "amazon_s3rec/Yelp.txt",
+        "amazon_s3rec/Yelp_item2attributes.json",
+    ),
+    "cds": _at_hand(
+        "cds",
+        "Amazon CDs: 17,052 users, 35,118 items, long histories, order only",
+        read_s3rec,
+        "amazon_s3rec/CDs.txt",
+    ),
+    "letter-yelp": _at_hand(
+        "letter-yelp",
+        "Yelp with titles, categories and LETTER's semantic IDs of four levels, order only",
+        lambda file, *, name: read_letter_yelp(file.parent.parent, name=name),
+        "letter/yelp.index.json",
+        "letter/yelp.item.json",
+        "amazon_s3rec/Yelp.txt",
+    ),
 }
 
 IMPORTERS: dict[str, Callable[..., Dataset]] = {
@@ -157,6 +204,7 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
     "letter": read_letter,
     "onerec": read_onerec,
     "caserec": read_caserec,
+    "movielens": read_movielens,
 }
 """Kind → reader of a path, for ``recops data import``."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,17 +11,27 @@ from torch import Tensor
 
 from recops_models.evaluation.grouped_auc import GroupedAuc, auc, grouped_auc
 
-CLICK_METRICS = ("auc", "gauc", "logloss", "pcoc", "ece")
+CLICK_METRICS = ("auc", "auc_known", "gauc", "logloss", "pcoc", "ece")
 """What :meth:`ClickMetrics.compute` gives."""
 
 ECE_BINS = 15
 """Bins of equal width in [0, 1]."""
 
 
+class _Examples(NamedTuple):
+    scores: NDArray[np.floating]
+    label: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    known: NDArray[np.bool_]
+
+
 class ClickMetrics:
     """AUC, gAUC, logloss, PCOC and ECE of a stream of batches, exact to float64.
 
-    Every example is kept until the end, 13 bytes each with float32 scores, since an exact AUC
+    AUC is told of all examples and, beside it, of those whose candidate training knew: a model that
+    never met an item cannot rank it, and may be no worse for that.
+
+    Every example is kept until the end, 14 bytes each with float32 scores, since an exact AUC
     needs them all.
 
     Args:
@@ -29,15 +41,18 @@ class ClickMetrics:
 
     def __init__(self, *, logits: bool = True) -> None:
         self.logits = logits
-        self._parts: list[tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.int64]]] = []
+        self._parts: list[_Examples] = []
 
-    def update(self, scores: Tensor, label: Tensor, group: Tensor) -> None:
+    def update(
+        self, scores: Tensor, label: Tensor, group: Tensor, known: Tensor | None = None
+    ) -> None:
         """Take a batch.
 
         Args:
             scores: ``[B]`` floats, higher for a likelier click.
             label: ``[B]``, 0 or 1.
             group: ``[B]`` i64, the user.
+            known: ``[B]`` bool, whether training knew the candidate; None: it knew all.
 
         Raises:
             ValueError: the shapes differ, a score is NaN or no probability, or a label is neither 0
@@ -48,6 +63,11 @@ class ClickMetrics:
                 "ClickMetrics.update: scores, label and group must be equal [B], got "
                 f"{list(scores.shape)}, {list(label.shape)} and {list(group.shape)}"
             )
+        if known is not None and known.shape != scores.shape:
+            raise ValueError(
+                f"ClickMetrics.update: known must be {tuple(scores.shape)}, got "
+                f"{tuple(known.shape)}"
+            )
         if scores.isnan().any():
             raise ValueError("ClickMetrics.update: scores hold NaN")
         if not self.logits and ((scores < 0) | (scores > 1)).any():
@@ -56,22 +76,27 @@ class ClickMetrics:
             raise ValueError("ClickMetrics.update: label must be 0 or 1")
         kept = scores.detach().cpu()
         kept = kept if kept.dtype == torch.float64 else kept.float()
-        self._parts.append((kept.numpy(), label.cpu().numpy() == 1, group.cpu().numpy()))
+        known = torch.ones_like(kept, dtype=torch.bool) if known is None else known.cpu()
+        self._parts.append(
+            _Examples(kept.numpy(), label.cpu().numpy() == 1, group.cpu().numpy(), known.numpy())
+        )
 
     def compute(self) -> dict[str, float]:
-        """``auc``, ``gauc``, ``logloss``, ``pcoc`` and ``ece``; NaN where one is not defined.
+        """``auc``, ``auc_known``, ``gauc``, ``logloss``, ``pcoc`` and ``ece``; NaN where one is not
+        defined.
 
         Logloss is in nats; where scores are probabilities, the one of what happened counts as 2⁻⁵²
         at least. PCOC is the sum of predicted probabilities over the number of clicks: above 1, the
         model promises too much. ECE is :func:`expected_calibration_error`. O(N log N).
         """
-        scores, label, _ = self._examples()
+        scores, label, _, known = self._examples()
         if not len(scores):
             return dict.fromkeys(CLICK_METRICS, float("nan"))
         probability, loss = self._probability_and_loss(scores.astype(np.float64), label)
         clicks = int(label.sum())
         return {
             "auc": auc(scores, label),
+            "auc_known": auc(scores[known], label[known]),
             "gauc": self.grouped_auc().value,
             "logloss": float(loss.mean()),
             "pcoc": float(probability.sum() / clicks) if clicks else float("nan"),
@@ -80,13 +105,13 @@ class ClickMetrics:
 
     def grouped_auc(self) -> GroupedAuc:
         """gAUC, with the number of groups that entered it and that did not."""
-        return grouped_auc(*self._examples())
+        scores, label, group, _ = self._examples()
+        return grouped_auc(scores, label, group)
 
-    def _examples(self) -> tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.int64]]:
-        if not self._parts:
-            return np.empty(0, np.float32), np.empty(0, np.bool_), np.empty(0, np.int64)
-        scores, labels, groups = zip(*self._parts, strict=True)
-        return np.concatenate(scores), np.concatenate(labels), np.concatenate(groups)
+    def _examples(self) -> _Examples:
+        none = np.empty(0, np.bool_)
+        start = _Examples(np.empty(0, np.float32), none, np.empty(0, np.int64), none)
+        return _Examples(*map(np.concatenate, zip(*(self._parts or [start]), strict=True)))
 
     def _probability_and_loss(
         self, scores: NDArray[np.float64], label: NDArray[np.bool_]

@@ -28,9 +28,7 @@ def encode(rows: pa.RecordBatch, fitted: FittedSchema) -> Block:
         if isinstance(feature, Categorical):
             columns[name] = Column(_rows_of(fitted, name, column))
         elif isinstance(feature, Numeric):
-            mean, deviation = fitted.moments[name]
-            standard = (numbers(column) - mean) / deviation
-            columns[name] = Column(np.nan_to_num(standard).astype(np.float32))
+            columns[name] = Column(fitted.standardised(name, numbers(column)))
         elif isinstance(feature, Sequence):
             values, lengths = last_values(column, feature.max_len)
             sequences.append(

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.errors import DataError
@@ -23,12 +25,16 @@ class Categorical:
         share_embedding: the feature whose table it uses; None has one of its own.
         min_count: values rarer than this in the training part count as unknown.
         pretrained: a file of vectors that the table starts from.
+        rare_share: the rarest values count as unknown too, as long as together they are at most
+            this share of the training part: what is never unknown in training trains no row that
+            stands for the unknown.
     """
 
     name: str
     share_embedding: str | None = None
     min_count: int = 1
     pretrained: str | None = None
+    rare_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Sequence:
             right-padded whatever it is.
         min_count: as of :class:`Categorical`.
         pretrained: as of :class:`Categorical`.
+        history: the history whose events it tells of. None: of "history", where it shares a
+            categorical's table; else of none, and its values are summed.
     """
 
     name: str
@@ -58,6 +66,7 @@ class Sequence:
     padding: Literal["post", "pre"] = "post"
     min_count: int = 1
     pretrained: str | None = None
+    history: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ _TYPES: dict[str, type[Feature]] = {
     "sequence": Sequence,
     "vector": Vector,
 }
+_DUE: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
@@ -108,6 +118,8 @@ class FeatureSchema:
             for size in ("max_len", "min_count", "size"):
                 if getattr(feature, size, 1) < 1:
                     raise DataError(f"FeatureSchema: {feature.name!r}: {size} must be 1 or more")
+            if not 0 <= getattr(feature, "rare_share", 0.0) < 1:
+                raise DataError(f"FeatureSchema: {feature.name!r}: rare_share must be in [0, 1)")
             owner = getattr(feature, "share_embedding", None)
             if owner is not None and owner not in self.tables:
                 raise DataError(
@@ -144,6 +156,47 @@ class FeatureSchema:
         if not isinstance(feature, (Categorical, Sequence)):
             raise KeyError(f"FeatureSchema: {name!r} has no embedding table")
         return feature.share_embedding or name
+
+    @property
+    def histories(self) -> dict[str, list[Sequence]]:
+        """The sequences of each history, event by event beside each other.
+
+        Raises:
+            DataError: those of one history share a table twice, differ in ``max_len``, or none of
+                them shares a categorical's table, so that no candidate could be held against them.
+        """
+        categorical = {feature.name for feature in self.of_type(Categorical)}
+        found: dict[str, list[Sequence]] = {}
+        for feature in self.of_type(Sequence):
+            shares = feature.share_embedding in categorical
+            name = feature.history or ("history" if shares else None)
+            if name is not None:
+                found.setdefault(name, []).append(feature)
+        for name, sequences in found.items():
+            targets = [s.share_embedding for s in sequences if s.share_embedding in categorical]
+            names = ", ".join(repr(sequence.name) for sequence in sequences)
+            if len({sequence.max_len for sequence in sequences}) > 1 or len(set(targets)) < len(
+                targets
+            ):
+                raise DataError(
+                    f"FeatureSchema: {names} are not one history: each must share another "
+                    "feature's embedding, and all have one max_len; name another by `history`"
+                )
+            if not targets:
+                raise DataError(
+                    f"FeatureSchema: history {name!r}: none of {names} shares a categorical's "
+                    "embedding"
+                )
+        return found
+
+    @property
+    def candidate(self) -> str | None:
+        """The feature that names what is shown: the first categorical that a sequence shares its
+        table with; None where there is no history.
+        """
+        shared = {feature.share_embedding for feature in self.of_type(Sequence)}
+        names = (feature.name for feature in self.of_type(Categorical))
+        return next((name for name in names if name in shared), None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; values at their defaults are left out."""
@@ -190,6 +243,14 @@ class FittedSchema:
     def lookup(self, name: str) -> Lookup:
         """How feature ``name``'s values become rows of its table."""
         return self.lookups[self.schema.table(name)]
+
+    def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """``(x − mean) / deviation`` of a numeric feature; 0 where x is NaN."""
+        mean, deviation = self.moments[name]
+        standard: NDArray[np.float32] = np.nan_to_num((numbers - mean) / deviation).astype(
+            np.float32
+        )
+        return standard
 
     def cardinality(self, name: str) -> int:
         """The rows of feature ``name``'s table: 0 is padding, 1 unknown, known values from 2."""
@@ -254,7 +315,7 @@ def _feature_from_dict(content: Any) -> Feature:
             raise DataError(
                 f"FeatureSchema: {name!r}: unknown key {key!r}; {kind} has {', '.join(known)}"
             )
-        due: Any = int if known[key] == "int" else str | None if "None" in known[key] else str
+        due = _DUE.get(known[key], str)
         if not isinstance(value, due) or isinstance(value, bool):
             raise DataError(f"FeatureSchema: {name!r}: {key} is {value!r}, {known[key]} is due")
     if values.get("padding", "post") not in ("post", "pre"):

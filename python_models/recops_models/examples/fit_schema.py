@@ -58,7 +58,7 @@ class SchemaFit:
                 raise DataError(f"column {name!r}: {error}") from None
 
     def finish(self) -> FittedSchema:
-        """The vocabularies, without values rarer than their table's ``min_count``.
+        """The vocabularies, without values that are rare by their table's owner.
 
         Raises:
             DataError: columns that share a table hold integers here and strings there.
@@ -70,8 +70,10 @@ class SchemaFit:
         )
 
     def _lookup(self, name: str) -> Lookup:
+        owner = self._schema.tables[name]
+        share = owner.rare_share if isinstance(owner, Categorical) else 0.0
         try:
-            return self._counts[name].lookup(self._schema.tables[name].min_count)
+            return self._counts[name].lookup(owner.min_count, share)
         except DataError as error:
             raise DataError(f"the table of {name!r} {error}") from None
 
@@ -101,12 +103,17 @@ class KeyCounts:
         if self._num_waiting > min(max(held, 1 << 16), self._capacity):
             self._merge()
 
-    def lookup(self, min_count: int) -> Lookup:
-        """The keys that came at least ``min_count`` times."""
+    def lookup(self, min_count: int, rare_share: float = 0.0) -> Lookup:
+        """The keys that came at least ``min_count`` times, without the rarest that together are at
+        most ``rare_share`` of all; of equally frequent ones all are left out, or none.
+        """
         self._merge()
         if self._keys is None:
             return Lookup(Vocabulary.of([]))
-        keys = self._keys.filter(pa.array(self._counts >= min_count))
+        levels, keys_at = np.unique(self._counts, return_counts=True)
+        met = np.cumsum(levels * keys_at)
+        rare = levels[met <= rare_share * met[-1]].max(initial=0)
+        keys = self._keys.filter(pa.array(self._counts >= max(min_count, rare + 1)))
         if pa.types.is_string(keys.type):
             return Lookup(keys)
         return Lookup(Vocabulary(keys.to_numpy().copy()))

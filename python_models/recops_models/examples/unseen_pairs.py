@@ -29,10 +29,16 @@ def unseen_pairs(
     Args:
         data: click examples.
         candidate: the categorical feature of a pair.
-        history: the sequence that it is paired with; all sequences are thinned alike.
+        history: the sequence that it is paired with; those of the same history are thinned alike.
     """
+    beside = next(
+        [sequence.name for sequence in sequences]
+        for sequences in data.fitted.schema.histories.values()
+        if history in (sequence.name for sequence in sequences)
+    )
     train, validation, test = (
-        _Thinned(getattr(data, part), index, candidate, history) for index, part in enumerate(PARTS)
+        _Thinned(getattr(data, part), index, candidate, history, tuple(beside))
+        for index, part in enumerate(PARTS)
     )
     note = f"pairs of {candidate} and {history} in validation and test are in no other part"
     return dataclasses.replace(
@@ -58,6 +64,7 @@ class _Thinned:
     part: int
     candidate: str
     history: str
+    beside: tuple[str, ...]
 
     @property
     def num_examples(self) -> int | None:
@@ -77,7 +84,8 @@ class _Thinned:
         # Those kept first, in their order, and then padding.
         order = (~kept).to(torch.int8).argsort(dim=1, stable=True)[:, : max(1, int(number.max()))]
         inside = torch.arange(order.shape[1]) < number[:, None]
-        thinned = {name: batch.features[name].gather(1, order) * inside for name in batch.lengths}
+        thinned = {name: batch.features[name].gather(1, order) * inside for name in self.beside}
         return batch._replace(
-            features={**batch.features, **thinned}, lengths=dict.fromkeys(batch.lengths, number)
+            features={**batch.features, **thinned},
+            lengths={**batch.lengths, **dict.fromkeys(self.beside, number)},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,13 +69,25 @@ class Ranker(Recommender):
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
         """The ``k`` best items of each history, none of which is in it."""
-        parts = []
-        for start in range(0, len(histories), batch):
-            some = histories.take(np.arange(start, min(start + batch, len(histories))))
-            parts.append(self.decode(*last_windows(some, self.window), k, items_met(some)))
-        return Ranking(
-            torch.cat([part.items for part in parts]), torch.cat([part.scores for part in parts])
+        return concatenate(
+            [
+                self.decode(*last_windows(some, self.window), k, items_met(some))
+                for some in in_batches(histories, batch)
+            ]
         )
+
+
+def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
+    """``size`` histories at a time, in order."""
+    for start in range(0, len(histories), size):
+        yield histories.take(np.arange(start, min(start + size, len(histories))))
+
+
+def concatenate(parts: Sequence[Ranking]) -> Ranking:
+    """Rankings of batches of users as one."""
+    return Ranking(
+        torch.cat([part.items for part in parts]), torch.cat([part.scores for part in parts])
+    )
 
 
 def items_met(histories: Histories) -> Sequence[Tensor]:

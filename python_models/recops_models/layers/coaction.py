@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 import recops
@@ -14,6 +15,7 @@ from recops_models.data.errors import DataError
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import Categorical, FittedSchema
 from recops_models.examples.features import Sequence as SequenceFeature
+from recops_models.examples.lookup import UNKNOWN
 
 
 class Pair(NamedTuple):
@@ -104,8 +106,8 @@ class CoAction(nn.Module):
         pairs: which.
         network: their shape.
         combination_independent: see above.
-        std: of the normal law that rows begin from; None: Glorot's uniform law for the whole table,
-            as the released code has it.
+        std: of the normal law that rows begin from, but for the unknown's, which begins at zero;
+            None: Glorot's uniform law for the whole table, as the released code has it.
     """
 
     def __init__(
@@ -165,4 +167,6 @@ def _table(size: int, width: int, std: float | None) -> nn.Embedding:
         nn.init.xavier_uniform_(table.weight)
     else:
         nn.init.normal_(table.weight, std=std)
+    with torch.no_grad():
+        table.weight[UNKNOWN] = 0
     return table

@@ -1,10 +1,11 @@
-"""From a batch of features to dense vectors: the candidate with its context, and its history."""
+"""From a batch of features to dense vectors: the candidate with its context, and histories."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,35 +15,63 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import (
     Categorical,
     Feature,
+    FeatureSchema,
     FittedSchema,
     Numeric,
     Sequence,
     Vector,
 )
-from recops_models.examples.lookup import Lookup
+from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.layers.embedding_bags import embedding_bags
 
 
-class FeatureEmbedding(nn.Module):
-    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero.
+class History(NamedTuple):
+    """Events that are looked up beside each other.
 
-    The *history* is those sequences that share a categorical's table, event by event beside each
-    other (item ⊕ category …); the *query* is those categoricals of the candidate, in the same
-    order, so that both are d = ``history_dim`` wide. The *context* is everything but the history,
-    in the schema's order: categoricals, numbers, vectors, and the sum of each other sequence (the
-    tags of an item).
+    Attributes:
+        name: of the history.
+        sequences: the features that tell of its events.
+        targets: for each of them, the candidate's feature of the same table; None where the
+            candidate has none, such as the sign of an event.
+        dim: d, the width of an event.
+    """
+
+    name: str
+    sequences: tuple[str, ...]
+    targets: tuple[str | None, ...]
+    dim: int
+
+
+class FeatureEmbedding(nn.Module):
+    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero,
+    and row 1, the unknown, begins there: what no rare value trained says nothing.
+
+    A *history* is sequences event by event beside each other (item ⊕ category ⊕ sign …); its
+    *query* is the candidate's features of the same tables, in the same order, and zero for those
+    that a candidate lacks, so that both are d wide. Histories may be of different lengths (clicks,
+    carts, dislikes): each is a model's to read by itself, those in ``apart``. The *context* is
+    everything else, in the schema's order: categoricals, numbers, vectors, and the sum of each
+    other sequence (the tags of an item, the histories that are not kept apart).
 
     Args:
         schema: fitted on the training part.
         width: of a row.
-        std: of the normal law that rows begin from; pretrained ones begin where their file says.
+        std: of the normal law that other rows begin from; pretrained ones where their file says.
+        history: the one history that is kept apart; None keeps all.
 
     Raises:
-        DataError: no sequence is a history, its sequences are not those of one history, or
-            pretrained vectors are unreadable or not ``width`` wide.
+        DataError: there is no history, or none of this name; sequences of one do not fit each
+            other; or pretrained vectors are unreadable or not ``width`` wide.
     """
 
-    def __init__(self, schema: FittedSchema, width: int, *, std: float = 0.01) -> None:
+    def __init__(
+        self,
+        schema: FittedSchema,
+        width: int,
+        *,
+        std: float = 0.01,
+        history: str | None = None,
+    ) -> None:
         super().__init__()
         features = schema.schema.features
         self._table = {
@@ -50,21 +79,24 @@ class FeatureEmbedding(nn.Module):
             for feature in features
             if isinstance(feature, (Categorical, Sequence))
         }
-        self.history = _history(features)
-        self._context = [feature for feature in features if feature not in self.history]
+        self.apart = _histories(schema.schema, width, history)
+        events = [name for each in self.apart for name in each.sequences]
+        self._context = [feature for feature in features if feature.name not in events]
         self.tables = nn.ModuleDict()
         for name, owner in schema.schema.tables.items():
             table = nn.Embedding(schema.cardinality(name), width, padding_idx=0)
             nn.init.normal_(table.weight, std=std)
             with torch.no_grad():
-                table.weight[0] = 0
+                table.weight[: UNKNOWN + 1] = 0
             if owner.pretrained is not None:
                 _start_from(table, Path(owner.pretrained), schema.lookup(name))
             self.tables[name] = table
         # Once, for the compiler knows no groupby.
         self._columns = _runs(self._context, self._table)
-        self._columns_with_history = _runs([*self._context, *self.history], self._table)
-        self.history_dim = width * len(self.history)
+        self._columns_with_history = _runs(
+            [*self._context, *(schema.schema[name] for name in events)], self._table
+        )
+        self.history_dim = sum(each.dim for each in self.apart)
         self.context_dim = sum(_width(feature, width) for feature in self._context)
 
     def context(self, batch: Batch, *, with_history: bool = False) -> list[Tensor]:
@@ -81,25 +113,34 @@ class FeatureEmbedding(nn.Module):
                 columns += [_numbers(batch.features[name]) for name in names]
         return columns
 
-    def query(self, batch: Batch) -> Tensor:
-        """``[B, d]``: the candidate, as an event of the history would be."""
-        targets = [feature.share_embedding or "" for feature in self.history]
-        return self._bags(batch, targets)
+    def query(self, batch: Batch, history: History | None = None) -> Tensor:
+        """``[B, d]``: the candidate, as an event of the history (the first) would be."""
+        history = history or self.apart[0]
+        known = next(batch.features[target] for target in history.targets if target is not None)
+        padding = torch.zeros_like(known)
+        return embedding_bags(
+            [
+                (self._table_of(name), padding if target is None else batch.features[target])
+                for name, target in zip(history.sequences, history.targets, strict=True)
+            ]
+        )
 
-    def keys(self, batch: Batch) -> Tensor:
-        """``[B, T, d]``: the events; zero where there is none."""
-        names = [feature.name for feature in self.history]
-        rows, events = batch.features[names[0]].shape
-        bags = [(self._table_of(name), batch.features[name].flatten()) for name in names]
-        return embedding_bags(bags).view(rows, events, self.history_dim)
+    def keys(self, batch: Batch, history: History | None = None) -> Tensor:
+        """``[B, T, d]``: the events of a history, the first; zero where there is none."""
+        history = history or self.apart[0]
+        rows, events = batch.features[history.sequences[0]].shape
+        bags = [
+            (self._table_of(name), batch.features[name].flatten()) for name in history.sequences
+        ]
+        return embedding_bags(bags).view(rows, events, history.dim)
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The histories, each once: events ``[U, T, d]`` and lengths ``[U]``.
+        """Those of the first history, each once: events ``[U, T, d]`` and lengths ``[U]``.
 
         U is 1 where all rows read one history, such as those of one user's candidates: rows of a
         tensor that :meth:`torch.Tensor.expand` made. Else it is B.
         """
-        keys = [feature.name for feature in self.history]
+        keys = self.apart[0].sequences
         tensors = [batch.features[name] for name in keys] + [batch.lengths[name] for name in keys]
         if len(tensors[0]) > 1 and all(tensor.stride(0) == 0 for tensor in tensors):
             batch = batch._replace(
@@ -108,9 +149,9 @@ class FeatureEmbedding(nn.Module):
             )
         return self.keys(batch), self.lengths(batch)
 
-    def lengths(self, batch: Batch) -> Tensor:
-        """``[B]``: of the histories."""
-        return batch.lengths[self.history[0].name]
+    def lengths(self, batch: Batch, history: History | None = None) -> Tensor:
+        """``[B]``: of a history, the first."""
+        return batch.lengths[(history or self.apart[0]).sequences[0]]
 
     def _bags(self, batch: Batch, names: Iterable[str]) -> Tensor:
         return embedding_bags([(self._table_of(name), batch.features[name]) for name in names])
@@ -121,23 +162,31 @@ class FeatureEmbedding(nn.Module):
         return table
 
 
-def _history(features: tuple[Feature, ...]) -> list[Sequence]:
-    categorical = {feature.name for feature in features if isinstance(feature, Categorical)}
-    found = [
-        feature
-        for feature in features
-        if isinstance(feature, Sequence) and feature.share_embedding in categorical
-    ]
+def scanned_history(schema: FeatureSchema, chosen: str | None) -> str | None:
+    """The history that a model of one sequence reads: the chosen one, or the schema's first."""
+    return chosen or next(iter(schema.histories), None)
+
+
+def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[History, ...]:
+    found = schema.histories
     if not found:
         raise DataError("FeatureEmbedding: no sequence shares a categorical's embedding")
-    targets = [feature.share_embedding for feature in found]
-    if len(set(targets)) < len(targets) or len({feature.max_len for feature in found}) > 1:
-        names = ", ".join(repr(feature.name) for feature in found)
-        raise DataError(
-            f"FeatureEmbedding: {names} are not one history: each must share another feature's "
-            "embedding, and all have one max_len"
+    if only is not None and only not in found:
+        raise DataError(f"FeatureEmbedding: no history {only!r}; there are {', '.join(found)}")
+    categorical = {feature.name for feature in schema.of_type(Categorical)}
+    return tuple(
+        History(
+            name,
+            tuple(sequence.name for sequence in sequences),
+            tuple(
+                sequence.share_embedding if sequence.share_embedding in categorical else None
+                for sequence in sequences
+            ),
+            width * len(sequences),
         )
-    return found
+        for name, sequences in found.items()
+        if only is None or name == only
+    )
 
 
 def _runs(features: Iterable[Feature], tables: Container[str]) -> list[tuple[bool, list[str]]]:

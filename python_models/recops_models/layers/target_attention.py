@@ -46,12 +46,12 @@ class PairLinear(nn.Module):
         return torch.baddbmm(row[:, None], keys, matrix)
 
 
-class HistoryAttention(nn.Module, ABC):
+class EventAttention(nn.Module, ABC):
     """``Σ_t w_t k_t`` over a history's events, w of the scores of a candidate with each of them.
 
     "raw" takes the scores as they are: their sum tells how strong the interest is. "softmax"
-    normalises them over the history. "uniform" is the control that looks at no candidate: ``w_t`` is
-    one over the length. A history of length 0 gives zero, and padding changes nothing.
+    normalises them over the history. "uniform" is the control that looks at no candidate: ``w_t``
+    is one over the length. A history of length 0 gives zero, and padding changes nothing.
 
     Args:
         weights: "softmax", "raw" or "uniform".
@@ -88,11 +88,11 @@ class HistoryAttention(nn.Module, ABC):
         return pool(self.attention(query, keys, lengths), keys)
 
 
-class TargetAttention(HistoryAttention):
+class TargetAttention(EventAttention):
     """``Σ_t w_t k_t`` with ``w_t = MLP([q, k_t, q − k_t, q ∘ k_t])`` over a history's events.
 
     "raw" is the paper's; "softmax" is its released code's and DIEN's; with "uniform" there is no
-    MLP. See :class:`HistoryAttention`.
+    MLP. See :class:`EventAttention`.
 
     Source: Zhou et al., Deep Interest Network, KDD 2018, §4.3, equation 3, and its released code
     for the subtraction and the product. O(B T d · hidden) time.
@@ -145,7 +145,7 @@ class TargetAttention(HistoryAttention):
         return scores
 
 
-class BilinearAttention(HistoryAttention):
+class BilinearAttention(EventAttention):
     """``Σ_t w_t k_t`` with ``w = softmax_t(q·W k_t)`` over a history's events; 0 for no history.
 
     Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equation 8. W begins as a
@@ -153,7 +153,7 @@ class BilinearAttention(HistoryAttention):
 
     Args:
         width: d, of the query and of the keys.
-        weights: see :class:`HistoryAttention`; the paper's is "softmax". "uniform" has no W.
+        weights: see :class:`EventAttention`; the paper's is "softmax". "uniform" has no W.
     """
 
     def __init__(self, width: int, *, weights: AttentionWeights = "softmax") -> None:

@@ -43,7 +43,7 @@ class RocketTask(ExampleTask[Rocket]):
         return model.loss(batch), len(batch.label)
 
     def evaluate(self, model: Rocket) -> dict[str, float]:
-        metrics = self.validated(model)
+        metrics = self.validated(model.light)
         if model.booster is None:
             return metrics
         return metrics | {_BOOSTER: self.validated(model.booster)["auc"]}

@@ -12,8 +12,10 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.candidates import candidates
-from recops_models.examples.click import ClickData, Feedback, click_data
+from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import Feedback
+from recops_models.examples.known import known_candidates
 from recops_models.examples.negatives import Law
 from recops_models.generative.ranker import Ranking, items_met, top_unseen
 from recops_models.training.click_task import predictions
@@ -32,13 +34,23 @@ class ExampleConfig:
         positive: the least rating that counts as liking, of explicit feedback.
         negatives: sampled items beside each event, of implicit feedback.
         negatives_law: by which they are drawn.
+        rare_count: values that training shows fewer times count as unknown.
+        rare_share: so do the rarest, together at most this share of training.
+        signed: whether histories of explicit feedback hold all events, each with its sign, or what
+            was liked alone.
+        running_rates: whether how often user and item liked and were liked before are features;
+            none: of explicit feedback.
     """
 
     max_len: int = 50
     feedback: Feedback | None = None
     positive: float = 4.0
     negatives: int = 1
-    negatives_law: Law = "uniform"
+    negatives_law: Law = "popularity"
+    rare_count: int = 2
+    rare_share: float = 1e-3
+    signed: bool = True
+    running_rates: bool | None = None
 
 
 class ClickProblem(Problem[nn.Module]):
@@ -76,9 +88,11 @@ class ClickProblem(Problem[nn.Module]):
         metrics = ClickMetrics()
         rows = []
         for logits, batch in predictions(model, getattr(self.data, part)):
-            metrics.update(logits, batch.label, batch.group)
-            rows.append((batch.group, batch.label, logits.float().sigmoid()))
-        columns = zip(("user", "label", "probability"), zip(*rows, strict=True), strict=True)
+            known = known_candidates(self.data.fitted.schema, batch)
+            metrics.update(logits, batch.label, batch.group, known)
+            rows.append((batch.group, batch.label, logits.float().sigmoid(), known))
+        names = ("user", "label", "probability", "known")
+        columns = zip(names, zip(*rows, strict=True), strict=True)
         table = {name: torch.cat(parts).numpy() for name, parts in columns}
         return Measured(metrics.compute(), pa.table(table))
 

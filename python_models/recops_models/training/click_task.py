@@ -13,6 +13,7 @@ from recops_models.click.loss import training_loss
 from recops_models.click.model import ClickModel
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
+from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
 from recops_models.training.task import Model, Pass, Task
 
@@ -42,14 +43,12 @@ class ExampleTask(Task[Model, Batch]):
         torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
         return Pass(batches, self.train.num_examples, self.batch, torch_seed)
 
-    def evaluate(self, model: Model) -> dict[str, float]:
-        return self.validated(model)
-
-    def validated(self, model: nn.Module) -> dict[str, float]:
-        """The metrics of anything that gives logits, on the validation part."""
+    def validated(self, model: ClickModel) -> dict[str, float]:
+        """The metrics of a model on the validation part."""
         metrics = ClickMetrics()
         for logits, batch in predictions(model, self.validation):
-            metrics.update(logits, batch.label, batch.group)
+            known = known_candidates(model.schema.schema, batch)
+            metrics.update(logits, batch.label, batch.group, known)
         return metrics.compute()
 
 
@@ -58,6 +57,9 @@ class ClickTask(ExampleTask[ClickModel]):
 
     def loss(self, model: ClickModel, batch: Batch) -> tuple[Tensor, int]:
         return training_loss(model, batch), len(batch.label)
+
+    def evaluate(self, model: ClickModel) -> dict[str, float]:
+        return self.validated(model)
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ SMALL = ["--set", "width=8", "--set", "heads=2", "--set", "history=6"]
 CODES = ["--set", "codes=4", "--set", "levels=2"]
 TINY = ["--set", "width=8", "--set", "hidden=16,8", "--set", "max_len=6", "--set", "batch=32"]
 RANKING = {"hr@10", "hr@50", "ndcg@10", "coverage"}
-CLICK = {"auc", "gauc", "logloss", "pcoc", "ece"}
+CLICK = {"auc", "auc_known", "gauc", "logloss", "pcoc", "ece"}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_train_evaluate_recommend(
     assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
     told = read_table(out / "predictions.parquet").column_names
-    assert told == (["user", "rank"] if ranks else ["user", "label", "probability"])
+    assert told == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
     if model != "popularity":
         assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 2
         assert list(out.glob("events.out.tfevents.*"))

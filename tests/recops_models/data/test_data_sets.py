@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet
 import pytest
 
 from recops_models.data import (
@@ -183,6 +184,12 @@ def at_hand(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
         ("grocery", 14_681, 8_713, 121_892, "seconds", ["category", "also_bought", "also_viewed"]),
         ("anime", 5_000, 7_390, 520_609, "none", ["genre", "type"]),
         ("steam", 12_393, 5_155, 129_511 - 707, "none", []),
+        ("ml-1m", 6_040, 3_883, 1_000_209, "seconds", ["year", "genres", "genre_set"]),
+        ("assist2017", 1_705, 3_162, 941_502, "order", ["skill"]),
+        ("nyc-checkins", 1_083, 5_135, 147_938 - 458, "seconds", []),
+        ("yelp", 30_431, 20_033, 316_354, "order", ["attributes"]),
+        ("cds", 17_052, 35_118, 472_265, "order", []),
+        ("letter-yelp", 30_431, 20_033, 316_354, "order", ["categories"]),
     ],
 )
 def test_sets_from_recops_data_are_whole(
@@ -197,7 +204,7 @@ def test_sets_from_recops_data_are_whole(
     dataset = at_hand(name)
     assert (dataset.users.num_rows, dataset.items.num_rows) == (users, items)
     assert dataset.interactions.num_rows == events
-    assert dataset.report.num_bad == (707 if name == "steam" else 0)
+    assert dataset.report.num_bad == {"steam": 707, "nyc-checkins": 458}.get(name, 0)
     assert dataset.time == time
     weighted = {"steam": 70_477, "anime": 419_943}  # Hours played, and ratings given.
     if name in weighted:
@@ -221,6 +228,31 @@ def test_letters_beauty_is_beauty_counted_from_zero(at_hand: Callable[[str], Dat
         found, known = (data.interactions[column].to_numpy() for data in (letter, beauty))
         assert np.array_equal(found + shift, known)
     assert letter.items["sid"].type == pa.list_(pa.int32(), 4)
+
+
+def test_ml_1m_has_likes_and_dislikes_in_true_order(
+    at_hand: Callable[[str], Dataset], recops_data: Path
+) -> None:
+    dataset = at_hand("ml-1m")
+    found = np.bincount(dataset.interactions["feedback"].to_numpy().astype(np.int64))
+    assert found.tolist() == [162_720, 260_882 + 1_327, 575_280]
+    source = pa.parquet.read_table(recops_data / "ml1m/interactions.parquet")
+    source = source.sort_by([("user_id", "ascending"), ("position", "ascending")])
+    histories = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
+    items = dataset.item_vocabulary.ids[histories.items]
+    assert np.array_equal(items, source["item_id"].to_numpy())
+
+
+def test_assist2017_has_answers(at_hand: Callable[[str], Dataset]) -> None:
+    dataset = at_hand("assist2017")
+    assert dataset.interactions["label"].to_numpy().mean() == pytest.approx(0.37, abs=0.005)
+    assert np.bincount(dataset.interactions["user_id"].to_numpy()).max() == 3_057
+
+
+def test_beauty_has_titles(at_hand: Callable[[str], Dataset]) -> None:
+    dataset = at_hand("beauty")
+    assert dataset.item_columns("text") == ["title"]
+    assert dataset.items["title"].null_count == 0
 
 
 def test_office_holds_its_test_users_out(

@@ -154,3 +154,20 @@ def test_bad_input(scores, label, logits: bool, message: str) -> None:
         ClickMetrics(logits=logits).update(
             torch.tensor(scores), label, torch.zeros_like(label, dtype=torch.int64)
         )
+
+
+def test_auc_of_known_candidates_is_that_of_their_examples_alone() -> None:
+    scores, label, user = (torch.from_numpy(values) for values in examples())
+    known = torch.from_numpy(np.random.default_rng(1).random(len(label)) < 0.6)
+    found = ClickMetrics()
+    found.update(scores, label.float(), user, known)
+    values = found.compute()
+    assert values["auc"] == pytest.approx(roc_auc_score(label, scores))
+    assert values["auc_known"] == pytest.approx(roc_auc_score(label[known], scores[known]))
+    with pytest.raises(ValueError, match=r"known must be \(400,\), got \(3,\)"):
+        found.update(scores, label.float(), user, known[:3])
+
+
+def test_without_word_of_what_is_known_all_is() -> None:
+    values = metrics(*examples()).compute()
+    assert values["auc_known"] == values["auc"]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
 from recops_models.data import DataError, Dataset, ImportReport
-from recops_models.data.splits import by_user
-from recops_models.examples.click import ClickData, click_data, click_schema
+from recops_models.data.splits import Split, by_user
+from recops_models.evaluation.click_metrics import auc
+from recops_models.examples.candidates import candidates
+from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.click_schema import click_schema
+from recops_models.examples.running_rates import RATES
 
 BRANDS = np.array(["acme", "bolt", "cord"])
 
@@ -37,8 +44,9 @@ def dataset(*, users: int = 30, items: int = 25, seed: int = 0, **columns: np.nd
     )
 
 
-def rated(seed: int = 0) -> Dataset:
-    rating = np.random.default_rng(seed).integers(1, 6, 360).astype(np.float32)
+def rated(seed: int = 0, rating: np.ndarray | None = None) -> Dataset:
+    if rating is None:
+        rating = np.random.default_rng(seed).integers(1, 6, 360).astype(np.float32)
     return dataset(seed=seed, rating=rating)
 
 
@@ -55,30 +63,139 @@ def rows_of(data: ClickData, part: str, **how: object) -> dict[str, np.ndarray]:
     return {name: np.concatenate(values) for name, values in rows.items()}
 
 
+@pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("max_len", [3, 50])
-def test_a_history_is_what_the_user_liked_before(max_len: int) -> None:
+def test_a_history_is_what_the_user_met_or_liked_before(max_len: int, signed: bool) -> None:
     source = rated()
-    data = click_data(source, max_len=max_len)
+    data = click_data(source, max_len=max_len, signed=signed)
     lookup, brand = data.fitted.lookup("item"), data.fitted.lookup("brand")
     parts = [rows_of(data, part) for part in ("train", "validation", "test")]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert ("history_sign" in rows) == signed
     events = source.interactions.to_pylist()
     assert len(rows["label"]) == len(events)
-    liked: dict[int, list[int]] = {}
+    met: dict[int, list[tuple[int, float]]] = {}
     for place, event in enumerate(events):
-        history = liked.setdefault(event["user_id"], [])
+        history = met.setdefault(event["user_id"], [])
         length = min(len(history), max_len)
         assert rows["group"][place] == event["user_id"]
         assert rows["label"][place] == (event["rating"] >= 4)
         assert rows["length"][place] == length
-        shown = np.array(history[-length:] if length else [], dtype=np.int64)
+        shown = np.array([item for item, _ in history[-length:]] if length else [], dtype=np.int64)
         assert (rows["history_item"][place, :length] == lookup.rows(shown)).all()
         brands = pa.array(BRANDS[shown // 1000 % 3], pa.string())
         assert (rows["history_brand"][place, :length] == brand.rows(brands)).all()
         assert not rows["history_item"][place, length:].any()
         assert rows["item"][place] == lookup.rows(np.array([event["item_id"]]))[0]
-        if event["rating"] >= 4:
-            history.append(event["item_id"])
+        if signed:
+            ratings = np.array([rating for _, rating in history[-length:]] if length else [])
+            said = np.where(ratings >= 4, 2, np.where(ratings >= 3, 1, 0))
+            assert (rows["history_sign"][place, :length] == 2 + said).all()
+        if signed or event["rating"] >= 4:
+            history.append((event["item_id"], event["rating"]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule"),
+    [
+        ({"rating": np.tile(np.float32([1, 4, 5]), 120)}, "label: rating ≥ 4; neutral from 3"),
+        ({"label": np.tile(np.float32([0, 1, 1]), 120)}, "labels of the source"),
+        ({"feedback": np.tile(np.float32([0, 2, 2]), 120)}, "label: liked; neutral and disliked"),
+    ],
+)
+def test_labels_and_signs_follow_what_the_source_tells(columns: Any, rule: str) -> None:
+    data = click_data(dataset(**columns))
+    rows = rows_of(data, "train")
+    assert (rows["label"] == np.tile([0, 1, 1], 120)[: len(rows["label"])]).all()
+    assert set(np.unique(rows["history_sign"]).tolist()) == {0, 2, 3}, "padding, and two signs"
+    assert data.notes[0].startswith(rule)
+    assert data.negatives == "real"
+
+
+def test_implicit_feedback_has_neither_signs_nor_rates_but_a_law_of_negatives() -> None:
+    data = click_data(dataset(), negatives=2)
+    assert [feature.name for feature in data.fitted.schema.features][-1] == "history_brand"
+    assert data.negatives == "2 by popularity"
+    assert data.notes[1] == "negatives: 2 by popularity beside each event, never met by the user"
+    assert click_data(dataset(), negatives_law="uniform").negatives == "1 by uniform"
+
+
+def test_negatives_are_as_popular_as_positives() -> None:
+    """Else a count of training events tells labels: under a uniform draw it has AUC .7 here."""
+    users, rng = 300, np.random.default_rng(0)
+    share = 1 / np.arange(1, 401)
+    item = [rng.choice(400, 12, replace=False, p=share / share.sum()) for _ in range(users)]
+    source = dataset(users=users, items=400, item_id=np.concatenate(item) * 1000)
+    found = {}
+    for law in ("popularity", "uniform"):
+        data = click_data(source, negatives_law=law, rare_count=1, rare_share=0.0)
+        train, test = rows_of(data, "train"), rows_of(data, "test")
+        counts = np.bincount(train["item"][train["label"] == 1], minlength=500)
+        found[law] = auc(counts[test["item"]].astype(np.float64), test["label"] == 1)
+    assert found["uniform"] > 0.7
+    assert abs(found["popularity"] - 0.5) < 0.06
+
+
+def test_running_rates_are_standardised_and_blind_to_what_follows() -> None:
+    source = rated()
+    data = click_data(source)
+    rows = rows_of(data, "train")
+    for name in RATES:
+        assert rows[name].mean() == pytest.approx(0, abs=1e-5)
+        assert rows[name].std() == pytest.approx(1, abs=1e-5)
+    rating = source.interactions["rating"].to_numpy().copy()
+    row = 200
+    rating[row:] = 6 - rating[row:]
+    other = rows_of(click_data(rated(rating=rating), fitted=data.fitted), "train")
+    for name in RATES:
+        assert (other[name][: row + 1] == rows[name][: row + 1]).all(), "its own label included"
+        assert name.endswith("count") or (other[name][row + 1 :] != rows[name][row + 1 :]).any()
+    assert RATES[0] not in rows_of(click_data(source, running_rates=False), "train")
+
+
+def test_users_are_described_too_and_numbers_are_features() -> None:
+    source = rated()
+    users, items = source.users, source.items
+    source = replace(
+        source,
+        users=users.append_column("country", pa.array(["fr", "it", None] * 10)).append_column(
+            "held_out", pa.array([False] * 30)
+        ),
+        items=items.append_column("price", pa.array([1.5, None] * 12 + [3.0])),
+    )
+    rows = rows_of(click_data(source, "global-time"), "train")
+    assert set(np.unique(rows["user_country"]).tolist()) == {1, 2, 3}
+    place = (source.interactions["item_id"].to_numpy()[: len(rows["label"])] // 1000) % 2 == 1
+    assert (rows["price"][place] == 0).all(), "a missing number"
+    assert "user_held_out" not in rows
+
+
+def test_the_catalogue_is_shown_as_the_next_event_would_be() -> None:
+    source = rated()
+    user = int(source.interactions["user_id"][-1].as_py())
+    fitted = click_data(source, max_len=5).fitted
+    index = int(source.user_vocabulary.index([user])[0])
+    shown = candidates(source, fitted, index)
+    # The same, by a data set with one more event of that user for each item.
+    for item in (0, 7, 24):
+        more = {"user_id": user, "item_id": item * 1000, "timestamp": 1000, "rating": 5.0}
+        row = pa.Table.from_pylist([more], schema=source.interactions.schema)
+        longer = replace(source, interactions=pa.concat_tables([source.interactions, row]))
+        part = np.full(361, 0)
+        part[-2:] = 1, 2
+        data = click_data(longer, Split.of(longer, part), fitted=fitted)
+        (batch,) = data.test.batches(8, seed=None)
+        for name, values in batch.features.items():
+            assert torch.equal(shown.features[name][item], values[0]), name
+        for name, length in batch.lengths.items():
+            assert shown.lengths[name][item] == length[0]
+
+
+def test_a_schema_of_another_data_set_is_refused() -> None:
+    fitted = click_data(rated()).fitted
+    source = rated()
+    with pytest.raises(DataError, match="toy: nothing tells of feature 'brand'"):
+        click_data(replace(source, items=source.items.drop_columns(["brand"])), fitted=fitted)
 
 
 def test_vocabularies_are_of_the_training_part() -> None:
@@ -92,6 +209,34 @@ def test_vocabularies_are_of_the_training_part() -> None:
     assert [feature.name for feature in schema.features] == [
         "user", "item", "brand", "history_item", "history_brand",
     ]  # fmt: skip
+
+
+def rare(seed: int = 0) -> Dataset:
+    """400 items, most of which come once or never."""
+    item = np.random.default_rng(seed).zipf(1.3, 360) % 400 * 1000
+    return dataset(items=400, seed=seed, item_id=item, label=np.tile(np.float32([0, 1]), 180))
+
+
+def test_what_training_shows_once_counts_as_unknown_there_too() -> None:
+    source = rare()
+    data = click_data(source)
+    train = source.interactions.slice(0, data.train.num_examples)["item_id"].to_numpy()
+    times = dict(zip(*np.unique(train, return_counts=True), strict=True))
+    once = np.array([times[item] == 1 for item in train.tolist()])
+    rows = rows_of(data, "train")
+    assert once.any()
+    assert ((rows["item"] == 1) == once).all()
+    assert (rows_of(click_data(source, rare_count=1), "train")["item"] > 1).all()
+
+
+def test_the_rarest_are_unknown_up_to_a_share_of_training() -> None:
+    source = dataset(label=np.tile(np.float32([0, 1]), 180))
+    assert (rows_of(click_data(source), "train")["item"] > 1).all(), "no item is rare"
+    shares = [
+        (rows_of(click_data(source, rare_share=share), "train")["item"] == 1).mean()
+        for share in (0.1, 0.3)
+    ]
+    assert 0 < shares[0] <= 0.1 < shares[1] <= 0.3
 
 
 @pytest.mark.parametrize("negatives", [1, 3])
@@ -167,5 +312,7 @@ def test_labels_are_0_or_1() -> None:
 
 
 def test_feedback_the_source_lacks_is_refused() -> None:
-    with pytest.raises(DataError, match="explicit feedback needs a label or rating column"):
+    with pytest.raises(
+        DataError, match="explicit feedback needs a label, feedback or rating column"
+    ):
         click_data(dataset(), feedback="explicit")

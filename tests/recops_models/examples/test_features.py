@@ -94,6 +94,18 @@ def test_counting_in_chunks_is_counting(strings: bool) -> None:
     assert (known.rows(pa.array(keys[times < 3])) == 1).all()
 
 
+def test_the_rarest_keys_are_left_out_level_by_level() -> None:
+    counts = KeyCounts(capacity=1 << 20)
+    counts.add(pa.array([1, 2, 3, 3, 4, 4, *[5] * 14]))
+    kept = [counts.lookup(1, share).cardinality - 2 for share in (0.0, 0.05, 0.1, 0.29, 0.3, 0.99)]
+    assert kept == [5, 5, 3, 3, 1, 1], "1 and 2 come once, 3 and 4 twice, 5 in 14 of 20"
+
+
+def test_the_candidate_is_what_a_history_shares_its_table_with() -> None:
+    assert SCHEMA.candidate == "item"
+    assert FeatureSchema((Categorical("a"), Numeric("b"))).candidate is None
+
+
 def test_past_its_capacity_the_rarest_are_forgotten() -> None:
     counts = KeyCounts(capacity=100)
     for start in range(0, 10_000, 500):
@@ -123,6 +135,8 @@ def test_a_schema_reads_what_it_wrote() -> None:
         ({"name": "a", "type": "sequence", "max_len": "3"}, "'a': max_len is '3', int is due"),
         ({"name": "a", "type": "sequence", "max_len": 0}, "'a': max_len must be 1 or more"),
         ({"name": "a", "type": "sequence", "padding": "left"}, "'a': padding is 'left'"),
+        ({"name": "a", "type": "categorical", "rare_share": 1.0}, "rare_share must be in"),
+        ({"name": "a", "type": "categorical", "rare_share": "all"}, "rare_share is 'all', float"),
         ({"name": "a", "type": "vector"}, "'a': a vector needs its size"),
         ({"name": "a", "type": "sequence", "share_embedding": "b"}, "shares the embedding of 'b'"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -69,8 +71,9 @@ def test_thirds_are_even_and_neighbours_independent() -> None:
         assert same == pytest.approx(1 / 3, abs=0.003)
 
 
-def test_other_histories_are_thinned_alike(whole: ClickData) -> None:
-    thinned = unseen_pairs(whole).train
+def test_what_stands_beside_a_history_is_thinned_with_it(whole: ClickData) -> None:
+    thinned: Any = unseen_pairs(whole).train
+    thinned = replace(thinned, beside=(*thinned.beside, "history_other"))
     (batch,) = [next(iter(whole.train.batches(8, seed=0)))]
     twice = batch._replace(
         features={**batch.features, "history_other": batch.features["history_item"] + 100},

@@ -60,6 +60,27 @@ def test_every_click_model_takes_sparse_tables_and_bf16(
             assert (value[0] == 0).all(), "padding is nobody"
 
 
+@pytest.mark.parametrize("name", CLICK)
+def test_the_row_of_the_unknown_begins_at_zero_and_is_trained(
+    name: str, small: Dataset, tmp_path: Path
+) -> None:
+    """What no gradient touched must not tell arms apart where training meets unknown ids."""
+    data = click_data(small, max_len=10, rare_share=0.1)
+    shown = torch.cat([b.features["item"] for b in data.train.batches(64, seed=None)])
+    assert (shown == 1).any()
+    model = build(name, data)
+    tables = [
+        weight
+        for key, weight in model.named_parameters()
+        if key in ("embedding.tables.item.weight", "unit.params.item.weight")
+    ]
+    assert tables
+    assert all((table[1] == 0).all() for table in tables)
+    config = TrainingConfig(epochs=1, batch=32, select="auc", tables="adam")
+    fit(model, ClickTask(data.train, data.validation, 32), config, seed=0, folder=tmp_path)
+    assert all((table[1] != 0).any() for table in tables)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
 @pytest.mark.parametrize(
@@ -139,8 +160,8 @@ def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
         for feedback in ("none", "implicit")
     )
     of_ratings, problem = problem_of(ratings, small), problem_of(clicks, small)
-    assert of_ratings.notes == ("label: rating ≥ 4",)
-    assert problem.notes == ("1 sampled, never met items for each event, as negatives",)
+    assert of_ratings.notes == ("label: rating ≥ 4; neutral from 3, else disliked",)
+    assert problem.notes[1].startswith("negatives: 1 by popularity beside each event")
     assert problem.data.train.num_examples == 2 * of_ratings.data.train.num_examples
     read = []
     model = net("sum-pool", problem.data.fitted)

@@ -1,7 +1,8 @@
 """A user's own folder: ``interactions.parquet`` or ``.csv``, optionally ``items.*``, ``users.*``.
 
 ``interactions`` has ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
-timestamp), and optionally ``rating``, ``label``, ``weight``, ``position``, ``propensity``.
+timestamp), and optionally ``rating``, ``label``, ``feedback``, ``weight``, ``position``,
+``propensity``.
 ``items`` has ``item_id`` and any text or attribute columns, ``users`` ``user_id`` and any
 attributes; lists need Parquet. Where an ``items`` file is there, it is the catalogue.
 """
@@ -10,15 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL
 from recops_models.data.ids import IdKind
+from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
@@ -62,8 +61,4 @@ def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:
 def _read_file(file: Path, text: tuple[str, ...]) -> RawTable:
     if file.suffix != ".parquet":
         return read_delimited(file, text=text)
-    try:
-        table = pa.parquet.ParquetFile(file).read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not readable as Parquet ({error})") from error
-    return RawTable(file.name, table.replace_schema_metadata(None))
+    return read_parquet(file)

@@ -1,8 +1,9 @@
 """The text form of S3Rec: one line a user, ``user item item …``, in time order.
 
 ``NAME.txt`` goes with an optional ``NAME_item2attributes.json``, an object from item id to a list
-of attribute ids. There are no times: an event's timestamp is its position in its user's line, and
-the data set says ``time="order"``.
+of attribute ids, and an optional ``NAME_item2title.json``, one from item id to its title: the items
+that either names are the catalogue. There are no times: an event's timestamp is its position in its
+user's line, and the data set says ``time="order"``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
@@ -20,20 +22,23 @@ from recops_models.data.importers.json_files import read_object
 from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
 
 _ATTRIBUTES = "a JSON object from item id to a list of integers"
+_BESIDE = ("attributes", "title")
+_TITLES = "a JSON object from item id to its title"
 
 
 def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the sequences in file ``path`` and the attributes beside it, if they are there.
+    """Read the sequences in file ``path``, and attributes and titles beside it, if they are there.
 
     Raises:
-        DataError: the file is not there, not text, or empty; the attributes are not the JSON
+        DataError: the file is not there, not text, or empty; attributes or titles are not the JSON
             described above.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; S3Rec's form is NAME.txt with one user a line")
-    interactions = _read_sequences(path)
-    attributes = path.with_name(f"{path.stem}_item2attributes.json")
+    interactions = read_sequences(path)
+    attributes, titles = (path.with_name(f"{path.stem}_item2{of}.json") for of in _BESIDE)
     items = _read_attributes(attributes) if attributes.exists() else None
+    items = _with_titles(items, titles) if titles.exists() else items
     return assemble(
         name or path.stem,
         interactions,
@@ -45,7 +50,12 @@ def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> 
     )
 
 
-def _read_sequences(path: Path) -> RawTable:
+def read_sequences(path: Path) -> RawTable:
+    """The sequences alone, one row an event.
+
+    Raises:
+        DataError: the file is not text, or empty.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,6 +92,22 @@ def _read_attributes(path: Path) -> RawTable:
         }
     )
     return RawTable(path.name, table)
+
+
+def _with_titles(items: RawTable | None, path: Path) -> RawTable:
+    """``items`` and those that the file of titles names, with their titles."""
+    pairs = read_object(path, _TITLES)
+    for item, title in pairs:
+        if not isinstance(title, str):
+            raise DataError(f"{path}: {_TITLES} is due; that of item {item!r} is none")
+    ids, titles = (pa.array(values) for values in zip(*pairs, strict=True))
+    if items is None:
+        return RawTable(path.name, pa.table({"item_id": ids, "title": titles}))
+    known = items.table["item_id"]
+    fresh = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
+    table = pa.concat_tables([items.table, pa.table({"item_id": fresh})], promote_options="default")
+    place = pc.index_in(table["item_id"], value_set=ids)
+    return RawTable(f"{items.file}, {path.name}", table.append_column("title", titles.take(place)))
 
 
 def _is_id(value: object) -> bool:

@@ -1,0 +1,154 @@
+"""What counting alone reaches on click data: a model below that tells nothing about models."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.click import ClickData
+from recops_models.examples.known import known_candidates
+from recops_models.examples.running_rates import RATES
+
+Float64Array = NDArray[np.float64]
+
+_BATCH = 8192
+_FOLDS = 5
+_STRENGTH = 10
+_USER_RATE, _ITEM_RATE = RATES.index("user_rate"), RATES.index("item_rate")
+
+
+def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
+    """The test metrics of five ways to count, by name.
+
+    - ``"popularity"``: the item's positive training examples, calibrated by a logistic regression;
+    - ``"item rate"``, ``"user rate"``: the smoothed share of positives;
+    - ``"item and user rate"``: ``logit = logit(item rate) + logit(user rate) − logit(p)``, p the
+      training part's share of positives;
+    - ``"boosted counts"``: scikit-learn's gradient boosting on both rates and both counts, which
+      stops by a tenth of the training part.
+
+    Rates and counts are the examples' own where they have them
+    (:class:`~recops_models.examples.running_rates.RunningRates`), so of all that happened before.
+    Else they are those of the training part; a training example's, on which the boosting learns,
+    then come from four fifths of that part without it: what holds its own label would tell it.
+
+    Args:
+        data: click examples.
+        seed: of the negatives of the training pass, the folds and the boosting.
+
+    Returns:
+        By floor what :meth:`~recops_models.evaluation.click_metrics.ClickMetrics.compute` gives.
+
+    Raises:
+        ValueError: the schema tells of no candidate.
+
+    Complexity:
+        O(N log N) for N examples, and the boosting.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    if data.fitted.schema.candidate is None:
+        raise ValueError(f"floors: {data.name} has no history that tells which feature is shown")
+    train, test = _Part.of(data, "train", seed), _Part.of(data, "test", None)
+    counted, counts = _counts(train, test, seed)
+    item_rate, user_rate = counts[:, _ITEM_RATE], counts[:, _USER_RATE]
+    liked = np.bincount(train.item[train.label], minlength=_size(train, test))
+    shown, asked = (np.log1p(liked[part.item])[:, None] for part in (train, test))
+    with threadpool_limits(limits=1):  # OpenMP's threads wait for each other on a busy machine.
+        popularity = LogisticRegression().fit(shown, train.label).predict_proba(asked)
+        trees = HistGradientBoostingClassifier(early_stopping=True, random_state=seed)
+        boosted = trees.fit(counted, train.label).predict_proba(counts)
+    found = {
+        "popularity": popularity[:, 1],
+        "item rate": item_rate,
+        "user rate": user_rate,
+        "item and user rate": _sigmoid(
+            _logit(item_rate) + _logit(user_rate) - _logit(train.label.mean())
+        ),
+        "boosted counts": boosted[:, 1],
+    }
+    return {name: test.measure(probability) for name, probability in found.items()}
+
+
+class _Part(NamedTuple):
+    """The examples of one part, in columns; ``rates [N, 4]`` as :data:`RATES`, where there are."""
+
+    item: NDArray[np.int64]
+    user: NDArray[np.int64]
+    label: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    rates: Float64Array | None
+
+    @classmethod
+    def of(cls, data: ClickData, part: str, seed: int | None) -> _Part:
+        schema = data.fitted.schema
+        candidate = schema.candidate
+        assert candidate is not None
+        names = [feature.name for feature in schema.features]
+        rated = RATES[0] in names
+        rows = []
+        for batch in getattr(data, part).batches(_BATCH, seed=seed):
+            rates = [batch.features[name] for name in RATES] if rated else []
+            known = known_candidates(schema, batch)
+            rows.append([batch.features[candidate], batch.group, batch.label > 0, known, *rates])
+        columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
+        own = None
+        if rated:
+            moments = np.array([data.fitted.moments[name] for name in RATES])
+            own = np.stack(columns[4:], 1).astype(np.float64) * moments[:, 1] + moments[:, 0]
+        item, user, label, seen = columns[:4]
+        return cls(item, user, label, seen, own)
+
+    def measure(self, probability: Float64Array) -> dict[str, float]:
+        metrics = ClickMetrics(logits=False)
+        columns = (np.clip(probability, 0, 1), self.label, self.user, self.known)
+        metrics.update(*(torch.from_numpy(column) for column in columns))
+        return metrics.compute()
+
+
+def _counts(train: _Part, test: _Part, seed: int) -> tuple[Float64Array, Float64Array]:
+    """``[N, 4]`` as :data:`RATES`, of the training and of the test part."""
+    if train.rates is not None and test.rates is not None:
+        return train.rates, test.rates
+    users, together = np.unique(np.concatenate([train.user, test.user]), return_inverse=True)
+    fold = np.random.default_rng(seed).integers(_FOLDS, size=len(train.label))
+    columns: list[list[Float64Array]] = [[], []]
+    for first, second, size in (
+        (together[: len(train.user)], together[len(train.user) :], len(users)),
+        (train.item, test.item, _size(train, test)),
+    ):
+        # [folds, size]: how often each value was shown, and liked, in each fifth.
+        cell = fold * size + first
+        shown, liked = (
+            np.bincount(cell[rows], minlength=_FOLDS * size).reshape(_FOLDS, size)
+            for rows in (slice(None), train.label)
+        )
+        for place, of_fold, value in ((0, fold, first), (1, None, second)):
+            n, likes = (
+                table.sum(0)[value] - (0 if of_fold is None else table[of_fold, value])
+                for table in (shown, liked)
+            )
+            rate = (likes + _STRENGTH * train.label.mean()) / (n + _STRENGTH)
+            scale = 1 if of_fold is None else _FOLDS / (_FOLDS - 1)
+            columns[place] += [rate, np.log1p(n * scale)]
+    counted, counts = (np.stack(each, 1) for each in columns)
+    return counted, counts
+
+
+def _size(train: _Part, test: _Part) -> int:
+    return int(max(train.item.max(), test.item.max())) + 1
+
+
+def _logit(probability: Float64Array | float) -> Float64Array:
+    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _sigmoid(logit: Float64Array) -> Float64Array:
+    return np.asarray(1 / (1 + np.exp(-logit)))

@@ -1,0 +1,121 @@
+"""Which features click examples of a data set have, and where their values stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data.dataset import Dataset, column_role
+from recops_models.examples.features import (
+    Categorical,
+    Feature,
+    FeatureSchema,
+    FittedSchema,
+    Numeric,
+    Sequence,
+)
+from recops_models.examples.lookup import as_keys
+from recops_models.examples.running_rates import RATES
+
+SIGN = "history_sign"
+"""The sequence of what each event of the history said of its item."""
+
+_HISTORY = "history"
+
+
+def click_schema(
+    dataset: Dataset,
+    *,
+    max_len: int = 50,
+    rare_count: int = 2,
+    rare_share: float = 1e-3,
+    signed: bool = False,
+    running_rates: bool = False,
+) -> FeatureSchema:
+    """User and item, what is told of either, and the history of the item and its categories.
+
+    Single-valued attributes are categories, numbers numeric features; those of users are called
+    ``user_…``. Lists and text are left out.
+
+    Args:
+        dataset: the data.
+        max_len: of a history.
+        rare_count: ``min_count`` of every categorical.
+        rare_share: as of :class:`~recops_models.examples.features.Categorical`, of each.
+        signed: whether :data:`SIGN` stands beside each event.
+        running_rates: whether :data:`~recops_models.examples.running_rates.RATES` are features.
+    """
+    users, items = (
+        _described(columns, rare_count, rare_share)
+        for columns in (user_columns(dataset), item_columns(dataset))
+    )
+    met = [feature.name for feature in items if isinstance(feature, Categorical)]
+    described = sorted([*users, *items], key=lambda feature: isinstance(feature, Numeric))
+    return FeatureSchema(
+        (
+            *described,
+            *(Numeric(name) for name in RATES if running_rates),
+            *(
+                Sequence(f"history_{name}", max_len, share_embedding=name, history=_HISTORY)
+                for name in met
+            ),
+            *((Sequence(SIGN, max_len, history=_HISTORY),) if signed else ()),
+        )
+    )
+
+
+def item_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
+    """By the name of a feature, the column of ``dataset.items`` that holds its values."""
+    items = dataset.items
+    others = [name for name in items.column_names if name not in ("item_id", "item_key")]
+    return {"item": items["item_id"], **{name: items[name] for name in others}}
+
+
+def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
+    """By the name of a feature, the column of ``dataset.users`` that holds its values."""
+    users = dataset.users
+    hidden = ("user_id", "user_key", "held_out")
+    others = [name for name in users.column_names if name not in hidden]
+    return {"user": users["user_id"], **{f"user_{name}": users[name] for name in others}}
+
+
+def encoded(
+    columns: Mapping[str, pa.ChunkedArray], fitted: FittedSchema
+) -> dict[str, NDArray[Any]]:
+    """The values of those columns that are features: rows of its table, or standard numbers."""
+    values: dict[str, NDArray[Any]] = {}
+    for feature in fitted.schema.features:
+        name = feature.name
+        if name in columns and isinstance(feature, Categorical):
+            values[name] = fitted.lookup(name).rows(keys(columns[name]))
+        elif name in columns and isinstance(feature, Numeric):
+            values[name] = fitted.standardised(name, numbers(columns[name]))
+    return values
+
+
+def keys(column: pa.ChunkedArray) -> pa.Array:
+    """A categorical column as int64 or strings."""
+    return as_keys(pa.concat_arrays([as_keys(chunk) for chunk in column.chunks]))
+
+
+def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column of numbers, NaN where one is missing."""
+    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    return values
+
+
+def _described(
+    columns: Mapping[str, pa.ChunkedArray], rare_count: int, rare_share: float
+) -> list[Feature]:
+    found: list[Feature] = []
+    for place, (name, column) in enumerate(columns.items()):
+        role = column_role(column)
+        if place == 0 or (role == "attribute" and not pa.types.is_nested(column.type)):
+            found.append(Categorical(name, min_count=rare_count, rare_share=rare_share))
+        elif role == "number":
+            found.append(Numeric(name))
+    return found

@@ -1,0 +1,66 @@
+"""What an event says of its item: disliked, neutral or liked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.histories import Int64Array
+
+Feedback = Literal["explicit", "implicit"]
+
+DISLIKED, NEUTRAL, LIKED = 0, 1, 2
+
+_TELLING = ("label", "feedback", "rating")
+
+
+def feedback_of(dataset: Dataset) -> Feedback:
+    """``"explicit"`` where the source has labels, classes or ratings, else ``"implicit"``."""
+    columns = dataset.interactions.column_names
+    return "explicit" if any(name in columns for name in _TELLING) else "implicit"
+
+
+def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> Int64Array:
+    """``[E]``: :data:`DISLIKED`, :data:`NEUTRAL` or :data:`LIKED`; see :func:`label_rule`.
+
+    Raises:
+        DataError: labels other than 0 and 1, or nothing that tells; it names ``name``.
+    """
+    if feedback == "implicit":
+        return np.full(events.num_rows, LIKED)
+    told = _told(events, name)
+    values = events[told].to_numpy()
+    if told == "feedback":
+        said: Int64Array = values.astype(np.int64)
+        return said
+    if told == "rating":
+        return np.where(values >= positive, LIKED, np.where(values >= positive - 1, NEUTRAL, 0))
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        raise DataError(
+            f"{name}: labels must be 0 or 1, found {values[wrong][0]:g} "
+            f"in {int(wrong.sum()):,} rows"
+        )
+    return np.where(values == 1, LIKED, DISLIKED)
+
+
+def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> str:
+    """Which events are positive, and which neutral, in words."""
+    if feedback == "implicit":
+        return "label: every event is positive"
+    return {
+        "label": "labels of the source",
+        "feedback": "label: liked; neutral and disliked are negative",
+        "rating": f"label: rating ≥ {positive:g}; neutral from {positive - 1:g}, else disliked",
+    }[_told(events, name)]
+
+
+def _told(events: pa.Table, name: str) -> str:
+    for column in _TELLING:
+        if column in events.column_names:
+            return column
+    raise DataError(f"{name}: explicit feedback needs a label, feedback or rating column")
