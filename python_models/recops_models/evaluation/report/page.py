@@ -21,17 +21,18 @@ from recops_models.evaluation.report.markup import table
 from recops_models.evaluation.report.results import differences, metrics
 from recops_models.evaluation.report.samples import samples, samples_text
 from recops_models.evaluation.report.verdict import headline, sentences
+from recops_models.printable import printable
 
 
 def render(report: Report) -> str:
     """The page, a function of ``report`` alone: equal input gives equal bytes.
 
-    Every text that comes from data is escaped.
+    Every text that comes from data is escaped and printable.
     """
     resources = files(__package__)
     verdict = [f"<p>{escape(text)}</p>" for text in sentences(report.differences)]
     trained = [model for model in report.models if model.history]
-    return Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
+    page = Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
         title=escape(report.title),
         style=resources.joinpath("style.css").read_text("utf-8").strip(),
         headline=escape(headline(report.differences[0])),
@@ -53,6 +54,7 @@ def render(report: Report) -> str:
         samples=samples(report.samples),
         made=_made(report),
     )
+    return printable(page)
 
 
 def _lead(report: Report) -> str:

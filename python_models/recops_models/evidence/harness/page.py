@@ -7,6 +7,8 @@ from typing import Any
 
 from scipy import stats
 
+from recops_models.printable import printable
+
 
 def page(content: Mapping[str, Any]) -> str:
     """The Markdown of what :func:`~recops_models.evidence.harness.results.results` gives."""
@@ -36,7 +38,7 @@ def page(content: Mapping[str, Any]) -> str:
         *(f"- Not measured: {line}" for line in tables["skipped"]),
         f"- {', '.join(f'{name} {number}' for name, number in tables['versions'].items())}",
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _verdicts(claims: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:

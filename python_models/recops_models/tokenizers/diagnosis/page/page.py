@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recops_models.evaluation.report.content import Catalogue, Level
 from recops_models.evaluation.report.figures import sunburst
 from recops_models.evaluation.report.markup import table
+from recops_models.printable import printable
 from recops_models.tokenizers.diagnosis.page import figures
 from recops_models.tokenizers.diagnosis.page.plane import Plane
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
@@ -29,7 +30,7 @@ def render(
     plane: Plane | None = None,
     made: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """The page; equal input gives equal bytes, and every text that comes from data is escaped.
+    """The page; equal input gives equal bytes; what comes from data is escaped and printable.
 
     Args:
         found: of :func:`~recops_models.tokenizers.diagnosis.diagnose`.
@@ -46,7 +47,7 @@ def render(
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
         for name, value, meaning in meanings(found)
     ]
-    return Template(files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
+    page = Template(files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
         title=escape(title),
         style=style.strip(),
         headline=escape(headline(found)),
@@ -59,6 +60,7 @@ def render(
             for heading, entries in made.items()
         ),
     )
+    return printable(page)
 
 
 def _section(heading: str, *body: str) -> str:
