@@ -23,6 +23,9 @@ from torch import Tensor
 SEAL = "recops-sha256:" + "0" * 64
 """Put this token into a file's metadata, once; :func:`write_sealed` fills the digest in."""
 
+READ_LIMIT = 1 << 30
+"""Bytes of a foreign file, or of what an archive unpacks to, that are held in memory at once."""
+
 _SEAL_PATTERN = re.compile(rb"recops-sha256:([0-9a-f]{64})")
 
 
@@ -90,6 +93,20 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
     digest.update(memoryview(data)[end:])
     if digest.hexdigest().encode() != matches[0].group(1):
         raise CorruptFileError(f"{path}: damaged (checksum mismatch)")
+    return data
+
+
+def read_bounded(path: str | os.PathLike[str], *, limit: int = READ_LIMIT) -> bytes:
+    """The bytes of somebody else's file that is read whole, such as JSON.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds more than ``limit`` bytes; no more than those were read.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
+    if data is None or len(data) > limit:
+        raise ValueError(f"{path}: must hold at most {limit:,} bytes")
     return data
 
 

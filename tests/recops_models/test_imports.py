@@ -22,7 +22,7 @@ ROOMS = (
     ("item_vectors", "graphs"),
     "examples",
     "data",
-    ("settings", "versions", "text"),
+    ("settings", "versions", "printable"),
 )
 """From the top down; those of one place do not import each other."""
 

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from recops_models.printable import printable
+
 COMMANDS = (
     "quickstart",
     "data",
@@ -78,5 +80,5 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"recops: {' '.join(message.split())}", file=sys.stderr)
+    print(f"recops: {' '.join(printable(message).split())}", file=sys.stderr)
     return code

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from recops_models.printable import printable
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -72,9 +74,9 @@ def make_folder(path: Path) -> Path:
 def print_findings(report: ImportReport) -> None:
     """Name the rows that were left out, and what else the import noticed."""
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        typer.echo(printable(f"note: {note}"))
     for bad in report.bad_rows:
-        typer.echo(f"left out: {bad}")
+        typer.echo(printable(f"left out: {bad}"))
 
 
 def setting_pairs(settings: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recops_models.cli.application import app, load_data, make_folder, print_findings
+from recops_models.printable import printable
 
 data = typer.Typer(
     no_args_is_help=True, help="Data sets: list them, fetch one, look into one, bring your own."
@@ -100,8 +101,8 @@ def describe(
     dataset = load_data(name)
     table = Table(box=None, pad_edge=False, show_header=False)
     for label, value in summarize(dataset).items():
-        table.add_row(label, value)
-    Console().print(table)
+        table.add_row(label, printable(value))
+    Console(markup=False).print(table)
     print_findings(dataset.report)
 
 
@@ -137,7 +138,8 @@ def import_data(
     dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
     save_dataset(dataset, make_folder(out))
     print_findings(dataset.report)
-    typer.echo(
-        f"{dataset.name}: {dataset.users.num_rows:,} users, {dataset.items.num_rows:,} items, "
-        f"{dataset.interactions.num_rows:,} interactions in {out}"
+    users, items, events = (
+        table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)
     )
+    counts = f"{users:,} users, {items:,} items, {events:,} interactions"
+    typer.echo(printable(f"{dataset.name}: {counts} in {out}"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recops_models.cli.application import app, load_data, make_folder
+from recops_models.printable import printable
 
 if TYPE_CHECKING:
     from recops_models.tokenizers.diagnosis.inputs import DiagnosisInputs
@@ -77,7 +78,7 @@ def diagnose(
     write_json(folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis")
     write_file(folder / "diagnosis.html", page.encode())
     for what, why in diagnosis["missing"].items():
-        typer.echo(f"missing: {what}: {why}")
+        typer.echo(printable(f"missing: {what}: {why}"))
     paths = diagnosis["paths"]
     typer.echo(
         f"{diagnosis['items']:,} items, {paths['unique_sid']:,} semantic IDs, "

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recops_models.cli.application import app, load_job_data
+from recops_models.printable import printable
 
 
 @app.command()
@@ -41,5 +42,5 @@ def recommend(
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
     for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):
         if item >= 0:
-            table.add_row(str(place + 1), f"{score:.3f}", str(ids[item]), titles[item])
-    Console().print(table)
+            table.add_row(str(place + 1), f"{score:.3f}", str(ids[item]), printable(titles[item]))
+    Console(markup=False).print(table)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recops_models.cli.application import app, make_folder
+from recops_models.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def reproduce(
             f"interrupted; the same command with --resume goes on from what is kept in {folder}"
         ) from None
     for line in content["tables"]["skipped"]:
-        typer.echo(f"not measured: {line}")
+        typer.echo(printable(f"not measured: {line}"))
     console = Console()
     console.print(_table(content))
     if quick:

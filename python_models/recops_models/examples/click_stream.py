@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from recops.files import read_bounded
 from recops_models.data.errors import DataError
 from recops_models.examples.click import PARTS, ClickData
 from recops_models.examples.encode import last_values
@@ -45,11 +46,11 @@ def read_features(folder: Path) -> FeatureSchema:
     """
     path = folder / FEATURES
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(read_bounded(path))
         if not isinstance(content, dict):
             raise DataError("an object is due")
         return FeatureSchema.from_dict(content)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from recops.files import read_bounded
 
 __all__ = ["codes_of_tokens", "read_index_json"]
 
@@ -45,10 +46,11 @@ def read_index_json(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: something else in the file, or an item twice; the message names the first.
+        ValueError: something else in the file, an item twice (the message names the first), or more
+            than a gibibyte.
     """
     try:
-        pairs = json.loads(Path(path).read_bytes(), object_pairs_hook=_Pairs)
+        pairs = json.loads(read_bounded(path), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(pairs, _Pairs) or not pairs:

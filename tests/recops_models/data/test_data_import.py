@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recops import files
 from recops.files import CorruptFileError
 from recops_models.data import (
     BadRows,
@@ -432,18 +433,45 @@ def test_a_flipped_bit_is_noticed(name: str, small: Dataset, tmp_path: Path) -> 
     load(tmp_path)
 
 
-def test_files_of_two_imports_are_not_mixed(
-    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("writes", range(5))
+@pytest.mark.parametrize("before", ["nothing", "another data set"])
+def test_an_import_that_was_stopped_is_no_data_set(
+    writes: int, before: str, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, interactions=GOOD)
+    out = tmp_path / "out"
+    if before == "another data set":
+        save_dataset(load(tmp_path), out)
+    left = writes
+    write_file = files.write_file
+
+    def killed(path: Path, data: bytes) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        write_file(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_dataset(small, out)
+    if writes == 0 and before == "another data set":
+        assert load(out).interactions.equals(load(tmp_path).interactions)
+    else:
+        told = "no interactions" if writes == 0 else "its import did not end"
+        for read in (load, read_folder):
+            with pytest.raises(DataError, match=told):
+                read(out)
+    save_dataset(small, out)
+    assert load(out).interactions.equals(small.interactions)
+
+
+def test_files_of_two_imports_are_not_mixed(small: Dataset, tmp_path: Path) -> None:
+    write(tmp_path, interactions=GOOD)
     save_dataset(load(tmp_path), tmp_path / "out")
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("recops_models.data.storage.write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
-        save_dataset(small, tmp_path / "out")
+    save_dataset(small, tmp_path / "small")
+    (tmp_path / "small" / "items.parquet").rename(tmp_path / "out" / "items.parquet")
     with pytest.raises(CorruptFileError, match="another import"):
         load_dataset(tmp_path / "out")
 

@@ -131,8 +131,9 @@ def test_figures_take_their_colours_from_the_page(report: Report) -> None:
     assert "prefers-color-scheme: dark" in page
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib has none for a control character
 def test_text_from_data_is_escaped(report: Report) -> None:
-    hostile = "<script>alert('&')</script>"
+    hostile = "<script>\x1b[31m\u202ealert('&')</script>"
     sample = replace(
         report.samples[0],
         history=[hostile],
@@ -157,6 +158,8 @@ def test_text_from_data_is_escaped(report: Report) -> None:
     )
     page = render(hostile_report)
     assert "<script" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
     assert "alert" in Page(page).text
 
 

@@ -9,6 +9,7 @@ is neither time nor order: the data set says ``time="none"``.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data import columns
+from recops_models.data.archives import unpack
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
@@ -31,7 +33,8 @@ def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -
     """Read the archive ``path``.
 
     Raises:
-        DataError: not there, no zip archive, damaged, or without a file of interactions.
+        DataError: not there, no zip archive, damaged, one that unpacks to more than a gibibyte, or
+            without a file of interactions.
     """
     files = _read_archive(path)
     items = {file: raw for file, raw in files.items() if file.endswith("info.dat")}
@@ -65,18 +68,15 @@ def _read_archive(path: Path) -> dict[str, RawTable]:
         raise DataError(f"{path}: no such file; a zip archive of .dat files is due")
     try:
         with zipfile.ZipFile(path) as archive:
-            contents = {
-                PurePosixPath(member).name: archive.read(member)
-                for member in sorted(archive.namelist())
-                if member.endswith(".dat")
-            }
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            members = [name for name in sorted(archive.namelist()) if name.endswith(".dat")]
+            contents = unpack(archive, members)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: not readable as a zip archive ({error})") from error
     return {
-        name: read_delimited(
-            path / name, delimiter="\t", quoting=False, only_text=True, content=content
+        (file := PurePosixPath(member).name): read_delimited(
+            path / file, delimiter="\t", quoting=False, only_text=True, content=content
         )
-        for name, content in contents.items()
+        for member, content in contents.items()
     }
 
 

@@ -19,6 +19,7 @@ from recops_models.data.events import OPTIONAL
 from recops_models.data.ids import IdKind
 from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
+from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
 
@@ -27,8 +28,9 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
     """Read the tables in folder ``path``, or the interactions in file ``path`` alone.
 
     Raises:
-        DataError: no interactions, two files for one table, an unreadable file, or a missing
-            column.
+        CorruptFileError: a ``dataset.json`` beside the tables is damaged or foreign.
+        DataError: no interactions, two files for one table, an unreadable file, a missing column,
+            or tables of an import that was stopped.
     """
     if path.is_file():
         return assemble(name or path.stem, _read_file(path, _EVENTS), source=str(path), ids=ids)
@@ -36,6 +38,7 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
         raise DataError(
             f"{path}: no such folder; one with interactions.csv or interactions.parquet is due"
         )
+    refuse_unfinished(path)
     interactions = _read(path, "interactions", _EVENTS)
     if interactions is None:
         raise DataError(f"{path}: no interactions.parquet or interactions.csv in it")

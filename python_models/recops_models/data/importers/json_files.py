@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recops.files import read_bounded
 from recops_models.data.errors import DataError
 
 
@@ -21,10 +22,11 @@ def read_object(file: Path, meaning: str) -> list[tuple[str, Any]]:
         meaning: what is due, for the error.
 
     Raises:
-        DataError: no such file, not JSON, not an object, or an empty one.
+        DataError: no such file, one of more than a gibibyte, not JSON, not an object, or an empty
+            one.
     """
     try:
-        pairs = json.loads(file.read_bytes(), object_pairs_hook=_Pairs)
+        pairs = json.loads(read_bounded(file), object_pairs_hook=_Pairs)
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file; {meaning} is due") from error
     except (ValueError, RecursionError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recops.files import read_bounded
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
 from recops_models.data.dataset import Dataset
@@ -57,8 +58,8 @@ def read_sequences(path: Path) -> RawTable:
         DataError: the file is not text, or empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
+        text = read_bounded(path).decode("utf-8-sig")
+    except ValueError as error:
         raise DataError(f"{path}: not UTF-8 text ({error})") from error
     sequences: dict[str, list[str]] = {}
     numbers: list[int] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pyarrow.csv
 
 from recops_models.data.checks import RawTable
 from recops_models.data.errors import DataError
+
+_BLOCK = 1 << 20
+"""Bytes that Arrow reads at once; a header must fit into them."""
 
 
 def read_delimited(
@@ -55,25 +60,40 @@ def read_delimited(
     # One thread: only so are malformed rows numbered.
     read = pa.csv.ReadOptions(use_threads=False)
 
-    def source() -> Path | pa.BufferReader:
-        return file if content is None else pa.BufferReader(content)
-
+    data = file if content is None else pa.BufferReader(content)
+    as_text = _header(file, content, delimiter, quoting) if only_text else text
+    convert = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(as_text, pa.string()), strings_can_be_null=False
+    )
     try:
-        names = pa.csv.open_csv(source(), read_options=read, parse_options=parse).schema.names
-        as_text = names if only_text else [name for name in text if name in names]
-        malformed.clear()
-        convert = pa.csv.ConvertOptions(
-            column_types={name: pa.string() for name in as_text}, strings_can_be_null=False
-        )
         table = pa.csv.read_csv(
-            source(), read_options=read, parse_options=parse, convert_options=convert
+            data, read_options=read, parse_options=parse, convert_options=convert
         )
+        names = table.column_names
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
         raise DataError(f"{file}: two columns bear one name ({', '.join(names)})")
     filled = [_empty_is_null(column) for column in table.columns]
     return RawTable(file.name, pa.table(filled, names=names), malformed)
+
+
+def _header(file: Path, content: bytes | None, delimiter: str, quoting: bool) -> list[str]:
+    """The names of the columns; of a header that is no text, something like them.
+
+    Not by Arrow's streaming reader: its thread outlives an error, and then aborts the interpreter
+    at its end (pyarrow 26).
+    """
+    if content is None:
+        with file.open("rb") as opened:
+            content = opened.read(_BLOCK)
+    lines = io.StringIO(content[:_BLOCK].decode("utf-8-sig", "replace"), newline="")
+    quote = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+    rows = csv.reader(lines, delimiter=delimiter, quoting=quote)
+    try:
+        return next(filter(None, rows), [])
+    except csv.Error as error:
+        raise DataError(f"{file}: not readable as delimited text ({error})") from error
 
 
 def _empty_is_null(column: pa.ChunkedArray) -> pa.ChunkedArray:

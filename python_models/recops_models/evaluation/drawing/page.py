@@ -8,6 +8,7 @@ from importlib.resources import files
 from string import Template
 
 from recops_models.evaluation.drawing.markup import entries
+from recops_models.printable import printable
 
 
 def page(
@@ -19,7 +20,7 @@ def page(
     made: Mapping[str, Mapping[str, object]],
     style: str = "",
 ) -> str:
-    """The page; equal input gives equal bytes.
+    """The page; equal input gives equal bytes, and no character that steers the reader's text.
 
     Args:
         title: of the page; like ``headline`` and ``lead`` it is plain text, which is escaped here.
@@ -30,7 +31,7 @@ def page(
         style: CSS rules beside those that all pages share.
     """
     resources = files(__package__)
-    return Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
+    text = Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
         title=escape(title),
         style=(resources.joinpath("style.css").read_text("utf-8") + style).strip(),
         headline=escape(headline),
@@ -41,3 +42,4 @@ def page(
             for heading, pairs in made.items()
         ),
     )
+    return printable(text)

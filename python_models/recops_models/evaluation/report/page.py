@@ -27,7 +27,7 @@ from recops_models.evaluation.report.verdict import headline, sentences
 def render(report: Report) -> str:
     """The page, a function of ``report`` alone: equal input gives equal bytes.
 
-    Every text that comes from data is escaped.
+    Every text that comes from data is escaped and printable.
     """
     body = Template(files(__package__).joinpath("body.html").read_text("utf-8"))
     verdict = [f"<p>{escape(text)}</p>" for text in sentences(report.differences)]

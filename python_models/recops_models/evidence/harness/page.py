@@ -14,6 +14,7 @@ from recops_models.evidence.harness.results import (
     Results,
     SeedFigures,
 )
+from recops_models.printable import printable
 
 
 def page(content: Results) -> str:
@@ -44,7 +45,7 @@ def page(content: Results) -> str:
         *(f"- Not measured: {line}" for line in tables["skipped"]),
         f"- {', '.join(f'{name} {number}' for name, number in tables['versions'].items())}",
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _verdicts(claims: Sequence[tuple[ClaimResult, DifferenceResult]]) -> list[str]:

@@ -380,7 +380,7 @@ def test_nothing_to_diagnose(
 
 def test_text_from_the_configuration_is_escaped() -> None:
     found = diagnose(torch.tensor([[0], [1]]))
-    hostile = "<script>alert('&')</script>"
+    hostile = "<script>\x1b[31m\u202ealert('&')</script>"
     page = render(
         {**found, "missing": {hostile: hostile}},
         np.array([[0], [1]], dtype=np.int32),
@@ -388,3 +388,5 @@ def test_text_from_the_configuration_is_escaped() -> None:
         made={hostile: {hostile: hostile}},
     )
     assert "<script" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page

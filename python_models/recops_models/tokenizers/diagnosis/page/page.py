@@ -28,7 +28,7 @@ def render(
     plane: Plane | None = None,
     made: Mapping[str, Mapping[str, object]],
 ) -> str:
-    """The page; equal input gives equal bytes, and every text that comes from data is escaped.
+    """The page; equal input gives equal bytes; what comes from data is escaped and printable.
 
     Args:
         found: of :func:`~recops_models.tokenizers.diagnosis.diagnose`.
