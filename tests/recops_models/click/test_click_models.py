@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from recops_models.models import MODELS as ENTRIES
 from torch import nn
 
 from click_inputs import FEATURES, SIZES, batch, schema
+from click_recipes import CLICK, net
 from recops_models.click.can import Can, CanConfig
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import Din, DinConfig
@@ -23,7 +22,6 @@ from recops_models.data import DataError
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import Categorical, Numeric, Sequence
 from recops_models.layers.feature_embedding import FeatureEmbedding
-from recops_models.training.click_problem import ClickProblem
 
 MODELS: dict[str, Any] = {
     "sum-pool": lambda **kw: SumPool(schema(), SumPoolConfig(width=8, **kw)),
@@ -253,29 +251,29 @@ def several() -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("name", "entry"),
-    [(name, entry) for name, entry in ENTRIES.items() if entry.problem is ClickProblem],
+    "name",
+    CLICK,
 )
 @pytest.mark.parametrize("history", [None, "clicks", "carts"])
-def test_every_model_reads_several_histories(name: str, entry: Any, history: str | None) -> None:
+def test_every_model_reads_several_histories(name: str, history: str | None) -> None:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"width": 4, "dropout": 0.0}
     if name != "sum-pool":
         sizes["history"] = history
-    model: Any = entry.model(schema(SEVERAL), replace(entry.defaults["sizes"], **sizes)).eval()
+    model = net(name, schema(SEVERAL), **sizes).eval()
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
     some = several()
-    before = model.predict(some)
+    before = model(some)
     for feature in SEVERAL:
         value = some.features[feature.name]
         changed = some.features | {feature.name: torch.where(value > 1, 1, value)}
-        assert not torch.allclose(before, model.predict(some._replace(features=changed)))
+        assert not torch.allclose(before, model(some._replace(features=changed)))
     wider = {
         key: nn.functional.pad(value, (0, 3)) if key in some.lengths else value
         for key, value in some.features.items()
     }
-    torch.testing.assert_close(model.predict(some._replace(features=wider)), before)
+    torch.testing.assert_close(model(some._replace(features=wider)), before)
 
 
 def test_din_attends_each_history_by_itself() -> None:
