@@ -1,0 +1,1 @@
+"""What carries state between calls."""
