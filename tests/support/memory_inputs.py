@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,118 @@ def hpmn_state(
     shape = (rows, params.num_slots, params.hidden_size)
     memory = torch.randn(shape, generator=random, dtype=torch.float64)
     return HpmnState(memory.to(dtype), torch.randint(0, 9, (rows,), generator=random))
+
+
+def own(holder: Any) -> Any:
+    """A copy that shares no memory."""
+    copies = {f.name: getattr(holder, f.name) for f in fields(holder)}
+    return replace(holder, **{n: v.clone() for n, v in copies.items() if isinstance(v, Tensor)})
+
+
+def shuffled_events(x: Tensor, lengths: Tensor, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The events of all rows in calls of any size: rows mixed, each row's events in order."""
+    random = torch.Generator().manual_seed(seed)
+    rows = torch.repeat_interleave(torch.arange(len(x)), lengths)
+    rows = rows[torch.randperm(len(rows), generator=random)]
+    met = [0] * len(x)
+    events = []
+    for row in rows.tolist():
+        events.append(x[row, met[row]])
+        met[row] += 1
+    begin = 0
+    while begin < len(rows):
+        end = begin + int(torch.randint(1, 90, (1,), generator=random))
+        yield rows[begin:end], torch.stack(events[begin:end])
+        begin = end
+
+
+@dataclass
+class MimnScan:
+    """Arguments of ``mimn_scan``, and how it is called and differentiated."""
+
+    rows: int = 5
+    steps: int = 6
+    size: int = 5
+    hidden: int = 4
+    slots: int = 3
+    utilization: str = "code"
+    topk: int = 1
+    key_memory: bool = True
+    ragged: bool = True
+    dtype: torch.dtype = torch.float32
+    seed: int = 0
+    x: Tensor = None  # type: ignore[assignment]
+    state: MimnState = field(init=False)
+    params: MimnParams = field(init=False)
+    lengths: Tensor | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        random = torch.Generator().manual_seed(self.seed + 3)
+        sizes = (self.size, self.hidden, self.slots)
+        self.params = mimn_params(*sizes, key_memory=self.key_memory, seed=self.seed)
+        self.params = self.params.to(wide(self.dtype))
+        self.state = mimn_state(self.params, self.rows, seed=self.seed).to(wide(self.dtype))
+        x = torch.randn(self.rows, self.steps, self.size, generator=random).to(self.dtype)
+        self.x = x if self.x is None else self.x
+        lengths = torch.randint(0, self.steps + 1, (self.rows,), generator=random)
+        self.lengths = lengths if self.ragged else None
+
+    def leaves(self, dtype: torch.dtype | None = None) -> tuple[Tensor, MimnState, MimnParams]:
+        """What to differentiate in, in ``dtype`` if given."""
+
+        def leaf(tensor: Tensor) -> Tensor:
+            return tensor.detach().to(dtype or tensor.dtype).clone().requires_grad_()
+
+        return leaf(self.x), map_tensors(self.state, leaf), map_tensors(self.params, leaf)
+
+    def run(
+        self,
+        module: Any,
+        x: Tensor | None = None,
+        state: MimnState | None = None,
+        params: MimnParams | None = None,
+        **changes: Any,
+    ) -> tuple[Tensor, MimnState]:
+        keywords = {
+            "lengths": self.lengths,
+            "utilization": self.utilization,
+            "induction_topk": self.topk,
+        }
+        result: tuple[Tensor, MimnState] = module.mimn_scan(
+            self.x if x is None else x,
+            self.params if params is None else params,
+            self.state if state is None else state,
+            **{**keywords, **changes},
+        )
+        return result
+
+    def gradients(
+        self,
+        module: Any,
+        dtype: torch.dtype | None = None,
+        *,
+        steps: int | None = None,
+        **changes: Any,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Results and gradients by name, of a weighted sum of results, ``steps`` of outputs."""
+        x, state, params = self.leaves(dtype)
+        outputs, last = self.run(module, x, state, params, **changes)
+        found = {"outputs": outputs, **dict(last.named_tensors())}
+        found.pop("count")
+        weights = torch.Generator().manual_seed(self.seed + 4)
+        loss = torch.zeros((), dtype=torch.float64)
+        for name, value in found.items():
+            part = value[:, :steps] if name == "outputs" else value
+            loss = loss + (torch.randn(part.shape, generator=weights) * part).double().sum()
+        leaves = {"x": x}
+        leaves |= {f"state.{n}": t for n, t in state.named_tensors() if n != "count"}
+        leaves |= dict(params.named_tensors())
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        gradients = {
+            name: torch.zeros_like(leaf) if grad is None else grad
+            for (name, leaf), grad in zip(leaves.items(), grads, strict=True)
+        }
+        return {name: value.detach() for name, value in found.items()}, gradients
 
 
 def same_bits(one: Any, other: Any) -> bool:

@@ -197,7 +197,8 @@ class MimnState(Holder):
 
     def floats(self) -> list[Tensor]:
         """The floating tensors, in the order of the fields."""
-        return [tensor for name, tensor in self.named_tensors() if name != "count"]
+        first = [self.hidden, self.read, self.memory, self.usage]
+        return [*first, self.added, self.channels, self.pooled]
 
     @staticmethod
     def zeros(params: MimnParams, n: int) -> MimnState:
