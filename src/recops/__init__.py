@@ -17,6 +17,17 @@ from recops.ops.codebook_overlap.codebook_overlap import codebook_overlap  # noq
 from recops.ops.codebook_overlap.effective_capacity import effective_capacity  # noqa: E402
 from recops.ops.dice.dice import dice  # noqa: E402
 from recops.ops.embedding.embedding_bags import embedding_bags  # noqa: E402
+from recops.ops.memory.hpmn_read import hpmn_read  # noqa: E402
+from recops.ops.memory.hpmn_scan import hpmn_scan  # noqa: E402
+from recops.ops.memory.hpmn_step import hpmn_step_  # noqa: E402
+from recops.ops.memory.memory_address import memory_address  # noqa: E402
+from recops.ops.memory.memory_covariance import memory_covariance  # noqa: E402
+from recops.ops.memory.memory_read import memory_read  # noqa: E402
+from recops.ops.memory.memory_utilization import memory_utilization  # noqa: E402
+from recops.ops.memory.memory_write import memory_write  # noqa: E402
+from recops.ops.memory.mimn_read import mimn_read  # noqa: E402
+from recops.ops.memory.mimn_scan import mimn_scan  # noqa: E402
+from recops.ops.memory.mimn_step import mimn_step_  # noqa: E402
 from recops.ops.next_event.next_event_loss import next_event_loss  # noqa: E402
 from recops.ops.recurrent.recurrent_layer import recurrent_layer  # noqa: E402
 from recops.ops.recurrent.recurrent_scan import recurrent_scan  # noqa: E402
@@ -34,8 +45,10 @@ from recops.ops.trie.constrained_beam_search import BeamResult, constrained_beam
 from recops.ops.trie.item_bans import item_bans  # noqa: E402
 from recops.ops.trie.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
 from recops.state.catalog import SidCatalog  # noqa: E402
+from recops.state.hpmn import HpmnParams, HpmnState  # noqa: E402
 from recops.state.item_bans import ItemBans  # noqa: E402
 from recops.state.item_mask import ItemMask  # noqa: E402
+from recops.state.mimn import MimnParams, MimnState  # noqa: E402
 from recops.state.trie import SidTrie  # noqa: E402
 
 __version__ = str(build_info()["version"])
@@ -43,8 +56,12 @@ __version__ = str(build_info()["version"])
 __all__ = [
     "BeamResult",
     "BeamStep",
+    "HpmnParams",
+    "HpmnState",
     "ItemBans",
     "ItemMask",
+    "MimnParams",
+    "MimnState",
     "SidCatalog",
     "SidTrie",
     "__version__",
@@ -61,7 +78,18 @@ __all__ = [
     "dice",
     "effective_capacity",
     "embedding_bags",
+    "hpmn_read",
+    "hpmn_scan",
+    "hpmn_step_",
     "item_bans",
+    "memory_address",
+    "memory_covariance",
+    "memory_read",
+    "memory_utilization",
+    "memory_write",
+    "mimn_read",
+    "mimn_scan",
+    "mimn_step_",
     "nearest_codes",
     "next_event_loss",
     "pack_codes",

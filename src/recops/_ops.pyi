@@ -185,6 +185,92 @@ def embedding_bags_backward(
     padding_idx: int,
 ) -> list[Tensor]: ...
 def fma_ceiling(iterations: int) -> int: ...
+def hpmn_scan(
+    x: Tensor,
+    memory: Tensor,
+    count: Tensor,
+    w_ih: Sequence[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    periods: Sequence[int],
+    lengths: Tensor | None,
+    checkpoint: int,
+) -> tuple[Tensor, Tensor]: ...
+def hpmn_scan_backward(
+    grad_memory: Tensor,
+    x: Tensor,
+    memory: Tensor,
+    count: Tensor,
+    w_ih: Sequence[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    periods: Sequence[int],
+    lengths: Tensor | None,
+    checkpoint: int,
+    kept: Tensor,
+) -> list[Tensor]: ...
+def hpmn_step_(
+    memory: Tensor,
+    count: Tensor,
+    rows: Tensor,
+    x: Tensor,
+    w_ih: Sequence[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    periods: Sequence[int],
+) -> None: ...
+def memory_address(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor: ...
+def memory_covariance(memory: Tensor, squared: bool) -> Tensor: ...
+def memory_read(weights: Tensor, memory: Tensor) -> Tensor: ...
+def memory_utilization(usage: Tensor) -> Tensor: ...
+def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor: ...
+def mimn_read(
+    state: Sequence[Tensor],
+    rows: Tensor,
+    target: Tensor,
+    params: Sequence[Tensor],
+    key_memory: Tensor | None,
+    usage_scale: float,
+    utilization: str,
+    induction_topk: int,
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def mimn_scan(
+    x: Tensor,
+    state: Sequence[Tensor],
+    params: Sequence[Tensor],
+    key_memory: Tensor | None,
+    usage_scale: float,
+    lengths: Tensor | None,
+    utilization: str,
+    induction_topk: int,
+    checkpoint: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]: ...
+def mimn_scan_backward(
+    grad_outputs: Tensor,
+    grad_state: Sequence[Tensor],
+    grad_read_weights: Tensor,
+    x: Tensor,
+    state: Sequence[Tensor],
+    params: Sequence[Tensor],
+    key_memory: Tensor | None,
+    usage_scale: float,
+    lengths: Tensor | None,
+    utilization: str,
+    induction_topk: int,
+    checkpoint: int,
+    kept: Tensor,
+) -> list[Tensor]: ...
+def mimn_step_(
+    state: Sequence[Tensor],
+    count: Tensor,
+    rows: Tensor,
+    x: Tensor,
+    params: Sequence[Tensor],
+    key_memory: Tensor | None,
+    usage_scale: float,
+    utilization: str,
+    induction_topk: int,
+) -> None: ...
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]: ...
 def next_event_loss(
     states: Tensor,

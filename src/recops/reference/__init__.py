@@ -5,6 +5,19 @@ from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.dice import dice
 from recops.reference.embedding import embedding_bags
+from recops.reference.memory import (
+    hpmn_read,
+    hpmn_scan,
+    hpmn_step_,
+    memory_address,
+    memory_covariance,
+    memory_read,
+    memory_utilization,
+    memory_write,
+    mimn_read,
+    mimn_scan,
+    mimn_step_,
+)
 from recops.reference.next_event import next_event_loss
 from recops.reference.recurrent import recurrent_layer, recurrent_scan, recurrent_step
 from recops.reference.residual_quantization import (
@@ -38,7 +51,18 @@ __all__ = [
     "dice",
     "effective_capacity",
     "embedding_bags",
+    "hpmn_read",
+    "hpmn_scan",
+    "hpmn_step_",
     "item_mask",
+    "memory_address",
+    "memory_covariance",
+    "memory_read",
+    "memory_utilization",
+    "memory_write",
+    "mimn_read",
+    "mimn_scan",
+    "mimn_step_",
     "nearest_codes",
     "next_event_loss",
     "pack_codes",

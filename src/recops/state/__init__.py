@@ -1,1 +1,1 @@
-"""What carries state between calls: tries with their masks and bans, and the live catalogue."""
+"""What carries state between calls: tries with masks and bans, the live catalogue, memories."""

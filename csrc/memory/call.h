@@ -1,0 +1,126 @@
+// What the ops of memory networks share: tensors held dense, lengths and rows checked, blocks dealt to threads.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/compat.h"
+#include "memory/kernel.h"
+#include "memory/plan.h"
+
+namespace recops::memory {
+
+using Maybe = std::optional<Tensor>;
+
+inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
+
+// The tensors of a call, dense and alive as long as it.
+class Call {
+ public:
+  explicit Call(const char* op, const Tensor& x)
+      : op(op), dtype(dtype_of(op, "x", x)), type(dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float) {}
+
+  const char* const op;
+  const Dtype dtype;
+  const ScalarType type;  // of all but inputs and outputs
+
+  // A tensor's data, once its size and dtype are right.
+  void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
+    require_value(tensor.numel() == size && tensor.scalar_type() == type, op,
+                  ": a tensor is of another size or dtype than x and the others ask for");
+    held_.push_back(recops::contiguous(tensor));
+    return held_.back().data_ptr();
+  }
+  void* hold(const Tensor& tensor, int64_t size) { return hold(tensor, size, type); }
+  void* hold(const Maybe& tensor, int64_t size) { return tensor ? hold(*tensor, size) : nullptr; }
+
+  // One that is written to, which must be dense itself.
+  void* hold_in_place(const Tensor& tensor, int64_t size, ScalarType type) {
+    require_value(tensor.is_contiguous(), op, ": the pool's tensors must be contiguous");
+    return hold(tensor, size, type);
+  }
+
+  const int64_t* lengths(const Maybe& lengths, int64_t rows, int64_t steps) {
+    if (!lengths) return nullptr;
+    const auto* length = static_cast<const int64_t*>(hold(*lengths, rows, ScalarType::Long));
+    for (int64_t i = 0; i < rows; ++i)
+      require_value(length[i] >= 0 && length[i] <= steps, op, ": lengths must be from 0 to ", steps, ", got lengths[",
+                    i, "] = ", length[i]);
+    return length;
+  }
+
+  const int64_t* rows(const Tensor& rows, int64_t count, int64_t pool) {
+    const auto* row = static_cast<const int64_t*>(hold(rows, count, ScalarType::Long));
+    for (int64_t i = 0; i < count; ++i)
+      require_index(row[i] >= 0 && row[i] < pool, op, ": rows must be from 0 to ", pool - 1, ", got rows[", i,
+                    "] = ", row[i]);
+    return row;
+  }
+
+  // Events that would spoil a state for good.
+  void require_finite(const void* x, int64_t count, int64_t width) const {
+    const int64_t bad = dtype == Dtype::f64    ? first_special<uint64_t>(x, count, width, 0x7ff0000000000000)
+                        : dtype == Dtype::bf16 ? first_special<uint16_t>(x, count, width, 0x7f80)
+                        : dtype == Dtype::f16  ? first_special<uint16_t>(x, count, width, 0x7c00)
+                                               : first_special<uint32_t>(x, count, width, 0x7f800000);
+    require_value(bad == count, op, ": x must be finite, got NaN or infinity in x[", bad, "]");
+  }
+
+ private:
+  // The first row with a value whose exponent is all ones, or `count`.
+  template <class Bits>
+  static int64_t first_special(const void* values, int64_t count, int64_t width, Bits exponent) {
+    const Bits* value = static_cast<const Bits*>(values);
+    for (int64_t i = 0; i < count; ++i) {
+      bool special = false;
+      for (int64_t j = 0; j < width; ++j, ++value) special |= (*value & exponent) == exponent;
+      if (special) return i;
+    }
+    return count;
+  }
+
+  std::vector<Tensor> held_;
+};
+
+// f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most and `work` multiplications.
+template <class F>
+void on_threads(int64_t pieces, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
+  constexpr int64_t kGrain = 1 << 18;  // multiplications for a thread to be worth waking
+  const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
+  const Tensor scratch = empty({threads, scratch_bytes}, ScalarType::Byte, like);
+  parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i, threads, static_cast<char*>(scratch.data_ptr()) + i * scratch_bytes);
+  });
+}
+
+// The sums of all groups, in the first's place; `add(block, scratch, sums)` adds a block's.
+template <class F>
+Tensor sum_groups(const Kernels& kernels, const Call& call, const Plan& plan, int64_t values, int64_t work,
+                  int64_t scratch_bytes, const Tensor& like, const F& add) {
+  const int64_t groups = plan.num_groups();
+  Tensor sums = zeros({groups, values}, call.type, like);
+  char* const data = static_cast<char*>(sums.data_ptr());
+  on_threads(groups, work, scratch_bytes, like, [&](int64_t first, int64_t stride, void* scratch) {
+    for (int64_t g = first; g < groups; g += stride)
+      for (int64_t b = g; b < plan.num_blocks(); b += groups)
+        add(plan.block(b), scratch, data + g * values * sums.element_size());
+  });
+  parallel_for(values, (int64_t{1} << 18) / groups + 1,
+               [&](int64_t begin, int64_t end) { kernels.add_groups(call.dtype, data, groups, values, begin, end); });
+  return sums;
+}
+
+// How many states a scan keeps: those every `every` steps after the first.
+inline int64_t num_checkpoints(int64_t steps, int64_t every) {
+  return steps > 0 && every > 0 ? (steps - 1) / every : 0;
+}
+
+// Outputs past a row's length.
+inline void zero_past(const int64_t* lengths, int64_t rows, int64_t steps, int64_t row_bytes, void* outputs) {
+  for (int64_t i = 0; lengths != nullptr && i < rows; ++i)
+    std::memset(static_cast<char*>(outputs) + (i * steps + lengths[i]) * row_bytes, 0,
+                static_cast<size_t>((steps - lengths[i]) * row_bytes));
+}
+
+}  // namespace recops::memory

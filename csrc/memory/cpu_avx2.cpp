@@ -1,0 +1,2 @@
+#define RECOPS_ISA avx2
+#include "cpu-inl.h"

@@ -1,0 +1,2 @@
+#define RECOPS_ISA avx512
+#include "cpu-inl.h"

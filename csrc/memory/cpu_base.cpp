@@ -1,0 +1,2 @@
+#define RECOPS_ISA base
+#include "cpu-inl.h"

@@ -1,0 +1,295 @@
+// HPMN for a block of users: a stack of GRUs of which the upper ones move at fewer and fewer events.
+#pragma once
+
+#include "memory/gru-inl.h"
+
+namespace recops::memory::RECOPS_ISA {
+namespace {
+
+template <class T>
+struct HpmnNet {
+  const Hpmn& hpmn;
+  int64_t inputs, h, layers;
+
+  explicit HpmnNet(const Hpmn& hpmn) : hpmn(hpmn), inputs(hpmn.inputs), h(hpmn.hidden), layers(hpmn.layers) {}
+
+  Gru<T> layer(int64_t j) const {
+    return {j == 0 ? inputs : h, h, hpmn.w_ih[j], static_cast<const T*>(hpmn.w_hh) + j * 3 * h * h,
+            static_cast<const T*>(hpmn.bias) + j * 3 * h};
+  }
+  // Moves of the layer below from one of layer j to the next.
+  int64_t ratio(int64_t j) const { return j == 0 ? 1 : hpmn.periods[j] / hpmn.periods[j - 1]; }
+};
+
+// A move of a layer: what it read and made, and in which lanes it counts.
+template <class T>
+struct HpmnMove {
+  T *input = nullptr, *h;  // [I or H], [H]
+  GruStep<T> step;
+  Lane<T>* moved;  // −1 or 0
+
+  void take(const HpmnNet<T>& net, Arena& arena) {
+    arena.take(input, std::max(net.inputs, net.h) * kUsers<T>);
+    arena.take(h, net.h * kUsers<T>);
+    step.take(arena, net.h);
+    arena.take(moved, kUsers<T>);
+  }
+};
+
+template <class T>
+struct HpmnSlots {
+  T* memory = nullptr;  // [layers, H]
+  Lane<T>* left;        // [layers]: moves of the layer below until a layer moves
+  T* next;              // [H] scratch
+
+  void take(const HpmnNet<T>& net, Arena& arena) {
+    arena.take(memory, net.layers * net.h * kUsers<T>);
+    arena.take(left, net.layers * kUsers<T>);
+    arena.take(next, net.h * kUsers<T>);
+  }
+
+  T* slot(const HpmnNet<T>& net, int64_t j) const { return memory + j * net.h * kUsers<T>; }
+
+  // The memory and the counts, `steps` events on, of the first `live` rows.
+  void start(const HpmnNet<T>& net, const Block& block, const T* rows, const int64_t* index, const int64_t* counts,
+             int64_t steps, int64_t live) const {
+    load_rows(rows, net.layers * net.h, index, 0, live, Others::zero, memory);
+    for (int64_t i = 0; i < kUsers<T>; ++i) {
+      const int64_t count = i < live ? counts[block.from[i]] + steps : 0;
+      for (int64_t j = 0; j < net.layers; ++j) {
+        const int64_t ratio = net.ratio(j), below = j == 0 ? count : count / net.hpmn.periods[j - 1];
+        left[j * kUsers<T> + i] = static_cast<Lane<T>>(ratio - below % ratio);
+      }
+    }
+  }
+};
+
+// Layer j moves where the layer below did as often as it takes; false where it moves in no lane.
+template <class T>
+bool moves(const HpmnNet<T>& net, const HpmnSlots<T>& slots, int64_t j, const Lane<T>* below, Lane<T>* moved) {
+  Vec<Lane<T>> in_any{};
+  const auto ratio = broadcast(static_cast<Lane<T>>(net.ratio(j)));
+  for (int64_t lane = 0; lane < kUsers<T>; lane += kLanes<T>) {
+    Lane<T>* const at = slots.left + j * kUsers<T> + lane;
+    Vec<Lane<T>> left, step = broadcast(Lane<T>{-1});
+    std::memcpy(&left, at, sizeof(left));
+    if (j > 0) std::memcpy(&step, below + lane, sizeof(step));
+    left += step;
+    const Vec<Lane<T>> now = left == 0;
+    left = now ? ratio : left;
+    std::memcpy(at, &left, sizeof(left));
+    std::memcpy(moved + lane, &now, sizeof(now));
+    in_any |= now;
+  }
+  return any<T>(in_any);
+}
+
+// One event, whose x is in move_at(0).input; how many layers moved. `move_at(j)` is where layer j's move is kept.
+template <class T, class MoveAt>
+int64_t advance(const HpmnNet<T>& net, const HpmnSlots<T>& slots, const MoveAt& move_at) {
+  const Lane<T>* below = nullptr;
+  for (int64_t j = 0; j < net.layers; ++j) {
+    const HpmnMove<T> move = move_at(j);
+    if (!moves(net, slots, j, below, move.moved)) return j;
+    const Gru<T> gru = net.layer(j);
+    T* const slot = slots.slot(net, j);
+    if (j > 0) std::copy_n(slots.slot(net, j - 1), net.h * kUsers<T>, move.input);
+    std::copy_n(slot, net.h * kUsers<T>, move.h);
+    multiply(gru.input, move.input, gru.bias, move.step.gates);
+    advance(gru, move.h, move.step, slots.next);
+    for_vectors<T>(net.h, [&](int64_t i) {
+      Vec<Lane<T>> moved;
+      std::memcpy(&moved, move.moved + i % kUsers<T>, sizeof(moved));
+      store(slot + i, moved ? load(slots.next + i) : load(slot + i));
+    });
+    below = move.moved;
+  }
+  return net.layers;
+}
+
+template <class S>
+struct HpmnScan {
+  using T = Compute<S>;
+
+  Arena arena;
+  HpmnNet<T> net;
+  HpmnSlots<T> slots;
+  HpmnMove<T> move[2];  // a layer's, and that of the one below
+
+  HpmnScan(const Hpmn& hpmn, void* memory) : arena(memory), net(hpmn) {
+    slots.take(net, arena);
+    for (HpmnMove<T>& each : move) each.take(net, arena);
+  }
+
+  void run(const Block& block, const HpmnForward& with) {
+    const int64_t width = net.layers * net.h;
+    T* const to = static_cast<T*>(with.to);
+    slots.start(net, block, static_cast<const T*>(with.from), block.from, with.counts, 0, block.count);
+    int64_t live = live_at(block, 0);
+    store_rows(slots.memory, width, block.to, live, block.count, width, to);
+    int64_t index[kUsers<T>];
+    for (int64_t t = 0; live > 0; ++t) {
+      if (with.kept.states != nullptr && t > 0 && t % with.kept.every == 0)
+        store_rows(slots.memory, width, block.to, 0, live, width,
+                   static_cast<T*>(with.kept.states) + (t / with.kept.every - 1) * with.kept.rows * width);
+      input_rows(block, t, live, index);
+      load_rows(static_cast<const S*>(with.x), net.inputs, index, 0, live, Others::zero, move[0].input);
+      advance(net, slots, [&](int64_t j) { return move[j % 2]; });
+      const int64_t on = live_at(block, t + 1);
+      if (on < live) store_rows(slots.memory, width, block.to, on, live, width, to);
+      live = on;
+    }
+  }
+};
+
+template <class T>
+struct HpmnSums {
+  const HpmnNet<T>& net;
+  Arena arena;
+
+  HpmnSums(const HpmnNet<T>& net, void* memory) : net(net), arena(memory) {}
+
+  // f(j, sums of layer j); the values of all.
+  template <class F>
+  int64_t for_layers(const F& f) {
+    Arena place = arena;
+    for (int64_t j = 0; j < net.layers; ++j) {
+      GruSums<T> sums;
+      sums.take(net.layer(j), place);
+      f(j, sums);
+    }
+    return place.used() / int64_t{sizeof(T)};
+  }
+};
+
+// What gradients go back through, layer by layer.
+template <class T>
+void place_backs(const HpmnNet<T>& net, Arena& packed, GruBack<T>* backs, bool pack) {
+  for (int64_t j = 0; j < net.layers; ++j) {
+    const Gru<T> gru = net.layer(j);
+    GruBack<T> back;
+    back.take(gru, gru.inputs, packed, pack);
+    if (backs != nullptr) backs[j] = back;
+  }
+}
+
+template <class S>
+struct HpmnBackScan {
+  using T = Compute<S>;
+
+  Arena arena;
+  HpmnNet<T> net;
+  int64_t every;
+  GruBack<T>* backs;
+  GruSums<T>* sums;
+  int64_t* moved_at;  // how many layers moved at each step since the checkpoint
+  HpmnSlots<T> slots;
+  T *grad, *grad_gates, *grad_reset, *grad_next, *grad_h, *grad_input;
+  SampleRows<T> left, right;
+  HpmnMove<T> first;  // the others follow it
+  int64_t move_bytes;
+
+  HpmnBackScan(const Hpmn& hpmn, const void* packed, void* memory, int64_t every)
+      : arena(memory),
+        net(hpmn),
+        every(every),
+        backs(arena.take<GruBack<T>>(net.layers)),
+        sums(arena.take<GruSums<T>>(net.layers)),
+        moved_at(arena.take<int64_t>(every)),
+        left(arena, 3 * net.h),
+        right(arena, std::max(net.inputs, net.h)) {
+    const int64_t users = kUsers<T>;
+    slots.take(net, arena);
+    arena.take(grad, net.layers * net.h * users);
+    arena.take(grad_gates, 3 * net.h * users);
+    arena.take(grad_reset, net.h * users);
+    arena.take(grad_next, net.h * users);
+    arena.take(grad_h, net.h * users);
+    arena.take(grad_input, std::max(net.inputs, net.h) * users);
+    const int64_t begin = arena.used();
+    first.take(net, arena);
+    move_bytes = arena.used() - begin;
+    moves_ = memory == nullptr ? nullptr : static_cast<char*>(memory) + begin;
+    // Where rows move at different events every layer may move at each; what is not needed is not touched.
+    for (int64_t i = 0; i < every * net.layers; ++i) arena.take<char>(move_bytes - kVectorBytes);
+    Arena packed_arena(const_cast<void*>(packed));
+    place_backs(net, packed_arena, memory == nullptr ? nullptr : backs, false);
+  }
+
+  void run(const Block& block, const HpmnBackward& from, void* block_sums) {
+    const int64_t width = net.layers * net.h, users = kUsers<T>, steps = block.count == 0 ? 0 : block.lengths[0];
+    const T* const grad_to = static_cast<const T*>(from.grad_to);
+    HpmnSums<T>(net, block_sums).for_layers([&](int64_t j, const GruSums<T>& each) { sums[j] = each; });
+    std::fill_n(grad, width * users, T{0});
+    const auto end_rows = [&](int64_t begin, int64_t end) {
+      load_rows(grad_to, width, block.to, begin, end, Others::keep, grad);
+    };
+    for (int64_t begin = steps == 0 ? -1 : (steps - 1) / every * every; begin >= 0; begin -= every) {
+      const int64_t end = std::min(begin + every, steps);
+      int64_t kept = take_again(block, from, begin, end);
+      for (int64_t t = end; t-- > begin;) {
+        const int64_t live = live_at(block, t), moved = moved_at[t - begin];
+        if (live_at(block, t + 1) < live) end_rows(live_at(block, t + 1), live);
+        kept -= moved;
+        for (int64_t j = moved; j-- > 0;) layer_back(at(kept + j), j, live);
+        int64_t index[kUsers<T>];
+        input_rows(block, t, live, index);
+        store_rows(grad_input, net.inputs, index, 0, live, net.inputs, static_cast<T*>(from.grad_x));
+      }
+    }
+    end_rows(live_at(block, 0), block.count);
+    store_rows(grad, width, block.from, 0, block.count, width, static_cast<T*>(from.grad_from));
+  }
+
+ private:
+  char* moves_;
+
+  HpmnMove<T> at(int64_t number) const {
+    HpmnMove<T> moved;
+    Arena place(moves_ + number * move_bytes);
+    moved.take(net, place);
+    return moved;
+  }
+
+  // The steps from a checkpoint on; how many moves are kept.
+  int64_t take_again(const Block& block, const HpmnBackward& from, int64_t begin, int64_t end) {
+    const int64_t live = live_at(block, begin), width = net.layers * net.h;
+    const T* const rows = begin == 0
+                              ? static_cast<const T*>(from.from)
+                              : static_cast<const T*>(from.kept.states) + (begin / every - 1) * from.kept.rows * width;
+    slots.start(net, block, rows, begin == 0 ? block.from : block.to, from.counts, begin, live);
+    int64_t kept = 0;
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t now = live_at(block, t);
+      int64_t index[kUsers<T>];
+      input_rows(block, t, now, index);
+      load_rows(static_cast<const S*>(from.x), net.inputs, index, 0, now, Others::zero, at(kept).input);
+      moved_at[t - begin] = advance(net, slots, [&](int64_t j) { return at(kept + j); });
+      kept += moved_at[t - begin];
+    }
+    return kept;
+  }
+
+  // From the gradient of slot j after a move to that before it, and of what it read: onto the slot below, or x's.
+  void layer_back(const HpmnMove<T>& move, int64_t j, int64_t live) {
+    const Gru<T> gru = net.layer(j);
+    T* const slot = grad + j * net.h * kUsers<T>;
+    const auto moved_lanes = [&](int64_t i) {
+      Vec<Lane<T>> moved;
+      std::memcpy(&moved, move.moved + i % kUsers<T>, sizeof(moved));
+      return moved;
+    };
+    for_vectors<T>(net.h, [&](int64_t i) { store(grad_next + i, moved_lanes(i) ? load(slot + i) : Vec<T>{}); });
+    go_back(gru, backs[j], move.h, move.step, grad_next, grad_gates, grad_reset, grad_h);
+    for_vectors<T>(net.h, [&](int64_t i) { store(slot + i, moved_lanes(i) ? load(grad_h + i) : load(slot + i)); });
+    const Samples<T> grads = sums[j].add(gru, move.h, move.step, grad_gates, live, left, right);
+    add_outer_products(grads, right.of(move.input, gru.inputs, live), live, sums[j].input);
+    if (j > 0)
+      multiply_into(backs[j].input, grad_gates, slot - net.h * kUsers<T>);
+    else
+      multiply<T>(backs[j].input, grad_gates, nullptr, grad_input);
+  }
+};
+
+}  // namespace
+}  // namespace recops::memory::RECOPS_ISA

@@ -1,0 +1,1 @@
+"""Memory networks: the primitives of external memories, MIMN and HPMN."""

@@ -1,0 +1,90 @@
+"""What the functions of memory networks check, and how far apart they keep states."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, INDICES, check_tensor
+
+# The most steps for which states are kept so far apart: about the square root, in few sizes, so
+# that a compiled program serves all lengths in between.
+_INTERVALS = ((512, 16), (2048, 32))
+_LONGEST_INTERVAL = 64
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What states and parameters are computed in beside inputs of this dtype."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
+    """``x`` is floating, of ``ndim`` dimensions, the last ``width`` wide.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    check_tensor(op, name, x, ndim=ndim, dtypes=FLOATS)
+    assert isinstance(x, Tensor)
+    if x.shape[-1] != width:
+        raise ValueError(f"{op}: {name} must be {width} wide, got shape {tuple(x.shape)}")
+
+
+def check_index(op: str, name: str, index: object, size: int, like: Tensor) -> None:
+    """``index`` is a vector of ``size`` integers.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    check_tensor(op, name, index, ndim=1, dtypes=INDICES, device=like.device)
+    assert isinstance(index, Tensor)
+    if index.shape[0] != size:
+        raise ValueError(f"{op}: {name} must have {size} entries, got {index.shape[0]}")
+
+
+def check_pool(op: str, memory: Tensor, x: Tensor) -> None:
+    """A pool of states to change or read is where ``x`` is, and of the dtype that x is computed in.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if memory.device != x.device:
+        raise ValueError(f"{op}: the pool must be on {x.device}, got {memory.device}")
+    if memory.dtype != wide(x.dtype):
+        raise TypeError(
+            f"{op}: the pool must be {wide(x.dtype)} beside inputs of {x.dtype}, got {memory.dtype}"
+        )
+
+
+def check_contiguous(op: str, *tensors: Tensor) -> None:
+    """Tensors to change in place are dense.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for tensor in tensors:
+        if not tensor.is_contiguous():
+            raise ValueError(f"{op}: the pool's tensors must be contiguous, got {tensor.stride()}")
+
+
+def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor]) -> int:
+    """Steps from one kept state to the next; 0 where no gradient will ask for any.
+
+    Raises:
+        ValueError: ``checkpoint`` is below 1.
+    """
+    if checkpoint is not None and checkpoint < 1:
+        raise ValueError(f"{op}: checkpoint must be at least 1, got {checkpoint}")
+    if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
+        return 0
+    if checkpoint is not None:
+        return checkpoint
+    for most, apart in _INTERVALS:
+        if steps <= most:
+            return apart
+    return _LONGEST_INTERVAL
+
+
+def num_checkpoints(steps: int, every: int) -> int:
+    """How many states a scan keeps."""
+    return max(steps - 1, 0) // every if every > 0 else 0

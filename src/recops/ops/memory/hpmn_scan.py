@@ -1,0 +1,156 @@
+"""The scan of a hierarchical periodic memory network over histories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops._autograd import refuse_derivative, register_autograd
+from recops.ops.memory._checks import check_index, check_input, interval, num_checkpoints, wide
+from recops.ops.memory._hpmn import check_periods, check_state
+from recops.state.hpmn import HpmnParams, HpmnState
+
+__all__ = ["hpmn_scan"]
+
+
+def hpmn_scan(
+    x: Tensor,
+    params: HpmnParams,
+    state: HpmnState | None = None,
+    *,
+    periods: Sequence[int],
+    lengths: Tensor | None = None,
+    checkpoint: int | None = None,
+) -> tuple[Tensor, HpmnState]:
+    """A stack of GRUs, the upper ones moved at fewer events, each on what moved just below it.
+
+    At event number i of a row, counted from 1 over its whole life::
+
+        below = x
+        for j in slots:
+            if i mod periods[j] ≠ 0: break
+            m_j = below = GRU_j(below, m_j)
+
+    with the reset before the product and z on the old state. Rows of a batch may stand at different
+    events: their counts say so. Padding changes no bit, and streaming by :func:`hpmn_step_` in any
+    split gives the bits of this scan, at any number of threads. Differentiable once, in x, memory
+    and parameters.
+
+    Args:
+        x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.
+        params: of any floating dtype, computed with in float32 (float64 beside float64 x).
+        state: of B rows, to go on from; None for :meth:`HpmnState.zeros`.
+        periods: one a slot, from 1 on, each dividing the next; such as 1, 2, 4, 8, 16.
+        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
+        checkpoint: steps between the states that are kept for the backward pass, which takes the
+            steps between again; None picks about √T.
+
+    Returns:
+        ``memory [B, m, H]``, float32 (float64 for float64), and the state that holds it.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes, sizes or devices that do not fit, periods that do not divide each other,
+            a length out of range, a negative count.
+        NotImplementedError: from the gradient of a gradient.
+
+    An event costs O(H (I + H)) multiplications at the bottom and O(H²) for each slot that moves:
+    under two GRUs for periods that double. Kept are ``T / checkpoint`` memories.
+
+    Source: Ren et al., "Lifelong sequential modeling with personalized memorization for user
+    response prediction", SIGIR 2019, and its released code.
+
+    Example:
+        >>> params = recops.HpmnParams.random(input_size=48, hidden_size=32, num_slots=4)
+        >>> memory, state = recops.hpmn_scan(torch.randn(8, 300, 48), params, periods=[1, 2, 4, 12])
+        >>> memory.shape, state.count[0]
+        (torch.Size([8, 4, 32]), tensor(300))
+    """
+    op = "hpmn_scan"
+    check_input(op, "x", x, 3, params.input_size)
+    divided = check_periods(op, periods, params.num_slots)
+    rows, steps, _ = x.shape
+    dtype = wide(x.dtype)
+    state = HpmnState.zeros(params, rows) if state is None else state
+    check_state(op, state, params, x)
+    if state.num_rows != rows:
+        raise ValueError(f"{op}: state must have {rows} rows, got {state.num_rows}")
+    if lengths is not None:
+        check_index(op, "lengths", lengths, rows, x)
+        lengths = lengths.long()
+    if x.device.type not in ("cpu", "meta"):
+        from recops.reference.memory import hpmn_scan as composite
+
+        return composite(x, params, state, periods=divided, lengths=lengths)
+    start = state.memory.to(dtype)
+    w_ih = [tensor.to(dtype) for tensor in params.w_ih]
+    w_hh, bias = params.w_hh.to(dtype), params.bias.to(dtype)
+    every = interval(op, checkpoint, steps, [x, start, *w_ih, w_hh, bias])
+    memory, _ = ops.hpmn_scan(x, start, state.count, w_ih, w_hh, bias, divided, lengths, every)
+    count = state.count + (steps if lengths is None else lengths)
+    return memory, HpmnState(memory, count)
+
+
+def _fake_scan(
+    x: Tensor,
+    memory: Tensor,
+    count: Tensor,
+    w_ih: list[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    periods: list[int],
+    lengths: Tensor | None,
+    checkpoint: int,
+) -> tuple[Tensor, Tensor]:
+    kept = (num_checkpoints(x.shape[1], checkpoint), *memory.shape)
+    return memory.new_empty(memory.shape), memory.new_empty(kept)
+
+
+def _fake_backward(
+    grad_memory: Tensor,
+    x: Tensor,
+    memory: Tensor,
+    count: Tensor,
+    w_ih: list[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    *_: Any,
+) -> list[Tensor]:
+    return [memory.new_empty(tensor.shape) for tensor in (x, memory, *w_ih, w_hh, bias)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, memory, count, w_ih, w_hh, bias, ctx.periods, lengths, ctx.checkpoint = inputs
+    ctx.save_for_backward(x, memory, count, w_hh, bias, lengths, output[1], *w_ih)
+    ctx.set_materialize_grads(False)
+
+
+def _grad(ctx: Any, grad_memory: Tensor | None, _: None) -> tuple[Any, ...]:
+    if grad_memory is None:
+        return None, None, None, [None] * len(ctx.periods), *(None,) * 5
+    x, memory, count, w_hh, bias, lengths, kept, *w_ih = ctx.saved_tensors
+    grad_x, grad_start, *grad_w_ih, grad_w_hh, grad_bias = ops.hpmn_scan_backward(
+        grad_memory,
+        x,
+        memory,
+        count,
+        w_ih,
+        w_hh,
+        bias,
+        ctx.periods,
+        lengths,
+        ctx.checkpoint,
+        kept,
+    )
+    return grad_x.to(x.dtype), grad_start, None, grad_w_ih, grad_w_hh, grad_bias, *(None,) * 3
+
+
+torch.library.register_fake("recops::hpmn_scan", _fake_scan)
+torch.library.register_fake("recops::hpmn_scan_backward", _fake_backward)
+register_autograd("hpmn_scan", _grad, _save)
+refuse_derivative("hpmn_scan_backward", "memory networks have")
+torch.library.register_autocast("recops::hpmn_scan", "cpu", torch.float32)

@@ -1,0 +1,70 @@
+"""Events that move the memories of a pool of users, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops.memory._checks import check_contiguous, check_index, check_input, check_pool
+from recops.ops.memory._hpmn import check_periods, check_state
+from recops.state.hpmn import HpmnParams, HpmnState
+
+__all__ = ["hpmn_step_"]
+
+
+def hpmn_step_(
+    pool: HpmnState, rows: Tensor, x: Tensor, params: HpmnParams, *, periods: Sequence[int]
+) -> None:
+    """The event of :func:`hpmn_scan` for each x, in place in the rows of a pool of users.
+
+    Several events of one row are applied in the order given. However events are split into calls,
+    and whatever users stand beside each other, the states are those of a scan, to the bit. A call
+    that raises has changed nothing. Not differentiable.
+
+    Args:
+        pool: contiguous, float32 (float64 beside float64 x).
+        rows: ``[E]`` int32 or int64, the row of each event.
+        x: ``[E, I]`` finite.
+        params: as in :func:`hpmn_scan`.
+        periods: as in :func:`hpmn_scan`.
+
+    Raises:
+        TypeError: a tensor of another dtype, or a pool of another than x asks for.
+        ValueError: shapes, sizes or devices that do not fit, periods that do not divide each other,
+            NaN or infinity in x, a negative count.
+        IndexError: a row outside the pool.
+
+    Costs one event of the scan each, and moving each row that has events once in and out.
+
+    Source: that of :func:`hpmn_scan`.
+
+    Example:
+        >>> params = recops.HpmnParams.random(input_size=48, hidden_size=32, num_slots=4)
+        >>> pool = recops.HpmnState.zeros(params, 1000)
+        >>> rows = torch.tensor([7, 912, 7])
+        >>> recops.hpmn_step_(pool, rows, torch.randn(3, 48), params, periods=[1, 2, 4, 8])
+        >>> pool.count[7]
+        tensor(2)
+    """
+    op = "hpmn_step_"
+    check_input(op, "x", x, 2, params.input_size)
+    divided = check_periods(op, periods, params.num_slots)
+    check_state(op, pool, params, x)
+    check_pool(op, pool.memory, x)
+    check_index(op, "rows", rows, x.shape[0], x)
+    check_contiguous(op, pool.memory, pool.count)
+    if x.device.type not in ("cpu", "meta"):
+        from recops.reference.memory import hpmn_step_ as composite
+
+        composite(pool, rows, x, params, periods=divided)
+        return
+    dtype = pool.memory.dtype
+    w_ih = [tensor.detach().to(dtype) for tensor in params.w_ih]
+    w_hh, bias = params.w_hh.detach().to(dtype), params.bias.detach().to(dtype)
+    ops.hpmn_step_(pool.memory, pool.count, rows.long(), x.detach(), w_ih, w_hh, bias, divided)
+
+
+torch.library.register_fake("recops::hpmn_step_", lambda *_: None)

@@ -1,0 +1,57 @@
+"""Addressing an external memory by its content."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops._load import ops
+
+__all__ = ["memory_address"]
+
+
+def memory_address(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor:
+    """``softmax_j(β · cos(key, memory_j))``, the cosine with 1e-8 beside the product of norms.
+
+    Differentiable; all-zero keys and slots have the derivative that treats their norm as fixed.
+
+    Args:
+        key: ``[B, D]`` floating.
+        memory: ``[B, m, D]``.
+        beta: ``[B]``, how much the nearest slot stands out.
+
+    Returns:
+        ``weights [B, m]``, float32 (float64 where any is float64).
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: shapes or devices that do not fit.
+
+    Costs O(B · m · D).
+
+    Source: Graves et al., "Neural Turing machines", 2014, equations 5 and 6.
+
+    Example:
+        >>> memory = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+        >>> recops.memory_address(torch.tensor([[0.0, 2.0]]), memory, torch.tensor([50.0]))
+        tensor([[1.9287e-22, 1.0000e+00]])
+    """
+    op = "memory_address"
+    check_tensor(op, "memory", memory, ndim=3, dtypes=FLOATS)
+    rows, _, width = memory.shape
+    for name, tensor, shape in (("key", key, (rows, width)), ("beta", beta, (rows,))):
+        check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=memory.device)
+        if tensor.shape != shape:
+            raise ValueError(f"{op}: {name} must be {shape}, got {tuple(tensor.shape)}")
+    return ops.memory_address(key, memory, beta)
+
+
+def _composite(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor:
+    from recops.reference.memory import memory_address as composite
+
+    return composite(key, memory, beta)
+
+
+torch.library.define("recops::memory_address", "(Tensor key, Tensor memory, Tensor beta) -> Tensor")
+torch.library.impl("recops::memory_address", "CompositeImplicitAutograd", _composite)

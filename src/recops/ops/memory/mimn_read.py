@@ -1,0 +1,101 @@
+"""What a candidate reads of a user's memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops.memory._checks import check_index, check_input, check_pool
+from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.state.mimn import MimnParams, MimnState
+
+__all__ = ["mimn_read"]
+
+
+def mimn_read(
+    pool: MimnState,
+    rows: Tensor,
+    target: Tensor,
+    params: MimnParams,
+    *,
+    utilization: Utilization,
+    induction_topk: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One more step of :func:`mimn_scan`, the candidate as its x; the pool stays as it is.
+
+    Differentiable once in pool, target and parameters.
+
+    Args:
+        pool: the users' states.
+        rows: ``[C]`` int32 or int64, the row that each candidate reads; candidates may share one.
+        target: ``[C, D]`` float32, bfloat16, float16 or float64.
+        params: as in :func:`mimn_scan`.
+        utilization: as in :func:`mimn_scan`; the released code reads with that it was trained with.
+        induction_topk: as in :func:`mimn_scan`.
+
+    Returns:
+        ``out [C, H]`` of target's dtype, ``read_weights [C, m]`` and ``channels [C, m, D]`` of the
+        pool's.
+
+    Raises:
+        TypeError: a tensor of another dtype, or a pool of another than target asks for.
+        ValueError: shapes, sizes or devices that do not fit.
+        IndexError: a row outside the pool.
+
+    Costs one step of the scan a candidate, whatever the length of the history.
+
+    Source: that of :func:`mimn_scan`.
+
+    Example:
+        >>> params = recops.MimnParams.random(input_size=32, hidden_size=32, num_slots=8)
+        >>> pool = recops.MimnState.zeros(params, 1000)
+        >>> rows, target = torch.tensor([7, 7, 912]), torch.randn(3, 32)
+        >>> out, weights, channels = recops.mimn_read(
+        ...     pool, rows, target, params, utilization="code"
+        ... )
+        >>> out.shape, weights.shape, channels.shape
+        (torch.Size([3, 32]), torch.Size([3, 8]), torch.Size([3, 8, 32]))
+    """
+    op = "mimn_read"
+    check_input(op, "target", target, 2, params.input_size)
+    check_options(op, utilization, induction_topk)
+    check_state(op, pool, params, target)
+    check_pool(op, pool.memory, target)
+    check_index(op, "rows", rows, target.shape[0], target)
+    if target.device.type not in ("cpu", "meta"):
+        from recops.reference.memory import mimn_read as composite
+
+        return composite(
+            pool, rows, target, params, utilization=utilization, induction_topk=induction_topk
+        )
+    state, tensors = pool.floats(), tensors_of(params, pool.memory.dtype)
+    differentiated = [target, *state, *tensors.all()]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
+        index = rows.long()
+        own = [
+            tensor.index_select(0, index) for tensor in state
+        ]  # A gradient's rows add up where they are one.
+        found = ops.mimn_scan(target[:, None], own, *tensors, None, utilization, induction_topk, 1)
+        return found[0][:, 0], found[8], found[6]
+    return ops.mimn_read(state, rows.long(), target, *tensors, utilization, induction_topk)
+
+
+def _fake_read(
+    state: list[Tensor],
+    rows: Tensor,
+    target: Tensor,
+    params: list[Tensor],
+    *_: object,
+) -> tuple[Tensor, Tensor, Tensor]:
+    (count, d), h, m = target.shape, params[1].shape[1], params[5].shape[0]
+    memory = state[2]
+    return (
+        target.new_empty((count, h)),
+        memory.new_empty((count, m)),
+        memory.new_empty((count, m, d)),
+    )
+
+
+torch.library.register_fake("recops::mimn_read", _fake_read)
+torch.library.register_autocast("recops::mimn_read", "cpu", torch.float32)

@@ -1,0 +1,79 @@
+"""Events that move the states of a pool of users, as they come."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops._load import ops
+from recops.ops.memory._checks import check_contiguous, check_index, check_input, check_pool
+from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.state.mimn import MimnParams, MimnState
+
+__all__ = ["mimn_step_"]
+
+
+def mimn_step_(
+    pool: MimnState,
+    rows: Tensor,
+    x: Tensor,
+    params: MimnParams,
+    *,
+    utilization: Utilization,
+    induction_topk: int = 1,
+) -> None:
+    """The step of :func:`mimn_scan` for each event, in place in the rows of a pool of users.
+
+    Several events of one row are applied in the order given. However events are split into calls,
+    and whatever users stand beside each other, the states are those of a scan, to the bit. A call
+    that raises has changed nothing. Not differentiable.
+
+    Args:
+        pool: contiguous, float32 (float64 beside float64 x).
+        rows: ``[E]`` int32 or int64, the row of each event.
+        x: ``[E, D]`` finite.
+        params: as in :func:`mimn_scan`.
+        utilization: as in :func:`mimn_scan`.
+        induction_topk: as in :func:`mimn_scan`.
+
+    Raises:
+        TypeError: a tensor of another dtype, or a pool of another than x asks for.
+        ValueError: shapes, sizes or devices that do not fit, NaN or infinity in x.
+        IndexError: a row outside the pool.
+
+    Costs one step of the scan an event, and moving each row that has events once in and out.
+
+    Source: that of :func:`mimn_scan`, section 4.3: the user interest center.
+
+    Example:
+        >>> params = recops.MimnParams.random(input_size=32, hidden_size=32, num_slots=8)
+        >>> pool = recops.MimnState.zeros(params, 1000)
+        >>> rows = torch.tensor([7, 912, 7])
+        >>> recops.mimn_step_(pool, rows, torch.randn(3, 32), params, utilization="code")
+        >>> pool.count[7]
+        tensor(2)
+    """
+    op = "mimn_step_"
+    check_input(op, "x", x, 2, params.input_size)
+    check_options(op, utilization, induction_topk)
+    check_state(op, pool, params, x)
+    check_pool(op, pool.memory, x)
+    check_index(op, "rows", rows, x.shape[0], x)
+    check_contiguous(op, *pool.floats(), pool.count)
+    if x.device.type not in ("cpu", "meta"):
+        from recops.reference.memory import mimn_step_ as composite
+
+        composite(pool, rows, x, params, utilization=utilization, induction_topk=induction_topk)
+        return
+    ops.mimn_step_(
+        pool.floats(),
+        pool.count,
+        rows.long(),
+        x.detach(),
+        *tensors_of(params, pool.memory.dtype).detached(),
+        utilization,
+        induction_topk,
+    )
+
+
+torch.library.register_fake("recops::mimn_step_", lambda *_: None)

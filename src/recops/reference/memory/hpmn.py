@@ -1,0 +1,86 @@
+"""HPMN in plain PyTorch, an event after the other; :mod:`recops.ops.memory.hpmn_scan` says more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from recops._dtypes import widened
+from recops.reference.memory.primitives import gru
+from recops.state.hpmn import HpmnParams, HpmnState
+
+
+def hpmn_scan(
+    x: Tensor,
+    params: HpmnParams,
+    state: HpmnState | None = None,
+    *,
+    periods: Sequence[int],
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, HpmnState]:
+    """See :func:`recops.hpmn_scan`."""
+    rows, steps, _ = x.shape
+    wide = widened(x)
+    params = params.to(wide.dtype)
+    state = HpmnState.zeros(params, rows) if state is None else state.to(wide.dtype)
+    if lengths is None:
+        lengths = torch.full((rows,), steps, device=x.device)
+    memory, count = state.memory, state.count
+    for t in range(steps):
+        live = t < lengths
+        memory = _step(memory, count, wide[:, t], live, params, periods)
+        count = count + live
+    return memory, HpmnState(memory, count)
+
+
+def hpmn_step_(
+    pool: HpmnState, rows: Tensor, x: Tensor, params: HpmnParams, *, periods: Sequence[int]
+) -> None:
+    """See :func:`recops.hpmn_step_`."""
+    params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
+    live = torch.ones(1, dtype=torch.bool)
+    for row, event in zip(rows.tolist(), wide, strict=True):
+        slots, count = pool.memory[row : row + 1], pool.count[row : row + 1]
+        pool.memory[row] = _step(slots, count, event[None], live, params, periods)[0]
+        pool.count[row] += 1
+
+
+def hpmn_read(
+    query: Tensor, pool: HpmnState, rows: Tensor, params: HpmnParams
+) -> tuple[Tensor, Tensor]:
+    """See :func:`recops.hpmn_read`."""
+    p = params.to(pool.memory.dtype)
+    slots = pool.memory[rows.long()]
+    q = linear(query.to(slots.dtype), p.query_w, p.query_b)
+    weights = []
+    for hop in range(len(p.w1)):
+        each = q[:, None].expand_as(slots)
+        f = torch.cat([each, slots, each - slots, each * slots], 2)
+        f = torch.relu(linear(f, p.w1[hop], p.b1[hop]))
+        f = torch.relu(linear(f, p.w2[hop], p.b2[hop]))
+        a = torch.softmax(f @ p.w3[hop] + p.b3[hop], 1)
+        q = q @ p.hop_map + (a[:, :, None] * slots).sum(1)
+        weights.append(a)
+    return q.to(query.dtype), torch.stack(weights, 1)
+
+
+def _step(
+    memory: Tensor,
+    count: Tensor,
+    x: Tensor,
+    live: Tensor,
+    p: HpmnParams,
+    periods: Sequence[int],
+) -> Tensor:
+    """The memory after an event of every live row, the first that moves a slot from the bottom."""
+    slots, below = [], x
+    for j, period in enumerate(periods):
+        moves = live & ((count + 1) % period == 0)
+        old = memory[:, j]
+        new = gru(below, old, p.w_ih[j], p.w_hh[j], p.bias[j])
+        below = torch.where(moves[:, None], new, old)
+        slots.append(below)
+    return torch.stack(slots, 1)

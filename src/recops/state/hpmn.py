@@ -1,0 +1,171 @@
+"""The parameters and the state of a hierarchical periodic memory network (HPMN)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops.state._holder import Holder, check_tensors, register_holder
+
+_READERS = (80, 40)  # the widths of the reading network's layers
+
+
+@dataclass(frozen=True, eq=False)
+class HpmnParams(Holder):
+    """What an HPMN learns, checked once, when it is made; :func:`recops.hpmn_scan` says its use.
+
+    With I the width of inputs, H that of a slot and m slots. Weights of GRUs stand in the order r,
+    z, n, with one bias.
+
+    Attributes:
+        w_ih: m tensors, ``[3H, I]`` and then ``[3H, H]`` each.
+        w_hh: ``[m, 3H, H]``.
+        bias: ``[m, 3H]``.
+        query_w: ``[H, I]``.
+        query_b: ``[H]``.
+        w1: ``[hops, 80, 4H]``, of [q; slot; q − slot; q · slot].
+        b1: ``[hops, 80]``.
+        w2: ``[hops, 40, 80]``.
+        b2: ``[hops, 40]``.
+        w3: ``[hops, 40]``.
+        b3: ``[hops]``.
+        hop_map: ``[H, H]``.
+
+    Raises:
+        TypeError, ValueError: a tensor of another dtype, device or shape.
+    """
+
+    w_ih: tuple[Tensor, ...]
+    w_hh: Tensor
+    bias: Tensor
+    query_w: Tensor
+    query_b: Tensor
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+    w3: Tensor
+    b3: Tensor
+    hop_map: Tensor
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "w_ih", tuple(self.w_ih))
+        check_tensor("HpmnParams", "w_hh", self.w_hh, ndim=3, dtypes=FLOATS)
+        check_tensor("HpmnParams", "query_w", self.query_w, ndim=2, dtypes=FLOATS)
+        check_tensor("HpmnParams", "w1", self.w1, ndim=3, dtypes=FLOATS)
+        h, i, m, hops = self.hidden_size, self.input_size, self.num_slots, self.w1.shape[0]
+        if min(h, i, m, hops) < 1:
+            raise ValueError(
+                f"HpmnParams: sizes must be at least 1, got H={h}, I={i}, m={m}, hops={hops}"
+            )
+        if len(self.w_ih) != m:
+            raise ValueError(f"HpmnParams: w_ih must hold {m} tensors, got {len(self.w_ih)}")
+        wide, narrow = _READERS
+        due: dict[str, tuple[object, tuple[int, ...]]] = {
+            "w_hh": (self.w_hh, (m, 3 * h, h)),
+            "bias": (self.bias, (m, 3 * h)),
+            "query_w": (self.query_w, (h, i)),
+            "query_b": (self.query_b, (h,)),
+            "w1": (self.w1, (hops, wide, 4 * h)),
+            "b1": (self.b1, (hops, wide)),
+            "w2": (self.w2, (hops, narrow, wide)),
+            "b2": (self.b2, (hops, narrow)),
+            "w3": (self.w3, (hops, narrow)),
+            "b3": (self.b3, (hops,)),
+            "hop_map": (self.hop_map, (h, h)),
+        }
+        for j, weights in enumerate(self.w_ih):
+            due[f"w_ih[{j}]"] = (weights, (3 * h, h if j else i))
+        check_tensors("HpmnParams", self.w_hh, due, FLOATS)
+
+    @property
+    def input_size(self) -> int:
+        """I, the width of inputs."""
+        return self.query_w.shape[1]
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the width of a slot."""
+        return self.w_hh.shape[2]
+
+    @property
+    def num_slots(self) -> int:
+        """m, the slots of the memory."""
+        return self.w_hh.shape[0]
+
+    @staticmethod
+    def random(
+        *, input_size: int, hidden_size: int, num_slots: int, hops: int = 3, seed: int = 0
+    ) -> HpmnParams:
+        """Parameters to begin training with, in float32, the same for the same ``seed``.
+
+        Weights are uniform within 1/√inputs, biases of gates 1 and others 0.
+        """
+        random = torch.Generator().manual_seed(seed)
+
+        def weights(*shape: int) -> Tensor:
+            values: Tensor = (2 * torch.rand(shape, generator=random) - 1) * shape[-1] ** -0.5
+            return values
+
+        i, h, m = input_size, hidden_size, num_slots
+        wide, narrow = _READERS
+        bias = torch.cat([torch.ones(2 * h), torch.zeros(h)])
+        return HpmnParams(
+            w_ih=tuple(weights(3 * h, h if j else i) for j in range(m)),
+            w_hh=weights(m, 3 * h, h),
+            bias=bias.repeat(m, 1),
+            query_w=weights(h, i),
+            query_b=torch.zeros(h),
+            w1=weights(hops, wide, 4 * h),
+            b1=torch.zeros(hops, wide),
+            w2=weights(hops, narrow, wide),
+            b2=torch.zeros(hops, narrow),
+            w3=weights(hops, narrow),
+            b3=torch.zeros(hops),
+            hop_map=weights(h, h),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class HpmnState(Holder):
+    """What an HPMN knows of n users, one row each; checked once, when it is made.
+
+    Attributes:
+        memory: ``[n, m, H]`` float32 or float64.
+        count: ``[n]`` int64, events so far: they say which slots the next event moves.
+
+    Raises:
+        TypeError, ValueError: a tensor of another dtype, device or shape.
+    """
+
+    memory: Tensor
+    count: Tensor
+
+    def __post_init__(self) -> None:
+        floats = (torch.float32, torch.float64)
+        check_tensor("HpmnState", "memory", self.memory, ndim=3, dtypes=floats)
+        due = {"count": (self.count, (self.memory.shape[0],))}
+        check_tensors("HpmnState", self.count, due, (torch.int64,))
+        if self.count.device != self.memory.device:
+            raise ValueError(
+                f"HpmnState: count must be on {self.memory.device}, got {self.count.device}"
+            )
+
+    @property
+    def num_rows(self) -> int:
+        """n, the users."""
+        return self.memory.shape[0]
+
+    @staticmethod
+    def zeros(params: HpmnParams, n: int) -> HpmnState:
+        """The state of n users before any event; float64 beside float64 parameters."""
+        dtype = torch.float64 if params.w_hh.dtype == torch.float64 else torch.float32
+        memory = params.w_hh.new_zeros(n, params.num_slots, params.hidden_size, dtype=dtype)
+        return HpmnState(memory, torch.zeros(n, dtype=torch.int64, device=memory.device))
+
+
+register_holder(HpmnParams)
+register_holder(HpmnState)

@@ -1,0 +1,225 @@
+"""The parameters and the state of a multi-channel user interest memory network (MIMN)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recops._checks import FLOATS, check_tensor
+from recops.state._holder import Holder, check_tensors, register_holder
+
+
+@dataclass(frozen=True, eq=False)
+class MimnParams(Holder):
+    """What a MIMN learns, checked once, when it is made; :func:`recops.mimn_scan` says its use.
+
+    With D the width of inputs and of memory, H the hidden size, m slots and P = 4 D + 6. Weights of
+    GRUs stand in the order r, z, n, with one bias.
+
+    Attributes:
+        controller_w_ih: ``[3H, 2D]``, of the input [x, read].
+        controller_w_hh: ``[3H, H]``.
+        controller_bias: ``[3H]``.
+        head_w: ``[P, H + m]``, of [hidden; usage / usage_scale]; rows in the order read key D, read
+            beta 1, write key D, write beta 1, shift 3, gamma 1, erase D, add D. Without utilization
+            the columns of usage are ignored.
+        head_b: ``[P]``.
+        key_memory: ``[m, D]``, already through tanh, or None.
+        usage_w: ``[m, m]``, for utilization "paper".
+        induction_w_ih: ``[3D, 2D]``, of the input [x, slot].
+        induction_w_hh: ``[3D, D]``.
+        induction_bias: ``[3D]``.
+        out_w: ``[H, H + D]``, of [hidden; read].
+        out_b: ``[H]``.
+        memory_init: ``[m, D]``.
+        read_init: ``[D]``.
+        usage_scale: what usage is divided by, about the length of histories.
+
+    Raises:
+        TypeError, ValueError: a tensor of another dtype, device or shape, or ``usage_scale`` is
+            not positive.
+    """
+
+    controller_w_ih: Tensor
+    controller_w_hh: Tensor
+    controller_bias: Tensor
+    head_w: Tensor
+    head_b: Tensor
+    key_memory: Tensor | None
+    usage_w: Tensor
+    induction_w_ih: Tensor
+    induction_w_hh: Tensor
+    induction_bias: Tensor
+    out_w: Tensor
+    out_b: Tensor
+    memory_init: Tensor
+    read_init: Tensor
+    usage_scale: float = 400.0
+
+    def __post_init__(self) -> None:
+        check_tensor("MimnParams", "memory_init", self.memory_init, ndim=2, dtypes=FLOATS)
+        check_tensor("MimnParams", "controller_w_hh", self.controller_w_hh, ndim=2, dtypes=FLOATS)
+        d, h, m = self.input_size, self.hidden_size, self.num_slots
+        if min(d, h, m) < 1:
+            raise ValueError(f"MimnParams: sizes must be at least 1, got D={d}, H={h}, m={m}")
+        if not self.usage_scale > 0:
+            raise ValueError(f"MimnParams: usage_scale must be positive, got {self.usage_scale}")
+        due: dict[str, tuple[object, tuple[int, ...]]] = {
+            "controller_w_ih": (self.controller_w_ih, (3 * h, 2 * d)),
+            "controller_w_hh": (self.controller_w_hh, (3 * h, h)),
+            "controller_bias": (self.controller_bias, (3 * h,)),
+            "head_w": (self.head_w, (4 * d + 6, h + m)),
+            "head_b": (self.head_b, (4 * d + 6,)),
+            "usage_w": (self.usage_w, (m, m)),
+            "induction_w_ih": (self.induction_w_ih, (3 * d, 2 * d)),
+            "induction_w_hh": (self.induction_w_hh, (3 * d, d)),
+            "induction_bias": (self.induction_bias, (3 * d,)),
+            "out_w": (self.out_w, (h, h + d)),
+            "out_b": (self.out_b, (h,)),
+            "memory_init": (self.memory_init, (m, d)),
+            "read_init": (self.read_init, (d,)),
+        }
+        if self.key_memory is not None:
+            due["key_memory"] = (self.key_memory, (m, d))
+        check_tensors("MimnParams", self.memory_init, due, FLOATS)
+
+    @property
+    def input_size(self) -> int:
+        """D, the width of inputs and of a slot."""
+        return self.memory_init.shape[1]
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the width of the controller's state."""
+        return self.controller_w_hh.shape[1]
+
+    @property
+    def num_slots(self) -> int:
+        """m, the slots of the memory."""
+        return self.memory_init.shape[0]
+
+    @staticmethod
+    def random(
+        *, input_size: int, hidden_size: int, num_slots: int, seed: int = 0, key_memory: bool = True
+    ) -> MimnParams:
+        """Parameters to begin training with, in float32, the same for the same ``seed``.
+
+        Weights are uniform within 1/√inputs, biases of gates 1 and others 0; the static keys are
+        tanh of a normal deviate of 0.5. Slots start 0.1 apart: about 1e-5, as published, their
+        cosines are noise.
+        """
+        random = torch.Generator().manual_seed(seed)
+
+        def normal(scale: float, *shape: int) -> Tensor:
+            return scale * torch.randn(shape, generator=random)
+
+        def weights(rows: int, columns: int) -> Tensor:
+            values: Tensor = (2 * torch.rand(rows, columns, generator=random) - 1) * columns**-0.5
+            return values
+
+        def bias(size: int) -> Tensor:
+            return torch.cat([torch.ones(2 * size), torch.zeros(size)])
+
+        d, h, m = input_size, hidden_size, num_slots
+        return MimnParams(
+            controller_w_ih=weights(3 * h, 2 * d),
+            controller_w_hh=weights(3 * h, h),
+            controller_bias=bias(h),
+            head_w=weights(4 * d + 6, h + m),
+            head_b=torch.zeros(4 * d + 6),
+            key_memory=normal(0.5, m, d).tanh() if key_memory else None,
+            usage_w=weights(m, m),
+            induction_w_ih=weights(3 * d, 2 * d),
+            induction_w_hh=weights(3 * d, d),
+            induction_bias=bias(d),
+            out_w=weights(h, h + d),
+            out_b=torch.zeros(h),
+            memory_init=normal(0.1, m, d).tanh(),
+            read_init=normal(0.1, d).tanh(),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MimnState(Holder):
+    """What a MIMN knows of n users, one row each; checked once, when it is made.
+
+    All of one floating dtype, float32 or float64, but ``count``.
+
+    Attributes:
+        hidden: ``[n, H]`` the controller's state.
+        read: ``[n, D]`` what was read last.
+        memory: ``[n, m, D]``.
+        usage: ``[n, m]`` the sum of write weights.
+        added: ``[n, D]`` the sum of what was added to the slots, their mean.
+        channels: ``[n, m, D]`` the states of the induction unit.
+        pooled: ``[n, D]`` the sum of inputs.
+        count: ``[n]`` int64, events so far.
+
+    Raises:
+        TypeError, ValueError: a tensor of another dtype, device or shape.
+    """
+
+    hidden: Tensor
+    read: Tensor
+    memory: Tensor
+    usage: Tensor
+    added: Tensor
+    channels: Tensor
+    pooled: Tensor
+    count: Tensor
+
+    def __post_init__(self) -> None:
+        floats = (torch.float32, torch.float64)
+        check_tensor("MimnState", "memory", self.memory, ndim=3, dtypes=floats)
+        check_tensor("MimnState", "hidden", self.hidden, ndim=2, dtypes=floats)
+        n, m, d = self.memory.shape
+        due = {
+            "hidden": (self.hidden, (n, self.hidden.shape[1])),
+            "read": (self.read, (n, d)),
+            "usage": (self.usage, (n, m)),
+            "added": (self.added, (n, d)),
+            "channels": (self.channels, (n, m, d)),
+            "pooled": (self.pooled, (n, d)),
+        }
+        check_tensors("MimnState", self.memory, due, floats)
+        check_tensors("MimnState", self.count, {"count": (self.count, (n,))}, (torch.int64,))
+        if self.count.device != self.memory.device:
+            raise ValueError(
+                f"MimnState: count must be on {self.memory.device}, got {self.count.device}"
+            )
+
+    @property
+    def num_rows(self) -> int:
+        """n, the users."""
+        return self.memory.shape[0]
+
+    def floats(self) -> list[Tensor]:
+        """The floating tensors, in the order of the fields."""
+        first = [self.hidden, self.read, self.memory, self.usage]
+        return [*first, self.added, self.channels, self.pooled]
+
+    @staticmethod
+    def zeros(params: MimnParams, n: int) -> MimnState:
+        """The state of n users before any event: the initial memory and read, the rest zero.
+
+        float64 beside float64 parameters, else float32; differentiable in the initial values.
+        """
+        init = params.memory_init
+        init = init if init.dtype == torch.float64 else init.float()
+        d, h, m = params.input_size, params.hidden_size, params.num_slots
+        return MimnState(
+            hidden=init.new_zeros(n, h),
+            read=params.read_init.to(init.dtype).expand(n, d).contiguous(),
+            memory=init.expand(n, m, d).contiguous(),
+            usage=init.new_zeros(n, m),
+            added=init.new_zeros(n, d),
+            channels=init.new_zeros(n, m, d),
+            pooled=init.new_zeros(n, d),
+            count=torch.zeros(n, dtype=torch.int64, device=init.device),
+        )
+
+
+register_holder(MimnParams)
+register_holder(MimnState)

@@ -1,0 +1,72 @@
+"""The primitives of external memories: their definitions, gradients, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import recops
+from recops import reference
+
+INPUTS: dict[str, tuple[Tensor, ...]] = {
+    "memory_address": (torch.randn(3, 5), torch.randn(3, 4, 5), torch.rand(3)),
+    "memory_read": (torch.rand(3, 4), torch.randn(3, 4, 5)),
+    "memory_write": (torch.randn(3, 4, 5), torch.rand(3, 4), torch.rand(3, 5), torch.randn(3, 5)),
+    "memory_utilization": (torch.rand(3, 4),),
+    "memory_covariance": (torch.randn(3, 4, 5),),
+}
+every_primitive = pytest.mark.parametrize("name", INPUTS)
+
+
+@every_primitive
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_agrees_with_the_reference(name: str, dtype: torch.dtype) -> None:
+    inputs = [tensor.to(dtype) for tensor in INPUTS[name]]
+    found, due = getattr(recops, name)(*inputs), getattr(reference, name)(*inputs)
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(found, due)
+
+
+@every_primitive
+def test_gradcheck(name: str) -> None:
+    leaves = tuple(tensor.double().requires_grad_() for tensor in INPUTS[name])
+    assert torch.autograd.gradcheck(getattr(recops, name), leaves)
+
+
+@every_primitive
+def test_opcheck(name: str) -> None:
+    op = getattr(torch.ops.recops, name).default
+    leaves = tuple(tensor.clone().requires_grad_() for tensor in INPUTS[name])
+    torch.library.opcheck(op, (*leaves, True) if name == "memory_covariance" else leaves)
+
+
+@every_primitive
+def test_compiles_into_one_graph(name: str) -> None:
+    function: Callable[..., Tensor] = getattr(recops, name)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*INPUTS[name]), function(*INPUTS[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "error", "message"),
+    [
+        ("memory_address", (torch.zeros(2, 5), torch.zeros(3, 4, 5), torch.zeros(3)), ValueError,
+         r"key must be \(3, 5\), got \(2, 5\)"),
+        ("memory_address", (torch.zeros(3, 5), torch.zeros(3, 5), torch.zeros(3)), ValueError,
+         "memory must have 3 dimensions"),
+        ("memory_read", (torch.zeros(3, 3), torch.zeros(3, 4, 5)), ValueError,
+         r"weights must be \(3, 4\), got \(3, 3\)"),
+        ("memory_write", (torch.zeros(3, 4, 5), torch.zeros(3, 4), torch.zeros(3, 4),
+                          torch.zeros(3, 5)), ValueError, r"erase must be \(3, 5\), got \(3, 4\)"),
+        ("memory_utilization", (torch.zeros(3, 4).long(),), TypeError, "usage must be one of"),
+        ("memory_covariance", (torch.zeros(4, 5),), ValueError, "memory must have 3 dimensions"),
+    ],
+)  # fmt: skip
+def test_errors(
+    name: str, inputs: tuple[Tensor, ...], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"{name}: {message}"):
+        getattr(recops, name)(*inputs)
