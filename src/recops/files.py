@@ -66,13 +66,17 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 
 def write_sealed(path: str | os.PathLike[str], data: bytes) -> None:
     """Fill in the seal of ``data``, which holds :data:`SEAL` once, and :func:`write_file` it."""
+    write_file(path, _seal(data))
+
+
+def _seal(data: bytes) -> bytes:
     blank = SEAL.encode()
     if data.count(blank) != 1:
         raise ValueError(
-            f"write_sealed: data must hold the blank seal once, found {data.count(blank)}"
+            f"write_sealed: data must hold the blank seal once, got it {data.count(blank)} times"
         )
     digest = hashlib.sha256(data).hexdigest()
-    write_file(path, data.replace(blank, f"recops-sha256:{digest}".encode()))
+    return data.replace(blank, f"recops-sha256:{digest}".encode())
 
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
@@ -82,17 +86,20 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
         CorruptFileError: the file carries no seal (truncated or foreign), or its bytes do not
             match it.
     """
-    data = Path(path).read_bytes()
+    return _verified(Path(path).read_bytes(), path)
+
+
+def _verified(data: bytes, source: object) -> bytes:
     matches = list(_SEAL_PATTERN.finditer(data))
     if len(matches) != 1:
-        raise CorruptFileError(f"{path}: not a recops file, or truncated (no checksum found)")
+        raise CorruptFileError(f"{source}: not a recops file, or truncated (no checksum found)")
     start, end = matches[0].span(1)
     digest = hashlib.sha256()
     digest.update(data[:start])
     digest.update(b"0" * 64)
     digest.update(memoryview(data)[end:])
     if digest.hexdigest().encode() != matches[0].group(1):
-        raise CorruptFileError(f"{path}: damaged (checksum mismatch)")
+        raise CorruptFileError(f"{source}: damaged (checksum mismatch)")
     return data
 
 
@@ -131,13 +138,24 @@ def save_tensors(
     meta: Mapping[str, Any] | None = None,
 ) -> None:
     """Save named tensors and JSON-serialisable ``meta`` as one sealed safetensors file."""
+    write_file(path, seal_tensors(tensors, kind=kind, version=version, meta=meta))
+
+
+def seal_tensors(
+    tensors: Mapping[str, Tensor],
+    *,
+    kind: str,
+    version: int = 1,
+    meta: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The bytes of the file that :func:`save_tensors` writes."""
     header = {"kind": kind, "version": version, "meta": dict(meta or {}), "seal": SEAL}
     # One metadata entry: safetensors keeps them in a hash map and would write several in any order.
     blob = safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
         metadata={"recops": json.dumps(header, sort_keys=True)},
     )
-    write_sealed(path, blob)
+    return _seal(blob)
 
 
 def load_tensors(
@@ -149,14 +167,25 @@ def load_tensors(
         CorruptFileError: damaged, truncated, of another kind, or of a newer version.
         FileNotFoundError: no such file.
     """
-    blob = read_sealed(path)
+    return open_tensors(Path(path).read_bytes(), path, kind=kind, version=version)
+
+
+def open_tensors(
+    data: bytes, source: object, *, kind: str, version: int = 1
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`seal_tensors` put into ``data``, which is from ``source``.
+
+    Raises:
+        CorruptFileError: as :func:`load_tensors`.
+    """
+    blob = _verified(data, source)
     try:
         size = int.from_bytes(blob[:8], "little")
         header = json.loads(json.loads(blob[8 : 8 + size])["__metadata__"]["recops"])
         tensors = safetensors.torch.load(blob)
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise CorruptFileError(f"{path}: not a recops tensor file ({error})") from error
-    _check_format(path, header, kind, version)
+        raise CorruptFileError(f"{source}: not a recops tensor file ({error})") from error
+    _check_format(source, header, kind, version)
     return tensors, header["meta"]
 
 

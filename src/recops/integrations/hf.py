@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from recops._checks import check_integer, check_list
 from recops.ops.trie.trie_next_logits import TokenMap, trie_next_logits
 from recops.state.item_mask import ItemMask
 from recops.state.trie import SidTrie
@@ -53,7 +54,7 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             May be assigned anew too.
 
     Raises:
-        TypeError: no trie or mask where one is due; neither or both of ``prompt_length`` and
+        TypeError: something else than a trie or a mask; neither or both of ``prompt_length`` and
             ``begin_token_id``; token ids that are no integers.
         ValueError: ``token_map`` does not name each level's tokens, once each, or names an
             end or begin token.
@@ -75,21 +76,27 @@ class SidTrieLogitsProcessor(LogitsProcessor):
         if allowed is not None and not isinstance(allowed, ItemMask):
             raise TypeError(f"{op}: allowed must be an ItemMask, got {type(allowed).__name__}")
         if (prompt_length is None) == (begin_token_id is None):
-            raise TypeError(f"{op}: give one of prompt_length and begin_token_id")
-        if prompt_length is not None and prompt_length < 0:
-            raise ValueError(f"{op}: prompt_length must not be negative, got {prompt_length}")
+            given = "neither" if prompt_length is None else "both"
+            raise TypeError(f"{op}: prompt_length or begin_token_id must be given, got {given}")
+        if prompt_length is not None:
+            check_integer(op, "prompt_length", prompt_length)
+        if begin_token_id is not None:
+            check_integer(op, "begin_token_id", begin_token_id)
         self.trie = trie
         self.allowed = allowed
         self._tokens = TokenMap.of(token_map, trie.vocab_sizes)
         self._prompt_length = prompt_length
         self._begin_token = -1 if begin_token_id is None else begin_token_id
-        self._end_tokens = [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id)
+        ends = [eos_token_id] if isinstance(eos_token_id, int) else eos_token_id
+        self._end_tokens = check_list(op, "eos_token_id", ends)
         if not self._end_tokens:
-            raise ValueError(f"{op}: eos_token_id must name a token")
+            raise ValueError(f"{op}: eos_token_id must name a token, got none")
+        for token in self._end_tokens:
+            check_integer(op, "eos_token_id", token)
         named = self._tokens.model_tokens
         for name, ids in (("eos", self._end_tokens), ("begin", [self._begin_token])):
             if bool(torch.isin(named, torch.tensor(ids)).any()):
-                raise ValueError(f"{op}: token_map holds the {name}_token_id")
+                raise ValueError(f"{op}: token_map must not hold the {name}_token_id, got {ids}")
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """``scores [R, V]`` of the sequences ``input_ids [R, T]``, with −inf for what may not be.

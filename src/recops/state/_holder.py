@@ -1,9 +1,8 @@
-"""What the holders of tensors share: one check of all of them, ``to``, ``state_dict``, pytrees."""
+"""Holders of tensors: what they hold fits together from the moment they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -12,89 +11,101 @@ from torch.utils import _pytree
 
 from recops._checks import check_tensor
 
-Kind = TypeVar("Kind", bound="Holder")
+Holder = TypeVar("Holder")
 
 
-class Holder:
-    """A frozen dataclass of tensors, tuples of tensors, None and plain numbers."""
+def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) -> None:
+    """The tensors of ``holder``, a dataclass, have their dtypes and shapes and are on one device.
 
-    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Each tensor with its name, those of a tuple as ``name.0``, ``name.1``, …"""
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                yield field.name, value
-            elif isinstance(value, tuple):
-                for i, tensor in enumerate(value):
-                    yield f"{field.name}.{i}", tensor
+    For a dataclass' ``__post_init__``, so that ``dataclasses.replace`` is held to it as well. What
+    the tensors contain is for ops to check as they read it.
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The tensors by name."""
-        return dict(self.named_tensors())
-
-    def to(self: Kind, target: torch.device | torch.dtype | str) -> Kind:
-        """The same on another device, or with floating tensors of another dtype."""
-        dtype = isinstance(target, torch.dtype)
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(map(moved, value))
-            if not isinstance(value, Tensor) or (dtype and not value.is_floating_point()):
-                return value
-            return value.to(target)
-
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return replace(self, **{name: moved(getattr(self, name)) for name in names})  # type: ignore[type-var]
-
-
-def check_tensors(
-    holder: str,
-    like: object,
-    due: Mapping[str, tuple[object, tuple[int, ...]]],
-    dtypes: tuple[torch.dtype, ...],
-) -> None:
-    """Each tensor has its shape, on the device and of the dtype of ``like``, one of ``dtypes``.
+    Args:
+        holder: what is being made.
+        tensors: of each tensor the dtypes it may have, and its shape by names of sizes, which are
+            the same wherever they stand: ``"rows, width"``; ``"rows + 1"``; ``"width or rows,
+            width"`` where it may be either; ``""`` for a scalar.
 
     Raises:
-        TypeError, ValueError: one has not.
+        TypeError: not a tensor, or of another dtype.
+        ValueError: another shape, device or layout.
     """
-    for name, (tensor, shape) in due.items():
-        check_tensor(holder, name, tensor, ndim=len(shape), dtypes=dtypes)
-        assert isinstance(tensor, Tensor)
-        assert isinstance(like, Tensor)
-        if tensor.dtype != like.dtype:
-            raise TypeError(f"{holder}: {name} must be {like.dtype}, got {tensor.dtype}")
-        if tensor.device != like.device:
-            raise ValueError(f"{holder}: {name} must be on {like.device}, got {tensor.device}")
-        if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
-            raise ValueError(f"{holder}: {name} must be {shape}, got {tuple(tensor.shape)}")
+    op = type(holder).__name__
+    sizes: dict[str, int] = {}
+    device: torch.device | None = None
+    for name, (dtypes, shapes) in tensors.items():
+        shape_of = {len(_dims(shape)): shape for shape in shapes.split(" or ")}
+        tensor: Tensor = getattr(holder, name)
+        check_tensor(op, name, tensor, ndim=tuple(shape_of), dtypes=dtypes, device=device)
+        device = tensor.device
+        if tensor.layout != torch.strided:
+            raise ValueError(f"{op}: {name} must be strided, got {tensor.layout}")
+        shape = shape_of[tensor.ndim]
+        for dim, size in zip(_dims(shape), tensor.shape, strict=True):
+            symbol, _, more = dim.partition(" + ")
+            known = sizes.setdefault(symbol, size - int(more or 0))
+            if known < 0 or size != known + int(more or 0):
+                raise ValueError(
+                    f"{op}: {name} must be [{shape}] with {symbol} = {max(known, 0)}, "
+                    f"got shape {tuple(tensor.shape)}"
+                )
+        if (
+            tensor.is_neg()
+        ):  # Ops take holders' tensors in lists, inside which torch leaves that be.
+            object.__setattr__(holder, name, tensor.resolve_neg())
 
 
-def register_holder(kind: type[Holder]) -> None:
-    """Make a pytree of the holder, so that compiled and exported programs take and return it.
+def _dims(shape: str) -> list[str]:
+    return shape.split(", ") if shape else []
 
-    Trees are also rebuilt of what are no tensors, so this way in has no checks.
+
+def register_holder(
+    kind: type[Holder],
+    tensors: Sequence[str],
+    *,
+    context: str | None = None,
+    to_dumpable_context: Callable[[Any], Any] | None = None,
+    from_dumpable_context: Callable[[Any], Any] | None = None,
+) -> None:
+    """Make a holder a pytree, so that compilers and exporters take it as an input.
+
+    Args:
+        kind: a dataclass.
+        tensors: the names of its tensors, which become the leaves.
+        context: the name of what else it has, which is compiled in.
+        to_dumpable_context: what JSON can hold of the context.
+        from_dumpable_context: the way back.
     """
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
 
-    def flatten(holder: Any) -> tuple[list[Any], None]:
-        return [getattr(holder, name) for name in names], None
+    def flatten(holder: Holder) -> tuple[list[Tensor], Any]:
+        return (
+            [getattr(holder, name) for name in tensors],
+            None if context is None else getattr(holder, context),
+        )
 
-    def unflatten(values: Any, _: None) -> Any:
+    def flatten_with_keys(holder: Holder) -> tuple[list[tuple[_pytree.KeyEntry, Tensor]], Any]:
+        leaves, rest = flatten(holder)
+        keys = [_pytree.GetAttrKey(name) for name in tensors]
+        return list(zip(keys, leaves, strict=True)), rest
+
+    def unflatten(leaves: Any, rest: Any) -> Holder:
+        fields = dict(zip(tensors, leaves, strict=True))
+        if context is not None:
+            fields[context] = rest
+        if all(isinstance(fields[name], Tensor) for name in tensors):
+            return kind(**fields)
+        # What a map over the tree, or a compiler, puts in the tensors' place.
         holder = object.__new__(kind)
-        for name, value in zip(names, values, strict=True):
+        for name, value in fields.items():
             object.__setattr__(holder, name, value)
         return holder
-
-    def flatten_with_keys(holder: Any) -> tuple[list[tuple[_pytree.KeyEntry, Any]], None]:
-        values, context = flatten(holder)
-        keys = [_pytree.GetAttrKey(name) for name in names]
-        return list(zip(keys, values, strict=True)), context
 
     _pytree.register_pytree_node(
         kind,
         flatten,
         unflatten,
         serialized_type_name=f"recops.{kind.__name__}",
+        to_dumpable_context=to_dumpable_context,
+        from_dumpable_context=from_dumpable_context,
         flatten_with_keys_fn=flatten_with_keys,
     )

@@ -1,4 +1,4 @@
-"""What could be wrong with the tensors of a trie."""
+"""What could be wrong with what the tensors of a trie contain."""
 
 from __future__ import annotations
 
@@ -14,23 +14,6 @@ def problems(
     """Whatever is wrong, first things first: what comes later relies on what came before."""
     depth, device = len(vocab_sizes), tensors["tokens"].device
     nodes, items = tensors["tokens"].numel(), tensors["item_ids"].numel()
-    token_dtype = torch.int32 if max(vocab_sizes, default=1) > 65536 else torch.uint16
-    for name, dtype, shape in (
-        ("tokens", token_dtype, (nodes,)),
-        ("first_child", torch.int32, (nodes + 1,)),
-        ("item_ids", torch.int64, (items,)),
-        ("item_rows", torch.int32, (items,)),
-        ("id_order", torch.int32, (items,)),
-        ("stamp", torch.int64, ()),
-    ):
-        tensor = tensors[name]
-        if tensor.dtype != dtype or tuple(tensor.shape) != shape:
-            yield name, f"must be {dtype} {shape}, got {tensor.dtype} {tuple(tensor.shape)}"
-            return
-    if nodes == 0 or depth == 0 or min(vocab_sizes) < 1:
-        yield "vocab_sizes", "must be positive, and there must be a root"
-        return
-
     first_child, tokens = tensors["first_child"].long(), tensors["tokens"].to(torch.int64)
     counts = first_child.diff()
     if first_child[0] != 1 or first_child[-1] != nodes + items or bool((counts < 0).any()):

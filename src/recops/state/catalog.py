@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from recops._catalog import Catalog
+from recops._checks import INT64_MAX, check_flag, check_integer, check_sizes
 from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops.state.trie import SidTrie
 
@@ -39,7 +40,9 @@ class SidCatalog:
     """
 
     def __init__(self, vocab_sizes: Sequence[int], *, history: int = 64) -> None:
-        self._catalog = Catalog(list(vocab_sizes), history)
+        sizes = check_sizes("SidCatalog", "vocab_sizes", vocab_sizes)
+        check_integer("SidCatalog", "history", history, most=4096)
+        self._catalog = Catalog(sizes, history)
         self._latest: SidTrie | None = None
 
     @property
@@ -75,6 +78,7 @@ class SidCatalog:
                 its vocabulary.
         """
         op = "SidCatalog.insert"
+        check_flag(op, "replace", replace)
         self._catalog.insert(
             _int64(op, "item_ids", item_ids, ndim=1), _int64(op, "sids", sids, ndim=2), replace
         )
@@ -90,7 +94,9 @@ class SidCatalog:
             TypeError: something other than integers.
             ValueError: another shape, a repeated id, an id that is not there.
         """
-        ids = _int64("SidCatalog.remove", "item_ids", item_ids, ndim=1)
+        op = "SidCatalog.remove"
+        check_flag(op, "missing_ok", missing_ok)
+        ids = _int64(op, "item_ids", item_ids, ndim=1)
         self._catalog.remove(ids, missing_ok)
 
     def snapshot(self) -> SidTrie:
@@ -125,6 +131,7 @@ class SidCatalog:
         Raises:
             ValueError: it is not kept; the message says which are.
         """
+        check_integer("SidCatalog.rollback", "version", version, most=INT64_MAX)
         self._catalog.rollback(version)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -179,7 +186,10 @@ def _trie(tensors: Mapping[str, Tensor], version: int, vocab_sizes: tuple[int, .
 
 
 def _int64(op: str, name: str, values: ArrayLike, *, ndim: int) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{op}: {name} must hold integers, got others ({error})") from error
     if array.size == 0 and array.dtype == np.float64:  # An empty list has no dtype of its own.
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_tensor
-from recops.state._holder import Holder, check_tensors, register_holder
+from recops.state._memory import MemoryHolder, check_tensors, register_memory
 
 _READERS = (80, 40)  # the widths of the reading network's layers
 
 
 @dataclass(frozen=True, eq=False)
-class HpmnParams(Holder):
+class HpmnParams(MemoryHolder):
     """What an HPMN learns, checked once, when it is made; :func:`recops.hpmn_scan` says its use.
 
     With I the width of inputs, H that of a slot and m slots. Weights of GRUs stand in the order r,
@@ -130,7 +130,7 @@ class HpmnParams(Holder):
 
 
 @dataclass(frozen=True, eq=False)
-class HpmnState(Holder):
+class HpmnState(MemoryHolder):
     """What an HPMN knows of n users, one row each; checked once, when it is made.
 
     Attributes:
@@ -167,5 +167,5 @@ class HpmnState(Holder):
         return HpmnState(memory, torch.zeros(n, dtype=torch.int64, device=memory.device))
 
 
-register_holder(HpmnParams)
-register_holder(HpmnState)
+register_memory(HpmnParams)
+register_memory(HpmnState)

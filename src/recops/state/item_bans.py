@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torch.utils import _pytree
+
+from recops.state._holder import register_holder, require_fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +27,17 @@ class ItemBans:
     offsets: Tensor
     stamps: Tensor
 
+    def __post_init__(self) -> None:
+        require_fit(
+            self,
+            positions=([torch.int32], "positions"),
+            offsets=([torch.int64], "rows + 1"),
+            stamps=([torch.int64], "tries"),
+        )
 
-_BANS = ("positions", "offsets", "stamps")
-_pytree.register_pytree_node(
-    ItemBans,
-    lambda bans: ([getattr(bans, name) for name in _BANS], None),
-    lambda leaves, _: ItemBans(*leaves),
-    serialized_type_name="recops.ItemBans",
-    flatten_with_keys_fn=lambda bans: (
-        [(_pytree.GetAttrKey(name), getattr(bans, name)) for name in _BANS],
-        None,
-    ),
-)
+    def to(self, device: torch.device | str) -> ItemBans:
+        """The same bans on another device."""
+        return ItemBans(self.positions.to(device), self.offsets.to(device), self.stamps.to(device))
+
+
+register_holder(ItemBans, ("positions", "offsets", "stamps"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree
 
-from recops._checks import INDICES, check_tensor
+from recops._checks import INDICES, check_list, check_tensor
 from recops._load import ops
+from recops.state._holder import register_holder, require_fit
 
 ItemIds = Tensor | Sequence[int] | Sequence[Tensor]
 """Item ids for all rows of a batch, or a list of one tensor for each row."""
@@ -31,6 +32,13 @@ class ItemMask:
     words: Tensor
     stamp: Tensor
 
+    def __post_init__(self) -> None:
+        require_fit(
+            self,
+            words=([torch.int64], "words or rows, words"),
+            stamp=([torch.int64], ""),
+        )
+
     @property
     def version(self) -> int:
         """The version of the trie whose items these are."""
@@ -41,34 +49,30 @@ class ItemMask:
         return ItemMask(self.words.to(device), self.stamp.to(device))
 
 
-_pytree.register_pytree_node(
-    ItemMask,
-    lambda mask: ([mask.words, mask.stamp], None),
-    lambda leaves, _: ItemMask(*leaves),
-    serialized_type_name="recops.ItemMask",
-    flatten_with_keys_fn=lambda mask: (
-        [(_pytree.GetAttrKey("words"), mask.words), (_pytree.GetAttrKey("stamp"), mask.stamp)],
-        None,
-    ),
-)
+register_holder(ItemMask, ("words", "stamp"))
 
 
 def pack_mask(
     ids: ItemIds, item_ids: Tensor, id_order: Tensor, *, keep: bool, missing_ok: bool
 ) -> Tensor:
     """The words of an :class:`ItemMask` that allows just ``ids`` (keep), or all others."""
-    is_batch = not isinstance(ids, Tensor) and any(isinstance(row, Tensor) for row in ids)
-    rows = [_as_ids(row, item_ids.device) for row in (ids if is_batch else [ids])]
+    name = "keep" if keep else "drop"
+    given = ids if isinstance(ids, Tensor | np.ndarray) else check_list("SidTrie.mask", name, ids)
+    is_batch = isinstance(given, list) and any(isinstance(row, Tensor) for row in given)
+    rows = [_as_ids(name, row, item_ids.device) for row in (given if is_batch else [given])]
     offsets = torch.tensor([0, *(len(row) for row in rows)], device=item_ids.device).cumsum(0)
     words = ops.trie_mask(item_ids, id_order, torch.cat(rows), offsets, keep, missing_ok)
     return words if is_batch else words[0]
 
 
-def _as_ids(ids: object, device: torch.device) -> Tensor:
-    tensor = torch.as_tensor(ids, device=device)
+def _as_ids(name: str, ids: object, device: torch.device) -> Tensor:
+    try:
+        tensor = torch.as_tensor(ids, device=device)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"SidTrie.mask: {name} must hold integers, got others ({error})") from error
     if tensor.numel() == 0:  # An empty list has no dtype of its own.
         tensor = tensor.to(torch.int64)
-    check_tensor("SidTrie.mask", "ids", tensor, ndim=1, dtypes=INDICES)
+    check_tensor("SidTrie.mask", name, tensor, ndim=1, dtypes=INDICES)
     return tensor.to(torch.int64)
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_tensor
-from recops.state._holder import Holder, check_tensors, register_holder
+from recops.state._memory import MemoryHolder, check_tensors, register_memory
 
 
 @dataclass(frozen=True, eq=False)
-class MimnParams(Holder):
+class MimnParams(MemoryHolder):
     """What a MIMN learns, checked once, when it is made; :func:`recops.mimn_scan` says its use.
 
     With D the width of inputs and of memory, H the hidden size, m slots and P = 4 D + 6. Weights of
@@ -142,7 +142,7 @@ class MimnParams(Holder):
 
 
 @dataclass(frozen=True, eq=False)
-class MimnState(Holder):
+class MimnState(MemoryHolder):
     """What a MIMN knows of n users, one row each; checked once, when it is made.
 
     All of one floating dtype, float32 or float64, but ``count``.
@@ -221,5 +221,5 @@ class MimnState(Holder):
         )
 
 
-register_holder(MimnParams)
-register_holder(MimnState)
+register_memory(MimnParams)
+register_memory(MimnState)

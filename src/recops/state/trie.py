@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree
 
-from recops._checks import INDICES, check_tensor
+from recops._checks import INDICES, check_flag, check_integer, check_sizes, check_tensor
 from recops._load import ops
-from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops.files import CorruptFileError, open_tensors, seal_tensors, write_file
+from recops.state._holder import register_holder, require_fit
 from recops.state._validate import problems
 from recops.state.item_mask import ItemIds, ItemMask, pack_mask
 
@@ -67,6 +68,23 @@ class SidTrie:
     stamp: Tensor
     vocab_sizes: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        check_sizes("SidTrie", "vocab_sizes", self.vocab_sizes)
+        if not self.vocab_sizes:
+            raise ValueError("SidTrie: vocab_sizes must hold at least one level, got none")
+        token = torch.int32 if max(self.vocab_sizes) > 65536 else torch.uint16
+        require_fit(
+            self,
+            tokens=([token], "num_nodes"),
+            first_child=([torch.int32], "num_nodes + 1"),
+            item_ids=([torch.int64], "num_items"),
+            item_rows=([torch.int32], "num_items"),
+            id_order=([torch.int32], "num_items"),
+            stamp=([torch.int64], ""),
+        )
+        if self.tokens.shape[0] == 0:
+            raise ValueError("SidTrie: tokens must hold at least the root, got none")
+
     @staticmethod
     def from_sids(
         sids: Tensor,
@@ -104,10 +122,11 @@ class SidTrie:
             vocab_sizes = [max(1, size + 1) for size in sids.amax(0).tolist()] if count else 1
         if isinstance(vocab_sizes, int):
             vocab_sizes = [vocab_sizes] * depth
-        if len(vocab_sizes) != depth:
-            raise ValueError(f"{op}: vocab_sizes must have {depth} entries, got {len(vocab_sizes)}")
-        tensors = ops.trie_build(sids.cpu(), item_ids.to("cpu", torch.int64), vocab_sizes)
-        return _unflatten(tensors, vocab_sizes).to(sids.device)
+        sizes = check_sizes(op, "vocab_sizes", vocab_sizes)
+        if len(sizes) != depth:
+            raise ValueError(f"{op}: vocab_sizes must have {depth} entries, got {len(sizes)}")
+        tensors = ops.trie_build(sids.cpu(), item_ids.to("cpu", torch.int64), sizes)
+        return SidTrie(*tensors, vocab_sizes=tuple(sizes)).to(sids.device)
 
     @property
     def depth(self) -> int:
@@ -132,7 +151,7 @@ class SidTrie:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors together."""
-        return sum(tensor.nbytes for tensor in _flatten(self)[0])
+        return sum(tensor.nbytes for tensor in _tensors(self).values())
 
     @property
     def version(self) -> int:
@@ -146,8 +165,8 @@ class SidTrie:
 
     def to(self, device: torch.device | str) -> SidTrie:
         """The same trie on another device."""
-        tensors, vocab_sizes = _flatten(self)
-        return _unflatten((tensor.to(device) for tensor in tensors), vocab_sizes)
+        moved = {name: tensor.to(device) for name, tensor in _tensors(self).items()}
+        return SidTrie(**moved, vocab_sizes=self.vocab_sizes)
 
     def level_starts(self) -> list[int]:
         """The first node of each level 0 … depth, then ``num_nodes``."""
@@ -208,6 +227,7 @@ class SidTrie:
         """
         op = "SidTrie.allowed_tokens"
         check_tensor(op, "nodes", nodes, ndim=1, dtypes=INDICES, device=self.device)
+        check_integer(op, "vocab_size", vocab_size)
         return ops.trie_allowed_tokens(self.first_child, self.tokens, self.depth, nodes, vocab_size)
 
     def branching(self) -> list[Branching]:
@@ -257,7 +277,9 @@ class SidTrie:
         elif drop is not None and keep is None:
             ids = drop
         else:
-            raise TypeError("SidTrie.mask: give one of keep and drop")
+            given = "neither" if keep is None else "both"
+            raise TypeError(f"SidTrie.mask: keep or drop must be given, and not both, got {given}")
+        check_flag("SidTrie.mask", "missing_ok", missing_ok)
         words = pack_mask(
             ids, self.item_ids, self.id_order, keep=keep is not None, missing_ok=missing_ok
         )
@@ -269,8 +291,7 @@ class SidTrie:
         Raises:
             ValueError: they do not; the message says what is wrong.
         """
-        tensors, vocab_sizes = _flatten(self)
-        for name, problem in problems(dict(zip(_TENSORS, tensors, strict=True)), vocab_sizes):
+        for name, problem in problems(_tensors(self), self.vocab_sizes):
             raise ValueError(f"SidTrie.validate: {name} {problem}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -279,9 +300,7 @@ class SidTrie:
         Raises:
             OSError: the disk is full or the folder not writable; an older file at ``path`` stays.
         """
-        tensors, vocab_sizes = _flatten(self)
-        named = dict(zip(_TENSORS, tensors, strict=True))
-        save_tensors(path, named, kind=_KIND, meta={"vocab_sizes": vocab_sizes})
+        write_file(path, self._sealed())
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> SidTrie:
@@ -291,41 +310,49 @@ class SidTrie:
             CorruptFileError: the file is damaged, truncated, or holds something else.
             FileNotFoundError: no such file.
         """
-        tensors, meta = load_tensors(path, kind=_KIND)
+        trie = _opened(Path(path).read_bytes(), str(path))
         try:
-            trie = _unflatten((tensors[name] for name in _TENSORS), meta["vocab_sizes"])
             trie.validate()
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise CorruptFileError(f"{path}: holds no trie ({error})") from error
         return trie
 
+    def _sealed(self) -> bytes:
+        return seal_tensors(_tensors(self), kind=_KIND, meta={"vocab_sizes": self.vocab_sizes})
 
-def _flatten(trie: SidTrie) -> tuple[list[Tensor], tuple[int, ...]]:
-    return [getattr(trie, name) for name in _TENSORS], trie.vocab_sizes
-
-
-def _unflatten(tensors: Iterable[Tensor], vocab_sizes: Iterable[int]) -> SidTrie:
-    first_child, tokens, item_ids, item_rows, id_order, stamp = tensors
-    sizes = tuple(vocab_sizes)
-    return SidTrie(first_child, tokens, item_ids, item_rows, id_order, stamp, sizes)
+    def __reduce__(self) -> tuple[Callable[..., SidTrie], tuple[bytes, str]]:
+        """Pickled, a trie is the bytes of its file: it travels to worker processes, and back."""
+        return _unpickled, (self._sealed(), str(self.device))
 
 
-def _flatten_with_keys(
-    trie: SidTrie,
-) -> tuple[list[tuple[_pytree.KeyEntry, Tensor]], tuple[int, ...]]:
-    tensors, vocab_sizes = _flatten(trie)
-    keys = [_pytree.GetAttrKey(name) for name in _TENSORS]
-    return list(zip(keys, tensors, strict=True)), vocab_sizes
+def _opened(data: bytes, source: str) -> SidTrie:
+    """The trie of a file's bytes, unvalidated.
+
+    Raises:
+        CorruptFileError: they are damaged, or hold something else.
+    """
+    tensors, meta = open_tensors(data, source, kind=_KIND)
+    try:
+        found = {name: tensors[name] for name in _TENSORS}
+        return SidTrie(**found, vocab_sizes=tuple(meta["vocab_sizes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptFileError(f"{source}: holds no trie ({error})") from error
 
 
-_pytree.register_pytree_node(
+def _unpickled(data: bytes, device: str) -> SidTrie:
+    return _opened(data, "a pickled SidTrie").to(device)
+
+
+def _tensors(trie: SidTrie) -> dict[str, Tensor]:
+    return {name: getattr(trie, name) for name in _TENSORS}
+
+
+register_holder(
     SidTrie,
-    _flatten,
-    _unflatten,
-    serialized_type_name="recops.SidTrie",
+    _TENSORS,
+    context="vocab_sizes",
     to_dumpable_context=list,
     from_dumpable_context=tuple,
-    flatten_with_keys_fn=_flatten_with_keys,
 )
 
 

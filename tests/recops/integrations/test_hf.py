@@ -219,15 +219,15 @@ def test_a_newer_catalogue_swaps_in() -> None:
     [
         ({"trie": 3}, TypeError, "trie must be a SidTrie, got int"),
         ({"allowed": [1]}, TypeError, "allowed must be an ItemMask, got list"),
-        ({"begin_token_id": 3}, TypeError, "give one of prompt_length and begin_token_id"),
-        ({"prompt_length": None}, TypeError, "give one of prompt_length and begin_token_id"),
-        ({"prompt_length": -1}, ValueError, "prompt_length must not be negative, got -1"),
+        ({"begin_token_id": 3}, TypeError, "prompt_length or begin_token_id must be given, got"),
+        ({"prompt_length": None}, TypeError, "prompt_length or begin_token_id must be given, got"),
+        ({"prompt_length": -1}, ValueError, "prompt_length must be from 0 to 2147483647, got -1"),
         ({"eos_token_id": []}, ValueError, "eos_token_id must name a token"),
-        ({"eos_token_id": 4}, ValueError, "token_map holds the eos_token_id"),
+        ({"eos_token_id": 4}, ValueError, "token_map must not hold the eos_token_id"),
         (
             {"prompt_length": None, "begin_token_id": 6},
             ValueError,
-            "token_map holds the begin_token_id",
+            "token_map must not hold the begin_token_id",
         ),
     ],
 )

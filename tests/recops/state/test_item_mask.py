@@ -52,13 +52,13 @@ def test_unknown_ids_are_refused_or_skipped() -> None:
 
 def test_bad_requests_are_refused() -> None:
     trie = catalogue(items=70, depth=2, vocab=9).trie
-    with pytest.raises(TypeError, match=r"SidTrie.mask: give one of keep and drop"):
+    with pytest.raises(TypeError, match=r"SidTrie.mask: keep or drop must be given"):
         trie.mask()
-    with pytest.raises(TypeError, match=r"SidTrie.mask: give one of keep and drop"):
+    with pytest.raises(TypeError, match=r"SidTrie.mask: keep or drop must be given"):
         trie.mask(keep=[], drop=[])
-    with pytest.raises(TypeError, match=r"SidTrie.mask: ids must be one of int32, int64"):
+    with pytest.raises(TypeError, match=r"SidTrie.mask: keep must be one of int32, int64"):
         trie.mask(keep=torch.rand(3))
-    with pytest.raises(ValueError, match=r"SidTrie.mask: ids must have 1 dimensions"):
+    with pytest.raises(ValueError, match=r"SidTrie.mask: keep must have 1 dimensions"):
         trie.mask(keep=torch.zeros(2, 2, dtype=torch.long))
 
 

@@ -117,11 +117,8 @@ def test_what_is_no_trie_is_refused_though_sealed(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": torch.zeros(3, dtype=torch.uint16)}, "first_child must be torch.int32"),
-        ({"stamp": torch.zeros(1, dtype=torch.int64)}, "stamp must be torch.int64"),
         ({"vocab_sizes": (9, 9)}, "first_child does not make a trie of depth 2"),
         ({"vocab_sizes": (9, 9, 2)}, "tokens leave the vocabulary of level 2, 2"),
-        ({"vocab_sizes": ()}, "vocab_sizes must be positive"),
     ],
 )
 def test_validate_says_what_is_wrong(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_number, check_tensor
 from recops._dtypes import compute_dtype, widened
 from recops._load import ops
 from recops.ops._codewords import check_codewords, check_rows
@@ -77,7 +79,8 @@ def balance_assignment(
             )
         limits = capacity.detach().double()
     else:
-        limits = x.new_full((), capacity, dtype=torch.float64)
+        check_number(op, "capacity", capacity, least=0, most=math.inf)
+        limits = x.new_full((), float(capacity), dtype=torch.float64)
     x, codebook = widened(x.detach()), codebook.detach().to(compute_dtype(x.dtype))
     nearest, _ = ops.nearest_codes(x, codebook, 1)
     return ops.repair_assignment(

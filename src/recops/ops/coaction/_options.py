@@ -9,11 +9,23 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import (
+    FLOATS,
+    INDICES,
+    INT32_MAX,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_sizes,
+    check_tensor,
+)
 from recops._dtypes import parameter_dtypes
 
 Activation: TypeAlias = Literal["tanh", "selu", "relu", "none"]
 Pool: TypeAlias = Literal["sum", "mean"]
+
+_MOST_ORDERS = 1024
+"""Of 1.1 float32 holds no higher power than the 930th."""
 
 
 class Options(NamedTuple):
@@ -41,27 +53,24 @@ class Options(NamedTuple):
 
 def check_options(op: str, options: Options) -> None:
     """All that can be said of the options alone."""
-    if options.orders < 1:
-        raise ValueError(f"{op}: orders must be at least 1, got {options.orders}")
-    for name, kind in (("activation", Activation), ("pool", Pool)):
-        value = getattr(options, name)
-        if value not in get_args(kind):
-            known = ", ".join(repr(known) for known in get_args(kind))
-            raise ValueError(f"{op}: {name} must be one of {known}, got {value!r}")
+    check_integer(op, "orders", options.orders, least=1, most=_MOST_ORDERS)
+    for name in ("bias", "activate_last", "concat_hidden", "order_independent"):
+        check_flag(op, name, getattr(options, name))
+    check_choice(op, "activation", options.activation, get_args(Activation))
+    check_choice(op, "pool", options.pool, get_args(Pool))
 
 
 def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
     """``dims`` as a list: at least two positive sizes."""
-    sizes = list(dims)
-    if len(sizes) < 2 or any(size < 1 for size in sizes):
+    sizes = check_sizes(op, name, dims)
+    if len(sizes) < 2:
         raise ValueError(
-            f"{op}: {name} must name what is fed and at least one layer, each 1 or wider, "
-            f"got {tuple(sizes)}"
+            f"{op}: {name} must name what is fed and at least one layer, got {tuple(sizes)}"
         )
     return sizes
 
 
-def check_people(
+def check_users(
     op: str, options: Options, users: int, candidates: int, device: torch.device, rows: str
 ) -> None:
     """Lengths and feed_index fit the users and the candidates."""
@@ -93,6 +102,11 @@ def check_params(
     dtypes = parameter_dtypes(feed.dtype)
     check_tensor(op, name, params, ndim=2, dtypes=dtypes, device=feed.device)
     width = options.params_width(dims)
+    if max(width, options.output_width(dims)) > INT32_MAX:
+        raise ValueError(
+            f"{op}: dims and orders must make rows of at most {INT32_MAX} numbers, "
+            f"got {tuple(dims)} and {options.orders}"
+        )
     if params.shape[1] != width:
         raise ValueError(
             f"{op}: {name} must have {width} columns for dims {tuple(dims)}, got {params.shape[1]}"

@@ -19,7 +19,7 @@ from recops.ops.coaction._options import (
     check_feed,
     check_options,
     check_params,
-    check_people,
+    check_users,
     no_gradients,
 )
 
@@ -66,7 +66,7 @@ def coaction(
             layer, W row-major ``[d_in, d_out]``, then the bias if there is one; with
             ``order_independent`` a whole set for each order.
         dims: (d0, d1, … dL), the width of what is fed and of each layer.
-        orders: how many powers of the feed go through.
+        orders: how many powers of the feed go through, from 1 to 1,024.
         lengths: ``[U]`` int32 or int64, from 0 to T; None: T. Events past it are never read.
         feed_index: ``[B]`` int32 or int64: the user of each row of ``params``, so that one history
             serves many candidates; None: U = B, each its own.
@@ -111,7 +111,7 @@ def coaction(
     check_options(op, options)
     check_feed(op, "feed", feed, 3, sizes[0])
     check_params(op, "params", params, sizes, options, feed)
-    check_people(op, options, feed.shape[0], params.shape[0], feed.device, "params")
+    check_users(op, options, feed.shape[0], params.shape[0], feed.device, "params")
     return ops.coaction(feed, params, sizes, *options)
 
 
@@ -131,8 +131,8 @@ def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
 
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    feed, params, *people = ctx.saved_tensors
-    grads = ops.coaction_backward(grad, feed, params, ctx.dims, ctx.orders, *people, *ctx.options)
+    feed, params, *indices = ctx.saved_tensors
+    grads = ops.coaction_backward(grad, feed, params, ctx.dims, ctx.orders, *indices, *ctx.options)
     return *grads, *no_gradients(1 + len(Options._fields))
 
 

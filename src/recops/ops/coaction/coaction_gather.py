@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, check_tensor
+from recops._checks import INDICES, check_flag, check_tensor
 from recops._load import ops
 from recops.ops._autograd import register_autograd
 from recops.ops.coaction._options import (
@@ -20,7 +20,7 @@ from recops.ops.coaction._options import (
     check_feed,
     check_options,
     check_params,
-    check_people,
+    check_users,
     no_gradients,
 )
 
@@ -90,12 +90,13 @@ def coaction_gather(
         order_independent,
     )
     check_options(op, options)
+    check_flag(op, "sparse", sparse)
     check_feed(op, "feed_table", feed_table, 2, sizes[0])
     device = feed_table.device
     check_tensor(op, "history", history, ndim=2, dtypes=INDICES, device=device)
     check_params(op, "params_table", params_table, sizes, options, feed_table)
     check_tensor(op, "targets", targets, ndim=1, dtypes=INDICES, device=device)
-    check_people(op, options, history.shape[0], targets.shape[0], device, "targets")
+    check_users(op, options, history.shape[0], targets.shape[0], device, "targets")
     return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *options)
 
 

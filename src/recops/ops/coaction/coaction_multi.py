@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recops._checks import check_list, check_tuple
 from recops._load import ops
 from recops.ops._autograd import register_autograd
 from recops.ops.coaction._options import (
@@ -20,7 +21,7 @@ from recops.ops.coaction._options import (
     check_feed,
     check_options,
     check_params,
-    check_people,
+    check_users,
     no_gradients,
 )
 
@@ -72,8 +73,8 @@ def coaction_multi(
         order_independent,
     )
     check_options(op, options)
-    feeds, params, sizes = _check_pairs(op, list(pairs), options)
-    check_people(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
+    feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), options)
+    check_users(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
     depths = [len(dims) for dims in sizes]
     out = ops.coaction_multi(feeds, params, [d for dims in sizes for d in dims], depths, *options)
     return list(out.split([options.output_width(dims) for dims in sizes], 1))
@@ -85,6 +86,8 @@ def _check_pairs(
     """Feeds, params and dims, each checked and as its first says."""
     if not pairs:
         raise ValueError(f"{op}: pairs must hold at least one pair, got none")
+    for p, pair in enumerate(pairs):
+        check_tuple(op, f"pairs[{p}]", pair, ("feed", "params", "dims"))
     feeds = [feed for feed, _, _ in pairs]
     params = [row for _, row, _ in pairs]
     sizes = [check_dims(op, f"pairs[{p}]: dims", dims) for p, (_, _, dims) in enumerate(pairs)]
@@ -131,9 +134,9 @@ def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
 def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     lengths, feed_index, *rows = ctx.saved_tensors
     pairs = len(ctx.depths)
-    people = (ctx.orders, lengths, feed_index)
+    indices = (ctx.orders, lengths, feed_index)
     grads = ops.coaction_multi_backward(
-        grad, rows[:pairs], rows[pairs:], ctx.dims, ctx.depths, *people, *ctx.options
+        grad, rows[:pairs], rows[pairs:], ctx.dims, ctx.depths, *indices, *ctx.options
     )
     return grads[:pairs], grads[pairs:], *no_gradients(2 + len(Options._fields))
 

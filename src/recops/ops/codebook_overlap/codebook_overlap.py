@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_choice, check_number, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._autograd import register_autograd
@@ -69,8 +69,8 @@ def codebook_overlap(
             f"{op}: usage must have {codebook.shape[0]} entries, one a codeword, "
             f"got {usage.shape[0]}"
         )
-    if not _SIGMA[0] <= sigma <= _SIGMA[1]:
-        raise ValueError(f"{op}: sigma must be from {_SIGMA[0]} to {_SIGMA[1]}, got {sigma}")
+    check_number(op, "sigma", sigma, least=_SIGMA[0], most=_SIGMA[1])
+    check_choice(op, "kernel", kernel, get_args(OverlapKernel))
     dtype = compute_dtype(codebook.dtype)
     return ops.codebook_overlap(codebook.to(dtype), usage.to(dtype), sigma, kernel)
 

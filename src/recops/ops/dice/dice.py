@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_number, check_tensor
 from recops._dtypes import compute_dtype, parameter_dtypes
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
@@ -71,8 +72,7 @@ def dice(
                 f"{op}: {name} must have {x.shape[1]} entries, one a column of x, "
                 f"got {tensor.shape[0]}"
             )
-    if not eps >= 0:
-        raise ValueError(f"{op}: eps must be at least 0, got {eps}")
+    check_number(op, "eps", eps, least=0, most=math.inf)
     if alpha.dtype != dtype:  # A conversion that does nothing takes as long as all checks.
         alpha = alpha.to(dtype)
     if mean is None or var is None:

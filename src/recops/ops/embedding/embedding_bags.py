@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import FLOATS, INDICES, check_integer, check_list, check_tensor, check_tuple
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 
@@ -51,7 +51,8 @@ def embedding_bags(
     ids: list[Tensor] = []
     places: dict[Tensor, int] = {}
     tables: list[int] = []
-    for f, (weight, of_feature) in enumerate(bags):
+    for f, bag in enumerate(check_list(op, "bags", bags)):
+        weight, of_feature = check_tuple(op, f"bags[{f}]", bag, ("weight", "ids"))
         place = places.get(weight)
         if place is None:
             place = places[weight] = len(weights)
@@ -80,12 +81,8 @@ def _check_weight(
             f"{op}: {name} must be of the first's dtype and device, {first.dtype} on "
             f"{first.device}, got {weight.dtype} on {weight.device}"
         )
-    rows = weight.shape[0]
-    if padding_idx is not None and not 0 <= padding_idx < rows:
-        raise ValueError(
-            f"{op}: padding_idx must be from 0 to {rows - 1}, {name} having {rows} rows, "
-            f"got {padding_idx}"
-        )
+    if padding_idx is not None:
+        check_integer(op, "padding_idx", padding_idx, most=weight.shape[0] - 1)
 
 
 def _fake(weights: list[Tensor], ids: list[Tensor], tables: list[int], padding_idx: int) -> Tensor:

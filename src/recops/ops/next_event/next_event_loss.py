@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import FLOATS, INDICES, check_list, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 
@@ -64,13 +64,14 @@ def next_event_loss(
     check_tensor(op, "events", events, ndim=3, dtypes=(states.dtype,), device=states.device)
     check_tensor(op, "drawn", drawn, ndim=2, dtypes=INDICES, device=states.device)
     rows, steps, width = states.shape
-    due: list[tuple[str, Tensor, tuple[int, ...]]] = [
+    expected: list[tuple[str, Tensor, tuple[int, ...]]] = [
         ("events", events, (rows, steps, width)),
         ("drawn", drawn, (rows, max(steps - 1, 0))),
     ]
     if lengths is not None:
         check_tensor(op, "lengths", lengths, ndim=1, dtypes=INDICES, device=states.device)
-        due.append(("lengths", lengths, (rows,)))
+        expected.append(("lengths", lengths, (rows,)))
+    layers = check_list(op, "layers", layers)
     hidden = (len(layers) - 2) / 2
     if hidden not in range(1, _MOST_HIDDEN + 1):
         raise ValueError(
@@ -83,9 +84,9 @@ def next_event_loss(
         check_tensor(op, name, weight, ndim=2, dtypes=FLOATS, device=states.device)
         outputs = weight.shape[0] if place + 2 < len(layers) else 1
         check_tensor(op, f"layers[{place + 1}]", bias, ndim=1, dtypes=FLOATS, device=states.device)
-        due += [(name, weight, (outputs, inputs)), (f"layers[{place + 1}]", bias, (outputs,))]
+        expected += [(name, weight, (outputs, inputs)), (f"layers[{place + 1}]", bias, (outputs,))]
         inputs = outputs
-    for name, tensor, shape in due:
+    for name, tensor, shape in expected:
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{op}: {name} must be {shape}, got {tuple(tensor.shape)}")
     dtype = compute_dtype(states.dtype)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import FLOATS, INDICES, check_choice, check_tensor
 from recops._dtypes import compute_dtype
 
 Cell: TypeAlias = Literal["gru", "agru", "augru"]
@@ -27,18 +27,14 @@ def resolve(
 ) -> tuple[str, str]:
     """``(reset, update)``, the convention's where there is one, once all names are known ones."""
     if convention is not None:
-        if convention not in _CONVENTIONS:
-            raise ValueError(f"{op}: convention must be 'torch' or 'tf', got {convention!r}")
+        check_choice(op, "convention", convention, get_args(Convention))
         reset, update = _CONVENTIONS[convention]
-    if cell not in ("gru", "agru", "augru"):
-        raise ValueError(f"{op}: cell must be 'gru', 'agru' or 'augru', got {cell!r}")
-    if reset not in ("after", "before"):
-        raise ValueError(f"{op}: reset must be 'after' or 'before', got {reset!r}")
-    if update not in ("paper", "or"):
-        raise ValueError(f"{op}: update must be 'paper' or 'or', got {update!r}")
+    check_choice(op, "cell", cell, get_args(Cell))
+    check_choice(op, "reset", reset, get_args(Reset))
+    check_choice(op, "update", update, get_args(Update))
     if (attention is None) != (cell == "gru"):
-        rule = "takes no attention" if cell == "gru" else "needs attention"
-        raise ValueError(f"{op}: cell {cell!r} {rule}")
+        rule, given = ("None", "some") if cell == "gru" else ("given", "None")
+        raise ValueError(f"{op}: attention must be {rule} for cell {cell!r}, got {given}")
     return reset, update
 
 
@@ -57,14 +53,14 @@ def check_weights(op: str, w_hh: Tensor, b_hh: Tensor | None, like: Tensor) -> i
 
 
 def check_shapes(
-    op: str, like: Tensor, due: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
+    op: str, like: Tensor, expected: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
 ) -> None:
     """Each floating tensor that is there has its shape, on the device of ``like``.
 
     Raises:
         TypeError, ValueError: one has not.
     """
-    for name, (tensor, shape) in due.items():
+    for name, (tensor, shape) in expected.items():
         if tensor is None:
             continue
         check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=like.device)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_flag, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
@@ -77,16 +77,18 @@ def recurrent_layer(
     """
     op = "recurrent_layer"
     check_tensor(op, "x", x, ndim=3, dtypes=FLOATS)
+    check_flag(op, "checkpoint", checkpoint)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
     hidden = check_weights(op, w_hh, b_hh, x)
     check_indices(op, "lengths", lengths, x.shape[0], x)
-    due = {
+    check_tensor(op, "w_ih", w_ih, ndim=2, dtypes=FLOATS, device=x.device)
+    expected = {
         "w_ih": (w_ih, (3 * hidden, x.shape[2])),
         "b_ih": (b_ih, (3 * hidden,)),
         "h0": (h0, (x.shape[0], hidden)),
         "attention": (attention, (x.shape[0], x.shape[1])),
     }
-    check_shapes(op, x, due)
+    check_shapes(op, x, expected)
     dtype = compute_dtype(x.dtype)
     outputs, h_last, _ = ops.recurrent_layer(
         x,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_flag, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
@@ -113,6 +113,7 @@ def recurrent_scan(
     """
     op = "recurrent_scan"
     check_tensor(op, "gates", gates, ndim=3, dtypes=FLOATS)
+    check_flag(op, "checkpoint", checkpoint)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
     hidden = check_weights(op, w_hh, b_hh, gates)
     if gates.shape[2] != 3 * hidden:
@@ -120,8 +121,8 @@ def recurrent_scan(
     check_indices(op, "lengths", lengths, gates.shape[0], gates)
     check_indices(op, "gates_index", gates_index, None, gates)
     rows = gates.shape[0] if gates_index is None else gates_index.shape[0]
-    due = {"h0": (h0, (rows, hidden)), "attention": (attention, (rows, gates.shape[1]))}
-    check_shapes(op, gates, due)
+    expected = {"h0": (h0, (rows, hidden)), "attention": (attention, (rows, gates.shape[1]))}
+    check_shapes(op, gates, expected)
     dtype = compute_dtype(gates.dtype)
     outputs, h_last, _ = ops.recurrent_scan(
         gates,

@@ -61,15 +61,16 @@ def recurrent_step(
     """
     op = "recurrent_step"
     check_tensor(op, "gates", gates, ndim=2, dtypes=FLOATS)
+    check_tensor(op, "h", h, ndim=2, dtypes=FLOATS, device=gates.device)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
     hidden = check_weights(op, w_hh, b_hh, gates)
     rows = gates.shape[0]
-    due = {
+    expected = {
         "gates": (gates, (rows, 3 * hidden)),
         "h": (h, (rows, hidden)),
         "attention": (attention, (rows,)),
     }
-    check_shapes(op, gates, due)
+    check_shapes(op, gates, expected)
     dtype = compute_dtype(gates.dtype)
     _, h_last, _ = ops.recurrent_scan(
         gates.unsqueeze(1),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import (
+    FLOATS,
+    MOST_BEAMS,
+    check_choice,
+    check_integer,
+    check_list,
+    check_tensor,
+)
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization._product_codes import Stack
 
+Metric: TypeAlias = Literal["l2", "cosine"]
+METRICS = get_args(Metric)
+
 
 def check_search(op: str, x: Tensor, beam: int, metric: str) -> None:
-    if beam < 1:
-        raise ValueError(f"{op}: beam must be at least 1, got {beam}")
-    check_metric(op, metric)
+    check_integer(op, "beam", beam, least=1, most=MOST_BEAMS)
+    check_choice(op, "metric", metric, METRICS)
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
-
-
-def check_metric(op: str, metric: str) -> None:
-    if metric not in ("l2", "cosine"):
-        raise ValueError(f"{op}: metric must be 'l2' or 'cosine', got {metric!r}")
 
 
 def check_columns(op: str, codes: Tensor, levels: int) -> None:
@@ -43,7 +49,7 @@ def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:
         check_tensor(op, "codebooks", codebooks, ndim=3, dtypes=FLOATS)
         levels, size, _ = codebooks.shape
         return codebooks.flatten(0, 1), [size] * levels
-    books = list(codebooks)
+    books = check_list(op, "codebooks", codebooks)
     if not books:
         raise ValueError(f"{op}: codebooks must hold at least one level, got an empty list")
     for level, book in enumerate(books):
@@ -54,7 +60,7 @@ def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:
             book,
             ndim=2,
             dtypes=[books[0].dtype] if level else FLOATS,
-            device=books[0].device,
+            device=books[0].device if level else None,
         )
         if book.shape[1] != books[0].shape[1]:
             raise ValueError(

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-
-def check_sizes(op: str, sizes: Sequence[int]) -> None:
-    for level, size in enumerate(sizes):
-        if not 1 <= size <= 2**31:
-            raise ValueError(f"{op}: sizes[{level}] must be from 1 to 2^31, got {size}")
+MOST_CODES = 2**31
+"""As many codes as int32 holds."""
 
 
 def bits_of(sizes: Sequence[int]) -> list[int]:

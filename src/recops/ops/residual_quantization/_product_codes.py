@@ -13,6 +13,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from recops._checks import FLOATS, check_list, check_tensor
+
 Stack: TypeAlias = Tensor | Iterable[Tensor]
 Codebooks: TypeAlias = Stack | Iterable[Stack]
 
@@ -27,7 +29,10 @@ def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
     if isinstance(codebooks, Tensor):
         stacks = [*codebooks.unbind(0)] if codebooks.ndim == 4 else [codebooks]
     else:
-        held = [book if isinstance(book, Tensor) else list(book) for book in codebooks]
+        held = [
+            book if isinstance(book, Tensor) else check_list(op, f"codebooks[{place}]", book)
+            for place, book in enumerate(check_list(op, "codebooks", codebooks))
+        ]
         is_product = len(held) > 0 and (not isinstance(held[0], Tensor) or held[0].ndim == 3)
         stacks = [*held] if is_product else [held]  # type: ignore[list-item]
     if not stacks:
@@ -41,9 +46,9 @@ def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
     Raises:
         ValueError: stacks that do not make up x's dimensions.
     """
-    widths = [_width(op, stack) for stack in stacks]
     if len(stacks) == 1:
         return [x]
+    widths = [_width(op, group, stack) for group, stack in enumerate(stacks)]
     if sum(widths) != x.shape[1]:
         raise ValueError(
             f"{op}: codebooks' {len(stacks)} groups must make up x's dimension {x.shape[1]}, "
@@ -83,7 +88,8 @@ def _rows(paths: Tensor, index: Tensor) -> Tensor:
     return paths.gather(1, index[:, :, None].expand(-1, -1, paths.shape[2]))
 
 
-def _width(op: str, stack: Stack) -> int:
+def _width(op: str, group: int, stack: Stack) -> int:
     for book in [stack] if isinstance(stack, Tensor) else stack:
+        check_tensor(op, f"codebooks[{group}]", book, ndim=(2, 3), dtypes=FLOATS)
         return book.shape[-1]
-    raise ValueError(f"{op}: codebooks must hold at least one level, got an empty list")
+    raise ValueError(f"{op}: codebooks[{group}] must hold at least one level, got none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import FLOATS, INDICES, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_rows
@@ -47,8 +47,7 @@ def accumulate_codes(
         check_tensor(op, "weight", weight, ndim=1, dtypes=FLOATS, device=x.device)
         check_rows(op, "weight", weight, x)
         weight = weight.detach()
-    if num_codes < 0:
-        raise ValueError(f"{op}: num_codes must be at least 0, got {num_codes}")
+    check_integer(op, "num_codes", num_codes)
     return ops.accumulate_codes(x.detach(), index, num_codes, weight)
 
 

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, INT64_MAX, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization._codebooks import check_encode
 
 __all__ = ["code_flip_rate"]
+
+_MOST_SAMPLES = 2**20
+"""Of one row alone, that many tell its rate to half a thousandth."""
 
 
 def code_flip_rate(
@@ -37,7 +40,7 @@ def code_flip_rate(
             x. Codewords must be finite.
         sigma: ``[L]`` floating point, finite and ≥ 0: the noise's standard deviation in each
             dimension, a level, in units of x. At 0 nothing flips.
-        samples: draws of noise for each row and level, at least 1.
+        samples: draws of noise for each row and level, from 1 to 2^20.
         seed: any integer of 64 bits.
 
     Returns:
@@ -47,7 +50,7 @@ def code_flip_rate(
     Raises:
         TypeError: a tensor of another dtype.
         ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, a
-            sigma that is negative or not finite, samples < 1.
+            sigma that is negative or not finite, samples or seed out of range.
 
     Time is O(N · samples · D · Σ K_l); no N × K matrix is made.
 
@@ -61,8 +64,8 @@ def code_flip_rate(
         raise ValueError(
             f"{op}: sigma must have {len(sizes)} values, one a level, got {sigma.shape[0]}"
         )
-    if samples < 1:
-        raise ValueError(f"{op}: samples must be at least 1, got {samples}")
+    check_integer(op, "samples", samples, least=1, most=_MOST_SAMPLES)
+    check_integer(op, "seed", seed, least=-INT64_MAX - 1, most=INT64_MAX)
     return ops.code_flip_rate(x.detach(), codewords, sizes, sigma.detach(), samples, seed)
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_choice, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
-from recops.ops.residual_quantization._codebooks import check_metric
+from recops.ops.residual_quantization._codebooks import METRICS, Metric
 
 __all__ = ["Metric", "nearest_codes"]
-
-Metric: TypeAlias = Literal["l2", "cosine"]
 
 
 def nearest_codes(
@@ -52,12 +48,11 @@ def nearest_codes(
     Time is O(N · (K · D + k · (D + log k))); the N × K matrix is never made.
     """
     op = "nearest_codes"
-    check_metric(op, metric)
+    check_choice(op, "metric", metric, METRICS)
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
     check_tensor(op, "codebook", codebook, ndim=2, dtypes=FLOATS)
     check_codewords(op, "codebook", codebook, x)
-    if not 1 <= k <= codebook.shape[0]:
-        raise ValueError(f"{op}: k must be from 1 to the {codebook.shape[0]} codewords, got {k}")
+    check_integer(op, "k", k, least=1, most=codebook.shape[0])
     find = ops.nearest_codes if metric == "l2" else ops.cosine_nearest_codes
     return find(x.detach(), codebook.detach(), k)
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, check_tensor
+from recops._checks import INDICES, check_sizes, check_tensor
 from recops._load import ops
 from recops.ops.residual_quantization._packed_codes import (
+    MOST_CODES,
     bits_of,
     check_codes,
-    check_sizes,
     packed_width,
 )
 
@@ -43,7 +43,7 @@ def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     op = "pack_codes"
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)
-    check_sizes(op, sizes)
+    sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
     if codes.shape[1] != len(sizes):
         raise ValueError(
             f"{op}: codes must have {len(sizes)} columns, one a level, got {codes.shape[1]}"

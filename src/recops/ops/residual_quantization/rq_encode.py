@@ -8,9 +8,8 @@ from torch import Tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
-from recops.ops.residual_quantization._codebooks import check_encode, check_search
+from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
 from recops.ops.residual_quantization._product_codes import Codebooks, join, pieces_of, stacks_of
-from recops.ops.residual_quantization.nearest_codes import Metric
 
 __all__ = ["rq_encode"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_flag, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords
@@ -62,6 +62,7 @@ def straight_through(
     """
     op = "straight_through"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+    check_flag(op, "rotation", rotation)
     stacks = stacks_of(op, codebooks)
     pieces = pieces_of(op, x, stacks)
     if len(pieces) > 1:

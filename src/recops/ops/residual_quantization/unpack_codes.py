@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recops._checks import check_tensor
+from recops._checks import check_sizes, check_tensor
 from recops._load import ops
 from recops.ops.residual_quantization._packed_codes import (
+    MOST_CODES,
     bits_of,
     check_codes,
-    check_sizes,
     packed_width,
 )
 
@@ -35,7 +35,7 @@ def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     op = "unpack_codes"
     check_tensor(op, "packed", packed, ndim=2, dtypes=(torch.uint8,))
-    check_sizes(op, sizes)
+    sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
     if packed.shape[1] != packed_width(sizes):
         raise ValueError(
             f"{op}: packed must have {packed_width(sizes)} bytes a row for these sizes, "

@@ -24,7 +24,7 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
 
     Raises:
         TypeError: something else than tries; an index of another dtype.
-        ValueError: no trie, several of different depth or device, or no index where one is due.
+        ValueError: no trie, several that differ in depth or device, or have no index.
     """
     if isinstance(trie, SidTrie) and trie_index is None:
         return [trie]
@@ -35,16 +35,18 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
         if not isinstance(each, SidTrie):
             raise TypeError(f"{op}: trie must hold SidTries, got {type(each).__name__}")
     if not tries:
-        raise ValueError(f"{op}: trie must hold at least one SidTrie")
+        raise ValueError(f"{op}: trie must hold at least one SidTrie, got none")
     first = tries[0]
     if len(tries) > 1:
         if trie_index is None:
-            raise ValueError(f"{op}: trie_index must tell each row's of the {len(tries)} tries")
+            raise ValueError(
+                f"{op}: trie_index must tell each row's of the {len(tries)} tries, got None"
+            )
         for each in tries[1:]:
             if each.depth != first.depth or each.device != first.device:
                 raise ValueError(
-                    f"{op}: tries must agree in depth and device, got depths {first.depth} and "
-                    f"{each.depth} on {first.device} and {each.device}"
+                    f"{op}: trie must hold tries of one depth on one device, got depths "
+                    f"{first.depth} and {each.depth} on {first.device} and {each.device}"
                 )
     if trie_index is not None:
         check_tensor(op, "trie_index", trie_index, ndim=1, dtypes=INDICES, device=first.device)
@@ -76,12 +78,17 @@ def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
     return [t for mask in masks for t in (mask.words, mask.stamp)]
 
 
-def bans_of(op: str, banned: ItemBans) -> list[Tensor]:
+def bans_of(op: str, banned: ItemBans, tries: list[SidTrie]) -> list[Tensor]:
     """What the ops take of bans.
 
     Raises:
         TypeError: something else than bans.
+        ValueError: on another device.
     """
     if not isinstance(banned, ItemBans):
         raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")
+    if banned.positions.device != tries[0].device:
+        raise ValueError(
+            f"{op}: banned must be on {tries[0].device}, got {banned.positions.device}"
+        )
     return [banned.positions, banned.offsets, banned.stamps]

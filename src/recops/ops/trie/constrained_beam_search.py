@@ -8,7 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import (
+    FLOATS,
+    MOST_BEAMS,
+    check_choice,
+    check_integer,
+    check_list,
+    check_sizes,
+    check_tensor,
+)
+from recops._dtypes import widened
 from recops._load import ops
 from recops.ops.trie._batch import (
     Bans,
@@ -19,8 +28,8 @@ from recops.ops.trie._batch import (
     tensors_of,
     tries_of,
 )
-from recops.ops.trie.item_bans import item_bans
-from recops.ops.trie.trie_beam_step import Normalize, step_of
+from recops.ops.trie.item_bans import make_bans
+from recops.ops.trie.trie_beam_step import NORMALIZERS, Normalize, step_of
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
@@ -89,20 +98,22 @@ def constrained_beam_search(
     op = "constrained_beam_search"
     tries = tries_of(op, trie, trie_index)
     depth, device = tries[0].depth, tries[0].device
-    if batch_size < 0:
-        raise ValueError(f"{op}: batch_size must not be negative, got {batch_size}")
-    if num_beams < 1:
-        raise ValueError(f"{op}: num_beams must be at least 1, got {num_beams}")
+    if not callable(step):
+        raise TypeError(f"{op}: step must be callable, got {type(step).__name__}")
+    check_integer(op, "batch_size", batch_size)
+    check_integer(op, "num_beams", num_beams, least=1, most=MOST_BEAMS)
+    check_choice(op, "normalize", normalize, NORMALIZERS)
     if widths is None:
         widths = [num_beams] * depth
-    if len(widths) != depth or any(width < 1 for width in widths):
-        raise ValueError(f"{op}: widths must be {depth} positive numbers, got {list(widths)}")
+    widths = check_sizes(op, "widths", widths, most=MOST_BEAMS)
+    if len(widths) != depth:
+        raise ValueError(f"{op}: widths must be {depth} numbers, one a level, got {len(widths)}")
     priors = None if item_prior is None else _priors(op, item_prior, tries)
     if banned is not None and not isinstance(banned, ItemBans):
-        banned = item_bans(tries, banned, trie_index=trie_index)
+        banned = make_bans(op, "banned", tries, banned, trie_index)
 
     masks = None if allowed is None else masks_of(op, allowed, tries)
-    bans = None if banned is None else bans_of(op, banned)
+    bans = None if banned is None else bans_of(op, banned, tries)
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
     scores = torch.zeros(batch_size, 1, device=device)
     tokens = parents = None
@@ -117,8 +128,8 @@ def constrained_beam_search(
         ):
             check_tensor(op, "step's logits", logits, ndim=3, dtypes=FLOATS, device=device)
             raise ValueError(
-                f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), "
-                f"got {tuple(logits.shape)}"
+                f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), the "
+                f"first batch_size, got {tuple(logits.shape)}"
             )
         scores, tokens, parents, nodes = step_of(
             logits, tries, trie_index, nodes, scores, width, normalize, masks, bans
@@ -148,7 +159,9 @@ def constrained_beam_search(
 
 def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]) -> list[Tensor]:
     """float32 or float64 for each trie."""
-    priors = [item_prior] if isinstance(item_prior, Tensor) else list(item_prior)
+    priors = (
+        [item_prior] if isinstance(item_prior, Tensor) else check_list(op, "item_prior", item_prior)
+    )
     if len(priors) != len(tries):
         raise ValueError(f"{op}: item_prior must hold {len(tries)} tensors, got {len(priors)}")
     for prior, trie in zip(priors, tries, strict=True):
@@ -157,7 +170,8 @@ def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]
             raise ValueError(
                 f"{op}: item_prior must have {trie.num_items} entries, got {prior.shape[0]}"
             )
-    return [p.detach() if p.dtype == torch.float64 else p.detach().float() for p in priors]
+    # Inside a list that may be left out torch would leave a negative view unresolved.
+    return [widened(prior.detach().resolve_neg()) for prior in priors]
 
 
 def _fake_beam_items(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, check_tensor
+from recops._checks import INDICES, check_list, check_tensor, check_tuple
 from recops._load import ops
 from recops.ops.trie._batch import Tries, tries_of
 from recops.state.item_bans import ItemBans
+from recops.state.trie import SidTrie
 
 __all__ = ["item_bans"]
 
@@ -37,16 +38,28 @@ def item_bans(
         IndexError: a trie index out of range.
     """
     op = "item_bans"
-    tries = tries_of(op, trie, trie_index)
+    return make_bans(op, "ids", tries_of(op, trie, trie_index), ids, trie_index)
+
+
+def make_bans(
+    op: str,
+    name: str,
+    tries: list[SidTrie],
+    ids: list[Tensor] | tuple[Tensor, Tensor],
+    trie_index: Tensor | None,
+) -> ItemBans:
+    """The bans of ``ids``, which are the argument ``name`` of ``op``."""
     device = tries[0].device
     if isinstance(ids, tuple):
-        flat, offsets = ids
+        flat, offsets = check_tuple(op, name, ids, ("ids", "offsets"))
     else:
-        rows = list(ids)
+        rows = check_list(op, name, ids)
+        for place, row in enumerate(rows):
+            check_tensor(op, f"{name}[{place}]", row, ndim=1, dtypes=INDICES, device=device)
         offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
         flat = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64, device=device)
-    check_tensor(op, "ids", flat, ndim=1, dtypes=INDICES, device=device)
-    check_tensor(op, "offsets", offsets, ndim=1, dtypes=[torch.int64], device=device)
+    check_tensor(op, name, flat, ndim=1, dtypes=INDICES, device=device)
+    check_tensor(op, f"{name}' offsets", offsets, ndim=1, dtypes=[torch.int64], device=device)
     positions = ops.trie_bans(
         [each.item_ids for each in tries],
         [each.id_order for each in tries],

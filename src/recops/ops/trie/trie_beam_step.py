@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn, get_args
 
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import (
+    FLOATS,
+    INDICES,
+    MOST_BEAMS,
+    check_choice,
+    check_integer,
+    check_tensor,
+)
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.trie._batch import (
@@ -23,6 +30,7 @@ from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
 Normalize = Literal["vocab", "children", "none"]
+NORMALIZERS = get_args(Normalize)
 
 
 class BeamStep(NamedTuple):
@@ -90,7 +98,7 @@ def trie_beam_step(
         The new beams, as :class:`BeamStep`.
 
     Raises:
-        TypeError: another dtype, or no trie or mask where one is due.
+        TypeError: another dtype, or something else than a trie or a mask.
         ValueError: another shape or device; logits that are read and hold NaN or +inf; a NaN score;
             V below the level's vocabulary; a mask of another trie or batch size.
         IndexError: no such node, no such trie.
@@ -113,8 +121,11 @@ def trie_beam_step(
         and nodes.dtype in INDICES
         and scores.dtype in FLOATS
         and logits.device == nodes.device == scores.device == device
+        and isinstance(num_beams, int)
+        and 1 <= num_beams <= MOST_BEAMS
+        and normalize in NORMALIZERS
     ):
-        _refuse(op, logits, nodes, scores, device)
+        _refuse(op, logits, nodes, scores, device, num_beams, normalize)
     return step_of(
         logits,
         tries,
@@ -124,20 +135,27 @@ def trie_beam_step(
         num_beams,
         normalize,
         None if allowed is None else masks_of(op, allowed, tries),
-        None if banned is None else bans_of(op, banned),
+        None if banned is None else bans_of(op, banned, tries),
     )
 
 
 def _refuse(
-    op: str, logits: Tensor, nodes: Tensor, scores: Tensor, device: torch.device
+    op: str,
+    logits: Tensor,
+    nodes: Tensor,
+    scores: Tensor,
+    device: torch.device,
+    num_beams: int,
+    normalize: str,
 ) -> NoReturn:
     """Says which of a step's arguments is wrong, and how."""
     check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
     check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
     check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
+    check_integer(op, "num_beams", num_beams, least=1, most=MOST_BEAMS)
+    check_choice(op, "normalize", normalize, NORMALIZERS)
     name, beams = ("scores", scores) if nodes.shape == logits.shape[:2] else ("nodes", nodes)
-    due = tuple(logits.shape[:2])
-    raise ValueError(f"{op}: {name} must be {due}, got {tuple(beams.shape)}")
+    raise ValueError(f"{op}: {name} must be {tuple(logits.shape[:2])}, got {tuple(beams.shape)}")
 
 
 def step_of(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recops._checks import FLOATS, INDICES, INT32_MAX, check_integer, check_list, check_tensor
 from recops._load import ops
-from recops.ops.trie._batch import tensors_of
+from recops.ops.trie._batch import masks_of, tensors_of
 from recops.state.item_mask import ItemMask
 from recops.state.trie import SidTrie
 
@@ -36,24 +37,29 @@ class TokenMap:
                 id, or one that stands for two tokens of a level.
         """
         op = "SidTrieLogitsProcessor"
+        levels = check_list(op, "token_map", levels)
         if len(levels) != len(vocab_sizes):
             raise ValueError(
                 f"{op}: token_map must have {len(vocab_sizes)} levels, got {len(levels)}"
             )
         tables = []
         for level, (given, size) in enumerate(zip(levels, vocab_sizes, strict=True)):
+            name = f"token_map[{level}]"
+            if isinstance(given, Tensor):
+                check_tensor(op, name, given, ndim=(0, 1), dtypes=INDICES)
+            else:
+                check_integer(op, name, given)
             ids = torch.as_tensor(given)
-            if ids.dtype not in (torch.int32, torch.int64):
-                raise TypeError(f"{op}: token_map[{level}] must be integers, got {ids.dtype}")
             ids = torch.arange(size) + ids if ids.ndim == 0 else ids[:size]
             if ids.shape != (size,):
+                raise ValueError(f"{op}: {name} must name {size} tokens, got {len(ids)}")
+            if not 0 <= int(ids.min()) <= int(ids.max()) <= INT32_MAX:
                 raise ValueError(
-                    f"{op}: token_map[{level}] must name {size} tokens, got {tuple(ids.shape)}"
+                    f"{op}: {name} must hold ids from 0 to {INT32_MAX}, "
+                    f"got {int(ids.min())} to {int(ids.max())}"
                 )
-            if int(ids.min()) < 0:
-                raise ValueError(f"{op}: token_map[{level}] holds {int(ids.min())}")
             if len(ids.unique()) < size:
-                raise ValueError(f"{op}: token_map[{level}] names a token twice")
+                raise ValueError(f"{op}: {name} must name each token once, got one twice")
             tables.append(ids.long())
         back = torch.full((len(tables), max(int(ids.max()) for ids in tables) + 1), -1)
         for level, ids in enumerate(tables):
@@ -96,6 +102,9 @@ def trie_next_logits(
         ValueError: another shape, dtype or number of masks; a token outside V; a sequence shorter
             than ``prompt_length``; a mask of another trie.
     """
+    op = "SidTrieLogitsProcessor"
+    check_tensor(op, "scores", logits, ndim=2, dtypes=FLOATS, device=trie.device)
+    check_tensor(op, "input_ids", sequences, ndim=2, dtypes=[torch.int64], device=trie.device)
     return ops.trie_next_logits(
         logits,
         sequences,
@@ -106,7 +115,7 @@ def trie_next_logits(
         token_map.model_tokens,
         token_map.trie_tokens,
         end_tokens,
-        [] if allowed is None else [allowed.words, allowed.stamp],
+        [] if allowed is None else masks_of(op, allowed, [trie]),
     )
 
 

@@ -294,7 +294,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.balance_assignment(X, BOOK, WEIGHT, -1.0),
         ValueError,
-        r"capacity\[0\] must be",
+        "capacity must be from 0 to inf, got -1",
     ),
     (lambda: recops.balance_assignment(X, BOOK, WEIGHT, torch.ones(4)), ValueError, "5 entries.*4"),
     (

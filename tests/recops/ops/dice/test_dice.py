@@ -358,8 +358,16 @@ ERRORS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "mean must have 5 entries, one a column of x, got 6",
     ),
     "integer var": (lambda: recops.dice(X, ALPHA, MEAN, VAR.int()), TypeError, "var must be one"),
-    "eps": (lambda: recops.dice(X, ALPHA, eps=-1.0), ValueError, "eps must be at least 0, got -1"),
-    "no eps": (lambda: recops.dice(X, ALPHA, eps=torch.nan), ValueError, "at least 0, got nan"),
+    "eps": (
+        lambda: recops.dice(X, ALPHA, eps=-1.0),
+        ValueError,
+        "eps must be from 0 to inf, got -1",
+    ),
+    "no eps": (
+        lambda: recops.dice(X, ALPHA, eps=torch.nan),
+        ValueError,
+        "eps must be from 0 to inf, got nan",
+    ),
     "elsewhere": (lambda: recops.dice(X, ALPHA.to("meta")), ValueError, "alpha must be on cpu"),
 }
 

@@ -375,7 +375,7 @@ ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"padding_idx": 5},
         ValueError,
-        r"padding_idx must be from 0 to 4, bags\[0\]: weight having 5 rows, got 5",
+        "padding_idx must be from 0 to 4, got 5",
     ),
     ({"padding_idx": -1}, ValueError, "padding_idx must be from 0 to 4, .*got -1"),
 ]

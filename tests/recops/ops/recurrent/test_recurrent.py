@@ -459,8 +459,8 @@ ERRORS: list[tuple[dict[str, object], type[Exception], str]] = [
     ({"lengths": torch.tensor([1, 4])}, ValueError, r"from 0 to 3, got lengths\[1\] = 4"),
     ({"lengths": torch.tensor([-1, 4])}, ValueError, r"from 0 to 3, got lengths\[0\] = -1"),
     ({"gates_index": torch.tensor([0, 2])}, IndexError, r"from 0 to 1, got gates_index\[1\] = 2"),
-    ({"attention": A}, ValueError, "cell 'gru' takes no attention"),
-    ({"cell": "augru"}, ValueError, "cell 'augru' needs attention"),
+    ({"attention": A}, ValueError, "attention must be None for cell 'gru'"),
+    ({"cell": "augru"}, ValueError, "attention must be given for cell 'augru'"),
     ({"cell": "agru", "attention": A[:, :2]}, ValueError, r"attention must be \(2, 3\)"),
     ({"cell": "lstm"}, ValueError, "cell must be 'gru', 'agru' or 'augru', got 'lstm'"),
     ({"reset": "never"}, ValueError, "reset must be"),
@@ -480,5 +480,5 @@ def test_errors_of_layers_and_steps() -> None:
         recops.recurrent_layer(torch.zeros(2, 3, 5), torch.zeros(12, 4), W_HH)
     with pytest.raises(ValueError, match=r"recurrent_step: h must be \(2, 4\), got \(3, 4\)"):
         recops.recurrent_step(torch.zeros(3, 4), torch.zeros(2, 12), W_HH)
-    with pytest.raises(ValueError, match="recurrent_step: cell 'augru' needs attention"):
+    with pytest.raises(ValueError, match="recurrent_step: attention must be given"):
         recops.recurrent_step(torch.zeros(2, 4), torch.zeros(2, 12), W_HH, cell="augru")

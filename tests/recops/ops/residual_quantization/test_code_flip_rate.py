@@ -92,7 +92,11 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: rate(X, BOOKS[:, :0], 1.0), ValueError, r"codebooks\[0\] has no codewords"),
     (lambda: rate(X, BOOKS, -1.0), ValueError, r"sigma\[0\] must be finite and at least 0, got -1"),
     (lambda: rate(X, BOOKS, math.nan), ValueError, r"sigma\[0\] must be finite"),
-    (lambda: rate(X, BOOKS, 1.0, samples=0), ValueError, "samples must be at least 1, got 0"),
+    (
+        lambda: rate(X, BOOKS, 1.0, samples=0),
+        ValueError,
+        "samples must be from 1 to 1048576, got 0",
+    ),
     (
         lambda: recops.code_flip_rate(X, BOOKS, SIGMA[:1], samples=1, seed=0),
         ValueError,

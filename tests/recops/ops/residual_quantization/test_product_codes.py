@@ -182,7 +182,7 @@ X, BOOKS = torch.randn(4, 6), torch.randn(3, 2, 5, 2)
             "is 5",
         ),
         (lambda: recops.straight_through(X[:, :5], BOOKS), ValueError, "x's dimension 5"),
-        (lambda: recops.rq_encode_beams(X, BOOKS, beam=0), ValueError, "beam must be at least 1"),
+        (lambda: recops.rq_encode_beams(X, BOOKS, beam=0), ValueError, "beam must be from 1 to"),
     ],
 )
 def test_errors(call: Callable[[], object], error: type[Exception], message: str) -> None:

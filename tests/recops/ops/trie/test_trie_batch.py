@@ -259,9 +259,11 @@ def test_bad_input_is_refused(
 def test_bad_bans_are_refused() -> None:
     trie = catalogue(items=50, depth=2, vocab=9).trie
     deeper = catalogue(items=50, depth=3, vocab=9).trie
-    with pytest.raises(ValueError, match="item_bans: tries must agree in depth and device"):
+    with pytest.raises(
+        ValueError, match="item_bans: trie must hold tries of one depth on one device, got"
+    ):
         recops.item_bans([trie, deeper], [], trie_index=torch.empty(0, dtype=torch.int64))
-    with pytest.raises(TypeError, match="item_bans: ids must be one of int32, int64"):
+    with pytest.raises(TypeError, match=r"item_bans: ids\[0\] must be one of int32, int64"):
         recops.item_bans(trie, [torch.rand(3)])
     with pytest.raises(ValueError, match="item_bans: offsets must rise from 0 to the number of"):
         recops.item_bans(trie, (torch.arange(3), torch.tensor([0, 2])))

@@ -294,7 +294,7 @@ GOOD = {
         ({"nodes": torch.full((2, 3), 2**32)}, IndexError, "nodes hold 4294967296"),
         ({"scores": torch.zeros(3, 2)}, ValueError, "scores must be (2, 3), got (3, 2)"),
         ({"scores": torch.full((2, 3), torch.nan)}, ValueError, "scores[0, 0] is NaN"),
-        ({"num_beams": 0}, ValueError, "num_beams must be at least 1, got 0"),
+        ({"num_beams": 0}, ValueError, "num_beams must be from 1 to 1048576, got 0"),
         (
             {"normalize": "rows"},
             ValueError,

@@ -138,6 +138,21 @@ def test_widths_set_the_beams_of_each_level() -> None:
     assert result.item_ids.shape == (2, 4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+def test_a_prior_that_is_a_negative_view_is_read_negated(dtype: torch.dtype) -> None:
+    """``complex.conj().imag`` is one; torch resolves none inside a list that may be left out."""
+    trie = recops.SidTrie.from_sids(torch.zeros(6, 1, dtype=torch.long))
+    prior = torch.arange(6.0).to(dtype)
+    found = recops.constrained_beam_search(
+        lambda tokens, parents: torch.zeros(1, 1, 1),
+        trie,
+        batch_size=1,
+        num_beams=6,
+        item_prior=torch._neg_view(-prior),
+    )
+    assert found.item_ids.tolist() == [[5, 4, 3, 2, 1, 0]]
+
+
 def test_an_empty_catalogue_recommends_nothing() -> None:
     trie = recops.SidTrie.from_sids(torch.empty(0, 2, dtype=torch.long))
     result = recops.constrained_beam_search(
@@ -161,10 +176,10 @@ def test_double_logits_are_searched_in_double() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"num_beams": 0}, ValueError, "num_beams must be at least 1, got 0"),
-        ({"batch_size": -1}, ValueError, "batch_size must not be negative, got -1"),
-        ({"widths": [4]}, ValueError, "widths must be 2 positive numbers, got [4]"),
-        ({"widths": [4, 0]}, ValueError, "widths must be 2 positive numbers, got [4, 0]"),
+        ({"num_beams": 0}, ValueError, "num_beams must be from 1 to 1048576, got 0"),
+        ({"batch_size": -1}, ValueError, "batch_size must be from 0 to"),
+        ({"widths": [4]}, ValueError, "widths must be 2 numbers, one a level, got 1"),
+        ({"widths": [4, 0]}, ValueError, "widths[1] must be from 1 to 1048576, got 0"),
         ({"item_prior": torch.zeros(7)}, ValueError, "item_prior must have 50 entries, got 7"),
         ({"item_prior": torch.zeros(50).int()}, TypeError, "item_prior must be one of float32"),
         ({"trie": None}, TypeError, "trie must be a SidTrie, got NoneType"),
@@ -172,7 +187,7 @@ def test_double_logits_are_searched_in_double() -> None:
         (
             {"step": lambda t, p: torch.zeros(2, 2, 9)},
             ValueError,
-            "step must return logits of shape (2, 1, V), got (2, 2, 9)",
+            "step must return logits of shape (2, 1, V), the first batch_size, got (2, 2, 9)",
         ),
     ],
 )

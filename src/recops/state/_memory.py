@@ -1,0 +1,100 @@
+"""What parameters and states of memory networks share: one check of all of them, ``to``, ``state_dict``, pytrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+from recops._checks import check_tensor
+
+Kind = TypeVar("Kind", bound="MemoryHolder")
+
+
+class MemoryHolder:
+    """A frozen dataclass of tensors, tuples of tensors, None and plain numbers."""
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Each tensor with its name, those of a tuple as ``name.0``, ``name.1``, …"""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                yield field.name, value
+            elif isinstance(value, tuple):
+                for i, tensor in enumerate(value):
+                    yield f"{field.name}.{i}", tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        return dict(self.named_tensors())
+
+    def to(self: Kind, target: torch.device | torch.dtype | str) -> Kind:
+        """The same on another device, or with floating tensors of another dtype."""
+        dtype = isinstance(target, torch.dtype)
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(moved, value))
+            if not isinstance(value, Tensor) or (dtype and not value.is_floating_point()):
+                return value
+            return value.to(target)
+
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return replace(self, **{name: moved(getattr(self, name)) for name in names})  # type: ignore[type-var]
+
+
+def check_tensors(
+    holder: str,
+    like: object,
+    due: Mapping[str, tuple[object, tuple[int, ...]]],
+    dtypes: tuple[torch.dtype, ...],
+) -> None:
+    """Each tensor has its shape, on the device and of the dtype of ``like``, one of ``dtypes``.
+
+    Raises:
+        TypeError, ValueError: one has not.
+    """
+    for name, (tensor, shape) in due.items():
+        check_tensor(holder, name, tensor, ndim=len(shape), dtypes=dtypes)
+        assert isinstance(tensor, Tensor)
+        assert isinstance(like, Tensor)
+        if tensor.dtype != like.dtype:
+            raise TypeError(f"{holder}: {name} must be {like.dtype}, got {tensor.dtype}")
+        if tensor.device != like.device:
+            raise ValueError(f"{holder}: {name} must be on {like.device}, got {tensor.device}")
+        if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
+            raise ValueError(f"{holder}: {name} must be {shape}, got {tuple(tensor.shape)}")
+
+
+def register_memory(kind: type[MemoryHolder]) -> None:
+    """Make a pytree of the holder, so that compiled and exported programs take and return it.
+
+    Trees are also rebuilt of what are no tensors, so this way in has no checks.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+
+    def flatten(holder: Any) -> tuple[list[Any], None]:
+        return [getattr(holder, name) for name in names], None
+
+    def unflatten(values: Any, _: None) -> Any:
+        holder = object.__new__(kind)
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(holder, name, value)
+        return holder
+
+    def flatten_with_keys(holder: Any) -> tuple[list[tuple[_pytree.KeyEntry, Any]], None]:
+        values, context = flatten(holder)
+        keys = [_pytree.GetAttrKey(name) for name in names]
+        return list(zip(keys, values, strict=True)), context
+
+    _pytree.register_pytree_node(
+        kind,
+        flatten,
+        unflatten,
+        serialized_type_name=f"recops.{kind.__name__}",
+        flatten_with_keys_fn=flatten_with_keys,
+    )

@@ -1,0 +1,201 @@
+"""Tries, masks and bans are checked when they are made: device, dtype, shape, layout."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import pickle
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+import recops
+from recops.files import CorruptFileError
+from trie_inputs import catalogue
+
+TRIE = catalogue(items=130, depth=3, vocab=9).trie
+MASK = TRIE.mask(keep=TRIE.item_ids[::2])
+BANS = recops.item_bans(TRIE, [TRIE.item_ids[:3], TRIE.item_ids[5:6]])
+HOLDERS: dict[str, Any] = {"SidTrie": TRIE, "ItemMask": MASK, "ItemBans": BANS}
+
+
+def tensors_of(holder: Any) -> dict[str, Tensor]:
+    values = {field.name: getattr(holder, field.name) for field in dataclasses.fields(holder)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+FIELDS = [(name, field) for name, holder in HOLDERS.items() for field in tensors_of(holder)]
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_a_tensor_on_another_device_is_refused(name: str, field: str) -> None:
+    holder = HOLDERS[name]
+    with pytest.raises(ValueError, match=rf"^{name}: \w+ must be on (cpu|meta), got (cpu|meta)"):
+        dataclasses.replace(holder, **{field: getattr(holder, field).to("meta")})
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_another_dtype_is_refused(name: str, field: str) -> None:
+    holder = HOLDERS[name]
+    with pytest.raises(TypeError, match=rf"^{name}: {field} must be one of .*, got float32"):
+        dataclasses.replace(holder, **{field: getattr(holder, field).float()})
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_another_number_of_dimensions_is_refused(name: str, field: str) -> None:
+    holder = HOLDERS[name]
+    with pytest.raises(ValueError, match=rf"^{name}: {field} must have .* dimensions, got shape"):
+        dataclasses.replace(holder, **{field: getattr(holder, field)[None, None]})
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+@pytest.mark.parametrize("value", [None, [1, 2], 3])
+def test_what_is_no_tensor_is_refused(name: str, field: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: {field} must be a tensor, got"):
+        dataclasses.replace(HOLDERS[name], **{field: value})
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_sparse_tensors_are_refused(name: str, field: str) -> None:
+    dense = getattr(HOLDERS[name], field)
+    empty = torch.sparse_coo_tensor(size=dense.shape, dtype=dense.dtype, check_invariants=False)
+    with pytest.raises(ValueError, match=f"^{name}: {field} must be strided, got torch.sparse_coo"):
+        dataclasses.replace(HOLDERS[name], **{field: empty})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"tokens": TRIE.tokens[:3]},
+            "first_child must be [num_nodes + 1] with num_nodes = 3, got",
+        ),
+        ({"first_child": TRIE.first_child[:-1]}, "first_child must be [num_nodes + 1] with"),
+        ({"item_ids": TRIE.item_ids[:5]}, "item_rows must be [num_items] with num_items = 5, got"),
+        ({"item_rows": TRIE.item_rows[1:]}, "item_rows must be [num_items] with num_items = 130"),
+        ({"id_order": TRIE.id_order[1:]}, "id_order must be [num_items] with num_items = 130, got"),
+        (
+            {"tokens": TRIE.tokens[:0], "first_child": TRIE.first_child[:1]},
+            "tokens must hold at least the root, got none",
+        ),
+        ({"vocab_sizes": ()}, "vocab_sizes must hold at least one level, got none"),
+        ({"vocab_sizes": (9, 0, 9)}, "vocab_sizes[1] must be from 1 to 2147483647, got 0"),
+    ],
+)
+def test_tensors_of_a_trie_that_do_not_fit_are_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"SidTrie: {message}")):
+        dataclasses.replace(TRIE, **change)
+
+
+def test_tokens_are_as_wide_as_the_vocabulary_asks() -> None:
+    with pytest.raises(TypeError, match="SidTrie: tokens must be one of int32, got uint16"):
+        dataclasses.replace(TRIE, vocab_sizes=(9, 9, 70_000))
+    with pytest.raises(TypeError, match="SidTrie: tokens must be one of uint16, got int32"):
+        dataclasses.replace(TRIE, tokens=TRIE.tokens.int())
+
+
+def test_bans_without_offsets_are_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("ItemBans: offsets must be [rows + 1]")):
+        dataclasses.replace(BANS, offsets=BANS.offsets[:0])
+
+
+ELSEWHERE = """
+import dataclasses
+import sys
+import torch
+import recops
+from trie_inputs import catalogue
+
+trie = catalogue(items=130, depth=3, vocab=9).trie
+mask, bans = trie.mask(drop=[]), recops.item_bans(trie, [trie.item_ids[:3]] * 2)
+moved = lambda holder, name: dataclasses.replace(holder, **{name: getattr(holder, name).to("meta")})
+start = torch.zeros(2, 1, 9), trie, torch.zeros(2, 1, dtype=torch.int32), torch.zeros(2, 1)
+try:
+    print(eval(sys.argv[1]))
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            "recops.trie_beam_step(*start, num_beams=3, allowed=mask.to('meta'))",
+            "trie_beam_step: allowed must be on cpu, got meta",
+        ),
+        (
+            "recops.trie_beam_step(*start, num_beams=3, banned=bans.to('meta'))",
+            "trie_beam_step: banned must be on cpu, got meta",
+        ),
+        (
+            "recops.trie_beam_step(*start, num_beams=3, allowed=moved(mask, 'stamp'))",
+            "ItemMask: stamp must be on cpu, got meta",
+        ),
+        (
+            "recops.trie_beam_step(*start, num_beams=3, banned=moved(bans, 'positions'))",
+            "ItemBans: offsets must be on meta, got cpu",
+        ),
+        (
+            "recops.trie_beam_step(start[0], moved(trie, 'stamp'), *start[2:], num_beams=3)",
+            "SidTrie: stamp must be on cpu, got meta",
+        ),
+    ],
+)
+def test_ops_read_nothing_on_another_device(call: str, message: str) -> None:
+    """In a process of its own, for where it is not refused it is a segmentation fault."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, call], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, message), done.stderr
+
+
+def test_negative_views_are_resolved() -> None:
+    """Ops take these tensors in lists, where torch would have left the view unresolved."""
+    negated = MASK.words.neg()
+    mask = dataclasses.replace(MASK, words=torch._neg_view(negated))
+    assert not mask.words.is_neg()
+    start = torch.zeros(2, 1, 9), TRIE, torch.zeros(2, 1, dtype=torch.int32), torch.zeros(2, 1)
+    found = recops.trie_beam_step(*start, num_beams=9, allowed=mask)
+    expected = recops.trie_beam_step(*start, num_beams=9, allowed=MASK)
+    assert torch.equal(found.nodes, expected.nodes)
+
+
+# ---- Maps over the tree, and pickles.
+
+
+def test_a_map_may_put_anything_in_the_place_of_tensors() -> None:
+    shapes = _pytree.tree_map(lambda tensor: tuple(tensor.shape), TRIE)
+    assert shapes.tokens == (TRIE.num_nodes,)
+    assert shapes.vocab_sizes == TRIE.vocab_sizes
+    with pytest.raises(TypeError, match="SidTrie: tokens must be one of uint16, got float32"):
+        _pytree.tree_map(lambda tensor: tensor.float(), TRIE)
+
+
+@pytest.mark.parametrize("name", list(HOLDERS))
+@pytest.mark.parametrize("travel", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_holders_travel_to_other_processes(name: str, travel: Any) -> None:
+    holder = HOLDERS[name]
+    there = travel(holder)
+    assert type(there) is type(holder)
+    for field, tensor in tensors_of(holder).items():
+        assert torch.equal(getattr(there, field), tensor)
+    assert getattr(there, "vocab_sizes", None) == getattr(holder, "vocab_sizes", None)
+
+
+def test_a_damaged_pickle_is_no_trie() -> None:
+    data = bytearray(pickle.dumps(TRIE))
+    place = data.index(TRIE.item_ids.numpy().tobytes())
+    data[place] ^= 1
+    with pytest.raises(CorruptFileError, match="a pickled SidTrie: damaged"):
+        pickle.loads(bytes(data))

@@ -1,0 +1,323 @@
+"""Every public function, given one wrong argument, names itself and that argument."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+import recops
+from trie_inputs import catalogue
+
+X, BOOKS = torch.randn(4, 6), torch.randn(2, 5, 6)
+CODES = torch.zeros(4, 2, dtype=torch.int32)
+TRIE = catalogue(items=30, depth=2, vocab=7).trie
+ROOT = torch.zeros(2, 1, dtype=torch.int32)
+GATES, W_HH = torch.randn(2, 3, 12), torch.randn(12, 4)
+ATTENTION = torch.rand(2, 3)
+
+
+def step(tokens: torch.Tensor | None, parents: torch.Tensor | None) -> torch.Tensor:
+    return torch.zeros(2, 1 if tokens is None else tokens.shape[1], 7)
+
+
+def catalog() -> recops.SidCatalog:
+    live = recops.SidCatalog([7, 7])
+    live.insert([1, 2], [[0, 1], [2, 3]])
+    return live
+
+
+class Call(NamedTuple):
+    """A public function with arguments that it takes, of which it can do without some."""
+
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+    optional: frozenset[str] | set[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.function.__qualname__
+
+
+CALLS = [
+    Call(recops.rq_encode, {"x": X, "codebooks": BOOKS, "beam": 2, "metric": "l2"}),
+    Call(recops.rq_encode_beams, {"x": X, "codebooks": BOOKS, "beam": 2, "metric": "cosine"}),
+    Call(recops.rq_decode, {"codes": CODES, "codebooks": BOOKS}),
+    Call(recops.nearest_codes, {"x": X, "codebook": BOOKS[0], "k": 2, "metric": "l2"}),
+    Call(
+        recops.accumulate_codes,
+        {"x": X, "index": CODES[:, 0], "num_codes": 3, "weight": X[:, 0]},
+        optional={"weight"},
+    ),
+    Call(
+        recops.code_flip_rate,
+        {"x": X, "codebooks": BOOKS, "sigma": torch.rand(2), "samples": 2, "seed": 1},
+    ),
+    Call(recops.straight_through, {"x": X, "codebooks": BOOKS, "rotation": True}),
+    Call(recops.pack_codes, {"codes": CODES, "sizes": [5, 5]}),
+    Call(recops.unpack_codes, {"packed": torch.zeros(4, 1, dtype=torch.uint8), "sizes": [5, 5]}),
+    Call(
+        recops.balance_assignment,
+        {"x": X, "codebook": BOOKS[0], "weight": torch.ones(4), "capacity": 2.0},
+    ),
+    Call(
+        recops.codebook_overlap,
+        {"codebook": BOOKS[0], "usage": torch.rand(5), "sigma": 1.0, "kernel": "product"},
+    ),
+    Call(
+        recops.dice,
+        {"x": X, "alpha": X[0], "mean": X[0], "var": X[0].abs(), "eps": 1e-8},
+    ),
+    Call(recops.embedding_bags, {"bags": [(X, CODES)], "padding_idx": 1}, optional={"padding_idx"}),
+    Call(
+        recops.next_event_loss,
+        {
+            "states": torch.randn(2, 3, 4),
+            "events": torch.randn(2, 3, 4),
+            "drawn": torch.zeros(2, 2, dtype=torch.int64),
+            "layers": [torch.randn(5, 8), torch.randn(5), torch.randn(1, 5), torch.randn(1)],
+            "lengths": torch.tensor([1, 3]),
+        },
+        optional={"lengths"},
+    ),
+    Call(
+        recops.recurrent_scan,
+        {
+            "gates": GATES,
+            "w_hh": W_HH,
+            "b_hh": W_HH[:, 0],
+            "h0": torch.zeros(2, 4),
+            "attention": ATTENTION,
+            "lengths": torch.tensor([1, 3]),
+            "gates_index": torch.tensor([0, 1]),
+            "cell": "augru",
+            "reset": "after",
+            "update": "or",
+            "convention": None,
+            "checkpoint": False,
+        },
+        optional={"b_hh", "h0", "lengths", "gates_index", "convention"},
+    ),
+    Call(
+        recops.recurrent_layer,
+        {
+            "x": torch.randn(2, 3, 5),
+            "w_ih": torch.randn(12, 5),
+            "w_hh": W_HH,
+            "b_ih": W_HH[:, 0],
+            "b_hh": W_HH[:, 0],
+            "h0": torch.zeros(2, 4),
+            "attention": ATTENTION,
+            "lengths": torch.tensor([1, 3]),
+            "cell": "agru",
+            "reset": "before",
+            "update": "or",
+            "convention": None,
+            "checkpoint": True,
+        },
+        optional={"b_ih", "b_hh", "h0", "lengths", "convention"},
+    ),
+    Call(
+        recops.recurrent_step,
+        {
+            "h": torch.zeros(2, 4),
+            "gates": GATES[:, 0],
+            "w_hh": W_HH,
+            "b_hh": W_HH[:, 0],
+            "attention": ATTENTION[:, 0],
+            "cell": "augru",
+            "reset": "after",
+            "update": "paper",
+            "convention": None,
+        },
+        optional={"b_hh", "convention"},
+    ),
+    Call(
+        recops.trie_beam_step,
+        {
+            "logits": torch.zeros(2, 1, 7),
+            "trie": [TRIE],
+            "nodes": ROOT,
+            "scores": torch.zeros(2, 1),
+            "num_beams": 3,
+            "normalize": "vocab",
+            "allowed": TRIE.mask(drop=[]),
+            "banned": recops.item_bans(TRIE, [TRIE.item_ids[:1]] * 2),
+            "trie_index": ROOT[:, 0],
+        },
+        optional={"allowed", "banned", "trie_index"},
+    ),
+    Call(
+        recops.constrained_beam_search,
+        {
+            "step": step,
+            "trie": [TRIE],
+            "batch_size": 2,
+            "num_beams": 3,
+            "normalize": "none",
+            "allowed": TRIE.mask(drop=[]),
+            "widths": [3, 3],
+            "item_prior": torch.rand(30),
+            "banned": [TRIE.item_ids[:1]] * 2,
+            "trie_index": ROOT[:, 0],
+        },
+        optional={"allowed", "banned", "trie_index", "widths", "item_prior"},
+    ),
+    Call(
+        recops.item_bans,
+        {"trie": [TRIE], "ids": [TRIE.item_ids[:1]] * 2, "trie_index": ROOT[:, 0]},
+        optional={"trie_index"},
+    ),
+    Call(
+        recops.SidTrie.from_sids,
+        {"sids": CODES, "item_ids": torch.arange(4), "vocab_sizes": [3, 3]},
+        optional={"item_ids", "vocab_sizes"},
+    ),
+    Call(TRIE.find, {"sids": CODES}),
+    Call(TRIE.contains, {"sids": CODES}),
+    Call(TRIE.items, {"nodes": CODES[:, 0]}),
+    Call(TRIE.allowed_tokens, {"nodes": CODES[:, 0], "vocab_size": 7}),
+    Call(TRIE.mask, {"keep": [int(TRIE.item_ids[0])], "missing_ok": True}),
+    Call(catalog().insert, {"item_ids": [7], "sids": [[1, 1]], "replace": True}),
+    Call(catalog().remove, {"item_ids": [2], "missing_ok": True}),
+    Call(catalog().rollback, {"version": 0}),
+    Call(recops.SidCatalog, {"vocab_sizes": [7, 7], "history": 3}),
+]
+OPTIONS: dict[str, Any] = {
+    "orders": 2,
+    "lengths": torch.tensor([1, 5]),
+    "feed_index": torch.tensor([0, 1]),
+    "bias": True,
+    "activation": "selu",
+    "activate_last": True,
+    "concat_hidden": False,
+    "pool": "mean",
+    "order_independent": False,
+}
+FEED, PARAMS = torch.randn(2, 5, 3), torch.randn(2, 8)
+CALLS += [
+    Call(
+        recops.coaction,
+        {"feed": FEED, "params": PARAMS, "dims": (3, 2), **OPTIONS},
+        optional={"lengths", "feed_index"},
+    ),
+    Call(
+        recops.coaction_multi,
+        {"pairs": [(FEED, PARAMS, (3, 2))], **OPTIONS},
+        optional={"lengths", "feed_index"},
+    ),
+    Call(
+        recops.coaction_gather,
+        {
+            "feed_table": X[:, :3],
+            "history": torch.zeros(2, 5, dtype=torch.int64),
+            "params_table": PARAMS,
+            "targets": torch.tensor([0, 1]),
+            "dims": (3, 2),
+            "sparse": True,
+            **OPTIONS,
+        },
+        optional={"lengths", "feed_index"},
+    ),
+]
+BY_NAME = {call.name: call for call in CALLS}
+
+LARGE = 2**31 - 1
+WRONG: list[Any] = [
+    None,
+    "a",
+    object(),
+    0.5,
+    2**70,
+    -(2**70),
+    LARGE,
+    3,
+    [None, None],
+    [2**70] * 2,
+    ["a", "b"],
+    {"a": 1},
+    torch.tensor(1.5),
+    torch.zeros(2, 2, dtype=torch.complex64),
+    torch.zeros(2, 1, device="meta"),
+]
+# As many there may be, where there is memory for them.
+UNBOUNDED = {
+    ("accumulate_codes", "num_codes"),
+    ("constrained_beam_search", "batch_size"),
+    ("SidTrie.allowed_tokens", "vocab_size"),
+}
+
+
+@pytest.mark.parametrize("name", list(BY_NAME))
+def test_the_right_arguments_are_taken(name: str) -> None:
+    BY_NAME[name].function(**BY_NAME[name].arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [(call.name, argument) for call in CALLS for argument in call.arguments]
+)
+def test_wrong_arguments_are_named(name: str, argument: str) -> None:
+    call = BY_NAME[name]
+    for value in WRONG:
+        if value is LARGE and (name, argument) in UNBOUNDED:
+            continue
+        try:
+            call.function(**{**call.arguments, argument: value})
+        except (TypeError, ValueError, IndexError) as error:
+            said = str(error)
+        else:
+            # A number may be a right one, and so may None be.
+            is_number = isinstance(value, int | float) or argument == "capacity"
+            assert is_number or (value is None and argument in call.optional), value
+            continue
+        assert said.startswith(f"{name}: "), said
+        assert argument in said or "must be on meta, got cpu" in said, said
+
+
+def test_every_public_function_is_here() -> None:
+    public = {
+        name
+        for name in recops.__all__
+        if inspect.isfunction(getattr(recops, name)) and name not in ("build_info", "cpu_isa")
+    }
+    tested = {call.name for call in CALLS}
+    assert public - tested == {"effective_capacity", "read_index_json"}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: recops.code_flip_rate(X, BOOKS, torch.rand(2), samples=2**62, seed=0),
+            "code_flip_rate: samples must be from 1 to 1048576, got",
+        ),
+        (
+            lambda: recops.coaction(FEED[:0], PARAMS[:0], (3, 2), orders=2**31),
+            "coaction: orders must be from 1 to 1024, got",
+        ),
+        (
+            lambda: recops.coaction(FEED[:0], torch.empty(0, 2**31), (3, 2**30, 2**30)),
+            "coaction: dims and orders must make rows of at most 2147483647 numbers, got",
+        ),
+        (
+            lambda: recops.rq_encode_beams(X, BOOKS, beam=LARGE),
+            "rq_encode_beams: beam must be from 1 to 1048576, got",
+        ),
+        (
+            lambda: recops.trie_beam_step(
+                torch.zeros(2, 1, 7), TRIE, ROOT, torch.zeros(2, 1), num_beams=LARGE
+            ),
+            "trie_beam_step: num_beams must be from 1 to 1048576, got",
+        ),
+        (
+            lambda: recops.constrained_beam_search(step, TRIE, batch_size=2, num_beams=LARGE),
+            "constrained_beam_search: num_beams must be from 1 to 1048576, got",
+        ),
+    ],
+)
+def test_work_without_end_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call()
