@@ -167,6 +167,14 @@ def scanned_history(schema: FeatureSchema, chosen: str | None) -> str | None:
     return chosen or next(iter(schema.histories), None)
 
 
+def with_target(events: Tensor, lengths: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    """Histories that end with the candidate: ``[B, T + 1, d]`` and their lengths."""
+    events, lengths = events.expand(len(query), -1, -1), lengths.expand(len(query))
+    longer = torch.cat([events, torch.zeros_like(query)[:, None]], 1)
+    place = lengths[:, None, None].expand(-1, 1, query.shape[1])
+    return longer.scatter(1, place, query[:, None]), lengths + 1
+
+
 def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[History, ...]:
     found = schema.histories
     if not found:

@@ -19,6 +19,8 @@ _RECIPES = {
     "gru-attention": f"{_HERE}.gru_attention:recipe",
     "dien": f"{_HERE}.dien:recipe",
     "can": f"{_HERE}.can:recipe",
+    "mimn": f"{_HERE}.mimn:recipe",
+    "hpmn": f"{_HERE}.hpmn:recipe",
     "rocket": f"{_HERE}.rocket:recipe",
 }
 

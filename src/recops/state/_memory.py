@@ -1,4 +1,4 @@
-"""What parameters and states of memory networks share: one check of all of them, ``to``, ``state_dict``, pytrees."""
+"""What parameters and states of memory networks share: checks, ``to``, ``state_dict``, pytrees."""
 
 from __future__ import annotations
 

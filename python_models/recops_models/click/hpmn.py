@@ -1,0 +1,129 @@
+"""HPMN: a user's history is a stack of slots, each of which moves more seldom than the one below.
+
+Ren et al., Lifelong Sequential Modeling with Personalized Memorization for User Response
+Prediction, SIGIR 2019, arXiv 1905.00758. Of the paper the abstract was read, of the code released
+with it every line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+import recops
+from recops_models.click.model import ClickConfig, ClickModel
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
+from recops_models.layers.feature_embedding import scanned_history, with_target
+from recops_models.layers.hpmn import HpmnWeights
+
+HpmnQuirk = Literal["target", "norm"]
+
+
+@dataclass(frozen=True)
+class HpmnConfig(ClickConfig):
+    """Sizes, beside those of every click model.
+
+    Attributes:
+        splits: how many events of a slot make one of the next; slots are one more.
+        state: H, of a slot.
+        hops: of the reading attention.
+        covariance_weight: of how far a user's slots tell the same.
+        history: of several histories, the one that is read; None: the first.
+        compat: quirks of the released code, by name; see :class:`Hpmn`.
+
+    Raises:
+        ValueError: unknown quirks, a split below 1, a negative weight.
+    """
+
+    splits: tuple[int, ...] = (2, 2, 2)
+    state: int = 32
+    hops: int = 3
+    covariance_weight: float = 1e-5
+    history: str | None = None
+    compat: tuple[HpmnQuirk, ...] = ()
+
+    def __post_init__(self) -> None:
+        for quirk in self.compat:
+            if quirk not in get_args(HpmnQuirk):
+                known = ", ".join(get_args(HpmnQuirk))
+                raise ValueError(f"hpmn: compat must be of {known}, got {quirk!r}")
+        if min(self.splits, default=1) < 1:
+            raise ValueError(f"hpmn: splits must be ≥ 1, got {self.splits}")
+        if self.covariance_weight < 0:
+            raise ValueError(f"hpmn: covariance_weight must be ≥ 0, got {self.covariance_weight}")
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        """Every how many events each slot moves: products of the splits, from 1."""
+        return tuple(accumulate((1, *self.splits), mul))
+
+
+class Hpmn(ClickModel):
+    """``logit = MLP([context, r])``, r what the candidate reads of a user's slots in some hops.
+
+    Slot j moves at every ``periods[j]``-th event, by a GRU upon the slot below
+    (:func:`recops.hpmn_scan`); reading is attention, repeated (:func:`recops.hpmn_read`). Slots do
+    not know the candidate, and scoring costs the same whatever the length of the history.
+
+    The loss has ``covariance_weight`` times the mean over users of ``½ ‖C − diag C‖²``, C the
+    covariance of a user's slots (:func:`recops.memory_covariance`).
+
+    What the released code does otherwise, each by its name in ``compat`` (both confirmed):
+
+    - "target": the candidate is the history's last event, so that at the last step every slot may
+      move by it, in training and in evaluation;
+    - "norm": the norm ``‖C − diag C‖``, not its square, summed over the batch.
+
+    Not reproduced: batch norms that are told of no training, ELU between the MLP's layers, padding
+    in front that moves slots, the choice of the checkpoint on test.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+    """
+
+    config: HpmnConfig
+
+    def __init__(self, schema: FittedSchema, config: HpmnConfig) -> None:
+        super().__init__(schema, config, history=scanned_history(schema.schema, config.history))
+        self.memory = HpmnWeights(
+            self.embedding.history_dim, config.state, len(config.periods), hops=config.hops
+        )
+        self.head = config.head(self.output_dim())
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        return self.embedding.context_dim + self.config.state
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """``[B, output_dim]``, what the MLP reads; in training, the loss of the slots."""
+        query = self.embedding.query(batch)  # (B, d)
+        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
+        if "target" in self.config.compat:
+            events, lengths = with_target(events, lengths, query)
+        state = self.write(events, lengths)
+        x = torch.cat([*self.embedding.context(batch), self.read(state, query)], -1)
+        if not self.training:
+            return x, None
+        norm = "norm" in self.config.compat
+        alike = recops.memory_covariance(state.memory, squared=not norm)
+        return x, self.config.covariance_weight * (alike.sum() if norm else alike.mean())
+
+    def write(self, events: Tensor, lengths: Tensor) -> recops.HpmnState:
+        """The state of U users after events ``[U, T, d]``."""
+        return recops.hpmn_scan(
+            events, self.memory.params(), periods=self.config.periods, lengths=lengths
+        )[1]
+
+    def read(self, state: recops.HpmnState, query: Tensor) -> Tensor:
+        """``[B, H]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""
+        rows = torch.arange(len(query), device=query.device)
+        if state.num_rows < len(query):
+            rows = torch.zeros_like(rows)
+        return recops.hpmn_read(query, state, rows, self.memory.params())[0]

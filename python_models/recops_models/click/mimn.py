@@ -1,0 +1,178 @@
+"""MIMN: a user's history is a memory of fixed size, which a candidate reads.
+
+Pi et al., Practice on Long Sequential User Behavior Modeling for Click-Through Rate Prediction, KDD
+2019, arXiv 1905.09248, and the code released with it (UIC-Paper/MIMN, commit 5cd5ccf).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+import recops
+from recops_models.click.din import DinConfig
+from recops_models.click.model import ClickModel
+from recops_models.examples.batch import Batch
+from recops_models.examples.features import FittedSchema
+from recops_models.layers.feature_embedding import scanned_history, with_target
+from recops_models.layers.mimn import MimnWeights
+from recops_models.layers.next_event import NextEvent
+
+MimnQuirk = Literal["channels", "target"]
+
+
+@dataclass(frozen=True)
+class MimnConfig(DinConfig):
+    """Sizes, beside those of DIN, whose attention here is to the channels.
+
+    Attributes:
+        slots: m, of the memory.
+        state: H, of the controller; None: as wide as an event.
+        utilization: how writes are spread over slots: "none", "paper" or "code"; see
+            :func:`recops.mimn_scan`.
+        utilization_weight: λ, of how unevenly slots are used.
+        induction_topk: how many channels an event moves; 0: there are no channels.
+        key_memory: whether slots have static keys.
+        usage_scale: what usage is divided by, about the length of histories.
+        auxiliary: the scorer of DIEN's auxiliary loss on the memory's outputs: "mlp", "inner", or
+            "none" (the paper compares without).
+        auxiliary_hidden: the widths of the hidden layers of that MLP.
+        auxiliary_weight: α, of that loss.
+        compat: quirks of the released code, by name; see :class:`Mimn`.
+
+    Raises:
+        ValueError: unknown quirks, negative weights, an auxiliary loss on a state of another width
+            than the event, which the schema tells.
+    """
+
+    slots: int = 8
+    state: int | None = None
+    utilization: Literal["none", "paper", "code"] = "code"
+    utilization_weight: float = 1e-3
+    induction_topk: int = 1
+    key_memory: bool = True
+    usage_scale: float = 400.0
+    auxiliary: Literal["mlp", "inner", "none"] = "none"
+    auxiliary_hidden: tuple[int, ...] = (100, 50)
+    auxiliary_weight: float = 1.0
+    compat: tuple[MimnQuirk, ...] = ()
+
+    def __post_init__(self) -> None:
+        for quirk in self.compat:
+            if quirk not in get_args(MimnQuirk):
+                known = ", ".join(get_args(MimnQuirk))
+                raise ValueError(f"mimn: compat must be of {known}, got {quirk!r}")
+        for name in ("utilization_weight", "auxiliary_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"mimn: {name} must be ≥ 0, got {getattr(self, name)}")
+        if not 0 <= self.induction_topk <= self.slots:
+            raise ValueError(
+                f"mimn: induction_topk must be from 0 to slots={self.slots}, "
+                f"got {self.induction_topk}"
+            )
+
+
+class Mimn(ClickModel):
+    """``logit = MLP([context, Σ_t x_t, o, c, mean(A) ∘ e])``, e the candidate as an event.
+
+    A memory of m slots is written event by event (:func:`recops.mimn_scan`), whoever the candidate.
+    It then makes one step more, with e as its event, which is not stored: its output o is what the
+    candidate reads; c is what of the m channels matters to it, by DIN's attention; A are the added
+    vectors, never erased. Scoring costs the same whatever the length of the history.
+
+    The loss has λ times the mean over users of ``Σ_i (usage_i − mean usage)²`` (the paper's
+    regulariser; the released code divides by m and by B again) and, if asked for, α times DIEN's
+    auxiliary loss on the outputs.
+
+    What the released code does otherwise, each by its name in ``compat`` (both confirmed):
+
+    - "channels": only the channel that the last event moved reaches the attention, the others are
+      zero: its buffer of outputs is never filled;
+    - "target": the candidate is the history's last event, in training and in evaluation (its
+      Taobao data is made so), which a memory that is updated apart from requests cannot have.
+
+    Not reproduced: batch norms that are told of no training, half of the cross-entropy, padding in
+    front that the memory reads (Books), a memory that begins at 1e-5, where cosines are noise.
+
+    Args:
+        schema: the features, fitted.
+        config: sizes.
+
+    Raises:
+        ValueError: an auxiliary loss on states that are not as wide as an event.
+    """
+
+    config: MimnConfig
+
+    def __init__(self, schema: FittedSchema, config: MimnConfig) -> None:
+        super().__init__(schema, config, history=scanned_history(schema.schema, config.history))
+        d = self.embedding.history_dim
+        h = d if config.state is None else config.state
+        self.memory = MimnWeights(
+            d, h, config.slots, usage_scale=config.usage_scale, key_memory=config.key_memory
+        )
+        self.auxiliary: NextEvent | None = None
+        if config.auxiliary != "none":
+            if h != d:
+                raise ValueError(f"mimn: auxiliary needs state={d}, as wide as an event, got {h}")
+            self.auxiliary = NextEvent(d, config.auxiliary_hidden, config.auxiliary)
+        self.attention = config.attention(d) if config.induction_topk else None
+        self.head = config.head(self.output_dim())
+
+    def output_dim(self) -> int:
+        """The width of what the MLP reads."""
+        d = self.embedding.history_dim
+        h = d if self.config.state is None else self.config.state
+        channels = d if self.config.induction_topk else 0
+        return self.embedding.context_dim + 2 * d + h + channels
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """``[B, output_dim]``, what the MLP reads; in training, the losses of the memory."""
+        query = self.embedding.query(batch)  # (B, d)
+        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
+        if "target" in self.config.compat:
+            events, lengths = with_target(events, lengths, query)
+        outputs, state = self.write(events, lengths)
+        x = torch.cat([*self.embedding.context(batch), *self.read(state, query)], -1)
+        if not self.training:
+            return x, None
+        loss = self.config.utilization_weight * recops.memory_utilization(state.usage).mean()
+        if self.auxiliary is not None:
+            of_next: Tensor = self.auxiliary(outputs, events, lengths)
+            loss = loss + self.config.auxiliary_weight * of_next
+        return x, loss
+
+    def write(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
+        """The outputs ``[U, T, H]`` and the state of U users after events ``[U, T, d]``."""
+        return recops.mimn_scan(
+            events,
+            self.memory.params(),
+            lengths=lengths,
+            utilization=self.config.utilization,
+            induction_topk=self.config.induction_topk,
+        )
+
+    def read(self, state: recops.MimnState, query: Tensor) -> list[Tensor]:
+        """What candidates ``[B, d]`` make of the states of B users, or of one."""
+        rows = torch.arange(len(query), device=query.device)
+        if state.num_rows < len(query):
+            rows = torch.zeros_like(rows)
+        output, weights, channels = recops.mimn_read(
+            state,
+            rows,
+            query,
+            self.memory.params(),
+            utilization=self.config.utilization,
+            induction_topk=self.config.induction_topk,
+        )
+        parts = [state.pooled[rows], output, state.added[rows] * query]
+        if self.attention is None:
+            return parts
+        if "channels" in self.config.compat:
+            last = weights.argmax(1, keepdim=True)
+            channels = channels * torch.zeros_like(weights).scatter(1, last, 1.0)[..., None]
+        slots = torch.full_like(rows, self.config.slots)
+        return [*parts, self.attention(query, channels.to(query.dtype), slots)]
