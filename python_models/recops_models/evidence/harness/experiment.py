@@ -26,6 +26,10 @@ AnyExperiment: TypeAlias = "Experiment[Any]"
 """An experiment on data that it alone knows the type of."""
 
 
+Measure: TypeAlias = Callable[["Run", Path, Callable[[float], None]], tuple[Metrics, Metrics]]
+"""A run, its folder and what to call with the share that is done, to its metrics."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of an arm.
@@ -81,6 +85,11 @@ class Experiment(ABC, Generic[DataT]):
         Raises:
             DataError: missing or unfit.
         """
+
+    def on(self, data: str) -> Measure:
+        """:meth:`measure` on the data of that name, which is loaded once, now."""
+        loaded = self.load(data)
+        return lambda run, folder, on_step: self.measure(run, loaded, folder, on_step)
 
     @abstractmethod
     def measure(

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recops.files import read_json, write_json
-from recops_models.evidence.harness.experiment import Metrics, Run
+from recops_models.evidence.harness.experiment import Measure, Metrics, Run
 
 _RECORD, _OWNER = "record.json", "reproduction.json"
 
@@ -64,8 +63,8 @@ class RunStore:
         path = self.folder(run) / _RECORD
         return Record(**read_json(path, kind="run-record")) if path.exists() else None
 
-    def finish(self, run: Run, data: Any, on_step: Callable[[float], None]) -> Record:
-        """Make the run, from where an interrupted start left it; ``on_step``: the share done.
+    def finish(self, run: Run, measure: Measure, on_step: Callable[[float], None]) -> Record:
+        """Make the run by ``measure``, from where an interrupted start left it.
 
         Raises:
             ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
@@ -73,7 +72,7 @@ class RunStore:
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        validation, test = run.experiment.measure(run, data, folder, on_step)
+        validation, test = measure(run, folder, on_step)
         seconds = round(time.perf_counter() - started, 3)
         record = Record(validation, test, seconds)
         write_json(folder / _RECORD, dataclasses.asdict(record), kind="run-record")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
-from recops_models.evidence.harness.experiment import AnyExperiment, Run
+from recops_models.evidence.harness.experiment import AnyExperiment, Measure, Run
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore
 
@@ -30,14 +30,14 @@ def run_ahead(plan: Plan, store: RunStore, progress: RunProgress) -> dict[Run, R
     """
 
     @lru_cache(maxsize=1)
-    def load(experiment: AnyExperiment, data: str) -> Any:
-        return experiment.load(data)
+    def measure_on(experiment: AnyExperiment, data: str) -> Measure:
+        return experiment.on(data)
 
     done: dict[Run, Record] = {}
     while ahead := _look_up(plan, store, done):
         run = ahead[0]
         progress.start(run, len(ahead), seconds_left(ahead, done))
-        done[run] = store.finish(run, load(run.experiment, run.data), progress.advance)
+        done[run] = store.finish(run, measure_on(run.experiment, run.data), progress.advance)
     return done
 
 

@@ -108,11 +108,11 @@ def test_a_ceiling_is_an_arm(data: str) -> None:
 def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) -> None:
     experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
     folder = RunStore(tmp_path, "a-paper", resume=False)
-    loaded = experiment.load(data)
+    measure = experiment.on(data)
 
     def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:
         asked = Run(experiment, model, data, settings, 0, test, True)
-        return folder.finish(asked, loaded, lambda _: None).test
+        return folder.finish(asked, measure, lambda _: None).test
 
     slow = run("din", ("attention_hidden", "800,800"), ("width", "64"))
     itself = run("sum-pool", ("hidden", "4"), ("width", "2"))
