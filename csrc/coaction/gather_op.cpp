@@ -150,8 +150,8 @@ class Gather {
 // `sparse` is for the gradients' sake alone.
 Tensor coaction_gather(Tensor feed_table, Tensor history, Tensor params_table, Tensor targets,
                        std::vector<int64_t> dims, bool, int64_t orders, std::optional<Tensor> lengths,
-                       std::optional<Tensor> feed_index, bool bias, std::string activation, bool activate_last,
-                       bool concat_hidden, std::string pool, bool order_independent) {
+                       std::optional<Tensor> feed_index, bool bias, Text activation, bool activate_last,
+                       bool concat_hidden, Text pool, bool order_independent) {
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   return Gather("coaction_gather", feed_table, history, params_table, targets, dims, options, lengths, feed_index)
       .forward();
@@ -160,8 +160,8 @@ Tensor coaction_gather(Tensor feed_table, Tensor history, Tensor params_table, T
 std::tuple<Tensor, Tensor> coaction_gather_backward(Tensor grad, Tensor feed_table, Tensor history, Tensor params_table,
                                                     Tensor targets, std::vector<int64_t> dims, int64_t orders,
                                                     std::optional<Tensor> lengths, std::optional<Tensor> feed_index,
-                                                    bool bias, std::string activation, bool activate_last,
-                                                    bool concat_hidden, std::string pool, bool order_independent) {
+                                                    bool bias, Text activation, bool activate_last, bool concat_hidden,
+                                                    Text pool, bool order_independent) {
   const char* op = "coaction_gather_backward";
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);
@@ -170,8 +170,8 @@ std::tuple<Tensor, Tensor> coaction_gather_backward(Tensor grad, Tensor feed_tab
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> coaction_gather_backward_sparse(
     Tensor grad, Tensor feed_table, Tensor history, Tensor params_table, Tensor targets, std::vector<int64_t> dims,
-    int64_t orders, std::optional<Tensor> lengths, std::optional<Tensor> feed_index, bool bias, std::string activation,
-    bool activate_last, bool concat_hidden, std::string pool, bool order_independent) {
+    int64_t orders, std::optional<Tensor> lengths, std::optional<Tensor> feed_index, bool bias, Text activation,
+    bool activate_last, bool concat_hidden, Text pool, bool order_independent) {
   const char* op = "coaction_gather_backward_sparse";
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   const Gather gather(op, feed_table, history, params_table, targets, dims, options, lengths, feed_index);

@@ -138,8 +138,8 @@ class Problem {
 };
 
 Tensor coaction(Tensor feed, Tensor params, std::vector<int64_t> dims, int64_t orders, std::optional<Tensor> lengths,
-                std::optional<Tensor> feed_index, bool bias, std::string activation, bool activate_last,
-                bool concat_hidden, std::string pool, bool order_independent) {
+                std::optional<Tensor> feed_index, bool bias, Text activation, bool activate_last, bool concat_hidden,
+                Text pool, bool order_independent) {
   const int64_t depth = static_cast<int64_t>(dims.size());
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   return Problem("coaction", {feed}, {params}, dims, {depth}, options, lengths, feed_index).forward();
@@ -147,8 +147,8 @@ Tensor coaction(Tensor feed, Tensor params, std::vector<int64_t> dims, int64_t o
 
 std::tuple<Tensor, Tensor> coaction_backward(Tensor grad, Tensor feed, Tensor params, std::vector<int64_t> dims,
                                              int64_t orders, std::optional<Tensor> lengths,
-                                             std::optional<Tensor> feed_index, bool bias, std::string activation,
-                                             bool activate_last, bool concat_hidden, std::string pool,
+                                             std::optional<Tensor> feed_index, bool bias, Text activation,
+                                             bool activate_last, bool concat_hidden, Text pool,
                                              bool order_independent) {
   const char* op = "coaction_backward";
   const int64_t depth = static_cast<int64_t>(dims.size());
@@ -160,8 +160,8 @@ std::tuple<Tensor, Tensor> coaction_backward(Tensor grad, Tensor feed, Tensor pa
 
 Tensor coaction_multi(std::vector<Tensor> feeds, std::vector<Tensor> params, std::vector<int64_t> dims,
                       std::vector<int64_t> depths, int64_t orders, std::optional<Tensor> lengths,
-                      std::optional<Tensor> feed_index, bool bias, std::string activation, bool activate_last,
-                      bool concat_hidden, std::string pool, bool order_independent) {
+                      std::optional<Tensor> feed_index, bool bias, Text activation, bool activate_last,
+                      bool concat_hidden, Text pool, bool order_independent) {
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   return Problem("coaction_multi", feeds, params, dims, depths, options, lengths, feed_index).forward();
 }
@@ -169,8 +169,8 @@ Tensor coaction_multi(std::vector<Tensor> feeds, std::vector<Tensor> params, std
 std::vector<Tensor> coaction_multi_backward(Tensor grad, std::vector<Tensor> feeds, std::vector<Tensor> params,
                                             std::vector<int64_t> dims, std::vector<int64_t> depths, int64_t orders,
                                             std::optional<Tensor> lengths, std::optional<Tensor> feed_index, bool bias,
-                                            std::string activation, bool activate_last, bool concat_hidden,
-                                            std::string pool, bool order_independent) {
+                                            Text activation, bool activate_last, bool concat_hidden, Text pool,
+                                            bool order_independent) {
   const char* op = "coaction_multi_backward";
   const Options options{orders, bias, activation, activate_last, concat_hidden, pool, order_independent};
   return Problem(op, feeds, params, dims, depths, options, lengths, feed_index).backward(op, grad);

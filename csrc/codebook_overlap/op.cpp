@@ -49,7 +49,7 @@ void for_panels(const Kernels& kernels, const Codebook& book, const Tensor& like
                [&](int64_t begin, int64_t end) { f(begin, end, scratch.data_ptr()); });
 }
 
-std::tuple<Tensor, Tensor> codebook_overlap(Tensor codebook_in, Tensor usage_in, double sigma, std::string kernel) {
+std::tuple<Tensor, Tensor> codebook_overlap(Tensor codebook_in, Tensor usage_in, double sigma, Text kernel) {
   const Kernels& kernels = select_kernels();
   const Tensor codebook = recops::contiguous(codebook_in), usage = recops::contiguous(usage_in);
   const Codebook book = codebook_of(codebook, usage, sigma);
@@ -69,8 +69,7 @@ std::tuple<Tensor, Tensor> codebook_overlap(Tensor codebook_in, Tensor usage_in,
 }
 
 std::tuple<Tensor, Tensor> codebook_overlap_backward(Tensor grad_overlap_in, Tensor grad_row_sums_in,
-                                                     Tensor codebook_in, Tensor usage_in, double sigma,
-                                                     std::string kernel) {
+                                                     Tensor codebook_in, Tensor usage_in, double sigma, Text kernel) {
   const Kernels& kernels = select_kernels();
   const Tensor codebook = recops::contiguous(codebook_in), usage = recops::contiguous(usage_in);
   const Tensor grad_overlap = recops::contiguous(grad_overlap_in), grad_row_sums = recops::contiguous(grad_row_sums_in);

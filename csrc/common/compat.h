@@ -30,6 +30,12 @@ namespace recops {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
+// What an op takes for a `str`. As std::string it would cost 48 bytes of heap a call for good: torch's headers (2.10 to
+// 2.13) convert with a `new` whose string is copied and never deleted.
+struct Text : std::string {
+  using std::string::string;
+};
+
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
@@ -120,3 +126,17 @@ inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, cons
 inline int64_t num_threads() { return torch::stable::get_num_threads(); }
 
 }  // namespace recops
+
+template <>
+struct torch::stable::detail::ToImpl<recops::Text> {
+  static recops::Text call(StableIValue value, uint64_t, bool) {
+    const auto handle = to<StringHandle>(value);
+    size_t length;
+    const char* data;
+    TORCH_ERROR_CODE_CHECK(torch_string_length(handle, &length));
+    TORCH_ERROR_CODE_CHECK(torch_string_c_str(handle, &data));
+    recops::Text text(data, length);
+    TORCH_ERROR_CODE_CHECK(torch_delete_string(handle));
+    return text;
+  }
+};

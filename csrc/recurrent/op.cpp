@@ -216,7 +216,7 @@ Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe&
 }
 
 Scanned recurrent_scan(Tensor gates, Tensor w_hh, Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths,
-                       Maybe gates_index, std::string cell, std::string reset, std::string update, std::string keep) {
+                       Maybe gates_index, Text cell, Text reset, Text update, Text keep) {
   const char* op = "recurrent_scan";
   const Call call(op, gates, {}, w_hh, {}, b_hh, h0, attention, lengths, gates_index, cell, reset, update);
   return forward(op, call, gates, keep);
@@ -224,7 +224,7 @@ Scanned recurrent_scan(Tensor gates, Tensor w_hh, Maybe b_hh, Maybe h0, Maybe at
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_scan_backward(
     Maybe grad_outputs, Maybe grad_h_last, Tensor outputs, Tensor kept, Tensor gates, Tensor w_hh, Maybe b_hh, Maybe h0,
-    Maybe attention, Maybe lengths, Maybe gates_index, std::string cell, std::string reset, std::string update) {
+    Maybe attention, Maybe lengths, Maybe gates_index, Text cell, Text reset, Text update) {
   const char* op = "recurrent_scan";
   Call call(op, gates, {}, w_hh, {}, b_hh, h0, attention, lengths, gates_index, cell, reset, update);
   Gradients to = backward(op, call, gates, grad_outputs, grad_h_last, outputs, kept);
@@ -232,7 +232,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_scan_backward(
 }
 
 Scanned recurrent_layer(Tensor x, Tensor w_ih, Tensor w_hh, Maybe b_ih, Maybe b_hh, Maybe h0, Maybe attention,
-                        Maybe lengths, std::string cell, std::string reset, std::string update, std::string keep) {
+                        Maybe lengths, Text cell, Text reset, Text update, Text keep) {
   const char* op = "recurrent_layer";
   const Call call(op, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths, {}, cell, reset, update);
   return forward(op, call, x, keep);
@@ -240,7 +240,7 @@ Scanned recurrent_layer(Tensor x, Tensor w_ih, Tensor w_hh, Maybe b_ih, Maybe b_
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_layer_backward(
     Maybe grad_outputs, Maybe grad_h_last, Tensor outputs, Tensor kept, Tensor x, Tensor w_ih, Tensor w_hh, Maybe b_ih,
-    Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths, std::string cell, std::string reset, std::string update) {
+    Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths, Text cell, Text reset, Text update) {
   const char* op = "recurrent_layer";
   Call call(op, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths, {}, cell, reset, update);
   Gradients to = backward(op, call, x, grad_outputs, grad_h_last, outputs, kept);

@@ -38,7 +38,7 @@ Normalize normalize_of(const std::string& name) {
 }
 
 Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth,
-                       Tensor nodes_in, Tensor scores_in, int64_t num_beams, std::string normalize,
+                       Tensor nodes_in, Tensor scores_in, int64_t num_beams, Text normalize,
                        std::optional<std::vector<int64_t>> vocab_sizes, std::optional<Tensor> trie_index,
                        TensorList more_tries, TensorList allowed, TensorList bans) {
   const char* op = "trie_beam_step";

@@ -38,9 +38,11 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises:
         OSError: the disk is full or the folder is not writable; a file already at ``path`` stays
-            as it was.
+            as it was. So does anything else: a device or a pipe is not replaced.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{path}: is there and is no file, so it is not replaced")
     handle, temporary = tempfile.mkstemp(
         prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
     )

@@ -233,3 +233,12 @@ def test_gradients_stay_behind(tmp_path: Path) -> None:
     weight: Tensor = torch.nn.Parameter(torch.ones(2))
     files.save_tensors(tmp_path / "file", {"weight": weight}, kind="test")
     assert not files.load_tensors(tmp_path / "file", kind="test")[0]["weight"].requires_grad
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(FileExistsError, match="is there and is no file"):
+            files.write_file(path, b"data")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [left.name for left in tmp_path.iterdir()] == ["pipe"]

@@ -1,0 +1,95 @@
+"""Makes a call and says what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import recops
+import recops.files
+from fuzz.call import Call, Outcome
+
+_REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
+_TOLERANCE = {torch.bfloat16: 0.05, torch.float16: 0.01, torch.float64: 1e-9}
+_NAMED = re.compile(r"[A-Za-z_][\w.]*: ")
+
+
+def judge(call: Call) -> Outcome:
+    """Make ``call`` here: it may end the process."""
+    scope: dict[str, Any] = {"torch": torch, "recops": recops, "dataclasses": dataclasses}
+    scope |= {"nan": math.nan, "inf": math.inf}
+    warnings.simplefilter("ignore")
+    try:
+        for name, expression in call.lines:
+            scope[name] = eval(expression, scope)
+        function = eval(call.function, scope)
+    except Exception as error:
+        return Outcome("undrawn", str(error))
+    arguments = {name: scope[name] for name in call.passed}
+    try:
+        result = function(**arguments)
+        for tensor in tensors(result):
+            if tensor.device.type == "cpu" and tensor.layout == torch.strided:
+                tensor.detach().clone()
+    except Exception as error:
+        return _of_error(call, error)
+    if call.reference is None:
+        return Outcome("ok")
+    return _compared(call, result, eval(call.reference, scope), arguments)
+
+
+def _of_error(call: Call, error: Exception) -> Outcome:
+    text = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+    if call.function.startswith("torch.ops."):
+        # torch's dispatcher and fakes speak for themselves; what an op throws begins with a name.
+        refused = isinstance(error, (*_REFUSALS, RuntimeError, AssertionError))
+        return Outcome("refused" if refused else "exception", text)
+    of_file = "path" in call.passed and isinstance(error, (OSError, recops.files.CorruptFileError))
+    if of_file:
+        return Outcome("refused", text)
+    op = call.function.rpartition(".")[2]
+    named = bool(_NAMED.match(str(error))) or op in str(error)
+    called = re.match(r"\w+\(\) (got|missing)|\S+\.\w+\(\) (got|missing)", str(error))
+    if isinstance(error, _REFUSALS) and (named or called):
+        return Outcome("refused", text)
+    return Outcome("exception", text)
+
+
+def _compared(call: Call, result: Any, reference: Any, arguments: dict[str, Any]) -> Outcome:
+    try:
+        expected = list(tensors(reference(**arguments)))
+    except Exception as error:
+        return Outcome("ok", f"no reference: {error}")
+    found = list(tensors(result))
+    if len(found) != len(expected):
+        return Outcome("wrong", f"{len(found)} tensors, the reference gives {len(expected)}")
+    lowest = max(
+        (_TOLERANCE.get(t.dtype, 1e-4) for t in tensors(list(arguments.values()))), default=0
+    )
+    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        if ours.shape != theirs.shape:
+            return Outcome("wrong", f"output {number}: another shape than the reference's")
+        a, b = ours.detach().double(), theirs.detach().double()
+        scale = b[b.isfinite()].abs().max().clamp(min=1) if b.isfinite().any() else 1
+        if not torch.allclose(a, b, rtol=lowest, atol=float(lowest * scale), equal_nan=True):
+            return Outcome("wrong", f"output {number}: other numbers than the reference's")
+    return Outcome("ok")
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors within a value."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors(each)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors(getattr(value, field.name))
