@@ -22,7 +22,6 @@ SMALL = {"width": 16, "hidden": (8,), "dropout": 0.3}
 OTHERS: Mapping[str, tuple[Any, ...]] = {
     "network": ((16, 4),),
     "pairs": (("item:history_item",),),
-    "quirks": (("cell",), ("query",), ("affine",), ("auxiliary",), ("sums",), ("tables",)),
 }
 """Values that the type does not tell."""
 
@@ -47,11 +46,10 @@ NOT_HERE = {
 """What a model's own tests test: a table of pairs is fitted first, pairs share a feature."""
 
 
-def changes(name: str, field: dataclasses.Field[Any], hint: Any, value: Any) -> Iterator[Any]:
+def changes(field: dataclasses.Field[Any], hint: Any, value: Any) -> Iterator[Any]:
     """Other values of a setting."""
-    known = "quirks" if (name, field.name) == ("dien", "compat") else field.name
-    if known in OTHERS:
-        yield from OTHERS[known]
+    if field.name in OTHERS:
+        yield from OTHERS[field.name]
         return
     options = [hint, *typing.get_args(hint)] if NoneType in typing.get_args(hint) else [hint]
     for option in options:
@@ -60,11 +58,15 @@ def changes(name: str, field: dataclasses.Field[Any], hint: Any, value: Any) -> 
         elif option is bool:
             yield not value
         elif option is int:
-            yield value + 1
+            yield 8 if value is None else value + 1
         elif option is float:
-            yield value / 2 if value else 0.5
+            yield value / 2 if value > 1e-3 else 0.5
         elif typing.get_origin(option) is tuple:
-            yield tuple(each + 1 for each in value)
+            (of_each, *_) = typing.get_args(option)
+            if typing.get_origin(of_each) is Literal:
+                yield from ((each,) for each in typing.get_args(of_each))
+            else:
+                yield tuple(each + 1 for each in value)
 
 
 def cases() -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
@@ -79,7 +81,7 @@ def cases() -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
                 other, silent = ELSEWHERE.get(field.name, ("", ()))
                 if {**vars(sizes), **context}.get(other) in silent:
                     continue
-                for changed in changes(name, field, hints[field.name], value):
+                for changed in changes(field, hints[field.name], value):
                     yield name, context, field.name, changed
 
 

@@ -1,0 +1,224 @@
+"""MIMN and HPMN: their formulas, candidates upon one memory, quirks of released code, streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import recops
+from click_inputs import batch, schema
+from click_recipes import net
+from recops_models.click.loss import click_loss, training_loss
+from recops_models.click.model import ClickModel
+from recops_models.examples.batch import Batch
+
+LENGTHS = [5, 0, 3, 1, 7, 2]
+NAMES = ("mimn", "hpmn")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Any) -> None:
+    set_threads(1)
+
+
+def memory(name: str, **sizes: Any) -> Any:
+    """The same weights for the same sizes; tables larger than they begin, for sharper tests."""
+    torch.manual_seed(0)
+    fitted = replace(schema(), moments={"age": (3.0, 2.0)})
+    model = net(name, fitted, **{"width": 4, "hidden": (8,), **sizes})
+    for table in model.embedding.tables.values():
+        nn.init.normal_(table.weight[1:])
+    return model
+
+
+def one_user(rows: int, length: int) -> tuple[Batch, Batch]:
+    """Candidates who read one history in memory, and the same with a copy for each."""
+    some = batch([length] * rows)
+    histories = [name for name in some.features if name.startswith("history")]
+    first = {name: some.features[name][:1].expand(rows, -1) for name in histories}
+    lengths = {name: some.lengths[name][:1].expand(rows) for name in histories}
+    shared = some._replace(features=some.features | first, lengths=some.lengths | lengths)
+    copied = shared._replace(
+        features={name: value.contiguous() for name, value in shared.features.items()},
+        lengths={name: value.contiguous() for name, value in shared.lengths.items()},
+    )
+    return shared, copied
+
+
+def test_mimn_is_the_mlp_of_what_its_memory_tells() -> None:
+    model = memory("mimn", slots=3, state=5).eval()
+    some, embedding, config = batch(LENGTHS), model.embedding, model.config
+    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    params = model.memory.params()
+    options = {"utilization": config.utilization, "induction_topk": config.induction_topk}
+    _, state = recops.reference.mimn_scan(events, params, lengths=lengths, **options)
+    rows = torch.arange(len(LENGTHS))
+    output, _, channels = recops.reference.mimn_read(state, rows, query, params, **options)
+    summed = events.sum(1)
+    of_channels = model.attention(query, channels, torch.full_like(rows, 3))
+    parts = [summed, output, state.added * query, of_channels]
+    x = torch.cat([*embedding.context(some), *parts], -1)
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+
+
+def test_hpmn_is_the_mlp_of_what_its_slots_tell() -> None:
+    model = memory("hpmn", splits=(2, 3), state=5).eval()
+    assert model.config.periods == (1, 2, 6)
+    some, embedding = batch(LENGTHS), model.embedding
+    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    params = model.memory.params()
+    _, state = recops.reference.hpmn_scan(events, params, periods=(1, 2, 6), lengths=lengths)
+    read, _ = recops.reference.hpmn_read(query, state, torch.arange(len(LENGTHS)), params)
+    x = torch.cat([*embedding.context(some), read], -1)
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_candidates_of_one_user_read_one_memory(name: str) -> None:
+    model = memory(name).eval()
+    shared, copied = one_user(6, 5)
+    torch.testing.assert_close(model(shared), model(copied))
+    events, _ = model.embedding.histories(shared)
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("cut", [0, 1, 4])
+def test_a_stream_ends_where_the_scan_does(name: str, cut: int) -> None:
+    """What a store of users' states is made of, bit for bit."""
+    model = memory(name).eval()
+    some = batch([6, 6, 6])
+    events, params = model.embedding.keys(some), model.memory.params()
+    lengths = torch.full((3,), 6)
+    if name == "mimn":
+        expected = model.write(events, lengths)[1]
+        pool = recops.MimnState.zeros(params, 3)
+        options = {"utilization": "code", "induction_topk": 1}
+        step = recops.mimn_step_
+    else:
+        expected = model.write(events, lengths)
+        pool = recops.HpmnState.zeros(params, 3)
+        options = {"periods": model.config.periods}
+        step = recops.hpmn_step_
+    with torch.no_grad():
+        for part in (slice(0, cut), slice(cut, 6)):
+            rows = torch.tensor([2, 0, 1]).repeat_interleave(len(range(6)[part]))
+            step(pool, rows, events[[2, 0, 1], part].flatten(0, 1).contiguous(), params, **options)
+    for key, value in expected.state_dict().items():
+        assert torch.equal(pool.state_dict()[key], value), key
+
+
+def written(model: Any, some: Batch) -> torch.Tensor:
+    """The memory that a model's write makes of a batch."""
+    states = []
+    write = model.write
+    model.write = lambda *given: states.append(write(*given)) or states[-1]
+    model(some)
+    state = states[0][1] if isinstance(states[0], tuple) else states[0]
+    return state.memory
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("compat", "alike"), [((), True), (("target",), False)])
+def test_the_candidate_stays_out_of_the_memory_unless_asked_for(
+    name: str, compat: tuple[str, ...], alike: bool
+) -> None:
+    some = batch(LENGTHS)
+    other = some._replace(features=some.features | {"item": some.features["item"] % 7 + 2})
+    found = [written(memory(name, compat=compat).eval(), each) for each in (some, other)]
+    assert torch.equal(*found) is alike
+
+
+def test_regularisers_are_their_formulas() -> None:
+    some = batch(LENGTHS)
+    for name, setting in (("mimn", "utilization_weight"), ("hpmn", "covariance_weight")):
+        without, plain = (memory(name, **{setting: weight}) for weight in (0.0, 0.5))
+        x, added = plain.bottom(some)
+        events, lengths = plain.embedding.histories(some)
+        written = plain.write(events, lengths)
+        if name == "mimn":
+            usage = written[1].usage
+            expected = (usage - usage.mean(1, keepdim=True)).square().sum(1).mean()
+        else:
+            centred = written.memory - written.memory.mean(2, keepdim=True)
+            covariance = centred @ centred.mT / centred.shape[2]
+            off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
+            expected = off.square().sum((1, 2)).mean() / 2
+        torch.testing.assert_close(added, 0.5 * expected, rtol=1e-4, atol=1e-6)
+        assert torch.equal(without.bottom(some)[0], x)
+        assert plain.eval().bottom(some)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mimn", {"utilization": "code"}),
+        ("mimn", {"utilization": "paper", "auxiliary": "mlp", "induction_topk": 2}),
+        ("mimn", {"utilization": "none", "auxiliary": "inner", "induction_topk": 0}),
+        ("mimn", {"compat": ("channels", "target")}),
+        ("hpmn", {}),
+        ("hpmn", {"compat": ("target", "norm"), "splits": ()}),
+    ],
+)
+def test_it_learns_from_any_lengths(name: str, sizes: dict[str, Any]) -> None:
+    for lengths in (LENGTHS, [0], [1], [0, 0, 4]):
+        model: ClickModel = memory(name, **sizes)
+        loss = training_loss(model, batch(lengths))
+        loss.backward()
+        assert loss.isfinite()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_learns_what_was_met(name: str) -> None:
+    some = batch([6] * 64)
+    model = memory(name, width=8, hidden=(16,), activation="relu")
+    target, history = some.features["item"], some.features["history_item"]
+    some = some._replace(label=(target[:, None] == history).any(1).float())
+    met = torch.randint(6, (64,))
+    half = torch.arange(64) % 2 == 0
+    items = torch.where(half, history[torch.arange(64), met], target)
+    some = some._replace(features=some.features | {"item": items})
+    some = some._replace(label=(items[:, None] == history).any(1).float())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        training_loss(model, some).backward()
+        optimizer.step()
+    assert click_loss(model.eval()(some), some.label) < 0.3
+
+
+def test_channels_of_the_released_code_are_the_last_events_alone() -> None:
+    ours, released = memory("mimn", slots=3), memory("mimn", slots=3, compat=("channels",))
+    some = batch([7, 7, 7])
+    with torch.no_grad():
+        given, kept = (
+            model.read(
+                model.write(*model.embedding.histories(some))[1], model.embedding.query(some)
+            )
+            for model in (ours, released)
+        )
+    assert all(torch.equal(a, b) for a, b in zip(given[:3], kept[:3], strict=True))
+    assert not torch.allclose(given[3], kept[3])
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "said"),
+    [
+        ("mimn", {"compat": ("channel",)}, "compat must be of channels, target, got 'channel'"),
+        ("mimn", {"utilization_weight": -1.0}, "utilization_weight must be ≥ 0, got -1.0"),
+        ("mimn", {"induction_topk": 9}, "induction_topk must be from 0 to slots=8, got 9"),
+        ("mimn", {"state": 5, "auxiliary": "mlp"}, "auxiliary needs state="),
+        ("hpmn", {"compat": ("square",)}, "compat must be of target, norm, got 'square'"),
+        ("hpmn", {"splits": (2, 0)}, r"splits must be ≥ 1, got \(2, 0\)"),
+        ("hpmn", {"covariance_weight": -1.0}, "covariance_weight must be ≥ 0"),
+    ],
+)
+def test_bad_settings(name: str, sizes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        memory(name, **sizes)
