@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator
     """The folder ``path``, for the command alone whose own file is of ``kind``.
 
     It is locked until the end, however the process ends: the lock is the kernel's, on the folder
-    itself, and leaves no file behind. A file system that knows no such locks locks nothing.
+    itself, and leaves no file behind. A file system that knows no such locks locks nothing. Files
+    that a killed command had not finished are removed, which is told on stderr.
 
     Args:
         path: what ``--out`` names; it must be there.
@@ -44,6 +46,7 @@ def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator
     try:
         _lock(folder, path)
         _refuse_another(path, kind)
+        _sweep(path)
         yield path
     finally:
         os.close(folder)
@@ -67,6 +70,18 @@ def _refuse_another(path: Path, kind: str) -> None:
             maker = _MAKERS.get(found or "")
             whose = f"is of `recops {maker}`" if maker else "is not of this command"
             raise ValueError(f"--out {path}: its {name} {whose}; name another folder")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed command was about to rename (:mod:`recops.files`), and say so."""
+    leftovers = [file for file in path.rglob(".*.tmp") if file.is_file()]
+    for file in leftovers:
+        file.unlink()
+    if leftovers:
+        print(
+            f"note: removed {len(leftovers)} unfinished files, left in {path} by a killed command",
+            file=sys.stderr,
+        )
 
 
 def _kind(file: Path) -> str | None:

@@ -105,3 +105,15 @@ def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.run(["diagnose", str(sids), "--out", str(data)]) == 1
     after = {file.name: file.read_bytes() for folder in (shop, sids) for file in folder.iterdir()}
     assert after == before
+
+
+def test_unfinished_files_of_a_killed_command_are_removed_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unirec").mkdir()
+    for name in (".items.parquet.x1.tmp", "unirec/.model.safetensors.y2.tmp", "own.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    with out_folder(tmp_path, kind="dataset"):
+        assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["own.tmp"]
+    told = capsys.readouterr().err
+    assert told == f"note: removed 2 unfinished files, left in {tmp_path} by a killed command\n"
