@@ -134,9 +134,11 @@ def import_data(
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """
     from recops_models.data import IMPORTERS, save_dataset
+    from recops_models.out_folder import out_folder
 
     dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
-    save_dataset(dataset, make_folder(out))
+    with out_folder(make_folder(out), kind="dataset", source=path) as folder:
+        save_dataset(dataset, folder)
     print_findings(dataset.report)
     users, items, events = (
         table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)

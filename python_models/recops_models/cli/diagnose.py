@@ -49,34 +49,37 @@ def diagnose(
     Example: `recops diagnose runs/sids`
     """
     from recops.files import write_file, write_json
+    from recops_models.out_folder import out_folder
     from recops_models.tokenizers.diagnosis import diagnose as measure
     from recops_models.tokenizers.diagnosis.inputs import plane_of
     from recops_models.tokenizers.diagnosis.page import render
     from recops_models.versions import versions
 
     found = _open(source, data, vectors)
-    folder = make_folder(out or _default(source))
-    codes = found.codes
-    diagnosis = measure(
-        codes,
-        found.tokenizer,
-        vectors=found.vectors,
-        exposure=found.exposure,
-        pairs=found.pairs,
-        seed=seed,
-    )
-    diagnosis["missing"] |= found.missing
-    page = render(
-        diagnosis,
-        codes.numpy(),
-        title=f"recops diagnose · {found.name}",
-        exposure=None if found.exposure is None else found.exposure.numpy(),
-        plane=plane_of(found),
-        made={"Configuration": found.config, "Versions": versions()},
-    )
-    content = {"source": found.name, "seed": seed, "config": found.config, **diagnosis}
-    write_json(folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis")
-    write_file(folder / "diagnosis.html", page.encode())
+    with out_folder(make_folder(out or _default(source)), kind="tokenizer-config") as folder:
+        codes = found.codes
+        diagnosis = measure(
+            codes,
+            found.tokenizer,
+            vectors=found.vectors,
+            exposure=found.exposure,
+            pairs=found.pairs,
+            seed=seed,
+        )
+        diagnosis["missing"] |= found.missing
+        page = render(
+            diagnosis,
+            codes.numpy(),
+            title=f"recops diagnose · {found.name}",
+            exposure=None if found.exposure is None else found.exposure.numpy(),
+            plane=plane_of(found),
+            made={"Configuration": found.config, "Versions": versions()},
+        )
+        content = {"source": found.name, "seed": seed, "config": found.config, **diagnosis}
+        write_json(
+            folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis"
+        )
+        write_file(folder / "diagnosis.html", page.encode())
     for what, why in diagnosis["missing"].items():
         typer.echo(printable(f"missing: {what}: {why}"))
     paths = diagnosis["paths"]

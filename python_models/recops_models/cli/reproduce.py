@@ -77,6 +77,7 @@ def reproduce(
     from recops_models.cli.run_bars import RunBars
     from recops_models.data import UnknownDataError
     from recops_models.evidence import reproduce
+    from recops_models.out_folder import out_folder
 
     ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
     try:
@@ -92,7 +93,7 @@ def reproduce(
         )
     folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
     try:
-        with RunBars() as bars:
+        with out_folder(folder, kind="results"), RunBars() as bars:
             content = reproduce(
                 paper,
                 chosen,

@@ -96,6 +96,7 @@ def tokenize(
     if data is None and vectors is None:
         raise typer.BadParameter("name a data set (--data) or a file of vectors (--vectors)")
 
+    from recops_models.out_folder import out_folder
     from recops_models.tokenizers import make_tokenizer, sid_folder
     from recops_models.tokenizers.catalogue import Catalogue
 
@@ -129,16 +130,16 @@ def tokenize(
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, out if resume else None)
     tokenizer.check_count(len(catalogue))
-    folder = make_folder(out)
     kept = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
-    sid_folder.start(folder, config, kept, resume=resume)
-    try:
-        tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
-    except KeyboardInterrupt:
-        raise RuntimeError(
-            f"interrupted; {folder} keeps what is finished: go on with --resume"
-        ) from None
-    metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
+    with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
+        sid_folder.start(folder, config, kept, resume=resume)
+        try:
+            tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
+        except KeyboardInterrupt:
+            raise RuntimeError(
+                f"interrupted; {folder} keeps what is finished: go on with --resume"
+            ) from None
+        metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
     typer.echo(
         f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
         f"({metrics['collision_rate']:.1%} of items share theirs), "

@@ -18,7 +18,7 @@ CONFIG, METRICS, SIDS = "config.json", "metrics.json", "sids.parquet"
 TOKENIZER, VECTORS = "tokenizer.safetensors", "item_vectors.safetensors"
 _PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
 """What an unfinished run leaves for ``--resume``."""
-_CONFIG_KIND = "tokenizer-config"
+CONFIG_KIND = "tokenizer-config"
 
 
 class Tokenized(Protocol):
@@ -41,7 +41,7 @@ def refuse_another(folder: Path, config: Mapping[str, object]) -> None:
     """
     if not (folder / CONFIG).exists():
         return
-    found = read_json(folder / CONFIG, kind=_CONFIG_KIND)
+    found = read_json(folder / CONFIG, kind=CONFIG_KIND)
     for key in (*config, *found):
         if config.get(key) != found.get(key):
             raise ValueError(
@@ -57,7 +57,7 @@ def start(
     if not resume:
         for name in (CONFIG, VECTORS, TOKENIZER, SIDS, METRICS, *_PARTIAL):
             (folder / name).unlink(missing_ok=True)
-    write_json(folder / CONFIG, config, kind=_CONFIG_KIND)
+    write_json(folder / CONFIG, config, kind=CONFIG_KIND)
     if items is not None:
         write_item_vectors(folder / VECTORS, items)
 

@@ -88,10 +88,9 @@ def _header(file: Path, content: bytes | None, delimiter: str, quoting: bool) ->
         with file.open("rb") as opened:
             content = opened.read(_BLOCK)
     lines = io.StringIO(content[:_BLOCK].decode("utf-8-sig", "replace"), newline="")
-    if quoting:
-        rows = csv.reader(lines, delimiter=delimiter)
-    else:
-        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    rows = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+    )
     try:
         return next(filter(None, rows), [])
     except csv.Error as error:
