@@ -95,15 +95,15 @@ class _Part(NamedTuple):
         rows = []
         for batch in getattr(data, part).batches(_BATCH, seed=seed):
             rates = [batch.features[name] for name in RATES] if rated else []
-            known = known_candidates(schema, batch)
-            rows.append([batch.features[candidate], batch.group, batch.label > 0, known, *rates])
+            shown = known_candidates(schema, batch)
+            rows.append([batch.features[candidate], batch.group, batch.label > 0, shown, *rates])
         columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
+        item, user, label, known = columns[:4]
         own = None
         if rated:
             moments = np.array([data.fitted.moments[name] for name in RATES])
             own = np.stack(columns[4:], 1).astype(np.float64) * moments[:, 1] + moments[:, 0]
-        item, user, label, seen = columns[:4]
-        return cls(item, user, label, seen, own)
+        return cls(item, user, label, known, own)
 
     def measure(self, probability: Float64Array) -> dict[str, float]:
         metrics = ClickMetrics(logits=False)

@@ -11,7 +11,7 @@ from recops_models.data.histories import Int64Array
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
 from recops_models.examples.lookup import as_keys
-from recops_models.examples.row_faults import list_lengths, numbers
+from recops_models.examples.row_faults import num_values, numbers
 
 
 def encode(rows: pa.RecordBatch, fitted: FittedSchema) -> Block:
@@ -53,11 +53,7 @@ def _rows_of(fitted: FittedSchema, name: str, values: pa.Array) -> NDArray[np.in
 
 def last_values(column: pa.Array, max_len: int) -> tuple[pa.Array, Int64Array]:
     """The last ``max_len`` values of each row, padding left out: flat, and how many of each row."""
-    lengths, values = list_lengths(column), column.flatten()
-    if values.null_count:
-        owner = np.repeat(np.arange(len(lengths)), lengths)
-        owner = owner[values.is_valid().to_numpy(zero_copy_only=False)]
-        values, lengths = values.drop_null(), np.bincount(owner, minlength=len(lengths))
+    lengths, values = num_values(column), column.flatten().drop_null()
     if lengths.max(initial=0) > max_len:
         kept = np.minimum(lengths, max_len)
         from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))

@@ -21,9 +21,10 @@ class RowFaults:
     """Takes bad rows out of pieces of one file, and counts them by reason.
 
     Each row counts once, under the first reason found: the label is missing, not a number, negative
-    or neither 0 nor 1; the group is missing; a number is infinite; a sequence is missing or has a
-    null that is no padding; a vector is missing, of another size, or not finite. A missing value of
-    a categorical feature is unknown, a missing number is 0 after standardisation: no faults.
+    or neither 0 nor 1; the group is missing; a number is infinite; a sequence is missing, has a
+    null that is no padding, or another length than others of its history; a vector is missing, of
+    another size, or not finite. A missing value of a categorical feature is unknown, a missing
+    number is 0 after standardisation: no faults.
 
     Attributes:
         file: its name.
@@ -86,6 +87,10 @@ def _faults(piece: pa.RecordBatch, schema: FeatureSchema) -> list[tuple[str, str
             wrong = list_lengths(piece[name]) != feature.size
             found.append((name, f"has not {feature.size} numbers", wrong))
             found.append((name, "is not finite", not_finite(piece[name])))
+    for first, *others in schema.histories.values():
+        for other in others:
+            wrong = num_values(piece[other.name]) != num_values(piece[first.name])
+            found.append((other.name, f"has not as many values as {first.name}", wrong))
     return found
 
 
@@ -115,6 +120,16 @@ def list_lengths(column: pa.Array) -> Int64Array:
         .astype(np.int64)
     )
     return lengths
+
+
+def num_values(column: pa.Array) -> Int64Array:
+    """Values per row of a list column, without nulls."""
+    lengths = list_lengths(column)
+    if not column.flatten().null_count:
+        return lengths
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    valid = column.flatten().is_valid().to_numpy(zero_copy_only=False)
+    return np.bincount(owner[valid], minlength=len(lengths))
 
 
 def gaps(column: pa.Array, padding: str) -> BoolArray:

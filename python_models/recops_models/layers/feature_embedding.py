@@ -116,14 +116,12 @@ class FeatureEmbedding(nn.Module):
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history (the first) would be."""
         history = history or self.apart[0]
-        known = next(batch.features[target] for target in history.targets if target is not None)
-        padding = torch.zeros_like(known)
-        return embedding_bags(
-            [
-                (self._table_of(name), padding if target is None else batch.features[target])
-                for name, target in zip(history.sequences, history.targets, strict=True)
-            ]
-        )
+        rows = [
+            torch.zeros_like(batch.group) if target is None else batch.features[target]
+            for target in history.targets
+        ]
+        tables = [self._table_of(name) for name in history.sequences]
+        return embedding_bags(list(zip(tables, rows, strict=True)))
 
     def keys(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B, T, d]``: the events of a history, the first; zero where there is none."""

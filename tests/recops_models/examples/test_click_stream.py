@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from click_parquet import write_click_folder
+from recops_models.click.din import Din, DinConfig
 from recops_models.data import DataError
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData
@@ -75,6 +76,34 @@ def test_batches_hold_what_the_file_holds(tmp_path) -> None:
     assert batch.features["image"][3].tolist() == [3.0, 0.5]
     test = whole(data, "test")
     assert (test.features["item"] == 1).all(), "items that training does not know"
+
+
+def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
+    sequences = [
+        {"name": "click_sign", "type": "sequence", "history": "clicks", "max_len": 3},
+        {"name": "cart", "type": "sequence", "share_embedding": "item", "history": "carts"},
+    ]
+    clicks = FEATURES["features"][3] | {"history": "clicks"}
+    features = {"features": [*FEATURES["features"][:3], clicks, *sequences]}
+    signs = [[row % 2] * (row % 6) for row in range(N)]
+    signs[4] = [1]  # Where four items were clicked.
+    more = {
+        "click_sign": pa.array(signs, pa.list_(pa.int64())),
+        "cart": pa.array([[row % 4] * (row % 2) for row in range(N)], pa.list_(pa.int64())),
+    }
+    write(tmp_path, features, **more)
+    for part in ("validation", "test"):
+        table = pa.table(columns() | more).filter(pa.array(np.arange(N) != 4))
+        pa.parquet.write_table(table, tmp_path / f"{part}.parquet")
+    data = open_click_data(tmp_path)
+    assert len(data.notes) == 1
+    assert "click_sign has not as many values as history (e.g. row 5: [1])" in data.notes[0]
+    batch = whole(data)
+    assert batch.lengths["history"].max() == batch.lengths["click_sign"].max() == 3
+    assert batch.lengths["cart"].max() == 1
+    model = Din(data.fitted, DinConfig(width=4))
+    assert [history.name for history in model.embedding.apart] == ["clicks", "carts"]
+    assert model.predict(batch).isfinite().all()
 
 
 @pytest.fixture(scope="module")
