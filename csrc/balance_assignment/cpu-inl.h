@@ -48,7 +48,7 @@ void squared_distances(const Space& space, int64_t row, const int32_t* codes, in
   space.wide ? distances_of<double>(space, row, codes, count, out) : distances_of<float>(space, row, codes, count, out);
 }
 
-int64_t take_least(double* values, int64_t count, int64_t limit, Least* to) {
+int64_t select_least(double* values, int64_t count, int64_t limit, Least* to) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   std::fill(values + count, values + padded_values(count), kNone);
   for (int64_t taken = 0; taken < limit; ++taken) {
@@ -70,6 +70,9 @@ int64_t take_least(double* values, int64_t count, int64_t limit, Least* to) {
 
 }  // namespace
 
-extern const Kernels kernels = {squared_distances, take_least};
+extern const Kernels kernels = {
+    .squared_distances = squared_distances,
+    .select_least = select_least,
+};
 
 }  // namespace recops::balance_assignment::RECOPS_ISA

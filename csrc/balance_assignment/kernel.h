@@ -27,10 +27,10 @@ struct Kernels {
 
   // The `limit` least of `count` values, least first, of equals the first place first; returns how many there were.
   // What is taken becomes NaN, which is never taken. Whole vectors are read: see padded_values.
-  int64_t (*take_least)(double* values, int64_t count, int64_t limit, Least* to);
+  int64_t (*select_least)(double* values, int64_t count, int64_t limit, Least* to);
 };
 
-// The room that take_least wants for `count` values.
+// The room that select_least wants for `count` values.
 constexpr int64_t padded_values(int64_t count) { return (count + 7) / 8 * 8; }
 
 RECOPS_DECLARE_KERNELS(Kernels)

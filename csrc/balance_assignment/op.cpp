@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "balance_assignment/arguments.h"
 #include "balance_assignment/repair.h"
 #include "common/compat.h"
 
@@ -15,51 +16,46 @@ const char* const kOp = "balance_assignment";
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
 // Values as double; the first that is not at least 0 is named. Infinity is allowed where `unbounded`.
-std::vector<double> amounts(const char* name, const Tensor& values, bool unbounded) {
-  require_value(values.scalar_type() == ScalarType::Double && values.dim() == 1, kOp, ": ", name,
-                " must be one dimension of float64");
+std::vector<double> amounts(const char* name, const Tensor& values, int64_t count, bool unbounded) {
+  require_amounts(kOp, name, values, count);
   const Tensor dense = recops::contiguous(values);
   const double* from = static_cast<const double*>(dense.data_ptr());
   std::vector<double> result(from, from + dense.size(0));
   for (size_t i = 0; i < result.size(); ++i)
     require_value(result[i] >= 0 && (unbounded || result[i] <= std::numeric_limits<double>::max()), kOp, ": ", name,
-                  "[", i, "] must be ", unbounded ? "" : "finite and ", "at least 0, got ", result[i]);
+                  " must be ", unbounded ? "" : "finite and ", "at least 0, got ", name, "[", i, "] = ", result[i]);
   return result;
 }
 
 std::tuple<Tensor, Tensor, Tensor> repair_assignment(Tensor x, Tensor codebook, Tensor weight, Tensor capacity,
                                                      Tensor nearest) {
   const Kernels& kernels = select_kernels();
-  const ScalarType type = x.scalar_type();
-  require_value(type == ScalarType::Float || type == ScalarType::Double, kOp, ": x must be float32 or float64");
-  require_value(x.dim() == 2 && codebook.dim() == 2 && codebook.scalar_type() == type && codebook.size(1) == x.size(1),
-                kOp, ": codebook must be a matrix of x's dtype and dimension");
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codebook), codes = recops::contiguous(nearest);
+  const Space of = space(kOp, rows, words);
   const int64_t items = x.size(0), size = codebook.size(0);
-  std::vector<double> weights = amounts("weight", weight, false);
-  std::vector<double> capacities = amounts("capacity", capacity, true);
-  require_value(weight.size(0) == items && capacity.size(0) == size && nearest.numel() == items &&
-                    nearest.scalar_type() == ScalarType::Int,
-                kOp, ": there must be a weight and an int32 code for each row of x, a capacity for each codeword");
+  std::vector<double> weights = amounts("weight", weight, items, false);
+  std::vector<double> capacities = amounts("capacity", capacity, size, true);
+  require_codes(kOp, codes, items);
 
   Tensor index = empty({items}, ScalarType::Int, x);
   int32_t* own = static_cast<int32_t*>(index.data_ptr());
   const int32_t* from = static_cast<const int32_t*>(codes.data_ptr());
   for (int64_t i = 0; i < items; ++i) {
-    require_index(-1 <= from[i] && from[i] < size, kOp, ": nearest[", i, "] is ", from[i], ", which is no code");
+    require_index(-1 <= from[i] && from[i] < size, kOp, ": nearest must be from 0 to ", size - 1,
+                  ", or -1 for none, got nearest[", i, "] = ", from[i]);
     own[i] = from[i];
   }
-  const Space space{rows.data_ptr(), words.data_ptr(), type == ScalarType::Double, x.size(1)};
-  Repair repair(kernels, space, std::move(weights), capacities, own);
-  constexpr int64_t kGrain = 1 << 18;  // multiply-adds for a thread to be worth waking
-  parallel_for(repair.movable(), kGrain / (size * (space.dim + 8) + 1) + 1,
+  Repair repair(kernels, of, std::move(weights), capacities, own);
+  // Multiply-adds for a thread to be worth waking, and what a code costs beside its distance.
+  constexpr int64_t kGrain = 1 << 18, kCode = 8;
+  parallel_for(repair.movable(), kGrain / (size * (of.dim + kCode) + 1) + 1,
                [&](int64_t begin, int64_t end) { repair.find_targets(begin, end); });
   std::vector<double> loads;
   const bool within = repair.run(loads);
 
-  Tensor load = empty({size}, type, x), feasible = empty({}, ScalarType::Bool, x);
+  Tensor load = empty({size}, x.scalar_type(), x), feasible = empty({}, ScalarType::Bool, x);
   for (int64_t code = 0; code < size; ++code) {
-    if (space.wide) {
+    if (of.wide) {
       static_cast<double*>(load.data_ptr())[code] = loads[code];
       continue;
     }

@@ -32,11 +32,11 @@ class Repair {
         load_(loads()) {
     for (int64_t item = 0; item < items(); ++item)
       if (index_[item] < 0) weights_[item] = 0;
-    const auto gives = [&](int32_t code) { return load_[code] > capacity_[code]; };
+    const auto is_overloaded = [&](int32_t code) { return load_[code] > capacity_[code]; };
     for (int32_t code = 0; code < static_cast<int32_t>(capacity_.size()); ++code)
-      if (!gives(code)) takers_.push_back(code);
+      if (!is_overloaded(code)) receivers_.push_back(code);
     for (int64_t item = 0; item < items(); ++item)
-      if (index_[item] >= 0 && gives(index_[item]) && weights_[item] > 0) movable_.push_back(item);
+      if (index_[item] >= 0 && is_overloaded(index_[item]) && weights_[item] > 0) movable_.push_back(item);
     lists_.resize(movable_.size());
   }
 
@@ -45,7 +45,7 @@ class Repair {
   int64_t movable() const { return static_cast<int64_t>(movable_.size()); }
 
   void find_targets(int64_t begin, int64_t end) {
-    Scratch scratch(takers_.size() + 1);
+    Scratch scratch(receivers_.size() + 1);
     for (int64_t m = begin; m < end; ++m) find(m, scratch);
   }
 
@@ -115,7 +115,7 @@ class Repair {
     double* distances = scratch.distances.data();
     codes[0] = index_[item];
     int64_t count = 1;
-    for (const int32_t code : takers_) {
+    for (const int32_t code : receivers_) {
       codes[count] = code;
       count += static_cast<int>(has_room(code, weight));
     }
@@ -125,7 +125,7 @@ class Repair {
     list.next = 0;
     // Codes ascend: of equal distances the lowest code comes first.
     Least least[kListed];
-    list.count = static_cast<int>(kernels_.take_least(distances, count, list.limit, least));
+    list.count = static_cast<int>(kernels_.select_least(distances, count, list.limit, least));
     for (int i = 0; i < list.count; ++i) list.targets[i] = {least[i].value, codes[least[i].place]};
   }
 
@@ -143,7 +143,7 @@ class Repair {
   }
 
   void move_by_regret() {
-    Scratch scratch(takers_.size() + 1);
+    Scratch scratch(receivers_.size() + 1);
     const auto move_of = [&](int64_t m, const Target& target) {
       return Move{(target.distance - lists_[m].own) / weights_[movable_[m]], m};
     };
@@ -199,7 +199,7 @@ class Repair {
         if (has_room(static_cast<int32_t>(code), weights_[item])) scratch.codes[count++] = static_cast<int32_t>(code);
       kernels_.squared_distances(space_, item, scratch.codes.data(), count, scratch.distances.data());
       Least nearest;
-      if (kernels_.take_least(scratch.distances.data(), count, 1, &nearest) == 0) return false;
+      if (kernels_.select_least(scratch.distances.data(), count, 1, &nearest) == 0) return false;
       index_[item] = scratch.codes[nearest.place];
       load_[index_[item]] += weights_[item];
     }
@@ -211,7 +211,7 @@ class Repair {
   std::vector<double> weights_, capacity_;
   int32_t* index_;
   std::vector<double> load_;
-  std::vector<int32_t> takers_;  // the codes that are not above capacity, ascending
+  std::vector<int32_t> receivers_;  // the codes that are not above capacity, ascending
   std::vector<int64_t> movable_;
   std::vector<List> lists_;
 };

@@ -46,7 +46,13 @@ struct Tables {
   int64_t num_nodes() const { return starts[static_cast<size_t>(depth) + 1]; }
   int64_t num_items() const { return item_ids.size(); }
   trie::Trie trie() const {
-    return {first_child.data(), tokens.data(), wide_tokens, num_nodes(), depth, starts.data()};
+    return {.first_child = first_child.data(),
+            .tokens = tokens.data(),
+            .wide_tokens = wide_tokens,
+            .num_nodes = num_nodes(),
+            .num_items = starts.back() - num_nodes(),
+            .depth = depth,
+            .level_starts = starts.data()};
   }
   trie::Items items() const { return {item_ids.data(), id_order.data(), num_items()}; }
 

@@ -38,6 +38,8 @@ int64_t fma(int64_t iterations, float* sink) {
 
 }  // namespace
 
-extern const Kernels kernels = {fma};
+extern const Kernels kernels = {
+    .fma = fma,
+};
 
 }  // namespace recops::ceiling::RECOPS_ISA

@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "common/arguments.h"
 #include "common/compat.h"
 
 namespace recops::ceiling {
@@ -9,7 +10,8 @@ namespace {
 
 // The same work on each of torch's threads; the caller takes the time.
 int64_t fma_ceiling(int64_t iterations) {
-  require_value(iterations >= 1, "fma_ceiling: iterations must be at least 1, got ", iterations);
+  constexpr int64_t kMost = int64_t{1} << 31;  // some seconds
+  require_between("fma_ceiling", "iterations", iterations, 1, kMost);
   const Kernels& kernels = RECOPS_SELECT_KERNELS();
   std::atomic<int64_t> operations{0};
   parallel_for(num_threads(), 1, [&](int64_t begin, int64_t end) {

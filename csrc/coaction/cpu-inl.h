@@ -3,18 +3,16 @@
 
 #include <algorithm>
 
-#include "coaction/group-inl.h"
+#include "coaction/backward-inl.h"
+#include "coaction/forward-inl.h"
+#include "coaction/kernel.h"
+#include "coaction/lanes-inl.h"
+#include "coaction/scratch-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
 
 namespace recops::coaction::RECOPS_ISA {
 namespace {
-
-// f(T{}) with T the compute type.
-template <class F>
-auto with_compute_type(bool wide, const F& f) {
-  return wide ? f(double{}) : f(float{});
-}
 
 int64_t scratch_bytes(const Net& net, Dtype dtype) {
   return with_compute_type(dtype == Dtype::f64,
@@ -25,7 +23,7 @@ void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, voi
   with_compute_type(batch.feed.dtype == Dtype::f64, [&]<class T>(T) {
     while (begin < end) {
       const Lanes<T> lanes(batch, begin, end);
-      Group<T>(net, batch, lanes, scratch).forward(out);
+      ForwardPass<T>(net, batch, lanes, scratch).run(out);
       begin += lanes.used / lanes.strips;
     }
   });
@@ -45,7 +43,7 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
     };
     while (begin < end) {
       const Lanes<T> lanes(batch, begin, end);
-      typename Group<T>::Targets targets{};
+      typename BackwardPass<T>::Targets targets{};
       for (int lane = 0; lane < lanes.used; ++lane) {
         const int64_t place = begin + lane / lanes.strips, user = lanes.user[lane];
         T* rows = targets.rows[lane] = rows_of(user);
@@ -53,7 +51,7 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
         if (targets.first[lane] && lane % lanes.strips == 0)  // What no position reaches is zero.
           std::fill(rows + lanes.length[lane] * net.dims[0], rows + row, T{0});
       }
-      Group<T>(net, batch, lanes, scratch).backward(to, targets);
+      BackwardPass<T>(net, batch, lanes, scratch).run(to, targets);
       begin += lanes.used / lanes.strips;
     }
   });
@@ -76,6 +74,11 @@ void sum_segments(const void* values_in, bool wide, int64_t width, const int64_t
 
 }  // namespace
 
-extern const Kernels kernels = {scratch_bytes, forward, backward, sum_segments};
+extern const Kernels kernels = {
+    .scratch_bytes = scratch_bytes,
+    .forward = forward,
+    .backward = backward,
+    .sum_segments = sum_segments,
+};
 
 }  // namespace recops::coaction::RECOPS_ISA

@@ -61,31 +61,28 @@ class Gather {
         net_(options.net(op, dims_.data(), static_cast<int64_t>(dims_.size()) - 1)),
         feed_(recops::contiguous(feed_table)),
         params_(recops::contiguous(params_table)),
-        targets_(indices(op, "targets", targets, params_table.size(0))),
+        targets_(checked_indices(op, "targets", targets, params_table.size(0))),
         history_(recops::contiguous(torch::stable::to(history, ScalarType::Long))),
-        people_(op, history.size(0), history.size(1), targets.size(0), lengths, feed_index) {
-    const Dtype type = dtype_of(op, "feed_table", feed_), params_type = dtype_of(op, "params_table", params_);
-    require_value(feed_.dim() == 2 && feed_.size(1) == net_.dims[0], op, ": feed_table must be [N, ", net_.dims[0],
-                  "]");
-    require_value(params_.dim() == 2 && params_.size(1) == params_width(net_), op, ": params_table must be [M, ",
-                  params_width(net_), "]");
-    require_value(compute_type(type) == compute_type(params_type), op, ": tables differ in precision");
+        candidates_(op, history.size(0), history.size(1), targets.size(0), lengths, feed_index) {
+    const Dtype type = require_rows(op, "feed_table", feed_, net_.dims[0]);
+    const Dtype params_type = require_rows(op, "params_table", params_, params_width(net_));
+    require_same_precision(op, "params_table", params_type, type);
     const int64_t items = feed_.size(0);
-    for (int64_t user = 0; user < people_.num_users; ++user) {
-      const int64_t *ids = history_data() + user * people_.time, length = people_.length(user);
+    for (int64_t user = 0; user < candidates_.num_users; ++user) {
+      const int64_t *ids = history_data() + user * candidates_.time, length = candidates_.length(user);
       if (all_below(ids, length, items)) continue;
       for (int64_t t = 0; t < length; ++t)
-        require_index(0 <= ids[t] && ids[t] < items, op, ": history[", user, ", ", t, "] is ", ids[t],
-                      ", which is not from 0 to ", items - 1);
+        require_index(0 <= ids[t] && ids[t] < items, op, ": history must be from 0 to ", items - 1, ", got history[",
+                      user, ", ", t, "] = ", ids[t]);
     }
-    rows_ = Distinct::pays(items, people_.time) ? people_.feed_distinct(history_data(), items) : history_data();
-    pair_.push_back({net_, people_.batch({feed_.data_ptr(), type, net_.dims[0], rows_},
-                                         {params_.data_ptr(), params_type, params_width(net_), target_data()})});
+    rows_ = Distinct::pays(items, candidates_.time) ? candidates_.feed_distinct(history_data(), items) : history_data();
+    pair_.push_back({net_, candidates_.batch({feed_.data_ptr(), type, net_.dims[0], rows_},
+                                             {params_.data_ptr(), params_type, params_width(net_), target_data()})});
   }
 
   Tensor forward() const {
-    Tensor out = empty({people_.size, output_width(net_)}, feed_.scalar_type(), feed_);
-    run_forward(pair_, people_.plan(), out);
+    Tensor out = empty({candidates_.size, output_width(net_)}, feed_.scalar_type(), feed_);
+    run_forward(pair_, candidates_.plan(), out);
     return out;
   }
 
@@ -93,12 +90,10 @@ class Gather {
   PairGradients backward(const char* op, const Tensor& grad_in) const {
     const Tensor grad = recops::contiguous(grad_in);
     const ScalarType type = compute_type(pair_[0].batch.feed.dtype);
-    require_value(grad.dim() == 2 && grad.size(0) == people_.size && grad.size(1) == output_width(net_) &&
-                      compute_type(dtype_of(op, "grad", grad)) == type,
-                  op, ": grad must have the shape and precision of the result");
-    std::vector<PairGradients> to{{empty({people_.num_users, people_.time, net_.dims[0]}, type, feed_),
-                                   empty({people_.size, params_width(net_)}, type, feed_)}};
-    run_backward(pair_, people_, grad, to);
+    require_gradient(op, grad, candidates_.size, output_width(net_), type);
+    std::vector<PairGradients> to{{empty({candidates_.num_users, candidates_.time, net_.dims[0]}, type, feed_),
+                                   empty({candidates_.size, params_width(net_)}, type, feed_)}};
+    run_backward(pair_, candidates_, grad, to);
     return to[0];
   }
 
@@ -106,32 +101,32 @@ class Gather {
   std::tuple<Tensor, Tensor> dense(const PairGradients& rows) const {
     using Adder = embedding::Kernels;
     const Dtype type = dtype_of("coaction_gather_backward", "rows", rows.feed);
-    const int64_t width = net_.dims[0], stride = people_.time * width * rows.feed.element_size();
+    const int64_t width = net_.dims[0], stride = candidates_.time * width * rows.feed.element_size();
     const auto add_feed = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
       const char* values = static_cast<const char*>(rows.feed.data_ptr());
-      for (int64_t user = 0; user < people_.num_users; ++user)
-        kernels.add_rows({people_.rows(user), 1, {rows_ + user * people_.time, true}, -1, width, width},
+      for (int64_t user = 0; user < candidates_.num_users; ++user)
+        kernels.add_rows({candidates_.rows(user), 1, {rows_ + user * candidates_.time, true}, -1, width, width},
                          values + user * stride, type, first, last, out);
     };
     const auto add_params = [&](const Adder& kernels, int64_t first, int64_t last, void* out) {
       const int64_t params = params_width(net_);
-      kernels.add_rows({people_.size, 1, {target_data(), true}, -1, params, params}, rows.params.data_ptr(), type,
+      kernels.add_rows({candidates_.size, 1, {target_data(), true}, -1, params, params}, rows.params.data_ptr(), type,
                        first, last, out);
     };
-    return {embedding::sum_by_row({feed_.size(0), width}, people_.num_users * people_.time, feed_, add_feed),
-            embedding::sum_by_row({params_.size(0), params_width(net_)}, people_.size, params_, add_params)};
+    return {embedding::sum_by_row({feed_.size(0), width}, candidates_.num_users * candidates_.time, feed_, add_feed),
+            embedding::sum_by_row({params_.size(0), params_width(net_)}, candidates_.size, params_, add_params)};
   }
 
   Segments history_segments() const {
     std::vector<int64_t> rows;
-    for (int64_t user = 0; user < people_.num_users; ++user)
-      for (int64_t t = 0; t < people_.rows(user); ++t) rows.push_back(user * people_.time + t);
+    for (int64_t user = 0; user < candidates_.num_users; ++user)
+      for (int64_t t = 0; t < candidates_.rows(user); ++t) rows.push_back(user * candidates_.time + t);
     return Segments(rows_, std::move(rows), feed_.size(0));
   }
 
   Segments target_segments() const {
-    std::vector<int64_t> rows(people_.size);
-    for (int64_t b = 0; b < people_.size; ++b) rows[b] = b;
+    std::vector<int64_t> rows(candidates_.size);
+    for (int64_t b = 0; b < candidates_.size; ++b) rows[b] = b;
     return Segments(target_data(), std::move(rows), params_.size(0));
   }
 
@@ -142,7 +137,7 @@ class Gather {
   std::vector<int64_t> dims_;
   Net net_;
   Tensor feed_, params_, targets_, history_;
-  People people_;
+  Candidates candidates_;
   const int64_t* rows_;  // of feed_, [users, time]
   std::vector<Pair> pair_;
 };

@@ -1,4 +1,4 @@
-// Who is in which lane, and how rows of memory become columns of vectors and back.
+// Which candidate is in which lane, and how rows of memory become columns of vectors and back.
 #pragma once
 
 #include <algorithm>

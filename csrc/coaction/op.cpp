@@ -1,5 +1,5 @@
-// The ops of co-action: schemas, checks on data, memory, threads. The arithmetic is in group-inl.h; the checks on dtype
-// and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of co-action: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on dtype
+// and shape in arguments.h.
 #include <cstring>
 #include <numeric>
 #include <tuple>
@@ -18,11 +18,11 @@ void add_parts(const std::vector<std::pair<int64_t, int64_t>>& parts, const void
 }
 
 // Rows of users without candidates.
-void zero_the_unseen(const People& people, int64_t row_bytes, Tensor& feed) {
-  if (!people.indexed()) return;
-  std::vector<char> seen(people.num_users);
-  for (int64_t b = 0; b < people.size; ++b) seen[people.users()[b]] = 1;
-  for (int64_t user = 0; user < people.num_users; ++user)
+void zero_users_without_candidates(const Candidates& candidates, int64_t row_bytes, Tensor& feed) {
+  if (!candidates.indexed()) return;
+  std::vector<char> seen(candidates.num_users);
+  for (int64_t b = 0; b < candidates.size; ++b) seen[candidates.users()[b]] = 1;
+  for (int64_t user = 0; user < candidates.num_users; ++user)
     if (!seen[user]) std::memset(static_cast<char*>(feed.data_ptr()) + user * row_bytes, 0, row_bytes);
 }
 
@@ -30,10 +30,10 @@ void zero_the_unseen(const People& people, int64_t row_bytes, Tensor& feed) {
 
 // A user whose candidates reach into further pieces: each of those sums apart, and the sums are added in order, so that
 // no bit depends on threads.
-void run_backward(const std::vector<Pair>& pairs, const People& people, const Tensor& grad,
+void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, const Tensor& grad,
                   std::vector<PairGradients>& to) {
   const Kernels& kernels = select_kernels();
-  const Plan& plan = people.plan();
+  const Plan& plan = candidates.plan();
   std::vector<std::pair<int64_t, int64_t>> parts;  // user and place among the sums
   std::vector<int64_t> part_of(plan.pieces(), -1);
   for (int64_t piece = 0; piece < plan.pieces(); ++piece)
@@ -47,11 +47,12 @@ void run_backward(const std::vector<Pair>& pairs, const People& people, const Te
   std::vector<Tensor> sums;
   for (size_t p = 0; p < pairs.size(); ++p) {
     columns.push_back(columns.back() + output_width(pairs[p].net));
-    sums.push_back(empty({static_cast<int64_t>(parts.size()), people.time, pairs[p].net.dims[0]},
+    sums.push_back(empty({static_cast<int64_t>(parts.size()), candidates.time, pairs[p].net.dims[0]},
                          to[p].feed.scalar_type(), to[p].feed));
   }
-  for_pieces(kernels, pairs, plan, 3, [&](int64_t p, int64_t piece, void* scratch) {
-    const int64_t row = people.time * pairs[p].net.dims[0] * sums[p].element_size();
+  constexpr int64_t kPasses = 3;  // forward again, the gradients of values, and those of parameters
+  for_pieces(kernels, pairs, plan, kPasses, [&](int64_t p, int64_t piece, void* scratch) {
+    const int64_t row = candidates.time * pairs[p].net.dims[0] * sums[p].element_size();
     const Gradients gradients{
         {static_cast<const char*>(grad.data_ptr()) + columns[p] * bytes, dtype, stride, nullptr},
         to[p].feed.data_ptr(),
@@ -61,8 +62,8 @@ void run_backward(const std::vector<Pair>& pairs, const People& people, const Te
                      std::min((piece + 1) * kPiece, plan.size()), scratch);
   });
   for (size_t p = 0; p < pairs.size(); ++p) {
-    const int64_t row = people.time * pairs[p].net.dims[0];
-    zero_the_unseen(people, row * to[p].feed.element_size(), to[p].feed);
+    const int64_t row = candidates.time * pairs[p].net.dims[0];
+    zero_users_without_candidates(candidates, row * to[p].feed.element_size(), to[p].feed);
     const auto add = to[p].feed.scalar_type() == ScalarType::Double ? add_parts<double> : add_parts<float>;
     add(parts, sums[p].data_ptr(), row, to[p].feed.data_ptr());
   }
@@ -79,7 +80,8 @@ class Problem {
       : dims_(dims) {
     require_value(!feeds.empty() && feeds.size() == params.size() && feeds.size() == depths.size() &&
                       std::accumulate(depths.begin(), depths.end(), int64_t{0}) == static_cast<int64_t>(dims.size()),
-                  op, ": each pair must have feed, params and dims");
+                  op, ": feeds, params and dims must be of the same pairs, at least one, got ", feeds.size(), ", ",
+                  params.size(), " and ", depths.size());
     const int64_t* next = dims_.data();
     for (size_t p = 0; p < feeds.size(); ++p) {
       feeds_.push_back(recops::contiguous(feeds[p]));
@@ -87,24 +89,22 @@ class Problem {
       const Tensor &feed = feeds_[p], &row = params_[p];
       const Net net = options.net(op, next, depths[p] - 1);
       next += depths[p];
-      const Dtype type = dtype_of(op, "feed", feed), params_type = dtype_of(op, "params", row);
-      require_value(feed.dim() == 3 && feed.size(2) == net.dims[0] && feed.size(0) == feeds_[0].size(0) &&
-                        feed.size(1) == feeds_[0].size(1) && feed.scalar_type() == feeds_[0].scalar_type(),
-                    op, ": feed must be [users, time, ", net.dims[0], "]");
-      require_value(row.dim() == 2 && row.size(1) == params_width(net) && row.size(0) == params_[0].size(0), op,
-                    ": params must be [B, ", params_width(net), "]");
-      require_value(compute_type(type) == compute_type(params_type), op, ": feed and params differ in precision");
-      if (p == 0) people_.emplace(op, feed.size(0), feed.size(1), row.size(0), lengths, feed_index);
-      pairs_.push_back({net, people_->batch({feed.data_ptr(), type, net.dims[0], nullptr},
-                                            {row.data_ptr(), params_type, params_width(net), nullptr})});
+      require_dim(op, "feed", feeds_[0], 3);
+      const Dtype type = require_feed(op, feed, feeds_[0], net);
+      const Dtype params_type = require_rows(op, "params", row, params_width(net));
+      require_shape(op, "params", row, {params_[0].size(0), params_width(net)});
+      require_same_precision(op, "params", params_type, type);
+      if (p == 0) candidates_.emplace(op, feed.size(0), feed.size(1), row.size(0), lengths, feed_index);
+      pairs_.push_back({net, candidates_->batch({feed.data_ptr(), type, net.dims[0], nullptr},
+                                                {row.data_ptr(), params_type, params_width(net), nullptr})});
     }
   }
 
   Tensor forward() const {
     int64_t width = 0;
     for (const Pair& pair : pairs_) width += output_width(pair.net);
-    Tensor out = empty({people_->size, width}, feeds_[0].scalar_type(), feeds_[0]);
-    run_forward(pairs_, people_->plan(), out);
+    Tensor out = empty({candidates_->size, width}, feeds_[0].scalar_type(), feeds_[0]);
+    run_forward(pairs_, candidates_->plan(), out);
     return out;
   }
 
@@ -119,10 +119,8 @@ class Problem {
       to.push_back({empty({feed.size(0), feed.size(1), feed.size(2)}, compute_type(pairs_[p].batch.feed.dtype), feed),
                     empty({params_[p].size(0), params_[p].size(1)}, params_[p].scalar_type(), params_[p])});
     }
-    require_value(grad.dim() == 2 && grad.size(0) == people_->size && grad.size(1) == width &&
-                      compute_type(dtype_of(op, "grad", grad)) == to[0].feed.scalar_type(),
-                  op, ": grad must have the shape and precision of the result");
-    run_backward(pairs_, *people_, grad, to);
+    require_gradient(op, grad, candidates_->size, width, to[0].feed.scalar_type());
+    run_backward(pairs_, *candidates_, grad, to);
     std::vector<Tensor> gradients;
     for (size_t p = 0; p < pairs_.size(); ++p)
       gradients.push_back(torch::stable::to(to[p].feed, feeds_[p].scalar_type()));
@@ -133,7 +131,7 @@ class Problem {
  private:
   std::vector<int64_t> dims_;
   std::vector<Tensor> feeds_, params_;
-  std::optional<People> people_;
+  std::optional<Candidates> candidates_;
   std::vector<Pair> pairs_;
 };
 

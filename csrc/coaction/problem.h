@@ -5,49 +5,18 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <string>
 #include <vector>
 
+#include "coaction/arguments.h"
 #include "coaction/distinct.h"
 #include "coaction/kernel.h"
 #include "coaction/plan.h"
+#include "common/arena.h"
 #include "common/compat.h"
 
 namespace recops::coaction {
 
-// The schema of Options and of what goes with them.
-#define RECOPS_COACTION_OPTIONS                                                                              \
-  "SymInt orders, Tensor? lengths, Tensor? feed_index, bool bias, str activation, bool activate_last, bool " \
-  "concat_hidden, str pool, bool order_independent"
-
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
-
-inline Activation activation_of(const char* op, const std::string& name) {
-  if (name == "tanh") return Activation::tanh;
-  if (name == "selu") return Activation::selu;
-  if (name == "relu") return Activation::relu;
-  require_value(name == "none", op, ": activation must be 'tanh', 'selu', 'relu' or 'none', got '", name, "'");
-  return Activation::none;
-}
-
-// What the pairs of a call have in common but the dims.
-struct Options {
-  int64_t orders;
-  bool bias;
-  std::string activation;
-  bool activate_last, concat_hidden;
-  std::string pool;
-  bool order_independent;
-
-  Net net(const char* op, const int64_t* dims, int64_t layers) const {
-    require_value(layers >= 1, op, ": dims must name what is fed and one layer at least");
-    for (int64_t i = 0; i <= layers; ++i) require_value(dims[i] >= 1, op, ": dims must be positive, got ", dims[i]);
-    require_value(orders >= 1, op, ": orders must be at least 1, got ", orders);
-    require_value(pool == "sum" || pool == "mean", op, ": pool must be 'sum' or 'mean', got '", pool, "'");
-    return {dims,          layers,         orders,           activation_of(op, activation), bias, activate_last,
-            concat_hidden, pool == "mean", order_independent};
-  }
-};
 
 // Whether all are from 0 below `size`: no branch an index.
 inline bool all_below(const int64_t* data, int64_t count, int64_t size) {
@@ -60,31 +29,29 @@ inline bool all_below(const int64_t* data, int64_t count, int64_t size) {
 }
 
 // Indices as kernels take them; each from 0 below `size`.
-inline Tensor indices(const char* op, const char* name, const Tensor& values, int64_t size) {
+inline Tensor checked_indices(const char* op, const char* name, const Tensor& values, int64_t size) {
   const Tensor index = recops::contiguous(torch::stable::to(values, ScalarType::Long));
   const int64_t *data = static_cast<const int64_t*>(index.data_ptr()), count = index.numel();
   if (all_below(data, count, size)) return index;
   for (int64_t i = 0; i < count; ++i)
-    require_index(0 <= data[i] && data[i] < size, op, ": ", name, "[", i, "] is ", data[i], ", which is not from 0 to ",
-                  size - 1);
+    require_index(0 <= data[i] && data[i] < size, op, ": ", name, " must be from 0 to ", size - 1, ", got ", name, "[",
+                  i, "] = ", data[i]);
   return index;
 }
 
-// Who is whose, and how long: one for all pairs of a call.
-class People {
+// Which user each candidate belongs to, and how long the users' histories are: one for all pairs of a call.
+class Candidates {
  public:
-  People(const char* op, int64_t users, int64_t time, int64_t size, const std::optional<Tensor>& lengths,
-         const std::optional<Tensor>& feed_index)
+  Candidates(const char* op, int64_t users, int64_t time, int64_t size, const std::optional<Tensor>& lengths,
+             const std::optional<Tensor>& feed_index)
       : num_users(users), time(time), size(size) {
-    if (feed_index.has_value()) users_ = indices(op, "feed_index", *feed_index, users);
+    require_users(op, users, size, lengths, feed_index);
+    if (feed_index.has_value()) users_ = checked_indices(op, "feed_index", *feed_index, users);
     if (lengths.has_value()) lengths_ = recops::contiguous(torch::stable::to(*lengths, ScalarType::Long));
-    require_value(!users_ || users_->numel() == size, op, ": feed_index must have ", size, " entries");
-    require_value(users_ || users == size, op, ": there are ", users, " users and ", size, " rows of params");
-    require_value(!lengths_ || lengths_->numel() == users, op, ": lengths must have ", users, " entries");
     const int64_t* length = this->lengths();
     for (int64_t u = 0; length && u < users; ++u)
-      require_value(0 <= length[u] && length[u] <= time, op, ": lengths[", u, "] is ", length[u],
-                    ", which is not from 0 to ", time);
+      require_value(0 <= length[u] && length[u] <= time, op, ": lengths must be from 0 to ", time, ", got lengths[", u,
+                    "] = ", length[u]);
     plan_.emplace(size, this->users(), users, length, time);
   }
 
@@ -127,7 +94,7 @@ struct Pair {
 template <class F>
 void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const F& f) {
   constexpr int64_t kGrain = 1 << 20;
-  static constexpr std::align_val_t line{64};
+  static constexpr std::align_val_t line{kCacheLine};
   parallel_for(count, kGrain / std::max<int64_t>(work, 1) + 1, [&](int64_t begin, int64_t end) {
     const auto release = [](void* memory) { ::operator delete(memory, line); };
     const std::unique_ptr<void, decltype(release)> scratch(::operator new(scratch_bytes, line), release);
@@ -138,7 +105,7 @@ void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const F& f) {
 // f(pair, piece, scratch) for all pieces of all pairs; `passes` forward passes long each.
 template <class F>
 void for_pieces(const Kernels& kernels, const std::vector<Pair>& pairs, const Plan& plan, int64_t passes, const F& f) {
-  int64_t scratch_bytes = 64, flops = 0;
+  int64_t scratch_bytes = kCacheLine, flops = 0;
   for (const Pair& pair : pairs) {
     scratch_bytes = std::max(scratch_bytes, kernels.scratch_bytes(pair.net, pair.batch.feed.dtype));
     flops = std::max(flops, pair.batch.time * position_flops(pair.net) + 4 * params_width(pair.net));
@@ -167,7 +134,7 @@ struct PairGradients {
   Tensor feed, params;
 };
 
-void run_backward(const std::vector<Pair>& pairs, const People& people, const Tensor& grad,
+void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, const Tensor& grad,
                   std::vector<PairGradients>& to);
 
 }  // namespace recops::coaction

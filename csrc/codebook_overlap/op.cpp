@@ -1,9 +1,10 @@
-// The ops of codebook overlap: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h; the checks on
-// dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of codebook overlap: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on
+// dtype and shape in arguments.h.
 #include <algorithm>
 #include <string>
 #include <tuple>
 
+#include "codebook_overlap/arguments.h"
 #include "codebook_overlap/kernel.h"
 #include "common/compat.h"
 
@@ -14,37 +15,21 @@ const char* const kOp = "codebook_overlap";
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-Overlap overlap_of(const std::string& name) {
-  if (name == "bhattacharyya") return Overlap::bhattacharyya;
-  if (name == "product") return Overlap::product;
-  require_value(name == "minimum", kOp, ": kernel must be 'bhattacharyya', 'product' or 'minimum', got '", name, "'");
-  return Overlap::minimum;
-}
-
-Codebook codebook_of(const Tensor& codebook, const Tensor& usage, double sigma) {
-  const ScalarType type = codebook.scalar_type();
-  require_value(type == ScalarType::Float || type == ScalarType::Double, kOp, ": codebook must be float32 or float64");
-  require_value(codebook.dim() == 2 && usage.dim() == 1 && usage.size(0) == codebook.size(0), kOp,
-                ": codebook must be a matrix, usage have a value for each of its rows");
-  require_value(usage.scalar_type() == type, kOp, ": usage must be of the codebook's dtype");
-  require_value(sigma > 0, kOp, ": sigma must be positive, got ", sigma);
-  return {codebook.data_ptr(), usage.data_ptr(), type == ScalarType::Double, codebook.size(0), codebook.size(1)};
-}
-
 void require_finite(const Kernels& kernels, const Codebook& book) {
   const int64_t codeword = kernels.find_not_finite(book.codewords, book.wide, book.size * book.dim);
-  require_value(codeword < 0, kOp, ": codebook[", codeword / std::max<int64_t>(book.dim, 1), "] is not finite");
+  require_value(codeword < 0, kOp, ": codebook must be finite, got codebook[",
+                codeword / std::max<int64_t>(book.dim, 1), "]");
   const int64_t code = kernels.find_not_finite(book.usage, book.wide, book.size);
-  require_value(code < 0, kOp, ": usage[", code, "] is not finite");
+  require_value(code < 0, kOp, ": usage must be finite, got usage[", code, "]");
 }
 
 // f(begin, end, scratch) over panels; a thread is woken for no less than kGrain coordinates of pairs.
 template <class F>
 void for_panels(const Kernels& kernels, const Codebook& book, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 20;
+  constexpr int64_t kGrain = 1 << 20, kKernel = 8;  // a kernel's value costs about as much as so many coordinates
   const int64_t panels = kernels.num_panels(book);
   Tensor scratch = empty({panels * kernels.panel_bytes(book)}, ScalarType::Byte, like);
-  const int64_t work = book.size * (book.dim + 8) * book.size / std::max<int64_t>(panels, 1);
+  const int64_t work = book.size * (book.dim + kKernel) * book.size / std::max<int64_t>(panels, 1);
   parallel_for(panels, kGrain / std::max<int64_t>(work, 1) + 1,
                [&](int64_t begin, int64_t end) { f(begin, end, scratch.data_ptr()); });
 }
@@ -52,8 +37,8 @@ void for_panels(const Kernels& kernels, const Codebook& book, const Tensor& like
 std::tuple<Tensor, Tensor> codebook_overlap(Tensor codebook_in, Tensor usage_in, double sigma, Text kernel) {
   const Kernels& kernels = select_kernels();
   const Tensor codebook = recops::contiguous(codebook_in), usage = recops::contiguous(usage_in);
-  const Codebook book = codebook_of(codebook, usage, sigma);
-  const Overlap kind = overlap_of(kernel);
+  const Codebook book = codebook_of(kOp, codebook, usage, sigma);
+  const Overlap kind = overlap_of(kOp, kernel);
   require_finite(kernels, book);
   Tensor row_sums = empty({book.size}, codebook.scalar_type(), codebook);
   for_panels(kernels, book, codebook, [&](int64_t begin, int64_t end, void* scratch) {
@@ -73,12 +58,9 @@ std::tuple<Tensor, Tensor> codebook_overlap_backward(Tensor grad_overlap_in, Ten
   const Kernels& kernels = select_kernels();
   const Tensor codebook = recops::contiguous(codebook_in), usage = recops::contiguous(usage_in);
   const Tensor grad_overlap = recops::contiguous(grad_overlap_in), grad_row_sums = recops::contiguous(grad_row_sums_in);
-  const Codebook book = codebook_of(codebook, usage, sigma);
-  const Overlap kind = overlap_of(kernel);
-  require_value(grad_overlap.numel() == 1 && grad_row_sums.numel() == book.size &&
-                    grad_overlap.scalar_type() == codebook.scalar_type() &&
-                    grad_row_sums.scalar_type() == codebook.scalar_type(),
-                kOp, ": gradients must have the shapes and dtype of the results");
+  const Codebook book = codebook_of(kOp, codebook, usage, sigma);
+  const Overlap kind = overlap_of(kOp, kernel);
+  require_gradients(kOp, grad_overlap, grad_row_sums, codebook);
   Tensor grad_codebook = empty({book.size, book.dim}, codebook.scalar_type(), codebook);
   Tensor grad_usage = empty({book.size}, codebook.scalar_type(), codebook);
   for_panels(kernels, book, codebook, [&](int64_t begin, int64_t end, void* scratch) {

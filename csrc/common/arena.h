@@ -7,6 +7,10 @@
 namespace recops {
 namespace {
 
+constexpr int64_t kCacheLine = 64;  // bytes; the widest vector as well
+
+inline int64_t round_up_to_line(int64_t bytes) { return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine; }
+
 // Hands out pieces of memory, aligned and with a vector to spare at their end; without memory it only counts.
 class Arena {
  public:
@@ -15,7 +19,7 @@ class Arena {
   template <class T>
   T* take(int64_t count) {
     const int64_t begin = used_;
-    used_ += (count * int64_t{sizeof(T)} + kLine + kLine - 1) / kLine * kLine;
+    used_ += round_up_to_line(count * int64_t{sizeof(T)} + kCacheLine);
     return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
   }
   template <class T>
@@ -25,8 +29,6 @@ class Arena {
   int64_t used() const { return used_; }
 
  private:
-  static constexpr int64_t kLine = 64;  // bytes: a cache line, and the widest vector
-
   char* memory_;
   int64_t used_ = 0;
 };

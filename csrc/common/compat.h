@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/dtype.h"
 #include "common/indices.h"
@@ -60,13 +61,33 @@ inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
+// Tensors in a list that may be absent pass the dispatcher by: it neither asks for their device nor resolves their
+// negative views, as it does for every other argument. Ops do both here.
+using MaybeTensors = std::optional<std::vector<Tensor>>;
+
+inline std::vector<Tensor> resolved(const char* op, const char* name, const MaybeTensors& list) {
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; list && i < list->size(); ++i) {
+    int32_t device_type;
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type((*list)[i].get(), &device_type));
+    require_value(device_type == aoti_torch_device_type_cpu(), op, ": ", name, " must be on the CPU, got ", name, "[",
+                  i, "] on another device");
+    std::array<StableIValue, 1> stack{torch::stable::detail::from((*list)[i])};
+    TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::resolve_neg", "", stack.data(), TORCH_ABI_VERSION));
+    tensors.push_back(torch::stable::detail::to<Tensor>(stack[0]));
+  }
+  return tensors;
+}
+
 inline Dtype dtype_of(const char* op, const char* name, const Tensor& tensor) {
   switch (tensor.scalar_type()) {
     case ScalarType::Float: return Dtype::f32;
     case ScalarType::BFloat16: return Dtype::bf16;
     case ScalarType::Half: return Dtype::f16;
     case ScalarType::Double: return Dtype::f64;
-    default: throw std::invalid_argument(concat(op, ": ", name, " must be float32, bfloat16, float16 or float64"));
+    default:
+      throw std::invalid_argument(concat(op, ": ", name, " must be float32, bfloat16, float16 or float64, got torch's ",
+                                         torch::headeronly::toString(tensor.scalar_type())));
   }
 }
 
@@ -75,7 +96,8 @@ inline ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? Scala
 
 inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
   const bool wide = tensor.scalar_type() == ScalarType::Long;
-  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": ", name, " must be int32 or int64");
+  require_value(wide || tensor.scalar_type() == ScalarType::Int, op, ": ", name,
+                " must be int32 or int64, got torch's ", torch::headeronly::toString(tensor.scalar_type()));
   return {tensor.data_ptr(), wide};
 }
 

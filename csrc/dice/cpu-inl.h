@@ -59,8 +59,8 @@ class Strip {
     S* const to = at<S>(grad_x);
     // In between, the place of grad_x holds p, unless that has 16 bits only.
     constexpr bool kKeepsGate = std::is_same_v<S, T>;
-    Tile of_alpha{}, g{}, gs{};
-    for_partial_sums<3>({&of_alpha, &g, &gs}, [&](int64_t row, Vec<T>(&sum)[3][V]) {
+    Tile alpha_sum{}, g{}, gs{};
+    for_partial_sums<3>({&alpha_sum, &g, &gs}, [&](int64_t row, Vec<T>(&sum)[3][V]) {
       Tile x, gradient;
       load(x_ + row * problem_.columns, x);
       load(gradients + row * problem_.columns, gradient);
@@ -68,14 +68,14 @@ class Strip {
       for (int v = 0; v < V; ++v) {
         const Vec<T> s = standardised(x[v], v), p = sigmoid<T>(s);
         const Terms terms = terms_of(x[v], gradient[v], p, v);
-        sum[0][v] += terms.of_alpha;
+        sum[0][v] += terms.grad_alpha;
         sum[1][v] += terms.g;
         sum[2][v] += terms.g * s;
         x[v] = problem_.of_batch ? p : terms.direct + scale_[v] * terms.g;
       }
       if (kKeepsGate || !problem_.of_batch) store(to + row * problem_.columns, x);
     });
-    store(at<T>(grad_alpha), of_alpha);
+    store(at<T>(grad_alpha), alpha_sum);
     if (!problem_.of_batch) return;
     for (int v = 0; v < V; ++v) {
       g[v] /= num_rows();
@@ -98,7 +98,7 @@ class Strip {
 
  private:
   struct Terms {
-    Vec<T> of_alpha, g, direct;  // direct: what x has of grad past the gate
+    Vec<T> grad_alpha, g, direct;  // direct: what x has of grad past the gate
   };
 
   template <class U, class Pointer>
@@ -184,9 +184,9 @@ class Strip {
   Vec<T> standardised(Vec<T> x, int v) const { return (x - mean_[v]) * scale_[v]; }
 
   Terms terms_of(Vec<T> x, Vec<T> grad, Vec<T> p, int v) const {
-    const Vec<T> of_alpha = grad * x * (T{1} - p);
+    const Vec<T> grad_alpha = grad * x * (T{1} - p);
     // g is the same value wherever it is used: of a row alone g − ⟨g⟩ is zero.
-    return {of_alpha, rounded<T>(of_alpha * p * rest_[v]), grad * (alpha_[v] + rest_[v] * p)};
+    return {grad_alpha, rounded<T>(grad_alpha * p * rest_[v]), grad * (alpha_[v] + rest_[v] * p)};
   }
 
   const Problem& problem_;
@@ -218,6 +218,9 @@ void backward(const Problem& problem, int64_t begin, int64_t end, const void* me
 
 }  // namespace
 
-extern const Kernels kernels = {forward, backward};
+extern const Kernels kernels = {
+    .forward = forward,
+    .backward = backward,
+};
 
 }  // namespace recops::dice::RECOPS_ISA

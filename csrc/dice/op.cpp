@@ -1,37 +1,18 @@
-// The ops of Dice: schemas, checks, memory, threads. The arithmetic is in cpu-inl.h; the checks on dtype and shape that
-// give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of Dice: schemas, memory, threads. The arithmetic is in cpu-inl.h, the rules on dtype and shape in
+// arguments.h.
 #include <algorithm>
 #include <cstring>
 #include <optional>
 #include <tuple>
 
 #include "common/compat.h"
+#include "dice/arguments.h"
 #include "dice/kernel.h"
 
 namespace recops::dice {
 namespace {
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
-
-ScalarType compute_type(const Tensor& x) {
-  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
-// Of x and alpha, which are contiguous.
-Problem problem_of(const char* op, const Tensor& x, const Tensor& alpha, double eps, bool of_batch) {
-  const Dtype dtype = dtype_of(op, "x", x);
-  require_value(x.dim() == 2, op, ": x must be a matrix");
-  require_value(eps >= 0, op, ": eps must be at least 0, got ", eps);
-  require_value(alpha.numel() == x.size(1) && alpha.scalar_type() == compute_type(x), op,
-                ": alpha must have a value for each column of x, in float32 (float64 for float64)");
-  return {dtype, of_batch, x.size(0), x.size(1), eps, x.data_ptr(), alpha.data_ptr()};
-}
-
-void require_statistics(const char* op, const Tensor& alpha, const Tensor& mean, const Tensor& var) {
-  for (const Tensor* each : {&mean, &var})
-    require_value(each->numel() == alpha.numel() && each->scalar_type() == alpha.scalar_type(), op,
-                  ": mean and var must have the size and dtype of alpha");
-}
 
 // f(begin, end) over columns; a thread is woken for no less than kGrain values.
 template <class F>
@@ -45,14 +26,15 @@ void for_columns(const Problem& problem, const F& f) {
 std::tuple<Tensor, Tensor, Tensor> dice(Tensor x_in, Tensor alpha_in, std::optional<Tensor> mean_in,
                                         std::optional<Tensor> var_in, double eps) {
   const char* op = "dice";
-  require_value(mean_in.has_value() == var_in.has_value(), op, ": mean and var must be given both or neither");
+  require_value(mean_in.has_value() == var_in.has_value(), op, ": mean and var must be given both or neither, got one");
   const Tensor x = recops::contiguous(x_in), alpha = recops::contiguous(alpha_in);
   const Problem problem = problem_of(op, x, alpha, eps, !mean_in);
   Tensor out = empty({problem.rows, problem.columns}, x.scalar_type(), x);
   Tensor mean = empty({problem.columns}, alpha.scalar_type(), x);
   Tensor var = empty({problem.columns}, alpha.scalar_type(), x);
   if (mean_in) {  // No output may be an input.
-    require_statistics(op, alpha, *mean_in, *var_in);
+    require_statistics(op, "mean", *mean_in, alpha);
+    require_statistics(op, "var", *var_in, alpha);
     const size_t bytes = static_cast<size_t>(problem.columns) * alpha.element_size();
     const Tensor given_mean = recops::contiguous(*mean_in), given_var = recops::contiguous(*var_in);
     if (bytes > 0) {
@@ -73,10 +55,9 @@ std::tuple<Tensor, Tensor> dice_backward(Tensor grad_in, Tensor x_in, Tensor alp
   const Tensor grad = recops::contiguous(grad_in), x = recops::contiguous(x_in), alpha = recops::contiguous(alpha_in);
   const Tensor mean = recops::contiguous(mean_in), var = recops::contiguous(var_in);
   const Problem problem = problem_of(op, x, alpha, eps, of_batch);
-  require_statistics(op, alpha, mean, var);
-  require_value(grad.dim() == 2 && grad.size(0) == problem.rows && grad.size(1) == problem.columns &&
-                    grad.scalar_type() == x.scalar_type(),
-                op, ": grad must have the shape and dtype of x");
+  require_statistics(op, "mean", mean, alpha);
+  require_statistics(op, "var", var, alpha);
+  require_gradient(op, grad, x);
   Tensor grad_x = empty({problem.rows, problem.columns}, x.scalar_type(), x);
   Tensor grad_alpha = empty({problem.columns}, alpha.scalar_type(), x);
   const Kernels& kernels = select_kernels();

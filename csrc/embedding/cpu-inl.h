@@ -234,6 +234,10 @@ void add_rows(const Bags& bags, const void* values_in, Dtype dtype, int64_t firs
 
 }  // namespace
 
-extern const Kernels kernels = {find_outside, sum_rows, add_rows};
+extern const Kernels kernels = {
+    .find_outside = find_outside,
+    .sum_rows = sum_rows,
+    .add_rows = add_rows,
+};
 
 }  // namespace recops::embedding::RECOPS_ISA

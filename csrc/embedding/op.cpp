@@ -1,9 +1,10 @@
-// The ops of embedding tables: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h; the checks on
-// dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of embedding tables: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on
+// dtype and shape in arguments.h.
 #include <string>
 #include <vector>
 
 #include "common/compat.h"
+#include "embedding/arguments.h"
 #include "embedding/gradient.h"
 #include "embedding/kernel.h"
 
@@ -31,16 +32,9 @@ class Features {
   Features(const char* op, const std::vector<int64_t>& num_rows, const std::vector<int64_t>& widths,
            const std::vector<Tensor>& ids, const std::vector<int64_t>& tables, int64_t padding)
       : width_(0) {
-    require_value(!ids.empty() && ids.size() == tables.size() && num_rows.size() == widths.size(), op,
-                  ": there must be a table for each of at least one feature");
-    for (size_t i = 0; i < widths.size(); ++i)
-      require_value(num_rows[i] >= -1 && widths[i] >= 0, op, ": a table has no negative size");
-    count_ = ids[0].dim() > 0 ? ids[0].size(0) : 0;
+    count_ = require_features(op, num_rows, widths, ids, tables);
     for (size_t f = 0; f < ids.size(); ++f) {
       const int64_t table = tables[f];
-      require_value(0 <= table && table < static_cast<int64_t>(widths.size()), op, ": no table ", table);
-      require_value((ids[f].dim() == 1 || ids[f].dim() == 2) && ids[f].size(0) == count_, op,
-                    ": ids must be vectors or matrices of as many rows");
       const int64_t each = ids[f].dim() == 2 ? ids[f].size(1) : 1;
       if (num_rows[table] >= 0)
         features_.push_back(
@@ -61,8 +55,8 @@ class Features {
     const Indices found = indices(op, "ids", held);
     const int64_t outside = select_kernels().find_outside(found, held.numel(), size);
     if (outside < 0) return found;
-    throw std::out_of_range(concat(op, ": bags[", feature, "]: ids", place_of(held, outside), " is ", found[outside],
-                                   ", which is not from 0 to ", size - 1));
+    throw std::out_of_range(concat(op, ": bags[", feature, "]: ids must be from 0 to ", size - 1, ", got ids",
+                                   place_of(held, outside), " = ", found[outside]));
   }
 
   int64_t count_, width_;
@@ -73,10 +67,9 @@ class Features {
 Tensor embedding_bags(std::vector<Tensor> weights, std::vector<Tensor> ids, std::vector<int64_t> tables,
                       int64_t padding_idx) {
   const char* op = "embedding_bags";
+  require_weights(op, weights);
   std::vector<int64_t> num_rows, widths;
   for (Tensor& weight : weights) {
-    require_value(weight.dim() == 2 && weight.scalar_type() == weights[0].scalar_type(), op,
-                  ": weights must be matrices of one dtype");
     weight = recops::contiguous(weight);
     num_rows.push_back(weight.size(0));
     widths.push_back(weight.size(1));
@@ -102,8 +95,7 @@ std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> 
                                             int64_t padding_idx) {
   const char* op = "embedding_bags_backward";
   const Features features(op, num_rows, widths, ids, tables, padding_idx);
-  require_value(grad_in.dim() == 2 && grad_in.size(0) == features.count() && grad_in.size(1) == features.width(), op,
-                ": grad must have the shape of the result");
+  require_shape(op, "grad", grad_in, {features.count(), features.width()});
   // Columns of a wider gradient are read where they lie.
   const Tensor grad = grad_in.stride(1) == 1 ? grad_in : recops::contiguous(grad_in);
   const Dtype dtype = dtype_of(op, "grad", grad);

@@ -17,12 +17,12 @@ inline int64_t last_hidden(const Problem& problem) { return problem.hidden[probl
 // One layer's panels: forward with its bias, and backward from its outputs to what it reads.
 template <class T>
 struct Layer {
-  Panels<T> forward, back;
+  Panels<T> forward, backward;
 
   Layer() = default;
   Layer(int64_t inputs, int64_t outputs, Arena& arena)
       : forward{arena.take<T>(Panels<T>::size(inputs, outputs)), inputs, outputs},
-        back{arena.take<T>(Panels<T>::size(outputs, inputs)), outputs, inputs} {}
+        backward{arena.take<T>(Panels<T>::size(outputs, inputs)), outputs, inputs} {}
 
   // From a matrix [outputs, ·] whose rows are `stride` long.
   void pack(const T* matrix, int64_t stride, const T* bias) const {
@@ -31,8 +31,8 @@ struct Layer {
         [=](int64_t k, int64_t c) { return matrix[c * stride + k]; },
         [=](int64_t c) { return bias == nullptr ? T{0} : bias[c]; });
     pack_panels<T>(
-        back.depth, back.width, const_cast<T*>(back.data), [=](int64_t k, int64_t c) { return matrix[k * stride + c]; },
-        [](int64_t) { return T{0}; });
+        backward.depth, backward.width, const_cast<T*>(backward.data),
+        [=](int64_t k, int64_t c) { return matrix[k * stride + c]; }, [](int64_t) { return T{0}; });
   }
 };
 

@@ -1,10 +1,11 @@
-// The op of the auxiliary loss: schema, checks on data, memory, threads. The arithmetic is in the kernels; the checks
-// on dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The op of the auxiliary loss: schema, checks on data, memory, threads. The arithmetic is in the kernels, the rules on
+// dtype and shape in arguments.h.
 #include <cstring>
 #include <tuple>
 #include <vector>
 
 #include "common/compat.h"
+#include "next_event/arguments.h"
 #include "next_event/kernel.h"
 
 namespace recops::next_event {
@@ -22,29 +23,25 @@ class Call {
   Call(const char* op, const Tensor& states, const Tensor& events, const Tensor& drawn, const Tensor& lengths,
        const std::vector<Tensor>& layers)
       : op_(op) {
-    require_value(states.dim() == 3 && events.dim() == 3 && layers.size() >= 4 && layers.size() % 2 == 0 &&
-                      layers.size() / 2 - 1 <= kMostHidden,
-                  op, ": states and events must have 3 dimensions, layers be weights and biases by turns");
+    require_sequences(op, states, events, drawn, lengths);
+    type_ = require_layers(op, states, layers);
     const int64_t rows = states.size(0), steps = states.size(1), width = states.size(2);
     const auto num_layers = static_cast<int64_t>(layers.size() / 2);
     problem.dtype = dtype_of(op, "states", states);
-    type_ = compute_type(problem.dtype);
     problem.width = width;
-    problem.states = hold(states, rows * steps * width, states.scalar_type());
-    problem.events = hold(events, rows * steps * width, states.scalar_type());
+    problem.states = hold(states);
+    problem.events = hold(events);
     int64_t inputs = 2 * width;
     for (int64_t l = 0; l < num_layers; ++l) {
       const int64_t outputs = layers[2 * l + 1].numel();
-      problem.weights[l] = hold(layers[2 * l], outputs * inputs, type_);
-      problem.biases[l] = hold(layers[2 * l + 1], outputs, type_);
+      problem.weights[l] = hold(layers[2 * l]);
+      problem.biases[l] = hold(layers[2 * l + 1]);
       parameters_ += outputs * (inputs + 1);
       hidden_.push_back(inputs = outputs);
     }
-    require_value(inputs == 1, op, ": the last layer must give one score");
     problem.num_hidden = num_layers - 1;
     problem.hidden = hidden_.data();
-    find_cells(rows, steps, static_cast<const int64_t*>(hold(lengths, rows, ScalarType::Long)),
-               static_cast<const int64_t*>(hold(drawn, rows * std::max<int64_t>(steps - 1, 0), ScalarType::Long)));
+    find_cells(rows, steps, static_cast<const int64_t*>(hold(lengths)), static_cast<const int64_t*>(hold(drawn)));
   }
 
   ScalarType type() const { return type_; }
@@ -53,9 +50,7 @@ class Call {
   int64_t groups() const { return std::clamp<int64_t>(cells() / kCellsOfGroup, 1, kMostGroups); }
 
  private:
-  const void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
-    require_value(tensor.numel() == size && tensor.scalar_type() == type, op_,
-                  ": a tensor is of another size or dtype than the states ask for");
+  const void* hold(const Tensor& tensor) {
     held_.push_back(recops::contiguous(tensor));
     return held_.back().data_ptr();
   }

@@ -20,13 +20,13 @@ template <class T>
 
 // Through a layer's σ: of = of ∘ u(1 − u), summed over the rows for its bias.
 template <class T>
-[[gnu::noinline]] void sigmoids_back(const T* units, int64_t rows, int64_t stride, T* of_units, T* bias) {
+[[gnu::noinline]] void sigmoids_backward(const T* units, int64_t rows, int64_t stride, T* grad_units, T* bias) {
   const Vec<T> one = broadcast(T{1});
   for (int64_t c = 0; c < stride; c += kLanes<T>) {
     Vec<T> sum = load(bias + c);
     for (int64_t at = c; at < rows * stride; at += stride) {
-      const Vec<T> u = load(units + at), of = load(of_units + at) * (u * (one - u));
-      store(of_units + at, of);
+      const Vec<T> u = load(units + at), of = load(grad_units + at) * (u * (one - u));
+      store(grad_units + at, of);
       sum += of;
     }
     store(bias + c, sum);
@@ -35,17 +35,17 @@ template <class T>
 
 // From scores to what the last layer's units are to change: of = of_score · w, summed with u for w.
 template <class T>
-[[gnu::noinline]] void score_back(const T* of_scores, const T* score, const T* units, int64_t rows, int64_t stride,
-                                  T* of_units, T* of_weights) {
+[[gnu::noinline]] void score_backward(const T* grad_scores, const T* score, const T* units, int64_t rows,
+                                      int64_t stride, T* grad_units, T* grad_weights) {
   for (int64_t c = 0; c < stride; c += kLanes<T>) {
     const Vec<T> weight = load(score + c);
-    Vec<T> sum = load(of_weights + c);
+    Vec<T> sum = load(grad_weights + c);
     for (int64_t r = 0; r < rows; ++r) {
-      const Vec<T> of = broadcast(of_scores[r]);
-      store(of_units + r * stride + c, of * weight);
+      const Vec<T> of = broadcast(grad_scores[r]);
+      store(grad_units + r * stride + c, of * weight);
       sum = multiply_add<T>(sum, of, load(units + r * stride + c));
     }
-    store(of_weights + c, sum);
+    store(grad_weights + c, sum);
   }
 }
 
@@ -68,8 +68,8 @@ struct Pass {
   int64_t stride;     // of a state or an event
   T *states, *pairs;  // [kCells] rows, and twice as many: the events that follow, then the drawn ones
   T* units[kMostHidden];
-  T *of_units, *of_below;  // of a layer's units, and of those of the one below it
-  T *of_first, *of_rows;   // of W_h h + b_1; of states or events
+  T *grad_units, *grad_below;  // of a layer's units, and of those of the one below it
+  T *grad_first, *grad_rows;   // of W_h h + b_1; of states or events
 
   Pass(const Problem& problem, void* scratch) : problem(problem), arena(scratch), stride(padded<T>(problem.width)) {
     states = arena.take<T>(kCells * stride);
@@ -79,10 +79,10 @@ struct Pass {
       units[l] = arena.take<T>(2 * kCells * row_of(l));
       widest = std::max(widest, row_of(l));
     }
-    of_units = arena.take<T>(2 * kCells * widest);
-    of_below = arena.take<T>(2 * kCells * widest);
-    of_first = arena.take<T>(kCells * row_of(0));
-    of_rows = arena.take<T>(2 * kCells * stride);
+    grad_units = arena.take<T>(2 * kCells * widest);
+    grad_below = arena.take<T>(2 * kCells * widest);
+    grad_first = arena.take<T>(kCells * row_of(0));
+    grad_rows = arena.take<T>(2 * kCells * stride);
   }
 
   int64_t row_of(int64_t l) const { return padded<T>(problem.hidden[l]); }
@@ -91,12 +91,12 @@ struct Pass {
     double loss = 0;
     for (int64_t at = begin; at < end; at += kCells) {
       const int64_t count = std::min(kCells, end - at);
-      T of_scores[2 * kCells];
+      T grad_scores[2 * kCells];
       read(at, count);
-      loss += score(net, count, of_scores);
+      loss += score(net, count, grad_scores);
       if (to == nullptr) continue;
       const Sums<T> totals(problem, sums);
-      differentiate(net, count, of_scores, totals);
+      differentiate(net, count, grad_scores, totals);
       write(net, at, count, *to, totals);
     }
     return loss;
@@ -118,7 +118,7 @@ struct Pass {
   }
 
   // The loss, and its derivative by each score.
-  double score(const Net<T>& net, int64_t count, T* of_scores) {
+  double score(const Net<T>& net, int64_t count, T* grad_scores) {
     const int64_t rows = 2 * count, first = row_of(0), last = problem.num_hidden - 1;
     multiply(states, stride, count, net.state.forward, units[0], first);
     std::copy_n(units[0], count * first, units[0] + count * first);
@@ -136,7 +136,7 @@ struct Pass {
       const T decay = std::exp(-std::abs(x));
       const bool counts = i < count || differ(i - count, i);
       if (counts) loss += std::max(x, T{0}) + std::log1p(decay);
-      of_scores[i] = counts ? sign * (x > 0 ? T{1} : decay) / (1 + decay) : T{0};
+      grad_scores[i] = counts ? sign * (x > 0 ? T{1} : decay) / (1 + decay) : T{0};
     }
     return loss;
   }
@@ -147,30 +147,30 @@ struct Pass {
     return found;
   }
 
-  // Down to what the first layer's sums are to change, in of_units; of both terms together in of_first.
-  void differentiate(const Net<T>& net, int64_t count, const T* of_scores, const Sums<T>& totals) {
+  // Down to what the first layer's sums are to change, in grad_units; of both terms together in grad_first.
+  void differentiate(const Net<T>& net, int64_t count, const T* grad_scores, const Sums<T>& totals) {
     const int64_t rows = 2 * count, last = problem.num_hidden - 1, first = row_of(0);
-    score_back(of_scores, net.score, units[last], rows, row_of(last), of_units, totals.score);
-    for (int64_t i = 0; i < rows; ++i) *totals.score_bias += of_scores[i];
+    score_backward(grad_scores, net.score, units[last], rows, row_of(last), grad_units, totals.score);
+    for (int64_t i = 0; i < rows; ++i) *totals.score_bias += grad_scores[i];
     for (int64_t l = last;; --l) {
-      sigmoids_back(units[l], rows, row_of(l), of_units, totals.biases[l]);
+      sigmoids_backward(units[l], rows, row_of(l), grad_units, totals.biases[l]);
       if (l == 0) break;
       add_outer_products<T>({units[l - 1], row_of(l - 1), problem.hidden[l - 1]},
-                            {of_units, row_of(l), problem.hidden[l]}, rows, totals.weights[l]);
-      multiply(of_units, row_of(l), rows, net.layers[l].back, of_below, row_of(l - 1));
-      std::swap(of_units, of_below);
+                            {grad_units, row_of(l), problem.hidden[l]}, rows, totals.weights[l]);
+      multiply(grad_units, row_of(l), rows, net.layers[l].backward, grad_below, row_of(l - 1));
+      std::swap(grad_units, grad_below);
     }
     for (int64_t i = 0; i < count * first; i += kLanes<T>)
-      store(of_first + i, load(of_units + i) + load(of_units + count * first + i));
+      store(grad_first + i, load(grad_units + i) + load(grad_units + count * first + i));
   }
 
   void write(const Net<T>& net, int64_t at, int64_t count, const Gradients& to, const Sums<T>& totals) {
     const int64_t first = row_of(0), hidden = problem.hidden[0];
-    add_outer_products<T>({states, stride, problem.width}, {of_first, first, hidden}, count, totals.state);
-    add_outer_products<T>({pairs, stride, problem.width}, {of_units, first, hidden}, 2 * count, totals.weights[0]);
-    multiply(of_first, first, count, net.state.back, of_rows, stride);
+    add_outer_products<T>({states, stride, problem.width}, {grad_first, first, hidden}, count, totals.state);
+    add_outer_products<T>({pairs, stride, problem.width}, {grad_units, first, hidden}, 2 * count, totals.weights[0]);
+    multiply(grad_first, first, count, net.state.backward, grad_rows, stride);
     for (int64_t i = 0; i < count; ++i) write_row(i, to.states, problem.cells[at + i]);
-    multiply(of_units, first, 2 * count, net.layers[0].back, of_rows, stride);
+    multiply(grad_units, first, 2 * count, net.layers[0].backward, grad_rows, stride);
     for (int64_t i = 0; i < count; ++i) {
       write_row(i, to.events, problem.cells[at + i] + 1);
       write_row(count + i, to.drawn, at + i);
@@ -180,7 +180,7 @@ struct Pass {
   void write_row(int64_t row, void* rows, int64_t place) const {
     T* to = static_cast<T*>(rows) + place * problem.width;
     for (int64_t k = 0; k < problem.width; k += kLanes<T>)
-      store_as(to + k, load(of_rows + row * stride + k), problem.width - k);
+      store_as(to + k, load(grad_rows + row * stride + k), problem.width - k);
   }
 };
 

@@ -97,8 +97,8 @@ struct BackwardScan {
           weights, block, t, count, states, unused, [&](int64_t i) { return kept + i * kept_size; },
           [](int64_t) -> S* { return nullptr; });
 
-    BackRows<T> rows{count, hidden,     stepper.coefficients(),         {},     {},        {},         states,
-                     grad,  reset_grad, reset_state + samples * stride, stride, step_sums, sums_stride};
+    BackwardRows<T> rows{count, hidden,     stepper.coefficients(),         {},     {},        {},         states,
+                         grad,  reset_grad, reset_state + samples * stride, stride, step_sums, sums_stride};
     for (int64_t i = 0; i < count; ++i) {
       rows.mix[i] = stepper.mix(block, i, t);
       rows.kept[i] = from.keep == Keep::gates ? static_cast<const T*>(from.kept) + kept_at(scan, block, t, i, kept_size)
@@ -109,13 +109,13 @@ struct BackwardScan {
         add_row(static_cast<const S*>(from.grad_outputs) + cell(i) * hidden, grad + i * stride);
     }
     if (scan.reset_before) {
-      step_back<true>(rows);
-      multiply(step_sums, sums_stride, count, weights.back_candidate, reset_grad, stride);
-      reset_back(rows);
+      step_backward<true>(rows);
+      multiply(step_sums, sums_stride, count, weights.candidate_backward, reset_grad, stride);
+      reset_backward(rows);
     } else {
-      step_back<false>(rows);
+      step_backward<false>(rows);
     }
-    multiply<Into::add>(step_sums + hidden, sums_stride, count, weights.back_hidden, grad, stride);
+    multiply<Into::add>(step_sums + hidden, sums_stride, count, weights.hidden_backward, grad, stride);
     write_input_gradients(weights, block, from, t, count, step_sums);
   }
 
@@ -159,7 +159,7 @@ struct BackwardScan {
     if (scan.projected) {
       for (int64_t i = 0; i < count; ++i)
         widen_row(stepper.input(block, i, t), width, x + (samples + i) * stepper.x_stride());
-      multiply(step_sums, sums_stride, count, weights.back_input, grad_x, stepper.x_stride());
+      multiply(step_sums, sums_stride, count, weights.input_backward, grad_x, stepper.x_stride());
       for (int64_t i = 0; i < count; ++i) copy_row(grad_x + i * stepper.x_stride(), width, to(i));
       return;
     }

@@ -9,14 +9,8 @@
 namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
-// f(T{}) with T the compute type.
-template <class F>
-auto with_compute_type(const Scan& scan, const F& f) {
-  return scan.dtype == Dtype::f64 ? f(double{}) : f(float{});
-}
-
 int64_t packed_bytes(const Scan& scan, bool backward) {
-  return with_compute_type(scan, [&]<class T>(T) {
+  return with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
     Arena arena(nullptr);
     Weights<T>(scan, backward, arena);
     return arena.used();
@@ -24,7 +18,7 @@ int64_t packed_bytes(const Scan& scan, bool backward) {
 }
 
 void pack(const Scan& scan, bool backward, void* packed) {
-  with_compute_type(scan, [&]<class T>(T) {
+  with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
     Arena arena(packed);
     pack_weights(scan, Weights<T>(scan, backward, arena));
   });
@@ -44,7 +38,7 @@ void forward(const Scan& scan, const void* packed, const Block& block, void* scr
 }
 
 int64_t sum_values(const Scan& scan) {
-  return with_compute_type(scan, [&]<class T>(T) { return Sums<T>(scan, nullptr).values; });
+  return with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) { return Sums<T>(scan, nullptr).values; });
 }
 
 void backward(const Scan& scan, const void* packed, const Block& block, void* scratch, const Backward& from,
@@ -57,7 +51,7 @@ void backward(const Scan& scan, const void* packed, const Block& block, void* sc
 }
 
 void add_groups(const Scan& scan, void* sums, int64_t groups, int64_t begin, int64_t end) {
-  with_compute_type(scan, [&]<class T>(T) {
+  with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
     T* total = static_cast<T*>(sums);
     for (int64_t g = 1; g < groups; ++g) {
       const T* group = total + g * sum_values(scan);
@@ -67,11 +61,21 @@ void add_groups(const Scan& scan, void* sums, int64_t groups, int64_t begin, int
 }
 
 void unpack(const Scan& scan, const void* sums, const ParameterGradients& to) {
-  with_compute_type(scan, [&]<class T>(T) { unpack_sums(scan, Sums<T>(scan, const_cast<void*>(sums)), to); });
+  with_compute_type(scan.dtype == Dtype::f64,
+                    [&]<class T>(T) { unpack_sums(scan, Sums<T>(scan, const_cast<void*>(sums)), to); });
 }
 
 }  // namespace
 
-extern const Kernels kernels = {packed_bytes, pack, scratch_bytes, forward, sum_values, backward, add_groups, unpack};
+extern const Kernels kernels = {
+    .packed_bytes = packed_bytes,
+    .pack = pack,
+    .scratch_bytes = scratch_bytes,
+    .forward = forward,
+    .sum_values = sum_values,
+    .backward = backward,
+    .add_groups = add_groups,
+    .unpack = unpack,
+};
 
 }  // namespace recops::recurrent::RECOPS_ISA

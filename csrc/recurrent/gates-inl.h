@@ -126,7 +126,7 @@ template <bool keep, class S>
 
 // Rows at one step, backward. What is kept is read to its last value and no further.
 template <class T>
-struct BackRows {
+struct BackwardRows {
   int64_t count, hidden;
   MixOf<T> coefficients;
   RowMix<T> mix[kBlockRows];
@@ -143,7 +143,7 @@ struct BackRows {
 
 // All of it with the reset after; all but sr and d(rh)'s part of dh with the reset before.
 template <bool before, class T>
-[[gnu::noinline]] void step_back(const BackRows<T>& rows) {
+[[gnu::noinline]] void step_backward(const BackwardRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});
   const int64_t hidden = rows.hidden;
   const MixOf<T> coefficients = rows.coefficients;
@@ -176,7 +176,7 @@ template <bool before, class T>
 
 // What is left with the reset before; r·h comes out of it, too.
 template <class T>
-[[gnu::noinline]] void reset_back(const BackRows<T>& rows) {
+[[gnu::noinline]] void reset_backward(const BackwardRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});
   for (int64_t i = 0; i < rows.count; ++i)
     for (int64_t j = 0; j < rows.hidden; j += kLanes<T>) {

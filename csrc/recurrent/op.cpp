@@ -1,5 +1,5 @@
-// The ops of recurrent scans: schemas, checks on data, memory, threads. The arithmetic is in the kernels; the checks on
-// dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of recurrent scans: schemas, checks on data, memory, threads. The arithmetic is in the kernels, the rules on
+// dtype and shape in arguments.h.
 #include <cstring>
 #include <optional>
 #include <string>
@@ -7,41 +7,17 @@
 #include <vector>
 
 #include "common/compat.h"
+#include "recurrent/arguments.h"
 #include "recurrent/kernel.h"
 #include "recurrent/plan.h"
 
 namespace recops::recurrent {
 namespace {
 
-using Maybe = std::optional<Tensor>;
-
 // Multiplications for a thread to be worth waking.
 constexpr int64_t kGrain = 1 << 18;
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
-
-Mix mix_of(const char* op, const std::string& cell, const std::string& update) {
-  const bool paper = update == "paper";
-  require_value(paper || update == "or", op, ": update must be 'paper' or 'or', got '", update, "'");
-  if (cell == "gru") return {1, 0, -1, 0};
-  if (cell == "agru") return {0, 1, 0, 0};
-  require_value(cell == "augru", op, ": cell must be 'gru', 'agru' or 'augru', got '", cell, "'");
-  return paper ? Mix{0, 1, 0, -1} : Mix{1, 0, -1, 1};
-}
-
-bool reset_before(const char* op, const std::string& reset) {
-  require_value(reset == "after" || reset == "before", op, ": reset must be 'after' or 'before', got '", reset, "'");
-  return reset == "before";
-}
-
-Keep keep_of(const char* op, const std::string& keep, Dtype dtype) {
-  if (keep == "nothing") return Keep::nothing;
-  require_value(keep == "states" || keep == "gates", op, ": keep must be 'nothing', 'states' or 'gates', got '", keep,
-                "'");
-  // Outputs of 16 bits are not the states. With those kept too, gates would make five values of a step.
-  if (dtype == Dtype::bf16 || dtype == Dtype::f16) return Keep::states;
-  return keep == "gates" ? Keep::gates : Keep::nothing;
-}
 
 // The tensors of a call, dense, and the scan on them.
 class Call {
@@ -55,29 +31,26 @@ class Call {
        const Maybe& h0, const Maybe& attention, const Maybe& lengths, const Maybe& gates_index, const std::string& cell,
        const std::string& reset, const std::string& update)
       : has_attention(attention.has_value()), shared(gates_index.has_value()), op_(op) {
-    require_value(input.dim() == 3 && w_hh.dim() == 2 && w_hh.size(0) == 3 * w_hh.size(1), op,
-                  ": the input must have 3 dimensions and w_hh be [3 H, H]");
-    const int64_t hidden = w_hh.size(1), width = input.size(2);
+    const int64_t hidden = require_weights(op, input, w_ih, w_hh);
     sources = input.size(0);
     rows = gates_index ? gates_index->numel() : sources;
-    scan.dtype = dtype_of(op, "the input", input);
+    scan.dtype = dtype_of(op, "input", input);
     type_ = compute_type(scan.dtype);
     scan.reset_before = recurrent::reset_before(op, reset);
     scan.mix = mix_of(op, cell, update);
     scan.steps = input.size(1);
     scan.hidden = hidden;
     scan.projected = w_ih.has_value();
-    scan.inputs = scan.projected ? width : 0;
-    require_value(w_ih || width == 3 * hidden, op, ": gates must be of width ", 3 * hidden, ", got ", width);
-    scan.input = hold(input, input.numel(), input.scalar_type());
-    scan.w_ih = w_ih ? hold(*w_ih, 3 * hidden * width, type_) : nullptr;
-    scan.w_hh = hold(w_hh, 3 * hidden * hidden, type_);
-    scan.b_ih = hold(b_ih, 3 * hidden);
-    scan.b_hh = hold(b_hh, 3 * hidden);
-    scan.h0 = hold(h0, rows * hidden);
-    scan.attention = hold(attention, rows * scan.steps);
-    const auto* length = static_cast<const int64_t*>(hold(lengths, sources, ScalarType::Long));
-    const auto* index = static_cast<const int64_t*>(hold(gates_index, rows, ScalarType::Long));
+    scan.inputs = scan.projected ? input.size(2) : 0;
+    scan.input = hold("input", input, input.numel(), input.scalar_type());
+    scan.w_ih = w_ih ? hold("w_ih", w_ih, w_ih->numel()) : nullptr;
+    scan.w_hh = hold("w_hh", w_hh, w_hh.numel());
+    scan.b_ih = hold("b_ih", b_ih, 3 * hidden);
+    scan.b_hh = hold("b_hh", b_hh, 3 * hidden);
+    scan.h0 = hold("h0", h0, rows * hidden);
+    scan.attention = hold("attention", attention, rows * scan.steps);
+    const auto* length = static_cast<const int64_t*>(hold("lengths", lengths, sources, ScalarType::Long));
+    const auto* index = static_cast<const int64_t*>(hold("gates_index", gates_index, rows, ScalarType::Long));
     for (int64_t i = 0; length != nullptr && i < sources; ++i)
       require_value(length[i] >= 0 && length[i] <= scan.steps, op, ": lengths must be from 0 to ", scan.steps,
                     ", got lengths[", i, "] = ", length[i]);
@@ -91,14 +64,13 @@ class Call {
   const Plan& plan() const { return *plan_; }
 
   // A contiguous tensor's data, kept alive as long as the call, once its size and dtype are right.
-  const void* hold(const Maybe& tensor, int64_t size, ScalarType type) {
+  const void* hold(const char* name, const Maybe& tensor, int64_t size, ScalarType type) {
     if (!tensor) return nullptr;
-    require_value(tensor->numel() == size && tensor->scalar_type() == type, op_,
-                  ": a tensor is of another size or dtype than the input and w_hh ask for");
+    require_values(op_, name, tensor, size, type);
     held_.push_back(recops::contiguous(*tensor));
     return held_.back().data_ptr();
   }
-  const void* hold(const Maybe& tensor, int64_t size) { return hold(tensor, size, type_); }
+  const void* hold(const char* name, const Maybe& tensor, int64_t size) { return hold(name, tensor, size, type_); }
 
   // f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most.
   template <class F>
@@ -153,7 +125,7 @@ struct Gradients {
   Tensor input, h0, attention, w_ih, w_hh, b_ih, b_hh;
 };
 
-Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe& grad_outputs, const Maybe& grad_h_last,
+Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, const Maybe& grad_h_last,
                    const Tensor& outputs, const Tensor& kept) {
   const Kernels& kernels = select_kernels();
   const Scan& scan = call.scan;
@@ -164,11 +136,9 @@ Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe&
     keep = Keep::states;
   else if (kept.numel() > 0)
     keep = Keep::gates;
-  require_value(wide || kept.numel() == cells * hidden, op,
-                ": the gradient of 16-bit inputs needs what was kept in the forward pass: keep must be 'states'");
   const int64_t gates = scan.reset_before ? 3 : 4;
   const void* kept_data =
-      keep == Keep::nothing ? nullptr : call.hold(kept, cells * hidden * (keep == Keep::gates ? gates : 1));
+      keep == Keep::nothing ? nullptr : call.hold("kept", kept, cells * hidden * (keep == Keep::gates ? gates : 1));
 
   Gradients to;
   to.input = empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
@@ -185,9 +155,9 @@ Gradients backward(const char* op, Call& call, const Tensor& input, const Maybe&
   }
   const Backward from{keep,
                       kept_data,
-                      keep == Keep::states ? nullptr : call.hold(outputs, cells * hidden),
-                      call.hold(grad_outputs, cells * hidden, input.scalar_type()),
-                      call.hold(grad_h_last, call.rows * hidden),
+                      keep == Keep::states ? nullptr : call.hold("outputs", outputs, cells * hidden),
+                      call.hold("grad_outputs", grad_outputs, cells * hidden, input.scalar_type()),
+                      call.hold("grad_h_last", grad_h_last, call.rows * hidden),
                       call.shared,
                       to.input.data_ptr(),
                       to.h0.data_ptr(),
@@ -227,7 +197,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_scan_backward(
     Maybe attention, Maybe lengths, Maybe gates_index, Text cell, Text reset, Text update) {
   const char* op = "recurrent_scan";
   Call call(op, gates, {}, w_hh, {}, b_hh, h0, attention, lengths, gates_index, cell, reset, update);
-  Gradients to = backward(op, call, gates, grad_outputs, grad_h_last, outputs, kept);
+  Gradients to = backward(call, gates, grad_outputs, grad_h_last, outputs, kept);
   return {to.input, to.w_hh, to.b_hh, to.h0, to.attention};
 }
 
@@ -243,7 +213,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> recurrent_lay
     Maybe b_hh, Maybe h0, Maybe attention, Maybe lengths, Text cell, Text reset, Text update) {
   const char* op = "recurrent_layer";
   Call call(op, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths, {}, cell, reset, update);
-  Gradients to = backward(op, call, x, grad_outputs, grad_h_last, outputs, kept);
+  Gradients to = backward(call, x, grad_outputs, grad_h_last, outputs, kept);
   return {to.input, to.w_ih, to.w_hh, to.b_ih, to.b_hh, to.h0, to.attention};
 }
 

@@ -21,7 +21,7 @@ struct Weights {
   Panels<T> hidden;     // h to r, z, n; with the reset before, to r and z
   Panels<T> candidate;  // with the reset before: r·h to n
   // From the sums within the gates, as backward has them.
-  Panels<T> back_hidden, back_candidate, back_input;
+  Panels<T> hidden_backward, candidate_backward, input_backward;
 
   Weights(const Scan& scan, bool backward, Arena& arena) {
     const int64_t h = scan.hidden;
@@ -32,9 +32,9 @@ struct Weights {
     hidden = panels(h, scan.reset_before ? 2 * h : 3 * h);
     if (scan.reset_before) candidate = panels(h, h);
     if (!backward) return;
-    back_hidden = panels(hidden.width, h);
-    if (scan.reset_before) back_candidate = panels(h, h);
-    if (scan.projected) back_input = panels(3 * h, scan.inputs);
+    hidden_backward = panels(hidden.width, h);
+    if (scan.reset_before) candidate_backward = panels(h, h);
+    if (scan.projected) input_backward = panels(3 * h, scan.inputs);
   }
 };
 
@@ -55,10 +55,12 @@ void pack_weights(const Scan& scan, const Weights<T>& weights) {
   fill(
       weights.candidate, [=](int64_t k, int64_t c) { return w_hh[(2 * h + c) * h + k]; },
       b_hh == nullptr ? nullptr : b_hh + 2 * h);
-  fill(weights.back_hidden, [=](int64_t k, int64_t c) { return w_hh[k * h + c]; }, nullptr);
-  fill(weights.back_candidate, [=](int64_t k, int64_t c) { return w_hh[(2 * h + k) * h + c]; }, nullptr);
+  fill(weights.hidden_backward, [=](int64_t k, int64_t c) { return w_hh[k * h + c]; }, nullptr);
+  fill(weights.candidate_backward, [=](int64_t k, int64_t c) { return w_hh[(2 * h + k) * h + c]; }, nullptr);
   // Its rows in the order of the sums: n, r, z.
-  fill(weights.back_input, [=](int64_t k, int64_t c) { return w_ih[((k + 2 * h) % (3 * h)) * inputs + c]; }, nullptr);
+  fill(
+      weights.input_backward, [=](int64_t k, int64_t c) { return w_ih[((k + 2 * h) % (3 * h)) * inputs + c]; },
+      nullptr);
 }
 
 inline int64_t num_gates(const Scan& scan) { return scan.reset_before ? 3 : 4; }
@@ -87,7 +89,7 @@ void copy_row(const T* from, int64_t count, T* to) {
 // A row that a step to come will read: rows lie so far apart that the hardware follows too few of them.
 template <class S>
 void prefetch_row(const S* row, int64_t count) {
-  for (int64_t i = 0; i < count; i += 64 / int64_t{sizeof(S)}) __builtin_prefetch(row + i);
+  for (int64_t i = 0; i < count; i += kCacheLine / int64_t{sizeof(S)}) __builtin_prefetch(row + i);
 }
 
 // Steps of one block of rows, in scratch of its own.

@@ -1,4 +1,4 @@
-// Beam search over residual codebooks. Part of cpu-inl.h; kernel.h says what it computes.
+// Beam search over residual codebooks. kernel.h says what it computes.
 //
 // The path (k_0 … k_l) leaves the residual r = x − Σ c_m,k_m, so continuing it by c adds to ½‖r‖²
 //   ½‖c‖² − r·c = (½‖c‖² − x·c) + Σ_m c_m,k_m·c.
@@ -121,14 +121,14 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const Bea
       const auto within = [&](int64_t i) {
         return for_best ? longest.margin(search.rows + i * dim, dim, levels) : infinity<T>();
       };
-      bool told = false;
+      bool decided = false;
       if constexpr (std::is_same_v<T, float>)
         if (tables.coarse != nullptr) {
           const CoarseLevel<S> level(books, l, panels, first_panel, tables, before);
-          told = level.tells;
-          if (told) offer_by_integers(search, coarse, level, books, rows, beams, next, within, by_floats);
+          decided = level.separates;
+          if (decided) offer_by_integers(search, coarse, level, books, rows, beams, next, within, by_floats);
         }
-      if (!told) by_floats(0, rows);
+      if (!decided) by_floats(0, rows);
       before += std::sqrt(2 * longest_half(panels.packed, panels.count, dim));
       first_panel += panels.size();
       for (int64_t i = 0; i < rows; ++i) advance(search, books, i, l);

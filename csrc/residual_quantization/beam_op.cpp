@@ -1,6 +1,5 @@
 // Beam search as an op: whether a table of products pays, its memory, and the division of rows over threads.
 #include <algorithm>
-#include <limits>
 #include <tuple>
 #include <vector>
 
@@ -27,25 +26,21 @@ std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vect
                                            int64_t kept, int64_t bits) {
   const char* op = kept < beam ? "rq_encode" : "rq_encode_beams";  // who asked
   const Kernels& kernels = select_kernels();
-  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
-  const Matrix matrix_x = matrix(op, rows);
-  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Matrix matrix_x = matrix(op, "x", rows);
+  const Shifted shifted(op, kernels, codebooks(op, words, offsets));
   const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
-  const int64_t largest = sizes.empty() ? 1 : *std::max_element(sizes.begin(), sizes.end());
-  const int64_t limit = std::numeric_limits<int32_t>::max() / std::max<int64_t>(largest, 1);
-  require_value(1 <= beam && beam <= limit, op, ": beam must be from 1 to ", limit, ", got ", beam);
-  require_value(1 <= kept && kept <= beam, op, ": kept must be from 1 to beam, got ", kept);
+  require_beams(op, beam, kept, sizes);
+  require_bits(op, bits, {16});
 
   Tensor codes = empty({matrix_x.rows, kept, books.levels}, ScalarType::Int, x);
   Tensor sq_error = empty({matrix_x.rows, kept}, compute_type(matrix_x.dtype), x);
   int64_t bad = -1;
   const Tensor packed = pack_panels(kernels, books, x, bad);
-  require_value(bad < 0, op, ": codebooks[", bad < 0 ? "" : place(offsets, bad),
-                "] is not finite, or its squared norm is not");
+  require_finite(op, "codebooks", offsets, bad);
 
-  require_value(bits == 0 || bits == 16 || bits == 32, op, ": bits must be 0, 16 or 32, got ", bits);
   const bool with_table = table_pays(kernels, books, matrix_x.rows, beam);
   const bool by_integers = with_table && kernels.coarse_bytes(books) > 0 &&
                            (bits == 16 || (bits == 0 && kernels.coarse_pays(books, matrix_x.rows)));
@@ -54,8 +49,8 @@ std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vect
   const Tensor grid = by_integers ? pack_grid_panels(kernels, books, packed, 16, x) : empty({0}, ScalarType::Byte, x);
   const BeamTables tables{with_table ? table.data_ptr() : nullptr, by_integers ? coarse.data_ptr() : nullptr,
                           by_integers ? grid.data_ptr() : nullptr};
-  const int64_t scratch_bytes =
-      aligned(std::max(kernels.beam_scratch(books, beam, tables), with_table ? kernels.table_scratch(books) : 0));
+  const int64_t scratch_bytes = round_up_to_line(
+      std::max(kernels.beam_scratch(books, beam, tables), with_table ? kernels.table_scratch(books) : 0));
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
   const auto scratch_of = [&](int64_t piece) { return static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes; };
   if (with_table)

@@ -1,4 +1,4 @@
-// The best codeword of every row of a block. Part of cpu-inl.h.
+// The best codeword of every row of a block.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // The nearest codewords of a level by way of a grid: exactly those that kernel.h's scores choose, found from dot
-// products of small integers, which bound those scores from below. Part of cpu-inl.h.
+// products of small integers, which bound those scores from below.
 //
 //   1. Bound all scores of a row from below; take the codeword of the least bound, and from its dot product in floats
 //      an upper bound on its score, hence on the best.
@@ -14,6 +14,7 @@
 
 #include "residual_quantization/grid-inl.h"
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
@@ -26,13 +27,18 @@ constexpr int32_t kUndecided = -1;
 
 int64_t scan_stride(int64_t codewords) { return panels_of<float>(codewords) * kWidth<float>; }
 
-// Costs a row, in cycles of a core that starts a multiply-add of a whole vector in each. They weigh the ways to find
-// its codeword; nothing else depends on them.
+// What the ways to find a row's codeword cost, in cycles of a core that starts a multiply-add of a whole vector in
+// each: they decide between the ways, and no result depends on them. A dot product loads two vectors for each
+// multiply-add and adds up lanes in the end; kernel.h's scores of a few codewords take transposed vectors of them.
 struct Costs {
+  static constexpr int64_t kDotVector = 2, kDotEnd = 40, kScoresValue = 6, kScoresEnd = 50;
+
   int64_t floats, dot, scores;
 
   Costs(int64_t codewords, int64_t dim)
-      : floats(scan_stride(codewords) * dim / kLanes<float>), dot(2 * dim / kLanes<float> + 40), scores(6 * dim + 50) {}
+      : floats(scan_stride(codewords) * dim / kLanes<float>),
+        dot(kDotVector * dim / kLanes<float> + kDotEnd),
+        scores(kScoresValue * dim + kScoresEnd) {}
 
   template <class Grid>
   int64_t scan() const {
@@ -47,12 +53,9 @@ template <class S>
 struct Certifier {
   Panels<S> panels;
   Costs costs;
-  float share;  // see score_rounding; of dot products as well
+  float share;  // estimate_rounding
 
-  explicit Certifier(const Panels<S>& of)
-      : panels(of),
-        costs(of.count, of.dim),
-        share(score_rounding(of.dim) + static_cast<float>(of.dim / kLanes<float> + 16) * kRounding) {}
+  explicit Certifier(const Panels<S>& of) : panels(of), costs(of.count, of.dim), share(estimate_rounding(of.dim)) {}
 
   float half(int64_t k) const {
     return panels.packed[k / kWidth<float> * panel_size<float>(panels.dim) + k % kWidth<float>];
@@ -93,8 +96,8 @@ struct Certifier {
   }
 
   // How far that can be from kernel.h's, of a row of this norm and a codeword of this half.
-  float apart(float norm, float half) const {
-    return share * (half + norm * std::sqrt(2 * half) * 1.001f) + static_cast<float>(panels.dim) * 1e-36f;
+  float rounding_bound(float norm, float half) const {
+    return share * (half + norm * std::sqrt(2 * half) * kNormOfHalf) + score_underflow(panels.dim);
   }
 
   // kernel.h's scores of up to a vector's worth of codewords, one a lane: ½‖c‖² less the products in the order of
@@ -134,7 +137,7 @@ struct Certifier {
   // The nearest codeword of a row, or kUndecided. Adds to `cost` what was spent.
   int32_t decide(const float* row, const GridRow& rounded, const float* least_scores, int64_t likely,
                  int64_t& cost) const {
-    float most = estimate(row, likely) + apart(rounded.norm, half(likely));  // that the best score can be
+    float most = estimate(row, likely) + rounding_bound(rounded.norm, half(likely));  // that the best score can be
     int32_t survivors[kMostSurvivors];
     int64_t count = 0;
     const int64_t limit = costs.most_survivors();
@@ -149,7 +152,7 @@ struct Certifier {
       const bool out = least_scores[survivors[i]] > most;
       cost += out ? 0 : costs.dot;
       const float value = out ? infinity<float>() : estimate(row, survivors[i]);
-      const float error = apart(rounded.norm, half(survivors[i]));
+      const float error = rounding_bound(rounded.norm, half(survivors[i]));
       least[i] = value - error;
       most = std::min(most, value + error);
     }

@@ -1,5 +1,5 @@
 // What a row's beams have to choose from, by integers: most candidates are ruled out by sums of 16 bits, and those that
-// are left take the sums of floats that search-inl.h takes of all. Part of cpu-inl.h.
+// are left take the sums of floats that search-inl.h takes of all.
 //
 // A candidate's key, in units of its level, is that of the grid's lower bound on ½‖c‖² − x·c and of its products with
 // the path, summed. What rounding can have done to it is known. At least `wanted` candidates have keys within the bound
@@ -14,13 +14,14 @@
 #include "residual_quantization/certify-inl.h"
 #include "residual_quantization/grid-inl.h"
 #include "residual_quantization/grid-panel-inl.h"
+#include "residual_quantization/grid-scan-inl.h"
 #include "residual_quantization/kernel.h"
 #include "residual_quantization/nearest-inl.h"
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "residual_quantization/search-inl.h"
 #include "residual_quantization/select-inl.h"
 #include "residual_quantization/table-inl.h"
-#include "residual_quantization/way-inl.h"
 #include "simd/lanes-inl.h"
 #include "simd/vector-inl.h"
 
@@ -30,7 +31,7 @@ namespace {
 // Bounds are counted in units above the least of a row, from kLeastBound up, and cut off where 16 bits would not hold
 // them beside products. The keys of those that are cut off are above 0; keys below are what they should be.
 constexpr int32_t kLeastBound = -16384, kMostUnits = 32767, kNoKey = -32768;
-constexpr int64_t kMostWeighed = 64;  // beside twice as many as are wanted: more cost what all scores do
+constexpr int64_t kMostScored = 64;  // beside twice as many as are wanted: more cost what all scores do
 
 // Memory of a search by integers, laid out from `base`; from null it only counts.
 struct Coarse {
@@ -82,7 +83,7 @@ struct Coarse {
 
   void round(const float* row, int64_t i, int64_t dim) const {
     rounded[i] = round_row<Grid16>(row, dim, values + i * coarse_row_size(dim));
-    rounded[i].error += (score_rounding(dim) + 12 * kRounding) * rounded[i].norm;
+    rounded[i].error += bound_rounding(dim) * rounded[i].norm;
   }
 };
 
@@ -96,7 +97,7 @@ struct CoarseLevel {
   const int16_t* coarse;  // and of that in units
   float longest, error;   // more than any codeword's norm, and than what rounding it to the grid may leave
   float unit;             // of products
-  bool tells;             // codewords apart: those of hardly any length, as unused ones are, are all alike to integers
+  bool separates;  // codewords, one from another: those of hardly any length, as unused ones are, are alike in integers
 
   CoarseLevel(const Codebooks& books, int64_t l, const Panels<S>& panels, int64_t first_panel, const BeamTables& tables,
               float before)
@@ -114,18 +115,23 @@ struct CoarseLevel {
     }
     int64_t short_ones = 0;
     for (int64_t k = 0; k < size; ++k) short_ones += certifier.half(k) < longest * longest * 0x1p-16f;
-    tells = short_ones <= kMostWeighed;
+    separates = short_ones <= kMostScored;
     unit = unit_of_products(std::sqrt(2 * longest_half(panels.packed, size, panels.dim)), before);
   }
 
   // Of a row: where there are no products, all its bounds fit.
   float unit_of(const GridRow& row) const {
-    return level > 0 ? unit : std::max(longest * (longest / 2 + 2 * row.norm) / kProductUnits, 1e-30f);
+    return level > 0 ? unit : std::max(longest * (longest / 2 + 2 * row.norm) / kProductUnits, kLeastScale);
   }
 
-  // How far a score of floats can be from the grid's bound, and a bound from a score.
+  // How far a score of floats can be from the grid's bound, and a bound from a score: the grid's error of either, and
+  // roundings. Those of a key are a score's, a product's for each level and their sum's, none of them more than a
+  // score's can be: room for eight such, which is no proof. Errors that differ by rounding alone may compare either
+  // way.
+  static constexpr float kRoundingsOfKey = 8;
   float width(const GridRow& row) const {
-    return 2 * (longest * row.error + error * row.norm) + 8 * certifier.apart(row.norm, longest * longest / 2);
+    return 2 * (longest * row.error + error * row.norm) +
+           kRoundingsOfKey * certifier.rounding_bound(row.norm, longest * longest / 2);
   }
 
   void bound(const Coarse& coarse, int64_t first, int64_t rows) const {
@@ -152,10 +158,10 @@ inline void count_units(const Coarse& coarse, int64_t n, int64_t size, float uni
 }
 
 // Puts what may be among the `wanted` best continuations of row i, the block's row n, and no further than `within` from
-// the best into its selection; keys are left to weigh. False where the integers do not tell.
+// the best into its selection; their keys are not yet written. False where the integers leave too many.
 template <class S>
-bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of, const Codebooks& books,
-              int64_t i, int64_t n, int64_t beams, int64_t wanted, float within) {
+bool prune(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of, const Codebooks& books,
+           int64_t i, int64_t n, int64_t beams, int64_t wanted, float within) {
   const GridRow& row = coarse.rounded[i];
   if (!on_grid(row)) return false;
   const int64_t stride = table_stride<int16_t>(books, of.level), group_size = stride / kGroups<int16_t>;
@@ -174,7 +180,7 @@ bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLev
     for (int v = 0; v < kGroupVectors<int16_t>; ++v)
       raised[v] = lesser<int16_t>(least[v], broadcast(static_cast<int16_t>(kMostUnits - cost))) +
                   broadcast(static_cast<int16_t>(cost));
-    turn_into(coarse.minima + b % coarse.sets * kGroups<int16_t>, raised);
+    rotate_into(coarse.minima + b % coarse.sets * kGroups<int16_t>, raised);
   }
   float limit = static_cast<float>(bound_of(coarse.minima, coarse.sets, wanted, coarse.spare));
   if (within < infinity<float>()) {
@@ -188,7 +194,7 @@ bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLev
   limit += of.width(row) * inverse + static_cast<float>(of.level + 4);
   if (!(limit < 0)) return false;
   Selection<float>& selection = search.selections[i];
-  const int64_t most_kept = std::min(2 * wanted + kMostWeighed, selection_capacity<float>(search.beam));
+  const int64_t most_kept = std::min(2 * wanted + kMostScored, selection_capacity<float>(search.beam));
   // First which groups hold any, without a branch: they are few, and not to be foreseen.
   int64_t groups = 0, kept = 0;
   for (int64_t b = 0; b < beams; ++b) {
@@ -216,7 +222,7 @@ bool rule_out(const Search<float>& search, const Coarse& coarse, const CoarseLev
   return true;
 }
 
-// f(item, beam, code, path) for what rule_out left of row i.
+// f(item, beam, code, path) for what prune left of row i.
 template <class S, class F>
 void for_candidates(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i,
                     const F& f) {
@@ -228,7 +234,7 @@ void for_candidates(const Search<float>& search, const CoarseLevel<S>& of, const
   }
 }
 
-// Of what weigh reads, the products: their table is large, and a line of it holds one.
+// What score_candidates will read of the table of products: the table is large, and a line of it holds one product.
 template <class S>
 void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
   const int64_t stride = table_stride<float>(books, of.level);
@@ -239,7 +245,7 @@ void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
 
 // The keys of those, of floats; four at a time.
 template <class S>
-void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
+void score_candidates(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
   const int64_t stride = table_stride<float>(books, of.level);
   const float* row = search.rows + i * books.codewords.dim;
   Candidate<float>* items[4];
@@ -264,8 +270,8 @@ void weigh(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
   }
 }
 
-// Offers `count` rows level `of`, row i nothing further than within(i) from its best; those that the integers tell too
-// little of go to by_floats(first, end).
+// Offers `count` rows level `of`, row i nothing further than within(i) from its best; rows that the integers do not
+// decide go to by_floats(first, end).
 template <class S, class W, class F>
 void offer_by_integers(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of,
                        const Codebooks& books, int64_t count, int64_t beams, int64_t wanted, const W& within,
@@ -273,16 +279,16 @@ void offer_by_integers(const Search<float>& search, const Coarse& coarse, const 
   for (int64_t first = 0; first < count; first += coarse.block) {
     const int64_t rows = std::min(coarse.block, count - first);
     of.bound(coarse, first, rows);
-    bool waits = false;  // whether the row before is to be weighed: what that reads is fetched meanwhile
-    int64_t untold = 0;  // rows just before this one
+    bool waits = false;     // whether the row before is to be scored: what that reads is fetched meanwhile
+    int64_t undecided = 0;  // rows just before this one
     for (int64_t n = 0; n <= rows; ++n) {
       const int64_t i = first + n;
-      const bool told = n < rows && rule_out(search, coarse, of, books, i, n, beams, wanted, within(i));
-      if (told) fetch(search, of, books, i);
-      if (waits) weigh(search, of, books, i - 1);
-      if (untold > 0 && (told || n == rows)) by_floats(i - untold, i);
-      untold = told ? 0 : untold + 1;
-      waits = told;
+      const bool decided = n < rows && prune(search, coarse, of, books, i, n, beams, wanted, within(i));
+      if (decided) fetch(search, of, books, i);
+      if (waits) score_candidates(search, of, books, i - 1);
+      if (undecided > 0 && (decided || n == rows)) by_floats(i - undecided, i);
+      undecided = decided ? 0 : undecided + 1;
+      waits = decided;
     }
   }
 }

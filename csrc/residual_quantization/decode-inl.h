@@ -1,4 +1,4 @@
-// Decoding, and its transpose. Part of cpu-inl.h.
+// Decoding, and its transpose.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// How many codes change when the residual they were chosen for gets noise. Part of cpu-inl.h.
+// How many codes change when the residual they were chosen for gets noise.
 #pragma once
 
 #include <algorithm>

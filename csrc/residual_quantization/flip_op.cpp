@@ -13,28 +13,25 @@ Tensor code_flip_rate(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Te
                       int64_t seed) {
   const char* op = "code_flip_rate";
   const Kernels& kernels = select_kernels();
-  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
   const Tensor scales = recops::contiguous(torch::stable::to(sigma, ScalarType::Double));
-  const Matrix matrix_x = matrix(op, rows);
-  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Matrix matrix_x = matrix(op, "x", rows);
+  const Shifted shifted(op, kernels, codebooks(op, words, offsets));
   const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
   const int64_t levels = books.levels;
-  require_value(scales.numel() == levels, op, ": sigma must have a value for each of the ", levels, " levels, got ",
-                scales.numel());
-  require_value(1 <= samples && samples * std::max<int64_t>(levels, 1) <= std::numeric_limits<int32_t>::max(), op,
-                ": samples must be at least 1, and below 2^31 times the levels, got ", samples);
+  require_numel(op, "sigma", scales, levels);
+  require_samples(op, samples, levels);
   const double* scale = static_cast<const double*>(scales.data_ptr());
   for (int64_t l = 0; l < levels; ++l)
-    require_value(scale[l] >= 0 && std::isfinite(scale[l]), op, ": sigma[", l, "] must be finite and at least 0, got ",
-                  scale[l]);
+    require_value(scale[l] >= 0 && std::isfinite(scale[l]), op, ": sigma must be finite and at least 0, got sigma[", l,
+                  "] = ", scale[l]);
 
   int64_t bad = -1;
   const Tensor packed = pack_panels(kernels, books, x, bad);
-  require_value(bad < 0, op, ": codebooks[", bad < 0 ? "" : place(offsets, bad),
-                "] is not finite, or its squared norm is not");
-  const int64_t scratch_bytes = aligned(kernels.flip_scratch(books));
+  require_finite(op, "codebooks", offsets, bad);
+  const int64_t scratch_bytes = round_up_to_line(kernels.flip_scratch(books));
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
   // Counts add up the same in any order.
   std::vector<std::vector<int64_t>> counts(num_threads(), std::vector<int64_t>(levels + 1));

@@ -1,4 +1,4 @@
-// Greedy encoding. Part of cpu-inl.h.
+// Greedy encoding.
 #pragma once
 
 #include <algorithm>
@@ -8,11 +8,11 @@
 
 #include "common/arena.h"
 #include "residual_quantization/best-inl.h"
+#include "residual_quantization/grid-scan-inl.h"
 #include "residual_quantization/kernel.h"
 #include "residual_quantization/panel-inl.h"
 #include "residual_quantization/row-inl.h"
 #include "residual_quantization/shift-inl.h"
-#include "residual_quantization/way-inl.h"
 #include "simd/stored-inl.h"
 
 namespace recops::residual_quantization::RECOPS_ISA {
@@ -22,12 +22,12 @@ namespace {
 template <class T>
 struct GreedyBlock {
   int64_t rows;
-  T* single;       // a panel
-  Best<T>* best;   // [rows]
-  T* residual;     // [rows, dim]
-  int32_t* index;  // [rows]
-  Way* ways;       // [levels]
-  void* scan;      // of the largest level
+  T* single;            // a panel
+  Best<T>* best;        // [rows]
+  T* residual;          // [rows, dim]
+  int32_t* index;       // [rows]
+  GridChoice* choices;  // [levels]
+  void* scan;           // of the largest level
   int64_t bytes;
 
   GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) {
@@ -38,7 +38,7 @@ struct GreedyBlock {
     arena.take(best, rows);
     arena.take(residual, rows * dim);
     arena.take(index, rows);
-    arena.take(ways, books.levels);
+    arena.take(choices, books.levels);
     scan = static_cast<char*>(base) + arena.used();
     int64_t largest = 0;
     for (int64_t l = 0; by_grids && l < books.levels; ++l)
@@ -58,7 +58,7 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const G
   const int64_t dim = books.codewords.dim, levels = books.levels;
   const bool by_grids = grids.panels[0] != nullptr || grids.panels[1] != nullptr;
   const GreedyBlock<T> block(books, end - begin, by_grids, scratch);
-  for (int64_t l = 0; l < levels; ++l) block.ways[l] = {};
+  for (int64_t l = 0; l < levels; ++l) block.choices[l] = {};
   int64_t bad = -1;
   for (int64_t first = begin; first < end; first += block.rows) {
     const int64_t rows = std::min(block.rows, end - first);
@@ -76,7 +76,7 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const G
       if constexpr (std::is_same_v<T, float>) {
         const Scan scan(panels.count, dim, block.scan);
         if (by_grids)
-          done = nearest_by_grids(residual, rows, panels, grids, first_panel, block.ways[l], scan, block.best,
+          done = nearest_by_grids(residual, rows, panels, grids, first_panel, block.choices[l], scan, block.best,
                                   block.index);
       }
       const int64_t bad_here =

@@ -1,5 +1,5 @@
 // Codewords and rows rounded to a grid of small integers, whose dot products cost a fraction of the floats'. What the
-// rounding leaves is measured, so that certify-inl.h knows what the integers leave undecided. Part of cpu-inl.h.
+// rounding leaves is measured, so that certify-inl.h knows what the integers leave undecided.
 //
 // v ≈ scale · q. A lane multiplies and adds a group of values at a time.
 #pragma once
@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
@@ -63,23 +64,13 @@ struct GridRow {
 };
 
 // Rows of other norms, and of NaN, are left to the floats: what underflows or overflows is then out of account.
-bool on_grid(const GridRow& row) { return row.norm > 1e-12f && row.norm < 1e15f; }
+bool on_grid(const GridRow& row) { return row.norm > kLeastNorm && row.norm < kMostNorm; }
 
 // Bytes.
 template <class Grid>
 int64_t grid_row_size(int64_t dim) {
   return round_up(dim, kLanes<float>) * int64_t{sizeof(typename Grid::Value)};
 }
-
-// What one rounding may change, as a share, with room for the rounding of the bounds themselves.
-constexpr float kRounding = 0x1.04p-24f;
-#if defined(__FMA__) || defined(__aarch64__)
-constexpr int kRoundingsOfStep = 1;
-#else
-constexpr int kRoundingsOfStep = 2;
-#endif
-// The score of a tile is within this share of ½‖c‖² + ‖r‖‖c‖ of its value without rounding.
-inline float score_rounding(int64_t dim) { return static_cast<float>(kRoundingsOfStep * dim + 2) * kRounding; }
 
 // Rounds value(0), value(kLanes) … to the grid and hands every vector of integers to emit(d, q). Of the result, norm
 // and error are upper bounds; for zeros all is zero.
@@ -91,13 +82,13 @@ GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
     most = most < size ? size : most;
     squares += v * v;
   }
-  const float inflation = 1 + static_cast<float>(dim + 16) * kRounding, underflow = 3e-17f;
+  const float inflation = norm_inflation(dim);
   const float largest = reduce<float>(most, [](Vec<float> a, Vec<float> b) { return a < b ? b : a; });
-  const float norm = largest == 0 ? 0.0f : std::sqrt(reduce_add<float>(squares)) * inflation + underflow;
+  const float norm = largest == 0 ? 0.0f : std::sqrt(reduce_add<float>(squares)) * inflation + kNormUnderflow;
   const float scale = std::max(largest / Grid::kMost, norm / Grid::kNorm);
   // Of a scale without an inverse zeros are made: all of the vector is then error.
-  const float inverse = scale > 1e-30f ? 1 / scale : 0.0f;
-  const Vec<float> round = broadcast(0x1.8p23f);  // added, it leaves no room for a fraction
+  const float inverse = scale > kLeastScale ? 1 / scale : 0.0f;
+  const Vec<float> round = broadcast(kIntegerRounder);
   Vec<float> errors = {};
   for (int64_t d = 0; d < dim; d += kLanes<float>) {
     const Vec<float> v = value(d), rounded = v * inverse + round;
@@ -105,7 +96,8 @@ GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
     errors += error * error;
     emit(d, (Int)rounded - (Int)round);
   }
-  return {scale, norm, std::sqrt(reduce_add<float>(errors)) * inflation + 2 * kRounding * norm + underflow};
+  // An error is off by the roundings of q · scale and of the difference, each a share of the value.
+  return {scale, norm, std::sqrt(reduce_add<float>(errors)) * inflation + 2 * kRounding * norm + kNormUnderflow};
 }
 
 template <class Grid>

@@ -1,4 +1,4 @@
-// Panels of codewords rounded to a grid, and the bounds on scores that products with them give. Part of cpu-inl.h.
+// Panels of codewords rounded to a grid, and the bounds on scores that products with them give.
 //
 // Such a panel holds, like one of floats, as many codewords as a tile is wide, but a group of coordinates in each lane.
 #pragma once
@@ -11,6 +11,7 @@
 #include "residual_quantization/grid-inl.h"
 #include "residual_quantization/kernel.h"
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
@@ -47,7 +48,7 @@ void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float
   constexpr int width = GridHead::kWidth, lanes = kLanes<float>;
   GridHead& head = *reinterpret_cast<GridHead*>(panel);
   int32_t* values = reinterpret_cast<int32_t*>(panel + sizeof(GridHead));
-  const float share = score_rounding(dim) + 12 * kRounding, underflow = static_cast<float>(dim) * 1e-36f;
+  const float share = bound_rounding(dim), underflow = score_underflow(dim);
   for (int i = 0; i < width; ++i) {
     int32_t sum = 0;
     GridRow word{};
@@ -133,7 +134,7 @@ auto with_grid(int bits, const F& f) {
 
 // Whether this machine computes with grids at all, and of which grid it has instructions.
 bool has_grids(const Codebooks& books) {
-  bool has = compute_bytes(books.codewords) == 4 && books.codewords.dim <= 65536;
+  bool has = compute_bytes(books.codewords) == 4 && books.codewords.dim <= kMostGridDim;
 #if defined(__AVX512BW__)
   has &= cpu_has_vnni();
 #endif

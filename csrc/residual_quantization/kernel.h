@@ -56,7 +56,7 @@ struct Kernels {
   int64_t (*num_panels)(const Codebooks&);
   int64_t (*panel_bytes)(const Codebooks&);  // of one panel
 
-  // Writes to `shift` what is due there, and returns whether any of it is not zero. It is about the mean of (up to 64
+  // Writes the shift to `shift`, and returns whether any of it is not zero. It is about the mean of (up to 64
   // of) level 0's codewords, in each coordinate a multiple of the power of two next above twice their mean deviation.
   // So it is zero where the codewords lie about the origin; and values of few digits, such as integers, keep exact
   // scores, and their ties.
@@ -67,7 +67,7 @@ struct Kernels {
   int64_t (*pack)(const Codebooks&, int64_t begin, int64_t end, void* packed);
 
   // A grid has as many panels as there are others, each of grid_panel_bytes. It pays for so many rows where this says
-  // so; it may be used, and gives the same codes, wherever values are computed as float and dim ≤ 65536.
+  // so; it may be used, and gives the same codes, wherever values are computed as float and dim ≤ 32768.
   int64_t (*grid_panel_bytes)(const Codebooks&, int bits);
   bool (*grid_pays)(const Codebooks&, int64_t rows, int bits);
   void (*pack_grid)(const Codebooks&, const void* packed, int bits, int64_t begin, int64_t end, void* grid);

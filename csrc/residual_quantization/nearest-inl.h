@@ -1,4 +1,4 @@
-// The k nearest. Part of cpu-inl.h.
+// The k nearest.
 #pragma once
 
 #include <algorithm>

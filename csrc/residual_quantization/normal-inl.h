@@ -1,4 +1,4 @@
-// Gaussian noise as a function of where it is used, so that who computes it does not matter. Part of cpu-inl.h.
+// Gaussian noise as a function of where it is used, so that who computes it does not matter.
 //
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), then Box and
 // Muller's transform with logarithm, sine and cosine by short polynomials (relative error about 1e-7). Plain loops over

@@ -1,6 +1,5 @@
-// The ops of residual quantization: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the
-// checks on dtype and shape that give a user's error in recops/ops/residual_quantization.py; here they only keep memory
-// safe.
+// The ops of residual quantization: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules
+// on dtype and shape in arguments.h.
 #include <algorithm>
 #include <tuple>
 #include <vector>
@@ -36,8 +35,8 @@ std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor&
                                   const std::vector<int64_t>& offsets, int64_t bits, int64_t& bad) {
   const Kernels& kernels = select_kernels();
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
-  const Matrix matrix_x = matrix(op, rows);
-  const Shifted shifted(kernels, codebooks(op, words, offsets));
+  const Matrix matrix_x = matrix(op, "x", rows);
+  const Shifted shifted(op, kernels, codebooks(op, words, offsets));
   const Codebooks& books = shifted.books;
   require_same_space(op, matrix_x, books);
   Tensor codes = empty({matrix_x.rows, books.levels}, ScalarType::Int, x);
@@ -56,19 +55,20 @@ std::tuple<Tensor, Tensor> encode(const char* op, const Tensor& x, const Tensor&
 }
 
 std::tuple<Tensor, Tensor> rq_encode(Tensor x, Tensor codewords, std::vector<int64_t> sizes, int64_t bits) {
-  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const char* op = "rq_encode";
+  const std::vector<int64_t> offsets = offsets_of(op, sizes);
   int64_t bad = -1;
-  require_value(bits == 0 || bits == 32 || by_grid(bits), "rq_encode: bits must be 0, 8, 16 or 32, got ", bits);
-  auto result = encode("rq_encode", x, codewords, offsets, bits, bad);
-  require_value(bad < 0, "rq_encode: codebooks[", bad < 0 ? "" : place(offsets, bad),
-                "] is not finite, or its squared norm is not");
+  require_bits(op, bits, {8, 16});
+  auto result = encode(op, x, codewords, offsets, bits, bad);
+  require_finite(op, "codebooks", offsets, bad);
   return result;
 }
 
 std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
   const char* op = "nearest_codes";
-  const std::vector<int64_t> offsets{0, codebook.size(0)};
-  require_value(1 <= k && k <= offsets[1], op, ": k must be between 1 and ", offsets[1], ", got ", k);
+  require_dim(op, "codebook", codebook, 2);
+  const std::vector<int64_t> offsets = offsets_of(op, {codebook.size(0)});
+  require_between(op, "k", k, 1, offsets[1]);
   int64_t bad = -1;
   std::tuple<Tensor, Tensor> result;
   if (k == 1) {
@@ -77,8 +77,8 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
   } else {
     const Kernels& kernels = select_kernels();
     const Tensor rows = recops::contiguous(x), words = recops::contiguous(codebook);
-    const Matrix matrix_x = matrix(op, rows);
-    const Shifted shifted(kernels, codebooks(op, words, offsets));
+    const Matrix matrix_x = matrix(op, "x", rows);
+    const Shifted shifted(op, kernels, codebooks(op, words, offsets));
     const Codebooks& books = shifted.books;
     require_same_space(op, matrix_x, books);
     Tensor index = empty({matrix_x.rows, k}, ScalarType::Int, x);
@@ -93,7 +93,7 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
           });
     result = {index, sq_distance};
   }
-  require_value(bad < 0, op, ": codebook[", bad, "] is not finite, or its squared norm is not");
+  require_value(bad < 0, op, ": codebook must be finite, and so its squared norms, got codebook[", bad, "]");
   return result;
 }
 
@@ -105,30 +105,31 @@ int64_t find_invalid(const Kernels& kernels, const Indices& codes, int64_t rows,
   });
 }
 
-void require_codes(const char* op, const char* name, const Tensor& codes, const std::vector<int64_t>& offsets,
+void require_valid(const char* op, const char* name, const Tensor& codes, const std::vector<int64_t>& offsets,
                    int64_t position) {
   if (position < 0) return;
   const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
   const int64_t row = position / levels, level = position % levels;
-  throw std::out_of_range(concat(op, ": ", name, "[", row, codes.dim() == 2 ? concat(", ", level) : "", "] is ",
-                                 indices(op, "codes", codes)[position], ", which is neither -1 nor a code from 0 to ",
-                                 offsets[level + 1] - offsets[level] - 1));
+  throw std::out_of_range(concat(op, ": ", name, " must be from 0 to ", offsets[level + 1] - offsets[level] - 1,
+                                 ", or -1 for none, got ", name, "[", row, codes.dim() == 2 ? concat(", ", level) : "",
+                                 "] = ", indices(op, name, codes)[position]));
 }
 
 Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
   const char* op = "rq_decode";
   const Kernels& kernels = select_kernels();
-  const std::vector<int64_t> offsets = offsets_of(sizes);
+  const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor dense = recops::contiguous(codes), words = recops::contiguous(codewords);
   const Codebooks books = codebooks(op, words, offsets);
-  require_value(dense.dim() == 2 && dense.size(1) == books.levels, op, ": codes must have a column a level");
+  require_dim(op, "codes", dense, 2);
+  require_codes(op, "codes", dense, dense.size(0), books.levels);
   const Indices index = indices(op, "codes", dense);
   const int64_t rows = dense.size(0);
   Tensor out = empty({rows, books.codewords.dim}, codewords.scalar_type(), codewords);
   const int64_t invalid = for_pieces(
       rows, kGrainBytes / (books.codewords.dim + 1),
       [&](int64_t, int64_t begin, int64_t end) { return kernels.decode(index, books, begin, end, out.data_ptr()); });
-  require_codes(op, "codes", dense, offsets, invalid);
+  require_valid(op, "codes", dense, offsets, invalid);
   return out;
 }
 
@@ -136,15 +137,14 @@ Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
 Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tensor& codes, const void* weight,
                   const std::vector<int64_t>& offsets) {
   const Kernels& kernels = select_kernels();
-  const Matrix rows = matrix(op, x);
-  const Indices index = indices(op, "codes", codes);
+  const Matrix rows = matrix(op, "values", x);
+  const Indices index = indices(op, name, codes);
   const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
-  require_value(codes.size(0) == rows.rows && codes.numel() == rows.rows * levels, op, ": ", name,
-                " must have a row for each row of values");
-  require_codes(op, name, codes, offsets, find_invalid(kernels, index, rows.rows, offsets));
+  require_codes(op, name, codes, rows.rows, levels);
+  require_valid(op, name, codes, offsets, find_invalid(kernels, index, rows.rows, offsets));
   Tensor sums = empty({offsets.back(), rows.dim}, compute_type(rows.dtype), x);
-  // A cache line is the least a thread can own without sharing it with another.
-  constexpr int64_t line = 16;
+  // A cache line of floats is the least a thread can own without sharing it with another.
+  constexpr int64_t line = kCacheLine / int64_t{sizeof(float)};
   const int64_t lines = (rows.dim + line - 1) / line;
   for_pieces(lines, kGrainBytes / (line * (rows.rows * levels + 1)) + 1, [&](int64_t, int64_t begin, int64_t end) {
     kernels.accumulate(rows, index, weight, offsets.data(), levels, begin * line, std::min(end * line, rows.dim),
@@ -155,8 +155,9 @@ Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tenso
 }
 
 Tensor rq_decode_backward(Tensor grad, Tensor codes, std::vector<int64_t> sizes) {
-  const Tensor sums = accumulate("rq_decode_backward", "codes", recops::contiguous(grad), recops::contiguous(codes),
-                                 nullptr, offsets_of(sizes));
+  const char* op = "rq_decode_backward";
+  const Tensor sums =
+      accumulate(op, "codes", recops::contiguous(grad), recops::contiguous(codes), nullptr, offsets_of(op, sizes));
   return sums.scalar_type() == grad.scalar_type() ? sums : torch::stable::to(sums, grad.scalar_type());
 }
 
@@ -166,14 +167,15 @@ std::tuple<Tensor, Tensor> accumulate_codes(Tensor x, Tensor index, int64_t num_
   const ScalarType type = compute_type(dtype_of(op, "x", x));
   std::optional<Tensor> scale;
   if (weight.has_value()) {
-    require_value(weight->numel() == x.size(0), op, ": weight must have a value for each row of x");
+    require_dim(op, "x", x, 2);
+    require_numel(op, "weight", *weight, x.size(0));
     scale = recops::contiguous(torch::stable::to(*weight, type));
   }
   const void* scale_data = scale.has_value() ? scale->data_ptr() : nullptr;
   const Tensor codes = recops::contiguous(index);
-  const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, {0, num_codes});
+  const Tensor sums = accumulate(op, "index", recops::contiguous(x), codes, scale_data, offsets_of(op, {num_codes}));
   const Tensor totals = empty({num_codes}, ScalarType::Double, x);
-  kernels.accumulate_weight(indices(op, "codes", codes), scale_data, dtype_of(op, "sums", sums), codes.size(0),
+  kernels.accumulate_weight(indices(op, "index", codes), scale_data, dtype_of(op, "sums", sums), codes.size(0),
                             num_codes, static_cast<double*>(totals.data_ptr()));
   return {sums, torch::stable::to(totals, type)};
 }

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "common/arena.h"
 #include "common/compat.h"
+#include "residual_quantization/arguments.h"
 #include "residual_quantization/kernel.h"
 
 namespace recops::residual_quantization {
@@ -16,30 +18,13 @@ constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to b
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-inline Matrix matrix(const char* op, const Tensor& tensor) {
-  require_value(tensor.dim() == 2, op, ": a matrix was due, got ", tensor.dim(), " dimensions");
-  return {tensor.data_ptr(), dtype_of(op, "a matrix", tensor), tensor.size(0), tensor.size(1)};
-}
-
-inline std::vector<int64_t> offsets_of(const std::vector<int64_t>& sizes) {
-  std::vector<int64_t> offsets{0};
-  for (int64_t size : sizes) offsets.push_back(offsets.back() + size);
-  return offsets;
-}
-
-inline Codebooks codebooks(const char* op, const Tensor& codewords, const std::vector<int64_t>& offsets) {
-  const Codebooks books{matrix(op, codewords), offsets.data(), static_cast<int64_t>(offsets.size()) - 1};
-  require_value(offsets.back() == books.codewords.rows, op, ": sizes add up to ", offsets.back(), ", but there are ",
-                books.codewords.rows, " codewords");
-  return books;
-}
-
-// Codebooks with the shift of their level 0.
+// Codebooks that codes are chosen from, with the shift of their level 0.
 struct Shifted {
   std::vector<double> shift;  // room for either compute type
   Codebooks books;
 
-  Shifted(const Kernels& kernels, const Codebooks& of) : shift(of.codewords.dim), books(of) {
+  Shifted(const char* op, const Kernels& kernels, const Codebooks& of) : shift(of.codewords.dim), books(of) {
+    require_codewords(op, of);
     if (kernels.find_shift(of, shift.data())) books.shift = shift.data();
   }
   Shifted(const Shifted&) = delete;
@@ -66,8 +51,11 @@ inline std::string place(const std::vector<int64_t>& offsets, int64_t codeword) 
   return concat(level, "][", codeword - offsets[level]);
 }
 
-// Where every thread's piece of scratch is aligned as the whole is.
-inline int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+// `bad` is what kernels report.
+inline void require_finite(const char* op, const char* name, const std::vector<int64_t>& offsets, int64_t bad) {
+  require_value(bad < 0, op, ": ", name, " must be finite, and so their squared norms, got ", name, "[",
+                bad < 0 ? "" : place(offsets, bad), "]");
+}
 
 // All panels; `bad` becomes the first codeword whose squared norm is not finite, or −1.
 inline Tensor pack_panels(const Kernels& kernels, const Codebooks& books, const Tensor& like, int64_t& bad) {
@@ -95,18 +83,11 @@ inline Tensor pack_grid_panels(const Kernels& kernels, const Codebooks& books, c
 // codeword, or −1.
 template <class F>
 int64_t search_rows(const Tensor& like, int64_t rows, int64_t scratch_bytes, const F& search) {
-  scratch_bytes = aligned(scratch_bytes);
+  scratch_bytes = round_up_to_line(scratch_bytes);
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, like);
   return for_pieces(rows, kPackedRows / 2, [&](int64_t piece, int64_t begin, int64_t end) {
     return search(begin, end, static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
   });
-}
-
-inline void require_same_space(const char* op, const Matrix& x, const Codebooks& books) {
-  require_value(x.dim == books.codewords.dim && compute_type(x.dtype) == compute_type(books.codewords.dtype), op,
-                ": rows and codewords differ in dimension or precision");
-  for (int64_t level = 0; level < books.levels; ++level)
-    require_value(books.offsets[level] < books.offsets[level + 1], op, ": codebooks[", level, "] has no codewords");
 }
 
 }  // namespace recops::residual_quantization

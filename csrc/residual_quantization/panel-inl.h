@@ -1,4 +1,4 @@
-// Panels, and the register tile that scores rows against them. Part of cpu-inl.h; kernel.h tells of the layout.
+// Panels, and the register tile that scores rows against them. kernel.h tells of the layout.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "common/arena.h"
 #include "residual_quantization/kernel.h"
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
@@ -23,7 +24,7 @@ constexpr int kWidth = kTileVectors * kLanes<T>;
 
 // Values of a cache line.
 template <class S>
-constexpr int64_t kLine = 64 / int64_t{sizeof(S)};
+constexpr int64_t kLine = kCacheLine / int64_t{sizeof(S)};
 
 int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 

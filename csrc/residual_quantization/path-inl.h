@@ -1,4 +1,4 @@
-// Paths of codewords: what they leave of a row, and how far rounding can put that off. Part of cpu-inl.h.
+// Paths of codewords: what they leave of a row, and how far rounding can put that off.
 #pragma once
 
 #include <cmath>

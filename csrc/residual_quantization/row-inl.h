@@ -1,4 +1,4 @@
-// Rows and codewords: widened, subtracted, measured. Part of cpu-inl.h.
+// Rows and codewords: widened, subtracted, measured.
 #pragma once
 
 #include <algorithm>

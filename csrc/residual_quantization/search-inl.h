@@ -1,5 +1,5 @@
-// A beam search's memory, and what the beams of a row have to choose from: the sums that continuing them adds. Part of
-// cpu-inl.h; beam-inl.h tells of the search.
+// A beam search's memory, and what the beams of a row have to choose from: the sums that continuing them adds.
+// beam-inl.h tells of the search.
 #pragma once
 
 #include <algorithm>
@@ -119,7 +119,7 @@ void sum_terms(const T** terms, int64_t num_terms, int64_t count, T* out, Vec<T>
 }
 
 // How many of the first l codes two paths share.
-inline int64_t common(const int32_t* a, const int32_t* b, int64_t l) {
+inline int64_t shared_prefix(const int32_t* a, const int32_t* b, int64_t l) {
   int64_t m = 0;
   while (m < l && a[m] == b[m]) ++m;
   return m;
@@ -145,8 +145,8 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
     };
     search.terms[0] = base;
     if (table != nullptr) {
-      const int64_t before = b > 0 ? common(path - books.levels, path, l) : 0;
-      const int64_t after = b + 1 < beams ? common(path, path + books.levels, l) : 0;
+      const int64_t before = b > 0 ? shared_prefix(path - books.levels, path, l) : 0;
+      const int64_t after = b + 1 < beams ? shared_prefix(path, path + books.levels, l) : 0;
       if (shared > 0 && shared <= before) {
         search.terms[0] = search.prefix;
         done = shared;
@@ -164,7 +164,7 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
     }
     sum_terms(search.terms, num_terms, count, search.sums + b * kPiece, least);
     for (int v = 0; v < kGroupVectors<T>; ++v) least[v] += costs[b];
-    turn_into(selection.minima + b % search.sets * kGroups<T>, least);
+    rotate_into(selection.minima + b % search.sets * kGroups<T>, least);
   }
   selection.bound = std::min(selection.bound, bound_of(selection.minima, search.sets, wanted, search.spare));
   for (int64_t b = 0; b < beams; ++b) {

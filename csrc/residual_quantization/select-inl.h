@@ -1,5 +1,5 @@
 // Selecting the best continuations of a row's beams: by a bound from minima over groups of candidates, so that few of
-// them are ever looked at one by one. Part of cpu-inl.h.
+// them are ever looked at one by one.
 //
 // Candidate (b, k), beam b continued by code k, has index b · K + k. Beams are kept in the order of their paths, so
 // that the order of indices is that of paths: of equal scores the lower index is the lower path.
@@ -87,7 +87,7 @@ void start(Selection<T>& s, int64_t sets, int64_t wanted) {
 // Beams like the same codes: turning the groups before the next beam's minima are taken in keeps those from meeting in
 // one.
 template <class T>
-void turn_into(T* minima, const Vec<T>* least) {
+void rotate_into(T* minima, const Vec<T>* least) {
   for (int v = 0; v < kGroupVectors<T>; ++v, minima += kLanes<T>) {
     const Vec<T> turned = rotate<T>(load(minima), std::make_integer_sequence<int, kLanes<T>>{});
     store(minima, lesser<T>(least[v], turned));

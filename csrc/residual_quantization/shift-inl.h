@@ -1,4 +1,4 @@
-// The shift that takes rows and codewords of level 0 near the origin. Part of cpu-inl.h; kernel.h defines it.
+// The shift that takes rows and codewords of level 0 near the origin. kernel.h defines it.
 #pragma once
 
 #include <cstdint>

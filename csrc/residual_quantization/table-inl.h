@@ -1,4 +1,4 @@
-// Scores written down, and the table of all products between codewords of different levels. Part of cpu-inl.h.
+// Scores written down, and the table of all products between codewords of different levels.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "residual_quantization/grid-panel-inl.h"
 #include "residual_quantization/kernel.h"
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "residual_quantization/shift-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
@@ -88,7 +89,7 @@ bool coarse_pays(const Codebooks& books, int64_t rows) {
 }
 
 inline float unit_of_products(float longest, float before) {
-  return std::max(longest * before / kProductUnits, 1e-30f);
+  return std::max(longest * before / kProductUnits, kLeastScale);
 }
 
 // ½‖c‖² of the longest codeword of `count`, from their panels.
@@ -103,7 +104,7 @@ T longest_half(const T* panels, int64_t count, int64_t dim) {
 // `stride` values, of which `count` are products.
 inline void round_products(const float* products, int64_t count, float unit, int64_t stride, int16_t* out) {
   const float inverse = 1 / unit;
-  const Vec<float> round = broadcast(0x1.8p23f);
+  const Vec<float> round = broadcast(kIntegerRounder);
   for (int64_t k = 0; k < stride; k += kLanes<float>) {
     const Vec<float> value = k < count ? load_as_compute(products + k, count - k) : Vec<float>{};
     store_integers<Grid16>(out + k, (Int)(value * inverse + round) - (Int)round);

@@ -33,6 +33,12 @@ auto with_stored_type(Dtype dtype, const F& f) {
   }
 }
 
+// f(T{}) with T the compute type: double where `wide`, else float.
+template <class F>
+auto with_compute_type(bool wide, const F& f) {
+  return wide ? f(double{}) : f(float{});
+}
+
 inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 16); }
 
 inline Vec<float> widen(F16, Vec<uint32_t> bits) {

@@ -72,7 +72,13 @@ class Catalogue {
     level_starts_.assign(1, 0);
     for (int64_t level = 0; level < s.depth; ++level) level_starts_.push_back(first_child_[level_starts_.back()]);
     level_starts_.push_back(builder.num_nodes());
-    view = {first_child_.data(), tokens_.data(), false, builder.num_nodes(), s.depth, level_starts_.data()};
+    view = {.first_child = first_child_.data(),
+            .tokens = tokens_.data(),
+            .wide_tokens = false,
+            .num_nodes = builder.num_nodes(),
+            .num_items = s.items,
+            .depth = s.depth,
+            .level_starts = level_starts_.data()};
   }
 
   Trie view;

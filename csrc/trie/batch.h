@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "trie/arguments.h"
 #include "trie/tensors.h"
 
 namespace recops::trie {
@@ -14,13 +15,13 @@ inline std::vector<int64_t> row_indices(const char* op, const std::optional<Tens
                                         int64_t batch) {
   if (!trie_index.has_value()) return {};
   const Tensor tensor = recops::contiguous(*trie_index);
-  require_value(tensor.numel() == batch, op, ": trie_index must have an entry for each of ", batch, " rows");
+  require_numel(op, "trie_index", tensor, batch);
   const Indices values = indices(op, "trie_index", tensor);
   std::vector<int64_t> rows(batch);
   for (int64_t b = 0; b < batch; ++b) {
     rows[b] = values[b];
-    require_index(0 <= rows[b] && rows[b] < count, op, ": trie_index[", b, "] is ", rows[b], ", but there are ", count,
-                  " tries");
+    require_index(0 <= rows[b] && rows[b] < count, op, ": trie_index must be from 0 to ", count - 1,
+                  ", got trie_index[", b, "] = ", rows[b]);
   }
   return rows;
 }
@@ -30,11 +31,11 @@ class Tries {
  public:
   Tries(const char* op, const std::vector<Tensor>& tensors, int64_t depth, const std::optional<Tensor>& trie_index,
         int64_t batch) {
-    require_value(!tensors.empty() && tensors.size() % kPerTrie == 0, op, ": trie: tensors are missing");
+    require_value(!tensors.empty() && tensors.size() % kPerTrie == 0, op,
+                  ": trie must be first_child, tokens and stamp of each, got ", tensors.size(), " tensors");
     for (size_t i = 0; i < tensors.size(); i += kPerTrie) {
       const Tensor& stamp = tensors[i + 2];
-      require_value(stamp.numel() == 1 && stamp.scalar_type() == ScalarType::Long, op,
-                    ": versions must be int64 scalars");
+      require_stamp(op, stamp);
       tries_.emplace_back(op, tensors[i], tensors[i + 1], depth);
       versions_.push_back(*static_cast<const int64_t*>(stamp.data_ptr()));
     }
@@ -80,28 +81,25 @@ class Filters {
   const ItemFilter& operator[](int64_t row) const { return filters_[row]; }
 
  private:
-  static void require_version(const char* op, const char* name, const Tensor& stamps, int64_t i, int64_t version) {
-    require_value(stamps.scalar_type() == ScalarType::Long && i < stamps.numel(), op, ": versions must be int64");
+  static void require_version(const char* op, const char* name, const Tensor& stamps_in, int64_t i, int64_t version) {
+    const Tensor stamps = recops::contiguous(stamps_in);
     const int64_t found = static_cast<const int64_t*>(stamps.data_ptr())[i];
-    require_value(found == version, op, ": ", name, " is of trie version ", found, ", but the trie is version ",
-                  version);
+    require_value(found == version, op, ": ", name, " must be of trie version ", version, ", got version ", found);
   }
 
   void read_masks(const char* op, const Tries& tries, const std::vector<Tensor>& allowed) {
     const int64_t batch = static_cast<int64_t>(filters_.size());
     require_value(static_cast<int64_t>(allowed.size()) == 2 * tries.size(), op,
-                  ": allowed must have a mask for each of ", tries.size(), " tries");
+                  ": allowed must have words and stamp of a mask for each of ", tries.size(), " tries, got ",
+                  allowed.size(), " tensors");
     std::vector<int64_t> strides;  // from one row's words to the next one's
     for (int64_t t = 0; t < tries.size(); ++t) {
+      require_stamp(op, allowed[2 * t + 1]);
       require_version(op, "allowed", allowed[2 * t + 1], 0, tries.version(t));
       const Tensor words = recops::contiguous(allowed[2 * t]);
-      const int64_t width = (tries[t].num_items + 63) / 64, dim = words.dim();
-      require_value(words.scalar_type() == ScalarType::Long && (dim == 1 || dim == 2) && words.size(dim - 1) == width,
-                    op, ": allowed does not hold ", tries[t].num_items, " items");
-      require_value(dim == 1 || words.size(0) == batch, op, ": allowed has ", words.size(0),
-                    " rows, but the batch has ", batch);
+      require_mask(op, words, tries[t].view.num_items, batch);
       held_.push_back(words);
-      strides.push_back(dim == 1 ? 0 : width);
+      strides.push_back(words.dim() == 1 ? 0 : words.size(1));
     }
     for (int64_t b = 0; b < batch; ++b) {
       const int64_t t = tries.index(b);
@@ -111,9 +109,7 @@ class Filters {
 
   void read_bans(const char* op, const Tries& tries, const std::vector<Tensor>& tensors) {
     const int64_t batch = static_cast<int64_t>(filters_.size());
-    require_value(tensors.size() == 3 && tensors[0].scalar_type() == ScalarType::Int &&
-                      tensors[1].scalar_type() == ScalarType::Long && tensors[1].numel() == batch + 1,
-                  op, ": banned must be int32 positions and int64 offsets of the batch's ", batch, " rows");
+    require_bans(op, tensors, tries.size(), batch);
     for (int64_t t = 0; t < tries.size(); ++t) require_version(op, "banned", tensors[2], t, tries.version(t));
     held_.push_back(recops::contiguous(tensors[0]));
     const Tensor& bans = held_.back();
@@ -121,13 +117,15 @@ class Filters {
     const auto* position = static_cast<const int32_t*>(bans.data_ptr());
     const auto* bounds = static_cast<const int64_t*>(offsets.data_ptr());
     require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + batch + 1) && bounds[batch] == bans.numel(), op,
-                  ": banned: offsets must rise from 0 to the number of positions");
+                  ": banned must have offsets that rise from 0 to the number of positions, ", bans.numel(),
+                  ", got others");
     for (int64_t b = 0; b < batch; ++b) {
       filters_[b].bans = position + bounds[b];
       filters_[b].bans_end = position + bounds[b + 1];
       require_value(std::is_sorted(filters_[b].bans, filters_[b].bans_end) &&
-                        (bounds[b] == bounds[b + 1] || position[bounds[b + 1] - 1] < tries.of_row(b).num_items),
-                    op, ": banned: positions must ascend and be below ", tries.of_row(b).num_items);
+                        (bounds[b] == bounds[b + 1] || position[bounds[b + 1] - 1] < tries.of_row(b).view.num_items),
+                    op, ": banned must hold ascending positions below ", tries.of_row(b).view.num_items,
+                    ", got others in row ", b);
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/arena.h"
 #include "simd/stored-inl.h"
 #include "trie/kernel.h"
 #include "trie/pool-inl.h"
@@ -10,6 +11,18 @@
 
 namespace recops::trie::RECOPS_ISA {
 namespace {
+
+// Beams point anywhere into the trie: what is read of it for the next two is fetched while this one is worked on.
+inline void prefetch_children(const Trie& trie, int32_t after_next, int32_t next) {
+  constexpr int64_t kLines = 8;
+  if (after_next >= 0) __builtin_prefetch(trie.first_child + after_next);
+  if (next < 0) return;
+  const Interval children = children_of(trie, next);
+  const int64_t size = trie.wide_tokens ? 4 : 2;
+  const int64_t bytes = std::min((children.end - children.begin) * size, kLines * kCacheLine);
+  const char* tokens = static_cast<const char*>(trie.tokens) + children.begin * size;
+  for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(tokens + i);
+}
 
 int64_t pool_bytes(Dtype dtype, int64_t keep) {
   return with_stored_type(dtype, [&](auto s) { return Pool<Compute<decltype(s)>>::bytes(keep); });
@@ -69,6 +82,11 @@ void merge(const BeamStep& step, const BeamRow& row, int64_t keep, const int64_t
 
 }  // namespace
 
-extern const Kernels kernels = {pool_bytes, scratch_bytes, scan, merge};
+extern const Kernels kernels = {
+    .pool_bytes = pool_bytes,
+    .scratch_bytes = scratch_bytes,
+    .scan = scan,
+    .merge = merge,
+};
 
 }  // namespace recops::trie::RECOPS_ISA

@@ -1,8 +1,11 @@
 // The ops behind SidTrie: building it, and looking things up in it. Their arithmetic is in build.h and lookup.h.
 #include <algorithm>
+#include <iterator>
+#include <span>
 #include <tuple>
 #include <vector>
 
+#include "trie/arguments.h"
 #include "trie/batch.h"
 #include "trie/build.h"
 #include "trie/tensors.h"
@@ -33,14 +36,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> trie_build(Tensor sid
   const char* op = "SidTrie.from_sids";
   const Tensor sids = recops::contiguous(sids_in), ids = recops::contiguous(item_ids_in);
   const int64_t depth = static_cast<int64_t>(vocab_sizes.size()), count = ids.numel();
-  require_value(depth >= 1 && sids.dim() == 2 && sids.size(1) == depth && sids.size(0) == count && count <= INT32_MAX &&
-                    ids.scalar_type() == ScalarType::Long,
-                op, ": sids must be [N, L], item_ids int64 [N], with a vocabulary size for each of the L levels");
-  int64_t largest = 1;
-  for (int64_t size : vocab_sizes) {
-    require_value(1 <= size && size <= INT32_MAX, op, ": vocab_sizes must be from 1 to 2^31 − 1, got ", size);
-    largest = std::max(largest, size);
-  }
+  require_between(op, "depth", depth, 1, kMostDepth);
+  require_dtype(op, "item_ids", ids, ScalarType::Long);
+  require_between(op, "the number of items", count, 0, INT32_MAX);
+  require_shape(op, "sids", sids, {count, depth});
+  require_vocab_sizes(op, vocab_sizes, INT32_MAX);
+  const int64_t largest = *std::max_element(vocab_sizes.begin(), vocab_sizes.end());
   const Builder builder = indices(op, "sids", sids).wide ? Builder(data<int64_t>(sids), count, vocab_sizes)
                                                          : Builder(data<int32_t>(sids), count, vocab_sizes);
 
@@ -64,7 +65,8 @@ Tensor trie_find(Tensor first_child, Tensor tokens, int64_t depth, Tensor sids_i
   const char* op = "SidTrie.find";
   const TrieTensors trie(op, first_child, tokens, depth);
   const Tensor sids = recops::contiguous(sids_in);
-  require_value(sids.dim() == 2 && sids.size(1) <= depth, op, ": sids must be [n, at most ", depth, "]");
+  require_value(sids.dim() == 2 && sids.size(1) <= depth, op, ": sids must be [n, at most ", depth, "], got ",
+                shape_of(sids));
   const Indices rows = indices(op, "sids", sids);
   const int64_t length = sids.size(1);
   const Tensor nodes = empty({sids.size(0)}, ScalarType::Int, sids);
@@ -80,7 +82,8 @@ std::tuple<Tensor, Tensor> trie_items(Tensor first_child, Tensor tokens, int64_t
   const char* op = "SidTrie.items";
   const TrieTensors trie(op, first_child, tokens, depth);
   const Tensor item_ids = recops::contiguous(item_ids_in);
-  require_value(item_ids.numel() == trie.num_items, op, ": item_ids must be [num_items]");
+  require_dtype(op, "item_ids", item_ids, ScalarType::Long);
+  require_numel(op, "item_ids", item_ids, trie.view.num_items);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
   const int64_t count = static_cast<int64_t>(nodes.size());
 
@@ -105,7 +108,7 @@ Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Ten
   const TrieTensors trie(op, first_child, tokens, depth);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
   const int64_t count = static_cast<int64_t>(nodes.size());
-  require_value(vocab_size >= 0, op, ": vocab_size must not be negative, got ", vocab_size);
+  require_value(vocab_size >= 0, op, ": vocab_size must be at least 0, got ", vocab_size);
 
   const Tensor allowed = empty({count, vocab_size}, ScalarType::Bool, nodes_in);
   std::fill_n(data<bool>(allowed), count * vocab_size, false);
@@ -114,37 +117,42 @@ Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Ten
     const Interval children = children_of(trie.view, nodes[i]);
     for (int64_t child = children.begin; child < children.end; ++child) {
       const int64_t token = token_of(trie.view, child);
-      require_value(token < vocab_size, op, ": node ", nodes[i], " allows token ", token, ", but vocab_size is ",
-                    vocab_size);
+      require_value(0 <= token && token < vocab_size, op, ": vocab_size must cover the tokens of node ", nodes[i],
+                    ", got ", vocab_size, " and token ", token);
       data<bool>(allowed)[i * vocab_size + token] = true;
     }
   }
   return allowed;
 }
 
+// Of positions as they were looked up.
+template <class Positions>
+void require_order(const char* op, const Positions& positions) {
+  require_index(std::find(std::begin(positions), std::end(positions), Items::kBadOrder) == std::end(positions), op,
+                ": id_order must hold positions of items, got others");
+}
+
 Tensor trie_mask(Tensor item_ids_in, Tensor id_order_in, Tensor ids_in, Tensor offsets_in, bool keep, bool missing_ok) {
   const char* op = "SidTrie.mask";
   const Tensor item_ids = recops::contiguous(item_ids_in), id_order = recops::contiguous(id_order_in);
   const Tensor ids = recops::contiguous(ids_in), offsets = recops::contiguous(offsets_in);
-  require_value(item_ids.scalar_type() == ScalarType::Long && ids.scalar_type() == ScalarType::Long &&
-                    offsets.scalar_type() == ScalarType::Long && id_order.scalar_type() == ScalarType::Int &&
-                    id_order.numel() == item_ids.numel() && offsets.numel() >= 1,
-                op, ": ids and offsets must be int64");
+  require_items(op, item_ids, "id_order", id_order);
+  require_ragged(op, ids, offsets);
   const Items items{data<int64_t>(item_ids), data<int32_t>(id_order), item_ids.numel()};
   const int64_t rows = offsets.numel() - 1, width = (items.count + 63) / 64;
   const int64_t* bounds = data<int64_t>(offsets);
   require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + rows + 1) && bounds[rows] == ids.numel(), op,
-                ": offsets must rise from 0 to the number of ids");
+                ": offsets must rise from 0 to the number of ids, ", ids.numel(), ", got others");
 
   std::vector<int64_t> positions(ids.numel());
   parallel_for(ids.numel(), kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) positions[i] = items.position(data<int64_t>(ids)[i]);
   });
+  require_order(op, positions);
   if (!missing_ok) {
     const auto missing = std::find(positions.begin(), positions.end(), -1);
-    require_value(missing == positions.end(), op, ": item id ",
-                  missing == positions.end() ? 0 : data<int64_t>(ids)[missing - positions.begin()],
-                  " is not in the trie (missing_ok=True skips such ids)");
+    require_value(missing == positions.end(), op, ": ids must be in the trie (missing_ok=True skips others), got ",
+                  missing == positions.end() ? 0 : data<int64_t>(ids)[missing - positions.begin()]);
   }
   const Tensor words = empty({rows, width}, ScalarType::Long, item_ids);
   for (int64_t row = 0; row < rows; ++row)
@@ -159,30 +167,29 @@ Tensor trie_bans(std::vector<Tensor> item_ids_in, std::vector<Tensor> id_order_i
   const char* op = "item_bans";
   const Tensor ids = recops::contiguous(ids_in), offsets = recops::contiguous(offsets_in);
   const int64_t count = static_cast<int64_t>(item_ids_in.size()), rows = offsets.numel() - 1;
-  require_value(count >= 1 && id_order_in.size() == item_ids_in.size() && rows >= 0 &&
-                    ids.scalar_type() == ScalarType::Long && offsets.scalar_type() == ScalarType::Long,
-                op, ": ids and offsets must be int64");
+  require_value(count >= 1 && id_order_in.size() == item_ids_in.size(), op,
+                ": item_ids and id_order must have an entry for each trie, got ", count, " and ", id_order_in.size());
+  require_ragged(op, ids, offsets);
   std::vector<Tensor> held;
   std::vector<Items> tries;
   for (int64_t t = 0; t < count; ++t) {
     held.push_back(recops::contiguous(item_ids_in[t]));
     held.push_back(recops::contiguous(id_order_in[t]));
     const Tensor &item_ids = held[2 * t], &id_order = held[2 * t + 1];
-    require_value(item_ids.scalar_type() == ScalarType::Long && id_order.scalar_type() == ScalarType::Int &&
-                      item_ids.numel() == id_order.numel(),
-                  op, ": trie: item_ids and id_order do not agree");
+    require_items(op, item_ids, "id_order", id_order);
     tries.push_back({data<int64_t>(item_ids), data<int32_t>(id_order), item_ids.numel()});
   }
   const std::vector<int64_t> index = row_indices(op, trie_index, count, rows);
   const int64_t* bounds = data<int64_t>(offsets);
   require_value(bounds[0] == 0 && std::is_sorted(bounds, bounds + rows + 1) && bounds[rows] == ids.numel(), op,
-                ": offsets must rise from 0 to the number of ids, ", ids.numel());
+                ": offsets must rise from 0 to the number of ids, ", ids.numel(), ", got others");
   const Tensor positions = empty({ids.numel()}, ScalarType::Int, ids);
   auto* position = data<int32_t>(positions);
   for (int64_t row = 0; row < rows; ++row) {
     const Items& items = tries[index.empty() ? 0 : index[row]];
     for (int64_t i = bounds[row]; i < bounds[row + 1]; ++i)
       position[i] = static_cast<int32_t>(items.position(data<int64_t>(ids)[i]));
+    require_order(op, std::span(position + bounds[row], position + bounds[row + 1]));
     std::sort(position + bounds[row], position + bounds[row + 1]);
   }
   return positions;

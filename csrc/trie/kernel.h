@@ -66,7 +66,8 @@ struct Kernels {
 
   // Scans the beams at places begin, begin + stride, … below `width` of the order, and leaves the best `keep`
   // candidates in `pool`, in any order. Returns their number; −1 − place where the beam at that place, the first such,
-  // has a NaN or +inf among the logits that it reads: the whole row for vocab, the allowed children's else.
+  // has a NaN or +inf among the logits that it reads, the whole row for vocab, the allowed children's else; or where a
+  // child's token is beyond the vocabulary.
   int64_t (*scan)(const BeamStep&, const BeamRow&, int64_t begin, int64_t stride, int64_t width, int64_t keep,
                   void* pool, void* scratch);
 

@@ -36,8 +36,9 @@ inline void sid_of(const Trie& trie, int64_t leaf, int32_t* sid) {
   int64_t node = leaf;
   for (int64_t level = trie.depth; level > 0; --level) {
     sid[level - 1] = static_cast<int32_t>(token_of(trie, node));
-    const int32_t* begin = trie.first_child + trie.level_starts[level - 1];
-    node = std::upper_bound(begin, trie.first_child + trie.level_starts[level], node) - trie.first_child - 1;
+    const int64_t first = trie.level_starts[level - 1];
+    const int32_t *begin = trie.first_child + first, *end = trie.first_child + trie.level_starts[level];
+    node = std::max(std::upper_bound(begin, end, node) - trie.first_child - 1, first);
   }
 }
 
@@ -47,12 +48,23 @@ struct Items {
   const int32_t* order;  // [count]
   int64_t count;
 
-  // −1 where there is no such item. O(log count).
+  // −1 where there is no such item, kBadOrder where the order that is read holds no position. O(log count).
+  static constexpr int64_t kBadOrder = -2;
   int64_t position(int64_t id) const {
-    const int32_t* found =
-        std::lower_bound(order, order + count, id, [this](int32_t at, int64_t wanted) { return ids[at] < wanted; });
-    return found == order + count || ids[*found] != id ? -1 : *found;
+    int64_t first = 0;
+    for (int64_t end = count; first < end;) {
+      const int64_t middle = first + (end - first) / 2;
+      if (!holds(order[middle])) return kBadOrder;
+      if (ids[order[middle]] < id)
+        first = middle + 1;
+      else
+        end = middle;
+    }
+    if (first == count) return -1;
+    if (!holds(order[first])) return kBadOrder;
+    return ids[order[first]] == id ? order[first] : -1;
   }
+  bool holds(int64_t position) const { return 0 <= position && position < count; }
 };
 
 // Sets (keep) or clears (drop) the bits of `positions` in an otherwise empty or full row; −1 is skipped.
@@ -84,10 +96,16 @@ void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves
       if (allows_all(filter) || allows_any(filter, {p, p + 1})) scratch[count++] = p;
     const int64_t wanted = std::min(count, places - taken);
     if (prior != nullptr) {
-      for (int64_t j = 0; j < count; ++j)
-        if (prior[item_rows[scratch[j]]] != prior[item_rows[scratch[j]]])
-          throw std::invalid_argument("constrained_beam_search: item_prior[" + std::to_string(item_rows[scratch[j]]) +
-                                      "] is NaN");
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t row = item_rows[scratch[j]];
+        if (row < 0 || row >= trie.num_items)
+          throw std::out_of_range("constrained_beam_search: item_rows must be from 0 to " +
+                                  std::to_string(trie.num_items - 1) + ", got item_rows[" + std::to_string(scratch[j]) +
+                                  "] = " + std::to_string(row));
+        if (prior[row] != prior[row])
+          throw std::invalid_argument("constrained_beam_search: item_prior must hold no NaN, got item_prior[" +
+                                      std::to_string(row) + "] = NaN");
+      }
       std::partial_sort(scratch, scratch + wanted, scratch + count, [&](int64_t a, int64_t b) {
         const Prior of_a = prior[item_rows[a]], of_b = prior[item_rows[b]];
         return of_a != of_b ? of_a > of_b : a < b;

@@ -12,11 +12,15 @@ namespace recops::trie {
 // A level's tokens among the model's, and back.
 struct TokenMap {
   const int32_t* model_tokens;  // [sum of the vocabularies], level after level
-  const int64_t* level_begins;  // [depth]: where each level starts in it
+  const int64_t* level_begins;  // [depth + 1]: where each level starts in it, and its end
   const int32_t* trie_tokens;   // [depth, width]: the level's token; −1: the model's token is none of the level's
   int64_t width;
   const bool* consecutive;  // [depth]: the model's tokens of the level follow one another
 
+  // Whether the tokens of a trie, from `first` on, are ones of the level.
+  bool holds(int64_t level, int64_t first, int64_t count) const {
+    return 0 <= first && first + count <= level_begins[level + 1] - level_begins[level];
+  }
   int64_t model_token(int64_t level, int64_t trie_token) const {
     return model_tokens[level_begins[level] + trie_token];
   }
@@ -49,18 +53,27 @@ inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t
 
 // Calls use(model token, count) for runs of tokens that may follow an inner node, of level `level`: for every child
 // with an allowed item below it, or for all children at once where they and the model's tokens follow one another.
+// False where a child's token is none of the level's.
 template <class Use>
-void for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, const ItemFilter& filter,
+bool for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, const ItemFilter& filter,
                           const Use& use) {
   const Interval children = children_of(trie, node);
   const int64_t count = children.end - children.begin;
   if (allows_all(filter) && count > 0 && map.consecutive[level]) {
     const int64_t first = token_of(trie, children.begin), last = token_of(trie, children.end - 1);
-    if (last - first == count - 1) return use(map.model_token(level, first), count);
+    if (last - first == count - 1) {
+      const bool holds = map.holds(level, first, count);
+      if (holds) use(map.model_token(level, first), count);
+      return holds;
+    }
   }
-  for (int64_t child = children.begin; child < children.end; ++child)
+  for (int64_t child = children.begin; child < children.end; ++child) {
+    const int64_t token = token_of(trie, child);
+    if (!map.holds(level, token, 1)) return false;
     if (allows_all(filter) || allows_any(filter, items_below(trie, {child, child + 1}, level + 1)))
-      use(map.model_token(level, token_of(trie, child)), int64_t{1});
+      use(map.model_token(level, token), int64_t{1});
+  }
+  return true;
 }
 
 }  // namespace recops::trie

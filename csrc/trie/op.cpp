@@ -1,5 +1,5 @@
-// The ops of constrained beam search: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h; the
-// checks on dtype and shape that give a user's error are in recops/ops, here they only keep memory safe.
+// The ops of constrained beam search: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the
+// rules on dtype and shape in arguments.h.
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/compat.h"
+#include "trie/arguments.h"
 #include "trie/batch.h"
 #include "trie/kernel.h"
 #include "trie/lookup.h"
@@ -16,51 +17,38 @@ namespace recops::trie {
 namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-using TensorList = std::optional<std::vector<Tensor>>;
-
 // Logits to read for each thread to be worth waking.
 constexpr int64_t kGrain = 64 << 10;
 
-const std::vector<Tensor> kNone;
-
-std::vector<Tensor> joined(std::vector<Tensor> tensors, const TensorList& more) {
-  if (more) tensors.insert(tensors.end(), more->begin(), more->end());
+std::vector<Tensor> joined(std::vector<Tensor> tensors, const std::vector<Tensor>& more) {
+  tensors.insert(tensors.end(), more.begin(), more.end());
   return tensors;
 }
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-Normalize normalize_of(const std::string& name) {
-  if (name == "vocab") return Normalize::vocab;
-  if (name == "children") return Normalize::children;
-  require_value(name == "none", "trie_beam_step: normalize must be 'vocab', 'children' or 'none', got '", name, "'");
-  return Normalize::none;
-}
-
 Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth,
                        Tensor nodes_in, Tensor scores_in, int64_t num_beams, Text normalize,
                        std::optional<std::vector<int64_t>> vocab_sizes, std::optional<Tensor> trie_index,
-                       TensorList more_tries, TensorList allowed, TensorList bans) {
+                       MaybeTensors more_tries, MaybeTensors allowed, MaybeTensors bans) {
   const char* op = "trie_beam_step";
   const Kernels& kernels = select_kernels();
-  require_value(logits_in.dim() == 3, op, ": logits must be [B, M, V]");
+  require_logits(op, logits_in, nodes_in);
   const Tensor logits = logits_in.stride(2) == 1 || logits_in.size(2) <= 1 ? logits_in : recops::contiguous(logits_in);
   const Tensor scores = recops::contiguous(scores_in);
   const int64_t batch = logits.size(0), width = logits.size(1);
   const bool is_double = logits.scalar_type() == ScalarType::Double;
-  require_value(scores.numel() == batch * width && nodes_in.numel() == batch * width &&
-                    scores.scalar_type() == (is_double ? ScalarType::Double : ScalarType::Float),
-                op, ": nodes and scores must be [B, M], scores of the type that logits are computed with");
-  require_value(num_beams >= 1, op, ": num_beams must be at least 1, got ", num_beams);
-  require_value(nodes_in.dim() == 2, op, ": nodes must be [B, M]");
-  const Tries tries(op, joined({first_child, tokens, stamp}, more_tries), depth, trie_index, batch);
+  require_beams(op, nodes_in, scores, is_double ? ScalarType::Double : ScalarType::Float, num_beams);
+  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries)), depth, trie_index,
+                    batch);
   require_value(!vocab_sizes || static_cast<int64_t>(vocab_sizes->size()) == tries.size() * depth, op,
-                ": vocab_sizes must have an entry for each level of each trie");
+                ": vocab_sizes must have ", tries.size() * depth, " entries, one for each level of each trie, got ",
+                vocab_sizes ? vocab_sizes->size() : 0);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed.value_or(kNone), bans.value_or(kNone), batch);
+  const Filters filters(op, tries, resolved(op, "allowed", allowed), resolved(op, "banned", bans), batch);
 
   const BeamStep step{dtype_of(op, "logits", logits), logits.stride(1), logits.size(2), num_beams,
-                      normalize_of(normalize)};
+                      normalize_of(op, normalize)};
   const auto rows_of = [&](const auto* values) {
     return Rows(step, logits, tries, vocab_sizes ? vocab_sizes->data() : nullptr, filters, nodes, values);
   };
@@ -91,8 +79,15 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
     int64_t bad = width;  // the first place with bad logits
     for (int64_t chunk = 0; chunk < chunks; ++chunk)
       if (const int64_t count = counts[b * chunks + chunk]; count < 0) bad = std::min(bad, -1 - count);
-    require_value(bad == width, op, ": logits[", b, ", ", bad == width ? 0 : work.rows[b].beam_at(bad),
-                  "] hold NaN or +inf");
+    if (bad == width) continue;
+    const int64_t beam = work.rows[b].beam_at(bad);
+    const Trie& trie = work.rows[b].trie;
+    const Interval children = children_of(trie, work.rows[b].nodes[beam]);
+    for (int64_t child = children.begin; child < children.end; ++child)
+      require_value(0 <= token_of(trie, child) && token_of(trie, child) < step.vocab, op,
+                    ": logits must have a column for each token of the trie, got ", step.vocab, " and token ",
+                    token_of(trie, child));
+    require_value(false, op, ": logits must hold no NaN and no +inf, got one in logits[", b, ", ", beam, "]");
   }
 
   const Tensor new_scores = empty({batch, num_beams}, scores.scalar_type(), logits);
@@ -119,10 +114,8 @@ struct Prior {
   const double* f64 = nullptr;
 
   Prior(const char* op, const Tensor& values_in, int64_t num_items) : values(recops::contiguous(values_in)) {
-    const bool is_double = values.scalar_type() == ScalarType::Double;
-    require_value(values.numel() == num_items && (is_double || values.scalar_type() == ScalarType::Float), op,
-                  ": item_prior must be float32 or float64 [num_items]");
-    if (is_double)
+    require_prior(op, values, num_items);
+    if (values.scalar_type() == ScalarType::Double)
       f64 = static_cast<const double*>(values.data_ptr());
     else
       f32 = static_cast<const float*>(values.data_ptr());
@@ -145,32 +138,32 @@ void write_beams(const Trie& trie, const int32_t* nodes, const T* scores, const 
 std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor tokens, Tensor stamp, Tensor item_ids_in,
                                                    Tensor item_rows_in, int64_t depth, Tensor nodes_in,
                                                    Tensor scores_in, int64_t num_beams,
-                                                   std::optional<Tensor> trie_index, TensorList more_tries,
-                                                   TensorList more_items, TensorList allowed, TensorList bans,
-                                                   TensorList item_priors) {
+                                                   std::optional<Tensor> trie_index, MaybeTensors more_tries,
+                                                   MaybeTensors more_items, MaybeTensors allowed, MaybeTensors bans,
+                                                   MaybeTensors item_priors) {
   const char* op = "constrained_beam_search";
-  require_value(nodes_in.dim() == 2, op, ": nodes must be [B, M]");
-  const int64_t batch = nodes_in.size(0), width = nodes_in.size(1);
   const Tensor scores = recops::contiguous(scores_in);
   const bool is_double = scores.scalar_type() == ScalarType::Double;
-  require_value(scores.numel() == batch * width && (is_double || scores.scalar_type() == ScalarType::Float), op,
-                ": scores must be float32 or float64 [B, M]");
-  const Tries tries(op, joined({first_child, tokens, stamp}, more_tries), depth, trie_index, batch);
+  require_beams(op, nodes_in, scores, is_double ? ScalarType::Double : ScalarType::Float, num_beams);
+  const int64_t batch = nodes_in.size(0), width = nodes_in.size(1);
+  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries)), depth, trie_index,
+                    batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, allowed.value_or(kNone), bans.value_or(kNone), batch);
-  const std::vector<Tensor> items = joined({item_ids_in, item_rows_in}, more_items);
+  const Filters filters(op, tries, resolved(op, "allowed", allowed), resolved(op, "banned", bans), batch);
+  const std::vector<Tensor> items = joined({item_ids_in, item_rows_in}, resolved(op, "items", more_items));
+  const std::vector<Tensor> prior_values = resolved(op, "item_prior", item_priors);
   const auto count = static_cast<size_t>(tries.size());
-  require_value(items.size() == 2 * count && (!item_priors || item_priors->size() == count), op,
-                ": item_ids, item_rows and item_prior must have an entry for each trie");
+  require_value(items.size() == 2 * count && (!item_priors || prior_values.size() == count), op,
+                ": item_ids, item_rows and item_prior must have an entry for each of ", count, " tries, got ",
+                items.size(), " and ", prior_values.size(), " tensors");
   std::vector<Tensor> item_ids, item_rows;
   std::vector<Prior> priors;
   for (int64_t t = 0; t < tries.size(); ++t) {
     item_ids.push_back(recops::contiguous(items[2 * t]));
     item_rows.push_back(recops::contiguous(items[2 * t + 1]));
-    require_value(item_ids[t].numel() == tries[t].num_items && item_rows[t].numel() == tries[t].num_items &&
-                      item_ids[t].scalar_type() == ScalarType::Long && item_rows[t].scalar_type() == ScalarType::Int,
-                  op, ": item_ids must be int64 and item_rows int32 [num_items]");
-    if (item_priors) priors.emplace_back(op, (*item_priors)[t], tries[t].num_items);
+    require_items(op, item_ids[t], "item_rows", item_rows[t]);
+    require_numel(op, "item_ids", item_ids[t], tries[t].view.num_items);
+    if (item_priors) priors.emplace_back(op, prior_values[t], tries[t].view.num_items);
   }
 
   int64_t most = 0;
@@ -178,8 +171,10 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor to
     for (int64_t i = b * width; i < (b + 1) * width; ++i) {
       if (nodes[i] < 0) continue;
       const TrieTensors& trie = tries.of_row(b);
-      require_value(nodes[i] >= trie.level_starts[depth], op, ": node ", nodes[i], " is no leaf");
-      most = std::max<int64_t>(most, trie.view.first_child[nodes[i] + 1] - trie.view.first_child[nodes[i]]);
+      require_value(nodes[i] >= trie.level_starts[depth], op, ": nodes must be leaves, from ", trie.level_starts[depth],
+                    " on, got ", nodes[i]);
+      const Interval of_leaf = items_below(trie.view, {nodes[i], nodes[i] + 1}, depth);
+      most = std::max(most, of_leaf.end - of_leaf.begin);
     }
 
   const Tensor ids = empty({batch, num_beams}, ScalarType::Long, nodes_in);

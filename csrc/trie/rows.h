@@ -44,13 +44,18 @@ struct Rows {
     const BeamRow& row = rows[b];
     for (int64_t m = 0; m < width_; ++m) {
       if (row.nodes[m] < 0) continue;
-      require_value(scores[m] == scores[m], "trie_beam_step: scores[", b, ", ", m, "] is NaN");
+      require_value(scores[m] == scores[m], "trie_beam_step: scores must hold no NaN, got scores[", b, ", ", m,
+                    "] = NaN");
       const int64_t level = level_of(row.trie, row.nodes[m]);
       if (level == row.trie.depth) continue;
       if (vocab_sizes != nullptr)
         require_value(step.vocab >= vocab_sizes[level], "trie_beam_step: logits must cover the vocabulary of level ",
                       level, ", ", vocab_sizes[level], " tokens, got ", step.vocab);
       const Interval children = children_of(row.trie, row.nodes[m]);
+      require_value(children.begin == row.trie.first_child[row.nodes[m]] &&
+                        children.end == row.trie.first_child[row.nodes[m] + 1],
+                    "trie_beam_step: first_child must ascend and hold nodes, got other children of node ",
+                    row.nodes[m]);
       const int64_t count = children.end - children.begin;
       candidates[b] += count;
       max_children = std::max(max_children, count);

@@ -7,54 +7,13 @@
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
 #include "simd/vector-inl.h"
+#include "trie/gather-inl.h"
 #include "trie/kernel.h"
 #include "trie/log_sum_exp-inl.h"
 #include "trie/pool-inl.h"
 
 namespace recops::trie::RECOPS_ISA {
 namespace {
-
-// values[i] = row[tokens[i]].
-template <class S, class Token>
-void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values) {
-  using T = Compute<S>;
-  if constexpr (std::is_same_v<S, T>) {
-#pragma GCC unroll 8
-    for (int64_t i = 0; i < count; ++i) values[i] = row[tokens[i]];
-  } else {
-    S lanes[kLanes<T>] = {};
-    int64_t i = 0;
-    for (; i + kLanes<T> <= count; i += kLanes<T>) {
-      for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
-      store(values + i, load_as_compute(lanes));
-    }
-    for (int64_t j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
-    store_as(values + i, load_as_compute(lanes), count - i);
-  }
-}
-
-// f(i, values[i]) for each value above `cut`, in order, until f returns false; f may raise the cut, and is then still
-// asked about some values below it.
-template <class S, class F>
-void for_each_above(const S* values, int64_t count, const Compute<S>& cut, const F& f) {
-  using T = Compute<S>;
-  constexpr int kVectors = 4;
-  for (int64_t begin = 0; begin < count; begin += kVectors * kLanes<T>) {
-    Vec<T> block[kVectors];
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) {
-      const int64_t at = begin + j * kLanes<T>;
-      block[j] = at < count ? load_or_minus_infinity(values + at, count - at) : broadcast(-kInfinity<T>);
-    }
-    const Vec<T> max = larger<T>(larger<T>(block[0], block[1]), larger<T>(block[2], block[3]));
-    if (mask_bits<T>(max > broadcast(cut)) == 0) continue;
-    for (int j = 0; j < kVectors; ++j)
-      for (uint32_t bits = mask_bits<T>(block[j] > broadcast(cut)); bits != 0; bits &= bits - 1) {
-        const int lane = __builtin_ctz(bits);
-        if (!f(begin + j * kLanes<T> + lane, block[j][lane])) return;
-      }
-  }
-}
 
 template <class S>
 class Scanner {
@@ -73,8 +32,16 @@ class Scanner {
   Scanner(const BeamStep& step, const BeamRow& row, Pool<T> pool, T* gathered)
       : step_(step), trie_(row.trie), of_row_(row.filter), pool_(pool), gathered_(gathered) {}
 
-  // False where the logits that this beam reads hold a NaN or +inf.
+  // False where the logits that this beam reads hold a NaN or +inf, or the row has none for a child.
   bool scan(const Beam& beam) {
+    has_logits_ = true;
+    return scan_children(beam) && has_logits_;
+  }
+
+  int64_t finish() { return pool_.finish(); }
+
+ private:
+  bool scan_children(const Beam& beam) {
     children_ = children_of(trie_, beam.node);
     if (children_.begin == children_.end) return true;
     const int64_t level = level_of(trie_, beam.node);
@@ -89,9 +56,6 @@ class Scanner {
     }
   }
 
-  int64_t finish() { return pool_.finish(); }
-
- private:
   bool scan_over_vocab(const Beam& beam) {
     return with_normalizer(beam, beam.row, step_.vocab, beam.upcoming, [&](const auto& normalizer) {
       if (is_dense()) {
@@ -156,19 +120,23 @@ class Scanner {
 
   // A child whose logit does not pass the cut can't pass the threshold; the margin is far above what is rounded.
   void set_cut(const Beam& beam, T normalizer) {
+    constexpr T kMargin{1e-4};
     const T threshold = pool_.threshold();
-    const T margin = T{1e-4} * (1 + std::abs(threshold) + std::abs(beam.score) + std::abs(normalizer));
+    const T margin = kMargin * (1 + std::abs(threshold) + std::abs(beam.score) + std::abs(normalizer));
     cut_ = ((threshold - beam.score) + normalizer) - margin;
   }
 
   // Is it less work to compare the whole row than to gather the children's logits? A vector is compared in the time
   // that a few logits are gathered in.
-  bool is_dense() const { return pool_.threshold() > -kInfinity<T> && count() * 8 >= step_.vocab; }
+  static constexpr int64_t kComparedPerGathered = 8;
+  bool is_dense() const { return pool_.threshold() > -kInfinity<T> && count() * kComparedPerGathered >= step_.vocab; }
 
-  // The few tokens whose logits pass `cut` are looked for among the children; should many pass, the rest is gathered.
+  // The few tokens whose logits pass `cut` are looked for among the children; should many pass, one in so many
+  // children, the rest is gathered.
+  static constexpr int64_t kChildrenPerLookup = 16;
   template <class Normalizer>
   void offer_row(const Beam& beam, const Normalizer& normalizer) {
-    int64_t next = children_.begin, spare = count() / 16;
+    int64_t next = children_.begin, spare = count() / kChildrenPerLookup;
     for_each_above(beam.row, step_.vocab, cut_, [&](int64_t token, T logit) {
       next = first_child_from(next, token);
       if (next == children_.end || --spare < 0) return false;
@@ -214,7 +182,7 @@ class Scanner {
       child = child_above(child, *ban);
       const Interval items = items_below(trie_, {child, child + 1}, level_);
       if (!allows_any(filter_, items)) gathered_[child - children_.begin] = -kInfinity<T>;
-      ban = first_from(ban, filter_.bans_end, items.end);
+      ban = first_from(ban + 1, filter_.bans_end, items.end);
     }
   }
 
@@ -231,10 +199,11 @@ class Scanner {
   // The first child from `next` on whose token is at least `token`. Where a good part of the tokens are children, it
   // stands about where the token does in the vocabulary: looking around that place touches a line or two of the tokens,
   // most often not in the cache, where halving touches a handful.
+  static constexpr int64_t kFirstStep = 8;
   int64_t first_child_from(int64_t next, int64_t token) const {
     int64_t begin = next, end = children_.end;
     int64_t place = children_.begin + token * count() / step_.vocab;
-    for (int64_t step = 8; begin <= place && place < end; step *= 2) {
+    for (int64_t step = kFirstStep; begin <= place && place < end; step *= 2) {
       if (token_of(trie_, place) < token) {
         begin = place + 1;
         if (end != children_.end) break;
@@ -255,11 +224,17 @@ class Scanner {
     return begin;
   }
 
+  // Of tokens beyond the vocabulary, nothing.
   void gather_children(const Beam& beam) {
+    const auto gather_of = [&](const auto* tokens) {
+      has_logits_ = are_tokens(tokens + children_.begin, count(), step_.vocab);
+      if (!has_logits_) children_.end = children_.begin;
+      gather(beam.row, tokens + children_.begin, count(), gathered_);
+    };
     if (trie_.wide_tokens)
-      gather(beam.row, static_cast<const int32_t*>(trie_.tokens) + children_.begin, count(), gathered_);
+      gather_of(static_cast<const int32_t*>(trie_.tokens));
     else
-      gather(beam.row, static_cast<const uint16_t*>(trie_.tokens) + children_.begin, count(), gathered_);
+      gather_of(static_cast<const uint16_t*>(trie_.tokens));
   }
 
   const BeamStep& step_;
@@ -270,21 +245,10 @@ class Scanner {
   T* gathered_;
   T cut_ = 0;                   // what the logits of the beam at hand must pass
   bool expects_exact_ = false;  // of the next row
+  bool has_logits_ = true;      // the beam at hand, for all of its children
   Interval children_ = {0, 0};  // of the beam at hand, those that are left to look at
   int64_t level_ = 0;           // theirs
 };
-
-// Beams point anywhere into the trie: what is read of it for the next two is fetched while this one is worked on.
-inline void prefetch_children(const Trie& trie, int32_t after_next, int32_t next) {
-  constexpr int64_t kLine = 64, kLines = 8;
-  if (after_next >= 0) __builtin_prefetch(trie.first_child + after_next);
-  if (next < 0) return;
-  const Interval children = children_of(trie, next);
-  const int64_t size = trie.wide_tokens ? 4 : 2;
-  const int64_t bytes = std::min((children.end - children.begin) * size, kLines * kLine);
-  const char* tokens = static_cast<const char*>(trie.tokens) + children.begin * size;
-  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(tokens + i);
-}
 
 }  // namespace
 }  // namespace recops::trie::RECOPS_ISA

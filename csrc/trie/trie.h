@@ -11,8 +11,12 @@
 //   SIDs (1,0) (1,2) (1,2) (4,0):    root 0 ─ 1: node 1 ─ 0: node 3 ─ item 0         tokens      . 1 4 0 2 0
 //                                           │           └ 2: node 4 ─ items 1, 2      first_child 1 3 5 6 7 9 10
 //                                           └ 4: node 2 ─ 0: node 5 ─ item 3
+//
+// That the arrays agree with one another is for whoever makes them to see to (SidTrie.validate). Whatever they hold,
+// nothing is read outside of them and no walk goes on for ever: numbers of nodes are cut to those that there are.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace recops::trie {
@@ -22,6 +26,7 @@ struct Trie {
   const void* tokens;          // [num_nodes], of the edge into a node; the root's is 0
   bool wide_tokens;            // int32, else uint16
   int64_t num_nodes;
+  int64_t num_items;  // num_nodes + num_items is the last value of first_child
   int64_t depth;
   const int64_t*
       level_starts;  // [depth + 2]: the first node of each level; the last two are the first leaf and num_nodes
@@ -56,16 +61,23 @@ inline int64_t level_of(const Trie& trie, int64_t node) {
   return level;
 }
 
+// What nodes `begin` up to `end` point to, cut to what lies from `least` to `most`.
+inline Interval below(const Trie& trie, Interval nodes, int64_t least, int64_t most) {
+  const int64_t begin = std::clamp<int64_t>(trie.first_child[nodes.begin], least, most);
+  return {begin, std::clamp<int64_t>(trie.first_child[nodes.end], begin, most)};
+}
+
 // No child for a leaf: what it points to are items.
 inline Interval children_of(const Trie& trie, int64_t node) {
   if (node >= trie.level_starts[trie.depth]) return {0, 0};
-  return {trie.first_child[node], trie.first_child[node + 1]};
+  return below(trie, {node, node + 1}, 0, trie.num_nodes);
 }
 
 // Positions of the items below nodes `begin` up to `end`, all of level `level`.
 inline Interval items_below(const Trie& trie, Interval nodes, int64_t level) {
-  for (; level <= trie.depth; ++level) nodes = {trie.first_child[nodes.begin], trie.first_child[nodes.end]};
-  return {nodes.begin - trie.num_nodes, nodes.end - trie.num_nodes};
+  for (; level < trie.depth; ++level) nodes = below(trie, nodes, 0, trie.num_nodes);
+  const Interval items = below(trie, nodes, trie.num_nodes, trie.num_nodes + trie.num_items);
+  return {items.begin - trie.num_nodes, items.end - trie.num_nodes};
 }
 
 // Does `mask` hold a bit in the interval? Words at a time; siblings' intervals are disjoint, so that one pass over all

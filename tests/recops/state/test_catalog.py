@@ -86,7 +86,7 @@ def test_a_snapshot_stays_as_it_was() -> None:
     assert before.item_ids.tolist() == [1, 2]
     assert (before.version, catalog.snapshot().version) == (1, 2)
     mask = before.mask(keep=[1])
-    with pytest.raises(ValueError, match="allowed is of trie version 1, but the trie is version 2"):
+    with pytest.raises(ValueError, match="allowed must be of trie version 2, got version 1"):
         recops.trie_beam_step(
             torch.zeros(1, 1, 9),
             catalog.snapshot(),

@@ -44,7 +44,7 @@ def test_unknown_ids_are_refused_or_skipped() -> None:
     drawn = catalogue(items=70, depth=2, vocab=9)
     unknown = int(drawn.item_ids.max()) + 1
     ids = [int(drawn.item_ids[3]), unknown]
-    with pytest.raises(ValueError, match=f"SidTrie.mask: item id {unknown} is not in the trie"):
+    with pytest.raises(ValueError, match=f"SidTrie.mask: ids must be in the trie .*got {unknown}"):
         drawn.trie.mask(keep=ids)
     kept = drawn.trie.mask(keep=ids, missing_ok=True)
     assert torch.equal(kept.words, drawn.trie.mask(keep=ids[:1]).words)
@@ -72,5 +72,5 @@ def test_a_mask_knows_its_trie_and_moves_with_it() -> None:
 def test_a_mask_of_another_version_is_refused() -> None:
     first, second = (catalogue(items=70, depth=2, vocab=9, seed=seed).trie for seed in (0, 1))
     beams = torch.zeros(1, 1, 9), second, torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1)
-    with pytest.raises(ValueError, match=f"allowed is of trie version {first.version}, but the"):
+    with pytest.raises(ValueError, match=f"allowed must be .*got version {first.version}"):
         recops.trie_beam_step(*beams, num_beams=3, allowed=first.mask(keep=[]))

@@ -188,13 +188,15 @@ def test_bad_lookups_are_refused() -> None:
         trie.contains(torch.zeros(4, 2, dtype=torch.long))
     with pytest.raises(ValueError, match=r"SidTrie.find: sids must be \[n, at most 3\]"):
         trie.find(torch.zeros(4, 4, dtype=torch.long))
-    with pytest.raises(IndexError, match=rf"SidTrie.items: nodes hold {trie.num_nodes}"):
+    with pytest.raises(IndexError, match=rf"SidTrie.items: nodes must .*got {trie.num_nodes}"):
         trie.items(torch.tensor([0, trie.num_nodes]))
-    with pytest.raises(IndexError, match=r"SidTrie.items: nodes hold -2"):
+    with pytest.raises(IndexError, match=r"SidTrie.items: nodes must .*got -2"):
         trie.items(torch.tensor([-2]))
-    with pytest.raises(IndexError, match=r"SidTrie.allowed_tokens: nodes hold 9223372036854775807"):
+    with pytest.raises(
+        IndexError, match=r"SidTrie.allowed_tokens: nodes .*got 9223372036854775807"
+    ):
         trie.allowed_tokens(torch.tensor([2**63 - 1]), 9)
-    with pytest.raises(ValueError, match=r"SidTrie.allowed_tokens: node 0 allows token"):
+    with pytest.raises(ValueError, match=r"SidTrie.allowed_tokens: vocab_size must cover"):
         trie.allowed_tokens(torch.tensor([0]), 1)
     with pytest.raises(ValueError, match=r"SidTrie.items: nodes must be on cpu, got meta"):
         trie.items(torch.zeros(2, dtype=torch.int32, device="meta"))

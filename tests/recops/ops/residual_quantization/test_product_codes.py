@@ -179,7 +179,7 @@ X, BOOKS = torch.randn(4, 6), torch.randn(3, 2, 5, 2)
         (
             lambda: recops.rq_decode(torch.full((4, 6), 5), BOOKS),
             IndexError,
-            "is 5",
+            "= 5",
         ),
         (lambda: recops.straight_through(X[:, :5], BOOKS), ValueError, "x's dimension 5"),
         (lambda: recops.rq_encode_beams(X, BOOKS, beam=0), ValueError, "beam must be from 1 to"),

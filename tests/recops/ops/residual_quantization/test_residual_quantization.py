@@ -92,11 +92,14 @@ def test_rq_encode_gives_the_references_codes(
     assert_close(sq_error, expected_error)
 
 
-def test_rq_encode_without_levels_returns_the_norm() -> None:
-    x = torch.randn(5, 7)
-    codes, sq_error = recops.rq_encode(x, torch.empty(0, 4, 7))
-    assert codes.shape == (5, 0)
-    assert_close(sq_error, x.square().sum(1))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_levels_are_refused_at_every_beam(dtype: torch.dtype) -> None:
+    x, none = torch.zeros(5, 1, dtype=dtype), torch.zeros(0, 2, 1, dtype=dtype)
+    for beam in (1, 2, 3):
+        with pytest.raises(ValueError, match="rq_encode: codebooks must have at least one level"):
+            recops.rq_encode(x, none, beam=beam)
+        with pytest.raises(ValueError, match="codebooks must have at least one level"):
+            recops.rq_encode_beams(x, none, beam=beam)
 
 
 @given(
@@ -403,7 +406,7 @@ def test_autocast_computes_in_float32() -> None:
     assert half.dtype == torch.float32
 
 
-# ---- Errors: they name the op and the argument, and say what came and what was due.
+# ---- Errors: they name the op and the argument, and say what it must be and what came.
 
 X, BOOKS, CODES = torch.randn(4, 3), torch.randn(2, 5, 3), torch.zeros(4, 2, dtype=torch.int32)
 NAN_BOOK = [torch.randn(5, 3), torch.randn(4, 3).index_fill_(0, torch.tensor([2]), torch.nan)]
@@ -416,7 +419,11 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: recops.rq_encode(X, BOOKS.double()), TypeError, "codebooks must be .*got float64"),
     (lambda: recops.rq_encode(X.double(), BOOKS), TypeError, "codebooks must be .*got float32"),
     (lambda: recops.rq_encode(X[:, :2], BOOKS), ValueError, "codebooks must have x's dimension 2"),
-    (lambda: recops.rq_encode(X, BOOKS[:, :0]), ValueError, r"codebooks\[0\] has no codewords"),
+    (
+        lambda: recops.rq_encode(X, BOOKS[:, :0]),
+        ValueError,
+        r"codebooks\[0\] must have at least",
+    ),
     (lambda: recops.rq_encode(X, []), ValueError, "at least one level"),
     (
         lambda: recops.rq_encode(X, [BOOKS[0], BOOKS[0, :, :2]]),
@@ -428,24 +435,32 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         r"codebooks\[1\] must be one of float32, got float16",
     ),
-    (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"codebooks\[1\]\[2\] is not finite"),
+    (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"must be finite.*codebooks\[1\]\[2\]"),
     (
         lambda: recops.rq_encode(X.repeat(50, 1), NAN_BOOK),
         ValueError,
-        r"codebooks\[1\]\[2\] is not finite",
+        r"must be finite.*codebooks\[1\]\[2\]",
     ),
-    (lambda: recops.rq_encode(X, HUGE_BOOK), ValueError, r"codebooks\[0\]\[0\] is not finite"),
+    (lambda: recops.rq_encode(X, HUGE_BOOK), ValueError, r"must be finite.*codebooks\[0\]\[0\]"),
     (lambda: recops.rq_encode(X.to("meta"), BOOKS), ValueError, "codebooks must be on meta"),
     (lambda: recops.nearest_codes(X, BOOKS[0], k=6), ValueError, "nearest_codes: k must be .*5.*6"),
     (lambda: recops.nearest_codes(X, BOOKS[0], k=0), ValueError, "nearest_codes: k must be .*0"),
-    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=1), ValueError, r"codebook\[2\] is not finite"),
-    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=3), ValueError, r"codebook\[2\] is not finite"),
-    (lambda: recops.rq_decode(CODES + 5, BOOKS), IndexError, r"codes\[0, 0\] is 5.*0 to 4"),
-    (lambda: recops.rq_decode(CODES - 2, BOOKS), IndexError, r"codes\[0, 0\] is -2"),
+    (
+        lambda: recops.nearest_codes(X, NAN_BOOK[1], k=1),
+        ValueError,
+        r"be finite.*codebook\[2\]",
+    ),
+    (
+        lambda: recops.nearest_codes(X, NAN_BOOK[1], k=3),
+        ValueError,
+        r"be finite.*codebook\[2\]",
+    ),
+    (lambda: recops.rq_decode(CODES + 5, BOOKS), IndexError, r"from 0 to 4.*codes\[0, 0\] = 5"),
+    (lambda: recops.rq_decode(CODES - 2, BOOKS), IndexError, r"codes\[0, 0\] = -2"),
     (
         lambda: recops.rq_decode(CODES.long() + 2**32, BOOKS),
         IndexError,
-        r"codes\[0, 0\] is 4294967296",
+        r"codes\[0, 0\] = 4294967296",
     ),
     (lambda: recops.rq_decode(CODES[:, :1], BOOKS), ValueError, "codes must have 2 columns.*got 1"),
     (
@@ -456,7 +471,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.accumulate_codes(X, CODES[:, 0] + 3, 3),
         IndexError,
-        r"accumulate_codes: index\[0\] is 3",
+        r"accumulate_codes: index must be .*index\[0\] = 3",
     ),
     (lambda: recops.accumulate_codes(X, CODES[:3, 0], 3), ValueError, "index must have 4 .*got 3"),
     (
@@ -481,5 +496,5 @@ def test_the_lowest_bad_code_is_named_at_any_number_of_threads(
     codes[[700, 5000, 8999], [1, 0, 0]] = 99
     for threads in (1, 2, 5):
         set_threads(threads)
-        with pytest.raises(IndexError, match=r"codes\[700, 1\] is 99"):
+        with pytest.raises(IndexError, match=r"codes\[700, 1\] = 99"):
             recops.rq_decode(codes, torch.randn(2, 50, 16))

@@ -196,9 +196,21 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: recops.rq_encode_beams(X, BOOKS, beam=2**40), ValueError, "beam must be from 1 to"),
     (lambda: recops.rq_encode_beams(X[0], BOOKS, beam=2), ValueError, "beams: x must have 2 dim"),
     (lambda: recops.rq_encode_beams(X, BOOKS.double(), beam=2), TypeError, "codebooks must be"),
-    (lambda: recops.rq_encode_beams(X, BOOKS[:, :0], beam=2), ValueError, r"codebooks\[0\] has no"),
-    (lambda: recops.rq_encode(X, NAN_BOOK, beam=2), ValueError, r"rq_encode: codebooks\[1\]\[2\]"),
-    (lambda: recops.rq_encode_beams(X, NAN_BOOK, beam=2), ValueError, r"codebooks\[1\]\[2\] is"),
+    (
+        lambda: recops.rq_encode_beams(X, BOOKS[:, :0], beam=2),
+        ValueError,
+        r"codebooks\[0\] must have at",
+    ),
+    (
+        lambda: recops.rq_encode(X, NAN_BOOK, beam=2),
+        ValueError,
+        r"rq_encode: codebooks must be finite.*codebooks\[1\]\[2\]",
+    ),
+    (
+        lambda: recops.rq_encode_beams(X, NAN_BOOK, beam=2),
+        ValueError,
+        r"must be finite.*codebooks\[1\]\[2\]",
+    ),
 ]
 
 

@@ -208,7 +208,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: recops.straight_through(X.int(), BOOKS), TypeError, "x must be one of float32"),
     (lambda: recops.straight_through(X, BOOKS.double()), TypeError, "codebooks must be .*float64"),
     (lambda: recops.straight_through(X, []), ValueError, "straight_through: .*at least one level"),
-    (lambda: recops.straight_through(X, BOOKS * torch.nan), ValueError, "is not finite"),
+    (lambda: recops.straight_through(X, BOOKS * torch.nan), ValueError, "must be finite"),
 ]
 
 

@@ -118,7 +118,7 @@ def test_items_of_one_leaf_take_places_by_prior_then_insertion() -> None:
     assert masked.item_ids.tolist() == [[14, 10, 13, -1, -1, -1]]
     assert masked.sids[0, :, 0].tolist() == [1, 1, 1, -1, -1, -1]
     assert masked.scores[0, 3:].tolist() == [-torch.inf] * 3
-    with pytest.raises(ValueError, match=r"item_prior\[2\] is NaN"):
+    with pytest.raises(ValueError, match=r"item_prior\[2\] = NaN"):
         search(item_prior=torch.tensor([0, 0, torch.nan, 0, 0]))
 
 

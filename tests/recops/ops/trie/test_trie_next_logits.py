@@ -114,9 +114,9 @@ def test_threads_change_nothing(inputs, set_threads) -> None:
         ),
         ({"sequences": torch.zeros(600, 6)}, TypeError, "input_ids must be one of int64"),
         ({"sequences": torch.zeros(600, 6).to("meta").long()}, ValueError, "input_ids must be on"),
-        ({"prompt_length": 7}, ValueError, "prompt_length is 7, but input_ids have 6 tokens"),
-        ({"logits": torch.zeros(600, 121)}, ValueError, "token_map must name 120 tokens below"),
-        ({"end_tokens": [130]}, ValueError, "eos_token_id is 130, but scores have 130 columns"),
+        ({"prompt_length": 7}, ValueError, "prompt_length must be at most 6"),
+        ({"logits": torch.zeros(600, 121)}, ValueError, "token_map must name tokens of 3 levels below"),
+        ({"end_tokens": [130]}, ValueError, "eos_token_id must be a column of scores, from 0 to 129, got 130"),
         ({"logits": torch.zeros(600, 130).int()}, TypeError, "scores must be one of float32"),
     ],
 )
@@ -130,9 +130,9 @@ def test_bad_input_is_refused(
 def test_masks_fit_the_trie_and_the_batch(inputs) -> None:
     trie = inputs["trie"]
     other = catalogue(items=5000, depth=3, vocab=40, seed=1).trie
-    with pytest.raises(ValueError, match="allowed is of trie version"):
+    with pytest.raises(ValueError, match="allowed must be of trie version"):
         trie_next_logits(**inputs, allowed=other.mask(drop=[]))
-    with pytest.raises(ValueError, match="allowed has 7 rows, but scores 600"):
+    with pytest.raises(ValueError, match=r"allowed must have rows that divide .*600, got 7"):
         trie_next_logits(**inputs, allowed=trie.mask(drop=[torch.tensor([], dtype=torch.long)] * 7))
 
 

@@ -1,4 +1,4 @@
-// The nearest codewords of many rows by way of grids, as long as those decide enough. Part of cpu-inl.h.
+// The nearest codewords of many rows by way of grids, as long as those decide enough.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "residual_quantization/grid-panel-inl.h"
 #include "residual_quantization/kernel.h"
 #include "residual_quantization/panel-inl.h"
+#include "residual_quantization/rounding-inl.h"
 #include "residual_quantization/row-inl.h"
 #include "simd/vector-inl.h"
 
@@ -66,7 +67,7 @@ int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& ce
   for (int64_t n = 0; n < count; ++n) {
     GridRow& rounded = scan.rounded[n];
     rounded = round_row<Grid>(rows + n * dim, dim, values + n * row_size);
-    rounded.error += (score_rounding(dim) + 12 * kRounding) * rounded.norm;
+    rounded.error += bound_rounding(dim) * rounded.norm;
     scan.least[n] = broadcast(infinity<float>());
   }
   for (int64_t p = 0; p < panels.size(); ++p)
@@ -96,34 +97,35 @@ int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& ce
 }
 
 // Which grid, if any, a level's rows go through: the first of those packed whose bounds decide enough. That is
-// found out anew for every range of rows: the way depends on the division of the work, no codeword does.
-struct Way {
+// found out anew for every range of rows: the choice depends on the division of the work, the codes do not.
+struct GridChoice {
   int grid;  // of Grids; 2: floats
   int64_t rows, spent;
 
   void settle(const Grids& grids, const Costs& costs) {
-    // The next grid's scan costs as much again as this one's, the floats' twice that of 16 bits.
-    const int64_t most = (grid == 0 ? costs.scan<Grid8>() : costs.scan<Grid16>() * 3 / 4);
+    // The next grid's scan costs as much again as this one's, the floats' twice that of 16 bits: what is spent beside a
+    // scan may cost what the next way would cost more, of that of floats three quarters.
+    const int64_t most = grid == 0 ? costs.scan<Grid8>() : costs.scan<Grid16>() * 3 / 4;
     if (!grids.kept && rows >= kScanRows && spent > rows * most) *this = {grid + 1, 0, 0};
     while (grid < 2 && grids.panels[grid] == nullptr) ++grid;
   }
 };
 
-// The nearest codewords of rows by the level's way, as far as that goes by grids: returns how many rows it took.
+// The nearest codewords of rows by the level's grid, as far as it has one: returns how many rows it took.
 template <class S>
 int64_t nearest_by_grids(const float* rows, int64_t count, const Panels<S>& panels, const Grids& grids,
-                         int64_t first_panel, Way& way, const Scan& scan, Best<float>* best, int32_t* index) {
+                         int64_t first_panel, GridChoice& choice, const Scan& scan, Best<float>* best, int32_t* index) {
   const Certifier<S> certifier(panels);
   const int64_t dim = panels.dim;
   int64_t n = 0;
-  for (way.settle(grids, certifier.costs); n < count && way.grid < 2; way.settle(grids, certifier.costs)) {
+  for (choice.settle(grids, certifier.costs); n < count && choice.grid < 2; choice.settle(grids, certifier.costs)) {
     const int64_t taken = std::min(scan.rows, count - n);
     const auto scan_with = [&]<class Grid>(Grid) {
-      const char* grid = static_cast<const char*>(grids.panels[way.grid]) + first_panel * grid_panel_size<Grid>(dim);
+      const char* grid = static_cast<const char*>(grids.panels[choice.grid]) + first_panel * grid_panel_size<Grid>(dim);
       return nearest_by_grid<Grid>(rows + n * dim, taken, certifier, grid, scan, best, index + n);
     };
-    way.spent += way.grid == 0 ? scan_with(Grid8{}) : scan_with(Grid16{});
-    way.rows += taken;
+    choice.spent += choice.grid == 0 ? scan_with(Grid8{}) : scan_with(Grid16{});
+    choice.rows += taken;
     n += taken;
   }
   return n;

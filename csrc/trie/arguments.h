@@ -1,0 +1,118 @@
+// The rules on dtype and shape of the arguments of trie ops. They read no data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "common/arguments.h"
+#include "common/compat.h"
+#include "trie/kernel.h"
+
+namespace recops::trie {
+
+// A bound that no trie of items comes near: a trie without items may have any depth, and walks go through all levels.
+constexpr int64_t kMostDepth = 1 << 16;
+
+inline void require_trie(const char* op, const Tensor& first_child, const Tensor& tokens, int64_t depth) {
+  require_between(op, "depth", depth, 1, kMostDepth);
+  require_dtype(op, "first_child", first_child, ScalarType::Int);
+  require_value(tokens.scalar_type() == ScalarType::Int || tokens.scalar_type() == ScalarType::UInt16, op,
+                ": tokens must be uint16 or int32, got ", name_of(tokens.scalar_type()));
+  require_value(tokens.numel() >= 1, op, ": tokens must have a value for the root, got none");
+  require_numel(op, "first_child", first_child, tokens.numel() + 1);
+}
+
+// A trie's version.
+inline void require_stamp(const char* op, const Tensor& stamp) {
+  require_dtype(op, "stamp", stamp, ScalarType::Long);
+  require_numel(op, "stamp", stamp, 1);
+}
+
+// By position: ids, and a permutation of the positions or of the rows that the items were given in.
+inline void require_items(const char* op, const Tensor& item_ids, const char* name, const Tensor& order) {
+  require_dtype(op, "item_ids", item_ids, ScalarType::Long);
+  require_dtype(op, name, order, ScalarType::Int);
+  require_numel(op, name, order, item_ids.numel());
+}
+
+// Rows of ids: those of row b from offsets[b] on.
+inline void require_ragged(const char* op, const Tensor& ids, const Tensor& offsets) {
+  require_dtype(op, "ids", ids, ScalarType::Long);
+  require_dtype(op, "offsets", offsets, ScalarType::Long);
+  require_value(offsets.numel() >= 1, op, ": offsets must have an entry more than there are rows, got none");
+}
+
+// nodes and scores [batch, width], in the compute type `type`.
+inline void require_beams(const char* op, const Tensor& nodes, const Tensor& scores, ScalarType type,
+                          int64_t num_beams) {
+  require_dim(op, "nodes", nodes, 2);
+  require_shape(op, "scores", scores, {nodes.size(0), nodes.size(1)});
+  require_dtype(op, "scores", scores, type);
+  require_value(num_beams >= 1, op, ": num_beams must be at least 1, got ", num_beams);
+}
+
+inline void require_logits(const char* op, const Tensor& logits, const Tensor& nodes) {
+  require_dim(op, "logits", logits, 3);
+  require_shape(op, "nodes", nodes, {logits.size(0), logits.size(1)});
+  require_value(logits.size(2) >= 1 || nodes.numel() == 0, op, ": logits must have a column for each token, got ",
+                shape_of(logits));
+}
+
+// Words of masks of so many items: for all rows, or [batch, ·].
+inline void require_mask(const char* op, const Tensor& words, int64_t num_items, int64_t batch) {
+  require_dtype(op, "allowed", words, ScalarType::Long);
+  const int64_t width = (num_items + 63) / 64, dim = words.dim();
+  require_value((dim == 1 || dim == 2) && words.size(dim - 1) == width, op, ": allowed must hold ", num_items,
+                " items, in ", width, " words, got ", shape_of(words));
+  require_value(dim == 1 || words.size(0) == batch, op, ": allowed must have a row for each of the batch's ", batch,
+                ", got ", words.size(0));
+}
+
+// Positions, the offsets of each row's, and the stamps of `num_tries` tries.
+inline void require_bans(const char* op, const std::vector<Tensor>& bans, int64_t num_tries, int64_t batch) {
+  require_value(bans.size() == 3, op, ": banned must be positions, offsets and stamps, got ", bans.size(), " tensors");
+  require_dtype(op, "banned", bans[0], ScalarType::Int);
+  require_dtype(op, "banned: offsets", bans[1], ScalarType::Long);
+  require_value(bans[1].numel() == batch + 1, op, ": banned must have the offsets of the batch's ", batch,
+                " rows, got ", shape_of(bans[1]));
+  require_dtype(op, "banned: stamps", bans[2], ScalarType::Long);
+  require_value(bans[2].numel() >= num_tries, op, ": banned must have the stamps of ", num_tries, " tries, got ",
+                bans[2].numel());
+}
+
+inline void require_prior(const char* op, const Tensor& prior, int64_t num_items) {
+  require_value(prior.scalar_type() == ScalarType::Float || prior.scalar_type() == ScalarType::Double, op,
+                ": item_prior must be float32 or float64, got ", name_of(prior.scalar_type()));
+  require_numel(op, "item_prior", prior, num_items);
+}
+
+inline Normalize normalize_of(const char* op, const std::string& name) {
+  if (name == "vocab") return Normalize::vocab;
+  if (name == "children") return Normalize::children;
+  require_value(name == "none", op, ": normalize must be 'vocab', 'children' or 'none', got '", name, "'");
+  return Normalize::none;
+}
+
+// The sizes of the levels' vocabularies, each from 1 to `most`; their sum.
+inline int64_t require_vocab_sizes(const char* op, const std::vector<int64_t>& vocab_sizes, int64_t most) {
+  int64_t total = 0;
+  for (int64_t size : vocab_sizes) {
+    require_between(op, "vocab_sizes", size, 1, most);
+    total += size;
+  }
+  return total;
+}
+
+// model_tokens [total]: the model's token of each of the levels' tokens; trie_tokens [depth, at most vocab]: back.
+inline void require_token_map(const char* op, const Tensor& model_tokens, const Tensor& trie_tokens, int64_t total,
+                              int64_t depth, int64_t vocab) {
+  require_dtype(op, "token_map", model_tokens, ScalarType::Int);
+  require_dtype(op, "token_map", trie_tokens, ScalarType::Int);
+  require_numel(op, "token_map", model_tokens, total);
+  require_value(trie_tokens.dim() == 2 && trie_tokens.size(0) == depth && trie_tokens.size(1) <= vocab, op,
+                ": token_map must name tokens of ", depth, " levels below the model's vocabulary of ", vocab, ", got ",
+                shape_of(trie_tokens));
+}
+
+}  // namespace recops::trie

@@ -1,0 +1,67 @@
+// Logits by token, and those of a row that pass a cut.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "simd/lanes-inl.h"
+#include "simd/stored-inl.h"
+#include "simd/vector-inl.h"
+#include "trie/log_sum_exp-inl.h"
+
+namespace recops::trie::RECOPS_ISA {
+namespace {
+
+// Whether all tokens are from 0 below `vocab`. A pass of its own takes whole vectors of them.
+template <class Token>
+bool are_tokens(const Token* tokens, int64_t count, int64_t vocab) {
+  std::make_unsigned_t<Token> largest = 0;
+  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::make_unsigned_t<Token>>(tokens[i]));
+  return largest < static_cast<uint64_t>(vocab) || count == 0;
+}
+
+// values[i] = row[tokens[i]].
+template <class S, class Token>
+void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values) {
+  using T = Compute<S>;
+  if constexpr (std::is_same_v<S, T>) {
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < count; ++i) values[i] = row[tokens[i]];
+  } else {
+    S lanes[kLanes<T>] = {};
+    int64_t i = 0;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) {
+      for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
+      store(values + i, load_as_compute(lanes));
+    }
+    for (int64_t j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
+    store_as(values + i, load_as_compute(lanes), count - i);
+  }
+}
+
+// f(i, values[i]) for each value above `cut`, in order, until f returns false; f may raise the cut, and is then still
+// asked about some values below it.
+template <class S, class F>
+void for_each_above(const S* values, int64_t count, const Compute<S>& cut, const F& f) {
+  using T = Compute<S>;
+  constexpr int kVectors = 4;
+  for (int64_t begin = 0; begin < count; begin += kVectors * kLanes<T>) {
+    Vec<T> block[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      const int64_t at = begin + j * kLanes<T>;
+      block[j] = at < count ? load_or_minus_infinity(values + at, count - at) : broadcast(-kInfinity<T>);
+    }
+    const Vec<T> max = larger<T>(larger<T>(block[0], block[1]), larger<T>(block[2], block[3]));
+    if (mask_bits<T>(max > broadcast(cut)) == 0) continue;
+    for (int j = 0; j < kVectors; ++j)
+      for (uint32_t bits = mask_bits<T>(block[j] > broadcast(cut)); bits != 0; bits &= bits - 1) {
+        const int lane = __builtin_ctz(bits);
+        if (!f(begin + j * kLanes<T> + lane, block[j][lane])) return;
+      }
+  }
+}
+
+}  // namespace
+}  // namespace recops::trie::RECOPS_ISA
