@@ -125,6 +125,7 @@ struct HpmnScan {
     const int64_t width = net.layers * net.h;
     T* const to = static_cast<T*>(with.to);
     slots.start(net, block, static_cast<const T*>(with.from), block.from, with.counts, 0, block.count);
+    for (int64_t i = 0; i < block.num_next; ++i) fetch(static_cast<const T*>(with.from), block.next[i], width);
     int64_t live = live_at(block, 0);
     store_rows(slots.memory, width, block.to, live, block.count, width, to);
     int64_t index[kUsers<T>];

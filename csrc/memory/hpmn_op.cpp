@@ -48,7 +48,7 @@ class HpmnCall : public Call {
     on_threads(plan.num_blocks(), work(plan), kernels.hpmn_scratch_bytes(hpmn, false, 0), like,
                [&](int64_t first, int64_t stride, void* scratch) {
                  for (int64_t b = first; b < plan.num_blocks(); b += stride)
-                   kernels.hpmn_forward(hpmn, plan.block(b), scratch, with);
+                   kernels.hpmn_forward(hpmn, plan.block(b, b + stride), scratch, with);
                });
   }
 

@@ -23,6 +23,9 @@ struct Block {
   const int64_t* lengths;
   const int64_t* first;
   const int64_t* events;
+  // From which rows the next block will start, to fetch them meanwhile; their number may be 0.
+  const int64_t* next = nullptr;
+  int64_t num_next = 0;
 };
 
 enum class Utilization { none, paper, code };

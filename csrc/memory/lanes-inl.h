@@ -134,7 +134,18 @@ void load_rows(const S* rows, int64_t width, const int64_t* index, int64_t begin
     if (others == Others::keep && (from >= kLanes<T> || to <= 0)) continue;
     Vec<Lane<T>> mine;
     for (int i = 0; i < kLanes<T>; ++i) mine[i] = i >= from && i < to ? -1 : 0;
-    for (int64_t e = 0; e < width; e += kLanes<T>) {
+    int64_t e = 0;
+    if (from <= 0 && to >= kLanes<T>) {  // whole squares, which stay in registers
+      for (; e + kLanes<T> <= width; e += kLanes<T>) {
+        Vec<T> square[kLanes<T>];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes<T>; ++i) square[i] = load_as_compute(rows + index[first + i] * width + e);
+        transpose<T>(square);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes<T>; ++i) store(lanes + (e + i) * kUsers<T> + first, square[i]);
+      }
+    }
+    for (; e < width; e += kLanes<T>) {
       Vec<T> square[kLanes<T>];
       for (int i = 0; i < kLanes<T>; ++i)
         square[i] = i >= from && i < to ? load_as_compute(rows + index[first + i] * width + e, width - e) : Vec<T>{};
@@ -154,7 +165,18 @@ void store_rows(const Compute<S>* lanes, int64_t width, const int64_t* index, in
   for (int64_t first = 0; first < end; first += kLanes<T>) {
     const int64_t from = begin - first, to = end - first;
     if (from >= kLanes<T>) continue;
-    for (int64_t e = 0; e < width; e += kLanes<T>) {
+    int64_t e = 0;
+    if (from <= 0 && to >= kLanes<T>) {  // whole squares, which stay in registers
+      for (; e + kLanes<T> <= width; e += kLanes<T>) {
+        Vec<T> square[kLanes<T>];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes<T>; ++i) square[i] = load(lanes + (e + i) * kUsers<T> + first);
+        transpose<T>(square);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes<T>; ++i) store_as(rows + index[first + i] * stride + e, square[i]);
+      }
+    }
+    for (; e < width; e += kLanes<T>) {
       Vec<T> square[kLanes<T>];
       for (int i = 0; i < kLanes<T>; ++i)
         square[i] = e + i < width ? load(lanes + (e + i) * kUsers<T> + first) : Vec<T>{};
@@ -163,6 +185,13 @@ void store_rows(const Compute<S>* lanes, int64_t width, const int64_t* index, in
         if (i >= from && i < to) store_as(rows + index[first + i] * stride + e, square[i], width - e);
     }
   }
+}
+
+// Fetches a row that will be loaded, and then written.
+template <class T>
+void fetch(const T* rows, int64_t row, int64_t width) {
+  constexpr int64_t kLine = 64 / int64_t{sizeof(T)};
+  for (int64_t e = 0; e < width; e += kLine) __builtin_prefetch(rows + row * width + e, 1, 2);
 }
 
 // Where the inputs of step t stand, for the first `live` lanes.

@@ -187,7 +187,8 @@ struct MimnBackScan {
       input_rows(block, t, now, inputs);
       const MimnFrame<T> frame = at(t - begin);
       load_rows(static_cast<const S*>(from.x), net.d, inputs, 0, now, Others::zero, frame.x());
-      advance(net, frame, at(t - begin + 1), totals, scratch);
+      advance(net, frame, at(t - begin + 1), totals, Ahead<T>{}, scratch);
+      say(net, frame, at(t - begin + 1));
     }
   }
 

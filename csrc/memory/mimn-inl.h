@@ -218,26 +218,53 @@ void induce(const MimnNet<T>& net, const MimnFrame<T>& frame, T* scratch, T* cha
   }
 }
 
+// The states that the next block starts from, fetched bit by bit between the parts of a step: all at once they would
+// come no faster and keep the core waiting.
+template <class T>
+struct Ahead {
+  static constexpr int64_t kParts = 8;
+
+  int64_t count = 0;
+  const int64_t* rows = nullptr;
+  MimnRows from = {};
+
+  void fetch(const MimnNet<T>& net, int64_t part) const {
+    const std::pair<const void*, int64_t> fields[] = {{from.hidden, net.h},         {from.read, net.d},
+                                                      {from.memory, net.m * net.d}, {from.usage, net.m},
+                                                      {from.added, net.d},          {from.channels, net.m * net.d},
+                                                      {from.pooled, net.d}};
+    for (int64_t i = part * count / kParts; i < (part + 1) * count / kParts; ++i)
+      for (const auto& [values, width] : fields)
+        recops::memory::RECOPS_ISA::fetch(static_cast<const T*>(values), rows[i], width);
+  }
+};
+
 // One step: from the frame's state and x to the next frame's state, which may be the same frame, and the totals.
 // `scratch` is [max(m, D)].
 template <class T>
 [[gnu::noinline]] void advance(const MimnNet<T>& net, const MimnFrame<T>& frame, const MimnFrame<T>& next,
-                               const MimnTotals<T>& totals, T* scratch) {
+                               const MimnTotals<T>& totals, const Ahead<T>& ahead, T* scratch) {
   const int64_t d = net.d, h = net.h, m = net.m, users = kUsers<T>;
   const Vec<T> one = broadcast(T{1});
   multiply(net.controller.input, frame.input, net.controller.bias, frame.controller.gates);
+  ahead.fetch(net, 0);
   advance(net.controller, frame.hidden, frame.controller, frame.next_hidden);
+  ahead.fetch(net, 1);
   const Vec<T> scale = broadcast(net.usage_scale);
   for_vectors<T>(m, [&](int64_t i) { store(frame.next_hidden + h * users + i, load(frame.usage + i) / scale); });
   multiply(net.head, frame.next_hidden, net.head_b, frame.head);
+  ahead.fetch(net, 2);
 
   fill_head(frame.head, net.read_key, net.read_beta, d, frame.reading);
   fill_head(frame.head, net.write_key, net.write_beta, d, frame.writing);
   norms_of_slots(frame.memory, m, d, frame.norms);
   address(frame.memory, frame.norms, m, d, net.fixed, frame.reading);
+  ahead.fetch(net, 3);
   address(frame.memory, frame.norms, m, d, net.fixed, frame.writing);
+  ahead.fetch(net, 4);
   write_weights(net, frame);
   if (net.topk > 0) induce(net, frame, scratch, totals.channels);
+  ahead.fetch(net, 5);
 
   for_vectors<T>(d, [&](int64_t i) {
     store(frame.erase + i, sigmoid<T>(clipped<T>(load(frame.head + net.erase * users + i))));
@@ -247,6 +274,7 @@ template <class T>
   for_vectors<T>(m, [&](int64_t i) { mean[i % users != 0] += load(frame.write + i); });
   const Vec<T> slots = broadcast(static_cast<T>(m));
   for (Vec<T>& each : mean) each /= slots;
+  ahead.fetch(net, 6);
   T* const read = next.input + d * users;
   for_vectors<T>(d, [&](int64_t i) {
     const int64_t lane = i % users;
@@ -264,8 +292,14 @@ template <class T>
   });
   for_vectors<T>(m, [&](int64_t i) { store(next.usage + i, load(frame.usage + i) + load(frame.write + i)); });
   std::copy_n(frame.next_hidden, h * users, next.hidden);
+  ahead.fetch(net, 7);
+}
+
+// What a step says, frame.out; no later step depends on it.
+template <class T>
+void say(const MimnNet<T>& net, const MimnFrame<T>& frame, const MimnFrame<T>& next) {
   multiply(net.out_hidden, frame.next_hidden, net.out_b, frame.out);
-  multiply_into(net.out_read, read, frame.out);
+  multiply_into(net.out_read, next.input + net.d * kUsers<T>, frame.out);
 }
 
 // f(rows of a field, lanes of it, its width) for every field that is there.
@@ -335,8 +369,11 @@ struct MimnScan {
             [&](T* rows, const T* lanes, int64_t width) { store_rows(lanes, width, block.to, 0, live, width, rows); });
       input_rows(block, t, live, index);
       load_rows(static_cast<const S*>(with.x), net.d, index, 0, live, Others::zero, frame.x());
-      advance(net, frame, frame, totals, scratch);
+      // The first step's parts are time enough.
+      const Ahead<T> ahead = t > 0 ? Ahead<T>{} : Ahead<T>{block.num_next, block.next, with.from};
+      advance(net, frame, frame, totals, ahead, scratch);
       if (with.outputs != nullptr) {
+        say(net, frame, frame);
         for_vectors<T>(net.h, [&](int64_t i) { store(frame.out + i, clipped<T>(load(frame.out + i))); });
         store_rows(frame.out, net.h, index, 0, live, net.h, static_cast<S*>(with.outputs));
       }

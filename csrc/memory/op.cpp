@@ -73,7 +73,7 @@ class MimnCall : public Call {
     on_threads(plan.num_blocks(), work(plan), kernels.mimn_scratch_bytes(mimn, false, 0), like,
                [&](int64_t first, int64_t stride, void* scratch) {
                  for (int64_t b = first; b < plan.num_blocks(); b += stride)
-                   kernels.mimn_forward(mimn, packed.data_ptr(), plan.block(b), scratch, with);
+                   kernels.mimn_forward(mimn, packed.data_ptr(), plan.block(b, b + stride), scratch, with);
                });
   }
 };

@@ -48,6 +48,16 @@ class Plan {
   // set of sums.
   int64_t num_groups() const { return std::max<int64_t>(1, std::min<int64_t>(num_blocks(), 32)); }
 
+  // Block b, with what there is of block `next`.
+  Block block(int64_t b, int64_t next) const {
+    Block found = block(b);
+    if (next < num_blocks()) {
+      const Block behind = block(next);
+      found.next = behind.from;
+      found.num_next = behind.count;
+    }
+    return found;
+  }
   Block block(int64_t b) const {
     const int64_t at = b * block_rows_;
     return {std::min(block_rows_, num_rows() - at),

@@ -57,6 +57,15 @@ ARGUMENTS = {
         DTYPES,
         ["int32", "int64"],
     ],
+    "memory": [
+        ["mimn", "hpmn"],
+        ["forward", "backward", "stream"],
+        # rows, steps, input, state, slots: exact vectors, ragged, one of all, no rows, no steps
+        ["32 5 32 32 8", "37 7 5 9 3", "1 1 1 1 1", "0 3 4 4 2", "9 0 3 2 4"],
+        ["none 0", "paper 1", "code 2"],
+        ["full", "ragged"],
+        DTYPES,
+    ],
     "next_event": [
         ["forward", "backward"],
         # places: no cell, a block's end within, whole blocks; widths: ragged, none, exact vectors

@@ -45,7 +45,8 @@ def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
     memory = widened(memory)
     centred = memory - memory.mean(2, keepdim=True)
     covariance = centred @ centred.transpose(1, 2) / memory.shape[2]
-    off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
+    own = torch.eye(memory.shape[1], dtype=torch.bool, device=memory.device)
+    off = covariance.masked_fill(own, 0)
     if squared:
         return off.square().sum((1, 2)) / 2
     norm: Tensor = torch.linalg.matrix_norm(off)

@@ -310,7 +310,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     counters = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     counters.clear()
-    for rows, steps in [(9, 6), (11, 4), (17, 8)]:
+    for rows, steps in [(21, 6), (11, 4), (17, 8)]:  # 21: no size of the parameters
         scan = MimnScan(rows=rows, steps=steps)
         found, due = scan.leaves(), scan.leaves()
         assert scan.lengths is not None
@@ -321,6 +321,19 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
         other = torch.autograd.grad(expected, [due[0], due[2].head_w])
         torch.testing.assert_close(one, other)
     assert counters["unique_graphs"] == 1
+
+
+def test_compiled_events_move_the_pool() -> None:
+    def advance(pool: MimnState, rows: Tensor, x: Tensor, params: MimnParams) -> Tensor:
+        recops.mimn_step_(pool, rows, x, params, utilization="code")
+        return pool.memory.sum()
+
+    scan = MimnScan(rows=5)
+    pool, twin, rows = own(scan.state), own(scan.state), torch.tensor([4, 0, 4])
+    compiled = torch.compile(advance, fullgraph=True, backend="aot_eager")
+    compiled(pool, rows, scan.x[:3, 0], scan.params)
+    advance(twin, rows, scan.x[:3, 0], scan.params)
+    assert same_bits(pool, twin)
 
 
 def test_exports() -> None:
