@@ -22,7 +22,7 @@ ROOMS = (
     ("item_vectors", "graphs"),
     "examples",
     "data",
-    ("settings", "versions", "printable"),
+    ("settings", "versions", "printable", "out_folder"),
 )
 """From the top down; those of one place do not import each other."""
 

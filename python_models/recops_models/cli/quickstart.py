@@ -42,8 +42,9 @@ def quickstart(
     write the ID of what a user chooses next, and constrained beam search reads its recommendations
     off the trie. SASRec and popularity stand beside it, on each user's last choice, held out.
 
-    Leaves `report.html`, `metrics.json`, `recommendations.json`, `sids.parquet`, tokenizer, trie
-    and, in folders that `recops evaluate` and `recops recommend` read, both trained models. Ctrl-C
+    Leaves `report.html`, `metrics.json`, `recommendations.json` and, in folders that `recops
+    evaluate` and `recops recommend` read, the models; UniRec's has item vectors, tokenizer,
+    `sids.parquet` and trie too. Ctrl-C
     keeps what is finished, to the last epoch; `--resume` goes on from there.
 
     Example: `recops quickstart --data ml-100k --out runs/quickstart`
@@ -51,6 +52,7 @@ def quickstart(
     from rich.console import Console
 
     from recops_models.cli.stage_bars import StageBars
+    from recops_models.out_folder import out_folder
     from recops_models.quickstart import Settings, quickstart
 
     with StageBars() as bars:
@@ -63,13 +65,14 @@ def quickstart(
             vectors=None if vectors is None else str(vectors),
         )
         try:
-            outcome = quickstart(
-                settings.quick() if quick else settings,
-                dataset,
-                make_folder(out),
-                resume=resume,
-                progress=bars,
-            )
+            with out_folder(make_folder(out), kind="config") as folder:
+                outcome = quickstart(
+                    settings.quick() if quick else settings,
+                    dataset,
+                    folder,
+                    resume=resume,
+                    progress=bars,
+                )
         except KeyboardInterrupt:
             raise RuntimeError(
                 f"interrupted; the same command with --resume goes on from what is kept in {out}"

@@ -50,7 +50,7 @@ def train(
     """Train a recommender, or a model of clicks.
 
     Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one
-    before for validation. Click models (sum-pool, din, gru-attention, dien, can, rocket): the
+    before for validation. Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket): the
     last tenth of the time is kept for test, the tenth before for validation, if times are
     known. Where the source holds users out, they are. `--split` chooses: after `global-time`,
     rankers are asked for each user's next event; after `by-user`, for the last event of users
@@ -68,6 +68,7 @@ def train(
 
     from recops_models.cli.training_bar import TrainingBar
     from recops_models.data.dataset import Dataset
+    from recops_models.out_folder import out_folder
     from recops_models.recipes.job import Job
     from recops_models.recipes.run import run_job
 
@@ -90,7 +91,8 @@ def train(
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             watch = TrainingBar(bars, model, job.epochs)
-            trained = run_job(job, dataset, folder, resume=resume, watch=watch)
+            with out_folder(folder, kind="training-config"):
+                trained = run_job(job, dataset, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
         raise RuntimeError(
             f"interrupted; {folder} keeps the last checkpoint: go on with --resume"

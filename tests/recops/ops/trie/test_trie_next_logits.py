@@ -115,8 +115,16 @@ def test_threads_change_nothing(inputs, set_threads) -> None:
         ({"sequences": torch.zeros(600, 6)}, TypeError, "input_ids must be one of int64"),
         ({"sequences": torch.zeros(600, 6).to("meta").long()}, ValueError, "input_ids must be on"),
         ({"prompt_length": 7}, ValueError, "prompt_length must be at most 6"),
-        ({"logits": torch.zeros(600, 121)}, ValueError, "token_map must name tokens of 3 levels below"),
-        ({"end_tokens": [130]}, ValueError, "eos_token_id must be a column of scores, from 0 to 129, got 130"),
+        (
+            {"logits": torch.zeros(600, 121)},
+            ValueError,
+            "token_map must name tokens of 3",
+        ),
+        (
+            {"end_tokens": [130]},
+            ValueError,
+            "eos_token_id must be a column",
+        ),
         ({"logits": torch.zeros(600, 130).int()}, TypeError, "scores must be one of float32"),
     ],
 )
