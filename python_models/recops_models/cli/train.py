@@ -50,9 +50,9 @@ def train(
     """Train a recommender, or a model of clicks.
 
     Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one
-    before for validation. Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket): the
-    last tenth of the time is kept for test, the tenth before for validation, if times are
-    known. Where the source holds users out, they are. `--split` chooses: after `global-time`,
+    before for validation. Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn,
+    rocket): the last tenth of the time is kept for test, the tenth before for validation, if times
+    are known. Where the source holds users out, they are. `--split` chooses: after `global-time`,
     rankers are asked for each user's next event; after `by-user`, for the last event of users
     not trained on. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is
     kept. A rocket trains a light net beside a booster, any of the other click models (`--set

@@ -12,6 +12,7 @@ from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
 from recops_models.data import load
 from recops_models.data.storage import read_table
+from recops_models.out_folder import out_folder
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.run import problem_of, run_job
@@ -220,6 +221,21 @@ def test_resume_refuses_another_job(
 def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_belongs_to_the_command_that_made_it(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert run(["tokenize", "--data", data, "--levels", "2", "--codes", "4", "--out", out]) == 0
+    before = (tmp_path / "out" / "config.json").read_bytes()
+    for command in (["train", "popularity"], ["quickstart"]):
+        assert run([*command, "--data", data, "--out", out]) == 1
+        assert "its config.json is of `recops tokenize`" in capsys.readouterr().err
+    assert (tmp_path / "out" / "config.json").read_bytes() == before
+    with out_folder(tmp_path / "out", kind="tokenizer-config"):
+        assert run(["train", "popularity", "--data", data, "--out", out]) == 1
+    assert "another command is writing into it" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
