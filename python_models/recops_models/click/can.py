@@ -156,10 +156,9 @@ class Can(ClickModel):
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """``[B, output_dim]``, what the MLP reads; in training, the auxiliary loss of a DIEN."""
         if self.dien is not None:
-            query = self.embedding.query(batch)
             events, lengths = self.embedding.histories(batch)
             states = self.dien.states(events, lengths)
-            interest = self.dien.evolved(query, states, lengths)
+            interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
             x = self._with_pairs([*self.embedding.context(batch), interest], batch)
             return x, self.dien.auxiliary_loss(states, events, lengths)
         if self.attention is not None:

@@ -149,10 +149,10 @@ class Dien(ClickModel):
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """``[B, output_dim]``, what the MLP reads; in training, α times the auxiliary loss."""
+        query = self.embedding.query(batch)  # (B, d)
         # (U, T, d), (U,); U is B, or 1 where candidates are scored upon one history.
         events, lengths = self.embedding.histories(batch)
         states = self.states(events, lengths)
-        query = self.embedding.query(batch)  # (B, d)
         parts = self.embedding.context(batch) + self._sums(query, events, lengths)
         parts.append(self.evolved(query, states, lengths))
         return torch.cat(parts, -1), self.auxiliary_loss(states, events, lengths)
