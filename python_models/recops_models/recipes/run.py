@@ -21,9 +21,10 @@ from recops_models.recipes.stage import Data, Order, Staged
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, finite
 from recops_models.training.problem import Problem
+from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
-MODEL = "model.safetensors"
+MODEL, METRICS = "model.safetensors", "metrics.json"
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -63,6 +64,9 @@ def train_job(
     """
     if resume and (folder / CONFIG).exists():
         _refuse_another(job, folder)
+    if not resume:  # A model and figures of before would be taken for this job's, were it stopped.
+        for name in (MODEL, METRICS, CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
     save_job(folder, job)
     earlier: dict[str, nn.Module] = {}
     *before, last = job.recipe.stages()
@@ -107,7 +111,7 @@ def run_job(
         "train_seconds": 0.0 if fit is None else round(fit.seconds, 3),
         "versions": versions(),
     }
-    write_json(folder / "metrics.json", metrics, kind="metrics")
+    write_json(folder / METRICS, metrics, kind="metrics")
     _, kept = job.recipe.kept(model, job.parts)
     return Trained(kept, metrics, problem.notes, [] if fit is None else fit.curve)
 

@@ -15,7 +15,7 @@ from recops_models.data.storage import read_table
 from recops_models.out_folder import out_folder
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
-from recops_models.recipes.run import problem_of, run_job
+from recops_models.recipes.run import load_trained, problem_of, run_job
 from recops_models.training import next_item, trainer
 
 
@@ -164,6 +164,24 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
     assert run([*command, "--resume"]) == 0
     rows = read_json(out / "curves.json", kind="curves")["rows"]
     assert [row["epoch"] for row in rows] == [0, 1, 2]
+
+
+def test_a_fresh_start_leaves_nothing_of_the_training_before(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = ["train", "sasrec", "--data", data, *SMALL, "--quick", "--out", str(out)]
+    assert run(command) == 0
+
+    def stop(*arguments: Any) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(next_item, "cut_windows", stop)
+    assert run([*command, "--seed", "1"]) == 1
+    assert load_job(out).seed == 1
+    with pytest.raises(FileNotFoundError):
+        load_trained(out)
+    assert not (out / "metrics.json").exists()
 
 
 def test_resume_refuses_another_job(
