@@ -129,7 +129,8 @@ def check_sizes(op: str, name: str, sizes: Iterable[int], *, most: int = INT32_M
     """
     found = check_list(op, name, sizes)
     for place, size in enumerate(found):
-        check_integer(op, f"{name}[{place}]", size, least=1, most=most)
+        if type(size) is not int or not 1 <= size <= most:
+            check_integer(op, f"{name}[{place}]", size, least=1, most=most)
     return found
 
 

@@ -11,7 +11,9 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+import recops
+from tolerances import AGREEMENT, DTYPES
+
 CAN = (16, 8, 4)
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
@@ -101,4 +103,24 @@ def calls(draw: st.DrawFn) -> Call:
         index=draw(st.sampled_from([torch.int32, torch.int64])),
         layout=draw(st.sampled_from(list(LAYOUTS))),
         **draw(networks()),
+    )
+
+
+def run(call: Call, function: Callable[..., Tensor] = recops.coaction) -> Tensor:
+    return function(*call.arguments, **call.options)
+
+
+def gradients(output: Tensor, call: Call, weight: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(output, (call.feed, call.params), weight.to(output.dtype))
+
+
+def assert_agrees(actual: Tensor, expected: Tensor) -> None:
+    """Up to rounding, of the scale of all values: sums of thousands cancel in some places."""
+    size = expected.abs().max().item() if expected.numel() else 0.0
+    tolerance = AGREEMENT[actual.dtype]
+    torch.testing.assert_close(
+        actual,
+        expected.to(actual.dtype),
+        rtol=tolerance["rtol"],
+        atol=tolerance["atol"] * max(1.0, size),
     )

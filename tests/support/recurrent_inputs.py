@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import wide
+
 # (cell, reset, update) with every cell, placement and form.
 FORMS = [
     ("gru", "after", "paper"),
@@ -21,10 +23,6 @@ FORMS = [
     ("augru", "before", "paper"),
     ("augru", "before", "or"),
 ]
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 @dataclass
@@ -118,3 +116,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "time-major": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "every other": lambda x: torch.stack([x, x], -1).flatten(-2)[..., ::2],
 }
+
+
+every_form = pytest.mark.parametrize("form", FORMS, ids="-".join)
+layer_or_scan = pytest.mark.parametrize("inputs", [None, 5], ids=["scan", "layer"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 import torch
+from torch import Tensor
 
 
 class Tolerance(TypedDict):
@@ -22,3 +23,14 @@ AGREEMENT: dict[torch.dtype, Tolerance] = {
     torch.bfloat16: {"rtol": 2**-7, "atol": 1e-4},
     torch.float16: {"rtol": 2**-10, "atol": 1e-4},
 }
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What results are computed in beside inputs of this dtype."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def assert_close(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected, **AGREEMENT[expected.dtype], equal_nan=True)

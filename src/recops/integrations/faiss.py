@@ -35,7 +35,7 @@ def codebooks_from_faiss(quantizer: Any) -> list[Tensor] | list[list[Tensor]]:
     faiss = _faiss()
     quantizer = getattr(quantizer, "prq", getattr(quantizer, "rq", quantizer))
     if not quantizer.is_trained:
-        raise ValueError("codebooks_from_faiss: quantizer must be trained")
+        raise ValueError("codebooks_from_faiss: quantizer must be trained, got one that is not")
     if hasattr(quantizer, "nsplits"):
         pieces = [quantizer.subquantizer(split) for split in range(quantizer.nsplits)]
         return [_levels(faiss, piece) for piece in pieces]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -34,29 +35,31 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
     sizes: dict[str, int] = {}
     device: torch.device | None = None
     for name, (dtypes, shapes) in tensors.items():
-        shape_of = {len(_dims(shape)): shape for shape in shapes.split(" or ")}
+        shape_of = _parsed(shapes)
         tensor: Tensor = getattr(holder, name)
         check_tensor(op, name, tensor, ndim=tuple(shape_of), dtypes=dtypes, device=device)
         device = tensor.device
         if tensor.layout != torch.strided:
             raise ValueError(f"{op}: {name} must be strided, got {tensor.layout}")
-        shape = shape_of[tensor.ndim]
-        for dim, size in zip(_dims(shape), tensor.shape, strict=True):
-            symbol, _, more = dim.partition(" + ")
-            known = sizes.setdefault(symbol, size - int(more or 0))
-            if known < 0 or size != known + int(more or 0):
+        for (symbol, more), size in zip(shape_of[tensor.ndim], tensor.shape, strict=True):
+            known = sizes.setdefault(symbol, size - more)
+            if known < 0 or size != known + more:
                 raise ValueError(
-                    f"{op}: {name} must be [{shape}] with {symbol} = {max(known, 0)}, "
+                    f"{op}: {name} must be [{shapes}] with {symbol} = {max(known, 0)}, "
                     f"got shape {tuple(tensor.shape)}"
                 )
-        if (
-            tensor.is_neg()
-        ):  # Ops take holders' tensors in lists, inside which torch leaves that be.
+        if tensor.is_neg():  # In the lists that ops take, torch would leave it unresolved.
             object.__setattr__(holder, name, tensor.resolve_neg())
 
 
-def _dims(shape: str) -> list[str]:
-    return shape.split(", ") if shape else []
+@cache
+def _parsed(shapes: str) -> dict[int, list[tuple[str, int]]]:
+    """By number of dimensions, each dimension's size: a name, and what is added to it."""
+    found = {}
+    for shape in shapes.split(" or "):
+        dims = [dim.partition(" + ") for dim in shape.split(", ") if dim]
+        found[len(dims)] = [(symbol, int(more or 0)) for symbol, _, more in dims]
+    return found
 
 
 def register_holder(

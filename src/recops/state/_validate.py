@@ -25,14 +25,14 @@ def problems(
             break
         starts.append(int(first_child[starts[-1]]))
     if len(starts) != depth + 2 or starts[-1] != nodes or sorted(starts) != starts:
-        yield "first_child", f"does not make a trie of depth {depth}"
+        yield "first_child", f"must make a trie of depth {depth}, got other levels"
         return
     if items and bool((counts == 0).any()):
-        yield "first_child", "leaves a node without children"
+        yield "first_child", "must give every node a child, got one without"
     for level, vocab in enumerate(vocab_sizes):
         level_tokens = tokens[starts[level + 1] : starts[level + 2]]
         if bool(((level_tokens < 0) | (level_tokens >= vocab)).any()):
-            yield "tokens", f"leave the vocabulary of level {level}, {vocab}"
+            yield "tokens", f"must be from 0 to {vocab - 1} at level {level}, got others"
     later_sibling = torch.ones(nodes, dtype=torch.bool, device=device)
     later_sibling[0] = False
     later_sibling[first_child[:-1][first_child[:-1] < nodes]] = False

@@ -21,6 +21,10 @@ class ItemBans:
         positions: ``[*]`` int32, each row's ascending item positions in its trie; −1 bans nothing.
         offsets: ``[B + 1]`` int64: row b's are ``offsets[b]`` up to ``offsets[b + 1]``.
         stamps: ``[number of tries]`` int64, the versions of the tries.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: a tensor of another shape or layout, or on another device than the rest.
     """
 
     positions: Tensor

@@ -27,6 +27,10 @@ class ItemMask:
         words: ``[W]`` or ``[B, W]`` int64, W = ⌈num_items / 64⌉; bit p % 64 of word p / 64 tells
             whether the item at position p (in order of leaves, then of insertion) is allowed.
         stamp: ``[]`` int64, the version of the trie.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: a tensor of another shape or layout, or on another device than the rest.
     """
 
     words: Tensor

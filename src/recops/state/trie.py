@@ -58,6 +58,11 @@ class SidTrie:
         id_order: ``[num_items]`` int32: the positions in ascending order of ids.
         stamp: ``[]`` int64: the version.
         vocab_sizes: how many tokens each level may use.
+
+    Raises:
+        TypeError: a tensor of another dtype.
+        ValueError: tensors of other shapes or layouts, or on several devices. What they contain is
+            checked by :meth:`validate`.
     """
 
     first_child: Tensor

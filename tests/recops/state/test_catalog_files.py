@@ -93,8 +93,8 @@ def test_files_of_another_format_or_kind_are_refused(tmp_path: Path, kind: type,
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"vocab_sizes": [5, 3]}, "first_child does not make a trie of depth 2"),
-        ({"vocab_sizes": [5, 3, 2]}, "tokens leave the vocabulary of level 2, 2"),
+        ({"vocab_sizes": [5, 3]}, "first_child must make a trie of depth 2"),
+        ({"vocab_sizes": [5, 3, 2]}, "tokens must be from 0 to 1 at level 2"),
         ({"version": -1}, "version must not be negative"),
         ({"version": 21}, "nor beyond the last one"),
         ({"version": "new"}, "holds no catalogue"),

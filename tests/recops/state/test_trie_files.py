@@ -117,8 +117,8 @@ def test_what_is_no_trie_is_refused_though_sealed(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vocab_sizes": (9, 9)}, "first_child does not make a trie of depth 2"),
-        ({"vocab_sizes": (9, 9, 2)}, "tokens leave the vocabulary of level 2, 2"),
+        ({"vocab_sizes": (9, 9)}, "first_child must make a trie of depth 2"),
+        ({"vocab_sizes": (9, 9, 2)}, "tokens must be from 0 to 1 at level 2"),
     ],
 )
 def test_validate_says_what_is_wrong(

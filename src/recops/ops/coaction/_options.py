@@ -24,6 +24,8 @@ from recops._dtypes import parameter_dtypes
 Activation: TypeAlias = Literal["tanh", "selu", "relu", "none"]
 Pool: TypeAlias = Literal["sum", "mean"]
 
+_ACTIVATIONS, _POOLS = get_args(Activation), get_args(Pool)
+
 _MOST_ORDERS = 1024
 """Of 1.1 float32 holds no higher power than the 930th."""
 
@@ -54,10 +56,12 @@ class Options(NamedTuple):
 def check_options(op: str, options: Options) -> None:
     """All that can be said of the options alone."""
     check_integer(op, "orders", options.orders, least=1, most=_MOST_ORDERS)
-    for name in ("bias", "activate_last", "concat_hidden", "order_independent"):
-        check_flag(op, name, getattr(options, name))
-    check_choice(op, "activation", options.activation, get_args(Activation))
-    check_choice(op, "pool", options.pool, get_args(Pool))
+    check_flag(op, "bias", options.bias)
+    check_flag(op, "activate_last", options.activate_last)
+    check_flag(op, "concat_hidden", options.concat_hidden)
+    check_flag(op, "order_independent", options.order_independent)
+    check_choice(op, "activation", options.activation, _ACTIVATIONS)
+    check_choice(op, "pool", options.pool, _POOLS)
 
 
 def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:

@@ -16,6 +16,7 @@ Reset: TypeAlias = Literal["after", "before"]
 Update: TypeAlias = Literal["paper", "or"]
 Convention: TypeAlias = Literal["torch", "tf"]
 
+_CELLS, _RESETS, _UPDATES = get_args(Cell), get_args(Reset), get_args(Update)
 _CONVENTIONS: dict[str, tuple[Reset, Update]] = {
     "torch": ("after", "paper"),
     "tf": ("before", "or"),
@@ -27,11 +28,11 @@ def resolve(
 ) -> tuple[str, str]:
     """``(reset, update)``, the convention's where there is one, once all names are known ones."""
     if convention is not None:
-        check_choice(op, "convention", convention, get_args(Convention))
+        check_choice(op, "convention", convention, tuple(_CONVENTIONS))
         reset, update = _CONVENTIONS[convention]
-    check_choice(op, "cell", cell, get_args(Cell))
-    check_choice(op, "reset", reset, get_args(Reset))
-    check_choice(op, "update", update, get_args(Update))
+    check_choice(op, "cell", cell, _CELLS)
+    check_choice(op, "reset", reset, _RESETS)
+    check_choice(op, "update", update, _UPDATES)
     if (attention is None) != (cell == "gru"):
         rule, given = ("None", "some") if cell == "gru" else ("given", "None")
         raise ValueError(f"{op}: attention must be {rule} for cell {cell!r}, got {given}")

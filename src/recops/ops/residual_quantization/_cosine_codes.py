@@ -107,12 +107,14 @@ def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
         ValueError: there are none; a length that is not finite.
     """
     if not len(codebook):
-        raise ValueError(f"{name} has no codewords")
+        raise ValueError(f"{name} must hold at least one codeword, got none")
     wide = codebook.to(compute_dtype(x.dtype))
     length = _length(wide)
     bad = length.isnan().nonzero()
     if len(bad):
-        raise ValueError(f"{name}[{int(bad[0, 0])}] is not finite, or its norm is not")
+        place = int(bad[0, 0])
+        norm = float(torch.linalg.vector_norm(wide[place]))
+        raise ValueError(f"{name}[{place}] must have a finite norm, got {norm}")
     zero = length == 0
     return torch.cat([wide / length.where(~zero, 1), zero.to(wide.dtype)], dim=1)
 

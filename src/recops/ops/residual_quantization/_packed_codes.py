@@ -24,6 +24,6 @@ def check_codes(op: str, codes: Tensor, sizes: Sequence[int]) -> None:
         if bad.any():
             row = int(bad.nonzero()[0])
             raise IndexError(
-                f"{op}: codes[{row}, {level}] is {int(codes[row, level])}, "
-                f"which is no code from 0 to {size - 1}"
+                f"{op}: codes[{row}, {level}] must be from 0 to {size - 1}, "
+                f"got {int(codes[row, level])}"
             )

@@ -46,7 +46,7 @@ def rq_encode(
         codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]`` where levels differ in size; of x's
             dtype, or float32 beside 16-bit x. Codewords must be finite. For a product
             ``[G, L, K, D/G]``, or G of what one group may be, whose widths add up to D.
-        beam: width of the search, at least 1; in a product, of each group's.
+        beam: width of the search, from 1 to 2^20; in a product, of each group's.
         metric: what is nearest: ``"l2"`` or ``"cosine"``.
 
     Returns:
@@ -57,7 +57,7 @@ def rq_encode(
     Raises:
         TypeError: a tensor of another dtype.
         ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite,
-            beam < 1, another metric.
+            beam out of range, another metric.
 
     At beam 1 time is O(N · D · Σ K_l), memory O(D · Σ K_l) beside the results: no N × K matrix is
     ever made. :func:`rq_encode_beams` tells of beam > 1.

@@ -48,7 +48,7 @@ def rq_encode_beams(
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
         codebooks: as :func:`rq_encode` takes them.
-        beam: how many paths are kept at each level, at least 1.
+        beam: how many paths are kept at each level, from 1 to 2^20.
         metric: what is nearest: ``"l2"`` or ``"cosine"``.
 
     Returns:
@@ -60,7 +60,7 @@ def rq_encode_beams(
     Raises:
         TypeError: a tensor of another dtype.
         ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, beam
-            < 1, beam · K_l ≥ 2³¹, another metric.
+            out of range, beam · K_l ≥ 2³¹, another metric.
 
     With a table, time is O(N · Σ K_l · (D + beam · L)) and O(D · Σ_{m<l} K_m · K_l) for the table;
     without, and by cosine, O(N · beam · D · Σ K_l). No N × K matrix is ever made. A product adds

@@ -75,7 +75,7 @@ def constrained_beam_search(
         trie: the catalogue; or several of one depth, of which ``trie_index`` tells each row its
             own.
         batch_size: B.
-        num_beams: items to find for each row.
+        num_beams: items to find for each row, from 1 to 2^20.
         normalize: as for :func:`recops.trie_beam_step`.
         allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
             for each trie, where ``trie`` is a list.

@@ -52,14 +52,14 @@ def make_bans(
     device = tries[0].device
     if isinstance(ids, tuple):
         flat, offsets = check_tuple(op, name, ids, ("ids", "offsets"))
+        check_tensor(op, f"{name}[0]", flat, ndim=1, dtypes=INDICES, device=device)
+        check_tensor(op, f"{name}[1]", offsets, ndim=1, dtypes=[torch.int64], device=device)
     else:
         rows = check_list(op, name, ids)
         for place, row in enumerate(rows):
             check_tensor(op, f"{name}[{place}]", row, ndim=1, dtypes=INDICES, device=device)
         offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
         flat = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64, device=device)
-    check_tensor(op, name, flat, ndim=1, dtypes=INDICES, device=device)
-    check_tensor(op, f"{name}' offsets", offsets, ndim=1, dtypes=[torch.int64], device=device)
     positions = ops.trie_bans(
         [each.item_ids for each in tries],
         [each.id_order for each in tries],

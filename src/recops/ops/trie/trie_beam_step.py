@@ -87,7 +87,7 @@ def trie_beam_step(
             each row its own.
         nodes: ``[B, M]`` int32 or int64; the root is 0. Beams may be of different levels.
         scores: ``[B, M]`` float32 or float64; computed with as float32, float64 for float64 logits.
-        num_beams: places to fill, at least 1.
+        num_beams: places to fill, from 1 to 2^20.
         normalize: ``"vocab"``, ``"children"`` or ``"none"``.
         allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
             for each trie, where ``trie`` is a list.

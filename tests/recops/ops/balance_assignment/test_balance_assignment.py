@@ -14,8 +14,7 @@ from torch import Tensor
 import recops
 from instruction_sets import results_at_each
 from recops import reference
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import DTYPES
 
 
 def cost(x: Tensor, codebook: Tensor, index: Tensor) -> float:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
-from coaction_inputs import CAN, DTYPES, LAYOUTS, networks, params_width
+from coaction_inputs import CAN, LAYOUTS, networks, params_width
 from recops import reference
-from tolerances import AGREEMENT
+from tolerances import AGREEMENT, DTYPES
 
 
 def make_gather(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
-from coaction_inputs import DTYPES, make_call, networks, params_width
+from coaction_inputs import make_call, networks, params_width
 from recops import reference
+from tolerances import DTYPES
 
 Pairs = list[tuple[Tensor, Tensor, tuple[int, ...]]]
 

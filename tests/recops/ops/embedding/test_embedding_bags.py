@@ -1,10 +1,8 @@
-"""Bags of rows of embedding tables: torch's own, the reference, gradients and errors."""
+"""Embedding bags: their reference, the bits of torch, padding and gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,12 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
-from instruction_sets import results_at_each
+from embedding_inputs import INDICES, example, gradients
 from recops import reference
-from tolerances import AGREEMENT
+from tolerances import AGREEMENT, DTYPES
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
-INDICES = [torch.int32, torch.int64]
 WIDTHS = [1, 3, 4, 8, 18, 64, 131]
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
@@ -29,18 +25,11 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def gradients(out: Tensor, weights: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(out, weights, grad.to(out.dtype))
-
-
 def agree(actual: Tensor, other: Tensor) -> None:
     """Against the cancellation of a few hundred terms."""
     size = other.abs().max().clamp(min=1).item() if other.numel() else 1.0
     rtol, atol = AGREEMENT[actual.dtype]["rtol"], AGREEMENT[actual.dtype]["atol"] * size
     torch.testing.assert_close(actual, other.to(actual.dtype), rtol=rtol, atol=atol)
-
-
-# ---- Agreement with the reference, forward and backward.
 
 
 @settings(max_examples=100)
@@ -109,9 +98,6 @@ def test_no_ids_of_an_empty_table() -> None:
         assert gradients(out, [weight], torch.ones_like(out))[0].shape == (0, 4)
 
 
-# ---- The bits of torch's own.
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_and_gradients_are_torchs_to_the_bit(width: int, dtype: torch.dtype) -> None:
@@ -155,9 +141,6 @@ def test_sums_of_16_bit_rows_are_rounded_once(dtype: torch.dtype) -> None:
     assert gradients(out, [weight], torch.ones(1, 20))[0].eq(due).all()
 
 
-# ---- Padding.
-
-
 @pytest.mark.parametrize("padding", [0, 6])
 def test_padding_is_that_of_embedding_bag(padding: int) -> None:
     weight, ids = torch.randn(7, 5, requires_grad=True), torch.randint(7, (9, 12))
@@ -188,16 +171,6 @@ def test_padding_that_is_not_finite_adds_nothing() -> None:
     out = recops.embedding_bags([(weight, ids), (weight, rows)], padding_idx=0)
     assert torch.equal(out[0], torch.cat([weight[1] + weight[2], weight[3]]))
     assert out[1].eq(0).all()
-
-
-# ---- Gradients.
-
-
-def example(dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
-    """A sum and a row of one table, and a sum of another."""
-    item, user = (torch.randn(*size, dtype=dtype, requires_grad=True) for size in ((6, 5), (4, 3)))
-    history, candidate = torch.tensor([[0, 5, 5], [2, 3, 0]]), torch.tensor([5, 2])
-    return [(item, history), (user, torch.tensor([[1, 3], [0, 0]])), (item, candidate)]
 
 
 @pytest.mark.parametrize("padding", [None, 0, 3])
@@ -235,196 +208,3 @@ def test_no_gradient_is_asked_for() -> None:
     assert not recops.embedding_bags(frozen).requires_grad
     with torch.no_grad():
         assert not recops.embedding_bags(bags).requires_grad
-
-
-# ---- The same bits, and torch's own machinery.
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_results_do_not_depend_on_the_number_of_threads(
-    dtype: torch.dtype, set_threads: Callable[[int], None]
-) -> None:
-    weights = [torch.randn(9000, 70).to(dtype).requires_grad_() for _ in range(2)]
-    ids, rows = torch.randint(9000, (400, 60)), torch.randint(9000, (400,))
-    ids[:, 30:] = ids[:, 30:] % 5  # rows that most of the batch add to
-
-    def everything() -> list[Tensor]:
-        bags = [(weights[0], ids), (weights[1], rows), (weights[0], rows)]
-        out = recops.embedding_bags(bags, padding_idx=0)
-        return [out, *gradients(out, weights, out.detach())]
-
-    set_threads(1)
-    expected = everything()
-    for threads in (2, 3, 7):
-        set_threads(threads)
-        for actual, one_thread in zip(everything(), expected, strict=True):
-            assert torch.equal(actual, one_thread)
-
-
-ON_THIS_ISA = """
-import sys
-import torch
-import recops
-
-results = []
-for weight, ids in torch.load(sys.argv[1]):
-    table = weight.clone().requires_grad_()
-    out = recops.embedding_bags([(table, ids), (table, ids[:, 0])], padding_idx=0)
-    results += [out.detach(), *torch.autograd.grad(out, table, out.detach())]
-torch.save(results, sys.argv[2])
-"""
-
-
-def test_instruction_sets_agree_to_the_bit(tmp_path: Path) -> None:
-    inputs = [
-        (torch.randn(40, width).to(dtype), torch.randint(40, (30, 20)).to(index))
-        for width in (1, 3, 7, 18, 33, 100)
-        for dtype in DTYPES
-        for index in INDICES
-    ]
-    results = results_at_each(ON_THIS_ISA, tmp_path, inputs)
-    for result in results[1:]:
-        for actual, expected in zip(result, results[0], strict=True):
-            assert torch.equal(actual, expected)
-
-
-@pytest.mark.parametrize("index", INDICES)
-def test_opcheck(index: torch.dtype) -> None:
-    ids = [torch.randint(4, shape).to(index) for shape in ((3, 4), (3,), (3, 2))]
-    tables, ops = [0, 1, 0], torch.ops.recops
-    for learns in ((False, False), (True, True), (False, True)):
-        weights = [
-            torch.randn(size, requires_grad=yes)
-            for size, yes in zip(((7, 5), (4, 3)), learns, strict=True)
-        ]
-        for padding in (-1, 2):
-            torch.library.opcheck(ops.embedding_bags.default, (weights, ids, tables, padding))
-    for rows in ([7, 4], [7, -1]):
-        arguments = (torch.randn(3, 13), ids, tables, rows, [5, 3], 2)
-        torch.library.opcheck(ops.embedding_bags_backward.default, arguments)
-
-
-class Model(torch.nn.Module):
-    def forward(self, weight: Tensor, ids: Tensor) -> Tensor:
-        return recops.embedding_bags([(weight, ids), (weight, ids[:, 0])], padding_idx=0)
-
-
-@pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
-    compiled = torch.compile(Model(), fullgraph=True, dynamic=True)
-    graphs = torch._dynamo.utils.counters["stats"]
-    torch._dynamo.reset()
-    graphs.clear()
-    for size, width, rows, each in [(10, 6, 4, 3), (23, 9, 7, 5), (64, 18, 12, 20)]:
-        weight = torch.randn(size, width, requires_grad=True)
-        ids = torch.randint(size, (rows, each))
-        actual, expected = compiled(weight, ids), Model()(weight, ids)
-        assert torch.equal(actual, expected)
-        grad = torch.randn(expected.shape)
-        (found,), (due,) = gradients(actual, [weight], grad), gradients(expected, [weight], grad)
-        torch.testing.assert_close(found, due)
-    assert graphs["unique_graphs"] == 1
-
-
-def test_exports() -> None:
-    rows, size = torch.export.Dim("rows", min=2), torch.export.Dim("size", min=2)
-    inputs = torch.randn(12, 6), torch.randint(12, (4, 3))
-    shapes = {"weight": {0: size}, "ids": {0: rows}}
-    program = torch.export.export(Model(), inputs, dynamic_shapes=shapes).module()
-    weight, ids = torch.randn(31, 6), torch.randint(31, (9, 3))
-    torch.testing.assert_close(program(weight, ids), Model()(weight, ids))
-
-
-def test_autocast_keeps_the_tables_dtype() -> None:
-    bags = example()
-    expected = recops.embedding_bags(bags)
-    with torch.autocast("cpu", torch.bfloat16):
-        actual = recops.embedding_bags(bags)
-    assert torch.equal(actual, expected)
-
-
-# ---- Errors.
-
-WEIGHT, IDS = torch.randn(5, 3), torch.tensor([[0, 4], [1, 2]])
-ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"ids": IDS + 1}, IndexError, r"bags\[1\]: ids must be from 0 to 4, got ids\[0, 1\] = 5"),
-    ({"ids": IDS.mT + 1}, IndexError, r"bags\[1\]: ids must be from 0 to 4, got ids\[1, 0\] = 5"),
-    (
-        {"ids": IDS.int() - 1},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to 4, got ids\[0, 0\] = -1",
-    ),
-    (
-        {"ids": torch.tensor([1, 5])},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to 4, got ids\[1\] = 5",
-    ),
-    (
-        {"ids": torch.tensor([[2**40], [0]])},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to 4, got ids\[0, 0\] = 1099511627776",
-    ),
-    (
-        {"ids": torch.tensor([[-(2**63)], [0]])},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to 4, got ids\[0, 0\] = -9223372036854775808",
-    ),
-    (
-        {"ids": IDS - 1, "padding_idx": 0},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to 4, got ids\[0, 0\] = -1",
-    ),
-    (
-        {"weight": WEIGHT[:0]},
-        IndexError,
-        r"bags\[1\]: ids must be from 0 to -1, got ids\[0, 0\] = 0",
-    ),
-    ({"ids": torch.tensor(7)}, ValueError, r"bags\[1\]: ids must have 1 or 2 dimensions, got"),
-    ({"ids": IDS[None]}, ValueError, r"bags\[1\]: ids must have 1 or 2 dimensions, got shape"),
-    ({"ids": IDS[:1]}, ValueError, r"bags\[1\]: ids must have 2 rows as the first have, got 1"),
-    ({"ids": IDS.float()}, TypeError, r"bags\[1\]: ids must be one of int32, int64, got float32"),
-    ({"ids": IDS.to("meta")}, ValueError, r"bags\[1\]: ids must be on cpu, got meta"),
-    ({"ids": [[0], [0]]}, TypeError, r"bags\[1\]: ids must be a tensor, got list"),
-    ({"weight": WEIGHT.int()}, TypeError, r"bags\[1\]: weight must be one of float32"),
-    ({"weight": WEIGHT.double()}, TypeError, r"bags\[1\]: weight must be of the first's dtype"),
-    ({"weight": WEIGHT[0]}, ValueError, r"bags\[1\]: weight must have 2 dimensions"),
-    (
-        {"padding_idx": 5},
-        ValueError,
-        "padding_idx must be from 0 to 4, got 5",
-    ),
-    ({"padding_idx": -1}, ValueError, "padding_idx must be from 0 to 4, .*got -1"),
-]
-
-
-@pytest.mark.parametrize(("changes", "error", "message"), ERRORS)
-def test_errors(changes: dict[str, Any], error: type[Exception], message: str) -> None:
-    second = changes.get("weight", WEIGHT), changes.get("ids", IDS)
-    with pytest.raises(error, match=f"^embedding_bags: {message}"):
-        recops.embedding_bags([(WEIGHT, IDS), second], padding_idx=changes.get("padding_idx"))
-
-
-def test_there_must_be_bags() -> None:
-    with pytest.raises(ValueError, match=r"^embedding_bags: bags must hold"):
-        recops.embedding_bags([])
-
-
-@pytest.mark.parametrize("index", INDICES)
-def test_bad_ids_deep_in_a_batch_are_found(index: torch.dtype) -> None:
-    ids = torch.randint(5, (70, 130)).to(index)
-    ids[41, 77], ids[60, 2] = 5, -1
-    with pytest.raises(IndexError, match=r"^embedding_bags: bags\[0\]: ids .*ids\[41, 77\] = 5"):
-        recops.embedding_bags([(WEIGHT, ids)])
-
-
-def test_the_gradient_checks_its_arguments() -> None:
-    backward = torch.ops.recops.embedding_bags_backward
-    name = "^embedding_bags_backward: "
-    with pytest.raises(IndexError, match=name + r"bags\[0\]: ids must be .*ids\[0, 1\] = 4"):
-        backward(torch.randn(2, 3), [IDS], [0], [4], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}grad must be "):
-        backward(torch.randn(3, 3), [IDS], [0], [5], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}tables must be from 0 to 0, got 1"):
-        backward(torch.randn(2, 3), [IDS], [1], [5], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}num_rows must be at least 0"):
-        backward(torch.randn(2, 3), [IDS], [0], [-2], [3], -1)

@@ -14,13 +14,7 @@ from torch import Tensor
 
 import recops
 from recops import reference
-from tolerances import AGREEMENT
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+from tolerances import AGREEMENT, DTYPES, wide
 
 
 @dataclass

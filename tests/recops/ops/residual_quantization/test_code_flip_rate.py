@@ -10,8 +10,7 @@ import torch
 
 import recops
 from recops import reference
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import DTYPES
 
 
 def rate(x: torch.Tensor, codebooks: torch.Tensor, sigma: float, **settings: int) -> torch.Tensor:

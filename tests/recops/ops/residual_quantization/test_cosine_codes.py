@@ -12,8 +12,7 @@ from torch import Tensor
 
 import recops
 from recops import reference
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import DTYPES
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
@@ -236,15 +235,15 @@ BAD = BOOKS.clone().index_fill_(1, torch.tensor([2]), torch.nan)
         (lambda: recops.rq_encode_beams(X, BOOKS, beam=2, metric=""), "rq_encode_beams: metric"),
         (
             lambda: recops.nearest_codes(X, BAD[0], metric="cosine"),
-            r"nearest_codes: codebook\[2\] is not finite",
+            r"nearest_codes: codebook\[2\] must have a finite norm, got",
         ),
         (
             lambda: recops.rq_encode(X, BAD, metric="cosine"),
-            r"rq_encode: codebooks\[0\]\[2\] is not finite",
+            r"rq_encode: codebooks\[0\]\[2\] must have a finite norm, got",
         ),
         (
             lambda: recops.rq_encode(X, BOOKS[:, :0], metric="cosine"),
-            r"rq_encode: codebooks\[0\] has no codewords",
+            r"rq_encode: codebooks\[0\] must hold at least one codeword, got none",
         ),
         (lambda: recops.nearest_codes(X, BOOKS[0], k=6, metric="cosine"), "k must be from 1 to"),
     ],

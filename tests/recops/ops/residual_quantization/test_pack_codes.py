@@ -66,8 +66,16 @@ def test_compiles_and_passes_opcheck() -> None:
 
 CODES = torch.tensor([[0, 1], [4, 2]], dtype=torch.int32)
 ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: recops.pack_codes(CODES - 1, [5, 3]), IndexError, r"codes\[0, 0\] is -1.*0 to 4"),
-    (lambda: recops.pack_codes(CODES, [5, 2]), IndexError, r"pack_codes: codes\[1, 1\] is 2"),
+    (
+        lambda: recops.pack_codes(CODES - 1, [5, 3]),
+        IndexError,
+        r"codes\[0, 0\] must be from 0 to 4, got -1",
+    ),
+    (
+        lambda: recops.pack_codes(CODES, [5, 2]),
+        IndexError,
+        r"codes\[1, 1\] must be from 0 to 1, got 2",
+    ),
     (lambda: recops.pack_codes(CODES, [5]), ValueError, "codes must have 1 columns.*got 2"),
     (lambda: recops.pack_codes(CODES, [5, 0]), ValueError, r"sizes\[1\] must be from 1.*got 0"),
     (lambda: recops.pack_codes(CODES.float(), [5, 3]), TypeError, "codes must be one of int32"),
@@ -80,7 +88,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.unpack_codes(torch.tensor([[7]], dtype=torch.uint8), [5, 3]),
         IndexError,
-        r"unpack_codes: codes\[0, 0\] is 7, which is no code from 0 to 4",
+        r"unpack_codes: codes\[0, 0\] must be from 0 to 4, got 7",
     ),
 ]
 

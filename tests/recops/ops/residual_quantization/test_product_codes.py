@@ -13,8 +13,7 @@ from torch import Tensor
 import recops
 from recops import reference
 from recops.faiss import codebooks_from_faiss
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import DTYPES
 
 
 def uneven() -> list[list[Tensor]]:

@@ -14,9 +14,7 @@ from torch import Tensor
 
 import recops
 from recops import reference
-from tolerances import AGREEMENT
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import AGREEMENT, DTYPES
 
 # Few rows are searched by residuals, many by the table of products.
 rows = st.integers(0, 40)
@@ -189,7 +187,6 @@ def test_results_do_not_depend_on_the_number_of_threads(
 
 X, BOOKS = torch.randn(4, 3), torch.randn(2, 5, 3)
 NAN_BOOK = [torch.randn(5, 3), torch.randn(4, 3).index_fill_(0, torch.tensor([2]), math.nan)]
-
 ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: recops.rq_encode(X, BOOKS, beam=0), ValueError, "rq_encode: beam must be .*got 0"),
     (lambda: recops.rq_encode_beams(X, BOOKS, beam=-1), ValueError, "beams: beam must be .*-1"),

@@ -12,9 +12,7 @@ from torch import Tensor
 
 import recops
 from recops import reference
-from tolerances import AGREEMENT
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+from tolerances import AGREEMENT, DTYPES
 
 
 def make_books(sizes: list[int], dim: int, dtype: torch.dtype) -> list[Tensor]:

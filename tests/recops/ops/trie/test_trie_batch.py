@@ -15,9 +15,8 @@ from torch.utils import _pytree
 
 import recops
 from recops import reference
+from tolerances import DTYPES
 from trie_inputs import Beams, Catalogue, assert_same_step, beams, catalogue
-
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 @dataclass(frozen=True)

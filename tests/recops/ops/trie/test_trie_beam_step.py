@@ -13,10 +13,10 @@ from torch.testing import assert_close
 
 import recops
 from recops import reference
+from tolerances import DTYPES
 from trie_inputs import MASKS, Catalogue, assert_same_step, beams, catalogue, catalogues, mask_of
 
 NORMALIZE = ["vocab", "children", "none"]
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 @given(

@@ -1,0 +1,69 @@
+"""Errors of co-action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import recops
+from coaction_inputs import CAN, params_width
+
+FEED, PARAMS = torch.randn(3, 5, 16), torch.randn(3, 160)
+
+INDEX = torch.tensor([0, 1, 2])
+
+
+def fails(*changed: object, **options: object) -> Callable[[], object]:
+    arguments = (*changed, *(FEED, PARAMS, CAN)[len(changed) :])
+    return lambda: recops.coaction(*arguments, **options)  # type: ignore[arg-type]
+
+
+ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (fails(FEED.tolist()), TypeError, "feed must be a tensor, got list"),
+    (fails(FEED.int()), TypeError, "feed must be one of float32"),
+    (fails(FEED[0]), ValueError, "feed must have 3 dimensions"),
+    (fails(FEED[:, :, :15]), ValueError, r"feed must have 16 columns, dims\[0\], got 15"),
+    (fails(FEED, PARAMS.double()), TypeError, "params must be one of float32, got float6"),
+    (fails(FEED, PARAMS[:, 1:]), ValueError, r"params must have 160 columns .*got 159"),
+    (fails(FEED, PARAMS, CAN, bias=True), ValueError, "params must have 172 columns"),
+    (
+        fails(FEED, PARAMS, CAN, orders=3, order_independent=True),
+        ValueError,
+        "params must have 480 columns",
+    ),
+    (fails(FEED, PARAMS[:2]), ValueError, "without feed_index, params must have .*3 users, got 2"),
+    (fails(FEED, PARAMS.to("meta")), ValueError, "params must be on cpu, got meta"),
+    (fails(FEED, PARAMS, (16,)), ValueError, r"dims must name .* got \(16,\)"),
+    (fails(FEED, PARAMS, (16, 0, 4)), ValueError, r"dims\[1\] must be from 1 to 2147483647, got 0"),
+    (fails(orders=0), ValueError, "orders must be from 1 to 1024, got 0"),
+    (fails(activation="gelu"), ValueError, "activation must be .tanh., .*got .gelu."),
+    (fails(pool="max"), ValueError, "pool must be .sum. or .mean., got .max."),
+    (fails(lengths=torch.ones(3)), TypeError, "lengths must be one of int32, int64"),
+    (fails(lengths=INDEX[:2]), ValueError, "lengths must have 3 entries, one a user, got 2"),
+    (
+        fails(lengths=torch.tensor([1, 6, 7])),
+        ValueError,
+        r"lengths\[1\] is 6, which is not from 0 to 5",
+    ),
+    (
+        fails(lengths=torch.tensor([1, 5, -1])),
+        ValueError,
+        r"lengths\[2\] is -1",
+    ),
+    (fails(feed_index=INDEX[:2]), ValueError, "feed_index must have 3 entries"),
+    (fails(feed_index=INDEX + 1), IndexError, r"feed_index\[2\] is 3, which is not from 0 to 2"),
+    (fails(feed_index=-INDEX), IndexError, r"feed_index\[1\] is -1"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ERRORS)
+def test_errors(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^coaction: {message}"):
+        call()
+
+
+def test_params_width_is_what_the_errors_say() -> None:
+    assert params_width(CAN) == 160
+    assert params_width((4,) * 9, bias=True) == 160
