@@ -45,16 +45,16 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         fails(lengths=torch.tensor([1, 6, 7])),
         ValueError,
-        r"lengths\[1\] is 6, which is not from 0 to 5",
+        r"lengths must be from 0 to 5, got lengths\[1\] = 6",
     ),
     (
         fails(lengths=torch.tensor([1, 5, -1])),
         ValueError,
-        r"lengths\[2\] is -1",
+        r"lengths must be .*lengths\[2\] = -1",
     ),
     (fails(feed_index=INDEX[:2]), ValueError, "feed_index must have 3 entries"),
-    (fails(feed_index=INDEX + 1), IndexError, r"feed_index\[2\] is 3, which is not from 0 to 2"),
-    (fails(feed_index=-INDEX), IndexError, r"feed_index\[1\] is -1"),
+    (fails(feed_index=INDEX + 1), IndexError, r"feed_index must be .*feed_index\[2\] = 3"),
+    (fails(feed_index=-INDEX), IndexError, r"feed_index must be .*feed_index\[1\] = -1"),
 ]
 
 

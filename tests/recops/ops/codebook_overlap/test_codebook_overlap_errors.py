@@ -35,12 +35,12 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.codebook_overlap(NAN_BOOK, USAGE, 1.0),
         ValueError,
-        r"codebook\[3\] is not fin",
+        r"codebook must be finite, got codebook\[3\]",
     ),
     (
         lambda: recops.codebook_overlap(BOOK, NAN_USAGE, 1.0),
         ValueError,
-        r"usage\[2\] is not finite",
+        r"usage must be finite, got usage\[2\]",
     ),
     (lambda: recops.codebook_overlap(BOOK, USAGE.to("meta"), 1.0), ValueError, "usage must be on"),
 ]

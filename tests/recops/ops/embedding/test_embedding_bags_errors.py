@@ -13,21 +13,25 @@ from embedding_inputs import INDICES
 WEIGHT, IDS = torch.randn(5, 3), torch.tensor([[0, 4], [1, 2]])
 
 ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"ids": IDS + 1}, IndexError, r"bags\[1\]: ids\[0, 1\] is 5, which is not from 0 to 4"),
-    ({"ids": IDS.mT + 1}, IndexError, r"bags\[1\]: ids\[1, 0\] is 5, which"),
-    ({"ids": IDS.int() - 1}, IndexError, r"bags\[1\]: ids\[0, 0\] is -1, which"),
-    ({"ids": torch.tensor([1, 5])}, IndexError, r"bags\[1\]: ids\[1\] is 5, which"),
-    ({"ids": torch.tensor([[2**40], [0]])}, IndexError, r"bags\[1\]: ids\[0, 0\] is 1099511627776"),
+    ({"ids": IDS + 1}, IndexError, r"bags\[1\]: .*ids\[0, 1\] = 5"),
+    ({"ids": IDS.mT + 1}, IndexError, r"bags\[1\]: .*ids\[1, 0\] = 5"),
+    ({"ids": IDS.int() - 1}, IndexError, r"bags\[1\]: .*ids\[0, 0\] = -1"),
+    ({"ids": torch.tensor([1, 5])}, IndexError, r"bags\[1\]: .*ids\[1\] = 5"),
+    (
+        {"ids": torch.tensor([[2**40], [0]])},
+        IndexError,
+        r"bags\[1\]: .*ids\[0, 0\] = 1099511627776",
+    ),
     (
         {"ids": torch.tensor([[-(2**63)], [0]])},
         IndexError,
-        r"bags\[1\]: ids\[0, 0\] is -9223372036854775808",
+        r"bags\[1\]: .*ids\[0, 0\] = -9223372036854775808",
     ),
-    ({"ids": IDS - 1, "padding_idx": 0}, IndexError, r"bags\[1\]: ids\[0, 0\] is -1, which"),
+    ({"ids": IDS - 1, "padding_idx": 0}, IndexError, r"bags\[1\]: .*ids\[0, 0\] = -1"),
     (
         {"weight": WEIGHT[:0]},
         IndexError,
-        r"bags\[1\]: ids\[0, 0\] is 0, which is not from 0 to -1",
+        r"bags\[1\]: .*ids\[0, 0\] = 0",
     ),
     ({"ids": torch.tensor(7)}, ValueError, r"bags\[1\]: ids must have 1 or 2 dimensions, got"),
     ({"ids": IDS[None]}, ValueError, r"bags\[1\]: ids must have 1 or 2 dimensions, got shape"),
@@ -63,14 +67,14 @@ def test_there_must_be_bags() -> None:
 def test_bad_ids_deep_in_a_batch_are_found(index: torch.dtype) -> None:
     ids = torch.randint(5, (70, 130)).to(index)
     ids[41, 77], ids[60, 2] = 5, -1
-    with pytest.raises(IndexError, match=r"^embedding_bags: bags\[0\]: ids\[41, 77\] is 5"):
+    with pytest.raises(IndexError, match=r"^embedding_bags: bags\[0\]: .*ids\[41, 77\] = 5"):
         recops.embedding_bags([(WEIGHT, ids)])
 
 
 def test_the_gradient_checks_its_arguments() -> None:
     backward = torch.ops.recops.embedding_bags_backward
     name = "^embedding_bags_backward: "
-    with pytest.raises(IndexError, match=name + r"bags\[0\]: ids\[0, 1\] is 4"):
+    with pytest.raises(IndexError, match=name + r"bags\[0\]: .*ids\[0, 1\] = 4"):
         backward(torch.randn(2, 3), [IDS], [0], [4], [3], -1)
     with pytest.raises(ValueError, match=f"{name}grad must have the shape of the result"):
         backward(torch.randn(3, 3), [IDS], [0], [5], [3], -1)

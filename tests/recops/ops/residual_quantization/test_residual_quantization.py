@@ -83,11 +83,14 @@ def test_rq_encode_gives_the_references_codes(
     assert_close(sq_error, expected_error)
 
 
-def test_rq_encode_without_levels_returns_the_norm() -> None:
-    x = torch.randn(5, 7)
-    codes, sq_error = recops.rq_encode(x, torch.empty(0, 4, 7))
-    assert codes.shape == (5, 0)
-    assert_close(sq_error, x.square().sum(1))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_levels_are_refused_at_every_beam(dtype: torch.dtype) -> None:
+    x, none = torch.zeros(5, 1, dtype=dtype), torch.zeros(0, 2, 1, dtype=dtype)
+    for beam in (1, 2, 3):
+        with pytest.raises(ValueError, match="rq_encode: codebooks must have at least one level"):
+            recops.rq_encode(x, none, beam=beam)
+        with pytest.raises(ValueError, match="codebooks must have at least one level"):
+            recops.rq_encode_beams(x, none, beam=beam)
 
 
 @given(

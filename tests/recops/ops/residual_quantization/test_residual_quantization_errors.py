@@ -20,7 +20,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: recops.rq_encode(X, BOOKS.double()), TypeError, "codebooks must be .*got float64"),
     (lambda: recops.rq_encode(X.double(), BOOKS), TypeError, "codebooks must be .*got float32"),
     (lambda: recops.rq_encode(X[:, :2], BOOKS), ValueError, "codebooks must have x's dimension 2"),
-    (lambda: recops.rq_encode(X, BOOKS[:, :0]), ValueError, r"codebooks\[0\] has no codewords"),
+    (lambda: recops.rq_encode(X, BOOKS[:, :0]), ValueError, r"codebooks\[0\] must have at least"),
     (lambda: recops.rq_encode(X, []), ValueError, "at least one level"),
     (
         lambda: recops.rq_encode(X, [BOOKS[0], BOOKS[0, :, :2]]),
@@ -32,24 +32,24 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         r"codebooks\[1\] must be one of float32, got float16",
     ),
-    (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"codebooks\[1\]\[2\] is not finite"),
+    (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"be finite.*codebooks\[1\]\[2\]"),
     (
         lambda: recops.rq_encode(X.repeat(50, 1), NAN_BOOK),
         ValueError,
-        r"codebooks\[1\]\[2\] is not finite",
+        r"be finite.*codebooks\[1\]\[2\]",
     ),
-    (lambda: recops.rq_encode(X, HUGE_BOOK), ValueError, r"codebooks\[0\]\[0\] is not finite"),
+    (lambda: recops.rq_encode(X, HUGE_BOOK), ValueError, r"be finite.*codebooks\[0\]\[0\]"),
     (lambda: recops.rq_encode(X.to("meta"), BOOKS), ValueError, "codebooks must be on meta"),
     (lambda: recops.nearest_codes(X, BOOKS[0], k=6), ValueError, "nearest_codes: k must be .*5.*6"),
     (lambda: recops.nearest_codes(X, BOOKS[0], k=0), ValueError, "nearest_codes: k must be .*0"),
-    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=1), ValueError, r"codebook\[2\] is not finite"),
-    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=3), ValueError, r"codebook\[2\] is not finite"),
-    (lambda: recops.rq_decode(CODES + 5, BOOKS), IndexError, r"codes\[0, 0\] is 5.*0 to 4"),
-    (lambda: recops.rq_decode(CODES - 2, BOOKS), IndexError, r"codes\[0, 0\] is -2"),
+    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=1), ValueError, r"be finite.*codebook\[2\]"),
+    (lambda: recops.nearest_codes(X, NAN_BOOK[1], k=3), ValueError, r"be finite.*codebook\[2\]"),
+    (lambda: recops.rq_decode(CODES + 5, BOOKS), IndexError, r"from 0 to 4.*codes\[0, 0\] = 5"),
+    (lambda: recops.rq_decode(CODES - 2, BOOKS), IndexError, r"codes\[0, 0\] = -2"),
     (
         lambda: recops.rq_decode(CODES.long() + 2**32, BOOKS),
         IndexError,
-        r"codes\[0, 0\] is 4294967296",
+        r"codes\[0, 0\] = 4294967296",
     ),
     (lambda: recops.rq_decode(CODES[:, :1], BOOKS), ValueError, "codes must have 2 columns.*got 1"),
     (
@@ -60,7 +60,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.accumulate_codes(X, CODES[:, 0] + 3, 3),
         IndexError,
-        r"accumulate_codes: index\[0\] is 3",
+        r"accumulate_codes: index must be .*index\[0\] = 3",
     ),
     (lambda: recops.accumulate_codes(X, CODES[:3, 0], 3), ValueError, "index must have 4 .*got 3"),
     (
@@ -85,5 +85,5 @@ def test_the_lowest_bad_code_is_named_at_any_number_of_threads(
     codes[[700, 5000, 8999], [1, 0, 0]] = 99
     for threads in (1, 2, 5):
         set_threads(threads)
-        with pytest.raises(IndexError, match=r"codes\[700, 1\] is 99"):
+        with pytest.raises(IndexError, match=r"codes\[700, 1\] = 99"):
             recops.rq_decode(codes, torch.randn(2, 50, 16))
