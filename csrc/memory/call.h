@@ -15,6 +15,12 @@ using Maybe = std::optional<Tensor>;
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
+inline void require_rows(const char* op, const int64_t* rows, int64_t count, int64_t pool) {
+  for (int64_t i = 0; i < count; ++i)
+    require_index(rows[i] >= 0 && rows[i] < pool, op, ": rows must be from 0 to ", pool - 1, ", got rows[", i,
+                  "] = ", rows[i]);
+}
+
 // The tensors of a call, dense and alive as long as it.
 class Call {
  public:
@@ -52,9 +58,7 @@ class Call {
 
   const int64_t* rows(const Tensor& rows, int64_t count, int64_t pool) {
     const auto* row = static_cast<const int64_t*>(hold(rows, count, ScalarType::Long));
-    for (int64_t i = 0; i < count; ++i)
-      require_index(row[i] >= 0 && row[i] < pool, op, ": rows must be from 0 to ", pool - 1, ", got rows[", i,
-                    "] = ", row[i]);
+    require_rows(op, row, count, pool);
     return row;
   }
 

@@ -1,5 +1,5 @@
 // The kernels of memory networks for one instruction set, made of the neighbouring *-inl.h.
-#include "memory/hpmn-inl.h"
+#include "memory/hpmn-backward-inl.h"
 #include "memory/mimn-backward-inl.h"
 
 namespace recops::memory::RECOPS_ISA {

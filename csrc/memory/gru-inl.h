@@ -3,7 +3,8 @@
 //   r, z = σ(W x + U h + b),  n = tanh(W_n x + U_n (r·h) + b_n),  h' = z·h + (1−z)·n
 #pragma once
 
-#include "memory/lanes-inl.h"
+#include "memory/product-inl.h"
+#include "memory/sums-inl.h"
 
 namespace recops::memory::RECOPS_ISA {
 namespace {

@@ -204,9 +204,20 @@ std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor r
   return {out, weights, channels};
 }
 
+// The rows, once each is one of the pool: for reads that gather them by torch's own ops, to be differentiated.
+Tensor memory_rows(Tensor rows, int64_t pool, std::string op) {
+  require_value(rows.scalar_type() == ScalarType::Long, op, ": rows must be int64");
+  const Tensor dense = recops::contiguous(rows);
+  require_rows(op.c_str(), static_cast<const int64_t*>(dense.data_ptr()), rows.numel(), pool);
+  Tensor checked = empty({rows.numel()}, ScalarType::Long, rows);
+  std::memcpy(checked.data_ptr(), dense.data_ptr(), static_cast<size_t>(rows.numel()) * sizeof(int64_t));
+  return checked;
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
+  m.def("memory_rows(Tensor rows, SymInt pool, str op) -> Tensor");
   m.def(
       "mimn_scan(Tensor x, Tensor[] state, Tensor[] params, Tensor? key_memory, float usage_scale, Tensor? lengths, "
       "str utilization, SymInt induction_topk, SymInt checkpoint) -> (Tensor outputs, Tensor hidden, Tensor read, "
@@ -224,6 +235,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("memory_rows", TORCH_BOX(&memory_rows));
   m.impl("mimn_scan", TORCH_BOX(&mimn_scan));
   m.impl("mimn_scan_backward", TORCH_BOX(&mimn_scan_backward));
   m.impl("mimn_step_", TORCH_BOX(&mimn_step_));

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_tensor
+from recops._load import ops
 
 # The most steps for which states are kept so far apart: about the square root, in few sizes, so
 # that a compiled program serves all lengths in between.
@@ -56,6 +57,16 @@ def check_pool(op: str, memory: Tensor, x: Tensor) -> None:
         )
 
 
+def rows_of_pool(op: str, rows: Tensor, pool: int) -> Tensor:
+    """The rows as int64, each one of the pool, to gather by.
+
+    Raises:
+        IndexError: one is outside the pool.
+    """
+    index = rows.long()
+    return ops.memory_rows(index, pool, op) if index.device.type in ("cpu", "meta") else index
+
+
 def check_contiguous(op: str, *tensors: Tensor) -> None:
     """Tensors to change in place are dense.
 
@@ -88,3 +99,8 @@ def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor])
 def num_checkpoints(steps: int, every: int) -> int:
     """How many states a scan keeps."""
     return max(steps - 1, 0) // every if every > 0 else 0
+
+
+torch.library.register_fake(
+    "recops::memory_rows", lambda rows, pool, op: rows.new_empty(rows.shape)
+)

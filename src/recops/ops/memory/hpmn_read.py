@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops.ops.memory._checks import check_index, check_input, check_pool
+from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._hpmn import check_state
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -61,7 +61,7 @@ def hpmn_read(
     check_pool(op, pool.memory, query)
     check_index(op, "rows", rows, query.shape[0], query)
     p, dtype = params.to(pool.memory.dtype), pool.memory.dtype
-    slots = pool.memory.index_select(0, rows.long())
+    slots = pool.memory.index_select(0, rows_of_pool(op, rows, pool.num_rows))
     q = linear(query.to(dtype), p.query_w, p.query_b)
     weights = []
     for w1, b1, w2, b2, w3, b3 in zip(p.w1, p.b1, p.w2, p.b2, p.w3, p.b3, strict=True):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops.memory._checks import check_index, check_input, check_pool
+from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state.mimn import MimnParams, MimnState
 
@@ -72,7 +72,7 @@ def mimn_read(
     state, tensors = pool.floats(), tensors_of(params, pool.memory.dtype)
     differentiated = [target, *state, *tensors.all()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
-        index = rows.long()
+        index = rows_of_pool(op, rows, pool.num_rows)
         own = [
             tensor.index_select(0, index) for tensor in state
         ]  # A gradient's rows add up where they are one.

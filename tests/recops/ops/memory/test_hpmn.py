@@ -337,6 +337,11 @@ def test_errors_of_steps(changes: dict[str, Any], error: type[Exception], messag
     assert same_bits(arguments["pool"], before)
 
 
+def test_a_read_outside_the_pool() -> None:
+    with pytest.raises(IndexError, match=r"hpmn_read: rows must be from 0 to 5, got rows\[1\] = 6"):
+        recops.hpmn_read(X[:, 0], POOL, torch.tensor([0, 6]), PARAMS)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

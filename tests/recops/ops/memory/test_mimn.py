@@ -505,7 +505,8 @@ def test_errors_of_steps(changes: dict[str, Any], error: type[Exception], messag
 @pytest.mark.parametrize("row", [-1, 6])
 def test_a_read_outside_the_pool(grad: bool, row: int) -> None:
     target = torch.zeros(1, 4, requires_grad=grad)
-    with pytest.raises(IndexError):
+    message = rf"mimn_read: rows must be from 0 to 5, got rows\[0\] = {row}"
+    with pytest.raises(IndexError, match=message):
         recops.mimn_read(POOL, torch.tensor([row]), target, PARAMS, utilization="none")
 
 
