@@ -58,11 +58,14 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         """
         if not (run.test or self.tunable):
             raise ValueError(f"{run.model}: these runs have no validation to choose by")
-        items = data(run.seed)
-        if run.quick:
-            items = items.first(_QUICK_ITEMS)
+        items = self.some(data(run.seed), quick=run.quick)
         found = self._measure(run, items, folder, on_step)
         return ({}, found) if run.test else (found, {})
+
+    @staticmethod
+    def some(items: ItemsT, *, quick: bool) -> ItemsT:
+        """The items that a run is made on."""
+        return items.first(_QUICK_ITEMS) if quick else items
 
     @abstractmethod
     def _draw(self, seed: int) -> ItemsT:

@@ -24,7 +24,7 @@ def pair_floors(items: Items, held_out: HeldOut, *, seed: int) -> dict[str, Metr
     - ``"look-up"``: how often two items are known to have been met. On unseen pairs that tells
       nothing by construction: an AUC below one half, since some of the random pairs it is held
       against were met.
-    - ``"raw cosines"``: of the vectors, which no code can know more about.
+    - ``"raw cosines"``: of the vectors, which codes without behaviour can only blur.
 
     Args:
         items: theirs are the known pairs and the vectors.
@@ -32,8 +32,8 @@ def pair_floors(items: Items, held_out: HeldOut, *, seed: int) -> dict[str, Metr
         seed: draws the random pairs of the AUC, and 20 000 pairs where there are more.
 
     Returns:
-        by floor ``sid_auc``, ``hit@20``, ``hit@200`` and, with cosines at 1, ``retention@20`` and
-        ``retention@200``; with ``seen_`` before them, those of seen pairs.
+        by floor ``sid_auc``, ``hit@20`` and ``hit@200``; with ``seen_`` before them, those of seen
+        pairs.
     """
     number = len(items.vectors)
     ones = np.ones(len(items.known), dtype=np.float32)
@@ -53,8 +53,6 @@ def pair_floors(items: Items, held_out: HeldOut, *, seed: int) -> dict[str, Metr
             CUTOFFS, _met_hits(met, some, CUTOFFS), by_cosine, strict=True
         ):
             looked[f"{prefix}hit@{cutoff}"], raw[f"{prefix}hit@{cutoff}"] = found, hit
-            looked[f"{prefix}retention@{cutoff}"] = found / hit if hit else None
-            raw[f"{prefix}retention@{cutoff}"] = 1.0 if hit else None
     return {"look-up": looked, "raw cosines": raw}
 
 

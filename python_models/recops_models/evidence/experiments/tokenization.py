@@ -15,7 +15,7 @@ from recops_models.data import Dataset, load, named_split
 from recops_models.evidence.experiments.input_noise import InputNoise, under_input_noise
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
 from recops_models.evidence.experiments.items import HeldOut, Items, Pairs
-from recops_models.evidence.experiments.pair_floors import some_pairs
+from recops_models.evidence.experiments.pair_floors import pair_floors, some_pairs
 from recops_models.evidence.experiments.synthetic_items import synthetic_items
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.item_vectors.content import content_vectors
@@ -59,6 +59,16 @@ class Tokenization(ItemRuns[Items]):
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
         encoder = {} if run.data == SYNTHETIC else {"encoder": _encoder()}
         return {**data, **encoder, "method": run.model, **tokenizer.config()}
+
+    def floors_config(self, run: Run) -> object | None:
+        """The items, of a seed where they are made up."""
+        encoder = run.seed if run.data == SYNTHETIC else _encoder()
+        return {"pairs of": run.data, "items": encoder, "quick": run.quick}
+
+    def floors(self, run: Run, data: Callable[[int], Items]) -> dict[str, Metrics]:
+        """See :func:`~recops_models.evidence.experiments.pair_floors.pair_floors`."""
+        items = self.some(data(run.seed), quick=run.quick)
+        return pair_floors(items, items.test, seed=run.seed)
 
     def _draw(self, seed: int) -> Items:
         return synthetic_items(seed)

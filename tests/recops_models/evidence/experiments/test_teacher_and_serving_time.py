@@ -36,6 +36,8 @@ class Quiet:
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         self.begun.append(run)
 
+    def note(self, text: str) -> None: ...
+
     def advance(self, share: float) -> None:
         assert 0 <= share <= 1
 
