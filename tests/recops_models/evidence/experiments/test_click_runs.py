@@ -97,13 +97,14 @@ def test_interests_are_interleaved_and_tell_by_their_order_alone() -> None:
 
 @pytest.mark.slow
 def test_dien_wins_where_its_mechanism_is_what_there_is(tmp_path: Path) -> None:
-    """The positive control of DIEN, at a quarter of its size; a dozen seeds of DIN stay at .5."""
+    """The positive control of DIEN, at half of its size: .71 against .50 under seed 0."""
     made = SyntheticInterests(examples=10_000).draw(0)
     found = {}
     for model in ("dien", "din"):
         settings = {"batch": "256", "epochs": "15", "patience": "15", "width": "16"}
         settings |= {"hidden": "32", "dropout": "0", "learning_rate": "0.01"}
-        settings |= {"attention_hidden": "16", **({"auxiliary": "none"} * (model == "dien"))}
+        settings |= {"attention_hidden": "16"}
+        settings |= {"auxiliary": "none"} if model == "dien" else {}
         job = Job.of(model, "interests", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
         _, test = train(job, made, tmp_path / model, test=True, on_step=lambda share: None)
