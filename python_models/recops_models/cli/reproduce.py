@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from recops_models.evidence.harness.claim import Claim
     from recops_models.evidence.harness.results import Results
 
 
@@ -50,6 +51,9 @@ def reproduce(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at once, a process each; the same figures.")
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder; default: runs/reproduce-PAPER.", show_default=False),
@@ -58,10 +62,12 @@ def reproduce(
     """Measure a paper's claims, each as a paired experiment.
 
     Every arm gets as many tuning trials, none of which sees test. Its best settings by validation
-    are run once a seed and measured on test; the 95 % interval of the paired difference says
-    whether the claim *holds*, *fails*, or the evidence is *inconclusive*. Leaves `results.json`,
-    `results.md` and, under `runs`, what every run made: a trained model, or a tokenizer. Ctrl-C
-    keeps finished runs and epochs; `--resume` goes on from there.
+    are run once a seed and measured on test; the paired difference, over seeds and users and with
+    regard to the number of claims, says whether the claim *holds*, *fails*, or the evidence is
+    *inconclusive*; beside it stands the smallest difference that could have been seen. Leaves
+    `results.json`, `results.md`, `runs.jsonl` (a line a finished run, from which `--resume` goes
+    on) and, under `runs`, what every run made: a trained model, or a tokenizer. Ctrl-C keeps
+    finished runs and epochs. `--jobs 2` makes two runs at once.
 
     Examples: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
 
@@ -85,12 +91,9 @@ def reproduce(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if data:
-        chosen = tuple(
-            dataclasses.replace(
-                claim, data=tuple(name for name in claim.data if name in data) or tuple(data)
-            )
-            for claim in chosen
-        )
+        chosen = _on(chosen, data)
+        if not chosen:
+            raise typer.BadParameter(f"none of these claims can be measured on {', '.join(data)}")
     folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
     try:
         with out_folder(folder, kind="results"), RunBars() as bars:
@@ -103,6 +106,7 @@ def reproduce(
                 first_seed=seed,
                 quick=quick,
                 resume=resume,
+                jobs=jobs,
                 progress=bars,
             )
     except UnknownDataError as error:
@@ -118,6 +122,19 @@ def reproduce(
     if quick:
         console.print("Quick: small runs, nothing tuned. A look at the experiment, no evidence.")
     console.print(f"Everything in {folder / 'results.md'}", soft_wrap=True)
+
+
+def _on(claims: Sequence[Claim], names: Sequence[str]) -> tuple[Claim, ...]:
+    """The claims on what is named of their own data, or else on all that is named; without those
+    whose clicks are made up and not named.
+    """
+    found = []
+    for claim in claims:
+        own = tuple(name for name in claim.data if name in names)
+        others = tuple(name for name in names if claim.experiment.takes(name))
+        if own or others:
+            found.append(dataclasses.replace(claim, data=own or others))
+    return tuple(found)
 
 
 def _command(
@@ -145,9 +162,10 @@ def _table(content: Results) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", overflow="fold")
     table.add_column("data")
-    for column in ("measured", "95 % over seeds", "verdict"):
+    for column in ("measured", "95 %", "could see", "verdict"):
         table.add_column(column, justify="right")
     for claim in content["claims"]:
         measured, interval = signed(claim["measured"]), span(claim["interval"])
-        table.add_row(claim["id"], claim["data"], measured, interval, claim["verdict"])
+        power = f"{claim['power']:.4f}"
+        table.add_row(claim["id"], claim["data"], measured, interval, power, claim["verdict"])
     return table

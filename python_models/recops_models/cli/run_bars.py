@@ -55,6 +55,10 @@ class RunBars:
         self._bars.console.print(f"{ahead} ahead{left}: {kind}, {what}", soft_wrap=True)
         self._begun += 1
 
+    def note(self, text: str) -> None:
+        """Something to be told once."""
+        self._bars.console.print(text, soft_wrap=True)
+
     def advance(self, share: float) -> None:
         """The training has come to ``share`` of its work."""
         self._bars.update(self._task, completed=self._begun - 1 + share)

@@ -42,14 +42,20 @@ def paired_bootstrap(
     require_paired("paired_bootstrap", first, second, 1)
     require_level("paired_bootstrap", level)
     difference = np.asarray(first, dtype=np.float64) - second
+    return percentiles(draw_means(difference, resamples=resamples, seed=seed), level)
+
+
+def draw_means(
+    values: npt.NDArray[np.float64], *, resamples: int = 10_000, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """``[resamples]``: the means of ``values [U]`` over users drawn with replacement."""
     rng = np.random.default_rng(seed)
-    means = np.concatenate(
+    return np.concatenate(
         [
-            difference[rng.integers(len(difference), size=(size, len(difference)))].mean(axis=1)
+            values[rng.integers(len(values), size=(size, len(values)))].mean(axis=1)
             for size in _blocks(resamples)
         ]
     )
-    return _percentiles(means, level)
 
 
 def bootstrap_auc_difference(
@@ -97,36 +103,33 @@ def bootstrap_auc_difference(
     ours, theirs = (weighted(scores, label.astype(bool), user) for scores in (first, second))
     if not len(users) or np.isnan(ours(np.ones((1, len(users))))).any():
         raise ValueError(f"{name}: {metric} is not defined: no user, or none with both labels")
-    return bootstrap_users(
+    drawn = draw_users(
         lambda times: ours(times) - theirs(times),
         len(users),
         numbers=len(label),
-        level=level,
         resamples=resamples,
         seed=seed,
     )
+    return percentiles(drawn, level)
 
 
-def bootstrap_users(
+def draw_users(
     statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
     users: int,
     *,
     numbers: int,
-    level: float = 0.95,
     resamples: int = 1_000,
     seed: int = 0,
-) -> tuple[float, float]:
-    """The percentile interval of ``statistic`` over users drawn with replacement.
+) -> npt.NDArray[np.float64]:
+    """``statistic`` over users drawn with replacement, without the draws of which it is NaN.
 
     Args:
-        statistic: ``[R]`` from ``[R, users]``, how often each user is there in R draws; draws of
-            which it is NaN are left out.
+        statistic: ``[R]`` from ``[R, users]``, how often each user is there in R draws.
         users: how many there are.
         numbers: how many the statistic keeps in memory for one draw; it is given few draws at once
             where these are many.
-        level: the interval's coverage, within (0, 1).
         resamples: how many times the users are drawn.
-        seed: of the draws; equal seeds give equal intervals.
+        seed: of the draws; equal seeds give equal draws.
     """
     rng = np.random.default_rng(seed)
     share = np.full(users, 1 / users)
@@ -137,10 +140,11 @@ def bootstrap_users(
             for size in _blocks(resamples, block)
         ]
     )
-    return _percentiles(drawn[~np.isnan(drawn)], level)
+    return np.asarray(drawn[~np.isnan(drawn)])
 
 
-def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:
+def percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The percentile interval of what a bootstrap drew."""
     low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 

@@ -19,6 +19,8 @@ from recops_models.evidence.experiments.exposed_items import (
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.tokenizers import Tokenizer, make_tokenizer, sid_metrics
+from recops_models.tokenizers.diagnosis.paths import number_paths
+from recops_models.tokenizers.diagnosis.retention import retention
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 from recops_models.tokenizers.usage import held_by_top, spread
 
@@ -102,7 +104,8 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
         all K³ paths; ``used_paths@1%``, on the fullest 1 % of the paths in use (5 and 10 % too);
         ``fullest``, the largest load of any level over τ C; ``over_capacity``, codes of all levels
         beyond τ C; ``no_collision_rate``; ``clipped_items``; ``infeasible_items``, those with
-        w > τ C; ``raw_gini``, as ``gini`` of exposure that is not clipped.
+        w > τ C; ``raw_gini``, as ``gini`` of exposure that is not clipped; where there are held-out
+        pairs ``retention@20``, what retrieval among decoded vectors keeps of that among vectors.
     """
     measure = BalancedSettings()
     sizes, numbers = tokenizer.vocab_sizes, codes.numpy()
@@ -115,7 +118,13 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
     )
     ginis = [spread(of_level, len(of_level))["gini"] for of_level in loads]
     prefixes, paths = (_path_loads(numbers[:, :length], clipped, sizes) for length in (2, _LEVELS))
+    kept: Metrics = {}
+    if len(items.pairs):
+        decoded, path = tokenizer.decode(codes), number_paths(numbers)
+        rates = retention(items.vectors, decoded, path, items.pairs.numpy(), (20,))
+        kept = {"retention@20": rates["20"]["retention"]}
     return {
+        **kept,
         "nmse": found["error_share"],
         "ln_nmse": _log(found["error_share"]),
         **{f"nmse@{level}": of["error_share"] for level, of in enumerate(found["levels"][:-1])},

@@ -1,4 +1,4 @@
-"""Runs that are trainings of click models: on a data set, on its unseen pairs, on made-up pairs."""
+"""Runs that are trainings of click models: on a data set, on unseen pairs, on made-up clicks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data import Dataset
+from recops_models.data import Dataset, named_split
+from recops_models.data.splits import Split
+from recops_models.evaluation.floors import floors
+from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
-from recops_models.evidence.experiments.training import Training, job_of, train
+from recops_models.evidence.experiments.training import (
+    Training,
+    finite_floors,
+    job_of,
+    some_users,
+    train,
+)
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
-from recops_models.examples.click import click_data
+from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.unseen_pairs import unseen_pairs
 from recops_models.recipes.parts import part
 from recops_models.training.click_problem import ExampleConfig
@@ -27,46 +39,79 @@ class ClickRuns(Training):
 
     Attributes:
         users: at most so many, the first by their ids, are all that a data set holds; None: all.
+        last: of each user at most so many events are training examples, the last ones; the others
+            are in histories alone. None: all are.
         unseen: whether no pair of a candidate and an event of its history is in two parts, see
             :func:`~recops_models.examples.unseen_pairs.unseen_pairs`.
     """
 
     users: int | None = None
+    last: int | None = None
     unseen: bool = False
 
     def config(self, run: Run) -> dict[str, object]:
         """The job, and what the examples are."""
-        return {**super().config(run), "unseen_pairs": self.unseen, "users": self._users(run)}
+        return {**super().config(run), **self._choice(run)}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
+        made = self._made(run, data)
+        return train(job_of(run), made, folder, test=run.test, on_step=on_step)
+
+    @property
+    def label(self) -> str:
+        """Whether test shows no pair that training showed."""
+        return "unseen pairs" if self.unseen else ""
+
+    def floors_config(self, run: Run) -> object | None:
+        """See :meth:`Training.floors_config`."""
+        return {"of": super().floors_config(run), **self._choice(run)}
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """See :meth:`Training.floors`."""
+        return finite_floors(floors(self._made(run, data)))
+
+    def _made(self, run: Run, data: Dataset) -> ClickData:
         job = job_of(run)
-        some = _first_users(data, self._users(run))
+        some = some_users(_first_users(data, self._users(run)), run.share)
         examples = part(job.parts, "examples", ExampleConfig)
-        made = click_data(some, job.split, **dataclasses.asdict(examples))
-        made = unseen_pairs(made) if self.unseen else made
-        return train(job, made, folder, test=run.test, on_step=on_step)
+        name, split = named_split(some, job.split, clock=True)
+        if self.last is not None:
+            split = _last_of_each(split, self.last)
+        made = click_data(some, split, **dataclasses.asdict(examples))
+        made = dataclasses.replace(made, split=name)
+        return unseen_pairs(made) if self.unseen else made
+
+    def _choice(self, run: Run) -> dict[str, object]:
+        return {"users": self._users(run), "last": self.last, "unseen_pairs": self.unseen}
 
     def _users(self, run: Run) -> int | None:
         return _QUICK_USERS if run.quick else self.users
 
 
+MadeUp: TypeAlias = SyntheticPairs | SyntheticInterests
+
+
 @dataclass(frozen=True)
-class MadeUpPairs(Experiment[None]):
-    """Trainings on a made-up table of pairs, drawn anew for every seed; a quick one has 2 000
+class MadeUpClicks(Experiment[None]):
+    """Trainings on clicks that are made up, drawn anew for every seed; a quick one has 2 000
     examples.
 
     Attributes:
-        tables: by the names under which claims have them as data.
+        laws: of the clicks, by the names under which claims have them as data.
     """
 
-    tables: tuple[tuple[str, SyntheticPairs], ...]
+    laws: tuple[tuple[str, MadeUp], ...]
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and what the table is."""
-        return {**job_of(run).config(), "table": dataclasses.asdict(self._table(run))}
+        """The job, and what is drawn."""
+        return {**job_of(run).config(), "law": self._law_config(run)}
+
+    def takes(self, data: str) -> bool:
+        """What is made up, alone."""
+        return data in dict(self.laws)
 
     def load(self, data: str) -> None:
         """Nothing: the seed says what is drawn."""
@@ -74,16 +119,48 @@ class MadeUpPairs(Experiment[None]):
     def measure(
         self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
-        """See :meth:`Experiment.measure`."""
-        made = self._table(run).draw(run.seed)
+        """See :meth:`Experiment.measure`.
+
+        Raises:
+            ValueError: a run on a share of the users, of whom there are none.
+        """
+        if run.share != 1:
+            raise ValueError(f"{run.data}: made-up clicks have no users to take a share of")
+        made = self._law(run).draw(run.seed)
         return train(job_of(run), made, folder, test=run.test, on_step=on_step)
 
-    def _table(self, run: Run) -> SyntheticPairs:
-        known = dict(self.tables)
+    def floors_config(self, run: Run) -> object | None:
+        """What is drawn, and the seed."""
+        return {"law": self._law_config(run), "seed": run.seed}
+
+    def floors(self, run: Run, data: None) -> dict[str, Metrics]:
+        """Counts, which can tell nothing here."""
+        return finite_floors(floors(self._law(run).draw(run.seed)))
+
+    def _law_config(self, run: Run) -> dict[str, object]:
+        law = self._law(run)
+        return {"name": type(law).__name__, **dataclasses.asdict(law)}
+
+    def _law(self, run: Run) -> MadeUp:
+        known = dict(self.laws)
         if run.data not in known:
-            raise ValueError(f"no made-up table {run.data!r}; there are {', '.join(known)}")
-        table = known[run.data]
-        return dataclasses.replace(table, examples=_QUICK_EXAMPLES) if run.quick else table
+            raise ValueError(f"no made-up clicks {run.data!r}; there are {', '.join(known)}")
+        law = known[run.data]
+        return dataclasses.replace(law, examples=_QUICK_EXAMPLES) if run.quick else law
+
+
+def _last_of_each(split: Split, number: int) -> Split:
+    """The split with all but each user's last ``number`` training events moved to its context,
+    where histories find them.
+    """
+    users = split.train["user_id"].to_numpy()
+    order = np.argsort(users, kind="stable")  # Within a user they are in order of time.
+    ends = np.searchsorted(users[order], users[order], side="right")
+    kept = np.empty(len(users), dtype=np.bool_)
+    kept[order] = np.arange(len(users)) >= ends - number
+    earlier = split.train.filter(pa.array(~kept))
+    context = pa.concat_tables([split.context, earlier])
+    return dataclasses.replace(split, train=split.train.filter(pa.array(kept)), context=context)
 
 
 def _first_users(data: Dataset, count: int | None) -> Dataset:

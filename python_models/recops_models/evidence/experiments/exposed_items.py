@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from recops_models.data import load, named_split
 from recops_models.item_vectors.content import content_vectors
 from recops_models.tokenizers.behaviour import exposures
+from recops_models.tokenizers.diagnosis.inputs import held_out_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,18 +22,21 @@ class ExposedItems:
     Attributes:
         vectors: ``[N, D]`` f32.
         exposure: ``[N]`` f32, ≥ 0.
+        pairs: ``[E, 2]`` rows of items that users met one after the other, held out; E may be 0.
     """
 
     vectors: Tensor
     exposure: Tensor
+    pairs: Tensor = field(default_factory=lambda: torch.empty((0, 2), dtype=torch.int64))
 
     def first(self, number: int) -> ExposedItems:
-        """The first ``number`` of them."""
-        return ExposedItems(self.vectors[:number], self.exposure[:number])
+        """The first ``number`` of them, and the pairs among these."""
+        among = (self.pairs < number).all(dim=1)
+        return ExposedItems(self.vectors[:number], self.exposure[:number], self.pairs[among])
 
 
 def real_exposed_items(data: str) -> ExposedItems:
-    """Content vectors of a data set's items, and their numbers of training events.
+    """Content vectors of a data set's items, their numbers of training events, and test's pairs.
 
     Raises:
         DataError: see :func:`recops_models.data.load`.
@@ -40,7 +44,9 @@ def real_exposed_items(data: str) -> ExposedItems:
     dataset = load(data)
     _, split = named_split(dataset)
     vectors = torch.from_numpy(content_vectors(dataset, dim=64, seed=0))
-    return ExposedItems(vectors, exposures(split.histories(), len(vectors)))
+    pairs = held_out_pairs(split, "test")
+    pairs = pairs[(pairs >= 0).all(dim=1) & (pairs[:, 0] != pairs[:, 1])]
+    return ExposedItems(vectors, exposures(split.histories(), len(vectors)), pairs)
 
 
 def synthetic_exposed_items(

@@ -28,10 +28,12 @@ ItemsT = TypeVar("ItemsT", bound=SomeItems)
 
 
 class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
-    """Runs on items. There is no validation, so that nothing can be tuned."""
+    """Runs on items."""
 
     synthetic: ClassVar[str]
     """The name of the items that are drawn anew for every seed."""
+    tunable: ClassVar[bool] = False
+    """Whether there is a validation to choose settings by."""
 
     def load(self, data: str) -> Callable[[int], ItemsT]:
         """The items of a seed: synthetic ones, or, the same for all, those of a named data set or
@@ -49,17 +51,21 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         folder: Path,
         on_step: Callable[[float], None],
     ) -> tuple[Metrics, Metrics]:
-        """Leaves ``tokenizer.safetensors``; no validation, test.
+        """Leaves ``tokenizer.safetensors``; validation of a trial, else test.
 
         Raises:
-            ValueError: a trial, which would need validation; items that the method cannot take.
+            ValueError: a trial where there is no validation; items that the method cannot take.
         """
-        if not run.test:
-            raise ValueError(f"{run.model}: tokenizations have no validation to choose by")
-        items = data(run.seed)
-        if run.quick:
-            items = items.first(_QUICK_ITEMS)
-        return {}, self._measure(run, items, folder, on_step)
+        if not (run.test or self.tunable):
+            raise ValueError(f"{run.model}: these runs have no validation to choose by")
+        items = self.some(data(run.seed), quick=run.quick)
+        found = self._measure(run, items, folder, on_step)
+        return ({}, found) if run.test else (found, {})
+
+    @staticmethod
+    def some(items: ItemsT, *, quick: bool) -> ItemsT:
+        """The items that a run is made on."""
+        return items.first(_QUICK_ITEMS) if quick else items
 
     @abstractmethod
     def _draw(self, seed: int) -> ItemsT:
@@ -73,7 +79,7 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
     def _measure(
         self, run: Run, items: ItemsT, folder: Path, on_step: Callable[[float], None]
     ) -> Metrics:
-        """Fit and measure."""
+        """Fit and measure: on test, or a trial on validation."""
 
 
 def fit_and_save(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -35,6 +36,7 @@ class ServingTime(Experiment[Dataset]):
         settings: its sizes, and what the examples are.
     """
 
+    alone: ClassVar[bool] = True
     model: str
     settings: ArmSettings
 

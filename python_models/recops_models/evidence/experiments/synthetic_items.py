@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, eq=False)
-class Items:
-    """Items to tokenize, and who is met with whom.
-
-    Attributes:
-        vectors: ``[N, D]`` f32.
-        ids: ``[N]`` i64.
-        known: ``[E, 2]`` rows of items met together, which a tokenizer may learn from.
-        held_out: ``[H, 2]`` rows of items met together, which none may see.
-    """
-
-    vectors: NDArray[np.float32]
-    ids: NDArray[np.int64]
-    known: NDArray[np.int64]
-    held_out: NDArray[np.int64]
-
-    def first(self, number: int) -> Items:
-        """The first items alone, and the pairs among them."""
-        known, held_out = (
-            pairs[(pairs < number).all(axis=1)] for pairs in (self.known, self.held_out)
-        )
-        return Items(self.vectors[:number], self.ids[:number], known, held_out)
+from recops_models.evidence.experiments.items import HeldOut, Items
 
 
 def synthetic_items(
@@ -46,8 +22,7 @@ def synthetic_items(
     Item i belongs to cluster k with odds ∝ 1/k; its vector is m_k + ε with m_k ~ N(0, Λ) and
     ε ~ N(0, 0.16 Λ), Λ = diag(1, 1/2, …, 1/D)·D/H_D. Its taste is its own cluster with probability
     ``agreement``, else one drawn by the same odds. A pair is two different items of one taste, the
-    first drawn uniformly, the second among its companions. Pairs held out are not among the known
-    ones, in either order.
+    first drawn uniformly, the second among its companions.
 
     Source: the shape (8 000 items in 64 dimensions, 400 clusters, 60 % agreement) is that of a toy
     of ours for DRQ (arXiv 2606.01844), whose own data is private; spectrum and noise are choices.
@@ -58,7 +33,8 @@ def synthetic_items(
         dim: D.
         clusters: how many.
         agreement: within 0 … 1.
-        pairs_per_item: known pairs over N; a fifth as many are drawn to be held out.
+        pairs_per_item: known pairs over N; a fifth as many are held out for validation, and as
+            many for test.
     """
     rng = np.random.default_rng(seed)
     odds = 1 / np.arange(1, clusters + 1)
@@ -71,9 +47,9 @@ def synthetic_items(
     agrees = rng.random(items) < agreement
     taste = np.where(agrees, cluster, rng.choice(clusters, size=items, p=odds))
     known = _pairs(rng, taste, pairs_per_item * items)
-    asked = _pairs(rng, taste, pairs_per_item * items // 5)
-    seen = np.isin(_number(asked, items), _number(known, items))
-    return Items(vectors.astype(np.float32), np.arange(items), known, asked[~seen])
+    test, validation = (_pairs(rng, taste, pairs_per_item * items // 5) for _ in range(2))
+    parts = (HeldOut.of(asked, known, items) for asked in (validation, test))
+    return Items(vectors.astype(np.float32), np.arange(items), known, *parts)
 
 
 def _pairs(rng: np.random.Generator, taste: NDArray[np.int64], number: int) -> NDArray[np.int64]:
@@ -85,8 +61,3 @@ def _pairs(rng: np.random.Generator, taste: NDArray[np.int64], number: int) -> N
     second = order[starts + (rng.random(number) * (ends - starts)).astype(np.int64)]
     pairs = np.stack([first, second], axis=1)
     return np.asarray(pairs[first != second])
-
-
-def _number(pairs: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """One number a pair, the same in either order."""
-    return np.asarray(pairs.min(axis=1) * items + pairs.max(axis=1))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from recops_models.click.rocket import RocketConfig
 from recops_models.data import Dataset
-from recops_models.evidence.experiments.training import TRAINING, Training, job_of, train
+from recops_models.evidence.experiments.training import (
+    TRAINING,
+    Training,
+    job_of,
+    some_users,
+    train,
+)
 from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
 from recops_models.recipes.parts import part
 
@@ -49,17 +57,31 @@ class TeacherFirst(Training):
         teacher = self._teacher(run)
         place = folder.parent / f"teacher-{teacher.key}"
         place.mkdir(exist_ok=True)
-        train(job_of(teacher), data, place, test=False, on_step=lambda share: on_step(share / 2))
+        some = some_users(data, run.share)
+        with _alone(folder.parent / f".{place.name}.lock"):
+            train(
+                job_of(teacher), some, place, test=False, on_step=lambda share: on_step(share / 2)
+            )
         job = job_of(run)
         sizes = part(job.parts, "sizes", RocketConfig)
         sizes = dataclasses.replace(sizes, teacher=str(place / "model.safetensors"))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
         return train(
-            job, data, folder, test=run.test, on_step=lambda share: on_step(0.5 + share / 2)
+            job, some, folder, test=run.test, on_step=lambda share: on_step(0.5 + share / 2)
         )
 
     def _teacher(self, run: Run) -> Run:
-        return Run(TRAINING, self.model, run.data, self.settings, run.seed, False, run.quick)
+        return Run(
+            TRAINING, self.model, run.data, self.settings, run.seed, False, run.quick, run.share
+        )
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Waits for the other process that trains the same teacher; the next finds it finished."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _follows(run: Run) -> bool:

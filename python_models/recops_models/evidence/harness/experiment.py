@@ -9,7 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recops_models.versions import versions
 
@@ -42,6 +45,7 @@ class Run:
         seed: of every random draw.
         test: whether test is measured; tuning trials never do.
         quick: a little of it.
+        share: of the users that it is made on.
     """
 
     experiment: AnyExperiment
@@ -51,6 +55,7 @@ class Run:
     seed: int
     test: bool
     quick: bool
+    share: float = 1.0
 
     @property
     def key(self) -> str:
@@ -60,7 +65,8 @@ class Run:
         Raises:
             ValueError: see :meth:`Experiment.config`.
         """
-        content = json.dumps([self.experiment.config(self), self.test, versions()], sort_keys=True)
+        parts = [self.experiment.config(self), self.test, self.share, versions()]
+        content = json.dumps(parts, sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
@@ -69,6 +75,9 @@ class Run:
 
 class Experiment(ABC, Generic[DataT]):
     """How the runs of a claim's arms come to their metrics; it has no state."""
+
+    alone: ClassVar[bool] = False
+    """Whether nothing may run beside: a stopwatch."""
 
     @abstractmethod
     def config(self, run: Run) -> object:
@@ -108,10 +117,32 @@ class Experiment(ABC, Generic[DataT]):
             KeyboardInterrupt: handed on.
         """
 
-    def users_interval(
+    def takes(self, data: str) -> bool:
+        """Whether it can be made on other data than its claims name."""
+        return True
+
+    @property
+    def label(self) -> str:
+        """What tells its examples from those of other experiments on the same data."""
+        return ""
+
+    def floors_config(self, run: Run) -> object | None:
+        """What :meth:`floors` depend on, JSON-ready; None: there are none."""
+        return None
+
+    def floors(self, run: Run, data: DataT) -> dict[str, Metrics]:
+        """What is reached on the test part of ``run`` without any model, by floor.
+
+        Args:
+            run: one of those that are measured.
+            data: of :meth:`load`.
+        """
+        return {}
+
+    def user_draws(
         self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> tuple[float, float] | None:
-        """The 95 % interval of a difference over users, from the folders of two arms' runs, one a
-        seed; None where there are no users.
+    ) -> NDArray[np.float64] | None:
+        """``[R]``: a difference among users drawn with replacement, from the folders of two arms'
+        runs, one a seed; None where there are no users.
         """
         return None

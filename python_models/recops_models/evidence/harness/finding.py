@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recops_models.evaluation.bootstrap import percentiles
+from recops_models.evaluation.holm import holm
 from recops_models.evaluation.paired_ratio import Ratio, paired_ratio
-from recops_models.evaluation.paired_test import paired_test
+from recops_models.evaluation.power import seeds_to_settle, smallest_difference
+from recops_models.evaluation.seeds_and_users import SeedsAndUsers
 from recops_models.evidence.harness.claim import Arm, Claim
-from recops_models.evidence.harness.experiment import ArmSettings, Run
+from recops_models.evidence.harness.experiment import ArmSettings, Run, Setting
 from recops_models.evidence.harness.plan import Plan, figure
 from recops_models.evidence.harness.run_store import Record, RunStore
-from recops_models.evidence.harness.verdict import Verdict, verdict
+from recops_models.evidence.harness.verdict import ALPHA, Verdict, verdict
 
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """One arm on one data set: its chosen settings, and what they reached, one record a seed;
-    ``validation`` is the mean of the claim's metric there, None where runs have no validation.
+    """One arm on one data set.
+
+    Attributes:
+        arm: as it was claimed.
+        best: its chosen settings.
+        trials: of which they are the best.
+        grid: the values that were tried, those beyond its first edges among them.
+        edges: settings whose best value is still at an end of them.
+        validation: the mean of the claim's metric there; None where runs have no validation.
+        records: what the best settings reached, one a seed.
     """
 
     arm: Arm
     best: ArmSettings
+    trials: int
+    grid: Mapping[str, Sequence[Setting]]
+    edges: Sequence[str]
     validation: float | None
     records: tuple[Record, ...]
 
@@ -35,8 +50,15 @@ class Finding:
     Attributes:
         differences: of the metric on test, first arm less second, one a seed.
         measured: their mean.
-        interval: of the mean, 95 %, over seeds (Student's t).
-        users: of the same mean, 95 %, over users drawn anew; None for metrics of the whole alone.
+        interval: of the mean, 95 %, over seeds and users.
+        seeds: over seeds alone (Student's t).
+        users: over users drawn anew alone; None for metrics of the whole.
+        p_value: two-sided, of a difference that is the claim's threshold, over seeds and users.
+        p_holm: the same, adjusted for all findings of the reproduction (Holm).
+        power: the least difference from the threshold that so many seeds and users see with a
+            probability of 80 %, by the spread of these runs, at the level of Holm's first step.
+        seeds_needed: with which the difference that was measured would be seen so; None: no
+            thousand of them.
         gap_closed: the share of the way from the second arm to the claim's ceiling, over seeds;
             None without a ceiling.
     """
@@ -47,49 +69,86 @@ class Finding:
     differences: tuple[float, ...]
     measured: float
     interval: tuple[float, float]
+    seeds: tuple[float, float]
     users: tuple[float, float] | None
+    p_value: float
+    p_holm: float
+    power: float
+    seeds_needed: int | None
     gap_closed: Ratio | None
 
     @property
     def verdict(self) -> Verdict:
         """See :func:`~recops_models.evidence.harness.verdict.verdict`."""
-        return verdict(self.claim, self.interval)
+        return verdict(self.claim, self.measured, self.p_holm)
 
 
 def findings(plan: Plan, store: RunStore, done: Mapping[Run, Record]) -> list[Finding]:
     """The outcome of every claim on every of its data sets; all its runs are ``done``."""
+    asked = [(claim, data) for claim in plan.claims for data in claim.data]
+    found = [_finding(plan, store, done, claim, data, len(asked)) for claim, data in asked]
+    adjusted = holm([finding.p_value for finding in found])
     return [
-        _finding(plan, store, done, claim, data) for claim in plan.claims for data in claim.data
+        dataclasses.replace(finding, p_holm=p_holm)
+        for finding, p_holm in zip(found, adjusted, strict=True)
     ]
 
 
 def _finding(
-    plan: Plan, store: RunStore, done: Mapping[Run, Record], claim: Claim, data: str
+    plan: Plan,
+    store: RunStore,
+    done: Mapping[Run, Record],
+    claim: Claim,
+    data: str,
+    claims: int,
 ) -> Finding:
     runs: dict[str, list[Run]] = {}
     arms = []
+    tuned = plan.tuning(claim, data, done)
     for arm in claim.arms:
-        best = plan.best(claim, arm, data, done)
-        assert best is not None  # All trials are done.
+        best = tuned.best[arm.name]  # All trials are done.
         runs[arm.name] = plan.measured(claim, arm, data, best)
         records = tuple(done[run] for run in runs[arm.name])
-        arms.append(ArmFigures(arm, best, _validation(claim, arm, records), records))
+        arms.append(
+            ArmFigures(
+                arm,
+                best,
+                tuned.trials,
+                tuned.grids[arm.name],
+                tuned.edges.get(arm.name, ()),
+                _validation(claim, arm, records),
+                records,
+            )
+        )
     columns = {
         side.arm.name: np.array([figure(record.test, claim, side.arm) for record in side.records])
         for side in arms
     }
     first, second = (columns[side.arm.name] for side in arms[:2])
     ceiling = None if claim.ceiling is None else columns[claim.ceiling]
-    test = paired_test(first, second)
     folders = [[store.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
+    drawn = claim.experiment.user_draws(claim.metric, folders[0], folders[1])
+    law = SeedsAndUsers.of(first - second, drawn)
+    measured = float((first - second).mean())
+    threshold = claim.towards(claim.threshold)
+    p_value = law.p_value(threshold)
+    spread = law.error * law.seeds**0.5
+    level = 1 - ALPHA / claims
     return Finding(
         claim=claim,
         data=data,
         arms=tuple(arms),
         differences=tuple((first - second).tolist()),
-        measured=test.mean,
-        interval=(test.low, test.high),
-        users=claim.experiment.users_interval(claim.metric, folders[0], folders[1]),
+        measured=measured,
+        interval=law.interval(),
+        seeds=SeedsAndUsers.of(first - second).interval(),
+        users=None if drawn is None else percentiles(drawn, 0.95),
+        p_value=p_value,
+        p_holm=p_value,
+        power=smallest_difference(spread, law.seeds, law.users_error, level=level),
+        seeds_needed=seeds_to_settle(
+            abs(measured - threshold), spread, law.users_error, level=level
+        ),
         gap_closed=None if ceiling is None else paired_ratio(first - second, ceiling - second),
     )
 

@@ -10,11 +10,13 @@ from recops_models.evidence.harness.results import (
     ArmResult,
     ClaimResult,
     DifferenceResult,
+    FloorResult,
     GapClosed,
     Results,
     SeedFigures,
 )
 from recops_models.printable import printable
+from recops_models.training.curve import LOWER_IS_BETTER
 
 
 def page(content: Results) -> str:
@@ -28,6 +30,15 @@ def page(content: Results) -> str:
             "**Quick: small runs, nothing tuned. A look at the experiment, no evidence.**",
             "",
         ]
+    if not any("power" in claim for claim in content["claims"]):
+        lines += [
+            "**From before floors and power were told: verdicts count neither other users nor the",
+            "number of claims.**",
+            "",
+        ]
+    lines += [line for told in _not_beaten(content) for line in (told, "")]
+    lines += ["## Verdicts", "", *_verdicts(claims), ""]
+    lines += ["## The claims", ""]
     for claim in texts.values():
         lines += [
             f"**{claim['id']}**: {claim['text']}  ",
@@ -35,8 +46,7 @@ def page(content: Results) -> str:
             f"Reported: {claim['reported']}",
             "",
         ]
-    lines += ["## Verdicts", "", *_verdicts(claims), ""]
-    lines += ["## The arms", "", *_arms(tables["arms"]), ""]
+    lines += ["## The arms", "", *_arms(tables["arms"], tables.get("floors", [])), ""]
     lines += [
         "## How",
         "",
@@ -49,23 +59,43 @@ def page(content: Results) -> str:
 
 
 def _verdicts(claims: Sequence[tuple[ClaimResult, DifferenceResult]]) -> list[str]:
-    head = ["claim", "data", "difference", "claimed", "measured", "95 % over seeds", "over users"]
+    head = ["claim", "data", "verdict", "difference", "claimed", "measured", "95 % over seeds"]
+    head += ["over users", "over both", "p", "p of all (Holm)", "could see", "share of the gap"]
     rows = [
         [
             claim["id"],
             claim["data"],
+            _verdict(claim, difference),
             f"{difference['metric']}, {' − '.join(difference['arms'])}",
             _claimed(difference),
             signed(claim["measured"]),
-            span(claim["interval"]),
+            span(difference.get("seeds_interval", claim["interval"])),
             span(difference["users_interval"]),
+            span(claim["interval"] if difference["users_interval"] and "power" in claim else None),
+            _p_value(difference.get("p")),
+            _p_value(difference.get("p_holm")),
+            _number(claim["power"]) if "power" in claim else "",
             _gap(difference.get("gap")),
             str(claim["seeds"]),
-            f"**{claim['verdict']}**",
         ]
         for claim, difference in claims
     ]
-    return _table(*_without_empty([*head, "share of the gap", "seeds", "verdict"], rows))
+    return _table(*_without_empty([*head, "seeds"], rows))
+
+
+def _verdict(claim: ClaimResult, difference: DifferenceResult) -> str:
+    """``**inconclusive** (12 seeds would tell)``."""
+    told = f"**{claim['verdict']}**"
+    if claim["verdict"] != "inconclusive" or "seeds_needed" not in difference:
+        return told
+    needed = difference["seeds_needed"]
+    return f"{told} ({f'{needed} seeds would tell' if needed else 'no 1,000 seeds would tell'})"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "< .001"
 
 
 def _claimed(difference: DifferenceResult) -> str:
@@ -85,13 +115,55 @@ def _gap(gap: GapClosed | None) -> str:
     return f"{share} ({low} to {high} %)"
 
 
-def _arms(arms: Sequence[ArmResult]) -> list[str]:
-    """One table a data set: each arm's test figures, mean ± half of the 95 % interval."""
+def _not_beaten(content: Results) -> list[str]:
+    """A line for each data set and metric on which no arm beats the floors."""
+    tables, lines = content["tables"], []
+    for data, label, metric in dict.fromkeys(
+        (arm["data"], arm.get("label", ""), told["metric"])
+        for told in tables["differences"]
+        for arm in tables["arms"]
+        if arm["data"] == told["data"] and arm["arm"] in told["arms"]
+    ):
+        place = (data, label)
+        floors = {
+            floor["name"]: value
+            for floor in tables.get("floors", [])
+            if (floor["data"], floor["label"]) == place
+            and (value := floor["test"].get(metric)) is not None
+        }
+        arms = {
+            arm["arm"]: arm["test"][metric]["mean"]
+            for arm in tables["arms"]
+            if (arm["data"], arm.get("label", "")) == place and metric in arm["test"]
+        }
+        if not floors or not arms:
+            continue
+        best = min if metric in LOWER_IS_BETTER else max
+        floor, arm = (best(some, key=lambda name: some[name]) for some in (floors, arms))
+        if best(floors[floor], arms[arm]) == floors[floor]:
+            lines.append(
+                f"**On {_place(data, label)} no arm beats the floors in {metric}** "
+                f"({floor} has {_number(floors[floor])}, the best arm, {arm}, "
+                f"{_number(arms[arm])}): verdicts there are no evidence about models."
+            )
+    return lines
+
+
+def _place(data: str, label: str) -> str:
+    return f"{data}, {label}" if label else data
+
+
+def _arms(arms: Sequence[ArmResult], floors: Sequence[FloorResult]) -> list[str]:
+    """One table a data set: each arm's test figures, mean ± half of the 95 % interval; then the
+    floors, which have no seeds.
+    """
     lines: list[str] = []
-    for data in dict.fromkeys(arm["data"] for arm in arms):
+    for place in dict.fromkeys((arm["data"], arm.get("label", "")) for arm in arms):
         # Claims share arms; with other settings, which another claim's metric chose, it is another.
         some = {
-            (arm["arm"], str(arm["settings"])): arm for arm in arms if arm["data"] == data
+            (arm["arm"], str(arm["settings"])): arm
+            for arm in arms
+            if (arm["data"], arm.get("label", "")) == place
         }.values()
         # Logarithms, for claims of factors, have the figure itself beside them.
         metrics = [
@@ -114,9 +186,33 @@ def _arms(arms: Sequence[ArmResult]) -> list[str]:
             ]
             for arm in some
         ]
-        caption = f"{data}, mean over seeds ± half the width of its 95 % interval:"
+        rows += [
+            [
+                f"floor: {floor['name']}",
+                *(_number(floor["test"].get(name)) for name in metrics),
+                *[""] * (len(chosen_by) + 2),
+            ]
+            for floor in floors
+            if (floor["data"], floor["label"]) == place
+        ]
+        caption = f"{_place(*place)}, mean over seeds ± half the width of its 95 % interval:"
         lines += [caption, "", *_table(*_without_empty([*head, "settings"], rows)), ""]
+        grids = [line for arm in some for line in _grid(arm)]
+        lines += [*grids, ""] if grids else []
     return lines[:-1]
+
+
+def _grid(arm: ArmResult) -> list[str]:
+    """What was tried of an arm's settings whose best value stood at an edge."""
+    told = []
+    for name, values in arm.get("grid", {}).items():
+        at_edge, widened = name in arm.get("edges", ()), name in arm.get("widened", ())
+        if not (at_edge or widened):
+            continue
+        tried = ", ".join(str(value) for value in values)
+        words = [*["widened"] * widened, *["the best still at an edge"] * at_edge]
+        told.append(f"- {arm['arm']}: {name} {tried} ({'; '.join(words)}).")
+    return told
 
 
 def _how(content: Results) -> list[str]:
@@ -136,10 +232,30 @@ def _how(content: Results) -> list[str]:
     )
     if (seeds := max(tuned, default=1)) > 1:
         lines.append(f"A trial was run under {seeds} seeds and counts by its mean over them.")
-    lines += [
-        "Differences are paired by seed. The interval over seeds (Student's t) decides the",
-        "verdict: it holds what the draw of seeds explains, on this data.",
-    ]
+    if kept := max((arm.get("kept", 0) for arm in tables["arms"]), default=0):
+        lines.append(f"Trials began under one seed; the best {kept} of an arm went on to all.")
+    if (share := min((arm.get("tuning_share", 1) for arm in tables["arms"]), default=1)) < 1:
+        lines.append(f"Trials were run on {share:.0%} of the users.")
+    if any(arm.get("widened") for arm in tables["arms"]):
+        lines += [
+            "Where an arm's best value stood at an edge of its grid, every arm got one trial more",
+            "beyond that edge.",
+        ]
+    lines.append("Differences are paired by seed.")
+    lines += (
+        [
+            "The verdict follows from the p-value over seeds and users (users are drawn anew,",
+            "seeds by Student's law around them), adjusted for all claims of this page (Holm): it",
+            "is inconclusive from .05 on. What could be seen is the smallest difference from the",
+            "claimed one that these runs show with a probability of 80 %, by their own spread, at",
+            "the level of Holm's first step; so is the number of seeds that would tell.",
+        ]
+        if any("p_holm" in difference for difference in tables["differences"])
+        else [
+            "The interval over seeds (Student's t) decides the verdict: it holds what the draw of",
+            "seeds explains, on this data.",
+        ]
+    )
     if users:
         lines += [
             "The interval over users (a bootstrap, pooled over the seeds) holds what another draw",
@@ -176,8 +292,8 @@ def _spread(figure: SeedFigures | None) -> str:
     return f"{figure['mean']:,.{digits}f} ± {reach:,.{digits}f}"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.{_digits(value)}f}"
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.{_digits(value)}f}"
 
 
 def _digits(value: float) -> int:

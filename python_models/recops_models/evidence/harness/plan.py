@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import ArmSettings, Run
 from recops_models.evidence.harness.run_store import Record
+from recops_models.evidence.harness.tuning import Tuning, tuning
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
@@ -29,68 +30,58 @@ class Plan:
     seeds: Sequence[int]
     quick: bool = False
 
-    def trials(self, claim: Claim, arm: Arm, data: str) -> list[Run]:
-        """The tuning trials of an arm; none measures test. There are none where nothing is to be
-        chosen.
-        """
-        choices = arm.trials()
-        return [
-            self._run(claim, arm, data, settings, TUNING_SEED + draw, test=False)
-            for settings in choices
-            for draw in range(claim.tuning_seeds)
-            if len(choices) > 1
-        ]
-
-    def best(
-        self, claim: Claim, arm: Arm, data: str, done: Mapping[Run, Record]
-    ) -> ArmSettings | None:
-        """Those of the best mean on validation, the first among equals; None while any trial is to
-        be done.
+    def tuning(self, claim: Claim, data: str, done: Mapping[Run, Record]) -> Tuning:
+        """How far the tuning of a claim's arms has come; no trial measures test. There are none
+        where nothing is to be chosen.
 
         Raises:
             ValueError: the model has no such metric.
         """
-        trials = self.trials(claim, arm, data)
-        if not trials:
-            return arm.trials()[0]
-        if any(trial not in done for trial in trials):
-            return None
         sign = -1 if claim.metric in LOWER_IS_BETTER else 1
-        totals: dict[ArmSettings, float] = {}
-        for run in trials:
-            value = sign * figure(done[run].validation, claim, arm)
-            totals[run.settings] = totals.get(run.settings, 0) + value
-        return max(totals, key=lambda settings: totals[settings])
+
+        def make(arm: Arm, settings: ArmSettings, draw: int) -> Run:
+            seed, share = TUNING_SEED + draw, claim.tuning_share
+            return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
+
+        def worth(arm: Arm, record: Record) -> float:
+            return sign * figure(record.validation, claim, arm)
+
+        return tuning(claim, make, worth, done)
 
     def measured(self, claim: Claim, arm: Arm, data: str, best: ArmSettings) -> list[Run]:
         """The arm with its best settings, once a seed; test is measured here, and only here."""
-        return [self._run(claim, arm, data, best, seed, test=True) for seed in self.seeds]
+        return [
+            Run(claim.experiment, arm.model, data, best, seed, True, self.quick)
+            for seed in self.seeds
+        ]
 
     def ahead(self, done: Mapping[Run, Record]) -> list[Run]:
         """What is still to be run, each once, in order.
 
-        The first one can be run now. Where an arm's best settings are not known yet, its first
-        trial's stand in for them.
+        Where an arm's best settings are not known yet, its first trial's stand in for them: what
+        can be run now is :meth:`ready`, and the first one always can.
         """
-        runs = dict.fromkeys(run for run in self._all(done) if run not in done)
+        return list(dict.fromkeys(run for run, _ in self._all(done) if run not in done))
+
+    def ready(self, done: Mapping[Run, Record]) -> list[Run]:
+        """Those of :meth:`ahead` that no other run has to come before."""
+        runs = dict.fromkeys(run for run, now in self._all(done) if now and run not in done)
         return list(runs)
 
-    def _run(
-        self, claim: Claim, arm: Arm, data: str, settings: ArmSettings, seed: int, *, test: bool
-    ) -> Run:
-        return Run(claim.experiment, arm.model, data, settings, seed, test, self.quick)
-
-    def _all(self, done: Mapping[Run, Record]) -> Iterator[Run]:
+    def _all(self, done: Mapping[Run, Record]) -> Iterator[tuple[Run, bool]]:
+        """All runs, and whether it is known that they are asked for."""
         for claim in self.claims:
             for data in claim.data:
-                for arm in claim.arms:
-                    yield from self.trials(claim, arm, data)
-                seeded = []
-                for arm in claim.arms:
-                    best = self.best(claim, arm, data, done) or arm.trials()[0]
-                    seeded.append(self.measured(claim, arm, data, best))
+                found = self.tuning(claim, data, done)
+                yield from ((run, True) for run in found.runs)
+                seeded = [
+                    self.measured(
+                        claim, arm, data, found.best.get(arm.name) or claim.trials(arm)[0]
+                    )
+                    for arm in claim.arms
+                ]
                 for of_one_seed in zip(*seeded, strict=True):
-                    yield from of_one_seed
+                    yield from ((run, bool(found.best)) for run in of_one_seed)
 
 
 def figure(metrics: Mapping[str, float | None], claim: Claim, arm: Arm) -> float:

@@ -10,6 +10,7 @@ from recops.files import write_file, write_json
 from recops_models.data import NAMED_SETS, DataError
 from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.finding import findings
+from recops_models.evidence.harness.floors import floors_of
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan
 from recops_models.evidence.harness.results import Results, results
@@ -27,6 +28,7 @@ def reproduce(
     first_seed: int = 0,
     quick: bool = False,
     resume: bool = False,
+    jobs: int = 1,
     progress: RunProgress,
 ) -> Results:
     """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
@@ -40,13 +42,15 @@ def reproduce(
         first_seed: the seeds count up from here.
         quick: :meth:`Claim.quick`, with small runs.
         resume: go on with the reproduction that is there; nothing finished is repeated.
+        jobs: runs at once, each in a process of its own; the same bits for any number.
         progress: called as every run begins and advances.
 
     Returns:
         the content of ``results.json``.
 
     Raises:
-        ValueError: too few seeds; the folder holds something else.
+        ValueError: too few seeds, no job; the folder holds something else.
+        CorruptFileError: it is damaged.
         DataError: none of the claims' data sets is at hand.
         KeyboardInterrupt: handed on; finished runs and epochs are kept.
     """
@@ -56,12 +60,17 @@ def reproduce(
     number = max(claim.seeds for claim in claims) if seeds is None else seeds
     if number < 2:
         raise ValueError(f"reproduce: an interval needs two seeds or more, got {number}")
+    if jobs < 1:
+        raise ValueError(f"reproduce: jobs must be 1 or more, got {jobs}")
     plan = Plan(claims, range(first_seed, first_seed + number), quick)
     store = RunStore(out, paper, resume=resume)
-    done = run_ahead(plan, store, progress)
+    if store.dropped is not None:
+        progress.note(store.dropped)
+    done = run_ahead(plan, store, progress, jobs=jobs)
     content = results(
         paper,
         findings(plan, store, done),
+        floors_of(plan, store, progress.note),
         command=command,
         quick=quick,
         seconds=sum(record.seconds for record in done.values()),

@@ -8,14 +8,18 @@ from typing import TypedDict
 import numpy as np
 from typing_extensions import NotRequired
 
-from recops_models.evidence.harness.experiment import ArmSettings
+from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Setting
 from recops_models.evidence.harness.finding import ArmFigures, Finding
+from recops_models.evidence.harness.floors import Floor
 from recops_models.evidence.harness.verdict import Verdict
 from recops_models.versions import versions
 
 
 class ClaimResult(TypedDict):
-    """A claim on one data set: what was claimed, what was measured."""
+    """A claim on one data set: what was claimed, what was measured, and ``power``: the smallest
+    difference that its seeds and users could have seen at 80 %. (Results from before the protocol
+    of power have none; their interval is over seeds alone.)
+    """
 
     id: str
     text: str
@@ -25,6 +29,7 @@ class ClaimResult(TypedDict):
     interval: list[float]
     seeds: int
     data: str
+    power: NotRequired[float]
     verdict: Verdict
 
 
@@ -37,7 +42,7 @@ class GapClosed(TypedDict):
 
 
 class DifferenceResult(TypedDict):
-    """The difference that a claim's verdict rests on."""
+    """The difference that a claim's verdict rests on; ``p`` is of one that is the ``minimum``."""
 
     id: str
     data: str
@@ -47,6 +52,10 @@ class DifferenceResult(TypedDict):
     arms: list[str]
     per_seed: list[float]
     users_interval: list[float] | None
+    seeds_interval: NotRequired[list[float]]
+    p: NotRequired[float]
+    p_holm: NotRequired[float]
+    seeds_needed: NotRequired[int | None]
     gap: NotRequired[GapClosed]
 
 
@@ -59,17 +68,35 @@ class SeedFigures(TypedDict):
 
 
 class ArmResult(TypedDict):
-    """One arm on one data set."""
+    """One arm on one data set; ``kept`` of its trials went on from one seed to all (0: all did),
+    ``widened`` names the settings that were tried beyond their first grid, ``edges`` those whose
+    best value still stands at an end.
+    """
 
     id: str
     data: str
+    label: NotRequired[str]
     arm: str
     model: str
     trials: int
     tuning_seeds: NotRequired[int]
+    kept: NotRequired[int]
+    tuning_share: NotRequired[float]
+    grid: NotRequired[dict[str, list[Setting]]]
+    widened: NotRequired[list[str]]
+    edges: NotRequired[list[str]]
     settings: dict[str, str]
     validation: dict[str, float]
     test: dict[str, SeedFigures]
+
+
+class FloorResult(TypedDict):
+    """What is reached on test without any model."""
+
+    data: str
+    label: str
+    name: str
+    test: Metrics
 
 
 class ResultTables(TypedDict):
@@ -77,16 +104,20 @@ class ResultTables(TypedDict):
 
     arms: list[ArmResult]
     differences: list[DifferenceResult]
+    floors: NotRequired[list[FloorResult]]
     quick: bool
     skipped: list[str]
     versions: dict[str, str]
 
 
 class Results(TypedDict):
-    """The content of ``results.json``."""
+    """The content of ``results.json``; ``floors`` are by data set and name, in the first metric by
+    which claims there are judged and of which they have a figure.
+    """
 
     paper: str
     claims: list[ClaimResult]
+    floors: NotRequired[dict[str, dict[str, float]]]
     tables: ResultTables
     command: str
     seconds: float
@@ -95,6 +126,7 @@ class Results(TypedDict):
 def results(
     paper: str,
     findings: Sequence[Finding],
+    floors: Sequence[Floor] = (),
     *,
     command: str,
     quick: bool,
@@ -106,6 +138,7 @@ def results(
     Args:
         paper: whose claims.
         findings: one for each claim and data set.
+        floors: of these data sets.
         command: that gives the same again.
         quick: whether this is a look rather than a figure.
         seconds: of all runs, over all sittings.
@@ -114,9 +147,14 @@ def results(
     return {
         "paper": paper,
         "claims": [_claim(finding) for finding in findings],
+        "floors": _floors(findings, floors),
         "tables": {
             "arms": _arms(findings),
             "differences": [_difference(finding) for finding in findings],
+            "floors": [
+                {"data": of.data, "label": of.label, "name": of.name, "test": of.metrics}
+                for of in floors
+            ],
             "quick": quick,
             "skipped": list(skipped),
             "versions": versions(),
@@ -124,6 +162,21 @@ def results(
         "command": command,
         "seconds": round(seconds, 1),
     }
+
+
+def _floors(findings: Sequence[Finding], floors: Sequence[Floor]) -> dict[str, dict[str, float]]:
+    by_data: dict[str, dict[str, float]] = {}
+    for floor in floors:
+        asked = [
+            finding.claim.metric
+            for finding in findings
+            if (finding.data, finding.claim.experiment.label) == (floor.data, floor.label)
+        ]
+        values = [value for name in asked if (value := floor.metrics.get(name)) is not None]
+        if values:
+            data = f"{floor.data}, {floor.label}" if floor.label else floor.data
+            by_data.setdefault(data, {})[floor.name] = values[0]
+    return by_data
 
 
 def _claim(finding: Finding) -> ClaimResult:
@@ -137,6 +190,7 @@ def _claim(finding: Finding) -> ClaimResult:
         "interval": list(finding.interval),
         "seeds": len(finding.differences),
         "data": finding.data,
+        "power": finding.power,
         "verdict": finding.verdict,
     }
 
@@ -152,6 +206,10 @@ def _difference(finding: Finding) -> DifferenceResult:
         "arms": [side.arm.name for side in finding.arms[:2]],
         "per_seed": list(finding.differences),
         "users_interval": None if finding.users is None else list(finding.users),
+        "seeds_interval": list(finding.seeds),
+        "p": finding.p_value,
+        "p_holm": finding.p_holm,
+        "seeds_needed": finding.seeds_needed,
     }
     if finding.gap_closed is None:
         return result
@@ -185,10 +243,18 @@ def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
     return {
         "id": finding.claim.id,
         "data": finding.data,
+        "label": finding.claim.experiment.label,
         "arm": side.arm.name,
         "model": side.arm.model,
-        "trials": len(side.arm.trials()),
+        "trials": side.trials,
         "tuning_seeds": finding.claim.tuning_seeds,
+        "kept": finding.claim.halving,
+        "tuning_share": finding.claim.tuning_share,
+        "grid": {name: list(values) for name, values in side.grid.items()},
+        "widened": [
+            name for name, values in side.arm.grid.items() if len(side.grid[name]) > len(values)
+        ],
+        "edges": list(side.edges),
         "settings": dict(side.best),
         "validation": {} if side.validation is None else {finding.claim.metric: side.validation},
         "test": {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
+import json
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recops.files import read_json, write_json
+from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_models.evidence.harness.experiment import Measure, Metrics, Run
 
-_RECORD, _OWNER = "record.json", "reproduction.json"
+_RUNS, _FLOORS, _OWNER = "runs.jsonl", "floors.json", "reproduction.json"
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,19 @@ class Record:
 
 
 class RunStore:
-    """The runs under ``path``, of one paper. Each finished one is a sealed ``record.json``.
+    """The runs of one paper: each finished one is a line of ``runs.jsonl``, with a checksum of its
+    own; what it left is under ``runs``, and may be gone.
+
+    So a reproduction goes on over days and machines from that file alone.
 
     Args:
         path: a new or empty folder, or that of an earlier reproduction of the same paper.
         paper: whose claims these are.
         resume: keep what is finished; otherwise all of it is removed.
+
+    Attributes:
+        dropped: what was said of a last line that was cut off in writing, whose run is made again;
+            None: none was.
 
     Raises:
         ValueError: the folder holds another paper's runs, or something else.
@@ -39,6 +49,7 @@ class RunStore:
 
     def __init__(self, path: Path, paper: str, *, resume: bool) -> None:
         self.path = path
+        self.dropped: str | None = None
         path.mkdir(parents=True, exist_ok=True)
         if (path / _OWNER).exists():
             found = read_json(path / _OWNER, kind="reproduction")["paper"]
@@ -48,32 +59,107 @@ class RunStore:
             raise ValueError(f"{path} holds files, but no reproduction: name a new one with --out")
         if not resume:
             shutil.rmtree(path / "runs", ignore_errors=True)
+            for name in (_RUNS, _FLOORS):
+                (path / name).unlink(missing_ok=True)
         write_json(path / _OWNER, {"paper": paper}, kind="reproduction")
+        self._records = self._read()
 
     def folder(self, run: Run) -> Path:
         """Where what the run leaves is."""
         return self.path / "runs" / run.key
 
     def record(self, run: Run) -> Record | None:
-        """What the run reached, if it is finished.
+        """What the run reached, if it is finished."""
+        return self._records.get(run.key)
 
-        Raises:
-            CorruptFileError: the record is damaged.
-        """
-        path = self.folder(run) / _RECORD
-        return Record(**read_json(path, kind="run-record")) if path.exists() else None
+    def keep(self, run: Run, record: Record) -> None:
+        """Append its line, on disk when this returns; one process alone may do so."""
+        content = {
+            "version": _VERSION,
+            "run": run.key,
+            "model": run.model,
+            "data": run.data,
+            "seed": run.seed,
+            "settings": dict(run.settings),
+            **vars(record),
+        }
+        line = json.dumps({**content, "sha256": _digest(content)}, ensure_ascii=False)
+        with (self.path / _RUNS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._records[run.key] = record
 
     def finish(self, run: Run, measure: Measure, on_step: Callable[[float], None]) -> Record:
-        """Make the run by ``measure``, from where an interrupted start left it.
-
-        Raises:
-            ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
-        """
-        folder = self.folder(run)
-        folder.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        validation, test = measure(run, folder, on_step)
-        seconds = round(time.perf_counter() - started, 3)
-        record = Record(validation, test, seconds)
-        write_json(folder / _RECORD, dataclasses.asdict(record), kind="run-record")
+        """:func:`make` the run and keep its record."""
+        record = make(run, measure, self.folder(run), on_step)
+        self.keep(run, record)
         return record
+
+    def floors(self, key: str) -> dict[str, Metrics] | None:
+        """What was kept under ``key``, by floor."""
+        return self._floors().get(key)
+
+    def keep_floors(self, key: str, floors: Mapping[str, Metrics]) -> None:
+        """Keep them in ``floors.json``."""
+        content = {**self._floors(), key: dict(floors)}
+        write_json(self.path / _FLOORS, {"floors": content}, kind="floors")
+
+    def _floors(self) -> dict[str, dict[str, Metrics]]:
+        path = self.path / _FLOORS
+        found: dict[str, dict[str, Metrics]] = (
+            read_json(path, kind="floors")["floors"] if path.exists() else {}
+        )
+        return found
+
+    def _read(self) -> dict[str, Record]:
+        path = self.path / _RUNS
+        if not path.exists():
+            return {}
+        text = path.read_bytes()
+        *lines, last = text.split(b"\n")
+        if last:
+            self.dropped = f"{path}: its last line was cut off; that run is made again"
+            write_file(path, text[: len(text) - len(last)])
+        return dict(_record(path, number, line) for number, line in enumerate(lines, 1))
+
+
+def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], None]) -> Record:
+    """Make the run in ``folder`` by ``measure``, from where an interrupted start left it.
+
+    Args:
+        run: what.
+        measure: :meth:`Experiment.on` its data.
+        folder: its own; made where it is missing.
+        on_step: called with the share that is done.
+
+    Raises:
+        ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    validation, test = measure(run, folder, on_step)
+    return Record(validation, test, round(time.perf_counter() - started, 3))
+
+
+def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
+    where = f"{path}, line {number}"
+    try:
+        content = json.loads(line)
+        digest, version = content.pop("sha256"), content["version"]
+        record = Record(content["validation"], content["test"], content["seconds"])
+        key = content["run"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(f"{where}: damaged ({error})") from error
+    if not isinstance(version, int) or version > _VERSION:
+        raise CorruptFileError(
+            f"{where}: runs format {version}, this recops reads up to {_VERSION}"
+        )
+    if digest != _digest(content):
+        raise CorruptFileError(f"{where}: damaged (checksum mismatch)")
+    return key, record
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,17 +1,22 @@
-"""Runs what a plan asks for and is not finished, and reports progress."""
+"""Runs what a plan asks for and is not finished, one by one or side by side."""
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from recops_models.evidence.harness.experiment import AnyExperiment, Measure, Run
 from recops_models.evidence.harness.plan import Plan, seconds_left
-from recops_models.evidence.harness.run_store import Record, RunStore
+from recops_models.evidence.harness.run_store import Record, RunStore, make
+from recops_models.tokenizers.clustering.threads import one_thread
 
 
 class RunProgress(Protocol):
-    """Called as every run begins, and within it with the share that is done."""
+    """Called as every run begins, and, where runs are made one by one, within it."""
 
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
@@ -19,26 +24,82 @@ class RunProgress(Protocol):
     def advance(self, share: float) -> None:
         """The run has come to ``share`` of its work, 0 to 1."""
 
+    def note(self, text: str) -> None:
+        """Something to be told once."""
 
-def run_ahead(plan: Plan, store: RunStore, progress: RunProgress) -> dict[Run, Record]:
+
+def run_ahead(
+    plan: Plan, store: RunStore, progress: RunProgress, *, jobs: int = 1
+) -> dict[Run, Record]:
     """Run everything that ``plan`` asks for and ``store`` lacks; all records.
 
+    Every run has one thread, so that its bits are the same however many there are at once.
+
     Raises:
-        ValueError: see :meth:`RunStore.finish`.
+        ValueError: see :func:`~recops_models.evidence.harness.run_store.make`.
         DataError: a data set is missing or unfit.
         KeyboardInterrupt: handed on; finished runs and epochs are kept.
     """
-
-    @lru_cache(maxsize=1)
-    def measure_on(experiment: AnyExperiment, data: str) -> Measure:
-        return experiment.on(data)
-
     done: dict[Run, Record] = {}
+    if jobs > 1:
+        _side_by_side(plan, store, progress, done, jobs)
+        return done
     while ahead := _look_up(plan, store, done):
         run = ahead[0]
         progress.start(run, len(ahead), seconds_left(ahead, done))
-        done[run] = store.finish(run, measure_on(run.experiment, run.data), progress.advance)
+        with one_thread():
+            measure = _measure_on(run.experiment, run.data)
+            done[run] = store.finish(run, measure, progress.advance)
     return done
+
+
+def _side_by_side(
+    plan: Plan, store: RunStore, progress: RunProgress, done: dict[Run, Record], jobs: int
+) -> None:
+    """By ``jobs`` processes; this one alone writes to the store."""
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
+        going: dict[Future[Record], Run] = {}
+        try:
+            while ahead := _look_up(plan, store, done):
+                begun = set(going.values())
+                left = [run for run in ahead if run not in begun]
+                for run in [run for run in plan.ready(done) if run not in begun]:
+                    if len(going) == jobs or (going and _apart(run, *going.values())):
+                        break
+                    progress.start(run, len(left), seconds_left(left, done))
+                    left = [other for other in left if other != run]
+                    going[pool.submit(_made, run, store.folder(run))] = run
+                for future in wait(going, return_when=FIRST_COMPLETED).done:
+                    run = going.pop(future)
+                    done[run] = future.result()
+                    store.keep(run, done[run])
+        except BaseException:
+            # What they have not finished goes on from its last checkpoint.
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+def _apart(*runs: Run) -> bool:
+    return any(run.experiment.alone for run in runs)
+
+
+def _made(run: Run, folder: Path) -> Record:
+    """In a process of the pool."""
+    with one_thread():
+        return make(run, _measure_on(run.experiment, run.data), folder, lambda share: None)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches the whole group; the process that started this one says what is to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@lru_cache(maxsize=1)
+def _measure_on(experiment: AnyExperiment, data: str) -> Measure:
+    return experiment.on(data)
 
 
 def _look_up(plan: Plan, store: RunStore, done: dict[Run, Record]) -> list[Run]:

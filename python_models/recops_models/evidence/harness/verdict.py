@@ -9,13 +9,19 @@ from recops_models.evidence.harness.claim import Claim
 Verdict: TypeAlias = Literal["holds", "fails", "inconclusive"]
 
 
-def verdict(claim: Claim, interval: tuple[float, float]) -> Verdict:
-    """``holds``: the whole interval lies beyond the claim's threshold, in its direction; ``fails``:
-    the whole of it falls short; ``inconclusive``: it lies across.
+ALPHA = 0.05
+"""The chance of a verdict where there is nothing, over all claims of a page."""
+
+
+def verdict(claim: Claim, measured: float, p_value: float) -> Verdict:
+    """``holds``: the difference lies beyond the claim's threshold, in its direction; ``fails``: it
+    falls short; ``inconclusive``: that may be chance.
+
+    Args:
+        claim: what is claimed.
+        measured: the mean difference.
+        p_value: two-sided, of a difference that is the threshold, adjusted for the other claims.
     """
-    low, high = interval
-    if claim.direction == "lower":
-        low, high = -high, -low
-    if low > claim.threshold:
-        return "holds"
-    return "fails" if high < claim.threshold else "inconclusive"
+    if p_value >= ALPHA:
+        return "inconclusive"
+    return "holds" if claim.towards(measured) > claim.threshold else "fails"

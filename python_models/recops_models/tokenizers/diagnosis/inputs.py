@@ -122,12 +122,14 @@ def plane_of(inputs: DiagnosisInputs) -> Plane | None:
     return Plane.of(space.codebooks[0], space.latents, inputs.codes[:, 0])
 
 
-def held_out_pairs(split: Split) -> Tensor:
-    """``[E, 2]`` rows of items: of every validation and test question the last known event and the
-    first one asked for.
+def held_out_pairs(split: Split, *parts: str) -> Tensor:
+    """``[E, 2]`` rows of items: of every question of ``parts`` (validation and test, where none is
+    named) the last known event and the first one asked for.
+
+    Nothing is left out of them: users of the training part may have met the same pair.
     """
     pairs = []
-    for part in ("validation", "test"):
+    for part in parts or ("validation", "test"):
         questions = split.examples(part)
         known, _ = questions.histories.last(1)
         pairs.append(np.stack([known[:, 0], questions.targets.first().items], axis=1))

@@ -36,6 +36,8 @@ class Quiet:
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         self.begun.append(run)
 
+    def note(self, text: str) -> None: ...
+
     def advance(self, share: float) -> None:
         assert 0 <= share <= 1
 
@@ -87,6 +89,21 @@ def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: 
     again = reproduce("a-paper", [asked], tmp_path, resume=True, **options)
     assert again == content
     assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+
+
+def test_two_processes_do_not_train_one_teacher_at_once(data: str, tmp_path: Path) -> None:
+    teacher = (("hidden", "4"), *((name, str(value)) for name, value in SMALL.items()))
+    experiment = TeacherFirst("din", tuple(sorted(teacher)))
+    arms = [
+        arm(f"KD {weight}", booster="none", teacher=FIRST, teacher_weight=weight)
+        for weight in (1.0, 10.0)
+    ]
+    asked = claim(data, *arms, experiment=experiment)
+    options = {"command": "recops", "seeds": 2, "progress": Quiet()}
+    apart, together = (
+        reproduce("a-paper", [asked], tmp_path / str(jobs), jobs=jobs, **options) for jobs in (1, 2)
+    )
+    assert together["tables"] == apart["tables"]
 
 
 def test_a_teachers_settings_make_another_run(data: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
     content: dict[str, Any] = {"id": "ring", "text": "It does.", "source": "here"}
-    content |= {"reported": "+.1", "metric": "ndcg@10", "experiment": TRAINING, **changes}
+    content |= {"reported": "+.1", "metric": "ndcg@10", "experiment": TRAINING}
+    content |= {"tuning_seeds": 1, "widenings": 0, **changes}
     return Claim(arms=arms, data=(data,), **content)
 
 
@@ -49,11 +51,15 @@ class Watch:
     def __init__(self, stop_in: int | None = None) -> None:
         self.begun: list[Run] = []
         self.ahead: list[int] = []
+        self.notes: list[str] = []
         self.stop_in = stop_in
 
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         self.begun.append(run)
         self.ahead.append(ahead)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def advance(self, share: float) -> None:
         if len(self.begun) == self.stop_in and share > 0.5:
@@ -74,10 +80,11 @@ def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
     watch = Watch()
     measure(tmp_path, claim(data, one_trial, POPULARITY), progress=watch)
     content = read_json(tmp_path / "results.json", kind="results")
-    assert set(content) == {"paper", "claims", "tables", "command", "seconds"}
+    assert set(content) == {"paper", "claims", "floors", "tables", "command", "seconds"}
     (found,) = content["claims"]
     assert set(found) == {
-        *("id", "text", "source", "reported", "measured", "interval", "seeds", "data", "verdict")
+        *("id", "text", "source", "reported", "measured", "interval", "seeds", "data", "verdict"),
+        "power",
     }
     assert (found["verdict"], found["seeds"], found["data"]) == ("holds", 3, data)
 
@@ -92,13 +99,19 @@ def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
     differences = [figures["sasrec", seed] - figures["popularity", seed] for seed in range(3)]
     assert content["tables"]["differences"][0]["per_seed"] == differences
     assert found["measured"] == pytest.approx(np.mean(differences))
-    low, high = content["tables"]["differences"][0]["users_interval"]
-    assert low < found["measured"] < high
+    (difference,) = content["tables"]["differences"]
+    low, high = difference["users_interval"]
+    assert found["interval"][0] < low < found["measured"] < high < found["interval"][1]
+    assert difference["p"] == difference["p_holm"] < 0.05
+    assert 0 < found["power"] < found["measured"]
+    assert difference["seeds_needed"] <= 3
 
+    assert set(content["floors"][data]) == {"popularity", "last item"}
     told = (tmp_path / "results.md").read_text()
+    assert "| floor: last item |" in told
     assert f"{found['measured']:+.4f}" in told
     assert "**holds**" in told
-    assert "no evidence" not in told
+    assert "A look at the experiment" not in told
 
 
 def test_trials_are_chosen_on_validation_and_never_see_test(data: str, tmp_path: Path) -> None:
@@ -114,26 +127,6 @@ def test_trials_are_chosen_on_validation_and_never_see_test(data: str, tmp_path:
     assert content["tables"]["arms"][0]["settings"]["learning_rate"] == "0.01"
     assert {run.seed for run in trials}.isdisjoint(run.seed for run in watch.begun if run.test)
     assert watch.ahead == list(range(10, 0, -1))
-
-
-def test_a_trial_counts_by_its_mean_over_tuning_seeds() -> None:
-    asked = claim("x", SASREC, tuned("b"), tuning_seeds=2)
-    plan = Plan([asked], seeds=range(5))
-    trials = plan.trials(asked, SASREC, "x")
-    assert [(dict(run.settings)["learning_rate"], run.seed) for run in trials] == [
-        ("0.0", 10_000),
-        ("0.0", 10_001),
-        ("0.01", 10_000),
-        ("0.01", 10_001),
-    ]
-    done = {
-        run: Record({"ndcg@10": value}, {}, 1.0)
-        for run, value in zip(trials, (0.5, 0.1, 0.4, 0.3), strict=True)
-    }
-    best = plan.best(asked, SASREC, "x", done)
-    assert best is not None
-    assert dict(best)["learning_rate"] == "0.01"
-    assert plan.best(asked, SASREC, "x", dict(list(done.items())[:3])) is None
 
 
 def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_path: Path) -> None:
@@ -179,6 +172,22 @@ def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) ->
     assert content["tables"]["differences"][2]["users_interval"] is None
 
 
+def test_a_page_says_where_counting_is_enough(data: str, tmp_path: Path) -> None:
+    """What comes next on a ring the last item tells, popularity does not."""
+    asked = claim(data, POPULARITY, Arm("again", "popularity"))
+    content = measure(tmp_path, asked)
+    assert content["floors"][data]["last item"] > content["floors"][data]["popularity"]
+    told = (tmp_path / "results.md").read_text()
+    line = f"**On {data} no arm beats the floors in ndcg@10** (last item has"
+    assert line in told
+    assert told.index(line) < told.index("## Verdicts")
+    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2, "epochs": 12, "width": 16})
+    beaten = {"data": data, "label": "", "name": "nobody", "test": {"ndcg@10": 0.01}}
+    content = measure(tmp_path / "b", claim(data, one, POPULARITY), seeds=2)
+    content["tables"]["floors"] = [beaten]
+    assert "no arm beats" not in page(content)
+
+
 def test_quick_tunes_nothing(data: str, tmp_path: Path) -> None:
     watch = Watch()
     asked = claim(data, SASREC, tuned("narrow", width=4))
@@ -221,42 +230,43 @@ def test_the_first_claim_of_dien(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("interval", "direction", "minimum", "expected"),
+    ("measured", "direction", "minimum", "allowance", "p", "expected"),
     [
-        ((0.01, 0.03), "higher", 0.0, "holds"),
-        ((0.01, 0.03), "higher", 0.02, "inconclusive"),
-        ((0.01, 0.03), "higher", 0.04, "fails"),
-        ((-0.01, 0.03), "higher", 0.0, "inconclusive"),
-        ((-0.03, -0.01), "higher", 0.0, "fails"),
-        ((-0.03, -0.01), "lower", 0.0, "holds"),
-        ((-0.03, -0.01), "lower", 0.02, "inconclusive"),
-        ((0.01, 0.03), "lower", 0.0, "fails"),
-        ((0.0, 0.0), "higher", 0.0, "inconclusive"),
+        (0.03, "higher", 0.0, 0.0, 0.04, "holds"),
+        (0.03, "higher", 0.0, 0.0, 0.05, "inconclusive"),
+        (0.03, "higher", 0.04, 0.0, 0.04, "fails"),
+        (-0.03, "higher", 0.0, 0.0, 0.04, "fails"),
+        (-0.03, "lower", 0.0, 0.0, 0.04, "holds"),
+        (0.03, "lower", 0.0, 0.0, 0.04, "fails"),
+        (-0.01, "higher", 0.0, 0.02, 0.04, "holds"),
+        (-0.03, "higher", 0.0, 0.02, 0.04, "fails"),
+        (0.01, "lower", 0.0, 0.02, 0.04, "holds"),
+        (0.03, "lower", 0.0, 0.02, 0.04, "fails"),
     ],
 )
 def test_verdicts(
-    interval: tuple[float, float], direction: Any, minimum: float, expected: str
+    measured: float, direction: Any, minimum: float, allowance: float, p: float, expected: str
 ) -> None:
-    asked = claim("x", SASREC, tuned("b"), direction=direction, minimum=minimum)
-    assert verdict(asked, interval) == expected
+    changes = {"direction": direction, "minimum": minimum, "allowance": allowance}
+    assert verdict(claim("x", SASREC, tuned("b"), **changes), measured, p) == expected
 
 
-@pytest.mark.parametrize(
-    ("interval", "direction", "expected"),
-    [
-        ((-0.01, 0.03), "higher", "holds"),
-        ((-0.03, 0.03), "higher", "inconclusive"),
-        ((-0.04, -0.03), "higher", "fails"),
-        ((0.01, 0.015), "lower", "holds"),
-        ((0.01, 0.03), "lower", "inconclusive"),
-        ((0.03, 0.04), "lower", "fails"),
-    ],
-)
-def test_an_arm_that_need_not_win_may_fall_short_by_so_much(
-    interval: tuple[float, float], direction: Any, expected: str
-) -> None:
-    asked = claim("x", SASREC, tuned("b"), direction=direction, allowance=0.02)
-    assert verdict(asked, interval) == expected
+def test_verdicts_count_the_claims_of_their_page(data: str, tmp_path: Path) -> None:
+    """A claim that holds alone does not beside many that cannot."""
+    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
+    again = [
+        claim(data, one, Arm("itself", "sasrec", one.settings), id=f"null {number}")
+        for number in range(40)
+    ]
+    alone = measure(tmp_path, claim(data, one, POPULARITY))
+    p_value = alone["tables"]["differences"][0]["p"]
+    content = measure(tmp_path, claim(data, one, POPULARITY), *again, resume=True)
+    found, *nulls = content["tables"]["differences"]
+    assert found["p"] == p_value < 0.05
+    assert found["p_holm"] == pytest.approx(min(1, 41 * p_value))
+    assert content["claims"][0]["power"] > alone["claims"][0]["power"]
+    assert {null["p_holm"] for null in nulls} == {1.0}
+    assert "(no 1,000 seeds would tell)" in (tmp_path / "results.md").read_text()
 
 
 def test_unfair_claims_are_refused() -> None:
@@ -295,13 +305,100 @@ def test_other_peoples_files_are_left_alone(data: str, tmp_path: Path) -> None:
         reproduce("another", [asked], tmp_path / "out", command="", progress=Watch())
 
 
-def test_a_damaged_record_is_named(data: str, tmp_path: Path) -> None:
+def test_runs_are_lines_of_which_a_torn_last_one_is_made_again(data: str, tmp_path: Path) -> None:
+    asked = claim(data, POPULARITY, Arm("again", "popularity"))
+    expected = measure(tmp_path, asked)
+    runs = tmp_path / "runs.jsonl"
+    whole = runs.read_bytes()
+    lines = [json.loads(line) for line in whole.splitlines()]
+    assert [line["seed"] for line in lines] == [0, 1, 2]
+    runs.write_bytes(whole[:-20])
+    watch = Watch()
+    assert measure(tmp_path, asked, resume=True, progress=watch)["claims"] == expected["claims"]
+    assert [run.seed for run in watch.begun] == [2]
+    assert watch.notes == [f"{runs}: its last line was cut off; that run is made again"]
+    # The last run took another time.
+    assert runs.read_bytes().splitlines()[:2] == whole.splitlines()[:2]
+    watch = Watch()
+    measure(tmp_path, asked, resume=True, progress=watch)
+    assert (watch.begun, watch.notes) == ([], [])
+
+
+def test_lines_alone_are_enough_to_go_on(data: str, tmp_path: Path) -> None:
+    """Committed, and taken up elsewhere: figures are the same, but users cannot be drawn anew."""
+    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
+    expected = measure(tmp_path / "a", claim(data, one, POPULARITY), seeds=2)
+    elsewhere = tmp_path / "b"
+    elsewhere.mkdir()
+    for name in ("runs.jsonl", "reproduction.json"):
+        (elsewhere / name).write_bytes((tmp_path / "a" / name).read_bytes())
+    watch = Watch()
+    found = measure(elsewhere, claim(data, one, POPULARITY), seeds=2, resume=True, progress=watch)
+    assert not watch.begun
+    assert found["tables"]["arms"] == expected["tables"]["arms"]
+    assert found["tables"]["differences"][0]["users_interval"] is None
+
+
+def test_a_damaged_line_is_named(data: str, tmp_path: Path) -> None:
     asked = claim(data, POPULARITY, Arm("again", "popularity"))
     measure(tmp_path, asked)
-    record = next(tmp_path.glob("runs/*/record.json"))
-    record.write_text(record.read_text().replace("seconds", "minutes"))
-    with pytest.raises(CorruptFileError, match="damaged"):
+    runs = tmp_path / "runs.jsonl"
+    whole = runs.read_text()
+    first = whole.index("0.")
+    for broken in (
+        whole[:first] + "1." + whole[first + 2 :],
+        whole.replace("seconds", "minutes"),
+        "[]\n" + whole,
+    ):
+        runs.write_text(broken)
+        with pytest.raises(CorruptFileError, match=r"runs.jsonl, line \d: damaged"):
+            measure(tmp_path, asked, resume=True)
+    content = {**json.loads(whole.splitlines()[0]), "version": 2}
+    runs.write_text(json.dumps(content) + "\n")
+    with pytest.raises(CorruptFileError, match="line 1: runs format 2"):
         measure(tmp_path, asked, resume=True)
+
+
+def test_runs_side_by_side_give_the_same_bits(data: str, tmp_path: Path) -> None:
+    asked = claim(data, SASREC, tuned("narrow", width=4))
+    expected = measure(tmp_path / "one", asked, seeds=2)
+    watch = Watch()
+    found = measure(tmp_path / "two", asked, seeds=2, jobs=2, progress=watch)
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0}
+    assert len(watch.begun) == len(set(watch.begun)) == 8
+    # No arm is measured before its trials have told by which settings.
+    assert [run.test for run in watch.begun] == [False] * 4 + [True] * 4
+
+
+def test_an_error_in_one_of_two_processes_ends_both(data: str, tmp_path: Path) -> None:
+    arms = [Arm(name, "sasrec", {**SMALL, "width": width}) for name, width in (("a", 7), ("b", 8))]
+    with pytest.raises(RuntimeError, match="unflatten"):
+        measure(tmp_path, claim(data, *arms), jobs=2)
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
+
+
+class InterruptedBy(Watch):
+    """As Ctrl-C, once so many runs have begun."""
+
+    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
+        super().start(run, ahead, seconds)
+        if len(self.begun) == self.stop_in:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_side_by_side_it_goes_on_to_the_same(data: str, tmp_path: Path) -> None:
+    asked = claim(data, tuned("a"), tuned("b", width=4))
+    expected = measure(tmp_path / "whole", asked, seeds=2)
+    out = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        measure(out, asked, seeds=2, jobs=2, progress=InterruptedBy(stop_in=4))
+    assert not [child for child in multiprocessing.active_children() if child.is_alive()]
+    kept = len((out / "runs.jsonl").read_bytes().splitlines())
+    assert kept >= 2
+    watch = Watch()
+    found = measure(out, asked, seeds=2, jobs=2, resume=True, progress=watch)
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0}
+    assert len(watch.begun) == 8 - kept
 
 
 def test_data_that_is_not_at_hand(

@@ -1,4 +1,4 @@
-"""Intervals over users from the predictions that runs left."""
+"""Draws of users from the predictions that runs left."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pyarrow as pa
 import pytest
 
 from recops_models.data.storage import write_table
-from recops_models.evaluation.bootstrap import bootstrap_auc_difference, paired_bootstrap
+from recops_models.evaluation.bootstrap import (
+    bootstrap_auc_difference,
+    paired_bootstrap,
+    percentiles,
+)
 from recops_models.evaluation.grouped_auc import auc
-from recops_models.evidence.harness.users_interval import users_interval
+from recops_models.evidence.harness.user_draws import user_draws
 
 rng = np.random.default_rng(0)
 USER = rng.integers(1000, 1060, size=600) * 10**12
@@ -46,18 +50,18 @@ def arms(folder: Path, seeds: int) -> tuple[list[Path], list[Path], list[np.ndar
 def test_of_one_seed_it_is_the_bootstrap_of_that_seed(metric: str, tmp_path: Path) -> None:
     first, second, (ours, theirs) = arms(tmp_path, 1)
     expected = bootstrap_auc_difference(ours, theirs, LABEL, USER, metric=metric)
-    assert users_interval(metric, first, second) == expected
+    assert percentiles(user_draws(metric, first, second), 0.95) == expected
 
 
 def test_seeds_are_pooled_under_the_same_draws_of_users(tmp_path: Path) -> None:
     first, second, found = arms(tmp_path, 4)
-    low, high = users_interval("auc", first, second)
+    low, high = percentiles(user_draws("auc", first, second), 0.95)
     areas = [auc(values, LABEL) for values in found]
     measured = np.mean(areas[:4]) - np.mean(areas[4:])
     assert low < measured < high
-    alone = users_interval("auc", first[:1], second[:1])
+    alone = percentiles(user_draws("auc", first[:1], second[:1]), 0.95)
     assert high - low < alone[1] - alone[0]
-    assert users_interval("auc", first, first) == (0, 0)
+    assert not user_draws("auc", first, first).any()
 
 
 def test_of_ranks_it_is_the_paired_bootstrap_of_each_users_mean(tmp_path: Path) -> None:
@@ -67,9 +71,16 @@ def test_of_ranks_it_is_the_paired_bootstrap_of_each_users_mean(tmp_path: Path) 
     ]
     hit = (ranks < 10).astype(float)
     expected = paired_bootstrap(hit[:2].mean(0), hit[2:].mean(0))
-    assert users_interval("hr@10", folders[:2], folders[2:]) == pytest.approx(expected)
+    drawn = user_draws("hr@10", folders[:2], folders[2:])
+    assert percentiles(drawn, 0.95) == pytest.approx(expected)
 
 
 def test_metrics_that_are_no_users_own_have_none(tmp_path: Path) -> None:
     first, second, _ = arms(tmp_path, 1)
-    assert users_interval("pcoc", first, second) is None
+    assert user_draws("pcoc", first, second) is None
+
+
+def test_of_predictions_that_are_gone_there_are_none(tmp_path: Path) -> None:
+    first, second, _ = arms(tmp_path, 2)
+    (second[1] / "predictions.parquet").unlink()
+    assert user_draws("auc", first, second) is None

@@ -1,4 +1,4 @@
-"""How far another draw of users could move a difference, from the predictions that runs left."""
+"""What a difference would be among other users, from the predictions that runs left."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ import pyarrow as pa
 import torch
 
 from recops_models.data.storage import read_table
-from recops_models.evaluation.bootstrap import bootstrap_users, paired_bootstrap
+from recops_models.evaluation.bootstrap import draw_means, draw_users
 from recops_models.evaluation.metrics import gains, hits
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
+_FILE = "predictions.parquet"
 
-def users_interval(
+
+def user_draws(
     metric: str, first: Sequence[Path], second: Sequence[Path]
-) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval over users of the difference of two arms, pooled over seeds.
+) -> npt.NDArray[np.float64] | None:
+    """``[R]``: the difference of two arms among users drawn with replacement, a mean over seeds.
 
     Every draw of users is measured with each seed's models, and the mean over seeds is taken.
 
     Args:
-        metric: ``auc``, ``gauc``, ``hr@k`` or ``ndcg@k``; of others the interval is None.
+        metric: ``auc``, ``gauc``, ``hr@k`` or ``ndcg@k``; of others there are None.
         first: the folders of the first arm's runs, one a seed.
         second: those of the second arm's, for the same seeds.
+
+    Returns:
+        None as well where a folder's predictions are no longer there.
     """
+    if not all((folder / _FILE).exists() for folder in (*first, *second)):
+        return None
     ours, theirs = ([_predictions(folder) for folder in folders] for folders in (first, second))
     kind, _, cutoff = metric.partition("@")
     if kind in ("hr", "ndcg"):
-        return paired_bootstrap(
-            _ranking(ours, kind, int(cutoff)), _ranking(theirs, kind, int(cutoff))
-        )
+        return draw_means(_ranking(ours, kind, int(cutoff)) - _ranking(theirs, kind, int(cutoff)))
     if metric not in ("auc", "gauc"):
         return None
     users = np.unique(np.concatenate([table["user"].to_numpy() for table in ours]))
@@ -44,11 +49,11 @@ def users_interval(
         pairs = zip(*arms, strict=True)
         return np.asarray(np.mean([a(times) - b(times) for a, b in pairs], axis=0))
 
-    return bootstrap_users(difference, len(users), numbers=max(table.num_rows for table in ours))
+    return draw_users(difference, len(users), numbers=max(table.num_rows for table in ours))
 
 
 def _predictions(folder: Path) -> pa.Table:
-    return read_table(folder / "predictions.parquet")
+    return read_table(folder / _FILE)
 
 
 def _ranking(tables: Sequence[pa.Table], kind: str, cutoff: int) -> npt.NDArray[np.float64]:

@@ -1,0 +1,61 @@
+"""What could have been seen: against simulated tests, and the seeds that would be enough."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recops_models.evaluation.bootstrap import draw_means
+from recops_models.evaluation.power import seeds_to_settle, smallest_difference
+from recops_models.evaluation.seeds_and_users import SeedsAndUsers
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+@pytest.mark.parametrize("level", [0.95, 0.998])
+def test_so_large_a_difference_is_seen_four_times_out_of_five(seeds: int, level: float) -> None:
+    difference = smallest_difference(0.7, seeds, level=level)
+    rng = np.random.default_rng(seeds)
+    samples = difference + 0.7 * rng.normal(size=(4000, seeds))
+    seen = stats.ttest_1samp(samples, 0, axis=1).pvalue < 1 - level
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.025)
+
+
+def test_users_are_part_of_what_hides_it() -> None:
+    seeds, users, of_seed, of_user = 5, 200, 0.1, 1.5
+    error = of_user / users**0.5
+    difference = smallest_difference(of_seed, seeds, error)
+    seen = 0
+    for trial in range(300):
+        rng = np.random.default_rng(trial)
+        by_seed = difference + of_seed * rng.normal(size=seeds)
+        by_user = of_user * rng.normal(size=users)
+        drawn = draw_means(by_user, resamples=300, seed=trial) + by_seed.mean()
+        law = SeedsAndUsers.of(by_seed + by_user.mean(), drawn)
+        seen += law.p_value() < 0.05
+    assert 0.72 <= seen / 300 <= 0.9
+
+
+def test_the_seeds_that_settle_are_the_fewest_that_could_see() -> None:
+    needed = seeds_to_settle(0.3, 0.7)
+    assert needed is not None
+    assert smallest_difference(0.7, needed) <= 0.3 < smallest_difference(0.7, needed - 1)
+    assert seeds_to_settle(10.0, 0.7) == 2
+    assert seeds_to_settle(0.3, 0.0) == 2
+    # No number of seeds makes up for too few users.
+    assert seeds_to_settle(0.3, 0.7, 0.2) is None
+    assert seeds_to_settle(0.0, 0.7) is None
+
+
+def test_no_spread_hides_nothing() -> None:
+    assert smallest_difference(0.0, 5) == 0
+    assert smallest_difference(0.0, 5, 0.1) == pytest.approx(0.1 * (1.96 + 0.8416), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "levels"),
+    [((0.1, 1), {}), ((-0.1, 5), {}), ((0.1, 5, -1.0), {}), ((0.1, 5), {"level": 1.0})],
+)
+def test_bad_input(arguments: tuple[float, int], levels: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="smallest_difference"):
+        smallest_difference(*arguments, **levels)
