@@ -18,6 +18,11 @@ TRIE = catalogue(items=30, depth=2, vocab=7).trie
 ROOT = torch.zeros(2, 1, dtype=torch.int32)
 GATES, W_HH = torch.randn(2, 3, 12), torch.randn(12, 4)
 ATTENTION = torch.rand(2, 3)
+EVENTS = torch.randn(2, 3, 4)
+MIMN_PARAMS = recops.MimnParams.random(input_size=4, hidden_size=5, num_slots=3)
+MIMN = recops.MimnState.zeros(MIMN_PARAMS, 2)
+HPMN_PARAMS = recops.HpmnParams.random(input_size=4, hidden_size=5, num_slots=2)
+HPMN = recops.HpmnState.zeros(HPMN_PARAMS, 2)
 
 
 def step(tokens: torch.Tensor | None, parents: torch.Tensor | None) -> torch.Tensor:
@@ -222,6 +227,82 @@ CALLS += [
         },
         optional={"lengths", "feed_index"},
     ),
+    Call(
+        recops.memory_address,
+        {"key": MIMN.pooled, "memory": MIMN.memory, "beta": torch.ones(2)},
+    ),
+    Call(recops.memory_read, {"weights": MIMN.usage, "memory": MIMN.memory}),
+    Call(
+        recops.memory_write,
+        {"memory": MIMN.memory, "weights": MIMN.usage, "erase": MIMN.pooled, "add": MIMN.pooled},
+    ),
+    Call(recops.memory_utilization, {"usage": MIMN.usage}),
+    Call(recops.memory_covariance, {"memory": MIMN.memory, "squared": True}),
+    Call(
+        recops.mimn_scan,
+        {
+            "x": EVENTS,
+            "params": MIMN_PARAMS,
+            "state": MIMN,
+            "lengths": torch.tensor([3, 1]),
+            "utilization": "code",
+            "induction_topk": 1,
+            "checkpoint": 2,
+        },
+        optional={"state", "lengths", "checkpoint"},
+    ),
+    Call(
+        recops.mimn_step_,
+        {
+            "pool": MIMN,
+            "rows": torch.tensor([1, 0]),
+            "x": EVENTS[:, 0].contiguous(),
+            "params": MIMN_PARAMS,
+            "utilization": "code",
+            "induction_topk": 1,
+        },
+    ),
+    Call(
+        recops.mimn_read,
+        {
+            "pool": MIMN,
+            "rows": torch.tensor([1, 0]),
+            "target": EVENTS[:, 0].contiguous(),
+            "params": MIMN_PARAMS,
+            "utilization": "code",
+            "induction_topk": 1,
+        },
+    ),
+    Call(
+        recops.hpmn_scan,
+        {
+            "x": EVENTS,
+            "params": HPMN_PARAMS,
+            "state": HPMN,
+            "periods": (1, 2),
+            "lengths": torch.tensor([3, 1]),
+        },
+        optional={"state", "lengths"},
+    ),
+    Call(
+        recops.hpmn_step_,
+        {
+            "pool": HPMN,
+            "rows": torch.tensor([1, 0]),
+            "x": EVENTS[:, 0].contiguous(),
+            "params": HPMN_PARAMS,
+            "periods": (1, 2),
+        },
+    ),
+    Call(
+        recops.hpmn_read,
+        {
+            "query": EVENTS[:, 0].contiguous(),
+            "pool": HPMN,
+            "rows": torch.tensor([1, 0]),
+            "params": HPMN_PARAMS,
+        },
+    ),
 ]
 BY_NAME = {call.name: call for call in CALLS}
 
@@ -271,6 +352,8 @@ def test_wrong_arguments_are_named(name: str, argument: str) -> None:
         else:
             # A number may be a right one, and so may None be.
             is_number = isinstance(value, int | float) or argument == "capacity"
+            # A tensor of no data may stand alone.
+            is_number |= len(call.arguments) == 1 and isinstance(value, torch.Tensor)
             assert is_number or (value is None and argument in call.optional), value
             continue
         assert said.startswith(f"{name}: "), said

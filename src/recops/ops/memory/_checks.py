@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_tensor
+from recops._checks import FLOATS, INDICES, check_integer, check_tensor
 from recops._load import ops
 
 # The most steps for which states are kept so far apart: about the square root, in few sizes, so
@@ -29,6 +29,16 @@ def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
     assert isinstance(x, Tensor)
     if x.shape[-1] != width:
         raise ValueError(f"{op}: {name} must be {width} wide, got shape {tuple(x.shape)}")
+
+
+def check_kind(op: str, name: str, value: object, kind: type) -> None:
+    """``value`` is parameters, or a state, of this kind of network.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{op}: {name} must be {kind.__name__}, got {type(value).__name__}")
 
 
 def check_index(op: str, name: str, index: object, size: int, like: Tensor) -> None:
@@ -82,10 +92,10 @@ def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor])
     """Steps from one kept state to the next; 0 where no gradient will ask for any.
 
     Raises:
-        ValueError: ``checkpoint`` is below 1.
+        TypeError, ValueError: ``checkpoint`` is no integer from 1 on.
     """
-    if checkpoint is not None and checkpoint < 1:
-        raise ValueError(f"{op}: checkpoint must be at least 1, got {checkpoint}")
+    if checkpoint is not None:
+        check_integer(op, "checkpoint", checkpoint, least=1)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
         return 0
     if checkpoint is not None:

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from recops._checks import check_sizes
+from recops.ops.memory._checks import check_kind
 from recops.state.hpmn import HpmnParams, HpmnState
 
 
@@ -14,29 +16,30 @@ def check_periods(op: str, periods: Sequence[int], slots: int) -> list[int]:
     """The periods, one a slot, from 1 on, each a multiple of the last.
 
     Raises:
-        ValueError: they are not.
+        TypeError, ValueError: they are not.
     """
-    if len(periods) != slots:
-        raise ValueError(f"{op}: periods must have {slots} entries as the slots, got {periods}")
-    found = [int(period) for period in periods]
+    found = check_sizes(op, "periods", periods)
+    if len(found) != slots:
+        raise ValueError(f"{op}: periods must have {slots} entries as the slots, got {found}")
     if found[0] != 1:
         raise ValueError(f"{op}: periods must begin with 1, got {found}")
     for below, above in pairwise(found):
-        if above < 1 or above % below != 0:
+        if above % below != 0:
             raise ValueError(f"{op}: periods must each divide the next, got {found}")
     return found
 
 
-def check_state(op: str, state: HpmnState, params: HpmnParams, like: Tensor) -> None:
+def check_state(op: str, name: str, state: HpmnState, params: HpmnParams, like: Tensor) -> None:
     """A state, once made, is of one size; it must be that of the parameters, where x is.
 
     Raises:
-        ValueError: it is not.
+        TypeError, ValueError: it is not.
     """
+    check_kind(op, name, state, HpmnState)
     due = (params.num_slots, params.hidden_size)
     found = (state.memory.shape[1], state.memory.shape[2])
     if found[0] != due[0] or found[1] != due[1]:
-        raise ValueError(f"{op}: state must have (slots, hidden) = {due}, got {found}")
-    for name, tensor in (("state", state.memory), ("params", params.w_hh)):
+        raise ValueError(f"{op}: {name} must have (slots, hidden) = {due}, got {found}")
+    for held, tensor in ((name, state.memory), ("params", params.w_hh)):
         if tensor.device != like.device:
-            raise ValueError(f"{op}: {name} must be on {like.device}, got {tensor.device}")
+            raise ValueError(f"{op}: {held} must be on {like.device}, got {tensor.device}")

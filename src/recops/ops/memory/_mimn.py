@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from recops._checks import check_choice, check_integer
+from recops.ops.memory._checks import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
 Utilization: TypeAlias = Literal["none", "paper", "code"]
@@ -48,27 +50,24 @@ def tensors_of(params: MimnParams, dtype: torch.dtype) -> Tensors:
 
 
 def check_options(op: str, utilization: str, induction_topk: int) -> None:
-    """Raises ValueError where one is not known."""
-    if utilization not in ("none", "paper", "code"):
-        raise ValueError(
-            f"{op}: utilization must be 'none', 'paper' or 'code', got {utilization!r}"
-        )
-    if induction_topk < 0:
-        raise ValueError(f"{op}: induction_topk must not be negative, got {induction_topk}")
+    """Raises TypeError or ValueError where one is not known."""
+    check_choice(op, "utilization", utilization, get_args(Utilization))
+    check_integer(op, "induction_topk", induction_topk)
 
 
-def check_state(op: str, state: MimnState, params: MimnParams, like: Tensor) -> None:
+def check_state(op: str, name: str, state: MimnState, params: MimnParams, like: Tensor) -> None:
     """A state, once made, is of one size; it must be that of the parameters, where x is.
 
     Raises:
-        ValueError: it is not.
+        TypeError, ValueError: it is not.
     """
+    check_kind(op, name, state, MimnState)
     due = (params.num_slots, params.input_size, params.hidden_size)
     found = (state.memory.shape[1], state.memory.shape[2], state.hidden.shape[1])
     if found[0] != due[0] or found[1] != due[1] or found[2] != due[2]:
         raise ValueError(
-            f"{op}: state must have (slots, width, hidden) = {due} as the parameters, got {found}"
+            f"{op}: {name} must have (slots, width, hidden) = {due} as the parameters, got {found}"
         )
-    for name, tensor in (("state", state.memory), ("params", params.memory_init)):
+    for held, tensor in ((name, state.memory), ("params", params.memory_init)):
         if tensor.device != like.device:
-            raise ValueError(f"{op}: {name} must be on {like.device}, got {tensor.device}")
+            raise ValueError(f"{op}: {held} must be on {like.device}, got {tensor.device}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
+from recops.ops.memory._checks import check_index, check_input, check_kind, check_pool, rows_of_pool
 from recops.ops.memory._hpmn import check_state
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -56,8 +56,9 @@ def hpmn_read(
         (torch.Size([3, 32]), torch.Size([3, 3, 4]))
     """
     op = "hpmn_read"
+    check_kind(op, "params", params, HpmnParams)
     check_input(op, "query", query, 2, params.input_size)
-    check_state(op, pool, params, query)
+    check_state(op, "pool", pool, params, query)
     check_pool(op, pool.memory, query)
     check_index(op, "rows", rows, query.shape[0], query)
     p, dtype = params.to(pool.memory.dtype), pool.memory.dtype

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
-from recops.ops.memory._checks import check_index, check_input, interval, num_checkpoints, wide
+from recops.ops.memory._checks import (
+    check_index,
+    check_input,
+    check_kind,
+    interval,
+    num_checkpoints,
+    wide,
+)
 from recops.ops.memory._hpmn import check_periods, check_state
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -71,12 +78,13 @@ def hpmn_scan(
         (torch.Size([8, 4, 32]), tensor(300))
     """
     op = "hpmn_scan"
+    check_kind(op, "params", params, HpmnParams)
     check_input(op, "x", x, 3, params.input_size)
     divided = check_periods(op, periods, params.num_slots)
     rows, steps, _ = x.shape
     dtype = wide(x.dtype)
     state = HpmnState.zeros(params, rows) if state is None else state
-    check_state(op, state, params, x)
+    check_state(op, "state", state, params, x)
     if state.num_rows != rows:
         raise ValueError(f"{op}: state must have {rows} rows, got {state.num_rows}")
     if lengths is not None:

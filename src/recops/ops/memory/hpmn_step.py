@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops.memory._checks import check_contiguous, check_index, check_input, check_pool
+from recops.ops.memory._checks import (
+    check_contiguous,
+    check_index,
+    check_input,
+    check_kind,
+    check_pool,
+)
 from recops.ops.memory._hpmn import check_periods, check_state
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -50,9 +56,10 @@ def hpmn_step_(
         tensor(2)
     """
     op = "hpmn_step_"
+    check_kind(op, "params", params, HpmnParams)
     check_input(op, "x", x, 2, params.input_size)
     divided = check_periods(op, periods, params.num_slots)
-    check_state(op, pool, params, x)
+    check_state(op, "pool", pool, params, x)
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, pool.memory, pool.count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
+from recops._checks import FLOATS, check_flag, check_tensor
 from recops._load import ops
 
 __all__ = ["memory_covariance"]
@@ -38,6 +38,7 @@ def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
         tensor([4.])
     """
     check_tensor("memory_covariance", "memory", memory, ndim=3, dtypes=FLOATS)
+    check_flag("memory_covariance", "squared", squared)
     return ops.memory_covariance(memory, squared)
 
 

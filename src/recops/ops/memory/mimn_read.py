@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
+from recops.ops.memory._checks import check_index, check_input, check_kind, check_pool, rows_of_pool
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state.mimn import MimnParams, MimnState
 
@@ -58,9 +58,10 @@ def mimn_read(
         (torch.Size([3, 32]), torch.Size([3, 8]), torch.Size([3, 8, 32]))
     """
     op = "mimn_read"
+    check_kind(op, "params", params, MimnParams)
     check_input(op, "target", target, 2, params.input_size)
     check_options(op, utilization, induction_topk)
-    check_state(op, pool, params, target)
+    check_state(op, "pool", pool, params, target)
     check_pool(op, pool.memory, target)
     check_index(op, "rows", rows, target.shape[0], target)
     if target.device.type not in ("cpu", "meta"):

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
-from recops.ops.memory._checks import check_index, check_input, interval, num_checkpoints, wide
+from recops.ops.memory._checks import (
+    check_index,
+    check_input,
+    check_kind,
+    interval,
+    num_checkpoints,
+    wide,
+)
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state.mimn import MimnParams, MimnState
 
@@ -88,12 +95,13 @@ def mimn_scan(
         (torch.Size([4, 100, 32]), torch.Size([4, 8, 32]))
     """
     op = "mimn_scan"
+    check_kind(op, "params", params, MimnParams)
     check_input(op, "x", x, 3, params.input_size)
     check_options(op, utilization, induction_topk)
     rows, steps, _ = x.shape
     dtype = wide(x.dtype)
     state = MimnState.zeros(params, rows) if state is None else state
-    check_state(op, state, params, x)
+    check_state(op, "state", state, params, x)
     if state.num_rows != rows:
         raise ValueError(f"{op}: state must have {rows} rows, got {state.num_rows}")
     if lengths is not None:

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops.memory._checks import check_contiguous, check_index, check_input, check_pool
+from recops.ops.memory._checks import (
+    check_contiguous,
+    check_index,
+    check_input,
+    check_kind,
+    check_pool,
+)
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state.mimn import MimnParams, MimnState
 
@@ -54,9 +60,10 @@ def mimn_step_(
         tensor(2)
     """
     op = "mimn_step_"
+    check_kind(op, "params", params, MimnParams)
     check_input(op, "x", x, 2, params.input_size)
     check_options(op, utilization, induction_topk)
-    check_state(op, pool, params, x)
+    check_state(op, "pool", pool, params, x)
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, *pool.floats(), pool.count)

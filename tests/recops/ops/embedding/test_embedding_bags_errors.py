@@ -76,9 +76,9 @@ def test_the_gradient_checks_its_arguments() -> None:
     name = "^embedding_bags_backward: "
     with pytest.raises(IndexError, match=name + r"bags\[0\]: .*ids\[0, 1\] = 4"):
         backward(torch.randn(2, 3), [IDS], [0], [4], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}grad must have the shape of the result"):
+    with pytest.raises(ValueError, match=f"{name}grad must be "):
         backward(torch.randn(3, 3), [IDS], [0], [5], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}no table 1"):
+    with pytest.raises(ValueError, match=f"{name}tables must "):
         backward(torch.randn(2, 3), [IDS], [1], [5], [3], -1)
-    with pytest.raises(ValueError, match=f"{name}a table has no negative size"):
+    with pytest.raises(ValueError, match=f"{name}num_rows must be at least 0"):
         backward(torch.randn(2, 3), [IDS], [0], [-2], [3], -1)

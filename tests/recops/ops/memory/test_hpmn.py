@@ -296,7 +296,7 @@ X, ROWS = torch.zeros(2, 3, 4), torch.tensor([5, 0])
         ({"state": POOL}, ValueError, "state must have 2 rows, got 6"),
         ({"state": hpmn_state(hpmn_params(4, 5, 2), 2)}, ValueError, r"state must have \(slots"),
         ({"lengths": torch.tensor([1, 4])}, ValueError, r"from 0 to 3, got lengths\[1\] = 4"),
-        ({"checkpoint": 0}, ValueError, "checkpoint must be at least 1"),
+        ({"checkpoint": 0}, ValueError, "checkpoint must be from 1 to"),
         (
             {"state": HpmnState(torch.zeros(2, 2, 3), torch.tensor([0, -1]))},
             ValueError,
