@@ -62,8 +62,9 @@ class ClickRuns(Training):
 
     @property
     def label(self) -> str:
-        """Whether test shows no pair that training showed."""
-        return "unseen pairs" if self.unseen else ""
+        """Which events training is on, and whether test shows no pair that it showed."""
+        told = [] if self.last is None else [f"trained on the last {self.last} events of each user"]
+        return ", ".join([*told, *["unseen pairs"] * self.unseen])
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`Training.floors_config`."""
