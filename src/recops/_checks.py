@@ -36,7 +36,7 @@ def check_tensor(
 
     Raises:
         TypeError: not a tensor, or of another dtype.
-        ValueError: another number of dimensions, or on another device.
+        ValueError: another number of dimensions, on another device, or sparse.
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{op}: {name} must be a tensor, got {type(value).__name__}")
@@ -56,6 +56,8 @@ def check_tensor(
         )
     if device is not None and value.device != device:
         raise ValueError(f"{op}: {name} must be on {device}, got {value.device}")
+    if value.layout is not torch.strided:
+        raise ValueError(f"{op}: {name} must be strided, got {value.layout}")
 
 
 def check_integer(
@@ -83,7 +85,11 @@ def check_number(op: str, name: str, value: object, *, least: float, most: float
     """
     if not isinstance(value, _NUMBERS):
         raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
-    if not least <= value <= most:
+    try:
+        fits = least <= float(value) <= most
+    except OverflowError:  # An integer beyond any float.
+        fits = False
+    if not fits:
         raise ValueError(f"{op}: {name} must be from {least} to {most}, got {value}")
 
 

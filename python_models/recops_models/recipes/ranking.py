@@ -52,6 +52,7 @@ class CountingStage(Stage[RankingProblem]):
     def run(self, order: Order) -> Staged:
         """See :meth:`Stage.run`."""
         problem = self.problem(order.data, order.parts, order.split)
+        order.begun()
         order.watch.start(self.name)
         return Staged(self.make(training_counts(problem)), problem, None)
 

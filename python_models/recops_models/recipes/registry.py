@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from recops_models.recipes.recipe import Recipe
+if TYPE_CHECKING:
+    from recops_models.recipes.recipe import Recipe
 
 _HERE = "recops_models.recipes"
 
@@ -63,6 +65,8 @@ def recipe_of(name: str) -> Recipe:
     if name not in _RECIPES:
         raise ValueError(f"no model {name!r}; there are {', '.join(_RECIPES)}")
     module, _, attribute = _RECIPES[name].partition(":")
+    from recops_models.recipes.recipe import Recipe  # Which imports torch; names() does not.
+
     found = getattr(importlib.import_module(module), attribute)
     if not isinstance(found, Recipe):
         raise ImportError(f"{_RECIPES[name]} must be a Recipe, got {type(found).__name__}")

@@ -64,13 +64,18 @@ def train_job(
     """
     if resume and (folder / CONFIG).exists():
         _refuse_another(job, folder)
-    if not resume:  # A model and figures of before would be taken for this job's, were it stopped.
-        for name in (MODEL, METRICS, CHECKPOINT):
-            (folder / name).unlink(missing_ok=True)
-    save_job(folder, job)
+
+    def begun() -> None:
+        if not resume:  # What is there would be taken for this job's, were it stopped.
+            for name in (MODEL, METRICS, CHECKPOINT):
+                (folder / name).unlink(missing_ok=True)
+        save_job(folder, job)
+
     earlier: dict[str, nn.Module] = {}
     *before, last = job.recipe.stages()
-    order = Order(data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier)
+    order = Order(
+        data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier, begun
+    )
     for stage in before:
         place = folder / stage.name
         place.mkdir(exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -43,6 +43,7 @@ class Order:
         resume: go on from what is in the folder.
         watch: is told of everything.
         earlier: the models of the stages before, by their names.
+        begun: called once the data has been found fit, before anything is made of it.
     """
 
     data: Data
@@ -53,6 +54,7 @@ class Order:
     resume: bool = False
     watch: Watch = field(default_factory=Watch)
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
+    begun: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     def begin(self, order: Order) -> tuple[Asked, Made]:
         """The problem, and the model before its first step, which the seed determines."""
         problem = self.problem(order.data, order.parts, order.split)
+        order.begun()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(order.seed)
             return problem, self.build(problem, order)

@@ -39,8 +39,6 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
         tensor: Tensor = getattr(holder, name)
         check_tensor(op, name, tensor, ndim=tuple(shape_of), dtypes=dtypes, device=device)
         device = tensor.device
-        if tensor.layout != torch.strided:
-            raise ValueError(f"{op}: {name} must be strided, got {tensor.layout}")
         for (symbol, more), size in zip(shape_of[tensor.ndim], tensor.shape, strict=True):
             known = sizes.setdefault(symbol, size - more)
             if known < 0 or size != known + more:

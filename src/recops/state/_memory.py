@@ -12,6 +12,8 @@ from torch.utils import _pytree
 
 from recops._checks import check_tensor
 
+MOST = 1024  # wide: of an event, a state, or a memory's slots
+
 Kind = TypeVar("Kind", bound="MemoryHolder")
 
 
@@ -68,6 +70,16 @@ def check_tensors(
             raise ValueError(f"{holder}: {name} must be on {like.device}, got {tensor.device}")
         if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
             raise ValueError(f"{holder}: {name} must be {shape}, got {tuple(tensor.shape)}")
+
+
+def check_kind(op: str, name: str, value: object, kind: type) -> None:
+    """``value`` is parameters, or a state, of this kind of network.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{op}: {name} must be {kind.__name__}, got {type(value).__name__}")
 
 
 def register_memory(kind: type[MemoryHolder]) -> None:

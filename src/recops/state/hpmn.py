@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
-from recops.state._memory import MemoryHolder, check_tensors, register_memory
+from recops._checks import FLOATS, check_integer, check_tensor
+from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
 
+MOST_SLOTS = 64  # periods double at least, unless they are alike
 _READERS = (80, 40)  # the widths of the reading network's layers
 
 
@@ -104,13 +105,21 @@ class HpmnParams(MemoryHolder):
 
         Weights are uniform within 1/√inputs, biases of gates 1 and others 0.
         """
-        random = torch.Generator().manual_seed(seed)
+        for name, size, most in (
+            ("input_size", input_size, MOST),
+            ("hidden_size", hidden_size, MOST),
+            ("num_slots", num_slots, MOST_SLOTS),
+            ("hops", hops, MOST_SLOTS),
+        ):
+            check_integer("HpmnParams.random", name, size, least=1, most=most)
+        check_integer("HpmnParams.random", "seed", seed, most=2**63 - 1)
+        random = torch.Generator().manual_seed(int(seed))
 
         def weights(*shape: int) -> Tensor:
             values: Tensor = (2 * torch.rand(shape, generator=random) - 1) * shape[-1] ** -0.5
             return values
 
-        i, h, m = input_size, hidden_size, num_slots
+        i, h, m, hops = int(input_size), int(hidden_size), int(num_slots), int(hops)
         wide, narrow = _READERS
         bias = torch.cat([torch.ones(2 * h), torch.zeros(h)])
         return HpmnParams(
@@ -162,6 +171,8 @@ class HpmnState(MemoryHolder):
     @staticmethod
     def zeros(params: HpmnParams, n: int) -> HpmnState:
         """The state of n users before any event; float64 beside float64 parameters."""
+        check_kind("HpmnState.zeros", "params", params, HpmnParams)
+        check_integer("HpmnState.zeros", "n", n)
         dtype = torch.float64 if params.w_hh.dtype == torch.float64 else torch.float32
         memory = params.w_hh.new_zeros(n, params.num_slots, params.hidden_size, dtype=dtype)
         return HpmnState(memory, torch.zeros(n, dtype=torch.int64, device=memory.device))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_tensor
-from recops.state._memory import MemoryHolder, check_tensors, register_memory
+from recops._checks import FLOATS, check_flag, check_integer, check_number, check_tensor
+from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,7 @@ class MimnParams(MemoryHolder):
         d, h, m = self.input_size, self.hidden_size, self.num_slots
         if min(d, h, m) < 1:
             raise ValueError(f"MimnParams: sizes must be at least 1, got D={d}, H={h}, m={m}")
-        if not self.usage_scale > 0:
-            raise ValueError(f"MimnParams: usage_scale must be positive, got {self.usage_scale}")
+        check_number("MimnParams", "usage_scale", self.usage_scale, least=1e-30, most=1e30)
         due: dict[str, tuple[object, tuple[int, ...]]] = {
             "controller_w_ih": (self.controller_w_ih, (3 * h, 2 * d)),
             "controller_w_hh": (self.controller_w_hh, (3 * h, h)),
@@ -110,7 +109,15 @@ class MimnParams(MemoryHolder):
         tanh of a normal deviate of 0.5. Slots start 0.1 apart: about 1e-5, as published, their
         cosines are noise.
         """
-        random = torch.Generator().manual_seed(seed)
+        for name, size in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_slots", num_slots),
+        ):
+            check_integer("MimnParams.random", name, size, least=1, most=MOST)
+        check_integer("MimnParams.random", "seed", seed, most=2**63 - 1)
+        check_flag("MimnParams.random", "key_memory", key_memory)
+        random = torch.Generator().manual_seed(int(seed))
 
         def normal(scale: float, *shape: int) -> Tensor:
             return scale * torch.randn(shape, generator=random)
@@ -122,7 +129,7 @@ class MimnParams(MemoryHolder):
         def bias(size: int) -> Tensor:
             return torch.cat([torch.ones(2 * size), torch.zeros(size)])
 
-        d, h, m = input_size, hidden_size, num_slots
+        d, h, m = int(input_size), int(hidden_size), int(num_slots)
         return MimnParams(
             controller_w_ih=weights(3 * h, 2 * d),
             controller_w_hh=weights(3 * h, h),
@@ -206,6 +213,8 @@ class MimnState(MemoryHolder):
 
         float64 beside float64 parameters, else float32; differentiable in the initial values.
         """
+        check_kind("MimnState.zeros", "params", params, MimnParams)
+        check_integer("MimnState.zeros", "n", n)
         init = params.memory_init
         init = init if init.dtype == torch.float64 else init.float()
         d, h, m = params.input_size, params.hidden_size, params.num_slots

@@ -103,7 +103,7 @@ def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
     assert batch.lengths["cart"].max() == 1
     model = Din(data.fitted, DinConfig(width=4))
     assert [history.name for history in model.embedding.apart] == ["clicks", "carts"]
-    assert model.predict(batch).isfinite().all()
+    assert model(batch).isfinite().all()
 
 
 @pytest.fixture(scope="module")

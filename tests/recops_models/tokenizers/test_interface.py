@@ -272,7 +272,7 @@ def test_settings_are_told(tmp_path: Path) -> None:
         make_tokenizer("tea-leaves")
     with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: batch, g"):
         make_tokenizer("rq-kmeans", settings={"size": "3"})
-    with pytest.raises(ValueError, match="setting iterations=many: int is due"):
+    with pytest.raises(ValueError, match="setting iterations must be int, got 'many'"):
         make_tokenizer("rq-kmeans", settings={"iterations": "many"})
 
 

@@ -31,16 +31,6 @@ def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
         raise ValueError(f"{op}: {name} must be {width} wide, got shape {tuple(x.shape)}")
 
 
-def check_kind(op: str, name: str, value: object, kind: type) -> None:
-    """``value`` is parameters, or a state, of this kind of network.
-
-    Raises:
-        TypeError: it is not.
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"{op}: {name} must be {kind.__name__}, got {type(value).__name__}")
-
-
 def check_index(op: str, name: str, index: object, size: int, like: Tensor) -> None:
     """``index`` is a vector of ``size`` integers.
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from recops._checks import check_sizes
-from recops.ops.memory._checks import check_kind
+from recops.state._memory import check_kind
 from recops.state.hpmn import HpmnParams, HpmnState
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import check_choice, check_integer
-from recops.ops.memory._checks import check_kind
+from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
 Utilization: TypeAlias = Literal["none", "paper", "code"]

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops.ops.memory._checks import check_index, check_input, check_kind, check_pool, rows_of_pool
+from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._hpmn import check_state
+from recops.state._memory import check_kind
 from recops.state.hpmn import HpmnParams, HpmnState
 
 __all__ = ["hpmn_read"]

@@ -13,12 +13,12 @@ from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
     check_index,
     check_input,
-    check_kind,
     interval,
     num_checkpoints,
     wide,
 )
 from recops.ops.memory._hpmn import check_periods, check_state
+from recops.state._memory import check_kind
 from recops.state.hpmn import HpmnParams, HpmnState
 
 __all__ = ["hpmn_scan"]

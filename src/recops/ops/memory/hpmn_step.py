@@ -12,10 +12,10 @@ from recops.ops.memory._checks import (
     check_contiguous,
     check_index,
     check_input,
-    check_kind,
     check_pool,
 )
 from recops.ops.memory._hpmn import check_periods, check_state
+from recops.state._memory import check_kind
 from recops.state.hpmn import HpmnParams, HpmnState
 
 __all__ = ["hpmn_step_"]

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops.memory._checks import check_index, check_input, check_kind, check_pool, rows_of_pool
+from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
 __all__ = ["mimn_read"]

@@ -12,12 +12,12 @@ from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
     check_index,
     check_input,
-    check_kind,
     interval,
     num_checkpoints,
     wide,
 )
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
 __all__ = ["mimn_scan"]

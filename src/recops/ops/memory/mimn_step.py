@@ -10,10 +10,10 @@ from recops.ops.memory._checks import (
     check_contiguous,
     check_index,
     check_input,
-    check_kind,
     check_pool,
 )
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
 __all__ = ["mimn_step_"]

@@ -426,7 +426,7 @@ X, ROWS = torch.zeros(2, 3, 4), torch.tensor([5, 0])
         ({"out_b": torch.zeros(3, device="meta")}, ValueError, "out_b must be on cpu, got meta"),
         ({"key_memory": torch.zeros(2, 3)}, ValueError, r"key_memory must be \(2, 4\)"),
         ({"memory_init": None}, TypeError, "memory_init must be a tensor, got NoneType"),
-        ({"usage_scale": 0.0}, ValueError, "usage_scale must be positive, got 0.0"),
+        ({"usage_scale": 0.0}, ValueError, "usage_scale must be from 1e-30"),
     ],
 )
 def test_errors_of_params(changes: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -201,7 +201,7 @@ def test_impossible_groups_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
         make_tokenizer("rq-kmeans", 3, 8, GROUPS)
     with pytest.raises(ValueError, match="groups must be 1 or more, got 0"):
         make_tokenizer("rq-kmeans", 3, 8, {"groups": "0"})
-    with pytest.raises(ValueError, match="metric=dot: one of l2, cosine is due"):
+    with pytest.raises(ValueError, match="metric must be one of l2, cosine, got 'dot'"):
         make_tokenizer("rq-kmeans", 3, 8, {"metric": "dot"})
     with pytest.raises(ValueError, match="12 dimensions cannot be cut into 5 groups"):
         make_tokenizer("rq-kmeans", 5, 8, {"groups": "5"}).fit(items(), torch.arange(400))
