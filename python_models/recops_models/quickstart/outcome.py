@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -59,7 +58,7 @@ class Outcome:
     vocab_sizes: tuple[int, ...]
     trie: recops.SidTrie
     counts: Tensor
-    sid_metrics: Mapping[str, Any]
+    sid_metrics: Mapping[str, object]
     models: Mapping[str, Tested]
     seconds: Mapping[str, float]
 
@@ -83,7 +82,7 @@ class Outcome:
         return differences
 
 
-def metrics(outcome: Outcome) -> dict[str, Any]:
+def metrics(outcome: Outcome) -> dict[str, object]:
     """The content of ``metrics.json``."""
     main, *baselines = MODELS
     return {
@@ -109,7 +108,7 @@ def metrics(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _figures(model: Tested) -> dict[str, Any]:
+def _figures(model: Tested) -> dict[str, object]:
     return {
         "test": dict(model.test),
         "validation": dict(model.validation),
@@ -117,12 +116,12 @@ def _figures(model: Tested) -> dict[str, Any]:
     }
 
 
-def recommendations(outcome: Outcome) -> dict[str, Any]:
+def recommendations(outcome: Outcome) -> dict[str, object]:
     """The content of ``recommendations.json``: the sampled users, by ids and titles."""
     titles = item_titles(outcome.dataset)
     item_ids = outcome.dataset.item_vocabulary.ids
 
-    def items(indices: Iterable[int]) -> list[dict[str, Any]]:
+    def items(indices: Iterable[int]) -> list[dict[str, object]]:
         return [
             {
                 "item_id": int(item_ids[item]),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -20,10 +19,10 @@ from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.recipes.run import MODEL, train_job
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+from recops_models.recipes.stage import AnyProblem
 from recops_models.recipes.unirec import TRIE
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, Fit
-from recops_models.training.problem import Problem
 from recops_models.training.trainer import CHECKPOINT
 
 TRAINED = ("unirec", "sasrec", "popularity")
@@ -45,7 +44,7 @@ class Made:
     """A recommender, by what it is measured, and how its training went."""
 
     model: Recommender
-    problem: Problem[Any]
+    problem: AnyProblem
     fit: Fit | None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,16 @@ def load_model(path: Path) -> nn.Module:
         model = recipe.restore(weights, sizes, schema)
         model.load_state_dict(weights)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise CorruptFileError(
-            f"{path}: holds a {meta['model']} of another version of recops ({error})"
-        ) from error
+        raise other_version(path, f"a {meta['model']}", error) from error
     return model.eval()
+
+
+def other_version(path: Path, what: str, error: Exception) -> CorruptFileError:
+    """One line on a file that was written by a version of recops that knew other names."""
+    reason = str(error).partition("\n")[0].rstrip(":")
+    return CorruptFileError(
+        f"{path}: holds {what} of another version of recops than {version('recops')} ({reason})"
+    )
 
 
 def _recipe(path: Path, name: str) -> Recipe:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recops.files import CorruptFileError, read_json, write_json
+from recops.files import read_json, write_json
 from recops_models.data.splits import SplitName
+from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
@@ -128,6 +129,4 @@ def load_job(folder: Path) -> Job:
         parts = {name: from_json(type(kind), found[name]) for name, kind in kinds.items()}
         return Job(found["model"], found["data"], found["seed"], found["split"], parts)
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptFileError(
-            f"{path}: a training of another version of recops ({error})"
-        ) from error
+        raise other_version(path, "a training", error) from error

@@ -17,10 +17,9 @@ from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
-from recops_models.recipes.stage import Data, Order, Staged
+from recops_models.recipes.stage import AnyProblem, Data, Order, Staged
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, finite
-from recops_models.training.problem import Problem
 from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
@@ -143,17 +142,17 @@ def open_data(job: Job, model: nn.Module | None = None) -> Data:
     return open_events(job.data, fitted=model.schema if isinstance(model, ClickModel) else None)
 
 
-def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> Problem[Any]:
+def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProblem:
     """``data`` as a job's model is asked about it; a trained ``model`` brings its vocabularies.
 
     Raises:
         ValueError: the data cannot be split.
     """
-    problem: Problem[Any] = job.recipe.stages()[-1].problem(data, job.parts, job.split, model)
+    problem: AnyProblem = job.recipe.stages()[-1].problem(data, job.parts, job.split, model)
     return problem
 
 
-def _measure_test(problem: Problem[Any], model: nn.Module, folder: Path) -> Figures:
+def _measure_test(problem: AnyProblem, model: nn.Module, folder: Path) -> Figures:
     metrics, predictions = problem.measure(model, "test")
     write_table(folder / "predictions.parquet", predictions)
     return finite(metrics)

@@ -26,7 +26,9 @@ from recops_models.training.trainer import fit
 
 Data: TypeAlias = "Dataset | ClickData"
 
-Asked = TypeVar("Asked", bound=Problem[Any])
+AnyProblem: TypeAlias = Problem[Any]
+
+Asked = TypeVar("Asked", bound=AnyProblem)
 Made = TypeVar("Made", bound=nn.Module)
 
 
@@ -62,7 +64,7 @@ class Staged:
     """What a stage made: the model, by what it is measured, and how its training went."""
 
     model: nn.Module
-    problem: Problem[Any]
+    problem: AnyProblem
     fit: Fit | None
 
 

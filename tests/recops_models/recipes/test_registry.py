@@ -15,7 +15,7 @@ from torch import Tensor
 
 from click_inputs import batch, schema
 from click_recipes import CLICK, net
-from recops.files import CorruptFileError, read_json, save_tensors, write_json
+from recops.files import CorruptFileError, load_tensors, read_json, save_tensors, write_json
 from recops_models.cli import run
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.batch import Batch
@@ -133,9 +133,19 @@ def test_a_file_of_another_version_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CorruptFileError, match="holds a mind, which this recops does not know"):
         load_model(path)
     save_tensors(path, {}, kind="recommender", meta={"model": "sasrec", "config": {"depth": 3}})
-    message = r"holds a sasrec of another version of recops \(SASRecConfig has no setting depth\)"
+    message = (
+        r"holds a sasrec of another version of recops than .* \(SASRecConfig has no setting depth"
+    )
     with pytest.raises(CorruptFileError, match=message):
         load_model(path)
+    # A DIN of before several histories were attended each by itself.
+    save_model(path, "din", model)
+    tensors, meta = load_tensors(path, kind="recommender")
+    before = {name.replace("attention.each.0.", "attention."): t for name, t in tensors.items()}
+    save_tensors(path, before, kind="recommender", meta=meta)
+    with pytest.raises(CorruptFileError, match="holds a din of another version") as refused:
+        load_model(path)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_job_of_another_version_loads_or_is_one_line(tmp_path: Path) -> None:
@@ -148,6 +158,6 @@ def test_a_job_of_another_version_loads_or_is_one_line(tmp_path: Path) -> None:
     assert load_job(tmp_path) == job, "older files have places for other models' settings"
     before["sizes"]["depth"] = 3
     write_json(tmp_path / "config.json", before, kind="training-config")
-    message = r"another version of recops \(DinConfig has no setting depth\)"
+    message = r"a training of another version of recops than .* \(DinConfig has no setting depth"
     with pytest.raises(CorruptFileError, match=message):
         load_job(tmp_path)
