@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.din import DinConfig
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickModel, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history
@@ -57,10 +57,7 @@ class DienConfig(DinConfig):
     compat: tuple[Quirk, ...] = ()
 
     def __post_init__(self) -> None:
-        for quirk in self.compat:
-            if quirk not in get_args(Quirk):
-                known = ", ".join(get_args(Quirk))
-                raise ValueError(f"dien: compat knows no {quirk!r}; there are {known}")
+        check_quirks("dien", self.compat, get_args(Quirk))
         if self.auxiliary_weight < 0:
             raise ValueError(f"dien: auxiliary_weight must be ≥ 0, got {self.auxiliary_weight}")
         if self.attention_weights == "raw" and self.evolution != "none":

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 import recops
-from recops_models.click.model import ClickConfig, ClickModel
+from recops_models.click.model import ClickConfig, ClickModel, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import scanned_history, with_target
+from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
 from recops_models.layers.hpmn import HpmnWeights
 
 HpmnQuirk = Literal["target", "norm"]
@@ -49,10 +49,7 @@ class HpmnConfig(ClickConfig):
     compat: tuple[HpmnQuirk, ...] = ()
 
     def __post_init__(self) -> None:
-        for quirk in self.compat:
-            if quirk not in get_args(HpmnQuirk):
-                known = ", ".join(get_args(HpmnQuirk))
-                raise ValueError(f"hpmn: compat must be of {known}, got {quirk!r}")
+        check_quirks("hpmn", self.compat, get_args(HpmnQuirk))
         if min(self.splits, default=1) < 1:
             raise ValueError(f"hpmn: splits must be ≥ 1, got {self.splits}")
         if self.covariance_weight < 0:
@@ -123,7 +120,5 @@ class Hpmn(ClickModel):
 
     def read(self, state: recops.HpmnState, query: Tensor) -> Tensor:
         """``[B, H]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""
-        rows = torch.arange(len(query), device=query.device)
-        if state.num_rows < len(query):
-            rows = torch.zeros_like(rows)
+        rows = state_rows(state.num_rows, query)
         return recops.hpmn_read(query, state, rows, self.memory.params())[0]

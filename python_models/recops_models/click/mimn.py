@@ -14,10 +14,10 @@ from torch import Tensor
 
 import recops
 from recops_models.click.din import DinConfig
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickModel, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import scanned_history, with_target
+from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
 from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
 
@@ -61,10 +61,7 @@ class MimnConfig(DinConfig):
     compat: tuple[MimnQuirk, ...] = ()
 
     def __post_init__(self) -> None:
-        for quirk in self.compat:
-            if quirk not in get_args(MimnQuirk):
-                known = ", ".join(get_args(MimnQuirk))
-                raise ValueError(f"mimn: compat must be of {known}, got {quirk!r}")
+        check_quirks("mimn", self.compat, get_args(MimnQuirk))
         for name in ("utilization_weight", "auxiliary_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"mimn: {name} must be ≥ 0, got {getattr(self, name)}")
@@ -157,9 +154,7 @@ class Mimn(ClickModel):
 
     def read(self, state: recops.MimnState, query: Tensor) -> list[Tensor]:
         """What candidates ``[B, d]`` make of the states of B users, or of one."""
-        rows = torch.arange(len(query), device=query.device)
-        if state.num_rows < len(query):
-            rows = torch.zeros_like(rows)
+        rows = state_rows(state.num_rows, query)
         output, weights, channels = recops.mimn_read(
             state,
             rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -32,6 +33,17 @@ class ClickConfig:
     def head(self, input_dim: int) -> MLP:
         """A new MLP from what a model made of an example to its logit."""
         return MLP(input_dim, self.hidden, 1, activation_name=self.activation, dropout=self.dropout)
+
+
+def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> None:
+    """``compat`` names quirks of a model's released code that there are.
+
+    Raises:
+        ValueError: it does not; the text names ``model``.
+    """
+    for quirk in compat:
+        if quirk not in known:
+            raise ValueError(f"{model}: compat must be of {', '.join(known)}, got {quirk!r}")
 
 
 class ClickModel(nn.Module, ABC):

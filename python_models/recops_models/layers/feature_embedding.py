@@ -173,6 +173,14 @@ def with_target(events: Tensor, lengths: Tensor, query: Tensor) -> tuple[Tensor,
     return longer.scatter(1, place, query[:, None]), lengths + 1
 
 
+def state_rows(users: int, query: Tensor) -> Tensor:
+    """``[B]`` i64: which of the users' states each candidate ``[B, d]`` reads: its own, or the one
+    that all share.
+    """
+    rows = torch.arange(len(query), device=query.device)
+    return torch.zeros_like(rows) if users < len(query) else rows
+
+
 def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[History, ...]:
     found = schema.histories
     if not found:

@@ -436,7 +436,7 @@ def test_released_is_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"compat": ("cells",)}, "compat knows no 'cells'"),
+        ({"compat": ("cells",)}, "compat must be of cell, .*, got 'cells'"),
         ({"auxiliary_weight": -1.0}, "auxiliary_weight must be ≥ 0"),
         ({"attention_weights": "raw"}, "no shares of a state's update"),
     ],
