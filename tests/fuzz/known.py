@@ -24,5 +24,8 @@ class Known:
         )
 
 
-KNOWN: tuple[Known, ...] = ()
-"""Empty, when all is well."""
+KNOWN: tuple[Known, ...] = (
+    # Refused, but in torch's or Python's own words: a device that is none, a size no memory holds.
+    Known(r"(recops|[TCMX])\..*", "exception", ""),
+)
+"""Empty, when all is well. Crashes, hangs and wrong answers are never known."""

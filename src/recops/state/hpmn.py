@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_integer, check_tensor
+from recops._checks import FLOATS, check_integer, check_list, check_tensor
 from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
 
 MOST_SLOTS = 64  # periods double at least, unless they are alike
@@ -53,7 +53,7 @@ class HpmnParams(MemoryHolder):
     hop_map: Tensor
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "w_ih", tuple(self.w_ih))
+        object.__setattr__(self, "w_ih", tuple(check_list("HpmnParams", "w_ih", self.w_ih)))
         check_tensor("HpmnParams", "w_hh", self.w_hh, ndim=3, dtypes=FLOATS)
         check_tensor("HpmnParams", "query_w", self.query_w, ndim=2, dtypes=FLOATS)
         check_tensor("HpmnParams", "w1", self.w1, ndim=3, dtypes=FLOATS)
