@@ -21,7 +21,7 @@ SIZES = {
 MADE = {
     "tokenize": ["sids.parquet", "tokenizer.safetensors", "item_vectors.safetensors"],
     "train": ["model.safetensors", "predictions.parquet"],
-    "quickstart": ["recommendations.json", "sids.parquet", "unirec/model.safetensors"],
+    "quickstart": ["recommendations.json", "unirec/sids.parquet", "unirec/model.safetensors"],
 }
 """Files that are the same bits in every run, whatever stopped it on its way."""
 
