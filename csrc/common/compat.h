@@ -57,6 +57,15 @@ void require_index(bool condition, const Parts&... message) {
     throw std::out_of_range(concat(message...));
 }
 
+// Where torch's allocator refuses, it tells standard error why, and its caller nothing.
+inline std::string no_room(std::span<const int64_t> sizes) {
+  std::ostringstream out;
+  out << "recops: no memory for a tensor of shape [";
+  for (size_t i = 0; i < sizes.size(); ++i) out << (i == 0 ? "" : ", ") << sizes[i];
+  out << ']';
+  return out.str();
+}
+
 inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
@@ -115,8 +124,10 @@ inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tens
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
   const auto dtype_code = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
-                                                  dtype_code, device_type, device_index, &tensor));
+  const auto failed = aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                                               dtype_code, device_type, device_index, &tensor);
+  if (failed != 0) [[unlikely]]
+    throw std::runtime_error(no_room(sizes));
   return Tensor(tensor);
 }
 

@@ -140,6 +140,24 @@ def check_sizes(op: str, name: str, sizes: Iterable[int], *, most: int = INT32_M
     return found
 
 
+def check_device(op: str, name: str, device: object) -> torch.device:
+    """``device`` as one that this torch has.
+
+    Raises:
+        TypeError: neither a device nor its name.
+        ValueError: no such device.
+    """
+    if not isinstance(device, torch.device | str):
+        raise TypeError(f"{op}: {name} must be a device or its name, got {type(device).__name__}")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{op}: {name} must be a device of this torch, got {str(device)!r}: {reason}"
+        ) from None
+
+
 def check_tuple(op: str, name: str, value: object, parts: Sequence[str]) -> Sequence[Any]:
     """``value`` as a tuple or list of so many ``parts``.
 

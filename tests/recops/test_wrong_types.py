@@ -404,3 +404,11 @@ def test_every_public_function_is_here() -> None:
 def test_work_without_end_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
+
+
+def test_what_memory_cannot_hold_is_told_by_its_shape() -> None:
+    x = torch.zeros(1, 2**13)
+    with pytest.raises(
+        RuntimeError, match=r"^recops: no memory for a tensor of shape \[2147483647, 8192\]"
+    ):
+        recops.accumulate_codes(x, torch.zeros(1, dtype=torch.int64), 2**31 - 1)

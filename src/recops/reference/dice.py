@@ -23,7 +23,7 @@ def dice(
         mean = values.sum(0) / rows
         var = (values - mean).square().sum(0) / rows
     else:
-        mean, var = mean.detach(), var.detach()
+        mean, var = widened(mean).detach(), widened(var).detach()
     p = torch.sigmoid((values - mean) / (var + eps).sqrt())
     out = p * values + (1 - p) * alpha * values
     return out.to(x.dtype), mean.detach(), var.detach()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from recops._checks import check_tensor
+from recops._checks import check_device, check_tensor
 
 MOST = 1024  # wide: of an event, a state, or a memory's slots
 
@@ -37,6 +37,8 @@ class MemoryHolder:
     def to(self: Kind, target: torch.device | torch.dtype | str) -> Kind:
         """The same on another device, or with floating tensors of another dtype."""
         dtype = isinstance(target, torch.dtype)
+        if not dtype:
+            target = check_device(f"{type(self).__name__}.to", "target", target)
 
         def moved(value: Any) -> Any:
             if isinstance(value, tuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recops._checks import check_device
 from recops.state._holder import register_holder, require_fit
 
 
@@ -41,6 +42,7 @@ class ItemBans:
 
     def to(self, device: torch.device | str) -> ItemBans:
         """The same bans on another device."""
+        device = check_device("ItemBans.to", "device", device)
         return ItemBans(self.positions.to(device), self.offsets.to(device), self.stamps.to(device))
 
 

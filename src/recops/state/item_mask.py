@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, check_list, check_tensor
+from recops._checks import INDICES, check_device, check_list, check_tensor
 from recops._load import ops
 from recops.state._holder import register_holder, require_fit
 
@@ -50,6 +50,7 @@ class ItemMask:
 
     def to(self, device: torch.device | str) -> ItemMask:
         """The same mask on another device."""
+        device = check_device("ItemMask.to", "device", device)
         return ItemMask(self.words.to(device), self.stamp.to(device))
 
 

@@ -11,7 +11,14 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, check_flag, check_integer, check_sizes, check_tensor
+from recops._checks import (
+    INDICES,
+    check_device,
+    check_flag,
+    check_integer,
+    check_sizes,
+    check_tensor,
+)
 from recops._load import ops
 from recops.files import CorruptFileError, open_tensors, seal_tensors, write_file
 from recops.state._holder import register_holder, require_fit
@@ -115,6 +122,9 @@ class SidTrie:
         """
         op = "SidTrie.from_sids"
         check_tensor(op, "sids", sids, ndim=2, dtypes=INDICES)
+        for name, given in (("sids", sids), ("item_ids", item_ids)):
+            if isinstance(given, Tensor) and given.is_meta:
+                raise ValueError(f"{op}: {name} must hold data, got a tensor on meta")
         count, depth = sids.shape
         if depth == 0:
             raise ValueError(f"{op}: sids must have at least one level, got shape {(count, depth)}")
@@ -170,6 +180,7 @@ class SidTrie:
 
     def to(self, device: torch.device | str) -> SidTrie:
         """The same trie on another device."""
+        device = check_device("SidTrie.to", "device", device)
         moved = {name: tensor.to(device) for name, tensor in _tensors(self).items()}
         return SidTrie(**moved, vocab_sizes=self.vocab_sizes)
 

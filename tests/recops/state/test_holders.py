@@ -199,3 +199,21 @@ def test_a_damaged_pickle_is_no_trie() -> None:
     data[place] ^= 1
     with pytest.raises(CorruptFileError, match="a pickled SidTrie: damaged"):
         pickle.loads(bytes(data))
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_a_device_that_is_none_is_refused(name: str) -> None:
+    message = rf"^{name}.to: device must be a device of this torch, got 'none': "
+    with pytest.raises(ValueError, match=message):
+        HOLDERS[name].to("none")
+    with pytest.raises(TypeError, match=rf"^{name}.to: device must be a device or its name"):
+        HOLDERS[name].to(None)
+
+
+@pytest.mark.parametrize("name", ["sids", "item_ids"])
+def test_a_trie_is_not_built_of_what_holds_no_data(name: str) -> None:
+    given = {"sids": torch.zeros(2, 3, dtype=torch.int32), "item_ids": torch.arange(2)}
+    given[name] = given[name].to("meta")
+    message = rf"^SidTrie.from_sids: {name} must hold data, got a tensor on meta"
+    with pytest.raises(ValueError, match=message):
+        recops.SidTrie.from_sids(**given)

@@ -170,3 +170,11 @@ def test_far_values_saturate(dtype: torch.dtype) -> None:
     alpha, mean, var = (torch.full((1,), each, dtype=dtype) for each in (0.25, 0.0, 1e-4))
     out, _, _ = recops.dice(x, alpha, mean, var)
     torch.testing.assert_close(out, torch.tensor([[1e4], [-2500]], dtype=dtype))
+
+
+def test_eps_is_not_lost_beside_half_precision() -> None:
+    """1e-8 is no number of float16: where var is 0, p at the mean is ½, not 0 / 0."""
+    x, zero = torch.full((1, 1), -2.0, dtype=torch.float16), torch.zeros(1, dtype=torch.float16)
+    for form in (recops.dice, reference.dice):
+        out, _, _ = form(x, zero, x[0], zero)
+        assert out.item() == -1.0
