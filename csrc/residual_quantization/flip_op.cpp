@@ -1,7 +1,6 @@
-// code_flip_rate as an op.
+// How often codes flip, as an op: the counts of some rows, so that whoever asks for many rows can stop between them.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "residual_quantization/operands.h"
@@ -9,9 +8,9 @@
 namespace recops::residual_quantization {
 namespace {
 
-Tensor code_flip_rate(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Tensor sigma, int64_t samples,
-                      int64_t seed) {
-  const char* op = "code_flip_rate";
+Tensor code_flips(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Tensor sigma, int64_t samples, int64_t seed,
+                  int64_t begin, int64_t end) {
+  const char* op = "code_flip_rate";  // as whoever asks knows it
   const Kernels& kernels = select_kernels();
   const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
@@ -23,6 +22,8 @@ Tensor code_flip_rate(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Te
   const int64_t levels = books.levels;
   require_numel(op, "sigma", scales, levels);
   require_samples(op, samples, levels);
+  require_between(op, "begin", begin, 0, matrix_x.rows);
+  require_between(op, "end", end, begin, matrix_x.rows);
   const double* scale = static_cast<const double*>(scales.data_ptr());
   for (int64_t l = 0; l < levels; ++l)
     require_value(scale[l] >= 0 && std::isfinite(scale[l]), op, ": sigma must be finite and at least 0, got sigma[", l,
@@ -35,32 +36,26 @@ Tensor code_flip_rate(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Te
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
   // Counts add up the same in any order.
   std::vector<std::vector<int64_t>> counts(num_threads(), std::vector<int64_t>(levels + 1));
-  for_pieces(matrix_x.rows, 1, [&](int64_t piece, int64_t begin, int64_t end) {
-    kernels.count_flips(matrix_x, books, packed.data_ptr(), scale, samples, static_cast<uint64_t>(seed), begin, end,
-                        counts[piece].data(), static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
+  for_pieces(end - begin, 1, [&](int64_t piece, int64_t first, int64_t last) {
+    kernels.count_flips(matrix_x, books, packed.data_ptr(), scale, samples, static_cast<uint64_t>(seed), begin + first,
+                        begin + last, counts[piece].data(),
+                        static_cast<char*>(scratch.data_ptr()) + piece * scratch_bytes);
     return int64_t{-1};
   });
-  const Tensor rate = empty({levels}, ScalarType::Double, x);
-  int64_t finite = 0;
-  for (const auto& count : counts) finite += count[levels];
-  for (int64_t l = 0; l < levels; ++l) {
-    int64_t flips = 0;
-    for (const auto& count : counts) flips += count[l];
-    static_cast<double*>(rate.data_ptr())[l] =
-        finite > 0 ? static_cast<double>(flips) / (static_cast<double>(finite) * static_cast<double>(samples))
-                   : std::numeric_limits<double>::quiet_NaN();
-  }
-  return torch::stable::to(rate, compute_type(matrix_x.dtype));
+  const Tensor total = zeros({levels + 1}, ScalarType::Long, x);
+  for (const auto& count : counts)
+    for (int64_t l = 0; l <= levels; ++l) static_cast<int64_t*>(total.data_ptr())[l] += count[l];
+  return total;
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def(
-      "code_flip_rate(Tensor x, Tensor codewords, SymInt[] sizes, Tensor sigma, SymInt samples, SymInt seed) -> "
-      "Tensor");
+      "code_flips(Tensor x, Tensor codewords, SymInt[] sizes, Tensor sigma, SymInt samples, SymInt seed, "
+      "SymInt begin, SymInt end) -> Tensor");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("code_flip_rate", TORCH_BOX(&code_flip_rate)); }
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("code_flips", TORCH_BOX(&code_flips)); }
 
 }  // namespace recops::residual_quantization

@@ -121,13 +121,15 @@ def coaction_multi_backward(
     pool: str,
     order_independent: bool,
 ) -> list[Tensor]: ...
-def code_flip_rate(
+def code_flips(
     x: Tensor,
     codewords: Tensor,
     sizes: Sequence[int],
     sigma: Tensor,
     samples: int,
     seed: int,
+    begin: int,
+    end: int,
 ) -> Tensor: ...
 def codebook_overlap(
     codebook: Tensor,

@@ -244,7 +244,10 @@ def test_work_has_an_end() -> None:
     x, words = torch.zeros(3, 2), torch.zeros(4, 2)
     for samples in (2**62, 2**61, 2**31):
         with pytest.raises(ValueError, match="code_flip_rate: samples must be from 1 to"):
-            ops.code_flip_rate(x, words, [2, 2], torch.zeros(2), samples, 0)
+            ops.code_flips(x, words, [2, 2], torch.zeros(2), samples, 0, 0, len(x))
+    for begin, end in ((-1, 2), (2, 1), (0, 4), (2**62, 2**62)):
+        with pytest.raises(ValueError, match=r"code_flip_rate: (begin|end) must be from"):
+            ops.code_flips(x, words, [2, 2], torch.zeros(2), 1, 0, begin, end)
     with pytest.raises(ValueError, match="fma_ceiling: iterations must be from 1 to"):
         ops.fma_ceiling(2**62)
     options = (None, None, False, "tanh", False, True, "sum", False)

@@ -16,6 +16,8 @@ __all__ = ["code_flip_rate"]
 
 _MOST_SAMPLES = 2**20
 """Of one row alone, that many tell its rate to half a thousandth."""
+_BLOCK = 2**34
+"""Multiply-adds of one call of the op, under a second: between them Ctrl-C is heeded."""
 
 
 def code_flip_rate(
@@ -66,15 +68,37 @@ def code_flip_rate(
         )
     check_integer(op, "samples", samples, least=1, most=_MOST_SAMPLES)
     check_integer(op, "seed", seed, least=-INT64_MAX - 1, most=INT64_MAX)
-    return ops.code_flip_rate(x.detach(), codewords, sizes, sigma.detach(), samples, seed)
+    rows, block = x.shape[0], _rows_at_once(x.shape[1], sizes, samples)
+    operands = (x.detach(), codewords, sizes, sigma.detach(), samples, seed)
+    if torch.compiler.is_compiling() or rows <= block:
+        counts = ops.code_flips(*operands, 0, rows)
+    else:
+        parts = [
+            ops.code_flips(*operands, begin, min(begin + block, rows))
+            for begin in range(0, rows, block)
+        ]
+        counts = torch.stack(parts).sum(0)
+    counts = counts.double()
+    return (counts[:-1] / (counts[-1] * samples)).to(compute_dtype(x.dtype))
 
 
-def _fake_code_flip_rate(
-    x: Tensor, codewords: Tensor, sizes: list[int], sigma: Tensor, samples: int, seed: int
+def _rows_at_once(width: int, sizes: list[int], samples: int) -> int:
+    return max(1, _BLOCK // max(1, width * sum(sizes) * samples))
+
+
+def _fake_code_flips(
+    x: Tensor,
+    codewords: Tensor,
+    sizes: list[int],
+    sigma: Tensor,
+    samples: int,
+    seed: int,
+    begin: int,
+    end: int,
 ) -> Tensor:
-    return x.new_empty(len(sizes), dtype=compute_dtype(x.dtype))
+    return x.new_empty(len(sizes) + 1, dtype=torch.int64)
 
 
-torch.library.register_fake("recops::code_flip_rate", _fake_code_flip_rate)
+torch.library.register_fake("recops::code_flips", _fake_code_flips)
 # Under autocast in float32, as encoding is.
-torch.library.register_autocast("recops::code_flip_rate", "cpu", torch.float32)
+torch.library.register_autocast("recops::code_flips", "cpu", torch.float32)

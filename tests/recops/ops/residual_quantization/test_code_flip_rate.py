@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +14,8 @@ import torch
 import recops
 from recops import reference
 from tolerances import DTYPES
+
+MODULE = importlib.import_module("recops.ops.residual_quantization.code_flip_rate")
 
 
 def rate(x: torch.Tensor, codebooks: torch.Tensor, sigma: float, **settings: int) -> torch.Tensor:
@@ -53,6 +58,33 @@ def test_more_noise_flips_more() -> None:
     x, codebooks = torch.randn(300, 9), torch.randn(2, 20, 9)
     rates = torch.stack([rate(x, codebooks, sigma) for sigma in (0.01, 0.1, 1.0, 10.0)])
     assert (rates.diff(dim=0) > 0).all()
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, codebooks = torch.randn(301, 9), torch.randn(2, 20, 9)
+    x[7] = math.nan
+    whole = rate(x, codebooks, 0.5)
+    monkeypatch.setattr(MODULE, "_BLOCK", 9 * 40 * 4 * 10)
+    assert torch.equal(rate(x, codebooks, 0.5), whole)
+
+
+def test_ctrl_c_is_heeded_between_blocks() -> None:
+    """Hours of work, of which no block takes a second."""
+    x, codebooks = torch.randn(200_000, 64), torch.randn(3, 256, 64)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    begun = time.process_time()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rate(x, codebooks, 0.5, samples=10_000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.process_time() - begun < 20
 
 
 def test_the_seed_decides() -> None:

@@ -34,7 +34,7 @@ def sample_calls() -> dict[str, tuple[object, ...]]:
     return {
         "rq_encode": (x, words, [3, 4]),
         "rq_encode_beams": (x, words, [3, 4], 5, 2),
-        "code_flip_rate": (x, words, [3, 4], torch.rand(2), 3, 1),
+        "code_flips": (x, words, [3, 4], torch.rand(2), 3, 1, 0, len(x)),
         "rq_decode": (codes, words.clone().requires_grad_(), [3, 4]),
         "rq_decode_backward": (x.clone().requires_grad_(), codes, [3, 4]),
         "nearest_codes": (x, words, 2),
