@@ -99,24 +99,37 @@ def _compared(call: Call, result: Any, reference: Any, arguments: dict[str, Any]
 
 
 def _rounding(number: int, found: Tensor, arguments: dict[str, Any], reference: Any) -> float:
-    """How far the reference itself is from what it gives in double precision, or, in that, for
-    numbers that differ by a few roundings: long recurrences of large weights are chaotic.
+    """How far the reference itself is from what it gives in double precision, and how far that
+    moves with its numbers by a few roundings: long recurrences of large weights are chaotic.
     """
     if not arguments or found.numel() == 0:
         return 0.0
-    wide = {
-        name: _moved(value) if isinstance(value, Tensor) and value.is_floating_point() else value
-        for name, value in arguments.items()
-    }
+    dtypes = [t.dtype for t in tensors(list(arguments.values())) if t.is_floating_point()]
+    if not dtypes:
+        return 0.0
+    step = 4 * min(max(map(_eps, dtypes)), _eps(torch.float32))  # What halves are computed in.
     try:
-        exact = list(tensors(reference(**wide)))[number].detach().double()
+        exact, moved = (
+            list(tensors(reference(**_wide(arguments, scale))))[number].detach().double()
+            for scale in (1.0, 1.0 + step)
+        )
     except Exception:
         return 0.0  # It takes some of them in other types alone.
-    return float((found - exact).abs().nan_to_num(0.0).max())
+    apart = torch.stack([found - exact, moved - exact])
+    return float(apart.abs().nan_to_num(0.0).max())
 
 
-def _moved(value: Tensor) -> Tensor:
-    return value * (1 + 2**-50) if value.dtype == torch.float64 else value.double()
+def _eps(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps
+
+
+def _wide(arguments: dict[str, Any], scale: float) -> dict[str, Any]:
+    return {
+        name: value.double() * scale
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else value
+        for name, value in arguments.items()
+    }
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

@@ -75,7 +75,7 @@ def reproduce(
 
     `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
 
-    `recops reproduce dien --claims evolution --data ml-100k` (cells, and the auxiliary loss)
+    `recops reproduce dien --claims parts` (attention, cells, the auxiliary loss)
     """
     from rich.console import Console
 
