@@ -22,9 +22,9 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
 from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.history_attention import HistoryAttention
-from recops_models.layers.pair_features import PairProduct, PairTable
+from recops_models.layers.pair_features import OwnPairProduct, PairProduct, PairTable
 
-Interaction = Literal["coaction", "shared", "product", "cartesian", "none"]
+Interaction = Literal["coaction", "frozen", "shared", "product", "own-product", "cartesian", "none"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ class CanConfig(DinConfig):
             its defaults, the candidate's interest of an AUGRU and the auxiliary loss.
         auxiliary: as of :class:`~recops_models.click.dien.DienConfig`, for "dien" alone.
         auxiliary_hidden: likewise.
-        interaction: "coaction"; "shared", the co-action of rows that are the representations too
-            (no parameter independence); and what the paper compares with: "product" (PNN), a table
-            of pairs ("cartesian"), or "none", the base alone.
+        interaction: "coaction"; "frozen", whose tables stay as they were drawn, a control;
+            "shared", the co-action of rows that are the representations too (no parameter
+            independence); and what the paper compares with: "product" (PNN), "own-product", of
+            tables as wide as what co-action feeds and begun by the same law, a table of pairs
+            ("cartesian"), or "none", the base alone.
         pairs: as ``induction:fed``, the names of features; none: each history with the candidate's
             feature of the same table.
         network: the width of what is fed and of each layer.
@@ -128,9 +130,9 @@ class Can(ClickModel):
             self.dien = Dien(schema, config.dien())
             del self.dien.embedding, self.dien.head  # What it makes of events is all that is used.
         self.network = config.coaction_network()
-        self.unit: CoAction | PairProduct | PairTable | None = None
+        self.unit: CoAction | PairProduct | OwnPairProduct | PairTable | None = None
         match config.interaction:
-            case "coaction":
+            case "coaction" | "frozen":
                 self.unit = CoAction(
                     schema,
                     self.pairs,
@@ -138,8 +140,12 @@ class Can(ClickModel):
                     combination_independent=config.combination_independent,
                     std=None if config.compat == "released" else config.co_std,
                 )
+                self.unit.requires_grad_(config.interaction == "coaction")
             case "product":
                 self.unit = PairProduct(schema, self.pairs, config.width)
+            case "own-product":
+                width = self.network.dims[0]
+                self.unit = OwnPairProduct(schema, self.pairs, width, config.co_std)
             case "cartesian":
                 if pair_table is None:
                     raise ValueError("Can: interaction 'cartesian' needs a fitted pair_table")

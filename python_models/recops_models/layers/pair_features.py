@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.lookup import PADDING, UNKNOWN
 from recops_models.layers.coaction import Pair, ids_of
 from recops_models.layers.embedding_bags import embedding_bags
 
@@ -43,6 +44,40 @@ class PairProduct(nn.Module):
             product = target * pooled
             outputs += [product, product.sum(-1, keepdim=True)]
         return outputs
+
+
+class OwnPairProduct(nn.Module):
+    """:class:`PairProduct` of tables of its own, so that it is co-action's equal in all but form.
+
+    Args:
+        schema: the features, fitted.
+        pairs: which.
+        width: of a row.
+        std: of the normal law that rows begin from, but for those of padding and of the unknown.
+    """
+
+    def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int, std: float) -> None:
+        super().__init__()
+        self.product = PairProduct(schema, pairs, width)
+        names = [name for pair in pairs for name in (pair.induction, pair.fed)]
+        sizes = {schema.schema.table(name): schema.cardinality(name) for name in names}
+        self.tables = nn.ModuleDict(
+            {table: nn.Embedding(size, width, padding_idx=PADDING) for table, size in sizes.items()}
+        )
+        for table in self.tables.values():
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, std=std)
+            with torch.no_grad():
+                table.weight[[PADDING, UNKNOWN]] = 0
+
+    def output_dim(self) -> int:
+        """The width of the result."""
+        return self.product.output_dim()
+
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """The columns of ``[B, output_dim]``."""
+        columns: list[Tensor] = self.product(batch, self.tables)
+        return columns
 
 
 class PairTable(nn.Module):

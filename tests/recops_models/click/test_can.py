@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,20 @@ from torch import Tensor
 
 from click_inputs import batch, schema
 from recops import reference
-from recops_models.click.can import Can, CanConfig
+from recops_models.click.can import Can, CanConfig, Interaction
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.loss import click_loss
 from recops_models.data import DataError
 from recops_models.examples.batch import Batch
 from recops_models.layers.coaction import CoAction, Network, Pair, pairs_of
-from recops_models.layers.pair_features import PairProduct, PairTable
+from recops_models.layers.pair_features import OwnPairProduct, PairProduct, PairTable
 from recops_models.recipes.files import load_model, save_model
 from recops_models.training.config import TrainingConfig
 from recops_models.training.optimizers import make_optimizers
 
 LENGTHS = [5, 0, 3, 1, 7, 2]
+INTERACTIONS = typing.get_args(Interaction)
 PAIRS = [Pair("item", "history_item"), Pair("category", "history_category")]
 FIRST_VERSION: dict[str, Any] = {
     "network": (4,) * 9,
@@ -172,6 +174,38 @@ def test_products_are_of_target_and_summed_history() -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_products_of_their_own_tables_begin_as_co_action_does() -> None:
+    torch.manual_seed(0)
+    model = can(interaction="own-product", co_std=0.1, network=(16, 8, 4))
+    assert isinstance(model.unit, OwnPairProduct)
+    own = {id(parameter) for parameter in model.unit.parameters()}
+    assert own.isdisjoint(id(parameter) for parameter in model.embedding.parameters())
+    for table in model.unit.tables.values():
+        assert table.weight.shape[1] == 16
+        assert table.weight[:2].eq(0).all()
+        assert table.weight[2:].std().item() == pytest.approx(0.1, rel=0.2)
+    some = batch(LENGTHS)
+    pair = model.pairs[0]
+    rows = model.unit.tables["item"]  # of the candidate and of what is in the history
+    product = rows(some.features[pair.induction]) * rows(some.features[pair.fed]).sum(1)
+    expected = torch.cat([product, product.sum(1, keepdim=True)], 1)
+    found = torch.cat(model.unit(some), 1)[:, : expected.shape[1]]
+    torch.testing.assert_close(found, expected)
+
+
+def test_frozen_co_action_is_read_and_never_trained() -> None:
+    torch.manual_seed(0)
+    frozen = can(interaction="frozen")
+    torch.manual_seed(0)
+    free = can(interaction="coaction")
+    some = batch(LENGTHS)
+    assert torch.equal(frozen(some), free(some))
+    before = [parameter.clone() for parameter in frozen.unit.parameters()]
+    learn(frozen, some, torch.ones(len(LENGTHS)), steps=3)
+    for parameter, first in zip(frozen.unit.parameters(), before, strict=True):
+        assert torch.equal(parameter, first)
+
+
 # ---- The table of pairs.
 
 
@@ -197,8 +231,7 @@ def test_a_fitted_table_of_pairs_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("interaction", "base"),
-    [(name, "din") for name in ("coaction", "shared", "product", "cartesian", "none")]
-    + [("coaction", "dien"), ("shared", "dien")],
+    [(name, "din") for name in INTERACTIONS] + [("coaction", "dien"), ("shared", "dien")],
 )
 def test_comes_back_from_its_file(interaction: Any, base: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)

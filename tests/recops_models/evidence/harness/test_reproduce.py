@@ -212,16 +212,16 @@ def test_the_first_claim_of_dien(tmp_path: Path, capsys: pytest.CaptureFixture[s
     command = ["reproduce", "dien", "--quick", "--data", str(tmp_path / "shop"), "--out", str(out)]
     assert cli.run(command) == 0
     said = capsys.readouterr()
-    assert "10 ahead: measured, din on" in said.err
+    assert "6 ahead: measured, dien on" in said.err
     assert "1 ahead, about" in said.err
     content = read_json(out / "results.json", kind="results")
-    assert content["claims"][0]["id"] == "din-beats-sum-pooling"
+    assert content["claims"][0]["id"] == "dien-beats-din"
     for found, difference in zip(content["claims"], content["tables"]["differences"], strict=True):
         assert found["verdict"] in said.out
         assert difference["metric"] == "auc"
         assert len(difference["users_interval"]) == 2
     models = [arm["model"] for arm in content["tables"]["arms"]]
-    assert models == ["din", "sum-pool", "din", "din", "dien", "din"]
+    assert models == ["dien", "din", "din", "sum-pool"]
     assert "no evidence" in said.out
     written = (out / "results.json").read_text()
     assert cli.run([*command, "--resume"]) == 0
