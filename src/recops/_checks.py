@@ -63,13 +63,13 @@ def check_tensor(
 def check_integer(
     op: str, name: str, value: object, *, least: int = 0, most: int = INT32_MAX
 ) -> None:
-    """``value`` is an integer from ``least`` to ``most``.
+    """``value`` is an integer from ``least`` to ``most``; True and False are none.
 
     Raises:
         TypeError: not an integer.
         ValueError: out of range.
     """
-    if not isinstance(value, _INTEGERS):
+    if not isinstance(value, _INTEGERS) or isinstance(value, bool):
         raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
     # In a graph it may be the size of an input, of which an upper bound would become a condition.
     if value < least or (not torch.compiler.is_compiling() and value > most):

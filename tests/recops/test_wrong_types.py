@@ -412,3 +412,9 @@ def test_what_memory_cannot_hold_is_told_by_its_shape() -> None:
         RuntimeError, match=r"^recops: no memory for a tensor of shape \[2147483647, 8192\]"
     ):
         recops.accumulate_codes(x, torch.zeros(1, dtype=torch.int64), 2**31 - 1)
+
+
+def test_true_is_no_integer() -> None:
+    message = "^constrained_beam_search: batch_size must be an integer, got bool"
+    with pytest.raises(TypeError, match=message):
+        recops.constrained_beam_search(step, TRIE, batch_size=True, num_beams=2)
