@@ -97,7 +97,27 @@ class FeatureEmbedding(nn.Module):
             [*self._context, *(schema.schema[name] for name in events)], self._table
         )
         self.history_dim = sum(each.dim for each in self.apart)
-        self.context_dim = sum(_width(feature, width) for feature in self._context)
+        self._widths = [_width(feature, width) for feature in self._context]
+        self.context_dim = sum(self._widths)
+
+    def columns(self, names: Iterable[str]) -> list[int]:
+        """Which columns of the context ``[B, context_dim]`` hold these features, in its order.
+
+        Raises:
+            ValueError: one is none of the context's.
+        """
+        wanted, start, found = set(names), 0, []
+        known = [feature.name for feature in self._context]
+        if unknown := sorted(wanted - set(known)):
+            raise ValueError(
+                f"FeatureEmbedding: no feature {unknown[0]!r} in the context; "
+                f"there are {', '.join(known)}"
+            )
+        for name, width in zip(known, self._widths, strict=True):
+            if name in wanted:
+                found += range(start, start + width)
+            start += width
+        return found
 
     def context(self, batch: Batch, *, with_history: bool = False) -> list[Tensor]:
         """The columns of ``[B, context_dim]``, for the model to put beside the others at once.

@@ -24,6 +24,7 @@ _RECIPES = {
     "mimn": f"{_HERE}.mimn:recipe",
     "hpmn": f"{_HERE}.hpmn:recipe",
     "rocket": f"{_HERE}.rocket:recipe",
+    "age": f"{_HERE}.age:recipe",
 }
 
 

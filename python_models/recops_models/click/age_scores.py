@@ -1,0 +1,299 @@
+"""AGE's score: what a click model would say had it just learnt from showing this item.
+
+Wu et al., Adversarial Gradient Driven Exploration for Deep Click-Through Rate Prediction, KDD 2022
+(arXiv 2112.11136). Its prose, tables and settings were read in full; displayed formulas are missing
+from the copy that was read, so that they are *rebuilt* from the prose where it determines them, and
+*inferred* where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from recops_models.layers.head_passes import HeadPasses
+
+_NORM = 1e-12
+"""What a gradient's norm is divided by at least: a zero gradient gives no direction."""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How a score explores. The defaults are the paper's, but for λ and the steps of PGD.
+
+    Attributes:
+        uncertainty: δ. "ts": ``f(h | M ⊙ θ) − f(h | θ)`` of one mask, signed; "ucb": the root of
+            ``(1/N) Σ_n (f(h | M_n ⊙ θ) − f(h | θ))²`` (rebuilt; the centre is the output without
+            dropout, which the authors found as good as the mean).
+        samples: N, of "ucb".
+        mc_dropout: the probability with which a mask drops a unit of the network.
+        squared: δ of "ucb" is the mean square itself. The text says variance; the root, which has
+            the unit of f, is inferred.
+        shared_mask: one mask for all rows of a user, closer to one model drawn a request; else each
+            row has its own (inferred).
+        direction: "fgm", one gradient; "pgd", some projected steps; "linear", the first order of
+            "fgm", ``f + λ δ ‖∇_h f‖``, with no second pass forward.
+        steps: T of "pgd" (the paper gives none; 3 to 5 inferred).
+        lam: λ, the radius ``λ |δ|`` of the perturbation. The paper has .001 offline, .002 online,
+            which depends on the scale of h.
+        relative: the radius is ``λ · |δ| / mean|δ| · mean‖h‖`` instead, the means over the rows
+            that are explored in one call (ours). A λ in the unit of h then works for any network;
+            scores of a row depend on the rows beside it, as those of a request do. Use
+            :func:`absolute_lam` to fix it.
+        scope: what is perturbed: all of h (the paper), or the item's columns of it (inferred).
+        gate: which rows explore: "dgu", those with ``f(h) > f_dgu(h_item)``; "fixed", those above
+            ``threshold``; "off", all.
+        threshold: of "fixed" (.02, .01, .005 in the paper's ablation).
+        max_impressions: rows whose item was shown so often or more do not explore, where counts
+            are given (3,000 in the paper's online test).
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    uncertainty: Literal["ts", "ucb"] = "ts"
+    samples: int = 20
+    mc_dropout: float = 0.01
+    squared: bool = False
+    shared_mask: bool = False
+    direction: Literal["pgd", "fgm", "linear"] = "pgd"
+    steps: int = 5
+    lam: float = 0.1
+    relative: bool = True
+    scope: Literal["all", "item"] = "all"
+    gate: Literal["dgu", "fixed", "off"] = "dgu"
+    threshold: float = 0.01
+    max_impressions: int | None = 3000
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"age: {name} must be ≥ 1, got {getattr(self, name)}")
+        if self.lam < 0:
+            raise ValueError(f"age: lam must be ≥ 0, got {self.lam}")
+        if not 0 <= self.mc_dropout < 1:
+            raise ValueError(f"age: mc_dropout must lie within [0, 1), got {self.mc_dropout}")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"age: threshold must lie within [0, 1], got {self.threshold}")
+        if self.max_impressions is not None and self.max_impressions < 0:
+            raise ValueError(f"age: max_impressions must be ≥ 0, got {self.max_impressions}")
+
+
+class AgeScores(NamedTuple):
+    """Of B rows.
+
+    Attributes:
+        score: ``[B]``, ŷ_e, by which to rank.
+        y: ``[B]``, ŷ, the plain probability of a click.
+        delta: ``[B]``, δ, signed for "ts"; 0 where a row does not explore.
+        gate: ``[B]`` bool, whether it does.
+    """
+
+    score: Tensor
+    y: Tensor
+    delta: Tensor
+    gate: Tensor
+
+    @property
+    def shift(self) -> float:
+        """The mean ``|ŷ_e − ŷ|``: to be logged, and tuned by λ to 5 to 30 % of the spread of scores
+        within a request. 0 for no rows.
+        """
+        return float((self.score - self.y).abs().sum()) / max(len(self.y), 1)
+
+    @property
+    def explored(self) -> float:
+        """The share of rows that explore; 0 for no rows."""
+        return float(self.gate.sum()) / max(len(self.y), 1)
+
+
+class AgeScorer:
+    """``ŷ_e = f(h + r)``, ``r = λ δ ĝ``, ``ĝ = ∇_h f / ‖∇_h f‖``, where the gate is open; else ŷ.
+
+    Were pair (u, i) shown and its label y* known, one step on the embedding within a ball of radius
+    λ would be ``Δh* = −λ ∇_h L / ‖∇_h L‖``, which for cross-entropy points along
+    ``(y* − f) ∇_h f``; AGE puts the uncertainty δ where y* − f is unknown (rebuilt). h is the input
+    of the head, what :meth:`~recops_models.click.model.ClickModel.bottom` gives: embeddings of user
+    and item, and whatever the model made of the history.
+
+    Since ``∇_h f = f (1 − f) ∇_h z``, z the logit, both point the same way: directions are taken of
+    z, which does not saturate in float32. To first order ``ŷ_e ≈ f + λ δ ‖∇_h f‖``.
+
+    "pgd" takes T steps ``r ← Π(r + (2 λ|δ| / T) sign(δ) ĝ(h + r))``, Π the projection onto the ball
+    of radius λ|δ| (that there are such steps is the paper's; their size is inferred).
+
+    Rows are independent of each other but for a relative λ; only those whose gate is open are
+    computed, and a row that is not moved keeps ŷ to the bit: one whose gate is closed, with δ = 0,
+    or without a gradient. A call costs, for G of B rows, a pass of B, N + T + 1 passes of G, and T
+    backward.
+
+    Args:
+        passes: the head, in evaluation.
+        exploration: how.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import keys_of
+        >>> from recops_models.layers.mlp import MLP
+        >>> scorer = AgeScorer(HeadPasses(MLP(8, (16,), 1).eval()), Exploration(gate="off"))
+        >>> keys = keys_of(7, torch.zeros(5, dtype=torch.int64), torch.arange(5))
+        >>> scores = scorer.scores(torch.randn(5, 8), keys)
+        >>> bool(((scores.score > scores.y) == (scores.delta > 0)).all())
+        True
+    """
+
+    def __init__(self, passes: HeadPasses, exploration: Exploration) -> None:
+        self.passes, self.exploration = passes, exploration
+
+    @torch.no_grad()
+    def scores(
+        self,
+        h: Tensor,
+        keys: Tensor,
+        *,
+        item_rate: Tensor | None = None,
+        item_columns: Sequence[int] = (),
+        impressions: Tensor | None = None,
+    ) -> AgeScores:
+        """Score B rows.
+
+        Args:
+            h: ``[B, D]``, inputs of the head.
+            keys: ``[B]``, of :func:`~recops_models.layers.counter_random.keys_of`: rows with equal
+                keys have equal masks.
+            item_rate: ``[B]``, f_dgu, the item's own probability of a click, of gate "dgu".
+            item_columns: those of h that scope "item" moves.
+            impressions: ``[B]``, how often the item was shown; None: nobody counted.
+
+        Raises:
+            ValueError: shapes do not fit, a rate is missing that the gate needs, no columns where
+                the scope needs some, or the head is in training.
+        """
+        self._check(h, keys, item_rate, item_columns, impressions)
+        y = self.passes.logits(h).sigmoid()
+        gate = self._gate(y, item_rate, impressions)
+        rows = gate.nonzero().squeeze(1)
+        delta, score = torch.zeros_like(y), y.clone()
+        if len(rows):
+            some = h[rows]
+            delta[rows] = self.uncertainty(some, keys[rows], y[rows])
+            score[rows] = self.moved(some, y[rows], delta[rows], keys[rows], item_columns)
+        return AgeScores(score, y, delta, gate)
+
+    def uncertainty(self, h: Tensor, keys: Tensor, y: Tensor) -> Tensor:
+        """δ ``[B]`` of rows with outputs y; see :class:`Exploration`."""
+        how = self.exploration
+        if not how.mc_dropout:
+            return torch.zeros_like(y)
+        passes = how.samples if how.uncertainty == "ucb" else 1
+        logits = self.passes.dropped(h, keys, p=how.mc_dropout, passes=passes)
+        if how.uncertainty == "ts":
+            return next(logits).sigmoid() - y
+        square = torch.zeros_like(y)
+        for each in logits:
+            square += (each.sigmoid() - y).square()
+        square /= passes
+        return square if how.squared else square.sqrt()
+
+    def moved(
+        self, h: Tensor, y: Tensor, delta: Tensor, keys: Tensor, item_columns: Sequence[int]
+    ) -> Tensor:
+        """``f(h + r)`` ``[B]``; y, to the bit, where r is 0."""
+        radius = self.radius(h, delta)
+        if self.exploration.direction == "linear":
+            _, slope = self.passes.gradient(h)
+            norm = self._within(slope, item_columns).norm(dim=1)
+            return y + delta.sign() * radius * y * (1 - y) * norm
+        r = self.perturbation(h, radius, delta.sign(), keys, item_columns)
+        still = ~r.any(1)
+        return torch.where(still, y, self.passes.logits(h + r).sigmoid())
+
+    def radius(self, h: Tensor, delta: Tensor) -> Tensor:
+        """``λ |δ|`` ``[B]``, in the unit of h."""
+        size = delta.abs()
+        if not self.exploration.relative:
+            return self.exploration.lam * size
+        mean = size.mean()
+        scale = torch.where(mean > 0, h.norm(dim=1).mean() / mean, torch.zeros_like(mean))
+        return self.exploration.lam * scale * size
+
+    def perturbation(
+        self, h: Tensor, radius: Tensor, sign: Tensor, keys: Tensor, item_columns: Sequence[int]
+    ) -> Tensor:
+        """r ``[B, D]``, ``‖r‖ ≤ radius``, the way that δ's sign says."""
+        if self.exploration.direction == "fgm":
+            return (sign * radius)[:, None] * self.direction(h, keys, item_columns)
+        step = 2 * radius / self.exploration.steps
+        r = torch.zeros_like(h)
+        for _ in range(self.exploration.steps):
+            r = r + (sign * step)[:, None] * self.direction(h + r, keys, item_columns)
+            size = r.norm(dim=1)
+            r = r * (radius / size.clamp(min=_NORM)).clamp(max=1)[:, None]
+        return r
+
+    def direction(self, h: Tensor, keys: Tensor, item_columns: Sequence[int]) -> Tensor:
+        """ĝ ``[B, D]``, of norm 1, or 0 where there is no gradient."""
+        _, slope = self.passes.gradient(h)
+        slope = self._within(slope, item_columns)
+        return slope / slope.norm(dim=1, keepdim=True).clamp(min=_NORM)
+
+    def _within(self, vectors: Tensor, item_columns: Sequence[int]) -> Tensor:
+        """The vectors ``[B, D]``, 0 in the columns that are not to be moved."""
+        if self.exploration.scope == "all":
+            return vectors
+        kept = torch.zeros_like(vectors)
+        kept[:, list(item_columns)] = vectors[:, list(item_columns)]
+        return kept
+
+    def _gate(self, y: Tensor, item_rate: Tensor | None, impressions: Tensor | None) -> Tensor:
+        how = self.exploration
+        if how.gate == "dgu":
+            assert item_rate is not None  # Checked.
+            gate = y > item_rate
+        else:
+            gate = y > (how.threshold if how.gate == "fixed" else -1)
+        if impressions is not None and how.max_impressions is not None:
+            gate = gate & (impressions < how.max_impressions)
+        return gate
+
+    def _check(
+        self,
+        h: Tensor,
+        keys: Tensor,
+        item_rate: Tensor | None,
+        item_columns: Sequence[int],
+        impressions: Tensor | None,
+    ) -> None:
+        if h.ndim != 2:
+            raise ValueError(f"age: h must be [B, D], got {list(h.shape)}")
+        for name, value in (("keys", keys), ("item_rate", item_rate), ("impressions", impressions)):
+            if value is not None and value.shape != h.shape[:1]:
+                raise ValueError(f"age: {name} must be [{len(h)}], got {list(value.shape)}")
+        if self.exploration.gate == "dgu" and item_rate is None:
+            raise ValueError("age: gate=dgu needs item_rate, the gate's own probabilities")
+        if self.exploration.scope == "item" and not item_columns:
+            raise ValueError("age: scope=item needs item_columns, the item's columns of h")
+
+
+def absolute_lam(lam: float, h: Tensor, delta: Tensor) -> float:
+    """The absolute λ that a relative one comes to on these rows: ``λ · mean‖h‖ / mean|δ|``.
+
+    Take δ and h of a day's requests, and serve with ``relative=False`` from then on: a score then
+    no longer depends on the rows beside it.
+
+    Args:
+        lam: the relative λ.
+        h: ``[B, D]``.
+        delta: ``[B]``, of rows that explore.
+
+    Raises:
+        ValueError: no row is uncertain.
+    """
+    mean = float(delta.abs().mean()) if len(delta) else 0.0
+    if not mean > 0:
+        raise ValueError("absolute_lam: delta must have a row that is not 0")
+    return lam * float(h.norm(dim=1).mean()) / mean

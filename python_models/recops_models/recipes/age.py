@@ -1,0 +1,69 @@
+"""The recipe of ``age``: any click model, with a gate beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.click.age import Age, AgeConfig
+from recops_models.examples.features import FittedSchema
+from recops_models.recipes.click import example_parts
+from recops_models.recipes.nets import net_of
+from recops_models.recipes.parts import PartSettings, part
+from recops_models.recipes.recipe import Recipe
+from recops_models.settings import from_json
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.training.click_problem import ClickProblem
+
+_BASE = "base."
+
+
+class AgeRecipe(Recipe):
+    """Settings of the base are dotted: ``base.hidden``."""
+
+    name = "age"
+    sizes = AgeConfig()
+    derived = frozenset({"base_settings"})
+
+    def defaults(self) -> dict[str, PartSettings]:
+        """Sizes, training and examples."""
+        return {"sizes": self.sizes, **example_parts()}
+
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
+        """``base``."""
+        return {"base": net_of(self.name, str(chosen.get("base", self.sizes.base))).sizes}
+
+    def stages(self) -> Sequence[AnyStage]:
+        """One training of base and gate."""
+        from recops_models.recipes.age_stage import AgeStage
+
+        return (AgeStage(self.name, self.build),)
+
+    def build(self, problem: ClickProblem, order: Order) -> Age:
+        """The base first: it begins as it would alone."""
+        config, sizes = part(order.parts, "sizes", AgeConfig), order.parts["base"]
+        of_base = dataclasses.replace(order, parts={**order.parts, "sizes": sizes})
+        base = net_of(self.name, config.base).build(problem, of_base)
+        return Age(base, dataclasses.replace(config, base_settings=dataclasses.asdict(sizes)))
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
+    ) -> Age:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, AgeConfig)
+        net = net_of(self.name, sizes.base)
+        of_base = {
+            name.removeprefix(_BASE): value
+            for name, value in weights.items()
+            if name.startswith(_BASE)
+        }
+        settings = from_json(type(net.sizes), sizes.base_settings or {})
+        return Age(net.restore(of_base, settings, schema), sizes)
+
+
+recipe = AgeRecipe()

@@ -1,0 +1,195 @@
+"""AGE over any click model: what is perturbed, what learns, what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from click_inputs import batch, schema
+from click_recipes import CLICK
+from click_recipes import net as new_net
+from recops.files import read_json
+from recops_models.cli import run
+from recops_models.click.age import Age, AgeConfig
+from recops_models.click.dien import DienConfig
+from recops_models.click.dien_released import ReleasedDien
+from recops_models.click.loss import click_loss, training_loss
+from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import load_trained
+from synthetic_histories import write_ring
+
+LENGTHS = [5, 0, 3, 1, 7, 2]
+FITTED = replace(schema(), moments={"age": (3.0, 2.0)})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads) -> None:
+    set_threads(1)
+
+
+def base(name: str = "din") -> Any:
+    torch.manual_seed(0)
+    model = new_net(name, FITTED, width=16, hidden=(16, 8))
+    for table in model.embedding.tables.values():  # Larger than they begin, for sharper tests.
+        nn.init.normal_(table.weight[1:])
+    return model
+
+
+def age(name: str = "din", **config: Any) -> Age:
+    settings = {"base": name, "mc_dropout": 0.2, "lam": 0.5, "gate": "off", **config}
+    model = base(name)
+    return Age(model, AgeConfig(**settings, base_settings=asdict(model.config)))
+
+
+@pytest.mark.parametrize("name", CLICK)
+def test_over_any_click_model(name: str) -> None:
+    some = batch(LENGTHS)
+    plain, model = base(name).eval(), age(name).eval()
+    assert torch.equal(model(some), plain(some)), "the logits are the base's"
+    found = model.explore(some, seed=3)
+    assert torch.equal(found.y, plain(some).sigmoid())
+    assert found.shift > 1e-4
+    assert (found.score - found.y)[found.delta != 0].any()
+
+
+@pytest.mark.parametrize("name", CLICK)
+def test_the_items_columns_are_those_of_its_features(name: str) -> None:
+    """Another item changes them, and within the context no other; another user none of them."""
+    some, model = batch([4, 4, 4, 4]), age(name).eval()
+    width = model.base.embedding.context_dim
+    context = range(width)
+    x, _ = model.bottom(some)
+
+    def changed(feature: str) -> set[int]:
+        values = {**some.features, feature: torch.ones_like(some.features[feature])}
+        other, _ = model.bottom(some._replace(features=values))
+        return set((other != x).any(0).nonzero().squeeze(1).tolist()) & set(context)
+
+    assert changed("item") | changed("category") == set(model.item_columns)
+    assert changed("user")
+    assert not changed("user") & set(model.item_columns)
+    assert age(name, item_features=("item",)).item_columns != model.item_columns
+
+
+def test_the_gate_reads_the_item_alone() -> None:
+    some, model = batch(LENGTHS), age(gate="dgu").eval()
+    rate = model.item_logits(model.bottom(some)[0])
+    values = {**some.features, "user": torch.ones_like(some.features["user"])}
+    other = model.bottom(some._replace(features=values))[0]
+    assert torch.equal(model.item_logits(other), rate)
+    found = model.explore(some, seed=0)
+    assert torch.equal(found.gate, found.y > rate.sigmoid())
+    assert torch.equal(found.score[~found.gate], found.y[~found.gate])
+
+
+@pytest.mark.parametrize("name", ["din", "dien", "sum-pool"])
+def test_6_the_gates_loss_moves_nothing_but_the_gate(name: str) -> None:
+    some = batch(LENGTHS)
+    plain, model = base(name).train(), age(name).train()
+    for each in (plain, model):
+        torch.manual_seed(1)  # DIEN draws its negatives.
+        training_loss(each, some).backward()
+    for (label, ours), theirs in zip(
+        model.base.named_parameters(), plain.parameters(), strict=True
+    ):
+        assert (ours.grad is None) == (theirs.grad is None), label
+        if theirs.grad is not None:
+            assert torch.equal(ours.grad, theirs.grad), label
+    model.zero_grad()
+    x, _ = model.base.bottom(some)
+    click_loss(model.item_logits(x), some.label).backward()
+    assert all(p.grad is None for p in model.base.parameters())
+    assert all(p.grad.any() for p in model.gate.parameters())
+
+
+def test_the_loss_is_the_sum_of_both() -> None:
+    some, model = batch(LENGTHS), age().train()
+    x, _ = model.base.bottom(some)
+    both = click_loss(model.logits(x), some.label) + click_loss(model.item_logits(x), some.label)
+    assert torch.equal(training_loss(model, some), both)
+
+
+def test_masks_follow_user_item_and_seed() -> None:
+    model = age().eval()
+    some = batch([3] * 6)._replace(group=torch.tensor([0, 0, 0, 1, 1, 1]))
+    some.features["item"] = torch.tensor([2, 3, 4, 2, 3, 3])
+    keys = model.keys(some, 0)
+    assert len(keys.unique()) == 5, "the last two are one pair"
+    assert torch.equal(model.keys(some, 0, torch.tensor([2, 3, 4, 2, 3, 3])), keys)
+    assert model.keys(some, 0, shared=True).unique().shape == (2,)
+    assert not torch.equal(model.keys(some, 1), keys)
+    apart, shared = (
+        model.explore(some, seed=0, exploration=AgeConfig(gate="off", shared_mask=flag))
+        for flag in (False, True)
+    )
+    assert not torch.equal(apart.delta, shared.delta)
+
+
+@pytest.mark.parametrize("name", CLICK)
+def test_a_file_gives_it_back(name: str, tmp_path: Path) -> None:
+    some, path = batch(LENGTHS), tmp_path / "model.safetensors"
+    model = age(name, gate="dgu", samples=3).eval()
+    save_model(path, "age", model)
+    found = load_model(path)
+    assert isinstance(found, Age)
+    assert type(found.base) is type(model.base)
+    assert replace(found.config, base_settings=None) == replace(model.config, base_settings=None)
+    ours, theirs = model.explore(some, seed=1), found.explore(some, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    tables = {key for key in model.state_dict() if "tables" in key}
+    assert all(key.startswith("base.") for key in tables), "no table twice"
+
+
+@pytest.mark.parametrize("name", ["din", "can"])
+def test_the_command_line_trains_it_over_another(name: str, tmp_path: Path) -> None:
+    """And what the base learns is what it learns alone, to the bit."""
+    data = write_ring(tmp_path / "shop", users=40)
+    sizes = {"hidden": "8,8", "dropout": "0.2", "width": "16"}
+    shared = ["--data", data, "--quick", "--set", "max_len=6", "--set", "patience=9"]
+    shared += ["--set", "select=logloss"]
+    alone = [word for key, value in sizes.items() for word in ("--set", f"{key}={value}")]
+    below = [word for key, value in sizes.items() for word in ("--set", f"base.{key}={value}")]
+    if name == "can":  # Whose table of pairs is fitted first.
+        alone += ["--set", "interaction=cartesian"]
+        below += ["--set", "base.interaction=cartesian"]
+    assert run(["train", name, *shared, *alone, "--out", str(tmp_path / "alone")]) == 0
+    wrapper = ["train", "age", *shared, "--set", f"base={name}", *below, "--set", "lam=.2"]
+    assert run([*wrapper, "--out", str(tmp_path / "age")]) == 0
+    _, plain = load_trained(tmp_path / "alone")
+    _, model = load_trained(tmp_path / "age")
+    assert isinstance(model, Age)
+    assert model.config.lam == 0.2
+    for key, value in plain.state_dict().items():
+        assert torch.equal(model.base.state_dict()[key], value), key
+    ours, theirs = (
+        read_json(tmp_path / folder / "metrics.json", kind="metrics")["test"]
+        for folder in ("age", "alone")
+    )
+    assert ours == theirs
+    assert run(["evaluate", str(tmp_path / "age")]) == 0
+    assert run(["recommend", str(tmp_path / "age"), "--user", "3", "-k", "4"]) == 0
+
+
+def test_settings_are_named() -> None:
+    with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
+        Job.of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
+    with pytest.raises(ValueError, match="age has no setting 'base_settings'"):
+        Job.of("age", "shop", {"base_settings": "x"}, seed=0, quick=True)
+    with pytest.raises(ValueError, match="setting uncertainty must be one of ts, ucb"):
+        Job.of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
+
+
+def test_what_cannot_be_explored_is_refused() -> None:
+    with pytest.raises(ValueError, match="FeatureEmbedding: no feature 'brand' in the context"):
+        age(item_features=("brand",))
+    released = ReleasedDien(FITTED, DienConfig(compat=("released",)))
+    with pytest.raises(ValueError, match="HeadPasses: head must read rows apart, got a Dice"):
+        Age(released, AgeConfig())
+    with pytest.raises(ValueError, match="head must be in evaluation"):
+        age().train().explore(batch(LENGTHS), seed=0)

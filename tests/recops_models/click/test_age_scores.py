@@ -1,0 +1,265 @@
+"""AGE's mechanism, in float64: §8 of our notes on the paper, test by test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recops_models.click.age_scores import AgeScorer, Exploration, absolute_lam
+from recops_models.layers.counter_random import keys_of
+from recops_models.layers.head_passes import HeadPasses
+from recops_models.layers.mlp import MLP
+
+ROWS, WIDTH = 400, 24
+OPEN = Exploration(gate="off", relative=False, lam=1.0, mc_dropout=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads) -> None:
+    set_threads(1)
+
+
+def head(hidden: tuple[int, ...] = (32, 16)) -> MLP:
+    return MLP(WIDTH, hidden, 1, activation_name="relu").double().eval()
+
+
+def rows(number: int = ROWS) -> Tensor:
+    return torch.randn(number, WIDTH, dtype=torch.float64)
+
+
+def keys(number: int = ROWS, seed: int = 0) -> Tensor:
+    return keys_of(seed, torch.zeros(number, dtype=torch.int64), torch.arange(number))
+
+
+def scorer(net: MLP, **how: Any) -> AgeScorer:
+    return AgeScorer(HeadPasses(net), replace(OPEN, **how))
+
+
+def test_1_the_step_towards_a_click_is_the_direction() -> None:
+    net, h = head(), rows().requires_grad_()
+    z = net(h).squeeze(-1)
+    loss = F.binary_cross_entropy_with_logits(z, torch.ones_like(z), reduction="sum")
+    (downhill,) = torch.autograd.grad(-loss, h, retain_graph=True)
+    (slope,) = torch.autograd.grad(z.sum(), h)
+    direction = scorer(net).direction(h.detach(), keys(), ())
+    assert (1 - F.cosine_similarity(downhill, direction)).abs().max() < 1e-14
+    expected = (1 - z.sigmoid()) * slope.norm(dim=1)
+    torch.testing.assert_close(downhill.norm(dim=1), expected.detach(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("lam", [1e-6, 0.3])
+def test_2_the_step_is_as_long_as_it_is_uncertain_and_has_its_sign(lam: float) -> None:
+    net, h = head(), rows()
+    age = scorer(net, lam=lam, direction="fgm")
+    found = age.scores(h, keys())
+    r = age.perturbation(h, age.radius(h, found.delta), found.delta.sign(), keys(), ())
+    torch.testing.assert_close(r.norm(dim=1), lam * found.delta.abs(), rtol=0, atol=1e-12)
+    assert (found.delta < 0).any()
+    if lam < 1e-3:
+        assert torch.equal((found.score - found.y).sign(), found.delta.sign())
+        torch.testing.assert_close(found.score, net(h + r).squeeze(-1).sigmoid().detach())
+
+
+def test_3_to_first_order_it_is_a_bonus_times_sensitivity() -> None:
+    net, h = head(), rows()
+    gaps = []
+    for radius in (1e-3, 1e-2, 0.1, 0.5):
+        shifts = []
+        for direction in ("fgm", "linear"):
+            age = scorer(net, direction=direction, lam=radius)
+            y = age.passes.logits(h).sigmoid().detach()
+            one = torch.ones_like(y)
+            shifts.append(age.moved(h, y, one, keys(), ()) - y)
+        moved, linear = shifts
+        slope = age.passes.gradient(h)[1].norm(dim=1)
+        torch.testing.assert_close(linear, radius * y * (1 - y) * slope, rtol=1e-9, atol=1e-12)
+        gaps.append(((moved - linear).abs().mean() / linear.abs().mean()).item())
+    assert gaps[0] < 2e-3
+    assert gaps == sorted(gaps)
+
+
+def test_4_steps_that_are_projected_go_further_and_a_random_one_nowhere() -> None:
+    net, h = head((128, 64)), rows()
+    y = HeadPasses(net).logits(h).sigmoid().detach()
+    one = torch.ones_like(y)
+    by = {}
+    for direction in ("fgm", "pgd"):
+        age = scorer(net, direction=direction, lam=1.0)
+        by[direction] = age.moved(h, y, one, keys(), ()) - y
+        r = age.perturbation(h, one, one, keys(), ())
+        assert r.norm(dim=1).max() <= 1 + 1e-12
+    assert (by["pgd"] >= by["fgm"] - 1e-12).double().mean() >= 0.95
+    assert by["pgd"].mean() > 1.005 * by["fgm"].mean()
+    aimless = F.normalize(rows(), dim=1)
+    shift = HeadPasses(net).logits(h + aimless).sigmoid().detach() - y
+    assert shift.abs().mean() < by["fgm"].mean() / 3
+
+
+def test_4_down_is_the_mirror_of_up() -> None:
+    """The equivalent form: the least f within the ball where δ < 0 (inferred)."""
+    net, h = head(), rows()
+    age = scorer(net, lam=1e-4)
+    y = age.passes.logits(h).sigmoid().detach()
+    one = torch.ones_like(y)
+    up, down = (age.moved(h, y, sign * one, keys(), ()) - y for sign in (1, -1))
+    torch.testing.assert_close(up, -down, rtol=1e-2, atol=1e-12)
+
+
+@pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
+def test_5_uncertainty_is_its_formula(uncertainty: str) -> None:
+    net, h = head(), rows()
+    age = scorer(net, uncertainty=uncertainty, samples=6)
+    drawn = torch.stack([*age.passes.dropped(h, keys(), p=0.1, passes=6)]).sigmoid()
+    away = drawn - net(h).squeeze(-1).sigmoid()
+    expected = away[0] if uncertainty == "ts" else away.square().mean(0).sqrt()
+    torch.testing.assert_close(age.scores(h, keys()).delta, expected.detach())
+    squared = scorer(net, uncertainty="ucb", samples=6, squared=True).scores(h, keys()).delta
+    torch.testing.assert_close(squared, away.square().mean(0).detach())
+
+
+@pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
+@pytest.mark.parametrize("direction", ["fgm", "pgd", "linear"])
+@pytest.mark.parametrize("off", [{"mc_dropout": 0.0}, {"lam": 0.0}])
+def test_5_without_uncertainty_or_radius_it_is_the_plain_score(
+    uncertainty: str, direction: str, off: dict[str, float]
+) -> None:
+    net, h = head(), rows()
+    age = scorer(net, **{"uncertainty": uncertainty, "direction": direction, **off})
+    found = age.scores(h, keys())
+    assert torch.equal(found.score, net(h).squeeze(-1).sigmoid())
+    assert found.shift == 0
+
+
+@pytest.mark.parametrize("direction", ["fgm", "pgd", "linear"])
+def test_6_closed_gates_keep_the_plain_score_to_the_bit(direction: str) -> None:
+    net, h = head(), rows()
+    age = scorer(net, gate="dgu", direction=direction)
+    y = net(h).squeeze(-1).sigmoid().detach()
+    rate = torch.where(torch.arange(ROWS) % 3 == 0, y - 1e-9, y)
+    found = age.scores(h, keys(), item_rate=rate)
+    assert torch.equal(found.gate, torch.arange(ROWS) % 3 == 0)
+    assert torch.equal(found.y, y)
+    assert torch.equal(found.score[~found.gate], y[~found.gate])
+    assert (found.score != y)[found.gate].all()
+    assert (found.delta == 0)[~found.gate].all()
+    assert found.explored == pytest.approx(134 / 400)
+    alone = age.scores(h[::3], keys()[::3], item_rate=rate[::3])
+    torch.testing.assert_close(found.score[::3], alone.score, rtol=1e-12, atol=1e-14)
+
+
+def test_6_only_open_rows_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, h = head(), rows()
+    age = scorer(net, gate="fixed", threshold=1.0)
+    monkeypatch.setattr(HeadPasses, "dropped", lambda *_, **__: pytest.fail("a closed row"))
+    monkeypatch.setattr(HeadPasses, "gradient", lambda *_: pytest.fail("a closed row"))
+    found = age.scores(h, keys())
+    assert torch.equal(found.score, found.y)
+    assert found.explored == 0
+
+
+def test_6_what_was_shown_enough_does_not_explore() -> None:
+    net, h = head(), rows(4)
+    shown = torch.tensor([0, 2999, 3000, 9000])
+    found = scorer(net).scores(h, keys(4), impressions=shown)
+    assert found.gate.tolist() == [True, True, False, False]
+    assert scorer(net, max_impressions=None).scores(h, keys(4), impressions=shown).gate.all()
+    assert scorer(net).scores(h, keys(4)).gate.all()
+
+
+@pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
+def test_7_neither_order_nor_batches_matter(uncertainty: str) -> None:
+    net, h = head(), rows()
+    age = scorer(net, uncertainty=uncertainty)
+    whole, order = age.scores(h, keys()), torch.randperm(ROWS)
+    mixed = age.scores(h[order], keys()[order])
+    halves = [age.scores(h[part], keys()[part]) for part in (slice(0, 90), slice(90, None))]
+    for name in ("score", "delta"):
+        one = getattr(whole, name)
+        torch.testing.assert_close(getattr(mixed, name), one[order], rtol=1e-9, atol=1e-12)
+        cut = torch.cat([getattr(half, name) for half in halves])
+        torch.testing.assert_close(cut, one, rtol=1e-9, atol=1e-12)
+    again, other = age.scores(h, keys()), age.scores(h, keys(seed=1))
+    assert torch.equal(again.delta, whole.delta)
+    assert not torch.equal(other.delta, whole.delta)
+
+
+def test_a_relative_radius_is_a_share_of_the_norm() -> None:
+    net, h = head(), rows()
+    relative = scorer(net, relative=True, lam=0.1)
+    found = relative.scores(h, keys())
+    radius = relative.radius(h, found.delta)
+    assert radius.mean().item() == pytest.approx(0.1 * h.norm(dim=1).mean().item())
+    lam = absolute_lam(0.1, h, found.delta)
+    fixed = scorer(net, lam=lam).scores(h, keys())
+    torch.testing.assert_close(fixed.score, found.score, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="absolute_lam: delta must have a row that is not 0"):
+        absolute_lam(0.1, h, torch.zeros(ROWS))
+
+
+def test_the_items_columns_alone_can_be_moved() -> None:
+    net, h = head(), rows()
+    age = scorer(net, scope="item")
+    found = age.scores(h, keys(), item_columns=[2, 5])
+    r = age.perturbation(h, age.radius(h, found.delta), found.delta.sign(), keys(), [2, 5])
+    still = [column for column in range(WIDTH) if column not in (2, 5)]
+    assert not r[:, still].any()
+    assert r[:, [2, 5]].all()
+
+
+def test_without_a_gradient_nothing_moves() -> None:
+    net = head()
+    with torch.no_grad():
+        net[0].weight.zero_()
+    for direction in ("fgm", "pgd", "linear"):
+        found = scorer(net, direction=direction).scores(rows(), keys())
+        assert torch.equal(found.score, found.y)
+
+
+def test_no_rows() -> None:
+    found = scorer(head(), relative=True).scores(rows(0), keys(0))
+    assert found.score.shape == (0,)
+    assert found.shift == found.explored == 0
+
+
+def test_single_precision_follows() -> None:
+    net, h = head(), rows()
+    exact = scorer(net).scores(h, keys()).score
+    found = scorer(net.float()).scores(h.float(), keys()).score
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"samples": 0}, "age: samples must be ≥ 1, got 0"),
+        ({"steps": 0}, "age: steps must be ≥ 1, got 0"),
+        ({"lam": -1.0}, r"age: lam must be ≥ 0, got -1\.0"),
+        ({"mc_dropout": 1.0}, r"age: mc_dropout must lie within \[0, 1\), got 1\.0"),
+        ({"threshold": 2.0}, r"age: threshold must lie within \[0, 1\], got 2\.0"),
+        ({"max_impressions": -1}, "age: max_impressions must be ≥ 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_named(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Exploration(**how)
+
+
+def test_bad_input_is_named() -> None:
+    net, h = head(), rows(3)
+    with pytest.raises(ValueError, match=r"age: h must be \[B, D\], got \[3\]"):
+        scorer(net).scores(h[:, 0], keys(3))
+    with pytest.raises(ValueError, match=r"age: keys must be \[3\], got \[2\]"):
+        scorer(net).scores(h, keys(2))
+    with pytest.raises(ValueError, match=r"age: impressions must be \[3\], got \[3, 1\]"):
+        scorer(net).scores(h, keys(3), impressions=torch.ones(3, 1))
+    with pytest.raises(ValueError, match="age: gate=dgu needs item_rate"):
+        scorer(net, gate="dgu").scores(h, keys(3))
+    with pytest.raises(ValueError, match="age: scope=item needs item_columns"):
+        scorer(net, scope="item").scores(h, keys(3))
+    with pytest.raises(ValueError, match="head must be in evaluation"):
+        scorer(net.train()).scores(h, keys(3))

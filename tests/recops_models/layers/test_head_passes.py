@@ -1,0 +1,104 @@
+"""A head with units dropped, and its gradient by its input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from recops_models.layers.counter_random import drops, keys_of, sixteenth_bits
+from recops_models.layers.dice import Dice
+from recops_models.layers.head_passes import HeadPasses
+from recops_models.layers.mlp import MLP
+
+ACTIVATIONS = ["relu", "prelu", "sigmoid", "dice"]
+
+
+def mlp(activation: str = "dice", *, dropout: float = 0.0) -> MLP:
+    head = MLP(6, (9, 7), 1, activation_name=activation, dropout=dropout)  # type: ignore[arg-type]
+    for layer in head:
+        if isinstance(layer, Dice):
+            nn.init.normal_(layer.alpha)
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+    return head.double().eval()
+
+
+def rows(number: int) -> torch.Tensor:
+    return torch.randn(number, 6, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_passes_are_those_of_masks_written_out(activation: str, dropout: float) -> None:
+    head, x = mlp(activation, dropout=dropout), rows(11)
+    keys = keys_of(3, torch.arange(11))
+    found = list(HeadPasses(head).dropped(x, keys, p=0.3, passes=3))
+    layers = [layer for layer in head if not isinstance(layer, nn.Dropout)]
+    for number, logits in enumerate(found):
+        y, place = x, 0
+        for layer in layers:
+            if isinstance(layer, nn.Linear) and layer is not layers[0]:
+                kept = ~drops(keys, y.shape[1], 0.3, stream=64 * number + place)
+                y, place = y * kept / (1 - sixteenth_bits(0.3)), place + 1
+            y = layer(y)
+        torch.testing.assert_close(logits, y.squeeze(-1), rtol=1e-12, atol=1e-12)
+    assert not torch.equal(found[0], found[1])
+
+
+def test_variance_of_dropout_before_a_linear_layer() -> None:
+    """``p / (1 − p) Σ w² x²``, and a mean that is not moved (§8.5 of our notes on the paper)."""
+    head = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 1)).double().eval()
+    with torch.no_grad():
+        head[0].weight.copy_(torch.eye(8))
+        head[0].bias.zero_()
+    x, p, draws = torch.randn(1, 8, dtype=torch.float64), sixteenth_bits(0.2), 100_000
+    keys = keys_of(0, torch.arange(draws))
+    with torch.no_grad():
+        (logits,) = HeadPasses(head).dropped(x.expand(draws, -1), keys, p=p, passes=1)
+        clean = head(x).item()
+    expected = (p / (1 - p) * (head[1].weight.square() * x.square()).sum()).item()
+    assert logits.var().item() == pytest.approx(expected, rel=0.02)
+    assert abs(logits.mean().item() - clean) < 4 * (expected / draws) ** 0.5
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_is_that_of_each_row(activation: str) -> None:
+    passes, x = HeadPasses(mlp(activation)), rows(5)
+    z, gradient = passes.gradient(x)
+    assert torch.equal(z, passes.logits(x))
+    for row in range(5):
+        for column in range(6):
+            step = torch.zeros(6, dtype=torch.float64)
+            step[column] = 1e-6
+            ends = passes.logits(torch.stack([x[row] + step, x[row] - step]))
+            slope = (ends[0] - ends[1]) / 2e-6
+            torch.testing.assert_close(gradient[row, column], slope, rtol=1e-5, atol=1e-8)
+
+
+def test_gradient_leaves_nothing_behind() -> None:
+    head, x = mlp(), rows(4)
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context:
+            z, gradient = HeadPasses(head).gradient(x.clone())
+        assert not z.requires_grad
+        assert not gradient.requires_grad
+    assert all(parameter.grad is None for parameter in head.parameters())
+
+
+def test_no_rows() -> None:
+    passes = HeadPasses(mlp())
+    keys = keys_of(0, torch.arange(0))
+    assert [each.shape for each in passes.dropped(rows(0), keys, p=0.5, passes=2)] == [(0,), (0,)]
+    assert passes.gradient(rows(0))[1].shape == (0, 6)
+
+
+def test_bad_input_is_named() -> None:
+    with pytest.raises(ValueError, match=r"head must be an nn\.Sequential, got Linear"):
+        HeadPasses(nn.Linear(2, 1))
+    with pytest.raises(ValueError, match="head must have two linear layers or more"):
+        HeadPasses(MLP(3, (), 1))
+    with pytest.raises(ValueError, match="head must read rows apart, got a Dice of always_batch"):
+        HeadPasses(nn.Sequential(nn.Linear(2, 2), Dice(2, always_batch=True), nn.Linear(2, 1)))
+    with pytest.raises(ValueError, match=r"head must be in evaluation: call model\.eval\(\)"):
+        HeadPasses(mlp().train()).logits(rows(2))
