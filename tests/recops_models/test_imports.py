@@ -17,6 +17,7 @@ ROOMS = (
     "tokenizers",
     "training",
     "evaluation",
+    "exploration",
     ("click", "generative"),
     "layers",
     ("item_vectors", "graphs"),

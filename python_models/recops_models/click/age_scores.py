@@ -207,7 +207,8 @@ class AgeScorer:
         if self.exploration.direction == "linear":
             _, slope = self.passes.gradient(h)
             norm = self._within(slope, item_columns).norm(dim=1)
-            return y + delta.sign() * radius * y * (1 - y) * norm
+            linear: Tensor = y + delta.sign() * radius * y * (1 - y) * norm
+            return linear
         r = self.perturbation(h, radius, delta.sign(), keys, item_columns)
         still = ~r.any(1)
         return torch.where(still, y, self.passes.logits(h + r).sigmoid())
@@ -239,7 +240,8 @@ class AgeScorer:
         """ĝ ``[B, D]``, of norm 1, or 0 where there is no gradient."""
         _, slope = self.passes.gradient(h)
         slope = self._within(slope, item_columns)
-        return slope / slope.norm(dim=1, keepdim=True).clamp(min=_NORM)
+        unit: Tensor = slope / slope.norm(dim=1, keepdim=True).clamp(min=_NORM)
+        return unit
 
     def _within(self, vectors: Tensor, item_columns: Sequence[int]) -> Tensor:
         """The vectors ``[B, D]``, 0 in the columns that are not to be moved."""

@@ -76,7 +76,8 @@ def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
 
 def normal(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
     """``[B, count]`` f64, standard normal; see :func:`drops` for the arguments."""
-    return torch.special.ndtri(uniform(keys, count, stream=stream))
+    numbers: Tensor = torch.special.ndtri(uniform(keys, count, stream=stream))
+    return numbers
 
 
 def _words(keys: Tensor, count: int, stream: int) -> Tensor:

@@ -106,7 +106,8 @@ class FeatureEmbedding(nn.Module):
         Raises:
             ValueError: one is none of the context's.
         """
-        wanted, start, found = set(names), 0, []
+        wanted, start = set(names), 0
+        found: list[int] = []
         known = [feature.name for feature in self._context]
         if unknown := sorted(wanted - set(known)):
             raise ValueError(

@@ -1,0 +1,87 @@
+"""From scores of candidates to the probability with which each is shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Selection(ABC):
+    """``P(i) = (1 − ε) · best(i) + ε / C``, C the candidates that are left.
+
+    Attributes:
+        epsilon: ε, the share of requests that show any candidate.
+
+    Raises:
+        ValueError: it is out of [0, 1].
+    """
+
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"Selection: epsilon must lie within [0, 1], got {self.epsilon}")
+
+    def probabilities(self, scores: Tensor, available: Tensor) -> Tensor:
+        """``[R, C]`` f64, rows that sum to 1, exactly 0 where nothing is available.
+
+        Args:
+            scores: ``[R, C]``, finite where available.
+            available: ``[R, C]`` bool, at least one in each row.
+
+        Raises:
+            ValueError: shapes do not fit, a score is not finite, or a row has no candidate.
+        """
+        if scores.ndim != 2 or scores.shape != available.shape:
+            raise ValueError(
+                f"Selection: scores and available must be equal [R, C], "
+                f"got {list(scores.shape)} and {list(available.shape)}"
+            )
+        if not available.any(1).all():
+            row = int((~available.any(1)).nonzero()[0])
+            raise ValueError(
+                f"Selection: available must hold a candidate in each row, not row {row}"
+            )
+        if not scores[available].isfinite().all():
+            raise ValueError("Selection: scores must be finite where available")
+        masked = scores.double().masked_fill(~available, -torch.inf)
+        any_of_them = available.double() / available.sum(1, keepdim=True)
+        return (1 - self.epsilon) * self._best(masked) + self.epsilon * any_of_them
+
+    @abstractmethod
+    def _best(self, scores: Tensor) -> Tensor:
+        """``[R, C]``: probabilities without ε; scores are −∞ where there is no candidate."""
+
+
+@dataclass(frozen=True)
+class Greedy(Selection):
+    """The highest score, the first among equals; with ε, ε-greedy; with ε = 1, at random."""
+
+    def _best(self, scores: Tensor) -> Tensor:
+        return torch.zeros_like(scores).scatter(1, scores.argmax(1, keepdim=True), 1.0)
+
+
+@dataclass(frozen=True)
+class Softmax(Selection):
+    """``∝ exp(score / temperature)``.
+
+    Attributes:
+        temperature: > 0; scores are probabilities of a click, so that .01 is a usual one.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+
+    temperature: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature > 0:
+            raise ValueError(f"Softmax: temperature must be > 0, got {self.temperature}")
+
+    def _best(self, scores: Tensor) -> Tensor:
+        return (scores / self.temperature).softmax(1)
