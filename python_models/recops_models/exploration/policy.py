@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -203,7 +203,7 @@ def named_policy(
     """
     several = [models] if isinstance(models, ClickModel) else list(models)
     first = several[0]
-    kind = "ts" if name.endswith("ts") else "ucb"
+    kind: Literal["ts", "ucb"] = "ts" if name.endswith("ts") else "ucb"
     own = first.config if isinstance(first, Age) else Exploration()
     how = replace(exploration or own, uncertainty=kind)
     if name == "random":
@@ -217,7 +217,7 @@ def named_policy(
         case "ts" | "ucb":
             scoring = BonusScoring(first, how, c)
         case "ensemble-ts" | "ensemble-ucb":
-            scoring = EnsembleScoring(several, "ts" if kind == "ts" else "ucb", c)
+            scoring = EnsembleScoring(several, kind, c)
         case "age-ts" | "age-ucb":
             if not isinstance(first, Age):
                 raise ValueError(f"named_policy: {name} needs an Age, got {type(first).__name__}")

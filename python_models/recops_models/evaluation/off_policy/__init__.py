@@ -1,0 +1,1 @@
+"""What a policy would have earned, from the logs of another one."""

@@ -1,0 +1,60 @@
+"""Replay on a uniform log, and the format of R6B."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from recops_models.data import DataError
+from recops_models.evaluation.off_policy.r6b import R6bEvent, read_r6b
+from recops_models.evaluation.off_policy.replay import replay
+
+
+class Shown(NamedTuple):
+    shown: int
+    clicked: bool
+
+
+def test_a_replayed_policy_has_its_rate() -> None:
+    rng, rates = np.random.default_rng(0), np.array([0.1, 0.5, 0.3])
+    shown = rng.integers(3, size=9000)
+    log = [Shown(int(a), bool(rng.random() < rates[a])) for a in shown]
+    learnt: list[Shown] = []
+    found = replay(log, lambda event: 1, learnt.append)
+    assert found.events == 9000
+    assert found.matched == len(learnt) == (shown == 1).sum()
+    assert found.clicks == sum(event.clicked for event in learnt)
+    assert abs(found.rate - 0.5) < 4 * 0.5 / found.matched**0.5
+    assert all(event.shown == 1 for event in learnt)
+    assert np.isnan(replay(log[:0], lambda event: 0).rate)
+
+
+def test_r6b_is_read(tmp_path: Path) -> None:
+    text = (
+        "1317513291 id-560620 0 |user 1 9 11 |id-552077 |id-560620 |id-565648\n"
+        "1317513292 id-1 1 |user 1 |id-1\n"
+        "1317513293 id-9 1 |user 1 |id-1\n"
+    )
+    plain, zipped = tmp_path / "day", tmp_path / "day.gz"
+    plain.write_text(text)
+    zipped.write_bytes(gzip.compress(text.encode()))
+    expected = [
+        R6bEvent(1317513291, 1, False, (1, 9, 11), ("id-552077", "id-560620", "id-565648")),
+        R6bEvent(1317513292, 0, True, (1,), ("id-1",)),
+    ]
+    assert list(read_r6b([plain, zipped])) == expected * 2
+    assert replay(read_r6b([plain]), lambda event: 0).clicks == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["", "1 id-1 2 |user 1 |id-1", "x id-1 1 |user 1 |id-1", "1 2 3 4"]
+)
+def test_what_is_no_event_is_named(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    path.write_text(f"1 id-1 1 |user 1 |id-1\n{line}\n")
+    with pytest.raises(DataError, match="day, line 2: no event of R6B"):
+        list(read_r6b([path]))
