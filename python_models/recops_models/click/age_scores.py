@@ -184,6 +184,7 @@ class AgeScorer:
             score[rows] = self.moved(some, y[rows], delta[rows], keys[rows], item_columns)
         return AgeScores(score, y, delta, gate)
 
+    @torch.no_grad()
     def uncertainty(self, h: Tensor, keys: Tensor, y: Tensor) -> Tensor:
         """δ ``[B]`` of rows with outputs y; see :class:`Exploration`."""
         how = self.exploration
@@ -199,6 +200,7 @@ class AgeScorer:
         square /= passes
         return square if how.squared else square.sqrt()
 
+    @torch.no_grad()
     def moved(
         self, h: Tensor, y: Tensor, delta: Tensor, keys: Tensor, item_columns: Sequence[int]
     ) -> Tensor:

@@ -1,0 +1,171 @@
+"""A policy serves a world round by round, and its model learns from what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recops_models.click.age import Age
+from recops_models.click.loss import training_loss
+from recops_models.data.histories import Int64Array
+from recops_models.evidence.experiments.bandit_worlds import World
+from recops_models.exploration.policy import Policy
+from recops_models.exploration.scoring import AgeScoring
+
+_USERS = 64
+"""Requests of a round."""
+_NEAR, _FOR = 0.1, 5
+"""An item's rate is known once the mean prediction lies within this share of it, and has for so
+many rounds."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a run came to; expected clicks, not drawn ones, wherever a sum of them is told.
+
+    Attributes:
+        reward: ``(shown − uniform) / (best − uniform)``, sums over requests of the probability of a
+            click on what was shown, on a candidate at random, on the best one: 0 at random, 1 at
+            best.
+        fair_reward: the same, had the model's own favourites been shown instead, which nobody
+            learns from: what a learner without exploration makes of this policy's log. In the
+            paper's fair buckets two learners that do not explore are fed with the logs of two
+            policies. Here the policy's model is that learner, for it learns from that log alone.
+        click_rate: of what was shown.
+        pcoc: predicted over expected clicks, of what was shown: above 1, the model promises too
+            much.
+        new_share: the share of impressions that new items had.
+        known_share: the share of new items whose rate came to be known, as follows.
+        impressions_to_know: the mean number of impressions that a new item had when the mean
+            prediction for it had come to within 10 % of its rate, for 5 rounds on end, among those
+            that did; None: none did.
+        shift: the mean ``|ŷ_e − ŷ|`` over candidates; of AGE alone.
+        explored: the share of candidates whose gate was open; of AGE alone.
+    """
+
+    reward: float
+    fair_reward: float
+    click_rate: float
+    pcoc: float
+    new_share: float
+    known_share: float
+    impressions_to_know: float | None
+    shift: float | None
+    explored: float | None
+
+
+class Tally:
+    """Impressions of items, and when their rates came to be known."""
+
+    def __init__(self, items: int) -> None:
+        self.shown: Int64Array = np.zeros(items, dtype=np.int64)
+        self.near: Int64Array = np.zeros(items, dtype=np.int64)
+        self.when: NDArray[np.float64] = np.full(items, np.nan)
+
+    def count(self, items: Int64Array) -> None:
+        np.add.at(self.shown, items, 1)
+
+    def look(
+        self, pool: Int64Array, predicted: NDArray[np.float64], rate: NDArray[np.float64]
+    ) -> None:
+        """Predicted and true mean rates of the pool's items, before a round."""
+        near = np.abs(predicted / rate - 1) < _NEAR
+        self.near[pool] = np.where(near, self.near[pool] + 1, 0)
+        known = pool[(self.near[pool] >= _FOR) & np.isnan(self.when[pool])]
+        self.when[known] = self.shown[known]
+
+
+def simulate(
+    world: World,
+    policy: Policy,
+    model: Age,
+    *,
+    rounds: int,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    seed: int = 0,
+    on_round: Callable[[float], None] = lambda share: None,
+) -> Simulated:
+    """Serve 64 requests a round, and learn from their clicks, one step of Adam a round.
+
+    Before, a third as many rounds show the candidates of round 0 uniformly. Users, and which of
+    them would click on what, are drawn from the seed alone: two policies under one seed meet the
+    same users, and the same clicks where they show the same.
+
+    Args:
+        world: see there.
+        policy: whose scores are the model's.
+        model: learns.
+        rounds: after the first ones.
+        learning_rate: of Adam.
+        weight_decay: of Adam, decoupled.
+        seed: of users and clicks, and of the policy's draws.
+        on_round: told the share that is done.
+    """
+    rng = np.random.default_rng((seed, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    probability = world.probability
+    first = world.pool(0)
+
+    def learn(users: Int64Array, items: Int64Array, rate: NDArray[np.float64]) -> None:
+        label = rng_clicks[: len(users)] < rate
+        model.train()
+        optimizer.zero_grad()
+        training_loss(model, world.batch(users, items, torch.from_numpy(label).float())).backward()
+        optimizer.step()
+        model.eval()
+
+    for _ in range(rounds // 3):
+        users, items = rng.integers(len(probability), size=_USERS), rng.choice(first, size=_USERS)
+        rng_clicks = rng.random(_USERS)
+        learn(users, items, np.where(world.quiet[items], 0.0, probability[users, items]))
+
+    tally = Tally(probability.shape[1])
+    sums = dict.fromkeys(("shown", "greedy", "uniform", "best", "predicted", "new"), 0.0)
+    moved: list[tuple[float, float]] = []
+    each = np.arange(_USERS)
+    for number in range(rounds):
+        users, rng_clicks = rng.integers(len(probability), size=_USERS), rng.random(_USERS)
+        pool = world.pool(number)
+        batch = world.requests(users, pool)
+        with torch.no_grad():
+            y = model(batch).sigmoid().double().view(_USERS, -1).numpy()
+        impressions = torch.from_numpy(np.tile(tally.shown[pool], _USERS))
+        choice = policy.choose(
+            batch, seed=seed * rounds + number, candidates=len(pool), impressions=impressions
+        )
+        if isinstance(policy.scoring, AgeScoring):
+            away = np.abs(choice.scores.double().numpy() - y)
+            moved.append((float(away.mean()), float((away > 0).mean())))
+        chosen = choice.items[:, 0].numpy()
+        rate = probability[users][:, pool]  # (R, C)
+        tally.look(pool, y.mean(0), rate.mean(0))
+        tally.count(pool[chosen])
+        sums["shown"] += rate[each, chosen].sum()
+        sums["greedy"] += rate[each, y.argmax(1)].sum()
+        sums["uniform"] += rate.mean(1).sum()
+        sums["best"] += rate.max(1).sum()
+        sums["predicted"] += y[each, chosen].sum()
+        new = world.quiet | (world.birth > 0)
+        sums["new"] += new[pool[chosen]].sum()
+        learn(users, pool[chosen], rate[each, chosen])
+        on_round((number + 1) / rounds)
+    of_new = tally.when[new & (tally.shown > 0)]
+    known = of_new[~np.isnan(of_new)]
+    reach = sums["best"] - sums["uniform"]
+    shift, explored = np.mean(moved, axis=0).tolist() if moved else (None, None)
+    return Simulated(
+        reward=(sums["shown"] - sums["uniform"]) / reach,
+        fair_reward=(sums["greedy"] - sums["uniform"]) / reach,
+        click_rate=sums["shown"] / (rounds * _USERS),
+        pcoc=sums["predicted"] / sums["shown"],
+        new_share=sums["new"] / (rounds * _USERS),
+        known_share=len(known) / int(new.sum()),
+        impressions_to_know=float(known.mean()) if len(known) else None,
+        shift=shift,
+        explored=explored,
+    )
