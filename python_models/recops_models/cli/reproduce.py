@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def reproduce(
     paper: Annotated[
         str,
-        typer.Argument(help="Whose claims: can, dien, drq, rocket, unirec.", show_default=False),
+        typer.Argument(
+            help="Whose claims: age, can, dien, drq, rocket, unirec.", show_default=False
+        ),
     ],
     claims: Annotated[
         list[str] | None,

@@ -37,11 +37,11 @@ class PolicyValue:
         total = self.influence
         if self.group is not None:
             _, group = np.unique(self.group, return_inverse=True)
-            total = np.bincount(group, weights=self.influence)
+            total = np.bincount(group, self.influence).astype(np.float64)
         if len(total) < 2:
             return float("nan")
         square = float((total**2).sum()) * len(total) / (len(total) - 1)
-        return square**0.5 / len(self.influence)
+        return float(np.sqrt(square)) / len(self.influence)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """By the normal law around the estimate.

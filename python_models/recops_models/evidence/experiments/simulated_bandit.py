@@ -39,10 +39,10 @@ class Simulated:
         pcoc: predicted over expected clicks, of what was shown: above 1, the model promises too
             much.
         new_share: the share of impressions that new items had.
-        known_share: the share of new items whose rate came to be known, as follows.
-        impressions_to_know: the mean number of impressions that a new item had when the mean
-            prediction for it had come to within 10 % of its rate, for 5 rounds on end, among those
-            that did; None: none did.
+        known_share: the share of new items whose rate came to be known: whose mean prediction lay
+            within 10 % of it for 5 rounds on end.
+        impressions_to_know: the mean over new items of the impressions that each had until then, or
+            of all that it had where its rate never was known: to be read beside ``known_share``.
         shift: the mean ``|ŷ_e − ŷ|`` over candidates; of AGE alone.
         explored: the share of candidates whose gate was open; of AGE alone.
     """
@@ -53,7 +53,7 @@ class Simulated:
     pcoc: float
     new_share: float
     known_share: float
-    impressions_to_know: float | None
+    impressions_to_know: float
     shift: float | None
     explored: float | None
 
@@ -112,24 +112,24 @@ def simulate(
     first = world.pool(0)
 
     def learn(users: Int64Array, items: Int64Array, rate: NDArray[np.float64]) -> None:
-        label = rng_clicks[: len(users)] < rate
+        label = torch.from_numpy(rng.random(_USERS) < rate).float()
         model.train()
         optimizer.zero_grad()
-        training_loss(model, world.batch(users, items, torch.from_numpy(label).float())).backward()
+        training_loss(model, world.batch(users, items, label)).backward()
         optimizer.step()
         model.eval()
 
     for _ in range(rounds // 3):
         users, items = rng.integers(len(probability), size=_USERS), rng.choice(first, size=_USERS)
-        rng_clicks = rng.random(_USERS)
         learn(users, items, np.where(world.quiet[items], 0.0, probability[users, items]))
 
     tally = Tally(probability.shape[1])
+    new = world.quiet | (world.birth > 0)
     sums = dict.fromkeys(("shown", "greedy", "uniform", "best", "predicted", "new"), 0.0)
     moved: list[tuple[float, float]] = []
     each = np.arange(_USERS)
     for number in range(rounds):
-        users, rng_clicks = rng.integers(len(probability), size=_USERS), rng.random(_USERS)
+        users = rng.integers(len(probability), size=_USERS)
         pool = world.pool(number)
         batch = world.requests(users, pool)
         with torch.no_grad():
@@ -150,12 +150,10 @@ def simulate(
         sums["uniform"] += rate.mean(1).sum()
         sums["best"] += rate.max(1).sum()
         sums["predicted"] += y[each, chosen].sum()
-        new = world.quiet | (world.birth > 0)
         sums["new"] += new[pool[chosen]].sum()
         learn(users, pool[chosen], rate[each, chosen])
         on_round((number + 1) / rounds)
-    of_new = tally.when[new & (tally.shown > 0)]
-    known = of_new[~np.isnan(of_new)]
+    when, shown = tally.when[new], tally.shown[new]
     reach = sums["best"] - sums["uniform"]
     shift, explored = np.mean(moved, axis=0).tolist() if moved else (None, None)
     return Simulated(
@@ -164,8 +162,8 @@ def simulate(
         click_rate=sums["shown"] / (rounds * _USERS),
         pcoc=sums["predicted"] / sums["shown"],
         new_share=sums["new"] / (rounds * _USERS),
-        known_share=len(known) / int(new.sum()),
-        impressions_to_know=float(known.mean()) if len(known) else None,
+        known_share=float((~np.isnan(when)).mean()),
+        impressions_to_know=float(np.where(np.isnan(when), shown, when).mean()),
         shift=shift,
         explored=explored,
     )
