@@ -453,7 +453,7 @@ def test_declared_claims_are_whole(paper: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["reproduce", "alexnet"], "no claims of 'alexnet'; there are those of can, dien"),
+        (["reproduce", "alexnet"], "no claims of 'alexnet'; there are those of age, can"),
         (["reproduce", "dien", "--claims", "nothing"], "dien has no claim 'nothing'"),
         (["reproduce", "dien", "--seeds", "1"], "--seeds"),
         (["reproduce", "dien", "--data", "nowhere"], "no data set and no folder 'nowhere'"),
