@@ -49,6 +49,9 @@ class Age(ClickModel):
     to the bit: the recipe cuts both nets' gradients apart. Its logits are the base's;
     :meth:`explore` gives the scores.
 
+    Over a base that is trained already, gate "dgu" knows nothing until it is trained as well;
+    "fixed" and "off" need no training.
+
     h is ``base.bottom(batch)``, and h_item those of its columns that hold the item's features: a
     click model puts its context, in the schema's order, before all else.
 

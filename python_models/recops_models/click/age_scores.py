@@ -99,16 +99,16 @@ class AgeScores(NamedTuple):
     gate: Tensor
 
     @property
-    def shift(self) -> float:
-        """The mean ``|ŷ_e − ŷ|``: to be logged, and tuned by λ to 5 to 30 % of the spread of scores
-        within a request. 0 for no rows.
+    def shift(self) -> Tensor:
+        """The mean ``|ŷ_e − ŷ|``, a scalar: to be logged, and brought by λ to 5 to 30 % of the
+        spread of scores within a request. 0 for no rows.
         """
-        return float((self.score - self.y).abs().sum()) / max(len(self.y), 1)
+        return (self.score - self.y).abs().sum() / max(len(self.y), 1)
 
     @property
-    def explored(self) -> float:
-        """The share of rows that explore; 0 for no rows."""
-        return float(self.gate.sum()) / max(len(self.y), 1)
+    def explored(self) -> Tensor:
+        """The share of rows that explore, a scalar; 0 for no rows."""
+        return self.gate.sum() / max(len(self.y), 1)
 
 
 class AgeScorer:

@@ -154,7 +154,7 @@ class Policy:
             raise ValueError(f"Policy: draws must be ≥ 1, got {draws}")
         left, _ = self._requests(batch, candidates, available)
         seeds = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1)).tolist()
-        total = torch.zeros(left.shape, dtype=torch.float64)
+        total = torch.zeros(left.shape, dtype=torch.float64, device=left.device)
         for each in seeds:
             scores = self._scores(batch, each, impressions, left.shape)
             total += self.selection.probabilities(scores, left)
@@ -168,7 +168,7 @@ class Policy:
         each = rows if candidates is None else candidates
         if each < 1 or rows < 1 or rows % each:
             raise ValueError(f"Policy: candidates must divide the {rows} rows, got {each}")
-        there = torch.ones(rows, dtype=torch.bool) if available is None else available
+        there = torch.ones_like(batch.group, dtype=torch.bool) if available is None else available
         if there.shape != (rows,):
             raise ValueError(f"Policy: available must be [{rows}], got {list(there.shape)}")
         return there.view(-1, each), batch.group.view(-1, each)[:, 0]

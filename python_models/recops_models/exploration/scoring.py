@@ -57,7 +57,7 @@ class NoScoring(Scoring):
 
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
         """See :meth:`Scoring.scores`."""
-        return torch.zeros(len(batch.group))
+        return torch.zeros_like(batch.label)
 
 
 class BonusScoring(Scoring):

@@ -93,8 +93,8 @@ def test_4_steps_that_are_projected_go_further_and_a_random_one_nowhere() -> Non
         by[direction] = age.moved(h, y, one, keys(), ()) - y
         r = age.perturbation(h, one, one, keys(), ())
         assert r.norm(dim=1).max() <= 1 + 1e-12
-    assert (by["pgd"] >= by["fgm"] - 1e-12).double().mean() >= 0.95
-    assert by["pgd"].mean() > 1.005 * by["fgm"].mean()
+    assert (by["pgd"] >= by["fgm"] - 1e-12).double().mean() >= 0.99
+    assert by["pgd"].mean() > 1.05 * by["fgm"].mean()
     aimless = F.normalize(rows(), dim=1)
     shift = HeadPasses(net).logits(h + aimless).sigmoid().detach() - y
     assert shift.abs().mean() < by["fgm"].mean() / 3
@@ -147,7 +147,7 @@ def test_6_closed_gates_keep_the_plain_score_to_the_bit(direction: str) -> None:
     assert torch.equal(found.score[~found.gate], y[~found.gate])
     assert (found.score != y)[found.gate].all()
     assert (found.delta == 0)[~found.gate].all()
-    assert found.explored == pytest.approx(134 / 400)
+    assert found.explored.item() == pytest.approx(134 / 400)
     alone = age.scores(h[::3], keys()[::3], item_rate=rate[::3])
     torch.testing.assert_close(found.score[::3], alone.score, rtol=1e-12, atol=1e-14)
 

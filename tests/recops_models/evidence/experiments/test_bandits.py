@@ -13,7 +13,9 @@ import torch.nn.functional as F
 
 from recops_models.click.age import Age, AgeConfig
 from recops_models.click.age_scores import Exploration
+from recops_models.click.loss import training_loss
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
+from recops_models.evidence.experiments import simulated_bandit
 from recops_models.evidence.experiments.age_controls import ControlScorer
 from recops_models.evidence.experiments.bandit_runs import WORLDS, BanditRuns, settings_of
 from recops_models.evidence.experiments.bandit_worlds import World, arrivals, unlucky
@@ -51,19 +53,15 @@ def world_model(world: World) -> Age:
 
 
 class Oracle(Scoring):
-    """The world's own probabilities, in the order in which requests come."""
+    """The world's own probabilities: a user is known by the taste."""
 
     def __init__(self, world: World, sign: float) -> None:
-        self.world, self.sign, self.seen = world, sign, []
+        self.probability = sign * torch.from_numpy(world.probability)
+        self.place = {row.tobytes(): n for n, row in enumerate(world.users["taste"].numpy())}
 
     def scores(self, batch: Any, *, seed: int, impressions: Any = None) -> torch.Tensor:
-        taste = batch.features["taste"].double().numpy()
-        users = [
-            np.flatnonzero((self.world.users["taste"].numpy() == row).all(1))[0]
-            for row in taste.astype(np.float32)
-        ]
-        item = batch.features["item"].numpy() - 2
-        return self.sign * torch.from_numpy(self.world.probability[users, item])
+        users = [self.place[row.tobytes()] for row in batch.features["taste"].numpy()]
+        return self.probability[users, batch.features["item"] - 2]
 
 
 def test_pools_are_the_newest_items() -> None:
@@ -108,6 +106,31 @@ def test_a_greedy_learner_is_its_own_fair_bucket() -> None:
     assert found["shift"] is None
     other = measured(run("epsilon-greedy", strength=0.5))
     assert other["fair_reward"] != other["reward"]
+
+
+def test_a_learner_fed_with_the_log_of_another_becomes_its_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Why no second learner is simulated for a fair bucket."""
+    world, log = arrivals(0, rounds=12), []
+
+    def recorded(model: Age, batch: Any) -> torch.Tensor:
+        log.append(batch)
+        return training_loss(model, batch)
+
+    monkeypatch.setattr(simulated_bandit, "training_loss", recorded)
+    explorer, learner = world_model(world), world_model(world)
+    policy = named_policy("epsilon-greedy", explorer, selection=Greedy(0.5))
+    simulate(world, policy, explorer, rounds=12, learning_rate=0.01)
+    assert len(log) == 16
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=0.01, weight_decay=0.0)
+    for batch in log:
+        learner.train()
+        optimizer.zero_grad()
+        training_loss(learner, batch).backward()
+        optimizer.step()
+    theirs = explorer.state_dict()
+    assert all(torch.equal(theirs[name], value) for name, value in learner.state_dict().items())
 
 
 def test_runs_follow_their_seed_and_settings() -> None:
