@@ -17,11 +17,11 @@ _NOTHING = "nothing"
 _TABLE = "clicks on Yahoo! R6B by replay, all of the data"
 
 # Every policy has the same rates to choose from, and three strengths; greedy, which has none,
-# three weight decays.
+# three weight decays. λ is relative to the 64 requests of a round.
 _RATES = (0.01, 0.03)
 _UNMOVED: Mapping[str, tuple[Setting, ...]] = {
     "learning_rate": _RATES,
-    "weight_decay": (0.0, 0.01, 0.1),
+    "weight_decay": (0.001, 0.01, 0.1),
 }
 
 
@@ -54,7 +54,6 @@ _claim = partial(
     data=_EVERY,
     seeds=30,
     halving=2,
-    widenings=1,
 )
 
 _CONTROL = (
