@@ -27,7 +27,7 @@ class AgeConfig(Exploration):
 
     Attributes:
         base: a click model by name; its own settings are ``base.hidden`` and so on.
-        base_settings: those, as a trained model keeps them.
+        base_sizes: those, as a trained model keeps them.
         gate_hidden: the widths of the hidden layers of f_dgu (64-32: two layers are the paper's,
             their widths a later implementation's).
         item_features: what f_dgu reads, features of the item by name; none: those that the events
@@ -35,7 +35,7 @@ class AgeConfig(Exploration):
     """
 
     base: str = "din"
-    base_settings: Mapping[str, Any] | None = None
+    base_sizes: Mapping[str, Any] | None = None
     gate_hidden: tuple[int, ...] = (64, 32)
     item_features: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ class Age(ClickModel):
         self.schema, self.config = base.schema, config
         self.base = base
         features = config.item_features or _of_events(base)
-        self.item_columns = base.embedding.columns(features)
+        self.item_columns = base.embedding.places(features)
         if not self.item_columns:
             raise ValueError("age: item_features must name a feature of the item, got none")
         self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")

@@ -100,7 +100,7 @@ class FeatureEmbedding(nn.Module):
         self._widths = [_width(feature, width) for feature in self._context]
         self.context_dim = sum(self._widths)
 
-    def columns(self, names: Iterable[str]) -> list[int]:
+    def places(self, names: Iterable[str]) -> list[int]:
         """Which columns of the context ``[B, context_dim]`` hold these features, in its order.
 
         Raises:

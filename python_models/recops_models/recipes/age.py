@@ -11,7 +11,7 @@ from torch import Tensor
 from recops_models.click.age import Age, AgeConfig
 from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import example_parts
-from recops_models.recipes.nets import net_of
+from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
@@ -28,7 +28,7 @@ class AgeRecipe(Recipe):
 
     name = "age"
     sizes = AgeConfig()
-    derived = frozenset({"base_settings"})
+    derived = frozenset({"base_sizes"})
 
     def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and examples."""
@@ -36,7 +36,7 @@ class AgeRecipe(Recipe):
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
         """``base``."""
-        return {"base": net_of(self.name, str(chosen.get("base", self.sizes.base))).sizes}
+        return {"base": click_net(self.name, str(chosen.get("base", self.sizes.base))).sizes}
 
     def stages(self) -> Sequence[AnyStage]:
         """One training of base and gate."""
@@ -48,21 +48,21 @@ class AgeRecipe(Recipe):
         """The base first: it begins as it would alone."""
         config, sizes = part(order.parts, "sizes", AgeConfig), order.parts["base"]
         of_base = dataclasses.replace(order, parts={**order.parts, "sizes": sizes})
-        base = net_of(self.name, config.base).build(problem, of_base)
-        return Age(base, dataclasses.replace(config, base_settings=dataclasses.asdict(sizes)))
+        base = click_net(self.name, config.base).build(problem, of_base)
+        return Age(base, dataclasses.replace(config, base_sizes=dataclasses.asdict(sizes)))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> Age:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, AgeConfig)
-        net = net_of(self.name, sizes.base)
+        net = click_net(self.name, sizes.base)
         of_base = {
             name.removeprefix(_BASE): value
             for name, value in weights.items()
             if name.startswith(_BASE)
         }
-        settings = from_json(type(net.sizes), sizes.base_settings or {})
+        settings = from_json(type(net.sizes), sizes.base_sizes or {})
         return Age(net.restore(of_base, settings, schema), sizes)
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.recipes.click import example_parts
+from recops_models.recipes.click import ClickRecipe, example_parts
+from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.files import load_model
-from recops_models.recipes.nets import Net, net_of
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.stage import AnyStage, Data, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.problem import Measured
+
+_Net: TypeAlias = ClickRecipe[ClickConfig]
 
 _LIGHT_HIDDEN = (16, 8)
 _BOOSTER = "booster_auc"
@@ -121,7 +124,7 @@ class RocketRecipe(Recipe):
         return light.name, model.export()
 
 
-def _nets(chosen: Mapping[str, object]) -> tuple[Net, Net | None]:
+def _nets(chosen: Mapping[str, object]) -> tuple[_Net, _Net | None]:
     """The recipes of the light net and of the booster.
 
     Raises:
@@ -130,8 +133,8 @@ def _nets(chosen: Mapping[str, object]) -> tuple[Net, Net | None]:
     light, booster = (
         None if chosen[net] in (None, "none") else str(chosen[net]) for net in ("light", "booster")
     )
-    of_light = net_of("rocket", light or booster)
-    return of_light, None if booster is None else net_of("rocket", booster)
+    of_light = click_net("rocket", light or booster)
+    return of_light, None if booster is None else click_net("rocket", booster)
 
 
 def _teacher(path: Path, schema: FittedSchema) -> ClickModel:

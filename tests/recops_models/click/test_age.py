@@ -44,7 +44,7 @@ def base(name: str = "din") -> Any:
 def age(name: str = "din", **config: Any) -> Age:
     settings = {"base": name, "mc_dropout": 0.2, "lam": 0.5, "gate": "off", **config}
     model = base(name)
-    return Age(model, AgeConfig(**settings, base_settings=asdict(model.config)))
+    return Age(model, AgeConfig(**settings, base_sizes=asdict(model.config)))
 
 
 @pytest.mark.parametrize("name", CLICK)
@@ -139,7 +139,7 @@ def test_a_file_gives_it_back(name: str, tmp_path: Path) -> None:
     found = load_model(path)
     assert isinstance(found, Age)
     assert type(found.base) is type(model.base)
-    assert replace(found.config, base_settings=None) == replace(model.config, base_settings=None)
+    assert replace(found.config, base_sizes=None) == replace(model.config, base_sizes=None)
     ours, theirs = model.explore(some, seed=1), found.explore(some, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     tables = {key for key in model.state_dict() if "tables" in key}
@@ -179,8 +179,8 @@ def test_the_command_line_trains_it_over_another(name: str, tmp_path: Path) -> N
 def test_settings_are_named() -> None:
     with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
         Job.of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
-    with pytest.raises(ValueError, match="age has no setting 'base_settings'"):
-        Job.of("age", "shop", {"base_settings": "x"}, seed=0, quick=True)
+    with pytest.raises(ValueError, match="age has no setting 'base_sizes'"):
+        Job.of("age", "shop", {"base_sizes": "x"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="setting uncertainty must be one of ts, ucb"):
         Job.of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
 
