@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recops_models.click.age import Age
-from recops_models.click.age_scores import Exploration
+from recops_models.click.age_scores import AgeScores, Exploration
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.exploration.scoring import (
@@ -186,6 +186,7 @@ def named_policy(
     exploration: Exploration | None = None,
     c: float = 1.0,
     selection: Selection | None = None,
+    told: Callable[[AgeScores], None] = lambda scores: None,
 ) -> Policy:
     """A policy by its name.
 
@@ -197,6 +198,7 @@ def named_policy(
             says. None: an Age's own, else the defaults.
         c: the weight of δ, or of an ensemble's spread.
         selection: None: the highest score; "random" has its own; "epsilon-greedy" needs one.
+        told: of "age-…", is handed the scores of every call: what to log.
 
     Raises:
         ValueError: an unknown name, a model of the wrong kind, or no selection where one is due.
@@ -221,7 +223,7 @@ def named_policy(
         case "age-ts" | "age-ucb":
             if not isinstance(first, Age):
                 raise ValueError(f"named_policy: {name} needs an Age, got {type(first).__name__}")
-            scoring = AgeScoring(first, how)
+            scoring = AgeScoring(first, how, told)
         case _:
             raise ValueError(f"named_policy: no policy {name!r}; there are {', '.join(POLICIES)}")
     return Policy(scoring, selection or Greedy())

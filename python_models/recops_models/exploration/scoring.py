@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from recops_models.click.age import Age, item_ids
-from recops_models.click.age_scores import AgeScorer, Exploration
+from recops_models.click.age_scores import AgeScorer, AgeScores, Exploration
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.layers.counter_random import keys_of, uniform
@@ -134,10 +134,17 @@ class AgeScoring(Scoring):
     Args:
         model: trained.
         exploration: None: as the model says.
+        told: is handed what every call found, so that its shift and its share of open gates can be
+            logged.
     """
 
-    def __init__(self, model: Age, exploration: Exploration | None = None) -> None:
-        self.model, self.exploration = model, exploration or model.config
+    def __init__(
+        self,
+        model: Age,
+        exploration: Exploration | None = None,
+        told: Callable[[AgeScores], None] = lambda scores: None,
+    ) -> None:
+        self.model, self.exploration, self.told = model, exploration or model.config, told
 
     @property
     def drawn(self) -> bool:
@@ -149,6 +156,7 @@ class AgeScoring(Scoring):
         found = self.model.explore(
             batch, seed=seed, impressions=impressions, exploration=self.exploration
         )
+        self.told(found)
         return found.score
 
 

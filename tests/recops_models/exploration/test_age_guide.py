@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
 
 from recops_models.cli import run
+from recops_models.click import age_scores
 from recops_models.click.age import AgeConfig
+from recops_models.exploration import policy
 from synthetic_histories import write_ring
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "age.md"
@@ -31,3 +34,10 @@ def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thr
     config = names["model"].config  # type: ignore[attr-defined]
     assert isinstance(config, AgeConfig)
     assert config.base == "din"
+
+
+@pytest.mark.parametrize("module", [age_scores, policy])
+def test_examples_in_docstrings_run(module: object) -> None:
+    found = doctest.testmod(module)  # type: ignore[arg-type]
+    assert found.attempted > 3
+    assert found.failed == 0

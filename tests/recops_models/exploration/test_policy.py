@@ -174,6 +174,15 @@ def test_scores_are_their_formulas() -> None:
     assert torch.stack(member).sum(0).eq(1).all(), "one model a user"
 
 
+def test_what_age_found_is_told() -> None:
+    some, found = requests(), []
+    of = named_policy("age-ucb", model(), exploration=HOW, told=found.append)
+    choice = of.choose(some, seed=0, candidates=ITEMS)
+    (scores,) = found
+    assert torch.equal(scores.score.view(USERS, ITEMS), choice.scores)
+    assert scores.shift > 0
+
+
 def test_impressions_reach_who_looks_at_them() -> None:
     some, age = requests(), model()
     shown = torch.full((USERS * ITEMS,), 10**6)
