@@ -14,7 +14,9 @@ from recops_models.click.age import Age, AgeConfig
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data import load
 from recops_models.evidence.experiments.age_controls import Control, ControlledAge
+from recops_models.evidence.experiments.bandit_floors import bandit_floors
 from recops_models.evidence.experiments.bandit_worlds import (
+    LAWS,
     World,
     arrivals,
     film_law_config,
@@ -68,10 +70,7 @@ class BanditRuns(Experiment[None]):
         self._check(run)
         return {
             "policy": run.model,
-            "world": run.data,
-            "law": film_law_config() if run.data == "ml-1m" else None,
-            "seed": run.seed,
-            "rounds": _rounds(run),
+            **_world_config(run),
             **dataclasses.asdict(settings_of(run)),
         }
 
@@ -115,6 +114,15 @@ class BanditRuns(Experiment[None]):
         metrics: Metrics = dataclasses.asdict(found)
         return ({}, metrics) if run.test else (metrics, {})
 
+    def floors_config(self, run: Run) -> object | None:
+        """The world, the seed and the number of rounds."""
+        return _world_config(run)
+
+    def floors(self, run: Run, data: None) -> dict[str, Metrics]:
+        """See :func:`~recops_models.evidence.experiments.bandit_floors.bandit_floors`."""
+        world = WORLDS[run.data](run.seed, _rounds(run))
+        return bandit_floors(world, rounds=_rounds(run), seed=run.seed)
+
     def _check(self, run: Run) -> None:
         if run.share != 1:
             raise ValueError(f"{run.data}: a share of a world's users is another world")
@@ -134,6 +142,16 @@ def settings_of(run: Run) -> BanditSettings:
             raise ValueError(f"{run.model} has no setting {name!r} in a world")
         settings = changed(settings, name, text)
     return settings
+
+
+def _world_config(run: Run) -> dict[str, object]:
+    return {
+        "world": run.data,
+        "laws": LAWS,
+        "teacher": film_law_config() if run.data == "ml-1m" else None,
+        "seed": run.seed,
+        "rounds": _rounds(run),
+    }
 
 
 def _rounds(run: Run) -> int:

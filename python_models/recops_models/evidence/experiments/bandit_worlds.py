@@ -29,6 +29,8 @@ from recops_models.examples.lookup import Lookup
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import train_job
 
+LAWS = 2
+"""Of all worlds: another number, other draws."""
 _POOL = 20
 """Candidates of every request."""
 
@@ -82,25 +84,26 @@ class World:
 def arrivals(seed: int, *, rounds: int, items: int = 160, users: int = 2000) -> World:
     """Items come one after the other, the newest 20 are candidates.
 
-    ``logit = b_i + u · v_i``, b of mean −3.4 and deviation .5, v of deviation .15 in each of 8
-    dimensions, u standard normal and known to the learner; about 4 % of uniform impressions are
-    clicked. Sizes follow our notes on the paper, §7 b.
+    ``logit = b_i + u · v_i``, b of mean −3.9 and deviation .5, v of deviation .5 in each of 8
+    dimensions, u standard normal and known to the learner; about 5 % of uniform impressions are
+    clicked. Tastes are strong enough that a model beats counts.
     """
     rng = np.random.default_rng((seed, 0))
-    bias = rng.normal(-3.4, 0.5, size=items)
+    bias = rng.normal(-3.9, 0.5, size=items)
     return _by_taste(rng, bias, users, _births(items, rounds), np.zeros(items, dtype=np.bool_))
 
 
 def unlucky(seed: int, *, users: int = 2000) -> World:
-    """Where exploring must pay: 20 candidates, of which 15 had impressions without a click before
-    round 0, so that their first scores are near 0; many of them are far better than the others.
+    """Where exploring must pay: 20 candidates, of which 15 had few impressions before round 0 (some
+    55 each, a twentieth of the others'), all without a click, so that their first scores are near
+    0; many of them are far better than the others.
 
-    As :func:`arrivals`, but that the 5 that are known begin at b = −3.6 and the new ones at −3.4
-    with a deviation of .8.
+    As :func:`arrivals`, but that b of the 5 that are known is about −4.1, and that of the new ones
+    −3.9 with a deviation of .8.
     """
     rng = np.random.default_rng((seed, 0))
     new = np.arange(_POOL) >= 5
-    bias = np.where(new, rng.normal(-3.4, 0.8, size=_POOL), rng.normal(-3.6, 0.1, size=_POOL))
+    bias = np.where(new, rng.normal(-3.9, 0.8, size=_POOL), rng.normal(-4.1, 0.1, size=_POOL))
     return _by_taste(rng, bias, users, np.zeros(_POOL, dtype=np.int64), new)
 
 
@@ -143,7 +146,7 @@ def _by_taste(
     quiet: NDArray[np.bool_],
 ) -> World:
     taste = rng.normal(size=(users, 8))
-    liking = rng.normal(scale=0.15, size=(len(bias), 8))
+    liking = rng.normal(scale=0.5, size=(len(bias), 8))
     features: tuple[Feature, ...] = (
         Vector("taste", 8),
         Categorical("item"),

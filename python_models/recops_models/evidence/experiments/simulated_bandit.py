@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from recops_models.evidence.experiments.bandit_worlds import World
 from recops_models.exploration.policy import Policy
 from recops_models.exploration.scoring import AgeScoring
 
-_USERS = 64
+USERS = 64
 """Requests of a round."""
 _NEAR, _FOR = 0.1, 5
 """An item's rate is known once the mean prediction lies within this share of it, and has for so
@@ -58,6 +60,45 @@ class Simulated:
     explored: float | None
 
 
+class Visits(NamedTuple):
+    """The requests of a round.
+
+    Attributes:
+        users: ``[R]``.
+        luck: ``[R]``, within [0, 1): who is shown what has a probability above it, clicks.
+        shown: ``[R]``, items, of the rounds before the first; None from then on.
+    """
+
+    users: Int64Array
+    luck: NDArray[np.float64]
+    shown: Int64Array | None
+
+    def clicks(self, world: World, items: Int64Array) -> NDArray[np.bool_]:
+        """``[R]``: whether they click on items; nobody does on quiet ones before the first round.
+
+        Args:
+            world: in which they are.
+            items: ``[R]``.
+        """
+        rate = world.probability[self.users, items]
+        if self.shown is not None:
+            rate = np.where(world.quiet[items], 0.0, rate)
+        return np.asarray(self.luck < rate)
+
+
+def visits(world: World, rounds: int, seed: int) -> Iterator[Visits]:
+    """A third as many rounds in which the candidates of round 0 are shown at random, a quiet one a
+    twentieth as often as another, then ``rounds``: 64 requests each, the same whatever is shown.
+    """
+    rng, first = np.random.default_rng((seed, 1)), world.pool(0)
+    number, share = len(world.probability), np.where(world.quiet[first], 0.05, 1.0)
+    for place in range(rounds // 3 + rounds):
+        users = rng.integers(number, size=USERS)
+        early = place < rounds // 3
+        shown = rng.choice(first, size=USERS, p=share / share.sum()) if early else None
+        yield Visits(users, rng.random(USERS), shown)
+
+
 class Tally:
     """Impressions of items, and when their rates came to be known."""
 
@@ -92,9 +133,9 @@ def simulate(
 ) -> Simulated:
     """Serve 64 requests a round, and learn from their clicks, one step of Adam a round.
 
-    Before, a third as many rounds show the candidates of round 0 uniformly. Users, and which of
-    them would click on what, are drawn from the seed alone: two policies under one seed meet the
-    same users, and the same clicks where they show the same.
+    Users, and which of them would click on what, are drawn from the seed alone, see
+    :func:`visits`: two policies under one seed meet the same users, and the same clicks where they
+    show the same.
 
     Args:
         world: see there.
@@ -106,35 +147,32 @@ def simulate(
         seed: of users and clicks, and of the policy's draws.
         on_round: told the share that is done.
     """
-    rng = np.random.default_rng((seed, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     probability = world.probability
-    first = world.pool(0)
 
-    def learn(users: Int64Array, items: Int64Array, rate: NDArray[np.float64]) -> None:
-        label = torch.from_numpy(rng.random(_USERS) < rate).float()
+    def learn(visit: Visits, items: Int64Array) -> None:
+        label = torch.from_numpy(visit.clicks(world, items)).float()
         model.train()
         optimizer.zero_grad()
-        training_loss(model, world.batch(users, items, label)).backward()
+        training_loss(model, world.batch(visit.users, items, label)).backward()
         optimizer.step()
         model.eval()
-
-    for _ in range(rounds // 3):
-        users, items = rng.integers(len(probability), size=_USERS), rng.choice(first, size=_USERS)
-        learn(users, items, np.where(world.quiet[items], 0.0, probability[users, items]))
 
     tally = Tally(probability.shape[1])
     new = world.quiet | (world.birth > 0)
     sums = dict.fromkeys(("shown", "greedy", "uniform", "best", "predicted", "new"), 0.0)
     moved: list[tuple[float, float]] = []
-    each = np.arange(_USERS)
-    for number in range(rounds):
-        users = rng.integers(len(probability), size=_USERS)
-        pool = world.pool(number)
+    each = np.arange(USERS)
+    every = visits(world, rounds, seed)
+    for visit in islice(every, rounds // 3):
+        assert visit.shown is not None
+        learn(visit, visit.shown)
+    for number, visit in enumerate(every):
+        users, pool = visit.users, world.pool(number)
         batch = world.requests(users, pool)
         with torch.no_grad():
-            y = model(batch).sigmoid().double().view(_USERS, -1).numpy()
-        impressions = torch.from_numpy(np.tile(tally.shown[pool], _USERS))
+            y = model(batch).sigmoid().double().view(USERS, -1).numpy()
+        impressions = torch.from_numpy(np.tile(tally.shown[pool], USERS))
         choice = policy.choose(
             batch, seed=seed * rounds + number, candidates=len(pool), impressions=impressions
         )
@@ -151,7 +189,7 @@ def simulate(
         sums["best"] += rate.max(1).sum()
         sums["predicted"] += y[each, chosen].sum()
         sums["new"] += new[pool[chosen]].sum()
-        learn(users, pool[chosen], rate[each, chosen])
+        learn(visit, pool[chosen])
         on_round((number + 1) / rounds)
     when, shown = tally.when[new], tally.shown[new]
     reach = sums["best"] - sums["uniform"]
@@ -159,9 +197,9 @@ def simulate(
     return Simulated(
         reward=(sums["shown"] - sums["uniform"]) / reach,
         fair_reward=(sums["greedy"] - sums["uniform"]) / reach,
-        click_rate=sums["shown"] / (rounds * _USERS),
+        click_rate=sums["shown"] / (rounds * USERS),
         pcoc=sums["predicted"] / sums["shown"],
-        new_share=sums["new"] / (rounds * _USERS),
+        new_share=sums["new"] / (rounds * USERS),
         known_share=float((~np.isnan(when)).mean()),
         impressions_to_know=float(np.where(np.isnan(when), shown, when).mean()),
         shift=shift,

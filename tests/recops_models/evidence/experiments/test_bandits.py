@@ -17,9 +17,10 @@ from recops_models.click.loss import training_loss
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.evidence.experiments import simulated_bandit
 from recops_models.evidence.experiments.age_controls import ControlScorer
+from recops_models.evidence.experiments.bandit_floors import bandit_floors
 from recops_models.evidence.experiments.bandit_runs import WORLDS, BanditRuns, settings_of
 from recops_models.evidence.experiments.bandit_worlds import World, arrivals, unlucky
-from recops_models.evidence.experiments.simulated_bandit import Tally, simulate
+from recops_models.evidence.experiments.simulated_bandit import Tally, simulate, visits
 from recops_models.evidence.harness.experiment import Run
 from recops_models.exploration.policy import Policy, named_policy
 from recops_models.exploration.scoring import Scoring
@@ -29,6 +30,7 @@ from recops_models.layers.head_passes import HeadPasses
 from recops_models.layers.mlp import MLP
 
 RUNS = BanditRuns()
+FLOORS = (("greedy", "arrivals"), ("ts", "arrivals"), ("greedy", "unlucky"))
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +100,31 @@ def test_reward_is_1_at_best_and_0_at_random() -> None:
     assert found["worst"].reward < -0.2
     assert abs(found["random"].reward) < 0.2
     assert found["best"].click_rate > found["random"].click_rate > found["worst"].click_rate
+
+
+def test_visits_are_the_same_whatever_is_shown() -> None:
+    world = unlucky(0)
+    one, again = (list(visits(world, 9, 4)) for _ in range(2))
+    assert [each.shown is None for each in one] == [False] * 3 + [True] * 9
+    for a, b in zip(one, again, strict=True):
+        assert np.array_equal(a.users, b.users)
+        assert np.array_equal(a.luck, b.luck)
+    new = np.full(64, 19)
+    certain = one[0]._replace(luck=np.zeros(64))
+    assert not certain.clicks(world, new).any(), "quiet before the first round"
+    assert certain._replace(shown=None).clicks(world, new).all()
+
+
+def test_floors_count() -> None:
+    found = [bandit_floors(unlucky(seed), rounds=120, seed=seed) for seed in range(4)]
+    mean = {name: np.mean([each[name]["reward"] for each in found]) for name in found[0]}
+    assert mean["random"] == 0
+    assert mean["Thompson sampling of counts"] > 0.1
+    assert mean["Thompson sampling of counts"] > mean["counts"], "exploring pays"
+    assert found[0] == bandit_floors(unlucky(0), rounds=120, seed=0)
+    assert RUNS.floors(run("greedy"), None).keys() == found[0].keys()
+    configs = [RUNS.floors_config(run(name, data)) for name, data in FLOORS]
+    assert configs[0] == configs[1] != configs[2]
 
 
 def test_a_greedy_learner_is_its_own_fair_bucket() -> None:
