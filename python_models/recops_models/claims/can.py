@@ -44,7 +44,7 @@ _FIRST: Mapping[str, Setting] = {
 def _arms(width: int, **changes: Setting) -> Mapping[str, Arm]:
     """CAN, its bases, what the paper compares it with, its parts and controls."""
 
-    def arm(name: str, model: str = "can", **settings: Setting) -> Arm:
+    def arm(name: str, model: str = "can", /, **settings: Setting) -> Arm:
         net = {**_SETTINGS, "width": width, **changes, **settings}
         unread = {"sum-pool": ["attention_hidden", "pairs"], "din": ["pairs"], "dien": ["pairs"]}
         for setting in unread.get(model, ()):
