@@ -12,11 +12,11 @@ from itertools import accumulate
 from operator import mul
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 import recops
-from recops_models.click.model import ClickConfig, ClickModel, check_quirks
+from recops_models.click.memory import MemoryModel
+from recops_models.click.model import ClickConfig, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
@@ -61,7 +61,7 @@ class HpmnConfig(ClickConfig):
         return tuple(accumulate((1, *self.splits), mul))
 
 
-class Hpmn(ClickModel):
+class Hpmn(MemoryModel[recops.HpmnState]):
     """``logit = MLP([context, r])``, r what the candidate reads of a user's slots in some hops.
 
     Slot j moves at every ``periods[j]``-th event, by a GRU upon the slot below
@@ -102,15 +102,28 @@ class Hpmn(ClickModel):
         """``[B, output_dim]``, what the MLP reads; in training, the loss of the slots."""
         query = self.embedding.query(batch)  # (B, d)
         events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        if "target" in self.config.compat:
+        if self.reads_target_in_history:
             events, lengths = with_target(events, lengths, query)
         state = self.write(events, lengths)
-        x = torch.cat([*self.embedding.context(batch), self.read(state, query)], -1)
+        x = self.upon(state, batch, query)
         if not self.training:
             return x, None
         norm = "norm" in self.config.compat
         alike = recops.memory_covariance(state.memory, squared=not norm)
         return x, self.config.covariance_weight * (alike.sum() if norm else alike.mean())
+
+    @property
+    def reads_target_in_history(self) -> bool:
+        """See :class:`MemoryModel`."""
+        return "target" in self.config.compat
+
+    def begin(self, users: int) -> recops.HpmnState:
+        """See :meth:`MemoryModel.begin`."""
+        return recops.HpmnState.zeros(self.memory.params(), users)
+
+    def advance_(self, pool: recops.HpmnState, rows: Tensor, events: Tensor) -> None:
+        """See :meth:`MemoryModel.advance_`; :func:`recops.hpmn_step_`."""
+        recops.hpmn_step_(pool, rows, events, self.memory.params(), periods=self.config.periods)
 
     def write(self, events: Tensor, lengths: Tensor) -> recops.HpmnState:
         """The state of U users after events ``[U, T, d]``."""
@@ -118,7 +131,7 @@ class Hpmn(ClickModel):
             events, self.memory.params(), periods=self.config.periods, lengths=lengths
         )[1]
 
-    def read(self, state: recops.HpmnState, query: Tensor) -> Tensor:
-        """``[B, H]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""
+    def read(self, state: recops.HpmnState, query: Tensor) -> list[Tensor]:
+        """``[[B, H]]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""
         rows = state_rows(state.num_rows, query)
-        return recops.hpmn_read(query, state, rows, self.memory.params())[0]
+        return [recops.hpmn_read(query, state, rows, self.memory.params())[0]]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 import recops
 from recops_models.click.din import DinConfig
-from recops_models.click.model import ClickModel, check_quirks
+from recops_models.click.memory import MemoryModel
+from recops_models.click.model import check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
@@ -72,7 +73,7 @@ class MimnConfig(DinConfig):
             )
 
 
-class Mimn(ClickModel):
+class Mimn(MemoryModel[recops.MimnState]):
     """``logit = MLP([context, Σ_t x_t, o, c, mean(A) ∘ e])``, e the candidate as an event.
 
     A memory of m slots is written event by event (:func:`recops.mimn_scan`), whoever the candidate.
@@ -130,10 +131,10 @@ class Mimn(ClickModel):
         """``[B, output_dim]``, what the MLP reads; in training, the losses of the memory."""
         query = self.embedding.query(batch)  # (B, d)
         events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        if "target" in self.config.compat:
+        if self.reads_target_in_history:
             events, lengths = with_target(events, lengths, query)
         outputs, state = self.write(events, lengths)
-        x = torch.cat([*self.embedding.context(batch), *self.read(state, query)], -1)
+        x = self.upon(state, batch, query)
         if not self.training:
             return x, None
         loss = self.config.utilization_weight * recops.memory_utilization(state.usage).mean()
@@ -141,6 +142,26 @@ class Mimn(ClickModel):
             of_next: Tensor = self.auxiliary(outputs, events, lengths)
             loss = loss + self.config.auxiliary_weight * of_next
         return x, loss
+
+    @property
+    def reads_target_in_history(self) -> bool:
+        """See :class:`MemoryModel`."""
+        return "target" in self.config.compat
+
+    def begin(self, users: int) -> recops.MimnState:
+        """See :meth:`MemoryModel.begin`."""
+        return recops.MimnState.zeros(self.memory.params(), users)
+
+    def advance_(self, pool: recops.MimnState, rows: Tensor, events: Tensor) -> None:
+        """See :meth:`MemoryModel.advance_`; :func:`recops.mimn_step_`."""
+        recops.mimn_step_(
+            pool,
+            rows,
+            events,
+            self.memory.params(),
+            utilization=self.config.utilization,
+            induction_topk=self.config.induction_topk,
+        )
 
     def write(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
         """The outputs ``[U, T, H]`` and the state of U users after events ``[U, T, d]``."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
@@ -15,13 +16,14 @@ Feedback = Literal["explicit", "implicit"]
 
 DISLIKED, NEUTRAL, LIKED = 0, 1, 2
 
-_TELLING = ("label", "feedback", "rating")
+TELLING = ("label", "feedback", "rating")
+"""Columns that tell, the first there is."""
 
 
 def feedback_of(dataset: Dataset) -> Feedback:
     """``"explicit"`` where the source has labels, classes or ratings, else ``"implicit"``."""
     columns = dataset.interactions.column_names
-    return "explicit" if any(name in columns for name in _TELLING) else "implicit"
+    return "explicit" if any(name in columns for name in TELLING) else "implicit"
 
 
 def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> Int64Array:
@@ -34,17 +36,23 @@ def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: s
         return np.full(events.num_rows, LIKED)
     told = _told(events, name)
     values = events[told].to_numpy()
+    if told == "label":
+        wrong = (values != 0) & (values != 1)
+        if wrong.any():
+            raise DataError(
+                f"{name}: labels must be 0 or 1, found {values[wrong][0]:g} "
+                f"in {int(wrong.sum()):,} rows"
+            )
+    return said_by(told, values, positive)
+
+
+def said_by(told: str, values: NDArray[Any], positive: float) -> Int64Array:
+    """The class of each of ``values``, of the column of :data:`TELLING` named ``told``."""
     if told == "feedback":
         said: Int64Array = values.astype(np.int64)
         return said
     if told == "rating":
         return np.where(values >= positive, LIKED, np.where(values >= positive - 1, NEUTRAL, 0))
-    wrong = (values != 0) & (values != 1)
-    if wrong.any():
-        raise DataError(
-            f"{name}: labels must be 0 or 1, found {values[wrong][0]:g} "
-            f"in {int(wrong.sum()):,} rows"
-        )
     return np.where(values == 1, LIKED, DISLIKED)
 
 
@@ -60,7 +68,7 @@ def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: s
 
 
 def _told(events: pa.Table, name: str) -> str:
-    for column in _TELLING:
+    for column in TELLING:
         if column in events.column_names:
             return column
     raise DataError(f"{name}: explicit feedback needs a label, feedback or rating column")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,13 +52,34 @@ class RunningRates:
             item: ``[n]`` i64.
             place: ``[n]`` i64 in [0, E]; E is after all events.
         """
-        prior = (self._liked[place] + 1) / (place + 2)
-        found = {}
-        for name, entity in (("user", user), ("item", item)):
-            count, liked = self._of[name].sums(entity, place)
-            found[f"{name}_rate"] = (liked + _STRENGTH * prior) / (count + _STRENGTH)
-            found[f"{name}_count"] = np.log1p(count)
-        return found
+        return rate_features(
+            user=self._of["user"].sums(user, place),
+            item=self._of["item"].sums(item, place),
+            all_events=(place, self._liked[place]),
+        )
+
+
+Counts: TypeAlias = tuple[Int64Array, Int64Array]
+"""How many events, and how many of them liked."""
+
+
+def rate_features(
+    *, user: Counts, item: Counts, all_events: Counts
+) -> dict[str, NDArray[np.float64]]:
+    """The features :data:`RATES`, by name, of these counts; :class:`RunningRates` has the formulas.
+
+    Args:
+        user: n and l of users, of any shapes that broadcast.
+        item: likewise, of items.
+        all_events: N and L.
+    """
+    met, liked_of_all = all_events
+    prior = (liked_of_all + 1) / (met + 2)
+    found = {}
+    for name, (count, liked) in (("user", user), ("item", item)):
+        found[f"{name}_rate"] = (liked + _STRENGTH * prior) / (count + _STRENGTH)
+        found[f"{name}_count"] = np.log1p(count)
+    return found
 
 
 class _Before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -148,10 +148,13 @@ class FeatureEmbedding(nn.Module):
         """``[B, T, d]``: the events of a history, the first; zero where there is none."""
         history = history or self.apart[0]
         rows, events = batch.features[history.sequences[0]].shape
-        bags = [
-            (self._table_of(name), batch.features[name].flatten()) for name in history.sequences
-        ]
-        return embedding_bags(bags).view(rows, events, history.dim)
+        flat = {name: batch.features[name].flatten() for name in history.sequences}
+        return self.events(flat, history).view(rows, events, history.dim)
+
+    def events(self, ids: Mapping[str, Tensor], history: History | None = None) -> Tensor:
+        """``[E, d]``: events of a history, the first, by each sequence's ids ``[E]``."""
+        names = (history or self.apart[0]).sequences
+        return embedding_bags([(self._table_of(name), ids[name]) for name in names])
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Those of the first history, each once: events ``[U, T, d]`` and lengths ``[U]``.

@@ -1,0 +1,29 @@
+"""From a URL to a store."""
+
+from __future__ import annotations
+
+from recops_models.serving.stores.store import Store
+
+
+def open_store(url: str, *, allow_loss: bool = False) -> Store:
+    """The store of this URL: ``lmdb:PATH``, made if need be, or ``redis://HOST:PORT/DB``.
+
+    Args:
+        url: see above.
+        allow_loss: take a Redis that is not durable.
+
+    Raises:
+        ValueError: another URL.
+        NotDurableError: a Redis that may lose what it said was written.
+        StoreError: it cannot be opened.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "lmdb" and rest:
+        from recops_models.serving.stores.lmdb_store import LmdbStore
+
+        return LmdbStore(url)
+    if scheme == "redis" and rest.startswith("//"):
+        from recops_models.serving.stores.redis_store import RedisStore
+
+        return RedisStore(url, allow_loss=allow_loss)
+    raise ValueError(f"store must be lmdb:PATH or redis://HOST:PORT/DB, got {url!r}")

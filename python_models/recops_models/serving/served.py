@@ -1,0 +1,170 @@
+"""A trained model, ready to write and read the states of a store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recops_models.click.memory import MemoryModel
+from recops_models.data.dataset import Dataset
+from recops_models.examples.feedback import feedback_of
+from recops_models.recipes.run import MODEL, load_trained, open_data
+from recops_models.serving.encoder import EncodedEvents, Encoder
+from recops_models.serving.errors import ModelVersionError
+from recops_models.serving.layout import StateLayout
+from recops_models.serving.record import UserRecord
+from recops_models.training.click_problem import ExampleConfig
+
+_VERSION_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A model with all that it takes to serve it.
+
+    Attributes:
+        folder: of its training.
+        version: 16 bytes, the beginning of the SHA-256 of ``model.safetensors``. A state belongs to
+            the weights that wrote it.
+        model: in evaluation.
+        layout: of its states.
+        encoder: of events and candidates.
+    """
+
+    folder: Path
+    version: bytes
+    model: MemoryModel[Any]
+    layout: StateLayout[Any]
+    encoder: Encoder
+
+    @classmethod
+    def load(cls, folder: Path, *, data: Dataset | None = None) -> ServedModel:
+        """What ``recops train mimn|hpmn`` left in ``folder``, with the tables of its data set.
+
+        Args:
+            folder: of the training.
+            data: the data set, with users and items as they are by now; None: the training's own.
+
+        Raises:
+            FileNotFoundError: there is no training.
+            CorruptFileError: a file is damaged.
+            DataError: the data set of the training is not there.
+            ModelVersionError: another kind of model, or one whose memory knows the candidate.
+        """
+        job, model = load_trained(folder)
+        if not isinstance(model, MemoryModel):
+            raise ModelVersionError(f"{folder}: must hold a mimn or hpmn, got a {job.model}")
+        if model.reads_target_in_history:
+            raise ModelVersionError(
+                f"{folder}: was trained with compat=target: the candidate is part of its memory, "
+                "which no store can know"
+            )
+        model.requires_grad_(False)
+        found = open_data(job, model) if data is None else data
+        dataset = found if isinstance(found, Dataset) else None
+        examples = job.parts["examples"]
+        assert isinstance(examples, ExampleConfig)
+        explicit = False
+        if dataset is not None:
+            explicit = (examples.feedback or feedback_of(dataset)) == "explicit"
+        encoder = Encoder(
+            model.schema,
+            model.embedding.apart[0],
+            dataset,
+            explicit=explicit,
+            positive=examples.positive,
+        )
+        return cls(folder, version_of(folder), model, StateLayout(model), encoder)
+
+    @property
+    def version_text(self) -> str:
+        """The version in hexadecimal digits."""
+        return self.version.hex()
+
+    def new_record(self, floor: int = 0) -> UserRecord:
+        """Of a user before any event."""
+        return UserRecord(self.version, self.layout.empty, floor=floor)
+
+    @torch.no_grad()
+    def advance(
+        self, records: Sequence[UserRecord], rows: Tensor, events: EncodedEvents, chosen: Tensor
+    ) -> list[tuple[bytes, int]]:
+        """The states of users after events.
+
+        Args:
+            records: n of them.
+            rows: ``[E]`` i64, the record that each event moves.
+            events: encoded.
+            chosen: ``[E]`` i64, which of them, in order.
+
+        Returns:
+            n states and their counters.
+        """
+        pool = self.layout.unpack([(record.state, record.count) for record in records])
+        ids = {name: values[chosen] for name, values in events.ids.items()}
+        self.model.advance_(pool, rows, self.model.embedding.events(ids))
+        return self.layout.pack(pool)
+
+    @torch.no_grad()
+    def logits(self, record: UserRecord, batch: Any) -> NDArray[np.float32]:
+        """``[B]``: of candidates, beside one user's state."""
+        state = self.layout.unpack([(record.state, record.count)])
+        found: NDArray[np.float32] = self.model.logits(self.model.upon(state, batch)).numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class Active:
+    """Which states of a store are served.
+
+    Attributes:
+        generation: under which they lie.
+        version: of their model.
+        folder: of that model's training, as the one who made it active named it.
+    """
+
+    generation: int
+    version: bytes
+    folder: str
+
+    def pack(self) -> bytes:
+        """JSON."""
+        content = {
+            "generation": self.generation,
+            "model_version": self.version.hex(),
+            "model": self.folder,
+        }
+        return json.dumps(content).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Active:
+        """What :meth:`pack` gave.
+
+        Raises:
+            ModelVersionError: it is something else.
+        """
+        try:
+            content = json.loads(data)
+            return cls(
+                int(content["generation"]),
+                bytes.fromhex(content["model_version"]),
+                content["model"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelVersionError(
+                f"the store does not tell whose its states are ({error})"
+            ) from error
+
+
+def version_of(folder: Path) -> bytes:
+    """Of the model in a training's folder."""
+    return hashlib.sha256((folder / MODEL).read_bytes()).digest()[:_VERSION_BYTES]

@@ -1,0 +1,1 @@
+"""Where states live: one small interface, and a file for each kind of store."""

@@ -1,0 +1,120 @@
+"""States in a folder of this machine, by LMDB: transactions, safe against crashes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import lmdb
+
+from recops_models.serving.errors import ConflictError, StoreAwayError, StoreError, StoreFullError
+from recops_models.serving.stores.store import CLOCK, Store
+
+_MAP_BYTES = 1 << 40
+"""Of addresses, not of disk: the file grows with what is in it."""
+
+_READERS = 1024
+
+_OPEN: weakref.WeakValueDictionary[Path, lmdb.Environment] = weakref.WeakValueDictionary()
+"""A process may open a folder once (LMDB's own rule), and share it."""
+
+
+class LmdbStore(Store):
+    """Any number of readers and writers, in any processes of one machine.
+
+    Args:
+        url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size.
+
+    Raises:
+        ValueError: an unknown parameter.
+        StoreError: no folder can be made there, or it holds something else.
+    """
+
+    consistent_scan = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        path, _, query = url.removeprefix("lmdb:").partition("?")
+        self.path = Path(path).resolve()
+        self._environment: lmdb.Environment | None = _open(self.path, _map_bytes(query))
+
+    def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._transaction() as transaction:
+            return [transaction.get(key) for key in keys]
+
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        """See :meth:`Store.commit`. LMDB has one writer at a time, and flushes to the disk."""
+        with self._transaction(write=True) as transaction:
+            found = int(transaction.get(CLOCK) or 0)
+            if found != clock:
+                raise ConflictError(f"{self.url}: commit {clock} is {found} by now")
+            for key, value in changes.items():
+                if value is None:
+                    transaction.delete(key)
+                else:
+                    transaction.put(key, value)
+            transaction.put(CLOCK, b"%d" % (clock + 1))
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See :meth:`Store.scan`: one moment, in the order of the keys."""
+        with self._transaction() as transaction, transaction.cursor() as cursor:
+            found = cursor.set_range(prefix)
+            while found and cursor.key().startswith(prefix):
+                yield cursor.key(), cursor.value()
+                found = cursor.next()
+
+    def num_bytes(self) -> int:
+        """The pages in use, on disk."""
+        stat = self._opened().stat()
+        pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return int(pages * stat["psize"])
+
+    def close(self) -> None:
+        """See :meth:`Store.close`: the last of a process closes the folder."""
+        self._environment = None
+
+    def _opened(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise StoreAwayError(f"{self.url}: is closed")
+        return self._environment
+
+    @contextmanager
+    def _transaction(self, *, write: bool = False) -> Iterator[lmdb.Transaction]:
+        try:
+            with self._opened().begin(write=write) as transaction:
+                yield transaction
+        except lmdb.MapFullError as error:
+            raise StoreFullError(f"{self.url}: is full, nothing was written") from error
+        except lmdb.Error as error:
+            if write and any(text in str(error) for text in _NO_ROOM):
+                raise StoreFullError(f"{self.url}: no room on the disk ({error})") from error
+            raise StoreError(f"{self.url}: {error}") from error
+
+
+_NO_ROOM = ("No space left", "File too large", "quota exceeded", "Input/output error")
+"""What the system says of a disk that is full; LMDB calls a page that was cut short the last."""
+
+
+def _open(path: Path, map_bytes: int) -> lmdb.Environment:
+    environment = _OPEN.get(path)
+    if environment is None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            environment = lmdb.open(str(path), map_size=map_bytes, max_readers=_READERS)
+        except (OSError, lmdb.Error) as error:
+            raise StoreError(f"lmdb:{path}: cannot be opened ({error})") from error
+        environment.reader_check()  # Slots of processes that were killed.
+        _OPEN[path] = environment
+    return environment
+
+
+def _map_bytes(query: str) -> int:
+    map_bytes = _MAP_BYTES
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name != "map_bytes" or not value.isdecimal():
+            raise ValueError(f"store: lmdb:PATH takes map_bytes=N, got {name}={value}")
+        map_bytes = int(value)
+    return map_bytes

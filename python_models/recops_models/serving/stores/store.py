@@ -1,0 +1,93 @@
+"""A store of bytes by key, which changes all at once or not at all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+CLOCK = b"clock"
+"""The key of the number of commits, in decimal digits."""
+
+
+class View(NamedTuple):
+    """What a store held at one moment.
+
+    Attributes:
+        clock: the number of commits before it.
+        values: of the keys that were asked for, None where there is none.
+    """
+
+    clock: int
+    values: list[bytes | None]
+
+
+class Store(ABC):
+    """Bytes by key, the same for every kind of store.
+
+    Writers do not lock: they look (:meth:`view`), compute, and :meth:`commit` on the condition that
+    nobody has committed since; who comes second gets a ConflictError and looks again. So any number
+    of processes may write, and none overwrites what it has not seen.
+
+    Attributes:
+        url: by which it was opened.
+        consistent_scan: whether :meth:`scan` tells of one moment, whoever writes meanwhile.
+    """
+
+    url: str
+    consistent_scan: bool
+
+    def view(self, keys: Sequence[bytes]) -> View:
+        """The values of ``keys``, all at one moment.
+
+        Raises:
+            StoreAwayError: no answer.
+        """
+        clock, *values = self._read([CLOCK, *keys])
+        return View(int(clock or 0), values)
+
+    @abstractmethod
+    def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of ``keys``, all at one moment."""
+
+    @abstractmethod
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        """Put or (None) remove values, all or none of them; on the disk when it returns.
+
+        Args:
+            changes: by key.
+            clock: of the view that they were computed from.
+
+        Raises:
+            ConflictError: someone has committed since.
+            StoreFullError: no room.
+            StoreAwayError: no answer; the changes are there, or none is.
+        """
+
+    @abstractmethod
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every key that begins so, with its value; each once.
+
+        Raises:
+            StoreAwayError: no answer.
+        """
+
+    @abstractmethod
+    def num_bytes(self) -> int:
+        """What the store takes, on disk or in memory."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it; closing twice is closing once."""
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,47 @@
+"""Events in, scores out: what a center tells is what the model's own forward does, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from centers import events_of
+from recops_models.data import Dataset
+from recops_models.examples.candidates import candidates
+from recops_models.recipes.files import load_model
+from recops_models.recipes.run import MODEL
+from recops_models.serving.center import Center
+
+NAMES = ("mimn", "hpmn")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"signed": "false"}, {"feedback": "implicit"}, {"running_rates": "false"}],
+    ids=["signs and rates", "liked alone", "implicit", "signs alone"],
+)
+def test_scores_are_those_of_the_models_own_forward(
+    name: str,
+    settings: dict[str, str],
+    trained: Callable[..., Path],
+    small: Dataset,
+    tmp_path: Path,
+) -> None:
+    folder = trained(name, **settings)
+    model, feedback = load_model(folder / MODEL), settings.get("feedback")
+    with Center.open(folder, f"lmdb:{tmp_path / 'store'}") as center:
+        counts = center.ingest(events_of(small)).counts()
+        assert counts["accepted"] == small.interactions.num_rows
+        for user in (0, 7, 59):
+            batch = candidates(small, model.schema, user, feedback=feedback)  # type: ignore[arg-type]
+            with torch.no_grad():
+                expected = model(batch)
+            user_id = int(small.user_vocabulary.ids[user])
+            found = center.score(user_id, small.item_vocabulary.ids.tolist())
+            assert torch.equal(torch.from_numpy(found.logits), expected)
+            assert found.events == (small.interactions["user_id"].to_numpy() == user_id).sum()
+            assert found.known

@@ -1,0 +1,60 @@
+"""Small models with a memory, their data set, and its events as a center takes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recops_models.click.memory import MemoryModel
+from recops_models.data import Dataset, save_dataset
+from recops_models.examples.click import click_data
+from recops_models.recipes.click import ClickRecipe
+from recops_models.recipes.files import save_model
+from recops_models.recipes.job import Job, save_job
+from recops_models.recipes.run import MODEL
+
+SETTINGS = {"width": "4", "hidden": "8", "dropout": "0"}
+
+
+def untrained(
+    name: str, dataset: Dataset, data: Path, folder: Path, *, seed: int = 0, **settings: str
+) -> Path:
+    """A folder as `recops train` leaves it, of a model with random weights.
+
+    Args:
+        name: "mimn" or "hpmn".
+        dataset: what its schema is fitted on.
+        data: a folder, where the data set is saved if it is not there.
+        folder: of the training.
+        seed: of the weights.
+        settings: of the job.
+    """
+    if not data.exists():
+        save_dataset(dataset, data)
+    job = Job.of(name, str(data), {**SETTINGS, **settings}, seed=seed, quick=False)
+    recipe = job.recipe
+    assert isinstance(recipe, ClickRecipe)
+    fitted = click_data(dataset, **vars(job.parts["examples"])).fitted
+    torch.manual_seed(seed)
+    model = recipe.net(fitted, job.parts["sizes"])
+    assert isinstance(model, MemoryModel)
+    for table in model.embedding.tables.values():
+        nn.init.normal_(table.weight[1:])
+    folder.mkdir(parents=True, exist_ok=True)
+    save_job(folder, job)
+    save_model(folder / MODEL, name, model)
+    return folder
+
+
+def events_of(dataset: Dataset) -> list[dict[str, Any]]:
+    """All events of a data set, in their order, each with its user's counter."""
+    seqs: Counter[int] = Counter()
+    found = []
+    for row in dataset.interactions.to_pylist():
+        seqs[row["user_id"]] += 1
+        found.append({**row, "seq": seqs[row["user_id"]]})
+    return found
