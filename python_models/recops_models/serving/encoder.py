@@ -23,7 +23,7 @@ from recops_models.examples.feedback import LIKED, TELLING, said_by
 from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
 from recops_models.examples.running_rates import RATES, rate_features
 from recops_models.layers.feature_embedding import History
-from recops_models.serving.checked import Tally
+from recops_models.serving.checked import Tally, Totals
 from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
@@ -275,10 +275,10 @@ class Tallies:
 
     user: Tally
     items: list[Tally]
-    all: Tally
+    all: Tally | Totals
 
 
-def _counts(tallies: Sequence[Tally]) -> tuple[Int64Array, Int64Array]:
+def _counts(tallies: Sequence[Tally | Totals]) -> tuple[Int64Array, Int64Array]:
     return (
         np.array([tally.seen for tally in tallies], dtype=np.int64),
         np.array([tally.liked for tally in tallies], dtype=np.int64),

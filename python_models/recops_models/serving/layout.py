@@ -24,8 +24,8 @@ class StateLayout(Generic[State]):
 
     def __init__(self, model: MemoryModel[State]) -> None:
         with torch.no_grad():
-            self._one = model.begin(1)
-        self._shapes = {
+            self._one: State = model.begin(1)
+        self._shapes: dict[str, torch.Size] = {
             name: tensor.shape[1:]
             for name, tensor in self._one.state_dict().items()
             if name != "count"
@@ -56,4 +56,5 @@ class StateLayout(Generic[State]):
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
         counts = torch.tensor([count for _, count in rows], dtype=torch.int64)
-        return replace(self._one, **tensors, count=counts)
+        made: State = replace(self._one, **tensors, count=counts)
+        return made

@@ -7,19 +7,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.click.memory import MemoryModel
 from recops_models.data.dataset import Dataset
+from recops_models.examples.batch import Batch
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.run import MODEL, load_trained, open_data
 from recops_models.serving.encoder import EncodedEvents, Encoder
-from recops_models.serving.errors import ModelVersionError
+from recops_models.serving.errors import ConflictError, ModelVersionError
+from recops_models.serving.keys import ACTIVE
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
 from recops_models.training.click_problem import ExampleConfig
@@ -115,11 +115,10 @@ class ServedModel:
         return self.layout.pack(pool)
 
     @torch.no_grad()
-    def logits(self, record: UserRecord, batch: Any) -> NDArray[np.float32]:
+    def logits(self, record: UserRecord, batch: Batch) -> Tensor:
         """``[B]``: of candidates, beside one user's state."""
         state = self.layout.unpack([(record.state, record.count)])
-        found: NDArray[np.float32] = self.model.logits(self.model.upon(state, batch)).numpy()
-        return found
+        return self.model.logits(self.model.upon(state, batch))
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,16 @@ class Active:
     generation: int
     version: bytes
     folder: str
+
+    key: ClassVar = ACTIVE
+
+    def check(self, value: bytes | None) -> None:
+        """Raises ConflictError where ``value``, of :attr:`key`, says that others are served now."""
+        if value != self.pack():
+            raise ConflictError(f"generation {self.generation} is not active any longer")
+
+    def renewed(self) -> None:
+        """Nothing is to be committed."""
 
     def pack(self) -> bytes:
         """JSON."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from centers import untrained
 from recops_models.data import Dataset
+from redis_server import DURABLE, RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +32,28 @@ def trained(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         return made[key]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A durable one, whose databases tests share."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), *DURABLE) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_database(redis_server: RedisServer) -> int:
+    """The number of an empty database of the server."""
+    with redis_server.client() as client:
+        client.flushall()
+    return 0
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store of either kind."""
+    if request.param == "lmdb":
+        return f"lmdb:{tmp_path / 'store'}"
+    database: int = request.getfixturevalue("fresh_database")
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return server.url(database)

@@ -43,7 +43,8 @@ class LmdbStore(Store):
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._transaction() as transaction:
-            return [transaction.get(key) for key in keys]
+            found = [transaction.get(key) for key in keys]
+            return [None if value is None else bytes(value) for value in found]
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
         """See :meth:`Store.commit`. LMDB has one writer at a time, and flushes to the disk."""
@@ -58,13 +59,14 @@ class LmdbStore(Store):
                     transaction.put(key, value)
             transaction.put(CLOCK, b"%d" % (clock + 1))
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """See :meth:`Store.scan`: one moment, in the order of the keys."""
+    def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """See :meth:`Store.scan`: one moment, each prefix in the order of its keys."""
         with self._transaction() as transaction, transaction.cursor() as cursor:
-            found = cursor.set_range(prefix)
-            while found and cursor.key().startswith(prefix):
-                yield cursor.key(), cursor.value()
-                found = cursor.next()
+            for prefix in prefixes:
+                found = cursor.set_range(prefix)
+                while found and (key := bytes(cursor.key())).startswith(prefix):
+                    yield key, bytes(cursor.value())
+                    found = cursor.next()
 
     def num_bytes(self) -> int:
         """The pages in use, on disk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import redis
 
@@ -57,9 +58,11 @@ class RedisStore(Store):
             self._commit = self._client.register_script(_COMMIT)
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._mget([_PREFIX + key for key in keys])
+
+    def _mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with answers(self.url):
-            found: list[bytes | None] = self._client.mget([_PREFIX + key for key in keys])
-            return found
+            return cast("list[bytes | None]", self._client.mget(keys))
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
         """See :meth:`Store.commit`; durable as the server is."""
@@ -70,21 +73,22 @@ class RedisStore(Store):
         if not done:
             raise ConflictError(f"{self.url}: someone has committed after {clock}")
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """See :meth:`Store.scan`: keys that are there all the while, in no order."""
-        pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", _PREFIX + prefix) + b"*"
-        cursor, met = 0, set[bytes]()
-        while True:
-            with answers(self.url):
-                cursor, keys = self._client.scan(cursor, match=pattern, count=_PAGE)
-                fresh = sorted(set(keys) - met)
-                values = self._client.mget(fresh) if fresh else []
-            met.update(fresh)
-            for key, value in zip(fresh, values, strict=True):
-                if value is not None:
-                    yield key.removeprefix(_PREFIX), value
-            if cursor == 0:
-                return
+        for prefix in prefixes:
+            pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", _PREFIX + prefix) + b"*"
+            cursor, met = 0, set[bytes]()
+            while True:
+                with answers(self.url):
+                    cursor, keys = self._client.scan(cursor, match=pattern, count=_PAGE)
+                fresh = sorted(set(cast("list[bytes]", keys)) - met)
+                met.update(fresh)
+                values = self._mget(fresh) if fresh else []
+                for key, value in zip(fresh, values, strict=True):
+                    if value is not None:
+                        yield key.removeprefix(_PREFIX), value
+                if cursor == 0:
+                    break
 
     def num_bytes(self) -> int:
         """The server's memory in use, all of it."""

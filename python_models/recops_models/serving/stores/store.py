@@ -66,8 +66,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every key that begins so, with its value; each once.
+    def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Every key that begins with one of ``prefixes``, once, with its value: one prefix after
+        the other.
 
         Raises:
             StoreAwayError: no answer.

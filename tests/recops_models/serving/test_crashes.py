@@ -1,0 +1,137 @@
+"""SIGKILL at any moment while events flow: what was acknowledged is in the state, once."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from centers import events_of
+from killable import Killable
+from recops_models.data import Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.keys import generation_prefix, user_key
+from recops_models.serving.open_store import open_store
+from recops_models.serving.record import UserRecord
+from recops_models.serving.stores.store import Store
+from redis_server import RedisServer
+
+STREAM, GROUP = "events", "center"
+
+COUNTS = pytest.mark.parametrize(
+    "count",
+    [pytest.param(3, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.full)],
+)
+
+
+@pytest.fixture(scope="module")
+def killable() -> Iterator[Killable]:
+    with Killable(
+        "recops_models.serving.ingester",
+        "recops_models.serving.stores.lmdb_store",
+        "recops_models.recipes.mimn",
+        "recops_models.training.click_task",
+    ) as commands:
+        yield commands
+
+
+def flow(dataset: Dataset, count: int) -> list[dict[str, Any]]:
+    """Events enough for so many kills, and every twentieth of them again a little later."""
+    events = [
+        {**event, "user_id": f"{event['user_id']}-{copy}"}
+        for copy in range(1 + count // 4)
+        for event in events_of(dataset)
+    ]
+    again = [(place + 7, event) for place, event in enumerate(events) if place % 20 == 0]
+    for place, event in reversed(again):
+        events.insert(place, event)
+    return events
+
+
+class Sender(threading.Thread):
+    """Sends events to a stream, a few at a time."""
+
+    def __init__(self, client: redis.Redis, events: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self._client, self._events, self._end = client, events, threading.Event()
+
+    def run(self) -> None:
+        for event in self._events:
+            self._client.xadd(STREAM, {"event": json.dumps(event)})
+            self._end.wait(0.001)
+
+    def finish(self) -> None:
+        """The rest at once."""
+        self._end.set()
+        self.join()
+
+
+def acknowledged(client: redis.Redis) -> list[dict[str, Any]]:
+    """The events that the group has been given and need not be given again."""
+    groups = client.xinfo_groups(STREAM)
+    if not groups:
+        return []
+    delivered = client.xrange(STREAM, max=groups[0]["last-delivered-id"])
+    pending = {
+        entry["message_id"] for entry in client.xpending_range(STREAM, GROUP, "-", "+", 100_000)
+    }
+    return [json.loads(fields[b"event"]) for name, fields in delivered if name not in pending]
+
+
+def assert_holds(store: Store, events: list[dict[str, Any]]) -> None:
+    """Each of ``events`` is in its user's state."""
+    last: dict[str, int] = {}
+    for event in events:
+        last[event["user_id"]] = max(event["seq"], last.get(event["user_id"], 0))
+    view = store.view([user_key(1, user) for user in last])
+    for (user, seq), data in zip(last.items(), view.values, strict=True):
+        assert data is not None, user
+        assert UserRecord.unpack(user, data).ledger.last >= seq
+
+
+def contents(store: Store) -> dict[bytes, bytes]:
+    return dict(store.scan([generation_prefix(1)]))
+
+
+@COUNTS
+def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
+    count: int,
+    store_url: str,
+    killable: Killable,
+    trained: Callable[..., Path],
+    small: Dataset,
+    redis_server: RedisServer,
+    tmp_path: Path,
+) -> None:
+    model, events = trained("mimn"), flow(small, count)
+    url = redis_server.stream_url(STREAM, group=GROUP, database=1)
+    with redis_server.client(1) as client:
+        client.flushdb()
+        command = ["uic", "ingest", "--model", str(model), "--store", store_url, "--events", url]
+        sender = Sender(client, events)
+        sender.start()
+        moments, held = random.Random(0), 0
+        for _ in range(count):
+            killable.run([*command, "--follow"], kill_after=moments.uniform(0.02, 1.5))
+            with open_store(store_url) as store:
+                known = acknowledged(client)
+                assert_holds(store, known)
+            held = len(known)
+        assert held  # Some rounds got as far as to acknowledge.
+        sender.finish()
+        whole = killable.run(command)
+        assert whole["code"] == 0, whole["said"]
+        assert client.xpending(STREAM, GROUP)["pending"] == 0
+        assert len(acknowledged(client)) == len(events)
+    clean = f"lmdb:{tmp_path / 'clean'}"
+    with Center.open(model, clean) as center, open_store(store_url) as store:
+        report = center.ingest(events)
+        assert report.accepted == len({(e["user_id"], e["seq"]) for e in events})
+        assert report.late == report.gaps == 0
+        assert contents(store) == contents(center.store)

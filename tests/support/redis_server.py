@@ -1,0 +1,74 @@
+"""A Redis of one's own on the loopback, durable, in a folder that goes with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+class RedisServer:
+    """A context manager.
+
+    Args:
+        folder: for its files.
+        options: of the server.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder, self._options = folder, options
+
+    def __enter__(self) -> RedisServer:
+        program = shutil.which("redis-server")
+        if program is None:
+            missing = "no redis-server here: install the package of that name"
+            if os.environ.get("CI") == "true":
+                pytest.fail(missing)
+            pytest.skip(missing)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process = subprocess.Popen(
+            [
+                program,
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
+                *("--save", "", "--databases", "256"),
+                *self._options,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        patient = Retry(ConstantBackoff(0.02), 1000)
+        with redis.Redis(port=self.port, retry=patient) as client:
+            client.ping()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def url(self, database: int = 0) -> str:
+        """Of a database, as a store's."""
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def stream_url(self, key: str, *, group: str = "center", database: int = 0) -> str:
+        """Of a stream."""
+        return f"redis-stream://127.0.0.1:{self.port}/{database}/{key}?group={group}"
+
+    def client(self, database: int = 0) -> redis.Redis:
+        """A client of a database."""
+        return redis.Redis(port=self.port, db=database)
