@@ -23,10 +23,12 @@ class RedisServer:
     Args:
         folder: for its files.
         options: of the server.
+        most_file_bytes: as on a disk that is full beyond; None: no limit.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, most_file_bytes: int | None = None) -> None:
         self._folder, self._options = folder, options
+        self._limit = most_file_bytes
 
     def __enter__(self) -> RedisServer:
         program = shutil.which("redis-server")
@@ -40,6 +42,7 @@ class RedisServer:
             self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
             [
+                *([] if self._limit is None else ["prlimit", f"--fsize={self._limit}"]),
                 program,
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
                 *("--save", "", "--databases", "256"),

@@ -89,15 +89,19 @@ class LmdbStore(Store):
             with self._opened().begin(write=write) as transaction:
                 yield transaction
         except lmdb.MapFullError as error:
-            raise StoreFullError(f"{self.url}: is full, nothing was written") from error
+            raise StoreFullError(
+                f"{self.url}: is full, nothing was written: raise map_bytes"
+            ) from error
         except lmdb.Error as error:
             if write and any(text in str(error) for text in _NO_ROOM):
-                raise StoreFullError(f"{self.url}: no room on the disk ({error})") from error
+                raise StoreFullError(
+                    f"{self.url}: no room on the disk, nothing was written ({error})"
+                ) from error
             raise StoreError(f"{self.url}: {error}") from error
 
 
 _NO_ROOM = ("No space left", "File too large", "quota exceeded", "Input/output error")
-"""What the system says of a disk that is full; LMDB calls a page that was cut short the last."""
+"""What the system says of a disk that is full; the last is what LMDB calls a write cut short."""
 
 
 def _open(path: Path, map_bytes: int) -> lmdb.Environment:

@@ -121,10 +121,8 @@ def answers(url: str) -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreAwayError(f"{url}: no answer ({error})") from error
-    except redis.ResponseError as error:
-        if str(error).startswith(("OOM", "MISCONF")):
-            raise StoreFullError(f"{url}: no room ({error})") from error
-        raise StoreError(f"{url}: {error}") from error
+    except redis.OutOfMemoryError as error:
+        raise StoreFullError(f"{url}: no room, nothing was written ({error})") from error
     except redis.RedisError as error:
         raise StoreError(f"{url}: {error}") from error
 
