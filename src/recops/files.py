@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 from torch import Tensor
@@ -34,7 +35,15 @@ class CorruptFileError(ValueError):
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to a temporary file beside ``path``, fsync, and rename: all of it or nothing.
+    """Write ``data`` to ``path``, all of it or nothing; see :func:`new_file`."""
+    with new_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A temporary file beside ``path``, to be filled: then it is flushed to the disk and renamed.
+    An error inside leaves nothing.
 
     Raises:
         OSError: the disk is full or the folder is not writable; a file already at ``path`` stays
@@ -47,8 +56,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
     )
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -81,6 +90,38 @@ def _seal(data: bytes) -> bytes:
     return data.replace(blank, f"recops-sha256:{digest}".encode())
 
 
+def seal_file(file: BinaryIO) -> None:
+    """Fill in the seal of a file in place, which holds :data:`SEAL` once: for one that is too large
+    to be held in memory; with :func:`new_file`.
+    """
+    file.flush()
+    with mmap.mmap(file.fileno(), 0) as data:
+        places = [found.start() for found in re.finditer(re.escape(SEAL.encode()), data)]
+        if len(places) != 1:
+            raise ValueError(
+                f"seal_file: file must hold the blank seal once, got it {len(places)} times"
+            )
+        with memoryview(data) as view:
+            digest = hashlib.sha256(view).hexdigest()
+        end = places[0] + len(SEAL)
+        data[end - len(digest) : end] = digest.encode()
+        data.flush()
+
+
+def verify_file(path: str | os.PathLike[str]) -> None:
+    """Check the seal of a file without holding it in memory.
+
+    Raises:
+        CorruptFileError: as :func:`read_sealed`.
+        FileNotFoundError: no such file.
+    """
+    with Path(path).open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise CorruptFileError(f"{path}: not a recops file, or truncated (it is empty)")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _verify(data, path)
+
+
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a sealed file, verified.
 
@@ -92,17 +133,24 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
 
 
 def _verified(data: bytes, source: object) -> bytes:
+    _verify(data, source)
+    return data
+
+
+def _verify(data: bytes | mmap.mmap, source: object) -> None:
     matches = list(_SEAL_PATTERN.finditer(data))
     if len(matches) != 1:
         raise CorruptFileError(f"{source}: not a recops file, or truncated (no checksum found)")
     start, end = matches[0].span(1)
-    digest = hashlib.sha256()
-    digest.update(data[:start])
-    digest.update(b"0" * 64)
-    digest.update(memoryview(data)[end:])
-    if digest.hexdigest().encode() != matches[0].group(1):
+    digest, found = hashlib.sha256(), matches[0].group(1)
+    del matches
+    with memoryview(data) as view:
+        for part in (view[:start], b"0" * 64, view[end:]):
+            digest.update(part)
+            if isinstance(part, memoryview):
+                part.release()
+    if digest.hexdigest().encode() != found:
         raise CorruptFileError(f"{source}: damaged (checksum mismatch)")
-    return data
 
 
 def read_bounded(path: str | os.PathLike[str], *, limit: int = READ_LIMIT) -> bytes:

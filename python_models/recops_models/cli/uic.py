@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +18,9 @@ from recops_models.cli.application import app, make_folder
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
-    from recops_models.serving.center import Center, IngestReport
+    from recops_models.serving.center import Center
+    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.stores.store import Store
 
 uic = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +44,17 @@ Events = Annotated[
         help="A JSONL or Parquet file, `redis-stream://HOST:PORT/DB/KEY?group=NAME`, or a data "
         "set by name or folder.",
         show_default=False,
+    ),
+]
+
+Expected = Annotated[
+    Path | None,
+    typer.Option("--model", help="Refuse a store with another model's states.", show_default=False),
+]
+Snapshots = Annotated[
+    Path | None,
+    typer.Option(
+        "--snapshots", help="The folder of snapshots; default: `PATH/snapshots` of `lmdb:PATH`."
     ),
 ]
 
@@ -68,7 +83,8 @@ def ingest(
     Example: `recops uic ingest --model runs/mimn --store lmdb:states --events events.jsonl`
     """
     from recops.files import write_json
-    from recops_models.serving.center import Center, IngestReport
+    from recops_models.serving.center import Center
+    from recops_models.serving.intake import IngestReport
 
     if follow and not _is_stream(events):
         raise typer.BadParameter("--follow is for a stream: --events redis-stream://…")
@@ -133,12 +149,185 @@ def score(
     typer.echo(json.dumps(answer))
 
 
+@uic.command()
+def stats(store: StoreUrl, model: Expected = None, allow_loss: AllowLoss = False) -> None:
+    """Count users, events and bytes, and name the model that is served; prints JSON.
+
+    Example: `recops uic stats --store lmdb:states`
+    """
+    from recops_models.serving.stats import center_stats
+
+    with _opened(store, model, allow_loss) as opened:
+        found = vars(center_stats(opened))
+    typer.echo(json.dumps(found, indent=2))
+
+
+@uic.command()
+def snapshot(
+    store: StoreUrl,
+    snapshots: Snapshots = None,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Write the states of one moment to a file, and keep the seven newest; once a day, say.
+
+    Redis has no transactions for readers: events wait meanwhile.
+
+    Example: `recops uic snapshot --store lmdb:states`
+    """
+    from recops_models.serving.snapshots import take_snapshot
+
+    folder = _snapshots(store, snapshots)
+    with _opened(store, model, allow_loss) as opened:
+        typer.echo(printable(str(take_snapshot(opened, folder))))
+
+
+@uic.command()
+def restore(
+    path: Annotated[Path, typer.Argument(help="A snapshot.", show_default=False)],
+    store: StoreUrl,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Serve what a snapshot holds, in place of what is served; users who were forgotten stay so.
+
+    Events that came after the snapshot are to be sent again: those it has are duplicates.
+
+    Example: `recops uic restore states/snapshots/20260101T000000.000000Z.snapshot.parquet --store
+    lmdb:states`
+    """
+    from recops_models.serving.snapshots import restore_snapshot
+
+    with _opened(store, model, allow_loss) as opened:
+        users = restore_snapshot(opened, path)
+    typer.echo(printable(f"{users:,} users of {path.name}; send the events since once more"))
+
+
+@uic.command()
+def rollback(
+    store: StoreUrl,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The newest snapshot whose name begins so, such as 20260131; default: the newest.",
+            show_default=False,
+        ),
+    ] = None,
+    snapshots: Snapshots = None,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Restore the newest snapshot, or that of a day.
+
+    Example: `recops uic rollback --store lmdb:states --to 20260131`
+    """
+    from recops_models.serving.snapshots import snapshots_in
+
+    folder = _snapshots(store, snapshots)
+    found = [path for path in snapshots_in(folder) if path.name.startswith(to or "")]
+    if not found:
+        raise ValueError(f"{folder}: no snapshot{f' of {to}' if to else ''}")
+    restore(found[-1], store, model, allow_loss)
+
+
+@uic.command()
+def refresh(
+    model: Model,
+    store: StoreUrl,
+    events: Annotated[
+        list[str],
+        typer.Option(
+            help="Where all events so far are, as of `ingest`, and once for each source. Of a "
+            "stream, all that it holds is read.",
+            show_default=False,
+        ),
+    ],
+    allow_behind: Annotated[
+        bool, typer.Option("--allow-behind", help="Switch even though users are behind.")
+    ] = False,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Warm a new model up on all events, beside the one that is served, then switch at once.
+
+    It switches when no user has seen less than in the old model's states; what is open goes over at
+    its next request. Stopped, it goes on where it was when it is called again.
+
+    Example: `recops uic refresh --model runs/new --store lmdb:states --events log.jsonl`
+    """
+    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.refresh import refresh_model
+    from recops_models.serving.served import ServedModel
+
+    total = IngestReport()
+    with _opened(store, None, allow_loss) as opened:
+        served = ServedModel.load(model)
+        sources = [_more(one) for one in events]
+        refresh_model(opened, served, sources, allow_behind=allow_behind, told=total.join)
+    typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
+
+
+@uic.command()
+def forget(
+    user: Annotated[str, typer.Argument(help="The user's id.", show_default=False)],
+    store: StoreUrl,
+    through: Annotated[
+        int,
+        typer.Option(min=0, help="Forget events up to this number, too, not seen here yet."),
+    ] = 0,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Remove a user's state for good: no replay and no snapshot brings it back.
+
+    Later events of the user begin a new state.
+
+    Example: `recops uic forget 196 --store lmdb:states`
+    """
+    from recops_models.serving.event import id_text
+    from recops_models.serving.forgetting import forget_users
+
+    with _opened(store, model, allow_loss) as opened:
+        known = forget_users(opened, [id_text("user", user)], through=through)
+    typer.echo(printable(f"user {user}: {'forgotten' if known else 'was not known'}"))
+
+
+@uic.command()
+def expire(
+    store: StoreUrl,
+    days: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Forget who did nothing for so long; timestamps are Unix seconds."
+        ),
+    ] = None,
+    before: Annotated[
+        float | None,
+        typer.Option(help="Forget who did nothing since this timestamp.", show_default=False),
+    ] = None,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Forget users by the age of their last event, as `recops uic forget` does.
+
+    Example: `recops uic expire --store lmdb:states --days 365`
+    """
+    from recops_models.serving.forgetting import expire_users
+
+    if (days is None) == (before is None):
+        raise typer.BadParameter("give --days or --before, one of the two")
+    limit = before if days is None else time.time() - 86_400 * days
+    assert limit is not None
+    with _opened(store, model, allow_loss) as opened:
+        typer.echo(f"{expire_users(opened, limit):,} users forgotten")
+
+
 def _is_stream(events: str) -> bool:
     return events.startswith("redis-stream:")
 
 
 def _ingest(center: Center, events: str, *, follow: bool, stop: threading.Event, told: Any) -> None:
-    from recops_models.serving.ingester import BATCH, ingest_batches, ingest_stream
+    from recops_models.serving.ingester import ingest_batches, ingest_stream
+    from recops_models.serving.intake import BATCH
     from recops_models.serving.redis_stream import RedisStream
 
     if _is_stream(events):
@@ -149,6 +338,41 @@ def _ingest(center: Center, events: str, *, follow: bool, stop: threading.Event,
             stream.close()
         return
     ingest_batches(center, _batches(events, BATCH), stop=stop, told=told)
+
+
+def _more(events: str) -> Callable[[], Iterator[list[object]]]:
+    """A source for `refresh`: what a call has not given yet."""
+    from recops_models.serving.intake import BATCH
+    from recops_models.serving.redis_stream import RedisStream
+
+    if _is_stream(events):
+        return partial(RedisStream(events).replay, count=BATCH)
+    once = _batches(events, BATCH)
+    return lambda: once
+
+
+@contextmanager
+def _opened(url: str, model: Path | None, allow_loss: bool) -> Iterator[Store]:
+    """The store, whose states are those of the model, if one is named."""
+    from recops_models.serving.errors import ModelVersionError
+    from recops_models.serving.generations import served_now
+    from recops_models.serving.open_store import open_store
+    from recops_models.serving.served import version_of
+
+    with open_store(url, allow_loss=allow_loss) as store:
+        active = served_now(store)
+        if model is not None and (active is None or active.version != version_of(model)):
+            raise ModelVersionError(f"{url}: its states are not those of {model}")
+        yield store
+
+
+def _snapshots(url: str, given: Path | None) -> Path:
+    if given is not None:
+        return given
+    scheme, _, path = url.partition(":")
+    if scheme != "lmdb":
+        raise typer.BadParameter(f"--snapshots must name a folder for {url}")
+    return Path(path.partition("?")[0]) / "snapshots"
 
 
 def _batches(events: str, batch: int) -> Iterator[list[object]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
-from recops_models.serving.applied import AppliedBatch, Guard, applied
+from recops_models.serving.active import Active
+from recops_models.serving.applied import Guard
 from recops_models.serving.checked import Tally, Totals
 from recops_models.serving.encoder import Tallies
 from recops_models.serving.errors import (
@@ -21,86 +23,19 @@ from recops_models.serving.errors import (
     FieldError,
     ModelVersionError,
 )
-from recops_models.serving.event import UserEvent, id_text
+from recops_models.serving.event import id_text
+from recops_models.serving.forgetting import forget_users
+from recops_models.serving.generations import served_now
+from recops_models.serving.intake import BATCH, IngestReport, take
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
-from recops_models.serving.locks import HeldLockError, Lock, LostLockError, NotPaused
+from recops_models.serving.locks import Lock, NotPaused, patiently
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
-from recops_models.serving.served import Active, ServedModel
+from recops_models.serving.served import ServedModel
+from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store, View
 
 MOST_CANDIDATES = 10_000
-_BATCH = 1024
-_PAUSE_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An event that was not what an event must be.
-
-    Attributes:
-        index: its place among those that were sent.
-        field: what was wrong.
-        error: how.
-    """
-
-    index: int
-    field: str
-    error: str
-
-
-@dataclass
-class IngestReport:
-    """What became of events.
-
-    Attributes:
-        accepted: applied, and durable.
-        duplicates: applied before.
-        late: refused, for later events of their user are applied.
-        gaps: sequence numbers that accepted events skipped.
-        refused: not what an event must be.
-    """
-
-    accepted: int = 0
-    duplicates: int = 0
-    late: int = 0
-    gaps: int = 0
-    refused: list[Refusal] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """``{"accepted", "duplicates", "late", "refused", "gaps"}``."""
-        return {
-            "accepted": self.accepted,
-            "duplicates": self.duplicates,
-            "late": self.late,
-            "refused": len(self.refused),
-            "gaps": self.gaps,
-        }
-
-    @property
-    def num_events(self) -> int:
-        """All that were sent."""
-        return self.accepted + self.duplicates + self.late + len(self.refused)
-
-    def join(self, other: IngestReport) -> None:
-        """Count the events of another report, behind these."""
-        start = self.num_events
-        self.accepted += other.accepted
-        self.duplicates += other.duplicates
-        self.late += other.late
-        self.gaps += other.gaps
-        self.refused += [replace(one, index=start + one.index) for one in other.refused]
-
-    def add(self, step: AppliedBatch, refused: Mapping[int, FieldError], start: int = 0) -> None:
-        """Count a batch more, whose first event stands at ``start``."""
-        self.accepted += step.accepted
-        self.duplicates += step.duplicates
-        self.late += step.late
-        self.gaps += step.gaps
-        self.refused += [
-            Refusal(start + place, error.field, error.error)
-            for place, error in sorted(refused.items())
-        ]
 
 
 @dataclass(frozen=True)
@@ -141,9 +76,9 @@ class Center:
     """
 
     def __init__(self, served: ServedModel, store: Store) -> None:
-        self.store, self._served = store, served
-        self._writing = threading.Lock()
-        self._active = self._begin()
+        self.store = store
+        self._writing, self._switching = threading.Lock(), threading.Lock()
+        self._serving = served, _begin(served, store)
 
     @classmethod
     def open(
@@ -179,29 +114,8 @@ class Center:
     @property
     def model_version(self) -> str:
         """Of the model that is served now."""
-        return self._served.version_text
-
-    def _begin(self) -> Active:
-        while True:
-            view = self.store.view([ACTIVE])
-            if view.values[0] is not None:
-                active = Active.unpack(view.values[0])
-                self._require_version(active)
-                return active
-            active = Active(1, self._served.version, str(self._served.folder.resolve()))
-            try:
-                self.store.commit({ACTIVE: active.pack()}, clock=view.clock)
-            except ConflictError:
-                continue
-            return active
-
-    def _require_version(self, active: Active) -> None:
-        if active.version != self._served.version:
-            raise ModelVersionError(
-                f"{self.store.url}: its states are of model {active.version.hex()} "
-                f"({active.folder}), not {self.model_version}: "
-                "`recops uic refresh` brings a new one"
-            )
+        served, _ = self._serving
+        return served.version_text
 
     def ingest(
         self, events: Sequence[object], *, lock: Lock | None = None, patience: float = 1.0
@@ -219,42 +133,20 @@ class Center:
             StoreError: the store cannot write. What was applied before is, and all may be sent
                 again.
         """
+        guards: list[Guard] = [NotPaused()] if lock is None else [NotPaused(), lock]
         report = IngestReport()
-        for start in range(0, len(events), _BATCH):
-            part = events[start : start + _BATCH]
-            read = [_read(content) for content in part]
-            refused = {place: one for place, one in enumerate(read) if isinstance(one, FieldError)}
-            places = [place for place in range(len(read)) if place not in refused]
-            step, faults = self._apply(
-                [one for one in read if isinstance(one, UserEvent)], lock, patience
-            )
-            refused |= {places[place]: error for place, error in faults.items()}
-            report.add(step, refused, start)
+        with self._writing:
+            for start in range(0, len(events), BATCH):
+                part = events[start : start + BATCH]
+                report.join(patiently(partial(self._take, part, guards), patience))
         return report
 
-    def _apply(
-        self, events: list[UserEvent], lock: Lock | None, patience: float
-    ) -> tuple[AppliedBatch, dict[int, FieldError]]:
-        deadline = time.monotonic() + patience
-        with self._writing:
-            while True:
-                served, active = self._served, self._active
-                encoded = served.encoder.encode(events)
-                guards: list[Guard] = (
-                    [active, NotPaused()] if lock is None else [active, NotPaused(), lock]
-                )
-                try:
-                    step = applied(served, active.generation, self.store, encoded, guards)
-                except LostLockError:
-                    raise
-                except ConflictError:
-                    self._look_again()
-                except HeldLockError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_PAUSE_SECONDS)
-                else:
-                    return step, encoded.faults
+    def _take(self, events: Sequence[object], guards: Sequence[Guard]) -> IngestReport:
+        while True:
+            served, active = self._serving
+            with suppress(ConflictError):
+                return take(served, active.generation, self.store, events, [active, *guards])
+            self._look_again(active)
 
     def score(
         self,
@@ -284,11 +176,11 @@ class Center:
             )
         items = [id_text("candidates", item) for item in candidates]
         while True:
-            served, active = self._served, self._active
+            served, active = self._serving
             view = self._user_and_tallies(served, active, user, items)
             if view.values[0] == active.pack():
                 break
-            self._look_again()
+            self._look_again(active)
         _, of_user, of_all, *of_items = view.values
         record = served.new_record()
         if of_user is not None:
@@ -319,21 +211,43 @@ class Center:
             keys += [item_key(generation, item) for item in items]
         return self.store.view(keys)
 
-    def _look_again(self) -> None:
-        """Go by what is active now."""
-        (data,) = self.store.view([ACTIVE]).values
-        if data is None:
-            raise ModelVersionError(f"{self.store.url}: was emptied")
-        active = Active.unpack(data)
-        if active.version != self._served.version:
-            served = ServedModel.load(Path(active.folder))
-            if served.version != active.version:
-                raise ModelVersionError(
-                    f"{self.store.url}: its states are of model {active.version.hex()}, "
-                    f"which {active.folder} no longer holds"
-                )
-            self._served = served
-        self._active = active
+    def _look_again(self, seen: Active) -> None:
+        """Go by what is active now, if nobody has done so since ``seen`` was."""
+        with self._switching:
+            served, active = self._serving
+            if active != seen:
+                return
+            now = served_now(self.store)
+            if now is None:
+                raise ModelVersionError(f"{self.store.url}: was emptied")
+            if now.version != served.version:
+                served = ServedModel.load(Path(now.folder))
+                if served.version != now.version:
+                    raise ModelVersionError(
+                        f"{self.store.url}: its states are of model {now.version.hex()}, "
+                        f"which {now.folder} no longer holds"
+                    )
+            self._serving = served, now
+
+    def forget(self, user_id: object, *, through: int = 0) -> bool:
+        """Forget a user, for good: see :func:`~recops_models.serving.forgetting.forget_users`.
+
+        Args:
+            user_id: an integer or text.
+            through: events up to this number, too, which the store may not have seen yet.
+
+        Returns:
+            whether the store knew the user.
+
+        Raises:
+            FieldError: an argument is not what it must be.
+            StoreError: the store cannot write.
+        """
+        return bool(forget_users(self.store, [id_text("user_id", user_id)], through=through))
+
+    def stats(self) -> CenterStats:
+        """What is in the store."""
+        return center_stats(self.store)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -351,10 +265,19 @@ class Center:
         self.close()
 
 
-def _read(content: object) -> UserEvent | FieldError:
-    if isinstance(content, FieldError):
-        return content
-    try:
-        return UserEvent.of(content)
-    except FieldError as error:
-        return error
+def _begin(served: ServedModel, store: Store) -> Active:
+    """What is active in the store: of an empty one, the model from now on."""
+    while True:
+        view = store.view([ACTIVE])
+        if view.values[0] is None:
+            active = Active(1, served.version, str(served.folder.resolve()))
+            with suppress(ConflictError):
+                store.commit({ACTIVE: active.pack()}, clock=view.clock)
+            continue
+        active = Active.unpack(view.values[0])
+        if active.version != served.version:
+            raise ModelVersionError(
+                f"{store.url}: its states are of model {active.version.hex()} ({active.folder}), "
+                f"not {served.version_text}: `recops uic refresh` brings a new one"
+            )
+        return active

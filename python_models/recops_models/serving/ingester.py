@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from recops_models.serving.center import Center, IngestReport
+from recops_models.serving.center import Center
 from recops_models.serving.errors import StoreAwayError
+from recops_models.serving.intake import BATCH, IngestReport
 from recops_models.serving.locks import SECONDS, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
-
-BATCH = 1024
 
 _POLL = 0.5
 """Seconds between looks at whether to stop."""

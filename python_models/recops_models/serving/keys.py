@@ -8,6 +8,8 @@ from __future__ import annotations
 
 ACTIVE = b"active"
 FORGOTTEN = b"forgotten/"
+USERS = b"u/"
+"""Behind a generation's prefix."""
 
 
 def forgotten_key(user: str) -> bytes:
@@ -27,7 +29,7 @@ def generation_prefix(generation: int) -> bytes:
 
 def users_prefix(generation: int) -> bytes:
     """Of all users of a generation."""
-    return generation_prefix(generation) + b"u/"
+    return generation_prefix(generation) + USERS
 
 
 def user_key(generation: int, user: str) -> bytes:
@@ -35,9 +37,19 @@ def user_key(generation: int, user: str) -> bytes:
     return users_prefix(generation) + user.encode()
 
 
+def items_prefix(generation: int) -> bytes:
+    """Of all items of a generation."""
+    return generation_prefix(generation) + b"i/"
+
+
 def item_key(generation: int, item: str) -> bytes:
     """Of how often an item was met and liked."""
-    return generation_prefix(generation) + b"i/" + item.encode()
+    return items_prefix(generation) + item.encode()
+
+
+def meta_key(generation: int) -> bytes:
+    """Of whose states a generation is of, while it is being filled."""
+    return generation_prefix(generation) + b"m"
 
 
 def totals_key(generation: int) -> bytes:

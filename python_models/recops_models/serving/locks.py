@@ -6,11 +6,14 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
-from recops_models.serving.errors import ConflictError, StoreAwayError
+from recops_models.serving.errors import ConflictError, StoreAwayError, StoreError
 from recops_models.serving.keys import lock_key
 from recops_models.serving.stores.store import Store
 
@@ -21,7 +24,12 @@ PAUSE = "pause"
 """The lock whose holder has all others wait with their writes."""
 
 
-class LostLockError(ConflictError):
+_POLL = 0.05
+
+Written = TypeVar("Written")
+
+
+class LostLockError(StoreError):
     """Someone else has taken the lock meanwhile."""
 
 
@@ -138,6 +146,20 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def patiently(write: Callable[[], Written], patience: float) -> Written:
+    """What ``write`` gives, once nobody has it wait, and for at most so many seconds.
+
+    Raises:
+        HeldLockError: still someone has.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with suppress(HeldLockError):
+            return write()
+        time.sleep(_POLL)
+    return write()
 
 
 class NotPaused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -46,7 +46,6 @@ class RedisStream:
 
     Raises:
         ValueError: another URL.
-        StoreAwayError: no answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -59,9 +58,7 @@ class RedisStream:
         self.url, self._server = url, f"redis://{parts.netloc}/{database}"
         self._key, self._group = key, given["group"]
         self._client = connect(self._server)
-        self._pending = True
-        with answers(self._server), suppress(_GroupIsThere):
-            self._make_group()
+        self._pending, self._replayed = True, "-"
 
     @property
     def name(self) -> str:
@@ -69,9 +66,15 @@ class RedisStream:
         return f"{self._server}/{self._key}/{self._group}"
 
     def claim(self) -> None:
-        """Begin with what any consumer has read and not acknowledged."""
+        """Begin with what any consumer of the group has read and not acknowledged.
+
+        Raises:
+            StoreAwayError: no answer.
+        """
         start: bytes | str = "0-0"
         with answers(self._server):
+            with suppress(_GroupIsThere):
+                self._make_group()
             while True:
                 start, *_ = self._client.xautoclaim(
                     self._key, self._group, _CONSUMER, 0, start_id=start, count=1000, justid=False
@@ -81,8 +84,8 @@ class RedisStream:
         self._pending = True
 
     def read(self, *, count: int, block: float) -> list[StreamEntry]:
-        """The next entries in order, at most ``count``; those of a read before that were not
-        acknowledged come again only after :meth:`claim`.
+        """The next entries in order, at most ``count``, after :meth:`claim`; those of a read before
+        that were not acknowledged come again only after another.
 
         Args:
             count: see above.
@@ -111,6 +114,22 @@ class RedisStream:
         if entries:
             with answers(self._server):
                 self._client.xack(self._key, self._group, *(entry.id for entry in entries))
+
+    def replay(self, *, count: int) -> Iterator[list[object]]:
+        """All events of the stream from its beginning, whatever the group has read, which stays as
+        it is; another call goes on behind the last.
+
+        Raises:
+            StoreAwayError: no answer.
+        """
+        while True:
+            with answers(self._server):
+                listed = self._client.xrange(self._key, min=self._replayed, count=count)
+            if not listed:
+                return
+            entries = _entries(listed)
+            yield [entry.event for entry in entries]
+            self._replayed = f"({entries[-1].id.decode()}"
 
     def close(self) -> None:
         """Let go of the server."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +17,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.run import MODEL, load_trained, open_data
 from recops_models.serving.encoder import EncodedEvents, Encoder
-from recops_models.serving.errors import ConflictError, ModelVersionError
-from recops_models.serving.keys import ACTIVE
+from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
 from recops_models.training.click_problem import ExampleConfig
@@ -119,59 +117,6 @@ class ServedModel:
         """``[B]``: of candidates, beside one user's state."""
         state = self.layout.unpack([(record.state, record.count)])
         return self.model.logits(self.model.upon(state, batch))
-
-
-@dataclass(frozen=True)
-class Active:
-    """Which states of a store are served.
-
-    Attributes:
-        generation: under which they lie.
-        version: of their model.
-        folder: of that model's training, as the one who made it active named it.
-    """
-
-    generation: int
-    version: bytes
-    folder: str
-
-    key: ClassVar = ACTIVE
-
-    def check(self, value: bytes | None) -> None:
-        """Raises ConflictError where ``value``, of :attr:`key`, says that others are served now."""
-        if value != self.pack():
-            raise ConflictError(f"generation {self.generation} is not active any longer")
-
-    def renewed(self) -> None:
-        """Nothing is to be committed."""
-
-    def pack(self) -> bytes:
-        """JSON."""
-        content = {
-            "generation": self.generation,
-            "model_version": self.version.hex(),
-            "model": self.folder,
-        }
-        return json.dumps(content).encode()
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Active:
-        """What :meth:`pack` gave.
-
-        Raises:
-            ModelVersionError: it is something else.
-        """
-        try:
-            content = json.loads(data)
-            return cls(
-                int(content["generation"]),
-                bytes.fromhex(content["model_version"]),
-                content["model"],
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelVersionError(
-                f"the store does not tell whose its states are ({error})"
-            ) from error
 
 
 def version_of(folder: Path) -> bytes:

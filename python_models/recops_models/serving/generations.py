@@ -1,0 +1,102 @@
+"""Filling a generation of states beside the one that is served, and the switch to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from recops_models.serving.active import Active
+from recops_models.serving.applied import Guard
+from recops_models.serving.errors import ConflictError
+from recops_models.serving.keys import ACTIVE, generation_prefix, meta_key
+from recops_models.serving.stores.store import Store, View
+
+UPKEEP = "upkeep"
+"""The lock of whoever fills a generation."""
+
+_CHUNK = 512
+
+Changes = Mapping[bytes, bytes | None]
+Value = TypeVar("Value")
+
+
+def change(
+    store: Store,
+    keys: Sequence[bytes],
+    changes: Callable[[list[bytes | None]], Changes],
+    guards: Sequence[Guard] = (),
+) -> None:
+    """Commit what follows from the values of ``keys``, however often others come first.
+
+    Raises:
+        LostLockError, HeldLockError: a guard says so.
+        StoreError: the store cannot read or write.
+    """
+    while True:
+        view = store.view([*(guard.key for guard in guards), *keys])
+        found = dict(changes(_checked(view, guards)))
+        for guard in guards:
+            if (value := guard.renewed()) is not None:
+                found[guard.key] = value
+        with suppress(ConflictError):
+            if found:
+                store.commit(found, clock=view.clock)
+            return
+
+
+def _checked(view: View, guards: Sequence[Guard]) -> list[bytes | None]:
+    for guard, value in zip(guards, view.values, strict=False):
+        guard.check(value)
+    return view.values[len(guards) :]
+
+
+def served_now(store: Store) -> Active | None:
+    """What the store serves; None of an empty store."""
+    (data,) = store.view([ACTIVE]).values
+    return None if data is None else Active.unpack(data)
+
+
+def begin_generation(store: Store, wanted: Active, guards: Sequence[Guard], *, anew: bool) -> None:
+    """Make room for a generation, which may have been begun before.
+
+    Args:
+        store: of the states.
+        wanted: what it is to be.
+        guards: of every commit.
+        anew: remove what is there even if it is of the same model.
+    """
+    (found,) = store.view([meta_key(wanted.generation)]).values
+    if anew or found != wanted.pack():
+        clear_generation(store, wanted.generation, guards)
+    change(store, [], lambda _: {meta_key(wanted.generation): wanted.pack()}, guards)
+
+
+def switch(store: Store, wanted: Active, guards: Sequence[Guard]) -> None:
+    """Serve a generation from now on; the one that was served is left to be removed."""
+    change(
+        store,
+        [],
+        lambda _: {ACTIVE: wanted.pack(), meta_key(wanted.generation): None},
+        guards,
+    )
+
+
+def clear_generation(store: Store, generation: int, guards: Sequence[Guard]) -> None:
+    """Remove all keys of a generation, some at a time."""
+    keys = (key for key, _ in store.scan([generation_prefix(generation)]))
+    for chunk in chunks(keys, _CHUNK):
+        change(store, [], partial(_nothing_at, chunk), guards)
+
+
+def _nothing_at(keys: list[bytes], _: list[bytes | None]) -> Changes:
+    return dict.fromkeys(keys)
+
+
+def chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """Lists of at most ``size``."""
+    remaining = iter(values)
+    while chunk := list(islice(remaining, size)):
+        yield chunk

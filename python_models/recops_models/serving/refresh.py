@@ -1,0 +1,123 @@
+"""A new model beside the one that is served, until it has seen what that one has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+from recops_models.serving.active import Active
+from recops_models.serving.applied import Guard
+from recops_models.serving.checked import Tombstone
+from recops_models.serving.errors import ConflictError, ModelVersionError
+from recops_models.serving.generations import (
+    UPKEEP,
+    begin_generation,
+    chunks,
+    clear_generation,
+    served_now,
+    switch,
+)
+from recops_models.serving.intake import IngestReport, take
+from recops_models.serving.keys import forgotten_key, user_key, users_prefix
+from recops_models.serving.locks import PAUSE, Lock
+from recops_models.serving.record import UserRecord
+from recops_models.serving.served import ServedModel
+from recops_models.serving.stores.store import Store
+
+_CHUNK = 512
+
+More = Callable[[], Iterable[Sequence[object]]]
+"""A source of events: batches of what it has not given yet."""
+
+
+def refresh_model(
+    store: Store,
+    served: ServedModel,
+    sources: Sequence[More],
+    *,
+    allow_behind: bool = False,
+    told: Callable[[IngestReport], None] = lambda _: None,
+) -> None:
+    """Warm a new model up on events, and put it into service when it knows as much as the old.
+
+    Its states fill a generation of their own, while the model that is served goes on scoring and
+    being written. When all events are replayed, writing pauses, and what the sources have got since
+    is replayed; then, if no user is behind, one commit switches. Centers that are open load the new
+    model at their next request or event. Stopped before, it goes on where it was when it is called
+    again.
+
+    Args:
+        store: of the states.
+        served: the new model.
+        sources: of all events so far.
+        allow_behind: switch even though users are behind.
+        told: of each batch.
+
+    Raises:
+        ModelVersionError: the model is served already, or users are behind, one of whom is named.
+        HeldLockError: someone else fills a generation, or pauses writing.
+        StoreError: the store cannot be read or written.
+    """
+    with Lock(store, UPKEEP) as upkeep:
+        before = served_now(store)
+        if before is not None and before.version == served.version:
+            raise ModelVersionError(f"{store.url}: {served.version_text} is served already")
+        generation = 1 + (0 if before is None else before.generation)
+        wanted = Active(generation, served.version, str(served.folder.resolve()))
+        begin_generation(store, wanted, [upkeep], anew=False)
+        _replay(store, served, generation, sources, [upkeep], told)
+        with Lock(store, PAUSE) as pause:
+            guards: list[Guard] = [upkeep, pause]
+            _replay(store, served, generation, sources, guards, told)
+            if before is not None and not allow_behind:
+                _require_warm(store, before.generation, generation, pause)
+            switch(store, wanted, guards)
+        if before is not None:
+            clear_generation(store, before.generation, [upkeep])
+
+
+def _replay(
+    store: Store,
+    served: ServedModel,
+    generation: int,
+    sources: Sequence[More],
+    guards: Sequence[Guard],
+    told: Callable[[IngestReport], None],
+) -> None:
+    for more in sources:
+        for batch in more():
+            told(_taken(store, served, generation, batch, guards))
+
+
+def _taken(
+    store: Store,
+    served: ServedModel,
+    generation: int,
+    batch: Sequence[object],
+    guards: Sequence[Guard],
+) -> IngestReport:
+    while True:
+        with suppress(ConflictError):
+            return take(served, generation, store, batch, guards)
+
+
+def _require_warm(store: Store, old: int, new: int, pause: Lock) -> None:
+    """Raises ModelVersionError where a user's new state has seen less than the old one."""
+    prefix, behind, example = users_prefix(old), 0, ""
+    for chunk in chunks(store.scan([prefix]), _CHUNK):
+        users = [key.removeprefix(prefix).decode() for key, _ in chunk]
+        keys = [user_key(new, user) for user in users]
+        found = store.view([*keys, *(forgotten_key(user) for user in users)]).values
+        for place, (user, (_, data)) in enumerate(zip(users, chunk, strict=True)):
+            due = UserRecord.unpack(user, data).ledger.last
+            mine, stone = found[place], found[len(users) + place]
+            last = 0 if mine is None else UserRecord.unpack(user, mine).ledger.last
+            if max(last, Tombstone.unpack(user, stone).seq) < due:
+                behind += 1
+                example = f"{user}, who is at {last} of {due}"
+        pause.renew()
+    if behind:
+        raise ModelVersionError(
+            f"{store.url}: {behind:,} users are behind in the new model, such as {example}: replay "
+            "later events, too; --allow-behind switches all the same"
+        )

@@ -1,0 +1,201 @@
+"""States of one moment in a file, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recops.files import SEAL, CorruptFileError, new_file, seal_file, verify_file
+from recops_models.serving.active import Active
+from recops_models.serving.applied import Guard
+from recops_models.serving.checked import Tombstone, Totals
+from recops_models.serving.errors import ConflictError, ModelVersionError
+from recops_models.serving.generations import (
+    UPKEEP,
+    begin_generation,
+    change,
+    chunks,
+    clear_generation,
+    served_now,
+    switch,
+)
+from recops_models.serving.keys import (
+    FORGOTTEN,
+    USERS,
+    forgotten_key,
+    generation_prefix,
+    items_prefix,
+    totals_key,
+    users_prefix,
+)
+from recops_models.serving.locks import PAUSE, Lock
+from recops_models.serving.record import UserRecord
+from recops_models.serving.served import version_of
+from recops_models.serving.stores.store import Store
+
+KEPT = 7
+"""The newest snapshots of a folder, of which one a day is taken (the paper's practice)."""
+
+SUFFIX = ".snapshot.parquet"
+
+_FORMAT = 1
+_ROWS = 512
+_SCHEMA = pa.schema([("key", pa.binary()), ("value", pa.binary())])
+_STATES = b"states/"
+"""Before the keys of a generation, whatever its number was."""
+
+
+def take_snapshot(store: Store, folder: Path, *, kept: int = KEPT) -> Path:
+    """Write all that is served, at one moment, to a sealed Parquet file; remove all but the newest.
+
+    Columns ``key`` and ``value``, bytes as in the store; the schema's metadata tells of the model.
+    The file is whole or not there. While a store without transactions for readers (Redis) is read,
+    writing pauses: events wait in their stream.
+
+    Args:
+        store: of the states.
+        folder: made if need be; files are named by the time, in UTC.
+        kept: so many of them stay.
+
+    Raises:
+        ConflictError: another model was put into service meanwhile.
+        HeldLockError: someone else pauses writing.
+        StoreError: the store cannot be read, or is empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        pause = None
+        if not store.consistent_scan:
+            pause = stack.enter_context(Lock(store, PAUSE))
+        active = served_now(store)
+        if active is None:
+            raise ModelVersionError(f"{store.url}: is empty")
+        path = folder / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}{SUFFIX}"
+        with new_file(path) as file:
+            told = {"format": _FORMAT, "active": active.pack().decode()}
+            schema = _SCHEMA.with_metadata({"recops": SEAL, "snapshot": json.dumps(told)})
+            with pq.ParquetWriter(file, schema) as writer:
+                for chunk in chunks(_entries(store, active), _ROWS):
+                    keys, values = zip(*chunk, strict=True)
+                    writer.write_batch(pa.record_batch([keys, values], schema=schema))
+                    if pause is not None:
+                        pause.renew()
+            if served_now(store) != active:
+                raise ConflictError(f"{store.url}: another model was put into service meanwhile")
+            seal_file(file)
+    for old in snapshots_in(folder)[: -kept or None]:
+        old.unlink()
+    return path
+
+
+def snapshots_in(folder: Path) -> list[Path]:
+    """The snapshots of a folder, the oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def restore_snapshot(store: Store, path: Path) -> int:
+    """Serve what a snapshot holds, in place of all that is served now.
+
+    It fills a generation of its own, and the switch is one commit: killed before, it has changed
+    nothing. Writing pauses meanwhile. Users who were forgotten since stay forgotten. Events that
+    were applied after the snapshot are not in it, and are to be sent again.
+
+    Args:
+        store: of the states, which may be empty.
+        path: of the snapshot.
+
+    Returns:
+        the number of users.
+
+    Raises:
+        CorruptFileError: damaged, or no snapshot.
+        FileNotFoundError: no such file.
+        ModelVersionError: the model that wrote it is not in its folder any longer.
+        HeldLockError: someone else fills a generation, or pauses writing.
+        StoreError: the store cannot be written; it serves what it served.
+    """
+    verify_file(path)
+    wrote = _model_of(path)
+    if not Path(wrote.folder).is_dir() or version_of(Path(wrote.folder)) != wrote.version:
+        raise ModelVersionError(
+            f"{path}: is of model {wrote.version.hex()}, which {wrote.folder} does not hold"
+        )
+    with Lock(store, UPKEEP) as upkeep:
+        with Lock(store, PAUSE) as pause:
+            guards: list[Guard] = [upkeep, pause]
+            before = served_now(store)
+            wanted = replace(wrote, generation=1 + (0 if before is None else before.generation))
+            begin_generation(store, wanted, guards, anew=True)
+            for rows in _rows(path):
+                _put(store, rows, wanted.generation, guards)
+            switch(store, wanted, guards)
+        if before is not None:
+            clear_generation(store, before.generation, [upkeep])
+        (totals,) = store.view([totals_key(wanted.generation)]).values
+        return Totals.unpack(totals).users
+
+
+def _entries(store: Store, active: Active) -> Iterator[tuple[bytes, bytes]]:
+    """Tombstones and totals first: a restore has them before the records that they are about."""
+    generation = active.generation
+    prefix = generation_prefix(generation)
+    ordered = [totals_key(generation), users_prefix(generation), items_prefix(generation)]
+    for key, value in store.scan([FORGOTTEN, *ordered]):
+        yield (_STATES + key.removeprefix(prefix) if key.startswith(prefix) else key), value
+
+
+def _model_of(path: Path) -> Active:
+    try:
+        with pq.ParquetFile(path) as file:
+            told = json.loads(file.schema_arrow.metadata[b"snapshot"])
+        if told["format"] != _FORMAT:
+            raise CorruptFileError(
+                f"{path}: snapshot format {told['format']}, but this recops reads {_FORMAT}"
+            )
+        return Active.unpack(told["active"].encode())
+    except (pa.ArrowException, KeyError, TypeError) as error:
+        raise CorruptFileError(f"{path}: is no snapshot ({error})") from error
+
+
+def _rows(path: Path) -> Iterator[dict[bytes, bytes]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
+            yield dict(zip(batch["key"].to_pylist(), batch["value"].to_pylist(), strict=True))
+
+
+def _put(store: Store, rows: dict[bytes, bytes], generation: int, guards: list[Guard]) -> None:
+    """Some rows of a snapshot, without the records of those who are forgotten."""
+    prefix = _STATES + USERS
+    users = {key.removeprefix(prefix).decode(): key for key in rows if key.startswith(prefix)}
+    stones = [key for key in rows if key.startswith(FORGOTTEN)]
+    keys = [totals_key(generation), *stones, *map(forgotten_key, users)]
+
+    def changes(values: list[bytes | None]) -> dict[bytes, bytes | None]:
+        of_all, *rest = values
+        made: dict[bytes, bytes | None] = {
+            generation_prefix(generation) + key.removeprefix(_STATES): value
+            for key, value in rows.items()
+            if key.startswith(_STATES)
+        }
+        for key, value in zip(stones, rest, strict=False):
+            user = key.removeprefix(FORGOTTEN).decode()
+            if Tombstone.unpack(user, rows[key]).seq > Tombstone.unpack(user, value).seq:
+                made[key] = rows[key]
+        left_out = 0
+        for (user, key), value in zip(users.items(), rest[len(stones) :], strict=True):
+            record = UserRecord.unpack(user, rows[key])
+            if record.floor < Tombstone.unpack(user, value).seq:
+                del made[generation_prefix(generation) + key.removeprefix(_STATES)]
+                left_out += 1
+        totals = Totals.unpack(made.get(totals_key(generation), of_all))
+        made[totals_key(generation)] = replace(totals, users=totals.users - left_out).pack()
+        return made
+
+    change(store, keys, changes, guards)
