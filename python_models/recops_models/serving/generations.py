@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TypeVar
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
 from recops_models.serving.errors import ConflictError
-from recops_models.serving.keys import ACTIVE, generation_prefix, meta_key
+from recops_models.serving.keys import ACTIVE, LEFT, generation_prefix, meta_key
 from recops_models.serving.stores.store import Store, View
 
 UPKEEP = "upkeep"
@@ -68,6 +69,7 @@ def begin_generation(store: Store, wanted: Active, guards: Sequence[Guard], *, a
         guards: of every commit.
         anew: remove what is there even if it is of the same model.
     """
+    sweep(store, guards)
     (found,) = store.view([meta_key(wanted.generation)]).values
     if anew or found != wanted.pack():
         clear_generation(store, wanted.generation, guards)
@@ -75,13 +77,32 @@ def begin_generation(store: Store, wanted: Active, guards: Sequence[Guard], *, a
 
 
 def switch(store: Store, wanted: Active, guards: Sequence[Guard]) -> None:
-    """Serve a generation from now on; the one that was served is left to be removed."""
-    change(
-        store,
-        [],
-        lambda _: {ACTIVE: wanted.pack(), meta_key(wanted.generation): None},
-        guards,
-    )
+    """Serve a generation from now on; the one that was served is :func:`sweep`'s to remove."""
+
+    def changes(values: list[bytes | None]) -> Changes:
+        before, left = values
+        old = _numbers(left) + ([] if before is None else [Active.unpack(before).generation])
+        return {
+            ACTIVE: wanted.pack(),
+            LEFT: json.dumps(old).encode(),
+            meta_key(wanted.generation): None,
+        }
+
+    change(store, [ACTIVE, LEFT], changes, guards)
+
+
+def sweep(store: Store, guards: Sequence[Guard]) -> None:
+    """Remove the generations that are served no longer."""
+    (left,) = store.view([LEFT]).values
+    for generation in _numbers(left):
+        clear_generation(store, generation, guards)
+    if left is not None:
+        change(store, [], partial(_nothing_at, [LEFT]), guards)
+
+
+def _numbers(data: bytes | None) -> list[int]:
+    found: list[int] = [] if data is None else json.loads(data)
+    return found
 
 
 def clear_generation(store: Store, generation: int, guards: Sequence[Guard]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 ACTIVE = b"active"
 FORGOTTEN = b"forgotten/"
+LEFT = b"left"
+"""Of the generations that are served no longer and not yet removed."""
 USERS = b"u/"
 """Behind a generation's prefix."""
 

@@ -13,8 +13,8 @@ from recops_models.serving.generations import (
     UPKEEP,
     begin_generation,
     chunks,
-    clear_generation,
     served_now,
+    sweep,
     switch,
 )
 from recops_models.serving.intake import IngestReport, take
@@ -72,8 +72,7 @@ def refresh_model(
             if before is not None and not allow_behind:
                 _require_warm(store, before.generation, generation, pause)
             switch(store, wanted, guards)
-        if before is not None:
-            clear_generation(store, before.generation, [upkeep])
+        sweep(store, [upkeep])
 
 
 def _replay(

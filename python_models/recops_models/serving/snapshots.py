@@ -22,8 +22,8 @@ from recops_models.serving.generations import (
     begin_generation,
     change,
     chunks,
-    clear_generation,
     served_now,
+    sweep,
     switch,
 )
 from recops_models.serving.keys import (
@@ -136,8 +136,7 @@ def restore_snapshot(store: Store, path: Path) -> int:
             for rows in _rows(path):
                 _put(store, rows, wanted.generation, guards)
             switch(store, wanted, guards)
-        if before is not None:
-            clear_generation(store, before.generation, [upkeep])
+        sweep(store, [upkeep])
         (totals,) = store.view([totals_key(wanted.generation)]).values
         return Totals.unpack(totals).users
 

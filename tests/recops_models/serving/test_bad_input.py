@@ -1,0 +1,205 @@
+"""What is no event, no request or no state: a named error, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centers import events_of
+from recops_models.data import Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.errors import (
+    CorruptStateError,
+    FieldError,
+    ModelVersionError,
+    NotDurableError,
+    StoreAwayError,
+    StoreError,
+)
+from recops_models.serving.keys import ACTIVE, user_key
+from recops_models.serving.open_store import open_store
+from recops_models.serving.served import ServedModel
+from redis_server import RedisServer
+
+GOOD = {"user_id": 1, "item_id": 2, "timestamp": 5.5, "seq": 1, "rating": 4}
+
+
+@pytest.fixture
+def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        *(({name: None}, name) for name in ("user_id", "item_id", "timestamp", "seq", "rating")),
+        ({"user_id": ""}, "user_id"),
+        ({"user_id": True}, "user_id"),
+        ({"user_id": 1.0}, "user_id"),
+        ({"user_id": 2**70}, "user_id"),
+        ({"user_id": "x" * 401}, "user_id"),
+        ({"user_id": "\ud800"}, "user_id"),
+        ({"item_id": ["a"]}, "item_id"),
+        ({"timestamp": "now"}, "timestamp"),
+        ({"timestamp": float("nan")}, "timestamp"),
+        ({"timestamp": 10**400}, "timestamp"),
+        ({"seq": 0}, "seq"),
+        ({"seq": -3}, "seq"),
+        ({"seq": 1.5}, "seq"),
+        ({"seq": True}, "seq"),
+        ({"seq": 2**63}, "seq"),
+        ({"rating": "good"}, "rating"),
+        ({"rating": float("inf")}, "rating"),
+        ({"rating": True}, "rating"),
+        ({"label": 2}, "label"),
+        ({"feedback": 3}, "feedback"),
+        ({"genre": 7}, None),
+        ({"class": 7.5}, None),
+    ],
+)
+def test_a_wrong_field_is_named_and_the_others_are_applied(
+    center: Center, change: dict[str, Any], field: str | None
+) -> None:
+    other = {**GOOD, "user_id": 2}
+    report = center.ingest([{**GOOD, **change}, other])
+    if field is None:  # No feature of this model: none of its business.
+        assert report.accepted == 2
+        return
+    assert (report.accepted, [one.field for one in report.refused]) == (1, [field])
+    assert report.refused[0].index == 0
+    assert center.score(2, [1]).events == 1
+    assert not center.score(1, [1]).known
+
+
+@pytest.mark.parametrize("name", ["user_id", "item_id", "timestamp", "seq", "rating"])
+def test_a_missing_field_is_named(center: Center, name: str) -> None:
+    event = {key: value for key, value in GOOD.items() if key != name}
+    (refused,) = center.ingest([event]).refused
+    assert refused.field == name
+    assert "must be there" in refused.error
+
+
+@pytest.mark.parametrize("event", [None, 5, "text", [GOOD], []])
+def test_what_is_no_object_is_refused(center: Center, event: object) -> None:
+    (refused,) = center.ingest([event]).refused
+    assert refused.field == "event"
+
+
+@pytest.mark.parametrize(
+    ("user", "candidates", "features", "field"),
+    [
+        (None, [1], {}, "user_id"),
+        (1, [], {}, "candidates"),
+        (1, [None], {}, "candidates"),
+        (1, ["1"] * 10_001, {}, "candidates"),
+        (1, [1], {"colour": 5}, "colour"),
+        (1, [1], {"history_item": 5}, "history_item"),
+        (1, [1, 2], {"user_age": [1, 2, 3]}, "user_age"),
+        (1, [1], {"user_rate": "high"}, "user_rate"),
+        (1, [1], {"user_gender": 7}, "user_gender"),
+    ],
+)
+def test_a_wrong_request_names_its_field(
+    center: Center, user: object, candidates: list[object], features: dict[str, object], field: str
+) -> None:
+    with pytest.raises(FieldError) as caught:
+        center.score(user, candidates, features)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("place", [0, 3, 10, 40, -1])
+def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, place: int) -> None:
+    center.ingest([GOOD])
+    view = center.store.view([user_key(1, "1")])
+    assert view.values[0] is not None
+    damaged = bytearray(view.values[0])
+    damaged[place] ^= 4
+    center.store.commit({user_key(1, "1"): bytes(damaged)}, clock=view.clock)
+    with pytest.raises(CorruptStateError, match="the state of '1' is damaged"):
+        center.score(1, [1])
+    with pytest.raises(CorruptStateError, match="the state of '1' is damaged"):
+        center.ingest([{**GOOD, "seq": 2}])
+    with pytest.raises(CorruptStateError, match="--through"):
+        center.forget(1)
+    assert center.forget(1, through=1)
+    assert center.ingest([GOOD, {**GOOD, "seq": 2}]).counts() == {
+        **{"accepted": 1, "duplicates": 1, "late": 0, "refused": 0, "gaps": 0}
+    }
+
+
+def test_a_state_under_anothers_key_is_damaged(center: Center) -> None:
+    center.ingest([GOOD])
+    view = center.store.view([user_key(1, "1")])
+    center.store.commit({user_key(1, "9"): view.values[0]}, clock=view.clock)
+    with pytest.raises(CorruptStateError, match="the state of '9' is damaged"):
+        center.score(9, [1])
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"generation": 1}'])
+def test_a_store_that_does_not_tell_its_model(
+    trained: Callable[..., Path], tmp_path: Path, data: bytes
+) -> None:
+    url = f"lmdb:{tmp_path / 'store'}"
+    with open_store(url) as store:
+        store.commit({ACTIVE: data}, clock=0)
+    with pytest.raises(ModelVersionError, match="does not tell"):
+        Center.open(trained("mimn"), url)
+
+
+def test_another_models_states_are_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'store'}"
+    Center.open(trained("mimn"), url).close()
+    for other in (trained("hpmn"), trained("mimn", seed=1)):
+        with pytest.raises(ModelVersionError, match="recops uic refresh"):
+            Center.open(other, url)
+
+
+def test_a_memory_that_knows_the_candidate_is_refused(trained: Callable[..., Path]) -> None:
+    with pytest.raises(ModelVersionError, match="compat=target"):
+        ServedModel.load(trained("mimn", compat="target"))
+
+
+@pytest.mark.parametrize("url", ["", "states", "lmdb:", "redis:6379", "mysql://h/1", "redis://h/x"])
+def test_a_wrong_url(url: str) -> None:
+    with pytest.raises((ValueError, StoreError), match=r"store must be|no answer"):
+        open_store(url)
+
+
+def test_a_path_that_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(f"lmdb:{tmp_path / 'file'}")
+    (tmp_path / "data.mdb").write_bytes(b"no database at all" * 1000)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(f"lmdb:{tmp_path}")
+    with pytest.raises(ValueError, match="map_bytes"):
+        open_store(f"lmdb:{tmp_path / 'other'}?size=5")
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(StoreAwayError, match="no answer"):
+        open_store("redis://127.0.0.1:1/0")
+
+
+def test_a_redis_that_may_lose_is_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "--appendonly", "yes") as server:
+        with pytest.raises(NotDurableError, match="appendfsync must be always, got everysec"):
+            open_store(server.url())
+        with Center.open(trained("mimn"), server.url(), allow_loss=True) as center:
+            assert center.ingest([GOOD]).accepted == 1
+        with server.client() as client:
+            client.config_set("appendfsync", "always")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(NotDurableError, match="maxmemory-policy must be noeviction"):
+            open_store(server.url())
+
+
+def test_an_event_of_json_is_the_event(center: Center, small: Dataset) -> None:
+    events = events_of(small)[:50]
+    assert center.ingest(json.loads(json.dumps(events))).accepted == 50
+    assert center.ingest(events).duplicates == 50

@@ -1,0 +1,320 @@
+"""Snapshots, new models, users who are forgotten: what is served changes at once, and as told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centers import events_of, untrained
+from recops.files import CorruptFileError
+from recops_models.data import Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.errors import ModelVersionError, StoreAwayError
+from recops_models.serving.forgetting import expire_users
+from recops_models.serving.generations import UPKEEP, served_now
+from recops_models.serving.keys import generation_prefix, items_prefix, lock_key, users_prefix
+from recops_models.serving.locks import PAUSE, HeldLockError, Lock
+from recops_models.serving.refresh import refresh_model
+from recops_models.serving.served import ServedModel
+from recops_models.serving.snapshots import restore_snapshot, snapshots_in, take_snapshot
+from recops_models.serving.stores.store import Store
+
+
+@pytest.fixture(scope="module")
+def events(small: Dataset) -> list[dict[str, Any]]:
+    return events_of(small)
+
+
+@pytest.fixture
+def center(trained: Callable[..., Path], store_url: str) -> Iterator[Center]:
+    with Center.open(trained("mimn"), store_url) as opened:
+        yield opened
+
+
+def contents(store: Store) -> dict[bytes, bytes]:
+    """All that is served, whatever the number of its generation."""
+    active = served_now(store)
+    assert active is not None
+    prefix = generation_prefix(active.generation)
+    return {key.removeprefix(prefix): value for key, value in store.scan([prefix])}
+
+
+def users(store: Store) -> dict[bytes, bytes]:
+    return {key: value for key, value in contents(store).items() if key.startswith(b"u/")}
+
+
+def generations(store: Store) -> set[bytes]:
+    return {key[:9] for key, _ in store.scan([b"0"])}
+
+
+def once(events: list[dict[str, Any]]) -> Callable[[], Iterator[list[Any]]]:
+    batches = iter([events[start : start + 100] for start in range(0, len(events), 100)])
+    return lambda: batches
+
+
+def test_a_snapshot_comes_back_to_the_bit(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events[:400])
+    before = contents(center.store)
+    path = take_snapshot(center.store, tmp_path / "snapshots")
+    center.ingest(events)
+    after = contents(center.store)
+    assert restore_snapshot(center.store, path) == len({e["user_id"] for e in events[:400]})
+    assert contents(center.store) == before
+    assert len(generations(center.store)) == 1  # What was served is gone.
+    assert center.ingest(events).duplicates == 400  # The center goes on with what is served now.
+    assert contents(center.store) == after
+
+
+def test_a_snapshot_fills_an_empty_store(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    path = take_snapshot(center.store, tmp_path / "snapshots")
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'other'}") as other:
+        restore_snapshot(other.store, path)
+        assert contents(other.store) == contents(center.store)
+        assert other.stats().users == center.stats().users == 60
+
+
+def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
+    taken = [take_snapshot(center.store, tmp_path) for _ in range(9)]
+    assert snapshots_in(tmp_path) == taken[2:]
+
+
+def test_a_damaged_snapshot_changes_nothing(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events[:100])
+    path = take_snapshot(center.store, tmp_path)
+    before, data = contents(center.store), path.read_bytes()
+    for damaged in (data[:-1], data[:200] + b"\0" + data[201:], b"", data[: len(data) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptFileError):
+            restore_snapshot(center.store, path)
+    assert contents(center.store) == before
+
+
+def test_a_snapshot_of_a_model_that_is_gone_is_refused(
+    small: Dataset, tmp_path: Path, store_url: str
+) -> None:
+    folder = untrained("mimn", small, tmp_path / "data", tmp_path / "model")
+    with Center.open(folder, store_url) as center:
+        path = take_snapshot(center.store, tmp_path)
+        untrained("mimn", small, tmp_path / "data", folder, seed=5)
+        with pytest.raises(ModelVersionError, match="does not hold"):
+            restore_snapshot(center.store, path)
+
+
+def test_forgetting_outlives_replay_and_restore(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    user = events[0]["user_id"]
+    mine = [event for event in events if event["user_id"] == user]
+    center.ingest(events)
+    path = take_snapshot(center.store, tmp_path)
+    assert center.forget(user)
+    assert not center.forget(user)
+    assert not center.score(user, [1]).known
+    assert center.stats().users == 59
+    assert center.ingest(events).duplicates == len(events)
+    assert not center.score(user, [1]).known
+    assert restore_snapshot(center.store, path) == 59
+    assert not center.score(user, [1]).known
+    later = {**mine[-1], "seq": len(mine) + 1}
+    assert center.ingest([later]).counts()["gaps"] == 0  # Whoever comes back begins anew.
+    assert center.score(user, [1]).events == 1
+    back = take_snapshot(center.store, tmp_path)
+    restore_snapshot(center.store, path)
+    assert not center.score(user, [1]).known
+    restore_snapshot(center.store, back)
+    assert center.score(user, [1]).events == 1
+
+
+def test_a_snapshot_takes_tombstones_along(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    center.forget(events[0]["user_id"])
+    path = take_snapshot(center.store, tmp_path)
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'other'}") as other:
+        restore_snapshot(other.store, path)
+        assert other.ingest(events).duplicates == len(events)
+        assert other.stats().users == 59
+
+
+def test_forgetting_ahead_of_the_events(center: Center, events: list[dict[str, Any]]) -> None:
+    user = events[0]["user_id"]
+    mine = [event for event in events if event["user_id"] == user]
+    assert not center.forget(user, through=len(mine) - 1)
+    assert center.ingest(mine).counts() == {
+        **{"accepted": 1, "duplicates": len(mine) - 1, "late": 0, "refused": 0, "gaps": 0}
+    }
+
+
+def test_who_did_nothing_for_long_expires(center: Center, events: list[dict[str, Any]]) -> None:
+    center.ingest(events)
+    last = {event["user_id"]: event["timestamp"] for event in events}
+    limit = sorted(last.values())[20]
+    assert expire_users(center.store, limit) == 20
+    assert {user for user in last if center.score(user, [1]).known} == {
+        user for user, seen in last.items() if seen >= limit
+    }
+    assert center.ingest(events).accepted == 0
+    assert expire_users(center.store, limit) == 0
+
+
+@pytest.mark.parametrize("other", ["hpmn", "mimn"])
+def test_a_new_model_goes_into_service_when_it_is_warm(
+    center: Center,
+    events: list[dict[str, Any]],
+    other: str,
+    trained: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    center.ingest(events[:700])
+    center.forget(events[0]["user_id"])
+    served = ServedModel.load(trained(other, seed=3))
+    old = center.model_version
+    with pytest.raises(ModelVersionError, match=r"users are behind .* who is at \d+ of \d+"):
+        refresh_model(center.store, served, [once(events[:600])])
+    assert center.stats().warming == served.version_text
+    assert center.score(events[1]["user_id"], [1]).model_version == old
+    assert center.ingest(events[700:800]).accepted  # The old one goes on meanwhile.
+    told = []
+    refresh_model(
+        center.store, served, [once(events[:600]), once(events[600:800])], told=told.append
+    )
+    assert sum(report.duplicates for report in told) >= 600  # It went on where it was.
+    assert center.score(events[1]["user_id"], [1]).model_version == served.version_text
+    assert center.ingest(events[800:]).accepted == len(events[800:])
+    assert center.model_version == served.version_text
+    assert center.stats().warming is None
+    assert len(generations(center.store)) == 1
+    with Center.open(trained(other, seed=3), f"lmdb:{tmp_path / 'clean'}") as clean:
+        clean.ingest(events)
+        mine, whole = users(center.store), users(clean.store)
+        forgotten = b"u/%d" % events[0]["user_id"]
+        assert mine.pop(forgotten) != whole.pop(forgotten)
+        assert mine == whole
+
+
+def test_a_model_that_is_served_is_not_refreshed(
+    center: Center, trained: Callable[..., Path]
+) -> None:
+    with pytest.raises(ModelVersionError, match="is served already"):
+        refresh_model(center.store, ServedModel.load(trained("mimn")), [])
+
+
+def test_forgetting_reaches_a_model_that_warms_up(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
+) -> None:
+    center.ingest(events)
+    served = ServedModel.load(trained("hpmn"))
+    with pytest.raises(ModelVersionError):
+        refresh_model(center.store, served, [once(events[:500])])
+    center.forget(events[0]["user_id"])
+    refresh_model(center.store, served, [once(events)])
+    assert not center.score(events[0]["user_id"], [1]).known
+    assert center.stats().users == 59
+
+
+def test_writing_pauses_and_goes_on(center: Center, events: list[dict[str, Any]]) -> None:
+    with Lock(center.store, PAUSE):
+        with pytest.raises(HeldLockError, match="pauses"):
+            center.ingest(events[:1], patience=0.1)
+        assert center.score(1, [1]).events == 0
+    assert center.ingest(events[:1]).accepted == 1
+
+
+class Failing(Store):
+    """A store that is away at its n-th commit."""
+
+    def __init__(self, store: Store, commits: int) -> None:
+        self._store, self._left = store, commits
+        self.url, self.consistent_scan = store.url, store.consistent_scan
+
+    def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return self._store._read(keys)
+
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise StoreAwayError("away")
+        self._store.commit(changes, clock=clock)
+
+    def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        return self._store.scan(prefixes)
+
+    def num_bytes(self) -> int:
+        return self._store.num_bytes()
+
+    def close(self) -> None:
+        """The other is not ours."""
+
+
+def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iterator[None]:
+    """Do ``work``, which is broken off at its first commit, then at its second, … to its end."""
+    for commits in range(1000):
+        with suppress(StoreAwayError):
+            work(Failing(store, commits))
+            return
+        yield
+        locks = [lock_key(name) for name in (PAUSE, UPKEEP)]  # Whose holder died.
+        store.commit(dict.fromkeys(locks), clock=store.view([]).clock)
+
+
+def test_a_restore_that_breaks_off_has_changed_nothing_or_all(
+    trained: Callable[..., Path], events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        center.ingest(events[:400])
+        path, snapshot = take_snapshot(center.store, tmp_path), contents(center.store)
+        center.ingest(events)
+        latest, seen = contents(center.store), 0
+        for _ in broken_off_everywhere(center.store, partial(restore_snapshot, path=path)):
+            found = contents(center.store)
+            assert found in (latest, snapshot)
+            assert center.score(1, [1]).known
+            seen += found == latest
+        assert seen > 5
+        assert contents(center.store) == snapshot
+        assert len(generations(center.store)) == 1
+
+
+def test_a_refresh_that_breaks_off_serves_the_old_model_or_the_new(
+    trained: Callable[..., Path], events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    served = ServedModel.load(trained("mimn", seed=3))
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        center.ingest(events)
+        latest, old = contents(center.store), center.model_version
+        for _ in broken_off_everywhere(
+            center.store,
+            lambda store: (
+                center.model_version == old and refresh_model(store, served, [once(events)])
+            ),
+        ):
+            if center.score(1, [1]).model_version == old:
+                assert contents(center.store) == latest
+        assert center.score(1, [1]).model_version == served.version_text
+        new = contents(center.store)
+    with Center.open(trained("mimn", seed=3), f"lmdb:{tmp_path / 'clean'}") as clean:
+        clean.ingest(events)
+        assert new == contents(clean.store)
+
+
+def test_a_figure_for_everything(center: Center, events: list[dict[str, Any]]) -> None:
+    center.ingest(events)
+    stats = center.stats()
+    assert (stats.users, stats.events) == (60, len(events))
+    assert stats.liked == sum(event["rating"] >= 4 for event in events)
+    assert stats.store_bytes > 60 * 2000
+    assert len(list(center.store.scan([users_prefix(1)]))) == 60
+    assert len(list(center.store.scan([items_prefix(1)]))) == len({e["item_id"] for e in events})
