@@ -59,6 +59,7 @@ class RedisStream:
         self._key, self._group = key, given["group"]
         self._client = connect(self._server)
         self._pending, self._replayed = True, "-"
+        self._trimmed: list[StreamEntry] = []
 
     @property
     def name(self) -> str:
@@ -76,9 +77,10 @@ class RedisStream:
             with suppress(_GroupIsThere):
                 self._make_group()
             while True:
-                start, *_ = self._client.xautoclaim(
-                    self._key, self._group, _CONSUMER, 0, start_id=start, count=1000, justid=False
+                start, _, trimmed = self._client.xautoclaim(
+                    self._key, self._group, _CONSUMER, 0, start_id=start, count=1000
                 )
+                self._trimmed += [StreamEntry(name, _event(None)) for name in trimmed]
                 if start in (b"0-0", "0-0"):
                     break
         self._pending = True
@@ -94,6 +96,9 @@ class RedisStream:
         Raises:
             StoreAwayError: no answer.
         """
+        if self._trimmed:
+            trimmed, self._trimmed = self._trimmed, []
+            return trimmed
         if self._pending:
             entries = self._read("0", count, None)
             if entries:

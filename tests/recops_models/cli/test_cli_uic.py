@@ -1,0 +1,171 @@
+"""``recops uic``, from a file of events to a score, and what keeps a center going."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centers import events_of, untrained
+from recops.files import read_json
+from recops_models.cli import run
+from recops_models.data import Dataset
+from redis_server import DURABLE, RedisServer
+
+
+@pytest.fixture(scope="module")
+def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("uic")
+    lines = "".join(json.dumps(event) + "\n" for event in events_of(small))
+    (home / "events.jsonl").write_text(lines)
+    untrained("mimn", small, home / "data", home / "mimn")
+    untrained("hpmn", small, home / "data", home / "hpmn")
+    return home
+
+
+@pytest.fixture
+def uic(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command on a store of the test's own: exit code, output, errors."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = run(["uic", *arguments, "--store", f"lmdb:{tmp_path / 'store'}"])
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return command
+
+
+def test_a_center_from_events_to_scores_and_on(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, small: Dataset, tmp_path: Path
+) -> None:
+    model, events = ("--model", str(folder / "mimn")), str(folder / "events.jsonl")
+    count = small.interactions.num_rows
+    code, out, _ = uic("ingest", *model, "--events", events, "--out", str(tmp_path / "out"))
+    counts = {"accepted": count, "duplicates": 0, "late": 0, "refused": 0, "gaps": 0}
+    assert (code, json.loads(out)) == (0, counts)
+    assert read_json(tmp_path / "out" / "counts.json", kind="uic-counts") == counts
+    code, out, _ = uic("ingest", *model, "--events", str(folder / "data"))
+    assert json.loads(out)["duplicates"] == count
+
+    code, out, _ = uic("score", *model, "--user", "1", "--candidates", "5,6,7")
+    answer = json.loads(out)
+    assert (code, answer["candidates"], len(answer["scores"])) == (0, ["5", "6", "7"], 3)
+    (tmp_path / "items").write_text("5\n6\n\n7\n")
+    given = ("--candidates", str(tmp_path / "items"), "--features", '{"user_gender": "F"}')
+    code, out, _ = uic("score", *model, "--user", "1", *given)
+    assert len(json.loads(out)["scores"]) == 3
+    assert json.loads(out)["events"] == answer["events"] > 0
+
+    code, out, _ = uic("stats", *model)
+    assert (json.loads(out)["users"], json.loads(out)["events"]) == (60, count)
+    code, out, _ = uic("snapshot")
+    path = out.strip()
+    assert Path(path).parent == tmp_path / "store" / "snapshots"
+    assert uic("forget", "1")[:2] == (0, "user 1: forgotten\n")
+    assert uic("forget", "1")[:2] == (0, "user 1: was not known\n")
+    code, out, _ = uic("restore", path)
+    assert (code, out.partition(" users")[0]) == (0, "59")
+    assert uic("rollback", "--to", Path(path).name[:8])[0] == 0
+    code, out, _ = uic("expire", "--days", "1")
+    assert (code, out) == (0, "59 users forgotten\n")
+
+    code, out, err = uic(
+        "refresh", "--model", str(folder / "hpmn"), "--events", events, "--events", events
+    )
+    assert (code, json.loads(out)["accepted"]) == (0, 0), err  # All are forgotten.
+    assert uic("stats", *model)[0] == 1
+    assert uic("stats", "--model", str(folder / "hpmn"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["score", "--user", "1", "--candidates", "1", "--features", "[]"], 2, "JSON object"),
+        (["score", "--user", "1", "--candidates", "1", "--features", "{"], 2, "JSON object"),
+        (["score", "--user", "1", "--candidates", ","], 1, "candidates must be 1 to 10,000 ids"),
+        (["ingest", "--events", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
+        (["ingest", "--events", "nowhere.jsonl", "--follow"], 2, "--follow is for a stream"),
+        (["rollback"], 1, "no snapshot"),
+        (["rollback", "--to", "2020"], 1, "no snapshot of 2020"),
+        (["restore", "nowhere"], 1, "nowhere"),
+        (["expire"], 2, "--days or --before"),
+        (["expire", "--days", "1", "--before", "5"], 2, "--days or --before"),
+        (["forget", ""], 1, "user must be"),
+        (["snapshot", "--snapshots", "/dev/null"], 1, "/dev/null"),
+    ],
+)
+def test_one_line_says_what_was_wrong(
+    uic: Callable[..., tuple[int, str, str]],
+    folder: Path,
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    needed = arguments[0] in ("score", "ingest")
+    assert uic("ingest", "--model", str(folder / "mimn"), "--events", str(folder / "data"))[0] == 0
+    found, _, err = uic(*arguments, *(("--model", str(folder / "mimn")) if needed else ()))
+    assert found == code
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_refused_events_are_named(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("no JSON\n" + (folder / "events.jsonl").read_text() + '{"user_id": 5}\n')
+    code, out, err = uic("ingest", "--model", str(folder / "mimn"), "--events", str(path))
+    assert (code, json.loads(out)["refused"]) == (0, 2)
+    last = json.loads(out)["accepted"] + 2
+    assert [line.partition(": ")[2][:20] for line in err.splitlines()] == [
+        "event 1: event must be JSON"[:20],
+        f"event {last}: item_id must be there"[:20],
+    ]
+
+
+def test_redis_needs_a_folder_for_snapshots(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["uic", "snapshot", "--store", "redis://127.0.0.1:1/0"]) == 2
+    assert "--snapshots" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_follower_that_is_asked_to_stop_finishes_its_batch(
+    folder: Path, small: Dataset, tmp_path: Path, number: signal.Signals
+) -> None:
+    events = events_of(small)
+    (tmp_path / "redis").mkdir()
+    with RedisServer(tmp_path / "redis", *DURABLE) as server, server.client() as client:
+        command = ["uic", "ingest", "--model", str(folder / "mimn"), "--store"]
+        command += [f"lmdb:{tmp_path / 'store'}", "--events", server.stream_url("events")]
+        code = "from recops_models.cli import main; main()"
+        follower = subprocess.Popen(
+            [sys.executable, "-c", code, *command, "--follow"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for event in events:
+            client.xadd("events", {"event": json.dumps(event)})
+        deadline = time.monotonic() + 60
+        while not _is_done(client) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        follower.send_signal(number)
+        out, _ = follower.communicate()
+        assert follower.returncode == 0
+        assert json.loads(out)["accepted"] == len(events)
+
+
+def _is_done(client: Any) -> bool:
+    groups = client.xinfo_groups("events")
+    return bool(groups) and (groups[0]["pending"], groups[0]["lag"]) == (0, 0)

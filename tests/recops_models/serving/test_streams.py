@@ -1,0 +1,268 @@
+"""Streams and files of events: in order, each until it is acknowledged, by one consumer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from centers import events_of
+from recops_models.data import DataError, Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.errors import FieldError
+from recops_models.serving.ingester import ingest_batches, ingest_stream
+from recops_models.serving.intake import IngestReport
+from recops_models.serving.keys import generation_prefix
+from recops_models.serving.locks import HeldLockError, Lock, LostLockError
+from recops_models.serving.redis_stream import RedisStream
+from recops_models.serving.sources import dataset_events, file_events
+from redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def events(small: Dataset) -> list[dict[str, Any]]:
+    return events_of(small)
+
+
+@pytest.fixture
+def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def stream_url(redis_server: RedisServer) -> str:
+    with redis_server.client(3) as client:
+        client.flushdb()
+    return redis_server.stream_url("events", database=3)
+
+
+def send(server: RedisServer, events: list[dict[str, Any]]) -> None:
+    with server.client(3) as client, client.pipeline() as pipeline:
+        for event in events:
+            pipeline.xadd("events", {"event": json.dumps(event)})
+        pipeline.execute()
+
+
+def drain(center: Center, url: str, **options: Any) -> IngestReport:
+    total = IngestReport()
+    stream = RedisStream(url)
+    given = {"follow": False, "stop": threading.Event(), "told": total.join, **options}
+    ingest_stream(center, stream, **given)
+    stream.close()
+    return total
+
+
+def contents(center: Center) -> dict[bytes, bytes]:
+    return dict(center.store.scan([generation_prefix(1)]))
+
+
+def test_a_stream_is_applied_and_acknowledged(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    send(redis_server, events)
+    assert drain(center, stream_url).accepted == len(events)
+    assert drain(center, stream_url).num_events == 0
+    with redis_server.client(3) as client:
+        (group,) = client.xinfo_groups("events")
+        assert (group["pending"], group["lag"]) == (0, 0)
+
+
+def test_pending_entries_come_before_new_ones(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    """What a killed consumer of any name has read, and what one reads that only slept."""
+    mine = [event for event in events if event["user_id"] == 1]
+    send(redis_server, mine[:6])
+    with redis_server.client(3) as client:
+        client.xgroup_create("events", "center", id="0")
+        client.xreadgroup("center", "another", {"events": ">"}, count=3)
+        assert drain(center, stream_url).counts() == {
+            **{"accepted": 6, "duplicates": 0, "late": 0, "refused": 0, "gaps": 0}
+        }
+        stream = RedisStream(stream_url)
+        stream.claim()
+        assert stream.read(count=10, block=0) == []
+        send(redis_server, mine[6:10])
+        client.xreadgroup("center", "sleeper", {"events": ">"}, count=2)
+        read = stream.read(count=10, block=0)
+        assert [entry.event for entry in read] == mine[6:10]
+        stream.acknowledge(read)
+        assert client.xpending("events", "center")["pending"] == 0
+
+
+def test_entries_that_hold_no_event_are_refused_and_do_not_come_again(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    with redis_server.client(3) as client:
+        for fields in (
+            {"event": "no JSON"},
+            {"other": "5"},
+            {"event": "[" * 100_000},
+            {"event": json.dumps({**events[0], "seq": "x"})},
+            {"event": json.dumps(events[0])},
+            {"event": "x" * (1 << 21)},
+            {"event": b"\xff\xfe"},
+        ):
+            client.xadd("events", fields)  # type: ignore[arg-type]
+        report = drain(center, stream_url)
+        assert report.accepted == 1
+        assert [(one.index, one.field) for one in report.refused] == [
+            *((0, "event"), (1, "event"), (2, "event"), (3, "seq"), (5, "event"), (6, "event"))
+        ]
+        assert client.xpending("events", "center")["pending"] == 0
+
+
+def test_a_trimmed_entry_is_told(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    send(redis_server, events[:3])
+    with redis_server.client(3) as client:
+        client.xgroup_create("events", "center", id="0")
+        client.xreadgroup("center", "center", {"events": ">"}, count=2)
+        client.xtrim("events", maxlen=1, approximate=False)
+        report = drain(center, stream_url)
+        assert (report.accepted, report.gaps) == (1, 0 if events[2]["seq"] == 1 else 2)
+        assert ["trimmed" in one.error for one in report.refused] == [True, True]
+        assert client.xpending("events", "center")["pending"] == 0
+
+
+def test_one_consumer_is_active(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    send(redis_server, events[:10])
+    name = RedisStream(stream_url).name
+    with Lock(center.store, name), pytest.raises(HeldLockError, match="is held by"):
+        drain(center, stream_url)
+    assert drain(center, stream_url).accepted == 10
+
+
+def test_a_former_holder_cannot_write(center: Center, events: list[dict[str, Any]]) -> None:
+    former = Lock(center.store, "group", seconds=0.05)
+    former.acquire()
+    assert center.ingest(events[:1], lock=former).accepted == 1
+    time.sleep(0.1)
+    with Lock(center.store, "group") as lock:
+        with pytest.raises(LostLockError, match="was taken by"):
+            center.ingest(events[1:2], lock=former)
+        with pytest.raises(LostLockError):
+            former.renew()
+        former.release()  # Which is no longer its own to release.
+        assert center.ingest(events[1:2], lock=lock).accepted == 1
+
+
+def test_a_lock_is_held_on_by_every_commit(center: Center, events: list[dict[str, Any]]) -> None:
+    lock = Lock(center.store, "group", seconds=0.4)
+    lock.acquire()
+    for event in events[:6]:
+        time.sleep(0.1)
+        center.ingest([event], lock=lock)
+    with pytest.raises(HeldLockError):
+        Lock(center.store, "group").acquire()
+    lock.release()
+    Lock(center.store, "group").acquire()
+
+
+def test_following_waits_and_stops(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    stop, total = threading.Event(), IngestReport()
+    stream = RedisStream(stream_url)
+    follower = threading.Thread(
+        target=ingest_stream,
+        args=(center, stream),
+        kwargs={"follow": True, "stop": stop, "told": total.join},
+    )
+    follower.start()
+    for start in range(0, 60, 20):
+        send(redis_server, events[start : start + 20])
+        time.sleep(0.1)
+    deadline = time.monotonic() + 20
+    while total.accepted < 60 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    stop.set()
+    follower.join()
+    assert total.accepted == 60
+    Lock(center.store, stream.name).acquire()  # It was released.
+
+
+def test_writers_give_way_to_each_other(
+    trained: Callable[..., Path], store_url: str, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Centers that write at once, each for its own users, lose nothing to one another."""
+    with (
+        Center.open(trained("mimn"), store_url) as center,
+        Center.open(trained("mimn"), f"lmdb:{tmp_path / 'clean'}") as clean,
+    ):
+        clean.ingest(events)
+
+        def write(part: int) -> None:
+            mine = [event for event in events if event["user_id"] % 3 == part]
+            with Center.open(trained("mimn"), store_url) as own:
+                for start in range(0, len(mine), 30):
+                    own.ingest(mine[start : start + 30])
+
+        writers = [threading.Thread(target=write, args=(part,)) for part in range(3)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert contents(center) == contents(clean)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis-stream://127.0.0.1:6379/0/events",
+        "redis-stream://127.0.0.1:6379/0/events?group=",
+        "redis-stream://127.0.0.1:6379/events?group=g",
+        "redis-stream://127.0.0.1:6379/0/?group=g",
+        "redis-stream:///0/events?group=g",
+        "redis-stream://127.0.0.1:6379/0/events?group=g&x=1",
+    ],
+)
+def test_a_wrong_stream(url: str) -> None:
+    with pytest.raises(ValueError, match="events must be redis-stream://"):
+        RedisStream(url)
+
+
+def test_files_hold_the_same_events(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    lines = tmp_path / "events.jsonl"
+    lines.write_text("".join(json.dumps(event) + "\n\n" for event in events))
+    table = tmp_path / "events.parquet"
+    pq.write_table(pa.Table.from_pylist(events), table)
+    assert [e for part in file_events(lines, batch=64) for e in part] == events
+    assert [e for part in file_events(table, batch=64) for e in part] == events
+    total = IngestReport()
+    for path in (lines, table):
+        ingest_batches(center, file_events(path, batch=64), stop=threading.Event(), told=total.join)
+    assert (total.accepted, total.duplicates) == (len(events), len(events))
+
+
+def test_a_line_that_is_no_event_is_told_by_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"seq": 1}\n{"seq": \n\xff\n')
+    ((first, second, third),) = file_events(path, batch=10)
+    assert first == {"seq": 1}
+    assert isinstance(second, FieldError)
+    assert isinstance(third, FieldError)
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet", "damaged.parquet"])
+def test_a_file_that_is_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=name):
+        list(file_events(tmp_path / name, batch=10))
+
+
+def test_a_data_set_is_a_source_of_events(small: Dataset, events: list[dict[str, Any]]) -> None:
+    assert [e for part in dataset_events(small, batch=100) for e in part] == events
