@@ -242,3 +242,35 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
             files.write_file(path, b"data")
     assert (tmp_path / "pipe").is_fifo()
     assert [left.name for left in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_file_is_sealed_in_place_as_it_is_in_memory(tmp_path: Path) -> None:
+    content = b"begin" + files.SEAL.encode() + b"end" * 1000
+    files.write_sealed(tmp_path / "one", content)
+    with files.new_file(tmp_path / "other") as file:
+        file.write(content)
+        files.seal_file(file)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    files.verify_file(tmp_path / "other")
+
+
+@pytest.mark.parametrize("seals", [0, 2])
+def test_a_file_in_place_holds_one_seal(tmp_path: Path, seals: int) -> None:
+    def write() -> None:
+        with files.new_file(tmp_path / "file") as file:
+            file.write(b"text" + seals * files.SEAL.encode())
+            files.seal_file(file)
+
+    with pytest.raises(ValueError, match=f"got it {seals} times"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_not_verified(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write_sealed(path, b"begin" + files.SEAL.encode() + b"end")
+    data = path.read_bytes()
+    for damaged in (b"", data[:20], b"B" + data[1:], data + b"more", data + data):
+        path.write_bytes(damaged)
+        with pytest.raises(files.CorruptFileError):
+            files.verify_file(path)
