@@ -37,13 +37,19 @@ class RedisServer:
             if os.environ.get("CI") == "true":
                 pytest.fail(missing)
             pytest.skip(missing)
+        self._program = program
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Let it run, in its folder and at its port."""
         self.process = subprocess.Popen(
             [
                 *([] if self._limit is None else ["prlimit", f"--fsize={self._limit}"]),
-                program,
+                self._program,
                 *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)),
                 *("--save", "", "--databases", "256"),
                 *self._options,
@@ -53,7 +59,11 @@ class RedisServer:
         patient = Retry(ConstantBackoff(0.02), 1000)
         with redis.Redis(port=self.port, retry=patient) as client:
             client.ping()
-        return self
+
+    def kill(self) -> None:
+        """End it as a lost machine would."""
+        self.process.kill()
+        self.process.wait()
 
     def __exit__(
         self,

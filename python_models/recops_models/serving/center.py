@@ -65,6 +65,8 @@ class Center:
     Args:
         served: the model.
         store: with states of this model, or empty, to be filled with them.
+        data: the data set whose users and items a model that is put into service later will know;
+            None: its training's.
 
     Raises:
         ModelVersionError: the store's states are another model's.
@@ -75,8 +77,8 @@ class Center:
         ...     center.score(1, [5, 6, 7]).scores
     """
 
-    def __init__(self, served: ServedModel, store: Store) -> None:
-        self.store = store
+    def __init__(self, served: ServedModel, store: Store, *, data: Dataset | None = None) -> None:
+        self.store, self._data = store, data
         self._writing, self._switching = threading.Lock(), threading.Lock()
         self._serving = served, _begin(served, store)
 
@@ -106,7 +108,7 @@ class Center:
         served = ServedModel.load(Path(model), data=data)
         opened = open_store(store, allow_loss=allow_loss)
         try:
-            return cls(served, opened)
+            return cls(served, opened, data=data)
         except BaseException:
             opened.close()
             raise
@@ -221,7 +223,7 @@ class Center:
             if now is None:
                 raise ModelVersionError(f"{self.store.url}: was emptied")
             if now.version != served.version:
-                served = ServedModel.load(Path(now.folder))
+                served = ServedModel.load(Path(now.folder), data=self._data)
                 if served.version != now.version:
                     raise ModelVersionError(
                         f"{self.store.url}: its states are of model {now.version.hex()}, "

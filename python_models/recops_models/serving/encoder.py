@@ -28,7 +28,8 @@ from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
 
-_RATINGS = {"label": (0, 1), "feedback": (0, 1, 2)}
+_CLASSES = {"label": (0, 1), "feedback": (0, 1, 2), SIGN: (0, 1, 2)}
+"""What an event may say in so many words; SIGN is the feedback, by the name of the feature."""
 
 
 @dataclass(frozen=True)
@@ -115,19 +116,21 @@ class Encoder:
         if not self._explicit:
             return said
         for place, event in enumerate(events):
-            told = next((name for name in TELLING if name in event.features), None)
+            told = next((name for name in (*TELLING, SIGN) if name in event.features), None)
             if told is None:
                 faults.setdefault(
                     place, FieldError("rating", "must be there, or a label or feedback")
                 )
                 continue
             value = event.features[told]
-            due = _RATINGS.get(told)
+            due = _CLASSES.get(told)
             if not _is_number(value) or (due is not None and value not in due):
                 must = "a finite number" if due is None else f"one of {', '.join(map(str, due))}"
                 faults.setdefault(place, FieldError(told, f"must be {must}, got {value!r:.40}"))
                 continue
-            said[place] = said_by(told, np.array([value], dtype=np.float64), self._positive)[0]
+            column = "feedback" if told == SIGN else told
+            number = np.array([value], dtype=np.float64)
+            said[place] = said_by(column, number, self._positive)[0]
         return said
 
     def _event_ids(
@@ -286,7 +289,7 @@ def _counts(tallies: Sequence[Tally | Totals]) -> tuple[Int64Array, Int64Array]:
 
 
 def _looked_up(
-    lookup: Lookup, name: str, values: list[Any]
+    lookup: Lookup, name: str, values: list[object]
 ) -> tuple[Int64Array, dict[int, FieldError]]:
     """The rows of values, and by place the errors of those that are none."""
     try:
@@ -306,7 +309,7 @@ def _looked_up(
     return rows, wrong
 
 
-def _each(name: str, value: object, rows: int, *, depth: int = 0) -> list[Any]:
+def _each(name: str, value: object, rows: int, *, depth: int = 0) -> list[object]:
     """A value for each candidate, of one for all (of lists so deep) or of a list of them."""
     inner: object = value
     for _ in range(depth):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from recops_models.serving.errors import FieldError
 
@@ -32,7 +31,7 @@ class UserEvent:
     item: str
     timestamp: float
     seq: int
-    features: Mapping[str, Any] = field(default_factory=dict)
+    features: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: object) -> UserEvent:

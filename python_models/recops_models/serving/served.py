@@ -13,9 +13,11 @@ from torch import Tensor
 
 from recops_models.click.memory import MemoryModel
 from recops_models.data.dataset import Dataset
+from recops_models.data.sets import load
 from recops_models.examples.batch import Batch
+from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.feedback import feedback_of
-from recops_models.recipes.run import MODEL, load_trained, open_data
+from recops_models.recipes.run import MODEL, load_trained
 from recops_models.serving.encoder import EncodedEvents, Encoder
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.layout import StateLayout
@@ -67,8 +69,9 @@ class ServedModel:
                 "which no store can know"
             )
         model.requires_grad_(False)
-        found = open_data(job, model) if data is None else data
-        dataset = found if isinstance(found, Dataset) else None
+        dataset = data
+        if dataset is None and not is_click_folder(Path(job.data)):
+            dataset = load(job.data)
         examples = job.parts["examples"]
         assert isinstance(examples, ExampleConfig)
         explicit = False

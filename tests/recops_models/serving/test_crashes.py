@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from centers import events_of
 from killable import Killable
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
+from recops_models.serving.ingester import ingest_stream
+from recops_models.serving.intake import IngestReport
 from recops_models.serving.keys import generation_prefix, user_key
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
+from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.stores.store import Store
-from redis_server import RedisServer
+from redis_server import DURABLE, RedisServer
 
 STREAM, GROUP = "events", "center"
 
@@ -63,8 +67,16 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         for event in self._events:
-            self._client.xadd(STREAM, {"event": json.dumps(event)})
+            while not self._sent(json.dumps(event)):
+                self._end.wait(0.01)
             self._end.wait(0.001)
+
+    def _sent(self, event: str) -> bool:
+        try:
+            self._client.xadd(STREAM, {"event": event})
+        except redis.ConnectionError:
+            return False
+        return True
 
     def finish(self) -> None:
         """The rest at once."""
@@ -135,3 +147,46 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
         assert report.accepted == len({(e["user_id"], e["seq"]) for e in events})
         assert report.late == report.gaps == 0
         assert contents(store) == contents(center.store)
+
+
+@COUNTS
+def test_a_killed_redis_loses_nothing_that_was_acknowledged(
+    count: int, trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
+    """Of the stream, and of the store, which lie in it both; the ingester waits, and goes on."""
+    events, stop, total = flow(small, count), threading.Event(), IngestReport()
+    (tmp_path / "redis").mkdir()
+    with (
+        RedisServer(tmp_path / "redis", *DURABLE) as server,
+        server.client() as client,
+        Center.open(trained("hpmn"), server.url(1)) as center,
+    ):
+        stream = RedisStream(server.stream_url(STREAM, group=GROUP))
+        sender, moments = Sender(client, events), random.Random(0)
+        follower = threading.Thread(
+            target=ingest_stream,
+            args=(center, stream),
+            kwargs={"follow": True, "stop": stop, "told": total.join},
+        )
+        sender.start()
+        follower.start()
+        for _ in range(count):
+            time.sleep(moments.uniform(0.05, 0.6))
+            server.kill()
+            server.start()
+        sender.finish()
+        deadline = time.monotonic() + 120
+        while not _is_drained(client) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stop.set()
+        follower.join()
+        with Center.open(trained("hpmn"), f"lmdb:{tmp_path / 'clean'}") as clean:
+            clean.ingest(events)
+            assert contents(center.store) == contents(clean.store)
+    assert total.accepted > 0
+    assert total.late == 0
+
+
+def _is_drained(client: redis.Redis) -> bool:
+    groups = client.xinfo_groups(STREAM)
+    return bool(groups) and (groups[0]["pending"], groups[0]["lag"]) == (0, 0)

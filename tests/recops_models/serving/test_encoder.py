@@ -1,0 +1,198 @@
+"""What a model reads of events and requests, with a data set's tables and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from centers import untrained
+from click_inputs import batch, schema
+from click_recipes import net
+from recops_models.data import Dataset, load
+from recops_models.examples.batch import Batch
+from recops_models.recipes.files import save_model
+from recops_models.recipes.job import Job, save_job
+from recops_models.recipes.run import MODEL
+from recops_models.serving.center import Center
+from recops_models.serving.errors import FieldError
+from recops_models.serving.event import UserEvent
+
+EVENTS = 6
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of streamed examples, of which no tables are known."""
+    home = tmp_path_factory.mktemp("streamed")
+    (home / "data").mkdir()
+    (home / "data" / "features.json").write_text("{}")  # No one reads what training read.
+    torch.manual_seed(0)
+    model = net("hpmn", replace(schema(), moments={"age": (3.0, 2.0)}), width=4, hidden=(8,))
+    for table in model.embedding.tables.values():
+        nn.init.normal_(table.weight[1:])
+    save_job(home, Job.of("hpmn", str(home / "data"), {}, seed=0, quick=False))
+    save_model(home / MODEL, "hpmn", model)
+    return home
+
+
+def id_of(row: int) -> int:
+    """The id that has this row of a table of 0, 1, …; −1 is unknown."""
+    return row - 2
+
+
+def one_user(candidates: int) -> Batch:
+    """Candidates, and the history of the first one's user for all."""
+    some = batch([EVENTS] * candidates, seed=3)
+    return some._replace(
+        features={
+            name: tensor[:1].expand_as(tensor) if name.startswith("history") else tensor
+            for name, tensor in some.features.items()
+        }
+    )
+
+
+def given(some: Batch) -> dict[str, Any]:
+    """The features of candidates as a request tells them."""
+    tags = [
+        [id_of(row) for row in rows[:length]]
+        for rows, length in zip(
+            some.features["tags"].tolist(), some.lengths["tags"].tolist(), strict=True
+        )
+    ]
+    return {
+        "user": [id_of(row) for row in some.features["user"].tolist()],
+        "category": [id_of(row) for row in some.features["category"].tolist()],
+        "age": (some.features["age"].double() * 2 + 3).tolist(),
+        "picture": some.features["picture"].tolist(),
+        "tags": tags,
+    }
+
+
+def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path) -> None:
+    some = one_user(5)
+    with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
+        served, _ = center._serving
+        events = [
+            {
+                **{"user_id": "u", "item_id": id_of(item), "timestamp": 0, "seq": place + 1},
+                "category": id_of(category),
+            }
+            for place, (item, category) in enumerate(
+                zip(
+                    some.features["history_item"][0].tolist(),
+                    some.features["history_category"][0].tolist(),
+                    strict=True,
+                )
+            )
+        ]
+        assert center.ingest(events).accepted == EVENTS
+        items = [id_of(row) for row in some.features["item"].tolist()]
+        found = center.score("u", items, given(some))
+        with torch.no_grad():
+            expected = served.model(some)
+        torch.testing.assert_close(torch.from_numpy(found.logits), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["user", "category", "age", "picture", "tags"])
+def test_what_nobody_tells_is_an_error_by_its_name(
+    streamed: Path, tmp_path: Path, name: str
+) -> None:
+    some = one_user(2)
+    features = {key: value for key, value in given(some).items() if key != name}
+    with (
+        Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center,
+        pytest.raises(FieldError, match=f"{name} must be given"),
+    ):
+        center.score("u", [1, 2], features)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("picture", [1.0, 2.0]),
+        ("picture", 5),
+        ("picture", ["a", "b", "c"]),
+        ("tags", 5),
+        ("tags", ["a"]),
+        ("tags", [[1], [2], [3]]),
+        ("age", [1.0, 2.0, 3.0]),
+        ("category", {"a": 5}),
+        ("category", "drama"),
+    ],
+)
+def test_a_wrong_value_is_an_error_by_its_name(
+    streamed: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    features = {**given(one_user(2)), name: value}
+    with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
+        with pytest.raises(FieldError) as caught:
+            center.score("u", [1, 2], features)
+        assert caught.value.field == name
+
+
+def test_an_event_without_a_feature_that_no_table_tells_is_refused(
+    streamed: Path, tmp_path: Path
+) -> None:
+    event = {"user_id": "u", "item_id": 5, "timestamp": 0, "seq": 1}
+    with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
+        (refused,) = center.ingest([event]).refused
+        assert refused.field == "category"
+        assert center.ingest([{**event, "category": 5}]).accepted == 1
+        (refused,) = center.ingest([{**event, "seq": 2, "category": "x"}]).refused
+        assert refused.field == "category"
+
+
+def test_one_value_is_that_of_all_candidates(streamed: Path, tmp_path: Path) -> None:
+    features = {"user": 3, "category": 2, "age": 30.0, "picture": [1.0, 0.0, 2.0], "tags": [1, 2]}
+    each = {name: [value, value] for name, value in features.items()}
+    with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
+        one, two = center.score("u", [1, 2], features), center.score("u", [1, 2], each)
+        assert one.logits.tolist() == two.logits.tolist()
+
+
+def test_a_request_goes_before_the_tables(trained: Callable[..., Path], tmp_path: Path) -> None:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        known = center.score(1, [1, 2]).logits.tolist()
+        assert center.score(1, [1, 2], {"user_gender": "M"}).logits.tolist() == known
+        assert center.score(1, [1, 2], {"user_gender": "F"}).logits.tolist() != known
+        unknown = center.score("nobody", [1, 2]).logits.tolist()
+        assert unknown != known
+        assert center.score(1, [1, "nothing"]).logits.tolist() != known
+
+
+def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_path: Path) -> None:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        served, _ = center._serving
+        told = [{"rating": 3}, {"feedback": 1}, {"history_sign": 1}, {"rating": 3.5}]
+        told += [{"label": 1}, {"rating": 4}, {"feedback": 2}, {"label": 0}, {"rating": 2.5}]
+        encoded = served.encoder.encode(
+            [UserEvent("1", "2", 0.0, place + 1, one) for place, one in enumerate(told)]
+        )
+        signs = encoded.ids["history_sign"].tolist()
+        assert signs[:4] == [signs[0]] * 4
+        assert signs[4:7] == [signs[4]] * 3
+        assert signs[7:] == [signs[7]] * 2
+        assert len(set(signs)) == 3
+        assert encoded.liked.tolist() == [False] * 4 + [True] * 3 + [False] * 2
+
+
+def test_string_ids_are_those_of_the_source(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    lines = ["user_id,item_id,timestamp,rating"]
+    lines += [f"u{n % 3},i{n % 5},{n},{1 + n % 5}" for n in range(60)]
+    (folder / "interactions.csv").write_text("\n".join(lines) + "\n")
+    dataset = load(folder)
+    model = untrained("mimn", dataset, folder, tmp_path / "model", rare_count="1", rare_share="0")
+    event = {"user_id": "u1", "item_id": "i2", "timestamp": 0, "seq": 1, "rating": 5}
+    with Center.open(model, f"lmdb:{tmp_path / 'store'}") as center:
+        assert center.ingest([event]).accepted == 1
+        first = center.score("u1", ["i1", "i2", "i3"])
+        assert len(set(first.logits.tolist())) == 3
+        assert first.known
