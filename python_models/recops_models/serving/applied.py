@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from recops_models.serving.checked import Tally, Tombstone, Totals
-from recops_models.serving.encoder import EncodedEvents
 from recops_models.serving.errors import ModelVersionError
+from recops_models.serving.event_encoder import EncodedEvents
 from recops_models.serving.keys import forgotten_key, item_key, totals_key, user_key
 from recops_models.serving.ledger import Fate
 from recops_models.serving.record import UserRecord
@@ -112,7 +112,7 @@ class _Batch:
     ) -> _Batch:
         users = list(dict.fromkeys(event.user for event in events.events))
         items = []
-        if served.encoder.reads_rates:
+        if served.requests.reads_rates:
             items = list(dict.fromkeys(event.item for event in events.events))
         view = store.view(
             [

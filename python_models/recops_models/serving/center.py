@@ -17,7 +17,6 @@ from recops_models.data.dataset import Dataset
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
 from recops_models.serving.checked import Tally, Totals
-from recops_models.serving.encoder import Tallies
 from recops_models.serving.errors import (
     ConflictError,
     FieldError,
@@ -31,6 +30,7 @@ from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
 from recops_models.serving.locks import Lock, NotPaused, patiently
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
+from recops_models.serving.request_encoder import Tallies
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store, View
@@ -188,13 +188,13 @@ class Center:
         if of_user is not None:
             record = UserRecord.unpack(user, of_user, served.layout.num_bytes)
         tallies = None
-        if served.encoder.reads_rates:
+        if served.requests.reads_rates:
             tallies = Tallies(
                 Tally(record.seen, record.liked),
                 [Tally.unpack(item, data) for item, data in zip(items, of_items, strict=True)],
                 Totals.unpack(of_all),
             )
-        batch = served.encoder.candidates(user, items, features or {}, tallies)
+        batch = served.requests.batch(user, items, features or {}, tallies)
         logits = served.logits(record, batch)
         return Scored(
             logits.sigmoid().numpy(),
@@ -209,7 +209,7 @@ class Center:
     ) -> View:
         generation = active.generation
         keys = [ACTIVE, user_key(generation, user), totals_key(generation)]
-        if served.encoder.reads_rates:
+        if served.requests.reads_rates:
             keys += [item_key(generation, item) for item in items]
         return self.store.view(keys)
 

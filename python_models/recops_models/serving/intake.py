@@ -97,7 +97,7 @@ def take(
     read = [_read(content) for content in contents]
     faults = {place: one for place, one in enumerate(read) if isinstance(one, FieldError)}
     events = {place: one for place, one in enumerate(read) if isinstance(one, UserEvent)}
-    encoded = served.encoder.encode(list(events.values()))
+    encoded = served.events.encode(list(events.values()))
     step = applied(served, generation, store, encoded, guards)
     places = list(events)
     faults |= {places[place]: error for place, error in encoded.faults.items()}

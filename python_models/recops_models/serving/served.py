@@ -18,10 +18,12 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.run import MODEL, load_trained
-from recops_models.serving.encoder import EncodedEvents, Encoder
+from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import ModelVersionError
+from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
+from recops_models.serving.request_encoder import RequestEncoder
 from recops_models.training.click_problem import ExampleConfig
 
 _VERSION_BYTES = 16
@@ -37,14 +39,16 @@ class ServedModel:
             the weights that wrote it.
         model: in evaluation.
         layout: of its states.
-        encoder: of events and candidates.
+        events: encodes them.
+        requests: encodes them.
     """
 
     folder: Path
     version: bytes
     model: MemoryModel[Any]
     layout: StateLayout[Any]
-    encoder: Encoder
+    events: EventEncoder
+    requests: RequestEncoder
 
     @classmethod
     def load(cls, folder: Path, *, data: Dataset | None = None) -> ServedModel:
@@ -74,17 +78,14 @@ class ServedModel:
             dataset = load(job.data)
         examples = job.parts["examples"]
         assert isinstance(examples, ExampleConfig)
-        explicit = False
+        fitted, history = model.schema, model.embedding.apart[0]
+        explicit, items, users = False, None, None
         if dataset is not None:
             explicit = (examples.feedback or feedback_of(dataset)) == "explicit"
-        encoder = Encoder(
-            model.schema,
-            model.embedding.apart[0],
-            dataset,
-            explicit=explicit,
-            positive=examples.positive,
-        )
-        return cls(folder, version_of(folder), model, StateLayout(model), encoder)
+            items, users = described_items(dataset, fitted), described_users(dataset, fitted)
+        events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
+        requests = RequestEncoder(fitted, history, items, users)
+        return cls(folder, version_of(folder), model, StateLayout(model), events, requests)
 
     @property
     def version_text(self) -> str:

@@ -14,8 +14,31 @@ from recops_models.examples.candidates import candidates
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
+from recops_models.serving.keys import user_key
 
 NAMES = ("mimn", "hpmn")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_reads_once_and_a_state_does_not_grow(
+    name: str,
+    trained: Callable[..., Path],
+    small: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = events_of(small)[0]
+    sizes, reads = set(), []
+    with Center.open(trained(name), f"lmdb:{tmp_path / 'store'}") as center:
+        view = center.store.view
+        monkeypatch.setattr(center.store, "view", lambda keys: reads.append(keys) or view(keys))
+        for length in (1, 10, 500):
+            center.ingest([{**event, "user_id": "u", "seq": seq} for seq in range(1, length + 1)])
+            reads.clear()
+            assert center.score("u", [1, 2, 3]).events == length
+            assert len(reads) == 1
+            sizes |= {len(value or b"") for value in view([user_key(1, "u")]).values}
+    assert len(sizes) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

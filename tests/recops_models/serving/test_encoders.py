@@ -124,6 +124,9 @@ def test_what_nobody_tells_is_an_error_by_its_name(
         ("age", [1.0, 2.0, 3.0]),
         ("category", {"a": 5}),
         ("category", "drama"),
+        ("category", "\ud800"),
+        ("category", 2**70),
+        ("user", [1, [2]]),
     ],
 )
 def test_a_wrong_value_is_an_error_by_its_name(
@@ -146,6 +149,18 @@ def test_an_event_without_a_feature_that_no_table_tells_is_refused(
         assert center.ingest([{**event, "category": 5}]).accepted == 1
         (refused,) = center.ingest([{**event, "seq": 2, "category": "x"}]).refused
         assert refused.field == "category"
+
+
+@pytest.mark.parametrize("item", ["9" * 30, "-9", "٣", "x", str(-(2**63)), str(2**63), "1_0", " 1"])
+def test_an_item_that_is_none_of_the_tables_is_unknown(
+    streamed: Path, tmp_path: Path, item: str
+) -> None:
+    event = {"user_id": "u", "item_id": item, "timestamp": 0, "seq": 1, "category": 5}
+    features = {"user": 3, "category": 2, "age": 30.0, "picture": [1.0, 0.0, 2.0], "tags": []}
+    with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
+        assert center.ingest([event]).accepted == 1
+        one, other = center.score("u", [item, "no item"], features).logits.tolist()
+        assert one == other
 
 
 def test_one_value_is_that_of_all_candidates(streamed: Path, tmp_path: Path) -> None:
@@ -171,7 +186,7 @@ def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_pa
         served, _ = center._serving
         told = [{"rating": 3}, {"feedback": 1}, {"history_sign": 1}, {"rating": 3.5}]
         told += [{"label": 1}, {"rating": 4}, {"feedback": 2}, {"label": 0}, {"rating": 2.5}]
-        encoded = served.encoder.encode(
+        encoded = served.events.encode(
             [UserEvent("1", "2", 0.0, place + 1, one) for place, one in enumerate(told)]
         )
         signs = encoded.ids["history_sign"].tolist()
