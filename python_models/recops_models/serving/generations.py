@@ -18,7 +18,7 @@ from recops_models.serving.stores.store import Store, View
 UPKEEP = "upkeep"
 """The lock of whoever fills a generation."""
 
-_CHUNK = 512
+_CHUNK = 4096
 
 Changes = Mapping[bytes, bytes | None]
 Value = TypeVar("Value")

@@ -77,10 +77,11 @@ class RedisStream:
             with suppress(_GroupIsThere):
                 self._make_group()
             while True:
-                start, _, trimmed = self._client.xautoclaim(
+                start, _, *trimmed = self._client.xautoclaim(
                     self._key, self._group, _CONSUMER, 0, start_id=start, count=1000
                 )
-                self._trimmed += [StreamEntry(name, _event(None)) for name in trimmed]
+                for names in trimmed:  # Of which servers before Redis 7 do not tell.
+                    self._trimmed += [StreamEntry(name, _event(None)) for name in names]
                 if start in (b"0-0", "0-0"):
                     break
         self._pending = True

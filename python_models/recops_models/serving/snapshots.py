@@ -46,7 +46,7 @@ KEPT = 7
 SUFFIX = ".snapshot.parquet"
 
 _FORMAT = 1
-_ROWS = 512
+_ROWS = 2048
 _SCHEMA = pa.schema([("key", pa.binary()), ("value", pa.binary())])
 _STATES = b"states/"
 """Before the keys of a generation, whatever its number was."""

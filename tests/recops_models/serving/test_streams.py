@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from centers import events_of
 from recops_models.data import DataError, Dataset
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
+from recops_models.serving.generations import served_now
 from recops_models.serving.ingester import ingest_batches, ingest_stream
 from recops_models.serving.intake import IngestReport
 from recops_models.serving.keys import generation_prefix
 from recops_models.serving.locks import HeldLockError, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
+from recops_models.serving.refresh import refresh_model
+from recops_models.serving.served import ServedModel
 from recops_models.serving.sources import dataset_events, file_events
 from redis_server import RedisServer
 
@@ -215,6 +219,54 @@ def test_writers_give_way_to_each_other(
         for writer in writers:
             writer.join()
         assert contents(center) == contents(clean)
+
+
+@pytest.mark.parametrize("store_kind", ["lmdb", "redis"])
+def test_a_new_model_takes_over_while_events_flow(
+    trained: Callable[..., Path],
+    events: list[dict[str, Any]],
+    stream_url: str,
+    redis_server: RedisServer,
+    store_kind: str,
+    tmp_path: Path,
+) -> None:
+    """The ingester never stops, and what it applies last is what the new model's replay gives."""
+    store = f"lmdb:{tmp_path / 'store'}"
+    if store_kind == "redis":
+        with redis_server.client(4) as client:
+            client.flushdb()
+        store = redis_server.url(4)
+    stop, total = threading.Event(), IngestReport()
+    served, stream = ServedModel.load(trained("hpmn")), RedisStream(stream_url)
+    with Center.open(trained("mimn"), store) as center:
+        follower = threading.Thread(
+            target=ingest_stream,
+            args=(center, stream),
+            kwargs={"follow": True, "stop": stop, "told": total.join},
+        )
+        follower.start()
+        parts = [events[start : start + 20] for start in range(0, len(events), 20)]
+        sender = threading.Thread(target=lambda: [send(redis_server, part) for part in parts])
+        sender.start()
+        time.sleep(0.2)
+        replay = partial(RedisStream(stream_url).replay, count=100)
+        refresh_model(center.store, served, [replay])
+        assert center.score(1, [1]).model_version == served.version_text
+        sender.join()
+        deadline = time.monotonic() + 20
+        while center.stats().events < len(events) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stop.set()
+        follower.join()
+        assert center.model_version == served.version_text
+        active = served_now(center.store)
+        assert active is not None
+        prefix = generation_prefix(active.generation)
+        found = {key.removeprefix(prefix): value for key, value in center.store.scan([prefix])}
+    with Center.open(trained("hpmn"), f"lmdb:{tmp_path / 'clean'}") as clean:
+        clean.ingest(events)
+        prefix = generation_prefix(1)
+        assert found == {key.removeprefix(prefix): value for key, value in contents(clean).items()}
 
 
 @pytest.mark.parametrize(
