@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from recops import HpmnState, MimnState
 from recops_models.data.dataset import Dataset
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
@@ -203,6 +204,33 @@ class Center:
             record.seen,
             of_user is not None,
         )
+
+    def state(self, user_id: object) -> MimnState | HpmnState | None:
+        """A user's state, of one row: that of the scan of the same events, to the bit.
+
+        Args:
+            user_id: an integer or text.
+
+        Returns:
+            None: the store knows nothing of the user.
+
+        Raises:
+            FieldError: no id.
+            CorruptStateError: the state is damaged.
+            StoreAwayError: no answer.
+        """
+        user = id_text("user_id", user_id)
+        while True:
+            served, active = self._serving
+            now, data = self.store.view([ACTIVE, user_key(active.generation, user)]).values
+            if now == active.pack():
+                break
+            self._look_again(active)
+        if data is None:
+            return None
+        record = UserRecord.unpack(user, data, served.layout.num_bytes)
+        found: MimnState | HpmnState = served.layout.unpack([(record.state, record.count)])
+        return found
 
     def _user_and_tallies(
         self, served: ServedModel, active: Active, user: str, items: Sequence[str]

@@ -11,7 +11,7 @@ import redis
 
 from recops_models.serving.errors import FieldError
 from recops_models.serving.sources import event_of_json
-from recops_models.serving.stores.redis_store import answers, connect
+from recops_models.serving.stores.redis_store import answers, connect, shown
 
 SCHEME = "redis-stream://"
 
@@ -54,10 +54,13 @@ class RedisStream:
         database, _, key = parts.path.removeprefix("/").partition("/")
         named = given.keys() == {"group"} and given["group"]
         if not (url.startswith(SCHEME) and parts.netloc and database.isdecimal() and key and named):
-            raise ValueError(f"events must be {SCHEME}HOST:PORT/DB/KEY?group=NAME, got {url!r}")
-        self.url, self._server = url, f"redis://{parts.netloc}/{database}"
+            raise ValueError(
+                f"events must be {SCHEME}HOST:PORT/DB/KEY?group=NAME, got {shown(url)!r}"
+            )
+        server = f"redis://{parts.netloc}/{database}"
+        self._server = shown(server)
         self._key, self._group = key, given["group"]
-        self._client = connect(self._server)
+        self._client = connect(server)
         self._pending, self._replayed = True, "-"
         self._trimmed: list[StreamEntry] = []
 

@@ -22,6 +22,7 @@ from recops_models.serving.errors import (
 )
 from recops_models.serving.keys import ACTIVE, user_key
 from recops_models.serving.open_store import open_store
+from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.served import ServedModel
 from redis_server import RedisServer
 
@@ -181,9 +182,17 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
         open_store(f"lmdb:{tmp_path / 'other'}?size=5")
 
 
-def test_nobody_answers() -> None:
-    with pytest.raises(StoreAwayError, match="no answer"):
-        open_store("redis://127.0.0.1:1/0")
+def test_nobody_answers_and_no_password_is_told() -> None:
+    with pytest.raises(StoreAwayError, match=r"^redis://127.0.0.1:1/0: no answer") as caught:
+        open_store("redis://me:secret@127.0.0.1:1/0")
+    assert "secret" not in str(caught.value)
+    for opened, url in (
+        (open_store, "redis://me:secret@127.0.0.1:x/0"),
+        (RedisStream, "redis-stream://me:secret@127.0.0.1:1/0/key"),
+    ):
+        with pytest.raises(ValueError, match="must be") as refused:
+            opened(url)
+        assert "secret" not in str(refused.value)
 
 
 def test_a_redis_that_may_lose_is_refused(trained: Callable[..., Path], tmp_path: Path) -> None:

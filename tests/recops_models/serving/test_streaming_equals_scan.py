@@ -95,7 +95,9 @@ def test_any_split_order_and_batch_size_ends_where_the_scan_does(
                 record = record_of(center, str(user))
                 assert (record.state, record.count) == layout.pack(expected)[0]
                 assert record.ledger.last == record.seen == counts[user]
-                found = layout.unpack([(record.state, record.count)]).state_dict()
+                state = center.state(user)
+                assert state is not None
+                found = state.state_dict()
                 for key, value in expected.state_dict().items():
                     assert torch.equal(found[key], value), key
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from recops_models.serving.errors import FieldError
 from recops_models.serving.generations import served_now
 from recops_models.serving.ingester import ingest_batches, ingest_stream
 from recops_models.serving.intake import IngestReport
-from recops_models.serving.keys import generation_prefix
+from recops_models.serving.keys import generation_prefix, lock_key
 from recops_models.serving.locks import HeldLockError, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.refresh import refresh_model
@@ -148,30 +150,73 @@ def test_one_consumer_is_active(
     assert drain(center, stream_url).accepted == 10
 
 
-def test_a_former_holder_cannot_write(center: Center, events: list[dict[str, Any]]) -> None:
-    former = Lock(center.store, "group", seconds=0.05)
+class Clock:
+    """In the place of ``time``: it stands still."""
+
+    now = 1e9
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What locks go by."""
+    stopped = Clock()
+    monkeypatch.setattr("recops_models.serving.locks.time.time", stopped.time)
+    return stopped
+
+
+def test_a_former_holder_cannot_write(
+    center: Center, events: list[dict[str, Any]], clock: Clock
+) -> None:
+    former = Lock(center.store, "group", seconds=5)
     former.acquire()
     assert center.ingest(events[:1], lock=former).accepted == 1
-    time.sleep(0.1)
+    clock.now += 6
     with Lock(center.store, "group") as lock:
         with pytest.raises(LostLockError, match="was taken by"):
             center.ingest(events[1:2], lock=former)
+        clock.now += 4
         with pytest.raises(LostLockError):
             former.renew()
         former.release()  # Which is no longer its own to release.
         assert center.ingest(events[1:2], lock=lock).accepted == 1
 
 
-def test_a_lock_is_held_on_by_every_commit(center: Center, events: list[dict[str, Any]]) -> None:
-    lock = Lock(center.store, "group", seconds=0.4)
+@pytest.mark.parametrize("hold_on", ["commit", "renew"])
+def test_a_lock_is_held_on_by_every_sign_of_life(
+    center: Center, events: list[dict[str, Any]], clock: Clock, hold_on: str
+) -> None:
+    lock = Lock(center.store, "group", seconds=10)
     lock.acquire()
     for event in events[:6]:
-        time.sleep(0.1)
-        center.ingest([event], lock=lock)
-    with pytest.raises(HeldLockError):
+        clock.now += 6
+        if hold_on == "commit":
+            center.ingest([event], lock=lock)
+        else:
+            lock.renew()
+    clock.now += 6
+    with pytest.raises(HeldLockError, match=r"4\.0 s more"):
         Lock(center.store, "group").acquire()
-    lock.release()
+    clock.now += 6
     Lock(center.store, "group").acquire()
+
+
+def test_the_lock_of_a_process_that_is_gone_is_free_at_once(center: Center) -> None:
+    code = (
+        "import sys; from recops_models.serving.locks import Lock; "
+        "from recops_models.serving.open_store import open_store; "
+        "Lock(open_store(sys.argv[1]), 'group', seconds=1000).acquire()"
+    )
+    subprocess.run([sys.executable, "-c", code, center.store.url], check=True)
+    with Lock(center.store, "group"):  # It ended without a word.
+        pass
+    view = center.store.view([lock_key("group")])
+    elsewhere = {"owner": "another-machine:1:2", "token": 9, "expires": time.time() + 1000}
+    center.store.commit({lock_key("group"): json.dumps(elsewhere).encode()}, clock=view.clock)
+    with pytest.raises(HeldLockError):  # Of whom nothing is known.
+        Lock(center.store, "group").acquire()
 
 
 def test_following_waits_and_stops(

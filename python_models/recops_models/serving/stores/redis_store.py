@@ -50,11 +50,11 @@ class RedisStore(Store):
     consistent_scan = False
 
     def __init__(self, url: str, *, allow_loss: bool = False) -> None:
-        self.url = url
+        self.url = shown(url)
         self._client = connect(url)
-        with answers(url):
+        with answers(self.url):
             if not allow_loss:
-                _require_durable(url, self._client)
+                _require_durable(self.url, self._client)
             self._commit = self._client.register_script(_COMMIT)
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -100,6 +100,12 @@ class RedisStore(Store):
         self._client.close()
 
 
+def shown(url: str) -> str:
+    """The URL without a name and a password, which no message is to tell."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
+
+
 def connect(url: str) -> redis.Redis:
     """A client of the server, which answers in bytes.
 
@@ -111,7 +117,9 @@ def connect(url: str) -> redis.Redis:
             url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, decode_responses=False
         )
     except ValueError as error:
-        raise ValueError(f"store must be redis://HOST:PORT/DB, got {url!r} ({error})") from error
+        raise ValueError(
+            f"store must be redis://HOST:PORT/DB, got {shown(url)!r} ({error})"
+        ) from error
 
 
 @contextmanager
