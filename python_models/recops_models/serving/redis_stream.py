@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import NamedTuple, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -77,8 +76,7 @@ class RedisStream:
         """
         start: bytes | str = "0-0"
         with answers(self._server):
-            with suppress(_GroupIsThere):
-                self._make_group()
+            self._make_group()
             while True:
                 start, _, *trimmed = self._client.xautoclaim(
                     self._key, self._group, _CONSUMER, 0, start_id=start, count=1000
@@ -165,13 +163,8 @@ class RedisStream:
         try:
             self._client.xgroup_create(self._key, self._group, id="0", mkstream=True)
         except redis.ResponseError as error:
-            if str(error).startswith("BUSYGROUP"):
-                raise _GroupIsThere from error
-            raise
-
-
-class _GroupIsThere(Exception):
-    """Someone made the group before."""
+            if not str(error).startswith("BUSYGROUP"):  # It is there.
+                raise
 
 
 def _entries(listed: object) -> list[StreamEntry]:
