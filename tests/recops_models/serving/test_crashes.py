@@ -128,14 +128,18 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
         command = ["uic", "ingest", "--model", str(model), "--store", store_url, "--events", url]
         sender = Sender(client, events)
         sender.start()
-        moments, held = random.Random(0), 0
-        for _ in range(count):
-            killable.run([*command, "--follow"], kill_after=moments.uniform(0.02, 1.5))
+        moments, latest, held, kills, at_work = random.Random(0), 1.5, 0, 0, 0
+        while kills < count or not at_work:
+            killable.run([*command, "--follow"], kill_after=moments.uniform(0.02, latest))
+            kills += 1
             with open_store(store_url) as store:
                 known = acknowledged(client)
                 assert_holds(store, known)
+            if len(known) > held:
+                at_work += 1
+            else:  # It was killed before it came to its work: this machine is slow.
+                latest *= 1.2
             held = len(known)
-        assert held  # Some rounds got as far as to acknowledge.
         sender.finish()
         whole = killable.run(command)
         assert whole["code"] == 0, whole["said"]
