@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from recops_models.serving.checked import Tally, Tombstone, Totals
+from recops_models.serving.checked import ItemCount, Tombstone, Totals
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents
 from recops_models.serving.keys import forgotten_key, item_key, totals_key, user_key
@@ -92,11 +92,11 @@ class _Batch:
         clock: int,
         totals: Totals,
         records: dict[str, UserRecord],
-        tallies: dict[str, Tally],
+        counts: dict[str, ItemCount],
     ) -> None:
         self.clock = clock
         self._served, self._generation = served, generation
-        self._totals, self._records, self._tallies = totals, records, tallies
+        self._totals, self._records, self._of_items = totals, records, counts
         self._missing = sum(record.ledger.missing for record in records.values())
         self._fates: Counter[Fate] = Counter()
         self._touched: dict[str, int] = {}  # By user, the row of its state in the pool.
@@ -132,8 +132,8 @@ class _Batch:
             user: _record(served, user, one, Tombstone.unpack(user, next(values)))
             for user, one in zip(users, data, strict=True)
         }
-        tallies = {item: Tally.unpack(item, next(values)) for item in items}
-        return cls(served, generation, view.clock, totals, records, tallies)
+        counts = {item: ItemCount.unpack(item, next(values)) for item in items}
+        return cls(served, generation, view.clock, totals, records, counts)
 
     def admit(self, events: EncodedEvents) -> tuple[list[int], list[int]]:
         """Count what is accepted; the pool's rows to be moved, and each one's event by place."""
@@ -154,8 +154,8 @@ class _Batch:
             )
             totals = self._totals
             self._totals = Totals(totals.seen + 1, totals.liked + liked, totals.users + new)
-            if event.item in self._tallies:
-                self._tallies[event.item] = self._tallies[event.item].plus(liked)
+            if event.item in self._of_items:
+                self._of_items[event.item] = self._of_items[event.item].plus(liked)
             row = self._touched.setdefault(event.user, len(self._touched))
             if events.written[place]:
                 rows.append(row)
@@ -179,8 +179,8 @@ class _Batch:
         for user, record, (state, count) in zip(self._touched, moved, states, strict=True):
             written = replace(record, state=state, count=count)
             changes[user_key(self._generation, user)] = written.pack(user)
-        for item, tally in self._tallies.items():
-            changes[item_key(self._generation, item)] = tally.pack(item)
+        for item, of_item in self._of_items.items():
+            changes[item_key(self._generation, item)] = of_item.pack(item)
         return changes
 
     def outcome(self) -> AppliedBatch:

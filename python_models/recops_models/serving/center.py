@@ -17,7 +17,7 @@ from recops import HpmnState, MimnState
 from recops_models.data.dataset import Dataset
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
-from recops_models.serving.checked import Tally, Totals
+from recops_models.serving.checked import ItemCount, Totals
 from recops_models.serving.errors import (
     ConflictError,
     FieldError,
@@ -31,7 +31,7 @@ from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
 from recops_models.serving.locks import Lock, NotPaused, patiently
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
-from recops_models.serving.request_encoder import Tallies
+from recops_models.serving.request_encoder import RequestCounts
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store, View
@@ -180,7 +180,7 @@ class Center:
         items = [id_text("candidates", item) for item in candidates]
         while True:
             served, active = self._serving
-            view = self._user_and_tallies(served, active, user, items)
+            view = self._user_and_counts(served, active, user, items)
             if view.values[0] == active.pack():
                 break
             self._look_again(active)
@@ -188,14 +188,14 @@ class Center:
         record = served.new_record()
         if of_user is not None:
             record = UserRecord.unpack(user, of_user, served.layout.num_bytes)
-        tallies = None
+        counts = None
         if served.requests.reads_rates:
-            tallies = Tallies(
-                Tally(record.seen, record.liked),
-                [Tally.unpack(item, data) for item, data in zip(items, of_items, strict=True)],
+            counts = RequestCounts(
+                ItemCount(record.seen, record.liked),
+                [ItemCount.unpack(item, data) for item, data in zip(items, of_items, strict=True)],
                 Totals.unpack(of_all),
             )
-        batch = served.requests.batch(user, items, features or {}, tallies)
+        batch = served.requests.batch(user, items, features or {}, counts)
         logits = served.logits(record, batch)
         return Scored(
             logits.sigmoid().numpy(),
@@ -232,7 +232,7 @@ class Center:
         found: MimnState | HpmnState = served.layout.unpack([(record.state, record.count)])
         return found
 
-    def _user_and_tallies(
+    def _user_and_counts(
         self, served: ServedModel, active: Active, user: str, items: Sequence[str]
     ) -> View:
         generation = active.generation

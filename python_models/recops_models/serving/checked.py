@@ -36,7 +36,7 @@ def _digest(owner: str, body: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ItemCount:
     """How many events an item was in, and how many of them said liked: i64 each."""
 
     seen: int = 0
@@ -44,22 +44,22 @@ class Tally:
 
     _FORM: ClassVar = struct.Struct("<qq")
 
-    def plus(self, liked: bool) -> Tally:
+    def plus(self, liked: bool) -> ItemCount:
         """With one event more."""
-        return Tally(self.seen + 1, self.liked + liked)
+        return ItemCount(self.seen + 1, self.liked + liked)
 
     def pack(self, owner: str) -> bytes:
         """The bytes."""
         return sealed(owner, self._FORM.pack(self.seen, self.liked))
 
     @classmethod
-    def unpack(cls, owner: str, data: bytes | None) -> Tally:
+    def unpack(cls, owner: str, data: bytes | None) -> ItemCount:
         """What :meth:`pack` gave; of nothing, nothing.
 
         Raises:
             CorruptStateError: damaged, or another's.
         """
-        return cls() if data is None else cls(*cls._FORM.unpack(unsealed(owner, data, "the tally")))
+        return cls() if data is None else cls(*cls._FORM.unpack(unsealed(owner, data, "the count")))
 
 
 @dataclass(frozen=True)

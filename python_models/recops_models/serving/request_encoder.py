@@ -17,19 +17,19 @@ from recops_models.examples.features import Categorical, Feature, FittedSchema, 
 from recops_models.examples.features import Sequence as SequenceFeature
 from recops_models.examples.running_rates import RATES, rate_features
 from recops_models.layers.feature_embedding import History
-from recops_models.serving.checked import Tally, Totals
+from recops_models.serving.checked import ItemCount, Totals
 from recops_models.serving.described import Described
 from recops_models.serving.errors import FieldError
 from recops_models.serving.values import each_of, looked_up, number_of, rows_of_ids
 
 
 @dataclass(frozen=True)
-class Tallies:
+class RequestCounts:
     """What is counted of a request's user, of each candidate, and of all events."""
 
-    user: Tally
-    items: list[Tally]
-    all: Tally | Totals
+    user: ItemCount
+    items: list[ItemCount]
+    all: ItemCount | Totals
 
 
 class RequestEncoder:
@@ -69,7 +69,7 @@ class RequestEncoder:
         user: str,
         items: Sequence[str],
         given: Mapping[str, object],
-        tallies: Tallies | None,
+        counts: RequestCounts | None,
     ) -> Batch:
         """B candidates shown to a user; the history's own sequences are left out.
 
@@ -77,7 +77,7 @@ class RequestEncoder:
             user: the id.
             items: B ids.
             given: values of features: one for all candidates, or a list of B.
-            tallies: of user, items and all, where the model reads rates.
+            counts: of user, items and all, where the model reads rates.
 
         Raises:
             FieldError: a feature is given that there is not, or is not what it must be, or must be
@@ -87,7 +87,7 @@ class RequestEncoder:
             if name not in self._context:
                 raise FieldError(name, "is no feature that a request can tell of")
         rows, features, lengths = len(items), dict[str, Tensor](), dict[str, Tensor]()
-        known = self._known(user, items, tallies)
+        known = self._known(user, items, counts)
         for name, feature in self._context.items():
             if name in given:
                 features[name], length = self._given(feature, given[name], rows)
@@ -101,7 +101,7 @@ class RequestEncoder:
         return Batch(features, lengths, no_label, no_group)
 
     def _known(
-        self, user: str, items: Sequence[str], tallies: Tallies | None
+        self, user: str, items: Sequence[str], counts: RequestCounts | None
     ) -> dict[str, NDArray[np.number]]:
         """``[B]`` by feature: what tables and counts tell."""
         known: dict[str, NDArray[np.number]] = {}
@@ -114,11 +114,11 @@ class RequestEncoder:
                 for name in self._context:
                     if name in described:
                         known[name] = described.values(name, places)
-        if tallies is not None:
+        if counts is not None:
             rates = rate_features(
-                user=_counts([tallies.user]),
-                item=_counts(tallies.items),
-                all_events=_counts([tallies.all]),
+                user=_counts([counts.user]),
+                item=_counts(counts.items),
+                all_events=_counts([counts.all]),
             )
             known |= {name: self._fitted.standardised(name, rates[name]) for name in RATES}
         return {name: np.broadcast_to(values, len(items)).copy() for name, values in known.items()}
@@ -151,8 +151,8 @@ class RequestEncoder:
         return rows
 
 
-def _counts(tallies: Sequence[Tally | Totals]) -> tuple[Int64Array, Int64Array]:
+def _counts(counts: Sequence[ItemCount | Totals]) -> tuple[Int64Array, Int64Array]:
     return (
-        np.array([tally.seen for tally in tallies], dtype=np.int64),
-        np.array([tally.liked for tally in tallies], dtype=np.int64),
+        np.array([count.seen for count in counts], dtype=np.int64),
+        np.array([count.liked for count in counts], dtype=np.int64),
     )
