@@ -93,6 +93,28 @@ class ItemGraph:
             offsets, other[order].astype(np.int32), (value / scale)[order].astype(np.float32)
         )
 
+    @classmethod
+    def of_new(cls, counts: NeighbourCounts, known: int, *, neighbours: int = 20) -> ItemGraph:
+        """Of items that came later, the mean of the known ones that they were met with.
+
+        Args:
+            counts: of all items, those that came later from ``known`` on.
+            known: V.
+            neighbours: m.
+
+        Returns:
+            n items, counted from 0, whose edges lead to the V known ones; none where there are
+            none.
+        """
+        item, other = counts.items - known, counts.neighbours
+        kept = (item >= 0) & (other < known)
+        lengths = np.bincount(item[kept], minlength=len(counts) - known)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        top = NeighbourCounts(offsets, other[kept], counts.counts[kept]).top(neighbours)
+        order = np.lexsort((top.neighbours, top.items))
+        weights = (1 / np.diff(top.offsets)[top.items]).astype(np.float32)
+        return cls(top.offsets, top.neighbours[order], weights)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
