@@ -16,6 +16,8 @@ Float64Array = NDArray[np.float64]
 _EVENTS = 1 << 20
 """Events whose pairs are looked at together."""
 
+_NUMBERS = 1 << 63
+
 
 @dataclass(frozen=True, eq=False)
 class NeighbourCounts:
@@ -195,7 +197,7 @@ def _pairs(
     """Users, their items of the shard, and those met near them, some users at a time: a user is
     counted from 0, and so few that user and pair, one of ``cells``, are one number.
     """
-    most = (1 << 63) // cells
+    most = max(1, _NUMBERS // cells)
     begin = 0
     while begin < len(histories):
         reach = histories.offsets[begin] + _EVENTS

@@ -72,7 +72,8 @@ class ResidualTable(ComposedTable):
     A step reads either the rows of its batch, each once however often it stands there, or, where
     they are more than a tenth of all, the whole table: :meth:`reading` chooses by cost, and by what
     the optimizer can take: sparse gradients come from gathered rows alone. Either way a row has the
-    same bits.
+    same bits; under attention, whose products of matrices round as their shapes have it, evaluation
+    reads the whole table always, as :meth:`fold` does.
 
     Args:
         table: the plain table whose place it takes.
@@ -265,6 +266,8 @@ class ResidualTable(ComposedTable):
 
     def _rows(self, ids: Sequence[Tensor]) -> Tensor | None:
         """The rows to gather, ascending, row 0 the first; None: read the whole table."""
+        if self.attention is not None and not self.training:
+            return None
         rows = len(self.offsets) - 1
         met = torch.zeros(rows, dtype=torch.bool, device=self.offsets.device)
         met[0] = True

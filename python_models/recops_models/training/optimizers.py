@@ -61,12 +61,13 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
 
 def _decay_with(optimizer: Optimizer, rows: DecayingRows) -> None:
     """Have every step of the rows' optimizer decay them, at the rate that it then has."""
-    group = next(
-        group
-        for group in optimizer.param_groups
-        if any(parameter is rows.weight for parameter in group["params"])
-    )
-    optimizer.register_step_pre_hook(lambda *_: rows.advance(float(group["lr"])))
+
+    def before_step(*_: object) -> None:
+        for group in optimizer.param_groups:  # A checkpoint puts others in their place.
+            if any(parameter is rows.weight for parameter in group["params"]):
+                rows.advance(float(group["lr"]))
+
+    optimizer.register_step_pre_hook(before_step)
 
 
 def _merged(groups: Iterable[tuple[float, float, list[nn.Parameter]]]) -> list[dict[str, Any]]:
