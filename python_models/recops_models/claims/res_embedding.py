@@ -246,7 +246,7 @@ _HEADLINE = (
 # Shops: short histories, many items that few have met.
 _SHOP: Mapping[str, Setting] = {
     "batch": 512,
-    "epochs": 8,
+    "epochs": 4,
     "patience": 2,
     "weight_decay": 0.0,
     "max_len": 50,
@@ -276,7 +276,7 @@ _shops = partial(
     glanced=False,
     halving=2,
     widenings=1,
-    tuning_share=1 / 3,
+    tuning_share=1 / 4,
 )
 _ablation = partial(_shops, group="ablations", source="ours", seeds=3)
 
