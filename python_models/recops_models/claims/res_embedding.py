@@ -246,7 +246,7 @@ _HEADLINE = (
 # Shops: short histories, many items that few have met.
 _SHOP: Mapping[str, Setting] = {
     "batch": 512,
-    "epochs": 4,
+    "epochs": 6,
     "patience": 2,
     "weight_decay": 0.0,
     "max_len": 50,
@@ -349,11 +349,6 @@ _ABLATIONS = (
         id="a-wider-window-helps-in-shops",
         text="A window of three events beats one of neighbours in time.",
         arms=(_WIDER[3], _SHOP_RESIDUAL, _WIDER[5]),
-    ),
-    _ablation(
-        id="counts-as-weights-help-in-shops",
-        text="Weights by counts beat a plain average.",
-        arms=(_shop("counts", weights="counts"), _SHOP_RESIDUAL),
     ),
     _ablation(
         id="symmetric-weights-help-in-shops",

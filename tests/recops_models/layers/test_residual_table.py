@@ -80,7 +80,8 @@ def test_either_way_of_reading_learns_the_same(
 ) -> None:
     grads = []
     for cost in (0, 1000):  # Gather, then fold.
-        monkeypatch.setattr("recops_models.layers.residual_table._GATHER", cost)
+        for name in ("_GATHER", "_GATHER_ATTENDED"):
+            monkeypatch.setattr(f"recops_models.layers.residual_table.{name}", cost)
         made = table(**form)
         with made.reading(IDS):
             assert made._open is not None
@@ -91,6 +92,15 @@ def test_either_way_of_reading_learns_the_same(
     for name, one in grads[0].items():
         assert one is not None, name
         torch.testing.assert_close(one, grads[1][name])
+
+
+@pytest.mark.parametrize(("attention", "most"), [(None, 5), (3, 59)])
+def test_the_cheaper_way_is_taken(attention: int | None, most: int) -> None:
+    made = table(attention=attention)
+    for number, gathered in ((most, True), (most + 1, False)):
+        with made.reading([torch.arange(1, number)]):  # And padding.
+            assert made._open is not None
+            assert (made._open[1] is not None) is gathered
 
 
 def test_padding_is_zero_and_learns_nothing() -> None:
