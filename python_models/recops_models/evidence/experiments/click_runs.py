@@ -27,6 +27,7 @@ from recops_models.evidence.experiments.training import (
 )
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.features import FittedSchema
 from recops_models.examples.unseen_pairs import unseen_pairs
 from recops_models.recipes.parts import part
 from recops_models.training.click_problem import ExampleConfig
@@ -75,15 +76,15 @@ class ClickRuns(Training):
         """See :meth:`Training.floors`."""
         return finite_floors(floors(self.made(run, data)))
 
-    def made(self, run: Run, data: Dataset) -> ClickData:
-        """The examples of a run."""
+    def made(self, run: Run, data: Dataset, fitted: FittedSchema | None = None) -> ClickData:
+        """The examples of a run, by the vocabularies of its training part or by others."""
         job = job_of(run)
         some = some_users(_first_users(data, self._users(run)), run.share)
         examples = part(job.parts, "examples", ExampleConfig)
         name, split = named_split(some, job.split, clock=True)
         if self.last is not None:
             split = _last_of_each(split, self.last)
-        made = click_data(some, split, **dataclasses.asdict(examples))
+        made = click_data(some, split, fitted=fitted, **dataclasses.asdict(examples))
         made = dataclasses.replace(made, split=name)
         return unseen_pairs(made) if self.unseen else made
 

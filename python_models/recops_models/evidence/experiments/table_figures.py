@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from itertools import islice
 from pathlib import Path
 
@@ -14,19 +15,24 @@ from torch import Tensor, nn
 
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import Histories, Int64Array
+from recops_models.data.vocabulary import Vocabulary
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.evidence.experiments.synthetic_delays import NewItems
 from recops_models.evidence.harness.experiment import Metrics
 from recops_models.examples.click import ClickData
+from recops_models.examples.features import FittedSchema
 from recops_models.examples.loader import Source
-from recops_models.examples.lookup import UNKNOWN
-from recops_models.graphs.cooccurrence import cooccurrence_counts
+from recops_models.examples.lookup import UNKNOWN, Lookup
+from recops_models.graphs.cooccurrence import NeighbourCounts, cooccurrence_counts
 from recops_models.graphs.item_graph import ItemGraph
+from recops_models.graphs.training_histories import training_histories
 from recops_models.layers.residual_table import ResidualTable
 from recops_models.recipes.files import load_model
 from recops_models.recipes.res_embedding import TABLE
 from recops_models.recipes.run import MODEL
+from recops_models.training.click_task import predictions
+from recops_models.training.curve import finite
 
 _BATCH, _BATCHES = 1024, 48
 _FEW = 10
@@ -102,20 +108,68 @@ def new_figures(folder: Path, model: ClickModel, new: NewItems) -> Metrics:
     """``auc_new``: on items that training never met; at the centre of what they were first met
     with, or, without a graph, as the unknown.
     """
+    counts = cooccurrence_counts(new.met, len(item_rows(model)) + new.number)
+    longer = _with_rows(model, torch.cat([item_rows(model), _begun(folder, model, counts)]))
+    return {"auc_new": _measured(longer, new.shown)["auc"]}
+
+
+def every_item(dataset: Dataset, fitted: FittedSchema) -> FittedSchema:
+    """With a row for every item of the data set, also those that training shows seldom or never."""
+    lookups = {**fitted.lookups, "item": Lookup(dataset.item_vocabulary)}
+    return dataclasses.replace(fitted, lookups=lookups)
+
+
+def seldom_figures(folder: Path, model: ClickModel, every: ClickData) -> Metrics:
+    """``auc_seldom``: of positives whose item the model has no row for, against all negatives.
+
+    They are at the centre of what training users met them with, or, without a graph or where
+    nobody met them, as the unknown.
+
+    Args:
+        folder: of the run.
+        model: what it left.
+        every: the same examples with a row for :func:`every_item`.
+    """
+    lookup = every.fitted.lookup("item")
+    assert isinstance(lookup.keys, Vocabulary)
+    # Rows as the model has them, with those that it lacks behind them.
+    ours = np.concatenate([[0, UNKNOWN], model.schema.lookup("item").rows(lookup.keys.ids)])
+    lacking = np.flatnonzero(ours == UNKNOWN)[1:]
+    size = len(item_rows(model))
+    ours[lacking] = size + np.arange(len(lacking))
+    met = training_histories(every)
+    labelled = np.where(met.items >= 0, ours[met.items], -1)
+    histories = Histories(met.offsets, labelled, met.rows)
+    counts = cooccurrence_counts(histories, size + len(lacking))
+    rows = torch.cat([item_rows(model), _begun(folder, model, counts)])[torch.from_numpy(ours)]
+    longer = _with_rows(model, rows)
+    metrics = ClickMetrics()
+    seldom = torch.zeros(len(ours), dtype=torch.bool)
+    seldom[torch.from_numpy(lacking)] = True
+    with torch.no_grad():
+        for logits, batch in predictions(longer, every.test):
+            kept = (batch.label == 0) | seldom[batch.features["item"]]
+            metrics.update(logits[kept], batch.label[kept], batch.group[kept])
+    return finite({"auc_seldom": metrics.compute()["auc"]})
+
+
+def _begun(folder: Path, model: ClickModel, counts: NeighbourCounts) -> Tensor:
+    """Where items behind the model's own begin."""
     rows = item_rows(model)
-    if (folder / TABLE).exists():
-        table = ResidualTable.load(folder / TABLE)
-        counts = cooccurrence_counts(new.met, len(rows) + new.number)
-        begun = table.cold_rows(ItemGraph.of_new(counts, len(rows)))
-    else:
-        begun = rows[UNKNOWN].expand(new.number, -1)
+    if not (folder / TABLE).exists():
+        return rows[UNKNOWN].expand(len(counts) - len(rows), -1)
+    table = ResidualTable.load(folder / TABLE)
+    return table.cold_rows(ItemGraph.of_new(counts, len(rows)))
+
+
+def _with_rows(model: ClickModel, rows: Tensor) -> ClickModel:
+    """Another model, with another table of the candidate."""
     longer = copy.deepcopy(model)
     schema = longer.schema.schema
     assert schema.candidate is not None
-    longer.embedding.tables[schema.table(schema.candidate)] = nn.Embedding.from_pretrained(
-        torch.cat([rows, begun]), padding_idx=0
-    )
-    return {"auc_new": _measured(longer.eval(), new.shown)["auc"]}
+    table = nn.Embedding.from_pretrained(rows, padding_idx=0)
+    longer.embedding.tables[schema.table(schema.candidate)] = table
+    return longer.eval()
 
 
 @torch.no_grad()

@@ -10,10 +10,12 @@ from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClick
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.evidence.experiments.table_figures import (
     categories,
+    every_item,
     gap_figures,
     item_rows,
     new_figures,
     radius_ratio,
+    seldom_figures,
     trained_model,
 )
 from recops_models.evidence.experiments.training import job_of, train
@@ -21,8 +23,8 @@ from recops_models.evidence.harness.experiment import Metrics, Run
 
 
 class TableRuns(ClickRuns):
-    """As :class:`ClickRuns`; test also tells ``gap``, ``auc_gap`` and ``radius_ratio``, by the
-    items' categories.
+    """As :class:`ClickRuns`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the items'
+    categories, and ``auc_seldom``.
     """
 
     def measure(
@@ -35,7 +37,9 @@ class TableRuns(ClickRuns):
             return validation, test
         model, of_rows = trained_model(folder), categories(data, made)
         radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), of_rows)}
-        return validation, {**test, **gap_figures(model, made, test), **radius}
+        every = self.made(run, data, every_item(data, made.fitted))
+        seldom = seldom_figures(folder, model, every)
+        return validation, {**test, **gap_figures(model, made, test), **radius, **seldom}
 
 
 class DelayRuns(MadeUpClicks):

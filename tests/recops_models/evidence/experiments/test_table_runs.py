@@ -11,9 +11,16 @@ import torch
 from recops_models import cli
 from recops_models.claims import claims_of
 from recops_models.data import Dataset
+from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
-from recops_models.evidence.experiments.table_figures import categories, radius_ratio
+from recops_models.evidence.experiments.table_figures import (
+    categories,
+    every_item,
+    radius_ratio,
+    seldom_figures,
+    trained_model,
+)
 from recops_models.evidence.experiments.table_runs import DelayRuns, TableRuns
 from recops_models.evidence.harness.experiment import Run
 from recops_models.examples.batch import Batch
@@ -113,7 +120,7 @@ def test_a_run_tells_of_its_table(model: str, small: Dataset, tmp_path: Path) ->
     settings = ((f"{net}hidden", "8"), (f"{net}attention_hidden", "4"), ("epochs", "1"))
     run = Run(TableRuns(), model, "small", settings, 0, True, False)
     _, test = run.experiment.measure(run, small, tmp_path, lambda share: None)
-    assert {"auc", "gap", "auc_gap", "radius_ratio"} <= test.keys()
+    assert {"auc", "gap", "auc_gap", "radius_ratio", "auc_seldom"} <= test.keys()
     made = DelayRuns((("law", LAW),))
     run = Run(made, model, "law", settings, 0, True, False)
     (tmp_path / "made-up").mkdir()
@@ -122,6 +129,40 @@ def test_a_run_tells_of_its_table(model: str, small: Dataset, tmp_path: Path) ->
     tuned = Run(made, model, "law", settings, 0, False, False)
     (tmp_path / "trial").mkdir()
     assert made.measure(tuned, None, tmp_path / "trial", lambda share: None)[1] == {}
+
+
+@pytest.mark.parametrize("model", ["din", "res-embedding"])
+def test_items_without_a_row_are_asked_for_apart(
+    model: str, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = "" if model == "din" else "base."
+    # Half of the catalogue is too rare for a row.
+    settings = ((f"{net}hidden", "8"), ("epochs", "1"), ("rare_count", "9"))
+    experiment = TableRuns()
+    run = Run(experiment, model, "small", settings, 0, True, False)
+    experiment.measure(run, small, tmp_path, lambda share: None)
+    made, trained = experiment.made(run, small), trained_model(tmp_path)
+    every = experiment.made(run, small, every_item(small, made.fitted))
+    lacks = np.setdiff1d(small.item_vocabulary.ids, made.fitted.lookup("item").keys.ids)
+    assert 10 < len(lacks) < 80
+    seen: list[torch.Tensor] = []
+
+    def watched(self: ClickMetrics, scores: torch.Tensor, *rest: torch.Tensor) -> None:
+        seen.append(scores)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClickMetrics, "update", watched)
+        patch.setattr(ClickMetrics, "compute", lambda self: {"auc": 0.5})
+        assert seldom_figures(tmp_path, trained, every) == {"auc_seldom": 0.5}
+    asked = [everything(data, "test") for data in (made, every)]
+    assert torch.equal(asked[0].label, asked[1].label)
+    has_row = asked[0].features["item"] > 1
+    kept = (asked[0].label == 0) | ~has_row
+    assert len(torch.cat(seen)) == int(kept.sum()) < len(kept)
+    with torch.no_grad():
+        plain = trained(asked[0])[kept]
+    same = torch.isclose(torch.cat(seen), plain, atol=1e-6)
+    assert bool(same.all()) is (model == "din")  # As the unknown, or at their centres.
 
 
 def test_the_control_is_measured(tmp_path: Path) -> None:
