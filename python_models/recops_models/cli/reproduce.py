@@ -26,7 +26,8 @@ def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
-            help="Whose claims: age, can, dien, drq, rocket, unirec.", show_default=False
+            help="Whose claims: age, can, dien, drq, res-embedding, rocket, unirec.",
+            show_default=False,
         ),
     ],
     claims: Annotated[

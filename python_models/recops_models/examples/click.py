@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Histories
 from recops_models.data.splits import Split, SplitName, named_split
 from recops_models.examples.click_schema import click_schema
 from recops_models.examples.click_sources import labelled, with_negatives
@@ -29,6 +31,9 @@ class ClickData:
         notes: what a report should tell: how labels came about, what was left out.
         negatives: where those of evaluation and training come from, for tables: ``"real"``, the law
             of their draw and how many beside each event, or ``"given"``.
+        histories: makes the events of all who are trained on, up to the end of the training part,
+            each user's once; items are rows of the candidate's table. None: examples are all there
+            is.
     """
 
     name: str
@@ -39,6 +44,7 @@ class ClickData:
     split: str
     notes: tuple[str, ...] = ()
     negatives: str = "given"
+    histories: Callable[[], Histories] | None = None
 
 
 def click_data(
@@ -130,4 +136,14 @@ def click_data(
     notes = [events.rule]
     if not explicit:
         notes.append(f"negatives: {drawn} beside each event, never met by the user")
-    return ClickData(dataset.name, fitted, train, validation, test, name, tuple(notes), drawn)
+    return ClickData(
+        dataset.name,
+        fitted,
+        train,
+        validation,
+        test,
+        name,
+        tuple(notes),
+        drawn,
+        maker.training_histories,
+    )

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.click_schema import (
     SIGN,
@@ -83,9 +83,10 @@ class ExampleMaker:
         self._rates = events.running_rates if RATES[0] in names else None
         sequences: list[Sequence] = schema.of_type(Sequence)
         self._max_len = max(sequence.max_len for sequence in sequences)
+        self._signed = SIGN in names
         # By user: what lies before an event in this order is its history's end.
         order = np.argsort(events.user, kind="stable")
-        kept = np.ones(len(order), dtype=np.bool_) if SIGN in names else events.liked[order]
+        kept = self._in_history[order]
         self._ends: Int64Array = np.empty(len(order), dtype=np.int64)
         self._ends[order] = np.cumsum(kept) - kept
         order = order[kept]
@@ -96,6 +97,23 @@ class ExampleMaker:
             else self._items[sequence.share_embedding or ""].astype(np.int32)[events.item[order]]
             for sequence in sequences
         }
+
+    def training_histories(self) -> Histories:
+        """What histories may hold of the events of all who are trained on, up to the end of the
+        training part; items are rows of the candidate's table.
+        """
+        events, train = self.events, self.events.part(0)
+        trained = np.zeros(len(self._user_ids), dtype=np.bool_)
+        trained[events.user[train]] = True
+        rows = np.arange(events.bounds[1])  # What is known of users who are not trained on, first.
+        rows = rows[trained[events.user[: len(rows)]] & self._in_history[: len(rows)]]
+        found = events.histories(rows)
+        return Histories(found.offsets, self._items["item"][found.items], found.rows)
+
+    @property
+    def _in_history(self) -> NDArray[np.bool_]:
+        """``[E]``: which events histories hold."""
+        return np.ones(len(self.events.user), dtype=np.bool_) if self._signed else self.events.liked
 
     def block(self, rows: Int64Array, item: Int64Array, label: NDArray[np.float32]) -> Block:
         """Examples that show ``item`` to the users of events ``rows``, at their moment."""

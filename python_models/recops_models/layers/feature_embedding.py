@@ -22,7 +22,7 @@ from recops_models.examples.features import (
     Vector,
 )
 from recops_models.examples.lookup import UNKNOWN, Lookup
-from recops_models.layers.embedding_bags import embedding_bags
+from recops_models.layers.embedding_bags import Table, embedding_bags
 
 
 class History(NamedTuple):
@@ -178,9 +178,9 @@ class FeatureEmbedding(nn.Module):
     def _bags(self, batch: Batch, names: Iterable[str]) -> Tensor:
         return embedding_bags([(self._table_of(name), batch.features[name]) for name in names])
 
-    def _table_of(self, name: str) -> nn.Embedding:
+    def _table_of(self, name: str) -> Table:
         table = self.tables[self._table[name]]
-        assert isinstance(table, nn.Embedding)
+        assert isinstance(table, Table)
         return table
 
 

@@ -25,6 +25,7 @@ _RECIPES = {
     "hpmn": f"{_HERE}.hpmn:recipe",
     "rocket": f"{_HERE}.rocket:recipe",
     "age": f"{_HERE}.age:recipe",
+    "res-embedding": f"{_HERE}.res_embedding:recipe",
 }
 
 

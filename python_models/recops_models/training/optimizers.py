@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.training.config import TrainingConfig
 from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 
@@ -19,8 +20,10 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     """AdamW for the network, and for the tables what ``config.tables`` says.
 
     A table is the weight of an ``nn.Embedding``, whose ``sparse`` flag is set to what its optimizer
-    reads. Each parameter group carries its ``peak``, from which :func:`set_learning_rate` goes.
-    Neighbours with the same settings are one group, as a step takes 50 µs for each.
+    reads. One of :class:`~recops_models.layers.decaying_rows.DecayingRows` decays by itself, at its
+    group's rate, and not by ``weight_decay`` too. Each parameter group carries its ``peak``, from
+    which :func:`set_learning_rate` goes. Neighbours with the same settings are one group, as a step
+    takes 50 µs for each.
 
     Raises:
         ValueError: sparse optimizers for a model without tables.
@@ -31,6 +34,8 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
         raise ValueError(f"training: tables={config.tables}, but the model has no embedding table")
     for module in modules:
         module.sparse = sparse
+    decaying = [module for module in modules if isinstance(module, DecayingRows)]
+    alone = {id(module.weight) for module in decaying}
     ids = {id(module.weight) for module in modules}
     tables = [parameter for parameter in model.parameters() if id(parameter) in ids]
     others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
@@ -41,14 +46,28 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     groups = [(rate, config.weight_decay, matrices), (rate, 0.0, vectors)]
     if not sparse:
         decay = config.weight_decay if config.tables == "adamw" else 0.0
-        groups.append((table_rate, decay, tables))
-    network = torch.optim.AdamW(_merged(groups), lr=rate, fused=True)
-    if not sparse:
-        return [network]
+        groups.append((table_rate, decay, [table for table in tables if id(table) not in alone]))
+        groups.append((table_rate, 0.0, [table for table in tables if id(table) in alone]))
+    optimizers: list[Optimizer] = [torch.optim.AdamW(_merged(groups), lr=rate, fused=True)]
     table_group = {"params": tables, "peak": table_rate}
     if config.tables == "sparse-adam":
-        return [network, torch.optim.SparseAdam([table_group], lr=table_rate)]
-    return [network, RowwiseAdagrad([table_group], lr=table_rate)]
+        optimizers.append(torch.optim.SparseAdam([table_group], lr=table_rate))
+    elif config.tables == "rowwise-adagrad":
+        optimizers.append(RowwiseAdagrad([table_group], lr=table_rate))
+    for module in decaying:
+        _decay_with(optimizers[-1], module)
+    return optimizers
+
+
+def _decay_with(optimizer: Optimizer, rows: DecayingRows) -> None:
+    """Have every step of the rows' optimizer decay them, at the rate that it then has."""
+
+    def before_step(*_: object) -> None:
+        for group in optimizer.param_groups:  # A checkpoint puts others in their place.
+            if any(parameter is rows.weight for parameter in group["params"]):
+                rows.advance(float(group["lr"]))
+
+    optimizer.register_step_pre_hook(before_step)
 
 
 def _merged(groups: Iterable[tuple[float, float, list[nn.Parameter]]]) -> list[dict[str, Any]]:

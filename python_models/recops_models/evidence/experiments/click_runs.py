@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from recops_models.data import Dataset, named_split
 from recops_models.data.splits import Split
 from recops_models.evaluation.floors import floors
+from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.evidence.experiments.training import (
@@ -26,6 +27,7 @@ from recops_models.evidence.experiments.training import (
 )
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.features import FittedSchema
 from recops_models.examples.unseen_pairs import unseen_pairs
 from recops_models.recipes.parts import part
 from recops_models.training.click_problem import ExampleConfig
@@ -57,7 +59,7 @@ class ClickRuns(Training):
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        made = self._made(run, data)
+        made = self.made(run, data)
         return train(job_of(run), made, folder, test=run.test, on_step=on_step)
 
     @property
@@ -72,16 +74,17 @@ class ClickRuns(Training):
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """See :meth:`Training.floors`."""
-        return finite_floors(floors(self._made(run, data)))
+        return finite_floors(floors(self.made(run, data)))
 
-    def _made(self, run: Run, data: Dataset) -> ClickData:
+    def made(self, run: Run, data: Dataset, fitted: FittedSchema | None = None) -> ClickData:
+        """The examples of a run, by the vocabularies of its training part or by others."""
         job = job_of(run)
         some = some_users(_first_users(data, self._users(run)), run.share)
         examples = part(job.parts, "examples", ExampleConfig)
         name, split = named_split(some, job.split, clock=True)
         if self.last is not None:
             split = _last_of_each(split, self.last)
-        made = click_data(some, split, **dataclasses.asdict(examples))
+        made = click_data(some, split, fitted=fitted, **dataclasses.asdict(examples))
         made = dataclasses.replace(made, split=name)
         return unseen_pairs(made) if self.unseen else made
 
@@ -92,7 +95,7 @@ class ClickRuns(Training):
         return _QUICK_USERS if run.quick else self.users
 
 
-MadeUp: TypeAlias = SyntheticPairs | SyntheticInterests
+MadeUp: TypeAlias = SyntheticPairs | SyntheticInterests | SyntheticDelays
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class MadeUpClicks(Experiment[None]):
         """
         if run.share != 1:
             raise ValueError(f"{run.data}: made-up clicks have no users to take a share of")
-        made = self._law(run).draw(run.seed)
+        made = self.law(run).draw(run.seed)
         return train(job_of(run), made, folder, test=run.test, on_step=on_step)
 
     def floors_config(self, run: Run) -> object | None:
@@ -136,13 +139,14 @@ class MadeUpClicks(Experiment[None]):
 
     def floors(self, run: Run, data: None) -> dict[str, Metrics]:
         """Counts, which can tell nothing here."""
-        return finite_floors(floors(self._law(run).draw(run.seed)))
+        return finite_floors(floors(self.law(run).draw(run.seed)))
 
     def _law_config(self, run: Run) -> dict[str, object]:
-        law = self._law(run)
+        law = self.law(run)
         return {"name": type(law).__name__, **dataclasses.asdict(law)}
 
-    def _law(self, run: Run) -> MadeUp:
+    def law(self, run: Run) -> MadeUp:
+        """What a run draws from."""
         known = dict(self.laws)
         if run.data not in known:
             raise ValueError(f"no made-up clicks {run.data!r}; there are {', '.join(known)}")

@@ -60,9 +60,9 @@ class Claim:
         arms: the one that is claimed to win, its rival, then any that only stand beside them. All
             have equally many trials.
         data: names of data sets.
-        metric: of those that runs give; trials are chosen by it on validation, arms compared on
-            test.
+        metric: of those that runs give, by which arms are compared on test.
         experiment: what runs are.
+        chosen_by: the metric by which trials are chosen on validation; None: ``metric``.
         direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
         minimum: the least difference that counts, ≥ 0.
         allowance: how far the first arm may fall short and still be as good, ≥ 0, where it is not
@@ -94,6 +94,7 @@ class Claim:
     data: tuple[str, ...]
     metric: str
     experiment: AnyExperiment
+    chosen_by: str | None = None
     direction: Literal["higher", "lower"] = "higher"
     minimum: float = 0.0
     allowance: float = 0.0
@@ -131,6 +132,11 @@ class Claim:
                 f"Claim {self.id}: allowance must be ≥ 0, and 0 beside a minimum, "
                 f"got {self.allowance}"
             )
+
+    @property
+    def tuned_metric(self) -> str:
+        """By which trials are chosen."""
+        return self.chosen_by or self.metric
 
     @property
     def threshold(self) -> float:

@@ -30,7 +30,8 @@ class ArmFigures:
         trials: of which they are the best.
         grid: the values that were tried, those beyond its first edges among them.
         edges: settings whose best value is still at an end of them.
-        validation: the mean of the claim's metric there; None where runs have no validation.
+        validation: the mean there of the metric by which trials are chosen; None where runs have no
+            validation.
         records: what the best settings reached, one a seed.
     """
 
@@ -156,4 +157,5 @@ def _finding(
 def _validation(claim: Claim, arm: Arm, records: Sequence[Record]) -> float | None:
     if not any(record.validation for record in records):
         return None
-    return float(np.mean([figure(record.validation, claim, arm) for record in records]))
+    reached = [figure(record.validation, claim, arm, claim.tuned_metric) for record in records]
+    return float(np.mean(reached))

@@ -230,6 +230,14 @@ def _how(content: Results) -> list[str]:
         if tuned
         else ["Nothing was tuned; every arm was run once a seed."]
     )
+    metrics = {told["id"]: told["metric"] for told in tables["differences"]}
+    lines += dict.fromkeys(
+        f"Settings of claims about {metrics[arm['id']]} were chosen by {', '.join(names)}."
+        for arm in tables["arms"]
+        if arm["trials"] > 1
+        and (names := list(arm["validation"]))
+        and metrics[arm["id"]] not in names
+    )
     if (seeds := max(tuned, default=1)) > 1:
         lines.append(f"A trial was run under {seeds} seeds and counts by its mean over them.")
     if kept := max((arm.get("kept", 0) for arm in tables["arms"]), default=0):

@@ -37,14 +37,14 @@ class Plan:
         Raises:
             ValueError: the model has no such metric.
         """
-        sign = -1 if claim.metric in LOWER_IS_BETTER else 1
+        sign = -1 if claim.tuned_metric in LOWER_IS_BETTER else 1
 
         def make(arm: Arm, settings: ArmSettings, draw: int) -> Run:
             seed, share = TUNING_SEED + draw, claim.tuning_share
             return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
 
         def worth(arm: Arm, record: Record) -> float:
-            return sign * figure(record.validation, claim, arm)
+            return sign * figure(record.validation, claim, arm, claim.tuned_metric)
 
         return tuning(claim, make, worth, done)
 
@@ -84,16 +84,19 @@ class Plan:
                     yield from ((run, bool(found.best)) for run in of_one_seed)
 
 
-def figure(metrics: Mapping[str, float | None], claim: Claim, arm: Arm) -> float:
-    """The claim's metric among a run's.
+def figure(
+    metrics: Mapping[str, float | None], claim: Claim, arm: Arm, metric: str | None = None
+) -> float:
+    """A metric among a run's, the claim's unless another is named.
 
     Raises:
         ValueError: it is not there.
     """
-    value = metrics.get(claim.metric)
+    metric = metric or claim.metric
+    value = metrics.get(metric)
     if value is None:
         there = ", ".join(name for name, found in metrics.items() if found is not None)
-        raise ValueError(f"claim {claim.id}: {arm.model} has no {claim.metric!r}; it has {there}")
+        raise ValueError(f"claim {claim.id}: {arm.model} has no {metric!r}; it has {there}")
     return value
 
 

@@ -256,7 +256,9 @@ def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
         ],
         "edges": list(side.edges),
         "settings": dict(side.best),
-        "validation": {} if side.validation is None else {finding.claim.metric: side.validation},
+        "validation": {}
+        if side.validation is None
+        else {finding.claim.tuned_metric: side.validation},
         "test": {
             name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1)), "per_seed": v}
             for name, v in values.items()

@@ -134,7 +134,7 @@ def test_the_last_events_of_each_user_are_examples_and_all_are_history(small: Da
     job = {"max_len": "50", "running_rates": "false"}
     settings = tuple(sorted(job.items()))
     whole, some = (
-        experiment._made(Run(experiment, "din", "small", settings, 0, True, False), small)
+        experiment.made(Run(experiment, "din", "small", settings, 0, True, False), small)
         for experiment in (ClickRuns(), ClickRuns(last=3))
     )
     assert some.split == whole.split

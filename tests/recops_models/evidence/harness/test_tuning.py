@@ -10,7 +10,7 @@ import pytest
 from recops_models.evidence import Arm, Claim
 from recops_models.evidence.experiments.training import TRAINING
 from recops_models.evidence.harness.experiment import Run, Setting
-from recops_models.evidence.harness.plan import Plan
+from recops_models.evidence.harness.plan import Plan, figure
 from recops_models.evidence.harness.run_store import Record
 from recops_models.evidence.harness.tuning import Tuning, beyond
 
@@ -158,3 +158,13 @@ def test_unfair_tuning_is_refused() -> None:
     claim(A, square, widenings=0)
     with pytest.raises(ValueError, match=r"tuning_share must lie within \(0, 1\], got 0"):
         claim(A, B, tuning_share=0)
+
+
+def test_a_claim_may_be_tuned_by_another_figure_than_its_own() -> None:
+    asked = claim(A, B, metric="gap", chosen_by="ndcg@10", direction="lower")
+    found, _ = tune(asked, worth_of_rate(0.003))
+    assert dict(found.best["a"])["learning_rate"] == "0.003"
+    assert asked.tuned_metric == "ndcg@10"
+    assert claim(A, B).tuned_metric == "ndcg@10"
+    with pytest.raises(ValueError, match="popularity has no 'gap'; it has ndcg@10"):
+        figure({"ndcg@10": 1.0}, asked, B)

@@ -1,0 +1,66 @@
+"""Trainings of click models that also tell of the item table: its gap, its radius, new items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recops_models.data import Dataset
+from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
+from recops_models.evidence.experiments.table_figures import (
+    categories,
+    every_item,
+    gap_figures,
+    item_rows,
+    new_figures,
+    radius_ratio,
+    seldom_figures,
+    trained_model,
+)
+from recops_models.evidence.experiments.training import job_of, train
+from recops_models.evidence.harness.experiment import Metrics, Run
+
+
+class TableRuns(ClickRuns):
+    """As :class:`ClickRuns`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the items'
+    categories, and ``auc_seldom``.
+    """
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Experiment.measure`."""
+        made = self.made(run, data)
+        validation, test = train(job_of(run), made, folder, test=run.test, on_step=on_step)
+        if not run.test:
+            return validation, test
+        model, of_rows = trained_model(folder), categories(data, made)
+        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), of_rows)}
+        every = self.made(run, data, every_item(data, made.fitted))
+        seldom = seldom_figures(folder, model, every)
+        return validation, {**test, **gap_figures(model, made, test), **radius, **seldom}
+
+
+class DelayRuns(MadeUpClicks):
+    """On :class:`SyntheticDelays`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the
+    domains that clicks are made of, and ``auc_new``.
+    """
+
+    def measure(
+        self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Experiment.measure`."""
+        validation, test = super().measure(run, data, folder, on_step)
+        law = self.law(run)
+        if not run.test or not isinstance(law, SyntheticDelays):
+            return validation, test
+        model = trained_model(folder)
+        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy()[2:], law.domain())}
+        gap = gap_figures(model, law.draw(run.seed), test)
+        return validation, {
+            **test,
+            **gap,
+            **radius,
+            **new_figures(folder, model, law.draw_new(run.seed)),
+        }

@@ -1,0 +1,122 @@
+"""Res-embedding through `recops train`: what it leaves, resumed to the bit, the graph's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from click_recipes import Steps
+from recops.files import load_tensors, read_json
+from recops_models.cli import run
+from recops_models.click.din import Din
+from recops_models.data import Dataset
+from recops_models.graphs.item_graph import ItemGraph
+from recops_models.layers.residual_table import ResidualTable
+from recops_models.recipes.job import Job
+from recops_models.recipes.res_embedding import GRAPH, TABLE
+from recops_models.recipes.run import Trained, load_trained, run_job
+from synthetic_histories import write_ring
+
+MODEL = "model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any) -> Trained:
+    folder.mkdir(exist_ok=True)
+    on_step = settings.pop("on_step", lambda *_: None)
+    net = {"base.hidden": "6", "base.width": "4"}
+    job = Job.of(
+        "res-embedding",
+        "small",
+        {"batch": "32", "max_len": "6", **net, **settings},
+        seed=3,
+        quick=True,
+    )
+    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
+
+
+def test_it_leaves_a_plain_base_and_what_a_refresh_needs(small: Dataset, tmp_path: Path) -> None:
+    trained = train(small, tmp_path)
+    job, model = load_trained(tmp_path)
+    assert job.model == "res-embedding"
+    assert isinstance(model, Din)
+    rows = model.embedding.tables["item"]
+    assert isinstance(rows, nn.Embedding)
+    table = ResidualTable.load(tmp_path / TABLE)
+    assert torch.equal(table.fold().weight, rows.weight)
+    assert trained.metrics["model"] == "res-embedding"
+    # The served model is the measured one.
+    left = read_json(tmp_path / "metrics.json", kind="metrics")["test"]["auc"]
+    assert left == trained.metrics["test"]["auc"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"tables": "rowwise-adagrad"}, {"weights": "attention"}])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    settings: dict[str, str], small: Dataset, tmp_path: Path
+) -> None:
+    train(small, tmp_path / "whole", **settings)
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch: int, share: float, loss: float) -> None:
+        if epoch == 1 and share > 0.4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(small, tmp_path / "cut", on_step=stop, checkpoint_minutes="0", **settings)
+    made = ItemGraph.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ItemGraph, "save", None)  # The graph is there: it is not made again.
+        train(small, tmp_path / "cut", resume=True, checkpoint_minutes="0", **settings)
+    assert ItemGraph.save is made
+    for name in (MODEL, TABLE, GRAPH):
+        whole, cut = (load_tensors_of(tmp_path / part / name) for part in ("whole", "cut"))
+        assert whole.keys() == cut.keys()
+        for key, value in whole.items():
+            assert torch.equal(value, cut[key]), (name, key)
+
+
+def load_tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    kinds = {MODEL: "recommender", TABLE: "residual-table", GRAPH: "item-graph"}
+    return load_tensors(path, kind=kinds[path.name])[0]
+
+
+def test_a_graph_file_is_of_the_same_training_ids(small: Dataset, tmp_path: Path) -> None:
+    train(small, tmp_path / "first")
+    given = str(tmp_path / "first" / GRAPH)
+    train(small, tmp_path / "second", graph_file=given)
+    first, second = (load_tensors_of(tmp_path / part / MODEL) for part in ("first", "second"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    with pytest.raises(ValueError, match=r"graph_file .* must be of the same training data"):
+        train(small, tmp_path / "third", graph_file=given, window="2")
+
+
+def test_a_random_graph_is_the_seeds(small: Dataset, tmp_path: Path) -> None:
+    train(small, tmp_path / "one", graph="random")
+    train(small, tmp_path / "true")
+    one, true = (load_tensors_of(tmp_path / part / GRAPH) for part in ("one", "true"))
+    assert torch.equal(one["offsets"], true["offsets"])
+    assert not torch.equal(one["neighbours"], true["neighbours"])
+
+
+def test_the_command_line_knows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = write_ring(tmp_path / "shop", users=40), str(tmp_path / "out")
+    command = ["train", "res-embedding", "--data", data, "--quick", "--out", out]
+    assert run([*command, "--set", "base=sum-pool", "--set", "base.hidden=8"]) == 0
+    assert run(["evaluate", out]) == 0
+    assert run(["recommend", out, "--user", "3", "-k", "4"]) == 0
+    capsys.readouterr()
+    assert run([*command, "--set", "base=rocket"]) != 0
+    assert "res-embedding: no net 'rocket'; there are " in capsys.readouterr().err
+    assert run([*command, "--set", "residual_decay=-1"]) != 0
+    assert "decay must be ≥ 0" in capsys.readouterr().err
