@@ -6,12 +6,15 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _Config = TypeVar("_Config", bound="DataclassInstance")
+
+JsonObject: TypeAlias = Mapping[str, Any]
+"""What JSON brought, or is to take: its keys are texts, its values nobody knows yet."""
 
 
 def changed(config: _Config, name: str, text: str) -> _Config:
@@ -31,7 +34,7 @@ def changed(config: _Config, name: str, text: str) -> _Config:
     return dataclasses.replace(config, **{name: value})
 
 
-def from_json(kind: type[_Config], content: Mapping[str, Any]) -> _Config:
+def from_json(kind: type[_Config], content: JsonObject) -> _Config:
     """The dataclass that ``dataclasses.asdict`` laid out and JSON brought back.
 
     What ``content`` does not name has its default.

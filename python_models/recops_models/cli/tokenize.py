@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +18,7 @@ from recops_models.cli.application import (
     print_findings,
     setting_pairs,
 )
+from recops_models.settings import JsonObject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,7 @@ def tokenize(
     )
 
 
-def _catalogue(config: Mapping[str, Any], finished: Path | None) -> Catalogue:
+def _catalogue(config: JsonObject, finished: Path | None) -> Catalogue:
     """The items; their vectors from the folder ``finished`` if it has them."""
     import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from recops_models.data.vocabulary import Vocabulary
 
 Int64Array = NDArray[np.int64]
+AnyArray: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

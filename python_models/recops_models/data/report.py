@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from recops_models.settings import JsonObject
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ImportReport:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ImportReport:
+    def from_dict(cls, values: JsonObject) -> ImportReport:
         """The report that :meth:`to_dict` wrote."""
         return cls(
             source=values["source"],

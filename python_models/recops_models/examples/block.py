@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import AnyArray, Int64Array
 from recops_models.examples.batch import Batch
 
 
@@ -23,12 +23,12 @@ class Column:
         index: ``[N]`` i64, or None: which entry is an example's.
     """
 
-    values: NDArray[Any]
+    values: AnyArray
     index: Int64Array | None = None
 
-    def take(self, rows: Int64Array) -> NDArray[Any]:
+    def take(self, rows: Int64Array) -> AnyArray:
         """The values of some examples."""
-        result: NDArray[Any] = self.values[rows if self.index is None else self.index[rows]]
+        result: AnyArray = self.values[rows if self.index is None else self.index[rows]]
         return result
 
 
@@ -157,7 +157,7 @@ class Block:
         return Batch(features, lengths, _tensor(self.label[rows]), _tensor(self.group.take(rows)))
 
 
-def _tensor(values: NDArray[Any]) -> torch.Tensor:
+def _tensor(values: AnyArray) -> torch.Tensor:
     if np.issubdtype(values.dtype, np.integer):
         values = values.astype(np.int64, copy=False)
     return torch.from_numpy(values)

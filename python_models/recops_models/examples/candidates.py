@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.dataset import Dataset
+from recops_models.data.histories import AnyArray
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import SIGN, encoded, item_columns, user_columns
 from recops_models.examples.features import FittedSchema, Sequence
@@ -69,7 +69,7 @@ def candidates(
 def _events(
     sequence: Sequence,
     fitted: FittedSchema,
-    of_items: Mapping[str, NDArray[Any]],
+    of_items: Mapping[str, AnyArray],
     items: NDArray[np.int64],
     said: NDArray[np.int64],
 ) -> Tensor:

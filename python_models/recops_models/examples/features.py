@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recops_models.data.errors import DataError
 from recops_models.examples.lookup import Lookup
+from recops_models.settings import JsonObject
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class FeatureSchema:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> FeatureSchema:
+    def from_dict(cls, content: JsonObject) -> FeatureSchema:
         """The schema that :meth:`to_dict` wrote, or a user did.
 
         Raises:
@@ -268,7 +269,7 @@ class FittedSchema:
         return tensors, self.schema.to_dict()
 
     @classmethod
-    def from_state(cls, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> FittedSchema:
+    def from_state(cls, tensors: Mapping[str, Tensor], meta: JsonObject) -> FittedSchema:
         """What :meth:`state` gave; other tensors may lie beside.
 
         Raises:

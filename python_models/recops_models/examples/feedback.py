@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import AnyArray, Int64Array
 
 Feedback = Literal["explicit", "implicit"]
 
@@ -46,7 +45,7 @@ def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: s
     return said_by(told, values, positive)
 
 
-def said_by(told: str, values: NDArray[Any], positive: float) -> Int64Array:
+def said_by(told: str, values: AnyArray, positive: float) -> Int64Array:
     """The class of each of ``values``, of the column of :data:`TELLING` named ``told``."""
     if told == "feedback":
         said: Int64Array = values.astype(np.int64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from recops.files import read_json, write_json
+from recops_models.settings import JsonObject
 
 _Value = TypeVar("_Value")
 
@@ -33,7 +34,7 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, config: Mapping[str, Any], *, outputs: Iterable[str], resume: bool
+        self, path: Path, config: JsonObject, *, outputs: Iterable[str], resume: bool
     ) -> None:
         self.path = path
         self.seconds: dict[str, float] = {}
@@ -70,7 +71,7 @@ class RunFolder:
         write_json(self.path / _JOURNAL, {"seconds": self.seconds}, kind="journal")
         return value
 
-    def _refuse_another(self, config: Mapping[str, Any]) -> None:
+    def _refuse_another(self, config: JsonObject) -> None:
         found = read_json(self.path / _CONFIG, kind="config")
         for key in (*config, *found):
             if config.get(key) != found.get(key):

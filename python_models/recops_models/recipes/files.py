@@ -15,7 +15,7 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.features import Categorical, FittedSchema, Sequence
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
-from recops_models.settings import from_json
+from recops_models.settings import JsonObject, from_json
 
 _KIND = "recommender"
 _SCHEMA = "schema."
@@ -85,7 +85,7 @@ def _recipe(path: Path, name: str) -> Recipe:
         ) from error
 
 
-def _schema(learnt: Mapping[str, Tensor], meta: Mapping[str, Any]) -> FittedSchema:
+def _schema(learnt: Mapping[str, Tensor], meta: JsonObject) -> FittedSchema:
     """A model's schema; whatever vectors its tables began from, they are weights by now."""
     fitted = FittedSchema.from_state(learnt, meta)
     features = tuple(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import AnyArray, Int64Array
 from recops_models.examples.click_schema import encoded, item_columns, user_columns
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
@@ -24,7 +22,7 @@ class Described:
         values: by feature ``[n]``: rows of its table, or standard numbers.
     """
 
-    def __init__(self, ids: Sequence[str], values: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(self, ids: Sequence[str], values: Mapping[str, AnyArray]) -> None:
         self._places = {name: place for place, name in enumerate(ids)}
         self._values = {
             name: np.append(column, column.dtype.type(UNKNOWN if column.dtype.kind in "iu" else 0))
@@ -38,9 +36,9 @@ class Described:
         """``[n]``: where each id stands; −1 is the place of what is unknown."""
         return np.array([self._places.get(name, -1) for name in ids], dtype=np.int64)
 
-    def values(self, feature: str, places: Int64Array) -> NDArray[Any]:
+    def values(self, feature: str, places: Int64Array) -> AnyArray:
         """``[n]``: of :meth:`places`."""
-        found: NDArray[Any] = self._values[feature][places]
+        found: AnyArray = self._values[feature][places]
         return found
 
 

@@ -6,13 +6,13 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 from typing_extensions import Self
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
-from recops_models.settings import from_json
+from recops_models.settings import JsonObject, from_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -74,7 +74,7 @@ class StoredTokenizer(ABC):
         }
 
     @classmethod
-    def of_config(cls, config: Mapping[str, Any]) -> Self:
+    def of_config(cls, config: JsonObject) -> Self:
         """An unfitted tokenizer from what :meth:`config` gave."""
         rest = dict(config)
         levels, codes = rest.pop("levels"), rest.pop("codes")
