@@ -81,6 +81,7 @@ class FeatureEmbedding(nn.Module):
         }
         self.apart = _histories(schema.schema, width, history)
         events = [name for each in self.apart for name in each.sequences]
+        self._row_width = width
         self._context = [feature for feature in features if feature.name not in events]
         self.tables = nn.ModuleDict()
         for name, owner in schema.schema.tables.items():
@@ -133,6 +134,25 @@ class FeatureEmbedding(nn.Module):
             else:
                 columns += [_numbers(batch.features[name]) for name in names]
         return columns
+
+    @property
+    def context_features(self) -> tuple[Feature, ...]:
+        """What :meth:`context` gives the columns of, in order."""
+        return tuple(self._context)
+
+    def columns(self, batch: Batch, names: Iterable[str]) -> list[Tensor]:
+        """The columns of some features of the context, in the order of ``names``."""
+        return [
+            self._bags(batch, [name]) if name in self._table else _numbers(batch.features[name])
+            for name in names
+        ]
+
+    def width_of(self, names: Iterable[str]) -> int:
+        """How many columns those are."""
+        chosen = set(names)
+        return sum(
+            _width(feature, self._row_width) for feature in self._context if feature.name in chosen
+        )
 
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history (the first) would be."""
