@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,9 @@ from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split, SplitName, global_time, leave_one_out
 from recops_models.examples.events import PARTS
 
+DOMAIN_ID = "domain_id"
+"""The column of the super-domain's interactions that tells which of all domains an event is of."""
+
 Cut = Literal["clock", "order"]
 
 
@@ -26,8 +30,8 @@ class DomainConfig:
     """Which events are the super-domain's, and which the small domain's.
 
     Attributes:
-        domain_column: what of an item tells its domain, such as ``"category"``; a list may name
-            several. None: all items are of one.
+        domain_column: what tells a domain: a column of the interactions, such as ``"domain"``, or
+            of items, such as ``"category"``, where a list may name several. None: there is one.
         domain: the small domain, a value of that column; None: all of them.
         until: the share of all events, the earliest ones, that the super-domain's window holds; 0
             is refused, 1 leaves nothing behind it.
@@ -37,6 +41,7 @@ class DomainConfig:
         test: likewise.
         slices: training goes on over so many slices of time, each once, as an online model's does,
             and its last state is kept; 0: over all of it at once, as usual.
+        passes: over each slice, before the next one.
     """
 
     domain_column: str | None = None
@@ -46,6 +51,7 @@ class DomainConfig:
     validation: float = 0.15
     test: float = 0.25
     slices: int = 0
+    passes: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +81,7 @@ class Domains:
         """
         if not 0 < config.until < 1:
             raise ValueError(f"domains: until must lie within (0, 1), got {config.until}")
-        items = dataset.item_vocabulary.index(dataset.interactions["item_id"].to_numpy())
-        inside = _members(dataset, config)[items]
+        inside = _inside(dataset, config)
         before = _before(dataset, config)
         for part, name in ((before, "before"), (~before & inside, "behind")):
             if not part.any():
@@ -92,8 +97,11 @@ class Domains:
         return "global-time" if self.config.cut == "clock" else "leave-one-out"
 
     def super_domain(self) -> Split:
-        """The window's events: the last of them choose the extractor's epoch."""
-        table = self.dataset.interactions.filter(pa.array(self.before))
+        """The window's events, with :data:`DOMAIN_ID`; the last of them choose the extractor's
+        epoch.
+        """
+        table = self.dataset.interactions.append_column(DOMAIN_ID, pa.array(self._domains[1]))
+        table = table.filter(pa.array(self.before))
         seen = dataclasses.replace(self.dataset, interactions=table)
         if self.config.cut == "order":
             return leave_one_out(seen)
@@ -104,12 +112,10 @@ class Domains:
         before it are in histories alone. Its catalogue is the small domain's.
         """
         part, inside = self.parts(), self.inside
-        members = _members(self.dataset, self.config)
-        small = dataclasses.replace(
-            self.dataset,
-            interactions=self.dataset.interactions.filter(pa.array(inside)),
-            items=self.dataset.items.filter(pa.array(members)),
-        )
+        events = self.dataset.interactions.filter(pa.array(inside))
+        members = pc.is_in(self.dataset.items["item_id"], events["item_id"].unique())
+        items = self.dataset.items.filter(members)
+        small = dataclasses.replace(self.dataset, interactions=events, items=items)
         return Split.of(small, part[inside])
 
     def parts(self) -> Int64Array:
@@ -131,13 +137,19 @@ class Domains:
             part[getattr(split, name)["event"].to_numpy()] = index
         return part
 
-    def item_domains(self) -> tuple[tuple[str, ...], Int64Array]:
-        """The names of all domains, and ``[I]``: of each item; of several the first, of none ""."""
-        column = self.config.domain_column
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all domains that events are of; "" stands for none."""
+        return self._domains[0]
+
+    @cached_property
+    def _domains(self) -> tuple[tuple[str, ...], Int64Array]:
+        """The names, and ``[E]``: of each event; of several, the first."""
+        column, events = self.config.domain_column, self.dataset.interactions
         if column is None:
-            return ("",), np.zeros(self.dataset.items.num_rows, dtype=np.int64)
-        first = pc.fill_null(_first(_column(self.dataset, column)), "")
-        encoded = first.dictionary_encode()
+            return ("",), np.zeros(events.num_rows, dtype=np.int64)
+        values, places = _values(self.dataset, column)
+        encoded = pc.fill_null(_first(values), "").take(pa.array(places)).dictionary_encode()
         return tuple(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int64)
 
 
@@ -158,33 +170,43 @@ def _before(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
     return np.asarray(times < times[min(int(len(times) * config.until), len(times) - 1)])
 
 
-def _members(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
-    """``[I]``: which items are of the small domain."""
+def _inside(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
+    """``[E]``: which events are of the small domain."""
     if config.domain is None:
-        return np.ones(dataset.items.num_rows, dtype=np.bool_)
+        return np.ones(dataset.interactions.num_rows, dtype=np.bool_)
     if config.domain_column is None:
         raise DataError(f"{dataset.name}: domain={config.domain} needs a domain_column")
-    column = _column(dataset, config.domain_column)
-    found = np.zeros(len(column), dtype=np.bool_)
-    if _is_list(column.type):
-        parent = pc.list_parent_indices(column).to_numpy()
-        found[parent[_equal(pc.list_flatten(column), config.domain)]] = True
+    values, places = _values(dataset, config.domain_column)
+    found = np.zeros(len(values), dtype=np.bool_)
+    if _is_list(values.type):
+        parent = pc.list_parent_indices(values).to_numpy()
+        found[parent[_equal(pc.list_flatten(values), config.domain)]] = True
     else:
-        found = _equal(column, config.domain)
+        found = _equal(values, config.domain)
     if not found.any():
         raise DataError(
-            f"{dataset.name}: no item whose {config.domain_column} is {config.domain!r}"
+            f"{dataset.name}: nothing has {config.domain!r} as its {config.domain_column}"
         )
-    return found
+    return np.asarray(found[places])
 
 
-def _column(dataset: Dataset, name: str) -> pa.Array:
-    known = [column for column in dataset.items.column_names if column != "item_id"]
-    if name not in known:
-        raise DataError(
-            f"{dataset.name}: items have no column {name!r}; there are {', '.join(known) or 'none'}"
-        )
-    return dataset.items[name].combine_chunks()
+def _values(dataset: Dataset, column: str) -> tuple[pa.Array, Int64Array]:
+    """A column of the interactions or of items, and ``[E]``: which of its places is an event's."""
+    events, items = dataset.interactions, dataset.items
+    if column in events.column_names:
+        return _whole(events[column]), np.arange(events.num_rows)
+    if column in items.column_names:
+        return _whole(items[column]), dataset.item_vocabulary.index(events["item_id"].to_numpy())
+    known = sorted({*events.column_names, *items.column_names} - {"user_id", "item_id"})
+    raise DataError(
+        f"{dataset.name}: neither interactions nor items have a column {column!r}; there are "
+        + ", ".join(known)
+    )
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _equal(column: pa.Array, value: str) -> NDArray[np.bool_]:

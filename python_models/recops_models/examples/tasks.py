@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,7 @@ class TaskMaker(ExampleMaker):
         events: all of them.
         fitted: of :func:`~recops_models.examples.click_schema.click_schema`.
         labels: by task, ``[E]``: which events have it, in the order of ``events``.
-        domain: ``[I]`` i64: of each item.
+        domain: ``[E]`` i64: of each event; what is drawn beside it is of the same.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TaskMaker(ExampleMaker):
         for task, values in self._labels.items():
             found = (values[rows] & own).astype(np.float32)
             block.columns[task_feature(task)] = Column(found)
-        block.columns[DOMAIN] = Column(self._domain, item)
+        block.columns[DOMAIN] = Column(self._domain, rows)
         return block
 
 
@@ -76,9 +77,17 @@ def further_labels(split: Split, events: Events) -> dict[str, NDArray[np.bool_]]
     if (events.said == NEUTRAL).any() and (events.said == DISLIKED).any():
         found["kept"] = events.said != DISLIKED
     if "weight" in split.dataset.interactions.column_names:
-        tables = [getattr(split, part) for part in ("context", *PARTS)]
-        weight = pa.concat_tables(tables)["weight"].to_numpy()
+        weight = of_events(split, "weight")
         heavy = weight > np.median(weight[events.part(0)])
         if heavy.any():
             found["heavy"] = heavy
     return found
+
+
+def of_events(split: Split, column: str) -> NDArray[Any]:
+    """``[E]``: a column of a split's interactions in the order of its
+    :class:`~recops_models.examples.events.Events`.
+    """
+    tables = [getattr(split, part) for part in ("context", *PARTS)]
+    values: NDArray[Any] = pa.concat_tables(tables)[column].to_numpy()
+    return values

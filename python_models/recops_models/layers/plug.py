@@ -37,7 +37,7 @@ class PartsLinear(nn.Module):
         """``[B, output_width]`` of ``[B or 1, width]`` each."""
         weights = self.weight.t().split(self.widths)
         products = [part @ weight for part, weight in zip(parts, weights, strict=True)]
-        total = products[0]
+        total: Tensor = products[0]
         for product in products[1:]:
             total = total + product
         if self.bias is not None:

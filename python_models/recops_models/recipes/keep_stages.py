@@ -26,12 +26,12 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.click_schema import KNOWN, entity_keys, keys
-from recops_models.examples.domains import DomainConfig, Domains, slices_of
+from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN, Lookup
-from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, task_feature
+from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_events, task_feature
 from recops_models.generative.ranker import Ranking
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, Window, version_of
@@ -74,7 +74,6 @@ class KnowledgeProblem(Problem[nn.Module]):
     ) -> None:
         self.name, self.cut = dataset.name, Domains.of(dataset, domains)
         self.source = self.cut.super_domain()
-        self.domain_names, self._domain = self.cut.item_domains()
         self._examples, self._fitted = examples, fitted
 
     @property
@@ -98,8 +97,8 @@ class KnowledgeProblem(Problem[nn.Module]):
         made: list[TaskMaker] = []
 
         def make(events: Events, schema: FittedSchema) -> TaskMaker:
-            labels = further_labels(self.source, events)
-            made.append(TaskMaker(events, schema, labels, self._domain))
+            labels, domain = further_labels(self.source, events), of_events(self.source, DOMAIN_ID)
+            made.append(TaskMaker(events, schema, labels, domain))
             return made[-1]
 
         settings = {**dataclasses.asdict(self._examples), "running_rates": False}
@@ -203,7 +202,7 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
     def build(self, problem: KnowledgeProblem, order: Order) -> Extractor:
         """See :meth:`TrainingStage.build`."""
         sizes = part(order.parts, "extractor", ExtractorConfig)
-        return Extractor(problem.data.fitted, sizes, problem.tasks, len(problem.domain_names))
+        return Extractor(problem.data.fitted, sizes, problem.tasks, len(problem.cut.names))
 
     def task(self, problem: KnowledgeProblem, model: Extractor, batch: int) -> ExtractorTask:
         """See :meth:`TrainingStage.task`."""
@@ -251,7 +250,7 @@ class KeepProblem(ClickProblem):
         small = cut.small_domain()
         if knowledge is not None:
             _check(knowledge, small, domains)
-        self._small, self.num_slices = small, domains.slices
+        self._small, self.domains = small, domains
         self._asked = dataclasses.asdict(examples)
         if fitted is None:
             if knowledge is None:
@@ -264,7 +263,7 @@ class KeepProblem(ClickProblem):
     @cached_property
     def slices(self) -> list[Source]:
         """The training part, slice by slice."""
-        splits = slices_of(self._small, self.num_slices)
+        splits = slices_of(self._small, self.domains.slices)
         return [self._make(split, fitted=self.data.fitted).train for split in splits]
 
     def _make(self, split: Split, fitted: FittedSchema | None = None) -> ClickData:
@@ -319,15 +318,17 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
     def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:
         """See :meth:`TrainingStage.task`."""
         data = problem.data
-        if not problem.num_slices:
+        if not problem.domains.slices:
             return ClickTask(data.train, data.validation, batch)
-        return StreamTask(data.train, data.validation, batch, problem.slices)
+        passes = problem.domains.passes
+        return StreamTask(data.train, data.validation, batch, problem.slices, passes)
 
     def run(self, order: Order) -> Staged:
         """See :meth:`TrainingStage.run`; over slices, at one rate, with the last state kept."""
-        slices = part(order.parts, "domains", DomainConfig).slices
-        if slices:
-            training = stream_config(part(order.parts, self.part, TrainingConfig), slices)
+        domains = part(order.parts, "domains", DomainConfig)
+        if domains.slices:
+            passes = domains.slices * domains.passes
+            training = stream_config(part(order.parts, self.part, TrainingConfig), passes)
             order = dataclasses.replace(order, parts={**order.parts, self.part: training})
         return super().run(order)
 

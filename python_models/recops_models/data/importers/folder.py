@@ -22,6 +22,8 @@ from recops_models.data.importers.text_files import read_delimited
 from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
+_MORE = ("domain",)
+"""Of an interaction, as text: where it happened."""
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -49,6 +51,7 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
         _read(path, "users", ("user_id",)),
         source=str(path),
         ids=ids,
+        keep=tuple(name for name in _MORE if name in interactions.table.column_names),
     )
 
 
