@@ -16,7 +16,7 @@ from recops_models.click.din import DinConfig
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import of_user
-from recops_models.examples.features import FittedSchema
+from recops_models.examples.features import FittedSchema, Numeric, Vector
 from recops_models.examples.tasks import DOMAIN
 from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import MLP, ActivationName
@@ -28,31 +28,36 @@ class ExtractorConfig(DinConfig):
     """Sizes, beside those of DIN; ``hidden`` is of the heads.
 
     Attributes:
-        knowledge_width: d, of a row of knowledge.
+        width: of an embedding, and d, of a row of knowledge.
         tower_hidden: the widths of the hidden layers of both towers.
         domain_width: of a domain's row, which the heads alone read.
         task_weight: of every task but clicks.
     """
 
+    width: int = 32
     hidden: tuple[int, ...] = (64,)
     activation: ActivationName = "prelu"
-    knowledge_width: int = 64
     tower_hidden: tuple[int, ...] = (128,)
     domain_width: int = 8
     task_weight: float = 1.0
 
 
 class Extractor(ClickModel):
-    """``logit_t = MLP_t([K_u, K_i, K_ui, s, e_domain])`` for each task t, clicks first.
+    """``logit_t = MLP_t([K_u, K_i, K_ui, s, e_domain]) + v_t·K_ui`` for each task t, clicks first.
 
-    - ``K_u = MLP([user, mean of the history])``: no candidate enters, so that it can be stored.
-    - ``K_i = MLP([item, what is told of it])``: likewise.
+    - ``K_u = Σ_f e_f + MLP(x)``, e the rows of the user's features, x these and the mean of the
+      history: no candidate enters, so that it can be stored.
+    - ``K_i``: likewise, of the item and what is told of it.
     - ``K_ui``: of both, see :class:`~recops_models.layers.pair_knowledge.PairKnowledge`.
     - s, DIN's interest of the history in the candidate, goes to the heads and is not stored: a
       downstream model has its own.
 
     The domain enters the heads alone, and what differs between domains need not be in knowledge.
     ``forward`` gives clicks.
+
+    So there is a factorization machine in it, ``v·(Σ e_u ∘ Σ e_i)``, since MLPs are slow to find
+    products: on clicks of six made-up tastes (348,000 impressions, three epochs) towers of MLPs
+    alone ended where the items' biases end, at an AUC of .61.
 
     Args:
         schema: the features, fitted.
@@ -72,23 +77,31 @@ class Extractor(ClickModel):
     ) -> None:
         super().__init__(schema, config)
         self.tasks = tasks
-        names = [feature.name for feature in self.embedding.context_features]
-        self.user_features = [name for name in names if of_user(name)]
-        self.item_features = [name for name in names if not of_user(name)]
-        d = config.knowledge_width
+        # Those with a table first: their rows are summed.
+        told = sorted(
+            self.embedding.context_features,
+            key=lambda feature: isinstance(feature, (Numeric, Vector)),
+        )
+        self.user_features = [feature.name for feature in told if of_user(feature.name)]
+        self.item_features = [feature.name for feature in told if not of_user(feature.name)]
+        self.user_rows, self.item_rows = (
+            sum(not isinstance(schema.schema[name], (Numeric, Vector)) for name in names)
+            for names in (self.user_features, self.item_features)
+        )
+        d = config.width
         self.attention = HistoryAttention(self.embedding, config.attention)
         user_width = self.embedding.width_of(self.user_features) + self.embedding.history_dim
         self.user_tower = self._tower(user_width)
         self.item_tower = self._tower(self.embedding.width_of(self.item_features))
         self.pair = PairKnowledge(d, d)
         self.domain = nn.Embedding(domains, config.domain_width)
-        self.head = config.head(self.output_dim())
-        self.heads = nn.ModuleList(config.head(self.output_dim()) for _ in tasks[1:])
+        self.head = TaskHead(self.output_dim(), config)
+        self.heads = nn.ModuleList(TaskHead(self.output_dim(), config) for _ in tasks[1:])
 
     def output_dim(self) -> int:
         """The width of what the heads read."""
         config = self.config
-        return 3 * config.knowledge_width + self.embedding.history_dim + config.domain_width
+        return 3 * config.width + self.embedding.history_dim + config.domain_width
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """``[B, output_dim]``: what the heads read."""
@@ -105,26 +118,52 @@ class Extractor(ClickModel):
             lengths = self.embedding.lengths(batch, history)
             means.append(keys.sum(1) / lengths.clamp(min=1)[:, None])
         columns = self.embedding.columns(batch, self.user_features)
-        knowledge: Tensor = self.user_tower(torch.cat([*columns, *means], -1))
-        return knowledge
+        return self._known(self.user_tower, self.user_rows, columns, means)
 
     def of_items(self, batch: Batch) -> Tensor:
         """``K_i [B, d]``."""
         columns = self.embedding.columns(batch, self.item_features)
-        knowledge: Tensor = self.item_tower(torch.cat(columns, -1))
-        return knowledge
+        return self._known(self.item_tower, self.item_rows, columns, [])
 
     def task_logits(self, batch: Batch) -> Tensor:
         """``[B, tasks]``."""
         x, _ = self.bottom(batch)
         return torch.cat([head(x) for head in (self.head, *self.heads)], -1)
 
+    def _known(self, tower: MLP, rows: int, columns: list[Tensor], more: list[Tensor]) -> Tensor:
+        """``[B, d]``: the sum of the rows, which come first, and the tower's."""
+        known: Tensor = tower(torch.cat([*columns, *more], -1))
+        for row in columns[:rows]:
+            known = known + row
+        return known
+
     def _tower(self, width: int) -> MLP:
         config = self.config
         return MLP(
             width,
             config.tower_hidden,
-            config.knowledge_width,
+            config.width,
             activation_name=config.activation,
             dropout=config.dropout,
         )
+
+
+class TaskHead(nn.Module):
+    """``MLP(z) + v·K_ui``, K_ui the third d columns of z; v begins at one.
+
+    Args:
+        input_width: of z.
+        config: d, and the MLP's sizes.
+    """
+
+    def __init__(self, input_width: int, config: ExtractorConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.mlp = config.head(input_width)
+        self.product = nn.Parameter(torch.ones(d))
+        self.pair = slice(2 * d, 3 * d)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``[B, 1]``."""
+        out: Tensor = self.mlp(z) + (z[:, self.pair] @ self.product)[:, None]
+        return out

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 
 class PairKnowledge(nn.Module):
-    """``K_ui = W_2 prelu(W_1 [K_u, K_i, K_u ∘ K_i] + b_1) + b_2``: all of them ``[B, d]``.
+    """``K_ui = K_u ∘ K_i + W_2 prelu(W_1 [K_u, K_i, K_u ∘ K_i] + b_1) + b_2``: all ``[B, d]``.
 
     It reads nothing but the two rows that are stored, so that a pair costs two look-ups and
-    O(d · hidden). KEEP's knowledge of interactions is confirmed, this form of it is inferred.
+    O(d · hidden). KEEP's knowledge of interactions is confirmed, this form of it is inferred; that
+    the product passes by the net is ours: see :class:`~recops_models.click.extractor.Extractor`.
 
     Args:
         width: d.
@@ -32,7 +33,7 @@ class PairKnowledge(nn.Module):
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
         """``[B, d]`` of ``[B, d]`` and ``[B, d]``."""
-        pair: Tensor = self.second(
-            self.activation(self.first(torch.cat([user, item, user * item], -1)))
-        )
+        product = user * item
+        hidden = self.activation(self.first(torch.cat([user, item, product], -1)))
+        pair: Tensor = product + self.second(hidden)
         return pair
