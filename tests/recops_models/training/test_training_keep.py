@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from recops_models.examples.click import click_data
 from recops_models.examples.click_schema import KNOWN
 from recops_models.examples.domains import DomainConfig
 from recops_models.examples.lookup import UNKNOWN
+from recops_models.examples.tasks import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.keep_stages import KeepProblem, KnowledgeProblem
@@ -35,6 +37,7 @@ from recops_models.training.click_problem import ExampleConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+GUIDE = Path(__file__).resolve().parents[3] / "docs/guide/keep.md"
 MODEL, KNOWLEDGE = "model.safetensors", "knowledge/knowledge.safetensors"
 LAW = SyntheticDomains(0.3, users=40, items=30, of_super=60, of_small=20)
 CUT = {"domain_column": "domain", "domain": "small", "until": "0.6", "validation": "0.3"}
@@ -47,7 +50,7 @@ def domains() -> Dataset:
 
 
 def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> Trained:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     resume, on_step = settings.pop("resume", False), settings.pop("on_step", lambda *_: None)
     text = {"batch": "64", "extracting.batch": "256", **CUT, **SMALL, **settings}
     job = Job.of("keep", "made up", text, seed=seed, quick=True)
@@ -62,9 +65,8 @@ def test_the_command_line_trains_both_stages(
     events = domains.interactions
     text = pa.array([f"u{user}" for user in events["user_id"].to_pylist()])
     pa.parquet.write_table(events.set_column(0, "user_id", text), shop / "interactions.parquet")
-    pairs = [
-        word for key, value in {**CUT, **SMALL}.items() for word in ("--set", f"{key}={value}")
-    ]
+    settings = {**CUT, **SMALL}
+    pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = ["train", "keep", "--data", str(shop), *pairs, "--quick", "--out", str(out)]
     assert run(command) == 0
     metrics = read_json(out / "metrics.json", kind="metrics")
@@ -79,7 +81,7 @@ def test_the_command_line_trains_both_stages(
     job, model = load_trained(out)
     assert isinstance(model, Keep)
     assert model.config.version == knowledge.version
-    assert job == load_job(out) == Job.of("keep", str(shop), {**CUT, **SMALL}, seed=0, quick=True)
+    assert job == load_job(out) == Job.of("keep", str(shop), settings, seed=0, quick=True)
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -198,9 +200,9 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
     found = train(untimed, tmp_path / "order", cut="order", domain_column="none", domain="none")
     assert not Knowledge.load(tmp_path / "order" / KNOWLEDGE).window.seconds
     assert 0 <= found.metrics["test"]["auc"] <= 1
-    with pytest.raises(ValueError, match="keep: data must be a data set.* got the examples of dom"):
+    with pytest.raises(ValueError, match=r"keep: data must be a data set.* the examples of dom"):
         train(click_data(domains), tmp_path / "examples")
-    with pytest.raises(ValueError, match="keep: base.hidden must name a layer"):
+    with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
     with pytest.raises(KnowledgeError, match="examples need knowledge, or a trained model"):
         KeepProblem(domains, DomainConfig(until=0.6), ExampleConfig())
@@ -247,9 +249,8 @@ def test_what_is_extracted_is_what_the_towers_say(domains: Dataset) -> None:
     # Pairs are made of the two that are stored, which is what the heads read.
     torch.testing.assert_close(x[:, 8:12], model.pair(x[:, :4], x[:, 4:8]))
     # The domain moves the heads and no knowledge.
-    other = batch._replace(
-        features={**batch.features, "task:domain": 1 - batch.features["task:domain"]}
-    )
+    moved = 1 - batch.features[DOMAIN]
+    other = batch._replace(features={**batch.features, DOMAIN: moved})
     with torch.no_grad():
         assert torch.equal(model.of_users(other), model.of_users(batch))
         assert not torch.equal(model(other), model(batch))
@@ -259,3 +260,23 @@ def test_domain_files_keep_their_domain_column(tmp_path: Path, domains: Dataset)
     pa.parquet.write_table(domains.interactions, tmp_path / "interactions.parquet")
     assert load(str(tmp_path)).interactions["domain"].to_pylist()[0] == "super"
     assert KNOWN["user"] not in load(str(tmp_path)).users.column_names
+
+
+def test_the_guide_goes_on_from_a_running_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, domains: Dataset
+) -> None:
+    train(domains, tmp_path / "runs/keep")
+    (tmp_path / "runs/din").mkdir()
+    job = Job.of("din", "made up", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
+    run_job(job, domains, tmp_path / "runs/din")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
+    made: dict[str, Any] = {}
+    exec(block, made)  # The page's own words.
+    model, before = made["model"], load_trained(tmp_path / "runs/din")[1]
+    problem = KeepProblem(
+        domains, DomainConfig(until=0.6), ExampleConfig(max_len=4), fitted=model.schema
+    )
+    (batch,) = problem.data.test.batches(10_000, seed=None)
+    assert torch.equal(model.eval()(batch), before(batch))
+    assert len(made["optimizer"].param_groups) == 2
