@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ class KeepConfig:
     parts: tuple[KnowledgePart, ...] = ("user", "item", "pair")
     knowledge: str | None = None
     coding: Coding = "float32"
-    base_sizes: Mapping[str, Any] = field(default_factory=dict)
+    base_sizes: Mapping[str, Any] | None = None
     version: str = ""
 
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from recops_models.click.keep import Keep, KeepConfig, without_known
-from recops_models.click.model import ClickConfig
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.knowledge_reader import KnowledgeReader
-from recops_models.recipes.click import ClickRecipe, example_parts
+from recops_models.recipes.click import example_parts
+from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
-from recops_models.recipes.registry import names, recipe_of
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage
 
-_Net: TypeAlias = ClickRecipe[ClickConfig]
-
-_READER = "reader."
+_BASE, _READER = "base.", "reader."
 
 
 class KeepRecipe(Recipe):
@@ -49,7 +46,7 @@ class KeepRecipe(Recipe):
         from recops_models.training.config import TrainingConfig
 
         return {
-            "base": base_recipe(str(chosen.get("base", self.sizes.base))).sizes,
+            "base": click_net(self.name, str(chosen.get("base", self.sizes.base))).sizes,
             "extractor": ExtractorConfig(),
             "extracting": TrainingConfig(
                 epochs=3, batch=1024, learning_rate=1e-3, patience=1, select="auc"
@@ -68,28 +65,18 @@ class KeepRecipe(Recipe):
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, KeepConfig)
         assert schema is not None
-        recipe = base_recipe(sizes.base)
-        of_base = from_json(type(recipe.sizes), sizes.base_sizes)
-        of_reader = {
-            name.removeprefix(_READER): value
-            for name, value in weights.items()
-            if name.startswith(_READER)
-        }
-        base = recipe.net(without_known(schema), of_base)
-        return Keep(base, KnowledgeReader.shaped(of_reader), schema, sizes)
+        net = click_net(self.name, sizes.base)
+        settings = from_json(type(net.sizes), sizes.base_sizes or {})
+        base = net.restore(_below(_BASE, weights), settings, without_known(schema))
+        return Keep(base, KnowledgeReader.shaped(_below(_READER, weights)), schema, sizes)
 
 
-def base_recipe(name: str) -> _Net:
-    """The recipe of a base.
-
-    Raises:
-        ValueError: there is no such click model.
-    """
-    found = recipe_of(name) if name in names() else None
-    if not isinstance(found, ClickRecipe):
-        there = [each for each in names() if isinstance(recipe_of(each), ClickRecipe)]
-        raise ValueError(f"keep: no base {name!r}; there are {', '.join(there)}")
-    return found
+def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
 
 
 recipe = KeepRecipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -35,7 +36,7 @@ from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_ev
 from recops_models.generative.ranker import Ranking
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, Window, version_of
-from recops_models.recipes.keep import base_recipe
+from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Order, Staged, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
@@ -312,7 +313,10 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         sizes = part(order.parts, "sizes", KeepConfig)
         extracted = order.earlier[KnowledgeStage.name]
         assert isinstance(extracted, Extracted)
-        base = base_recipe(sizes.base).net(without_known(problem.data.fitted), order.parts["base"])
+        alone = copy.copy(problem)
+        alone.data = dataclasses.replace(problem.data, fitted=without_known(problem.data.fitted))
+        of_base = dataclasses.replace(order, parts={**order.parts, "sizes": order.parts["base"]})
+        base = click_net("keep", sizes.base).build(alone, of_base)
         return plug_in(base, extracted.knowledge, sizes)
 
     def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:

@@ -168,7 +168,7 @@ def test_a_file_holds_base_plug_and_knowledge(name: str, coding: str, tmp_path: 
     found = load_model(path)
     assert isinstance(found, Keep)
     assert torch.equal(found(some), model(some))
-    assert replace(found.config, base_sizes={}) == replace(model.config, base_sizes={})
+    assert replace(found.config, base_sizes=None) == replace(model.config, base_sizes=None)
     assert found.config.version == "0123456789ab"
     assert type(found.base) is type(model.base)
     assert found.base.config == model.base.config

@@ -91,7 +91,7 @@ def test_the_command_line_trains_both_stages(
     assert run([*command, "--resume", "--set", "base.dropout=0.1"]) == 1
     assert "with base DinConfig" in capsys.readouterr().err
     assert run([*command, "--set", "base=shelf"]) == 2
-    assert "no base 'shelf'; there are sum-pool, din," in capsys.readouterr().err
+    assert "no net 'shelf'; there are sum-pool, din," in capsys.readouterr().err
     assert run([*command, "--split", "leave-one-out"]) == 1
     assert "split must be left out, since until and test say it" in capsys.readouterr().err
     assert run([*command, "--set", "version=1"]) == 2
@@ -206,6 +206,14 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
     with pytest.raises(KnowledgeError, match="examples need knowledge, or a trained model"):
         KeepProblem(domains, DomainConfig(until=0.6), ExampleConfig())
+
+
+def test_a_base_whose_table_is_fitted(tmp_path: Path, domains: Dataset) -> None:
+    found = train(domains, tmp_path / "out", base="can", **{"base.interaction": "cartesian"})
+    _, model = load_trained(tmp_path / "out")
+    assert model.base.unit is not None
+    weights = found.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
 
 
 def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> None:
