@@ -33,8 +33,8 @@ class DomainConfig:
         domain_column: what tells a domain: a column of the interactions, such as ``"domain"``, or
             of items, such as ``"category"``, where a list may name several. None: there is one.
         domain: the small domain, a value of that column; None: all of them.
-        until: the share of all events, the earliest ones, that the super-domain's window holds; 0
-            is refused, 1 leaves nothing behind it.
+        until: the share of all events, the earliest ones, that the super-domain's window holds,
+            within [0, 1); 0, where knowledge comes from elsewhere, leaves all of them behind it.
         cut: ``"clock"``: at one moment for everybody. ``"order"``: each user's own first events,
             where a source knows no times; then nothing guards against leakage between users.
         validation: the share of the small domain's later events.
@@ -79,16 +79,14 @@ class Domains:
                 on a side of it.
             ValueError: ``until`` is out of range.
         """
-        if not 0 < config.until < 1:
-            raise ValueError(f"domains: until must lie within (0, 1), got {config.until}")
+        if not 0 <= config.until < 1:
+            raise ValueError(f"domains: until must lie within [0, 1), got {config.until}")
         inside = _inside(dataset, config)
         before = _before(dataset, config)
-        for part, name in ((before, "before"), (~before & inside, "behind")):
-            if not part.any():
-                raise DataError(
-                    f"{dataset.name}: no event of the {'super' if name == 'before' else 'small'} "
-                    f"domain {name} the cut at until={config.until:g}"
-                )
+        if not (~before & inside).any():
+            raise DataError(
+                f"{dataset.name}: no event of the small domain behind until={config.until:g}"
+            )
         return cls(dataset, before, inside, config)
 
     @property
@@ -99,7 +97,15 @@ class Domains:
     def super_domain(self) -> Split:
         """The window's events, with :data:`DOMAIN_ID`; the last of them choose the extractor's
         epoch.
+
+        Raises:
+            DataError: there are none, or too few to be cut.
         """
+        if not self.before.any():
+            raise DataError(
+                f"{self.dataset.name}: no event before until={self.config.until:g}, from which "
+                "knowledge could be extracted"
+            )
         table = self.dataset.interactions.append_column(DOMAIN_ID, pa.array(self._domains[1]))
         table = table.filter(pa.array(self.before))
         seen = dataclasses.replace(self.dataset, interactions=table)

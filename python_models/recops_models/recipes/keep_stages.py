@@ -74,8 +74,12 @@ class KnowledgeProblem(Problem[nn.Module]):
         fitted: FittedSchema | None = None,
     ) -> None:
         self.name, self.cut = dataset.name, Domains.of(dataset, domains)
-        self.source = self.cut.super_domain()
         self._examples, self._fitted = examples, fitted
+
+    @cached_property
+    def source(self) -> Split:
+        """The window's events."""
+        return self.cut.super_domain()
 
     @property
     def data(self) -> ClickData:

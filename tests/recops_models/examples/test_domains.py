@@ -91,17 +91,30 @@ def test_domains_of_events_and_of_items() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"until": 0.0}, ValueError, r"domains: until must lie within \(0, 1\), got 0.0"),
+        ({"until": -0.1}, ValueError, r"domains: until must lie within \[0, 1\), got -0.1"),
         ({"until": 1.0}, ValueError, "until must lie within"),
         ({"domain": "games"}, DataError, "shop: domain=games needs a domain_column"),
         ({"domain_column": "colour", "domain": "red"}, DataError, "have a column 'colour'; there"),
         ({"domain_column": "kinds", "domain": "x"}, DataError, "nothing has 'x' as its kinds"),
-        ({"until": 1e-9}, DataError, "no event of the super domain before the cut at until=1e-09"),
     ],
 )
 def test_what_is_refused(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Domains.of(shop(), DomainConfig(**changes))
+
+
+def test_nothing_on_a_side_of_the_cut() -> None:
+    whole = Domains.of(shop(), DomainConfig(until=0.0))
+    small = whole.small_domain()
+    assert small.context.num_rows == 0
+    assert small.train.num_rows + small.validation.num_rows + small.test.num_rows == 200
+    with pytest.raises(DataError, match="shop: no event before until=0, from which knowledge"):
+        whole.super_domain()
+    early = pa.array(["ads"] * 50 + ["feed"] * 150)
+    with pytest.raises(DataError, match=r"no event of the small domain behind until=0\.5"):
+        Domains.of(
+            shop(domain=early), DomainConfig(domain_column="domain", domain="ads", until=0.5)
+        )
 
 
 def test_labels_of_tasks_stand_beside_their_events() -> None:

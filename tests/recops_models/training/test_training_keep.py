@@ -180,6 +180,14 @@ def test_knowledge_of_elsewhere(tmp_path: Path, domains: Dataset) -> None:
         train(domains, tmp_path / "broken-run", knowledge=str(tmp_path / "broken"))
     with pytest.raises(CorruptFileError, match="holds 'recommender', not 'knowledge'"):
         train(domains, tmp_path / "no", knowledge=str(tmp_path / "before" / MODEL))
+    # The small domain has a data set of its own, with nothing before its first example.
+    later = domains.interactions["timestamp"].to_numpy() > knowledge.window.last
+    alone = dataclasses.replace(domains, interactions=domains.interactions.filter(pa.array(later)))
+    own = {"until": "0", "domain": "none", "domain_column": "none"}
+    found = train(alone, tmp_path / "alone", knowledge=str(path), **own)
+    assert found.metrics["test"]["unknown_user"] == 0
+    with pytest.raises(DataError, match="domains: no event before until=0"):
+        train(alone, tmp_path / "nothing", **own)
     # Half of the users are unknown: zeros, a bit, and a share in the metrics.
     half = domains.interactions.filter(
         pa.array(
