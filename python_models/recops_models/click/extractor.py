@@ -90,9 +90,9 @@ class Extractor(ClickModel):
         )
         d = config.width
         self.attention = HistoryAttention(self.embedding, config.attention)
-        user_width = self.embedding.width_of(self.user_features) + self.embedding.history_dim
+        user_width = len(self.embedding.places(self.user_features)) + self.embedding.history_dim
         self.user_tower = self._tower(user_width)
-        self.item_tower = self._tower(self.embedding.width_of(self.item_features))
+        self.item_tower = self._tower(len(self.embedding.places(self.item_features)))
         self.pair = PairKnowledge(d, d)
         self.domain = nn.Embedding(domains, config.domain_width)
         self.head = TaskHead(self.output_dim(), config)

@@ -81,7 +81,6 @@ class FeatureEmbedding(nn.Module):
         }
         self.apart = _histories(schema.schema, width, history)
         events = [name for each in self.apart for name in each.sequences]
-        self._row_width = width
         self._context = [feature for feature in features if feature.name not in events]
         self.tables = nn.ModuleDict()
         for name, owner in schema.schema.tables.items():
@@ -146,13 +145,6 @@ class FeatureEmbedding(nn.Module):
             self._bags(batch, [name]) if name in self._table else _numbers(batch.features[name])
             for name in names
         ]
-
-    def width_of(self, names: Iterable[str]) -> int:
-        """How many columns those are."""
-        chosen = set(names)
-        return sum(
-            _width(feature, self._row_width) for feature in self._context if feature.name in chosen
-        )
 
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history (the first) would be."""
