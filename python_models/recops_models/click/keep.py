@@ -64,7 +64,7 @@ class Keep(ClickModel):
     Args:
         base: a click model with a hidden layer; its head is taken over.
         reader: of the knowledge.
-        lookups: of ``"user"`` and ``"item"``, the knowledge's.
+        schema: the base's, which tells rows of the knowledge too: see :func:`with_known`.
         config: how.
 
     Raises:

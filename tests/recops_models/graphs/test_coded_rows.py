@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recops_models.graphs import coded_rows
 from recops_models.graphs.coded_rows import CodedRows
 
 
@@ -51,3 +54,7 @@ def test_what_is_refused() -> None:
         CodedRows.of(x[0], "int8")
     with pytest.raises(ValueError, match="x must be finite, got NaN or infinity"):
         CodedRows.of(x * float("nan"), "bfloat16")
+
+
+def test_the_example_runs() -> None:
+    assert doctest.testmod(coded_rows) == (0, 2)
