@@ -57,10 +57,12 @@ def train(
     for the last event of users not trained on. The epoch with the best validation NDCG@10 or
     AUC (`--set select=…`) is kept. A rocket trains a light net beside a booster, any of the
     other click models (`--set booster=din --set light.hidden=16,8`), and keeps the light one;
-    age puts a gate for exploring beside one (`--set base=din --set base.hidden=200,80`), and
-    res-embedding trains its item table upon a graph of items. A checkpoint is written every
-    five minutes and after every epoch; `--resume` goes on from there, to the same bits. Leaves
-    `config.json`, `model.safetensors`, `metrics.json`, `curves.json`,
+    age puts a gate for exploring beside one (`--set base=din --set base.hidden=200,80`),
+    res-embedding trains its item table upon a graph of items, and keep learns from all domains
+    first and plugs what it knows into a small one's model (`--set domain_column=category --set
+    domain=…`). A checkpoint is written every five minutes and after every epoch; `--resume` goes
+    on from there, to the same bits. Leaves `config.json`, `model.safetensors`, `metrics.json`,
+    `curves.json`,
     `predictions.parquet` and TensorBoard events in `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`

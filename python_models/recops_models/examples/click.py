@@ -62,6 +62,7 @@ def click_data(
     running_rates: bool | None = None,
     seed: int = 0,
     fitted: FittedSchema | None = None,
+    make: Callable[[Events, FittedSchema], ExampleMaker] = ExampleMaker,
 ) -> ClickData:
     """Click examples of ``dataset``.
 
@@ -99,6 +100,7 @@ def click_data(
         seed: of the negatives in validation and test.
         fitted: the schema of a model already trained, in place of one learnt here, with the
             features that it has.
+        make: how events become blocks of examples.
 
     Raises:
         DataError: labels other than 0 and 1, feedback or features that the source does not have, a
@@ -123,7 +125,7 @@ def click_data(
             running_rates=explicit if running_rates is None else running_rates,
         )
         fitted = fit_schema(schema, events)
-    maker = ExampleMaker(events, fitted)
+    maker = make(events, fitted)
     if explicit:
         sources, drawn = [labelled(maker, part) for part in range(3)], "real"
     else:

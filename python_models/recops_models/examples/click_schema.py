@@ -24,6 +24,10 @@ from recops_models.examples.running_rates import RATES
 SIGN = "history_sign"
 """The sequence of what each event of the history said of its item."""
 
+KNOWN = {"user": "knowledge:user", "item": "knowledge:item"}
+"""Features that name an example's user and item to knowledge from elsewhere, by their own ids: keys
+of the source where there are any. A schema has them where a model reads such knowledge."""
+
 _HISTORY = "history"
 
 
@@ -72,7 +76,8 @@ def item_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
     """By the name of a feature, the column of ``dataset.items`` that holds its values."""
     items = dataset.items
     others = [name for name in items.column_names if name not in ("item_id", "item_key")]
-    return {"item": items["item_id"], **{name: items[name] for name in others}}
+    columns = {"item": items["item_id"], **{name: items[name] for name in others}}
+    return {**columns, KNOWN["item"]: entity_keys(dataset, "item")}
 
 
 def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
@@ -80,7 +85,19 @@ def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
     users = dataset.users
     hidden = ("user_id", "user_key", "held_out")
     others = [name for name in users.column_names if name not in hidden]
-    return {"user": users["user_id"], **{f"user_{name}": users[name] for name in others}}
+    columns = {"user": users["user_id"], **{f"user_{name}": users[name] for name in others}}
+    return {**columns, KNOWN["user"]: entity_keys(dataset, "user")}
+
+
+def of_user(name: str) -> bool:
+    """Whether a feature of :func:`click_schema` tells of the user."""
+    return name == "user" or name.startswith("user_")
+
+
+def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
+    """The ids of all users or items as the source has them: strings, or integers."""
+    table: pa.Table = getattr(dataset, f"{entity}s")
+    return table[f"{entity}_key" if f"{entity}_key" in table.column_names else f"{entity}_id"]
 
 
 def encoded(
@@ -113,6 +130,8 @@ def _described(
 ) -> list[Feature]:
     found: list[Feature] = []
     for place, (name, column) in enumerate(columns.items()):
+        if name in KNOWN.values():
+            continue
         role = column_role(column)
         if place == 0 or (role == "attribute" and not pa.types.is_nested(column.type)):
             found.append(Categorical(name, min_count=rare_count, rare_share=rare_share))

@@ -117,12 +117,29 @@ class ExampleMaker:
 
     def block(self, rows: Int64Array, item: Int64Array, label: NDArray[np.float32]) -> Block:
         """Examples that show ``item`` to the users of events ``rows``, at their moment."""
-        user, ends = self.events.user[rows], self._ends[rows]
+        user = self.events.user[rows]
+        return self._block(user, item, self._ends[rows], self.events.place[rows], label)
+
+    def after_all(self, user: Int64Array, item: Int64Array) -> Block:
+        """Examples without a label that show ``item`` to ``user``, indices, behind all events."""
+        starts = np.append(self._starts, len(next(iter(self._histories.values()))))
+        place = np.full(len(user), len(self.events.user))
+        label = np.zeros(len(user), dtype=np.float32)
+        return self._block(user, item, starts[user + 1], place, label)
+
+    def _block(
+        self,
+        user: Int64Array,
+        item: Int64Array,
+        ends: Int64Array,
+        place: Int64Array,
+        label: NDArray[np.float32],
+    ) -> Block:
         lengths = np.minimum(ends - self._starts[user], self._max_len)
         columns = {name: Column(values, user) for name, values in self._users.items()}
         columns |= {name: Column(values, item) for name, values in self._items.items()}
         if self._rates is not None:
-            rates = self._rates.features(user, item, self.events.place[rows])
+            rates = self._rates.features(user, item, place)
             columns |= {
                 name: Column(self._fitted.standardised(name, values))
                 for name, values in rates.items()

@@ -134,6 +134,18 @@ class FeatureEmbedding(nn.Module):
                 columns += [_numbers(batch.features[name]) for name in names]
         return columns
 
+    @property
+    def context_features(self) -> tuple[Feature, ...]:
+        """What :meth:`context` gives the columns of, in order."""
+        return tuple(self._context)
+
+    def columns(self, batch: Batch, names: Iterable[str]) -> list[Tensor]:
+        """The columns of some features of the context, in the order of ``names``."""
+        return [
+            self._bags(batch, [name]) if name in self._table else _numbers(batch.features[name])
+            for name in names
+        ]
+
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B, d]``: the candidate, as an event of the history (the first) would be."""
         history = history or self.apart[0]

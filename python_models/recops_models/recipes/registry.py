@@ -26,6 +26,7 @@ _RECIPES = {
     "rocket": f"{_HERE}.rocket:recipe",
     "age": f"{_HERE}.age:recipe",
     "res-embedding": f"{_HERE}.res_embedding:recipe",
+    "keep": f"{_HERE}.keep:recipe",
 }
 
 

@@ -23,7 +23,7 @@ class TrainingConfig:
         decay: over ``epochs``, the rate falls along half a cosine to this share of its peak.
         clip: the gradient's norm is cut to this; 0: never.
         patience: stop after so many epochs without a better validation ``select``.
-        select: the validation metric whose best epoch is kept.
+        select: the validation metric whose best epoch is kept; "last" keeps the last one.
         tables: the optimizer of embedding tables. ``"adamw"`` and ``"adam"`` (no weight decay)
             visit every row at every step; ``"sparse-adam"`` and ``"rowwise-adagrad"`` the rows of
             the batch alone, the latter with one number of state a row.

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from recops_models.training.config import TrainingConfig
 
+LAST = "last"
+"""The ``select`` that keeps the last epoch, whatever it reached: of a training along a stream."""
+
 LOWER_IS_BETTER = ("logloss", "ece", "objective")
 
 
@@ -45,6 +48,8 @@ class Fit:
 
 def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:
     """The index of the best epoch by ``config.select``, the earliest among equals."""
+    if config.select == LAST:
+        return len(curve) - 1
     values = [epoch.validation[config.select] for epoch in curve]
     return values.index(min(values) if config.select in LOWER_IS_BETTER else max(values))
 

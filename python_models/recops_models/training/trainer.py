@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
-from recops_models.training.curve import Epoch, Fit, best_epoch, is_finished
+from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
 from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from recops_models.training.step import Step
 from recops_models.training.task import Examples, Model, Task
@@ -54,9 +54,10 @@ def fit(
         CorruptFileError: the checkpoint is damaged.
         KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
-    if config.select not in task.metrics:
+    if config.select not in (*task.metrics, LAST):
         raise ValueError(
-            f"training: no validation metric {config.select!r}; there are {', '.join(task.metrics)}"
+            f"training: no validation metric {config.select!r}; there are "
+            f"{', '.join(task.metrics)}, and {LAST}"
         )
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
@@ -77,7 +78,7 @@ def fit(
         started = time.perf_counter() - state.seconds
         _run_epoch(step, optimizers, task, config, seed, state, save, on_step)
         metrics = task.evaluate(model.eval())
-        if math.isnan(metrics[config.select]):
+        if config.select != LAST and math.isnan(metrics[config.select]):
             raise ValueError(
                 f"training: {config.select} of the validation part is not defined, so that no "
                 "epoch can be chosen by it; take another with select"

@@ -22,6 +22,8 @@ from recops_models.data.importers.text_files import read_delimited
 from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
+_MORE = ("domain",)
+"""Handed on as they are: where an interaction happened."""
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -33,7 +35,8 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
             or tables of an import that was stopped.
     """
     if path.is_file():
-        return assemble(name or path.stem, _read_file(path, _EVENTS), source=str(path), ids=ids)
+        alone = _read_file(path, _EVENTS)
+        return assemble(name or path.stem, alone, source=str(path), ids=ids, keep=_more(alone))
     if not path.is_dir():
         raise DataError(
             f"{path}: no such folder; one with interactions.csv or interactions.parquet is due"
@@ -49,7 +52,12 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
         _read(path, "users", ("user_id",)),
         source=str(path),
         ids=ids,
+        keep=_more(interactions),
     )
+
+
+def _more(interactions: RawTable) -> tuple[str, ...]:
+    return tuple(name for name in _MORE if name in interactions.table.column_names)
 
 
 def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:

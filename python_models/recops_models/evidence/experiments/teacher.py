@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from recops_models.click.rocket import RocketConfig
 from recops_models.data import Dataset
+from recops_models.evidence.experiments.once import one_at_a_time
 from recops_models.evidence.experiments.training import (
     TRAINING,
     Training,
@@ -58,7 +57,7 @@ class TeacherFirst(Training):
         place = folder.parent / f"teacher-{teacher.key}"
         place.mkdir(exist_ok=True)
         some = some_users(data, run.share)
-        with _alone(folder.parent / f".{place.name}.lock"):
+        with one_at_a_time(place):
             train(
                 job_of(teacher), some, place, test=False, on_step=lambda share: on_step(share / 2)
             )
@@ -74,14 +73,6 @@ class TeacherFirst(Training):
         return Run(
             TRAINING, self.model, run.data, self.settings, run.seed, False, run.quick, run.share
         )
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Waits for the other process that trains the same teacher; the next finds it finished."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _follows(run: Run) -> bool:

@@ -111,13 +111,13 @@ def train(
     on_step: Callable[[float], None],
 ) -> tuple[Metrics, Metrics]:
     """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
-    watch = _ShareWatch(job.epochs, on_step)
+    watch = ShareWatch(job.epochs, on_step)
     trained = run_job(job, data, folder, resume=True, test=test, watch=watch)
     metrics: dict[str, Metrics] = trained.metrics
     return metrics["validation"], metrics["test"]
 
 
-class _ShareWatch(Watch):
+class ShareWatch(Watch):
     """Tells the share of all epochs that is done."""
 
     def __init__(self, epochs: int, on_step: Callable[[float], None]) -> None:

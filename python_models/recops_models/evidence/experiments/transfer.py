@@ -1,0 +1,374 @@
+"""Runs that carry what a super-domain tells into a small domain: by knowledge, or otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from recops_models.click.keep import KeepConfig
+from recops_models.click.model import ClickConfig, ClickModel
+from recops_models.data import Dataset, load
+from recops_models.data.splits import Split
+from recops_models.data.storage import write_table
+from recops_models.evaluation.floors import floors
+from recops_models.evaluation.grouped_auc import auc
+from recops_models.evidence.experiments.once import one_at_a_time
+from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
+from recops_models.evidence.experiments.training import (
+    ShareWatch,
+    Training,
+    finite_floors,
+    some_users,
+)
+from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
+from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.domains import DomainConfig, Domains, slices_of
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import feedback_of
+from recops_models.graphs.knowledge import Knowledge
+from recops_models.recipes.click import ClickRecipe
+from recops_models.recipes.files import load_model
+from recops_models.recipes.job import Job
+from recops_models.recipes.keep_stages import KNOWLEDGE, KeepProblem, KnowledgeStage
+from recops_models.recipes.parts import part
+from recops_models.recipes.run import run_job
+from recops_models.recipes.stage import Order
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.click_task import ClickTask
+from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import finite
+from recops_models.training.stream_task import StreamTask, stream_config
+from recops_models.training.trainer import fit
+
+WAYS = ("base", "long", "zero-shot", "mixed", "fine-tune")
+"""An arm's setting ``way``, where its model is not ``keep``.
+
+- ``base``: trained on the small domain behind the cut; what it met before is in histories.
+- ``long``: on the small domain before the cut as well.
+- ``zero-shot``: on the super-domain before the cut alone.
+- ``mixed``: on both, in one.
+- ``fine-tune``: as ``zero-shot``, and from there as ``base``.
+"""
+
+SHUFFLED = "shuffled"
+"""The setting ``knowledge`` of an arm whose users and items have somebody else's."""
+
+_QUICK_USERS = 400
+
+
+@dataclass(frozen=True)
+class Transfer(Training):
+    """Trainings on a small domain, with what is made of the super-domain once a seed for all arms.
+
+    Figures of users whom the window knows (``auc_met``) and does not (``auc_unmet``), of those with
+    few and with many events in the small domain's training (``auc_few``, ``auc_many``: as many test
+    examples each), and over a stream of items that came in it and did not (``auc_streamed``,
+    ``auc_never``) stand beside those of all.
+
+    Attributes:
+        cuts: by data, the settings of :class:`~recops_models.examples.domains.DomainConfig`.
+        extraction: the settings of ``keep`` under which knowledge is extracted.
+        pretraining: those of the base model under which ``fine-tune`` begins.
+        laws: of clicks that are made up, by the name that claims have them under as data.
+    """
+
+    cuts: tuple[tuple[str, ArmSettings], ...]
+    extraction: ArmSettings
+    pretraining: ArmSettings
+    laws: tuple[tuple[str, SyntheticDomains], ...] = ()
+
+    def config(self, run: Run) -> dict[str, object]:
+        """The job, how it comes to its data, and what is made first."""
+        job, law = self._job(run), dict(self.laws).get(run.data)
+        first: dict[str, object] = {}
+        if run.model == "keep":
+            first = {"extraction": dict(self.extraction), "knowledge": _shown(run, "knowledge")}
+        elif _shown(run, "way") == "fine-tune":
+            first = {"pretraining": dict(self.pretraining)}
+        return {
+            **job.config(),
+            "way": _shown(run, "way"),
+            "cut": dataclasses.asdict(self._cut(run)),
+            "law": None if law is None else dataclasses.asdict(law),
+            "users": _QUICK_USERS if run.quick else None,
+            **first,
+        }
+
+    def load(self, data: str) -> Dataset:
+        """The data set; one whose weights are hours played asks whether it was played. Of clicks
+        that are made up an example: runs draw their own.
+        """
+        if data in dict(self.laws):
+            return dict(self.laws)[data].draw(0)
+        found = load(data)
+        events = found.interactions
+        if found.time != "none" or "weight" not in events.column_names:
+            return found
+        played = (events["weight"].to_numpy() > 0).astype(np.float32)
+        return dataclasses.replace(
+            found, interactions=events.append_column("label", pa.array(played))
+        )
+
+    def takes(self, data: str) -> bool:
+        """What it has a cut for."""
+        return data in dict(self.cuts)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """What comes first, unless it is there, and the run's own training."""
+        job, domains = self._job(run), self._domains(run, data)
+        if run.model == "keep":
+            model, metrics = self._keep(run, job, domains, folder, on_step)
+        else:
+            model, metrics = self._other(run, job, domains, folder, on_step)
+        problem = self._problem(run, job, domains, model)
+        validation, test = metrics["validation"], metrics["test"]
+        validation |= self._buckets(problem, domains, model, "validation")
+        if run.test:
+            test |= self._buckets(problem, domains, model, "test")
+        return validation, test
+
+    def floors_config(self, run: Run) -> object | None:
+        """The data, its cut, and which examples are made of it."""
+        law = dict(self.laws).get(run.data)
+        return {
+            "cut": dataclasses.asdict(self._cut(run)),
+            "law": None if law is None else {**dataclasses.asdict(law), "seed": run.seed},
+            "examples": dataclasses.asdict(part(self._job(run).parts, "examples", ExampleConfig)),
+            "data": run.data,
+        }
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """Of the small domain behind the cut."""
+        return finite_floors(floors(_examples(self._job(run), self._domains(run, data), "base")))
+
+    # How a run's settings are read.
+
+    def _job(self, run: Run) -> Job:
+        settings = dict(run.settings)
+        for name in ("way", *(("knowledge",) if run.model == "keep" else ())):
+            settings.pop(name, None)
+        if run.model == "keep":
+            settings = {**dict(self.extraction), **self._cut_settings(run), **settings}
+        return Job.of(run.model, run.data, settings, seed=run.seed, quick=run.quick)
+
+    def _cut_settings(self, run: Run) -> dict[str, str]:
+        known = dict(self.cuts)
+        if run.data not in known:
+            raise ValueError(f"no cut of {run.data!r}; there are {', '.join(known)}")
+        return dict(known[run.data])
+
+    def _cut(self, run: Run) -> DomainConfig:
+        job = Job.of("keep", run.data, self._cut_settings(run), seed=0, quick=False)
+        return part(job.parts, "domains", DomainConfig)
+
+    def _domains(self, run: Run, data: Dataset) -> Domains:
+        law = dict(self.laws).get(run.data)
+        if law is not None:
+            if run.share != 1:
+                raise ValueError(f"{run.data}: made-up users are all of them")
+            small = {"users": 100, "items": 120} if run.quick else {}
+            data = dataclasses.replace(law, **small).draw(run.seed)
+        elif run.quick:
+            data = some_users(data, min(1.0, _QUICK_USERS / data.users.num_rows))
+        return Domains.of(some_users(data, run.share), self._cut(run))
+
+    # What arms do.
+
+    def _keep(
+        self,
+        run: Run,
+        job: Job,
+        domains: Domains,
+        folder: Path,
+        on_step: Callable[[float], None],
+    ) -> tuple[nn.Module, dict[str, Any]]:
+        settings = {**dict(self.extraction), **self._cut_settings(run)}
+        extraction = Job.of("keep", run.data, settings, seed=run.seed, quick=run.quick)
+        key = Run(self, "keep", run.data, (), run.seed, False, run.quick, run.share).key
+        place = folder.parent / f"knowledge-{key}"
+        with one_at_a_time(place):
+            if not (place / KNOWLEDGE).exists():
+                place.mkdir(exist_ok=True)
+                watch = ShareWatch(extraction.epochs, lambda share: on_step(share / 2))
+                parts = extraction.parts
+                order = Order(domains.dataset, None, parts, run.seed, place, True, watch)
+                KnowledgeStage().run(order)
+            shuffled = place / f"{SHUFFLED}.safetensors"
+            if not shuffled.exists():
+                Knowledge.load(place / KNOWLEDGE).shuffled(run.seed).save(shuffled)
+        path = shuffled if _shown(run, "knowledge") == SHUFFLED else place / KNOWLEDGE
+        sizes = dataclasses.replace(part(job.parts, "sizes", KeepConfig), knowledge=str(path))
+        job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
+        watch = ShareWatch(job.epochs, lambda share: on_step(0.5 + share / 2))
+        done = run_job(job, domains.dataset, folder, resume=True, test=run.test, watch=watch)
+        return done.model, done.metrics
+
+    def _other(
+        self,
+        run: Run,
+        job: Job,
+        domains: Domains,
+        folder: Path,
+        on_step: Callable[[float], None],
+    ) -> tuple[nn.Module, dict[str, Any]]:
+        way = _shown(run, "way")
+        if way not in WAYS:
+            raise ValueError(f"no way {way!r}; there are {', '.join(WAYS)}")
+        slices = domains.config.slices
+        if way != "fine-tune" and not slices:
+            watch = ShareWatch(job.epochs, on_step)
+            data = _examples(job, domains, way)
+            done = run_job(job, data, folder, resume=True, test=run.test, watch=watch)
+            return done.model, done.metrics
+        if way == "fine-tune":
+            model = self._pretrained(run, domains, folder, on_step)
+            data = _examples(job, domains, way, model.schema)
+        else:
+            data = _examples(job, domains, way)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(run.seed)
+                model = _recipe(job).net(data.fitted, job.parts["sizes"])
+        return model, _go_on(job, domains, way, model, data, folder, run.test, on_step)
+
+    def _pretrained(
+        self, run: Run, domains: Domains, folder: Path, on_step: Callable[[float], None]
+    ) -> ClickModel:
+        """The model of ``zero-shot`` under the settings of pretraining, made once a seed."""
+        settings = (*self.pretraining, ("way", "zero-shot"))
+        first = Run(self, run.model, run.data, settings, run.seed, False, run.quick, run.share)
+        place, job = folder.parent / f"pretrained-{first.key}", self._job(first)
+        with one_at_a_time(place):
+            place.mkdir(exist_ok=True)
+            watch = ShareWatch(job.epochs, lambda share: on_step(share / 2))
+            data = _examples(job, domains, "zero-shot")
+            if not (place / "metrics.json").exists():
+                run_job(job, data, place, resume=True, test=False, watch=watch)
+        model = load_model(place / "model.safetensors")
+        assert isinstance(model, ClickModel)
+        return model
+
+    # What is told of them.
+
+    def _problem(self, run: Run, job: Job, domains: Domains, model: nn.Module) -> ClickProblem:
+        """The small domain's examples as the model reads them."""
+        assert isinstance(model, ClickModel)
+        examples = part(job.parts, "examples", ExampleConfig)
+        if job.model == "keep":
+            return KeepProblem(domains.dataset, domains.config, examples, fitted=model.schema)
+        way = _shown(run, "way") or ""
+        return ClickProblem(_examples(job, domains, way, model.schema), examples)
+
+    def _buckets(
+        self, problem: ClickProblem, domains: Domains, model: nn.Module, name: str
+    ) -> Metrics:
+        table = ClickProblem.measure(problem, model, name).predictions
+        user, label = table["user"].to_numpy(), table["label"].to_numpy() > 0
+        scores = table["probability"].to_numpy()
+        events, parts = domains.dataset.interactions, domains.parts()
+        ids = events["user_id"].to_numpy()
+        met = np.isin(user, ids[domains.before])
+        known, counts = np.unique(ids[parts == 0], return_counts=True)
+        place = np.searchsorted(known, user).clip(max=len(known) - 1)
+        often = np.where(known[place] == user, counts[place], 0)
+        few = often <= np.median(often)
+        masks = {"met": met, "unmet": ~met, "few": few, "many": ~few}
+        if domains.config.slices:
+            item = events["item_id"].to_numpy()
+            asked = item[parts == {"validation": 1, "test": 2}[name]]
+            came = np.isin(asked, item[parts == 0])
+            masks |= {"streamed": came, "never": ~came}
+        return {f"auc_{key}": _auc_of(scores, label, mask) for key, mask in masks.items()}
+
+
+def _go_on(
+    job: Job,
+    domains: Domains,
+    way: str,
+    model: ClickModel,
+    data: ClickData,
+    folder: Path,
+    test: bool,
+    on_step: Callable[[float], None],
+) -> dict[str, Any]:
+    """Train ``model`` from where it stands; leaves what a job's training leaves."""
+    config, slices = part(job.parts, "training", TrainingConfig), domains.config.slices
+    task = ClickTask(data.train, data.validation, config.batch)
+    if slices:
+        passes = domains.config.passes
+        examples = dataclasses.asdict(part(job.parts, "examples", ExampleConfig))
+        sources = [
+            click_data(piece.dataset, piece, **examples, fitted=data.fitted).train
+            for piece in slices_of(_split(domains, way), slices)
+        ]
+        config = stream_config(config, slices * passes)
+        task = StreamTask(data.train, data.validation, config.batch, sources, passes)
+
+    def step(epoch: int, share: float, loss: float) -> None:
+        on_step(0.5 + (epoch + share) / config.epochs / 2)
+
+    fit(model, task, config, seed=job.seed, folder=folder, resume=True, on_step=step)
+    problem = ClickProblem(data, part(job.parts, "examples", ExampleConfig))
+    metrics = {"validation": finite(problem.measure(model, "validation").metrics), "test": {}}
+    if test:
+        measured = problem.measure(model, "test")
+        write_table(folder / "predictions.parquet", measured.predictions)
+        metrics["test"] = finite(measured.metrics)
+    return metrics
+
+
+def _examples(
+    job: Job, domains: Domains, way: str, fitted: FittedSchema | None = None
+) -> ClickData:
+    """The click examples of a way, in a trained model's vocabularies where there is one."""
+    split = _split(domains, way)
+    examples = dataclasses.asdict(part(job.parts, "examples", ExampleConfig))
+    if split.dataset.items.num_rows > domains.small_domain().dataset.items.num_rows:
+        feedback = examples["feedback"] or feedback_of(split.dataset)
+        if feedback != "explicit":
+            raise ValueError(f"{way}: negatives drawn from all domains are no other arm's")
+    made = click_data(split.dataset, split, **examples, fitted=fitted)
+    return dataclasses.replace(made, split=domains.split_name)
+
+
+def _split(domains: Domains, way: str) -> Split:
+    """Train, validation, test and context of a way. Those that learn from the super-domain have all
+    domains in histories.
+    """
+    part = domains.parts()
+    if way == "base":
+        return domains.small_domain()
+    if way == "long":
+        small = domains.small_domain()
+        train = pa.concat_tables([small.context, small.train])
+        return dataclasses.replace(small, train=train, context=small.context.slice(0, 0))
+    of_before, of_train = {"zero-shot": (0, 3), "mixed": (0, 0), "fine-tune": (3, 0)}[way]
+    code = np.where(part == 0, of_train, part)
+    return Split.of(domains.dataset, np.where(domains.before, of_before, code))
+
+
+def _recipe(job: Job) -> ClickRecipe[ClickConfig]:
+    assert isinstance(job.recipe, ClickRecipe)
+    return job.recipe
+
+
+def _auc_of(
+    scores: NDArray[np.floating], label: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> float | None:
+    """None where one of both labels is missing."""
+    value = auc(scores[mask], label[mask])
+    return None if np.isnan(value) else value
+
+
+def _shown(run: Run, name: str) -> str | None:
+    return dict(run.settings).get(name)

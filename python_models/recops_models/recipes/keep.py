@@ -1,0 +1,82 @@
+"""The recipe of ``keep``: knowledge is extracted first, and plugged into a click model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.click.keep import Keep, KeepConfig, without_known
+from recops_models.examples.features import FittedSchema
+from recops_models.layers.knowledge_reader import KnowledgeReader
+from recops_models.recipes.click import example_parts
+from recops_models.recipes.click_nets import click_net
+from recops_models.recipes.parts import PartSettings
+from recops_models.recipes.recipe import Recipe
+from recops_models.settings import from_json
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage
+
+_BASE, _READER = "base.", "reader."
+
+
+class KeepRecipe(Recipe):
+    """Two trainings: an extractor on the super-domain, then the base with its knowledge.
+
+    Settings of the base are dotted, ``base.hidden``; so are those of the extractor,
+    ``extractor.knowledge_width``, and of its training, ``extracting.epochs``. The first training
+    has a folder of its own, ``knowledge``, and leaves ``knowledge.safetensors`` in it.
+    """
+
+    name = "keep"
+    sizes = KeepConfig()
+    derived = frozenset({"base_sizes", "version"})
+
+    def defaults(self) -> dict[str, PartSettings]:
+        """Sizes, the base's training, examples, and how domains are cut."""
+        from recops_models.examples.domains import DomainConfig
+
+        return {"sizes": self.sizes, **example_parts(), "domains": DomainConfig()}
+
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
+        """The base, the extractor, and how the extractor is trained."""
+        from recops_models.click.extractor import ExtractorConfig
+        from recops_models.training.config import TrainingConfig
+
+        return {
+            "base": click_net(self.name, str(chosen.get("base", self.sizes.base))).sizes,
+            "extractor": ExtractorConfig(),
+            "extracting": TrainingConfig(
+                epochs=3, batch=1024, learning_rate=1e-3, patience=1, select="auc"
+            ),
+        }
+
+    def stages(self) -> Sequence[AnyStage]:
+        """Extraction, and the base with its plug."""
+        from recops_models.recipes.keep_stages import KeepStage, KnowledgeStage
+
+        return (KnowledgeStage(), KeepStage())
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
+    ) -> Keep:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, KeepConfig)
+        assert schema is not None
+        net = click_net(self.name, sizes.base)
+        settings = from_json(type(net.sizes), sizes.base_sizes or {})
+        base = net.restore(_below(_BASE, weights), settings, without_known(schema))
+        return Keep(base, KnowledgeReader.shaped(_below(_READER, weights)), schema, sizes)
+
+
+def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+recipe = KeepRecipe()

@@ -1,0 +1,187 @@
+"""Domains and their cut, labels of tasks, slices of a stream."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recops_models.data import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.report import ImportReport
+from recops_models.examples.click import click_data
+from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains, slices_of
+from recops_models.examples.events import Events
+from recops_models.examples.tasks import DOMAIN, TaskMaker, further_labels, of_events, task_feature
+
+KINDS = [["toys", "games"], ["games"], None, ["books"], []]
+
+
+def shop(time: Any = "seconds", more: int = 0, **columns: Any) -> Dataset:
+    """200 events of 10 users with 5 items, whose ``kinds`` are lists, and ``more`` of no kind."""
+    rng = np.random.default_rng(0)
+    table = {
+        "user_id": rng.integers(10, size=200),
+        "item_id": rng.integers(5 + more, size=200),
+        "timestamp": np.sort(rng.integers(1000, size=200)),
+        **columns,
+    }
+    shelves = ["a", "b", "a", "b", "a", *["a"] * more]
+    items = {"item_id": np.arange(5 + more), "kinds": [*KINDS, *[[]] * more], "shelf": shelves}
+    people = pa.table({"user_id": np.arange(10)})
+    return Dataset("shop", pa.table(table), pa.table(items), people, ImportReport("here"), time)
+
+
+def test_a_cut_by_the_clock() -> None:
+    data = shop()
+    cut = Domains.of(data, DomainConfig(domain_column="kinds", domain="games", until=0.5))
+    times, items = (data.interactions[name].to_numpy() for name in ("timestamp", "item_id"))
+    assert (cut.inside == np.isin(items, [0, 1])).all()
+    first = times[100]
+    assert (cut.before == (times < first)).all()
+    small = cut.small_domain()
+    assert small.dataset.items["item_id"].to_pylist() == [0, 1]
+    parts = [small.context, small.train, small.validation, small.test]
+    assert sum(table.num_rows for table in parts) == cut.inside.sum()
+    bounds = [(t["timestamp"].to_numpy().min(), t["timestamp"].to_numpy().max()) for t in parts]
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(bounds))
+    seen = cut.super_domain()
+    assert seen.dataset.interactions["timestamp"].to_numpy().max() < first <= bounds[1][0]
+    assert seen.dataset.interactions.num_rows == cut.before.sum()
+    assert seen.dataset.items.num_rows == 5
+
+
+def test_a_cut_by_each_users_order() -> None:
+    data = shop("none")
+    config = DomainConfig(until=0.5, cut="order")
+    cut = Domains.of(data, config)
+    users = data.interactions["user_id"].to_numpy()
+    for user in range(10):
+        mine = cut.before[users == user]
+        assert mine.sum() == np.round(0.5 * len(mine))
+        assert (np.diff(mine.astype(int)) <= 0).all(), "the first events"
+    small = cut.small_domain()
+    assert small.test.num_rows == small.validation.num_rows == 10
+    with pytest.raises(DataError, match=r"shop: knows no times.*cut=order takes each user's own"):
+        Domains.of(data, DomainConfig(until=0.5))
+
+
+def test_domains_of_events_and_of_items() -> None:
+    data = shop(domain=pa.array(["ads", "feed"] * 100))
+    cut = Domains.of(data, DomainConfig(domain_column="domain", domain="ads", until=0.5))
+    assert (cut.inside == (np.arange(200) % 2 == 0)).all()
+    assert sorted(cut.names) == ["ads", "feed"]
+    told = cut.super_domain().dataset.interactions
+    names = [cut.names[place] for place in told[DOMAIN_ID].to_pylist()]
+    assert names == told["domain"].to_pylist()
+    cut = Domains.of(data, DomainConfig(domain_column="kinds", until=0.5))
+    assert cut.inside.all()
+    found = cut.super_domain().dataset.interactions
+    names = [cut.names[place] for place in found[DOMAIN_ID].to_pylist()]
+    first = ["toys", "games", "", "books", ""]
+    assert names == [first[item] for item in found["item_id"].to_pylist()]
+    cut = Domains.of(data, DomainConfig(domain_column="shelf", domain="b", until=0.5))
+    assert (cut.inside == (data.interactions["item_id"].to_numpy() % 2 == 1)).all()
+    assert Domains.of(data, DomainConfig(until=0.5)).names == ("",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"until": -0.1}, ValueError, r"domains: until must lie within \[0, 1\), got -0.1"),
+        ({"until": 1.0}, ValueError, "until must lie within"),
+        ({"domain": "games"}, DataError, "shop: domain=games needs a domain_column"),
+        ({"domain_column": "colour", "domain": "red"}, DataError, "have a column 'colour'; there"),
+        ({"domain_column": "kinds", "domain": "x"}, DataError, "nothing has 'x' as its kinds"),
+    ],
+)
+def test_what_is_refused(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Domains.of(shop(), DomainConfig(**changes))
+
+
+def test_nothing_on_a_side_of_the_cut() -> None:
+    whole = Domains.of(shop(), DomainConfig(until=0.0))
+    small = whole.small_domain()
+    assert small.context.num_rows == 0
+    assert small.train.num_rows + small.validation.num_rows + small.test.num_rows == 200
+    with pytest.raises(DataError, match="shop: no event before until=0, from which knowledge"):
+        whole.super_domain()
+    early = pa.array(["ads"] * 50 + ["feed"] * 150)
+    with pytest.raises(DataError, match=r"no event of the small domain behind until=0\.5"):
+        Domains.of(
+            shop(domain=early), DomainConfig(domain_column="domain", domain="ads", until=0.5)
+        )
+
+
+def test_labels_of_tasks_stand_beside_their_events() -> None:
+    rng = np.random.default_rng(1)
+    feedback = rng.integers(3, size=200).astype(np.float32)
+    weight = rng.random(200).astype(np.float32)
+    domain = pa.array(["ads", "feed"] * 100)
+    data = shop(more=95, feedback=feedback, weight=weight, domain=domain)
+    cut = Domains.of(data, DomainConfig(domain_column="domain", until=0.8))
+    split, makers = cut.super_domain(), []
+
+    def make(events: Events, fitted: Any) -> TaskMaker:
+        domain = of_events(split, DOMAIN_ID)
+        makers.append(TaskMaker(events, fitted, further_labels(split, events), domain))
+        return makers[-1]
+
+    made = click_data(split.dataset, split, make=make)
+    assert makers[0].tasks == ("kept", "heavy")
+    (batch,) = made.train.batches(1000, seed=None)
+    train = split.train
+    found = {task: batch.features[task_feature(task)].numpy() > 0 for task in makers[0].tasks}
+    assert (found["kept"] == (train["feedback"].to_numpy() > 0)).all()
+    assert (found["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
+    assert (batch.features[DOMAIN].numpy() == train[DOMAIN_ID].to_numpy()).all()
+    assert ((batch.label.numpy() == 1) <= found["kept"]).all()
+    # What is drawn beside an event has no label of any task, and is shown in the same domain.
+    drawn = click_data(split.dataset, split, feedback="implicit", negatives=1, make=make)
+    assert makers[1].tasks == ("heavy",)
+    (batch,) = drawn.validation.batches(1000, seed=None)
+    heavy = batch.features[task_feature("heavy")].numpy()
+    assert (heavy[batch.label.numpy() == 0] == 0).all()
+    assert heavy.sum() > 0
+    pairs = batch.features[DOMAIN].numpy().reshape(-1, 2)
+    assert (pairs[:, 0] == pairs[:, 1]).all()
+
+
+def test_slices_are_the_training_part_in_order() -> None:
+    small = Domains.of(shop(), DomainConfig(until=0.5)).small_domain()
+    pieces = slices_of(small, 7)
+    assert pa.concat_tables([piece.train for piece in pieces]) == small.train
+    sizes = [piece.train.num_rows for piece in pieces]
+    assert max(sizes) - min(sizes) <= 1
+    for piece in pieces:
+        before = small.context.num_rows + sum(sizes[: pieces.index(piece)])
+        assert piece.context.num_rows == before
+        assert piece.test is small.test
+    for number in (0, small.train.num_rows + 1):
+        with pytest.raises(ValueError, match="slices_of: number must be 1 to"):
+            slices_of(small, number)
+
+
+def test_examples_behind_all_events() -> None:
+    data = shop(label=np.ones(200, dtype=np.float32))
+    split = Domains.of(data, DomainConfig(until=0.5)).super_domain()
+    makers = []
+
+    def make(events: Events, fitted: Any) -> TaskMaker:
+        makers.append(TaskMaker(events, fitted, {}, np.zeros(len(events.user), dtype=np.int64)))
+        return makers[-1]
+
+    fitted = click_data(split.dataset, split, max_len=3, make=make).fitted
+    block = makers[0].after_all(np.arange(10), np.zeros(10, dtype=np.int64))
+    batch = block.batch(np.arange(10))
+    users, items = (split.dataset.interactions[name].to_numpy() for name in ("user_id", "item_id"))
+    for user in range(10):
+        mine = items[users == user][-3:]
+        length = int(batch.lengths["history_item"][user])
+        assert length == len(mine)
+        rows = fitted.lookup("item").rows(mine)
+        assert batch.features["history_item"][user, :length].tolist() == rows.tolist()

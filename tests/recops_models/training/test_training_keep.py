@@ -1,0 +1,298 @@
+"""KEEP through `recops train`: two stages, other knowledge, streams, interruptions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+
+from click_recipes import Steps
+from recops.files import CorruptFileError, read_json
+from recops_models.cli import run
+from recops_models.click.extractor import Extractor, ExtractorConfig
+from recops_models.click.keep import Keep
+from recops_models.data import Dataset, load
+from recops_models.data.errors import DataError
+from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
+from recops_models.examples.click import click_data
+from recops_models.examples.click_schema import KNOWN
+from recops_models.examples.domains import DomainConfig
+from recops_models.examples.lookup import UNKNOWN
+from recops_models.examples.tasks import DOMAIN
+from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
+from recops_models.recipes.job import Job, load_job
+from recops_models.recipes.keep_stages import KeepProblem, KnowledgeProblem
+from recops_models.recipes.run import Trained, load_trained, problem_of, run_job
+from recops_models.training.click_problem import ExampleConfig
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GUIDE = Path(__file__).resolve().parents[3] / "docs/guide/keep.md"
+MODEL, KNOWLEDGE = "model.safetensors", "knowledge/knowledge.safetensors"
+LAW = SyntheticDomains(0.3, users=40, items=30, of_super=60, of_small=20)
+CUT = {"domain_column": "domain", "domain": "small", "until": "0.6", "validation": "0.3"}
+SMALL = {"base.hidden": "8", "extractor.width": "4", "extractor.hidden": "6", "max_len": "4"}
+
+
+@pytest.fixture(scope="module")
+def domains() -> Dataset:
+    return LAW.draw(0)
+
+
+def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> Trained:
+    folder.mkdir(exist_ok=True, parents=True)
+    resume, on_step = settings.pop("resume", False), settings.pop("on_step", lambda *_: None)
+    text = {"batch": "64", "extracting.batch": "256", **CUT, **SMALL, **settings}
+    job = Job.of("keep", "made up", text, seed=seed, quick=True)
+    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
+
+
+def test_the_command_line_trains_both_stages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], domains: Dataset
+) -> None:
+    shop, out = tmp_path / "shop", tmp_path / "out"
+    shop.mkdir()
+    events = domains.interactions
+    text = pa.array([f"u{user}" for user in events["user_id"].to_pylist()])
+    pa.parquet.write_table(events.set_column(0, "user_id", text), shop / "interactions.parquet")
+    settings = {**CUT, **SMALL}
+    pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = ["train", "keep", "--data", str(shop), *pairs, "--quick", "--out", str(out)]
+    assert run(command) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert metrics["model"] == "keep"
+    assert metrics["test"]["unknown_user"] == 0.0
+    rows = read_json(out / "knowledge/curves.json", kind="curves")["rows"]
+    assert len(rows) == 2
+    knowledge = Knowledge.load(out / KNOWLEDGE)
+    assert knowledge.source == "shop"
+    assert knowledge.window.seconds
+    assert knowledge.lookups["user"].keys.to_pylist()[:2] == ["u0", "u1"]
+    job, model = load_trained(out)
+    assert isinstance(model, Keep)
+    assert model.config.version == knowledge.version
+    assert job == load_job(out) == Job.of("keep", str(shop), settings, seed=0, quick=True)
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{metrics['test']['auc']:.4f}" in shown
+    assert run(["recommend", str(out), "--user", "u3", "-k", "4"]) == 0
+    assert run([*command, "--resume"]) == 0
+    assert run([*command, "--resume", "--set", "base.dropout=0.1"]) == 1
+    assert "with base DinConfig" in capsys.readouterr().err
+    assert run([*command, "--set", "base=shelf"]) == 2
+    assert "no net 'shelf'; there are sum-pool, din," in capsys.readouterr().err
+    assert run([*command, "--split", "leave-one-out"]) == 1
+    assert "split must be left out, since until and test say it" in capsys.readouterr().err
+    assert run([*command, "--set", "version=1"]) == 2
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from recops_models.recipes.files import load_model
+load_model(Path(sys.argv[1]))
+print(json.dumps([name for name in sys.modules if name.startswith("recops_models")]))
+"""
+
+
+def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -> None:
+    train(domains, tmp_path / "out", coding="int8")
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "out" / MODEL)]
+    modules = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert len(modules) <= 50
+    rooms = {name.split(".")[1] for name in modules if "." in name}
+    known = {"click", "data", "examples", "item_vectors", "layers", "recipes", "settings", "graphs"}
+    assert rooms <= known
+    files = {n.split(".")[2] for n in modules if n.startswith("recops_models.click.")}
+    assert files == {"model", "din", "keep"}
+
+
+@pytest.mark.parametrize("at", [(0, 0.4), (3, 0.4)])
+def test_an_interrupted_training_lands_on_the_same_bits(
+    at: tuple[int, float], tmp_path: Path, domains: Dataset
+) -> None:
+    train(domains, tmp_path / "whole")
+    epochs: list[int] = []
+
+    def interrupt(epoch: int, done: float, loss: float) -> None:
+        if done == 0:
+            epochs.append(epoch)
+        if len(epochs) - 1 == at[0] and done > at[1]:
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts"
+    often = {"checkpoint_minutes": "0", "extracting.checkpoint_minutes": "0"}
+    with pytest.raises(KeyboardInterrupt):
+        train(domains, parts, on_step=interrupt, **often)
+    train(domains, parts, resume=True, **often)
+    for name in (MODEL, KNOWLEDGE, "predictions.parquet"):
+        assert (tmp_path / "whole" / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_knowledge_does_not_depend_on_what_is_downstream(tmp_path: Path, domains: Dataset) -> None:
+    """Its bytes are those of the extractor's seed, whatever comes after."""
+    settings = {"plug": "gate", "base": "sum-pool", "learning_rate": "0.01"}
+    train(domains, tmp_path / "one")
+    train(domains, tmp_path / "other", **settings)
+    train(domains, tmp_path / "third", seed=4)
+    one, other, third = (
+        (tmp_path / name / KNOWLEDGE).read_bytes() for name in ("one", "other", "third")
+    )
+    assert one == other != third
+    # And a base downstream with another seed leaves the file it is given as it is.
+    path = tmp_path / "one" / KNOWLEDGE
+    found = train(domains, tmp_path / "given", seed=9, knowledge=str(path))
+    assert path.read_bytes() == one
+    assert not (tmp_path / "given" / KNOWLEDGE).exists()
+    assert found.model.config.version == Knowledge.load(path).version
+
+
+def test_knowledge_of_elsewhere(tmp_path: Path, domains: Dataset) -> None:
+    train(domains, tmp_path / "before")
+    path = tmp_path / "before" / KNOWLEDGE
+    knowledge = Knowledge.load(path)
+    # The same moment of another cut: the window reaches into its examples.
+    with pytest.raises(LeakageError, match="must be of events before domains's first example at"):
+        train(domains, tmp_path / "late", knowledge=str(path), until="0.3", domain_column="none",
+              domain="none")  # fmt: skip
+    strangers = dataclasses.replace(
+        domains,
+        users=pa.table({"user_id": np.arange(500, 540)}),
+        interactions=domains.interactions.set_column(
+            0, "user_id", pa.array(domains.interactions["user_id"].to_numpy() + 500)
+        ),
+    )
+    with pytest.raises(KnowledgeError, match="got that of domains, which knows none of them"):
+        train(strangers, tmp_path / "strangers", knowledge=str(path))
+    (tmp_path / "broken").write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(CorruptFileError):
+        train(domains, tmp_path / "broken-run", knowledge=str(tmp_path / "broken"))
+    with pytest.raises(CorruptFileError, match="holds 'recommender', not 'knowledge'"):
+        train(domains, tmp_path / "no", knowledge=str(tmp_path / "before" / MODEL))
+    # The small domain has a data set of its own, with nothing before its first example.
+    later = domains.interactions["timestamp"].to_numpy() > knowledge.window.last
+    alone = dataclasses.replace(domains, interactions=domains.interactions.filter(pa.array(later)))
+    own = {"until": "0", "domain": "none", "domain_column": "none"}
+    found = train(alone, tmp_path / "alone", knowledge=str(path), **own)
+    assert found.metrics["test"]["unknown_user"] == 0
+    with pytest.raises(DataError, match="domains: no event before until=0"):
+        train(alone, tmp_path / "nothing", **own)
+    # Half of the users are unknown: zeros, a bit, and a share in the metrics.
+    half = domains.interactions.filter(
+        pa.array(
+            (domains.interactions["user_id"].to_numpy() % 2 == 0)
+            | (domains.interactions["domain"].to_numpy(zero_copy_only=False) == "small")
+        )
+    )
+    found = train(dataclasses.replace(domains, interactions=half), tmp_path / "half", until="0.4")
+    assert found.metrics["test"]["unknown_user"] == pytest.approx(0.5, abs=0.1)
+    assert found.metrics["test"]["unknown_item"] == 0
+    assert knowledge.window.last < half["timestamp"].to_numpy().max()
+
+
+def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None:
+    untimed = dataclasses.replace(domains, time="none")
+    with pytest.raises(DataError, match="domains: knows no times"):
+        train(untimed, tmp_path / "none")
+    found = train(untimed, tmp_path / "order", cut="order", domain_column="none", domain="none")
+    assert not Knowledge.load(tmp_path / "order" / KNOWLEDGE).window.seconds
+    assert 0 <= found.metrics["test"]["auc"] <= 1
+    with pytest.raises(ValueError, match=r"keep: data must be a data set.* the examples of dom"):
+        train(click_data(domains), tmp_path / "examples")
+    with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
+        train(domains, tmp_path / "flat", **{"base.hidden": ""})
+    with pytest.raises(KnowledgeError, match="examples need knowledge, or a trained model"):
+        KeepProblem(domains, DomainConfig(until=0.6), ExampleConfig())
+
+
+def test_a_base_whose_table_is_fitted(tmp_path: Path, domains: Dataset) -> None:
+    found = train(domains, tmp_path / "out", base="can", **{"base.interaction": "cartesian"})
+    _, model = load_trained(tmp_path / "out")
+    assert model.base.unit is not None
+    weights = found.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> None:
+    expected = train(domains, tmp_path / "one", slices="4", epochs="7", patience="1")
+    assert len(expected.curve) == 4
+    passes = train(domains, tmp_path / "two", slices="4", passes="2")
+    assert len(passes.curve) == 8
+    losses = [epoch.train_loss for epoch in expected.curve]
+    assert len(set(losses)) == 4
+    job, model = load_trained(tmp_path / "one")
+    problem = problem_of(job, domains, model)
+    # The last state is what is kept, not the best one.
+    measured = problem.measure(model, "validation").metrics
+    assert measured["auc"] == pytest.approx(expected.curve[-1].validation["auc"], abs=1e-9)
+    sizes = [source.num_examples for source in problem.slices]
+    assert sum(sizes) == problem.data.train.num_examples
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_what_is_extracted_is_what_the_towers_say(domains: Dataset) -> None:
+    torch.manual_seed(0)
+    cut = DomainConfig(domain_column="domain", domain="small", until=0.6)
+    problem = KnowledgeProblem(domains, cut, ExampleConfig(max_len=6))
+    config = ExtractorConfig(width=4, tower_hidden=(6,), hidden=(5,), attention_hidden=(3,))
+    model = Extractor(problem.data.fitted, config, problem.tasks, 2)
+    for table in model.embedding.tables.values():
+        torch.nn.init.normal_(table.weight[1:])
+    knowledge = problem.extract(model)
+    assert knowledge.tasks == ("click",)
+    assert [len(knowledge.tables[name].values) - 2 for name in ("user", "item")] == [40, 30]
+    assert (knowledge.tables["user"].values[: UNKNOWN + 1] == 0).all()
+    # Items do not depend on a moment: whatever batch shows one, its tower says the same.
+    (batch,) = problem.data.train.batches(10_000, seed=None)
+    ids = problem.source.train["item_id"].to_numpy()
+    with torch.no_grad():
+        found = model.of_items(batch)
+        x, _ = model.bottom(batch)
+    rows = torch.from_numpy(knowledge.lookups["item"].rows(ids))
+    torch.testing.assert_close(knowledge.tables["item"].take(rows), found)
+    assert torch.equal(model.task_logits(batch)[:, 0], model(batch))
+    # Pairs are made of the two that are stored, which is what the heads read.
+    torch.testing.assert_close(x[:, 8:12], model.pair(x[:, :4], x[:, 4:8]))
+    # The domain moves the heads and no knowledge.
+    moved = 1 - batch.features[DOMAIN]
+    other = batch._replace(features={**batch.features, DOMAIN: moved})
+    with torch.no_grad():
+        assert torch.equal(model.of_users(other), model.of_users(batch))
+        assert not torch.equal(model(other), model(batch))
+
+
+def test_domain_files_keep_their_domain_column(tmp_path: Path, domains: Dataset) -> None:
+    pa.parquet.write_table(domains.interactions, tmp_path / "interactions.parquet")
+    assert load(str(tmp_path)).interactions["domain"].to_pylist()[0] == "super"
+    assert KNOWN["user"] not in load(str(tmp_path)).users.column_names
+
+
+def test_the_guide_goes_on_from_a_running_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, domains: Dataset
+) -> None:
+    train(domains, tmp_path / "runs/keep")
+    (tmp_path / "runs/din").mkdir()
+    job = Job.of("din", "made up", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
+    run_job(job, domains, tmp_path / "runs/din")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
+    made: dict[str, Any] = {}
+    exec(block, made)  # The page's own words.
+    model, before = made["model"], load_trained(tmp_path / "runs/din")[1]
+    problem = KeepProblem(
+        domains, DomainConfig(until=0.6), ExampleConfig(max_len=4), fitted=model.schema
+    )
+    (batch,) = problem.data.test.batches(10_000, seed=None)
+    assert torch.equal(model.eval()(batch), before(batch))
+    assert len(made["optimizer"].param_groups) == 2
