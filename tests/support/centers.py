@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset, save_dataset
 from recops_models.examples.click import click_data
 from recops_models.recipes.click import ClickRecipe
@@ -26,7 +25,7 @@ def untrained(
     """A folder as `recops train` leaves it, of a model with random weights.
 
     Args:
-        name: "mimn" or "hpmn".
+        name: of a click model.
         dataset: what its schema is fitted on.
         data: a folder, where the data set is saved if it is not there.
         folder: of the training.
@@ -41,7 +40,6 @@ def untrained(
     fitted = click_data(dataset, **vars(job.parts["examples"])).fitted
     torch.manual_seed(seed)
     model = recipe.net(fitted, job.parts["sizes"])
-    assert isinstance(model, MemoryModel)
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
     folder.mkdir(parents=True, exist_ok=True)

@@ -327,12 +327,13 @@ class Center:
                     )
             self._serving = served, now
 
-    def forget(self, user_id: object, *, through: int = 0) -> bool:
+    def forget(self, user_id: object, *, through: int = 0, patience: float = 60.0) -> bool:
         """Forget a user, for good: see :func:`~recops_models.serving.forgetting.forget_users`.
 
         Args:
             user_id: an integer or text.
             through: events up to this number, too, which the store may not have seen yet.
+            patience: seconds to wait for who pauses all writing.
 
         Returns:
             whether the store knew the user.
@@ -341,7 +342,8 @@ class Center:
             FieldError: an argument is not what it must be.
             StoreError: the store cannot write.
         """
-        return bool(forget_users(self.store, [id_text("user_id", user_id)], through=through))
+        user = id_text("user_id", user_id)
+        return bool(forget_users(self.store, [user], through=through, patience=patience))
 
     def stats(self) -> CenterStats:
         """What is in the store."""
