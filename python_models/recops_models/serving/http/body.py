@@ -21,9 +21,9 @@ MOST_BODY_BYTES = 1 << 20
 _SECONDS = 30.0
 """For a body to arrive in."""
 
-_DISCARDED = 16
-"""Limits' worth of a body too large that is read and thrown away. A client that is still writing
-when the connection closes may never see the answer."""
+_DISCARDED = 1 << 26
+"""Bytes of a body too large that are read and thrown away. A client that is still writing when the
+connection closes may never see the answer."""
 
 Sent = TypeVar("Sent", bound=SentRequest)
 
@@ -70,7 +70,7 @@ async def _read(request: Request, most_bytes: int) -> bytearray:
     data, total = bytearray(), 0
     async for chunk in request.stream():
         total += len(chunk)
-        if total > _DISCARDED * most_bytes:
+        if total > most_bytes + _DISCARDED:
             break
         if total <= most_bytes:
             data += chunk

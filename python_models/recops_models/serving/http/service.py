@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from recops_models.serving.center import Center, Scored, UserState
+from recops_models.serving.center import Center, KnownUser, Scored
 from recops_models.serving.errors import ModelVersionError, StoreAwayError, StoreError
 from recops_models.serving.generations import served_now
 from recops_models.serving.http.answers import OverloadedError
@@ -85,9 +85,9 @@ class Service:
         self._metrics.scored(len(found.scores), known=found.known)
         return found
 
-    async def state(self, user_id: str) -> UserState:
-        """See :meth:`Center.state`."""
-        return await _soon(partial(self._center.state, user_id))
+    async def state(self, user_id: str) -> KnownUser:
+        """See :meth:`Center.look_up`."""
+        return await _soon(partial(self._center.look_up, user_id))
 
     async def model_version(self) -> str:
         """Of the model whose states the store serves.
