@@ -20,7 +20,14 @@ SETTINGS = {"width": "4", "hidden": "8", "dropout": "0"}
 
 
 def untrained(
-    name: str, dataset: Dataset, data: Path, folder: Path, *, seed: int = 0, **settings: str
+    name: str,
+    dataset: Dataset,
+    data: Path,
+    folder: Path,
+    *,
+    seed: int = 0,
+    small: bool = True,
+    **settings: str,
 ) -> Path:
     """A folder as `recops train` leaves it, of a model with random weights.
 
@@ -30,11 +37,14 @@ def untrained(
         data: a folder, where the data set is saved if it is not there.
         folder: of the training.
         seed: of the weights.
+        small: with :data:`SETTINGS`; else as trainings are.
         settings: of the job.
     """
     if not data.exists():
         save_dataset(dataset, data)
-    job = Job.of(name, str(data), {**SETTINGS, **settings}, seed=seed, quick=False)
+    job = Job.of(
+        name, str(data), {**(SETTINGS if small else {}), **settings}, seed=seed, quick=False
+    )
     recipe = job.recipe
     assert isinstance(recipe, ClickRecipe)
     fitted = click_data(dataset, **vars(job.parts["examples"])).fitted
