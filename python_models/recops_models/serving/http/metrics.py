@@ -20,7 +20,28 @@ from recops_models.serving.stats import CenterStats
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_MILLISECONDS = (0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 50, 100, 250, 500, 1000, 2500, 5000)
+_MILLISECONDS = (
+    0.5,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7.5,
+    10,
+    15,
+    20,
+    30,
+    50,
+    75,
+    100,
+    150,
+    250,
+    500,
+    1000,
+    2500,
+    5000,
+)
 _SECONDS = tuple(milliseconds / 1000 for milliseconds in _MILLISECONDS)
 _EVENTS = (1, 10, 50, 100, 200, 300, 500, 700, 1024, 4096, 16384)
 
