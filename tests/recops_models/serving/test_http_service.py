@@ -19,7 +19,7 @@ from recops_models.serving.http import body, group_commit, service
 from recops_models.serving.http.answers import OverloadedError
 from recops_models.serving.http.app import make_app
 from recops_models.serving.http.group_commit import GroupCommit
-from recops_models.serving.http.metrics import Metrics
+from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ScoreRequest
 from recops_models.serving.http.service import Service
 from recops_models.serving.keys import user_key
@@ -64,7 +64,7 @@ def test_who_comes_during_a_commit_shares_the_next(
     before = center.stats().commits
 
     async def story() -> None:
-        writer = GroupCommit(center, Metrics())
+        writer = GroupCommit(center, ServiceMetrics())
         running = asyncio.create_task(writer.run())
         sending = [asyncio.create_task(writer.ingest(events[:1]))]
         await until(gate.entered.is_set)
@@ -90,7 +90,7 @@ def test_a_commit_has_room_for_so_many(
 ) -> None:
     monkeypatch.setattr(group_commit, "BATCH", 10)
     events = events_of(small)
-    metrics = Metrics()
+    metrics = ServiceMetrics()
 
     async def story() -> None:
         writer = GroupCommit(center, metrics)
@@ -111,7 +111,7 @@ def test_a_commit_has_room_for_so_many(
 
 def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
     async def story() -> None:
-        writer = GroupCommit(center, Metrics())
+        writer = GroupCommit(center, ServiceMetrics())
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
         await asyncio.sleep(0.01)
         writer.close()
@@ -130,7 +130,7 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
     other = next(event for event in events if str(event["user_id"]) != user)
 
     async def story() -> None:
-        writer = GroupCommit(center, Metrics())
+        writer = GroupCommit(center, ServiceMetrics())
         parts = [[{**events[0], "seq": 2}], [other]]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -153,7 +153,7 @@ def test_all_who_wait_are_told_of_an_error(
         raise error
 
     async def story() -> None:
-        writer = GroupCommit(center, Metrics())
+        writer = GroupCommit(center, ServiceMetrics())
         running = asyncio.create_task(writer.run())
         with monkeypatch.context() as patched:
             patched.setattr(center, "ingest_together", failing)
@@ -174,7 +174,7 @@ def test_too_many_events_are_sent_away(
     events = events_of(small)
 
     async def story() -> None:
-        writer = GroupCommit(center, Metrics())
+        writer = GroupCommit(center, ServiceMetrics())
         first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match="30 events wait"):
@@ -194,7 +194,7 @@ def test_too_many_scores_are_sent_away(center: Center, monkeypatch: pytest.Monke
     asked = ScoreRequest(user_id=1, candidates=[1])
 
     async def story() -> None:
-        serving = Service(center, Metrics())
+        serving = Service(center, ServiceMetrics())
         async with serving.running():
             waiting = [asyncio.create_task(serving.score(asked)) for _ in range(3)]
             await until(gate.entered.is_set)
@@ -213,7 +213,7 @@ def test_scores_do_not_wait_for_the_writer(
     gate = Gate(center, "ingest_together", monkeypatch)
 
     async def story() -> None:
-        serving = Service(center, Metrics())
+        serving = Service(center, ServiceMetrics())
         async with serving.running():
             writing = asyncio.create_task(serving.ingest(list(events_of(small))))
             await until(gate.entered.is_set)
@@ -234,7 +234,7 @@ def test_a_store_that_does_not_answer_is_away(
     gate = Gate(center, "stats", monkeypatch)
 
     async def story() -> None:
-        serving = Service(center, Metrics())
+        serving = Service(center, ServiceMetrics())
         async with serving.running():
             assert b"recops_uic_store_up 0.0" in await serving.metrics()
             gate.open()

@@ -15,8 +15,7 @@ from recops_models.serving.center import Center
 from recops_models.serving.http.access import Access
 from recops_models.serving.http.answers import STATUSES, error_answer, json_answer
 from recops_models.serving.http.body import MOST_BODY_BYTES, sent
-from recops_models.serving.http.measured import Measured
-from recops_models.serving.http.metrics import CONTENT_TYPE, Metrics
+from recops_models.serving.http.metrics import CONTENT_TYPE, ServiceMetrics
 from recops_models.serving.http.requests import (
     EventsRequest,
     ForgetRequest,
@@ -24,6 +23,7 @@ from recops_models.serving.http.requests import (
     SentRequest,
 )
 from recops_models.serving.http.service import Service
+from recops_models.serving.http.timed_app import TimedApp
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -49,7 +49,7 @@ def make_app(
         token: which requests must bear; None: all may ask, by a name of this machine.
         most_body_bytes: of a request.
     """
-    metrics = Metrics()
+    metrics = ServiceMetrics()
     service = Service(center, metrics)
 
     @asynccontextmanager
@@ -68,7 +68,7 @@ def make_app(
     app.add_exception_handler(HTTPException, error_answer)
     _add_routes(app, service, most_body_bytes)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
-    return Measured(Access(app, token), metrics, paths)
+    return TimedApp(Access(app, token), metrics, paths)
 
 
 def _add_routes(app: FastAPI, service: Service, most_body_bytes: int) -> None:

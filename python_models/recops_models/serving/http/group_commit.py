@@ -14,7 +14,7 @@ from typing import TypeVar
 from recops_models.serving.center import Center
 from recops_models.serving.errors import StoreAwayError, StoreError
 from recops_models.serving.http.answers import OverloadedError
-from recops_models.serving.http.metrics import Metrics
+from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.intake import BATCH, IngestReport
 
 MOST_WAITING = 1 << 16
@@ -41,7 +41,7 @@ class GroupCommit:
         metrics: told of each commit.
     """
 
-    def __init__(self, center: Center, metrics: Metrics) -> None:
+    def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
         self._center, self._metrics = center, metrics
         self._queue: deque[_Sending] = deque()
         self._arrived = asyncio.Event()

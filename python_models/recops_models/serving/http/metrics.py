@@ -46,7 +46,7 @@ _SECONDS = tuple(milliseconds / 1000 for milliseconds in _MILLISECONDS)
 _EVENTS = (1, 10, 50, 100, 200, 300, 500, 700, 1024, 4096, 16384)
 
 
-class Metrics:
+class ServiceMetrics:
     """Counters, histograms and gauges of one server, in a registry of its own.
 
     Attributes:

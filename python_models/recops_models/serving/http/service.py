@@ -14,7 +14,7 @@ from recops_models.serving.errors import ModelVersionError, StoreAwayError, Stor
 from recops_models.serving.generations import served_now
 from recops_models.serving.http.answers import OverloadedError
 from recops_models.serving.http.group_commit import GroupCommit
-from recops_models.serving.http.metrics import Metrics
+from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ForgetRequest, ScoreRequest
 from recops_models.serving.intake import IngestReport
 
@@ -38,7 +38,7 @@ class Service:
         metrics: told of all that happens.
     """
 
-    def __init__(self, center: Center, metrics: Metrics) -> None:
+    def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
         self._center, self._metrics = center, metrics
         self._writer = GroupCommit(center, metrics)
         self._scorers = ThreadPoolExecutor(SCORERS, "uic-scorer")

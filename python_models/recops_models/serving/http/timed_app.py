@@ -6,10 +6,10 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recops_models.serving.http.metrics import Metrics
+from recops_models.serving.http.metrics import ServiceMetrics
 
 
-class Measured:
+class TimedApp:
     """An ASGI middleware that tells ``metrics`` of each answer.
 
     Args:
@@ -18,7 +18,7 @@ class Measured:
         paths: that are told apart; any other is "other", however many of them are tried.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, paths: frozenset[str]) -> None:
         self._app, self._metrics, self._paths = app, metrics, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
