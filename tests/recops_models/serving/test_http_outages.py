@@ -49,7 +49,9 @@ class Sender(threading.Thread):
         client.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_server_that_is_asked_to_end_finishes_what_it_took_on(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -101,6 +103,7 @@ def test_redis_goes_and_comes_back(trained: Callable[..., Path], tmp_path: Path)
         client.close()
 
 
+@pytest.mark.slow
 def test_a_redis_that_hangs_is_away(trained: Callable[..., Path], tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path, *DURABLE) as redis_server,

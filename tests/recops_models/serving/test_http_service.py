@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from centers import events_of
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
-from recops_models.serving.errors import CorruptStateError, StoreAwayError
+from recops_models.serving.errors import (
+    CorruptStateError,
+    FieldError,
+    ModelVersionError,
+    NotDurableError,
+    StoreAwayError,
+    StoreFullError,
+)
 from recops_models.serving.http import body, group_commit, service
-from recops_models.serving.http.answers import OverloadedError
+from recops_models.serving.http.answers import OverloadedError, error_answer
 from recops_models.serving.http.app import make_app
 from recops_models.serving.http.group_commit import GroupCommit
 from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ScoreRequest
 from recops_models.serving.http.service import Service
 from recops_models.serving.keys import user_key
-
-Test = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+from recops_models.serving.locks import HeldLockError
 
 
 @pytest.fixture
@@ -241,6 +249,43 @@ def test_a_store_that_does_not_answer_is_away(
             assert b"recops_uic_store_up 1.0" in await serving.metrics()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FieldError("seq", "must be there"), 422),
+        (ModelVersionError("another's"), 409),
+        (NotDurableError("may lose"), 500),
+        (StoreFullError("no room"), 507),
+        (HeldLockError("writing pauses"), 503),
+        (OverloadedError("too much"), 503),
+    ],
+)
+def test_every_error_is_one_line_with_a_status(error: Exception, status: int) -> None:
+    answer = asyncio.run(error_answer(Request({"type": "http"}), error))
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+    content = json.loads(bytes(answer.body))
+    assert content["error"] in (str(error), "must be there")
+    assert content.get("field") == getattr(error, "field", None)
+
+
+def test_a_store_without_room_is_told(trained: Callable[..., Path], tmp_path: Path) -> None:
+    store = f"lmdb:{tmp_path / 'store'}?map_bytes=100000"
+    events = [
+        {"user_id": n, "item_id": 1, "timestamp": 0, "seq": 1, "rating": 5} for n in range(99)
+    ]
+
+    async def story(center: Center) -> None:
+        serving = Service(center, ServiceMetrics())
+        async with serving.running():
+            with pytest.raises(StoreFullError):
+                await serving.ingest(list(events))
+            assert (await serving.ingest(list(events[:1]))).accepted == 1
+
+    with Center.open(trained("mimn"), store) as center:
+        asyncio.run(story(center))
 
 
 async def _ask(app: Any, messages: list[Message]) -> list[Message]:
