@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -38,7 +39,8 @@ def serve(
 ) -> None:
     """Serve a center over HTTP until SIGTERM or SIGINT, then finish what was taken on, and return.
 
-    One process, one thread of torch. Others beside it may serve or write the same store.
+    It takes the process for itself: one thread of torch, short turns of the interpreter lock, and
+    what is there is never collected. Others beside it may serve or write the same store.
 
     Args:
         center: stays its caller's to close.
@@ -55,8 +57,7 @@ def serve(
     if token is None and not is_loopback(host):
         raise ValueError(f"{host}: others may reach it: a token is needed (--token-file)")
     with _listen(host, port) as listening:
-        torch.set_num_threads(1)
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        _prepare_process()
         app = make_app(center, token=token, most_body_bytes=most_body_bytes)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -82,6 +83,16 @@ def serve(
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _prepare_process() -> None:
+    """Keep what would make a request wait out of its way."""
+    torch.set_num_threads(1)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # A full collection looks at all that was imported: 213,000 objects, 100 ms of a busy core.
+    # What is there now stays, so it need not be looked at again (then 0.06 ms).
+    gc.collect()
+    gc.freeze()
 
 
 def _listen(host: str, port: int) -> socket.socket:
