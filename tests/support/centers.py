@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset, save_dataset
 from recops_models.examples.click import click_data
 from recops_models.recipes.click import ClickRecipe
@@ -21,27 +20,36 @@ SETTINGS = {"width": "4", "hidden": "8", "dropout": "0"}
 
 
 def untrained(
-    name: str, dataset: Dataset, data: Path, folder: Path, *, seed: int = 0, **settings: str
+    name: str,
+    dataset: Dataset,
+    data: Path,
+    folder: Path,
+    *,
+    seed: int = 0,
+    small: bool = True,
+    **settings: str,
 ) -> Path:
     """A folder as `recops train` leaves it, of a model with random weights.
 
     Args:
-        name: "mimn" or "hpmn".
+        name: of a click model.
         dataset: what its schema is fitted on.
         data: a folder, where the data set is saved if it is not there.
         folder: of the training.
         seed: of the weights.
+        small: with :data:`SETTINGS`; else as trainings are.
         settings: of the job.
     """
     if not data.exists():
         save_dataset(dataset, data)
-    job = Job.of(name, str(data), {**SETTINGS, **settings}, seed=seed, quick=False)
+    job = Job.of(
+        name, str(data), {**(SETTINGS if small else {}), **settings}, seed=seed, quick=False
+    )
     recipe = job.recipe
     assert isinstance(recipe, ClickRecipe)
     fitted = click_data(dataset, **vars(job.parts["examples"])).fitted
     torch.manual_seed(seed)
     model = recipe.net(fitted, job.parts["sizes"])
-    assert isinstance(model, MemoryModel)
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
     folder.mkdir(parents=True, exist_ok=True)

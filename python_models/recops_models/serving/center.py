@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from recops import HpmnState, MimnState
 from recops_models.data.dataset import Dataset
 from recops_models.serving.active import Active
-from recops_models.serving.applied import Guard
+from recops_models.serving.applied import AppliedEvent, Guard
 from recops_models.serving.checked import ItemCount, Totals
 from recops_models.serving.errors import (
     ConflictError,
@@ -34,7 +35,7 @@ from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestCounts
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
-from recops_models.serving.stores.store import Store, View
+from recops_models.serving.stores.store import Store
 
 MOST_CANDIDATES = 10_000
 
@@ -56,6 +57,31 @@ class Scored:
     model_version: str
     events: int
     known: bool
+
+
+@dataclass(frozen=True)
+class KnownUser:
+    """What a store knows of a user.
+
+    Attributes:
+        known: whether it knows of the user; else all is that of a user before any event.
+        events: accepted.
+        liked: how many of them were liked.
+        last_seq: the highest number applied.
+        skipped: numbers that never came.
+        timestamp: of the last event.
+        model_version: of the model whose state it is.
+        tensors: of the state, by name, float32, without the users' dimension.
+    """
+
+    known: bool
+    events: int
+    liked: int
+    last_seq: int
+    skipped: int
+    timestamp: float
+    model_version: str
+    tensors: dict[str, NDArray[np.float32]]
 
 
 class Center:
@@ -137,14 +163,40 @@ class Center:
                 again.
         """
         guards: list[Guard] = [NotPaused()] if lock is None else [NotPaused(), lock]
-        report = IngestReport()
+        return IngestReport.of(self._ingest(events, guards, patience))
+
+    def ingest_together(
+        self, parts: Sequence[Sequence[object]], *, patience: float = 1.0
+    ) -> list[IngestReport]:
+        """:meth:`ingest` of what several senders have, in as few commits as one sender's.
+
+        Args:
+            parts: what each of them sent, in the order in which it came.
+            patience: as in :meth:`ingest`.
+
+        Returns:
+            the report of each part.
+
+        Raises:
+            StoreError: as in :meth:`ingest`, for all parts, whosever events are the reason.
+        """
+        together = [event for part in parts for event in part]
+        outcomes = iter(self._ingest(together, [NotPaused()], patience))
+        return [IngestReport.of(list(islice(outcomes, len(part)))) for part in parts]
+
+    def _ingest(
+        self, events: Sequence[object], guards: Sequence[Guard], patience: float
+    ) -> list[AppliedEvent | FieldError]:
+        outcomes: list[AppliedEvent | FieldError] = []
         with self._writing:
             for start in range(0, len(events), BATCH):
                 part = events[start : start + BATCH]
-                report.join(patiently(partial(self._take, part, guards), patience))
-        return report
+                outcomes += patiently(partial(self._take, part, guards), patience)
+        return outcomes
 
-    def _take(self, events: Sequence[object], guards: Sequence[Guard]) -> IngestReport:
+    def _take(
+        self, events: Sequence[object], guards: Sequence[Guard]
+    ) -> list[AppliedEvent | FieldError]:
         while True:
             served, active = self._serving
             with suppress(ConflictError):
@@ -178,16 +230,9 @@ class Center:
                 "candidates", f"must be 1 to {MOST_CANDIDATES:,} ids, got {len(candidates):,}"
             )
         items = [id_text("candidates", item) for item in candidates]
-        while True:
-            served, active = self._serving
-            view = self._user_and_counts(served, active, user, items)
-            if view.values[0] == active.pack():
-                break
-            self._look_again(active)
-        _, of_user, of_all, *of_items = view.values
-        record = served.new_record()
-        if of_user is not None:
-            record = UserRecord.unpack(user, of_user, served.layout.num_bytes)
+        served, values = self._look(user, items)
+        of_user, of_all, *of_items = values
+        record = _record(served, user, of_user)
         counts = None
         if served.requests.reads_rates:
             counts = RequestCounts(
@@ -220,26 +265,49 @@ class Center:
             StoreAwayError: no answer.
         """
         user = id_text("user_id", user_id)
+        served, (data, *_) = self._look(user)
+        return None if data is None else served.state(_record(served, user, data))
+
+    def look_up(self, user_id: object) -> KnownUser:
+        """What the store knows of a user.
+
+        Raises:
+            FieldError: no id.
+            CorruptStateError: the state is damaged.
+            StoreAwayError: no answer.
+        """
+        user = id_text("user_id", user_id)
+        served, values = self._look(user)
+        record = _record(served, user, values[0])
+        return KnownUser(
+            known=values[0] is not None,
+            events=record.seen,
+            liked=record.liked,
+            last_seq=record.ledger.last,
+            skipped=record.ledger.missing,
+            timestamp=record.timestamp,
+            model_version=served.version_text,
+            tensors={
+                name: tensor[0].numpy()
+                for name, tensor in served.state(record).state_dict().items()
+                if tensor.is_floating_point()
+            },
+        )
+
+    def _look(self, user: str, items: Sequence[str] = ()) -> tuple[ServedModel, list[bytes | None]]:
+        """The model that is served, and of its states the user's, the totals, and items' counts,
+        if it reads them.
+        """
         while True:
             served, active = self._serving
-            now, data = self.store.view([ACTIVE, user_key(active.generation, user)]).values
+            generation = active.generation
+            keys = [ACTIVE, user_key(generation, user), totals_key(generation)]
+            if served.requests.reads_rates:
+                keys += [item_key(generation, item) for item in items]
+            now, *values = self.store.view(keys).values
             if now == active.pack():
-                break
+                return served, values
             self._look_again(active)
-        if data is None:
-            return None
-        record = UserRecord.unpack(user, data, served.layout.num_bytes)
-        found: MimnState | HpmnState = served.layout.unpack([(record.state, record.count)])
-        return found
-
-    def _user_and_counts(
-        self, served: ServedModel, active: Active, user: str, items: Sequence[str]
-    ) -> View:
-        generation = active.generation
-        keys = [ACTIVE, user_key(generation, user), totals_key(generation)]
-        if served.requests.reads_rates:
-            keys += [item_key(generation, item) for item in items]
-        return self.store.view(keys)
 
     def _look_again(self, seen: Active) -> None:
         """Go by what is active now, if nobody has done so since ``seen`` was."""
@@ -259,12 +327,13 @@ class Center:
                     )
             self._serving = served, now
 
-    def forget(self, user_id: object, *, through: int = 0) -> bool:
+    def forget(self, user_id: object, *, through: int = 0, patience: float = 60.0) -> bool:
         """Forget a user, for good: see :func:`~recops_models.serving.forgetting.forget_users`.
 
         Args:
             user_id: an integer or text.
             through: events up to this number, too, which the store may not have seen yet.
+            patience: seconds to wait for who pauses all writing.
 
         Returns:
             whether the store knew the user.
@@ -273,7 +342,8 @@ class Center:
             FieldError: an argument is not what it must be.
             StoreError: the store cannot write.
         """
-        return bool(forget_users(self.store, [id_text("user_id", user_id)], through=through))
+        user = id_text("user_id", user_id)
+        return bool(forget_users(self.store, [user], through=through, patience=patience))
 
     def stats(self) -> CenterStats:
         """What is in the store."""
@@ -293,6 +363,13 @@ class Center:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _record(served: ServedModel, user: str, data: bytes | None) -> UserRecord:
+    """A user's, the empty one of whom the store does not know."""
+    if data is None:
+        return served.new_record()
+    return UserRecord.unpack(user, data, served.layout.num_bytes)
 
 
 def _begin(served: ServedModel, store: Store) -> Active:

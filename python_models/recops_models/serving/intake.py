@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from recops_models.serving.applied import Guard, applied
+from recops_models.serving.applied import AppliedEvent, Guard, applied
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
+from recops_models.serving.ledger import Fate
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stores.store import Store
 
@@ -58,6 +59,20 @@ class IngestReport:
             "gaps": self.gaps,
         }
 
+    @classmethod
+    def of(cls, outcomes: Sequence[AppliedEvent | FieldError]) -> IngestReport:
+        """The counts of :func:`take`'s outcomes."""
+        report = cls()
+        for place, outcome in enumerate(outcomes):
+            if isinstance(outcome, FieldError):
+                report.refused.append(Refusal(place, outcome.field, outcome.error))
+                continue
+            report.gaps += outcome.skipped
+            report.accepted += outcome.fate is Fate.accepted
+            report.duplicates += outcome.fate is Fate.duplicate
+            report.late += outcome.fate is Fate.late
+        return report
+
     @property
     def num_events(self) -> int:
         """All that were sent."""
@@ -79,7 +94,7 @@ def take(
     store: Store,
     contents: Sequence[object],
     guards: Sequence[Guard],
-) -> IngestReport:
+) -> list[AppliedEvent | FieldError]:
     """Apply events in one commit, those left out that are none.
 
     Args:
@@ -90,19 +105,22 @@ def take(
             order. An error among them is what one was read with.
         guards: what must hold when they are committed.
 
+    Returns:
+        what became of each of ``contents``; a FieldError of one that is no event.
+
     Raises:
         ConflictError: someone has committed meanwhile.
         StoreError: a guard says so, or the store cannot read or write.
     """
     read = [_read(content) for content in contents]
-    faults = {place: one for place, one in enumerate(read) if isinstance(one, FieldError)}
-    events = {place: one for place, one in enumerate(read) if isinstance(one, UserEvent)}
-    encoded = served.events.encode(list(events.values()))
-    step = applied(served, generation, store, encoded, guards)
-    places = list(events)
-    faults |= {places[place]: error for place, error in encoded.faults.items()}
-    refused = [Refusal(place, error.field, error.error) for place, error in sorted(faults.items())]
-    return IngestReport(step.accepted, step.duplicates, step.late, step.gaps, refused)
+    encoded = served.events.encode([one for one in read if isinstance(one, UserEvent)])
+    done = iter(applied(served, generation, store, encoded, guards))
+    places = [place for place, one in enumerate(read) if isinstance(one, UserEvent)]
+    faults = {places[place]: error for place, error in encoded.faults.items()}
+    return [
+        one if isinstance(one, FieldError) else faults.get(place) or next(done)
+        for place, one in enumerate(read)
+    ]
 
 
 def _read(content: object) -> UserEvent | FieldError:

@@ -97,7 +97,7 @@ def _taken(
 ) -> IngestReport:
     while True:
         with suppress(ConflictError):
-            return take(served, generation, store, batch, guards)
+            return IngestReport.of(take(served, generation, store, batch, guards))
 
 
 def _require_warm(store: Store, old: int, new: int, pause: Lock) -> None:

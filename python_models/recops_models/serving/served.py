@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recops import HpmnState, MimnState
 from recops_models.click.memory import MemoryModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
@@ -111,7 +112,7 @@ class ServedModel:
         Returns:
             n states and their counters.
         """
-        pool = self.layout.unpack([(record.state, record.count) for record in records])
+        pool = self._pool(records)
         ids = {name: values[chosen] for name, values in events.ids.items()}
         self.model.advance_(pool, rows, self.model.embedding.events(ids))
         return self.layout.pack(pool)
@@ -119,8 +120,15 @@ class ServedModel:
     @torch.no_grad()
     def logits(self, record: UserRecord, batch: Batch) -> Tensor:
         """``[B]``: of candidates, beside one user's state."""
-        state = self.layout.unpack([(record.state, record.count)])
-        return self.model.logits(self.model.upon(state, batch))
+        return self.model.logits(self.model.upon(self._pool([record]), batch))
+
+    def state(self, record: UserRecord) -> MimnState | HpmnState:
+        """A user's, of one row."""
+        found: MimnState | HpmnState = self._pool([record])
+        return found
+
+    def _pool(self, records: Sequence[UserRecord]) -> Any:
+        return self.layout.unpack([(record.state, record.count) for record in records])
 
 
 def version_of(folder: Path) -> bytes:

@@ -14,6 +14,7 @@ from recops_models.examples.candidates import candidates
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
+from recops_models.serving.intake import Refusal
 from recops_models.serving.keys import user_key
 
 NAMES = ("mimn", "hpmn")
@@ -68,3 +69,38 @@ def test_scores_are_those_of_the_models_own_forward(
             assert torch.equal(torch.from_numpy(found.logits), expected)
             assert found.events == (small.interactions["user_id"].to_numpy() == user_id).sum()
             assert found.known
+
+
+def test_what_several_send_together_is_one_commit_and_reported_to_each(
+    trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
+    first, second, third, *_ = events_of(small)
+    wrong = {**third, "seq": 0}
+    ahead = {**first, "seq": 9}
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        before = center.stats().commits
+        reports = center.ingest_together([[first, wrong], [], [first, second], [ahead]])
+        assert center.stats().commits == before + 1
+    assert [report.counts() for report in reports] == [
+        {"accepted": 1, "duplicates": 0, "late": 0, "refused": 1, "gaps": 0},
+        {"accepted": 0, "duplicates": 0, "late": 0, "refused": 0, "gaps": 0},
+        {"accepted": 1, "duplicates": 1, "late": 0, "refused": 0, "gaps": 0},
+        {"accepted": 1, "duplicates": 0, "late": 0, "refused": 0, "gaps": 7},
+    ]
+    assert reports[0].refused == [Refusal(1, "seq", reports[0].refused[0].error)]
+
+
+def test_a_users_state_is_told_by_its_tensors(
+    trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
+    event = events_of(small)[0]
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        empty = center.look_up(event["user_id"])
+        assert (empty.known, empty.events, empty.last_seq) == (False, 0, 0)
+        center.ingest([{**event, "seq": 3}])
+        found = center.look_up(event["user_id"])
+    assert (found.known, found.events, found.last_seq, found.skipped) == (True, 1, 3, 2)
+    assert found.timestamp == event["timestamp"]
+    assert found.tensors.keys() == empty.tensors.keys() > {"memory"}
+    moved = {name for name in found.tensors if (found.tensors[name] != empty.tensors[name]).any()}
+    assert "memory" in moved

@@ -1,0 +1,328 @@
+"""The service within one process: who shares a commit, and who is sent away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message, Scope
+
+from centers import events_of
+from recops_models.data import Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.errors import (
+    CorruptStateError,
+    FieldError,
+    ModelVersionError,
+    NotDurableError,
+    StoreAwayError,
+    StoreFullError,
+)
+from recops_models.serving.http import body, group_commit, service
+from recops_models.serving.http.answers import OverloadedError, error_answer
+from recops_models.serving.http.app import make_app
+from recops_models.serving.http.group_commit import GroupCommit
+from recops_models.serving.http.metrics import ServiceMetrics
+from recops_models.serving.http.requests import ScoreRequest
+from recops_models.serving.http.service import Service
+from recops_models.serving.keys import user_key
+from recops_models.serving.locks import HeldLockError
+
+
+@pytest.fixture
+def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as opened:
+        yield opened
+
+
+class Gate:
+    """Holds a center's method back until it is opened."""
+
+    def __init__(self, center: Center, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self._open = threading.Event(), threading.Event()
+        method = getattr(center, name)
+
+        def waiting(*arguments: object, **named: object) -> object:
+            self.entered.set()
+            assert self._open.wait(30)
+            return method(*arguments, **named)
+
+        monkeypatch.setattr(center, name, waiting)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_who_comes_during_a_commit_shares_the_next(
+    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = events_of(small)
+    gate = Gate(center, "ingest_together", monkeypatch)
+    before = center.stats().commits
+
+    async def story() -> None:
+        writer = GroupCommit(center, ServiceMetrics())
+        running = asyncio.create_task(writer.run())
+        sending = [asyncio.create_task(writer.ingest(events[:1]))]
+        await until(gate.entered.is_set)
+        sending += [asyncio.create_task(writer.ingest([event])) for event in events[1:40]]
+        await asyncio.sleep(0.01)
+        sending[7].cancel()  # Who hangs up has sent all the same.
+        gate.open()
+        reports = await asyncio.gather(*sending, return_exceptions=True)
+        assert isinstance(reports.pop(7), asyncio.CancelledError)
+        assert {report.accepted for report in reports if not isinstance(report, BaseException)} == {
+            1
+        }
+        writer.close()
+        await running
+
+    asyncio.run(story())
+    assert center.stats().commits == before + 2
+    assert center.stats().events == 40
+
+
+def test_a_commit_has_room_for_so_many(
+    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH", 10)
+    events = events_of(small)
+    metrics = ServiceMetrics()
+
+    async def story() -> None:
+        writer = GroupCommit(center, metrics)
+        parts = [events[:25], events[25:31], events[31:35], events[35:36], []]
+        sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
+        await asyncio.sleep(0.01)
+        assert metrics.waiting == 36
+        running = asyncio.create_task(writer.run())
+        reports = await asyncio.gather(*sending)
+        assert [report.accepted for report in reports] == [25, 6, 4, 1, 0]
+        writer.close()
+        await running
+
+    asyncio.run(story())
+    assert metrics.waiting == 0
+    assert center.stats().commits == 1 + 3  # The first makes the store.
+
+
+def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
+    async def story() -> None:
+        writer = GroupCommit(center, ServiceMetrics())
+        sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
+        await asyncio.sleep(0.01)
+        writer.close()
+        await writer.run()
+        assert (await sending).accepted == 5
+
+    asyncio.run(story())
+
+
+def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) -> None:
+    events = events_of(small)
+    center.ingest(events[:1])
+    user = str(events[0]["user_id"])
+    view = center.store.view([user_key(1, user)])
+    center.store.commit({user_key(1, user): b"damaged"}, clock=view.clock)
+    other = next(event for event in events if str(event["user_id"]) != user)
+
+    async def story() -> None:
+        writer = GroupCommit(center, ServiceMetrics())
+        parts = [[{**events[0], "seq": 2}], [other]]
+        sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
+        await asyncio.sleep(0.01)
+        running = asyncio.create_task(writer.run())
+        bad, good = await asyncio.gather(*sending, return_exceptions=True)
+        assert isinstance(bad, CorruptStateError)
+        assert not isinstance(good, BaseException)
+        assert good.accepted == 1
+        writer.close()
+        await running
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("error", [StoreAwayError("away"), ZeroDivisionError("a bug")])
+def test_all_who_wait_are_told_of_an_error(
+    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    async def story() -> None:
+        writer = GroupCommit(center, ServiceMetrics())
+        running = asyncio.create_task(writer.run())
+        with monkeypatch.context() as patched:
+            patched.setattr(center, "ingest_together", failing)
+            sending = [writer.ingest([event]) for event in events_of(small)[:3]]
+            outcomes = await asyncio.gather(*sending, return_exceptions=True)
+            assert outcomes == [error] * 3
+        assert (await writer.ingest(events_of(small)[:3])).accepted == 3  # It goes on.
+        writer.close()
+        await running
+
+    asyncio.run(story())
+
+
+def test_too_many_events_are_sent_away(
+    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MOST_WAITING", 10)
+    events = events_of(small)
+
+    async def story() -> None:
+        writer = GroupCommit(center, ServiceMetrics())
+        first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
+        await asyncio.sleep(0.01)
+        with pytest.raises(OverloadedError, match="30 events wait"):
+            await writer.ingest(events[30:31])
+        running = asyncio.create_task(writer.run())
+        assert (await first).accepted == 30
+        assert (await writer.ingest(events[30:31])).accepted == 1
+        writer.close()
+        await running
+
+    asyncio.run(story())
+
+
+def test_too_many_scores_are_sent_away(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MOST_UNANSWERED", 3)
+    gate = Gate(center, "score", monkeypatch)
+    asked = ScoreRequest(user_id=1, candidates=[1])
+
+    async def story() -> None:
+        serving = Service(center, ServiceMetrics())
+        async with serving.running():
+            waiting = [asyncio.create_task(serving.score(asked)) for _ in range(3)]
+            await until(gate.entered.is_set)
+            with pytest.raises(OverloadedError, match="3 requests wait"):
+                await serving.score(asked)
+            gate.open()
+            assert {found.events for found in await asyncio.gather(*waiting)} == {0}
+            assert (await serving.score(asked)).events == 0
+
+    asyncio.run(story())
+
+
+def test_scores_do_not_wait_for_the_writer(
+    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(center, "ingest_together", monkeypatch)
+
+    async def story() -> None:
+        serving = Service(center, ServiceMetrics())
+        async with serving.running():
+            writing = asyncio.create_task(serving.ingest(list(events_of(small))))
+            await until(gate.entered.is_set)
+            assert (await serving.score(ScoreRequest(user_id=1, candidates=[1]))).events == 0
+            assert not writing.done()
+            gate.open()
+            await writing
+            found = await serving.score(ScoreRequest(user_id=1, candidates=[1]))
+            assert found.events > 0
+
+    asyncio.run(story())
+
+
+def test_a_store_that_does_not_answer_is_away(
+    center: Center, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_PATIENCE", 0.05)
+    gate = Gate(center, "stats", monkeypatch)
+
+    async def story() -> None:
+        serving = Service(center, ServiceMetrics())
+        async with serving.running():
+            assert b"recops_uic_store_up 0.0" in await serving.metrics()
+            gate.open()
+            assert b"recops_uic_store_up 1.0" in await serving.metrics()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FieldError("seq", "must be there"), 422),
+        (ModelVersionError("another's"), 409),
+        (NotDurableError("may lose"), 500),
+        (StoreFullError("no room"), 507),
+        (HeldLockError("writing pauses"), 503),
+        (OverloadedError("too much"), 503),
+    ],
+)
+def test_every_error_is_one_line_with_a_status(error: Exception, status: int) -> None:
+    answer = asyncio.run(error_answer(Request({"type": "http"}), error))
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+    content = json.loads(bytes(answer.body))
+    assert content["error"] in (str(error), "must be there")
+    assert content.get("field") == getattr(error, "field", None)
+
+
+def test_a_store_without_room_is_told(trained: Callable[..., Path], tmp_path: Path) -> None:
+    store = f"lmdb:{tmp_path / 'store'}?map_bytes=100000"
+    events = [
+        {"user_id": n, "item_id": 1, "timestamp": 0, "seq": 1, "rating": 5} for n in range(99)
+    ]
+
+    async def story(center: Center) -> None:
+        serving = Service(center, ServiceMetrics())
+        async with serving.running():
+            with pytest.raises(StoreFullError):
+                await serving.ingest(list(events))
+            assert (await serving.ingest(list(events[:1]))).accepted == 1
+
+    with Center.open(trained("mimn"), store) as center:
+        asyncio.run(story(center))
+
+
+async def _ask(app: Any, messages: list[Message]) -> list[Message]:
+    """What an ASGI application answers a POST that is sent in these messages."""
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/events",
+        "raw_path": b"/v1/events",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop(0)
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    await app(scope, receive, send)
+    return answers
+
+
+def test_a_body_that_does_not_arrive(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "_SECONDS", 0.05)
+    part: Message = {"type": "http.request", "body": b"{", "more_body": True}
+    answers = asyncio.run(_ask(make_app(center), [part]))
+    assert answers[0]["status"] == 408
+    assert (b"connection", b"close") in answers[0]["headers"]
+
+
+def test_who_hangs_up_while_sending_changes_nothing(center: Center) -> None:
+    part: Message = {"type": "http.request", "body": b"{", "more_body": True}
+    asyncio.run(_ask(make_app(center), [part, {"type": "http.disconnect"}]))
+    assert center.stats().events == 0
