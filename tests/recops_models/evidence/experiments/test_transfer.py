@@ -197,7 +197,7 @@ def test_gain_and_shuffled_knowledge(tmp_path: Path) -> None:
     assert none.mean() < 2 * none.std(ddof=1) / np.sqrt(len(none))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_shift_harms_mixed_training_and_not_knowledge(tmp_path: Path) -> None:
     arms = {"keep": _KEEP, "base": din("base"), "mixed": din("mixed")}
     found = figures(arms, _STRONG, range(3), tmp_path, "auc")
@@ -205,7 +205,7 @@ def test_shift_harms_mixed_training_and_not_knowledge(tmp_path: Path) -> None:
     assert (found["keep"] - found["mixed"]).mean() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_fine_tuning_forgets_over_a_stream(tmp_path: Path) -> None:
     arms = {"keep": _KEEP, "fine-tune": _FINE}
     found = figures(arms, _STREAM, range(3), tmp_path, "auc_never")
