@@ -34,10 +34,12 @@ class MimnConfig(DinConfig):
         state: H, of the controller; None: as wide as an event.
         utilization: how writes are spread over slots: "none", "paper" or "code"; see
             :func:`recops.mimn_scan`.
-        utilization_weight: λ, of how unevenly slots are used.
+        utilization_weight: λ, of how unevenly slots are used, as shares of the events.
         induction_topk: how many channels an event moves; 0: there are no channels.
         key_memory: whether slots have static keys.
         usage_scale: what usage is divided by, about the length of histories.
+        pool: whether the MLP reads the "sum" of events and of added vectors (the paper), or their
+            "mean": a sum grows with the history, and drowns what the memory tells beside it.
         auxiliary: the scorer of DIEN's auxiliary loss on the memory's outputs: "mlp", "inner", or
             "none" (the paper compares without).
         auxiliary_hidden: the widths of the hidden layers of that MLP.
@@ -52,10 +54,11 @@ class MimnConfig(DinConfig):
     slots: int = 8
     state: int | None = None
     utilization: Literal["none", "paper", "code"] = "code"
-    utilization_weight: float = 1e-3
+    utilization_weight: float = 0.01
     induction_topk: int = 1
     key_memory: bool = True
     usage_scale: float = 400.0
+    pool: Literal["sum", "mean"] = "mean"
     auxiliary: Literal["mlp", "inner", "none"] = "none"
     auxiliary_hidden: tuple[int, ...] = (100, 50)
     auxiliary_weight: float = 1.0
@@ -74,16 +77,18 @@ class MimnConfig(DinConfig):
 
 
 class Mimn(MemoryModel[recops.MimnState]):
-    """``logit = MLP([context, Σ_t x_t, o, c, mean(A) ∘ e])``, e the candidate as an event.
+    """``logit = MLP([context, Σ_t x_t / T, o, c, A ∘ e / T])``, e the candidate as an event.
 
     A memory of m slots is written event by event (:func:`recops.mimn_scan`), whoever the candidate.
     It then makes one step more, with e as its event, which is not stored: its output o is what the
-    candidate reads; c is what of the m channels matters to it, by DIN's attention; A are the added
-    vectors, never erased. Scoring costs the same whatever the length of the history.
+    candidate reads; c is what of the m channels matters to it, by DIN's attention; A is the slots'
+    mean of the added vectors, never erased. Scoring costs the same whatever the length T of the
+    history. The paper and its code do not divide by T (``pool="sum"``): what grows with the history
+    drowns the rest.
 
-    The loss has λ times the mean over users of ``Σ_i (usage_i − mean usage)²`` (the paper's
-    regulariser; the released code divides by m and by B again) and, if asked for, α times DIEN's
-    auxiliary loss on the outputs.
+    The loss has λ times the mean over users of ``Σ_i (u_i − mean u)²``, u the usage of slots over T
+    (the paper's regulariser does not divide, so that its weight grows with T²; the released code
+    divides by m and by B) and, if asked for, α times DIEN's auxiliary loss on the outputs.
 
     What the released code does otherwise, each by its name in ``compat`` (both confirmed):
 
@@ -137,7 +142,8 @@ class Mimn(MemoryModel[recops.MimnState]):
         x = self.upon(state, batch, query)
         if not self.training:
             return x, None
-        loss = self.config.utilization_weight * recops.memory_utilization(state.usage).mean()
+        used = state.usage / _events(state)
+        loss = self.config.utilization_weight * recops.memory_utilization(used).mean()
         if self.auxiliary is not None:
             of_next: Tensor = self.auxiliary(outputs, events, lengths)
             loss = loss + self.config.auxiliary_weight * of_next
@@ -184,7 +190,11 @@ class Mimn(MemoryModel[recops.MimnState]):
             utilization=self.config.utilization,
             induction_topk=self.config.induction_topk,
         )
-        parts = [state.pooled[rows], output, state.added[rows] * query]
+        pooled, added = state.pooled[rows], state.added[rows]
+        if self.config.pool == "mean":
+            count = _events(state)[rows]
+            pooled, added = pooled / count, added / count
+        parts = [pooled, output, added * query]
         if self.attention is None:
             return parts
         if "channels" in self.config.compat:
@@ -192,3 +202,8 @@ class Mimn(MemoryModel[recops.MimnState]):
             channels = channels * torch.zeros_like(weights).scatter(1, last, 1.0)[..., None]
         slots = torch.full_like(rows, self.config.slots)
         return [*parts, self.attention(query, channels.to(query.dtype), slots)]
+
+
+def _events(state: recops.MimnState) -> Tensor:
+    """``[U, 1]``: each user's events, at least 1."""
+    return state.count[:, None].clamp(min=1)

@@ -49,8 +49,9 @@ def one_user(rows: int, length: int) -> tuple[Batch, Batch]:
     return shared, copied
 
 
-def test_mimn_is_the_mlp_of_what_its_memory_tells() -> None:
-    model = memory("mimn", slots=3, state=5).eval()
+@pytest.mark.parametrize("pool", ["sum", "mean"])
+def test_mimn_is_the_mlp_of_what_its_memory_tells(pool: str) -> None:
+    model = memory("mimn", slots=3, state=5, pool=pool).eval()
     some, embedding, config = batch(LENGTHS), model.embedding, model.config
     query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
     params = model.memory.params()
@@ -58,9 +59,9 @@ def test_mimn_is_the_mlp_of_what_its_memory_tells() -> None:
     _, state = recops.reference.mimn_scan(events, params, lengths=lengths, **options)
     rows = torch.arange(len(LENGTHS))
     output, _, channels = recops.reference.mimn_read(state, rows, query, params, **options)
-    summed = events.sum(1)
+    over = lengths.clamp(min=1)[:, None] if pool == "mean" else 1
     of_channels = model.attention(query, channels, torch.full_like(rows, 3))
-    parts = [summed, output, state.added * query, of_channels]
+    parts = [events.sum(1) / over, output, state.added / over * query, of_channels]
     x = torch.cat([*embedding.context(some), *parts], -1)
     torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
@@ -141,7 +142,7 @@ def test_regularisers_are_their_formulas() -> None:
         events, lengths = plain.embedding.histories(some)
         written = plain.write(events, lengths)
         if name == "mimn":
-            usage = written[1].usage
+            usage = written[1].usage / lengths.clamp(min=1)[:, None]
             expected = (usage - usage.mean(1, keepdim=True)).square().sum(1).mean()
         else:
             centred = written.memory - written.memory.mean(2, keepdim=True)
