@@ -81,9 +81,7 @@ class ClickModel(nn.Module, ABC):
         super().__init__()
         self.schema, self.config = schema, config
         width = config.width if width is None else width
-        self.embedding = FeatureEmbedding(
-            schema, width, std=config.table_std, history=history
-        )
+        self.embedding = FeatureEmbedding(schema, width, std=config.table_std, history=history)
 
     def output_dim(self) -> int:
         """The width of what the head reads: the context, and a history's worth of interest."""

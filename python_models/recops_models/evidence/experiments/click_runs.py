@@ -17,7 +17,9 @@ from recops_models.data.splits import Split
 from recops_models.evaluation.floors import floors
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
+from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
+from recops_models.evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_models.evidence.experiments.training import (
     Training,
     finite_floors,
@@ -43,6 +45,10 @@ class ClickRuns(Training):
         users: at most so many, the first by their ids, are all that a data set holds; None: all.
         last: of each user at most so many events are training examples, the last ones; the others
             are in histories alone. None: all are.
+        least_events: only users with so many events or more are in the data; None: all are.
+        held_out: of each user the last so many events are test, as many before them validation,
+            instead of the usual split; None: that one. Where one event each is held out, and users
+            are few, test says little.
         unseen: whether no pair of a candidate and an event of its history is in two parts, see
             :func:`~recops_models.examples.unseen_pairs.unseen_pairs`.
     """
@@ -50,6 +56,8 @@ class ClickRuns(Training):
     users: int | None = None
     last: int | None = None
     unseen: bool = False
+    least_events: int | None = None
+    held_out: int | None = None
 
     def config(self, run: Run) -> dict[str, object]:
         """The job, and what the examples are."""
@@ -64,9 +72,16 @@ class ClickRuns(Training):
 
     @property
     def label(self) -> str:
-        """Which events training is on, and whether test shows no pair that it showed."""
-        told = [] if self.last is None else [f"trained on the last {self.last} events of each user"]
-        return ", ".join([*told, *["unseen pairs"] * self.unseen])
+        """Which users there are, which events training and test are on, and whether test shows no
+        pair that training showed.
+        """
+        told = {
+            f"users with {self.least_events} events or more": self.least_events,
+            f"the last {self.held_out} events of each user held out": self.held_out,
+            f"trained on the last {self.last} events of each user": self.last,
+            "unseen pairs": self.unseen or None,
+        }
+        return ", ".join(text for text, asked in told.items() if asked is not None)
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`Training.floors_config`."""
@@ -79,9 +94,14 @@ class ClickRuns(Training):
     def made(self, run: Run, data: Dataset, fitted: FittedSchema | None = None) -> ClickData:
         """The examples of a run, by the vocabularies of its training part or by others."""
         job = job_of(run)
-        some = some_users(_first_users(data, self._users(run)), run.share)
+        active = data if self.least_events is None else _active(data, self.least_events)
+        some = some_users(_first_users(active, self._users(run)), run.share)
         examples = part(job.parts, "examples", ExampleConfig)
-        name, split = named_split(some, job.split, clock=True)
+        if self.held_out is None:
+            name: str
+            name, split = named_split(some, job.split, clock=True)
+        else:
+            name, split = "each user's last", _held_out(some, self.held_out)
         if self.last is not None:
             split = _last_of_each(split, self.last)
         made = click_data(some, split, fitted=fitted, **dataclasses.asdict(examples))
@@ -89,13 +109,21 @@ class ClickRuns(Training):
         return unseen_pairs(made) if self.unseen else made
 
     def _choice(self, run: Run) -> dict[str, object]:
-        return {"users": self._users(run), "last": self.last, "unseen_pairs": self.unseen}
+        return {
+            "users": self._users(run),
+            "last": self.last,
+            "unseen_pairs": self.unseen,
+            "least_events": self.least_events,
+            "held_out": self.held_out,
+        }
 
     def _users(self, run: Run) -> int | None:
         return _QUICK_USERS if run.quick else self.users
 
 
-MadeUp: TypeAlias = SyntheticPairs | SyntheticInterests | SyntheticDelays
+MadeUp: TypeAlias = (
+    SyntheticPairs | SyntheticInterests | SyntheticDelays | SyntheticLags | SyntheticVisits
+)
 
 
 @dataclass(frozen=True)
@@ -152,6 +180,28 @@ class MadeUpClicks(Experiment[None]):
             raise ValueError(f"no made-up clicks {run.data!r}; there are {', '.join(known)}")
         law = known[run.data]
         return dataclasses.replace(law, examples=_QUICK_EXAMPLES) if run.quick else law
+
+
+def _active(data: Dataset, least: int) -> Dataset:
+    """The data set with the events of users who have ``least`` or more."""
+    counts = pc.value_counts(data.interactions["user_id"])
+    many = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
+    kept = pc.is_in(data.interactions["user_id"], value_set=many)
+    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
+
+
+def _held_out(data: Dataset, number: int) -> Split:
+    """Each user's last ``number`` events are test, those before them validation, the rest train;
+    users with fewer than three times as many are all train.
+    """
+    users = data.user_vocabulary.index(data.interactions["user_id"].to_numpy())
+    counts = np.bincount(users)
+    from_end = np.empty(len(users), dtype=np.int64)
+    ends = np.repeat(np.cumsum(counts), counts)
+    # Within a user they are in order of time.
+    from_end[np.argsort(users, kind="stable")] = ends - np.arange(len(users)) - 1
+    part = np.clip(2 - from_end // number, 0, 2)
+    return Split.of(data, np.where(counts[users] >= 3 * number, part, 0))
 
 
 def _last_of_each(split: Split, number: int) -> Split:
