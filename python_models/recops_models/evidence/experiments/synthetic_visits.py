@@ -18,7 +18,7 @@ from recops_models.examples.lookup import Lookup
 @dataclass(frozen=True)
 class SyntheticVisits:
     """A user visits K interests, in an order of preference drawn anew: the k-th 1/k times as often
-    as the first (Zipf's law), the last one within the first tenth of the history alone. A click is
+    as the first (Zipf's law), the last one within the first tenth of the time alone. A click is
     likely where the candidate is what the user last visited in the candidate's interest.
 
     Half of the candidates are; the others are another item of that interest, and every interest is
