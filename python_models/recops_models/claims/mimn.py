@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import Setting
@@ -226,68 +227,79 @@ _UNORDERED = (
 )
 
 # The mechanism is there by construction: whoever loses here is at fault.
-_VISITS = MadeUpClicks(
+_MADE_UP = MadeUpClicks(
     (
-        ("interests visited long ago, T = 50", SyntheticVisits(50)),
-        ("interests visited long ago, T = 200", SyntheticVisits(200)),
+        ("what tells lies 32 events back", SyntheticLags(32)),
+        ("interests visited long ago", SyntheticVisits(100)),
     )
 )
-_ON_VISITS: Mapping[str, Setting] = {
-    "batch": 64,
-    "epochs": 16,
-    "patience": 16,
+_FAR, _VISITS = (name for name, _ in _MADE_UP.laws)
+_ON_MADE_UP: Mapping[str, Setting] = {
+    "batch": 128,
+    "epochs": 20,
+    "patience": 20,
     "width": 16,
     "hidden": "32",
     "dropout": 0.0,
     "weight_decay": 0.0,
-    "table_std": 0.5,
+    "table_std": 0.3,
 }
 
 
-def _visiting(name: str, model: str = "mimn", **settings: Setting) -> Arm:
-    sizes: Mapping[str, Setting] = (
-        {"usage_scale": 200.0, "attention_hidden": "16"} if model == "mimn" else {}
-    )
+def _reader(name: str, model: str = "mimn", **settings: Setting) -> Arm:
+    sizes: Mapping[str, Setting] = {"usage_scale": 50.0} if model == "mimn" else {}
+    attention = {"attention_hidden": "16"} if model in ("mimn", "din") else {}
     rates = {"learning_rate": (3e-3, 1e-2)}
-    return Arm(name, model, {**_ON_VISITS, **sizes, **settings}, rates)
+    return Arm(name, model, {**_ON_MADE_UP, **attention, **sizes, **settings}, rates)
 
 
-_VISITING = _visiting("MIMN, 8 slots")
+_READER, _ONE_SLOT = _reader("MIMN, 8 slots"), _reader("MIMN, 1 slot", slots=1)
+_LAST_STATE = _reader("GRU, last state", "hpmn", splits="", state=16)
 _control = partial(
     Claim,
-    source="ours: clicks that depend on the last visit to one interest of four",
+    source="ours: clicks that depend on the order of two events long ago",
     reported="nothing",
-    data=tuple(name for name, _ in _VISITS.laws),
+    data=(_FAR,),
     metric="auc",
-    experiment=_VISITS,
+    experiment=_MADE_UP,
     group="control",
     glanced=False,
     tuning_seeds=1,
     widenings=0,
 )
+_visits = partial(
+    _control,
+    source="ours: clicks that depend on the last visit to one interest of four",
+    data=(_VISITS,),
+)
 
 _CONTROLS = (
     _control(
-        id="slots-keep-interests-apart",
-        text="Where a click follows the last visit to the candidate's own interest, however long "
-        "ago, a memory of 8 slots is better than one of a single slot, by .05 or more.",
-        arms=(_VISITING, _visiting("MIMN, 1 slot", slots=1)),
-        minimum=0.05,
+        id="slots-reach-back",
+        text="Where a click depends on what happened 32 to 40 events ago, a memory of 8 slots is "
+        "better than one of a single slot, which every event overwrites, by .1 or more.",
+        arms=(_READER, _ONE_SLOT),
+        minimum=0.1,
         glanced=True,
     ),
     _control(
+        id="slots-reach-further-back-than-a-gru",
+        text="There it is better than the last state of a GRU of equal width, by .1 or more.",
+        arms=(_READER, _LAST_STATE),
+        minimum=0.1,
+    ),
+    _visits(
         id="a-memory-reads-what-a-sum-cannot",
-        text="There it is better than sum pooling, which reads no order, by .2 or more.",
-        arms=(_VISITING, _visiting("sum pooling", "sum-pool")),
+        text="Where a click follows the last visit to the candidate's own interest, however long "
+        "ago, it is better than sum pooling and DIN, which read no order, by .2 or more.",
+        arms=(_READER, _reader("sum pooling", "sum-pool"), _reader("DIN", "din")),
         minimum=0.2,
     ),
-    _control(
-        id="slots-beat-the-last-state-of-a-gru",
-        text="There it is better than the last state of a GRU of equal width.",
-        arms=(
-            _VISITING,
-            _visiting("GRU, last state", "hpmn", splits="", state=16),
-        ),
+    _visits(
+        id="slots-keep-interests-apart",
+        text="There eight slots are better than one: they keep four interests apart.",
+        arms=(_READER, _ONE_SLOT, _LAST_STATE),
+        group="visits",
     ),
 )
 
