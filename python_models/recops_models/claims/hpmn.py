@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.claims.mimn import LONG_RUNS, long_arm, long_rivals
+from recops_models.claims.mimn import LONG_RUNS, PART_RUNS, long_arm, long_rivals
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -64,7 +64,7 @@ _HEADLINE = (
     ),
 )
 
-# Half of the events read, fewer examples: what a part is worth.
+# Half of the events read, of more users: what a part is worth.
 _SMALL: Mapping[str, Setting] = {"max_len": 100}
 _BASE = _hpmn("HPMN", **_SMALL)
 
@@ -80,12 +80,12 @@ _ablation = partial(
     group="ablations",
     data=("nyc-checkins", "assist2017"),
     metric="auc",
-    experiment=ClickRuns(last=10, least_events=100, held_out=10),
+    experiment=PART_RUNS,
     glanced=False,
     most_trials=4,
     halving=2,
     tuning_seeds=2,
-    tuning_share=1 / 2,
+    tuning_share=1 / 4,
     widenings=1,
 )
 

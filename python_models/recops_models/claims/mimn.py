@@ -112,9 +112,9 @@ _HEADLINE = (
     ),
 )
 
-# Half of the events read, fewer examples: what a part is worth.
+# Half of the events read, of more users: what a part is worth.
 _SMALL: Mapping[str, Setting] = {"max_len": 100}
-_SMALL_RUNS = ClickRuns(last=10, least_events=100, held_out=10)
+PART_RUNS = ClickRuns(last=20, least_events=100, held_out=20)
 _BASE = mimn("MIMN", **_SMALL)
 
 
@@ -128,12 +128,12 @@ _ablation = partial(
     group="ablations",
     data=("nyc-checkins", "assist2017"),
     metric="auc",
-    experiment=_SMALL_RUNS,
+    experiment=PART_RUNS,
     glanced=False,
     most_trials=4,
     halving=2,
     tuning_seeds=2,
-    tuning_share=1 / 2,
+    tuning_share=1 / 4,
     widenings=1,
 )
 _ours = partial(_ablation, source="a control of ours", reported="nothing")
