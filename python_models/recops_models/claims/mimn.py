@@ -113,7 +113,7 @@ _HEADLINE = (
 )
 
 # Half of the events read, of more users: what a part is worth.
-_SMALL: Mapping[str, Setting] = {"max_len": 100}
+_SMALL: Mapping[str, Setting] = {"max_len": 100, "epochs": 6}
 PART_RUNS = ClickRuns(last=20, least_events=100, held_out=20)
 _BASE = mimn("MIMN", **_SMALL)
 
