@@ -26,7 +26,8 @@ def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
-            help="Whose claims: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, unirec.",
+            help="Whose claims: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, "
+            "unirec.",
             show_default=False,
         ),
     ],

@@ -136,7 +136,7 @@ def test_memories_reach_back_where_their_rivals_do_not(
 def test_users_with_few_events_are_left_out_and_the_last_ones_held_out(small: Dataset) -> None:
     settings = (("max_len", "50"), ("running_rates", "false"))
     experiment = ClickRuns(least_events=15, held_out=3)
-    made = experiment._made(Run(experiment, "din", "small", settings, 0, True, False), small)
+    made = experiment.made(Run(experiment, "din", "small", settings, 0, True, False), small)
     counts = {
         user: sum(other == user for other in small.interactions["user_id"].to_pylist())
         for user in small.interactions["user_id"].unique().to_pylist()
