@@ -17,6 +17,7 @@ import recops.files
 from fuzz.call import Call, Outcome
 
 _REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
+_OF_TORCH = (RuntimeError, AssertionError, AttributeError, OverflowError)
 _TOLERANCE = {torch.bfloat16: 0.05, torch.float16: 0.01, torch.float64: 1e-9}
 _RANKED = {
     "constrained_beam_search",
@@ -59,7 +60,7 @@ def _of_error(call: Call, error: Exception) -> Outcome:
     if call.function.startswith("torch.ops."):
         # torch's dispatcher, fakes and composites speak for themselves; what an op throws begins
         # with a name.
-        refused = isinstance(error, (*_REFUSALS, RuntimeError, AssertionError, AttributeError))
+        refused = isinstance(error, (*_REFUSALS, *_OF_TORCH))
         return Outcome("refused" if refused else "exception", text)
     of_file = isinstance(error, (OSError, recops.files.CorruptFileError))
     of_file |= isinstance(error, TypeError) and "os.PathLike" in text
