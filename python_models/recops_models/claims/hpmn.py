@@ -163,13 +163,13 @@ _UNORDERED = (
 
 # The mechanism is there by construction: whoever loses here is at fault.
 _LAGS = MadeUpClicks(
-    tuple((f"what tells lies {lag} events back", SyntheticLags(lag)) for lag in (1, 32))
+    tuple((f"what tells lies {lag} events back", SyntheticLags(lag)) for lag in (1, 28))
 )
 _NEAR, _FAR = (name for name, _ in _LAGS.laws)
 _ON_LAGS: Mapping[str, Setting] = {
-    "batch": 128,
-    "epochs": 25,
-    "patience": 25,
+    "batch": 64,
+    "epochs": 20,
+    "patience": 20,
     "width": 16,
     "hidden": "32",
     "dropout": 0.0,
@@ -191,14 +191,13 @@ _control = partial(
     experiment=_LAGS,
     group="control",
     glanced=False,
-    tuning_seeds=1,
     widenings=0,
 )
 
 _CONTROLS = (
     _control(
         id="periods-reach-back",
-        text="Where a click depends on what happened 32 to 40 events ago, slots of periods 1 to 64 "
+        text="Where a click depends on what happened 28 to 35 events ago, slots of periods 1 to 64 "
         "are better than one that moves at every event, a GRU's last state, by .1 or more.",
         arms=(
             _PERIODS,

@@ -229,13 +229,13 @@ _UNORDERED = (
 # The mechanism is there by construction: whoever loses here is at fault.
 _MADE_UP = MadeUpClicks(
     (
-        ("what tells lies 32 events back", SyntheticLags(32)),
+        ("what tells lies 28 events back", SyntheticLags(28)),
         ("interests visited long ago", SyntheticVisits(100)),
     )
 )
 _FAR, _VISITS = (name for name, _ in _MADE_UP.laws)
 _ON_MADE_UP: Mapping[str, Setting] = {
-    "batch": 128,
+    "batch": 64,
     "epochs": 20,
     "patience": 20,
     "width": 16,
@@ -264,7 +264,6 @@ _control = partial(
     experiment=_MADE_UP,
     group="control",
     glanced=False,
-    tuning_seeds=1,
     widenings=0,
 )
 _visits = partial(
@@ -276,7 +275,7 @@ _visits = partial(
 _CONTROLS = (
     _control(
         id="slots-reach-back",
-        text="Where a click depends on what happened 32 to 40 events ago, a memory of 8 slots is "
+        text="Where a click depends on what happened 28 to 35 events ago, a memory of 8 slots is "
         "better than one of a single slot, which every event overwrites, by .1 or more.",
         arms=(_READER, _ONE_SLOT),
         minimum=0.1,

@@ -38,7 +38,7 @@ class SyntheticLags:
     lag: int
     telling: int = 2
     noise: int = 16
-    examples: int = 8000
+    examples: int = 12_000
     sure: float = 0.9
 
     @property
