@@ -110,7 +110,7 @@ def test_the_least_visited_interest_is_left_early(law: SyntheticVisits) -> None:
     assert np.bincount(least, minlength=law.interests).min() > 0.8 * 4000 / law.interests
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("paper", "claim"), [("hpmn", "periods-reach-back"), ("mimn", "slots-reach-back")]
 )
