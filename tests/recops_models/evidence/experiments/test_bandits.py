@@ -235,7 +235,8 @@ def test_bad_runs_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_films_are_a_world(recops_data: Path) -> None:
+def test_films_are_a_world(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECOPS_DATA", str(recops_data))
     world = WORLDS["ml-1m"](0, 40)
     assert world.probability.shape == (800, 160)
     assert world.probability.mean() == pytest.approx(0.04, abs=0.02)
