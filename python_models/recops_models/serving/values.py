@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -92,10 +93,9 @@ def number_of(name: str, value: object) -> float:
         return math.nan
     if not is_number(value):
         raise FieldError(name, f"must be a finite number, got {value!r:.40}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a finite number that squares can be taken of."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) < 1e300  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -25,6 +25,7 @@ from recops_models.evidence.experiments.bandit_worlds import (
 )
 from recops_models.evidence.experiments.simulated_bandit import simulate
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
+from recops_models.examples.features import FittedSchema
 from recops_models.exploration.policy import Policy, named_policy
 from recops_models.exploration.selection import Greedy
 from recops_models.settings import changed
@@ -158,10 +159,14 @@ def _rounds(run: Run) -> int:
     return _QUICK_ROUNDS if run.quick else _ROUNDS
 
 
-def _model(world: World, settings: BanditSettings) -> Age:
-    """Sum pooling with an MLP of 64-32; N = 8 and T = 3, for time."""
-    sizes = SumPoolConfig(width=8, hidden=(64, 32), activation="relu")
-    config = AgeConfig(
+def small_net(schema: FittedSchema) -> SumPool:
+    """Sum pooling with an MLP of 64-32."""
+    return SumPool(schema, SumPoolConfig(width=8, hidden=(64, 32), activation="relu"))
+
+
+def age_config(settings: BanditSettings) -> AgeConfig:
+    """AGE upon :func:`small_net`; N = 8 and T = 3, for time."""
+    return AgeConfig(
         base="sum-pool",
         mc_dropout=0.05,
         samples=8,
@@ -169,9 +174,12 @@ def _model(world: World, settings: BanditSettings) -> Age:
         lam=settings.strength,
         direction=settings.direction,
         gate=settings.gate,
-        max_impressions=None,
     )
-    return ControlledAge(SumPool(world.schema, sizes), config, settings.control).eval()
+
+
+def _model(world: World, settings: BanditSettings) -> Age:
+    config = dataclasses.replace(age_config(settings), max_impressions=None)
+    return ControlledAge(small_net(world.schema), config, settings.control).eval()
 
 
 def _policy(name: str, model: Age, settings: BanditSettings) -> Policy:

@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from recops_models.click.age import Age, AgeConfig
+from recops_models.click.age import Age
 from recops_models.click.loss import training_loss
-from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data import Dataset, load
 from recops_models.data.histories import Int64Array
 from recops_models.data.storage import read_table, write_table
@@ -23,7 +22,7 @@ from recops_models.data.vocabulary import Vocabulary
 from recops_models.evaluation.bootstrap import draw_users
 from recops_models.evaluation.off_policy.estimators import doubly_robust, snips
 from recops_models.evaluation.off_policy.log import BanditLog
-from recops_models.evidence.experiments.bandit_runs import settings_of
+from recops_models.evidence.experiments.bandit_runs import age_config, settings_of, small_net
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import item_columns, keys, user_columns
@@ -117,17 +116,7 @@ class LoggedBandit(Experiment[_Logs]):
         settings = settings_of(run)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
-            config = AgeConfig(
-                base="sum-pool",
-                mc_dropout=0.05,
-                samples=8,
-                steps=3,
-                lam=settings.strength,
-                direction=settings.direction,
-                gate=settings.gate,
-            )
-            sizes = SumPoolConfig(width=8, hidden=(64, 32), activation="relu")
-            model = Age(SumPool(data.schema, sizes), config)
+            model = Age(small_net(data.schema), age_config(settings))
             epochs = 1 if run.quick else _EPOCHS
             _learn(model, data, settings.learning_rate, settings.weight_decay, epochs, run.seed)
         on_step(0.5)
