@@ -60,7 +60,7 @@ def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
 
 def levels_of(stack: Stack) -> int:
     """L."""
-    return len(list(stack))
+    return len(stack) if isinstance(stack, Tensor) else len(list(stack))
 
 
 def join(found: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
