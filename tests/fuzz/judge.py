@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -115,9 +116,12 @@ def _rounding(number: int, found: Tensor, arguments: dict[str, Any], reference: 
     if not dtypes or found.numel() == 0:
         return none
     step = 4 * min(max(map(_eps, dtypes)), _eps(torch.float32))  # What halves are computed in.
+    takes_state = "h0" in inspect.signature(reference).parameters
     try:
         exact, *moved = (
-            list(tensors(reference(**_wide(arguments, by, seed))))[number].detach().double()
+            list(tensors(reference(**_wide(arguments, by, seed, takes_state))))[number]
+            .detach()
+            .double()
             for seed, by in enumerate((0.0, step, step, step))
         )
     except Exception:
@@ -130,18 +134,25 @@ def _eps(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps
 
 
-def _wide(arguments: dict[str, Any], step: float, seed: int) -> dict[str, Any]:
-    """In double precision, each number moved by that share of it, to either side."""
+def _wide(arguments: dict[str, Any], step: float, seed: int, takes_state: bool) -> dict[str, Any]:
+    """In double precision, each number moved by that share of it, to either side, and a state that
+    is not given as far from zero: a recurrence may grow from there.
+    """
     drawn = torch.Generator().manual_seed(seed)
 
-    def moved(value: Tensor) -> Tensor:
-        side = torch.randint(0, 2, value.shape, generator=drawn) * 2 - 1
-        return value.double() * (1 + step * side.double())
+    def sides(shape: Sequence[int]) -> Tensor:
+        return (torch.randint(0, 2, shape, generator=drawn) * 2 - 1).double()
 
-    return {
-        name: moved(value) if isinstance(value, Tensor) and value.is_floating_point() else value
+    wide = {
+        name: value.double() * (1 + step * sides(value.shape))
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else value
         for name, value in arguments.items()
     }
+    if takes_state and wide.get("h0") is None:
+        rows = next(tensors([wide.get(name) for name in ("gates_index", "x", "gates")])).shape[0]
+        wide["h0"] = step * sides((rows, wide["w_hh"].shape[1]))
+    return wide
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
