@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.claims._on_clicks import GRID, SIZES
+from recops_models.claims._on_clicks import GRID, ONCE, SIZES
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -246,7 +246,7 @@ _CONTROLS = (
 # A state is as wide as an event, 36 everywhere: of item, year, genres and sign on ml-1m, of item,
 # year and sign on ml-100k, of item and category on toys-ctr, of places alone on nyc-checkins.
 CLAIMS = (
-    *_headline(_arms(width=9, epochs=2)),
+    *_headline(_arms(width=9, **ONCE)),
     *_parts("", "ml-100k", _arms(width=12)),
     *_parts("months-", "nyc-checkins", _arms(width=36)),
     # Its labels are 93 % clicks: every event is one here, beside items never met.
