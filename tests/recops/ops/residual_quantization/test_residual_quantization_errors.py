@@ -35,7 +35,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.rq_decode(CODES[:0, :0], [(), torch.empty(2**40, 0)]),
         ValueError,
-        "codes must have 1099511627776 columns",
+        r"codebooks\[1\] must have 3 dimensions",
     ),
     (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"be finite.*codebooks\[1\]\[2\]"),
     (
