@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,10 @@ from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.experts import ExpertMixture
 from recops_models.layers.rank_head import RankHead
 from recops_models.layers.rms_norm import RMSNorm
+
+GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
+"""What the gradient of a path's log-probabilities reaches: everything; what the last step's comes
+from, the other steps being constants; the head of the last step alone, its inputs constants too."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,10 @@ class UniRec(Ranker):
             queries = layer(queries, keys_values, both)
         return queries
 
-    def _logits(self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor) -> Tensor:
-        """``[.., V_step]``: the rank head of one step over ``[q ⊕ e_prefix ⊕ c ⊕ h_agg]``.
+    def _head_inputs(
+        self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor
+    ) -> list[Tensor]:
+        """What the rank head of a step reads: ``[q ⊕ e_prefix ⊕ c ⊕ h_agg]``, field by field.
 
         The summary's pairs are those of two tokens already decoded; a head has no input for others.
         """
@@ -198,19 +204,43 @@ class UniRec(Ranker):
         for (i, j), summary in zip(self.pairs, self.summary, strict=True):
             if j < step:
                 fields.append(summary(prefix[..., i], prefix[..., j]))
-        out: Tensor = self.head[step]([*fields, aggregate])
+        return [*fields, aggregate]
+
+    def _logits(self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor) -> Tensor:
+        """``[.., V_step]``, by the step's own head."""
+        out: Tensor = self.head[step](self._head_inputs(step, query, prefix, aggregate))
         return out
 
-    def loss(self, history: Tensor, target: Tensor, task: int = 0) -> Tensor:
+    def loss(self, history: Tensor, target: Tensor, task: int | Tensor = 0) -> Tensor:
         """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced.
 
         Every prefix of a window is an example: target ``[B, T]`` item t follows history items up to
         t.
         """
+        return -self.path_log_probs(history, target, task).sum(-1).mean()
+
+    def path_log_probs(
+        self, history: Tensor, target: Tensor, task: int | Tensor = 0, *, scope: GradScope = "all"
+    ) -> Tensor:
+        """``log p(x_t | x_<t, history, task)`` of given items, ``[targets, m + L]``.
+
+        Row i is the i-th entry of ``target`` that is not 0, in row-major order; the sum of a row is
+        ``log p(item)``, what beam search scores by.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+            target: ``[B, T]`` i64; target t is asked about after history items up to t; 0: nothing
+                is asked.
+            task: of all, ``[B]`` or ``[B, T]``.
+            scope: what a gradient reaches; the values are the same.
+
+        Raises:
+            ValueError: there is no such task, or ``task`` has another shape.
+        """
         memory = self.encode(history)
         width, steps = history.shape[1], self.steps
         paths = self.paths[target]  # (B, T, S)
-        start = self.task.weight[task].expand(*target.shape, -1)
+        start = self._start(task, target.shape)
         inputs = [start, *(self.token[i](paths[..., i]) for i in range(steps - 1))]
         queries = torch.stack(inputs, 2) + self.position + self.place[:width, None]  # (B, T, S, d)
         seen = torch.ones(width, width, dtype=torch.bool, device=history.device).tril()
@@ -220,11 +250,31 @@ class UniRec(Ranker):
         there = target > 0
         decoded = decoded.unflatten(1, (width, steps))[there]  # (targets, S, d)
         paths, aggregate = paths[there], memory.aggregate[there]
-        losses = [
-            F.cross_entropy(self._logits(t, decoded[:, t], paths, aggregate), paths[:, t] - 1)
-            for t in range(steps)
-        ]
-        return torch.stack(losses).sum()
+        found = []
+        for t in range(steps):
+            inputs = self._head_inputs(t, decoded[:, t], paths, aggregate)
+            if scope == "last_head":
+                inputs = [field.detach() for field in inputs]
+            logits: Tensor = self.head[t](inputs)
+            log_prob = -F.cross_entropy(logits, paths[:, t] - 1, reduction="none")
+            found.append(log_prob if scope == "all" or t == steps - 1 else log_prob.detach())
+        return torch.stack(found, -1)
+
+    def _start(self, task: int | Tensor, shape: torch.Size) -> Tensor:
+        """BOS ``[B, T, d]`` of a task, of ``[B]`` tasks or of ``[B, T]``."""
+        tasks = torch.as_tensor(task, device=self.position.device)
+        if tasks.shape not in (torch.Size(), shape[:1], shape):
+            raise ValueError(
+                f"UniRec: task must be a number, {list(shape[:1])} or {list(shape)}, "
+                f"got shape {list(tasks.shape)}"
+            )
+        rows = self.task.num_embeddings
+        if tasks.numel() and not 0 <= int(tasks.min()) <= int(tasks.max()) < rows:
+            worst = int(tasks.min()) if int(tasks.min()) < 0 else int(tasks.max())
+            raise ValueError(f"UniRec: task must be from 0 to {rows - 1}, got {worst}")
+        rows_of = tasks[:, None] if tasks.dim() == 1 else tasks
+        out: Tensor = self.task(rows_of.expand(shape))
+        return out
 
     def decode(
         self,
@@ -232,20 +282,24 @@ class UniRec(Ranker):
         lengths: Tensor,
         k: int,
         met: Sequence[Tensor] | None = None,
-        task: int = 0,
+        task: int | Tensor = 0,
     ) -> Ranking:
-        """The ``k`` best items that beam search finds; scores are log p(path)."""
+        """The ``k`` best items that beam search finds; scores are log p(path).
+
+        ``task``: of all, or ``[B]``.
+        """
         memory = self.encode(history)
         row = torch.arange(len(history))
         aggregate = memory.aggregate[row, lengths - 1][:, None]  # (B, 1, 2d)
         place = self.place[lengths - 1][:, None]  # (B, 1, d)
         seen = (torch.arange(history.shape[1]) < lengths[:, None])[:, None, None]  # (B, 1, 1, T)
         prefix = torch.zeros(len(history), 1, 0, dtype=torch.int64)
+        start = self._start(task, torch.Size((len(history), 1)))
 
         def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
             nonlocal prefix
             if tokens is None or parents is None:
-                last = self.task.weight[task].expand(len(history), 1, -1)
+                last = start
             else:  # A dead beam decodes on as some other one; the search ignores what it says.
                 kept = prefix.take_along_dim(parents.long().clamp(min=0)[..., None], 1)
                 prefix = torch.cat([kept, tokens.long().clamp(min=0)[..., None] + 1], -1)

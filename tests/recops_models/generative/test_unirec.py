@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.generative.unirec import GradScope, UniRec, UniRecConfig
 from recops_models.layers.content_summary import ContentSummary
 from synthetic_histories import NUM_ITEMS, histories, paths
 
@@ -107,3 +107,63 @@ def test_content_summary_learns_an_exclusive_or() -> None:
         loss.backward()
         optimizer.step()
     assert loss < 0.2
+
+
+@pytest.mark.parametrize("scope", ["all", "last_step", "last_head"])
+def test_the_log_probabilities_of_paths_are_the_loss_whatever_their_gradient_reaches(
+    scope: GradScope,
+) -> None:
+    model = build()
+    found = model.path_log_probs(HISTORY, TARGET, scope=scope)
+    assert found.shape == (int((TARGET > 0).sum()), model.steps)
+    assert torch.equal(-found.sum(-1).mean(), model.loss(HISTORY, TARGET))
+
+
+def test_the_last_heads_gradient_reaches_that_head_alone() -> None:
+    model = build()
+    last = model.steps - 1
+    model.path_log_probs(HISTORY, TARGET, scope="last_head").sum().backward()
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert reached == {f"head.{last}.{name}" for name, _ in model.head[last].named_parameters()}
+
+
+def test_the_last_steps_gradient_reaches_the_backbone_but_no_other_head() -> None:
+    model = build()
+    model.path_log_probs(HISTORY, TARGET, scope="last_step").sum().backward()
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert "item.weight" in reached
+    assert {name.split(".")[1] for name in reached if name.startswith("head.")} == {
+        str(model.steps - 1)
+    }
+
+
+def test_each_request_and_each_target_has_its_own_task() -> None:
+    model = build(tasks=3)
+    each = torch.tensor([[0, 1, 2, 0, 0, 0], [2, 2, 1, 1, 0, 0]])
+    found = model.path_log_probs(HISTORY, TARGET, each)
+    for task in range(3):
+        of_task = each[TARGET > 0] == task
+        torch.testing.assert_close(
+            found[of_task], model.path_log_probs(HISTORY, TARGET, task)[of_task]
+        )
+    rows = torch.tensor([2, 1])
+    torch.testing.assert_close(
+        model.path_log_probs(HISTORY, TARGET, rows),
+        model.path_log_probs(HISTORY, TARGET, rows[:, None].expand(2, 6)),
+    )
+    lengths = torch.tensor([3, 6])
+    both = model.decode(HISTORY, lengths, 5, task=rows)
+    torch.testing.assert_close(both.scores[1], model.decode(HISTORY, lengths, 5, task=1).scores[1])
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (3, "UniRec: task must be from 0 to 2, got 3"),
+        (-1, "UniRec: task must be from 0 to 2, got -1"),
+        (torch.tensor([0, 1, 2]), r"UniRec: task must be a number, \[2\] or \[2, 6\], got shape"),
+    ],
+)
+def test_refuses_a_task_that_it_does_not_know(task: int | torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(tasks=3).loss(HISTORY, TARGET, task)
