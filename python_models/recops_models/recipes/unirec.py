@@ -29,7 +29,7 @@ class UniRecRecipe(Recipe):
 
     name = "unirec"
     sizes = UniRecConfig()
-    derived = frozenset({"attributes"})
+    derived = frozenset({"num_attributes"})
 
     def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and semantic IDs."""
@@ -50,7 +50,7 @@ class UniRecRecipe(Recipe):
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, UniRecConfig)
         paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
-        vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
+        vocab_sizes = [len(weights[f"prefix.token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
         return UniRec(paths, vocab_sizes, weights["prior"], sizes)
 
 
@@ -65,7 +65,7 @@ def _make(problem: RankingProblem, order: Order) -> UniRec:
     )
     paths = item_paths(problem.dataset, made.codes, made.tokenizer.vocab_sizes)
     sizes = part(order.parts, "sizes", UniRecConfig)
-    sizes = dataclasses.replace(sizes, attributes=int(paths.attribute is not None))
+    sizes = dataclasses.replace(sizes, num_attributes=int(paths.attribute is not None))
     model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes)
     model.trie.save(order.folder / TRIE)
     return model

@@ -19,7 +19,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 def build(**changes: int) -> UniRec:
     torch.manual_seed(0)
     tokens, sizes = paths()
-    if changes.get("attributes") == 0:
+    if changes.get("num_attributes") == 0:
         tokens, sizes = tokens[:, 1:], sizes[1:]
     config = UniRecConfig(**{"history": 6, "width": 8, "heads": 2, "expert_hidden": 8, **changes})
     prior = torch.arange(float(NUM_ITEMS))
@@ -32,7 +32,13 @@ TARGET = torch.tensor([[2, 3, 4, 0, 0, 0], [5, 6, 7, 8, 9, 10]])
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"attributes": 0}, {"history_layers": 0, "layers": 2}, {"hash_width": 0}, {"experts": 1}],
+    [
+        {},
+        {"num_attributes": 0},
+        {"history_layers": 0, "layers": 2},
+        {"hash_width": 0},
+        {"experts": 1},
+    ],
 )
 def test_every_variant_learns_and_recommends(changes: dict[str, int]) -> None:
     model = build(**changes)
@@ -74,9 +80,9 @@ def test_the_future_does_not_change_the_past() -> None:
 
 
 def test_an_unused_task_gets_no_gradient() -> None:
-    model = build(tasks=3)
+    model = build(scenes=3)
     model.loss(HISTORY, TARGET, task=1).backward()
-    used = model.task.weight.grad
+    used = model.start.tables[0].weight.grad
     assert used is not None
     assert used[[0, 2]].eq(0).all()
     assert used[1].ne(0).any()
@@ -138,7 +144,7 @@ def test_the_last_steps_gradient_reaches_the_backbone_but_no_other_head() -> Non
 
 
 def test_each_request_and_each_target_has_its_own_task() -> None:
-    model = build(tasks=3)
+    model = build(scenes=3)
     each = torch.tensor([[0, 1, 2, 0, 0, 0], [2, 2, 1, 1, 0, 0]])
     found = model.path_log_probs(HISTORY, TARGET, each)
     for task in range(3):
@@ -166,4 +172,4 @@ def test_each_request_and_each_target_has_its_own_task() -> None:
 )
 def test_refuses_a_task_that_it_does_not_know(task: int | torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build(tasks=3).loss(HISTORY, TARGET, task)
+        build(scenes=3).loss(HISTORY, TARGET, task)

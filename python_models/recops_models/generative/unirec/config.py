@@ -1,0 +1,89 @@
+"""UniRec's sizes, and which of its parts are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
+"""What the gradient of a path's log-probabilities reaches: everything; what the last step's comes
+from, the other steps being constants; the head of the last step alone, its inputs constants too."""
+
+Bos: TypeAlias = Literal["table", "factorised", "shared"]
+"""Where a path's first query comes from: a row for each task; the sum of its objective's row and
+its scene's, so that a pair never trained on has one too; one row for all tasks."""
+
+
+@dataclass(frozen=True)
+class UniRecConfig:
+    """Sizes. The paper's: d 256, 8 heads, 3 layers, 4 experts of 4d, d_hash 64.
+
+    Attributes:
+        num_attributes: m: the first m tokens of a path are attributes, the others codes; 0 is
+            allowed.
+        history: T, the most recent events that are read.
+        width: d.
+        heads: of every attention; divides ``width``.
+        history_layers: causal self-attention over the events before the decoder reads them [I]; 0
+            is the paper's encoder, where events meet only in the decoder.
+        layers: of the decoder.
+        experts: in each decoder layer.
+        expert_hidden: an expert's hidden width.
+        head_hidden: width of MaskNet's bottleneck and output.
+        hash_width: d_hash; 0 leaves the content summary out.
+        objectives: what a user may be asked for (click, purchase, …).
+        scenes: where (feed, search, …); task = objective · scenes + scene.
+        bos: how a task becomes the first query.
+        dropout: on embeddings, residual branches and before the logits [I].
+        beams: decoded paths per request.
+
+    Raises:
+        ValueError: a size that is too small, or heads that do not divide the width.
+    """
+
+    num_attributes: int = 1
+    history: int = 50
+    width: int = 64
+    heads: int = 4
+    history_layers: int = 1
+    layers: int = 1
+    experts: int = 2
+    expert_hidden: int = 64
+    head_hidden: int = 64
+    hash_width: int = 8
+    objectives: int = 1
+    scenes: int = 1
+    bos: Bos = "table"
+    dropout: float = 0.3
+    beams: int = 50
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"unirec: {name} must be {least} or more, got {getattr(self, name)}"
+                )
+        if self.width % self.heads:
+            raise ValueError(f"unirec: heads must divide width {self.width}, got {self.heads}")
+
+    @property
+    def tasks(self) -> int:
+        """objectives · scenes."""
+        return self.objectives * self.scenes
+
+
+_LEAST = {
+    "num_attributes": 0,
+    "history": 1,
+    "width": 1,
+    "heads": 1,
+    "history_layers": 0,
+    "layers": 1,
+    "experts": 1,
+    "expert_hidden": 1,
+    "head_hidden": 1,
+    "hash_width": 0,
+    "objectives": 1,
+    "scenes": 1,
+    "beams": 1,
+}
