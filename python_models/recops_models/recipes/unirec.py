@@ -32,11 +32,17 @@ class UniRecRecipe(Recipe):
     derived = frozenset({"num_attributes"})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and semantic IDs."""
+        """Sizes, training, semantic IDs and inputs."""
+        from recops_models.recipes.input_config import InputConfig
         from recops_models.recipes.sid_config import SidConfig
         from recops_models.training.config import TrainingConfig
 
-        return {"sizes": self.sizes, "training": TrainingConfig(), "sids": SidConfig()}
+        return {
+            "sizes": self.sizes,
+            "training": TrainingConfig(),
+            "sids": SidConfig(),
+            "inputs": InputConfig(),
+        }
 
     def stages(self) -> Sequence[AnyStage]:
         """One training."""
@@ -51,22 +57,23 @@ class UniRecRecipe(Recipe):
         assert isinstance(sizes, UniRecConfig)
         paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
         vocab_sizes = [len(weights[f"prefix.token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
-        return UniRec(paths, vocab_sizes, weights["prior"], sizes)
+        users = weights.get("user.values")
+        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)
 
 
 def _make(problem: RankingProblem, order: Order) -> UniRec:
-    from recops_models.data.attributes import item_paths
+    from recops_models.data.attributes import user_fields
+    from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
-    from recops_models.recipes.semantic_ids import make_semantic_ids
-    from recops_models.recipes.sid_config import SidConfig
+    from recops_models.recipes.semantic_ids import make_paths
 
-    made = make_semantic_ids(
-        problem.dataset, problem.parts.train, part(order.parts, "sids", SidConfig), order
+    inputs = part(order.parts, "inputs", InputConfig)
+    users = user_fields(problem.dataset, inputs.user_fields)
+    paths = make_paths(problem.dataset, problem.parts.train, order)
+    sizes = dataclasses.replace(
+        part(order.parts, "sizes", UniRecConfig), num_attributes=len(paths.attributes)
     )
-    paths = item_paths(problem.dataset, made.codes, made.tokenizer.vocab_sizes)
-    sizes = part(order.parts, "sizes", UniRecConfig)
-    sizes = dataclasses.replace(sizes, num_attributes=int(paths.attribute is not None))
-    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes)
+    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes, users)
     model.trie.save(order.folder / TRIE)
     return model
 

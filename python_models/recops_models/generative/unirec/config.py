@@ -9,6 +9,10 @@ GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
 """What the gradient of a path's log-probabilities reaches: everything; what the last step's comes
 from, the other steps being constants; the head of the last step alone, its inputs constants too."""
 
+Events: TypeAlias = Literal["concat", "sum"]
+"""How an event's item and attributes become one vector: a linear map of them beside each other;
+``√d · e_item + Σ e_attribute``."""
+
 Bos: TypeAlias = Literal["table", "factorised", "shared"]
 """Where a path's first query comes from: a row for each task; the sum of its objective's row and
 its scene's, so that a pair never trained on has one too; one row for all tasks."""
@@ -23,6 +27,7 @@ class UniRecConfig:
             allowed.
         history: T, the most recent events that are read.
         width: d.
+        events: how an event becomes a vector: ``"concat"`` is the paper's, ``"sum"`` SASRec's [I].
         heads: of every attention; divides ``width``.
         history_layers: causal self-attention over the events before the decoder reads them [I]; 0
             is the paper's encoder, where events meet only in the decoder.
@@ -34,6 +39,10 @@ class UniRecConfig:
         objectives: what a user may be asked for (click, purchase, …).
         scenes: where (feed, search, …); task = objective · scenes + scene.
         bos: how a task becomes the first query.
+        item_scores: what scores of whole items count beside ``log p(path)`` among the items that
+            the beams found [I], see :class:`~.item_scores.ItemScores`; 0 leaves them out.
+        item_loss: what learning them counts beside learning paths.
+        negatives: items drawn for each batch to learn them.
         dropout: on embeddings, residual branches and before the logits [I].
         beams: decoded paths per request.
 
@@ -44,6 +53,7 @@ class UniRecConfig:
     num_attributes: int = 1
     history: int = 50
     width: int = 64
+    events: Events = "sum"
     heads: int = 4
     history_layers: int = 1
     layers: int = 1
@@ -54,6 +64,9 @@ class UniRecConfig:
     objectives: int = 1
     scenes: int = 1
     bos: Bos = "table"
+    item_scores: float = 1.0
+    item_loss: float = 1.0
+    negatives: int = 512
     dropout: float = 0.3
     beams: int = 50
 
@@ -63,6 +76,10 @@ class UniRecConfig:
                 raise ValueError(
                     f"unirec: {name} must be {least} or more, got {getattr(self, name)}"
                 )
+        for name in ("item_scores", "item_loss"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"unirec: {name} must be 0 or more, got {value:g}")
         if self.width % self.heads:
             raise ValueError(f"unirec: heads must divide width {self.width}, got {self.heads}")
 
@@ -85,5 +102,6 @@ _LEAST = {
     "hash_width": 0,
     "objectives": 1,
     "scenes": 1,
+    "negatives": 1,
     "beams": 1,
 }

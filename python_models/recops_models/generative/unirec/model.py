@@ -12,13 +12,16 @@ import recops
 from recops_models.generative.ranker import Ranker, Ranking
 from recops_models.generative.unirec.config import GradScope, UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
-from recops_models.generative.unirec.history import HistoryEncoder, Read
+from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
+from recops_models.generative.unirec.item_scores import ItemScores
 from recops_models.generative.unirec.prefix import Prefix
 from recops_models.generative.unirec.start import TaskStart
 from recops_models.generative.unirec.static import UserFields
 from recops_models.layers.rank_head import RankHead
 
 _USER_FIELD_WIDTH = 16
+_STATE = 2
+"""Where :meth:`UniRec.read` has the state."""
 
 
 class UniRec(Ranker):
@@ -72,8 +75,9 @@ class UniRec(Ranker):
             )
             for step in range(self.steps)
         )
+        self.scores = ItemScores(self.num_items, config) if config.item_scores else None
         self.dropout = nn.Dropout(config.dropout)
-        nn.init.normal_(self.item.weight, std=d**-0.5)
+        nn.init.normal_(self.item.weight, std=event_std(config))
         nn.init.normal_(self.position, std=d**-0.5)
 
     @property
@@ -101,12 +105,24 @@ class UniRec(Ranker):
         *,
         user: Tensor | None = None,
     ) -> Tensor:
-        """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced.
+        """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced, and beside it
+        :meth:`item_loss`.
 
         Every prefix of a window is an example: target ``[B, T]`` item t follows history items up to
         t.
         """
-        return -self.path_log_probs(history, target, task, user=user).sum(-1).mean()
+        paths = -self.path_log_probs(history, target, task, user=user).sum(-1)
+        return (paths + self.item_loss(history, target)).mean()
+
+    def item_loss(self, history: Tensor, target: Tensor) -> Tensor:
+        """``[targets]``: ``config.item_loss`` times the loss of :class:`~.item_scores.ItemScores`,
+        in the order of :meth:`path_log_probs`; zeros where there are none.
+        """
+        there = target > 0
+        if self.scores is None:
+            return torch.zeros(int(there.sum()), device=target.device)
+        state = self.encode(history).state[there]
+        return self.config.item_loss * self.scores.loss(state, target[there], self.item)
 
     def path_log_probs(
         self,
@@ -171,7 +187,10 @@ class UniRec(Ranker):
         *,
         user: Tensor | None = None,
     ) -> Ranking:
-        """The ``k`` best items that beam search finds; scores are log p(path).
+        """The ``k`` best of the items that beam search finds.
+
+        Scores are log p(path), plus ``config.item_scores`` times those of
+        :class:`~.item_scores.ItemScores`.
 
         Args:
             history: see :meth:`Ranker.decode`, as for ``lengths``, ``k`` and ``met``.
@@ -198,7 +217,13 @@ class UniRec(Ranker):
             allowed=None if met is None else self.trie.mask(drop=list(met)),
             item_prior=self.prior,
         )
-        return Ranking(found.item_ids[:, :k], found.scores[:, :k])
+        if self.scores is None:
+            return Ranking(found.item_ids[:, :k], found.scores[:, :k])
+        there = found.item_ids >= 0
+        said = self.scores(read[_STATE][:, 0], found.item_ids + 1, self.item)
+        scores = found.scores + self.config.item_scores * said.where(there, 0)
+        best = scores.topk(min(k, scores.shape[1]))
+        return Ranking(found.item_ids.gather(1, best.indices), best.values)
 
     def read(
         self,
@@ -210,8 +235,9 @@ class UniRec(Ranker):
     ) -> list[Tensor]:
         """What the decoder reads of requests, computed once and shared by all beams.
 
-        The first query ``[B, 1, d]``, place ``[B, 1, d]``, h_agg ``[B, 1, ·]``, the events known
-        ``[B, 1, 1, T]``, and keys and values a layer ``[B, heads, 2T, d / heads]``.
+        The first query, place and the state of the history ``[B, 1, d]`` each, h_agg
+        ``[B, 1, ·]``, the events known ``[B, 1, 1, T]``, and keys and values a layer
+        ``[B, heads, 2T, d / heads]``.
         """
         read = self.encode(history, user)
         row, last = torch.arange(len(history), device=history.device), lengths - 1
@@ -220,6 +246,7 @@ class UniRec(Ranker):
         return [
             self.start(task, torch.Size((len(history), 1))),
             self.history.place[last][:, None],
+            read.state[row, last][:, None],
             read.aggregate[row, last][:, None],
             seen[:, None, None],
             *(tensor for pair in memory for tensor in pair),
@@ -241,7 +268,7 @@ class UniRec(Ranker):
                 some other one, which the search ignores. None at first.
             parents: ``[B, M]`` i32, which of the step before's beams it was.
         """
-        start, place, aggregate, seen, *flat = read
+        start, place, _, aggregate, seen, *flat = read
         if tokens is None or parents is None:
             prefix = torch.zeros(len(start), 1, 0, dtype=torch.int64, device=start.device)
             last = start
