@@ -30,7 +30,13 @@ class PathRanker(Ranker):
 
     @abstractmethod
     def path_log_probs(
-        self, history: Tensor, target: Tensor, task: int | Tensor = 0, *, scope: GradScope = "all"
+        self,
+        history: Tensor,
+        target: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+        scope: GradScope = "all",
     ) -> Tensor:
         """``log p(x_t | x_<t, history, task)`` of given items, ``[targets, steps]``.
 
@@ -42,6 +48,7 @@ class PathRanker(Ranker):
             target: ``[B, T]`` i64; target t is asked about after history items up to t; 0: nothing
                 is asked.
             task: of all, ``[B]`` or ``[B, T]``.
+            user: ``[B]`` i64, 1-based; 0 or None: nobody.
             scope: what a gradient reaches; the values are the same.
 
         Raises:
@@ -56,8 +63,10 @@ class PathRanker(Ranker):
         k: int,
         met: Sequence[Tensor] | None = None,
         task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
     ) -> Ranking:
-        """See :meth:`Ranker.decode`; ``task``: of all, or ``[B]``."""
+        """See :meth:`Ranker.decode`; ``task``: of all, or ``[B]``; ``user``: ``[B]``, 1-based."""
 
 
 class InScenes(Recommender):
@@ -76,9 +85,7 @@ class InScenes(Recommender):
     def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
         """See :meth:`Recommender.recommend`."""
         parts, window = [], self.model.window
-        for some, task in zip(
-            in_batches(histories, batch), self.tasks.split(batch), strict=True
-        ):
+        for some, task in zip(in_batches(histories, batch), self.tasks.split(batch), strict=True):
             met = items_met(some)
             parts.append(self.model.decode(*last_windows(some, window), k, met, task=task))
         return concatenate(parts)

@@ -15,40 +15,37 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, Order
-    from recops_models.training.ranking_problem import RankingProblem
+    from recops_models.training.path_problem import PathProblem
 
 TRIE = "trie.safetensors"
 
 
 class UniRecRecipe(Recipe):
-    """One training on next items, upon semantic IDs that are made before it.
+    """A training on next items, upon semantic IDs that are made before it, and another upon that.
 
-    It leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
-    ``trie.safetensors`` as well.
+    The first leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
+    ``trie.safetensors`` as well; where a second one follows, all this is in a folder of its own,
+    ``unirec``.
     """
 
     name = "unirec"
     sizes = UniRecConfig()
-    derived = frozenset({"num_attributes"})
+    derived = frozenset({"num_attributes", "objectives", "scenes"})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training, semantic IDs and inputs."""
+        """Sizes, semantic IDs, inputs, and what both trainings read."""
         from recops_models.recipes.input_config import InputConfig
+        from recops_models.recipes.path_stages import path_parts
         from recops_models.recipes.sid_config import SidConfig
-        from recops_models.training.config import TrainingConfig
 
-        return {
-            "sizes": self.sizes,
-            "training": TrainingConfig(),
-            "sids": SidConfig(),
-            "inputs": InputConfig(),
-        }
+        inputs = {"sids": SidConfig(), "inputs": InputConfig()}
+        return {"sizes": self.sizes, **inputs, **path_parts()}
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training."""
-        from recops_models.recipes.ranking import NextItemStage
+        """Next tokens; then, unless ``align=none``, rewards and preferences."""
+        from recops_models.recipes.path_stages import AlignmentStage, NextTokenStage
 
-        return (NextItemStage(self.name, _make),)
+        return (NextTokenStage(self.name, _make), AlignmentStage(self.name))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -61,7 +58,7 @@ class UniRecRecipe(Recipe):
         return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)
 
 
-def _make(problem: RankingProblem, order: Order) -> UniRec:
+def _make(problem: PathProblem, order: Order) -> UniRec:
     from recops_models.data.attributes import user_fields
     from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
@@ -71,7 +68,9 @@ def _make(problem: RankingProblem, order: Order) -> UniRec:
     users = user_fields(problem.dataset, inputs.user_fields)
     paths = make_paths(problem.dataset, problem.parts.train, order)
     sizes = dataclasses.replace(
-        part(order.parts, "sizes", UniRecConfig), num_attributes=len(paths.attributes)
+        part(order.parts, "sizes", UniRecConfig),
+        num_attributes=len(paths.attributes),
+        scenes=len(problem.scenes),
     )
     model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes, users)
     model.trie.save(order.folder / TRIE)

@@ -40,7 +40,7 @@ def test_one_scene_where_none_is_told() -> None:
 
 
 def test_a_column_must_be_there_and_full() -> None:
-    with pytest.raises(DataError, match="task must be a column .* got 'place'"):
+    with pytest.raises(DataError, match=r"task must be a column .* got 'place'"):
         Scenes.of(shop(["feed"]), SceneConfig("place"))
     with pytest.raises(DataError, match="shop: task scene must be told of every event"):
         Scenes.of(shop(["feed", None]), SceneConfig("scene"))

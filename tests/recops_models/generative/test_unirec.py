@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from recops_models.generative.unirec import GradScope, UniRec, UniRecConfig
+from recops_models.generative.path_ranker import GradScope
+from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.layers.content_summary import P1, P2, ContentSummary
 from synthetic_histories import NUM_ITEMS, histories, paths
 

@@ -11,7 +11,7 @@ head a step gives logits; ``model`` puts them together.
 Source: arXiv 2604.12234, §4 to §6. [I] marks what is inferred or added here.
 """
 
-from recops_models.generative.unirec.config import Bos, GradScope, UniRecConfig
+from recops_models.generative.unirec.config import Bos, UniRecConfig
 from recops_models.generative.unirec.model import UniRec
 
-__all__ = ["Bos", "GradScope", "UniRec", "UniRecConfig"]
+__all__ = ["Bos", "UniRec", "UniRecConfig"]

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
-"""What the gradient of a path's log-probabilities reaches: everything; what the last step's comes
-from, the other steps being constants; the head of the last step alone, its inputs constants too."""
-
 Events: TypeAlias = Literal["concat", "sum"]
 """How an event's item and attributes become one vector: a linear map of them beside each other;
 ``√d · e_item + Σ e_attribute``."""

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.generative.ranker import Ranker, Ranking
-from recops_models.generative.unirec.config import GradScope, UniRecConfig
+from recops_models.generative.path_ranker import GradScope, PathRanker
+from recops_models.generative.ranker import Ranking
+from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
 from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
 from recops_models.generative.unirec.item_scores import ItemScores
@@ -24,7 +25,7 @@ _STATE = 2
 """Where :meth:`UniRec.read` has the state."""
 
 
-class UniRec(Ranker):
+class UniRec(PathRanker):
     """See the package. Inside, items, tokens and users count from 1, and 0 is padding.
 
     Args:
@@ -133,22 +134,7 @@ class UniRec(Ranker):
         user: Tensor | None = None,
         scope: GradScope = "all",
     ) -> Tensor:
-        """``log p(x_t | x_<t, history, task)`` of given items, ``[targets, m + L]``.
-
-        Row i is the i-th entry of ``target`` that is not 0, in row-major order; the sum of a row is
-        ``log p(item)``, what beam search scores by.
-
-        Args:
-            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
-            target: ``[B, T]`` i64; target t is asked about after history items up to t; 0: nothing
-                is asked.
-            task: of all, ``[B]`` or ``[B, T]``.
-            user: ``[B]`` i64, 1-based; 0 or None: nobody.
-            scope: what a gradient reaches; the values are the same.
-
-        Raises:
-            ValueError: there is no such task, or ``task`` has another shape.
-        """
+        """See :meth:`PathRanker.path_log_probs`."""
         read = self.encode(history, user)
         width, steps = history.shape[1], self.steps
         paths = self.paths[target]  # (B, T, S)
