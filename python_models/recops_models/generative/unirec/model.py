@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -79,6 +80,8 @@ class UniRec(PathRanker):
         self.scores = ItemScores(self.num_items, config) if config.item_scores else None
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
+        with torch.no_grad():  # What no event teaches keeps what it begins with.
+            self.item.weight[F.pad(self.prior, (1, 0)) == 0] = 0
         nn.init.normal_(self.position, std=d**-0.5)
 
     @property
@@ -95,8 +98,38 @@ class UniRec(PathRanker):
             nobody = torch.zeros(len(history), dtype=torch.int64, device=history.device)
             static = self.user(nobody if user is None else user)
         tokens = self.prefix.embed_all(self.paths[history])  # (B, T, d) each
-        read: Read = self.history(self.item(history), tokens, static)
+        known = history.where(history < self.item.num_embeddings, 0)
+        read: Read = self.history(self.item(known), tokens, static)
         return read
+
+    def over(self, paths: Tensor, prior: Tensor, trie: recops.SidTrie) -> UniRec:
+        """The same network, weights shared, over another catalogue of items.
+
+        Items that have no row in the item table (those from N of training on), and those that
+        training never showed, are zeros there: of such an event the history tells the tokens alone,
+        its attributes and its codes.
+
+        Args:
+            paths: ``[N', m + L]`` integers, from 0: of items by index, those of training first.
+            prior: ``[N']``, by index.
+            trie: whose item ids are such indices, all of them or some.
+
+        Raises:
+            ValueError: a trie of other paths than this model decodes, or another length of prior.
+        """
+        if trie.vocab_sizes != self.vocab_sizes:
+            raise ValueError(
+                f"UniRec.over: trie must have the model's vocab_sizes {self.vocab_sizes}, got "
+                f"{trie.vocab_sizes}"
+            )
+        _check(paths, self.vocab_sizes, prior, self.config)
+        view = copy.copy(self)
+        view._buffers = dict(self._buffers)
+        view.paths = F.pad(paths.long() + 1, (0, 0, 1, 0))
+        view.prior = prior.new_empty(trie.num_items, dtype=torch.float32)
+        view.prior[trie.item_rows.long()] = prior.float()[trie.item_ids]
+        view.num_items, view.trie = len(paths), trie
+        return view
 
     def loss(
         self,
@@ -200,7 +233,7 @@ class UniRec(PathRanker):
             self.trie,
             batch_size=len(history),
             num_beams=max(k, self.config.beams),
-            allowed=None if met is None else self.trie.mask(drop=list(met)),
+            allowed=None if met is None else self.trie.mask(drop=list(met), missing_ok=True),
             item_prior=self.prior,
         )
         if self.scores is None:
