@@ -121,6 +121,18 @@ def item_titles(dataset: Dataset) -> list[str]:
     return [str(item) for item in ids]
 
 
+def encode_attribute(attribute: Attribute, items: pa.Table) -> NDArray[np.int64]:
+    """``[n]`` i64: an attribute's tokens of items of another table; −1 for a value that it does not
+    have.
+    """
+    column, _, place = attribute.column.rpartition(":")
+    if attribute.column in items.column_names:
+        column, place = attribute.column, "0"
+    found = pc.index_in(_text(items[column], int(place)), value_set=pa.array(attribute.values))
+    tokens: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return tokens
+
+
 def _named(dataset: Dataset, name: str) -> Attribute:
     there = _categorical(dataset, "items")
     column, _, place = name.rpartition(":")
@@ -155,9 +167,13 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribute:
+    names, tokens = np.unique(_text(values, place).to_numpy().astype(str), return_inverse=True)
+    return Attribute(column, names.tolist(), tokens)
+
+
+def _text(values: pa.ChunkedArray, place: int) -> pa.ChunkedArray:
+    """One value an item, that at ``place`` of a list; :data:`_MISSING` where there is none."""
     if _is_list(values.type):
         rows = values.to_pylist()
         values = pa.chunked_array([[r[place] if r and len(r) > place else None for r in rows]])
-    text = pc.fill_null(values.cast(pa.string()), _MISSING)
-    names, tokens = np.unique(text.to_numpy().astype(str), return_inverse=True)
-    return Attribute(column, names.tolist(), tokens)
+    return pc.fill_null(values.cast(pa.string()), _MISSING)

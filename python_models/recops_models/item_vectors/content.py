@@ -40,12 +40,8 @@ class ContentEncoder:
     """
 
     def __init__(self, dataset: Dataset, *, dim: int, seed: int) -> None:
-        self._columns = {
-            role: dataset.item_columns(role) for role in get_args(ColumnRole)
-        }
-        self._edges = {
-            name: _edges(dataset.items[name]) for name in self._columns["number"]
-        }
+        self._columns = {role: dataset.item_columns(role) for role in get_args(ColumnRole)}
+        self._edges = {name: _edges(dataset.items[name]) for name in self._columns["number"]}
         self._groups = [_Group(columns) for columns in self._tokens(dataset.items)]
         features = [
             group.fit(columns, dataset.items.num_rows)

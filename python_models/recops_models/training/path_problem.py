@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 import pyarrow as pa
@@ -50,6 +51,7 @@ class PathProblem(RankingProblem):
         super().__init__(dataset, split)
         self.scenes, self.alignment = Scenes.of(dataset, scenes), alignment
         self._engagement = engagement
+        self._scene: int | None = None
         for weight, column in ((alignment.strength, "reward"), (alignment.preferences, "level")):
             if weight and len(getattr(self.events, column).unique()) < 2:
                 raise DataError(
@@ -89,21 +91,21 @@ class PathProblem(RankingProblem):
             table = table.append_column("level", pa.array(asked.level.numpy()))
         return Measured({**found.metrics, **asked.engaged(found.ranks)}, table)
 
-    def recommend(self, model: Recommender, user: int, k: int) -> Ranking:
-        """In the scene of the user's last event."""
-        histories = met(self.dataset, user)
-        return self._in(model, histories, self._last_scene(histories), k)
-
-    def recommend_in(self, model: Recommender, user: int, k: int, task: str) -> Ranking:
-        """In a scene by its name.
+    def asked_in(self, task: str) -> PathProblem:
+        """This problem, whose :meth:`recommend` is asked in a scene by its name.
 
         Raises:
-            ValueError: no such scene, or the user has met nothing.
+            ValueError: there is no such scene.
         """
-        return self._in(model, met(self.dataset, user), self.scenes.index(task), k)
+        asked = copy.copy(self)
+        asked._scene = self.scenes.index(task)
+        return asked
 
-    def _in(self, model: Recommender, histories: Histories, scene: int, k: int) -> Ranking:
+    def recommend(self, model: Recommender, user: int, k: int) -> Ranking:
+        """In the scene of the user's last event, unless :meth:`asked_in` another one."""
         assert isinstance(model, PathRanker)
+        histories = met(self.dataset, user)
+        scene = self._last_scene(histories) if self._scene is None else self._scene
         return InScenes(model, torch.tensor([scene])).recommend(histories, k)
 
     def _last_scene(self, histories: Histories) -> int:
