@@ -78,7 +78,7 @@ class Parts:
             f"CPU time a request, ms: {whole:.1f}\n"
             f"  history read  {read:8.2f}\n"
             f"  network       {spell:8.2f}, {spell / steps:.2f} a step\n"
-            f"  recops        {ours:8.2f}, {ours / steps:.2f} a step: {ours / (spell + ours):.1%} of it"
+            f"  recops {ours:15.2f}, {ours / steps:.2f} a step, {ours / (spell + ours):.1%} of both"
         )
 
     def _timed(self, name: str, function: Callable[..., Out]) -> Callable[..., Out]:
