@@ -14,16 +14,16 @@ from torch import Tensor
 _TINY = 1e-8
 
 
-def next_token_loss(log_probs: Tensor, weight: Tensor) -> Tensor:
-    """``−mean_i α_i Σ_t log p(x_it | x_i<t)``.
+def next_token_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
+    """``−mean_i α_i log p(i)``, ``log p(i) = Σ_t log p(x_it | x_i<t)``.
 
     With every α at 1 it is the plain loss, bit for bit.
 
     Args:
-        log_probs: ``[n, S]``, of the tokens of n targets.
+        log_prob: ``[n]``, of n targets.
         weight: ``[n]``, α, by engagement.
     """
-    return -(weight * log_probs.sum(-1)).mean()
+    return -(weight * log_prob).mean()
 
 
 def advantages(reward: Tensor, clip: float) -> Tensor:
@@ -60,14 +60,14 @@ def check_reward_weights(strength: float, clip: float) -> None:
 
 
 def reward_loss(
-    log_probs: Tensor, weight: Tensor, reward: Tensor, *, strength: float, clip: float
+    log_prob: Tensor, weight: Tensor, reward: Tensor, *, strength: float, clip: float
 ) -> Tensor:
-    """Reward-weighted fine-tuning (RFT): ``−mean_i (1 + λ Ã_i) α_i Σ_t log p(x_it | x_i<t)``.
+    """Reward-weighted fine-tuning (RFT): ``−mean_i (1 + λ Ã_i) α_i log p(i)``.
 
     Equal rewards, or λ = 0, give :func:`next_token_loss`, bit for bit.
 
     Args:
-        log_probs: ``[n, S]``.
+        log_prob: ``[n]``.
         weight: ``[n]``, α.
         reward: ``[n]``, R; see :func:`advantages`.
         strength: λ.
@@ -77,7 +77,7 @@ def reward_loss(
         ValueError: λc above 1, where weights could be negative.
     """
     check_reward_weights(strength, clip)
-    return next_token_loss(log_probs, (1 + strength * advantages(reward, clip)) * weight)
+    return next_token_loss(log_prob, (1 + strength * advantages(reward, clip)) * weight)
 
 
 def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:

@@ -55,6 +55,12 @@ class PathRanker(Ranker):
             ValueError: there is no such task, or ``task`` has another shape.
         """
 
+    def item_loss(self, history: Tensor, target: Tensor) -> Tensor:
+        """``[targets]``: what each target costs beside ``−log p(item)``, in the order of
+        :meth:`path_log_probs`; nothing, unless a model learns something else too.
+        """
+        return torch.zeros(int((target > 0).sum()), device=target.device)
+
     @abstractmethod
     def decode(
         self,
@@ -69,23 +75,28 @@ class PathRanker(Ranker):
         """See :meth:`Ranker.decode`; ``task``: of all, or ``[B]``; ``user``: ``[B]``, 1-based."""
 
 
-class InScenes(Recommender):
-    """A path ranker whose requests each come from a scene of their own.
+class Requests(Recommender):
+    """A path ranker that is told who asks, and where.
 
     Args:
         model: what answers.
-        tasks: ``[U]`` i64, of the histories that :meth:`recommend` is asked about.
+        task: ``[U]`` i64, the scene of each history that :meth:`recommend` is asked about.
+        user: ``[U]`` i64, 1-based.
     """
 
-    def __init__(self, model: PathRanker, tasks: Tensor) -> None:
+    def __init__(self, model: PathRanker, task: Tensor, user: Tensor) -> None:
         super().__init__()
-        self.model, self.tasks = model, tasks
+        self.model, self.task, self.user = model, task, user
 
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
         """See :meth:`Recommender.recommend`."""
-        parts, window = [], self.model.window
-        for some, task in zip(in_batches(histories, batch), self.tasks.split(batch), strict=True):
-            met = items_met(some)
-            parts.append(self.model.decode(*last_windows(some, window), k, met, task=task))
-        return concatenate(parts)
+        told = zip(self.task.split(batch), self.user.split(batch), strict=True)
+        return concatenate(
+            [
+                self.model.decode(
+                    *last_windows(some, self.model.window), k, items_met(some), task, user=user
+                )
+                for some, (task, user) in zip(in_batches(histories, batch), told, strict=True)
+            ]
+        )

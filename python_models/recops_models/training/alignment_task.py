@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.path_losses import preference_loss, preference_pairs, reward_loss
 from recops_models.generative.path_ranker import GradScope, PathRanker
-from recops_models.training.path_task import PathTask, PathWindows
+from recops_models.training.path_task import PathTask, PathWindows, target_log_probs
 
 Alignment = Literal["none", "rft", "dpo", "both"]
 
@@ -79,10 +79,9 @@ class AlignmentTask(PathTask):
 
     def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
         """``L_RFT + λ_DPO · L_DPO``, and the number of targets of the former."""
-        history, target = batch.items[:, :-1], batch.items[:, 1:]
-        there, said, how = target > 0, batch.targets, self.alignment
+        there, said, how = batch.items[:, 1:] > 0, batch.targets, self.alignment
         loss = reward_loss(
-            model.path_log_probs(history, target, said.task),
+            target_log_probs(model, batch),
             said.weight[there],
             said.reward[there],
             strength=how.strength,
@@ -101,7 +100,8 @@ class AlignmentTask(PathTask):
         """``log π [2, n]`` and ``log π_ref [2, n]`` of the preferred and of the others."""
         target, level = batch.items[:, 1:], batch.targets.level
         pairs = preference_pairs(target, level, self.alignment.dpo_horizon)
-        asked = torch.cat(pairs), batch.items[:, :-1].repeat(2, 1), batch.targets.task.repeat(2, 1)
+        history, task = batch.items[:, :-1].repeat(2, 1), batch.targets.task.repeat(2, 1)
+        asked = history, torch.cat(pairs), task, batch.user.repeat(2)
         with torch.no_grad(), _without_dropout(self.reference):
             reference = _log_probs(self.reference, *asked, "all")
         with _without_dropout(model):
@@ -109,9 +109,10 @@ class AlignmentTask(PathTask):
 
 
 def _log_probs(
-    model: PathRanker, target: Tensor, history: Tensor, task: Tensor, scope: GradScope
+    model: PathRanker, history: Tensor, target: Tensor, task: Tensor, user: Tensor, scope: GradScope
 ) -> Tensor:
-    return model.path_log_probs(history, target, task, scope=scope).sum(-1).view(2, -1)
+    steps = model.path_log_probs(history, target, task, user=user, scope=scope)
+    return steps.sum(-1).view(2, -1)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from recops_models.evaluation.metrics import evaluate
 from recops_models.examples.engagement import Engagement, EngagementConfig
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights
-from recops_models.generative.path_ranker import InScenes, PathRanker
+from recops_models.generative.path_ranker import PathRanker, Requests
 from recops_models.generative.ranker import Ranking, Recommender
 from recops_models.training.alignment_task import AlignmentConfig
 from recops_models.training.path_task import AskedEvents, PathEvents
@@ -84,7 +84,7 @@ class PathProblem(RankingProblem):
         assert isinstance(model, PathRanker)
         asked = self.asked(part)
         examples = asked.examples
-        found = evaluate(InScenes(model, asked.task), examples, self.num_items)
+        found = evaluate(asked.of(model), examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
         table = pa.table({"user": users, "rank": found.ranks.numpy()})
         if asked.levels > 1:
@@ -106,7 +106,8 @@ class PathProblem(RankingProblem):
         assert isinstance(model, PathRanker)
         histories = met(self.dataset, user)
         scene = self._last_scene(histories) if self._scene is None else self._scene
-        return InScenes(model, torch.tensor([scene])).recommend(histories, k)
+        asking = Requests(model, torch.tensor([scene]), torch.tensor([user + 1]))
+        return asking.recommend(histories, k)
 
     def _last_scene(self, histories: Histories) -> int:
         row = int(histories.rows[-1])

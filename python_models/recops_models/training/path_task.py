@@ -14,7 +14,7 @@ from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import RANKING_METRICS, evaluate, hits
 from recops_models.generative.path_losses import next_token_loss
-from recops_models.generative.path_ranker import InScenes, PathRanker
+from recops_models.generative.path_ranker import PathRanker, Requests
 from recops_models.generative.windows import cut_places, items_at
 from recops_models.training.task import Pass, Task
 
@@ -46,6 +46,8 @@ class PathWindows(NamedTuple):
     """``[W, T + 1]`` i64, 1-based, right-padded with 0."""
     targets: PathEvents
     """``[W, T]`` each."""
+    user: Tensor
+    """``[W]`` i64, whose they are, 1-based."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,10 @@ class AskedEvents:
     def metrics(self) -> tuple[str, ...]:
         """The names that :meth:`measure` gives."""
         return (*RANKING_METRICS, *((ENGAGED,) if self.levels > 1 else ()))
+
+    def of(self, model: PathRanker) -> Requests:
+        """``model``, told who asks these questions, and where."""
+        return Requests(model, self.task, torch.from_numpy(self.examples.users + 1))
 
     def engaged(self, ranks: Tensor) -> dict[str, float]:
         """``hr@10_engaged`` of ``ranks [U]``, NaN where no target has the highest level; nothing
@@ -114,18 +120,26 @@ class PathTask(Task[PathRanker, PathWindows]):
 
     def windows(self, places: Tensor) -> PathWindows:
         """What stands at the places ``[W, T + 1]`` of the training histories."""
-        return PathWindows(items_at(self.train, places), self.events.at(places[:, 1:]))
+        owner = np.searchsorted(self.train.offsets, places[:, 0].numpy(), side="right")
+        user = torch.from_numpy(owner)
+        return PathWindows(items_at(self.train, places), self.events.at(places[:, 1:]), user)
 
     def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
         """The weighted next-token loss, and the number of targets; with equal weights to the bit
         what :class:`~recops_models.training.next_item.NextItem` gives.
         """
-        history, target = batch.items[:, :-1], batch.items[:, 1:]
-        there = target > 0
-        log_probs = model.path_log_probs(history, target, batch.targets.task)
-        return next_token_loss(log_probs, batch.targets.weight[there]), there.sum()
+        there = batch.items[:, 1:] > 0
+        log_prob = target_log_probs(model, batch)
+        return next_token_loss(log_prob, batch.targets.weight[there]), there.sum()
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
-        in_scenes = InScenes(model, self.validation.task)
-        found = evaluate(in_scenes, self.validation.examples, self.num_items)
+        asked = self.validation
+        found = evaluate(asked.of(model), asked.examples, self.num_items)
         return {**found.metrics, **self.validation.engaged(found.ranks)}
+
+
+def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:
+    """``[targets]``: ``log p(item)``, less what else the model charges for it."""
+    history, target = batch.items[:, :-1], batch.items[:, 1:]
+    steps = model.path_log_probs(history, target, batch.targets.task, user=batch.user)
+    return steps.sum(-1) - model.item_loss(history, target)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import doctest
 from collections.abc import Callable
 
@@ -19,10 +20,12 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)  # These models are so small that a second thread only waits for the first.
 
 
-def build(prior: torch.Tensor | None = None) -> UniRec:
+def build(prior: torch.Tensor | None = None, item_scores: float = 0.0) -> UniRec:
     torch.manual_seed(0)
     tokens, sizes = paths()
-    config = UniRecConfig(history=6, width=8, heads=2, expert_hidden=8)
+    config = UniRecConfig(
+        history=6, width=8, heads=2, expert_hidden=8, item_scores=item_scores, beams=60
+    )
     prior = torch.arange(1.0, NUM_ITEMS + 1) if prior is None else prior
     return UniRec(tokens, sizes, prior, config).eval()
 
@@ -42,6 +45,23 @@ def test_new_items_are_decoded_as_if_they_had_always_been_there() -> None:
         assert kept == [item for item in before[row].tolist() if item >= 0]
     assert NUM_ITEMS not in model.recommend(past, NUM_ITEMS).items
     assert torch.equal(old[:, 0], scores[:, 0])
+
+
+def test_scores_of_items_leave_a_new_one_where_its_path_puts_it() -> None:
+    live, past = LiveItems(build(item_scores=1.0)), histories([np.array([3, 4, 5])])
+    (twin,) = live.insert(paths()[0][7:8]).tolist()
+    ranked = live.model.recommend(past, 60)
+    live.model.config = dataclasses.replace(live.model.config, item_scores=0.0)
+    alone = live.model.recommend(past, 60)
+    said = {}
+    for sign, (items, scores) in ((1, ranked), (-1, alone)):
+        for item, score in zip(items[0].tolist(), scores[0].tolist(), strict=True):
+            said[item] = said.get(item, 0) + sign * score
+    said = {item: score for item, score in said.items() if item >= 0}
+    new = said.pop(twin)
+    assert len(said) == NUM_ITEMS - 3
+    assert np.std(list(said.values())) > 0.01
+    assert new == pytest.approx(np.mean(list(said.values())), abs=1e-4)
 
 
 def test_a_history_reads_a_new_item_by_its_tokens_alone() -> None:

@@ -144,7 +144,7 @@ def test_a_plain_value_is_a_list_of_one(tmp_path: Path) -> None:
     data = Dataset("s", pa.table(events), items, people, ImportReport("here"))
     (tmp_path / "new.csv").write_text("item_id,kinds,price\nx,a,\ny,,3\n")
     table = read_new_items(tmp_path / "new.csv", data)
-    assert table["kinds"].to_pylist() == [["a"], [""]]  # As in a text file, empty is no value.
+    assert table["kinds"].to_pylist() == [["a"], None]
     assert table["price"].to_pylist() == [None, 3]
     (tmp_path / "new.csv").write_text("item_id,price\nx,dear\n")
     with pytest.raises(DataError, match=r"new.csv: price must be double, as it is there"):

@@ -75,6 +75,9 @@ def test_a_target_brings_what_its_own_event_says() -> None:
     target = batch.items[:, 1:]
     there = target > 0
     assert torch.equal(batch.targets.level[there], (target[there] - 1) % 3)
+    for items, user in zip(batch.items, batch.user.tolist(), strict=True):
+        met = TRAIN.items[TRAIN.offsets[user - 1] : TRAIN.offsets[user]]
+        assert set((items[items > 0] - 1).tolist()) <= set(met.tolist())
 
 
 def test_equal_rewards_change_nothing() -> None:

@@ -80,7 +80,7 @@ class UniRec(PathRanker):
         self.scores = ItemScores(self.num_items, config) if config.item_scores else None
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
-        with torch.no_grad():  # What no event teaches keeps what it begins with.
+        with torch.no_grad():  # A row that no event teaches says nothing, rather than anything.
             self.item.weight[F.pad(self.prior, (1, 0)) == 0] = 0
         nn.init.normal_(self.position, std=d**-0.5)
 
@@ -105,9 +105,8 @@ class UniRec(PathRanker):
     def over(self, paths: Tensor, prior: Tensor, trie: recops.SidTrie) -> UniRec:
         """The same network, weights shared, over another catalogue of items.
 
-        Items that have no row in the item table (those from N of training on), and those that
-        training never showed, are zeros there: of such an event the history tells the tokens alone,
-        its attributes and its codes.
+        An item that has no row in the item table, as its index is past those of training, is zero
+        there: of such an event the history tells the tokens alone, its attributes and its codes.
 
         Args:
             paths: ``[N', m + L]`` integers, from 0: of items by index, those of training first.
@@ -149,12 +148,12 @@ class UniRec(PathRanker):
         return (paths + self.item_loss(history, target)).mean()
 
     def item_loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """``[targets]``: ``config.item_loss`` times the loss of :class:`~.item_scores.ItemScores`,
-        in the order of :meth:`path_log_probs`; zeros where there are none.
+        """See :meth:`PathRanker.item_loss`: ``config.item_loss`` times the loss of
+        :class:`~.item_scores.ItemScores`, where there are any.
         """
-        there = target > 0
         if self.scores is None:
-            return torch.zeros(int(there.sum()), device=target.device)
+            return super().item_loss(history, target)
+        there = target > 0
         state = self.encode(history).state[there]
         return self.config.item_loss * self.scores.loss(state, target[there], self.item)
 
@@ -238,11 +237,21 @@ class UniRec(PathRanker):
         )
         if self.scores is None:
             return Ranking(found.item_ids[:, :k], found.scores[:, :k])
-        there = found.item_ids >= 0
-        said = self.scores(read[_STATE][:, 0], found.item_ids + 1, self.item)
-        scores = found.scores + self.config.item_scores * said.where(there, 0)
+        said = self._item_scores(read[_STATE][:, 0], found.item_ids)
+        scores = found.scores + self.config.item_scores * said
         best = scores.topk(min(k, scores.shape[1]))
         return Ranking(found.item_ids.gather(1, best.indices), best.values)
+
+    def _item_scores(self, state: Tensor, items: Tensor) -> Tensor:
+        """Of the items ``[B, M]`` at ``state [B, d]``; −1 is no item. One that came since training
+        has no score of its own, and takes the mean of those beside it: its path alone tells it from
+        them.
+        """
+        assert self.scores is not None
+        known = (items >= 0) & (items < self.item.num_embeddings - 1)
+        said: Tensor = self.scores(state, (items + 1).where(known, 0), self.item)
+        mean = said.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
+        return said.where(known, mean)
 
     def read(
         self,
