@@ -27,7 +27,7 @@ def build(item_scores: float, beams: int = 50) -> UniRec:
 def scorer(negatives: int) -> tuple[ItemScores, nn.Embedding]:
     torch.manual_seed(0)
     table = nn.Embedding(1 + NUM_ITEMS, 8)
-    scores = ItemScores(NUM_ITEMS, UniRecConfig(width=8, heads=2, negatives=negatives))
+    scores = ItemScores(torch.ones(NUM_ITEMS), UniRecConfig(width=8, heads=2, negatives=negatives))
     nn.init.normal_(scores.bias.weight)
     return scores, table
 
@@ -93,8 +93,20 @@ def test_the_loss_is_that_of_paths_and_of_items() -> None:
     assert build(0.0).item_loss(HISTORY, TARGET).tolist() == [0.0] * 9
 
 
+def test_items_that_training_never_showed_get_the_mean_of_those_found_beside_them() -> None:
+    torch.manual_seed(0)
+    table, events = nn.Embedding(1 + NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
+    events[[4, 5]] = 0
+    scores = ItemScores(events, UniRecConfig(width=8, heads=2, negatives=2000))
+    found = scores(torch.randn(1, 8), torch.tensor([[1, 5, 2, 0, NUM_ITEMS + 3, 6]]), table)[0]
+    torch.testing.assert_close(found[[1, 3, 4, 5]], found[[0, 2]].mean().expand(4))
+    scores.loss(torch.randn(3, 8), torch.tensor([1, 2, 3]), table).sum().backward()
+    assert table.weight.grad is not None
+    assert (~table.weight.grad.any(1)).nonzero()[:, 0].tolist() == [0, 5, 6]
+
+
 @pytest.mark.parametrize("items", [1, 2])
 def test_catalogues_of_one_and_two_items_have_a_loss(items: int) -> None:
-    scores = ItemScores(items, UniRecConfig(width=8, heads=2, negatives=4))
+    scores = ItemScores(torch.ones(items), UniRecConfig(width=8, heads=2, negatives=4))
     found = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), nn.Embedding(3, 8))
     assert torch.isfinite(found).all()

@@ -77,7 +77,7 @@ class UniRec(PathRanker):
             )
             for step in range(self.steps)
         )
-        self.scores = ItemScores(self.num_items, config) if config.item_scores else None
+        self.scores = ItemScores(self.prior, config) if config.item_scores else None
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
         with torch.no_grad():  # A row that no event teaches says nothing, rather than anything.
@@ -235,23 +235,12 @@ class UniRec(PathRanker):
             allowed=None if met is None else self.trie.mask(drop=list(met), missing_ok=True),
             item_prior=self.prior,
         )
-        if self.scores is None:
-            return Ranking(found.item_ids[:, :k], found.scores[:, :k])
-        said = self._item_scores(read[_STATE][:, 0], found.item_ids)
-        scores = found.scores + self.config.item_scores * said
-        best = scores.topk(min(k, scores.shape[1]))
-        return Ranking(found.item_ids.gather(1, best.indices), best.values)
-
-    def _item_scores(self, state: Tensor, items: Tensor) -> Tensor:
-        """Of the items ``[B, M]`` at ``state [B, d]``; −1 is no item. One that came since training
-        has no score of its own, and takes the mean of those beside it: its path alone tells it from
-        them.
-        """
-        assert self.scores is not None
-        known = (items >= 0) & (items < self.item.num_embeddings - 1)
-        said: Tensor = self.scores(state, (items + 1).where(known, 0), self.item)
-        mean = said.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-        return said.where(known, mean)
+        items, scores = found.item_ids, found.scores
+        if self.scores is not None:
+            own = self.scores(read[_STATE][:, 0], items + 1, self.item)
+            scores = scores + self.config.item_scores * own
+        best = scores.sort(-1, descending=True, stable=True)  # Of equal ones as they were found.
+        return Ranking(items.gather(1, best.indices[:, :k]), best.values[:, :k])
 
     def read(
         self,
