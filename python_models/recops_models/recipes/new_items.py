@@ -123,7 +123,8 @@ def _own_vectors(path: Path, table: pa.Table, made: SemanticIds) -> Float32Array
             f"{given.vectors.shape[1]}"
         )
     ids = table[KEY].cast(pa.int64()).to_numpy()
-    return given.vectors[np.searchsorted(given.item_ids, ids)]
+    vectors: Float32Array = given.vectors[np.searchsorted(given.item_ids, ids)]
+    return vectors
 
 
 def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:

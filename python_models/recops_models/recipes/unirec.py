@@ -38,8 +38,12 @@ class UniRecRecipe(Recipe):
         from recops_models.recipes.path_stages import path_parts
         from recops_models.recipes.sid_config import SidConfig
 
-        inputs = {"sids": SidConfig(), "inputs": InputConfig()}
-        return {"sizes": self.sizes, **inputs, **path_parts()}
+        return {
+            "sizes": self.sizes,
+            "sids": SidConfig(),
+            "inputs": InputConfig(),
+            **path_parts(),
+        }
 
     def stages(self) -> Sequence[AnyStage]:
         """Next tokens; then, unless ``align=none``, rewards and preferences."""
