@@ -100,7 +100,8 @@ def build(items: int, width: int, history: int, beams: int) -> UniRec:
     torch.manual_seed(0)
     config = UniRecConfig(
         num_attributes=2, history=history, width=width, heads=8, history_layers=0, layers=3,
-        experts=4, expert_hidden=4 * width, head_hidden=2 * width, hash_width=64, beams=beams,
+        experts=4, expert_hidden=4 * width, head_hidden=2 * width, hash_width=64,
+        item_scores=0.0, beams=beams,
     )  # fmt: skip
     trained = UniRec(paths[:1], SIZES, torch.ones(1), config).eval()
     trie = recops.SidTrie.from_sids(paths, vocab_sizes=SIZES)
