@@ -40,7 +40,7 @@ class ContentSummary(nn.Module):
 
 def _buckets(pairs: int) -> int:
     """``floor(pairs^(2/3))``, exactly: a rounded power would lose a bucket of 64^(2/3) = 16."""
-    root = round(pairs ** (2 / 3))
+    root: int = round(pairs ** (2 / 3))
     while root**3 > pairs**2:
         root -= 1
     while (root + 1) ** 3 <= pairs**2:

@@ -13,13 +13,14 @@ from recops_models.item_vectors import TextEncoder
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import Parts
+from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
 # Sized so that the whole run takes minutes on two cores.
-_UNIREC = UniRecConfig(expert_hidden=64, beams=50)
-_UNIREC_TRAINING = TrainingConfig(epochs=12, learning_rate=2e-3)
-_INPUTS = InputConfig()
+_UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.4)
+_UNIREC_TRAINING = TrainingConfig()
+_INPUTS = InputConfig(attributes=())  # On ml-100k they cost more than they give.
 _SASREC, _SASREC_TRAINING = SASRecConfig(), TrainingConfig()
 
 
@@ -63,17 +64,17 @@ class Settings:
 
     def job(self, model: str) -> Job:
         """The training of one of the run's models: unirec, sasrec or popularity."""
-        parts: Parts = {}
+        own: Parts = {}
         if model == "sasrec":
-            parts = {"sizes": self.sasrec, "training": self.sasrec_training}
+            own = {"sizes": self.sasrec, "training": self.sasrec_training}
         elif model == "unirec":
-            sids = SidConfig(self.levels, self.codes, self.text_encoder, self.vectors)
-            parts = {
+            own = {
                 "sizes": self.unirec,
                 "training": self.unirec_training,
-                "sids": sids,
+                "sids": SidConfig(self.levels, self.codes, self.text_encoder, self.vectors),
                 "inputs": self.inputs,
             }
+        parts = {**recipe_of(model).defaults(), **own}
         return Job(model, self.data, self.seed, "leave-one-out", parts)
 
     def config(self) -> dict[str, Any]:

@@ -239,7 +239,8 @@ class UniRec(PathRanker):
         if self.scores is not None:
             own = self.scores(read[_STATE][:, 0], items + 1, self.item)
             scores = scores + self.config.item_scores * own
-        best = scores.sort(dim=-1, descending=True, stable=True)  # Of equal ones as they were found.
+        # Of equal ones as they were found: by prior.
+        best = scores.sort(dim=-1, descending=True, stable=True)
         return Ranking(items.gather(1, best.indices[:, :k]), best.values[:, :k])
 
     def read(
