@@ -50,7 +50,7 @@ class ItemScores(nn.Module):
         """
         row = item.where(item < len(self.known), 0)
         known = self.known[row]
-        scores = (table(row) @ self.norm(state)[..., None] + self.bias(row))[..., 0]
+        scores: Tensor = (table(row) @ self.norm(state)[..., None] + self.bias(row))[..., 0]
         mean = scores.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
         return scores.where(known, mean)
 
@@ -62,7 +62,7 @@ class ItemScores(nn.Module):
         items = self.known.nonzero()[:, 0]
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
-        positive = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
+        positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
         negative = F.linear(state, table(drawn)) + self.bias(drawn)[:, 0]  # (n, K)
         raised = negative + math.log(len(items) / self.negatives)
         raised = raised.masked_fill(drawn == target[:, None], -torch.inf)
