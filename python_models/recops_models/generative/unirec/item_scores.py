@@ -67,4 +67,5 @@ class ItemScores(nn.Module):
         raised = negative + math.log(len(items) / self.negatives)
         raised = raised.masked_fill(drawn == target[:, None], -torch.inf)
         logits = torch.cat([positive[:, None], raised], -1)
-        return logits.logsumexp(-1) - positive
+        lost: Tensor = logits.logsumexp(-1) - positive
+        return lost
