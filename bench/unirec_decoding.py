@@ -101,7 +101,7 @@ def build(items: int, width: int, history: int, beams: int) -> UniRec:
     config = UniRecConfig(
         num_attributes=2, history=history, width=width, heads=8, history_layers=0, layers=3,
         experts=4, expert_hidden=4 * width, head_hidden=2 * width, hash_width=64,
-        item_scores=0.0, beams=beams,
+        events="concat", item_scores=0.0, beams=beams,
     )  # fmt: skip
     trained = UniRec(paths[:1], SIZES, torch.ones(1), config).eval()
     trie = recops.SidTrie.from_sids(paths, vocab_sizes=SIZES)

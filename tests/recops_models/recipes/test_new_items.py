@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from recops_models.generative.unirec import UniRec
 from recops_models.recipes.new_items import NewItems, insert_new_items
 from recops_models.recipes.run import load_trained
 
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "unirec-stages.md"
 SETTINGS = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2", "epochs": "1"}
 NEW = """item_id,title,genre
 a7,Film 7 returns,Drama
@@ -160,3 +162,18 @@ def test_a_task_is_named(shop: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert shown[0] == shown[1] != shown[2]  # User 3 is in the feed.
     assert run([*command, "--task", "home"]) == 1
     assert "no task 'home'; there are feed, search" in capsys.readouterr().err
+
+
+def test_the_guide_goes_on_from_a_training(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/unirec").symlink_to(shop / "run")
+    (tmp_path / "new.csv").write_text(NEW)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
+    made: dict[str, Any] = {}
+    exec(block, made)  # The page's own words.
+    assert made["new"].keys == ["a7", "b"]
+    assert made["serving"].item.weight is made["model"].item.weight
+    assert made["serving"].trie.num_items == 32
