@@ -31,6 +31,14 @@ def diagnose(
     vectors: Annotated[
         Path | None, typer.Option(help="The vectors' file, where config.json's has moved.")
     ] = None,
+    attributes: Annotated[
+        str,
+        typer.Option(
+            help="Columns of the items, coarse to fine, that a decoder would spell before the "
+            "codes; auto: the one with the fewest values.",
+            metavar="NAME,…",
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of noise and samples.")] = 0,
     out: Annotated[
         Path | None,
@@ -42,6 +50,7 @@ def diagnose(
     A lone `sids.parquet` is enough for what codes alone tell. Errors, noise and capacity need the
     tokenizer and the vectors beside it; exposure, retention and AUC the data set that
     `config.json` names: training events, and held-out ones as pairs that the vectors never saw.
+    Its attributes tell how much of the codes they say, in bits, beside shuffled ones.
     The page says what is missing, and why.
 
     Leaves `diagnosis.json` and `diagnosis.html`, one self-contained page.
@@ -55,7 +64,7 @@ def diagnose(
     from recops_models.tokenizers.diagnosis.page import render
     from recops_models.versions import versions
 
-    found = _open(source, data, vectors)
+    found = _open(source, data, vectors, [name for name in attributes.split(",") if name])
     with out_folder(make_folder(out or _default(source)), kind="tokenizer-config") as folder:
         codes = found.codes
         diagnosis = measure(
@@ -64,6 +73,7 @@ def diagnose(
             vectors=found.vectors,
             exposure=found.exposure,
             pairs=found.pairs,
+            attributes=found.attributes,
             seed=seed,
         )
         diagnosis["missing"] |= found.missing
@@ -90,16 +100,18 @@ def diagnose(
     )
 
 
-def _open(source: str, data: str | None, vectors: Path | None) -> DiagnosisInputs:
+def _open(
+    source: str, data: str | None, vectors: Path | None, attributes: list[str]
+) -> DiagnosisInputs:
     from recops_models.tokenizers.diagnosis.inputs import of_dataset, open_folder
 
     if (Path(source) / "sids.parquet").exists():
-        return open_folder(Path(source), data=data, vectors=vectors)
+        return open_folder(Path(source), data=data, vectors=vectors, attributes=attributes)
     if Path(source).is_dir() and not _is_data(Path(source)):
         raise typer.BadParameter(
             f"{source}: holds no sids.parquet; name what `recops tokenize --out` wrote"
         )
-    return of_dataset(load_data(source))
+    return of_dataset(load_data(source), attributes)
 
 
 def _is_data(folder: Path) -> bool:

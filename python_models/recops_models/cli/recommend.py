@@ -18,10 +18,28 @@ def recommend(
         str, typer.Option(help="The user's id, as the data set has it.", show_default=False)
     ],
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    new_items: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet or CSV of items that training did not have: `item_id`, and columns as "
+            "the data set's items have them. UniRec alone.",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the user is now, a value of the column that training was told by "
+            "`--set task=…`; default: where the last event was. UniRec alone.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Recommend items to one user, after everything the user met, with scores and titles.
 
-    A click model scores the whole catalogue; its scores are probabilities.
+    A click model scores the whole catalogue; its scores are probabilities. With `--new-items`,
+    UniRec also decodes items that came after its training, by codes of the tokenizer that training
+    left; nothing is trained again.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
     """
@@ -37,10 +55,26 @@ def recommend(
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
-    items, scores = problem_of(job, dataset, model).recommend(model, row, k)
-    titles, ids = item_titles(dataset), dataset.item_vocabulary.ids
+    titles = item_titles(dataset)
+    ids = [str(item) for item in dataset.item_vocabulary.ids]
+    if new_items is not None or task is not None:
+        from recops_models.generative.unirec import UniRec
+        from recops_models.recipes.new_items import insert_new_items
+
+        if not isinstance(model, UniRec):
+            raise ValueError(f"{job.model} takes neither --new-items nor --task; unirec does")
+        if new_items is not None:
+            new = insert_new_items(job, dataset, model, folder, new_items)
+            model, ids, titles = new.live.model, ids + new.keys, titles + new.titles
+    problem = problem_of(job, dataset, model)
+    if task is not None:
+        from recops_models.training.path_problem import PathProblem
+
+        assert isinstance(problem, PathProblem)
+        problem = problem.asked_in(task)
+    items, scores = problem.recommend(model, row, k)
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
     for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):
         if item >= 0:
-            table.add_row(str(place + 1), f"{score:.3f}", str(ids[item]), printable(titles[item]))
+            table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
     Console(markup=False).print(table)

@@ -60,7 +60,8 @@ def train(
     age puts a gate for exploring beside one (`--set base=din --set base.hidden=200,80`),
     res-embedding trains its item table upon a graph of items, and keep learns from all domains
     first and plugs what it knows into a small one's model (`--set domain_column=category --set
-    domain=…`). A checkpoint is written every five minutes and after every epoch; `--resume` goes
+    domain=…`). unirec may go on by rewards and preferences behind next tokens (`--set
+    align=both`). A checkpoint is written every five minutes and after every epoch; `--resume` goes
     on from there, to the same bits. Leaves `config.json`, `model.safetensors`, `metrics.json`,
     `curves.json`,
     `predictions.parquet` and TensorBoard events in `--out`.

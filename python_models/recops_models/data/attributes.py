@@ -1,7 +1,8 @@
-"""Items as a decoder spells them, attribute before codes, and how they are called."""
+"""Categorical columns as tokens: items as a decoder spells them, attributes before codes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, column_role
+from recops_models.data.errors import DataError
+
+AUTO = "auto"
+"""As the name of attributes: the column with the fewest values."""
 
 _MISSING = "—"
+_OWN = ("item_id", "item_key", "user_id", "user_key", "held_out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,33 +31,84 @@ class Attribute:
     tokens: NDArray[np.int64]
 
 
-def coarsest_attribute(dataset: Dataset) -> Attribute | None:
-    """The attribute column with the fewest values, at least two; None where there is none.
+def item_attributes(dataset: Dataset, names: Sequence[str] = (AUTO,)) -> list[Attribute]:
+    """The attributes of all items, in the order named: coarse to fine, where they are a hierarchy.
 
-    Of a list, the first value counts; an item without any has a value of its own.
+    ``"brand"`` is a column, ``"categories:1"`` the second value of each list in one; of a list
+    without a place named the first value counts. An item without a value has one of its own.
+    ``"auto"`` stands for :func:`coarsest_attribute`, or for none where there is none.
+
+    Raises:
+        DataError: a name is no such column; it names the columns there are.
     """
+    found = []
+    for name in names:
+        if name != AUTO:
+            found.append(_named(dataset, name))
+        elif (coarsest := coarsest_attribute(dataset)) is not None:
+            found.append(coarsest)
+    return found
+
+
+def coarsest_attribute(dataset: Dataset) -> Attribute | None:
+    """The attribute column with the fewest values, at least two; None where there is none."""
     columns = dataset.item_columns("attribute")
     attributes = [_attribute(name, dataset.items[name]) for name in columns]
     varied = [attribute for attribute in attributes if len(attribute.values) > 1]
     return min(varied, key=lambda attribute: len(attribute.values), default=None)
 
 
+def shuffled(attributes: Sequence[Attribute], seed: int) -> list[Attribute]:
+    """The same attributes dealt to items by one random permutation: a control.
+
+    What an item's attributes say of each other stays, what they say of the item is gone. Whatever a
+    model still gains by them, it gains by longer paths and not by attributes.
+    """
+    if not attributes:
+        return []
+    order = np.random.default_rng(seed).permutation(len(attributes[0].tokens))
+    return [Attribute(each.column, each.values, each.tokens[order]) for each in attributes]
+
+
 @dataclass(frozen=True, eq=False)
 class ItemPaths:
-    """Every item's tokens ``[N, m + L]`` i64, the positions' sizes, and what the first one is."""
+    """Every item's tokens ``[N, m + L]`` i64, the positions' sizes, and what the first m are."""
 
     tokens: Tensor
     vocab_sizes: tuple[int, ...]
-    attribute: Attribute | None
+    attributes: tuple[Attribute, ...]
 
 
-def item_paths(dataset: Dataset, codes: Tensor, code_sizes: tuple[int, ...]) -> ItemPaths:
-    """UniRec's chain of attribute: the coarsest attribute, if there is any, then the codes."""
-    attribute = coarsest_attribute(dataset)
-    if attribute is None:
-        return ItemPaths(codes, code_sizes, None)
-    tokens = torch.cat([torch.from_numpy(attribute.tokens)[:, None], codes], 1)
-    return ItemPaths(tokens, (len(attribute.values), *code_sizes), attribute)
+def item_paths(
+    codes: Tensor, code_sizes: Sequence[int], attributes: Sequence[Attribute]
+) -> ItemPaths:
+    """Chain of attribute: the attributes' tokens, then the codes ``[N, L]``."""
+    columns = [torch.from_numpy(attribute.tokens) for attribute in attributes]
+    tokens = torch.cat([*(column[:, None] for column in columns), codes.long()], 1)
+    sizes = (*(len(attribute.values) for attribute in attributes), *code_sizes)
+    return ItemPaths(tokens, sizes, tuple(attributes))
+
+
+def user_fields(dataset: Dataset, names: Sequence[str]) -> Tensor | None:
+    """``[1 + U, F]`` i64: fields of all users as tokens from 1; 0 where there is no value.
+
+    Row 0 is nobody, row u + 1 the user of index u. None where no field is named.
+
+    Raises:
+        DataError: a name is no column of the users that could be a field.
+    """
+    if not names:
+        return None
+    columns = []
+    for name in names:
+        if name not in _categorical(dataset, "users"):
+            raise _no_column(dataset, "user_fields", "users", name)
+        column = dataset.users[name]
+        field = _attribute(name, column)
+        known = ~pc.is_null(column).to_numpy()
+        columns.append(np.where(known, field.tokens + 1, 0))
+    fields = np.stack(columns, 1)
+    return torch.from_numpy(np.concatenate([np.zeros((1, len(names)), np.int64), fields]))
 
 
 def item_titles(dataset: Dataset) -> list[str]:
@@ -64,9 +121,59 @@ def item_titles(dataset: Dataset) -> list[str]:
     return [str(item) for item in ids]
 
 
-def _attribute(column: str, values: pa.ChunkedArray) -> Attribute:
-    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        values = pa.chunked_array([[row[0] if row else None for row in values.to_pylist()]])
-    text = pc.fill_null(values.cast(pa.string()), _MISSING)
-    names, tokens = np.unique(text.to_numpy().astype(str), return_inverse=True)
+def encode_attribute(attribute: Attribute, items: pa.Table) -> NDArray[np.int64]:
+    """``[n]`` i64: an attribute's tokens of items of another table; −1 for a value that it does not
+    have.
+    """
+    column, _, place = attribute.column.rpartition(":")
+    if attribute.column in items.column_names:
+        column, place = attribute.column, "0"
+    found = pc.index_in(_text(items[column], int(place)), value_set=pa.array(attribute.values))
+    tokens: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return tokens
+
+
+def _named(dataset: Dataset, name: str) -> Attribute:
+    there = _categorical(dataset, "items")
+    column, _, place = name.rpartition(":")
+    if name in there:
+        return _attribute(name, dataset.items[name])
+    if column in there and place.isdecimal() and _is_list(dataset.items[column].type):
+        return _attribute(name, dataset.items[column], int(place))
+    raise _no_column(dataset, "attributes", "items", name)
+
+
+def _no_column(dataset: Dataset, setting: str, table: str, name: str) -> DataError:
+    there = ", ".join(_categorical(dataset, table)) or "none"
+    return DataError(
+        f"{dataset.name}: {setting} must name categorical columns of the {table}, got {name!r}; "
+        f"there are {there}"
+    )
+
+
+def _categorical(dataset: Dataset, table: str) -> list[str]:
+    """The columns that can be a token: attributes, and whole numbers."""
+    rows: pa.Table = getattr(dataset, table)
+    return [
+        name
+        for name in rows.column_names
+        if name not in _OWN
+        and (column_role(rows[name]) == "attribute" or pa.types.is_integer(rows[name].type))
+    ]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribute:
+    names, tokens = np.unique(_text(values, place).to_numpy().astype(str), return_inverse=True)
     return Attribute(column, names.tolist(), tokens)
+
+
+def _text(values: pa.ChunkedArray, place: int) -> pa.ChunkedArray:
+    """One value an item, that at ``place`` of a list; :data:`_MISSING` where there is none."""
+    if _is_list(values.type):
+        rows = values.to_pylist()
+        values = pa.chunked_array([[r[place] if r and len(r) > place else None for r in rows]])
+    return pc.fill_null(values.cast(pa.string()), _MISSING)

@@ -21,6 +21,13 @@ def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> 
         length: T, the model's history.
         rng: draws where the first cut of each history falls.
     """
+    return items_at(histories, cut_places(histories, length, rng))
+
+
+def cut_places(histories: Histories, length: int, rng: np.random.Generator) -> Tensor:
+    """Where in ``histories`` the events of :func:`cut_windows` stand: ``[W, length + 1]`` i64,
+    right-padded with −1.
+    """
     lengths = histories.lengths
     steps = np.maximum(lengths - 1, 0)  # Pairs of neighbours: what there is to predict.
     long = steps > length
@@ -31,9 +38,14 @@ def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> 
     start = np.maximum(nth * length - shift[owner], 0)
     stop = np.minimum((nth + 1) * length - shift[owner], steps[owner])
     place = start[:, None] + np.arange(length + 1)
-    inside = place <= stop[:, None]
-    place = np.minimum(place, stop[:, None]) + histories.offsets[:-1][owner][:, None]
-    return torch.from_numpy(np.where(inside, histories.items[place] + 1, 0))
+    first = histories.offsets[:-1][owner][:, None]
+    return torch.from_numpy(np.where(place <= stop[:, None], place + first, -1))
+
+
+def items_at(histories: Histories, places: Tensor) -> Tensor:
+    """The items at some places, 1-based; 0 at place −1."""
+    items = torch.from_numpy(histories.items)
+    return (items[places] + 1).where(places >= 0, 0)
 
 
 def last_windows(histories: Histories, length: int) -> tuple[Tensor, Tensor]:

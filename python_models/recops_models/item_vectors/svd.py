@@ -19,12 +19,21 @@ def svd_rows(
     Randomised SVD (Halko, Martinsson, Tropp, 2011). Rows come out with unit length; a zero row
     stays zero.
     """
+    return svd_rows_and_directions(matrix, dim=dim, power=power, seed=seed)[0]
+
+
+def svd_rows_and_directions(
+    matrix: sparse.csr_matrix, *, dim: int, power: float = 1.0, seed: int = 0
+) -> tuple[Float32Array, NDArray[np.float64]]:
+    """:func:`svd_rows`, and Vᵀ ``[≤ dim, columns]``: a row that came since is at its product with
+    V.
+    """
     dim = min(dim, *matrix.shape)
     if not dim:
-        return np.zeros((matrix.shape[0], 0), dtype=np.float32)
+        return np.zeros((matrix.shape[0], 0), dtype=np.float32), np.zeros((0, matrix.shape[1]))
     with threadpool_limits(1):  # BLAS splits sums by thread.
-        left, singular, _ = randomized_svd(matrix, dim, random_state=seed)
-    return unit_rows(left * singular**power)
+        left, singular, directions = randomized_svd(matrix, dim, random_state=seed)
+    return unit_rows(left * singular**power), directions
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Float32Array:

@@ -24,15 +24,25 @@ class ContentSummary(nn.Module):
 
     def __init__(self, vocab_sizes: tuple[int, int], width: int) -> None:
         super().__init__()
-        size = max(1, int((vocab_sizes[0] * vocab_sizes[1]) ** (2 / 3)))
-        self.table = nn.Embedding(size, width)
+        self.table = nn.Embedding(_buckets(vocab_sizes[0] * vocab_sizes[1]), width)
         nn.init.normal_(self.table.weight, std=0.1)
 
     def buckets(self, x: Tensor, y: Tensor) -> Tensor:
-        """The three buckets of each pair, ``[..., 3]`` i64, from 1-based tokens i64."""
+        """The three buckets of each pair, ``[..., 3]`` i64, from 1-based tokens."""
+        x, y = x.long(), y.long()
         hashes = torch.stack([x + y, x * y, P1 * x + P2 * y], dim=-1)
         return hashes % self.table.num_embeddings
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         out: Tensor = self.table(self.buckets(x, y)).flatten(-2)
         return out  # (..., 3 * d_hash)
+
+
+def _buckets(pairs: int) -> int:
+    """``floor(pairs^(2/3))``, exactly: a rounded power would lose a bucket of 64^(2/3) = 16."""
+    root: int = round(pairs ** (2 / 3))
+    while root**3 > pairs**2:
+        root -= 1
+    while (root + 1) ** 3 <= pairs**2:
+        root += 1
+    return root

@@ -53,7 +53,7 @@ class Outcome:
     settings: Settings
     dataset: Dataset
     examples: Examples
-    attribute: Attribute | None
+    attributes: tuple[Attribute, ...]
     paths: Tensor
     vocab_sizes: tuple[int, ...]
     trie: recops.SidTrie
@@ -164,7 +164,7 @@ def report(outcome: Outcome) -> Report:
         differences=outcome.differences(),
         catalogue=CatalogueFigures(
             _levels(outcome),
-            0 if outcome.attribute is None else 1,
+            len(outcome.attributes),
             outcome.paths.numpy(),
             titles,
             outcome.counts.numpy(),
@@ -182,8 +182,7 @@ def _row(epoch: Epoch) -> dict[str, float]:
 
 
 def _levels(outcome: Outcome) -> list[Level]:
-    attribute = outcome.attribute
-    levels = [] if attribute is None else [Level(attribute.column, attribute.values)]
+    levels = [Level(attribute.column, attribute.values) for attribute in outcome.attributes]
     for number, size in enumerate(outcome.vocab_sizes[len(levels) :], 1):
         levels.append(Level(f"code {number}", [str(code) for code in range(size)]))
     return levels

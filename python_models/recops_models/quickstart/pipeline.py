@@ -20,7 +20,7 @@ from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.quickstart.stages import OUTPUTS, TRAINED, Made, Stages
-from recops_models.recipes.semantic_ids import load_semantic_ids
+from recops_models.recipes.semantic_ids import chosen_attributes, load_semantic_ids
 from recops_models.recipes.unirec import TRIE
 from recops_models.tokenizers.metrics import sid_metrics
 
@@ -54,12 +54,13 @@ def quickstart(
 
     progress.start("report")
     made = load_semantic_ids(out / "unirec")
-    spelled = item_paths(dataset, made.codes, made.tokenizer.vocab_sizes)
+    attributes = chosen_attributes(dataset, settings.inputs, settings.seed)
+    spelled = item_paths(made.codes, made.tokenizer.vocab_sizes, attributes)
     outcome = Outcome(
         settings=settings,
         dataset=dataset,
         examples=test,
-        attribute=spelled.attribute,
+        attributes=spelled.attributes,
         paths=spelled.tokens,
         vocab_sizes=spelled.vocab_sizes,
         trie=recops.SidTrie.load(out / "unirec" / TRIE),

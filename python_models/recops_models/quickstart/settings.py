@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.item_vectors import TextEncoder
+from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import Parts
+from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
 # Sized so that the whole run takes minutes on two cores.
-_UNIREC = UniRecConfig(expert_hidden=64, beams=50)
-_UNIREC_TRAINING = TrainingConfig(epochs=12, learning_rate=2e-3)
+_UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.4)
+_UNIREC_TRAINING = TrainingConfig()
+_INPUTS = InputConfig(attributes=())  # On ml-100k they cost more than they give.
 _SASREC, _SASREC_TRAINING = SASRecConfig(), TrainingConfig()
 
 
@@ -31,6 +35,7 @@ class Settings:
         vectors: a file of item vectors to use instead of made ones.
         levels: codes of a semantic ID.
         codes: codewords per level; fewer where there are fewer items.
+        inputs: which columns the generative model reads beside the events.
         unirec: sizes of the generative model.
         unirec_training: how it is trained.
         sasrec: sizes of the baseline.
@@ -43,6 +48,7 @@ class Settings:
     vectors: str | None = None
     levels: int = 3
     codes: int = 256
+    inputs: InputConfig = _INPUTS
     unirec: UniRecConfig = _UNIREC
     unirec_training: TrainingConfig = _UNIREC_TRAINING
     sasrec: SASRecConfig = _SASREC
@@ -58,14 +64,21 @@ class Settings:
 
     def job(self, model: str) -> Job:
         """The training of one of the run's models: unirec, sasrec or popularity."""
-        parts: Parts = {}
+        own: Parts = {}
         if model == "sasrec":
-            parts = {"sizes": self.sasrec, "training": self.sasrec_training}
+            own = {"sizes": self.sasrec, "training": self.sasrec_training}
         elif model == "unirec":
-            sids = SidConfig(self.levels, self.codes, self.text_encoder, self.vectors)
-            parts = {"sizes": self.unirec, "training": self.unirec_training, "sids": sids}
+            own = {
+                "sizes": self.unirec,
+                "training": self.unirec_training,
+                "sids": SidConfig(self.levels, self.codes, self.text_encoder, self.vectors),
+                "inputs": self.inputs,
+            }
+        parts = {**recipe_of(model).defaults(), **own}
         return Job(model, self.data, self.seed, "leave-one-out", parts)
 
     def config(self) -> dict[str, Any]:
-        """JSON-ready, nested as the attributes are."""
-        return {"command": "quickstart", **dataclasses.asdict(self)}
+        """As JSON brings it back, nested as the attributes are."""
+        content = {"command": "quickstart", **dataclasses.asdict(self)}
+        config: dict[str, Any] = json.loads(json.dumps(content))
+        return config

@@ -77,8 +77,8 @@ class Job:
     @property
     def epochs(self) -> int:
         """How many there are at most, over all trainings; 1 where there is none."""
-        trainings = [part for part in self.parts.values() if isinstance(part, TrainingConfig)]
-        return sum(training.epochs for training in trainings) or 1
+        stages = [stage for stage in self.recipe.stages() if stage.wanted(self.parts)]
+        return sum(stage.epochs(self.parts) for stage in stages) or 1
 
     def config(self) -> dict[str, Any]:
         """JSON-ready: a flat object, in which each part has its name."""

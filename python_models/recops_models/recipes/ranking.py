@@ -22,9 +22,18 @@ def ranking_problem(name: str, data: Data, split: SplitName | None) -> RankingPr
     Raises:
         ValueError: ``data`` holds click examples; it names ``name``.
     """
+    return RankingProblem(whole_dataset(name, data), split)
+
+
+def whole_dataset(name: str, data: Data) -> Dataset:
+    """``data``, which must be a data set.
+
+    Raises:
+        ValueError: it holds click examples; it names ``name``.
+    """
     if not isinstance(data, Dataset):
         raise ValueError(f"{name}: data must be a data set, got the click examples of {data.name}")
-    return RankingProblem(data, split)
+    return data
 
 
 def training_counts(problem: RankingProblem) -> Tensor:

@@ -48,7 +48,9 @@ class Recipe(ABC):
 
     @abstractmethod
     def stages(self) -> Sequence[AnyStage]:
-        """The trainings, in order; the last one's model is the recipe's."""
+        """The trainings, in order, those among them that settings may leave out
+        (:meth:`~recops_models.recipes.stage.Stage.wanted`); the last one's model is the recipe's.
+        """
 
     @abstractmethod
     def restore(

@@ -64,14 +64,17 @@ def train_job(
     if resume and (folder / CONFIG).exists():
         _refuse_another(job, folder)
 
+    *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
+
+    places = [] if resume else [folder, *(folder / stage.name for stage in before)]
+    stale = [place / name for place in places for name in (MODEL, METRICS, CHECKPOINT)]
+
     def begun() -> None:
-        if not resume:  # What is there would be taken for this job's, were it stopped.
-            for name in (MODEL, METRICS, CHECKPOINT):
-                (folder / name).unlink(missing_ok=True)
+        while stale:  # What is there would be taken for this job's, were it stopped.
+            stale.pop().unlink(missing_ok=True)
         save_job(folder, job)
 
     earlier: dict[str, nn.Module] = {}
-    *before, last = job.recipe.stages()
     order = Order(
         data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier, begun
     )

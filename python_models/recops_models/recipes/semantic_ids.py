@@ -9,6 +9,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recops_models.data.attributes import (
+    Attribute,
+    ItemPaths,
+    item_attributes,
+    item_paths,
+    shuffled,
+)
 from recops_models.data.dataset import Dataset
 from recops_models.item_vectors import (
     ItemVectors,
@@ -17,6 +24,8 @@ from recops_models.item_vectors import (
     read_item_vectors,
     write_item_vectors,
 )
+from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.parts import part
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import Order
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
@@ -38,6 +47,9 @@ def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, order: Order
 ) -> SemanticIds:
     """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
+    if not order.resume:  # What is there would be taken for this order's, were it stopped.
+        for name in (VECTORS, TOKENIZER, SIDS):
+            (order.folder / name).unlink(missing_ok=True)
     vectors = _vectors(dataset, train, config, order)
     if order.resume and _kept(order.folder, TOKENIZER, SIDS):
         return load_semantic_ids(order.folder)
@@ -53,6 +65,24 @@ def make_semantic_ids(
     tokenizer.save(order.folder / TOKENIZER)
     save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy()))
     return SemanticIds(vectors, tokenizer, codes)
+
+
+def make_paths(dataset: Dataset, train: pa.Table, order: Order) -> ItemPaths:
+    """The attributes that the order's inputs name, then the codes of :func:`make_semantic_ids`.
+
+    Raises:
+        DataError: there is no such attribute; nothing was made.
+    """
+    inputs = part(order.parts, "inputs", InputConfig)
+    attributes = chosen_attributes(dataset, inputs, order.seed)
+    made = make_semantic_ids(dataset, train, part(order.parts, "sids", SidConfig), order)
+    return item_paths(made.codes, made.tokenizer.vocab_sizes, attributes)
+
+
+def chosen_attributes(dataset: Dataset, inputs: InputConfig, seed: int) -> list[Attribute]:
+    """Those that ``inputs`` names, shuffled by ``seed`` where it says so."""
+    attributes = item_attributes(dataset, inputs.attributes)
+    return shuffled(attributes, seed) if inputs.shuffle_attributes else attributes
 
 
 def load_semantic_ids(folder: Path) -> SemanticIds:

@@ -87,6 +87,14 @@ class Stage(ABC, Generic[Asked]):
             ValueError: the data cannot be split, or is of the wrong kind.
         """
 
+    def wanted(self, parts: Parts) -> bool:
+        """Whether the settings ask for this stage; a recipe may have stages that they leave out."""
+        return True
+
+    def epochs(self, parts: Parts) -> int:
+        """How many there are at most; 0 where nothing learns by gradient."""
+        return 0
+
     @abstractmethod
     def run(self, order: Order) -> Staged:
         """Make the model.
@@ -114,6 +122,14 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     def task(self, problem: Asked, model: Made, batch: int) -> Task[Made, Any]:
         """What is learnt, ``batch`` examples a step."""
 
+    def config(self, parts: Parts) -> TrainingConfig:
+        """How this stage trains."""
+        return part(parts, self.part, TrainingConfig)
+
+    def epochs(self, parts: Parts) -> int:
+        """See :meth:`Stage.epochs`."""
+        return self.config(parts).epochs
+
     def begin(self, order: Order) -> tuple[Asked, Made]:
         """The problem, and the model before its first step, which the seed determines."""
         problem = self.problem(order.data, order.parts, order.split)
@@ -125,7 +141,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     def run(self, order: Order) -> Staged:
         """Train; leaves a checkpoint, TensorBoard events and ``curves.json``."""
         problem, model = self.begin(order)
-        config = part(order.parts, self.part, TrainingConfig)
+        config = self.config(order.parts)
         order.watch.start(self.name)
         with epoch_events(order.folder) as write:
 

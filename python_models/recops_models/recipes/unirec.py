@@ -15,34 +15,41 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, Order
-    from recops_models.training.ranking_problem import RankingProblem
+    from recops_models.training.path_problem import PathProblem
 
 TRIE = "trie.safetensors"
 
 
 class UniRecRecipe(Recipe):
-    """One training on next items, upon semantic IDs that are made before it.
+    """A training on next items, upon semantic IDs that are made before it, and another upon that.
 
-    It leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
-    ``trie.safetensors`` as well.
+    The first leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
+    ``trie.safetensors`` as well; where a second one follows, all this is in a folder of its own,
+    ``unirec``.
     """
 
     name = "unirec"
     sizes = UniRecConfig()
-    derived = frozenset({"attributes"})
+    derived = frozenset({"num_attributes", "objectives", "scenes"})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and semantic IDs."""
+        """Sizes, semantic IDs, inputs, and what both trainings read."""
+        from recops_models.recipes.input_config import InputConfig
+        from recops_models.recipes.path_stages import path_parts
         from recops_models.recipes.sid_config import SidConfig
-        from recops_models.training.config import TrainingConfig
 
-        return {"sizes": self.sizes, "training": TrainingConfig(), "sids": SidConfig()}
+        return {
+            "sizes": self.sizes,
+            "sids": SidConfig(),
+            "inputs": InputConfig(),
+            **path_parts(),
+        }
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training."""
-        from recops_models.recipes.ranking import NextItemStage
+        """Next tokens; then, unless ``align=none``, rewards and preferences."""
+        from recops_models.recipes.path_stages import AlignmentStage, NextTokenStage
 
-        return (NextItemStage(self.name, _make),)
+        return (NextTokenStage(self.name, _make), AlignmentStage(self.name))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -50,23 +57,26 @@ class UniRecRecipe(Recipe):
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, UniRecConfig)
         paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
-        vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
-        return UniRec(paths, vocab_sizes, weights["prior"], sizes)
+        vocab_sizes = [len(weights[f"prefix.token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
+        users = weights.get("user.values")
+        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)
 
 
-def _make(problem: RankingProblem, order: Order) -> UniRec:
-    from recops_models.data.attributes import item_paths
+def _make(problem: PathProblem, order: Order) -> UniRec:
+    from recops_models.data.attributes import user_fields
+    from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
-    from recops_models.recipes.semantic_ids import make_semantic_ids
-    from recops_models.recipes.sid_config import SidConfig
+    from recops_models.recipes.semantic_ids import make_paths
 
-    made = make_semantic_ids(
-        problem.dataset, problem.parts.train, part(order.parts, "sids", SidConfig), order
+    inputs = part(order.parts, "inputs", InputConfig)
+    users = user_fields(problem.dataset, inputs.user_fields)
+    paths = make_paths(problem.dataset, problem.parts.train, order)
+    sizes = dataclasses.replace(
+        part(order.parts, "sizes", UniRecConfig),
+        num_attributes=len(paths.attributes),
+        scenes=len(problem.scenes),
     )
-    paths = item_paths(problem.dataset, made.codes, made.tokenizer.vocab_sizes)
-    sizes = part(order.parts, "sizes", UniRecConfig)
-    sizes = dataclasses.replace(sizes, attributes=int(paths.attribute is not None))
-    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes)
+    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes, users)
     model.trie.save(order.folder / TRIE)
     return model
 

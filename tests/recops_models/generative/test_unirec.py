@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
+from recops_models.generative.path_ranker import GradScope
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.layers.content_summary import ContentSummary
+from recops_models.layers.content_summary import P1, P2, ContentSummary
 from synthetic_histories import NUM_ITEMS, histories, paths
 
 
@@ -16,14 +18,15 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)  # These models are so small that a second thread only waits for the first.
 
 
-def build(**changes: int) -> UniRec:
+def build(users: torch.Tensor | None = None, **changes: object) -> UniRec:
     torch.manual_seed(0)
     tokens, sizes = paths()
-    if changes.get("attributes") == 0:
+    if changes.get("num_attributes") == 0:
         tokens, sizes = tokens[:, 1:], sizes[1:]
-    config = UniRecConfig(**{"history": 6, "width": 8, "heads": 2, "expert_hidden": 8, **changes})
+    small = UniRecConfig(history=6, width=8, heads=2, expert_hidden=8)
+    config = dataclasses.replace(small, **changes)
     prior = torch.arange(float(NUM_ITEMS))
-    return UniRec(tokens, sizes, prior, config).eval()
+    return UniRec(tokens, sizes, prior, config, users).eval()
 
 
 HISTORY = torch.tensor([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]])
@@ -32,9 +35,18 @@ TARGET = torch.tensor([[2, 3, 4, 0, 0, 0], [5, 6, 7, 8, 9, 10]])
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"attributes": 0}, {"history_layers": 0, "layers": 2}, {"hash_width": 0}, {"experts": 1}],
+    [
+        {},
+        {"num_attributes": 0},
+        {"history_layers": 0, "layers": 2},
+        {"hash_width": 0},
+        {"experts": 1},
+        {"events": "concat"},
+        {"item_scores": 0.0},
+        {"bos": "shared"},
+    ],
 )
-def test_every_variant_learns_and_recommends(changes: dict[str, int]) -> None:
+def test_every_variant_learns_and_recommends(changes: dict[str, object]) -> None:
     model = build(**changes)
     loss = model.loss(HISTORY, TARGET)
     loss.backward()
@@ -44,7 +56,7 @@ def test_every_variant_learns_and_recommends(changes: dict[str, int]) -> None:
 
 
 def test_decodes_real_items_that_were_not_met_best_first() -> None:
-    model = build()
+    model = build(item_scores=0.0)
     past = histories([np.arange(5), np.arange(33)])
     items, scores = model.recommend(past, NUM_ITEMS)
     assert set(items[0].tolist()) - {-1} == set(range(5, NUM_ITEMS))
@@ -55,7 +67,7 @@ def test_decodes_real_items_that_were_not_met_best_first() -> None:
 
 
 def test_scores_are_the_loss_of_the_path() -> None:
-    model = build()
+    model = build(item_scores=0.0)
     items, scores = model.recommend(histories([np.array([3, 4, 5, 6, 7, 8])]), NUM_ITEMS)
     history = torch.tensor([[4, 5, 6, 7, 8, 9]])
     for place in (0, 7):
@@ -65,21 +77,12 @@ def test_scores_are_the_loss_of_the_path() -> None:
 
 
 def test_the_future_does_not_change_the_past() -> None:
-    model = build()
+    model = build(item_scores=0.0)
     only_first = TARGET.clone()
     only_first[:, 1:] = 0
     changed = HISTORY.clone()
     changed[:, 1:] = 11
     torch.testing.assert_close(model.loss(HISTORY, only_first), model.loss(changed, only_first))
-
-
-def test_an_unused_task_gets_no_gradient() -> None:
-    model = build(tasks=3)
-    model.loss(HISTORY, TARGET, task=1).backward()
-    used = model.task.weight.grad
-    assert used is not None
-    assert used[[0, 2]].eq(0).all()
-    assert used[1].ne(0).any()
 
 
 def test_content_summary_knows_the_order_and_fills_its_buckets() -> None:
@@ -93,17 +96,141 @@ def test_content_summary_knows_the_order_and_fills_its_buckets() -> None:
     assert load.max() <= 2 * load.double().mean()
 
 
-def test_content_summary_learns_an_exclusive_or() -> None:
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [((4000, 4000), 63_496), ((8, 8), 16), ((27, 1), 9), ((1, 1), 1)]
+)
+def test_content_summary_has_as_many_buckets_as_the_formula(
+    sizes: tuple[int, int], expected: int
+) -> None:
+    assert ContentSummary(sizes, 1).table.num_embeddings == expected
+
+
+def test_content_summary_hashes_in_64_bits() -> None:
+    summary = ContentSummary((4000, 4000), 1)
+    tokens = torch.tensor([4000, 3999], dtype=torch.int32)
+    x, y = 4000, 3999
+    exact = [(x + y) % 63_496, x * y % 63_496, (P1 * x + P2 * y) % 63_496]
+    assert summary.buckets(tokens[:1], tokens[1:])[0].tolist() == exact
+
+
+@pytest.mark.parametrize(("summary", "learnt"), [(True, True), (False, False)])
+def test_an_exclusive_or_of_tokens_is_learnt_with_the_content_summary_alone(
+    summary: bool, learnt: bool
+) -> None:
     torch.manual_seed(0)
     x, y = torch.cartesian_prod(torch.arange(1, 9), torch.arange(1, 9)).unbind(1)
     label = ((x + y) % 2).float()  # No function of x alone plus one of y alone gives it.
-    summary, linear = ContentSummary((8, 8), 8), torch.nn.Linear(24, 1)
-    optimizer = torch.optim.Adam([*summary.parameters(), *linear.parameters()], lr=0.05)
+    tables = [torch.nn.Embedding(9, 12), torch.nn.Embedding(9, 12)]
+    hashed, linear = ContentSummary((8, 8), 8), torch.nn.Linear(24, 1)
+    modules = [*tables, hashed, linear]
+    weights = [weight for module in modules for weight in module.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=0.05)
     for _ in range(200):
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            linear(summary(x, y))[:, 0], label
-        )
+        fields = hashed(x, y) if summary else torch.cat([tables[0](x), tables[1](y)], -1)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(linear(fields)[:, 0], label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.2
+    assert (loss.item() < 0.2) == learnt
+
+
+@pytest.mark.parametrize("scope", ["all", "last_step", "last_head"])
+def test_the_log_probabilities_of_paths_are_the_loss_whatever_their_gradient_reaches(
+    scope: GradScope,
+) -> None:
+    model = build(item_scores=0.0)
+    found = model.path_log_probs(HISTORY, TARGET, scope=scope)
+    assert found.shape == (int((TARGET > 0).sum()), model.steps)
+    assert torch.equal(-found.sum(-1).mean(), model.loss(HISTORY, TARGET))
+
+
+def test_the_last_heads_gradient_reaches_that_head_alone() -> None:
+    model = build()
+    last = model.steps - 1
+    model.path_log_probs(HISTORY, TARGET, scope="last_head").sum().backward()
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert reached == {f"head.{last}.{name}" for name, _ in model.head[last].named_parameters()}
+
+
+def test_the_last_steps_gradient_reaches_the_backbone_but_no_other_head() -> None:
+    model = build()
+    model.path_log_probs(HISTORY, TARGET, scope="last_step").sum().backward()
+    reached = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert "item.weight" in reached
+    assert {name.split(".")[1] for name in reached if name.startswith("head.")} == {
+        str(model.steps - 1)
+    }
+
+
+def test_each_request_and_each_target_has_its_own_task() -> None:
+    model = build(scenes=3)
+    each = torch.tensor([[0, 1, 2, 0, 0, 0], [2, 2, 1, 1, 0, 0]])
+    found = model.path_log_probs(HISTORY, TARGET, each)
+    for task in range(3):
+        of_task = each[TARGET > 0] == task
+        torch.testing.assert_close(
+            found[of_task], model.path_log_probs(HISTORY, TARGET, task)[of_task]
+        )
+    rows = torch.tensor([2, 1])
+    torch.testing.assert_close(
+        model.path_log_probs(HISTORY, TARGET, rows),
+        model.path_log_probs(HISTORY, TARGET, rows[:, None].expand(2, 6)),
+    )
+    lengths = torch.tensor([3, 6])
+    both = model.decode(HISTORY, lengths, 5, task=rows)
+    torch.testing.assert_close(both.scores[1], model.decode(HISTORY, lengths, 5, task=1).scores[1])
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (3, "UniRec: task must be from 0 to 2, got 3"),
+        (-1, "UniRec: task must be from 0 to 2, got -1"),
+        (torch.tensor([0, 1, 2]), r"UniRec: task must be a number, \[2\] or \[2, 6\], got shape"),
+    ],
+)
+def test_refuses_a_task_that_it_does_not_know(task: int | torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(scenes=3).loss(HISTORY, TARGET, task)
+
+
+def test_knows_users_by_their_fields_and_nobody_by_none() -> None:
+    users = torch.tensor([[0, 0], [1, 2], [2, 0]])
+    model = build(users)
+    found = [model.loss(HISTORY, TARGET, user=torch.tensor(who)) for who in ([1, 2], [0, 0])]
+    assert torch.equal(
+        model.path_log_probs(HISTORY, TARGET, user=torch.tensor([0, 0])),
+        model.path_log_probs(HISTORY, TARGET),
+    )
+    assert not torch.equal(found[0], found[1])
+    model.loss(HISTORY, TARGET, user=torch.tensor([1, 0])).backward()
+    assert model.user is not None
+    gradient = model.user.tables[0].weight.grad
+    assert gradient is not None
+    assert gradient.any(1).tolist() == [False, True, False]
+    lengths, who = torch.tensor([3, 6]), torch.tensor([2, 1])
+    both = model.decode(HISTORY, lengths, 5, user=who)
+    alone = model.decode(HISTORY[1:], lengths[1:], 5, user=who[1:])
+    torch.testing.assert_close(both.scores[1:], alone.scores)
+
+
+def test_refuses_what_does_not_fit() -> None:
+    tokens, sizes = paths()
+    prior = torch.zeros(NUM_ITEMS)
+    with pytest.raises(ValueError, match=r"UniRec: paths must be \[N, 2\], a token for each of"):
+        UniRec(tokens, sizes[1:], prior, UniRecConfig())
+    with pytest.raises(ValueError, match=r"num_attributes must leave a code in paths of 3 tokens"):
+        UniRec(tokens, sizes, prior, UniRecConfig(num_attributes=3))
+    with pytest.raises(ValueError, match=r"UniRec: prior must be \[40\], got \[3\]"):
+        UniRec(tokens, sizes, prior[:3], UniRecConfig())
+    with pytest.raises(ValueError, match="unirec: heads must divide width 64, got 3"):
+        UniRecConfig(heads=3)
+    with pytest.raises(ValueError, match="unirec: layers must be 1 or more, got 0"):
+        UniRecConfig(layers=0)
+    with pytest.raises(ValueError, match="unirec: item_scores must be 0 or more, got -1"):
+        UniRecConfig(item_scores=-1)
+
+
+def test_an_empty_history_is_one_line() -> None:
+    with pytest.raises(ValueError, match="UniRec: lengths must be 1 or more, got 0 of history 1"):
+        build().decode(HISTORY, torch.tensor([3, 0]), 5)

@@ -22,7 +22,7 @@ from recops_models.data.importers.text_files import read_delimited
 from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
-_MORE = ("domain",)
+_MORE = ("domain", "scene")
 """Handed on as they are: where an interaction happened."""
 
 

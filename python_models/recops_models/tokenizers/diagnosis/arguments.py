@@ -89,6 +89,21 @@ def checked_weights(exposure: Tensor, items: int) -> NDArray[np.float64]:
     return weights
 
 
+def checked_attributes(attributes: Tensor, items: int) -> NDArray[np.int64]:
+    """``[N, m]`` i64, m ≥ 1.
+
+    Raises:
+        ValueError: other shapes or dtypes.
+    """
+    whole = not attributes.is_floating_point() and not attributes.is_complex()
+    if attributes.ndim != 2 or len(attributes) != items or not attributes.shape[1] or not whole:
+        raise ValueError(
+            f"diagnose: attributes must be integers [{items}, m], m ≥ 1, got {attributes.dtype} "
+            f"{list(attributes.shape)}"
+        )
+    return np.asarray(attributes.cpu().numpy(), dtype=np.int64)
+
+
 def checked_pairs(pairs: Tensor, items: int, seed: int) -> NDArray[np.int64]:
     """``[E, 2]`` i64 rows of different items; where there are many, a seeded sample of 20 000.
 

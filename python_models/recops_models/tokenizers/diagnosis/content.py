@@ -81,6 +81,31 @@ class Behaviour(TypedDict):
     vector_auc: float
 
 
+class StepEntropy(TypedDict):
+    """H(x_t | x_<t) of one step in bits, by three estimators; see
+    :func:`~recops_models.tokenizers.diagnosis.step_entropy.step_entropies`.
+    """
+
+    plug_in: float
+    miller_madow: float
+    held_out: float
+
+
+class ChainEntropies(TypedDict):
+    """What attributes before the codes are worth.
+
+    ``none``, ``attributes`` and ``shuffled`` have one entry a code step: without attributes, with
+    them, and with the same attributes dealt to items at random. ``gain`` and ``shuffled_gain`` tell
+    by how much each estimator falls, summed over the code steps.
+    """
+
+    none: list[StepEntropy]
+    attributes: list[StepEntropy]
+    shuffled: list[StepEntropy]
+    gain: StepEntropy
+    shuffled_gain: StepEntropy
+
+
 class Diagnosis(TypedDict):
     """See :func:`~recops_models.tokenizers.diagnosis.diagnose`."""
 
@@ -93,4 +118,5 @@ class Diagnosis(TypedDict):
     greedy_share: NotRequired[float]
     flips: NotRequired[list[FlipRates]]
     behaviour: NotRequired[Behaviour]
+    chain: NotRequired[ChainEntropies]
     missing: dict[str, str]

@@ -12,6 +12,7 @@ from torch import Tensor
 import recops
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.diagnosis.arguments import (
+    checked_attributes,
     checked_codes,
     checked_pairs,
     checked_vectors,
@@ -34,6 +35,7 @@ from recops_models.tokenizers.diagnosis.paths import (
 )
 from recops_models.tokenizers.diagnosis.retention import pair_auc, retention
 from recops_models.tokenizers.diagnosis.space import Space
+from recops_models.tokenizers.diagnosis.step_entropy import FOLDS, chain_entropies
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.usage import usage
 
@@ -50,6 +52,7 @@ def diagnose(
     vocab_sizes: Sequence[int] | None = None,
     exposure: Tensor | None = None,
     pairs: Tensor | None = None,
+    attributes: Tensor | None = None,
     rhos: Sequence[float] = RHOS,
     samples: int = 4,
     seed: int = 0,
@@ -69,6 +72,8 @@ def diagnose(
             capacity and paths are then also computed by exposure.
         pairs: ``[E, 2]`` rows of items engaged with together, best unseen by whatever made the
             vectors. Pairs of an item with itself are left out; a seeded 20 000 stand for more.
+        attributes: ``[N, m]`` integers, m ≥ 1: tokens that a decoder would spell before the codes,
+            coarse to fine.
         rhos: noise levels ρ; σ_l = ρ times the spread of level l's input about its mean.
         samples: noisy copies of each item for the flip rates.
         seed: of noise, of the negatives of the AUC, and of samples where there are many.
@@ -93,6 +98,8 @@ def diagnose(
         - ``behaviour``: ``pairs``; ``hit_rate`` by cutoff (``vectors``, ``decoded``,
           ``retention``); ``sid_auc`` on the sums of codewords (decoded vectors where the
           method has none), ``vector_auc`` on the vectors.
+        - ``chain``: the entropy of the codes' steps in bits without attributes, with them and with
+          shuffled ones, see :func:`~.step_entropy.chain_entropies`.
         - ``missing``: figure → why it is not there.
 
     Raises:
@@ -162,6 +169,13 @@ def diagnose(
             "sid_auc": pair_auc(space.sums(codes), together, seed=seed),
             "vector_auc": pair_auc(space.vectors, together, seed=seed),
         }
+    if attributes is None:
+        missing["chain"] = "needs attributes of the items"
+    elif len(numbers) < FOLDS:
+        missing["chain"] = f"needs {FOLDS} items at least"
+    else:
+        before = checked_attributes(attributes, len(numbers))
+        found["chain"] = chain_entropies(numbers.astype(np.int64), before, seed=seed)
     return found
 
 

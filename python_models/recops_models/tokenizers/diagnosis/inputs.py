@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recops.files import read_json
 from recops_models.data import Dataset, load, named_split
+from recops_models.data.attributes import AUTO, item_attributes
 from recops_models.data.errors import DataError
 from recops_models.data.splits import Split
 from recops_models.item_vectors import load_item_vectors, read_item_vectors
@@ -34,6 +35,7 @@ class DiagnosisInputs:
         vectors: ``[N, D]`` it made them of, in the order of the IDs, or None.
         exposure: ``[N]`` training events of each item, or None.
         pairs: ``[E, 2]`` rows of items: each user's held-out event and the one before, or None.
+        attributes: ``[N, m]`` tokens that a decoder would spell before the codes, or None.
         config: what is known of how the IDs were made.
         missing: what could not be found, and why.
     """
@@ -44,6 +46,7 @@ class DiagnosisInputs:
     vectors: Tensor | None = None
     exposure: Tensor | None = None
     pairs: Tensor | None = None
+    attributes: Tensor | None = None
     config: dict[str, object] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -59,7 +62,11 @@ class DiagnosisInputs:
 
 
 def open_folder(
-    folder: Path, *, data: str | None = None, vectors: Path | None = None
+    folder: Path,
+    *,
+    data: str | None = None,
+    vectors: Path | None = None,
+    attributes: Sequence[str] = (AUTO,),
 ) -> DiagnosisInputs:
     """What ``recops tokenize`` left in ``folder``; a lone ``sids.parquet`` is enough.
 
@@ -71,10 +78,12 @@ def open_folder(
             ``item_vectors.safetensors`` and ``config.json``.
         data: a data set in place of the one in ``config.json``.
         vectors: a file in place of the one in ``config.json``.
+        attributes: columns of the data set's items, coarse to fine.
 
     Raises:
         CorruptFileError: a file is damaged.
-        DataError: no ``sids.parquet``; ``data`` or ``vectors``, which were asked for, do not fit.
+        DataError: no ``sids.parquet``; ``data``, ``vectors`` or ``attributes``, which were asked
+            for, do not fit.
     """
     if not (folder / "sids.parquet").exists():
         raise DataError(f"{folder}: holds no sids.parquet; `recops tokenize --out` writes one")
@@ -91,16 +100,19 @@ def open_folder(
         inputs.vectors = _vectors(inputs, folder, vectors)
     named = data or inputs.named("data")
     if named is not None:
-        with _noting(inputs, "data", strict=data is not None):
-            _add_behaviour(inputs, named_split(load(named))[1])
+        asked = tuple(attributes) != (AUTO,)
+        with _noting(inputs, "data", strict=data is not None or asked):
+            _add_data(inputs, load(named), attributes)
+    elif tuple(attributes) != (AUTO,):
+        raise DataError(f"{folder}: attributes need the data set; name it with --data")
     return inputs
 
 
-def of_dataset(dataset: Dataset) -> DiagnosisInputs:
+def of_dataset(dataset: Dataset, attributes: Sequence[str] = (AUTO,)) -> DiagnosisInputs:
     """The semantic IDs that a data set brings (letter-beauty, office).
 
     Raises:
-        DataError: it brings none.
+        DataError: it brings none, or has no such attributes.
     """
     if "sid" not in dataset.items.column_names:
         raise DataError(f"{dataset.name}: brings no semantic IDs; `recops tokenize` makes them")
@@ -108,7 +120,7 @@ def of_dataset(dataset: Dataset) -> DiagnosisInputs:
     inputs = DiagnosisInputs(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
     inputs.config = {"data": dataset.name, "method": "came with the data"}
     inputs.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
-    _add_behaviour(inputs, named_split(dataset)[1])
+    _add_data(inputs, dataset, attributes)
     return inputs
 
 
@@ -134,6 +146,21 @@ def held_out_pairs(split: Split, *parts: str) -> Tensor:
         known, _ = questions.histories.last(1)
         pairs.append(np.stack([known[:, 0], questions.targets.first().items], axis=1))
     return torch.from_numpy(np.concatenate(pairs))
+
+
+def _add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[str]) -> None:
+    """What a data set knows of the IDs' items: behaviour and attributes."""
+    _add_behaviour(inputs, named_split(dataset)[1])
+    found = item_attributes(dataset, attributes)
+    row = dataset.item_vocabulary.index(inputs.sids.item_ids, missing="mark")
+    if not found:
+        inputs.missing["chain"] = f"{dataset.name} knows none that differ between items"
+    elif (row < 0).any():
+        inputs.missing["chain"] = f"{dataset.name} does not know all items that have an ID"
+    else:
+        tokens = np.stack([attribute.tokens[row] for attribute in found], axis=1)
+        inputs.attributes = torch.from_numpy(tokens)
+        inputs.config = {**inputs.config, "attributes": [each.column for each in found]}
 
 
 def _add_behaviour(inputs: DiagnosisInputs, split: Split) -> None:

@@ -62,7 +62,13 @@ def test_codes_worked_by_hand() -> None:
     assert paths["capacity"] == pytest.approx(16 / 6)
     assert paths["top_share"] == {"1%": 0.5, "5%": 0.5, "10%": 0.5}
     assert [level["max"] for level in found["branching"]] == [2, 2]
-    assert set(found["missing"]) == {"exposure", "error_share", "noise, flips", "behaviour"}
+    assert set(found["missing"]) == {
+        "exposure",
+        "error_share",
+        "noise, flips",
+        "behaviour",
+        "chain",
+    }
 
 
 def test_exposure_is_a_law_of_its_own() -> None:
@@ -271,8 +277,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     rows = [f"{u},{(3 * u + step) % 40 + 1},{step}" for u in range(60) for step in range(6 + u % 4)]
     (folder / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
-    things = [f"{i},{['red', 'green', 'blue', 'grey'][i % 4]} thing {i}" for i in range(1, 41)]
-    (folder / "items.csv").write_text("\n".join(["item_id,title", *things]) + "\n")
+    colours = [["red", "green", "blue", "grey"][i % 4] for i in range(41)]
+    things = [f"{i},{colours[i]} thing {i},{colours[i]}" for i in range(1, 41)]
+    (folder / "items.csv").write_text("\n".join(["item_id,title,colour", *things]) + "\n")
     return folder
 
 
@@ -293,6 +300,8 @@ def test_the_command_leaves_json_and_page(
     found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
     assert found["items"] == 40
     assert found["missing"] == {}
+    assert found["config"]["attributes"] == ["colour"]
+    assert found["chain"]["gain"]["plug_in"] > 0
     assert found["behaviour"]["pairs"] > 60
     assert sum(found["exposure"]["levels"][0]["usage"]) == sum(6 + u % 4 - 2 for u in range(60))
     assert found["error_share"] == pytest.approx(
@@ -307,6 +316,15 @@ def test_the_command_leaves_json_and_page(
     assert re.findall(r"url\((?!#)", page) == []
 
 
+def test_attributes_that_are_not_there_are_one_line(
+    tokenized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["diagnose", str(tokenized), "--attributes", "brand", "--out", str(tmp_path)]
+    assert cli.run(arguments) == 1
+    said = capsys.readouterr().err
+    assert "attributes must name categorical columns of the items, got 'brand'; there are" in said
+
+
 def test_what_is_gone_is_named_and_the_rest_is_told(
     tokenized: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -316,7 +334,7 @@ def test_what_is_gone_is_named_and_the_rest_is_told(
         assert cli.run(["diagnose", str(tokenized), "--out", str(moved)]) == 0
         assert "missing: data: no data set and no folder" in capsys.readouterr().out
         found = read_json(moved / "diagnosis.json", kind="sid-diagnosis")
-        assert set(found["missing"]) == {"data", "exposure", "behaviour"}
+        assert set(found["missing"]) == {"data", "exposure", "behaviour", "chain"}
         arguments = ["diagnose", str(tokenized), "--data", str(shop), "--out", str(moved)]
         assert cli.run(arguments) == 1
         elsewhere = str(shop.with_name("elsewhere"))
@@ -339,7 +357,7 @@ def test_vectors_of_a_users_own(tmp_path: Path) -> None:
     assert cli.run(["diagnose", str(tmp_path / "sids"), *given]) == 0
     found = read_json(tmp_path / "again" / "diagnosis.json", kind="sid-diagnosis")
     assert len(found["levels"][0]["noise"]) == 5
-    assert set(found["missing"]) == {"exposure", "behaviour"}
+    assert set(found["missing"]) == {"exposure", "behaviour", "chain"}
 
 
 def test_a_lone_file_of_sids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

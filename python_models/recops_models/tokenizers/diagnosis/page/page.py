@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recops_models.evaluation.drawing.markup import entries, ramp_swatches, table
 from recops_models.evaluation.drawing.page import page
 from recops_models.evaluation.drawing.sunburst import sunburst
-from recops_models.tokenizers.diagnosis.content import Diagnosis, LevelFigures
+from recops_models.tokenizers.diagnosis.content import Diagnosis, LevelFigures, StepEntropy
 from recops_models.tokenizers.diagnosis.page import figures
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
 from recops_models.tokenizers.diagnosis.paths import number_paths
@@ -39,7 +39,7 @@ def render(
         made: heading → entries, for the page's end.
     """
     sections = [_usage(found), _noise(found), _plane(plane), _trie(found, codes, exposure)]
-    sections.append(_paths(codes, exposure))
+    sections += [_paths(codes, exposure), _chain(found)]
     rows = [
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
         for name, value, meaning in meanings(found)
@@ -188,6 +188,37 @@ def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> st
         "<p>Items on one path cannot be told apart by their ID. Where exposure runs far ahead of "
         "items, a few paths decide what most users see.</p>",
         _panels(iter([figures.crowding(items), figures.concentration(curves)]), "panels"),
+    )
+
+
+def _chain(found: Diagnosis) -> str:
+    if "chain" not in found:
+        return ""
+    chain = found["chain"]
+    kinds = {
+        "without attributes": chain["none"],
+        "behind the attributes": chain["attributes"],
+        "behind shuffled ones": chain["shuffled"],
+    }
+    estimators: dict[str, Callable[[StepEntropy], float]] = {
+        "held-out bits": lambda step: step["held_out"],
+        "Miller–Madow bits": lambda step: step["miller_madow"],
+        "plug-in bits": lambda step: step["plug_in"],
+    }
+    rows = []
+    for estimator, of in estimators.items():
+        for kind, steps in kinds.items():
+            bits = [of(step) for step in steps]
+            cells = [f"{estimator}, {kind}", *(f"{each:.2f}" for each in [*bits, sum(bits)])]
+            rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    names = [f"Code {depth}" for depth in range(len(chain["none"]))]
+    return _section(
+        "What attributes say of the codes",
+        "<p>Entropy of each code once the tokens before it are known. Where a decoder spells "
+        "attributes first, what they take from the codes is no longer uncertain. Attributes dealt "
+        "at random seem to take much too, as they tell items apart: only the held-out figure, the "
+        "cross-entropy of items under the shares of others, does not believe them.</p>",
+        table(rows, head=["Entropy", *names, "Sum"], name="facts wide"),
     )
 
 

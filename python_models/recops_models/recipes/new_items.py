@@ -1,0 +1,142 @@
+"""New items for a trained UniRec: vectors, codes by its tokenizer, a place in its catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from recops_models.data.attributes import Attribute, encode_attribute, item_titles
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.new_items import KEY, read_new_items
+from recops_models.generative.live_items import LiveItems
+from recops_models.generative.unirec import UniRec
+from recops_models.item_vectors import load_item_vectors
+from recops_models.item_vectors.content import ContentEncoder
+from recops_models.item_vectors.minilm import minilm_vectors
+from recops_models.item_vectors.svd import Float32Array
+from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.job import Job
+from recops_models.recipes.parts import part
+from recops_models.recipes.semantic_ids import (
+    TOKENIZER,
+    SemanticIds,
+    chosen_attributes,
+    load_semantic_ids,
+)
+from recops_models.recipes.sid_config import SidConfig
+
+_CONTENT_WIDTH = 64
+"""As :func:`~recops_models.item_vectors.build_item_vectors` makes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """A trained model with further items, whose indices follow those of its data set.
+
+    Attributes:
+        live: the catalogue, and the model over it.
+        keys: the new items' ids, as the file has them.
+        titles: how they are called.
+        codes: ``[n, L]``, their semantic IDs.
+    """
+
+    live: LiveItems
+    keys: list[str]
+    titles: list[str]
+    codes: Tensor
+
+
+def insert_new_items(
+    job: Job, dataset: Dataset, model: UniRec, folder: Path, path: Path
+) -> NewItems:
+    """Give the items of a file a place among those that ``model`` decodes; nothing is trained.
+
+    Their vectors are made as those of training were: from columns of the same names, in the space
+    that the data set's own items span, with zeros where events would stand; or, where training took
+    vectors from a file, they stand in ``path`` as one list column of floats. The tokenizer that
+    training left, which stays as it is, makes codes of them.
+
+    Args:
+        job: what the model was trained by.
+        dataset: what it was trained on.
+        model: trained.
+        folder: what training left.
+        path: see :func:`~recops_models.data.new_items.read_new_items`.
+
+    Raises:
+        CorruptFileError: a file in ``folder`` is damaged.
+        DataError: an unfit file; an attribute's value that training did not know.
+        FileNotFoundError: ``folder`` holds no tokenizer.
+        ValueError: the attributes were shuffled.
+    """
+    inputs = part(job.parts, "inputs", InputConfig)
+    if inputs.shuffle_attributes:
+        raise ValueError("new items: shuffle_attributes must be false, as theirs cannot be dealt")
+    table = read_new_items(path, dataset)
+    made = load_semantic_ids(_with_tokenizer(folder))
+    config = part(job.parts, "sids", SidConfig)
+    if config.vectors is not None:
+        vectors = _own_vectors(path, table, made)
+    else:
+        vectors = _vectors(dataset, table, config, made, job.seed)
+    codes = made.tokenizer.encode(torch.from_numpy(vectors))
+    attributes = chosen_attributes(dataset, inputs, job.seed)
+    columns = [_tokens(path, table, attribute) for attribute in attributes]
+    live = LiveItems(model)
+    live.insert(torch.cat([*columns, codes.long()], 1))
+    new = dataclasses.replace(dataset, items=_like_items(table))
+    return NewItems(live, table[KEY].to_pylist(), item_titles(new), codes)
+
+
+def _with_tokenizer(folder: Path) -> Path:
+    """Where training left its semantic IDs: in the folder of the first stage, if there were two."""
+    first = folder / "unirec"
+    return first if (first / TOKENIZER).exists() else folder
+
+
+def _vectors(
+    dataset: Dataset, table: pa.Table, config: SidConfig, made: SemanticIds, seed: int
+) -> Float32Array:
+    """Content as :func:`~recops_models.item_vectors.build_item_vectors` has it, and no company."""
+    if config.text_encoder == "minilm":
+        content = minilm_vectors(dataclasses.replace(dataset, items=_like_items(table)))
+    else:
+        content = ContentEncoder(dataset, dim=_CONTENT_WIDTH, seed=seed).encode(table)
+    width = made.vectors.vectors.shape[1]
+    return np.pad(content, ((0, 0), (0, width - content.shape[1])))
+
+
+def _own_vectors(path: Path, table: pa.Table, made: SemanticIds) -> Float32Array:
+    if path.suffix != ".parquet":
+        raise DataError(f"{path}: must be Parquet with a vector an item, as training had its own")
+    given, width = load_item_vectors(path), made.vectors.vectors.shape[1]
+    if given.vectors.shape[1] != width:
+        raise DataError(
+            f"{path}: vectors must be of {width} numbers, as those of training, got "
+            f"{given.vectors.shape[1]}"
+        )
+    ids = table[KEY].cast(pa.int64()).to_numpy()
+    vectors: Float32Array = given.vectors[np.searchsorted(given.item_ids, ids)]
+    return vectors
+
+
+def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:
+    tokens = encode_attribute(attribute, table)
+    if (tokens < 0).any():
+        row = int((tokens < 0).argmax())
+        raise DataError(
+            f"{path}: {attribute.column} must be one of {', '.join(attribute.values[:20])}; that "
+            f"of item {table[KEY][row]} is not"
+        )
+    return torch.from_numpy(tokens)[:, None]
+
+
+def _like_items(table: pa.Table) -> pa.Table:
+    return table.add_column(0, "item_id", pa.array(np.arange(table.num_rows)))

@@ -1,0 +1,119 @@
+"""The two trainings of a path ranker: next tokens, then rewards and preferences."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+from torch import nn
+
+from recops_models.data.splits import SplitName
+from recops_models.examples.engagement import EngagementConfig
+from recops_models.examples.scenes import SceneConfig
+from recops_models.generative.path_ranker import PathRanker
+from recops_models.recipes.parts import Parts, PartSettings, part
+from recops_models.recipes.ranking import whole_dataset
+from recops_models.recipes.stage import Data, Order, TrainingStage
+from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
+from recops_models.training.config import TrainingConfig
+from recops_models.training.path_problem import PathProblem
+from recops_models.training.path_task import PathTask
+
+
+def path_parts() -> dict[str, PartSettings]:
+    """The settings that both trainings read, at their defaults."""
+    return {
+        "training": TrainingConfig(),
+        "engagement": EngagementConfig(),
+        "scenes": SceneConfig(),
+        "alignment": AlignmentConfig(),
+    }
+
+
+class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
+    """Trains a model to spell the next item, weighted by engagement.
+
+    Args:
+        name: of the model.
+        make: from a problem and an order.
+    """
+
+    def __init__(self, name: str, make: Callable[[PathProblem, Order], PathRanker]) -> None:
+        self.name, self.make = name, make
+
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> PathProblem:
+        """See :meth:`Stage.problem`."""
+        return PathProblem(
+            whole_dataset(self.name, data),
+            part(parts, "engagement", EngagementConfig),
+            part(parts, "scenes", SceneConfig),
+            part(parts, "alignment", AlignmentConfig),
+            split,
+        )
+
+    def build(self, problem: PathProblem, order: Order) -> PathRanker:
+        """See :meth:`TrainingStage.build`."""
+        return self.make(problem, order)
+
+    def task(self, problem: PathProblem, model: PathRanker, batch: int) -> PathTask:
+        """See :meth:`TrainingStage.task`."""
+        return PathTask(
+            problem.train,
+            problem.events,
+            problem.asked("validation"),
+            problem.num_items,
+            model.window,
+            batch,
+        )
+
+
+class AlignmentStage(NextTokenStage):
+    """Goes on from what :class:`NextTokenStage` of the same name left, by rewards and preferences.
+
+    The reference is that model, frozen; the learning rate is a share of that training's.
+
+    Args:
+        of: the name of the stage before.
+    """
+
+    def __init__(self, of: str) -> None:
+        super().__init__("alignment", lambda _, order: _trained(order, of))
+
+    def wanted(self, parts: Parts) -> bool:
+        """See :meth:`Stage.wanted`: not with ``align=none``."""
+        return part(parts, "alignment", AlignmentConfig).align != "none"
+
+    def config(self, parts: Parts) -> TrainingConfig:
+        """See :meth:`TrainingStage.config`."""
+        training, how = super().config(parts), part(parts, "alignment", AlignmentConfig)
+        tables = training.table_learning_rate
+        return dataclasses.replace(
+            training,
+            epochs=min(how.align_epochs, training.epochs),
+            learning_rate=how.align_rate * training.learning_rate,
+            table_learning_rate=None if tables is None else how.align_rate * tables,
+        )
+
+    def task(self, problem: PathProblem, model: PathRanker, batch: int) -> AlignmentTask:
+        """See :meth:`TrainingStage.task`; ``model`` as it is now becomes the reference."""
+        plain = super().task(problem, model, batch)
+        reference = copy.deepcopy(model).eval().requires_grad_(False)
+        return AlignmentTask(
+            plain.train,
+            plain.events,
+            plain.validation,
+            plain.num_items,
+            plain.window,
+            batch,
+            problem.alignment,
+            reference,
+        )
+
+
+def _trained(order: Order, of: str) -> PathRanker:
+    model = order.earlier[of]
+    assert isinstance(model, PathRanker)
+    return copy.deepcopy(model)

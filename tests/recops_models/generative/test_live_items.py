@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import dataclasses
+import doctest
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import recops
+from recops_models.generative import live_items
+from recops_models.generative.live_items import LiveItems
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from synthetic_histories import NUM_ITEMS, histories, paths
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def build(prior: torch.Tensor | None = None, item_scores: float = 0.0) -> UniRec:
+    torch.manual_seed(0)
+    tokens, sizes = paths()
+    config = UniRecConfig(
+        history=6, width=8, heads=2, expert_hidden=8, item_scores=item_scores, beams=60
+    )
+    prior = torch.arange(1.0, NUM_ITEMS + 1) if prior is None else prior
+    return UniRec(tokens, sizes, prior, config).eval()
+
+
+def test_new_items_are_decoded_as_if_they_had_always_been_there() -> None:
+    model, live = build(), LiveItems(build())
+    twin = live.insert(paths()[0][7:8])
+    assert twin.tolist() == [NUM_ITEMS]
+    past = histories([np.array([3, 4, 5]), np.array([12])])
+    items, scores = live.model.recommend(past, NUM_ITEMS + 1)
+    before, old = model.recommend(past, NUM_ITEMS)
+    for row in range(2):
+        place = {item: i for i, item in enumerate(items[row].tolist())}
+        assert place[NUM_ITEMS] == place[7] + 1  # Of one path, those with events come first.
+        assert scores[row, place[NUM_ITEMS]] == scores[row, place[7]]
+        kept = [item for item in items[row].tolist() if item not in (NUM_ITEMS, -1)]
+        assert kept == [item for item in before[row].tolist() if item >= 0]
+    assert NUM_ITEMS not in model.recommend(past, NUM_ITEMS).items
+    assert torch.equal(old[:, 0], scores[:, 0])
+
+
+def test_scores_of_items_leave_a_new_one_where_its_path_puts_it() -> None:
+    live, past = LiveItems(build(item_scores=1.0)), histories([np.array([3, 4, 5])])
+    (twin,) = live.insert(paths()[0][7:8]).tolist()
+    ranked = live.model.recommend(past, 60)
+    live.model.config = dataclasses.replace(live.model.config, item_scores=0.0)
+    alone = live.model.recommend(past, 60)
+    said = {}
+    for sign, (items, scores) in ((1, ranked), (-1, alone)):
+        for item, score in zip(items[0].tolist(), scores[0].tolist(), strict=True):
+            said[item] = said.get(item, 0) + sign * score
+    said = {item: score for item, score in said.items() if item >= 0}
+    new = said.pop(twin)
+    assert len(said) == NUM_ITEMS - 3
+    assert np.std(list(said.values())) > 0.01
+    assert new == pytest.approx(np.mean(list(said.values())), abs=1e-4)
+
+
+def test_a_history_reads_a_new_item_by_its_tokens_alone() -> None:
+    prior = torch.ones(NUM_ITEMS)
+    prior[9] = 0  # Never trained on: all that is known of it are its tokens.
+    live = LiveItems(build(prior))
+    assert live.model.item.weight[10].eq(0).all()
+    (twin,) = live.insert(paths()[0][9:10]).tolist()
+    cold, new = histories([np.array([3, 9, 5])]), histories([np.array([3, twin, 5])])
+    (one, a), (other, b) = (live.model.recommend(past, 20) for past in (cold, new))
+    keep = [i for i, item in enumerate(one[0].tolist()) if item not in (9, twin)]
+    left = [i for i, item in enumerate(other[0].tolist()) if item not in (9, twin)]
+    assert one[0, keep].tolist()[:15] == other[0, left].tolist()[:15]
+    assert torch.equal(a[0, keep][:15], b[0, left][:15])
+
+
+def test_what_left_is_recommended_no_more_and_may_stand_in_histories() -> None:
+    live = LiveItems(build())
+    serving = live.model
+    live.insert(paths()[0][:3])
+    live.remove(torch.tensor([5, NUM_ITEMS + 1]))
+    found = set(live.model.recommend(histories([np.array([3, 5])]), 60).items[0].tolist())
+    assert found - {-1} == set(range(NUM_ITEMS + 3)) - {3, 5, NUM_ITEMS + 1}
+    assert 5 in serving.recommend(histories([np.array([3])]), NUM_ITEMS).items
+    assert live.catalog.version == 3
+
+
+def test_priors_follow_their_items_through_changes() -> None:
+    live = LiveItems(build())
+    live.remove(torch.tensor([0, 17]))
+    (twin,) = live.insert(paths()[0][38:39]).tolist()
+    items = live.model.recommend(histories([np.array([3])]), 60).items[0].tolist()
+    first = items.index(39)
+    assert items[first : first + 3] == [39, 38, twin]  # One path, by training events.
+
+
+def test_weights_are_shared() -> None:
+    live = LiveItems(build())
+    live.insert(paths()[0][:1])
+    assert live.model.item.weight is live._trained.item.weight
+    assert live._trained.num_items == NUM_ITEMS
+    assert len(live._trained.paths) == NUM_ITEMS + 1
+
+
+def test_unfit_items_are_refused_and_change_nothing() -> None:
+    live = LiveItems(build())
+    for wrong in (torch.tensor([[0, 9, 0]]), torch.tensor([[0, 1]])):
+        with pytest.raises(ValueError, match=r"SidCatalog.insert: "):
+            live.insert(wrong)
+    with pytest.raises(ValueError, match=r"SidCatalog.remove: "):
+        live.remove(torch.tensor([77]))
+    assert len(live.catalog) == NUM_ITEMS
+    assert live.insert(paths()[0][:1]).tolist() == [NUM_ITEMS]
+
+
+def test_a_trie_of_another_model_is_refused() -> None:
+    trie = recops.SidTrie.from_sids(torch.tensor([[0, 1]]))
+    with pytest.raises(ValueError, match=r"UniRec.over: trie must have the model's vocab_sizes"):
+        build().over(paths()[0], torch.ones(NUM_ITEMS), trie)
+
+
+def test_the_example_runs() -> None:
+    assert doctest.testmod(live_items).failed == 0

@@ -1,0 +1,82 @@
+"""What a trained UniRec leaves, and that it comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from recops_models.data import Dataset
+from recops_models.data.errors import DataError
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import load_trained, train_job
+
+SMALL = {
+    "width": "8",
+    "heads": "2",
+    "expert_hidden": "8",
+    "head_hidden": "8",
+    "history": "6",
+    "codes": "8",
+    "levels": "2",
+    "epochs": "1",
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        UniRecConfig(num_attributes=2, history=4, width=8, heads=2, bos="factorised", scenes=3),
+        UniRecConfig(num_attributes=0, history=4, width=8, heads=2, item_scores=0.0),
+        UniRecConfig(num_attributes=1, history=4, width=8, heads=2, events="concat"),
+    ],
+)
+@pytest.mark.parametrize("fields", [None, torch.tensor([[0, 0], [1, 2], [3, 0]])])
+def test_a_saved_model_comes_back_whatever_its_parts(
+    tmp_path: Path, config: UniRecConfig, fields: torch.Tensor | None
+) -> None:
+    torch.manual_seed(0)
+    paths = torch.randint(0, 5, (30, 4))
+    model = UniRec(paths, (5, 6, 7, 8), torch.arange(30.0), config, fields).eval()
+    save_model(tmp_path / "model.safetensors", "unirec", model)
+    found = load_model(tmp_path / "model.safetensors")
+    assert isinstance(found, UniRec)
+    history, lengths = torch.tensor([[3, 4, 5, 0]]), torch.tensor([3])
+    user = None if fields is None else torch.tensor([2])
+    one, other = (each.decode(history, lengths, 10, user=user) for each in (model, found))
+    assert torch.equal(one.items, other.items)
+    assert torch.equal(one.scores, other.scores)
+
+
+def test_trains_on_named_attributes_shuffled_and_on_fields_of_users(
+    small: Dataset, tmp_path: Path
+) -> None:
+    settings = {
+        **SMALL,
+        "attributes": "class,release_year",
+        "shuffle_attributes": "true",
+        "user_fields": "gender,age",
+    }
+    job = Job.of("unirec", "small", settings, seed=0, quick=False)
+    assert job.parts["inputs"] == InputConfig(("class", "release_year"), True, ("gender", "age"))
+    train_job(job, small, tmp_path)
+    again, model = load_trained(tmp_path)
+    assert again == job
+    assert isinstance(model, UniRec)
+    assert model.config.num_attributes == 2
+    assert len(model.vocab_sizes) == 4
+    assert model.user is not None
+    assert model.user.values.shape == (1 + small.users.num_rows, 2)
+
+
+def test_a_missing_attribute_is_one_line_before_anything_is_made(
+    small: Dataset, tmp_path: Path
+) -> None:
+    job = Job.of("unirec", "small", {**SMALL, "attributes": "brand"}, seed=0, quick=False)
+    with pytest.raises(DataError, match="attributes must name categorical columns of the items"):
+        train_job(job, small, tmp_path)
+    assert not (tmp_path / "sids.parquet").exists()

@@ -1,0 +1,188 @@
+"""UniRec's two trainings: next tokens, then rewards and preferences."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from recops.files import read_json
+from recops_models.cli import run
+from recops_models.data import load
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.report import ImportReport
+from recops_models.data.storage import read_table
+from recops_models.generative.unirec import UniRec
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import load_trained, run_job
+from recops_models.recipes.watch import Watch
+from recops_models.training.path_problem import PathProblem
+from recops_models.training.trainer import CHECKPOINT
+
+SIZES = {"width": "8", "heads": "2", "history": "6", "expert_hidden": "8", "head_hidden": "8"}
+SMALL = {**SIZES, "codes": "4", "levels": "2", "batch": "16", "epochs": "2"}
+TIMELESS = ("model.safetensors", "predictions.parquet")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def shop() -> Dataset:
+    """Users who walk along a ring of 30 items and rate what they meet."""
+    rows = [(u, (u + step) % 30, step) for u in range(40) for step in range(8 + u % 5)]
+    user, item, time = np.array(sorted(rows, key=lambda row: row[2])).T
+    stars = (1 + (user + item) % 5).astype(np.float32)
+    events = {"user_id": user, "item_id": item, "timestamp": time, "rating": stars}
+    events["scene"] = pa.array(["feed" if i % 2 else "search" for i in item.tolist()])
+    items = {"item_id": np.arange(30), "title": [f"Film {i}" for i in range(30)]}
+    return Dataset(
+        "shop",
+        pa.table(events),
+        pa.table(items),
+        pa.table({"user_id": np.arange(40)}),
+        ImportReport("made up"),
+        time="order",
+    )
+
+
+def problem_of(data: Dataset, **settings: str) -> PathProblem:
+    job = Job.of("unirec", "made up", {**SMALL, **settings}, seed=0, quick=False)
+    problem = job.recipe.stages()[0].problem(data, job.parts, None)
+    assert isinstance(problem, PathProblem)
+    return problem
+
+
+def test_weights_are_shares_of_their_mean() -> None:
+    problem = problem_of(shop(), level_weights="0,1,4", task="scene")
+    weights, levels = problem.events.weight, problem.events.level
+    assert set((weights / weights.max()).tolist()) == {0, 0.25, 1}
+    torch.testing.assert_close(weights.mean(), torch.tensor(1.0))
+    assert torch.equal(weights == 0, levels == 0)
+    odd = torch.from_numpy(problem.train.items) % 2 == 1
+    assert torch.equal(problem.events.task == problem.scenes.index("feed"), odd)
+
+
+@pytest.mark.parametrize("align", ["rft", "dpo", "both"])
+def test_the_command_line_trains_both_stages(
+    align: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = shop(), tmp_path / "out"
+    (tmp_path / "shop").mkdir()
+    pa.parquet.write_table(data.interactions, tmp_path / "shop/interactions.parquet")
+    settings = {**SMALL, "align": align, "align_epochs": "1", "task": "scene", "precision": "bf16"}
+    pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = ["train", "unirec", "--data", str(tmp_path / "shop"), *pairs, "--out", str(out)]
+    assert run(command) == 0
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert {"hr@10", "hr@10_engaged"} <= set(metrics["test"])
+    assert read_table(out / "predictions.parquet").column_names == ["user", "rank", "level"]
+    assert len(read_json(out / "unirec/curves.json", kind="curves")["rows"]) == 2
+    assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 1
+    job, model = load_trained(out)
+    assert isinstance(model, UniRec)
+    assert model.config.tasks == 2
+    assert job.epochs == 3
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    assert f"{metrics['test']['hr@10_engaged']:.4f}" in capsys.readouterr().out
+    assert run(["recommend", str(out), "--user", "3"]) == 0
+    assert run([*command, "--resume"]) == 0
+
+
+PROGRAM = """
+import signal, sys
+from pathlib import Path
+import torch
+from recops_models.data import load
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import run_job
+from recops_models.recipes.watch import Watch
+
+class Kill(Watch):
+    stage = 0
+
+    def start(self, part):
+        self.stage += part in ("unirec", "alignment")
+
+    def step(self, epoch, share, loss):
+        if (self.stage, epoch) == at and share > 0.4:
+            signal.raise_signal(signal.SIGKILL)
+
+data, out, *settings, stage, epoch = sys.argv[1:]
+at = int(stage), int(epoch)
+torch.set_num_threads(1)
+job = Job.of("unirec", data, dict(s.split("=") for s in settings), seed=3, quick=False)
+run_job(job, load(data), Path(out), watch=Kill())
+"""
+
+
+@pytest.mark.parametrize("at", [(1, 1), (2, 0)])
+def test_a_run_killed_in_either_stage_makes_the_same_bits(
+    at: tuple[int, int], tmp_path: Path
+) -> None:
+    (tmp_path / "shop").mkdir()
+    pa.parquet.write_table(shop().interactions, tmp_path / "shop/interactions.parquet")
+    settings = {**SMALL, "align": "both", "level_weights": "1,1,2"}
+    job = Job.of("unirec", str(tmp_path / "shop"), settings, seed=3, quick=False)
+    data = load(tmp_path / "shop")
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    expected = run_job(job, data, tmp_path / "whole")
+    arguments = [str(tmp_path / "shop"), str(tmp_path / "parts"), "checkpoint_minutes=0"]
+    arguments += [f"{key}={value}" for key, value in settings.items()]
+    command = [sys.executable, "-c", PROGRAM, *arguments, *map(str, at)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "parts" / CHECKPOINT).exists() == (at[0] == 2)
+    found = run_job(job, data, tmp_path / "parts", resume=True)
+    timeless = [[replace(e, seconds=0.0) for e in each.curve] for each in (found, expected)]
+    assert timeless[0] == timeless[1]
+    for name in TIMELESS:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> None:
+    class Stop(Watch):
+        def start(self, part: str) -> None:
+            if part == "semantic IDs":
+                raise KeyboardInterrupt
+
+    settings = {**SMALL, "align": "rft"}
+    job = Job.of("unirec", "made up", settings, seed=0, quick=True)
+    run_job(job, shop(), tmp_path)
+    other = Job.of("unirec", "made up", settings, seed=1, quick=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(other, shop(), tmp_path, watch=Stop())
+    left = {path.name for place in (tmp_path, tmp_path / "unirec") for path in place.iterdir()}
+    assert not left & {CHECKPOINT, "model.safetensors", "tokenizer.safetensors", "sids.parquet"}
+    run_job(other, shop(), tmp_path, resume=True)
+    (tmp_path / "whole").mkdir()
+    run_job(other, shop(), tmp_path / "whole")
+    for name in TIMELESS:
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"align": "both", "reward_strength": "0.6"}, ValueError, "must be at most 1"),
+        ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo must have events of"),
+        ({"align": "rft", "engagement": "none"}, DataError, "of more than one reward"),
+        ({"task": "place"}, DataError, r"task must be a column of the interactions, got 'place'"),
+    ],
+)
+def test_unfit_settings_are_refused_before_anything_is_made(
+    settings: dict[str, str], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        problem_of(shop(), **settings)
