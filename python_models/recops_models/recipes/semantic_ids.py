@@ -47,6 +47,9 @@ def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, order: Order
 ) -> SemanticIds:
     """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
+    if not order.resume:  # What is there would be taken for this order's, were it stopped.
+        for name in (VECTORS, TOKENIZER, SIDS):
+            (order.folder / name).unlink(missing_ok=True)
     vectors = _vectors(dataset, train, config, order)
     if order.resume and _kept(order.folder, TOKENIZER, SIDS):
         return load_semantic_ids(order.folder)

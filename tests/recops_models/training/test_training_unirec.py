@@ -24,7 +24,7 @@ from recops_models.data.storage import read_table
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, run_job
-from recops_models.recipes.stage import Order
+from recops_models.recipes.watch import Watch
 from recops_models.training.path_problem import PathProblem
 from recops_models.training.trainer import CHECKPOINT
 
@@ -151,23 +151,25 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_fresh_start_leaves_no_stage_of_the_training_before(tmp_path: Path) -> None:
-    data = shop()
-    job = Job.of("unirec", "made up", {**SMALL, "align": "rft"}, seed=0, quick=True)
-    run_job(job, data, tmp_path)
-    assert (tmp_path / "unirec" / CHECKPOINT).exists()
+def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> None:
+    class Stop(Watch):
+        def start(self, part: str) -> None:
+            if part == "semantic IDs":
+                raise KeyboardInterrupt
 
-    class Stop(Exception):
-        pass
-
-    def stop() -> None:
-        raise Stop
-
-    first = job.recipe.stages()[0]
-    order = Order(data, None, job.parts, 0, tmp_path, begun=stop)
-    with pytest.raises(Stop):
-        first.begin(order)
-    assert (tmp_path / "unirec" / CHECKPOINT).exists()  # Found unfit, nothing is lost.
+    settings = {**SMALL, "align": "rft"}
+    job = Job.of("unirec", "made up", settings, seed=0, quick=True)
+    run_job(job, shop(), tmp_path)
+    other = Job.of("unirec", "made up", settings, seed=1, quick=True)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(other, shop(), tmp_path, watch=Stop())
+    left = {path.name for place in (tmp_path, tmp_path / "unirec") for path in place.iterdir()}
+    assert not left & {CHECKPOINT, "model.safetensors", "tokenizer.safetensors", "sids.parquet"}
+    run_job(other, shop(), tmp_path, resume=True)
+    (tmp_path / "whole").mkdir()
+    run_job(other, shop(), tmp_path / "whole")
+    for name in TIMELESS:
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize(
