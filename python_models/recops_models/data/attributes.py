@@ -163,7 +163,7 @@ def _categorical(dataset: Dataset, table: str) -> list[str]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribute:

@@ -50,7 +50,7 @@ class ItemScores(nn.Module):
         """
         row = item.where(item < len(self.known), 0)
         known = self.known[row]
-        scores = (table(row) @ self.norm(state)[..., None] + self.bias(row))[..., 0]
+        scores: Tensor = (table(row) @ self.norm(state)[..., None] + self.bias(row))[..., 0]
         mean = scores.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
         return scores.where(known, mean)
 
@@ -67,4 +67,5 @@ class ItemScores(nn.Module):
         raised = negative + math.log(len(items) / self.negatives)
         raised = raised.masked_fill(drawn == target[:, None], -torch.inf)
         logits = torch.cat([positive[:, None], raised], -1)
-        return logits.logsumexp(-1) - positive
+        lost: Tensor = logits.logsumexp(-1) - positive
+        return lost
