@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -71,6 +72,9 @@ inline void require_same_precision(const char* op, const char* name, Dtype param
 // What says which user each of `size` candidates belongs to, and how long the users' histories are.
 inline void require_users(const char* op, int64_t users, int64_t size, const std::optional<Tensor>& lengths,
                           const std::optional<Tensor>& feed_index) {
+  // Histories of no events take no memory, however many there are, but each takes time.
+  constexpr int64_t kMostUsers = std::numeric_limits<int32_t>::max();
+  require_value(users <= kMostUsers, op, ": histories must be of at most ", kMostUsers, " users, got ", users);
   if (lengths) require_numel(op, "lengths", *lengths, users);
   if (feed_index) require_numel(op, "feed_index", *feed_index, size);
   require_value(feed_index || users == size, op, ": params must have a row for each of ", users,

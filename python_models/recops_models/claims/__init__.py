@@ -1,4 +1,7 @@
-"""The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes."""
+"""The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes.
+
+What several papers' claims share has an underscore before its name.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from recops_models.evidence.harness.claim import Claim
 
 def papers() -> list[str]:
     """The papers with claims, as ``recops reproduce`` takes them."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
 
 def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tuple[Claim, ...]:

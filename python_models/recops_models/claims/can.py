@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._on_clicks import AS_GOOD, GRID, ONCE, SIZES
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -13,25 +14,7 @@ from recops_models.evidence.harness.experiment import Setting
 _PAPER = "arXiv 2011.05625"
 _ORDER = "an order of models on Amazon Books and Taobao; its figures were not read by us"
 _NOTHING = "nothing"
-_AS_GOOD = 0.003
-"""Of AUC: differences that two seeds of one model have as well."""
 
-# Sizes near the paper's. The training part is each user's last 40 events by the clock, with all
-# that came before them in histories.
-_SETTINGS: Mapping[str, Setting] = {
-    "batch": 512,
-    "epochs": 3,
-    "patience": 2,
-    "warmup_epochs": 0.3,
-    "max_len": 50,
-    "hidden": "200,80",
-    "attention_hidden": "80,40",
-}
-_GRID: Mapping[str, tuple[Setting, ...]] = {
-    "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2),
-    "dropout": (0.0, 0.3),
-    "weight_decay": (0.0, 0.01),
-}
 _BOTH = "item:history_item,category:history_category"
 _FIRST: Mapping[str, Setting] = {
     "network": "4,4,4,4,4,4,4,4,4",
@@ -45,11 +28,11 @@ def _arms(width: int, **changes: Setting) -> Mapping[str, Arm]:
     """CAN, its bases, what the paper compares it with, its parts and controls."""
 
     def arm(name: str, model: str = "can", /, **settings: Setting) -> Arm:
-        net = {**_SETTINGS, "width": width, **changes, **settings}
+        net = {**SIZES, "width": width, **changes, **settings}
         unread = {"sum-pool": ["attention_hidden", "pairs"], "din": ["pairs"], "dien": ["pairs"]}
         for setting in unread.get(model, ()):
             net.pop(setting, None)
-        return Arm(name, model, net, _GRID)
+        return Arm(name, model, net, GRID)
 
     arms = (
         arm("sum pooling", "sum-pool"),
@@ -198,19 +181,19 @@ def _ablations(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
             id="more-orders-add-little",
             text="Two orders are as good as three (the released code), to within .003.",
             arms=(arms["CAN, orders 2"], can, arms["CAN, orders 4"]),
-            allowance=_AS_GOOD,
+            allowance=AS_GOOD,
         ),
         claim(
             id="depth-adds-little",
             text="Two layers are as good as four, to within .003.",
             arms=(can, arms["CAN, layers 4"]),
-            allowance=_AS_GOOD,
+            allowance=AS_GOOD,
         ),
         claim(
             id="one-layer-is-enough",
             text="One layer, which is linear, is as good as two, to within .003.",
             arms=(arms["CAN, layers 1"], can),
-            allowance=_AS_GOOD,
+            allowance=AS_GOOD,
             source="ours: the first outputs are then powers' bilinear forms",
             reported=_NOTHING,
         ),
@@ -238,10 +221,10 @@ def _epochs() -> tuple[Claim, ...]:
     """The scale at which tables begin, beside decay and rate, after one epoch and after three."""
     # DIN's grid has the shape of CAN's: equal budgets.
     own = {"CAN": {"co_std": (0.01, 0.1, 0.3)}, "DIN": {"warmup_epochs": (0.1, 0.3, 1.0)}}
-    grid = {name: values for name, values in _GRID.items() if name != "dropout"}
+    grid = {name: values for name, values in GRID.items() if name != "dropout"}
 
     def arm(name: str, epochs: int) -> Arm:
-        net = {**_SETTINGS, "width": 12, "batch": 128, "epochs": epochs, "dropout": 0.3}
+        net = {**SIZES, "width": 12, "batch": 128, "epochs": epochs, "dropout": 0.3}
         return Arm(f"{name}, epochs {epochs}", name.lower(), net, {**grid, **own[name]})
 
     return tuple(
@@ -377,7 +360,7 @@ _TABLES = (
         "pairs that are met often, to within .003.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_LOW,),
-        allowance=_AS_GOOD,
+        allowance=AS_GOOD,
     ),
     _table(
         id="can-beats-cartesian-on-rare-pairs",
@@ -418,7 +401,7 @@ _TABLES = (
 # A history's item, year, genres and sign are 36 wide on ml-1m, its item, year and sign on ml-100k.
 CLAIMS = (
     *_TABLES,
-    *_headline(_arms(9, epochs=2)),
+    *_headline(_arms(9, **ONCE)),
     *_baselines(_arms(12)),
     *_ablations(_arms(12)),
     *_epochs(),

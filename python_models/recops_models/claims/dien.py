@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._on_clicks import GRID, ONCE, SIZES
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -13,22 +14,6 @@ from recops_models.evidence.harness.experiment import Setting
 _PAPER = "arXiv 1809.03672"
 _ELSEWHERE = "5 runs each (its released code chooses the checkpoint on test); other data than here"
 
-# Sizes near the paper's; the training part is each user's last 40 events by the
-# clock, with all that came before them in histories.
-_SETTINGS: Mapping[str, Setting] = {
-    "batch": 512,
-    "epochs": 3,
-    "patience": 2,
-    "warmup_epochs": 0.3,
-    "max_len": 50,
-    "hidden": "200,80",
-    "attention_hidden": "80,40",
-}
-_GRID: Mapping[str, tuple[Setting, ...]] = {
-    "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2),
-    "dropout": (0.0, 0.3),
-    "weight_decay": (0.0, 0.01),
-}
 # What is an arm's own is tuned too: the weight of the auxiliary loss, or else the warm-up.
 _WEIGHT = {"auxiliary_weight": (0.1, 0.3, 1.0)}
 _WARM_UP = {"warmup_epochs": (0.1, 0.3, 1.0)}
@@ -39,10 +24,10 @@ def _arms(**changes: Setting) -> Mapping[str, Arm]:
 
     def arm(name: str, model: str, **settings: Setting) -> Arm:
         own = _WEIGHT if settings.get("auxiliary", "none") != "none" else _WARM_UP
-        net = {**_SETTINGS, **changes, **settings}
+        net = {**SIZES, **changes, **settings}
         if model == "sum-pool":
             del net["attention_hidden"]
-        return Arm(name, model, net, {**_GRID, **own})
+        return Arm(name, model, net, {**GRID, **own})
 
     def dien(name: str, evolution: str, auxiliary: str = "none", **settings: Setting) -> Arm:
         return arm(name, "dien", evolution=evolution, auxiliary=auxiliary, **settings)
@@ -261,7 +246,7 @@ _CONTROLS = (
 # A state is as wide as an event, 36 everywhere: of item, year, genres and sign on ml-1m, of item,
 # year and sign on ml-100k, of item and category on toys-ctr, of places alone on nyc-checkins.
 CLAIMS = (
-    *_headline(_arms(width=9, epochs=2)),
+    *_headline(_arms(width=9, **ONCE)),
     *_parts("", "ml-100k", _arms(width=12)),
     *_parts("months-", "nyc-checkins", _arms(width=36)),
     # Its labels are 93 % clicks: every event is one here, beside items never met.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._on_clicks import AS_GOOD
 from recops_models.claims.mimn import LONG_RUNS, PART_RUNS, long_arm, long_rivals
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
@@ -13,8 +14,6 @@ from recops_models.evidence.harness.experiment import Setting
 
 _PAPER = "arXiv 1905.00758"
 _ABSTRACT = "that it is better, on three data sets of which none is here; figures were not read"
-_AS_GOOD = 0.003
-"""Of AUC: differences that two seeds of one model have as well."""
 
 
 def _hpmn(name: str, /, **settings: Setting) -> Arm:
@@ -130,7 +129,7 @@ _ABLATIONS = (
         text="A memory that does not know the candidate is as good as one that has it as its last "
         "event (the released code), within .003: a gain that needs it would be no memory's.",
         arms=(_BASE, _variant("HPMN, candidate last", compat="target")),
-        allowance=_AS_GOOD,
+        allowance=AS_GOOD,
     ),
 )
 

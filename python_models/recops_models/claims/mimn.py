@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._on_clicks import AS_GOOD
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.experiments.synthetic_visits import SyntheticVisits
@@ -15,8 +16,6 @@ _PAPER = "arXiv 1905.09248"
 _ELSEWHERE = (
     "3 runs each, with the candidate in Taobao's histories (confirmed); other data than here"
 )
-_AS_GOOD = 0.003
-"""Of AUC: differences that two seeds of one model have as well."""
 
 # The headline: sizes near the paper's, users with long histories, of which T events are read.
 _LONG: Mapping[str, Setting] = {
@@ -192,7 +191,7 @@ _ABLATIONS = (
         text="A memory that does not know the candidate is as good as one that has it as its last "
         "event, within .003: a gain that needs it would be no memory's.",
         arms=(_BASE, _variant("MIMN, candidate last", compat="target")),
-        allowance=_AS_GOOD,
+        allowance=AS_GOOD,
     ),
 )
 

@@ -11,6 +11,7 @@ import torch
 from recops_models.serving.checked import ItemCount, Tombstone, Totals
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents
+from recops_models.serving.giving_way import GiveWay
 from recops_models.serving.keys import forgotten_key, item_key, totals_key, user_key
 from recops_models.serving.ledger import Fate
 from recops_models.serving.record import UserRecord
@@ -51,6 +52,7 @@ def applied(
     store: Store,
     events: EncodedEvents,
     guards: Sequence[Guard],
+    give_way: GiveWay,
 ) -> list[AppliedEvent]:
     """Read the touched users' states into a pool, move it, write it back: one commit.
 
@@ -60,6 +62,7 @@ def applied(
         store: of them.
         events: those of a user in the order in which they are to be applied.
         guards: what must hold when they are committed.
+        give_way: called between any two events.
 
     Returns:
         what became of each event.
@@ -69,7 +72,7 @@ def applied(
         CorruptStateError: a user's state is damaged.
         StoreError: the store cannot read or write.
     """
-    batch = _Batch.read(served, generation, store, events, guards)
+    batch = _Batch.read(served, generation, store, events, guards, give_way)
     rows, chosen = batch.admit(events)
     changes = batch.changes(rows, chosen, events)
     for guard in guards:
@@ -91,8 +94,9 @@ class _Batch:
         totals: Totals,
         records: dict[str, UserRecord],
         counts: dict[str, ItemCount],
+        give_way: GiveWay,
     ) -> None:
-        self.clock = clock
+        self.clock, self._give_way = clock, give_way
         self._served, self._generation = served, generation
         self._totals, self._records, self._of_items = totals, records, counts
         self.outcomes: list[AppliedEvent] = []
@@ -106,6 +110,7 @@ class _Batch:
         store: Store,
         events: EncodedEvents,
         guards: Sequence[Guard],
+        give_way: GiveWay,
     ) -> _Batch:
         users = list(dict.fromkeys(event.user for event in events.events))
         items = []
@@ -125,17 +130,18 @@ class _Batch:
             guard.check(next(values))
         totals = Totals.unpack(next(values))
         data = [next(values) for _ in users]
-        records = {
-            user: _record(served, user, one, Tombstone.unpack(user, next(values)))
-            for user, one in zip(users, data, strict=True)
-        }
+        records = {}
+        for user, one in zip(users, data, strict=True):
+            give_way()
+            records[user] = _record(served, user, one, Tombstone.unpack(user, next(values)))
         counts = {item: ItemCount.unpack(item, next(values)) for item in items}
-        return cls(served, generation, view.clock, totals, records, counts)
+        return cls(served, generation, view.clock, totals, records, counts, give_way)
 
     def admit(self, events: EncodedEvents) -> tuple[list[int], list[int]]:
         """Count what is accepted; the pool's rows to be moved, and each one's event by place."""
         rows, chosen = [], []
         for place, event in enumerate(events.events):
+            self._give_way()
             record = self._records[event.user]
             missing = record.ledger.missing
             fate = record.ledger.admit(event.seq)
@@ -175,6 +181,7 @@ class _Batch:
         )
         changes: dict[bytes, bytes | None] = {totals_key(self._generation): self._totals.pack()}
         for user, record, (state, count) in zip(self._touched, moved, states, strict=True):
+            self._give_way()
             written = replace(record, state=state, count=count)
             changes[user_key(self._generation, user)] = written.pack(user)
         for item, of_item in self._of_items.items():

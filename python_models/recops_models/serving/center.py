@@ -27,6 +27,7 @@ from recops_models.serving.errors import (
 from recops_models.serving.event import id_text
 from recops_models.serving.forgetting import forget_users
 from recops_models.serving.generations import served_now
+from recops_models.serving.giving_way import GiveWay, to_nobody
 from recops_models.serving.intake import BATCH, IngestReport, take
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
 from recops_models.serving.locks import Lock, NotPaused, patiently
@@ -163,16 +164,21 @@ class Center:
                 again.
         """
         guards: list[Guard] = [NotPaused()] if lock is None else [NotPaused(), lock]
-        return IngestReport.of(self._ingest(events, guards, patience))
+        return IngestReport.of(self._ingest(events, guards, patience, to_nobody))
 
     def ingest_together(
-        self, parts: Sequence[Sequence[object]], *, patience: float = 1.0
+        self,
+        parts: Sequence[Sequence[object]],
+        *,
+        patience: float = 1.0,
+        give_way: GiveWay = to_nobody,
     ) -> list[IngestReport]:
         """:meth:`ingest` of what several senders have, in as few commits as one sender's.
 
         Args:
             parts: what each of them sent, in the order in which it came.
             patience: as in :meth:`ingest`.
+            give_way: called between any two events.
 
         Returns:
             the report of each part.
@@ -181,26 +187,31 @@ class Center:
             StoreError: as in :meth:`ingest`, for all parts, whosever events are the reason.
         """
         together = [event for part in parts for event in part]
-        outcomes = iter(self._ingest(together, [NotPaused()], patience))
+        outcomes = iter(self._ingest(together, [NotPaused()], patience, give_way))
         return [IngestReport.of(list(islice(outcomes, len(part)))) for part in parts]
 
     def _ingest(
-        self, events: Sequence[object], guards: Sequence[Guard], patience: float
+        self,
+        events: Sequence[object],
+        guards: Sequence[Guard],
+        patience: float,
+        give_way: GiveWay,
     ) -> list[AppliedEvent | FieldError]:
         outcomes: list[AppliedEvent | FieldError] = []
         with self._writing:
             for start in range(0, len(events), BATCH):
                 part = events[start : start + BATCH]
-                outcomes += patiently(partial(self._take, part, guards), patience)
+                outcomes += patiently(partial(self._take, part, guards, give_way), patience)
         return outcomes
 
     def _take(
-        self, events: Sequence[object], guards: Sequence[Guard]
+        self, events: Sequence[object], guards: Sequence[Guard], give_way: GiveWay
     ) -> list[AppliedEvent | FieldError]:
         while True:
             served, active = self._serving
             with suppress(ConflictError):
-                return take(served, active.generation, self.store, events, [active, *guards])
+                guarded = [active, *guards]
+                return take(served, active.generation, self.store, events, guarded, give_way)
             self._look_again(active)
 
     def score(

@@ -99,6 +99,7 @@ class EventEncoder:
         said = np.full(len(events), LIKED)
         if not self._explicit:
             return said
+        numbers: dict[str, dict[int, float]] = {}  # By column, of each place.
         for place, event in enumerate(events):
             told = next((name for name in (*TELLING, SIGN) if name in event.features), None)
             if told is None:
@@ -112,9 +113,10 @@ class EventEncoder:
                 must = "a finite number" if due is None else f"one of {', '.join(map(str, due))}"
                 faults.setdefault(place, FieldError(told, f"must be {must}, got {value!r:.40}"))
                 continue
-            column = "feedback" if told == SIGN else told
-            number = np.array([value], dtype=np.float64)
-            said[place] = said_by(column, number, self._positive)[0]
+            numbers.setdefault("feedback" if told == SIGN else told, {})[place] = value
+        for column, told_by in numbers.items():
+            values = np.fromiter(told_by.values(), np.float64)
+            said[list(told_by)] = said_by(column, values, self._positive)
         return said
 
     def _event_ids(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from recops_models.serving.applied import AppliedEvent, Guard, applied
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
+from recops_models.serving.giving_way import GiveWay, to_nobody
 from recops_models.serving.ledger import Fate
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stores.store import Store
@@ -94,6 +95,7 @@ def take(
     store: Store,
     contents: Sequence[object],
     guards: Sequence[Guard],
+    give_way: GiveWay = to_nobody,
 ) -> list[AppliedEvent | FieldError]:
     """Apply events in one commit, those left out that are none.
 
@@ -104,6 +106,7 @@ def take(
         contents: as of :class:`~recops_models.serving.event.UserEvent`; those of one user in their
             order. An error among them is what one was read with.
         guards: what must hold when they are committed.
+        give_way: called between any two events.
 
     Returns:
         what became of each of ``contents``; a FieldError of one that is no event.
@@ -112,9 +115,9 @@ def take(
         ConflictError: someone has committed meanwhile.
         StoreError: a guard says so, or the store cannot read or write.
     """
-    read = [_read(content) for content in contents]
+    read = [_read(content, give_way) for content in contents]
     encoded = served.events.encode([one for one in read if isinstance(one, UserEvent)])
-    done = iter(applied(served, generation, store, encoded, guards))
+    done = iter(applied(served, generation, store, encoded, guards, give_way))
     places = [place for place, one in enumerate(read) if isinstance(one, UserEvent)]
     faults = {places[place]: error for place, error in encoded.faults.items()}
     return [
@@ -123,7 +126,8 @@ def take(
     ]
 
 
-def _read(content: object) -> UserEvent | FieldError:
+def _read(content: object, give_way: GiveWay) -> UserEvent | FieldError:
+    give_way()
     if isinstance(content, FieldError):
         return content
     try:

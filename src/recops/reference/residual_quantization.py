@@ -150,6 +150,11 @@ def accumulate_codes(
     return sums, weights
 
 
+def _mean(rows: Tensor) -> Tensor:
+    """0 of no rows."""
+    return rows.sum() / max(len(rows), 1)
+
+
 def straight_through(
     x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -171,8 +176,8 @@ def straight_through(
     commitment = codebook_loss = wide.new_zeros(())
     for level, book in enumerate(books):
         codeword = widened(rq_decode(codes[:, level : level + 1], [book]))
-        commitment = commitment + (residual - codeword.detach()).square().sum(1).mean()
-        codebook_loss = codebook_loss + (residual.detach() - codeword).square().sum(1).mean()
+        commitment = commitment + _mean((residual - codeword.detach()).square().sum(1))
+        codebook_loss = codebook_loss + _mean((residual.detach() - codeword).square().sum(1))
         residual = residual - codeword.detach()
     quantized = widened(rq_decode(codes, books)).detach()
     if rotation:

@@ -25,6 +25,8 @@ from recops.state._holder import register_holder, require_fit
 from recops.state._validate import problems
 from recops.state.item_mask import ItemIds, ItemMask, pack_mask
 
+MOST_LEVELS = 65_536
+
 _KIND = "sid_trie"
 _TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
 
@@ -107,8 +109,8 @@ class SidTrie:
         """Build the trie of ``sids``: a radix sort of the SIDs, then two walks; O(N · L).
 
         Args:
-            sids: ``[N, L]`` int32 or int64, L ≥ 1, in any order. Items may share a SID. N = 0 makes
-                an empty trie.
+            sids: ``[N, L]`` int32 or int64, L from 1 to 65,536, in any order. Items may share a
+                SID. N = 0 makes an empty trie.
             item_ids: ``[N]`` int64 or int32, each once; the rows' numbers by default.
             vocab_sizes: tokens of each level, one number for all, or (by default) the largest token
                 of each level plus one.
@@ -128,6 +130,8 @@ class SidTrie:
         count, depth = sids.shape
         if depth == 0:
             raise ValueError(f"{op}: sids must have at least one level, got shape {(count, depth)}")
+        if depth > MOST_LEVELS:
+            raise ValueError(f"{op}: sids must have at most {MOST_LEVELS:,} levels, got {depth:,}")
         if item_ids is None:
             item_ids = torch.arange(count)
         check_tensor(op, "item_ids", item_ids, ndim=1, dtypes=INDICES)

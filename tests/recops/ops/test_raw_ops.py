@@ -257,3 +257,8 @@ def test_work_has_an_end() -> None:
     for dims in ([1, 2**32, 2**32 - 1], [1, 2**63 - 1, 2]):
         with pytest.raises(ValueError, match="coaction: dims must be from 1 to 65536"):
             ops.coaction(torch.zeros(2, 3, 1), torch.zeros(2, 0), dims, 1, *options)
+    nobody = torch.zeros(0, dtype=torch.int64)
+    with pytest.raises(ValueError, match="histories must be of at most 2147483647 users, got 1099"):
+        ops.coaction(
+            torch.empty(2**40, 0, 4), torch.zeros(0, 16), [4, 4], 1, None, nobody, *options[2:]
+        )

@@ -157,6 +157,11 @@ def test_a_trie_moves_between_devices() -> None:
             ValueError,
             "sids must have at least one level",
         ),
+        (
+            {"sids": torch.empty(0, 2**40, dtype=torch.int32)},
+            ValueError,
+            "sids must have at most 65,536 levels, got 1,099,511,627,776",
+        ),
         ({"item_ids": torch.arange(3)}, ValueError, "item_ids must have 4 entries, got 3"),
         ({"item_ids": torch.rand(4)}, TypeError, "item_ids must be one of int32, int64"),
         ({"item_ids": torch.tensor([5, -3, 5, 2])}, ValueError, "item id 5 is repeated"),

@@ -30,6 +30,7 @@ from recops_models.serving.http.app import make_app
 from recops_models.serving.http.group_commit import GroupCommit
 from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ScoreRequest
+from recops_models.serving.http.scores_first import ScoresFirst
 from recops_models.serving.http.service import Service
 from recops_models.serving.keys import user_key
 from recops_models.serving.locks import HeldLockError
@@ -72,7 +73,7 @@ def test_who_comes_during_a_commit_shares_the_next(
     before = center.stats().commits
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics())
+        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
         running = asyncio.create_task(writer.run())
         sending = [asyncio.create_task(writer.ingest(events[:1]))]
         await until(gate.entered.is_set)
@@ -101,7 +102,7 @@ def test_a_commit_has_room_for_so_many(
     metrics = ServiceMetrics()
 
     async def story() -> None:
-        writer = GroupCommit(center, metrics)
+        writer = GroupCommit(center, metrics, ScoresFirst())
         parts = [events[:25], events[25:31], events[31:35], events[35:36], []]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -119,7 +120,7 @@ def test_a_commit_has_room_for_so_many(
 
 def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics())
+        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
         await asyncio.sleep(0.01)
         writer.close()
@@ -138,7 +139,7 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
     other = next(event for event in events if str(event["user_id"]) != user)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics())
+        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
         parts = [[{**events[0], "seq": 2}], [other]]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -157,11 +158,11 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
 def test_all_who_wait_are_told_of_an_error(
     center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise error
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics())
+        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
         running = asyncio.create_task(writer.run())
         with monkeypatch.context() as patched:
             patched.setattr(center, "ingest_together", failing)
@@ -182,7 +183,7 @@ def test_too_many_events_are_sent_away(
     events = events_of(small)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics())
+        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
         first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match="30 events wait"):

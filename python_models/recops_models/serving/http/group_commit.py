@@ -15,10 +15,14 @@ from recops_models.serving.center import Center
 from recops_models.serving.errors import StoreAwayError, StoreError
 from recops_models.serving.http.answers import OverloadedError
 from recops_models.serving.http.metrics import ServiceMetrics
+from recops_models.serving.http.scores_first import ScoresFirst
 from recops_models.serving.intake import BATCH, IngestReport
 
 MOST_WAITING = 1 << 16
 """Events that may wait for the writer."""
+
+MOST_WAIT_SECONDS = 0.05
+"""That a commit gives to scores."""
 
 Done = TypeVar("Done")
 
@@ -39,10 +43,11 @@ class GroupCommit:
     Args:
         center: that is written.
         metrics: told of each commit.
+        scores: whom the writer lets go first.
     """
 
-    def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
-        self._center, self._metrics = center, metrics
+    def __init__(self, center: Center, metrics: ServiceMetrics, scores: ScoresFirst) -> None:
+        self._center, self._metrics, self._scores = center, metrics, scores
         self._queue: deque[_Sending] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -102,7 +107,10 @@ class GroupCommit:
     def _write(self, group: Sequence[_Sending]) -> list[IngestReport | Exception]:
         begun = time.perf_counter()
         try:
-            reports = self._center.ingest_together([sending.events for sending in group])
+            reports = self._center.ingest_together(
+                [sending.events for sending in group],
+                give_way=self._scores.waits(MOST_WAIT_SECONDS),
+            )
         except StoreError as error:
             if len(group) == 1 or isinstance(error, StoreAwayError):
                 return [error] * len(group)

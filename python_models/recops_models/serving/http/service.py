@@ -16,6 +16,7 @@ from recops_models.serving.http.answers import OverloadedError
 from recops_models.serving.http.group_commit import GroupCommit
 from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ForgetRequest, ScoreRequest
+from recops_models.serving.http.scores_first import ScoresFirst
 from recops_models.serving.intake import IngestReport
 
 SCORERS = 2
@@ -40,7 +41,8 @@ class Service:
 
     def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
         self._center, self._metrics = center, metrics
-        self._writer = GroupCommit(center, metrics)
+        self._scores = ScoresFirst()
+        self._writer = GroupCommit(center, metrics, self._scores)
         self._scorers = ThreadPoolExecutor(SCORERS, "uic-scorer")
 
     @asynccontextmanager
@@ -74,16 +76,16 @@ class Service:
         self._metrics.unanswered += 1
         try:
             found = await asyncio.get_running_loop().run_in_executor(
-                self._scorers,
-                self._center.score,
-                request.user_id,
-                request.candidates,
-                request.features,
+                self._scorers, self._score, request
             )
         finally:
             self._metrics.unanswered -= 1
         self._metrics.scored(len(found.scores), known=found.known)
         return found
+
+    def _score(self, request: ScoreRequest) -> Scored:
+        with self._scores.scoring():
+            return self._center.score(request.user_id, request.candidates, request.features)
 
     async def state(self, user_id: str) -> KnownUser:
         """See :meth:`Center.look_up`."""

@@ -58,8 +58,11 @@ def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
     return list(x.masked_fill(lost, torch.nan).split(widths, 1))
 
 
-def levels_of(stack: Stack) -> int:
-    """L."""
+def levels_of(op: str, group: int, stack: Stack) -> int:
+    """L of a product's stack."""
+    if isinstance(stack, Tensor):
+        check_tensor(op, f"codebooks[{group}]", stack, ndim=3, dtypes=FLOATS)
+        return stack.shape[0]
     return len(list(stack))
 
 

@@ -43,7 +43,7 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)
     stacks = stacks_of(op, codebooks)
     if len(stacks) > 1:
-        levels = [levels_of(stack) for stack in stacks]
+        levels = [levels_of(op, group, stack) for group, stack in enumerate(stacks)]
         check_columns(op, codes, sum(levels))
         parts = zip(codes.split(levels, 1), stacks, strict=True)
         return torch.cat([rq_decode(part, stack) for part, stack in parts], 1)

@@ -137,6 +137,11 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
         "samples must be from 1 to 1048576, got 0",
     ),
     (
+        lambda: torch.ops.recops.code_flips(X, BOOKS[0], [5], SIGMA[:1], 2**31 - 1, 0, 0, 2),
+        ValueError,
+        "samples must be from 1 to 1048576, got 2147483647",
+    ),
+    (
         lambda: recops.code_flip_rate(X, BOOKS, SIGMA[:1], samples=1, seed=0),
         ValueError,
         "sigma must have 2 values, one a level, got 1",

@@ -32,6 +32,11 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         r"codebooks\[1\] must be one of float32, got float16",
     ),
+    (
+        lambda: recops.rq_decode(CODES[:0, :0], [(), torch.empty(2**40, 0)]),
+        ValueError,
+        r"codebooks\[1\] must have 3 dimensions",
+    ),
     (lambda: recops.rq_encode(X, NAN_BOOK), ValueError, r"be finite.*codebooks\[1\]\[2\]"),
     (
         lambda: recops.rq_encode(X.repeat(50, 1), NAN_BOOK),

@@ -190,6 +190,7 @@ def test_odd_inputs() -> None:
     assert quantized.shape == (0, 3)
     assert codes.shape == (0, 2)
     assert commitment.item() == codebook_loss.item() == 0
+    assert recops.reference.straight_through(x[:0], books)[2].item() == 0
     (commitment + quantized.sum()).backward()
     assert x.grad is not None
     broken = x.detach().clone()

@@ -1,0 +1,70 @@
+"""Scores go before writing, for so long and no longer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from centers import events_of
+from recops_models.data import Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.http.scores_first import ScoresFirst
+
+
+def test_a_writer_waits_for_every_score() -> None:
+    scores = ScoresFirst()
+    gone_on = threading.Event()
+
+    def write() -> None:
+        scores.waits(30)()
+        gone_on.set()
+
+    with scores.scoring():
+        with scores.scoring():
+            writer = threading.Thread(target=write)
+            writer.start()
+            assert not gone_on.wait(0.05)
+        assert not gone_on.wait(0.05)  # One is still computed.
+    assert gone_on.wait(30)
+    writer.join()
+
+
+def test_a_score_that_fails_is_over() -> None:
+    scores = ScoresFirst()
+    with pytest.raises(ZeroDivisionError), scores.scoring():
+        raise ZeroDivisionError
+    begun = time.perf_counter()
+    scores.waits(30)()
+    assert time.perf_counter() - begun < 10
+
+
+def test_scores_without_end_do_not_stop_a_writer() -> None:
+    scores = ScoresFirst()
+    give_way = scores.waits(0.1)
+    with scores.scoring():
+        begun = time.perf_counter()
+        for _ in range(1000):
+            give_way()
+        assert 0.1 <= time.perf_counter() - begun < 30
+
+
+def test_a_commit_gives_way_at_every_event(
+    trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = events_of(small)[:60]
+    times = [0]
+
+    def give_way() -> None:
+        times[0] += 1
+
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
+        (report,) = center.ingest_together([events], give_way=give_way)
+    assert report.accepted == len(events)
+    users = len({event["user_id"] for event in events})
+    # Where an event is read and admitted, and where its user's record is read and written.
+    assert times[0] == 2 * len(events) + 2 * users
