@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.generative.path_ranker import PathRanker, of_beams
+from recops_models.generative.ranker import Ranker, Ranking
+from recops_models.generative.speller import Watch, of_beams, search
 from recops_models.layers.attention import Attention
 from recops_models.layers.relative_bias import RelativeBias
 from recops_models.layers.rms_norm import RMSNorm
@@ -120,7 +121,7 @@ class Memory(NamedTuple):
     """``[R or 1, heads, Q, T · L]``, by how many events lie between; −inf on what Q do not know."""
 
 
-class TIGER(PathRanker):
+class TIGER(Ranker):
     """See the module. Inside, items and tokens count from 1, and 0 is padding.
 
     Args:
@@ -161,11 +162,6 @@ class TIGER(PathRanker):
     def window(self) -> int:
         """T."""
         return self.config.history
-
-    @property
-    def beams(self) -> int:
-        """See :attr:`TIGERConfig.beams`."""
-        return self.config.beams
 
     def _embed(self, level: int, tokens: Tensor) -> Tensor:
         out: Tensor = self.token[level](tokens) * self.config.width**0.5
@@ -230,6 +226,20 @@ class TIGER(PathRanker):
         losses = [F.cross_entropy(self._logits(t, x[:, t]), paths[:, t] - 1) for t in range(steps)]
         return torch.stack(losses).sum()
 
+    def decode(
+        self,
+        history: Tensor,
+        lengths: Tensor,
+        k: int,
+        met: Sequence[Tensor] | None = None,
+        *,
+        watch: Watch | None = None,
+    ) -> Ranking:
+        """The ``k`` best items that beam search finds; scores are log p(path)."""
+        read = self.read(history, lengths)
+        found = search(self, read, beams=max(k, self.config.beams), banned=met, watch=watch)
+        return Ranking(found.item_ids[:, :k], found.scores[:, :k])
+
     def read(self, history: Tensor, lengths: Tensor) -> list[Tensor]:
         """The history's keys and values, block by block, and its bias ``[B, heads, 1, T · L]``."""
         keys_values, bias = self.encode(history, lengths[:, None])
@@ -242,7 +252,7 @@ class TIGER(PathRanker):
         tokens: Tensor | None,
         parents: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """See :meth:`PathRanker.spell`; beams keep their tokens' keys and values, ``[B, M, heads,
+        """See :meth:`~recops_models.generative.speller.Speller.spell`; beams keep their tokens' keys and values, ``[B, M, heads,
         t, d / heads]`` each.
         """
         *keys_values, bias = read

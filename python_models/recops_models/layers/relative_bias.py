@@ -38,9 +38,7 @@ class RelativeBias(nn.Module):
         reach: from which distance on all are one.
     """
 
-    def __init__(
-        self, heads: int, *, both_ways: bool, buckets: int = 32, reach: int = 128
-    ) -> None:
+    def __init__(self, heads: int, *, both_ways: bool, buckets: int = 32, reach: int = 128) -> None:
         super().__init__()
         self.both_ways, self.reach = both_ways, reach
         self.table = nn.Embedding(buckets, heads)
