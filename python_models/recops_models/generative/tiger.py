@@ -252,8 +252,8 @@ class TIGER(Ranker):
         tokens: Tensor | None,
         parents: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """See :meth:`~recops_models.generative.speller.Speller.spell`; beams keep their tokens' keys and values, ``[B, M, heads,
-        t, d / heads]`` each.
+        """See :meth:`~recops_models.generative.speller.Speller.spell`; beams keep their tokens'
+        keys and values, ``[B, M, heads, t, d / heads]`` each.
         """
         *keys_values, bias = read
         requests = len(bias)
