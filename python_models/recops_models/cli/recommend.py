@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recops_models.cli.application import app, load_job_data
 from recops_models.printable import printable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recops_models.data import Dataset
 
 
 @app.command()
@@ -34,12 +39,17 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Tell how long a request takes, part by part.")
+    ] = False,
 ) -> None:
     """Recommend items to one user, after everything the user met, with scores and titles.
 
     A click model scores the whole catalogue; its scores are probabilities. With `--new-items`,
     UniRec also decodes items that came after its training, by codes of the tokenizer that training
-    left; nothing is trained again.
+    left; nothing is trained again. `--timing` asks a model that spells items (unirec, tiger) again and
+    again, and tells the median milliseconds of reading the history, of the model's steps and of the
+    beam search.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
     """
@@ -78,3 +88,25 @@ def recommend(
         if item >= 0:
             table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
     Console(markup=False).print(table)
+    if timing:
+        typer.echo(_timing(model, dataset, row, k))
+
+
+def _timing(model: nn.Module, dataset: Dataset, user: int, k: int) -> str:
+    """One line on a user's request."""
+    from recops_models.evaluation.metrics import LIST_LENGTH
+    from recops_models.export.latency import latency
+    from recops_models.generative.ranker import items_met
+    from recops_models.generative.speller import Speller
+    from recops_models.generative.windows import last_windows
+    from recops_models.training.ranking_problem import met
+
+    if not isinstance(model, Speller):
+        raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
+    known, beams = met(dataset, user), max(k, LIST_LENGTH)
+    history, lengths = last_windows(known, model.window)
+    found = latency(model, history, lengths, beams=beams, banned=items_met(known))
+    return (
+        f"{found.total:.2f} ms a request of {beams} beams: encode {found.encode:.2f}, "
+        f"steps {found.steps:.2f}, beam {found.beam:.2f}"
+    )

@@ -108,5 +108,6 @@ def of_beams(kept: Tensor, parents: Tensor) -> Tensor:
     """``kept [B, M', …]`` of each beam's parent, ``parents [B, M]``; a dead beam has some other's,
     and the search ignores what comes of it.
     """
-    row = parents.long().clamp(min=0)
-    return kept.take_along_dim(row.reshape(*row.shape, *[1] * (kept.dim() - 2)), 1)
+    row = parents.long().clamp(min=0).reshape(*parents.shape, *[1] * (kept.dim() - 2))
+    # take_along_dim would do as well, but it traces batch sizes as constants.
+    return kept.gather(1, row.expand(-1, -1, *kept.shape[2:]))

@@ -256,9 +256,8 @@ class TIGER(Ranker):
         keys and values, ``[B, M, heads, t, d / heads]`` each.
         """
         *keys_values, bias = read
-        requests = len(bias)
         if tokens is None or parents is None:
-            t, x = 0, self.start.expand(requests, 1, -1)
+            t, x = 0, self.start.expand(bias.shape[0], 1, -1)  # len() would trace as a constant
             kept = []
         else:
             t = kept[0].shape[-2]
