@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from recops_models.cli.application import app, load_job_data
 from recops_models.printable import printable
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from recops_models.data import Dataset
 
 
 @app.command()
@@ -56,6 +51,7 @@ def recommend(
     from rich.console import Console
     from rich.table import Table
 
+    from recops_models.cli.request_timing import request_timing
     from recops_models.data import Dataset
     from recops_models.data.attributes import item_titles
     from recops_models.recipes.run import load_trained, problem_of
@@ -89,24 +85,4 @@ def recommend(
             table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
     Console(markup=False).print(table)
     if timing:
-        typer.echo(_timing(model, dataset, row, k))
-
-
-def _timing(model: nn.Module, dataset: Dataset, user: int, k: int) -> str:
-    """One line on a user's request."""
-    from recops_models.evaluation.metrics import LIST_LENGTH
-    from recops_models.export.latency import latency
-    from recops_models.generative.ranker import items_met
-    from recops_models.generative.speller import Speller
-    from recops_models.generative.windows import last_windows
-    from recops_models.training.ranking_problem import met
-
-    if not isinstance(model, Speller):
-        raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
-    known, beams = met(dataset, user), max(k, LIST_LENGTH)
-    history, lengths = last_windows(known, model.window)
-    found = latency(model, history, lengths, beams=beams, banned=items_met(known))
-    return (
-        f"{found.total:.2f} ms a request of {beams} beams: encode {found.encode:.2f}, "
-        f"steps {found.steps:.2f}, beam {found.beam:.2f}"
-    )
+        typer.echo(request_timing(model, dataset, row, k))
