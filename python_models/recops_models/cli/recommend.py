@@ -51,7 +51,6 @@ def recommend(
     from rich.console import Console
     from rich.table import Table
 
-    from recops_models.cli.request_timing import request_timing
     from recops_models.data import Dataset
     from recops_models.data.attributes import item_titles
     from recops_models.recipes.run import load_trained, problem_of
@@ -85,4 +84,6 @@ def recommend(
             table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
     Console(markup=False).print(table)
     if timing:
+        from recops_models.cli.request_timing import request_timing
+
         typer.echo(request_timing(model, dataset, row, k))
