@@ -62,7 +62,7 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
         RuntimeError: there is no C++ compiler, or it failed.
     """
     from torch._inductor import aot_compile
-    from torch._inductor.package import package_aoti
+    from torch._inductor.package.package import package_aoti
 
     check_exportable(model, path, name=name)
     if item_ids.ndim != 1 or not bool((item_ids.diff() > 0).all()):
@@ -79,10 +79,11 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
         "isa": recops.cpu_isa(),
     }
     options = {"aot_inductor.package": True, "aot_inductor.metadata": told}
-    compiled = {
-        part: aot_compile(program.module(), program.example_inputs[0], options=options)
-        for part, program in made.items()
-    }
+    compiled = {}
+    for part, program in made.items():
+        files = aot_compile(program.module(), program.example_inputs[0], options=options)
+        assert isinstance(files, list)  # As it says of packages.
+        compiled[part] = files
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / path.name
         package_aoti(str(package), compiled)

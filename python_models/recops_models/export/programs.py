@@ -102,7 +102,7 @@ class _Scores(nn.Module):
 
 
 @torch.no_grad()
-def programs(model: Speller | Scorer, item_ids: Tensor) -> dict[str, ExportedProgram]:
+def programs(model: nn.Module, item_ids: Tensor) -> dict[str, ExportedProgram]:
     """A model's functions, traced; batches and beams may be of any size.
 
     Of a :class:`Speller` with L tokens a path: ``encode(ids [B, T] i64, lengths [B] i64) -> read``;
@@ -118,6 +118,7 @@ def programs(model: Speller | Scorer, item_ids: Tensor) -> dict[str, ExportedPro
     """
     if isinstance(model, Speller):
         return _spelling(model, item_ids)
+    assert isinstance(model, Scorer)
     return {"scores": _traced(_Scores(model, item_ids), *_requests(model.window, item_ids))}
 
 

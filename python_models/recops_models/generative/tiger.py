@@ -112,7 +112,7 @@ class DecoderBlock(_Block):
         return self.attention.keys_values(self.attention_norm(x))
 
 
-class Memory(NamedTuple):
+class EncodedHistory(NamedTuple):
     """What the decoder reads of histories."""
 
     keys_values: list[tuple[Tensor, Tensor]]
@@ -139,6 +139,7 @@ class TIGER(Ranker):
         self.num_items, self.steps = len(paths), len(self.vocab_sizes)
         self.trie = recops.SidTrie.from_sids(paths, vocab_sizes=self.vocab_sizes)
         self.paths: Tensor
+        self.prior: Tensor
         self.register_buffer("paths", F.pad(paths.long() + 1, (0, 0, 1, 0)))  # (1 + N, L)
         self.register_buffer("prior", prior.float())
         self.token = nn.ModuleList(
@@ -167,7 +168,7 @@ class TIGER(Ranker):
         out: Tensor = self.token[level](tokens) * self.config.width**0.5
         return out
 
-    def encode(self, history: Tensor, known: Tensor) -> Memory:
+    def encode(self, history: Tensor, known: Tensor) -> EncodedHistory:
         """Read ``history [R, T]``, 1-based, right-padded with 0, for queries ``[R or 1, Q]`` of
         which each knows the first ``known`` events.
         """
@@ -187,7 +188,7 @@ class TIGER(Ranker):
         x = self.dropout(self.encoder_norm(x))
         ago = known[..., None] - 1 - event  # (R or 1, Q, T · L)
         recency = self.recency_bias(ago).masked_fill(ago[:, None] < 0, -torch.inf)
-        return Memory([block.history.keys_values(x) for block in self._blocks()], recency)
+        return EncodedHistory([block.history.keys_values(x) for block in self._blocks()], recency)
 
     def _blocks(self) -> list[DecoderBlock]:
         return [block for block in self.decoder if isinstance(block, DecoderBlock)]

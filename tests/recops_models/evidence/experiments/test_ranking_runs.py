@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recops_models.data import leave_one_out, load
+from recops_models.data.storage import read_table
 from recops_models.evidence.experiments.ranking_runs import RankingRuns, SceneRuns
 from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
@@ -63,19 +64,11 @@ def test_figures_of_liked_items_are_those_of_their_users_alone(shop: str, tmp_pa
     split = leave_one_out(load(shop))
     liked = split.test["rating"].to_numpy() >= 4
     assert 0 < liked.mean() < 1
-    at = np.isin(split.examples("test").users, np.flatnonzero(_by_user(split, liked)))
-    from recops_models.data.storage import read_table
-
+    users = split.dataset.user_vocabulary.index(split.test["user_id"].to_numpy())
+    at = np.isin(split.examples("test").users, users[liked])
     rank = read_table(tmp_path / "run" / "predictions.parquet")["rank"].to_numpy()
     assert test["hr@10_liked"] == pytest.approx((rank[at] < 10).mean())
     assert test["hr@10_liked"] != test["hr@10"]
-
-
-def _by_user(split, liked):  # type: ignore[no-untyped-def]
-    users = split.dataset.user_vocabulary
-    found = np.zeros(len(users), dtype=bool)
-    found[users.index(split.test["user_id"].to_numpy())] = liked
-    return found
 
 
 def test_a_trial_measures_no_test(shop: str, tmp_path: Path) -> None:
