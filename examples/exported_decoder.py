@@ -32,6 +32,7 @@ class ExportedDecoder:
         self.steps = [
             load_package(str(package), f"step_{step}") for step in range(int(told["steps"]))
         ]
+        self.rescore = load_package(str(package), "rescore") if told["rescores"] == "yes" else None
         self.trie = recops.SidTrie.load(package.with_suffix(".trie.safetensors"))
 
     def recommend(self, histories: Sequence[Sequence[int]], beams: int) -> recops.BeamResult:
@@ -48,13 +49,19 @@ class ExportedDecoder:
             logits, kept = next(steps)(read, *grown)
             return logits
 
-        return recops.constrained_beam_search(
+        found = recops.constrained_beam_search(
             step,
             self.trie,
             batch_size=len(histories),
             num_beams=beams,
             banned=[torch.tensor(history) for history in histories],
         )
+        if self.rescore is None:
+            return found
+        scores = found.scores + self.rescore(read, found.item_ids)
+        best = scores.sort(dim=-1, descending=True, stable=True)
+        sids = found.sids.gather(1, best.indices[..., None].expand_as(found.sids))
+        return recops.BeamResult(found.item_ids.gather(1, best.indices), sids, best.values)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,9 @@ def recommend(
 
     A click model scores the whole catalogue; its scores are probabilities. With `--new-items`,
     UniRec also decodes items that came after its training, by codes of the tokenizer that training
-    left; nothing is trained again. `--timing` asks a model that spells items (unirec, tiger) again and
-    again, and tells the median milliseconds of reading the history, of the model's steps and of the
-    beam search.
+    left; nothing is trained again. `--timing` asks a model that spells items (unirec, tiger) again
+    and again, and tells the median milliseconds of reading the history, of the model's steps and of
+    the beam search.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
     """

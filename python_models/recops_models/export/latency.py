@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.generative.speller import Speller, search
+from recops_models.generative.speller import Rescorer, Speller, search
 
 
 class Latency(NamedTuple):
@@ -19,7 +19,7 @@ class Latency(NamedTuple):
     encode: float
     """To read the history, once."""
     steps: float
-    """The model's logits, of all steps together."""
+    """The model's logits, of all steps together, and its say on the items found."""
     beam: float
     """The rest: the beams' choice in the trie, and the look-up of items."""
     total: float
@@ -46,7 +46,7 @@ def latency(
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
     rows = []
     for _ in range(repeats + 1):
-        timed = _Timed(model)
+        timed = _TimedRescorer(model) if isinstance(model, Rescorer) else _Timed(model)
         begun = time.perf_counter()
         read = model.read(history, lengths)
         encoded = time.perf_counter()
@@ -73,5 +73,20 @@ class _Timed:
     ) -> tuple[Tensor, list[Tensor]]:
         begun = time.perf_counter()
         out = self._spell(read, kept, tokens, parents)
+        self.seconds += time.perf_counter() - begun
+        return out
+
+
+class _TimedRescorer(_Timed):
+    """One that rescores as well."""
+
+    def __init__(self, model: Speller) -> None:
+        super().__init__(model)
+        assert isinstance(model, Rescorer)
+        self._rescore = model.rescore
+
+    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
+        begun = time.perf_counter()
+        out = self._rescore(read, items)
         self.seconds += time.perf_counter() - begun
         return out

@@ -50,7 +50,8 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
         item_ids: ``[N]`` i64, ascending: the id of each of the model's items.
         path: ends in ``.pt2``.
         name: of the model. Every program's metadata tell it, ``window`` (T of the histories that
-            it takes), the number of ``steps``, and the versions.
+            it takes), the number of ``steps``, whether it ``rescores``, and the
+            versions.
 
     Returns:
         the files that were written.
@@ -72,6 +73,7 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
     told = {
         "window": str(model.window),
         "steps": str(sum(part.startswith("step_") for part in made)),
+        "rescores": "yes" if "rescore" in made else "no",
         "recops_format": _FORMAT,
         "recops_model": name,
         "recops_version": version("recops"),

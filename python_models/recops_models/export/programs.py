@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from recops_models.generative.speller import Speller
+from recops_models.generative.speller import Rescorer, Speller
 
 _REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
 """Of the examples that are traced: different, and no 1, which would be taken for a constant."""
@@ -24,7 +24,7 @@ class Scorer(Protocol):
         """T: how many events of a history are read."""
         ...
 
-    def scores(self, history: Tensor, lengths: Tensor) -> Tensor:
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
         """``[B, N]`` after each history; see
         :meth:`~recops_models.generative.ranker.Ranker.decode`.
         """
@@ -44,12 +44,15 @@ class ItemRows(nn.Module):
         super().__init__()
         self.register_buffer("item_ids", item_ids)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``; 0 for an id that there was not in training, and behind each length."""
+    def forward(self, ids: Tensor) -> Tensor:
+        """``[B, T]``; 0 for an id that there was not in training."""
         place = torch.searchsorted(self.item_ids, ids).clamp(max=len(self.item_ids) - 1)
-        known = self.item_ids[place] == ids
-        within = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        return torch.where(known & within, place + 1, 0)
+        return torch.where(self.item_ids[place] == ids, place + 1, 0)
+
+    def within(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """The same, and 0 behind each length."""
+        place = torch.arange(ids.shape[1], device=ids.device)
+        return torch.where(place < lengths[:, None], self(ids), 0)
 
 
 def _laid(tensors: list[Tensor]) -> list[Tensor]:
@@ -64,7 +67,7 @@ class _Encode(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         assert isinstance(self.model, Speller)
-        return _laid(self.model.read(self.rows(ids, lengths), lengths))
+        return _laid(self.model.read(self.rows.within(ids, lengths), lengths))
 
 
 class _First(nn.Module):
@@ -91,6 +94,16 @@ class _Step(nn.Module):
         return logits, _laid(kept)
 
 
+class _Rescore(nn.Module):
+    def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
+        super().__init__()
+        self.rows, self.model = ItemRows(item_ids), model
+
+    def forward(self, read: list[Tensor], ids: Tensor) -> Tensor:
+        assert isinstance(self.model, Rescorer)
+        return self.model.rescore(read, self.rows(ids) - 1)
+
+
 class _Scores(nn.Module):
     def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
         super().__init__()
@@ -98,7 +111,7 @@ class _Scores(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         assert isinstance(self.model, Scorer)
-        return self.model.scores(self.rows(ids, lengths), lengths)
+        return self.model.score_all(self.rows.within(ids, lengths), lengths)
 
 
 @torch.no_grad()
@@ -108,8 +121,10 @@ def programs(model: nn.Module, item_ids: Tensor) -> dict[str, ExportedProgram]:
     Of a :class:`Speller` with L tokens a path: ``encode(ids [B, T] i64, lengths [B] i64) -> read``;
     ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32, parents
     [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1; ``read`` and ``kept`` are lists
-    of tensors. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B, N]``. Histories are of item ids,
-    right-padded; an id that training did not know is an event that nothing is known of.
+    of tensors. A :class:`Rescorer` has ``rescore(read, ids [B, k]) -> [B, k]`` as well, which is
+    added to the scores of the items found. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B,
+    N]``. Histories are of item ids, right-padded; an id that training did not know is an event that
+    nothing is known of.
 
     Args:
         model: trained, in evaluation mode.
@@ -154,6 +169,12 @@ def _spelling(model: Speller, item_ids: Tensor) -> dict[str, ExportedProgram]:
             {"read": of_read, "kept": of_kept, "tokens": of_beams, "parents": of_beams},
         )
         _, kept = model.spell(read, kept, tokens, parents)
+    if isinstance(model, Rescorer):
+        found["rescore"] = _traced(
+            _Rescore(model, item_ids),
+            (read, arguments[0]),
+            {"read": of_read, "ids": {0: batch, 1: beams}},
+        )
     return found
 
 

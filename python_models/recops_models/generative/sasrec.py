@@ -85,7 +85,7 @@ class SASRec(Ranker):
         there = target > 0
         return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
 
-    def scores(self, history: Tensor, lengths: Tensor) -> Tensor:
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
         """``[B, N]``: the logits after each history; see :meth:`Ranker.decode`."""
         last = (lengths[:, None, None] - 1).expand(-1, -1, self.config.width)
         return self.logits(self.encode(history).gather(1, last).squeeze(1))
@@ -94,4 +94,4 @@ class SASRec(Ranker):
         self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
     ) -> Ranking:
         """The ``k`` best items; scores are logits."""
-        return top_unseen(self.scores(history, lengths), met, k)
+        return top_unseen(self.score_all(history, lengths), met, k)

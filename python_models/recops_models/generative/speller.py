@@ -66,6 +66,15 @@ class Speller(Protocol):
         ...
 
 
+@runtime_checkable
+class Rescorer(Protocol):
+    """A speller that has a say of its own on the items found."""
+
+    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
+        """``[B, k]``: what is added to the scores of ``items [B, k]`` i64, from 0; −1 is none."""
+        ...
+
+
 def search(
     model: Speller,
     read: Sequence[Tensor],
@@ -74,7 +83,8 @@ def search(
     banned: Sequence[Tensor] | None = None,
     watch: Watch | None = None,
 ) -> recops.BeamResult:
-    """The best ``beams`` items of requests that ``model`` has ``read``, by beam search.
+    """The best ``beams`` items of requests that ``model`` has ``read``, by beam search; a
+    :class:`Rescorer` puts those that were found in another order.
 
     Args:
         model: which spells.
@@ -94,7 +104,7 @@ def search(
             watch(prefix)
         return logits
 
-    return recops.constrained_beam_search(
+    found = recops.constrained_beam_search(
         step,
         model.trie,
         batch_size=requests,
@@ -102,6 +112,12 @@ def search(
         banned=None if banned is None else list(banned),
         item_prior=model.prior,
     )
+    if not isinstance(model, Rescorer):
+        return found
+    scores = found.scores + model.rescore(read, found.item_ids)
+    best = scores.sort(dim=-1, descending=True, stable=True)  # Of equal ones as they were found.
+    sids = found.sids.gather(1, best.indices[..., None].expand_as(found.sids))
+    return recops.BeamResult(found.item_ids.gather(1, best.indices), sids, best.values)
 
 
 def of_beams(kept: Tensor, parents: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 from recops_models.export.package import export_model, trie_path
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
 
 ITEM_IDS = 100 + 3 * torch.arange(NUM_ITEMS)
@@ -33,10 +34,17 @@ def tiger() -> TIGER:
     return TIGER(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
 
 
+def unirec() -> UniRec:
+    torch.manual_seed(0)
+    config = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8)
+    return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config).eval()
+
+
 @pytest.mark.slow
-def test_a_package_finds_what_its_model_finds(tmp_path: Path) -> None:
-    model, package = tiger(), tmp_path / "model.pt2"
-    assert export_model(model, ITEM_IDS, package, name="tiger") == [package, trie_path(package)]
+@pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
+def test_a_package_finds_what_its_model_finds(model: TIGER | UniRec, tmp_path: Path) -> None:
+    package = tmp_path / "model.pt2"
+    assert export_model(model, ITEM_IDS, package, name="it") == [package, trie_path(package)]
     rows = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]])
     lengths = torch.tensor([3, 4])
     expected = model.decode(rows, lengths, 20, [rows[0, :3] - 1, rows[1] - 1])
@@ -86,11 +94,12 @@ def test_bad_input_is_named_and_nothing_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_latency_counts_the_parts_of_a_request() -> None:
+@pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
+def test_latency_counts_the_parts_of_a_request(model: TIGER | UniRec) -> None:
     from recops_models.export.latency import latency
 
-    found = latency(tiger(), torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=3)
+    found = latency(model, torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=3)
     assert all(part > 0 for part in found)
     assert found.encode + found.steps <= 2 * found.total
     with pytest.raises(ValueError, match="repeats must be 1 or more, got 0"):
-        latency(tiger(), torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=0)
+        latency(model, torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=0)
