@@ -11,7 +11,7 @@ import pytest
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
 
 
-@pytest.mark.parametrize("page", ["tries.md", "ranking.md", "res-embedding.md"])
+@pytest.mark.parametrize("page", ["tries.md", "ranking.md", "res-embedding.md", "generative.md"])
 def test_examples_print_what_the_page_shows(page: str) -> None:
     blocks = re.findall(r"^```pycon\n(.*?)^```$", (GUIDE / page).read_text(), re.M | re.S)
     session = doctest.DocTestParser().get_doctest("".join(blocks), {}, page, page, 0)

@@ -12,7 +12,7 @@ ROOMS = (
     "quickstart",
     "claims",
     "evidence",
-    "serving",
+    ("serving", "export"),
     "recipes",
     "tokenizers",
     "training",

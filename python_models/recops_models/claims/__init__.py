@@ -1,6 +1,7 @@
 """The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes.
 
-What several papers' claims share has an underscore before its name.
+What several papers' claims share, and the parts of a long file, have an underscore before their
+names.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "recommend",
+    "export",
     "reproduce",
     "uic",
     "info",

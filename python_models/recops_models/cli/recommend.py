@@ -34,12 +34,17 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Tell how long a request takes, part by part.")
+    ] = False,
 ) -> None:
     """Recommend items to one user, after everything the user met, with scores and titles.
 
     A click model scores the whole catalogue; its scores are probabilities. With `--new-items`,
     UniRec also decodes items that came after its training, by codes of the tokenizer that training
-    left; nothing is trained again.
+    left; nothing is trained again. `--timing` asks a model that spells items (unirec, tiger) again
+    and again, and tells the median milliseconds of reading the history, of the model's steps and of
+    the beam search.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
     """
@@ -78,3 +83,7 @@ def recommend(
         if item >= 0:
             table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
     Console(markup=False).print(table)
+    if timing:
+        from recops_models.cli.request_timing import request_timing
+
+        typer.echo(request_timing(model, dataset, row, k))

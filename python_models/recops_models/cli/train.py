@@ -49,7 +49,7 @@ def train(
 ) -> None:
     """Train a recommender, or a model of clicks.
 
-    Rankers (popularity, sasrec, unirec): each user's last event is kept for test, the one
+    Rankers (popularity, sasrec, tiger, unirec): each user's last event is kept for test, the one
     before for validation. Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn,
     rocket, age, res-embedding): the last tenth of the time is kept for test, the tenth before
     for validation, if times are known. Where the source holds users out, they are. `--split`

@@ -85,9 +85,13 @@ class SASRec(Ranker):
         there = target > 0
         return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
 
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, N]``: the logits after each history; see :meth:`Ranker.decode`."""
+        last = (lengths[:, None, None] - 1).expand(-1, -1, self.config.width)
+        return self.logits(self.encode(history).gather(1, last).squeeze(1))
+
     def decode(
         self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
     ) -> Ranking:
         """The ``k`` best items; scores are logits."""
-        state = self.encode(history)[torch.arange(len(history)), lengths - 1]  # (B, d)
-        return top_unseen(self.logits(state), met, k)
+        return top_unseen(self.score_all(history, lengths), met, k)

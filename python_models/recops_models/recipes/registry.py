@@ -15,6 +15,7 @@ _HERE = "recops_models.recipes"
 _RECIPES = {
     "popularity": f"{_HERE}.popularity:recipe",
     "sasrec": f"{_HERE}.sasrec:recipe",
+    "tiger": f"{_HERE}.tiger:recipe",
     "unirec": f"{_HERE}.unirec:recipe",
     "sum-pool": f"{_HERE}.sum_pool:recipe",
     "din": f"{_HERE}.din:recipe",

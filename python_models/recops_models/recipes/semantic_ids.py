@@ -17,6 +17,7 @@ from recops_models.data.attributes import (
     shuffled,
 )
 from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Histories
 from recops_models.item_vectors import (
     ItemVectors,
     build_item_vectors,
@@ -28,7 +29,10 @@ from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import part
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import Order
+from recops_models.tokenizers.behaviour import exposures
+from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
+from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids, save_sids
 
 VECTORS, TOKENIZER, SIDS = "item_vectors.safetensors", "tokenizer.safetensors", "sids.parquet"
@@ -54,14 +58,20 @@ def make_semantic_ids(
     if order.resume and _kept(order.folder, TOKENIZER, SIDS):
         return load_semantic_ids(order.folder)
     points, ids = torch.from_numpy(vectors.vectors), torch.from_numpy(vectors.item_ids)
-    tokenizer = RQKMeans(config.levels, min(config.codes, len(points)))
+    kind: type[RQKMeans] = RQKMeans
+    weights = None
+    if config.method == "balanced-rq":
+        histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
+        kind, weights = BalancedRQ, exposures(histories, len(points))
+    tokenizer = kind(config.levels, min(config.codes, len(points)))
 
     def show(stage: str, done: float, error: float) -> None:
         share = (tokenizer.stages.index(stage) + done) / len(tokenizer.stages)
         order.watch.advance(share, f"{stage}, error {error:.4f}")
 
     order.watch.start("semantic IDs")
-    codes = tokenizer.fit(points, ids, seed=order.seed, progress=show).encode(points)
+    tokenizer.fit(points, ids, seed=order.seed, weights=weights, progress=show)
+    codes = tokenizer.encode(points, weights=weights)
     tokenizer.save(order.folder / TOKENIZER)
     save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy()))
     return SemanticIds(vectors, tokenizer, codes)
@@ -93,9 +103,9 @@ def load_semantic_ids(folder: Path) -> SemanticIds:
         CorruptFileError: a file is damaged.
     """
     codes = torch.from_numpy(load_sids(folder / SIDS).codes)
-    return SemanticIds(
-        read_item_vectors(folder / VECTORS), RQKMeans.load(folder / TOKENIZER), codes
-    )
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    assert isinstance(tokenizer, RQKMeans)
+    return SemanticIds(read_item_vectors(folder / VECTORS), tokenizer, codes)
 
 
 def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order) -> ItemVectors:

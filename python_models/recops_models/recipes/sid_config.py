@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from recops_models.item_vectors import TextEncoder
 
@@ -16,9 +17,12 @@ class SidConfig:
         codes: codewords a level; fewer where there are fewer items.
         text_encoder: how item text becomes numbers.
         vectors: a file of item vectors to use instead of made ones.
+        method: ``"rq-kmeans"``, or ``"balanced-rq"``, whose codes all carry about as many training
+            events.
     """
 
     levels: int = 3
     codes: int = 256
     text_encoder: TextEncoder = "tfidf"
     vectors: str | None = None
+    method: Literal["rq-kmeans", "balanced-rq"] = "rq-kmeans"

@@ -49,6 +49,7 @@ CLICK = {"auc", "auc_known", "gauc", "logloss", "pcoc", "ece"}
     [
         ("popularity", []),
         ("sasrec", SMALL),
+        ("tiger", [*SMALL, *CODES, "--set", "hidden=8"]),
         ("unirec", SMALL + CODES),
         ("sum-pool", TINY),
         ("din", TINY),
@@ -71,7 +72,7 @@ def test_train_evaluate_recommend(
     assert set(metrics) == {
         *("data", "model", "seed", "split", "test", "validation", "train_seconds", "versions")
     }
-    ranks = model in ("popularity", "sasrec", "unirec")
+    ranks = model in ("popularity", "sasrec", "tiger", "unirec")
     assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
     told = read_table(out / "predictions.parquet").column_names
@@ -88,6 +89,26 @@ def test_train_evaluate_recommend(
     assert shown.count("Film") == 4
     assert run(["recommend", str(out), "--user", "nobody"]) == 1
     assert "no user 'nobody'" in capsys.readouterr().err
+
+
+def test_timing_and_export_are_of_models_that_fit(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    floor, tiger = str(tmp_path / "floor"), str(tmp_path / "tiger")
+    assert run(["train", "popularity", "--data", data, "--out", floor]) == 0
+    layers = ["--set", "encoder_layers=1", "--set", "decoder_layers=1", "--set", "hidden=8"]
+    command = ["train", "tiger", "--data", data, *SMALL, *CODES, *layers, "--quick"]
+    assert run([*command, "--out", tiger]) == 0
+    capsys.readouterr()
+    assert run(["recommend", tiger, "--user", "3", "--timing"]) == 0
+    assert "ms a request of 50 beams: encode " in capsys.readouterr().out
+    assert run(["recommend", floor, "--user", "3", "--timing"]) == 1
+    assert "--timing: Popularity has no steps; unirec and tiger have" in capsys.readouterr().err
+    assert run(["export", floor, "--out", str(tmp_path / "floor.pt2")]) == 1
+    assert "as unirec, tiger and sasrec; got popularity" in capsys.readouterr().err
+    assert run(["export", tiger, "--out", str(tmp_path / "tiger.zip")]) == 1
+    assert "must end in .pt2, got tiger.zip" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.*"))
 
 
 @pytest.mark.parametrize("split", ["leave-one-out", "global-time", "by-user"])

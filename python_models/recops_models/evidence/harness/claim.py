@@ -22,7 +22,8 @@ class Arm:
         model: what the claim's experiment calls it: a model of ``recops train``, a method of
             ``recops tokenize``.
         settings: the same in every training of this arm.
-        grid: setting → its values; each combination is one tuning trial.
+        grid: setting → its values; each combination is one tuning trial. Empty: there is nothing to
+            tune, as in popularity.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Claim:
         source: paper, section, table or equation.
         reported: the paper's figures, and on which data: seldom those that are at hand.
         arms: the one that is claimed to win, its rival, then any that only stand beside them. All
-            have equally many trials.
+            that have a grid have equally many trials.
         data: names of data sets.
         metric: of those that runs give, by which arms are compared on test.
         experiment: what runs are.
@@ -111,10 +112,11 @@ class Claim:
     def __post_init__(self) -> None:
         if len({arm.name for arm in self.arms}) != len(self.arms) or len(self.arms) < 2:
             raise ValueError(f"Claim {self.id}: arms must be two or more, each with its own name")
-        budgets = {arm.name: len(arm.trials()) for arm in self.arms}
+        tuned = [arm for arm in self.arms if arm.grid]
+        budgets = {arm.name: len(arm.trials()) for arm in tuned}
         if len(set(budgets.values())) > 1:
             raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
-        shapes = {tuple(len(values) for values in arm.grid.values()) for arm in self.arms}
+        shapes = {tuple(len(values) for values in arm.grid.values()) for arm in tuned}
         if self.widenings and len(shapes) > 1:
             raise ValueError(f"Claim {self.id}: grids must be of one shape to be widened together")
         if not 0 < self.tuning_share <= 1:
@@ -125,7 +127,7 @@ class Claim:
             raise ValueError(f"Claim {self.id}: tuning_seeds must be ≥ 1, got {self.tuning_seeds}")
         if self.minimum < 0:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
-        if self.ceiling is not None and self.ceiling not in budgets:
+        if self.ceiling is not None and self.ceiling not in {arm.name for arm in self.arms}:
             raise ValueError(f"Claim {self.id}: no arm {self.ceiling!r} to be its ceiling")
         if self.allowance < 0 or (self.allowance and self.minimum):
             raise ValueError(

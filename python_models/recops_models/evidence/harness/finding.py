@@ -27,7 +27,7 @@ class ArmFigures:
     Attributes:
         arm: as it was claimed.
         best: its chosen settings.
-        trials: of which they are the best.
+        trials: of which they are the best; 1 where there was nothing to choose.
         grid: the values that were tried, those beyond its first edges among them.
         edges: settings whose best value is still at an end of them.
         validation: the mean there of the metric by which trials are chosen; None where runs have no
@@ -114,7 +114,7 @@ def _finding(
             ArmFigures(
                 arm,
                 best,
-                tuned.trials,
+                tuned.trials if arm.grid else 1,
                 tuned.grids[arm.name],
                 tuned.edges.get(arm.name, ()),
                 _validation(claim, arm, records),

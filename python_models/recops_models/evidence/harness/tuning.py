@@ -28,7 +28,7 @@ class Tuning:
             are to be done.
         grids: by arm, the values that were tried, those beyond its first edges among them.
         edges: by arm, the settings whose best value is still the last one at its end.
-        trials: of each arm.
+        trials: of each arm that has a grid.
     """
 
     runs: tuple[Run, ...]
@@ -43,19 +43,22 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
 
     Where an arm's best value is the first or the last of its grid, all arms get one trial more, at
     the same place of their grids and the same end: their own best settings with the next value
-    there, see :func:`beyond`; :attr:`Claim.widenings` times at most. Budgets stay equal.
+    there, see :func:`beyond`; :attr:`Claim.widenings` times at most. Budgets stay equal. Arms
+    without a grid are not tried: there is nothing to choose.
     """
     trials = {arm.name: claim.trials(arm) for arm in claim.arms}
     grids = {
         arm.name: {name: list(values) for name, values in arm.grid.items()} for arm in claim.arms
     }
-    number = len(trials[claim.arms[0].name])
+    tuned = [arm for arm in claim.arms if arm.grid]
+    fixed = {arm.name: trials[arm.name][0] for arm in claim.arms if not arm.grid}
+    number = max(len(some) for some in trials.values())
     if number == 1:
         return Tuning((), {name: first for name, (first,) in trials.items()}, grids, {}, 1)
     runs: dict[Run, None] = {}
     for widening in range(claim.widenings + 1):
-        best = {}
-        for arm in claim.arms:
+        best = dict(fixed)
+        for arm in tuned:
             asked, found = _search(claim, arm, trials[arm.name], make, worth, done)
             runs |= dict.fromkeys(asked)
             if found is not None:
@@ -63,15 +66,17 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
         if len(best) < len(claim.arms):
             return Tuning(tuple(runs), {}, grids, {}, number)
         ends = {
-            (place, high)
-            for arm in claim.arms
-            for place, high in _ends(grids[arm.name], best[arm.name])
+            (place, high) for arm in tuned for place, high in _ends(grids[arm.name], best[arm.name])
         }
-        wider = [(place, high) for place, high in sorted(ends) if _all_go_on(grids, place, high)]
+        wider = [
+            (place, high)
+            for place, high in sorted(ends)
+            if all(_goes_on(grids[arm.name], place, high) for arm in tuned)
+        ]
         if not wider or widening == claim.widenings:
             break
         number += len(wider)
-        for arm in claim.arms:
+        for arm in tuned:
             grid = grids[arm.name]
             for place, high in wider:
                 name = list(grid)[place]
@@ -157,8 +162,6 @@ def _ends(grid: Mapping[str, Sequence[Setting]], best: ArmSettings) -> list[tupl
     return found
 
 
-def _all_go_on(
-    grids: Mapping[str, Mapping[str, Sequence[Setting]]], place: int, high: bool
-) -> bool:
-    """Whether every arm has a value beyond that end."""
-    return all(beyond(*list(grid.items())[place], high=high) is not None for grid in grids.values())
+def _goes_on(grid: Mapping[str, Sequence[Setting]], place: int, high: bool) -> bool:
+    """Whether there is a value beyond that end."""
+    return beyond(*list(grid.items())[place], high=high) is not None

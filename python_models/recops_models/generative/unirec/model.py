@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import recops
 from recops_models.generative.path_ranker import GradScope, PathRanker
 from recops_models.generative.ranker import Ranking
+from recops_models.generative.speller import of_beams, search
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
 from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
@@ -95,7 +96,7 @@ class UniRec(PathRanker):
         """
         static = None
         if self.user is not None:
-            nobody = torch.zeros(len(history), dtype=torch.int64, device=history.device)
+            nobody = torch.zeros(history.shape[0], dtype=torch.int64, device=history.device)
             static = self.user(nobody if user is None else user)
         tokens = self.prefix.embed_all(self.paths[history])  # (B, T, d) each
         known = history.where(history < self.item.num_embeddings, 0)
@@ -220,28 +221,8 @@ class UniRec(PathRanker):
         """
         _check_lengths(lengths)
         read = self.read(history, lengths, task, user=user)
-        kept: list[Tensor] = []
-
-        def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
-            nonlocal kept
-            logits, kept = self.spell(read, kept, tokens, parents)
-            return logits
-
-        found = recops.constrained_beam_search(
-            step,
-            self.trie,
-            batch_size=len(history),
-            num_beams=max(k, self.config.beams),
-            allowed=None if met is None else self.trie.mask(drop=list(met), missing_ok=True),
-            item_prior=self.prior,
-        )
-        items, scores = found.item_ids, found.scores
-        if self.scores is not None:
-            own = self.scores(read[_STATE][:, 0], items + 1, self.item)
-            scores = scores + self.config.item_scores * own
-        # Of equal ones as they were found: by prior.
-        best = scores.sort(dim=-1, descending=True, stable=True)
-        return Ranking(items.gather(1, best.indices[:, :k]), best.values[:, :k])
+        found = search(self, read, beams=max(k, self.config.beams), banned=met)
+        return Ranking(found.item_ids[:, :k], found.scores[:, :k])
 
     def read(
         self,
@@ -258,11 +239,12 @@ class UniRec(PathRanker):
         ``[B, heads, 2T, d / heads]``.
         """
         read = self.encode(history, user)
-        row, last = torch.arange(len(history), device=history.device), lengths - 1
+        requests = history.shape[0]  # len() would trace as a constant.
+        row, last = torch.arange(requests, device=history.device), lengths - 1
         seen = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
         memory = self.decoder.keys_values(read.events, read.content)
         return [
-            self.start(task, torch.Size((len(history), 1))),
+            self.start(task, torch.Size((requests, 1))),
             self.history.place[last][:, None],
             read.state[row, last][:, None],
             read.aggregate[row, last][:, None],
@@ -288,17 +270,28 @@ class UniRec(PathRanker):
         """
         start, place, _, aggregate, seen, *flat = read
         if tokens is None or parents is None:
-            prefix = torch.zeros(len(start), 1, 0, dtype=torch.int64, device=start.device)
+            prefix = torch.zeros(start.shape[0], 1, 0, dtype=torch.int64, device=start.device)
             last = start
         else:
-            of_parent = kept[0].take_along_dim(parents.long().clamp(min=0)[..., None], 1)
-            prefix = torch.cat([of_parent, tokens.long().clamp(min=0)[..., None] + 1], -1)
+            prefix = torch.cat(
+                [of_beams(kept[0], parents), tokens.long().clamp(min=0)[..., None] + 1], -1
+            )
             last = self.prefix.embed(prefix.shape[-1] - 1, prefix[..., -1])
         step, beams = prefix.shape[-1], prefix.shape[1]
         memory = list(zip(flat[::2], flat[1::2], strict=True))
         query = self.decoder(last + self.position[step] + place, memory, seen)
         fields = self._head_inputs(step, query, prefix, aggregate.expand(-1, beams, -1))
         return self._logits(step, fields), [prefix]
+
+    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
+        """``config.item_scores`` times :class:`~.item_scores.ItemScores` of ``items [B, k]``; see
+        :meth:`~recops_models.generative.speller.Rescorer.rescore`.
+        """
+        state = read[_STATE][:, 0]
+        if self.scores is None:
+            return state.new_zeros(items.shape)
+        own: Tensor = self.scores(state, items + 1, self.item)
+        return self.config.item_scores * own
 
     def _head_inputs(
         self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor

@@ -44,8 +44,9 @@ class TaskStart(nn.Module):
                 f"UniRec: task must be a number, {list(shape[:1])} or {list(shape)}, "
                 f"got shape {list(tasks.shape)}"
             )
-        if tasks.numel():
-            low, high = int(tasks.min()), int(tasks.max())
+        if tasks.numel():  # A number by itself is no tensor's value, so that it can be traced.
+            bounds = (task, task) if isinstance(task, int) else (tasks.min(), tasks.max())
+            low, high = map(int, bounds)
             if low < 0 or high >= self.tasks:
                 wrong = low if low < 0 else high
                 raise ValueError(f"UniRec: task must be from 0 to {self.tasks - 1}, got {wrong}")

@@ -168,3 +168,12 @@ def test_a_claim_may_be_tuned_by_another_figure_than_its_own() -> None:
     assert claim(A, B).tuned_metric == "ndcg@10"
     with pytest.raises(ValueError, match="popularity has no 'gap'; it has ndcg@10"):
         figure({"ndcg@10": 1.0}, asked, B)
+
+
+def test_what_has_no_grid_is_not_tried_and_widens_nothing() -> None:
+    found, runs = tune(claim(A, Arm("floor", "popularity")), worth_of_rate(0.03))
+    assert {run.model for run in runs} == {"sasrec"}
+    assert found.best["floor"] == ()
+    assert dict(found.best["a"])["learning_rate"] == "0.033"
+    assert found.trials == 5
+    assert found.grids["floor"] == {}

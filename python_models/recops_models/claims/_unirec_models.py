@@ -1,0 +1,127 @@
+"""UniRec's claims of models: beside SASRec, TIGER, the plain decoder and popularity.
+
+All arms of a claim are trained as long, in batches as large; what a model's own defaults say beside
+that is part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from recops_models.evidence.experiments.ranking_runs import RankingRuns
+from recops_models.evidence.harness.claim import Arm, Claim
+from recops_models.evidence.harness.experiment import Setting
+
+PAPER = "arXiv 2604.12234"
+_MODELS = (
+    "HR@50 .537; SASRec .421, TIGER .437, OneRec-V2 .438; of orders .672 beside .548, .567, .582: "
+    "on private items"
+)
+_PUBLISHED = (
+    f"{_MODELS}. By others on these splits, HR@10 and NDCG@10: TIGER's paper (arXiv 2305.05065) "
+    ".0648, .0384 on Beauty, .0712, .0432 on Toys; RPG (KDD 2025) .0809, .0464 and .0869, .0490"
+)
+_TABLE = f"{PAPER}, its table of models"
+
+
+class Rankers:
+    """The arms of claims on some data.
+
+    Args:
+        training: how all that learn are trained.
+        grid: theirs; nothing is tuned where it is empty.
+    """
+
+    def __init__(
+        self,
+        training: Mapping[str, Setting],
+        grid: Mapping[str, tuple[Setting, ...]],
+    ) -> None:
+        self._training, self._grid = training, grid
+
+    def arm(self, name: str, model: str, **settings: Setting) -> Arm:
+        """A ranker that learns."""
+        return Arm(name, model, {**self._training, **settings}, self._grid)
+
+    def unirec(self, name: str = "UniRec", **settings: Setting) -> Arm:
+        """As ``recops train unirec`` has it, but for ``settings``."""
+        return self.arm(name, "unirec", **settings)
+
+    def rivals(self, *names: str) -> tuple[Arm, ...]:
+        """Those of ``names``, in their order, then popularity, which has nothing to tune."""
+        known = {
+            "SASRec": self.arm("SASRec", "sasrec"),
+            "TIGER": self.arm("TIGER", "tiger"),
+            "plain decoder": self.unirec("plain decoder", attributes=""),
+        }
+        return *(known[name] for name in names), Arm("popularity", "popularity")
+
+
+_GRID: Mapping[str, tuple[Setting, ...]] = {
+    "learning_rate": (1e-3, 2e-3, 4e-3),
+    "dropout": (0.2, 0.4, 0.6),
+}
+_FILMS = Rankers({"batch": 64, "epochs": 20, "patience": 4}, _GRID)
+_SHOPS = Rankers({"batch": 64, "epochs": 15, "patience": 3}, _GRID)
+_MANY = Rankers({"batch": 64, "epochs": 4, "patience": 2, "warmup_epochs": 0.2}, _GRID)
+_ALL = ("SASRec", "TIGER", "plain decoder")
+_headline = partial(
+    Claim,
+    source=_TABLE,
+    reported=_PUBLISHED,
+    metric="hr@10",
+    chosen_by="ndcg@10",
+    experiment=RankingRuns(),
+    group="headline",
+    seeds=3,
+    most_trials=4,
+    tuning_seeds=2,
+    halving=2,
+    widenings=1,
+)
+_beats_sasrec = partial(
+    _headline,
+    text="UniRec finds the next item, among ten, more often than SASRec with a full softmax.",
+)
+_beats_tiger = partial(_headline, text="UniRec finds it more often than TIGER.", glanced=False)
+
+HEADLINE = (
+    _beats_sasrec(
+        id="unirec-beats-sasrec-on-few-films",
+        data=("ml-100k",),
+        arms=(_FILMS.unirec(), *_FILMS.rivals(*_ALL)),
+    ),
+    _beats_sasrec(
+        id="unirec-beats-sasrec",
+        data=("beauty", "toys", "office"),
+        arms=(_SHOPS.unirec(), *_SHOPS.rivals(*_ALL)),
+        tuning_share=0.3,
+        glanced=False,
+    ),
+    _beats_sasrec(
+        id="unirec-beats-sasrec-on-places",
+        data=("yelp",),
+        arms=(_SHOPS.unirec(), *_SHOPS.rivals("SASRec")),
+        tuning_share=0.2,
+        glanced=False,
+    ),
+    _beats_sasrec(
+        id="unirec-beats-sasrec-on-many-films",
+        data=("ml-1m",),
+        arms=(_MANY.unirec(), *_MANY.rivals("SASRec")),
+        tuning_share=0.15,
+        glanced=False,
+    ),
+    _beats_tiger(
+        id="unirec-beats-tiger-on-few-films",
+        data=("ml-100k",),
+        arms=(_FILMS.unirec(), *_FILMS.rivals("TIGER", "SASRec", "plain decoder")),
+    ),
+    _beats_tiger(
+        id="unirec-beats-tiger",
+        data=("beauty", "toys", "office"),
+        arms=(_SHOPS.unirec(), *_SHOPS.rivals("TIGER", "SASRec", "plain decoder")),
+        tuning_share=0.3,
+    ),
+)

@@ -1,0 +1,30 @@
+"""How long a request takes, as ``recops recommend --timing`` tells it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from recops_models.data import Dataset
+from recops_models.evaluation.metrics import LIST_LENGTH
+from recops_models.export.latency import latency
+from recops_models.generative.ranker import items_met
+from recops_models.generative.speller import Speller
+from recops_models.generative.windows import last_windows
+from recops_models.training.ranking_problem import met
+
+
+def request_timing(model: nn.Module, dataset: Dataset, user: int, k: int) -> str:
+    """One line on a user's request.
+
+    Raises:
+        ValueError: the model does not spell items, or the user has met nothing.
+    """
+    if not isinstance(model, Speller):
+        raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
+    known, beams = met(dataset, user), max(k, LIST_LENGTH)
+    history, lengths = last_windows(known, model.window)
+    found = latency(model, history, lengths, beams=beams, banned=items_met(known))
+    return (
+        f"{found.total:.2f} ms a request of {beams} beams: encode {found.encode:.2f}, "
+        f"steps {found.steps:.2f}, beam {found.beam:.2f}"
+    )

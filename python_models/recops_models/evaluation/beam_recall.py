@@ -1,0 +1,60 @@
+"""Where a beam search loses the item: step by step, whether its path is still followed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recops_models.data.splits import Examples
+from recops_models.generative.ranker import in_batches, items_met
+from recops_models.generative.speller import Speller, search
+from recops_models.generative.windows import last_windows
+
+
+@torch.no_grad()
+def beam_recall(
+    model: Speller, examples: Examples, *, beams: int, batch: int = 256
+) -> dict[str, float]:
+    """The share of held-out items whose first t tokens are those of a beam after t steps.
+
+    What a step loses no later one finds again, so that the figures fall from step to step, and the
+    last one, of the paths of the items found, bounds HR at ``beams``. Items that the user has met
+    are left out, as in :func:`~recops_models.evaluation.metrics.evaluate`.
+
+    Args:
+        model: which spells.
+        examples: one held-out event a user.
+        beams: paths that are followed, from 1.
+        batch: requests at once.
+
+    Returns:
+        ``beam_recall@1`` … ``beam_recall@L``, by the number of tokens.
+
+    Raises:
+        ValueError: ``beams`` < 1, or a user has more than one held-out event.
+    """
+    if beams < 1:
+        raise ValueError(f"beam_recall: beams must be 1 or more, got {beams}")
+    if (examples.targets.lengths != 1).any():
+        raise ValueError("beam_recall: each user must have one held-out event")
+    targets = torch.from_numpy(examples.targets.items)
+    found: list[Tensor] = []
+    for some, target in zip(
+        in_batches(examples.histories, batch), targets.split(batch), strict=True
+    ):
+        followed: list[Tensor] = []
+        read = model.read(*last_windows(some, model.window))
+        result = search(model, read, beams=beams, banned=items_met(some), watch=followed.append)
+        followed.append(result.sids.long())
+        path = model.paths[target + 1] - 1  # (B, L)
+        found.append(
+            torch.stack(
+                [
+                    (prefix == path[:, None, : prefix.shape[-1]]).all(-1).any(-1)
+                    for prefix in followed
+                ],
+                1,
+            )
+        )
+    shares = torch.cat(found).double().mean(0).tolist()
+    return {f"beam_recall@{length}": share for length, share in enumerate(shares, 1)}

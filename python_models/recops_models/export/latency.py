@@ -1,0 +1,92 @@
+"""How long one request takes, part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recops_models.generative.speller import Rescorer, Speller, search
+
+
+class Latency(NamedTuple):
+    """Milliseconds of a request, each a median over its repetitions."""
+
+    encode: float
+    """To read the history, once."""
+    steps: float
+    """The model's logits, of all steps together, and its say on the items found."""
+    beam: float
+    """The rest: the beams' choice in the trie, and the look-up of items."""
+    total: float
+    """From history to items."""
+
+
+@torch.no_grad()
+def latency(
+    model: Speller,
+    history: Tensor,
+    lengths: Tensor,
+    *,
+    beams: int,
+    banned: Sequence[Tensor] | None = None,
+    repeats: int = 20,
+) -> Latency:
+    """Of requests ``history [B, T]``, ``lengths [B]``; see :class:`Speller`. The first repetition,
+    which warms caches up, does not count.
+
+    Raises:
+        ValueError: no repetition.
+    """
+    if repeats < 1:
+        raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
+    rows = []
+    for _ in range(repeats + 1):
+        timed = _TimedRescorer(model) if isinstance(model, Rescorer) else _Timed(model)
+        begun = time.perf_counter()
+        read = model.read(history, lengths)
+        encoded = time.perf_counter()
+        search(timed, read, beams=beams, banned=banned)
+        done = time.perf_counter()
+        rows.append((encoded - begun, timed.seconds, done - encoded - timed.seconds, done - begun))
+    return Latency(*(1e3 * np.median(rows[1:], axis=0)).tolist())
+
+
+class _Timed:
+    """A speller that counts the seconds of its steps."""
+
+    def __init__(self, model: Speller) -> None:
+        self.trie, self.paths, self.prior = model.trie, model.paths, model.prior
+        self.window, self.read, self._spell = model.window, model.read, model.spell
+        self.seconds = 0.0
+
+    def spell(
+        self,
+        read: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        tokens: Tensor | None,
+        parents: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        begun = time.perf_counter()
+        out = self._spell(read, kept, tokens, parents)
+        self.seconds += time.perf_counter() - begun
+        return out
+
+
+class _TimedRescorer(_Timed):
+    """One that rescores as well."""
+
+    def __init__(self, model: Speller) -> None:
+        super().__init__(model)
+        assert isinstance(model, Rescorer)
+        self._rescore = model.rescore
+
+    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
+        begun = time.perf_counter()
+        out = self._rescore(read, items)
+        self.seconds += time.perf_counter() - begun
+        return out

@@ -1,0 +1,184 @@
+"""What of a ranker is exported: functions of tensors, batches and beams of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from recops_models.generative.speller import Rescorer, Speller
+
+_REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
+"""Of the examples that are traced: different, and no 1, which would be taken for a constant."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A ranker that scores the whole catalogue at once."""
+
+    @property
+    def window(self) -> int:
+        """T: how many events of a history are read."""
+        ...
+
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, N]`` after each history; see
+        :meth:`~recops_models.generative.ranker.Ranker.decode`.
+        """
+        ...
+
+
+class ItemRows(nn.Module):
+    """Items' rows in a model's tables, counted from 1, by their ids.
+
+    Args:
+        item_ids: ``[N]`` i64, ascending: the id of each row.
+    """
+
+    item_ids: Tensor
+
+    def __init__(self, item_ids: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("item_ids", item_ids)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """``[B, T]``; 0 for an id that there was not in training."""
+        place = torch.searchsorted(self.item_ids, ids).clamp(max=len(self.item_ids) - 1)
+        return torch.where(self.item_ids[place] == ids, place + 1, 0)
+
+    def within(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """The same, and 0 behind each length."""
+        place = torch.arange(ids.shape[1], device=ids.device)
+        return torch.where(place < lengths[:, None], self(ids), 0)
+
+
+def _laid(tensors: list[Tensor]) -> list[Tensor]:
+    """Row-major: what is compiled takes the strides of its arguments for granted."""
+    return [tensor.contiguous() for tensor in tensors]
+
+
+class _Encode(nn.Module):
+    def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
+        super().__init__()
+        self.rows, self.model = ItemRows(item_ids), model
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
+        assert isinstance(self.model, Speller)
+        return _laid(self.model.read(self.rows.within(ids, lengths), lengths))
+
+
+class _First(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, read: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        assert isinstance(self.model, Speller)
+        logits, kept = self.model.spell(read, [], None, None)
+        return logits, _laid(kept)
+
+
+class _Step(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, read: list[Tensor], kept: list[Tensor], tokens: Tensor, parents: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        assert isinstance(self.model, Speller)
+        logits, kept = self.model.spell(read, kept, tokens, parents)
+        return logits, _laid(kept)
+
+
+class _Rescore(nn.Module):
+    def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
+        super().__init__()
+        self.rows, self.model = ItemRows(item_ids), model
+
+    def forward(self, read: list[Tensor], ids: Tensor) -> Tensor:
+        assert isinstance(self.model, Rescorer)
+        return self.model.rescore(read, self.rows(ids) - 1)
+
+
+class _Scores(nn.Module):
+    def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
+        super().__init__()
+        self.rows, self.model = ItemRows(item_ids), model
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        assert isinstance(self.model, Scorer)
+        return self.model.score_all(self.rows.within(ids, lengths), lengths)
+
+
+@torch.no_grad()
+def programs(model: nn.Module, item_ids: Tensor) -> dict[str, ExportedProgram]:
+    """A model's functions, traced; batches and beams may be of any size.
+
+    Of a :class:`Speller` with L tokens a path: ``encode(ids [B, T] i64, lengths [B] i64) -> read``;
+    ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32, parents
+    [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1; ``read`` and ``kept`` are lists
+    of tensors. A :class:`Rescorer` has ``rescore(read, ids [B, k]) -> [B, k]`` as well, which is
+    added to the scores of the items found. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B,
+    N]``. Histories are of item ids, right-padded; an id that training did not know is an event that
+    nothing is known of.
+
+    Args:
+        model: trained, in evaluation mode.
+        item_ids: ``[N]`` i64, ascending.
+
+    """
+    if isinstance(model, Speller):
+        return _spelling(model, item_ids)
+    assert isinstance(model, Scorer)
+    return {"scores": _traced(_Scores(model, item_ids), *_requests(model.window, item_ids))}
+
+
+def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[str, object]]:
+    """Example histories, and what may change in them."""
+    ids = item_ids[torch.arange(_REQUESTS * window) % len(item_ids)].view(_REQUESTS, window)
+    lengths = torch.arange(_REQUESTS) % window + 1
+    batch = Dim("requests", min=1)
+    return (ids, lengths), {"ids": {0: batch}, "lengths": {0: batch}}
+
+
+def _spelling(model: Speller, item_ids: Tensor) -> dict[str, ExportedProgram]:
+    assert isinstance(model, nn.Module)
+    arguments, shapes = _requests(model.window, item_ids)
+    encode = _Encode(model, item_ids)
+    found = {"encode": _traced(encode, arguments, shapes)}
+    read = encode(*arguments)
+    batch, beams, before = (Dim(name, min=1) for name in ("requests", "beams", "before"))
+    of_read = [{0: batch} for _ in read]
+    found["step_0"] = _traced(_First(model), (read,), {"read": of_read})
+    _, kept = model.spell(read, [], None, None)
+    for step in range(1, model.paths.shape[1]):
+        # The first beams are the one that each request begins with; later ones are of any number.
+        old, new = (1, _BEAMS) if step == 1 else (_BEFORE, _BEAMS)
+        kept = [tensor[:, :1].expand(-1, old, *[-1] * (tensor.dim() - 2)) for tensor in kept]
+        kept = _laid(kept)
+        tokens, parents = (torch.zeros(_REQUESTS, new, dtype=torch.int32) for _ in range(2))
+        of_kept = [{0: batch} if step == 1 else {0: batch, 1: before} for _ in kept]
+        of_beams = {0: batch, 1: beams}
+        found[f"step_{step}"] = _traced(
+            _Step(model),
+            (read, kept, tokens, parents),
+            {"read": of_read, "kept": of_kept, "tokens": of_beams, "parents": of_beams},
+        )
+        _, kept = model.spell(read, kept, tokens, parents)
+    if isinstance(model, Rescorer):
+        found["rescore"] = _traced(
+            _Rescore(model, item_ids),
+            (read, arguments[0]),
+            {"read": of_read, "ids": {0: batch, 1: beams}},
+        )
+    return found
+
+
+def _traced(
+    function: nn.Module, arguments: Sequence[object], shapes: Mapping[str, object]
+) -> ExportedProgram:
+    return torch.export.export(function.eval(), tuple(arguments), dynamic_shapes=dict(shapes))

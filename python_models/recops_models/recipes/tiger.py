@@ -1,0 +1,76 @@
+"""The recipe of ``tiger``: semantic IDs, their trie, and the encoder–decoder upon them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from recops_models.examples.features import FittedSchema
+from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.recipes.parts import PartSettings, part
+from recops_models.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.training.ranking_problem import RankingProblem
+
+TRIE = "trie.safetensors"
+
+
+class TIGERRecipe(Recipe):
+    """One training on next items, upon semantic IDs that are made before it.
+
+    It leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
+    ``trie.safetensors`` as well.
+    """
+
+    name = "tiger"
+    sizes = TIGERConfig()
+
+    def defaults(self) -> dict[str, PartSettings]:
+        """Sizes, training and semantic IDs."""
+        from recops_models.recipes.sid_config import SidConfig
+        from recops_models.training.config import TrainingConfig
+
+        return {"sizes": self.sizes, "training": TrainingConfig(), "sids": SidConfig()}
+
+    def stages(self) -> Sequence[AnyStage]:
+        """One training."""
+        from recops_models.recipes.ranking import NextItemStage
+
+        return (NextItemStage(self.name, _make),)
+
+    def restore(
+        self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
+    ) -> TIGER:
+        """See :meth:`Recipe.restore`."""
+        assert isinstance(sizes, TIGERConfig)
+        paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
+        vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
+        return TIGER(paths, vocab_sizes, weights["prior"], sizes)
+
+
+def _make(problem: RankingProblem, order: Order) -> TIGER:
+    import torch
+
+    from recops_models.recipes.ranking import training_counts
+    from recops_models.recipes.semantic_ids import make_semantic_ids
+    from recops_models.recipes.sid_config import SidConfig
+    from recops_models.tokenizers.collisions import resolve_collisions
+
+    made = make_semantic_ids(
+        problem.dataset, problem.parts.train, part(order.parts, "sids", SidConfig), order
+    )
+    sizes = part(order.parts, "sizes", TIGERConfig)
+    paths, vocab_sizes = made.codes, list(made.tokenizer.vocab_sizes)
+    if sizes.collision_token:
+        paths = torch.from_numpy(resolve_collisions(paths.numpy())[0])
+        vocab_sizes.append(int(paths[:, -1].max()) + 1)
+    model = TIGER(paths, vocab_sizes, training_counts(problem), sizes)
+    model.trie.save(order.folder / TRIE)
+    return model
+
+
+recipe = TIGERRecipe()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from recops_models.data import Examples
+from recops_models.evaluation.beam_recall import beam_recall
+from recops_models.evaluation.metrics import target_ranks
+from recops_models.generative.speller import Speller
+from recops_models.generative.tiger import TIGER, TIGERConfig
+from synthetic_histories import NUM_ITEMS, histories, paths, ring
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture
+def model() -> TIGER:
+    torch.manual_seed(0)
+    config = TIGERConfig(
+        history=6, width=8, heads=2, encoder_layers=1, decoder_layers=1, hidden=8, beams=4
+    )
+    return TIGER(*paths(), torch.zeros(NUM_ITEMS), config).eval()
+
+
+def test_falls_from_step_to_step_and_bounds_the_hit_rate(model: TIGER) -> None:
+    assert isinstance(model, Speller)
+    _, asked = ring()
+    found = beam_recall(model, asked, beams=4, batch=50)
+    assert list(found) == ["beam_recall@1", "beam_recall@2", "beam_recall@3"]
+    shares = list(found.values())
+    assert sorted(shares, reverse=True) == shares
+    items = model.recommend(asked.histories, 4).items
+    ranks = target_ranks(items, torch.from_numpy(asked.targets.items))
+    assert shares[-1] >= (ranks < 4).double().mean()
+
+
+def test_all_paths_at_once_lose_nothing_but_what_was_met(model: TIGER) -> None:
+    _, asked = ring()
+    met = [
+        target in history
+        for target, history in zip(
+            asked.targets.items,
+            np.split(asked.histories.items, asked.histories.offsets[1:-1]),
+            strict=True,
+        )
+    ]
+    found = beam_recall(model, asked, beams=NUM_ITEMS)
+    assert found["beam_recall@3"] == pytest.approx(1 - np.mean(met), abs=1e-9)
+
+
+def test_bad_input_is_named(model: TIGER) -> None:
+    _, asked = ring(3)
+    with pytest.raises(ValueError, match="beams must be 1 or more, got 0"):
+        beam_recall(model, asked, beams=0)
+    two = histories([np.array([1, 2])] * 3)
+    with pytest.raises(ValueError, match="one held-out event"):
+        beam_recall(model, Examples(asked.users, asked.histories, two), beams=2)

@@ -1,0 +1,82 @@
+"""What is traced computes what the model computes, for batches and beams of other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from recops_models.export.programs import ItemRows, programs
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.speller import Rescorer
+from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from synthetic_histories import NUM_ITEMS, paths
+
+ITEM_IDS = 100 + 3 * torch.arange(NUM_ITEMS)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def test_rows_of_known_ids_alone() -> None:
+    rows = ItemRows(ITEM_IDS)
+    ids = torch.tensor([[103, 100, 999, 0], [217, 101, 100, 100]])
+    assert rows(ids).tolist() == [[2, 1, 0, 0], [40, 0, 1, 1]]
+    assert rows.within(ids, torch.tensor([4, 3])).tolist() == [[2, 1, 0, 0], [40, 0, 1, 0]]
+
+
+def tiger() -> TIGER:
+    torch.manual_seed(0)
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "hidden": 8}
+    config = TIGERConfig(history=4, width=8, heads=2, **layers)
+    return TIGER(*paths(), torch.ones(NUM_ITEMS), config).eval()
+
+
+def unirec() -> UniRec:
+    torch.manual_seed(0)
+    config = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8)
+    return UniRec(*paths(), torch.ones(NUM_ITEMS), config).eval()
+
+
+@pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
+@torch.no_grad()
+def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
+    made = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}
+    rescores = isinstance(model, Rescorer)
+    assert list(made) == ["encode", "step_0", "step_1", "step_2", *["rescore"] * rescores]
+    for requests, widths in ((1, (1, 7)), (5, (6, 2))):
+        rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
+        lengths = torch.full((requests,), 4)
+        read = model.read(rows, lengths)
+        torch.testing.assert_close(made["encode"](ITEM_IDS[rows - 1], lengths), read)
+        logits, kept = model.spell(read, [], None, None)
+        torch.testing.assert_close(made["step_0"](read)[0], logits)
+        for step, (before, beams) in enumerate(zip((1, widths[0]), widths, strict=True), 1):
+            grown = torch.randint(0, 4, (requests, beams), dtype=torch.int32)
+            parents = torch.randint(0, before, (requests, beams), dtype=torch.int32)
+            parents[0, -1] = grown[0, -1] = -1  # A dead beam.
+            expected = model.spell(read, kept, grown, parents)
+            found = made[f"step_{step}"](read, kept, grown, parents)
+            torch.testing.assert_close(found, expected)
+            kept = expected[1]
+        if isinstance(model, Rescorer):
+            items = torch.randint(-1, NUM_ITEMS, (requests, 9))
+            ids = ITEM_IDS[items].where(items >= 0, -1)
+            torch.testing.assert_close(made["rescore"](read, ids), model.rescore(read, items))
+
+
+@torch.no_grad()
+def test_traced_scores_are_the_models_own() -> None:
+    torch.manual_seed(0)
+    model = SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8, heads=2)).eval()
+    made = programs(model, ITEM_IDS)
+    assert list(made) == ["scores"]
+    rows, lengths = torch.tensor([[1, 2, 0, 0]]), torch.tensor([2])
+    ids = torch.tensor([[100, 103, 0, 0]])
+    torch.testing.assert_close(
+        made["scores"].module()(ids, lengths), model.score_all(rows, lengths)
+    )

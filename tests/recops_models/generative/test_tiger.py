@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recops_models.generative.tiger import TIGER, TIGERConfig
+from synthetic_histories import NUM_ITEMS, histories, paths
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def build(**changes: Any) -> TIGER:
+    torch.manual_seed(0)
+    tokens, sizes = paths()
+    small = {"history": 6, "width": 8, "heads": 2, "hidden": 16}
+    layers = {"encoder_layers": 2, "decoder_layers": 2}
+    model = TIGER(
+        tokens, sizes, torch.arange(float(NUM_ITEMS)), TIGERConfig(**{**small, **layers, **changes})
+    )
+    for bias in (model.history_bias, model.path_bias, model.recency_bias):
+        torch.nn.init.normal_(bias.table.weight)  # As after training: distances matter.
+    return model.eval()
+
+
+HISTORY = torch.tensor([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]])
+TARGET = torch.tensor([[2, 3, 4, 0, 0, 0], [5, 6, 7, 8, 9, 10]])
+READINGS = pytest.mark.parametrize("reading", ["causal", "whole"])
+
+
+@READINGS
+def test_every_weight_learns(reading: str) -> None:
+    model = build(reading=reading)
+    model.loss(HISTORY, TARGET).backward()
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.ne(0).any(), name
+
+
+@READINGS
+def test_decodes_real_items_that_were_not_met_best_first(reading: str) -> None:
+    model = build(reading=reading)
+    past = histories([np.arange(5), np.arange(33)])
+    items, scores = model.recommend(past, NUM_ITEMS)
+    assert set(items[0].tolist()) - {-1} == set(range(5, NUM_ITEMS))
+    assert set(items[1].tolist()) - {-1} == set(range(33, NUM_ITEMS))
+    assert (scores[0, :-1] >= scores[0, 1:]).all()
+    order = items[0].tolist()
+    assert order.index(38) == order.index(39) + 1  # One path: the prior puts 39 first.
+
+
+@READINGS
+def test_scores_are_the_loss_of_the_path(reading: str) -> None:
+    model = build(reading=reading)
+    long, short = np.arange(3, 12), np.array([5, 1])
+    items, scores = model.recommend(histories([long, short]), NUM_ITEMS)
+    for row, past in enumerate((long[-6:], short)):
+        history = torch.zeros(1, 6, dtype=torch.int64)
+        history[0, : len(past)] = torch.from_numpy(past + 1)
+        for place in (0, 7):
+            target = torch.zeros_like(history)
+            target[0, len(past) - 1] = items[row, place] + 1
+            torch.testing.assert_close(-model.loss(history, target), scores[row, place])
+
+
+@READINGS
+def test_the_future_does_not_change_the_past(reading: str) -> None:
+    model = build(reading=reading)
+    only_first = TARGET.clone()
+    only_first[:, 1:] = 0
+    changed = HISTORY.clone()
+    changed[:, 1:] = 11
+    torch.testing.assert_close(model.loss(HISTORY, only_first), model.loss(changed, only_first))
+
+
+def test_a_whole_reading_lets_earlier_events_see_later_ones() -> None:
+    """And so the two readings are two models, which differ once a history has two events."""
+    causal, whole = build(), build(reading="whole")
+    whole.load_state_dict(causal.state_dict())
+    first, all_of_them = TARGET.clone(), TARGET
+    first[:, 1:] = 0
+    torch.testing.assert_close(causal.loss(HISTORY, first), whole.loss(HISTORY, first))
+    assert (causal.loss(HISTORY, all_of_them) - whole.loss(HISTORY, all_of_them)).abs() > 1e-4
+
+
+def test_the_order_of_events_matters() -> None:
+    model = build()
+    target = torch.tensor([[0, 0, 4, 0, 0, 0]])
+    one, other = torch.tensor([[[1, 2, 3, 0, 0, 0]], [[3, 2, 1, 0, 0, 0]]])
+    assert (model.loss(one, target) - model.loss(other, target)).abs() > 1e-4
+
+
+def test_beams_share_one_reading_of_their_request() -> None:
+    model = build(beams=30)
+    read: list[int] = []
+    encode = model.encode
+    model.encode = lambda *given: (read.append(len(given[0])), encode(*given))[1]  # type: ignore[method-assign]
+    model.recommend(histories([np.arange(3), np.arange(7)]), 20)
+    assert read == [2]
+    found = model.read(HISTORY, torch.tensor([3, 6]))
+    assert {len(tensor) for tensor in found} == {2}
+
+
+def test_a_watcher_is_told_of_every_steps_beams_but_the_last() -> None:
+    model, told = build(beams=10), list[torch.Tensor]()
+    found = model.decode(HISTORY, torch.tensor([3, 6]), 10, watch=told.append)
+    assert [tuple(beams.shape) for beams in told] == [(2, 10, 1), (2, 10, 2)]
+    sids = model.paths[found.items + 1] - 1
+    for beams in told:
+        length = beams.shape[-1]
+        for row in range(2):
+            followed = {tuple(path) for path in beams[row].tolist()}
+            assert {tuple(path[:length]) for path in sids[row].tolist()} <= followed
