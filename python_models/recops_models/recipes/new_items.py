@@ -37,7 +37,7 @@ _CONTENT_WIDTH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class NewItems:
+class InsertedItems:
     """A trained model with further items, whose indices follow those of its data set.
 
     Attributes:
@@ -55,7 +55,7 @@ class NewItems:
 
 def insert_new_items(
     job: Job, dataset: Dataset, model: UniRec, folder: Path, path: Path
-) -> NewItems:
+) -> InsertedItems:
     """Give the items of a file a place among those that ``model`` decodes; nothing is trained.
 
     Their vectors are made as those of training were: from columns of the same names, in the space
@@ -92,7 +92,7 @@ def insert_new_items(
     live = LiveItems(model)
     live.insert(torch.cat([*columns, codes.long()], 1))
     new = dataclasses.replace(dataset, items=_like_items(table))
-    return NewItems(live, table[KEY].to_pylist(), item_titles(new), codes)
+    return InsertedItems(live, table[KEY].to_pylist(), item_titles(new), codes)
 
 
 def _with_tokenizer(folder: Path) -> Path:

@@ -18,7 +18,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.new_items import read_new_items
 from recops_models.data.report import ImportReport
 from recops_models.generative.unirec import UniRec
-from recops_models.recipes.new_items import NewItems, insert_new_items
+from recops_models.recipes.new_items import InsertedItems, insert_new_items
 from recops_models.recipes.run import load_trained
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "unirec-stages.md"
@@ -60,7 +60,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trained(folder: Path) -> tuple[Dataset, UniRec, Callable[[Path], NewItems]]:
+def trained(folder: Path) -> tuple[Dataset, UniRec, Callable[[Path], InsertedItems]]:
     job, model = load_trained(folder)
     data = load(job.data)
     assert isinstance(model, UniRec)

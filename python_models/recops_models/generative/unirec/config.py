@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Events: TypeAlias = Literal["concat", "sum"]
+EventForm: TypeAlias = Literal["concat", "sum"]
 """How an event's item and attributes become one vector: a linear map of them beside each other;
 ``√d · e_item + Σ e_attribute``."""
 
@@ -49,7 +49,7 @@ class UniRecConfig:
     num_attributes: int = 1
     history: int = 50
     width: int = 64
-    events: Events = "sum"
+    events: EventForm = "sum"
     heads: int = 4
     history_layers: int = 1
     layers: int = 1
