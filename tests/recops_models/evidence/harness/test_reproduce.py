@@ -270,8 +270,9 @@ def test_verdicts_count_the_claims_of_their_page(data: str, tmp_path: Path) -> N
 
 
 def test_unfair_claims_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"equally many trials, got .*'popularity': 1"):
-        claim("x", SASREC, POPULARITY)
+    with pytest.raises(ValueError, match=r"equally many trials, got .*'fewer': 1"):
+        claim("x", SASREC, Arm("fewer", "sasrec", {}, {"learning_rate": (1e-3,)}))
+    claim("x", SASREC, POPULARITY)  # There is nothing to tune about it.
     with pytest.raises(ValueError, match="its own name"):
         claim("x", SASREC, SASREC)
     with pytest.raises(ValueError, match="two or more"):
