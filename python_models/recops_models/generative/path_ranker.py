@@ -55,11 +55,18 @@ class PathRanker(Ranker):
             ValueError: there is no such task, or ``task`` has another shape.
         """
 
-    def item_loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """``[targets]``: what each target costs beside ``−log p(item)``, in the order of
-        :meth:`path_log_probs`; nothing, unless a model learns something else too.
+    def target_log_probs(
+        self,
+        history: Tensor,
+        target: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+    ) -> Tensor:
+        """``[targets]``: ``log p(item)``, in the order of :meth:`path_log_probs`, less what else a
+        model charges for a target.
         """
-        return torch.zeros(int((target > 0).sum()), device=target.device)
+        return self.path_log_probs(history, target, task, user=user).sum(-1)
 
     @abstractmethod
     def decode(

@@ -139,7 +139,6 @@ class PathTask(Task[PathRanker, PathWindows]):
 
 
 def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:
-    """``[targets]``: ``log p(item)``, less what else the model charges for it."""
+    """See :meth:`PathRanker.target_log_probs`."""
     history, target = batch.items[:, :-1], batch.items[:, 1:]
-    steps = model.path_log_probs(history, target, batch.targets.task, user=batch.user)
-    return steps.sum(-1) - model.item_loss(history, target)
+    return model.target_log_probs(history, target, batch.targets.task, user=batch.user)

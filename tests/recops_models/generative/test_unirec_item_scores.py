@@ -78,19 +78,22 @@ def test_only_items_that_the_beams_found_are_ranked_and_none_that_was_met() -> N
 
 
 def test_the_loss_is_that_of_paths_and_of_items() -> None:
-    model = build(1.0)
+    model = build(1.0).eval()
     torch.manual_seed(1)
     both = model.loss(HISTORY, TARGET)
     torch.manual_seed(1)
-    items = model.item_loss(HISTORY, TARGET)
+    targets = model.target_log_probs(HISTORY, TARGET)
+    paths = model.path_log_probs(HISTORY, TARGET).sum(-1)
+    items = paths - targets
     assert items.shape == (int((TARGET > 0).sum()),)
-    paths_alone = -model.path_log_probs(HISTORY, TARGET).sum(-1).mean()
-    torch.testing.assert_close(both, paths_alone + items.mean())
-    items.sum().backward()
+    assert (items > 0).all()
+    torch.testing.assert_close(both, items.mean() - paths.mean())
+    (paths.detach() - targets).sum().backward()
     assert model.item.weight.grad is not None
     assert model.item.weight.grad[1:].any(1).all()
-    assert all(weight.grad is None for weight in model.head.parameters())
-    assert build(0.0).item_loss(HISTORY, TARGET).tolist() == [0.0] * 9
+    plain = build(0.0).eval()
+    paths = plain.path_log_probs(HISTORY, TARGET).sum(-1)
+    assert plain.target_log_probs(HISTORY, TARGET).equal(paths)
 
 
 def test_items_that_training_never_showed_get_the_mean_of_those_found_beside_them() -> None:

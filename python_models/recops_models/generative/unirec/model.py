@@ -140,23 +140,29 @@ class UniRec(PathRanker):
         user: Tensor | None = None,
     ) -> Tensor:
         """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced, and beside it
-        :meth:`item_loss`.
+        ``config.item_loss`` times the loss of :class:`~.item_scores.ItemScores`.
 
         Every prefix of a window is an example: target ``[B, T]`` item t follows history items up to
         t.
         """
-        paths = -self.path_log_probs(history, target, task, user=user).sum(-1)
-        return (paths + self.item_loss(history, target)).mean()
+        return -self.target_log_probs(history, target, task, user=user).mean()
 
-    def item_loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """See :meth:`PathRanker.item_loss`: ``config.item_loss`` times the loss of
-        :class:`~.item_scores.ItemScores`, where there are any.
-        """
+    def target_log_probs(
+        self,
+        history: Tensor,
+        target: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+    ) -> Tensor:
+        """See :meth:`PathRanker.target_log_probs`; the history is read once for both losses."""
+        read = self.encode(history, user)
+        paths = self._path_log_probs(read, target, task, "all").sum(-1)
         if self.scores is None:
-            return super().item_loss(history, target)
+            return paths
         there = target > 0
-        state = self.encode(history).state[there]
-        return self.config.item_loss * self.scores.loss(state, target[there], self.item)
+        own = self.scores.loss(read.state[there], target[there], self.item)
+        return paths - self.config.item_loss * own
 
     def path_log_probs(
         self,
@@ -168,8 +174,12 @@ class UniRec(PathRanker):
         scope: GradScope = "all",
     ) -> Tensor:
         """See :meth:`PathRanker.path_log_probs`."""
-        read = self.encode(history, user)
-        width, steps = history.shape[1], self.steps
+        return self._path_log_probs(self.encode(history, user), target, task, scope)
+
+    def _path_log_probs(
+        self, read: Read, target: Tensor, task: int | Tensor, scope: GradScope
+    ) -> Tensor:
+        width, steps = target.shape[1], self.steps
         paths = self.paths[target]  # (B, T, S)
         inputs = [
             self.start(task, target.shape),
@@ -177,7 +187,7 @@ class UniRec(PathRanker):
         ]
         place = self.history.place[:width, None]
         queries = torch.stack(inputs, 2) + self.position + place  # (B, T, S, d)
-        seen = torch.ones(width, width, dtype=torch.bool, device=history.device).tril()
+        seen = torch.ones(width, width, dtype=torch.bool, device=target.device).tril()
         decoded = self.decoder(
             self.dropout(queries).flatten(1, 2),
             self.decoder.keys_values(read.events, read.content),
