@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from statistics import median
-from typing import TypeVar
 
 import torch
 
 import recops
+from recops_models.generative.latency import latency
 from recops_models.generative.unirec import UniRec, UniRecConfig
 
 SIZES = (30, 300, 4000, 4000, 4000)
 """Two attributes, then three codes of 4,000, the paper's (arXiv 2604.12234)."""
-
-Out = TypeVar("Out")
 
 
 def main() -> None:
@@ -40,55 +36,17 @@ def main() -> None:
     model = build(asked.items, asked.width, asked.history, asked.beams)
     history = torch.randint(1, asked.items + 1, (asked.batch, asked.history))
     lengths = torch.full((asked.batch,), asked.history)
-    parts = Parts()
-    parts.time(model)
-    for _ in range(asked.requests + 1):
-        parts.begin()
-        with torch.no_grad():
-            model.decode(history, lengths, 10)
-        parts.end()
-    print(parts.told(len(SIZES)))
-
-
-class Parts:
-    """CPU seconds of each part of each request."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, float]] = []
-
-    def time(self, model: UniRec) -> None:
-        """Have ``model`` tell what it takes to read and to spell."""
-        model.read = self._timed("read", model.read)  # type: ignore[method-assign]
-        model.spell = self._timed("spell", model.spell)  # type: ignore[method-assign]
-
-    def begin(self) -> None:
-        self._rows.append({"read": 0.0, "spell": 0.0})
-        self._started = time.process_time()
-
-    def end(self) -> None:
-        self._rows[-1]["all"] = time.process_time() - self._started
-
-    def told(self, steps: int) -> str:
-        """The medians, the first request left out."""
-        read, spell, whole = (
-            1e3 * median(row[name] for row in self._rows[1:]) for name in ("read", "spell", "all")
-        )
-        ours = whole - read - spell
-        return (
-            f"CPU time a request, ms: {whole:.1f}\n"
-            f"  history read  {read:8.2f}\n"
-            f"  network       {spell:8.2f}, {spell / steps:.2f} a step\n"
-            f"  recops {ours:15.2f}, {ours / steps:.2f} a step, {ours / (spell + ours):.1%} of both"
-        )
-
-    def _timed(self, name: str, function: Callable[..., Out]) -> Callable[..., Out]:
-        def timed(*arguments: object, **named: object) -> Out:
-            started = time.process_time()
-            out = function(*arguments, **named)
-            self._rows[-1][name] += time.process_time() - started
-            return out
-
-        return timed
+    found = latency(
+        model, history, lengths, beams=asked.beams, repeats=asked.requests, clock=time.process_time
+    )
+    steps = len(SIZES)
+    print(
+        f"CPU time a request, ms: {found.total:.1f}\n"
+        f"  history read  {found.encode:8.2f}\n"
+        f"  network       {found.steps:8.2f}, {found.steps / steps:.2f} a step\n"
+        f"  recops {found.beam:15.2f}, {found.beam / steps:.2f} a step, "
+        f"{found.beam / (found.steps + found.beam):.1%} of both"
+    )
 
 
 def build(items: int, width: int, history: int, beams: int) -> UniRec:

@@ -6,7 +6,7 @@ from torch import nn
 
 from recops_models.data import Dataset
 from recops_models.evaluation.metrics import LIST_LENGTH
-from recops_models.export.latency import latency
+from recops_models.generative.latency import latency
 from recops_models.generative.ranker import items_met
 from recops_models.generative.speller import Speller
 from recops_models.generative.windows import last_windows

@@ -92,14 +92,3 @@ def test_bad_input_is_named_and_nothing_written(
     with pytest.raises(ValueError, match=said):
         export_model(model, ids, tmp_path / name, name="it")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
-def test_latency_counts_the_parts_of_a_request(model: TIGER | UniRec) -> None:
-    from recops_models.export.latency import latency
-
-    found = latency(model, torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=3)
-    assert all(part > 0 for part in found)
-    assert found.encode + found.steps <= 2 * found.total
-    with pytest.raises(ValueError, match="repeats must be 1 or more, got 0"):
-        latency(model, torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]), beams=8, repeats=0)

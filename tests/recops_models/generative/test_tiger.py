@@ -97,11 +97,16 @@ def test_the_order_of_events_matters() -> None:
     assert (model.loss(one, target) - model.loss(other, target)).abs() > 1e-4
 
 
-def test_beams_share_one_reading_of_their_request() -> None:
+def test_beams_share_one_reading_of_their_request(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(beams=30)
     read: list[int] = []
     encode = model.encode
-    model.encode = lambda *given: (read.append(len(given[0])), encode(*given))[1]  # type: ignore[method-assign]
+
+    def told(*given: Any) -> Any:
+        read.append(len(given[0]))
+        return encode(*given)
+
+    monkeypatch.setattr(model, "encode", told)
     model.recommend(histories([np.arange(3), np.arange(7)]), 20)
     assert read == [2]
     found = model.read(HISTORY, torch.tensor([3, 6]))
