@@ -23,11 +23,14 @@ def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
     """One stack, or those of a product.
 
     Raises:
-        ValueError: a product of none.
+        TypeError, ValueError: a product of none, or one that is no dense tensor.
     """
     stacks: list[Stack]
     if isinstance(codebooks, Tensor):
-        stacks = [*codebooks.unbind(0)] if codebooks.ndim == 4 else [codebooks]
+        if codebooks.ndim != 4:
+            return [codebooks]
+        check_tensor(op, "codebooks", codebooks, ndim=4, dtypes=FLOATS)
+        stacks = [*codebooks.unbind(0)]
     else:
         held = [
             book if isinstance(book, Tensor) else check_list(op, f"codebooks[{place}]", book)

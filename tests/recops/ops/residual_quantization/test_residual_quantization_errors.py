@@ -33,6 +33,11 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
         r"codebooks\[1\] must be one of float32, got float16",
     ),
     (
+        lambda: recops.rq_encode(X[:, :0], torch.zeros(1, 0, 0, 0).to_sparse().to("meta")),
+        ValueError,
+        "rq_encode: codebooks must be strided, got torch.sparse_coo",
+    ),
+    (
         lambda: recops.rq_decode(CODES[:0, :0], [(), torch.empty(2**40, 0)]),
         ValueError,
         r"codebooks\[1\] must have 3 dimensions",
