@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from recops._dtypes import compute_dtype, widened
 from recops._load import ops
@@ -37,15 +36,13 @@ def _cosine_rq_encode(
         (book, _directions(f"rq_encode: codebooks[{level}]", book, x))
         for level, book in enumerate(codewords.split(sizes))
     ]
-    found = [
-        _greedy(rows, levels) if beam == 1 else _beams(rows, levels, beam)
-        for rows in x.split(_ROWS)
-    ]
-    codes = torch.cat([paths[:, :kept] for paths, _ in found])
-    sq_error = torch.cat([errors[:, :kept] for _, errors in found])
-    missing = kept - codes.shape[1]
-    codes = functional.pad(codes, (0, 0, 0, missing), value=-1)
-    sq_error = functional.pad(sq_error, (0, missing), value=torch.inf)
+    codes = x.new_full((len(x), kept, len(levels)), -1, dtype=torch.int32)
+    sq_error = x.new_full((len(x), kept), torch.inf, dtype=compute_dtype(x.dtype))
+    for first in range(0, len(x), _ROWS):
+        some = slice(first, first + _ROWS)
+        paths, errors = _greedy(x[some], levels) if beam == 1 else _beams(x[some], levels, beam)
+        codes[some, : paths.shape[1]] = paths[:, :kept]
+        sq_error[some, : errors.shape[1]] = errors[:, :kept]
     lost = _length(x)[:, 0].isnan()
     codes.masked_fill_(lost[:, None, None], -1)
     return codes, sq_error.masked_fill_(lost[:, None], torch.nan)

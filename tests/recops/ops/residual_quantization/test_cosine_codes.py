@@ -251,3 +251,9 @@ BAD = BOOKS.clone().index_fill_(1, torch.tensor([2]), torch.nan)
 def test_errors(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+def test_rows_beyond_memory_are_refused_before_they_are_cut_into_blocks(beam: int) -> None:
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        recops.rq_encode(torch.empty(2**40, 0), torch.zeros(1, 2, 0), beam=beam, metric="cosine")
