@@ -69,8 +69,8 @@ class SASRec(Ranker):
         """``[B, T, d]``, the state after each event of ``history [B, T]``, 1-based, padded
         right.
         """
-        events = self.item(history) * self.config.width**0.5 + self.place  # (B, T, d)
-        x = self.dropout(events)
+        events = self.item(history) * self.config.width**0.5  # (B, T, d)
+        x = self.dropout(events + self.place[: history.shape[1]])
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)

@@ -9,24 +9,46 @@ from torch import Tensor
 from recops_models.data.histories import Histories
 
 
+def window_batches(
+    histories: Histories, length: int, batch: int, rng: np.random.Generator
+) -> list[Tensor]:
+    """The windows of :func:`cut_windows` in batches ``[·, longest + 1]``, in random order; those of
+    a batch are about as long.
+
+    So nothing is computed for padding, of which random batches of short histories mostly consist;
+    and every target counts alike, as a batch has about as many as ``batch`` windows have on
+    average, in many short windows or few long ones.
+
+    Args:
+        histories: of the training part.
+        length: T, the model's history.
+        batch: windows, on average.
+        rng: draws the cuts, which windows meet, and the order of batches.
+    """
+    places = cut_windows(histories, length, rng)
+    places = places[torch.from_numpy(rng.permutation(len(places)))]
+    targets = (places >= 0).sum(1) - 1
+    order = targets.argsort(stable=True)
+    places, targets = places[order], targets[order]
+    before, batches = targets.cumsum(0) - targets, -(-len(places) // batch)
+    _, sizes = (before * batches // targets.sum()).unique_consecutive(return_counts=True)
+    longest = targets[sizes.cumsum(0) - 1].tolist()
+    parts = places.split(sizes.tolist())
+    return [parts[i][:, : longest[i] + 1] for i in rng.permutation(len(parts))]
+
+
 def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> Tensor:
-    """All events as windows of ``length + 1`` items that overlap by one: ``[W, length + 1]`` i64.
+    """All events as windows of ``length + 1`` that overlap by one: where in ``histories`` they
+    stand, ``[W, length + 1]`` i64, right-padded with −1.
 
     Within a window, each item but the first is a target and what stands before it the history. The
     cuts fall anew each time, so that over the epochs a target is seen behind histories of all
-    lengths. Items are 1-based and right-padded with 0.
+    lengths.
 
     Args:
         histories: of the training part.
         length: T, the model's history.
         rng: draws where the first cut of each history falls.
-    """
-    return items_at(histories, cut_places(histories, length, rng))
-
-
-def cut_places(histories: Histories, length: int, rng: np.random.Generator) -> Tensor:
-    """Where in ``histories`` the events of :func:`cut_windows` stand: ``[W, length + 1]`` i64,
-    right-padded with −1.
     """
     lengths = histories.lengths
     steps = np.maximum(lengths - 1, 0)  # Pairs of neighbours: what there is to predict.

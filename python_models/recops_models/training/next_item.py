@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import RANKING_METRICS, evaluate
 from recops_models.generative.ranker import Ranker
-from recops_models.generative.windows import cut_windows
+from recops_models.generative.windows import items_at, window_batches
 from recops_models.training.task import Pass, Task
 
 
@@ -28,7 +27,7 @@ class NextItem(Task[Ranker, Tensor]):
         validation: one held-out event a user.
         num_items: N.
         window: T, the model's.
-        batch: windows a step.
+        batch: windows a step, on average.
     """
 
     train: Histories
@@ -43,11 +42,10 @@ class NextItem(Task[Ranker, Tensor]):
 
     def start(self, seed: int, epoch: int, skip: int) -> Pass[Tensor]:
         rng = np.random.default_rng((seed, epoch))
-        windows = cut_windows(self.train, self.window, rng)
-        windows = windows[torch.from_numpy(rng.permutation(len(windows)))]
+        batches = window_batches(self.train, self.window, self.batch, rng)
         torch_seed = int(rng.integers(2**63))
-        batches: Iterator[Tensor] = iter(windows.split(self.batch)[skip:])
-        return Pass(batches, len(windows), self.batch, torch_seed)
+        items: Iterator[Tensor] = (items_at(self.train, places) for places in batches[skip:])
+        return Pass(items, sum(map(len, batches)), self.batch, torch_seed)
 
     def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Of windows ``[B, T + 1]`` i64, and their number of targets."""

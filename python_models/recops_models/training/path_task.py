@@ -15,7 +15,7 @@ from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import RANKING_METRICS, evaluate, hits
 from recops_models.generative.path_losses import next_token_loss
 from recops_models.generative.path_ranker import PathRanker, Requests
-from recops_models.generative.windows import cut_places, items_at
+from recops_models.generative.windows import items_at, window_batches
 from recops_models.training.task import Pass, Task
 
 ENGAGED = "hr@10_engaged"
@@ -95,7 +95,7 @@ class PathTask(Task[PathRanker, PathWindows]):
         validation: held-out events.
         num_items: N.
         window: T, the model's.
-        batch: windows a step.
+        batch: windows a step, on average.
     """
 
     train: Histories
@@ -111,12 +111,10 @@ class PathTask(Task[PathRanker, PathWindows]):
 
     def start(self, seed: int, epoch: int, skip: int) -> Pass[PathWindows]:
         rng = np.random.default_rng((seed, epoch))
-        places = cut_places(self.train, self.window, rng)
-        places = places[torch.from_numpy(rng.permutation(len(places)))]
+        batches = window_batches(self.train, self.window, self.batch, rng)
         torch_seed = int(rng.integers(2**63))
-        some = places.split(self.batch)[skip:]
-        batches: Iterator[PathWindows] = map(self.windows, some)
-        return Pass(batches, len(places), self.batch, torch_seed)
+        windows: Iterator[PathWindows] = map(self.windows, batches[skip:])
+        return Pass(windows, sum(map(len, batches)), self.batch, torch_seed)
 
     def windows(self, places: Tensor) -> PathWindows:
         """What stands at the places ``[W, T + 1]`` of the training histories."""

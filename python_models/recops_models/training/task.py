@@ -22,7 +22,7 @@ class Pass(Generic[Examples]):
         batches: those that are left of it, in order. Making them draws nothing from torch's global
             generator.
         examples: of the whole pass; None where nobody counted them.
-        batch: examples a step.
+        batch: examples a step, on average.
         torch_seed: of what the model draws (dropout) during the pass.
     """
 

@@ -171,15 +171,15 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
 ) -> None:
     out = tmp_path / "out"
     command = ["train", "sasrec", "--data", data, *SMALL, "--set", "epochs=3", "--out", str(out)]
-    cut = next_item.cut_windows
+    cut = next_item.window_batches
 
-    def stop_in_the_second(*arguments: Any) -> torch.Tensor:
+    def stop_in_the_second(*arguments: Any) -> list[torch.Tensor]:
         if (out / trainer.CHECKPOINT).exists():
             raise KeyboardInterrupt
         return cut(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(next_item, "cut_windows", stop_in_the_second)
+        patch.setattr(next_item, "window_batches", stop_in_the_second)
         assert run(command) == 1
     assert "keeps the last checkpoint: go on with --resume" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
@@ -197,7 +197,7 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
     def stop(*arguments: Any) -> torch.Tensor:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(next_item, "cut_windows", stop)
+    monkeypatch.setattr(next_item, "window_batches", stop)
     assert run([*command, "--seed", "1"]) == 1
     assert load_job(out).seed == 1
     with pytest.raises(FileNotFoundError):

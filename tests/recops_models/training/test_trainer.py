@@ -11,7 +11,6 @@ from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.generative.windows import cut_windows
 from recops_models.training.config import TrainingConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.trainer import fit
@@ -103,13 +102,3 @@ def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
         done = fit(model, task(), config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in done.curve])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-
-
-def test_windows_hold_every_target_once_behind_its_own_past() -> None:
-    rows = [np.arange(start, start + n) for start, n in ((0, 23), (40, 1), (50, 2), (60, 6))]
-    windows = cut_windows(histories(rows), 5, np.random.default_rng(0))
-    assert windows.shape[1] == 6
-    following = (windows[:, 1:] > 0) & (windows[:, :-1] > 0)
-    assert ((windows[:, 1:] - windows[:, :-1])[following] == 1).all()
-    targets = windows[:, 1:][windows[:, 1:] > 0] - 1
-    assert sorted(targets.tolist()) == sorted(item for row in rows for item in row[1:].tolist())
