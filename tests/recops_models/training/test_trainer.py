@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +13,7 @@ from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.training.config import TrainingConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.trainer import fit
-from synthetic_histories import NUM_ITEMS, histories, paths, ring
+from synthetic_histories import NUM_ITEMS, paths, ring
 
 TRAIN, VALIDATION = ring()
 
