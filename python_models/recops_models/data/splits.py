@@ -32,6 +32,13 @@ class Examples:
     histories: Histories
     targets: Histories
 
+    def some(self, count: int | None) -> Examples:
+        """At most ``count`` of the questions, drawn the same each time; None: all."""
+        if count is None or count >= len(self.users):
+            return self
+        rows = np.sort(np.random.default_rng(0).permutation(len(self.users))[:count])
+        return Examples(self.users[rows], self.histories.take(rows), self.targets.take(rows))
+
     def next_events(self) -> Examples:
         """The same questions, each for the first of its targets alone."""
         return Examples(self.users, self.histories, self.targets.first())

@@ -16,7 +16,7 @@ from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.ranking import whole_dataset
 from recops_models.recipes.stage import Data, Order, TrainingStage
 from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
-from recops_models.training.config import TrainingConfig
+from recops_models.training.config import ChoiceConfig, TrainingConfig
 from recops_models.training.path_problem import PathProblem
 from recops_models.training.path_task import PathTask
 
@@ -25,6 +25,7 @@ def path_parts() -> dict[str, PartSettings]:
     """The settings that both trainings read, at their defaults."""
     return {
         "training": TrainingConfig(),
+        "choice": ChoiceConfig(),
         "engagement": EngagementConfig(),
         "scenes": SceneConfig(),
         "alignment": AlignmentConfig(),
@@ -52,6 +53,7 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
             part(parts, "scenes", SceneConfig),
             part(parts, "alignment", AlignmentConfig),
             split,
+            part(parts, "choice", ChoiceConfig).validation_users,
         )
 
     def build(self, problem: PathProblem, order: Order) -> PathRanker:
@@ -63,7 +65,7 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
         return PathTask(
             problem.train,
             problem.events,
-            problem.asked("validation"),
+            problem.told(problem.asked_each_epoch, "validation"),
             problem.num_items,
             model.window,
             batch,

@@ -10,19 +10,22 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
-from recops_models.recipes.parts import Parts
+from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Order, Stage, Staged, TrainingStage
+from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.ranking_problem import RankingProblem
 
 
-def ranking_problem(name: str, data: Data, split: SplitName | None) -> RankingProblem:
+def ranking_problem(
+    name: str, data: Data, split: SplitName | None, validation_users: int | None = None
+) -> RankingProblem:
     """Which item comes next, of a data set.
 
     Raises:
         ValueError: ``data`` holds click examples; it names ``name``.
     """
-    return RankingProblem(whole_dataset(name, data), split)
+    return RankingProblem(whole_dataset(name, data), split, validation_users)
 
 
 def whole_dataset(name: str, data: Data) -> Dataset:
@@ -81,7 +84,8 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
     ) -> RankingProblem:
         """See :meth:`Stage.problem`."""
-        return ranking_problem(self.name, data, split)
+        choice = part(parts, "choice", ChoiceConfig)
+        return ranking_problem(self.name, data, split, choice.validation_users)
 
     def build(self, problem: RankingProblem, order: Order) -> Ranker:
         """See :meth:`TrainingStage.build`."""
@@ -89,4 +93,6 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
 
     def task(self, problem: RankingProblem, model: Ranker, batch: int) -> NextItem:
         """See :meth:`TrainingStage.task`."""
-        return NextItem(problem.train, problem.validation, problem.num_items, model.window, batch)
+        return NextItem(
+            problem.train, problem.asked_each_epoch, problem.num_items, model.window, batch
+        )

@@ -25,9 +25,9 @@ class SASRecRecipe(Recipe):
 
     def defaults(self) -> dict[str, PartSettings]:
         """Sizes and training."""
-        from recops_models.training.config import TrainingConfig
+        from recops_models.training.config import ChoiceConfig, TrainingConfig
 
-        return {"sizes": self.sizes, "training": TrainingConfig()}
+        return {"sizes": self.sizes, "training": TrainingConfig(), "choice": ChoiceConfig()}
 
     def stages(self) -> Sequence[AnyStage]:
         """One training."""

@@ -32,9 +32,14 @@ class TIGERRecipe(Recipe):
     def defaults(self) -> dict[str, PartSettings]:
         """Sizes, training and semantic IDs."""
         from recops_models.recipes.sid_config import SidConfig
-        from recops_models.training.config import TrainingConfig
+        from recops_models.training.config import ChoiceConfig, TrainingConfig
 
-        return {"sizes": self.sizes, "training": TrainingConfig(), "sids": SidConfig()}
+        return {
+            "sizes": self.sizes,
+            "training": TrainingConfig(),
+            "choice": ChoiceConfig(),
+            "sids": SidConfig(),
+        }
 
     def stages(self) -> Sequence[AnyStage]:
         """One training."""

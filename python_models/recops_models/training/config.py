@@ -55,3 +55,21 @@ class TrainingConfig:
         warmup = min(1.0, (epoch + 0.01) / self.warmup_epochs) if self.warmup_epochs else 1.0
         cosine = 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
         return peak * warmup * (self.decay + (1 - self.decay) * cosine)
+
+
+@dataclass(frozen=True)
+class ChoiceConfig:
+    """By whom a ranker's best epoch is chosen.
+
+    Attributes:
+        validation_users: at most so many users of the validation part are asked after every epoch,
+            drawn once, the same whatever the seed; None: all. What is told in the end is of all.
+    """
+
+    validation_users: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.validation_users is not None and self.validation_users < 1:
+            raise ValueError(
+                f"training: validation_users must be 1 or more, got {self.validation_users}"
+            )

@@ -11,7 +11,7 @@ import torch
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories
-from recops_models.data.splits import SplitName
+from recops_models.data.splits import Examples, SplitName
 from recops_models.evaluation.metrics import evaluate
 from recops_models.examples.engagement import Engagement, EngagementConfig
 from recops_models.examples.scenes import SceneConfig, Scenes
@@ -33,6 +33,7 @@ class PathProblem(RankingProblem):
         scenes: which column tells where it happened.
         alignment: what is learnt behind next tokens.
         split: how it is cut, if not as usual.
+        validation_users: at most so many choose the best epoch; None: all.
 
     Raises:
         DataError: a column is not there, or unfit; nothing to learn rewards or preferences from.
@@ -46,9 +47,10 @@ class PathProblem(RankingProblem):
         scenes: SceneConfig,
         alignment: AlignmentConfig,
         split: SplitName | None = None,
+        validation_users: int | None = None,
     ) -> None:
         check_reward_weights(alignment.strength, alignment.reward_clip)
-        super().__init__(dataset, split)
+        super().__init__(dataset, split, validation_users)
         self.scenes, self.alignment = Scenes.of(dataset, scenes), alignment
         self._engagement = engagement
         self._scene: int | None = None
@@ -69,7 +71,11 @@ class PathProblem(RankingProblem):
 
     def asked(self, part: str) -> AskedEvents:
         """The questions of a part, and what is known of their answers."""
-        examples, table = self._examples(part), getattr(self.parts, part)
+        return self.told(self._examples(part), part)
+
+    def told(self, examples: Examples, part: str) -> AskedEvents:
+        """Some questions of a part, and what is known of their answers."""
+        table = getattr(self.parts, part)
         rows = examples.targets.rows
         said = self._said(table)
         return AskedEvents(

@@ -18,12 +18,21 @@ class RankingProblem(Problem[Recommender]):
     Args:
         dataset: the data.
         split: how it is cut, if not as usual.
+        validation_users: at most so many choose the best epoch; None: all.
+
+    Attributes:
+        asked_each_epoch: of the validation part.
 
     Raises:
         ValueError: no user has three events.
     """
 
-    def __init__(self, dataset: Dataset, split: SplitName | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: SplitName | None = None,
+        validation_users: int | None = None,
+    ) -> None:
         self.name, self.dataset = dataset.name, dataset
         self.split, self.parts = named_split(dataset, split)
         self.train = self.parts.histories()
@@ -33,6 +42,7 @@ class RankingProblem(Problem[Recommender]):
             raise ValueError(
                 f"{dataset.name}: no user has three events, so nothing can be held out"
             )
+        self.asked_each_epoch = self.validation.some(validation_users)
 
     def measure(self, model: Recommender, part: str) -> Measured:
         import pyarrow as pa

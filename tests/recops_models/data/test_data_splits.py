@@ -226,6 +226,18 @@ def test_next_events_are_the_first_of_the_targets() -> None:
     assert asked.histories is examples.histories
 
 
+def test_some_of_the_questions_are_the_same_ones_each_time() -> None:
+    dataset = dataset_of([(user, item, item) for user in range(9) for item in range(user, 12)])
+    asked = leave_one_out(dataset).examples("test")
+    some = asked.some(4)
+    assert some.users.tolist() == asked.some(4).users.tolist() == sorted(set(some.users.tolist()))
+    assert len(some.users) == 4
+    whole = dict(zip(asked.users.tolist(), asked.targets.items.tolist(), strict=True))
+    assert some.targets.items.tolist() == [whole[user] for user in some.users.tolist()]
+    assert (some.histories.lengths == 11 - some.users).all()
+    assert asked.some(9) is asked.some(None) is asked
+
+
 def test_impossible_splits_by_user_are_told() -> None:
     dataset = dataset_of([(user, item, item) for user in range(9) for item in range(2)])
     with pytest.raises(DataError, match="too few users"):

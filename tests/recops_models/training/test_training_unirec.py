@@ -63,6 +63,16 @@ def problem_of(data: Dataset, **settings: str) -> PathProblem:
     return problem
 
 
+def test_some_users_choose_the_epoch_and_all_are_told_of() -> None:
+    problem = problem_of(shop(), validation_users="10", task="scene")
+    asked = problem.told(problem.asked_each_epoch, "validation")
+    assert len(asked.task) == len(asked.level) == len(asked.examples.users) == 10
+    every = problem.asked("validation")
+    assert len(every.task) == 40
+    assert torch.equal(asked.task, every.task[asked.examples.users])
+    assert len(problem_of(shop()).asked_each_epoch.users) == 40
+
+
 def test_weights_are_shares_of_their_mean() -> None:
     problem = problem_of(shop(), level_weights="0,1,4", task="scene")
     weights, levels = problem.events.weight, problem.events.level
@@ -178,6 +188,7 @@ def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> No
         ({"align": "both", "reward_strength": "0.6"}, ValueError, "must be at most 1"),
         ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo must have events of"),
         ({"align": "rft", "engagement": "none"}, DataError, "of more than one reward"),
+        ({"validation_users": "0"}, ValueError, "validation_users must be 1 or more, got 0"),
         ({"task": "place"}, DataError, r"task must be a column of the interactions, got 'place'"),
     ],
 )
