@@ -64,9 +64,9 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
 }
 _FILMS = Rankers({"batch": 64, "epochs": 20, "patience": 4}, _GRID)
 # To rank for all 22,000 users of Beauty after each epoch takes longer than the epoch.
-_SHOPS = Rankers({"batch": 64, "epochs": 15, "patience": 3, "validation_users": 5000}, _GRID)
+_SHOPS = Rankers({"batch": 64, "epochs": 15, "patience": 3, "validation_users": 2000}, _GRID)
 _MANY = Rankers(
-    {"batch": 64, "epochs": 4, "patience": 2, "warmup_epochs": 0.2, "validation_users": 3000},
+    {"batch": 64, "epochs": 4, "patience": 2, "warmup_epochs": 0.2, "validation_users": 2000},
     _GRID,
 )
 _ALL = ("SASRec", "TIGER", "plain decoder")

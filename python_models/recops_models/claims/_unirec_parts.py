@@ -20,7 +20,7 @@ _WIDTHS = "HR@50 .397, .477, .537, .557 with d = 64, 128, 256, 512, on private i
 
 _PARTS = {
     "ml-100k": Rankers({"batch": 64, "epochs": 20, "patience": 4}, {}),
-    "beauty": Rankers({"batch": 64, "epochs": 8, "patience": 3, "validation_users": 5000}, {}),
+    "beauty": Rankers({"batch": 64, "epochs": 8, "patience": 3, "validation_users": 2000}, {}),
 }
 
 

@@ -60,11 +60,11 @@ class UniRecConfig:
     objectives: int = 1
     scenes: int = 1
     bos: Bos = "table"
-    item_scores: float = 1.0
+    item_scores: float = 2.0
     item_loss: float = 1.0
     negatives: int = 512
     dropout: float = 0.3
-    beams: int = 50
+    beams: int = 100
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
