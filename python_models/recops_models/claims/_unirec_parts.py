@@ -24,7 +24,7 @@ _PARTS = {
 }
 
 
-def _part(
+def one_change(
     name: str,
     text: str,
     first: Mapping[str, Setting],
@@ -76,7 +76,7 @@ _CHAIN = (
     "without, on private items"
 )
 PARTS = (
-    *_part(
+    *one_change(
         "an-attribute-helps",
         "An attribute before the codes finds the next item more often than the codes alone.",
         {},
@@ -84,7 +84,7 @@ PARTS = (
         _CHAIN,
         _SHUFFLED,
     ),
-    *_part(
+    *one_change(
         "an-attribute-is-more-than-a-longer-path",
         "The items' own attributes do more than the same ones dealt at random.",
         {},
@@ -93,7 +93,7 @@ PARTS = (
         _NO_ATTRIBUTE,
         source="ours: the control of the claim before",
     ),
-    *_part(
+    *one_change(
         "a-second-attribute-helps",
         "Two attributes do more than one.",
         {"attributes": "class,release_year"},
@@ -101,7 +101,7 @@ PARTS = (
         _CHAIN,
         data=("ml-100k",),
     ),
-    *_part(
+    *one_change(
         "a-second-attribute-helps",
         "Two attributes do more than one.",
         {"attributes": "attributes:0,attributes:1"},
@@ -109,21 +109,21 @@ PARTS = (
         _CHAIN,
         data=("beauty",),
     ),
-    *_part(
+    *one_change(
         "balanced-codes-help",
         "Codes under a capacity find the next item more often than plain residual k-means.",
         {"method": "balanced-rq"},
         {"method": "rq-kmeans"},
         "HR@50 .537 and .481, on private items with 4 000 codes a level",
     ),
-    *_part(
+    *one_change(
         "the-content-summary-helps",
         "A summary of the pairs of tokens decoded so far helps.",
         {"hash_width": 8},
         {"hash_width": 0},
         "HR@50 .537 and .485 without, on private items",
     ),
-    *_part(
+    *one_change(
         "width-helps",
         "A decoder of width 128 finds more than one of 64.",
         _wide(128),
@@ -145,7 +145,7 @@ ALIGNMENT = (
             ("dpo", "Preferences"),
             ("both", "Rewards and preferences together"),
         )
-        for claim in _part(
+        for claim in one_change(
             f"align-{how}-helps",
             f"{text} find liked items more often than as much more of next tokens.",
             _ALIGNED[how],

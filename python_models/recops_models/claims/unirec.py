@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recops_models.claims._unirec_capacity import CAPACITY
+from recops_models.claims._unirec_levers import LEVERS
 from recops_models.claims._unirec_models import HEADLINE
 from recops_models.claims._unirec_parts import ALIGNMENT, CONTROLS, PARTS
 
-CLAIMS = (*CAPACITY, *HEADLINE, *PARTS, *ALIGNMENT, *CONTROLS)
+CLAIMS = (*CAPACITY, *HEADLINE, *PARTS, *LEVERS, *ALIGNMENT, *CONTROLS)

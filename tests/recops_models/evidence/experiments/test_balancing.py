@@ -203,8 +203,9 @@ def test_the_capacity_claims_alone(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.run(command) == 2
     said = capsys.readouterr().err
     assert "unirec has no claim 'luck'" in said
-    assert "capacity, retrieval, headline, parts, alignment, control, top-prefixes" in " ".join(
-        said.split()
+    assert (
+        "capacity, retrieval, headline, parts, levers, alignment, control, top-prefixes"
+        in " ".join(said.split())
     )
 
 

@@ -1,0 +1,58 @@
+"""What may bring UniRec level with SASRec, one lever at a time: questions of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recops_models.claims._unirec_parts import one_change
+from recops_models.evidence.harness.experiment import Setting
+
+_AS_IT_IS: Mapping[str, Setting] = {}
+_LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
+    "scores-of-items": (
+        "Scores of whole items, of those that the beams found, put them in a better order.",
+        _AS_IT_IS,
+        {"item_scores": 0},
+    ),
+    "heavier-scores-of-items": (
+        "They do at twice the weight.",
+        {"item_scores": 4},
+        _AS_IT_IS,
+    ),
+    "more-beams": ("Three hundred beams find more than a hundred.", {"beams": 300}, _AS_IT_IS),
+    "more-negatives": (
+        "Four times as many sampled items beside the target help.",
+        {"negatives": 2048},
+        _AS_IT_IS,
+    ),
+    "a-block-before-the-decoder": (
+        "Self-attention over the events before the decoder reads them helps.",
+        _AS_IT_IS,
+        {"history_layers": 0},
+    ),
+    "sums-of-embeddings": (
+        "Events that are sums of embeddings, as SASRec's are, do more than joined ones.",
+        _AS_IT_IS,
+        {"events": "concat"},
+    ),
+    "longer-training": (
+        "Twice as many epochs at half the rate help.",
+        {"epochs": 40, "patience": 8, "learning_rate": 1e-3},
+        _AS_IT_IS,
+    ),
+}
+LEVERS = tuple(
+    claim
+    for lever, (text, first, second) in _LEVERS.items()
+    for claim in one_change(
+        lever,
+        text,
+        first,
+        second,
+        "nothing",
+        data=("ml-100k",) if lever == "longer-training" else ("ml-100k", "beauty"),
+        metric="hr@10",
+        source="ours",
+        group="levers",
+    )
+)
