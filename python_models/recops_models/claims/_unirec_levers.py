@@ -15,7 +15,7 @@ _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] 
         {"item_scores": 0},
     ),
     "heavier-scores-of-items": (
-        "They do at twice the weight.",
+        "Those scores put them in a better order at twice the weight.",
         {"item_scores": 4},
         _AS_IT_IS,
     ),

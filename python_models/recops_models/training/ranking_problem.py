@@ -21,7 +21,7 @@ class RankingProblem(Problem[Recommender]):
         validation_users: at most so many choose the best epoch; None: all.
 
     Attributes:
-        asked_each_epoch: of the validation part.
+        asked_each_epoch: those questions of the validation part that choose it.
 
     Raises:
         ValueError: no user has three events.
