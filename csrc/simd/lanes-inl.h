@@ -112,7 +112,7 @@ inline void add_lanes(const Vec<T> (&v)[4], T (&sums)[4]) {
 // Whether a comparison of Vec<T> holds in any lane.
 template <class T>
 inline bool any(Vec<Lane<T>> mask) {
-  return reduce<Lane<T>>(mask, [](Vec<Lane<T>> a, Vec<Lane<T>> b) { return a | b; }) != 0;
+  return reduce<int64_t>((Vec<int64_t>)mask, [](Vec<int64_t> a, Vec<int64_t> b) { return a | b; }) != 0;
 }
 
 // The comparison as bits, lane 0 the lowest. A register's worth in one instruction, which no vector extension spells.

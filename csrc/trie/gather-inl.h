@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "simd/lanes-inl.h"
 #include "simd/stored-inl.h"
@@ -13,12 +15,25 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// Whether all tokens are from 0 below `vocab`. A pass of its own takes whole vectors of them.
+// Whether all tokens are from 0 below `vocab`. Most nodes have few children: of a part of a vector, nothing is left to a
+// loop over single tokens but where there are fewer than its lanes.
 template <class Token>
 bool are_tokens(const Token* tokens, int64_t count, int64_t vocab) {
-  std::make_unsigned_t<Token> largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<std::make_unsigned_t<Token>>(tokens[i]));
-  return largest < static_cast<uint64_t>(vocab) || count == 0;
+  using Unsigned = std::make_unsigned_t<Token>;
+  if (static_cast<uint64_t>(vocab) > std::numeric_limits<Unsigned>::max()) return true;
+  const auto limit = static_cast<Unsigned>(vocab);
+  const auto* values = reinterpret_cast<const Unsigned*>(tokens);
+  if (count < kLanes<Unsigned>) return std::all_of(values, values + count, [&](Unsigned token) { return token < limit; });
+  auto beyond = load(values + count - kLanes<Unsigned>) >= limit;
+  for (int64_t i = 0; i + kLanes<Unsigned> < count; i += kLanes<Unsigned>) beyond |= load(values + i) >= limit;
+  return !any<Unsigned>(beyond);
+}
+
+// row[tokens[i]] of kLanes tokens. Put together in a register: what narrow stores leave in memory, a wide load waits for.
+template <class S, class Token, int... i>
+inline Vec<Compute<S>> gather_lanes(const S* row, const Token* tokens, std::integer_sequence<int, i...>) {
+  const typename VectorOf<uint16_t>::half bits = {row[tokens[i]].bits...};
+  return widen(S{}, __builtin_convertvector(bits, Vec<uint32_t>));
 }
 
 // values[i] = row[tokens[i]].
@@ -29,12 +44,10 @@ void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values
 #pragma GCC unroll 8
     for (int64_t i = 0; i < count; ++i) values[i] = row[tokens[i]];
   } else {
-    S lanes[kLanes<T>] = {};
     int64_t i = 0;
-    for (; i + kLanes<T> <= count; i += kLanes<T>) {
-      for (int j = 0; j < kLanes<T>; ++j) lanes[j] = row[tokens[i + j]];
-      store(values + i, load_as_compute(lanes));
-    }
+    for (; i + kLanes<T> <= count; i += kLanes<T>)
+      store(values + i, gather_lanes(row, tokens + i, std::make_integer_sequence<int, kLanes<T>>{}));
+    S lanes[kLanes<T>] = {};
     for (int64_t j = 0; i + j < count; ++j) lanes[j] = row[tokens[i + j]];
     store_as(values + i, load_as_compute(lanes), count - i);
   }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "simd/exp2-inl.h"
 #include "simd/lanes-inl.h"
@@ -30,14 +31,18 @@ inline T reduce_max(Vec<T> v) {
   return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return larger<T>(a, b); });
 }
 
+template <class T, int... i>
+inline Vec<Lane<T>> lane_numbers(std::integer_sequence<int, i...>) {
+  return Vec<Lane<T>>{i...};
+}
+
 // kLanes values; past `count` of them, −inf.
 template <class S>
 inline Vec<Compute<S>> load_or_minus_infinity(const S* from, int64_t count) {
   using T = Compute<S>;
   if (count >= kLanes<T>) return load_as_compute(from);
-  Vec<T> v = load_as_compute(from, count);
-  for (int64_t i = count; i < kLanes<T>; ++i) v[i] = -kInfinity<T>;
-  return v;
+  const auto lanes = lane_numbers<T>(std::make_integer_sequence<int, kLanes<T>>{});
+  return lanes < static_cast<Lane<T>>(count) ? load_as_compute(from, count) : broadcast(-kInfinity<T>);
 }
 
 template <class T>
