@@ -51,7 +51,8 @@ _HEADLINE = (
     ),
     _headline(
         id="hpmn-beats-dien",
-        text="They rank better than DIEN without its auxiliary loss.",
+        text="They rank better than DIEN with the released code's gate, without its auxiliary "
+        "loss.",
         arms=(_HPMN, _RIVALS["DIEN"]),
     ),
     _headline(

@@ -49,7 +49,8 @@ def long_rivals() -> dict[str, Arm]:
     return {
         "sum pooling": long_arm("sum pooling", "sum-pool"),
         "DIN": long_arm("DIN", "din"),
-        "DIEN": long_arm("DIEN", "dien", auxiliary="none"),
+        # With the released code's update gate: the paper's costs DIEN .0095 of AUC on ml-1m.
+        "DIEN": long_arm("DIEN, released gate", "dien", auxiliary="none", update="or"),
         "GRU + attention": long_arm("GRU + attention", "gru-attention"),
     }
 
@@ -98,7 +99,7 @@ _HEADLINE = (
     ),
     _headline(
         id="mimn-beats-dien",
-        text="It ranks better than DIEN without its auxiliary loss.",
+        text="It ranks better than DIEN with the released code's gate, without its auxiliary loss.",
         reported=_reported(".9081", ".7481"),
         arms=(_MIMN, _RIVALS["DIEN"]),
     ),
