@@ -7,6 +7,7 @@ from functools import partial
 
 from recops_models.claims._on_clicks import AS_GOOD
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_models.evidence.experiments.memory_runs import MemoryRuns
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -114,7 +115,7 @@ _HEADLINE = (
 
 # Half of the events read, of more users: what a part is worth.
 _SMALL: Mapping[str, Setting] = {"max_len": 100, "epochs": 6}
-PART_RUNS = ClickRuns(last=20, least_events=100, held_out=20)
+PART_RUNS = MemoryRuns(last=20, least_events=100, held_out=20)
 _BASE = mimn("MIMN", **_SMALL)
 
 
@@ -161,6 +162,15 @@ _ABLATIONS = (
         text="Writes weighed by usage, as the paper has it, are better than plain ones.",
         reported=_MUR,
         arms=(_variant("MIMN, utilization paper", utilization="paper"), _PLAIN),
+    ),
+    _ours(
+        id="utilization-spreads-writes",
+        text="With it slots share what is written more evenly: their shares vary less.",
+        source="ours: what utilization is for",
+        arms=(_BASE, _PLAIN, _variant("MIMN, no regulariser", utilization_weight=0.0)),
+        metric="usage_variance",
+        chosen_by="auc",
+        direction="lower",
     ),
     _ablation(
         id="channels-help",

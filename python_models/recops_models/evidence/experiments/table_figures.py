@@ -28,21 +28,12 @@ from recops_models.graphs.cooccurrence import NeighbourCounts, cooccurrence_coun
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.training_histories import training_histories
 from recops_models.layers.residual_table import ResidualTable
-from recops_models.recipes.files import load_model
 from recops_models.recipes.res_embedding import TABLE
-from recops_models.recipes.run import MODEL
 from recops_models.training.click_task import predictions
 from recops_models.training.curve import finite
 
 _BATCH, _BATCHES = 1024, 48
 _FEW = 10
-
-
-def trained_model(folder: Path) -> ClickModel:
-    """What a run left."""
-    model = load_model(folder / MODEL)
-    assert isinstance(model, ClickModel)
-    return model
 
 
 def gap_figures(model: ClickModel, data: ClickData, test: Metrics) -> Metrics:

@@ -16,9 +16,8 @@ from recops_models.evidence.experiments.table_figures import (
     new_figures,
     radius_ratio,
     seldom_figures,
-    trained_model,
 )
-from recops_models.evidence.experiments.training import job_of, train
+from recops_models.evidence.experiments.training import job_of, train, trained_model
 from recops_models.evidence.harness.experiment import Metrics, Run
 
 

@@ -12,15 +12,17 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recops_models.click.model import ClickModel
 from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.evidence.harness.user_draws import user_draws
 from recops_models.examples.click import ClickData, click_data
+from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import run_job
+from recops_models.recipes.run import MODEL, run_job
 from recops_models.recipes.watch import Watch
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
@@ -125,3 +127,10 @@ class ShareWatch(Watch):
 
     def step(self, epoch: int, share: float, loss: float) -> None:
         self._on_step((epoch + share) / self._epochs)
+
+
+def trained_model(folder: Path) -> ClickModel:
+    """What a run left."""
+    model = load_model(folder / MODEL)
+    assert isinstance(model, ClickModel)
+    return model

@@ -5,18 +5,21 @@ with long histories.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from recops_models.claims import claims_of
+from recops_models.click.mimn import Mimn
 from recops_models.data import Dataset
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUp
+from recops_models.evidence.experiments.memory_runs import MemoryRuns, usage_variance
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
 from recops_models.evidence.experiments.synthetic_visits import SyntheticVisits
-from recops_models.evidence.experiments.training import train
+from recops_models.evidence.experiments.training import train, trained_model
 from recops_models.evidence.harness.experiment import Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
@@ -156,3 +159,41 @@ def test_users_with_few_events_are_left_out_and_the_last_ones_held_out(small: Da
     assert experiment.label == (
         "users with 15 events or more, the last 3 events of each user held out"
     )
+
+
+def test_the_spread_of_writes_is_the_variance_of_shares(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (("hidden", "8"), ("epochs", "1"), ("slots", "4"))
+    experiment = MemoryRuns(held_out=3)
+    run = Run(experiment, "mimn", "small", settings, 0, True, False)
+    _, told = experiment.measure(run, small, tmp_path, lambda share: None)
+    made, model = experiment.made(run, small), trained_model(tmp_path)
+    assert isinstance(model, Mimn)
+    found = usage_variance(model, made.test)
+    assert told["usage_variance"] == found
+    assert 0 < found < 3 / 16
+
+    def written(usage: list[float]) -> float:
+        def write(events: torch.Tensor, lengths: torch.Tensor) -> tuple[None, SimpleNamespace]:
+            return None, SimpleNamespace(usage=torch.tensor([usage]).expand(len(lengths), 4))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "write", write)
+            return usage_variance(model, made.test)
+
+    assert written([5.0, 5.0, 5.0, 5.0]) == 0
+    assert written([0.0, 0.0, 7.0, 0.0]) == pytest.approx(3 / 16)
+    assert written([2.0, 6.0, 2.0, 6.0]) == pytest.approx(1 / 64)
+
+
+def test_a_trial_and_a_model_without_slots_tell_nothing_of_writes(
+    small: Dataset, tmp_path: Path
+) -> None:
+    experiment = MemoryRuns(held_out=3)
+    for model, test in (("mimn", False), ("hpmn", True)):
+        run = Run(experiment, model, "small", (("hidden", "8"), ("epochs", "1")), 0, test, False)
+        folder = tmp_path / model
+        folder.mkdir()
+        _, told = experiment.measure(run, small, folder, lambda share: None)
+        assert "usage_variance" not in told

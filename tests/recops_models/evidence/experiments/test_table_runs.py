@@ -19,9 +19,9 @@ from recops_models.evidence.experiments.table_figures import (
     every_item,
     radius_ratio,
     seldom_figures,
-    trained_model,
 )
 from recops_models.evidence.experiments.table_runs import DelayRuns, TableRuns
+from recops_models.evidence.experiments.training import trained_model
 from recops_models.evidence.harness.experiment import Run
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData, click_data
