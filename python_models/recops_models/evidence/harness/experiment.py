@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -65,12 +66,18 @@ class Run:
         Raises:
             ValueError: see :meth:`Experiment.config`.
         """
-        parts = [self.experiment.config(self), self.test, self.share, versions()]
+        parts = [_config(self), self.test, self.share, versions()]
         content = json.dumps(parts, sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
         return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
+
+
+@lru_cache(maxsize=8192)
+def _config(run: Run) -> object:
+    """Made once: a plan of hundreds of runs asks for every key after each of them."""
+    return run.experiment.config(run)
 
 
 class Experiment(ABC, Generic[DataT]):
