@@ -74,7 +74,8 @@ class Settings:
                 "sids": SidConfig(self.levels, self.codes, self.text_encoder, self.vectors),
                 "inputs": self.inputs,
             }
-        parts = {**recipe_of(model).defaults(), **own}
+        recipe = recipe_of(model)
+        parts = {**recipe.defaults(), **recipe.nets({}), **own}
         return Job(model, self.data, self.seed, "leave-one-out", parts)
 
     def config(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def insert_new_items(
         CorruptFileError: a file in ``folder`` is damaged.
         DataError: an unfit file; an attribute's value that training did not know.
         FileNotFoundError: ``folder`` holds no tokenizer.
-        ValueError: the attributes were shuffled.
+        ValueError: the attributes were shuffled, or the codes are made of events alone.
     """
     inputs = part(job.parts, "inputs", InputConfig)
     if inputs.shuffle_attributes:
@@ -82,6 +82,11 @@ def insert_new_items(
     table = read_new_items(path, dataset)
     made = load_semantic_ids(_with_tokenizer(folder))
     config = part(job.parts, "sids", SidConfig)
+    if config.collaborative:
+        raise ValueError(
+            "new items: collaborative must be false, as codes that are made of events say nothing "
+            "of an item without any"
+        )
     if config.vectors is not None:
         vectors = _own_vectors(path, table, made)
     else:

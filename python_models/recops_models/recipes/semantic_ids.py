@@ -25,6 +25,7 @@ from recops_models.item_vectors import (
     read_item_vectors,
     write_item_vectors,
 )
+from recops_models.recipes.collaborative import collaborative_vectors
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import part
 from recops_models.recipes.sid_config import SidConfig
@@ -109,11 +110,13 @@ def load_semantic_ids(folder: Path) -> SemanticIds:
 
 
 def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order) -> ItemVectors:
-    """The user's own vectors, else from text, attributes and the training events."""
+    """Those learnt before, the user's own, or what is made of text, attributes and events."""
     if order.resume and _kept(order.folder, VECTORS):
         return read_item_vectors(order.folder / VECTORS)
     order.watch.start("item vectors")
-    if config.vectors is not None:
+    if config.collaborative:
+        vectors = collaborative_vectors(order, dataset)
+    elif config.vectors is not None:
         vectors = load_item_vectors(Path(config.vectors), dataset.item_vocabulary.ids)
     else:
         vectors = build_item_vectors(

@@ -17,12 +17,26 @@ class SidConfig:
         codes: codewords a level; fewer where there are fewer items.
         text_encoder: how item text becomes numbers.
         vectors: a file of item vectors to use instead of made ones.
+        collaborative: whether the vectors are the item table of a SASRec that is trained before, on
+            the same training part, instead: items that follow like items then share codes. An item
+            that nobody has met can't have such codes.
         method: ``"rq-kmeans"``, or ``"balanced-rq"``, whose codes all carry about as many training
             events.
+
+    Raises:
+        ValueError: a file of vectors, and vectors that are to be learnt.
     """
 
     levels: int = 3
     codes: int = 256
     text_encoder: TextEncoder = "tfidf"
     vectors: str | None = None
+    collaborative: bool = False
     method: Literal["rq-kmeans", "balanced-rq"] = "rq-kmeans"
+
+    def __post_init__(self) -> None:
+        if self.collaborative and self.vectors is not None:
+            raise ValueError(
+                "semantic IDs: vectors must be left out with collaborative=true, got "
+                f"{self.vectors}"
+            )

@@ -41,11 +41,18 @@ class TIGERRecipe(Recipe):
             "sids": SidConfig(),
         }
 
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
+        """The SASRec that collaborative semantic IDs are made of."""
+        from recops_models.recipes.collaborative import collaborative_nets
+
+        return collaborative_nets()
+
     def stages(self) -> Sequence[AnyStage]:
-        """One training."""
+        """Item vectors, with ``collaborative=true``, and one training."""
+        from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.ranking import NextItemStage
 
-        return (NextItemStage(self.name, _make),)
+        return (CollaborativeStage(), NextItemStage(self.name, _make))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

@@ -25,7 +25,8 @@ class UniRecRecipe(Recipe):
 
     The first leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
     ``trie.safetensors`` as well; where a second one follows, all this is in a folder of its own,
-    ``unirec``.
+    ``unirec``. With ``collaborative=true`` a SASRec is trained before, see
+    :mod:`~recops_models.recipes.collaborative`.
     """
 
     name = "unirec"
@@ -45,11 +46,21 @@ class UniRecRecipe(Recipe):
             **path_parts(),
         }
 
+    def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
+        """The SASRec that collaborative semantic IDs are made of."""
+        from recops_models.recipes.collaborative import collaborative_nets
+
+        return collaborative_nets()
+
     def stages(self) -> Sequence[AnyStage]:
-        """Next tokens; then, unless ``align=none``, rewards and preferences."""
+        """Item vectors, with ``collaborative=true``; next tokens; then, unless ``align=none``,
+        rewards and preferences.
+        """
+        from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.path_stages import AlignmentStage, NextTokenStage
 
-        return (NextTokenStage(self.name, _make), AlignmentStage(self.name))
+        tokens = NextTokenStage(self.name, _make)
+        return (CollaborativeStage(), tokens, AlignmentStage(self.name))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

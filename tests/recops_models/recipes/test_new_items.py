@@ -18,6 +18,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.new_items import read_new_items
 from recops_models.data.report import ImportReport
 from recops_models.generative.unirec import UniRec
+from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import InsertedItems, insert_new_items
 from recops_models.recipes.run import load_trained
 
@@ -111,6 +112,16 @@ def test_vectors_of_ones_own_get_the_codes_of_their_neighbours(shop: Path, tmp_p
     (tmp_path / "new.csv").write_text(NEW)
     with pytest.raises(DataError, match=r"new.csv: must be Parquet with a vector an item"):
         insert(tmp_path / "new.csv")
+
+
+def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_path: Path) -> None:
+    job, model = load_trained(shop / "run")
+    assert isinstance(model, UniRec)
+    learnt = {"collaborative": "true", "task": "scene"}
+    events = Job.of("unirec", job.data, {**SETTINGS, **learnt}, seed=0, quick=False)
+    (tmp_path / "new.csv").write_text(NEW)
+    with pytest.raises(ValueError, match="new items: collaborative must be false"):
+        insert_new_items(events, load(job.data), model, shop / "run", tmp_path / "new.csv")
 
 
 @pytest.mark.parametrize(

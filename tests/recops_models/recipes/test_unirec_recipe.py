@@ -9,11 +9,14 @@ import torch
 
 from recops_models.data import Dataset
 from recops_models.data.errors import DataError
+from recops_models.generative.ranker import Ranker
+from recops_models.generative.sasrec import SASRec
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, train_job
+from recops_models.recipes.semantic_ids import load_semantic_ids
 
 SMALL = {
     "width": "8",
@@ -80,3 +83,57 @@ def test_a_missing_attribute_is_one_line_before_anything_is_made(
     with pytest.raises(DataError, match="attributes must name categorical columns of the items"):
         train_job(job, small, tmp_path)
     assert not (tmp_path / "sids.parquet").exists()
+
+
+LEARNT = {"collaborative": "true", "sasrec.width": "16", "collaborating.epochs": "1"}
+COLLABORATIVE = {**SMALL, **LEARNT}
+
+
+@pytest.mark.parametrize("name", ["unirec", "tiger"])
+def test_codes_may_be_made_of_what_a_sasrec_learnt(
+    name: str, small: Dataset, tmp_path: Path
+) -> None:
+    theirs = ("width", "heads", "history", "codes", "levels", "epochs")
+    shared = {key: COLLABORATIVE[key] for key in (*theirs, *LEARNT)}
+    job = Job.of(name, "small", shared, seed=0, quick=False)
+    (alone := tmp_path / "alone").mkdir()
+    train_job(job, small, tmp_path)
+    sasrec = train_job(
+        Job.of("sasrec", "small", {"width": "16", "epochs": "1"}, seed=0, quick=False),
+        small,
+        alone,
+    ).model
+    assert isinstance(sasrec, SASRec)
+    made = load_semantic_ids(tmp_path)
+    rows = sasrec.item.weight[1:].detach()
+    assert torch.equal(torch.from_numpy(made.vectors.vectors), rows), "the SASRec there is"
+    assert torch.equal(made.tokenizer.encode(rows), made.codes)
+    again, model = load_trained(tmp_path)
+    assert again == job
+    assert isinstance(model, Ranker)
+    assert job.epochs == 2
+    weights = model.state_dict()
+    train_job(job, small, tmp_path, resume=True)
+    resumed = load_trained(tmp_path)[1].state_dict()
+    assert all(torch.equal(weights[key], resumed[key]) for key in weights)
+
+
+def test_all_three_trainings_have_folders_of_their_own(small: Dataset, tmp_path: Path) -> None:
+    job = Job.of("unirec", "small", {**COLLABORATIVE, "align": "rft"}, seed=0, quick=False)
+    train_job(job, small, tmp_path)
+    assert (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
+    assert load_semantic_ids(tmp_path / "unirec").vectors.vectors.shape[1] == 16
+    assert isinstance(load_trained(tmp_path)[1], UniRec)
+
+
+def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
+    small: Dataset, tmp_path: Path
+) -> None:
+    both = {**COLLABORATIVE, "vectors": "mine.npy"}
+    with pytest.raises(ValueError, match="vectors must be left out with collaborative=true"):
+        Job.of("unirec", "small", both, seed=0, quick=False)
+    for missing in ({"attributes": "brand"}, {"user_fields": "shoes"}):
+        job = Job.of("unirec", "small", {**COLLABORATIVE, **missing}, seed=0, quick=False)
+        with pytest.raises(DataError, match=next(iter(missing.values()))):
+            train_job(job, small, tmp_path)
+        assert not (tmp_path / "collaborative" / "checkpoint.safetensors").exists()

@@ -1,0 +1,67 @@
+"""The training before semantic IDs that are made of a SASRec's item table."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from recops_models.data.attributes import item_attributes, user_fields
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import SplitName
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.item_vectors import ItemVectors
+from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.parts import Parts, PartSettings, part
+from recops_models.recipes.ranking import NextItemStage
+from recops_models.recipes.sid_config import SidConfig
+from recops_models.recipes.stage import Data, Order
+from recops_models.training.config import TrainingConfig
+from recops_models.training.ranking_problem import RankingProblem
+
+_NAME = "collaborative"
+
+
+class CollaborativeStage(NextItemStage):
+    """Trains that SASRec on the training part, in a folder of its own, ``collaborative``.
+
+    Its settings are dotted: ``sasrec.dropout``, ``collaborating.epochs``.
+    """
+
+    part = "collaborating"
+
+    def __init__(self) -> None:
+        super().__init__(_NAME, _make)
+
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> RankingProblem:
+        """See :meth:`Stage.problem`; what the trainings behind it read is there, too.
+
+        Raises:
+            DataError: there is no such attribute, or field of users.
+        """
+        problem = super().problem(data, parts, split, model)
+        inputs = part(parts, "inputs", InputConfig) if "inputs" in parts else InputConfig(())
+        item_attributes(problem.dataset, inputs.attributes)
+        user_fields(problem.dataset, inputs.user_fields)
+        return problem
+
+    def wanted(self, parts: Parts) -> bool:
+        """See :meth:`Stage.wanted`: with ``collaborative=true``."""
+        return part(parts, "sids", SidConfig).collaborative
+
+
+def collaborative_nets() -> dict[str, PartSettings]:
+    """The settings of the stage, at their defaults."""
+    return {"sasrec": SASRecConfig(), "collaborating": TrainingConfig()}
+
+
+def collaborative_vectors(order: Order, dataset: Dataset) -> ItemVectors:
+    """The item table that the stage left, ``[N, d]``, by ascending item id."""
+    model = order.earlier[_NAME]
+    assert isinstance(model, SASRec)
+    rows = model.item.weight[1:].detach().numpy().copy()
+    return ItemVectors(dataset.item_vocabulary.ids, rows)
+
+
+def _make(problem: RankingProblem, order: Order) -> SASRec:
+    return SASRec(problem.num_items, part(order.parts, "sasrec", SASRecConfig))
