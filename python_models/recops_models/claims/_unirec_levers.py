@@ -35,6 +35,16 @@ _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] 
         _AS_IT_IS,
         {"events": "concat"},
     ),
+    "codes-of-behaviour": (
+        "Codes of what a SASRec learnt find more than those of content and company.",
+        {"collaborative": "true", "collaborating.batch": 64},
+        _AS_IT_IS,
+    ),
+    "heavier-loss-of-items": (
+        "Scores of items that are learnt at four times the weight find more.",
+        {"item_loss": 4},
+        _AS_IT_IS,
+    ),
     "longer-training": (
         "Twice as many epochs at half the rate help.",
         {"epochs": 40, "patience": 8, "learning_rate": 1e-3},
