@@ -15,21 +15,23 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// Whether all tokens are from 0 below `vocab`. Most nodes have few children: of a part of a vector, nothing is left to a
-// loop over single tokens but where there are fewer than its lanes.
+// Whether all tokens are from 0 below `vocab`. Most nodes have few children: of a part of a vector, nothing is left to
+// a loop over single tokens but where there are fewer than its lanes.
 template <class Token>
 bool are_tokens(const Token* tokens, int64_t count, int64_t vocab) {
   using Unsigned = std::make_unsigned_t<Token>;
   if (static_cast<uint64_t>(vocab) > std::numeric_limits<Unsigned>::max()) return true;
   const auto limit = static_cast<Unsigned>(vocab);
   const auto* values = reinterpret_cast<const Unsigned*>(tokens);
-  if (count < kLanes<Unsigned>) return std::all_of(values, values + count, [&](Unsigned token) { return token < limit; });
+  if (count < kLanes<Unsigned>)
+    return std::all_of(values, values + count, [&](Unsigned token) { return token < limit; });
   auto beyond = load(values + count - kLanes<Unsigned>) >= limit;
   for (int64_t i = 0; i + kLanes<Unsigned> < count; i += kLanes<Unsigned>) beyond |= load(values + i) >= limit;
   return !any<Unsigned>(beyond);
 }
 
-// row[tokens[i]] of kLanes tokens. Put together in a register: what narrow stores leave in memory, a wide load waits for.
+// row[tokens[i]] of kLanes tokens, put together in a register: a wide load waits for what narrow stores leave in
+// memory.
 template <class S, class Token, int... i>
 inline Vec<Compute<S>> gather_lanes(const S* row, const Token* tokens, std::integer_sequence<int, i...>) {
   const typename VectorOf<uint16_t>::half bits = {row[tokens[i]].bits...};
