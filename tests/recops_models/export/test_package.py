@@ -13,6 +13,7 @@ from torch import nn
 
 from recops_models.export.package import export_model, trie_path
 from recops_models.generative.popularity import Popularity
+from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
@@ -48,23 +49,47 @@ def test_a_package_finds_what_its_model_finds(model: TIGER | UniRec, tmp_path: P
     rows = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]])
     lengths = torch.tensor([3, 4])
     expected = model.decode(rows, lengths, 20, [rows[0, :3] - 1, rows[1] - 1])
-    script = f"""
+    run_alone(f"""
 import sys, torch
 from pathlib import Path
 sys.path.insert(0, {str(LOADER.parent)!r})
 from exported_decoder import ExportedDecoder
 decoder = ExportedDecoder(Path({str(package)!r}))
 found = decoder.recommend([[100, 103, 106], [118, 121, 124, 127]], beams=50)
-assert not any(name.startswith("recops_models") for name in sys.modules)
 torch.save((found.item_ids, found.scores), {str(tmp_path / "found.pt")!r})
-"""
+""")
+    item_ids, scores = torch.load(tmp_path / "found.pt", weights_only=True)
+    assert torch.equal(item_ids[:, :20], ITEM_IDS[expected.items])
+    torch.testing.assert_close(scores[:, :20], expected.scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_package_scores_as_its_model_scores(tmp_path: Path) -> None:
+    package = tmp_path / "model.pt2"
+    torch.manual_seed(0)
+    model = SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8)).eval()
+    assert export_model(model, ITEM_IDS, package, name="it") == [package]
+    expected = model.score_all(torch.tensor([[1, 2, 3, 0], [7, 0, 0, 0]]), torch.tensor([3, 1]))
+    run_alone(f"""
+import sys, torch
+import recops
+from torch._inductor.package import load_package
+scores = load_package({str(package)!r}, "scores")
+# 99 is no item; it stands behind the history's end.
+found = scores(torch.tensor([[100, 103, 106, 99], [118, 99, 99, 99]]), torch.tensor([3, 1]))
+torch.save(found, {str(tmp_path / "found.pt")!r})
+""")
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def run_alone(script: str) -> None:
+    """Run it in a process of its own, in which no module of recops_models may be needed."""
+    script += 'assert not any(name.startswith("recops_models") for name in sys.modules)'
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert told.returncode == 0, told.stderr
-    item_ids, scores = torch.load(tmp_path / "found.pt", weights_only=True)
-    assert torch.equal(item_ids[:, :20], ITEM_IDS[expected.items])
-    torch.testing.assert_close(scores[:, :20], expected.scores, rtol=1e-5, atol=1e-5)
 
 
 def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
