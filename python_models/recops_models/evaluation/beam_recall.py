@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from recops_models.data.splits import Examples
-from recops_models.generative.ranker import in_batches, items_met
+from recops_models.generative.ranker import REQUESTS, in_batches, items_met
 from recops_models.generative.speller import Speller, search
 from recops_models.generative.windows import last_windows
 
 
 @torch.no_grad()
 def beam_recall(
-    model: Speller, examples: Examples, *, beams: int, batch: int = 256
+    model: Speller, examples: Examples, *, beams: int, batch: int = REQUESTS
 ) -> dict[str, float]:
     """The share of held-out items whose first t tokens are those of a beam after t steps.
 

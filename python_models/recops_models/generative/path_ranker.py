@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recops_models.data.histories import Histories
 from recops_models.generative.ranker import (
+    REQUESTS,
     Ranker,
     Ranking,
     Recommender,
@@ -96,7 +97,7 @@ class Requests(Recommender):
         self.model, self.task, self.user = model, task, user
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
+    def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """See :meth:`Recommender.recommend`."""
         told = zip(self.task.split(batch), self.user.split(batch), strict=True)
         return concatenate(

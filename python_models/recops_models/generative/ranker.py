@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from recops_models.data.histories import Histories
 from recops_models.generative.windows import last_windows
 
+REQUESTS = 64
+"""Answered at once. What these need stays near the caches: on Beauty UniRec with 100 beams takes
+1.17 ms of a core a user and SASRec .165 ms, with 256 at once 1.57 and .24 ms (one busy core of an
+Intel Xeon with AVX-512)."""
+
 
 class Ranking(NamedTuple):
     """The best items of each user, best first; −1 with score −inf where there are no more.
@@ -67,7 +72,7 @@ class Ranker(Recommender):
         """
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = 256) -> Ranking:
+    def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """The ``k`` best items of each history, none of which is in it."""
         return concatenate(
             [
