@@ -94,13 +94,14 @@ def _table(outcome: Outcome) -> Table:
     from recops_models.evaluation.report.verdict import interval, points
     from recops_models.quickstart.outcome import MODELS
 
-    against = {
-        difference.model: f"{points(difference.value)} ({interval(difference)})"
+    main = next(iter(MODELS.values()))
+    ahead = {
+        difference.against: f"{points(difference.value)} ({interval(difference)})"
         for difference in outcome.differences()
-        if difference.against == MODELS["popularity"]
+        if difference.model == main
     }
     table = Table("model", box=None, pad_edge=False)
-    for column in ("HR@10", "HR@50", "NDCG@10", "coverage", "HR@10 − popularity, 95%"):
+    for column in ("HR@10", "HR@50", "NDCG@10", "coverage", f"{main} ahead by, HR@10, 95%"):
         table.add_column(column, justify="right")
     for name, model in outcome.models.items():
         test = model.test
@@ -110,6 +111,6 @@ def _table(outcome: Outcome) -> Table:
             f"{test['hr@50']:.1%}",
             f"{test['ndcg@10']:.4f}",
             f"{test['coverage']:.1%}",
-            against.get(MODELS[name], ""),
+            ahead.get(MODELS[name], ""),
         )
     return table

@@ -30,7 +30,9 @@ from recops_models.versions import versions
 MODELS = {"unirec": "UniRec", "sasrec": "SASRec", "popularity": "popularity"}
 """The models of a run, the main one first, and how they are called."""
 
-_PAIRS = (("unirec", "popularity"), ("sasrec", "popularity"), ("unirec", "sasrec"))
+_PAIRS = (("unirec", "sasrec"), ("unirec", "popularity"), ("sasrec", "popularity"))
+"""What is compared; the first pair is the report's headline, whoever wins."""
+
 _LISTED, _PAST, _SAMPLES_OF_A_KIND = 10, 10, 2
 
 

@@ -18,8 +18,8 @@ from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
 # Sized so that the whole run takes minutes on two cores.
-_UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.4)
-_UNIREC_TRAINING = TrainingConfig(epochs=10)
+_UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.4, negatives=1600, item_loss=4.0)
+_UNIREC_TRAINING = TrainingConfig(epochs=15)
 _INPUTS = InputConfig(attributes=())  # On ml-100k they cost more than they give.
 _SASREC, _SASREC_TRAINING = SASRecConfig(), TrainingConfig()
 

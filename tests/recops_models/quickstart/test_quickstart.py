@@ -96,6 +96,8 @@ def test_metrics_follow_the_schema(finished: tuple[Path, Outcome]) -> None:
     assert found["train_seconds"] > 0
     assert found["versions"]["torch"] == torch.__version__
     assert found["real_items"] == outcome.real_items == 1.0
+    first, *_ = found["differences"]
+    assert (first["model"], first["against"]) == ("UniRec", "SASRec")
     for difference in found["differences"]:
         low, high = difference["interval"]
         assert low <= difference["value"] <= high
