@@ -94,7 +94,7 @@ def _table(outcome: Outcome) -> Table:
     from recops_models.evaluation.report.verdict import interval, points
     from recops_models.quickstart.outcome import MODELS
 
-    main = next(iter(MODELS.values()))
+    main, *_ = MODELS.values()
     ahead = {
         difference.against: f"{points(difference.value)} ({interval(difference)})"
         for difference in outcome.differences()
