@@ -65,7 +65,7 @@ _HEADLINE = (
 )
 
 # Half of the events read, of more users: what a part is worth.
-_SMALL: Mapping[str, Setting] = {"max_len": 100, "epochs": 6}
+_SMALL: Mapping[str, Setting] = {"max_len": 100}
 _BASE = _hpmn("HPMN", **_SMALL)
 
 
