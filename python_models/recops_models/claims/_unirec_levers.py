@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from recops_models.claims._unirec_parts import one_change
+from recops_models.evidence.experiments.ensemble_runs import EnsembleRuns
 from recops_models.evidence.harness.experiment import Setting
 
 _AS_IT_IS: Mapping[str, Setting] = {}
@@ -51,18 +53,38 @@ _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] 
         _AS_IT_IS,
     ),
 }
-LEVERS = tuple(
-    claim
-    for lever, (text, first, second) in _LEVERS.items()
-    for claim in one_change(
-        lever,
-        text,
-        first,
-        second,
-        "nothing",
-        data=("ml-100k",) if lever == "longer-training" else ("ml-100k", "beauty"),
-        metric="hr@10",
-        source="ours",
-        group="levers",
-    )
+# Two models answer a request in twice the time.
+_TWO_TOKENIZATIONS: Mapping[str, Setting] = {"codes_of_two": "own"}
+_ENSEMBLES: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
+    "two-models": (
+        "Two models, each with semantic IDs of its own, find more together than one.",
+        _TWO_TOKENIZATIONS,
+        _AS_IT_IS,
+    ),
+    "two-tokenizations": (
+        "It is two tokenizations that do it: two models with the same semantic IDs find less.",
+        _TWO_TOKENIZATIONS,
+        {"codes_of_two": "shared"},
+    ),
+}
+_lever = partial(one_change, reported="nothing", metric="hr@10", source="ours", group="levers")
+LEVERS = (
+    *(
+        claim
+        for lever, (text, first, second) in _LEVERS.items()
+        for claim in _lever(
+            lever,
+            text,
+            first,
+            second,
+            data=("ml-100k",) if lever == "longer-training" else ("ml-100k", "beauty"),
+        )
+    ),
+    *(
+        claim
+        for lever, (text, first, second) in _ENSEMBLES.items()
+        for claim in _lever(
+            lever, text, first, second, data=("ml-100k",), experiment=EnsembleRuns()
+        )
+    ),
 )

@@ -14,6 +14,7 @@ from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.experiment import Setting
 
+_RUNS = RankingRuns()
 _NOTHING = "nothing"
 _ABLATION = f"{PAPER}, its ablations"
 _WIDTHS = "HR@50 .397, .477, .537, .557 with d = 64, 128, 256, 512, on private items"
@@ -35,6 +36,7 @@ def one_change(
     metric: str = "hr@50",
     source: str = _ABLATION,
     group: str = "parts",
+    experiment: RankingRuns = _RUNS,
 ) -> tuple[Claim, ...]:
     """One claim a data set; an arm is UniRec with some settings, which name it."""
     claims = []
@@ -51,7 +53,7 @@ def one_change(
                 arms=(*arms, *rankers.rivals("SASRec")),
                 data=(where,),
                 metric=metric,
-                experiment=RankingRuns(),
+                experiment=experiment,
                 group=group,
                 glanced=False,
                 seeds=3,

@@ -1,0 +1,109 @@
+"""Runs that may be two trainings of UniRec, whose lists are made one."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from recops_models.data import Dataset
+from recops_models.data.storage import write_table
+from recops_models.evaluation.metrics import Evaluation, evaluate
+from recops_models.evidence.experiments.ranking_runs import RankingRuns
+from recops_models.evidence.experiments.training import some_users
+from recops_models.evidence.harness.experiment import Metrics, Run
+from recops_models.generative.ensemble import Ensemble
+from recops_models.generative.unirec import UniRec
+from recops_models.recipes.files import load_model
+from recops_models.recipes.run import MODEL, load_trained, problem_of
+from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+from recops_models.training.path_problem import PathProblem
+
+CODES = ("own", "shared")
+"""An arm's setting ``codes_of_two``: a second model has semantic IDs of its own, or the first
+one's. An arm without the setting is one model, as in :class:`RankingRuns`."""
+
+_SETTING = "codes_of_two"
+_FAR = 1000
+"""From the first training's seed to the second's: no other run has it."""
+
+
+@dataclass(frozen=True)
+class EnsembleRuns(RankingRuns):
+    """Trainings of one ranker, or of two UniRecs that answer together: :class:`Ensemble`."""
+
+    def config(self, run: Run) -> dict[str, object]:
+        """The job, and what a second model's codes are."""
+        config, codes = super().config(_alone(run)), _codes(run)
+        return config if codes is None else {**config, _SETTING: codes}
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Training.measure`."""
+        codes, alone = _codes(run), _alone(run)
+        if codes is None:
+            return super().measure(alone, data, folder, on_step)
+        first, second = folder / "first", folder / "second"
+        for place in (first, second):
+            place.mkdir(exist_ok=True)
+        alone = dataclasses.replace(alone, test=False)
+        super().measure(alone, data, first, lambda share: on_step(share / 2))
+        if codes == "shared":
+            for name in (VECTORS, TOKENIZER, SIDS):  # A training takes what it finds made.
+                shutil.copyfile(first / name, second / name)
+        other = dataclasses.replace(alone, seed=run.seed + _FAR)
+        super().measure(other, data, second, lambda share: on_step(0.5 + share / 2))
+        some = some_users(self._made(run, data), run.share)
+        return _together(first, second, some, folder, test=run.test)
+
+    def floors_config(self, run: Run) -> object | None:
+        """See :meth:`RankingRuns.floors_config`."""
+        return super().floors_config(_alone(run))
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """See :meth:`RankingRuns.floors`."""
+        return super().floors(_alone(run), data)
+
+
+def _codes(run: Run) -> str | None:
+    codes = dict(run.settings).get(_SETTING)
+    if codes is not None and (codes not in CODES or run.model != "unirec"):
+        raise ValueError(
+            f"{_SETTING} must be one of {', '.join(CODES)}, of unirec, got {codes!r} of {run.model}"
+        )
+    return codes
+
+
+def _alone(run: Run) -> Run:
+    """The first model's training."""
+    kept = tuple(pair for pair in run.settings if pair[0] != _SETTING)
+    return dataclasses.replace(run, settings=kept)
+
+
+def _together(
+    first: Path, second: Path, data: Dataset, folder: Path, *, test: bool
+) -> tuple[Metrics, Metrics]:
+    """Of two trainings' models as one; ``folder`` gets the ranks of test."""
+    job, _ = load_trained(first)
+    problem = problem_of(job, data)
+    assert isinstance(problem, PathProblem)
+    models = [load_model(place / MODEL) for place in (first, second)]
+
+    def found(part: str) -> Evaluation:
+        asked = problem.asked(part)
+        both = Ensemble([asked.of(model) for model in models if isinstance(model, UniRec)])
+        return evaluate(both, asked.examples, problem.num_items)
+
+    validation: Metrics = {**found("validation").metrics}
+    if not test:
+        return validation, {}
+    told = found("test")
+    users = data.user_vocabulary.ids[problem.asked("test").examples.users]
+    ranks = pa.table({"user": users, "rank": told.ranks.numpy()})
+    write_table(folder / "predictions.parquet", ranks)
+    return validation, {**told.metrics}

@@ -1,0 +1,70 @@
+"""Runs of two UniRecs that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recops_models.data.storage import read_table
+from recops_models.evidence.experiments.ensemble_runs import EnsembleRuns
+from recops_models.evidence.experiments.ranking_runs import RankingRuns
+from recops_models.evidence.harness.experiment import Run
+from recops_models.recipes.semantic_ids import SIDS
+
+_SMALL = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2", "beams": "8"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> str:
+    """Users who walk along a ring of 30 items."""
+    rows = ["user_id,item_id,timestamp"]
+    rows += [
+        f"{user},{(user + step) % 30 + 1},{step}"
+        for user in range(40)
+        for step in range(8 + user % 5)
+    ]
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
+    return str(folder)
+
+
+def _run(data: str, model: str = "unirec", **more: str) -> Run:
+    settings = tuple(sorted({**_SMALL, **more}.items()))
+    return Run(EnsembleRuns(), model, data, settings, 0, True, True)
+
+
+@pytest.mark.parametrize("codes", ["own", "shared"])
+def test_two_are_measured_as_one(shop: str, tmp_path: Path, codes: str) -> None:
+    run, folder = _run(shop, codes_of_two=codes), tmp_path / "run"
+    folder.mkdir()
+    shares: list[float] = []
+    validation, test = run.experiment.on(shop)(run, folder, shares.append)
+    first, second = (read_table(folder / name / SIDS) for name in ("first", "second"))
+    assert first.equals(second) == (codes == "shared")
+    ranks = read_table(folder / "predictions.parquet")["rank"].to_numpy()
+    assert test["hr@10"] == pytest.approx((ranks < 10).mean())
+    assert set(validation) == set(test)
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.9
+
+
+def test_one_model_is_the_run_it_is_elsewhere(shop: str) -> None:
+    run = _run(shop)
+    elsewhere = Run(RankingRuns(), *(run.model, run.data, run.settings, 0, True, True))
+    assert run.key == elsewhere.key
+    assert run.key != _run(shop, codes_of_two="own").key
+
+
+def test_two_of_what_does_not_spell_so_are_refused(shop: str) -> None:
+    with pytest.raises(ValueError, match="codes_of_two must be one of own, shared, of unirec"):
+        _ = _run(shop, codes_of_two="neither").key
+    with pytest.raises(ValueError, match="got 'own' of sasrec"):
+        _ = Run(EnsembleRuns(), "sasrec", shop, (("codes_of_two", "own"),), 0, True, True).key
