@@ -40,6 +40,7 @@ def _claim(
     lower: bool = False,
     minimum: float = 0.0,
     source: str = _PAPER,
+    chosen_by: str | None = None,
 ) -> Claim:
     return Claim(
         id=name,
@@ -49,6 +50,7 @@ def _claim(
         arms=(first, second),
         data=(SYNTHETIC, "ml-100k", "beauty", "office"),
         metric=metric,
+        chosen_by=chosen_by,
         direction="lower" if lower else "higher",
         minimum=minimum,
         experiment=Tokenization(),
@@ -67,6 +69,19 @@ CLAIMS = (
         f"RQ-VAE: K_eff 455 and Gini .899 at level 0, {_PRIVATE}; RQP-VAE: all codes active, "
         "perplexity 3 872",
         minimum=math.log(4),
+    ),
+    # Asked after ml-100k's figures were seen: tuned for capacity RQ-VAE keeps it and reconstructs
+    # nothing.
+    _claim(
+        "rq-vae-collapses-as-it-reconstructs",
+        "So it does where every method is tuned to reconstruct.",
+        _RQP_VAE,
+        _RQ_VAE,
+        "ln_k_eff",
+        f"RQ-VAE: K_eff 455 and Gini .899 at level 0, {_PRIVATE}; RQP-VAE: all codes active, "
+        "perplexity 3 872",
+        minimum=math.log(4),
+        chosen_by="nmse",
     ),
     _claim(
         "rqp-holds-more-than-drq",

@@ -72,10 +72,11 @@ class ClickRuns(Training):
 
     @property
     def label(self) -> str:
-        """Which users there are, which events training and test are on, and whether test shows no
-        pair that training showed.
+        """How many users there are, and which; which events training and test are on; and whether
+        test shows no pair that training showed.
         """
         told = {
+            f"{self.users} users": self.users,
             f"users with {self.least_events} events or more": self.least_events,
             f"the last {self.held_out} events of each user held out": self.held_out,
             f"trained on the last {self.last} events of each user": self.last,

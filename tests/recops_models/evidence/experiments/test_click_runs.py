@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +210,17 @@ def test_a_share_of_the_users_is_the_same_one_every_time(tmp_path: Path) -> None
         part = some.interactions.filter(pc.equal(some.interactions["user_id"], user))
         assert part.equals(whole)
     assert some_users(data, 1.0) is data
+
+
+def test_whatever_makes_other_examples_is_in_the_label() -> None:
+    """A page has one table of arms, and one set of floors, for each label."""
+    changed = {
+        "users": ClickRuns(users=3000),
+        "last": ClickRuns(last=40),
+        "unseen": ClickRuns(unseen=True),
+        "least_events": ClickRuns(least_events=200),
+        "held_out": ClickRuns(held_out=20),
+    }
+    assert list(changed) == [field.name for field in dataclasses.fields(ClickRuns)]
+    every = [ClickRuns(), ClickRuns(users=6000), *changed.values()]
+    assert len({runs.label for runs in every}) == len(every)
