@@ -12,6 +12,7 @@ from recops_models.evidence.experiments.ensemble_runs import EnsembleRuns
 from recops_models.evidence.experiments.ranking_runs import RankingRuns
 from recops_models.evidence.harness.experiment import Run
 from recops_models.recipes.semantic_ids import SIDS
+from synthetic_histories import write_ring
 
 _SMALL = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2", "beams": "8"}
 
@@ -23,17 +24,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> str:
-    """Users who walk along a ring of 30 items."""
-    rows = ["user_id,item_id,timestamp"]
-    rows += [
-        f"{user},{(user + step) % 30 + 1},{step}"
-        for user in range(40)
-        for step in range(8 + user % 5)
-    ]
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
-    return str(folder)
+    return write_ring(tmp_path / "shop", users=40)
 
 
 def _run(data: str, model: str = "unirec", **more: str) -> Run:
