@@ -242,8 +242,8 @@ def _epochs() -> tuple[Claim, ...]:
     )
 
 
-# On Toys DIN learns slowly: AUC on validation .51 to .63 after two epochs under three seeds, .69 and
-# .72 after six under two of them, .75 after 24 under one, where CAN's .72 and .73 stay.
+# On Toys DIN learns slowly: AUC on validation .51 to .63 after two epochs under three seeds, .69
+# and .72 after six under two of them, .75 after 24 under one, where CAN's .72 and .73 stay.
 _LONGER: Mapping[str, Setting] = {"epochs": 24, "patience": 4}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
@@ -59,7 +61,7 @@ def _side_by_side(
     """By ``jobs`` processes; this one alone writes to the store."""
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong) as pool:
         going: dict[Future[Record], Run] = {}
         try:
             while ahead := _look_up(plan, store, done):
@@ -92,9 +94,19 @@ def _made(run: Run, folder: Path) -> Record:
         return make(run, _measure_on(run.experiment, run.data), folder, lambda share: None)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole group; the process that started this one says what is to end."""
+def _belong() -> None:
+    """Ctrl-C reaches the whole group; the process that started this one says what is to end. Where
+    it is killed this one ends with it: another of the pool would keep its queue open for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @lru_cache(maxsize=1)

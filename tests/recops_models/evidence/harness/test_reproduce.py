@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -400,6 +403,37 @@ def test_interrupted_side_by_side_it_goes_on_to_the_same(data: str, tmp_path: Pa
     found = measure(out, asked, seeds=2, jobs=2, resume=True, progress=watch)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     assert len(watch.begun) == 8 - kept
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from recops_models.evidence import Arm, Claim, reproduce
+from recops_models.evidence.experiments.training import TRAINING
+
+class Killed:
+    begun = 0
+
+    def start(self, run, ahead, seconds):
+        self.begun += 1
+        if self.begun == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def note(self, text):
+        pass
+
+data, out = sys.argv[1:]
+arms = Arm("a", "sasrec", {"width": 8, "epochs": 2}), Arm("b", "popularity")
+asked = Claim("ring", "It does.", "here", "+.1", arms, (data,), "ndcg@10", TRAINING)
+reproduce("ring", (asked,), Path(out), command="", seeds=3, jobs=2, progress=Killed())
+"""
+
+
+def test_killed_it_leaves_no_process_behind(data: str, tmp_path: Path) -> None:
+    """Whoever has its output open is still there: reading to the end would wait for them."""
+    command = [sys.executable, "-c", _KILLED, data, str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
 
 
 def test_data_that_is_not_at_hand(
