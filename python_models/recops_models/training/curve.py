@@ -11,7 +11,8 @@ from recops_models.training.config import TrainingConfig
 LAST = "last"
 """The ``select`` that keeps the last epoch, whatever it reached: of a training along a stream."""
 
-LOWER_IS_BETTER = ("logloss", "ece", "objective")
+LOWER_IS_BETTER = ("logloss", "ece", "objective", "nmse")
+"""Of the figures that epochs, or settings of whatever is fitted, may be chosen by."""
 
 
 @dataclass(frozen=True)

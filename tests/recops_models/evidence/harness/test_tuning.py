@@ -37,7 +37,7 @@ def tune(asked: Claim, worth: Callable[[Run], float]) -> tuple[Tuning, list[Run]
         assert bool(missing) is not bool(found.best)
         if not missing:
             return found, list(done)
-        done |= {run: Record({"ndcg@10": worth(run)}, {}, 1.0) for run in missing}
+        done |= {run: Record({asked.tuned_metric: worth(run)}, {}, 1.0) for run in missing}
 
 
 def rates(runs: list[Run], model: str) -> list[float]:
@@ -66,6 +66,15 @@ def test_a_best_value_within_the_grid_leaves_it() -> None:
     assert found.grids["a"] == {"learning_rate": [0.001, 0.003, 0.01]}
     assert found.edges == {"a": [], "b": []}
     assert len(runs) == 2 * 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"), [("auc", "0.01"), ("logloss", "0.001"), ("nmse", "0.001")]
+)
+def test_errors_and_losses_are_chosen_small(metric: str, best: str) -> None:
+    asked = claim(A, B, metric=metric, direction="lower", widenings=0)
+    found, _ = tune(asked, lambda run: float(dict(run.settings)["learning_rate"]))
+    assert dict(found.best["a"])["learning_rate"] == best
 
 
 def test_a_best_value_at_an_edge_widens_the_grid_of_all_arms() -> None:
