@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+GUIDE = DOCS / "guide"
 
 
 @pytest.mark.parametrize("page", ["tries.md", "ranking.md", "res-embedding.md", "generative.md"])
@@ -19,3 +20,9 @@ def test_examples_print_what_the_page_shows(page: str) -> None:
     report: list[str] = []
     outcome = doctest.DocTestRunner().run(session, out=report.append)
     assert outcome.failed == 0, "".join(report)
+
+
+def test_files_are_shown_whole() -> None:
+    """A formatter that takes the inclusion of a file for Python breaks it silently."""
+    broken = [page.name for page in DOCS.rglob("*.md") if "--8 <" in page.read_text()]
+    assert not broken

@@ -16,7 +16,7 @@ _BETTER = "that it is significantly better on several public data sets; no figur
 _THEOREM = "that a smaller radius of the vectors of one domain generalises better"
 _NOTHING = "nothing"
 _OURS = "a control of ours, which the paper's claim implies"
-_FORMS = "ours: forms that are remembered of the paper, unverified"
+_FORMS = "ours: forms that the paper is said to have, second-hand and unverified"
 
 _NET = ("width", "hidden", "attention_hidden", "dropout")
 _PLAIN_OWN = {"weight_decay": (0.0, 0.01, 0.1)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @app.command()
 def bench(
     family: Annotated[
-        str | None, typer.Argument(help="One op family, as `trie`; all of them by default.")
+        str | None, typer.Argument(help="One op family, such as `trie`; all of them by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to run: cpu.")] = "cpu",
     quick: Annotated[bool, typer.Option(help="Leave out what takes long to set up.")] = False,

@@ -24,7 +24,8 @@ def info() -> None:
 
     build = recops.build_info()
     cuda = (
-        f"kernels for {build['cuda_architectures']}, runtime {build['cuda_runtime']}"
+        f"library for {build['cuda_architectures'] or 'any'}, "
+        f"runtime {build['cuda_runtime']}; no kernels yet"
         if build["cuda_runtime"]
         else "none built"
     )

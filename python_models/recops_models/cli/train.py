@@ -50,20 +50,24 @@ def train(
     """Train a recommender, or a model of clicks.
 
     Rankers (popularity, sasrec, tiger, unirec): each user's last event is kept for test, the one
-    before for validation. Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn,
-    rocket, age, res-embedding): the last tenth of the time is kept for test, the tenth before
-    for validation, if times are known. Where the source holds users out, they are. `--split`
-    chooses: after `global-time`, rankers are asked for each user's next event; after `by-user`,
-    for the last event of users not trained on. The epoch with the best validation NDCG@10 or
-    AUC (`--set select=…`) is kept. A rocket trains a light net beside a booster, any of the
-    other click models (`--set booster=din --set light.hidden=16,8`), and keeps the light one;
-    age puts a gate for exploring beside one (`--set base=din --set base.hidden=200,80`),
-    res-embedding trains its item table upon a graph of items, and keep learns from all domains
-    first and plugs what it knows into a small one's model (`--set domain_column=category --set
-    domain=…`). unirec may go on by rewards and preferences behind next tokens (`--set
-    align=both`). A checkpoint is written every five minutes and after every epoch; `--resume` goes
-    on from there, to the same bits. Leaves `config.json`, `model.safetensors`, `metrics.json`,
-    `curves.json`,
+    before for validation. unirec may go on by rewards and preferences behind next tokens
+    (`--set align=both`).
+
+    Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age, res-embedding,
+    keep): the last tenth of the time is kept for test, the tenth before for validation, if times
+    are known; keep cuts by `until`, `validation` and `test`. rocket trains a light net beside a
+    booster, any of the other click models (`--set booster=din --set light.hidden=16,8`), and keeps
+    the light one; age puts a gate for exploring beside one (`--set base=din --set
+    base.hidden=200,80`); res-embedding trains its item table upon a graph of items; keep learns
+    from all domains first and plugs what it knows into a small one's model (`--set
+    domain_column=category --set domain=…`).
+
+    Where the source holds users out, they are tested on. `--split` chooses: after `global-time`,
+    rankers are asked for each user's next event; after `by-user`, for the last event of users not
+    trained on. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.
+
+    A checkpoint is written every five minutes and after every epoch; `--resume` goes on from there,
+    to the same bits. Leaves `config.json`, `model.safetensors`, `metrics.json`, `curves.json`,
     `predictions.parquet` and TensorBoard events in `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`

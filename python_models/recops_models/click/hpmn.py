@@ -30,7 +30,8 @@ class HpmnConfig(ClickConfig):
     """Sizes, beside those of every click model.
 
     Attributes:
-        splits: how many events of a slot make one of the next; slots are one more.
+        splits: how many events of a slot make one of the next; slots are one more, so that ``()``
+            (`splits=""`) is a GRU of one slot.
         state: H, of a slot.
         hops: of the reading attention.
         covariance_weight: of how far a user's slots tell the same.

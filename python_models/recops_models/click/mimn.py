@@ -34,7 +34,8 @@ class MimnConfig(DinConfig):
         state: H, of the controller; None: as wide as an event.
         utilization: how writes are spread over slots: "none", "paper" or "code"; see
             :func:`recops.mimn_scan`.
-        utilization_weight: λ, of how unevenly slots are used, as shares of the events.
+        utilization_weight: λ, of how unevenly slots are used, as shares of the events. With
+            utilization "none" usage is by content alone, and λ trains the keys; for neither, 0.
         induction_topk: how many channels an event moves; 0: there are no channels.
         key_memory: whether slots have static keys.
         usage_scale: what usage is divided by, about the length of histories.

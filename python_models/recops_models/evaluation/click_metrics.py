@@ -55,8 +55,8 @@ class ClickMetrics:
             known: ``[B]`` bool, whether training knew the candidate; None: it knew all.
 
         Raises:
-            ValueError: the shapes differ, a score is NaN or no probability, or a label is neither 0
-                nor 1.
+            ValueError: the shapes differ, a score is not finite or no probability, or a label is
+                neither 0 nor 1.
         """
         if scores.ndim != 1 or not scores.shape == label.shape == group.shape:
             raise ValueError(
@@ -68,8 +68,8 @@ class ClickMetrics:
                 f"ClickMetrics.update: known must be {tuple(scores.shape)}, got "
                 f"{tuple(known.shape)}"
             )
-        if scores.isnan().any():
-            raise ValueError("ClickMetrics.update: scores hold NaN")
+        if not scores.isfinite().all():
+            raise ValueError("ClickMetrics.update: scores must be finite, got NaN or infinity")
         if not self.logits and ((scores < 0) | (scores > 1)).any():
             raise ValueError("ClickMetrics.update: scores must be probabilities within [0, 1]")
         if ((label != 0) & (label != 1)).any():

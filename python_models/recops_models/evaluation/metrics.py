@@ -16,7 +16,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         items: ``[U, k]`` i64, item indices, best first; −1 where a list is shorter.
-        ranks: ``[U]`` i64, the held-out item's place in its list, from 0; ``k`` where absent.
+        ranks: ``[U]`` i64, the held-out item's place in its list, from 0; where absent
+            :data:`LIST_LENGTH`, or ``k`` if lists are longer.
         metrics: ``hr@10``, ``hr@50``, ``ndcg@10`` and ``coverage``.
     """
 
@@ -54,9 +55,13 @@ def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluati
 
 
 def target_ranks(items: Tensor, targets: Tensor) -> Tensor:
-    """``[U]`` i64: the place of ``targets [U]`` in ``items [U, k]``, from 0; ``k`` where absent."""
+    """``[U]`` i64: the place of ``targets [U]`` in ``items [U, k]``, from 0.
+
+    Where absent it is k, or :data:`LIST_LENGTH` if that is more: a small catalogue makes short
+    lists, and a miss at k < 50 would count as a hit among the first 50.
+    """
     found = items == targets[:, None]
-    return torch.where(found.any(1), found.int().argmax(1), items.shape[1])
+    return torch.where(found.any(1), found.int().argmax(1), max(items.shape[1], LIST_LENGTH))
 
 
 def hits(ranks: Tensor, k: int) -> Tensor:

@@ -55,8 +55,8 @@ class ItemGraph:
 
         An item without neighbours has its loop alone, with weight 1: its centre is its own row.
 
-        Source: Res-embedding (arXiv 1906.10304); three such forms are remembered of the paper and
-        unverified, the self loop and its weight are the project's choice.
+        Source: Res-embedding (arXiv 1906.10304); that there are three such forms is
+        second-hand and unverified, the self loop and its weight are the project's choice.
 
         Args:
             counts: of V items.

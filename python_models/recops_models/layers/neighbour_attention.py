@@ -11,8 +11,8 @@ from recops_models.layers.neighbour_sums import Edges
 class NeighbourAttention(nn.Module):
     """``w_ij = softmax_j(a · tanh(C_i W_q + C_j W_k))`` over the neighbours j of i.
 
-    One of three forms that are remembered of Res-embedding (arXiv 1906.10304), unverified; this
-    formula is the project's. ``a`` begins at zero: the mean of the neighbours.
+    One of three forms that Res-embedding (arXiv 1906.10304) is said to have, second-hand and
+    unverified; this formula is the project's. ``a`` begins at zero: the mean of the neighbours.
 
     Args:
         width: d of the vectors.

@@ -64,5 +64,5 @@ def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
 
 
 def finite(row: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON knows no NaN: what is not defined is null."""
-    return {name: None if math.isnan(value) else value for name, value in row.items()}
+    """JSON knows neither NaN nor infinity: what is not defined is null."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
+from recops_models.training.diverged import DivergedError
 from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from recops_models.training.step import Step
 from recops_models.training.task import Examples, Model, Task
@@ -77,6 +78,11 @@ def fit(
     while not is_finished(state.curve, config):
         started = time.perf_counter() - state.seconds
         _run_epoch(step, optimizers, task, config, seed, state, save, on_step)
+        if not all(weights.isfinite().all() for weights in model.parameters()):
+            raise DivergedError(
+                f"training: a weight is not finite after epoch {len(state.curve) + 1}; "
+                "lower learning_rate"
+            )
         metrics = task.evaluate(model.eval())
         if config.select != LAST and math.isnan(metrics[config.select]):
             raise ValueError(
@@ -125,7 +131,7 @@ def _run_epoch(
                 loss, count = step(batch)
             value = loss.item()
             if not math.isfinite(value):
-                raise ValueError(
+                raise DivergedError(
                     f"training: the loss became {value} in epoch {epoch + 1}; lower learning_rate"
                 )
             _learn(clipped, optimizers, loss, config)

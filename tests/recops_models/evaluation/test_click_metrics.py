@@ -142,7 +142,7 @@ def test_what_is_not_defined_is_nan(label: list[int]) -> None:
     [
         ([[0.1]], [[1]], True, r"must be equal \[B\]"),
         ([0.1, 0.2], [1], True, r"must be equal \[B\]"),
-        ([math.nan], [1], True, "scores hold NaN"),
+        ([math.nan], [1], True, "scores must be finite"),
         ([1.5], [1], False, "probabilities within"),
         ([0.5], [2], True, "label must be 0 or 1"),
         ([0.5], [math.nan], True, "label must be 0 or 1"),

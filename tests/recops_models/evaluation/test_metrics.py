@@ -8,7 +8,14 @@ import torch
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalNormalizedDCG
 
 from recops_models.data import Examples
-from recops_models.evaluation.metrics import evaluate, gains, hits, ranking_metrics, target_ranks
+from recops_models.evaluation.metrics import (
+    LIST_LENGTH,
+    evaluate,
+    gains,
+    hits,
+    ranking_metrics,
+    target_ranks,
+)
 from recops_models.generative.ranker import Ranking
 from synthetic_histories import histories
 
@@ -17,7 +24,8 @@ ITEMS = torch.tensor([[4, 2, 7], [1, 0, -1], [2, 4, 1]])
 
 def test_by_hand() -> None:
     ranks = target_ranks(ITEMS, torch.tensor([2, 1, 9]))
-    assert ranks.tolist() == [1, 0, 3]
+    assert ranks.tolist() == [1, 0, LIST_LENGTH]  # absent: no cutoff takes it for a hit.
+    assert hits(ranks, 50).tolist() == [1, 1, 0]
     assert hits(ranks, 1).tolist() == [0, 1, 0]
     assert gains(ranks, 2).tolist() == pytest.approx([1 / math.log2(3), 1, 0])
     metrics = ranking_metrics(ITEMS, ranks, 10)
@@ -39,6 +47,18 @@ def test_agree_with_torchmetrics() -> None:
         "ndcg@10": RetrievalNormalizedDCG(top_k=10),
     }.items():
         assert ours[name] == pytest.approx(metric(scores, relevant, indexes=query).item())
+
+
+def test_a_miss_in_a_catalogue_smaller_than_the_list_is_no_hit() -> None:
+    past = histories([np.array([0, 1])])
+    examples = Examples(np.array([0]), past, histories([np.array([1])]))
+
+    class Unseen:
+        def recommend(self, histories: object, k: int) -> Ranking:
+            return Ranking(torch.tensor([[2, 3]]), torch.tensor([[1.0, 0.5]]))
+
+    found = evaluate(Unseen(), examples, 4).metrics
+    assert (found["hr@10"], found["hr@50"], found["ndcg@10"]) == (0, 0, 0)
 
 
 def test_evaluate_refuses_several_targets() -> None:

@@ -11,6 +11,7 @@ from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.training.config import TrainingConfig
+from recops_models.training.diverged import DivergedError
 from recops_models.training.next_item import NextItem
 from recops_models.training.trainer import fit
 from synthetic_histories import NUM_ITEMS, paths, ring
@@ -57,7 +58,15 @@ def test_a_loss_that_explodes_is_one_clear_line(tmp_path: Path) -> None:
     model = build("sasrec")
     with torch.no_grad():
         model.place.fill_(float("nan"))
-    with pytest.raises(ValueError, match="loss became nan in epoch 1"):
+    with pytest.raises(DivergedError, match="loss became nan in epoch 1"):
+        fit(model, task(), TrainingConfig(), seed=0, folder=tmp_path)
+
+
+def test_weights_that_explode_in_the_last_step_are_not_evaluated(tmp_path: Path) -> None:
+    model = build("sasrec")
+    unused = torch.nn.Parameter(torch.full((2,), float("inf")))
+    model.register_parameter("unused", unused)
+    with pytest.raises(DivergedError, match="a weight is not finite after epoch 1"):
         fit(model, task(), TrainingConfig(), seed=0, folder=tmp_path)
 
 
@@ -100,4 +109,5 @@ def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
         config = TrainingConfig(epochs=2, batch=16, compile=compiled)
         done = fit(model, task(), config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in done.curve])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    # UniRec chooses experts by the largest gates: a last bit may choose another one.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3 if name == "unirec" else 1e-4)

@@ -21,6 +21,10 @@ _BATCH, _BATCHES = 256, 40
 class MemoryRuns(ClickRuns):
     """As :class:`ClickRuns`; test of a MIMN also tells :func:`usage_variance`."""
 
+    def config(self, run: Run) -> dict[str, object]:
+        """That of :class:`ClickRuns`, and that more is told."""
+        return {**super().config(run), "told": "usage_variance"}
+
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:

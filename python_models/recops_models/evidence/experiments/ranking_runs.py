@@ -7,22 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 
 from recops_models.data import Dataset, named_split
 from recops_models.data.splits import Split
-from recops_models.data.storage import read_table
+from recops_models.data.storage import read_table, write_table
 from recops_models.evaluation.beam_recall import beam_recall
 from recops_models.evaluation.metrics import LIST_LENGTH, hits
 from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.experiments.training import Training, job_of, some_users
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
-from recops_models.generative.speller import Speller
+from recops_models.generative.speller import Speller, ToldSpeller
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
 
 _CUTOFFS = (10, 50)
+_PREDICTIONS = "predictions.parquet"
 _POSITIVE = 4.0
 """From which rating on an event counts as one that a recommender wants."""
 _QUICK_USERS = 200
@@ -34,8 +36,8 @@ class RankingRuns(Training):
 
     Beside what ``recops train`` measures, test has ``hr@10_liked`` and ``hr@50_liked``, over users
     whose test event is liked (labels of 1, liked classes, ratings from 4 on), where the data tells
-    likes: as near as public data comes to figures of orders only. Of models that spell,
-    ``beam_recall@t`` is told as well, of 50 beams.
+    likes: as near as public data comes to figures of orders only. Of models that spell and need not
+    be told who asks, or where, there is ``beam_recall@t`` as well, of 50 beams.
     """
 
     def config(self, run: Run) -> dict[str, object]:
@@ -73,6 +75,8 @@ class RankingRuns(Training):
         model = load_model(folder / MODEL)
         if not isinstance(model, Speller):
             return {}
+        if isinstance(model, ToldSpeller) and model.must_be_told:
+            return {}
         return {**beam_recall(model, split.examples("test").next_events(), beams=LIST_LENGTH)}
 
 
@@ -108,18 +112,16 @@ class SceneRuns(RankingRuns):
     def _made(self, run: Run, data: Dataset) -> Dataset:
         return super()._made(run, self.law.draw(run.seed))
 
-    def _recall(self, split: Split, folder: Path) -> Metrics:
-        """None: each request is of a scene, which a search by itself is not told."""
-        return {}
-
 
 def _liked(split: Split, folder: Path) -> Metrics:
-    """Of the ranks that the run left."""
+    """Of the ranks that the run left; beside each of them is then whether its event is liked."""
     dataset = split.dataset
     if feedback_of(dataset) == "implicit":
         return {}
     asked = split.examples("test").next_events()
     said = classes_of(split.test, "explicit", _POSITIVE, name=dataset.name)[asked.targets.rows]
-    ranks = torch.from_numpy(read_table(folder / "predictions.parquet")["rank"].to_numpy().copy())
-    liked = ranks[torch.from_numpy(said == LIKED)]
+    left = read_table(folder / _PREDICTIONS).select(["user", "rank"])
+    table = left.append_column("liked", pa.array(said == LIKED))
+    write_table(folder / _PREDICTIONS, table)
+    liked = torch.from_numpy(table.filter(table["liked"])["rank"].to_numpy().copy())
     return {f"hr@{k}_liked": hits(liked, k).mean().item() if len(liked) else None for k in _CUTOFFS}

@@ -26,6 +26,10 @@ class TableRuns(ClickRuns):
     categories, and ``auc_seldom``.
     """
 
+    def config(self, run: Run) -> dict[str, object]:
+        """That of :class:`ClickRuns`, and that more is told."""
+        return {**super().config(run), "told": "gap, radius_ratio, auc_seldom"}
+
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
@@ -45,6 +49,10 @@ class DelayRuns(MadeUpClicks):
     """On :class:`SyntheticDelays`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the
     domains that clicks are made of, and ``auc_new``.
     """
+
+    def config(self, run: Run) -> dict[str, object]:
+        """That of :class:`MadeUpClicks`, and that more is told."""
+        return {**super().config(run), "told": "gap, radius_ratio, auc_new"}
 
     def measure(
         self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]

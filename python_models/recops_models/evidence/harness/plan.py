@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class Plan:
             return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
 
         def worth(arm: Arm, record: Record) -> float:
+            if record.diverged:
+                return -math.inf
             return sign * figure(record.validation, claim, arm, claim.tuned_metric)
 
         return tuning(claim, make, worth, done)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_models.evidence.harness.experiment import Measure, Metrics, Run
+from recops_models.training.diverged import DivergedError
 
 _RUNS, _FLOORS, _OWNER = "runs.jsonl", "floors.json", "reproduction.json"
 _VERSION = 1
@@ -20,11 +21,15 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds."""
+    """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds.
+
+    A trial that ``diverged`` has no metrics, and is worse than any other.
+    """
 
     validation: Metrics
     test: Metrics
     seconds: float
+    diverged: bool = False
 
 
 class RunStore:
@@ -134,12 +139,21 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
         on_step: called with the share that is done.
 
     Raises:
+        DivergedError: a run that is measured on test did; of a trial that is a record.
         ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    validation, test = measure(run, folder, on_step)
-    return Record(validation, test, round(time.perf_counter() - started, 3))
+    validation: Metrics
+    test: Metrics
+    try:
+        (validation, test), diverged = measure(run, folder, on_step), False
+    except DivergedError:
+        # Grids are widened beyond their edges until something is worse, which this is.
+        if run.test:
+            raise
+        validation, test, diverged = {}, {}, True
+    return Record(validation, test, round(time.perf_counter() - started, 3), diverged)
 
 
 def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
@@ -147,7 +161,8 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
     try:
         content = json.loads(line)
         digest, version = content.pop("sha256"), content["version"]
-        record = Record(content["validation"], content["test"], content["seconds"])
+        validation, test, seconds = (content[name] for name in ("validation", "test", "seconds"))
+        record = Record(validation, test, seconds, content.get("diverged", False))
         key = content["run"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{where}: damaged ({error})") from error

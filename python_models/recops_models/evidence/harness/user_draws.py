@@ -26,18 +26,26 @@ def user_draws(
     Every draw of users is measured with each seed's models, and the mean over seeds is taken.
 
     Args:
-        metric: ``auc``, ``gauc``, ``hr@k`` or ``ndcg@k``; of others there are None.
+        metric: ``auc``, ``gauc``, ``hr@k``, ``ndcg@k``, or the last two of some users alone, as
+            ``hr@k_liked``: those whose column of that name is true. Of others there are None.
         first: the folders of the first arm's runs, one a seed.
         second: those of the second arm's, for the same seeds.
 
     Returns:
-        None as well where a folder's predictions are no longer there.
+        None as well where a folder's predictions, or their column, are no longer there.
     """
     if not all((folder / _FILE).exists() for folder in (*first, *second)):
         return None
     ours, theirs = ([_predictions(folder) for folder in folders] for folders in (first, second))
-    kind, _, cutoff = metric.partition("@")
+    kind, _, rest = metric.partition("@")
     if kind in ("hr", "ndcg"):
+        cutoff, _, column = rest.partition("_")
+        if column:
+            if any(column not in table.column_names for table in (*ours, *theirs)):
+                return None
+            ours, theirs = (
+                [table.filter(table[column]) for table in some] for some in (ours, theirs)
+            )
         return draw_means(_ranking(ours, kind, int(cutoff)) - _ranking(theirs, kind, int(cutoff)))
     if metric not in ("auc", "gauc"):
         return None

@@ -16,8 +16,10 @@ from recops_models.claims import claims_of
 from recops_models.data import Dataset, load
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.click_runs import ClickRuns
+from recops_models.evidence.experiments.memory_runs import MemoryRuns
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_models.evidence.experiments.synthetic_pairs import SyntheticPairs
+from recops_models.evidence.experiments.table_runs import TableRuns
 from recops_models.evidence.experiments.training import some_users, train
 from recops_models.evidence.harness.experiment import Run
 from recops_models.examples.batch import Batch
@@ -210,6 +212,11 @@ def test_a_share_of_the_users_is_the_same_one_every_time(tmp_path: Path) -> None
         part = some.interactions.filter(pc.equal(some.interactions["user_id"], user))
         assert part.equals(whole)
     assert some_users(data, 1.0) is data
+
+
+def test_experiments_that_tell_more_have_runs_of_their_own() -> None:
+    kinds = (ClickRuns(), MemoryRuns(), TableRuns())
+    assert len({Run(kind, "din", "ml-100k", (), 0, True, False).key for kind in kinds}) == 3
 
 
 def test_whatever_makes_other_examples_is_in_the_label() -> None:

@@ -71,6 +71,19 @@ def test_figures_of_liked_items_are_those_of_their_users_alone(shop: str, tmp_pa
     assert test["hr@10_liked"] != test["hr@10"]
 
 
+def test_figures_of_liked_items_can_be_asked_of_other_users(shop: str, tmp_path: Path) -> None:
+    for name, model in (("a", "popularity"), ("b", "sasrec")):
+        changes = {} if model == "popularity" else {"width": "8", "heads": "2", "epochs": "1"}
+        measured(run_of(model, shop, **changes), tmp_path / name)
+    first, second = [tmp_path / "a"], [tmp_path / "b"]
+    liked, every = (RankingRuns().user_draws(m, first, second) for m in ("hr@10_liked", "hr@10"))
+    assert liked is not None
+    assert every is not None
+    assert liked.shape == every.shape
+    assert (liked != every).any()
+    assert RankingRuns().user_draws("hr@10_never", first, second) is None
+
+
 def test_a_trial_measures_no_test(shop: str, tmp_path: Path) -> None:
     validation, test = measured(run_of("popularity", shop, test=False), tmp_path / "trial")
     assert validation
@@ -91,6 +104,16 @@ def test_scenes_want_opposite_kinds_and_a_history_does_not_tell_which() -> None:
     assert met.group_by(["user_id", "item_id"]).aggregate([]).num_rows == met.num_rows
     assert law.draw(0).interactions.equals(data.interactions)
     assert not law.draw(1).interactions.equals(data.interactions)
+
+
+def test_beams_of_a_model_that_must_be_told_the_scene_are_not_followed(tmp_path: Path) -> None:
+    experiment = SceneRuns(SyntheticScenes(users=60))
+    told = {}
+    for name, task in (("told", {"task": "scene"}), ("alone", {})):
+        settings = tuple(sorted({**_SMALL, **task}.items()))
+        run = Run(experiment, "unirec", experiment.name, settings, 0, True, True)
+        told[name] = "beam_recall@1" in measured(run, tmp_path / name)[1]
+    assert told == {"told": False, "alone": True}
 
 
 def test_each_seed_draws_scenes_of_its_own(tmp_path: Path) -> None:

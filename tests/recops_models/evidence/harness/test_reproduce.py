@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from recops_models.claims import claims_of, papers
 from recops_models.data import DataError
 from recops_models.data.storage import read_table
 from recops_models.evidence import Arm, Claim, reproduce
-from recops_models.evidence.experiments.training import TRAINING
-from recops_models.evidence.harness.experiment import Run
+from recops_models.evidence.experiments.training import TRAINING, Training
+from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record
 from recops_models.evidence.harness.verdict import verdict
+from recops_models.training.diverged import DivergedError
 from synthetic_histories import write_ring
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -409,7 +411,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from recops_models.evidence import Arm, Claim, reproduce
-from recops_models.evidence.experiments.training import TRAINING
+from recops_models.evidence.experiments.training import TRAINING, Training
 
 class Killed:
     begun = 0
@@ -446,6 +448,33 @@ def test_data_that_is_not_at_hand(
     content = measure(tmp_path / "b", claim(data, *arms), claim("beauty", *arms))
     assert content["tables"]["skipped"] == ["beauty: its data is not at hand"]
     assert len(content["claims"]) == 1
+
+
+class Bold(Training):
+    """At the higher rate every training ends in infinity."""
+
+    def measure(
+        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+    ) -> tuple[Metrics, Metrics]:
+        if dict(run.settings).get("learning_rate") == "0.01":
+            raise DivergedError("training: the loss became nan in epoch 1; lower learning_rate")
+        return super().measure(run, data, folder, on_step)
+
+
+def test_a_trial_that_diverges_loses_and_is_not_made_again(data: str, tmp_path: Path) -> None:
+    asked = claim(data, SASREC, POPULARITY, experiment=Bold())
+    content = measure(tmp_path, asked)
+    (arm,) = (arm for arm in content["tables"]["arms"] if arm["arm"] == "SASRec")
+    assert arm["settings"]["learning_rate"] == "0.0"
+    again = Watch()
+    assert measure(tmp_path, asked, resume=True, progress=again)["claims"] == content["claims"]
+    assert not again.begun
+
+
+def test_a_measured_run_that_diverges_ends_the_reproduction(data: str, tmp_path: Path) -> None:
+    untuned = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 0.01})
+    with pytest.raises(DivergedError, match="the loss became nan"):
+        measure(tmp_path, claim(data, untuned, POPULARITY, experiment=Bold()))
 
 
 def test_a_metric_the_model_lacks(data: str, tmp_path: Path) -> None:

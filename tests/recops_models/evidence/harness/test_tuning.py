@@ -60,6 +60,17 @@ def test_a_trial_counts_by_its_mean_over_tuning_seeds() -> None:
     assert {run.seed for run in runs} == {10_000, 10_001, 10_002}
 
 
+def test_a_trial_that_diverged_is_the_worst_whatever_is_measured() -> None:
+    for metric in ("ndcg@10", "logloss"):
+        asked = claim(A, B, metric=metric, tuning_seeds=1, widenings=0)
+        done = {}
+        for trial in Plan([asked], seeds=range(2)).tuning(asked, "x", {}).runs:
+            bold = dict(trial.settings)["learning_rate"] != "0.003"
+            done[trial] = Record({} if bold else {metric: 0.5}, {}, 1.0, diverged=bold)
+        best = Plan([asked], seeds=range(2)).tuning(asked, "x", done).best
+        assert dict(best["a"])["learning_rate"] == "0.003"
+
+
 def test_a_best_value_within_the_grid_leaves_it() -> None:
     found, runs = tune(claim(A, B), worth_of_rate(0.003))
     assert found.trials == 3

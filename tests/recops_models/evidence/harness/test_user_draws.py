@@ -78,6 +78,7 @@ def test_of_ranks_it_is_the_paired_bootstrap_of_each_users_mean(tmp_path: Path) 
 def test_metrics_that_are_no_users_own_have_none(tmp_path: Path) -> None:
     first, second, _ = arms(tmp_path, 1)
     assert user_draws("pcoc", first, second) is None
+    assert user_draws("beam_recall@3", first, second) is None
 
 
 def test_of_predictions_that_are_gone_there_are_none(tmp_path: Path) -> None:
