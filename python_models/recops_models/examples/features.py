@@ -89,6 +89,9 @@ _TYPES: dict[str, type[Feature]] = {
 _DUE: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 
+_FARTHEST = 1e18
+"""From the mean, in deviations; float32 ends at 3.4e38."""
+
 
 @dataclass(frozen=True)
 class FeatureSchema:
@@ -246,11 +249,13 @@ class FittedSchema:
         return self.lookups[self.schema.table(name)]
 
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-        """``(x − mean) / deviation`` of a numeric feature; 0 where x is NaN."""
+        """``(x − mean) / deviation`` of a numeric feature, at most 1e18 from 0; 0 where x is NaN.
+
+        Squares of it, and sums of hundreds of them, are numbers in float32.
+        """
         mean, deviation = self.moments[name]
-        standard: NDArray[np.float32] = np.nan_to_num((numbers - mean) / deviation).astype(
-            np.float32
-        )
+        numbers = np.nan_to_num((numbers - mean) / deviation).clip(-_FARTHEST, _FARTHEST)
+        standard: NDArray[np.float32] = numbers.astype(np.float32)
         return standard
 
     def cardinality(self, name: str) -> int:

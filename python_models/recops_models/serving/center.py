@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,11 @@ from recops_models.serving.errors import (
     ConflictError,
     FieldError,
     ModelVersionError,
+    StoreError,
 )
 from recops_models.serving.event import id_text
 from recops_models.serving.forgetting import forget_users
-from recops_models.serving.generations import served_now
+from recops_models.serving.generations import FIRST, served_now
 from recops_models.serving.giving_way import GiveWay, to_nobody
 from recops_models.serving.intake import BATCH, IngestReport, take
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
@@ -93,8 +94,8 @@ class Center:
     Args:
         served: the model.
         store: with states of this model, or empty, to be filled with them.
-        data: the data set whose users and items a model that is put into service later will know;
-            None: its training's.
+        data: the data set whose users and items a model that is put into service later will know,
+            or what loads it by then; None: its training's.
 
     Raises:
         ModelVersionError: the store's states are another model's.
@@ -105,7 +106,13 @@ class Center:
         ...     center.score(1, [5, 6, 7]).scores
     """
 
-    def __init__(self, served: ServedModel, store: Store, *, data: Dataset | None = None) -> None:
+    def __init__(
+        self,
+        served: ServedModel,
+        store: Store,
+        *,
+        data: Dataset | Callable[[], Dataset] | None = None,
+    ) -> None:
         self.store, self._data = store, data
         self._writing, self._switching = threading.Lock(), threading.Lock()
         self._serving = served, _begin(served, store)
@@ -117,7 +124,7 @@ class Center:
         store: str,
         *,
         allow_loss: bool = False,
-        data: Dataset | None = None,
+        data: Dataset | Callable[[], Dataset] | None = None,
     ) -> Center:
         """The center of a model's folder and a store's URL.
 
@@ -125,7 +132,8 @@ class Center:
             model: what ``recops train mimn|hpmn`` left.
             store: see :func:`~recops_models.serving.open_store.open_store`.
             allow_loss: take a Redis that may lose what it said was written.
-            data: the data set whose users and items are known; None: the training's.
+            data: the data set whose users and items are known, or what loads it, once for each
+                model that is put into service; None: the training's.
 
         Raises:
             FileNotFoundError, CorruptFileError, DataError: the folder is not there, damaged, or of
@@ -234,6 +242,7 @@ class Center:
             FieldError: an argument is not what it must be; it names which.
             CorruptStateError: the user's state is damaged.
             StoreAwayError: no answer.
+            StoreError: the model's scores upon the user's state are no numbers.
         """
         user = id_text("user_id", user_id)
         if not 1 <= len(candidates) <= MOST_CANDIDATES:
@@ -253,6 +262,10 @@ class Center:
             )
         batch = served.requests.batch(user, items, features or {}, counts)
         logits = served.logits(record, batch)
+        if not bool(logits.isfinite().all()):  # JSON would say null, and a ranking anything.
+            if features:
+                raise FieldError("features", "must be closer to 0: scores with them are not finite")
+            raise StoreError(f"{self.store.url}: scores upon the state of {user!r} are not finite")
         return Scored(
             logits.sigmoid().numpy(),
             logits.numpy(),
@@ -388,7 +401,7 @@ def _begin(served: ServedModel, store: Store) -> Active:
     while True:
         view = store.view([ACTIVE])
         if view.values[0] is None:
-            active = Active(1, served.version, str(served.folder.resolve()))
+            active = Active(FIRST, served.version, str(served.folder.resolve()))
             with suppress(ConflictError):
                 store.commit({ACTIVE: active.pack()}, clock=view.clock)
             continue

@@ -11,7 +11,9 @@ from recops_models.serving.errors import FieldError
 MOST_ID_BYTES = 400
 """Of an id in UTF-8: with what stands before it, a key of LMDB has room for 511 bytes."""
 
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
+"""Of integers: ids and sequence numbers are kept as i64."""
+
 _OWN = ("user_id", "item_id", "timestamp", "seq")
 
 
@@ -60,7 +62,7 @@ def id_text(name: str, value: object) -> str:
     Raises:
         FieldError: it is neither, or empty, or too long.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return str(value)
     if not isinstance(value, str) or not value:
         raise FieldError(name, f"must be an integer or text, got {_shown(value)}")
@@ -74,7 +76,7 @@ def id_text(name: str, value: object) -> str:
 
 
 def _seq(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _LARGEST:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
         raise FieldError("seq", f"must be an integer from 1 to 2^63 - 1, got {_shown(value)}")
     return value
 

@@ -19,7 +19,7 @@ from recops_models.layers.feature_embedding import History
 from recops_models.serving.described import Described
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
-from recops_models.serving.values import is_number, looked_up, rows_of_ids
+from recops_models.serving.values import NUMBER, is_number, looked_up, rows_of_ids
 
 _CLASSES = {"label": (0, 1), "feedback": (0, 1, 2), SIGN: (0, 1, 2)}
 """What an event may say in so many words; SIGN is the feedback, by the name of the feature."""
@@ -110,7 +110,7 @@ class EventEncoder:
             value = event.features[told]
             due = _CLASSES.get(told)
             if not is_number(value) or (due is not None and value not in due):
-                must = "a finite number" if due is None else f"one of {', '.join(map(str, due))}"
+                must = NUMBER if due is None else f"one of {', '.join(map(str, due))}"
                 faults.setdefault(place, FieldError(told, f"must be {must}, got {value!r:.40}"))
                 continue
             numbers.setdefault("feedback" if told == SIGN else told, {})[place] = value

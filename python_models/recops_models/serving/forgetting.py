@@ -8,8 +8,9 @@ from functools import partial
 
 from recops_models.serving.applied import Guard
 from recops_models.serving.checked import Tombstone, Totals
-from recops_models.serving.errors import CorruptStateError
-from recops_models.serving.generations import change, chunks, served_now
+from recops_models.serving.errors import CorruptStateError, FieldError
+from recops_models.serving.event import LARGEST
+from recops_models.serving.generations import FIRST, change, chunks, served_now
 from recops_models.serving.keys import forgotten_key, totals_key, user_key, users_prefix
 from recops_models.serving.ledger import Ledger
 from recops_models.serving.locks import NotPaused, patiently
@@ -45,10 +46,13 @@ def forget_users(
         how many of them had a state.
 
     Raises:
+        FieldError: ``through`` is no sequence number.
         CorruptStateError: a record is damaged, so that nobody knows its last number: give
             ``through``.
         StoreError: the store cannot write; those before are forgotten.
     """
+    if not 0 <= through <= LARGEST:
+        raise FieldError("through", f"must be from 0 to 2^63 - 1, got {through}")
     return sum(
         patiently(partial(_forget, store, chunk, through, before), patience)
         for chunk in chunks(users, _CHUNK)
@@ -74,7 +78,7 @@ def _last_seen_before(store: Store, prefix: bytes, before: float) -> Iterator[st
 def _forget(store: Store, users: Sequence[str], through: int, before: float | None) -> int:
     """In one commit; how many had a state."""
     active = served_now(store)
-    generation = 0 if active is None else active.generation
+    generation = FIRST if active is None else active.generation
     places = (generation, generation + 1)  # The states that are served, and what is being filled.
     keys = [totals_key(place) for place in places]
     keys += [user_key(place, user) for place in places for user in users]

@@ -15,6 +15,9 @@ from recops_models.serving.errors import ConflictError
 from recops_models.serving.keys import ACTIVE, LEFT, generation_prefix, meta_key
 from recops_models.serving.stores.store import Store, View
 
+FIRST = 1
+"""The generation that an empty store's first center begins."""
+
 UPKEEP = "upkeep"
 """The lock of whoever fills a generation."""
 
@@ -58,6 +61,13 @@ def served_now(store: Store) -> Active | None:
     """What the store serves; None of an empty store."""
     (data,) = store.view([ACTIVE]).values
     return None if data is None else Active.unpack(data)
+
+
+def generation_after(served: Active | None) -> int:
+    """The number of the one to be filled: of an empty store not :data:`FIRST`, which is that of
+    whoever opens a center on it meanwhile.
+    """
+    return 1 + (FIRST if served is None else served.generation)
 
 
 def begin_generation(store: Store, wanted: Active, guards: Sequence[Guard], *, anew: bool) -> None:

@@ -30,7 +30,7 @@ Written = TypeVar("Written")
 
 
 class LostLockError(StoreError):
-    """Someone else has taken the lock meanwhile."""
+    """Someone else has taken the lock meanwhile, or written as nobody may under it."""
 
 
 class HeldLockError(StoreAwayError):
@@ -50,6 +50,10 @@ class _Holder:
     def pack(self) -> bytes:
         return json.dumps(vars(self)).encode()
 
+    def freed(self) -> _Holder:
+        """The lock without this holder, who cannot hold it on from then."""
+        return _Holder("", self.token + 1, 0.0)
+
     def is_there(self) -> bool:
         """Whether the lock is held: not past its time, and not by a process of this machine that
         is no more.
@@ -60,8 +64,9 @@ class _Holder:
 class Lock:
     """Held by one process at a time; whoever writes under it shows its token in the same commit.
 
-    A holder that slept past its time cannot write: the token in the store is higher by then. Clocks
-    of machines that differ make a lock expire early or late, and endanger nothing.
+    A holder that slept past its time cannot write any more once someone has taken the lock, or has
+    written where the holder had all wait (:class:`NotPaused`): the token in the store is higher by
+    then. Clocks of machines that differ make a lock expire early or late, and endanger nothing.
 
     Args:
         store: in which it lies.
@@ -99,8 +104,18 @@ class Lock:
     def check(self, value: bytes | None) -> None:
         """Raises LostLockError unless ``value``, of :attr:`key`, shows this holder's token."""
         holder = _Holder.of(value)
-        if (holder.owner, holder.token) != (self._owner, self._token):
+        if (holder.owner, holder.token) == (self._owner, self._token):
+            return
+        if holder.owner:
             raise LostLockError(f"{self._store.url}: {self._name} was taken by {holder.owner}")
+        raise LostLockError(
+            f"{self._store.url}: {self._name} was held without a sign of life for more than "
+            f"{self._seconds:g} s, and others have gone on: try again"
+        )
+
+    def require(self) -> None:
+        """Raises LostLockError where it is not held any longer, whatever the clock here says."""
+        self.check(self._store.view([self.key]).values[0])
 
     def renewed(self) -> bytes:
         """What to commit for :attr:`key`, to hold it on."""
@@ -163,17 +178,26 @@ def patiently(write: Callable[[], Written], patience: float) -> Written:
 
 
 class NotPaused:
-    """The guard of whoever gives way to the holder of :data:`PAUSE`."""
+    """The guard of whoever gives way to the holder of :data:`PAUSE`.
+
+    A holder whose time is over may still wake, and must not go on as if nothing had been written:
+    whoever writes then frees the lock in the same commit.
+    """
 
     key = lock_key(PAUSE)
 
+    def __init__(self) -> None:
+        self._found = _Holder()
+
     def check(self, value: bytes | None) -> None:
         """Raises HeldLockError while someone holds it."""
-        if _Holder.of(value).is_there():
+        self._found = _Holder.of(value)
+        if self._found.is_there():
             raise HeldLockError("writing pauses")
 
-    def renewed(self) -> None:
-        """Nothing is to be committed."""
+    def renewed(self) -> bytes | None:
+        """The lock without the holder that let its time run out; None: nobody did."""
+        return self._found.freed().pack() if self._found.owner else None
 
 
 def _this_process() -> str:

@@ -13,6 +13,7 @@ from recops_models.serving.generations import (
     UPKEEP,
     begin_generation,
     chunks,
+    generation_after,
     served_now,
     sweep,
     switch,
@@ -56,19 +57,21 @@ def refresh_model(
     Raises:
         ModelVersionError: the model is served already, or users are behind, one of whom is named.
         HeldLockError: someone else fills a generation, or pauses writing.
+        LostLockError: it stalled so long that others have gone on; call it again.
         StoreError: the store cannot be read or written.
     """
     with Lock(store, UPKEEP) as upkeep:
         before = served_now(store)
         if before is not None and before.version == served.version:
             raise ModelVersionError(f"{store.url}: {served.version_text} is served already")
-        generation = 1 + (0 if before is None else before.generation)
+        generation = generation_after(before)
         wanted = Active(generation, served.version, str(served.folder.resolve()))
         begin_generation(store, wanted, [upkeep], anew=False)
         _replay(store, served, generation, sources, [upkeep], told)
         with Lock(store, PAUSE) as pause:
             guards: list[Guard] = [upkeep, pause]
             _replay(store, served, generation, sources, guards, told)
+            before = served_now(store)  # An empty store may have got a center meanwhile.
             if before is not None and not allow_behind:
                 _require_warm(store, before.generation, generation, pause)
             switch(store, wanted, guards)

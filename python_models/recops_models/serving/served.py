@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,15 @@ class ServedModel:
     requests: RequestEncoder
 
     @classmethod
-    def load(cls, folder: Path, *, data: Dataset | None = None) -> ServedModel:
+    def load(
+        cls, folder: Path, *, data: Dataset | Callable[[], Dataset] | None = None
+    ) -> ServedModel:
         """What ``recops train mimn|hpmn`` left in ``folder``, with the tables of its data set.
 
         Args:
             folder: of the training.
-            data: the data set, with users and items as they are by now; None: the training's own.
+            data: the data set, with users and items as they are by now, or what loads it; None: the
+                training's own.
 
         Raises:
             FileNotFoundError: there is no training.
@@ -74,7 +77,7 @@ class ServedModel:
                 "which no store can know"
             )
         model.requires_grad_(False)
-        dataset = data
+        dataset = data if data is None or isinstance(data, Dataset) else data()
         if dataset is None and not is_click_folder(Path(job.data)):
             dataset = load(job.data)
         examples = job.parts["examples"]

@@ -22,6 +22,7 @@ from recops_models.serving.generations import (
     begin_generation,
     change,
     chunks,
+    generation_after,
     served_now,
     sweep,
     switch,
@@ -62,13 +63,17 @@ def take_snapshot(store: Store, folder: Path, *, kept: int = KEPT) -> Path:
     Args:
         store: of the states.
         folder: made if need be; files are named by the time, in UTC.
-        kept: so many of them stay.
+        kept: so many of them stay, at least 1.
 
     Raises:
+        ValueError: ``kept`` is less than 1.
         ConflictError: another model was put into service meanwhile.
+        LostLockError: it stalled so long that events were written meanwhile.
         HeldLockError: someone else pauses writing.
         StoreError: the store cannot be read, or is empty.
     """
+    if kept < 1:
+        raise ValueError(f"take_snapshot: kept must be at least 1, got {kept}")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         pause = None
@@ -87,10 +92,12 @@ def take_snapshot(store: Store, folder: Path, *, kept: int = KEPT) -> Path:
                     writer.write_batch(pa.record_batch([keys, values], schema=schema))
                     if pause is not None:
                         pause.renew()
+            if pause is not None:
+                pause.require()  # Nobody has written, on a machine with another clock either.
             if served_now(store) != active:
                 raise ConflictError(f"{store.url}: another model was put into service meanwhile")
             seal_file(file)
-    for old in snapshots_in(folder)[: -kept or None]:
+    for old in snapshots_in(folder)[:-kept]:
         old.unlink()
     return path
 
@@ -119,6 +126,7 @@ def restore_snapshot(store: Store, path: Path) -> int:
         FileNotFoundError: no such file.
         ModelVersionError: the model that wrote it is not in its folder any longer.
         HeldLockError: someone else fills a generation, or pauses writing.
+        LostLockError: it stalled so long that others have gone on; call it again.
         StoreError: the store cannot be written; it serves what it served.
     """
     verify_file(path)
@@ -130,8 +138,7 @@ def restore_snapshot(store: Store, path: Path) -> int:
     with Lock(store, UPKEEP) as upkeep:
         with Lock(store, PAUSE) as pause:
             guards: list[Guard] = [upkeep, pause]
-            before = served_now(store)
-            wanted = replace(wrote, generation=1 + (0 if before is None else before.generation))
+            wanted = replace(wrote, generation=generation_after(served_now(store)))
             begin_generation(store, wanted, guards, anew=True)
             for rows in _rows(path):
                 _put(store, rows, wanted.generation, guards)

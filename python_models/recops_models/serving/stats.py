@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from recops_models.serving.active import Active
 from recops_models.serving.checked import Totals
-from recops_models.serving.generations import served_now
+from recops_models.serving.generations import FIRST, served_now
 from recops_models.serving.keys import ACTIVE, meta_key, totals_key
 from recops_models.serving.stores.store import Store
 
@@ -44,7 +44,7 @@ def center_stats(store: Store) -> CenterStats:
     """
     while True:
         active = served_now(store)
-        generation = 0 if active is None else active.generation
+        generation = FIRST if active is None else active.generation
         view = store.view([ACTIVE, totals_key(generation), meta_key(generation + 1)])
         now, totals, warming = view.values
         if now == (None if active is None else active.pack()):

@@ -83,6 +83,10 @@ def each_of(name: str, value: object, rows: int, *, depth: int = 0) -> list[obje
     return value
 
 
+NUMBER = "a number between -1e19 and 1e19"
+"""Every integer of 64 bits is one, and so is, in float32, the square of each."""
+
+
 def number_of(name: str, value: object) -> float:
     """A numeric feature's number, NaN for None: a missing one.
 
@@ -92,10 +96,10 @@ def number_of(name: str, value: object) -> float:
     if value is None:
         return math.nan
     if not is_number(value):
-        raise FieldError(name, f"must be a finite number, got {value!r:.40}")
+        raise FieldError(name, f"must be {NUMBER}, got {value!r:.40}")
     return float(value)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a finite number that squares can be taken of."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    """Whether it is :data:`NUMBER`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e19

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from centers import events_of, untrained
 from recops.files import read_json
 from recops_models.cli import run
 from recops_models.data import Dataset
+from recops_models.serving.redis_stream import RedisStream
 from redis_server import DURABLE, RedisServer
 
 
@@ -101,6 +102,7 @@ def test_a_center_from_events_to_scores_and_on(
         (["expire"], 2, "--days or --before"),
         (["expire", "--days", "1", "--before", "5"], 2, "--days or --before"),
         (["forget", ""], 1, "user must be"),
+        (["forget", "1", "--through", str(2**63)], 2, "--through"),
         (["snapshot", "--snapshots", "/dev/null"], 1, "/dev/null"),
     ],
 )
@@ -131,6 +133,28 @@ def test_refused_events_are_named(
         "event 1: event must be JSON"[:20],
         f"event {last}: item_id must be there"[:20],
     ]
+
+
+def test_a_refresh_lets_go_of_its_streams(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, closed = [], []
+
+    class Empty(RedisStream):
+        def replay(self, *, count: int) -> Iterator[list[object]]:
+            opened.append(self)
+            return iter(())
+
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr("recops_models.serving.redis_stream.RedisStream", Empty)
+    events = ("--events", "redis-stream://127.0.0.1:1/0/events?group=center")
+    code, _, err = uic("refresh", "--model", str(folder / "hpmn"), *events, *events)
+    assert code == 0, err
+    assert len(closed) == 2
+    assert set(closed) == set(opened)
 
 
 def test_redis_needs_a_folder_for_snapshots(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,13 @@ def test_moments_leave_out_what_is_missing() -> None:
     assert (mean, deviation) == (3.0, pytest.approx(np.std([1, 2, 3, 6])))
 
 
+def test_standardised_numbers_have_squares_in_float32() -> None:
+    schema = FittedSchema(SCHEMA, {}, {"price": (3.0, 1e-3)})
+    numbers = schema.standardised("price", np.array([3.002, np.nan, 1e200, -1e200, np.inf]))
+    np.testing.assert_allclose(numbers, [2, 0, 1e18, -1e18, 1e18], rtol=1e-5)
+    assert np.isfinite(numbers @ numbers)
+
+
 def test_a_fitted_schema_survives_its_file(tmp_path) -> None:
     before = fitted()
     tensors, meta = before.state()

@@ -11,6 +11,7 @@ import pytest
 from centers import untrained
 from recops_models.data import Dataset
 from redis_server import DURABLE, RedisServer
+from stopped_clock import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,14 @@ def fresh_database(redis_server: RedisServer) -> int:
     with redis_server.client() as client:
         client.flushall()
     return 0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What locks go by."""
+    stopped = Clock()
+    monkeypatch.setattr("recops_models.serving.locks.time.time", stopped.time)
+    return stopped
 
 
 @pytest.fixture(params=["lmdb", "redis"])

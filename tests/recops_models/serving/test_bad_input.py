@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lmdb
+import numpy as np
 import pytest
 
 from centers import events_of
@@ -24,6 +28,7 @@ from recops_models.serving.keys import ACTIVE, user_key
 from recops_models.serving.open_store import open_store
 from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.served import ServedModel
+from recops_models.serving.stores.store import Store
 from redis_server import RedisServer
 
 GOOD = {"user_id": 1, "item_id": 2, "timestamp": 5.5, "seq": 1, "rating": 4}
@@ -57,6 +62,7 @@ def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
         ({"rating": "good"}, "rating"),
         ({"rating": float("inf")}, "rating"),
         ({"rating": True}, "rating"),
+        ({"rating": 1e19}, "rating"),
         ({"label": 2}, "label"),
         ({"feedback": 3}, "feedback"),
         ({"genre": 7}, None),
@@ -102,6 +108,8 @@ def test_what_is_no_object_is_refused(center: Center, event: object) -> None:
         (1, [1], {"history_item": 5}, "history_item"),
         (1, [1, 2], {"user_age": [1, 2, 3]}, "user_age"),
         (1, [1], {"user_rate": "high"}, "user_rate"),
+        (1, [1], {"user_rate": 1e200}, "user_rate"),
+        (1, [1], {"user_rate": -(10**19)}, "user_rate"),
         (1, [1], {"user_gender": 7}, "user_gender"),
     ],
 )
@@ -111,6 +119,31 @@ def test_a_wrong_request_names_its_field(
     with pytest.raises(FieldError) as caught:
         center.score(user, candidates, features)
     assert caught.value.field == field
+
+
+def test_what_a_feature_may_be_gives_a_finite_score(center: Center) -> None:
+    for value in (2**63, -(2**63), 9.9e18):
+        assert np.isfinite(center.score(1, [1], {"user_rate": value}).logits).all()
+
+
+def test_a_score_that_is_no_number_is_an_error(center: Center) -> None:
+    served, _ = center._serving
+    for parameter in served.model.parameters():
+        parameter.fill_(1e30)
+    with pytest.raises(FieldError, match="features must be closer to 0"):
+        center.score(1, [1], {"user_rate": 1.0})
+    with pytest.raises(StoreError, match="the state of '1' are not finite"):
+        center.score(1, [1])
+
+
+@pytest.mark.parametrize("through", [-1, 2**63])
+def test_no_sequence_number_to_forget_through(center: Center, through: int) -> None:
+    center.ingest([GOOD])
+    with pytest.raises(FieldError, match=r"through must be from 0 to 2\^63 - 1, got"):
+        center.forget(1, through=through)
+    assert center.score(1, [1]).known
+    assert center.forget(1, through=2**63 - 1)
+    assert center.ingest([{**GOOD, "seq": 2**63 - 1}]).duplicates == 1
 
 
 @pytest.mark.parametrize("place", [0, 3, 10, 40, -1])
@@ -180,6 +213,52 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
         open_store(f"lmdb:{tmp_path}")
     with pytest.raises(ValueError, match="map_bytes"):
         open_store(f"lmdb:{tmp_path / 'other'}?size=5")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(f"lmdb:{tmp_path / 'other'}?map_bytes={10**30}")
+
+
+def test_a_folder_that_is_open_keeps_its_bound(tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'store'}"
+    with open_store(f"{url}?map_bytes=1048576") as store:
+        open_store(url).close()
+        open_store(f"{url}?map_bytes=1048576").close()
+        with pytest.raises(StoreError, match=r"map_bytes must be 1048576 .*, got 2097152"):
+            open_store(f"{url}?map_bytes=2097152")
+        store.commit({b"key": b"value"}, clock=0)
+    with open_store(f"{url}?map_bytes=2097152") as store:
+        assert store.view([b"key"]).values == [b"value"]
+
+
+def test_a_folder_is_open_while_it_is_read(tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'store'}"
+    with open_store(url) as store:
+        store.commit({b"a/1": b"one", b"a/2": b"two"}, clock=0)
+        reading = store.scan([b"a/"])
+        assert next(reading) == (b"a/1", b"one")
+    with open_store(url) as store:
+        store.commit({b"a/2": None}, clock=1)
+        assert list(reading) == [(b"a/2", b"two")]
+
+
+def test_threads_open_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, stores = [], list[Store]()
+    really = lmdb.open
+
+    def slowly(*arguments: Any, **settings: Any) -> lmdb.Environment:
+        opened.append(arguments)
+        time.sleep(0.2)
+        return really(*arguments, **settings)
+
+    monkeypatch.setattr(lmdb, "open", slowly)
+    url = f"lmdb:{tmp_path / 'store'}"
+    threads = [threading.Thread(target=lambda: stores.append(open_store(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(opened), len(stores)) == (1, 4)
+    stores[0].commit({b"key": b"value"}, clock=0)
+    assert stores[3].view([b"key"]) == (1, [b"value"])
 
 
 def test_nobody_answers_and_no_password_is_told() -> None:

@@ -125,7 +125,9 @@ def test_what_nobody_tells_is_an_error_by_its_name(
         ("category", {"a": 5}),
         ("category", "drama"),
         ("category", "\ud800"),
+        ("category", 2**63),
         ("category", 2**70),
+        ("picture", [[1.0, 2.0, 1e19]] * 2),
         ("user", [1, [2]]),
     ],
 )

@@ -156,6 +156,7 @@ def test_refused_events_are_told_by_place_and_field(client: UicClient) -> None:
         ("/v1/forget", {"user_id": None}, "user_id"),
         ("/v1/forget", {"user_id": 1, "through": -1}, "through"),
         ("/v1/forget", {"user_id": 1, "through": 1.5}, "through"),
+        ("/v1/forget", {"user_id": 1, "through": 2**63}, "through"),
     ],
 )
 def test_what_is_no_request_names_its_field(
@@ -338,6 +339,7 @@ def test_open_api_tells_of_each_route(client: UicClient) -> None:
         (["--host", "0.0.0.0"], "0.0.0.0: others may reach it: a token is needed (--token-file)"),
         (["--host", "::"], "::: others may reach it"),
         (["--token-file", "nowhere"], "nowhere"),
+        (["--data", "EMPTY"], "interactions"),
         (["--token-file", "/dev/null"], "/dev/null: must hold one token"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], "192.0.2.1:"),
         (["--port", "PORT"], "in use"),
@@ -352,7 +354,9 @@ def test_one_line_says_why_nothing_is_served(
     said: str,
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
-    places = {"TOKEN": str(tmp_path / "token"), "PORT": str(server.port)}
+    (tmp_path / "empty").mkdir()
+    places = {name.upper(): str(tmp_path / name) for name in ("token", "empty")}
+    places["PORT"] = str(server.port)
     given = [places.get(option, option) for option in options]
     store = f"lmdb:{tmp_path / 'store'}"
     code = run(["uic", "serve", "--model", str(trained("mimn")), "--store", store, *given])

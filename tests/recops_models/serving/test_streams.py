@@ -30,6 +30,7 @@ from recops_models.serving.refresh import refresh_model
 from recops_models.serving.served import ServedModel
 from recops_models.serving.sources import dataset_events, file_events
 from redis_server import RedisServer
+from stopped_clock import Clock
 
 
 @pytest.fixture(scope="module")
@@ -148,23 +149,6 @@ def test_one_consumer_is_active(
     with Lock(center.store, name), pytest.raises(HeldLockError, match="is held by"):
         drain(center, stream_url)
     assert drain(center, stream_url).accepted == 10
-
-
-class Clock:
-    """In the place of ``time``: it stands still."""
-
-    now = 1e9
-
-    def time(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What locks go by."""
-    stopped = Clock()
-    monkeypatch.setattr("recops_models.serving.locks.time.time", stopped.time)
-    return stopped
 
 
 def test_a_former_holder_cannot_write(

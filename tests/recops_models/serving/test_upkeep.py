@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,21 @@ from recops_models.serving.center import Center
 from recops_models.serving.errors import ModelVersionError, StoreAwayError
 from recops_models.serving.forgetting import expire_users
 from recops_models.serving.generations import UPKEEP, served_now
-from recops_models.serving.keys import generation_prefix, items_prefix, lock_key, users_prefix
-from recops_models.serving.locks import PAUSE, HeldLockError, Lock
+from recops_models.serving.keys import (
+    generation_prefix,
+    items_prefix,
+    lock_key,
+    meta_key,
+    users_prefix,
+)
+from recops_models.serving.locks import PAUSE, SECONDS, HeldLockError, Lock, LostLockError
+from recops_models.serving.open_store import open_store
 from recops_models.serving.refresh import refresh_model
 from recops_models.serving.served import ServedModel
 from recops_models.serving.snapshots import restore_snapshot, snapshots_in, take_snapshot
+from recops_models.serving.stats import center_stats
 from recops_models.serving.stores.store import Store
+from stopped_clock import Clock
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +95,11 @@ def test_a_snapshot_fills_an_empty_store(
 def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
     taken = [take_snapshot(center.store, tmp_path) for _ in range(9)]
     assert snapshots_in(tmp_path) == taken[2:]
+    with pytest.raises(ValueError, match="kept must be at least 1, got 0"):
+        take_snapshot(center.store, tmp_path, kept=0)
+    assert snapshots_in(tmp_path) == taken[2:]
+    assert take_snapshot(center.store, tmp_path, kept=1) in snapshots_in(tmp_path)
+    assert len(snapshots_in(tmp_path)) == 1
 
 
 def test_a_damaged_snapshot_changes_nothing(
@@ -205,6 +219,24 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
         assert mine == whole
 
 
+def test_a_new_model_knows_the_data_set_of_its_own_time(
+    small: Dataset, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    loads = []
+
+    def catalogue() -> Dataset:
+        loads.append(small)
+        return small
+
+    with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}", data=catalogue) as center:
+        center.ingest(events[:100])
+        assert len(loads) == 1
+        refresh_model(center.store, ServedModel.load(trained("hpmn")), [once(events[:100])])
+        center.score(1, [1])
+        center.score(1, [2])
+        assert len(loads) == 2
+
+
 def test_a_model_that_is_served_is_not_refreshed(
     center: Center, trained: Callable[..., Path]
 ) -> None:
@@ -233,20 +265,17 @@ def test_writing_pauses_and_goes_on(center: Center, events: list[dict[str, Any]]
     assert center.ingest(events[:1]).accepted == 1
 
 
-class Failing(Store):
-    """A store that is away at its n-th commit."""
+class Another(Store):
+    """A store by another one."""
 
-    def __init__(self, store: Store, commits: int) -> None:
-        self._store, self._left = store, commits
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self.url, self.consistent_scan = store.url, store.consistent_scan
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._store._read(keys)
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise StoreAwayError("away")
         self._store.commit(changes, clock=clock)
 
     def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -257,6 +286,117 @@ class Failing(Store):
 
     def close(self) -> None:
         """The other is not ours."""
+
+
+class Failing(Another):
+    """A store that is away at its n-th commit."""
+
+    def __init__(self, store: Store, commits: int) -> None:
+        super().__init__(store)
+        self._left = commits
+
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise StoreAwayError("away")
+        super().commit(changes, clock=clock)
+
+
+class Stalling(Another):
+    """A store whose reader stalls behind the last of a generation's users."""
+
+    def __init__(self, store: Store, stall: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._stall, self.consistent_scan = stall, False
+
+    def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._store.scan(prefixes)
+        if users_prefix(1) in prefixes:
+            self._stall()
+
+
+def test_events_that_come_while_a_refresh_stalls_are_kept(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], clock: Clock
+) -> None:
+    center.ingest(events[:-1])
+    served, old = ServedModel.load(trained("hpmn")), center.model_version
+
+    def stall() -> None:
+        clock.now += SECONDS + 1
+        assert center.ingest(events[-1:]).accepted == 1
+
+    with pytest.raises(LostLockError, match="pause was held without a sign of life"):
+        refresh_model(Stalling(center.store, stall), served, [once(events[:-1])])
+    assert center.ingest(events[-1:]).duplicates == 1
+    assert center.model_version == old
+    refresh_model(center.store, served, [once(events)])
+    assert center.stats().events == len(events)
+
+
+def test_a_snapshot_that_stalls_while_events_come_is_none(
+    center: Center, events: list[dict[str, Any]], clock: Clock, tmp_path: Path
+) -> None:
+    center.ingest(events[:-1])
+
+    def stall() -> None:
+        clock.now += SECONDS + 1
+        assert center.ingest(events[-1:]).accepted == 1
+        clock.now -= SECONDS + 1  # Whoever wrote has another clock.
+
+    with pytest.raises(LostLockError):
+        take_snapshot(Stalling(center.store, stall), tmp_path)
+    assert not list(tmp_path.glob("*.parquet*"))
+
+
+def test_forgetting_tells_who_paused_too_long(center: Center, clock: Clock) -> None:
+    with Lock(center.store, PAUSE) as pause:
+        clock.now += SECONDS + 1
+        assert not center.forget("nobody", through=5)
+        with pytest.raises(LostLockError):
+            pause.renew()
+    with Lock(center.store, PAUSE), pytest.raises(HeldLockError):
+        center.forget("nobody", through=6, patience=0.0)
+
+
+class Crowded(Another):
+    """A store in which someone does something as soon as a generation is begun."""
+
+    def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._meanwhile = meanwhile
+
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        super().commit(changes, clock=clock)
+        if any(changes.get(meta_key(generation)) for generation in (1, 2)):
+            self._meanwhile()
+
+
+def test_a_center_that_opens_an_empty_store_is_not_in_the_way(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    path = take_snapshot(center.store, tmp_path)
+    url = f"lmdb:{tmp_path / 'restored'}"
+    with open_store(url) as empty, ExitStack() as opened:
+
+        def begin() -> None:
+            opened.enter_context(Center.open(trained("mimn"), url))
+
+        assert restore_snapshot(Crowded(empty, begin), path) == 60
+        assert contents(empty) == contents(center.store)
+
+    url = f"lmdb:{tmp_path / 'refreshed'}"
+    served = ServedModel.load(trained("hpmn"))
+    with open_store(url) as empty:
+
+        def write() -> None:
+            with Center.open(trained("mimn"), url) as other:
+                other.ingest(events)
+
+        with pytest.raises(ModelVersionError, match="users are behind"):
+            refresh_model(Crowded(empty, write), served, [once(events[:100])])
+        refresh_model(empty, served, [once(events)])
+        assert center_stats(empty).events == len(events)
 
 
 def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from recops_models.serving.event import LARGEST
+
 
 class SentRequest(BaseModel):
     """A JSON object without fields that nobody reads: a misspelt one is an error, not a default."""
@@ -35,5 +37,8 @@ class ForgetRequest(SentRequest):
 
     user_id: object = Field(description="An integer or text.")
     through: StrictInt = Field(
-        default=0, ge=0, description="Also events up to this seq that have not arrived yet."
+        default=0,
+        ge=0,
+        le=LARGEST,
+        description="Also events up to this seq that have not arrived yet.",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -18,19 +20,33 @@ _MAP_BYTES = 1 << 40
 
 _READERS = 1024
 
-_OPEN: weakref.WeakValueDictionary[Path, lmdb.Environment] = weakref.WeakValueDictionary()
+
+@dataclass(frozen=True, eq=False)
+class _Folder:
+    """What a process opened, and with which bound of its size."""
+
+    environment: lmdb.Environment
+    map_bytes: int
+
+
+_OPEN: weakref.WeakValueDictionary[Path, _Folder] = weakref.WeakValueDictionary()
 """A process may open a folder once (LMDB's own rule), and share it."""
+
+_OPENING = threading.Lock()
+"""Held by whoever opens a folder, or lets go of one: threads may do so at once."""
 
 
 class LmdbStore(Store):
     """Any number of readers and writers, in any processes of one machine.
 
     Args:
-        url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size.
+        url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size. Stores of a process that
+            share a folder share its bound, whichever opened it.
 
     Raises:
         ValueError: an unknown parameter.
-        StoreError: no folder can be made there, or it holds something else.
+        StoreError: no folder can be made there, it holds something else, or the process has it open
+            with another bound than N.
     """
 
     consistent_scan = True
@@ -39,7 +55,9 @@ class LmdbStore(Store):
         self.url = url
         path, _, query = url.removeprefix("lmdb:").partition("?")
         self.path = Path(path).resolve()
-        self._environment: lmdb.Environment | None = _open(self.path, _map_bytes(query))
+        map_bytes = _map_bytes(query)
+        with _OPENING:
+            self._folder: _Folder | None = _open(self.path, map_bytes)
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._transaction() as transaction:
@@ -70,23 +88,26 @@ class LmdbStore(Store):
 
     def num_bytes(self) -> int:
         """The pages in use, on disk."""
-        stat = self._opened().stat()
+        stat = self._opened().environment.stat()
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return int(pages * stat["psize"])
 
     def close(self) -> None:
         """See :meth:`Store.close`: the last of a process closes the folder."""
-        self._environment = None
+        with _OPENING:
+            self._folder = None
 
-    def _opened(self) -> lmdb.Environment:
-        if self._environment is None:
+    def _opened(self) -> _Folder:
+        folder = self._folder
+        if folder is None:
             raise StoreAwayError(f"{self.url}: is closed")
-        return self._environment
+        return folder
 
     @contextmanager
     def _transaction(self, *, write: bool = False) -> Iterator[lmdb.Transaction]:
+        folder = self._opened()  # Open as long as this is: another thread may close the store.
         try:
-            with self._opened().begin(write=write) as transaction:
+            with folder.environment.begin(write=write) as transaction:
                 yield transaction
         except lmdb.MapFullError as error:
             raise StoreFullError(
@@ -104,21 +125,29 @@ _NO_ROOM = ("No space left", "File too large", "quota exceeded", "Input/output e
 """What the system says of a disk that is full; the last is what LMDB calls a write cut short."""
 
 
-def _open(path: Path, map_bytes: int) -> lmdb.Environment:
-    environment = _OPEN.get(path)
-    if environment is None:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            environment = lmdb.open(str(path), map_size=map_bytes, max_readers=_READERS)
-        except (OSError, lmdb.Error) as error:
-            raise StoreError(f"lmdb:{path}: cannot be opened ({error})") from error
-        environment.reader_check()  # Slots of processes that were killed.
-        _OPEN[path] = environment
-    return environment
+def _open(path: Path, map_bytes: int | None) -> _Folder:
+    folder = _OPEN.get(path)
+    if folder is not None:
+        if map_bytes not in (None, folder.map_bytes):
+            raise StoreError(
+                f"lmdb:{path}: map_bytes must be {folder.map_bytes} as long as this process has it "
+                f"open, got {map_bytes}"
+            )
+        return folder
+    if map_bytes is None:
+        map_bytes = _MAP_BYTES
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        environment = lmdb.open(str(path), map_size=map_bytes, max_readers=_READERS)
+    except (OSError, OverflowError, lmdb.Error) as error:
+        raise StoreError(f"lmdb:{path}: cannot be opened ({error})") from error
+    environment.reader_check()  # Slots of processes that were killed.
+    folder = _OPEN[path] = _Folder(environment, map_bytes)
+    return folder
 
 
-def _map_bytes(query: str) -> int:
-    map_bytes = _MAP_BYTES
+def _map_bytes(query: str) -> int | None:
+    map_bytes = None
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "map_bytes" or not value.isdecimal():
             raise ValueError(f"store: lmdb:PATH takes map_bytes=N, got {name}={value}")

@@ -1,0 +1,40 @@
+"""``recops uic expire``: users who did nothing for long."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from recops_models.cli.uic.shared import AllowLoss, Expected, StoreUrl, opened_store, uic
+
+
+@uic.command()
+def expire(
+    store: StoreUrl,
+    days: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Forget who did nothing for so long; timestamps are Unix seconds."
+        ),
+    ] = None,
+    before: Annotated[
+        float | None,
+        typer.Option(help="Forget who did nothing since this timestamp.", show_default=False),
+    ] = None,
+    model: Expected = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Forget users by the age of their last event, as `recops uic forget` does.
+
+    Example: `recops uic expire --store lmdb:states --days 365`
+    """
+    from recops_models.serving.forgetting import expire_users
+
+    if (days is None) == (before is None):
+        raise typer.BadParameter("give --days or --before, one of the two")
+    limit = before if days is None else time.time() - 86_400 * days
+    assert limit is not None
+    with opened_store(store, model, allow_loss) as opened:
+        typer.echo(f"{expire_users(opened, limit):,} users forgotten")

@@ -1,0 +1,75 @@
+"""``recops uic refresh``: a new model in the place of the one that is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from recops_models.cli.uic.events import batches_of, is_stream, progress
+from recops_models.cli.uic.shared import (
+    AllowLoss,
+    Data,
+    Model,
+    StoreUrl,
+    data_named,
+    opened_store,
+    uic,
+)
+
+
+@uic.command()
+def refresh(
+    model: Model,
+    store: StoreUrl,
+    events: Annotated[
+        list[str],
+        typer.Option(
+            help="Where all events so far are, as of `ingest`, and once for each source. Of a "
+            "stream, all that it holds is read.",
+            show_default=False,
+        ),
+    ],
+    allow_behind: Annotated[
+        bool, typer.Option("--allow-behind", help="Switch even though users are behind.")
+    ] = False,
+    data: Data = None,
+    allow_loss: AllowLoss = False,
+) -> None:
+    """Warm a new model up on all events, beside the one that is served, then switch at once.
+
+    It switches when no user has seen less than in the old model's states; what is open goes over at
+    its next request. Stopped, it goes on where it was when it is called again.
+
+    Example: `recops uic refresh --model runs/new --store lmdb:states --events log.jsonl`
+    """
+    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.refresh import refresh_model
+    from recops_models.serving.served import ServedModel
+
+    total = IngestReport()
+    with (
+        opened_store(store, None, allow_loss) as opened,
+        progress(total) as told,
+        ExitStack() as streams,
+    ):
+        served = ServedModel.load(model, data=data_named(data))
+        sources = [_more(one, streams) for one in events]
+        refresh_model(opened, served, sources, allow_behind=allow_behind, told=told)
+    typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
+
+
+def _more(events: str, streams: ExitStack) -> Callable[[], Iterator[list[object]]]:
+    """A source for `refresh`: what a call has not given yet. ``streams`` closes it."""
+    from recops_models.serving.intake import BATCH
+    from recops_models.serving.redis_stream import RedisStream
+
+    if is_stream(events):
+        stream = streams.enter_context(closing(RedisStream(events)))
+        return partial(stream.replay, count=BATCH)
+    once = batches_of(events, BATCH)
+    return lambda: once
