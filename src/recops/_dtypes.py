@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -20,3 +22,12 @@ def parameter_dtypes(dtype: torch.dtype) -> tuple[torch.dtype, ...]:
 def widened(x: Tensor) -> Tensor:
     """``x`` in the dtype that its results are computed in."""
     return x.to(compute_dtype(x.dtype))
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Where torch's own ops on the device of ``x`` compute in the dtypes that they are given."""
+    kind = x.device.type
+    # Where there is none, nothing is entered, so that exported programs hold no trace of it.
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import recops
+from recops import reference
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -58,6 +60,15 @@ def test_submodules_are_imported_when_first_asked_for() -> None:
     )
     wanted = "False recops.reference.residual_quantization False"
     assert run_python(code).stdout.strip() == wanted
+
+
+@pytest.mark.parametrize("name", sorted({*recops.__all__} & {*reference.__all__}))
+def test_the_reference_has_the_signatures_of_the_ops(name: str) -> None:
+    found, due = (
+        [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+        for function in (getattr(reference, name), getattr(recops, name))
+    )
+    assert found == due
 
 
 def test_build_info() -> None:

@@ -16,6 +16,7 @@ from recops.benchmarks.k_means import train_codebooks
 from recops.benchmarks.registry import Case, Thunk, register
 
 HAS_FAISS = importlib.util.find_spec("faiss") is not None
+HAS_VQP = importlib.util.find_spec("vector_quantize_pytorch") is not None
 Data = Literal["spread", "clustered", "outlying"]
 
 # rows, dimension, levels, codewords a level
@@ -33,6 +34,7 @@ BEAM_SHAPES = [
     (20_000, 768, 3, 256, 5),
     (20_000, 768, 3, 256, 16),
 ]
+VQP_SHAPES = [(40_000, 32, 3, 256, 1), (8192, 32, 3, 256, 5)]
 
 
 @register("residual_quantization")
@@ -47,6 +49,9 @@ def cases(quick: bool) -> Iterator[Case]:
     yield encode_case(*SHAPES[0], dtype=torch.bfloat16)
     for beam_shape in BEAM_SHAPES[:1] if quick else BEAM_SHAPES:
         yield beam_case(*beam_shape)
+    if HAS_VQP and not quick:
+        for vqp_shape in VQP_SHAPES:
+            yield vqp_case(*vqp_shape)
     yield scaling_case(*SHAPES[0])
     for k in (1, 10):
         yield nearest_case(20_000, 64, 1024, k)

@@ -68,7 +68,8 @@ def cases(quick: bool) -> Iterator[Case]:
     if not quick and find_spec("transformers"):
         yield prefix_case(Search(HUNDRED_THOUSAND), 1)
     if not quick and find_spec("beamgrad"):
-        yield unconstrained_case(Search(BEAMGRAD_WIDE))
+        for workload in (BEAMGRAD_LONG, BEAMGRAD_WIDE):
+            yield unconstrained_case(Search(workload))
     yield build_case(STATIC_ZIPF)
 
 

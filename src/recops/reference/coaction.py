@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,20 +83,66 @@ def coaction_gather(
     dims: Sequence[int],
     *,
     sparse: bool = False,
+    orders: int = 1,
     lengths: Tensor | None = None,
-    **options: Any,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: str = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: str = "sum",
+    order_independent: bool = False,
 ) -> Tensor:
     """See :func:`recops.coaction_gather`."""
     history = history.long()
     if lengths is not None:  # padding may be any number
         history = history.where(torch.arange(history.shape[1]) < lengths[:, None], 0)
-    feed = F.embedding(history, feed_table, sparse=sparse)
-    params = F.embedding(targets.long(), params_table, sparse=sparse)
-    return coaction(feed, params, dims, lengths=lengths, **options)
+    return coaction(
+        F.embedding(history, feed_table, sparse=sparse),
+        F.embedding(targets.long(), params_table, sparse=sparse),
+        dims,
+        orders=orders,
+        lengths=lengths,
+        feed_index=feed_index,
+        bias=bias,
+        activation=activation,
+        activate_last=activate_last,
+        concat_hidden=concat_hidden,
+        pool=pool,
+        order_independent=order_independent,
+    )
 
 
 def coaction_multi(
-    pairs: Sequence[tuple[Tensor, Tensor, Sequence[int]]], **options: Any
+    pairs: Iterable[tuple[Tensor, Tensor, Sequence[int]]],
+    *,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: str = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: str = "sum",
+    order_independent: bool = False,
 ) -> list[Tensor]:
     """See :func:`recops.coaction_multi`."""
-    return [coaction(*pair, **options) for pair in pairs]
+    pairs = list(pairs)
+    sequences = any(feed.shape[1] != 1 for feed, _, _ in pairs)
+    return [
+        coaction(
+            feed,
+            params,
+            dims,
+            orders=orders,
+            lengths=None if sequences and feed.shape[1] == 1 else lengths,
+            feed_index=feed_index,
+            bias=bias,
+            activation=activation,
+            activate_last=activate_last,
+            concat_hidden=concat_hidden,
+            pool=pool,
+            order_independent=order_independent,
+        )
+        for feed, params, dims in pairs
+    ]

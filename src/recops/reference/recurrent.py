@@ -19,8 +19,10 @@ def recurrent_step(
     cell: str = "gru",
     reset: str = "after",
     update: str = "paper",
+    convention: str | None = None,
 ) -> Tensor:
     """See :func:`recops.recurrent_step`."""
+    reset, update = _resolved(reset, update, convention)
     h, gates, w_hh = widened(h), widened(gates), widened(w_hh)
     b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else widened(b_hh)
     (g_r, g_z, g_n), (w_r, w_z, w_n), (b_r, b_z, b_n) = (
@@ -58,10 +60,10 @@ def recurrent_scan(
     reset: str = "after",
     update: str = "paper",
     convention: str | None = None,
+    checkpoint: bool = False,  # nothing here: autograd keeps all that it meets
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.recurrent_scan`."""
-    if convention is not None:
-        reset, update = {"torch": ("after", "paper"), "tf": ("before", "or")}[convention]
+    reset, update = _resolved(reset, update, convention)
     dtype, steps = gates.dtype, gates.shape[1]
     gates = widened(gates)
     lengths = torch.full((len(gates),), steps) if lengths is None else lengths
@@ -95,6 +97,7 @@ def recurrent_layer(
     reset: str = "after",
     update: str = "paper",
     convention: str | None = None,
+    checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """See :func:`recops.recurrent_layer`."""
     gates = linear(widened(x), widened(w_ih), None if b_ih is None else widened(b_ih))
@@ -109,5 +112,13 @@ def recurrent_layer(
         reset=reset,
         update=update,
         convention=convention,
+        checkpoint=checkpoint,
     )
     return outputs.to(x.dtype), h_last
+
+
+def _resolved(reset: str, update: str, convention: str | None) -> tuple[str, str]:
+    """``(reset, update)``, the convention's where there is one."""
+    if convention is None:
+        return reset, update
+    return {"torch": ("after", "paper"), "tf": ("before", "or")}[convention]

@@ -34,21 +34,61 @@ class MemoryHolder:
         """The tensors by name."""
         return dict(self.named_tensors())
 
-    def to(self: Kind, target: torch.device | torch.dtype | str) -> Kind:
-        """The same on another device, or with floating tensors of another dtype."""
-        dtype = isinstance(target, torch.dtype)
-        if not dtype:
-            target = check_device(f"{type(self).__name__}.to", "target", target)
+    def to(
+        self: Kind,
+        target: torch.device | torch.dtype | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        device: torch.device | str | None = None,
+    ) -> Kind:
+        """The same on another device, with floating tensors of another dtype, or both.
+
+        Args:
+            target: a device, or a dtype where nothing else is given.
+            dtype: of the floating tensors.
+            device: the same as a device for ``target``.
+
+        Raises:
+            TypeError: nothing is given, one thing twice, or neither a device nor a dtype.
+            ValueError: no such device.
+        """
+        op = f"{type(self).__name__}.to"
+        where, floats = _place(op, target, dtype, device)
 
         def moved(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(map(moved, value))
-            if not isinstance(value, Tensor) or (dtype and not value.is_floating_point()):
+            if not isinstance(value, Tensor):
                 return value
-            return value.to(target)
+            return value.to(where, floats if value.is_floating_point() else None)
 
         names = [field.name for field in fields(self)]  # type: ignore[arg-type]
         return replace(self, **{name: moved(getattr(self, name)) for name in names})  # type: ignore[type-var]
+
+
+def _place(
+    op: str, target: object, dtype: object, device: object
+) -> tuple[torch.device | None, torch.dtype | None]:
+    """The device and the dtype that are asked for, one of them at least.
+
+    Raises:
+        TypeError: nothing is given, one thing twice, or neither a device nor a dtype.
+        ValueError: no such device.
+    """
+    name, given = "device", f"target {target!r}, dtype {dtype!r} and device {device!r}"
+    if isinstance(target, torch.dtype):
+        if dtype is not None:
+            raise TypeError(f"{op}: the dtype must be given once, got {given}")
+        target, dtype = None, target
+    elif target is not None:
+        if device is not None:
+            raise TypeError(f"{op}: the device must be given once, got {given}")
+        name, device = "target", target
+    if dtype is None and device is None:
+        raise TypeError(f"{op}: a device or a dtype must be given, got None")
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"{op}: dtype must be a torch.dtype, got {type(dtype).__name__}")
+    return None if device is None else check_device(op, name, device), dtype
 
 
 def check_tensors(

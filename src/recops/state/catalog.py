@@ -13,6 +13,7 @@ from torch import Tensor
 from recops._catalog import Catalog
 from recops._checks import INT64_MAX, check_flag, check_integer, check_sizes
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops.state._tokens import refuse_bad_token
 from recops.state.trie import SidTrie
 
 _KIND = "sid_catalog"
@@ -79,9 +80,18 @@ class SidCatalog:
         """
         op = "SidCatalog.insert"
         check_flag(op, "replace", replace)
-        self._catalog.insert(
-            _int64(op, "item_ids", item_ids, ndim=1), _int64(op, "sids", sids, ndim=2), replace
-        )
+        sizes = self.vocab_sizes
+        ids, rows = _int64(op, "item_ids", item_ids), _int64(op, "sids", sids, (len(sizes),))
+        if rows.shape != (len(ids), len(sizes)):
+            raise ValueError(
+                f"{op}: item_ids must be [n] and sids [n, {len(sizes)}], "
+                f"got shapes {ids.shape} and {rows.shape}"
+            )
+        try:
+            self._catalog.insert(ids, rows, replace)
+        except ValueError:
+            refuse_bad_token(op, torch.tensor(rows), sizes)
+            raise
 
     def remove(self, item_ids: ArrayLike, missing_ok: bool = False) -> None:
         """Take items out. O(n · log N).
@@ -96,7 +106,7 @@ class SidCatalog:
         """
         op = "SidCatalog.remove"
         check_flag(op, "missing_ok", missing_ok)
-        ids = _int64(op, "item_ids", item_ids, ndim=1)
+        ids = _int64(op, "item_ids", item_ids)
         self._catalog.remove(ids, missing_ok)
 
     def snapshot(self) -> SidTrie:
@@ -185,7 +195,13 @@ def _trie(tensors: Mapping[str, Tensor], version: int, vocab_sizes: tuple[int, .
     return SidTrie(**arrays, stamp=torch.tensor(version), vocab_sizes=vocab_sizes)
 
 
-def _int64(op: str, name: str, values: ArrayLike, *, ndim: int) -> NDArray[np.int64]:
+def _int64(op: str, name: str, values: ArrayLike, row: tuple[int, ...] = ()) -> NDArray[np.int64]:
+    """``values`` as an array of ``[n, *row]``, of which the number of dimensions is checked.
+
+    Raises:
+        TypeError: something other than integers.
+        ValueError: another number of dimensions.
+    """
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -194,6 +210,10 @@ def _int64(op: str, name: str, values: ArrayLike, *, ndim: int) -> NDArray[np.in
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):
         raise TypeError(f"{op}: {name} must be integers of at most 64 bits, got {array.dtype}")
-    if array.ndim != ndim:
-        raise ValueError(f"{op}: {name} must have {ndim} dimensions, got shape {array.shape}")
+    if array.shape == (0,):  # Nor has it a shape of its own.
+        array = array.reshape(0, *row)
+    if array.ndim != 1 + len(row):
+        raise ValueError(
+            f"{op}: {name} must have {1 + len(row)} dimensions, got shape {array.shape}"
+        )
     return np.ascontiguousarray(array, dtype=np.int64)

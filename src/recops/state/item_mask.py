@@ -13,8 +13,10 @@ from recops._checks import INDICES, check_device, check_list, check_tensor
 from recops._load import ops
 from recops.state._holder import register_holder, require_fit
 
-ItemIds = Tensor | Sequence[int] | Sequence[Tensor]
-"""Item ids for all rows of a batch, or a list of one tensor for each row."""
+ItemIds = Tensor | Sequence[int] | Sequence[Tensor] | Sequence[Sequence[int]]
+"""Item ids for all rows of a batch, or a list of those of each row."""
+
+_ROWS = (Tensor, np.ndarray, list, tuple)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +65,15 @@ def pack_mask(
     """The words of an :class:`ItemMask` that allows just ``ids`` (keep), or all others."""
     name = "keep" if keep else "drop"
     given = ids if isinstance(ids, Tensor | np.ndarray) else check_list("SidTrie.mask", name, ids)
-    is_batch = isinstance(given, list) and any(isinstance(row, Tensor) for row in given)
-    rows = [_as_ids(name, row, item_ids.device) for row in (given if is_batch else [given])]
-    offsets = torch.tensor([0, *(len(row) for row in rows)], device=item_ids.device).cumsum(0)
-    words = ops.trie_mask(item_ids, id_order, torch.cat(rows), offsets, keep, missing_ok)
+    is_batch = isinstance(given, list) and any(isinstance(row, _ROWS) for row in given)
+    named = {f"{name}[{b}]": row for b, row in enumerate(given)} if is_batch else {name: given}
+    device = item_ids.device
+    rows = [_as_ids(place, row, device) for place, row in named.items()]
+    offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
+    try:
+        words = ops.trie_mask(item_ids, id_order, torch.cat(rows), offsets, keep, missing_ok)
+    except ValueError as error:  # The op calls them ids, whichever they are.
+        raise ValueError(str(error).replace(": ids must", f": {name} must", 1)) from None
     return words if is_batch else words[0]
 
 

@@ -22,6 +22,7 @@ from recops._checks import (
 from recops._load import ops
 from recops.files import CorruptFileError, open_tensors, seal_tensors, write_file
 from recops.state._holder import register_holder, require_fit
+from recops.state._tokens import refuse_bad_token
 from recops.state._validate import problems
 from recops.state.item_mask import ItemIds, ItemMask, pack_mask
 
@@ -144,7 +145,11 @@ class SidTrie:
         sizes = check_sizes(op, "vocab_sizes", vocab_sizes)
         if len(sizes) != depth:
             raise ValueError(f"{op}: vocab_sizes must have {depth} entries, got {len(sizes)}")
-        tensors = ops.trie_build(sids.cpu(), item_ids.to("cpu", torch.int64), sizes)
+        try:
+            tensors = ops.trie_build(sids.cpu(), item_ids.to("cpu", torch.int64), sizes)
+        except ValueError:
+            refuse_bad_token(op, sids, sizes)
+            raise
         return SidTrie(*tensors, vocab_sizes=tuple(sizes)).to(sids.device)
 
     @property
@@ -281,8 +286,9 @@ class SidTrie:
         """The subset of items to recommend from. O(log num_items) an id, and num_items / 8 bytes.
 
         Args:
-            keep: ids of the items that are allowed, or a list of B such tensors.
-            drop: ids of those that are not, or a list of B such tensors; exactly one of the two.
+            keep: ids of the items that are allowed, as a tensor, an array or a list; or a list of B
+                of these.
+            drop: ids of those that are not, given as for ``keep``; exactly one of the two.
             missing_ok: skip ids that the trie does not hold.
 
         Returns:

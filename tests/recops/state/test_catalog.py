@@ -106,19 +106,34 @@ def test_the_callers_arrays_may_be_of_any_integer_and_layout() -> None:
     assert catalog.snapshot().contains(torch.tensor([[0, 6], [2, 8], [4, 10]])).all()
 
 
+def test_nothing_may_be_inserted() -> None:
+    catalog = recops.SidCatalog([20, 20])
+    catalog.insert([], [])
+    assert (len(catalog), catalog.version) == (0, 0)
+    catalog.insert([1], [[2, 3]])
+    catalog.insert(np.array([], np.int64), [], replace=True)
+    assert contents(catalog) == {1: (2, 3)}
+
+
+SHAPES = "item_ids must be [n] and sids [n, 2]"
+
+
 @pytest.mark.parametrize(
     ("ids", "sids", "error", "message"),
     [
         ([1, 2, 1], [[0, 0]] * 3, ValueError, "item id 1 is repeated"),
         ([1, 7], [[0, 0]] * 2, ValueError, "item id 7 is in the catalogue (replace=True"),
-        ([1, 2], [[0, 0], [0, 5]], ValueError, "sids[1, 1] is 5, outside the level's vocabulary"),
-        ([1, 2], [[0, -1], [0, 0]], ValueError, "sids[0, 1] is -1, outside"),
+        ([1, 2], [[0, 0], [0, 5]], ValueError, "sids[1, 1] must be from 0 to 4, got 5"),
+        ([1, 2], [[0, -1], [0, 0]], ValueError, "sids[0, 1] must be from 0 to 4, got -1"),
         ([1.5, 2], [[0, 0]] * 2, TypeError, "item_ids must be integers of at most 64 bits"),
         (np.array([1], np.uint64), [[0, 0]], TypeError, "item_ids must be integers of at most"),
         ([1, 2], [[0.0, 0.0]] * 2, TypeError, "sids must be integers of at most 64 bits"),
         ([[1, 2]], [[0, 0]] * 2, ValueError, "item_ids must have 1 dimensions, got shape (1, 2)"),
-        ([1, 2], [[0, 0]] * 3, ValueError, "item_ids must be [n] and sids [n, 2]"),
-        ([1], [[0, 0, 0]], ValueError, "item_ids must be [n] and sids [n, 2]"),
+        ([1, 2], [[0, 0]] * 3, ValueError, f"{SHAPES}, got shapes (2,) and (3, 2)"),
+        ([1], [[0, 0, 0]], ValueError, f"{SHAPES}, got shapes (1,) and (1, 3)"),
+        ([1], [], ValueError, f"{SHAPES}, got shapes (1,) and (0, 2)"),
+        ([], [[]], ValueError, f"{SHAPES}, got shapes (0,) and (1, 0)"),
+        ([1], [7], ValueError, "sids must have 2 dimensions, got shape (1,)"),
     ],
 )
 def test_a_refused_insert_changes_nothing(

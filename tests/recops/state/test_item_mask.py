@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -27,6 +31,18 @@ def test_bits_follow_the_ids(drawn: Catalogue, seed: int) -> None:
     assert torch.equal(reference.item_mask(trie.mask(drop=chosen), trie), ~rows)
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, np.array, list, tuple])
+def test_rows_may_be_of_anything_that_holds_integers(kind: Callable[[list[int]], Any]) -> None:
+    trie = catalogue(items=70, depth=2, vocab=9).trie
+    ids = trie.item_ids.tolist()
+    rows = [ids[:3], [], ids[7:8]]
+    due = trie.mask(keep=[torch.tensor(row, dtype=torch.int64) for row in rows])
+    assert torch.equal(trie.mask(keep=[kind(row) for row in rows]).words, due.words)
+    assert torch.equal(trie.mask(keep=tuple(kind(row) for row in rows)).words, due.words)
+    assert torch.equal(trie.mask(keep=kind(ids[:3])).words, due.words[0])
+    assert trie.mask(drop=[kind([])]).words.tolist() == [[-1, 2**6 - 1]]
+
+
 def test_bits_past_the_last_item_are_clear() -> None:
     trie = catalogue(items=70, depth=2, vocab=9).trie
     words = trie.mask(drop=[]).words
@@ -44,8 +60,10 @@ def test_unknown_ids_are_refused_or_skipped() -> None:
     drawn = catalogue(items=70, depth=2, vocab=9)
     unknown = int(drawn.item_ids.max()) + 1
     ids = [int(drawn.item_ids[3]), unknown]
-    with pytest.raises(ValueError, match=f"SidTrie.mask: ids must be in the trie .*got {unknown}"):
+    with pytest.raises(ValueError, match=f"SidTrie.mask: keep must be in the trie .*got {unknown}"):
         drawn.trie.mask(keep=ids)
+    with pytest.raises(ValueError, match=f"SidTrie.mask: drop must be in the trie .*got {unknown}"):
+        drawn.trie.mask(drop=[[unknown], ids[:1]])
     kept = drawn.trie.mask(keep=ids, missing_ok=True)
     assert torch.equal(kept.words, drawn.trie.mask(keep=ids[:1]).words)
 
@@ -60,6 +78,10 @@ def test_bad_requests_are_refused() -> None:
         trie.mask(keep=torch.rand(3))
     with pytest.raises(ValueError, match=r"SidTrie.mask: keep must have 1 dimensions"):
         trie.mask(keep=torch.zeros(2, 2, dtype=torch.long))
+    with pytest.raises(TypeError, match=r"SidTrie.mask: drop\[1\] must be one of int32, int64"):
+        trie.mask(drop=[[1], [2.5]])
+    with pytest.raises(ValueError, match=r"SidTrie.mask: keep\[0\] must have 1 dimensions"):
+        trie.mask(keep=[1, [2, 3]])
 
 
 def test_a_mask_knows_its_trie_and_moves_with_it() -> None:

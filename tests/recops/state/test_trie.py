@@ -170,12 +170,12 @@ def test_a_trie_moves_between_devices() -> None:
         (
             {"vocab_sizes": [4, 3]},
             ValueError,
-            "sids[1, 1] is 3, outside the level's vocabulary of 3",
+            "sids[1, 1] must be from 0 to 2, got 3",
         ),
         (
             {"sids": torch.tensor([[0, 0], [1, 1], [-1, 3], [0, -2]]), "vocab_sizes": 5},
             ValueError,
-            "sids[2, 0] is -1, outside",
+            "sids[2, 0] must be from 0 to 4, got -1",
         ),
     ],
 )

@@ -43,17 +43,19 @@ def coaction_multi(
 ) -> list[Tensor]:
     """``[coaction(feed, params, dims, …) for feed, params, dims in pairs]`` in one call.
 
-    The pairs are of the same users and candidates: all feeds are ``[U, T, …]``, all params
-    ``[B, …]``, and ``lengths`` and ``feed_index`` hold for all. So candidates are put in order
+    The pairs are of the same users and candidates: all feeds are ``[U, …]``, all params ``[B, …]``,
+    and ``feed_index`` holds for all. Those of one T go together: their candidates are put in order
     once, and threads share out pairs and candidates alike.
 
     Args:
         pairs: ``(feed, params, dims)`` as :func:`recops.coaction` takes them; feeds of one dtype.
         orders: with all that follows, as of :func:`recops.coaction`.
+        lengths: ``[U]``, of the histories, which must then be of one T. A feed of T = 1 beside
+            longer ones is of a feature that is no sequence, and is read whatever the length.
 
     Returns:
-        A result for each pair, as :func:`recops.coaction` gives it. They are columns of one matrix,
-        ``[B, Σ widths]``.
+        A result for each pair, as :func:`recops.coaction` gives it. Those of one T are columns of
+        one matrix, ``[B, Σ widths]``.
 
     Raises:
         TypeError, ValueError, IndexError: as :func:`recops.coaction`; no pairs.
@@ -75,9 +77,40 @@ def coaction_multi(
     check_options(op, options)
     feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), options)
     check_users(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
-    depths = [len(dims) for dims in sizes]
-    out = ops.coaction_multi(feeds, params, [d for dims in sizes for d in dims], depths, *options)
-    return list(out.split([options.output_width(dims) for dims in sizes], 1))
+    outputs: dict[int, Tensor] = {}
+    for group in _of_one_length(feeds):
+        dims = [sizes[p] for p in group]
+        own = options
+        if options.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
+            own = options._replace(lengths=None)
+        out = ops.coaction_multi(
+            [feeds[p] for p in group],
+            [params[p] for p in group],
+            [size for layers in dims for size in layers],
+            [len(layers) for layers in dims],
+            *own,
+        )
+        columns = out.split([options.output_width(layers) for layers in dims], 1)
+        outputs.update(zip(group, columns, strict=True))
+    return [outputs[p] for p in range(len(feeds))]
+
+
+def _of_one_length(feeds: list[Tensor]) -> list[list[int]]:
+    """The numbers of the feeds, in groups of one T."""
+    groups: list[list[int]] = []
+    for p, feed in enumerate(feeds):
+        for group in groups:  # No table by T, which may be symbolic.
+            if feeds[group[0]].shape[1] == feed.shape[1]:
+                group.append(p)
+                break
+        else:
+            groups.append([p])
+    return groups
+
+
+def _steps_of_history(feeds: list[Tensor]) -> int:
+    """The T that lengths are of: that of the first sequence, 1 where there is none."""
+    return next((feed.shape[1] for feed in feeds if feed.shape[1] != 1), 1)
 
 
 def _check_pairs(
@@ -98,10 +131,10 @@ def _check_pairs(
                 f"{op}: pairs[{p}]: feed must be of the first's dtype and device, {feeds[0].dtype} "
                 f"on {feeds[0].device}, got {feed.dtype} on {feed.device}"
             )
-        if feed.shape[:2] != feeds[0].shape[:2]:
+        if feed.shape[0] != feeds[0].shape[0]:
             raise ValueError(
-                f"{op}: pairs[{p}]: feed must be [{feeds[0].shape[0]}, {feeds[0].shape[1]}, …] as "
-                f"the first is, got shape {tuple(feed.shape)}"
+                f"{op}: pairs[{p}]: feed must have {feeds[0].shape[0]} rows as the first has, "
+                f"got {feed.shape[0]}"
             )
         check_params(op, f"pairs[{p}]: params", row, dims, options, feed)
         if row.shape[0] != params[0].shape[0]:
@@ -109,6 +142,14 @@ def _check_pairs(
                 f"{op}: pairs[{p}]: params must have {params[0].shape[0]} rows as the first has, "
                 f"got {row.shape[0]}"
             )
+    if options.lengths is not None:
+        steps = _steps_of_history(feeds)
+        for p, feed in enumerate(feeds):
+            if feed.shape[1] != steps and feed.shape[1] != 1:
+                raise ValueError(
+                    f"{op}: pairs[{p}]: feed must have T = {steps} or 1 beside lengths, "
+                    f"got shape {tuple(feed.shape)}"
+                )
     return feeds, params, sizes
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from recops._dtypes import without_autocast
 from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._hpmn import check_state
 from recops.state._memory import check_kind
@@ -64,15 +65,17 @@ def hpmn_read(
     check_index(op, "rows", rows, query.shape[0], query)
     p, dtype = params.to(pool.memory.dtype), pool.memory.dtype
     slots = pool.memory.index_select(0, rows_of_pool(op, rows, pool.num_rows))
-    q = linear(query.to(dtype), p.query_w, p.query_b)
-    weights = []
-    for w1, b1, w2, b2, w3, b3 in zip(p.w1, p.b1, p.w2, p.b2, p.w3, p.b3, strict=True):
-        # w1 · [q; m; q − m; q ∘ m] without laying that out: what q adds is one product a candidate.
-        of_q, of_slot, of_difference, of_product = w1.chunk(4, 1)
-        once = linear(q, of_q + of_difference, b1)
-        each = linear(slots, of_slot - of_difference) + linear(q[:, None] * slots, of_product)
-        score = torch.relu(linear(torch.relu(once[:, None] + each), w2, b2)) @ w3 + b3
-        a = torch.softmax(score, 1)
-        q = q @ p.hop_map + (a[:, None] @ slots)[:, 0]
-        weights.append(a)
+    with without_autocast(slots):
+        q = linear(query.to(dtype), p.query_w, p.query_b)
+        weights = []
+        for w1, b1, w2, b2, w3, b3 in zip(p.w1, p.b1, p.w2, p.b2, p.w3, p.b3, strict=True):
+            # w1 · [q; m; q − m; q ∘ m] without laying that out: what q adds is one product a
+            # candidate.
+            of_q, of_slot, of_difference, of_product = w1.chunk(4, 1)
+            once = linear(q, of_q + of_difference, b1)
+            each = linear(slots, of_slot - of_difference) + linear(q[:, None] * slots, of_product)
+            score = torch.relu(linear(torch.relu(once[:, None] + each), w2, b2)) @ w3 + b3
+            a = torch.softmax(score, 1)
+            q = q @ p.hop_map + (a[:, None] @ slots)[:, 0]
+            weights.append(a)
     return q.to(query.dtype), torch.stack(weights, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops._dtypes import widened
+from recops._dtypes import widened, without_autocast
 from recops.reference.memory.primitives import gru
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -20,6 +20,7 @@ def hpmn_scan(
     *,
     periods: Sequence[int],
     lengths: Tensor | None = None,
+    checkpoint: int | None = None,  # nothing here: autograd keeps all that it meets
 ) -> tuple[Tensor, HpmnState]:
     """See :func:`recops.hpmn_scan`."""
     rows, steps, _ = x.shape
@@ -54,16 +55,17 @@ def hpmn_read(
     """See :func:`recops.hpmn_read`."""
     p = params.to(pool.memory.dtype)
     slots = pool.memory[rows.long()]
-    q = linear(query.to(slots.dtype), p.query_w, p.query_b)
-    weights = []
-    for hop in range(len(p.w1)):
-        each = q[:, None].expand_as(slots)
-        f = torch.cat([each, slots, each - slots, each * slots], 2)
-        f = torch.relu(linear(f, p.w1[hop], p.b1[hop]))
-        f = torch.relu(linear(f, p.w2[hop], p.b2[hop]))
-        a = torch.softmax(f @ p.w3[hop] + p.b3[hop], 1)
-        q = q @ p.hop_map + (a[:, :, None] * slots).sum(1)
-        weights.append(a)
+    with without_autocast(slots):
+        q = linear(query.to(slots.dtype), p.query_w, p.query_b)
+        weights = []
+        for hop in range(len(p.w1)):
+            each = q[:, None].expand_as(slots)
+            f = torch.cat([each, slots, each - slots, each * slots], 2)
+            f = torch.relu(linear(f, p.w1[hop], p.b1[hop]))
+            f = torch.relu(linear(f, p.w2[hop], p.b2[hop]))
+            a = torch.softmax(f @ p.w3[hop] + p.b3[hop], 1)
+            q = q @ p.hop_map + (a[:, :, None] * slots).sum(1)
+            weights.append(a)
     return q.to(query.dtype), torch.stack(weights, 1)
 
 

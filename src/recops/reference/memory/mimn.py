@@ -23,6 +23,7 @@ def mimn_scan(
     lengths: Tensor | None = None,
     utilization: str = "none",
     induction_topk: int = 1,
+    checkpoint: int | None = None,  # nothing here: autograd keeps all that it meets
 ) -> tuple[Tensor, MimnState]:
     """See :func:`recops.mimn_scan`."""
     rows, steps, _ = x.shape

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recops._dtypes import widened
+from recops._dtypes import widened, without_autocast
 
 
 def cosine(key: Tensor, memory: Tensor) -> Tensor:
@@ -44,7 +44,8 @@ def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
     """See :func:`recops.memory_covariance`."""
     memory = widened(memory)
     centred = memory - memory.mean(2, keepdim=True)
-    covariance = centred @ centred.transpose(1, 2) / memory.shape[2]
+    with without_autocast(memory):
+        covariance = centred @ centred.transpose(1, 2) / memory.shape[2]
     own = torch.eye(memory.shape[1], dtype=torch.bool, device=memory.device)
     off = covariance.masked_fill(own, 0)
     if squared:

@@ -14,7 +14,7 @@ from torch import Tensor
 import recops
 from coaction_inputs import make_call, networks, params_width
 from recops import reference
-from tolerances import DTYPES
+from tolerances import AGREEMENT, DTYPES
 
 Pairs = list[tuple[Tensor, Tensor, tuple[int, ...]]]
 
@@ -59,6 +59,36 @@ def test_threads_share_pairs_out(set_threads: Callable[[int], None]) -> None:
         assert torch.equal(actual, one_thread)
 
 
+@pytest.mark.parametrize("pool", ["sum", "mean"])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_pairs_of_several_lengths(pool: str, ragged: bool) -> None:
+    """Results come in the order of the pairs; lengths are those of the sequences alone."""
+    steps = [1, 6, 1, 6] if ragged else [4, 1, 6, 4, 1]
+    made = [make_call(7, t, (3, 4, 2 + t), candidates=30, ragged=False) for t in steps]
+    pairs, options = [call.arguments for call in made], {"pool": pool, **made[0].options}
+    lengths = torch.randint(0, 7, (7,)) if ragged else None
+    outputs = recops.coaction_multi(pairs, lengths=lengths, **options)
+    single = [
+        recops.coaction(*pair, lengths=None if t == 1 else lengths, **options)
+        for pair, t in zip(pairs, steps, strict=True)
+    ]
+    weights = [torch.randn_like(output) for output in single]
+    leaves = [tensor for feed, params, _ in pairs for tensor in (feed, params)]
+    found = torch.autograd.grad(outputs, leaves, weights)
+    due = torch.autograd.grad(single, leaves, weights)
+    for actual, expected in zip([*outputs, *found], [*single, *due], strict=True):
+        assert torch.equal(actual, expected)
+    by_reference = reference.coaction_multi(pairs, lengths=lengths, **options)
+    torch.testing.assert_close(outputs, by_reference, **AGREEMENT[torch.float32])
+
+
+def test_lengths_are_of_single_steps_where_there_are_no_others() -> None:
+    lengths = torch.tensor([1, 0, 1])
+    for module in (recops, reference):
+        (output,) = module.coaction_multi([(FEED[:, :1], PARAMS, DIMS)], lengths=lengths)
+        assert output.ne(0).any(1).tolist() == [True, False, True]
+
+
 def test_opcheck() -> None:
     pairs, options = make_pairs([(3, 4, 2), (5, 1)], orders=2)
     feeds, params, dims = zip(*pairs, strict=True)
@@ -83,13 +113,14 @@ def test_opcheck() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_and_exports() -> None:
+@pytest.mark.parametrize("steps", [6, 1, 3])
+def test_compiles_into_one_graph_and_exports(steps: int) -> None:
     class Unit(torch.nn.Module):
         def forward(self, first: Tensor, second: Tensor, params: Tensor) -> Tensor:
             pairs = [(first, params, (4, 3)), (second, params, (4, 3))]
             return torch.cat(recops.coaction_multi(pairs, orders=2), 1)
 
-    arguments = (torch.randn(5, 6, 4), torch.randn(5, 6, 4), torch.randn(5, 12))
+    arguments = (torch.randn(5, 6, 4), torch.randn(5, steps, 4), torch.randn(5, 12))
     expected = Unit()(*arguments)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(Unit(), fullgraph=True, dynamic=True)(*arguments), expected)
@@ -101,7 +132,7 @@ GOOD = (FEED, PARAMS, DIMS)
 ERRORS: list[tuple[list[Any], type[Exception], str]] = [
     ([], ValueError, "pairs must hold at least one pair"),
     ([GOOD, (FEED.double(), PARAMS, DIMS)], TypeError, r"pairs\[1\]: feed must be of the first's"),
-    ([GOOD, (FEED[:, :4], PARAMS, DIMS)], ValueError, r"pairs\[1\]: feed must be \[3, 5, …\]"),
+    ([GOOD, (FEED[:2], PARAMS, DIMS)], ValueError, r"pairs\[1\]: feed must have 3 rows"),
     ([GOOD, (FEED, PARAMS[:2], DIMS)], ValueError, r"pairs\[1\]: params must have 3 rows"),
     ([GOOD, (FEED, PARAMS, (4, 3))], ValueError, r"pairs\[1\]: params must have 12 columns"),
     ([GOOD, (FEED, PARAMS, (4,))], ValueError, r"pairs\[1\]: dims must name"),
@@ -115,7 +146,15 @@ def test_errors(pairs: list[Any], error: type[Exception], message: str) -> None:
         recops.coaction_multi(pairs)
 
 
-def test_any_iterable_of_pairs_will_do() -> None:
+def test_lengths_of_two_histories_are_refused() -> None:
+    pairs = [(FEED[:, :1], PARAMS, DIMS), GOOD, (FEED[:, :4], PARAMS, DIMS)]
+    message = r"^coaction_multi: pairs\[2\]: feed must have T = 5 or 1 beside lengths, got shape"
+    with pytest.raises(ValueError, match=message):
+        recops.coaction_multi(pairs, lengths=torch.tensor([1, 2, 3]))
+
+
+@pytest.mark.parametrize("module", [recops, reference])
+def test_any_iterable_of_pairs_will_do(module: Any) -> None:
     assert params_width(DIMS) == 8
-    (output,) = recops.coaction_multi(iter([GOOD]))
-    assert torch.equal(output, recops.coaction(*GOOD))
+    (output,) = module.coaction_multi(iter([GOOD]))
+    assert torch.equal(output, module.coaction(*GOOD))

@@ -210,6 +210,35 @@ def test_reads_agree_with_the_reference() -> None:
 # ---- torch's own machinery.
 
 
+@pytest.mark.parametrize("module", [recops, reference])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_changes_no_read(module: Any, dtype: torch.dtype) -> None:
+    scan = Scan()
+    query = scan.x[:4, 0].to(dtype, copy=True).requires_grad_()
+    params = map_tensors(scan.params, lambda t: t.clone().requires_grad_())
+
+    def read(autocast: bool) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out, weights = module.hpmn_read(query, scan.state, torch.tensor([3, 0, 3, 20]), params)
+        loss = out.square().sum() + weights[:, :, 0].sum()
+        leaves = [query, params.query_w, params.w1, params.w3, params.hop_map]
+        return [out, weights, *torch.autograd.grad(loss, leaves)]
+
+    for found, due in zip(read(True), read(False), strict=True):
+        assert found.dtype == due.dtype
+        assert torch.equal(found, due)
+
+
+def test_a_compiled_read_is_the_same_under_autocast() -> None:
+    scan = Scan()
+    arguments = (scan.x[:, 0], scan.state, torch.arange(21), scan.params)
+    compiled = torch.compile(recops.hpmn_read, fullgraph=True, backend="aot_eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = compiled(*arguments)
+    for actual, due in zip(found, recops.hpmn_read(*arguments), strict=True):
+        assert torch.equal(actual, due)
+
+
 def test_opcheck() -> None:
     scan = Scan(rows=3, steps=3, ragged=False)
     params = map_tensors(scan.params, lambda t: t.clone().requires_grad_())

@@ -50,6 +50,34 @@ def test_compiles_into_one_graph(name: str) -> None:
     torch.testing.assert_close(compiled(*INPUTS[name]), function(*INPUTS[name]))
 
 
+@every_primitive
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_changes_nothing(name: str, dtype: torch.dtype) -> None:
+    leaves = [tensor.to(dtype).requires_grad_() for tensor in INPUTS[name]]
+    for module in (recops, reference):
+        function: Callable[..., Tensor] = getattr(module, name)
+        expected = function(*leaves)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = function(*leaves)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+        weights = torch.randn_like(expected)
+        due = torch.autograd.grad(expected, leaves, weights)
+        for actual, wanted in zip(torch.autograd.grad(found, leaves, weights), due, strict=True):
+            assert torch.equal(actual, wanted)
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_autocast_leaves_the_norm_of_the_covariance(compiles: bool) -> None:
+    def norm(memory: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return recops.memory_covariance(memory, squared=False)
+
+    (memory,) = INPUTS["memory_covariance"]
+    run = torch.compile(norm, fullgraph=True, backend="aot_eager") if compiles else norm
+    assert torch.equal(run(memory), recops.memory_covariance(memory, squared=False))
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "error", "message"),
     [

@@ -413,6 +413,58 @@ def test_holders_move_and_tell_their_tensors() -> None:
         state.to(torch.bfloat16)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "device", "dtype"),
+    [
+        ((torch.float64,), {}, "cpu", torch.float64),
+        (("meta",), {}, "meta", torch.float32),
+        (("meta", torch.float64), {}, "meta", torch.float64),
+        (("meta",), {"dtype": torch.float64}, "meta", torch.float64),
+        ((torch.float64,), {"device": "meta"}, "meta", torch.float64),
+        ((), {"dtype": torch.float64}, "cpu", torch.float64),
+        ((), {"device": torch.device("meta")}, "meta", torch.float32),
+        ((), {"device": "meta", "dtype": torch.float64}, "meta", torch.float64),
+    ],
+)
+@pytest.mark.parametrize("holder", [recops.MimnState, recops.HpmnState])
+def test_holders_move_as_torch_users_expect(
+    holder: Any,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    device: str,
+    dtype: torch.dtype,
+) -> None:
+    kind = recops.MimnParams if holder is recops.MimnState else recops.HpmnParams
+    params = kind.random(input_size=4, hidden_size=3, num_slots=2)
+    for one in (params, holder.zeros(params, 3)):
+        for name, tensor in one.to(*arguments, **keywords).named_tensors():
+            assert tensor.device.type == device, name
+            assert tensor.dtype == (torch.int64 if name == "count" else dtype), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "error", "message"),
+    [
+        ((), {}, TypeError, "a device or a dtype must be given, got None"),
+        ((3,), {}, TypeError, "target must be a device or its name, got int"),
+        ((), {"dtype": "float64"}, TypeError, "dtype must be a torch.dtype, got str"),
+        ((), {"device": "nowhere"}, ValueError, "device must be a device of this torch"),
+        (("cpu",), {"device": "cpu"}, TypeError, "the device must be given once, got target 'cpu'"),
+        (
+            (torch.float64,),
+            {"dtype": torch.float32},
+            TypeError,
+            "the dtype must be given once, got target torch.float64, dtype torch.float32",
+        ),
+    ],
+)
+def test_errors_of_moves(
+    arguments: tuple[Any, ...], keywords: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"MimnParams.to: {message}"):
+        PARAMS.to(*arguments, **keywords)
+
+
 PARAMS = mimn_params(4, 3, 2, dtype=torch.float32)
 POOL = mimn_state(PARAMS, 6, dtype=torch.float32)
 X, ROWS = torch.zeros(2, 3, 4), torch.tensor([5, 0])

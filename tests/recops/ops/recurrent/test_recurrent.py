@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -140,6 +142,17 @@ def test_conventions_are_short_for_both(convention: str, reset: str, update: str
         by_name = scan.run(recops, convention=convention)
         for actual, due in zip(by_name, scan.run(recops, reset=reset, update=update), strict=True):
             assert torch.equal(actual, due)
+
+
+@pytest.mark.parametrize("module", [recops, reference])
+@pytest.mark.parametrize(
+    ("convention", "reset", "update"), [("torch", "after", "paper"), ("tf", "before", "or")]
+)
+def test_conventions_of_a_step(module: Any, convention: str, reset: str, update: str) -> None:
+    step = torch.randn(4, 3), torch.randn(4, 9), torch.randn(9, 3), torch.randn(9)
+    options = {"attention": torch.rand(4), "cell": "augru"}
+    found = module.recurrent_step(*step, **options, convention=convention)
+    assert torch.equal(found, module.recurrent_step(*step, **options, reset=reset, update=update))
 
 
 def test_large_gates_saturate() -> None:
