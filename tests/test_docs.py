@@ -1,4 +1,4 @@
-"""What the guide's pages say at the prompt, said again."""
+"""What pages say at the prompt, said again; and their programs, run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,29 @@ def test_examples_print_what_the_page_shows(page: str) -> None:
     report: list[str] = []
     outcome = doctest.DocTestRunner().run(session, out=report.append)
     assert outcome.failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "../README.md",
+        "index.md",
+        *(f"guide/{name}.md" for name in ("files", "memory", "metrics", "unirec")),
+        *(
+            f"reference/{name}.md"
+            for name in ("codebook_overlap", "next_event", "residual_quantization")
+        ),
+    ],
+)
+def test_programs_that_are_whole_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
 
 
 def test_files_are_shown_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -20,18 +21,24 @@ JsonObject: TypeAlias = Mapping[str, Any]
 def changed(config: _Config, name: str, text: str) -> _Config:
     """``config``, a dataclass, with field ``name`` read from ``text`` by the field's type.
 
-    Numbers and strings as they are, ``true|false``, one of a literal's values, ``1,2,3`` for a
-    tuple, ``none`` where there may be none.
+    Numbers, all finite, and strings as they are, ``true|false``, one of a literal's values,
+    ``1,2,3`` for a tuple, ``none`` where there may be none.
 
     Raises:
-        ValueError: ``text`` is no such value.
+        ValueError: ``text`` is no such value, or the dataclass refuses it.
     """
-    kind = typing.get_type_hints(type(config))[name]
-    try:
-        value = _parse(kind, text)
-    except (ValueError, KeyError):
-        raise ValueError(f"setting {name} must be {_described(kind)}, got {text!r}") from None
-    return dataclasses.replace(config, **{name: value})
+    return changed_at_once(config, {name: text})
+
+
+def changed_at_once(config: _Config, texts: Mapping[str, str]) -> _Config:
+    """As :func:`changed`, of several fields that need not fit what ``config`` held before.
+
+    Raises:
+        ValueError: a text is no such value, or the dataclass refuses them together.
+    """
+    kinds = typing.get_type_hints(type(config))
+    values = {name: _read(name, kinds[name], text) for name, text in texts.items()}
+    return dataclasses.replace(config, **values)
 
 
 def from_json(kind: type[_Config], content: JsonObject) -> _Config:
@@ -46,6 +53,17 @@ def from_json(kind: type[_Config], content: JsonObject) -> _Config:
     if unknown := content.keys() - known:
         raise ValueError(f"{kind.__name__} has no setting {', '.join(sorted(unknown))}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    try:
+        value = _parse(kind, text)
+    except (ValueError, KeyError):
+        raise ValueError(f"setting {name} must be {_described(kind)}, got {text!r}") from None
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"setting {name} must be finite, got {text!r}")
+    return value
 
 
 def _parse(kind: Any, text: str) -> Any:

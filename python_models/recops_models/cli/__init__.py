@@ -59,11 +59,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("RECOPS_DEBUG") == "1":
             raise
-        return _fail(*_explain(error))
+        message, code = _explain(error)
+        return _fail(message, code) if message else code
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """The line and the exit code for an error."""
+    """The line and the exit code for an error; no line where help was shown instead."""
     if (
         isinstance(error, ModuleNotFoundError)
         and error.name
@@ -79,7 +80,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         code = int(getattr(error, "exit_code", 1))
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        return f"{usage()}{hint}", code
+        said = usage()
+        return f"{said}{hint}" if said else "", code
     if isinstance(error, (ValueError, OSError, RuntimeError, LookupError)):
         return str(error), 1
     return f"{type(error).__name__}: {error} (RECOPS_DEBUG=1 shows where)", 1

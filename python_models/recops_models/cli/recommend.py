@@ -61,7 +61,7 @@ def recommend(
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
     titles = item_titles(dataset)
-    ids = [str(item) for item in dataset.item_vocabulary.ids]
+    ids = [str(key) for key in dataset.item_keys]
     if new_items is not None or task is not None:
         from recops_models.generative.unirec import UniRec
         from recops_models.recipes.new_items import insert_new_items
@@ -86,4 +86,4 @@ def recommend(
     if timing:
         from recops_models.cli.request_timing import request_timing
 
-        typer.echo(request_timing(model, dataset, row, k))
+        typer.echo(request_timing(model, dataset, problem, row, k))

@@ -19,6 +19,7 @@ from recops_models.examples.batch import Batch
 from recops_models.layers.counter_random import keys_of
 from recops_models.layers.head_passes import HeadPasses
 from recops_models.layers.mlp import MLP
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,20 @@ class AgeConfig(Exploration):
             their widths a later implementation's).
         item_features: what f_dgu reads, features of the item by name; none: those that the events
             of a history have too, such as item and category.
+
+    Raises:
+        ValueError: a layer below 1, and see
+            :class:`~recops_models.click.age_scores.Exploration`.
     """
 
     base: str = "din"
     base_sizes: Mapping[str, Any] | None = None
     gate_hidden: tuple[int, ...] = (64, 32)
     item_features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least("age", self, gate_hidden=1)
 
 
 class Age(ClickModel):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from recops_models.layers.head_passes import HeadPasses
+from recops_models.setting_checks import check_at_least, check_shares
 
 _NORM = 1e-12
 """What a gradient's norm is divided by at least: a zero gradient gives no direction."""
@@ -70,17 +71,10 @@ class Exploration:
     max_impressions: int | None = 3000
 
     def __post_init__(self) -> None:
-        for name in ("samples", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"age: {name} must be ≥ 1, got {getattr(self, name)}")
-        if self.lam < 0:
-            raise ValueError(f"age: lam must be ≥ 0, got {self.lam}")
-        if not 0 <= self.mc_dropout < 1:
-            raise ValueError(f"age: mc_dropout must lie within [0, 1), got {self.mc_dropout}")
+        check_at_least("age", self, samples=1, steps=1, lam=0, max_impressions=0)
+        check_shares("age", self, "mc_dropout")
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"age: threshold must lie within [0, 1], got {self.threshold}")
-        if self.max_impressions is not None and self.max_impressions < 0:
-            raise ValueError(f"age: max_impressions must be ≥ 0, got {self.max_impressions}")
 
 
 class AgeScores(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from recops_models.layers.coaction import CoAction, Network, ids_of, pairs_of
 from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.pair_features import OwnPairProduct, PairProduct, PairTable
+from recops_models.setting_checks import check_at_least, check_lengths
 
 Interaction = Literal["coaction", "frozen", "shared", "product", "own-product", "cartesian", "none"]
 
@@ -56,8 +57,13 @@ class CanConfig(DinConfig):
         compat: "paper", or "released": tables begin from Glorot's uniform law, which is ±0.004 for
             a large one. Its loss, half of the cross-entropy, is the same to Adam.
         min_count: pairs of values rarer than this in the training part have no row ("cartesian").
+
+    Raises:
+        ValueError: a size below 1, a network without a layer, a negative deviation, a DIEN that
+            cannot be; and see :class:`~recops_models.click.din.DinConfig`.
     """
 
+    model: ClassVar[str] = "can"
     base: Literal["din", "sum-pool", "dien"] = "din"
     auxiliary: Literal["mlp", "inner", "none"] = "mlp"
     auxiliary_hidden: tuple[int, ...] = (100, 50)
@@ -74,6 +80,14 @@ class CanConfig(DinConfig):
     co_std: float = 0.1
     compat: Literal["paper", "released"] = "paper"
     min_count: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self.model, self, auxiliary_hidden=1, network=1, orders=1, min_count=1)
+        check_at_least(self.model, self, co_std=0)
+        check_lengths(self.model, self, network=2)
+        if self.base == "dien":
+            self.dien()  # Which refuses what it cannot be.
 
     def coaction_network(self) -> Network:
         """The networks of the co-action."""

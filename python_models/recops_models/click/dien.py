@@ -7,7 +7,7 @@ Zhou et al., Deep Interest Evolution Network for Click-Through Rate Prediction, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.next_event import NextEvent, Scorer
 from recops_models.layers.recurrent import Recurrent, Reset, Update
 from recops_models.layers.target_attention import BilinearAttention, TargetAttention, pool
+from recops_models.setting_checks import check_at_least, check_lengths
 
 Evolution = Literal["augru", "agru", "aigru", "none"]
 Quirk = Literal["cell", "query", "affine", "auxiliary", "sums", "dice", "tables", "released"]
@@ -43,9 +44,12 @@ class DienConfig(DinConfig):
             :class:`~recops_models.click.dien_released.ReleasedDien`, the class for any of them.
 
     Raises:
-        ValueError: unknown quirks; a negative α; raw attention weights in a recurrence.
+        ValueError: unknown quirks; a negative α; an auxiliary MLP without a hidden layer, or with
+            one below 1; raw attention weights in a recurrence; and see
+            :class:`~recops_models.click.din.DinConfig`.
     """
 
+    model: ClassVar[str] = "dien"
     extractor: Literal["gru", "none"] = "gru"
     evolution: Evolution = "augru"
     reset: Reset = "after"
@@ -57,9 +61,11 @@ class DienConfig(DinConfig):
     compat: tuple[Quirk, ...] = ()
 
     def __post_init__(self) -> None:
-        check_quirks("dien", self.compat, get_args(Quirk))
-        if self.auxiliary_weight < 0:
-            raise ValueError(f"dien: auxiliary_weight must be ≥ 0, got {self.auxiliary_weight}")
+        super().__post_init__()
+        check_quirks(self.model, self.compat, get_args(Quirk))
+        check_at_least(self.model, self, auxiliary_hidden=1, auxiliary_weight=0)
+        if self.auxiliary == "mlp":
+            check_lengths(self.model, self, auxiliary_hidden=1)
         if self.attention_weights == "raw" and self.evolution != "none":
             raise ValueError("dien: attention_weights=raw are no shares of a state's update")
 

@@ -6,6 +6,7 @@ Zhou et al., Deep Interest Network for Click-Through Rate Prediction, KDD 2018.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import ActivationName
 from recops_models.layers.target_attention import AttentionWeights, TargetAttention
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,20 @@ class DinConfig(ClickConfig):
             of the history, whatever the candidate: a control).
         history: of several, the one that is read; the others are summed. None: DIN attends each by
             itself, and a model that reads in order takes the first.
+
+    Raises:
+        ValueError: a layer below 1, and see :class:`~recops_models.click.model.ClickConfig`.
     """
 
+    model: ClassVar[str] = "din"
     attention_hidden: tuple[int, ...] = (80, 40)
     attention_activation: ActivationName = "sigmoid"
     attention_weights: AttentionWeights = "softmax"
     history: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self.model, self, attention_hidden=1)
 
     def attention(self, width: int) -> TargetAttention:
         """A new attention to events of this width."""

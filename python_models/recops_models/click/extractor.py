@@ -8,6 +8,7 @@ width and weight.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from recops_models.examples.tasks import DOMAIN
 from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import MLP, ActivationName
 from recops_models.layers.pair_knowledge import PairKnowledge
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,23 @@ class ExtractorConfig(DinConfig):
         tower_hidden: the widths of the hidden layers of both towers.
         domain_width: of a domain's row, which the heads alone read.
         task_weight: of every task but clicks.
+
+    Raises:
+        ValueError: a size below 1, a negative weight; and see
+            :class:`~recops_models.click.din.DinConfig`.
     """
 
+    model: ClassVar[str] = "extractor"
     width: int = 32
     hidden: tuple[int, ...] = (64,)
     activation: ActivationName = "prelu"
     tower_hidden: tuple[int, ...] = (128,)
     domain_width: int = 8
     task_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self.model, self, tower_hidden=1, domain_width=1, task_weight=0)
 
 
 class Extractor(ClickModel):

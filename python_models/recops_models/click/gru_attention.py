@@ -7,6 +7,7 @@ The baseline "two-layer GRU attention" of Zhou et al., Deep Interest Evolution N
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history
 from recops_models.layers.recurrent import Recurrent
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,17 @@ class GruAttentionConfig(DinConfig):
 
     Attributes:
         layers: of the GRU, each as wide as the history.
+
+    Raises:
+        ValueError: no layer, and see :class:`~recops_models.click.din.DinConfig`.
     """
 
+    model: ClassVar[str] = "gru-attention"
     layers: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self.model, self, layers=1)
 
 
 class GruAttention(ClickModel):

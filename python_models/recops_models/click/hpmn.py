@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
 from recops_models.layers.hpmn import HpmnWeights
+from recops_models.setting_checks import check_at_least
 
 HpmnQuirk = Literal["target", "norm"]
 
@@ -39,9 +40,11 @@ class HpmnConfig(ClickConfig):
         compat: quirks of the released code, by name; see :class:`Hpmn`.
 
     Raises:
-        ValueError: unknown quirks, a split below 1, a negative weight.
+        ValueError: unknown quirks, a split or a size below 1, a negative weight; and see
+            :class:`~recops_models.click.model.ClickConfig`.
     """
 
+    model: ClassVar[str] = "hpmn"
     splits: tuple[int, ...] = (2, 2, 2)
     state: int = 32
     hops: int = 3
@@ -50,11 +53,9 @@ class HpmnConfig(ClickConfig):
     compat: tuple[HpmnQuirk, ...] = ()
 
     def __post_init__(self) -> None:
-        check_quirks("hpmn", self.compat, get_args(HpmnQuirk))
-        if min(self.splits, default=1) < 1:
-            raise ValueError(f"hpmn: splits must be ≥ 1, got {self.splits}")
-        if self.covariance_weight < 0:
-            raise ValueError(f"hpmn: covariance_weight must be ≥ 0, got {self.covariance_weight}")
+        super().__post_init__()
+        check_quirks(self.model, self.compat, get_args(HpmnQuirk))
+        check_at_least(self.model, self, splits=1, state=1, hops=1, covariance_weight=0)
 
     @property
     def periods(self) -> tuple[int, ...]:

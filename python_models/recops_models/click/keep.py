@@ -25,6 +25,7 @@ from recops_models.graphs.coded_rows import Coding
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
 from recops_models.layers.knowledge_reader import KnowledgePart, KnowledgeReader
 from recops_models.layers.plug import PluggedHead, PlugKind
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class KeepConfig:
         coding: how knowledge is held: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         base_sizes: the base's settings, in a file.
         version: of the knowledge that the plug was trained upon, in a file.
+
+    Raises:
+        ValueError: no part of knowledge, an unknown one, or one twice; a layer below 1.
     """
 
     base: str = "din"
@@ -51,6 +55,13 @@ class KeepConfig:
     coding: Coding = "float32"
     base_sizes: Mapping[str, Any] | None = None
     version: str = ""
+
+    def __post_init__(self) -> None:
+        check_at_least("keep", self, plug_hidden=1)
+        parts = self.parts
+        unknown = set(parts) - {"user", "item", "pair"}
+        if not parts or unknown or len(set(parts)) < len(parts):
+            raise ValueError(f"keep: parts must be of user, item and pair, each once, got {parts}")
 
 
 class Keep(ClickModel):
@@ -68,7 +79,7 @@ class Keep(ClickModel):
         config: how.
 
     Raises:
-        ValueError: a head without a hidden layer, an unknown plug, no part or an unknown one.
+        ValueError: a head without a hidden layer, an unknown plug.
     """
 
     config: KeepConfig  # type: ignore[assignment]  # The base has the sizes of a click model.
@@ -82,13 +93,9 @@ class Keep(ClickModel):
         config: KeepConfig,
     ) -> None:
         super(ClickModel, self).__init__()  # Tables are the base's.
-        parts = config.parts
-        unknown = [part for part in parts if part not in ("user", "item", "pair")]
-        if not parts or unknown or len(set(parts)) < len(parts):
-            raise ValueError(f"keep: parts must be of user, item and pair, each once, got {parts}")
         self.schema, self.config = schema, config
         self.base, self.reader = base, reader
-        widths: dict[str, int] = {part: reader.part_width(part) for part in parts}
+        widths: dict[str, int] = {part: reader.part_width(part) for part in config.parts}
         self.head = PluggedHead(base.head, widths, config.plug, hidden=config.plug_hidden)
         del base.head
         vars(self)["embedding"] = base.embedding  # There to use, but a part of the base.

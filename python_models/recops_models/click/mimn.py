@@ -7,7 +7,7 @@ Pi et al., Practice on Long Sequential User Behavior Modeling for Click-Through 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
 from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
+from recops_models.setting_checks import check_above_zero, check_at_least, check_lengths
 
 MimnQuirk = Literal["channels", "target"]
 
@@ -48,10 +49,12 @@ class MimnConfig(DinConfig):
         compat: quirks of the released code, by name; see :class:`Mimn`.
 
     Raises:
-        ValueError: unknown quirks, negative weights, an auxiliary loss on a state of another width
-            than the event, which the schema tells.
+        ValueError: unknown quirks, negative weights, a size below 1, an auxiliary MLP without a
+            hidden layer, an auxiliary loss on a state of another width than the event, which the
+            schema tells; and see :class:`~recops_models.click.din.DinConfig`.
     """
 
+    model: ClassVar[str] = "mimn"
     slots: int = 8
     state: int | None = None
     utilization: Literal["none", "paper", "code"] = "code"
@@ -66,10 +69,13 @@ class MimnConfig(DinConfig):
     compat: tuple[MimnQuirk, ...] = ()
 
     def __post_init__(self) -> None:
-        check_quirks("mimn", self.compat, get_args(MimnQuirk))
-        for name in ("utilization_weight", "auxiliary_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"mimn: {name} must be ≥ 0, got {getattr(self, name)}")
+        super().__post_init__()
+        check_quirks(self.model, self.compat, get_args(MimnQuirk))
+        check_at_least(self.model, self, slots=1, state=1, auxiliary_hidden=1)
+        check_at_least(self.model, self, utilization_weight=0, auxiliary_weight=0)
+        check_above_zero(self.model, self, "usage_scale")
+        if self.auxiliary == "mlp":
+            check_lengths(self.model, self, auxiliary_hidden=1)
         if not 0 <= self.induction_topk <= self.slots:
             raise ValueError(
                 f"mimn: induction_topk must be from 0 to slots={self.slots}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.mlp import MLP, ActivationName
+from recops_models.setting_checks import check_at_least, check_shares
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,23 @@ class ClickConfig:
         dropout: on them.
         table_std: of the normal law that embeddings begin from. A recurrence upon small numbers is
             linear, and slow to learn: at 0.1 it has a start.
+
+    Raises:
+        ValueError: a width below 1, a dropout outside [0, 1), a negative deviation.
     """
+
+    model: ClassVar[str] = "click model"
+    """Whose sizes they are, in what errors say."""
 
     width: int = 16
     hidden: tuple[int, ...] = (200, 80)
     activation: ActivationName = "dice"
     dropout: float = 0.0
     table_std: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_at_least(self.model, self, width=1, hidden=1, table_std=0)
+        check_shares(self.model, self, "dropout")
 
     def head(self, input_dim: int) -> MLP:
         """A new MLP from what a model made of an example to its logit."""

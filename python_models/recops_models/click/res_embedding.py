@@ -21,6 +21,7 @@ from recops_models.examples.features import Categorical, Sequence
 from recops_models.graphs.cooccurrence import cooccurrence_counts
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualConfig, ResidualTable
+from recops_models.setting_checks import check_above_zero, check_at_least
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -44,6 +45,10 @@ class ResEmbeddingConfig:
         residual: false: centres alone.
         graph_file: the ``graph.safetensors`` of an earlier run, to spare the counting; it is
             refused if it was made of other histories or settings.
+
+    Raises:
+        ValueError: a size below 1, a negative decay, a scale outside [0, 1], a weight of the loop
+            that is not positive.
     """
 
     base: str = "din"
@@ -58,6 +63,14 @@ class ResEmbeddingConfig:
     residual_scale: float = 0.1
     residual: bool = True
     graph_file: str | None = None
+
+    def __post_init__(self) -> None:
+        name = "res-embedding"
+        check_at_least(name, self, window=1, neighbours=1, per_user_cap=1, attention=1)
+        check_at_least(name, self, residual_decay=0, residual_scale=0)
+        check_above_zero(name, self, "self_weight")
+        if self.residual_scale > 1:
+            raise ValueError(f"{name}: residual_scale must be ≤ 1, got {self.residual_scale}")
 
     def table(self) -> ResidualConfig:
         """Of the table."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from recops_models.click.loss import click_loss
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.setting_checks import check_above_zero, check_at_least
 
 Share = Literal["none", "embedding", "bottom"]
 HintKind = Literal["logit-mse", "probability-mse", "kd"]
@@ -41,6 +42,9 @@ class RocketConfig:
         teacher: the ``model.safetensors`` of a finished training, a second source of hints.
         teacher_hint: how the light net's logits are held against the teacher's.
         teacher_weight: μ.
+
+    Raises:
+        ValueError: a negative weight or warm-up, a temperature that is not positive.
     """
 
     booster: str | None = "din"
@@ -54,6 +58,10 @@ class RocketConfig:
     teacher: str | None = None
     teacher_hint: HintKind = "kd"
     teacher_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_at_least("rocket", self, hint_weight=0, hint_warmup=0, teacher_weight=0)
+        check_above_zero("rocket", self, "temperature")
 
 
 def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: float = 4.0) -> Tensor:
@@ -117,8 +125,7 @@ class Rocket(nn.Module):
         teacher: a finished net, which stays as it is and is no part of this module's state.
 
     Raises:
-        ValueError: neither booster nor teacher, nets that cannot share what they should, weights,
-            temperature or warm-up out of range.
+        ValueError: neither booster nor teacher, nets that cannot share what they should.
     """
 
     steps: Tensor
@@ -133,7 +140,8 @@ class Rocket(nn.Module):
         teacher: ClickModel | None = None,
     ) -> None:
         super().__init__()
-        _check(config, booster, teacher)
+        if booster is None and teacher is None:
+            raise ValueError("rocket: booster=none needs a teacher")
         self.schema, self.config = light.schema, config
         self.light = light
         if booster is not None:
@@ -211,15 +219,6 @@ class Rocket(nn.Module):
         finally:
             self.booster_stream.copy_(torch.get_rng_state())
             torch.set_rng_state(light_stream)
-
-
-def _check(config: RocketConfig, booster: ClickModel | None, teacher: ClickModel | None) -> None:
-    if booster is None and teacher is None:
-        raise ValueError("rocket: booster=none needs a teacher")
-    if min(config.hint_weight, config.teacher_weight, config.hint_warmup) < 0:
-        raise ValueError("rocket: hint_weight, teacher_weight and hint_warmup must be ≥ 0")
-    if config.temperature <= 0:
-        raise ValueError(f"rocket: temperature must be > 0, got {config.temperature}")
 
 
 def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:

@@ -7,6 +7,7 @@ The Embedding & MLP model that DIN and DIEN call BaseModel: Zhou et al., Deep In
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from recops_models.examples.features import FittedSchema
 @dataclass(frozen=True)
 class SumPoolConfig(ClickConfig):
     """Sizes: those of every click model."""
+
+    model: ClassVar[str] = "sum-pool"
 
 
 class SumPool(ClickModel):

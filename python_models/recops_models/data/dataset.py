@@ -68,6 +68,16 @@ class Dataset:
         """The users' dense index: index ``i`` is row ``i`` of ``users``."""
         return Vocabulary(self.users["user_id"].to_numpy().copy())
 
+    @property
+    def item_keys(self) -> list[str] | list[int]:
+        """``[N]``: the items' ids as the source has them, in the order of ``items``."""
+        return _keys(self.items, "item")
+
+    @property
+    def user_keys(self) -> list[str] | list[int]:
+        """``[U]``: the users' ids as the source has them, in the order of ``users``."""
+        return _keys(self.users, "user")
+
     def item_columns(self, role: ColumnRole) -> list[str]:
         """The columns of ``items`` of one role; see :func:`column_role`."""
         names = [name for name in self.items.column_names if name not in ("item_id", "item_key")]
@@ -102,6 +112,12 @@ class Dataset:
                 f"{self.name}: no {entity} {key!r} among {table.num_rows:,}, such as {names[0]}"
             )
         return int(ids[row].as_py())
+
+
+def _keys(table: pa.Table, entity: str) -> list[str] | list[int]:
+    named = f"{entity}_key" in table.column_names
+    keys: list[str] | list[int] = table[f"{entity}_key" if named else f"{entity}_id"].to_pylist()
+    return keys
 
 
 def column_role(column: pa.ChunkedArray) -> ColumnRole | None:

@@ -119,9 +119,22 @@ def leave_one_out(dataset: Dataset) -> Split:
     lets train events of one user be later than test events of another; :func:`global_time` does
     not.
     """
+    return leave_last(dataset, 1)
+
+
+def leave_last(dataset: Dataset, number: int) -> Split:
+    """Each user's last ``number`` events are test, as many before them validation, the rest train.
+
+    Users with fewer than three times as many are all train.
+
+    Raises:
+        ValueError: ``number`` < 1.
+    """
+    if number < 1:
+        raise ValueError(f"leave_last: number must be 1 or more, got {number}")
     user, counts, from_end = _places(dataset)
-    held_out = np.clip(2 - from_end, 0, 2)
-    return Split.of(dataset, np.where(counts[user] >= 3, held_out, 0))
+    held_out = np.clip(2 - from_end // number, 0, 2)
+    return Split.of(dataset, np.where(counts[user] >= 3 * number, held_out, 0))
 
 
 def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1) -> Split:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import REQUESTS, in_batches, items_met
-from recops_models.generative.speller import Speller, search
+from recops_models.generative.speller import Speller, ToldSpeller, search
 from recops_models.generative.windows import last_windows
 
 
@@ -22,7 +22,7 @@ def beam_recall(
     are left out, as in :func:`~recops_models.evaluation.metrics.evaluate`.
 
     Args:
-        model: which spells.
+        model: which spells, and goes by histories alone.
         examples: one held-out event a user.
         beams: paths that are followed, from 1.
         batch: requests at once.
@@ -31,12 +31,18 @@ def beam_recall(
         ``beam_recall@1`` … ``beam_recall@L``, by the number of tokens.
 
     Raises:
-        ValueError: ``beams`` < 1, or a user has more than one held-out event.
+        ValueError: ``beams`` < 1, a user has more than one held-out event, or the model must be
+            told who asks, or where.
     """
     if beams < 1:
         raise ValueError(f"beam_recall: beams must be 1 or more, got {beams}")
     if (examples.targets.lengths != 1).any():
         raise ValueError("beam_recall: each user must have one held-out event")
+    if isinstance(model, ToldSpeller) and model.must_be_told:
+        raise ValueError(
+            "beam_recall: model must go by histories alone, got one that must be told the task or "
+            "the user"
+        )
     targets = torch.from_numpy(examples.targets.items)
     found: list[Tensor] = []
     for some, target in zip(

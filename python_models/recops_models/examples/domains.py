@@ -18,6 +18,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split, SplitName, global_time, leave_one_out
 from recops_models.examples.events import PARTS
+from recops_models.setting_checks import check_above_zero, check_at_least, check_shares
 
 DOMAIN_ID = "domain_id"
 """The column of the super-domain's interactions that tells which of all domains an event is of."""
@@ -42,6 +43,10 @@ class DomainConfig:
         slices: training goes on over so many slices of time, each once, as an online model's does,
             and its last state is kept; 0: over all of it at once, as usual.
         passes: over each slice, before the next one.
+
+    Raises:
+        ValueError: a share outside [0, 1), or none of validation or test; a negative number of
+            slices, no pass.
     """
 
     domain_column: str | None = None
@@ -52,6 +57,11 @@ class DomainConfig:
     test: float = 0.25
     slices: int = 0
     passes: int = 1
+
+    def __post_init__(self) -> None:
+        check_shares("domains", self, "until", "validation", "test")
+        check_above_zero("domains", self, "validation", "test")
+        check_at_least("domains", self, slices=0, passes=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +87,7 @@ class Domains:
         Raises:
             DataError: no such column or domain, a clock's cut where there are no times, or nothing
                 on a side of it.
-            ValueError: ``until`` is out of range.
         """
-        if not 0 <= config.until < 1:
-            raise ValueError(f"domains: until must lie within [0, 1), got {config.until}")
         inside = _inside(dataset, config)
         before = _before(dataset, config)
         if not (~before & inside).any():

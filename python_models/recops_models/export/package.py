@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import recops
 from recops.files import write_file
 from recops_models.export.programs import Scorer, programs
-from recops_models.generative.speller import Speller
+from recops_models.generative.speller import Speller, ToldSpeller
 
 _FORMAT = "1"
 
@@ -26,7 +26,8 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
     """Whether :func:`export_model` would take them, at no cost.
 
     Raises:
-        ValueError: another ending than ``.pt2``; a model that neither spells nor scores.
+        ValueError: another ending than ``.pt2``; a model that neither spells nor scores, or one
+            that must be told who asks, or where.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
@@ -34,6 +35,11 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
         raise ValueError(
             f"export: the model must be one that spells items or scores all of them, as unirec, "
             f"tiger and sasrec; got {name}"
+        )
+    if isinstance(model, ToldSpeller) and model.must_be_told:
+        raise ValueError(
+            "export: the model must go by histories alone, which is all that programs take; got "
+            f"{name} with scenes or fields of users"
         )
 
 

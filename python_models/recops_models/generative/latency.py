@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recops_models.generative.speller import Rescorer, Speller, search
+from recops_models.generative.speller import Rescorer, Speller, ToldSpeller, search
 
 Clock = Callable[[], float]
 """Seconds since some moment."""
@@ -37,23 +37,32 @@ def latency(
     *,
     beams: int,
     banned: Sequence[Tensor] | None = None,
+    task: int | Tensor = 0,
+    user: Tensor | None = None,
     repeats: int = 20,
     clock: Clock = time.perf_counter,
 ) -> Latency:
     """Of requests ``history [B, T]``, ``lengths [B]``; see :class:`Speller`. The first repetition,
     which warms caches up, does not count. ``time.process_time`` as the clock tells what is
-    computed, whoever else is on the machine.
+    computed, whoever else is on the machine. ``task`` and ``user`` are told to a
+    :class:`ToldSpeller`.
 
     Raises:
         ValueError: no repetition.
     """
     if repeats < 1:
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
+
+    def encode() -> list[Tensor]:
+        if isinstance(model, ToldSpeller):
+            return model.read(history, lengths, task, user=user)
+        return model.read(history, lengths)
+
     rows = []
     for _ in range(repeats + 1):
         timed = (_TimedRescorer if isinstance(model, Rescorer) else _Timed)(model, clock)
         begun = clock()
-        read = model.read(history, lengths)
+        read = encode()
         encoded = clock()
         search(timed, read, beams=beams, banned=banned)
         done = clock()

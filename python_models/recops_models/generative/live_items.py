@@ -44,7 +44,7 @@ class LiveItems:
         self.catalog = recops.SidCatalog(model.vocab_sizes)
         self._trained, self._paths = model, model.paths[1:] - 1
         self._prior = model.prior
-        self.catalog.insert(torch.arange(len(self._paths)).numpy(), self._paths.numpy())
+        self.catalog.insert(torch.arange(len(self._paths)).numpy(), self._paths.cpu().numpy())
         self.model: UniRec = model
 
     def insert(self, paths: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ class LiveItems:
         """
         first = len(self._paths)
         indices = torch.arange(first, first + len(paths))
-        self.catalog.insert(indices.numpy(), paths.numpy())
-        self._paths = torch.cat([self._paths, paths.long()])
+        self.catalog.insert(indices.numpy(), paths.cpu().numpy())
+        self._paths = torch.cat([self._paths, paths.to(self._paths)])
         self._prior = torch.cat([self._prior, self._prior.new_zeros(len(paths))])
         self._renew()
         return indices
@@ -70,7 +70,7 @@ class LiveItems:
         Raises:
             ValueError: one is not there; nothing changes.
         """
-        self.catalog.remove(items.numpy())
+        self.catalog.remove(items.cpu().numpy())
         self._renew()
 
     def _renew(self) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.ranker import Ranker, Ranking, top_unseen
 from recops_models.layers.attention import CausalBlock
+from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class SASRecConfig:
         heads: of the attention; divides ``width``.
         layers: transformer blocks.
         dropout: on the embeddings and within the blocks.
+
+    Raises:
+        ValueError: a size that is too small, heads that do not divide the width, a dropout outside
+            [0, 1).
     """
 
     history: int = 50
@@ -35,6 +40,11 @@ class SASRecConfig:
     heads: int = 2
     layers: int = 1
     dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_at_least("sasrec", self, history=1, width=1, heads=1, layers=1)
+        check_shares("sasrec", self, "dropout")
+        check_heads("sasrec", self.width, self.heads)
 
 
 class SASRec(Ranker):

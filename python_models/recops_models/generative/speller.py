@@ -75,6 +75,29 @@ class Rescorer(Protocol):
         ...
 
 
+@runtime_checkable
+class ToldSpeller(Speller, Protocol):
+    """A speller that reads requests with who asks, and where."""
+
+    @property
+    def must_be_told(self) -> bool:
+        """Whether there are tasks or users to tell apart: histories alone are then read as those of
+        nobody, in task 0.
+        """
+        ...
+
+    def read(
+        self,
+        history: Tensor,
+        lengths: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+    ) -> list[Tensor]:
+        """See :meth:`Speller.read`; ``task``: of all, or ``[B]``; ``user``: ``[B]``, 1-based."""
+        ...
+
+
 def search(
     model: Speller,
     read: Sequence[Tensor],

@@ -24,6 +24,7 @@ from recops_models.generative.speller import Watch, of_beams, search
 from recops_models.layers.attention import Attention
 from recops_models.layers.relative_bias import RelativeBias
 from recops_models.layers.rms_norm import RMSNorm
+from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class TIGERConfig:
             events.
         dropout: on embeddings and residual branches.
         beams: decoded paths per request.
+
+    Raises:
+        ValueError: a size that is too small, heads that do not divide the width, a dropout outside
+            [0, 1).
     """
 
     history: int = 20
@@ -57,6 +62,12 @@ class TIGERConfig:
     collision_token: bool = True
     dropout: float = 0.2
     beams: int = 50
+
+    def __post_init__(self) -> None:
+        check_at_least("tiger", self, history=1, width=1, heads=1, hidden=1, beams=1)
+        check_at_least("tiger", self, encoder_layers=0, decoder_layers=1)
+        check_shares("tiger", self, "dropout")
+        check_heads("tiger", self.width, self.heads)
 
 
 class _Block(nn.Module):

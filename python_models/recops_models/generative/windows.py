@@ -24,8 +24,16 @@ def window_batches(
         length: T, the model's history.
         batch: windows, on average.
         rng: draws the cuts, which windows meet, and the order of batches.
+
+    Raises:
+        ValueError: no history has two events.
     """
     places = cut_windows(histories, length, rng)
+    if not len(places):
+        raise ValueError(
+            "window_batches: histories must have one of two events or more, got none: there is "
+            "nothing to learn from"
+        )
     places = places[torch.from_numpy(rng.permutation(len(places)))]
     targets = (places >= 0).sum(1) - 1
     order = targets.argsort(stable=True)

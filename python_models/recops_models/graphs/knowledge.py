@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models.dotted import below
 from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.graphs.coded_rows import CodedRows, Coding
 
@@ -174,12 +175,12 @@ class Knowledge:
         tensors, meta = load_tensors(path, kind=KIND)
         try:
             return cls(
-                {name: Lookup.from_state(_below(f"{name}.lookup.", tensors)) for name in ENTITIES},
+                {name: Lookup.from_state(below(f"{name}.lookup.", tensors)) for name in ENTITIES},
                 {
                     name: CodedRows(tensors[f"{name}.values"], tensors.get(f"{name}.scale"))
                     for name in ENTITIES
                 },
-                _below("pair.", tensors),
+                below("pair.", tensors),
                 meta["version"],
                 meta["source"],
                 tuple(meta["tasks"]),
@@ -202,11 +203,3 @@ def version_of(weights: Mapping[str, Tensor], *told: Any) -> str:
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
         digest.update(value.cpu().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.dotted import below
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import ENTITIES, Knowledge
@@ -55,12 +56,7 @@ class KnowledgeReader(nn.Module):
             name: CodedRows(weights[f"{name}_values"], weights.get(f"{name}_scale"))
             for name in ENTITIES
         }
-        pair = {
-            name.removeprefix("pair."): value
-            for name, value in weights.items()
-            if name.startswith("pair.")
-        }
-        return cls(tables, pair)
+        return cls(tables, below("pair.", weights))
 
     @property
     def width(self) -> int:

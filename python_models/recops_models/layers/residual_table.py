@@ -235,12 +235,13 @@ class ResidualTable(ComposedTable):
             raise IndexError(
                 f"ResidualTable.cold_rows: neighbours must lie in [0, {len(self.offsets) - 1})"
             )
-        edges = Edges(torch.from_numpy(graph.offsets.astype(np.int64)), neighbours)
-        weights = torch.from_numpy(graph.weights).to(self.centre.weight)
+        weight = self.centre.weight
+        offsets = torch.from_numpy(graph.offsets.astype(np.int64)).to(weight.device)
+        weights = torch.from_numpy(graph.weights).to(weight)
+        edges = Edges(offsets, neighbours.to(weight.device))
         centres = neighbour_sums(edges, weights, self.centres())
-        alone = edges.offsets.diff() == 0
-        centres[alone] = self.compose(torch.ones(1, dtype=torch.int64))
-        return centres
+        unknown = self.compose(torch.ones(1, dtype=torch.int64, device=weight.device))
+        return torch.where(offsets.diff()[:, None] == 0, unknown, centres)
 
     def save(self, path: Path) -> None:
         """Write centres, residuals and graph, which :meth:`load` and a later refresh need."""

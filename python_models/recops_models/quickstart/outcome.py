@@ -121,12 +121,12 @@ def _figures(model: Tested) -> dict[str, object]:
 def recommendations(outcome: Outcome) -> dict[str, object]:
     """The content of ``recommendations.json``: the sampled users, by ids and titles."""
     titles = item_titles(outcome.dataset)
-    item_ids = outcome.dataset.item_vocabulary.ids
+    keys = outcome.dataset.item_keys
 
     def items(indices: Iterable[int]) -> list[dict[str, object]]:
         return [
             {
-                "item_id": int(item_ids[item]),
+                "item_id": keys[item],
                 "title": titles[item],
                 "path": outcome.paths[item].tolist(),
             }
@@ -234,5 +234,5 @@ def _list(outcome: Outcome, model: str, row: int) -> list[int]:
     return [item for item in items if item >= 0]
 
 
-def _user_id(outcome: Outcome, row: int) -> int:
-    return int(outcome.dataset.user_vocabulary.ids[outcome.examples.users[row]])
+def _user_id(outcome: Outcome, row: int) -> str | int:
+    return outcome.dataset.user_keys[int(outcome.examples.users[row])]

@@ -13,13 +13,3 @@ class Progress(Protocol):
 
     def advance(self, share: float, note: str = "") -> None:
         """The stage has come to ``share`` of its work, 0 to 1, with a figure to show."""
-
-
-class Silent:
-    """Nobody watches."""
-
-    def start(self, stage: str) -> None:
-        """Nothing."""
-
-    def advance(self, share: float, note: str = "") -> None:
-        """Nothing."""

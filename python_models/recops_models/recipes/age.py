@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from recops_models.click.age import Age, AgeConfig
+from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import click_net
@@ -57,13 +58,8 @@ class AgeRecipe(Recipe):
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, AgeConfig)
         net = click_net(self.name, sizes.base)
-        of_base = {
-            name.removeprefix(_BASE): value
-            for name, value in weights.items()
-            if name.startswith(_BASE)
-        }
         settings = from_json(type(net.sizes), sizes.base_sizes or {})
-        return Age(net.restore(of_base, settings, schema), sizes)
+        return Age(net.restore(below(_BASE, weights), settings, schema), sizes)
 
 
 recipe = AgeRecipe()

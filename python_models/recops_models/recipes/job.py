@@ -14,7 +14,7 @@ from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
-from recops_models.settings import changed, from_json
+from recops_models.settings import changed_at_once, from_json
 from recops_models.training.config import TrainingConfig
 
 CONFIG = "config.json"
@@ -53,7 +53,8 @@ class Job:
         """A job with the defaults of its model, changed by ``settings``; ``quick``: two epochs.
 
         Raises:
-            ValueError: an unknown model or setting, or a value that is none.
+            ValueError: an unknown model or setting, a value that is none or out of range, or values
+                that do not fit each other.
         """
         recipe = recipe_of(model)
         nets = recipe.nets(settings)
@@ -61,12 +62,14 @@ class Job:
         if quick:
             parts = {name: _quick(part) for name, part in parts.items()}
         known = _setting_names(recipe, parts, nets)
+        chosen: dict[str, dict[str, str]] = {}
         for name, text in settings.items():
             if name not in known:
                 there = ", ".join(sorted(known)) or "none"
                 raise ValueError(f"{model} has no setting {name!r}; there are: {there}")
             of = known[name]
-            parts[of] = changed(parts[of], name.removeprefix(f"{of}."), text)
+            chosen.setdefault(of, {})[name.removeprefix(f"{of}.")] = text
+        parts |= {of: changed_at_once(parts[of], texts) for of, texts in chosen.items()}
         return cls(model, data, seed, split, parts)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from recops_models.click.keep import Keep, KeepConfig, without_known
+from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.knowledge_reader import KnowledgeReader
 from recops_models.recipes.click import example_parts
@@ -55,7 +56,8 @@ class KeepRecipe(Recipe):
 
     def stages(self) -> Sequence[AnyStage]:
         """Extraction, and the base with its plug."""
-        from recops_models.recipes.keep_stages import KeepStage, KnowledgeStage
+        from recops_models.recipes.keep_stage import KeepStage
+        from recops_models.recipes.knowledge_stage import KnowledgeStage
 
         return (KnowledgeStage(), KeepStage())
 
@@ -67,16 +69,8 @@ class KeepRecipe(Recipe):
         assert schema is not None
         net = click_net(self.name, sizes.base)
         settings = from_json(type(net.sizes), sizes.base_sizes or {})
-        base = net.restore(_below(_BASE, weights), settings, without_known(schema))
-        return Keep(base, KnowledgeReader.shaped(_below(_READER, weights)), schema, sizes)
-
-
-def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }
+        base = net.restore(below(_BASE, weights), settings, without_known(schema))
+        return Keep(base, KnowledgeReader.shaped(below(_READER, weights)), schema, sizes)
 
 
 recipe = KeepRecipe()

@@ -20,6 +20,7 @@ from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.stage import AnyStage, Data, Order, Staged, TrainingStage
+from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ExampleTask
 
@@ -56,6 +57,7 @@ class ResEmbeddingStage(TrainingStage[ClickProblem, ResEmbedding]):
 
         Raises:
             ValueError: ``graph_file`` is of other training data or settings.
+            FileNotFoundError: there is no such file.
         """
         sizes = part(order.parts, "sizes", ResEmbeddingConfig)
         base = click_net(self.name, sizes.base).net(problem.data.fitted, order.parts["base"])
@@ -91,6 +93,7 @@ def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> It
     if sizes.graph_file is None:
         graph = sizes.make_graph(histories, rows, order.seed)
     else:
+        check_file("res-embedding", "graph_file", Path(sizes.graph_file))
         given = ItemGraph.load(Path(sizes.graph_file), key)
         if given is None:
             raise ValueError(

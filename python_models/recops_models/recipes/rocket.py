@@ -22,6 +22,7 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.stage import AnyStage, Data, Order, TrainingStage
+from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.problem import Measured
@@ -138,6 +139,7 @@ def _nets(chosen: Mapping[str, object]) -> tuple[_Net, _Net | None]:
 
 
 def _teacher(path: Path, schema: FittedSchema) -> ClickModel:
+    check_file("rocket", "teacher", path)
     teacher = load_model(path)
     if not isinstance(teacher, ClickModel):
         raise ValueError(f"rocket: {path} must hold a click model, got {type(teacher).__name__}")

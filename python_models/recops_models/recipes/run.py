@@ -17,9 +17,10 @@ from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
-from recops_models.recipes.stage import AnyProblem, Data, Order, Staged
+from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, finite
+from recops_models.training.events import figure_events
 from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
@@ -99,7 +100,8 @@ def run_job(
     """:func:`train_job`, and measure once on test.
 
     Leaves ``config.json``, ``model.safetensors``, ``metrics.json``, ``curves.json``, TensorBoard
-    events, ``predictions.parquet``, and whatever else the recipe tells of.
+    events, ``predictions.parquet``, and whatever else the recipe tells of. A model without epochs
+    has a curve without rows, and its figures as events.
 
     Args:
         job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``watch``.
@@ -108,17 +110,23 @@ def run_job(
     """
     made = train_job(job, data, folder, resume=resume, watch=watch)
     problem, model, fit = made.problem, made.model, made.fit
+    figures: dict[str, Figures] = {
+        "test": _measure_test(problem, model, folder) if test else {},
+        "validation": finite(problem.measure(model, "validation").metrics),
+    }
     metrics = {
         "data": problem.name,
         "model": job.model,
         "seed": job.seed,
         "split": problem.split,
-        "test": _measure_test(problem, model, folder) if test else {},
-        "validation": finite(problem.measure(model, "validation").metrics),
+        **figures,
         "train_seconds": 0.0 if fit is None else round(fit.seconds, 3),
         "versions": versions(),
     }
     write_json(folder / METRICS, metrics, kind="metrics")
+    if fit is None:  # No stage has told of epochs, since there are none.
+        write_json(folder / CURVES, {"rows": []}, kind="curves")
+        figure_events(folder, figures)
     _, kept = job.recipe.kept(model, job.parts)
     return Trained(kept, metrics, problem.notes, [] if fit is None else fit.curve)
 
@@ -130,7 +138,13 @@ def load_trained(folder: Path) -> tuple[Job, nn.Module]:
         FileNotFoundError: there are none, or it is not finished.
         CorruptFileError: a file is damaged, not a training's, or of another version.
     """
-    return load_job(folder), load_model(folder / MODEL)
+    job = load_job(folder)
+    if not (folder / MODEL).exists():
+        raise FileNotFoundError(
+            f"{folder}: {MODEL} is missing; train again with `recops train … --out {folder}`, or "
+            "go on from the last checkpoint with --resume"
+        )
+    return job, load_model(folder / MODEL)
 
 
 def open_data(job: Job, model: nn.Module | None = None) -> Data:

@@ -74,7 +74,7 @@ def make_semantic_ids(
     tokenizer.fit(points, ids, seed=order.seed, weights=weights, progress=show)
     codes = tokenizer.encode(points, weights=weights)
     tokenizer.save(order.folder / TOKENIZER)
-    save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy()))
+    save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))
     return SemanticIds(vectors, tokenizer, codes)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recops_models.item_vectors import TextEncoder
+from recops_models.setting_checks import check_at_least
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SidConfig:
             events.
 
     Raises:
-        ValueError: a file of vectors, and vectors that are to be learnt.
+        ValueError: no level, no code; a file of vectors, and vectors that are to be learnt.
     """
 
     levels: int = 3
@@ -35,6 +36,7 @@ class SidConfig:
     method: Literal["rq-kmeans", "balanced-rq"] = "rq-kmeans"
 
     def __post_init__(self) -> None:
+        check_at_least("semantic IDs", self, levels=1, codes=1)
         if self.collaborative and self.vectors is not None:
             raise ValueError(
                 "semantic IDs: vectors must be left out with collaborative=true, got "

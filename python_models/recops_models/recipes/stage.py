@@ -24,6 +24,8 @@ from recops_models.training.problem import Problem
 from recops_models.training.task import Task
 from recops_models.training.trainer import fit
 
+CURVES = "curves.json"
+
 Data: TypeAlias = "Dataset | ClickData"
 
 AnyProblem: TypeAlias = Problem[Any]
@@ -160,7 +162,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
                 on_epoch=on_epoch,
             )
         rows = [finite(epoch.row()) for epoch in done.curve]
-        write_json(order.folder / "curves.json", {"rows": rows}, kind="curves")
+        write_json(order.folder / CURVES, {"rows": rows}, kind="curves")
         return Staged(model, problem, done)
 
 

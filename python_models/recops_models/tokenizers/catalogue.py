@@ -27,11 +27,13 @@ class Catalogue:
         items: their vectors.
         pairs: ``[E, 2]`` i64, ids of items that users met together; None: unknown.
         weights: ``[N]`` f32, how often each was met; None: unknown.
+        keys: ``[N]``, the items' ids as the source has them; None: those of ``items``.
     """
 
     items: ItemVectors
     pairs: Tensor | None = None
     weights: Tensor | None = None
+    keys: list[str] | list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -61,7 +63,7 @@ class Catalogue:
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Every item's codes."""
         codes = tokenizer.encode(self._vectors(), weights=self.weights)
-        return Sids(self.items.item_ids, codes.numpy())
+        return Sids(self.items.item_ids, codes.numpy(), self.keys)
 
     def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
         """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
@@ -83,5 +85,8 @@ def read_catalogue(dataset: Dataset, make: Callable[[Dataset, pa.Table], ItemVec
     histories = split.histories()
     ids = dataset.item_vocabulary.ids
     return Catalogue(
-        make(dataset, split.train), behaviour_pairs(histories, ids), exposures(histories, len(ids))
+        make(dataset, split.train),
+        behaviour_pairs(histories, ids),
+        exposures(histories, len(ids)),
+        dataset.item_keys,
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.path_losses import preference_loss, preference_pairs, reward_loss
 from recops_models.generative.path_ranker import GradScope, PathRanker
+from recops_models.setting_checks import check_above_zero, check_at_least
 from recops_models.training.path_task import PathTask, PathWindows, target_log_probs
 
 Alignment = Literal["none", "rft", "dpo", "both"]
@@ -38,6 +39,10 @@ class AlignmentConfig:
             last token alone, or ``"last_step"``, whatever the last token's logits come from.
         dpo_horizon: how many events apart the two of a pair may be; see
             :func:`~recops_models.generative.path_losses.preference_pairs`.
+
+    Raises:
+        ValueError: no epoch, no horizon, rewards cut to nothing; another number that is below 0 or
+            not finite.
     """
 
     align: Alignment = "none"
@@ -49,6 +54,11 @@ class AlignmentConfig:
     dpo_beta: float = 0.1
     dpo_grad_scope: Literal["last_head", "last_step"] = "last_head"
     dpo_horizon: int = 10
+
+    def __post_init__(self) -> None:
+        check_at_least("alignment", self, align_epochs=1, dpo_horizon=1)
+        check_at_least("alignment", self, align_rate=0, reward_strength=0, dpo_weight=0, dpo_beta=0)
+        check_above_zero("alignment", self, "reward_clip")
 
     @property
     def strength(self) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recops.files import load_tensors, save_tensors
+from recops_models.dotted import below
 from recops_models.training.curve import Epoch
 
 _KIND = "training-state"
@@ -80,15 +81,15 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer
     """
     tensors, meta = load_tensors(path, kind=_KIND)
     try:
-        model.load_state_dict(_below("model.", tensors))
-        entries = _below("optimizer.", {**tensors, **meta["numbers"]})
+        model.load_state_dict(below("model.", tensors))
+        entries = below("optimizer.", {**tensors, **meta["numbers"]})
         for place, optimizer in enumerate(optimizers):
-            _load_optimizer(optimizer, _below(f"{place}.", entries))
+            _load_optimizer(optimizer, below(f"{place}.", entries))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: of another model or other optimizers than these") from error
     sums = {name: meta[name] for name in _SUMS}
     curve = [Epoch(**row) for row in meta["curve"]]
-    return State(curve, _below("best.", tensors), **sums, rng=tensors.get("rng"))
+    return State(curve, below("best.", tensors), **sums, rng=tensors.get("rng"))
 
 
 def _load_optimizer(optimizer: Optimizer, entries: Mapping[str, Any]) -> None:
@@ -102,11 +103,3 @@ def _load_optimizer(optimizer: Optimizer, entries: Mapping[str, Any]) -> None:
         raise ValueError("more parameters than the optimizer has")
     groups = copy.deepcopy(present["param_groups"])
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _below(prefix: str, entries: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in entries.items()
-        if name.startswith(prefix)
-    }

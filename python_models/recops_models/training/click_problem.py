@@ -18,6 +18,7 @@ from recops_models.examples.feedback import Feedback
 from recops_models.examples.known import known_candidates
 from recops_models.examples.negatives import Law
 from recops_models.generative.ranker import Ranking, items_met, top_unseen
+from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.training.click_task import predictions
 from recops_models.training.problem import Measured, Problem
 from recops_models.training.ranking_problem import met
@@ -40,6 +41,9 @@ class ExampleConfig:
             was liked alone.
         running_rates: whether how often user and item liked and were liked before are features;
             none: of explicit feedback.
+
+    Raises:
+        ValueError: no event, no negative, no count of the rare; a share outside [0, 1).
     """
 
     max_len: int = 50
@@ -51,6 +55,10 @@ class ExampleConfig:
     rare_share: float = 1e-3
     signed: bool = True
     running_rates: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_at_least("examples", self, max_len=1, negatives=1, rare_count=1)
+        check_shares("examples", self, "rare_share")
 
 
 class ClickProblem(Problem[nn.Module]):

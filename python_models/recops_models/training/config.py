@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from recops_models.setting_checks import check_at_least
+
 TableOptimizer = Literal["adamw", "adam", "sparse-adam", "rowwise-adagrad"]
 Precision = Literal["float32", "bf16"]
 
@@ -33,6 +35,10 @@ class TrainingConfig:
         compile: the loss and its gradient through :func:`torch.compile`.
         checkpoint_minutes: how often the state is kept within an epoch; 0: after every step. It is
             kept after every epoch in any case. It changes no result.
+
+    Raises:
+        ValueError: no epoch, no example a step, no patience; another number that is below 0 or not
+            finite.
     """
 
     epochs: int = 15
@@ -50,6 +56,11 @@ class TrainingConfig:
     compile: bool = False
     checkpoint_minutes: float = field(default=5.0, compare=False)
 
+    def __post_init__(self) -> None:
+        check_at_least("training", self, epochs=1, batch=1, patience=1)
+        check_at_least("training", self, learning_rate=0, table_learning_rate=0, weight_decay=0)
+        check_at_least("training", self, warmup_epochs=0, decay=0, clip=0, checkpoint_minutes=0)
+
     def rate(self, peak: float, epoch: float) -> float:
         """The learning rate after ``epoch`` epochs: linear warm-up, then half a cosine down."""
         warmup = min(1.0, (epoch + 0.01) / self.warmup_epochs) if self.warmup_epochs else 1.0
@@ -64,12 +75,12 @@ class ChoiceConfig:
     Attributes:
         validation_users: at most so many users of the validation part are asked after every epoch,
             drawn once, the same whatever the seed; None: all. What is told in the end is of all.
+
+    Raises:
+        ValueError: fewer than one.
     """
 
     validation_users: int | None = None
 
     def __post_init__(self) -> None:
-        if self.validation_users is not None and self.validation_users < 1:
-            raise ValueError(
-                f"training: validation_users must be 1 or more, got {self.validation_users}"
-            )
+        check_at_least("training", self, validation_users=1)

@@ -111,9 +111,18 @@ class PathProblem(RankingProblem):
         """In the scene of the user's last event, unless :meth:`asked_in` another one."""
         assert isinstance(model, PathRanker)
         histories = met(self.dataset, user)
+        return self.request(model, user, histories).recommend(histories, k)
+
+    def request(self, model: PathRanker, user: int, histories: Histories) -> Requests:
+        """``model``, told as in :meth:`recommend` who asks, an index, and where.
+
+        Args:
+            model: what answers.
+            user: who asks.
+            histories: all that this user met.
+        """
         scene = self._last_scene(histories) if self._scene is None else self._scene
-        asking = Requests(model, torch.tensor([scene]), torch.tensor([user + 1]))
-        return asking.recommend(histories, k)
+        return Requests(model, torch.tensor([scene]), torch.tensor([user + 1]))
 
     def _last_scene(self, histories: Histories) -> int:
         row = int(histories.rows[-1])

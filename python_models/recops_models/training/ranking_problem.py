@@ -69,6 +69,6 @@ def met(dataset: Dataset, user: int) -> Histories:
         dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
     ).take(np.array([user]))
     if not histories.lengths[0]:
-        name = dataset.user_vocabulary.ids[user]
+        name = dataset.user_keys[user]
         raise ValueError(f"user {name} has met nothing yet: there is nothing to go by")
     return histories

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,9 @@ def test_train_evaluate_recommend(
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
     told = read_table(out / "predictions.parquet").column_names
     assert told == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
-    if model != "popularity":
-        assert len(read_json(out / "curves.json", kind="curves")["rows"]) == 2
-        assert list(out.glob("events.out.tfevents.*"))
+    epochs = 0 if model == "popularity" else 2
+    assert len(read_json(out / "curves.json", kind="curves")["rows"]) == epochs
+    assert len(list(out.glob("events.out.tfevents.*"))) == 1
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -144,6 +145,30 @@ def test_a_click_model_on_streamed_examples(
     assert "split already" in capsys.readouterr().err
     assert run(["recommend", str(out), "--user", "3"]) == 1
     assert "no catalogue to recommend from" in capsys.readouterr().err
+
+
+def test_ids_come_back_as_the_source_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    rows = [f"u{u},i{(u + step) % 12:02},{step}" for u in range(9) for step in range(5)]
+    (shop / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    (shop / "users.csv").write_text("\n".join(["user_id", *(f"u{u}" for u in range(10))]) + "\n")
+    data, out = ["--data", str(shop)], str(tmp_path / "run")
+    assert run(["train", "popularity", *data, "--out", out]) == 0
+    capsys.readouterr()
+    assert run(["recommend", out, "--user", "u3", "-k", "3"]) == 0
+    shown = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # behind its score
+    assert len(shown) == 3
+    assert not set(shown) & {f"i{3 + step:02}" for step in range(5)}
+    assert run(["recommend", out, "--user", "u9"]) == 1
+    assert "user u9 has met nothing yet" in capsys.readouterr().err
+    sids = ["--levels", "2", "--codes", "4", "--out", str(tmp_path / "sids")]
+    assert run(["tokenize", *data, *sids]) == 0
+    table = read_table(tmp_path / "sids" / "sids.parquet")
+    assert table["item_key"].to_pylist() == load(str(shop)).item_keys
+    assert run(["diagnose", str(tmp_path / "sids"), "--out", str(tmp_path / "page")]) == 0
 
 
 def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path: Path) -> None:
@@ -262,6 +287,115 @@ def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixtur
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("model", "setting", "said"),
+    [
+        ("din", "epochs=0", "training: epochs must be ≥ 1, got 0"),
+        ("mimn", "epochs=-1", "training: epochs must be ≥ 1, got -1"),
+        ("sasrec", "batch=0", "training: batch must be ≥ 1, got 0"),
+        ("unirec", "batch=-1", "training: batch must be ≥ 1, got -1"),
+        ("tiger", "patience=-1", "training: patience must be ≥ 1, got -1"),
+        ("din", "weight_decay=-1", "training: weight_decay must be ≥ 0, got -1.0"),
+        ("din", "clip=-1", "training: clip must be ≥ 0, got -1.0"),
+        ("din", "decay=-1", "training: decay must be ≥ 0, got -1.0"),
+        ("din", "learning_rate=-1", "training: learning_rate must be ≥ 0, got -1.0"),
+        ("din", "table_learning_rate=-1", "training: table_learning_rate must be ≥ 0, got -1.0"),
+        ("din", "warmup_epochs=-1", "training: warmup_epochs must be ≥ 0, got -1.0"),
+        ("din", "checkpoint_minutes=-1", "training: checkpoint_minutes must be ≥ 0, got -1.0"),
+        ("din", "learning_rate=nan", "setting learning_rate must be finite, got 'nan'"),
+        ("din", "table_learning_rate=nan", "setting table_learning_rate must be finite, got 'nan'"),
+        ("din", "dropout=inf", "setting dropout must be finite, got 'inf'"),
+        ("din", "positive=-inf", "setting positive must be finite, got '-inf'"),
+        ("mimn", "usage_scale=inf", "setting usage_scale must be finite, got 'inf'"),
+        ("unirec", "level_weights=1,nan", "setting level_weights must be finite, got '1,nan'"),
+        ("unirec", "align_epochs=0", "alignment: align_epochs must be ≥ 1, got 0"),
+        ("unirec", "reward_clip=0", "alignment: reward_clip must be > 0, got 0.0"),
+        ("unirec", "collaborating.epochs=0", "training: epochs must be ≥ 1, got 0"),
+        ("unirec", "sasrec.heads=3", "sasrec: heads must divide width 64, got 3"),
+        ("unirec", "dropout=1", "unirec: dropout must lie within [0, 1), got 1.0"),
+        ("sasrec", "heads=3", "sasrec: heads must divide width 64, got 3"),
+        ("sasrec", "heads=-1", "sasrec: heads must be ≥ 1, got -1"),
+        ("sasrec", "width=-1", "sasrec: width must be ≥ 1, got -1"),
+        ("sasrec", "history=0", "sasrec: history must be ≥ 1, got 0"),
+        ("sasrec", "layers=-1", "sasrec: layers must be ≥ 1, got -1"),
+        ("tiger", "heads=3", "tiger: heads must divide width 128, got 3"),
+        ("tiger", "codes=-1", "semantic IDs: codes must be ≥ 1, got -1"),
+        ("sum-pool", "width=0", "sum-pool: width must be ≥ 1, got 0"),
+        ("din", "hidden=8,0", "din: hidden must be ≥ 1, got (8, 0)"),
+        ("din", "attention_hidden=-1", "din: attention_hidden must be ≥ 1, got (-1,)"),
+        ("din", "dropout=1", "din: dropout must lie within [0, 1), got 1.0"),
+        ("din", "table_std=-1", "din: table_std must be ≥ 0, got -1.0"),
+        ("din", "max_len=0", "examples: max_len must be ≥ 1, got 0"),
+        ("gru-attention", "layers=-1", "gru-attention: layers must be ≥ 1, got -1"),
+        ("dien", "auxiliary_hidden=-1", "dien: auxiliary_hidden must be ≥ 1, got (-1,)"),
+        ("dien", "auxiliary_hidden=", "dien: auxiliary_hidden must have ≥ 1 numbers, got ()"),
+        ("can", "network=-1,4", "can: network must be ≥ 1, got (-1, 4)"),
+        ("can", "network=16", "can: network must have ≥ 2 numbers, got (16,)"),
+        ("mimn", "hidden=0", "mimn: hidden must be ≥ 1, got (0,)"),
+        ("mimn", "state=0", "mimn: state must be ≥ 1, got 0"),
+        ("mimn", "usage_scale=0", "mimn: usage_scale must be > 0, got 0.0"),
+        ("hpmn", "hidden=0", "hpmn: hidden must be ≥ 1, got (0,)"),
+        ("hpmn", "hops=0", "hpmn: hops must be ≥ 1, got 0"),
+        ("keep", "plug_hidden=-1", "keep: plug_hidden must be ≥ 1, got -1"),
+        ("keep", "parts=", "keep: parts must be of user, item and pair, each once, got ()"),
+        ("keep", "test=0", "domains: test must be > 0, got 0.0"),
+        ("keep", "passes=-1", "domains: passes must be ≥ 1, got -1"),
+        ("keep", "extractor.task_weight=-1", "extractor: task_weight must be ≥ 0, got -1.0"),
+        ("age", "gate_hidden=-1", "age: gate_hidden must be ≥ 1, got (-1,)"),
+        ("age", "base.hidden=0", "din: hidden must be ≥ 1, got (0,)"),
+        ("rocket", "temperature=0", "rocket: temperature must be > 0, got 0.0"),
+        ("res-embedding", "attention=-1", "res-embedding: attention must be ≥ 1, got -1"),
+        ("res-embedding", "residual_scale=2", "res-embedding: residual_scale must be ≤ 1, got 2.0"),
+    ],
+)
+def test_settings_out_of_range_are_bad_usage(
+    model: str, setting: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", model, "--data", "ml-100k", "--set", setting]) == 2
+    told = capsys.readouterr().err
+    assert told == f"recops: Invalid value: {said} (see `recops train --help`)\n"
+
+
+@pytest.mark.parametrize("settings", [("width=48", "heads=3"), ("heads=3", "width=48")])
+def test_settings_need_not_fit_the_defaults_that_they_change(settings: tuple[str, str]) -> None:
+    chosen = dict(text.split("=") for text in settings)
+    sizes = Job.of("sasrec", "ml-100k", chosen, seed=0, quick=False).config()["sizes"]
+    assert (sizes["width"], sizes["heads"]) == (48, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [("rocket", "teacher"), ("res-embedding", "graph_file"), ("keep", "knowledge")],
+)
+def test_a_missing_file_is_told_with_its_setting(
+    model: str, setting: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere, out = tmp_path / "nowhere", tmp_path / "out"
+    command = [
+        "train",
+        model,
+        "--data",
+        data,
+        "--set",
+        f"{setting}={nowhere}",
+        "--set",
+        "max_len=6",
+    ]
+    assert run([*command, "--out", str(out)]) == 1
+    said = f"recops: {model}: {setting} must be a file, got {nowhere}: there is none\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_help_is_all_that_no_command_shows(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert "Usage:" in captured.out + captured.err
+    assert "recops: " not in captured.err
+
+
 def test_a_folder_belongs_to_the_command_that_made_it(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +414,19 @@ def test_a_folder_belongs_to_the_command_that_made_it(
 def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(tmp_path)]) == 1
     assert "holds no training" in capsys.readouterr().err
+
+
+def test_a_training_without_its_model(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(["train", "popularity", "--data", data, "--out", str(out)]) == 0
+    (out / "model.safetensors").unlink()
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"recops: {out}: model.safetensors is missing; train again with ")
+    assert "Errno" not in said
 
 
 def test_a_flipped_bit_is_noticed(data: str, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from recops_models.data import (
 )
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
+from recops_models.data.splits import leave_last
 
 EVENTS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 30)), min_size=1, max_size=60
@@ -70,10 +71,12 @@ def test_histories_hold_each_users_events_in_order(events: list[tuple[int, int, 
     assert taken.last(2)[0].tolist() == histories.last(2)[0][some].tolist()
 
 
-@given(EVENTS)
-def test_leave_one_out_holds_out_the_last_two(events: list[tuple[int, int, int]]) -> None:
+@given(EVENTS, st.sampled_from([1, 2, 3]))
+def test_the_last_events_of_each_user_are_held_out(
+    events: list[tuple[int, int, int]], number: int
+) -> None:
     dataset = dataset_of(events)
-    split = leave_one_out(dataset)
+    split = leave_one_out(dataset) if number == 1 else leave_last(dataset, number)
     rows = split.train.num_rows + split.validation.num_rows + split.test.num_rows
     assert rows == dataset.interactions.num_rows
     every = split.dataset.interactions
@@ -84,10 +87,16 @@ def test_leave_one_out_holds_out_the_last_two(events: list[tuple[int, int, int]]
             part.filter(pc.equal(part["user_id"], user))["item_id"].to_pylist()
             for part in (split.train, split.validation, split.test)
         ]
-        if len(expected) < 3:
+        if len(expected) < 3 * number:
             assert parts == [expected, [], []]
         else:
-            assert parts == [expected[:-2], expected[-2:-1], expected[-1:]]
+            first, second = len(expected) - 2 * number, len(expected) - number
+            assert parts == [expected[:first], expected[first:second], expected[second:]]
+
+
+def test_no_event_to_hold_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="leave_last: number must be 1 or more, got 0"):
+        leave_last(dataset_of([(1, 1, 1)]), 0)
 
 
 def test_examples_ask_for_what_comes_after_what_is_known() -> None:

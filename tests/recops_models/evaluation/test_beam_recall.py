@@ -11,6 +11,7 @@ from recops_models.evaluation.beam_recall import beam_recall
 from recops_models.evaluation.metrics import target_ranks
 from recops_models.generative.speller import Speller
 from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, histories, paths, ring
 
 
@@ -61,3 +62,14 @@ def test_bad_input_is_named(model: TIGER) -> None:
     two = histories([np.array([1, 2])] * 3)
     with pytest.raises(ValueError, match="one held-out event"):
         beam_recall(model, Examples(asked.users, asked.histories, two), beams=2)
+
+
+@pytest.mark.parametrize(("scenes", "users"), [(2, None), (1, torch.tensor([[0], [1], [2]]))])
+def test_a_model_that_must_be_told_of_requests_is_refused(
+    scenes: int, users: torch.Tensor | None
+) -> None:
+    config = UniRecConfig(history=6, width=8, heads=2, scenes=scenes)
+    told = UniRec(*paths(), torch.zeros(NUM_ITEMS), config, users).eval()
+    _, asked = ring()
+    with pytest.raises(ValueError, match="beam_recall: model must go by histories alone"):
+        beam_recall(told, asked, beams=2)

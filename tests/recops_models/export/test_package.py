@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,10 +36,10 @@ def tiger() -> TIGER:
     return TIGER(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
 
 
-def unirec() -> UniRec:
+def unirec(users: torch.Tensor | None = None, **sizes: Any) -> UniRec:
     torch.manual_seed(0)
-    config = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8)
-    return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config).eval()
+    config = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8, **sizes)
+    return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config, users).eval()
 
 
 @pytest.mark.slow
@@ -109,6 +110,8 @@ def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
         (tiger(), ITEM_IDS.flip(0), "model.pt2", "must be .N. and ascend"),
         (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must be 40, got 39"),
         (Popularity(torch.ones(3)), ITEM_IDS, "model.pt2", "spells items or scores .* got it"),
+        (unirec(scenes=2), ITEM_IDS, "model.pt2", "histories alone, .* got it with scenes or fi"),
+        (unirec(torch.tensor([[0], [1]])), ITEM_IDS, "model.pt2", "histories alone, .* got it"),
     ],
 )
 def test_bad_input_is_named_and_nothing_written(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -38,6 +39,22 @@ def test_the_parts_are_told_by_the_clock_that_is_given() -> None:
     )
     steps = len(paths()[1]) + 1
     assert found == (1e3, 1e3 * steps, 1e3 * (steps + 1), 1e3 * (2 * steps + 2))
+
+
+def test_what_must_be_told_of_requests_is() -> None:
+    heard: list[tuple[object, object]] = []
+
+    class Listening(UniRec):
+        def read(self, *request: Any, **told: Any) -> list[torch.Tensor]:
+            heard.append((request[2], told["user"]))
+            return super().read(*request, **told)
+
+    config = UniRecConfig(history=4, width=8, heads=2, scenes=2)
+    users, prior = torch.tensor([[0], [1], [2]]), torch.arange(float(NUM_ITEMS))
+    listening = Listening(*paths(), prior, config, users).eval()
+    who = torch.tensor([2])
+    latency(listening, HISTORY, LENGTHS, beams=8, task=1, user=who, repeats=1)
+    assert heard == [(1, who)] * 2
 
 
 def test_no_repetition_is_refused() -> None:

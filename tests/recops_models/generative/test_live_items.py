@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import doctest
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,26 @@ def test_what_left_is_recommended_no_more_and_may_stand_in_histories() -> None:
     assert found - {-1} == set(range(NUM_ITEMS + 3)) - {3, 5, NUM_ITEMS + 1}
     assert 5 in serving.recommend(histories([np.array([3])]), NUM_ITEMS).items
     assert live.catalog.version == 3
+
+
+class Far(torch.Tensor):
+    """As on an accelerator: numpy cannot read it where it is."""
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        raise TypeError("copy it to the CPU first")
+
+    def cpu(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def test_paths_may_lie_where_numpy_cannot_read_them() -> None:
+    model, far = build(), paths()[0].as_subclass(Far)
+    model.paths = model.paths.as_subclass(Far)
+    live = LiveItems(model)
+    (twin,) = live.insert(far[7:8]).tolist()
+    live.remove(torch.tensor([5]).as_subclass(Far))
+    assert len(live.catalog) == NUM_ITEMS
+    assert torch.equal(live.model.paths[twin + 1].cpu(), live.model.paths[8].cpu())
 
 
 def test_priors_follow_their_items_through_changes() -> None:

@@ -225,9 +225,9 @@ def test_refuses_what_does_not_fit() -> None:
         UniRec(tokens, sizes, prior[:3], UniRecConfig())
     with pytest.raises(ValueError, match="unirec: heads must divide width 64, got 3"):
         UniRecConfig(heads=3)
-    with pytest.raises(ValueError, match="unirec: layers must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="unirec: layers must be ≥ 1, got 0"):
         UniRecConfig(layers=0)
-    with pytest.raises(ValueError, match="unirec: item_scores must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="unirec: item_scores must be ≥ 0, got -1"):
         UniRecConfig(item_scores=-1)
 
 

@@ -46,6 +46,13 @@ def test_batches_come_in_another_order_each_time() -> None:
     assert widths[0] != sorted(widths[0])
 
 
+@pytest.mark.parametrize("rows", [[], [np.arange(1), np.arange(0)]])
+def test_histories_that_tell_no_next_event_are_refused(rows: list[np.ndarray]) -> None:
+    said = "window_batches: histories must have one of two .* there is nothing to learn from"
+    with pytest.raises(ValueError, match=said):
+        window_batches(histories(rows), 5, 4, np.random.default_rng(0))
+
+
 def _check_targets(batches: list[torch.Tensor]) -> None:
     targets: list[int] = []
     for windows in batches:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from item_graphs import item_graph
 from recops.files import CorruptFileError
 from recops_models.graphs.item_graph import ItemGraph, Weights
+from recops_models.layers import residual_table
 from recops_models.layers.embedding_bags import embedding_bags
+from recops_models.layers.neighbour_sums import Edges
 from recops_models.layers.residual_table import ResidualConfig, ResidualTable
 
 V, D = 60, 5
@@ -207,6 +209,27 @@ def test_new_items_begin_at_the_centre_of_their_first_neighbours() -> None:
     far = ItemGraph(np.array([0, 1]), np.array([V], dtype=np.int32), weights[2:])
     with pytest.raises(IndexError, match=r"neighbours must lie in \[0, 60\)"):
         made.cold_rows(far)
+
+
+def test_new_items_begin_where_the_table_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = table().to("meta"), list[Tensor]()
+    sums = residual_table.neighbour_sums
+
+    def watched(edges: Edges, *arguments: Any, **options: Any) -> Tensor:
+        asked.extend(edges)
+        return sums(edges, *arguments, **options)
+
+    def compose(rows: Tensor) -> Tensor:
+        asked.append(rows)
+        return torch.zeros(1, D, device=rows.device)
+
+    monkeypatch.setattr(residual_table, "neighbour_sums", watched)
+    monkeypatch.setattr(made, "compose", compose)
+    neighbours, weights = np.array([7], dtype=np.int32), np.ones(1, dtype=np.float32)
+    rows = made.cold_rows(ItemGraph(np.array([0, 1, 1]), neighbours, weights))
+    assert rows.shape == (2, D)
+    assert {each.device.type for each in (rows, *asked)} == {"meta"}
+    assert len(asked) == 5, "offsets and neighbours twice, and the unknown"
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)

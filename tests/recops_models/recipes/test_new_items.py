@@ -175,6 +175,26 @@ def test_a_task_is_named(shop: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "no task 'home'; there are feed, search" in capsys.readouterr().err
 
 
+def test_a_timed_request_is_told_its_task_and_its_user(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[list[int]] = []
+    read = UniRec.read
+
+    def listening(model: UniRec, *request: Any, user: torch.Tensor) -> list[torch.Tensor]:
+        heard.append([int(request[2]), int(user)])
+        return read(model, *request, user=user)
+
+    monkeypatch.setattr(UniRec, "read", listening)
+    command = ["recommend", str(shop / "run"), "--user", "3", "--timing"]
+    for task in ("feed", "search"):
+        assert run([*command, "--task", task]) == 0
+    tasks = [task for task, _ in heard]
+    assert tasks == sorted(tasks)
+    assert tasks.count(0) == tasks.count(1) > 2
+    assert {user for _, user in heard} == {heard[0][1]} != {0}
+
+
 def test_the_guide_goes_on_from_a_training(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

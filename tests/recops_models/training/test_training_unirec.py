@@ -188,7 +188,7 @@ def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> No
         ({"align": "both", "reward_strength": "0.6"}, ValueError, "must be at most 1"),
         ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo must have events of"),
         ({"align": "rft", "engagement": "none"}, DataError, "of more than one reward"),
-        ({"validation_users": "0"}, ValueError, "validation_users must be 1 or more, got 0"),
+        ({"validation_users": "0"}, ValueError, "validation_users must be ≥ 1, got 0"),
         ({"task": "place"}, DataError, r"task must be a column of the interactions, got 'place'"),
     ],
 )

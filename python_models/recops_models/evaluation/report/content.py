@@ -71,7 +71,7 @@ class CatalogueFigures:
 class UserSample:
     """A user's last choices, oldest first, the one held out, and each model's list, best first."""
 
-    user_id: int
+    user_id: str | int
     num_interactions: int
     history: Sequence[str]
     target: str

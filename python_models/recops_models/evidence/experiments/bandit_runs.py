@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from recops_models.click.age import Age, AgeConfig
+from recops_models.click.age_scores import AgeScores
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data import load
 from recops_models.evidence.experiments.age_controls import Control, ControlledAge
@@ -101,15 +102,16 @@ class BanditRuns(Experiment[None]):
         world = WORLDS[run.data](run.seed, _rounds(run))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
-            model = _model(world, settings)
+            model, told = _model(world, settings), list[AgeScores]()
             found = simulate(
                 world,
-                _policy(run.model, model, settings),
+                _policy(run.model, model, settings, told.append),
                 model,
                 rounds=_rounds(run),
                 learning_rate=settings.learning_rate,
                 weight_decay=settings.weight_decay,
                 seed=run.seed,
+                told=told,
                 on_round=on_step,
             )
         metrics: Metrics = dataclasses.asdict(found)
@@ -182,6 +184,8 @@ def _model(world: World, settings: BanditSettings) -> Age:
     return ControlledAge(small_net(world.schema), config, settings.control).eval()
 
 
-def _policy(name: str, model: Age, settings: BanditSettings) -> Policy:
+def _policy(
+    name: str, model: Age, settings: BanditSettings, told: Callable[[AgeScores], None]
+) -> Policy:
     selection = Greedy(settings.strength) if name == "epsilon-greedy" else None
-    return named_policy(name, model, c=settings.strength, selection=selection)
+    return named_policy(name, model, c=settings.strength, selection=selection, told=told)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data import Dataset, named_split
-from recops_models.data.splits import Split
+from recops_models.data.splits import Split, leave_last
 from recops_models.evaluation.floors import floors
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.evidence.experiments.synthetic_interests import SyntheticInterests
@@ -102,7 +102,7 @@ class ClickRuns(Training):
             name: str
             name, split = named_split(some, job.split, clock=True)
         else:
-            name, split = "each user's last", _held_out(some, self.held_out)
+            name, split = "each user's last", leave_last(some, self.held_out)
         if self.last is not None:
             split = _last_of_each(split, self.last)
         made = click_data(some, split, fitted=fitted, **dataclasses.asdict(examples))
@@ -189,20 +189,6 @@ def _active(data: Dataset, least: int) -> Dataset:
     many = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
     kept = pc.is_in(data.interactions["user_id"], value_set=many)
     return dataclasses.replace(data, interactions=data.interactions.filter(kept))
-
-
-def _held_out(data: Dataset, number: int) -> Split:
-    """Each user's last ``number`` events are test, those before them validation, the rest train;
-    users with fewer than three times as many are all train.
-    """
-    users = data.user_vocabulary.index(data.interactions["user_id"].to_numpy())
-    counts = np.bincount(users)
-    from_end = np.empty(len(users), dtype=np.int64)
-    ends = np.repeat(np.cumsum(counts), counts)
-    # Within a user they are in order of time.
-    from_end[np.argsort(users, kind="stable")] = ends - np.arange(len(users)) - 1
-    part = np.clip(2 - from_end // number, 0, 2)
-    return Split.of(data, np.where(counts[users] >= 3 * number, part, 0))
 
 
 def _last_of_each(split: Split, number: int) -> Split:

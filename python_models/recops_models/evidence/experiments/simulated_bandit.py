@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from recops_models.click.age import Age
+from recops_models.click.age_scores import AgeScores
 from recops_models.click.loss import training_loss
 from recops_models.data.histories import Int64Array
 from recops_models.evidence.experiments.bandit_worlds import World
 from recops_models.exploration.policy import Policy
-from recops_models.exploration.scoring import AgeScoring
 
 USERS = 64
 """Requests of a round."""
@@ -129,6 +129,7 @@ def simulate(
     learning_rate: float,
     weight_decay: float = 0.0,
     seed: int = 0,
+    told: Sequence[AgeScores] = (),
     on_round: Callable[[float], None] = lambda share: None,
 ) -> Simulated:
     """Serve 64 requests a round, and learn from their clicks, one step of Adam a round.
@@ -145,6 +146,7 @@ def simulate(
         learning_rate: of Adam.
         weight_decay: of Adam, decoupled.
         seed: of users and clicks, and of the policy's draws.
+        told: to which the policy, if it is AGE's, adds what each round's scores came to.
         on_round: told the share that is done.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
@@ -161,7 +163,6 @@ def simulate(
     tally = Tally(probability.shape[1])
     new = world.quiet | (world.birth > 0)
     sums = dict.fromkeys(("shown", "greedy", "uniform", "best", "predicted", "new"), 0.0)
-    moved: list[tuple[float, float]] = []
     each = np.arange(USERS)
     every = visits(world, rounds, seed)
     for visit in islice(every, rounds // 3):
@@ -176,9 +177,6 @@ def simulate(
         choice = policy.choose(
             batch, seed=seed * rounds + number, candidates=len(pool), impressions=impressions
         )
-        if isinstance(policy.scoring, AgeScoring):
-            away = np.abs(choice.scores.double().numpy() - y)
-            moved.append((float(away.mean()), float((away > 0).mean())))
         chosen = choice.items[:, 0].numpy()
         rate = probability[users][:, pool]  # (R, C)
         tally.look(pool, y.mean(0), rate.mean(0))
@@ -193,7 +191,6 @@ def simulate(
         on_round((number + 1) / rounds)
     when, shown = tally.when[new], tally.shown[new]
     reach = sums["best"] - sums["uniform"]
-    shift, explored = np.mean(moved, axis=0).tolist() if moved else (None, None)
     return Simulated(
         reward=(sums["shown"] - sums["uniform"]) / reach,
         fair_reward=(sums["greedy"] - sums["uniform"]) / reach,
@@ -202,6 +199,11 @@ def simulate(
         new_share=sums["new"] / (rounds * USERS),
         known_share=float((~np.isnan(when)).mean()),
         impressions_to_know=float(np.where(np.isnan(when), shown, when).mean()),
-        shift=shift,
-        explored=explored,
+        shift=_mean([float(scores.shift) for scores in told]),
+        explored=_mean([float(scores.explored) for scores in told]),
     )
+
+
+def _mean(rounds: Sequence[float]) -> float | None:
+    """None of no rounds."""
+    return float(np.mean(rounds)) if rounds else None

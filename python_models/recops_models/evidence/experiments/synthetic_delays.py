@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.histories import Histories, Int64Array
-from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.block import Block, Column, Ragged
+from recops_models.evidence.experiments.made_up import DrawnClicks, made_up
 from recops_models.examples.click import ClickData
-from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.examples.loader import MemorySource, Source
-from recops_models.examples.lookup import Lookup
+from recops_models.examples.loader import Source
 
 
 class NewItems(NamedTuple):
@@ -71,15 +68,13 @@ class SyntheticDelays:
         """Other qualities, histories and candidates."""
         rng = np.random.default_rng(seed)
         quality = self._quality(rng)
-        sizes = (self.examples, self.examples // 2, self.examples // 2)
-        train, validation, test = (_listed(self._block(rng, quality, size)) for size in sizes)
-        features = (
-            Categorical("item"),
-            Sequence("history_item", self.events, share_embedding="item"),
+        return made_up(
+            "delays",
+            items=self.domains * self.items,
+            events=self.events,
+            examples=self.examples,
+            draw=lambda size, part: self._clicks(rng, quality, size),
         )
-        known = {"item": Lookup(Vocabulary(np.arange(self.domains * self.items)))}
-        fitted = FittedSchema(FeatureSchema(features, group=None), known)
-        return ClickData("delays", fitted, train, validation, test, "given")
 
     def draw_new(self, seed: int) -> NewItems:
         """The items that :meth:`draw` of the same seed left out."""
@@ -92,8 +87,8 @@ class SyntheticDelays:
         histories[each, place] = met
         offsets = np.arange(len(histories) + 1) * self.events
         flat = histories.ravel() + 2
-        shown = self._block(rng, quality, self.examples // 2, new=True)
-        return NewItems(number, Histories(offsets, flat, np.arange(len(flat))), _listed(shown))
+        shown = self._clicks(rng, quality, self.examples // 2, new=True).source()
+        return NewItems(number, Histories(offsets, flat, np.arange(len(flat))), shown)
 
     def domain(self) -> Int64Array:
         """``[V]``: of each known item; it is in row 2 + i of its table."""
@@ -119,14 +114,14 @@ class SyntheticDelays:
         domain = np.take_along_axis(mine, np.take_along_axis(drawn, since, 1), 1)
         return self._known_of(rng, domain), domain
 
-    def _block(
+    def _clicks(
         self,
         rng: np.random.Generator,
         quality: NDArray[np.float64],
         size: int,
         *,
         new: bool = False,
-    ) -> Block:
+    ) -> DrawnClicks:
         history, domain = self._histories(rng, size)
         each: Int64Array = np.arange(size)
         inside = np.zeros((size, self.domains), dtype=np.bool_)
@@ -137,10 +132,4 @@ class SyntheticDelays:
         item = self._new_of(rng, chosen) if new else self._known_of(rng, chosen)
         logit = self.scale * (is_met - 0.5) + quality[item]
         label = rng.random(size) < 1 / (1 + np.exp(-logit))
-        lengths = np.full(size, self.events)
-        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": history.ravel() + 2})
-        return Block({"item": Column(item + 2)}, (flat,), label.astype(np.float32), Column(each))
-
-
-def _listed(block: Block) -> Source:
-    return MemorySource(len(block), lambda *_: block)
+        return DrawnClicks(history, item, label)

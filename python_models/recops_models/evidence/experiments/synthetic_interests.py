@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recops_models.data.histories import Int64Array
-from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.block import Block, Column, Ragged
+from recops_models.evidence.experiments.made_up import DrawnClicks, made_up
 from recops_models.examples.click import ClickData
-from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.examples.loader import MemorySource, Source
-from recops_models.examples.lookup import Lookup
 
 
 @dataclass(frozen=True)
@@ -42,14 +38,15 @@ class SyntheticInterests:
         """Other histories, and candidates."""
         rng = np.random.default_rng(seed)
         number = self.interests * self.items
-        sizes = (self.examples, self.examples // 2, self.examples // 2)
-        train, validation, test = (_listed(self._block(rng, size)) for size in sizes)
-        features = (Categorical("item"), Sequence("history_item", number, share_embedding="item"))
-        known = {"item": Lookup(Vocabulary(np.arange(number)))}
-        fitted = FittedSchema(FeatureSchema(features, group=None), known)
-        return ClickData("interests", fitted, train, validation, test, "given")
+        return made_up(
+            "interests",
+            items=number,
+            events=number,
+            examples=self.examples,
+            draw=lambda size, part: self._clicks(rng, size),
+        )
 
-    def _block(self, rng: np.random.Generator, size: int) -> Block:
+    def _clicks(self, rng: np.random.Generator, size: int) -> DrawnClicks:
         number = self.interests * self.items
         each: Int64Array = np.arange(size)
         history = rng.permuted(np.tile(np.arange(number), (size, 1)), axis=1)
@@ -61,11 +58,4 @@ class SyntheticInterests:
         other = interest * self.items + (last + rng.integers(1, self.items, size=size)) % self.items
         item = np.where(is_last, last, other)
         label = is_last == (rng.random(size) < self.sure)
-        rows = Lookup(Vocabulary(np.arange(number))).rows
-        lengths = np.full(size, number)
-        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": rows(history.ravel())})
-        return Block({"item": Column(rows(item))}, (flat,), label.astype(np.float32), Column(each))
-
-
-def _listed(block: Block) -> Source:
-    return MemorySource(len(block), lambda *_: block)
+        return DrawnClicks(history, item, label)

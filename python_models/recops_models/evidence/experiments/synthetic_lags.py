@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recops_models.data.histories import Int64Array
-from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.block import Block, Column, Ragged
+from recops_models.evidence.experiments.made_up import DrawnClicks, made_up
 from recops_models.examples.click import ClickData
-from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.examples.loader import MemorySource, Source
-from recops_models.examples.lookup import Lookup
 
 
 @dataclass(frozen=True)
@@ -49,17 +45,15 @@ class SyntheticLags:
     def draw(self, seed: int) -> ClickData:
         """Other histories, and candidates."""
         rng = np.random.default_rng(seed)
-        sizes = (self.examples, self.examples // 2, self.examples // 2)
-        train, validation, test = (_listed(self._block(rng, size)) for size in sizes)
-        features = (
-            Categorical("item"),
-            Sequence("history_item", self.events, share_embedding="item"),
+        return made_up(
+            "lags",
+            items=self.telling + self.noise,
+            events=self.events,
+            examples=self.examples,
+            draw=lambda size, part: self._clicks(rng, size),
         )
-        known = {"item": Lookup(Vocabulary(np.arange(self.telling + self.noise)))}
-        fitted = FittedSchema(FeatureSchema(features, group=None), known)
-        return ClickData("lags", fitted, train, validation, test, "given")
 
-    def _block(self, rng: np.random.Generator, size: int) -> Block:
+    def _clicks(self, rng: np.random.Generator, size: int) -> DrawnClicks:
         each: Int64Array = np.arange(size)
         history = self.telling + rng.integers(self.noise, size=(size, self.events))
         order = rng.permuted(np.tile(np.arange(self.telling), (size, 1)), axis=1)
@@ -70,11 +64,4 @@ class SyntheticLags:
         shift = np.where(is_last, 0, rng.integers(1, self.telling, size=size))
         item = (order[:, -1] + shift) % self.telling
         label = is_last == (rng.random(size) < self.sure)
-        rows = Lookup(Vocabulary(np.arange(self.telling + self.noise))).rows
-        lengths = np.full(size, self.events)
-        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": rows(history.ravel())})
-        return Block({"item": Column(rows(item))}, (flat,), label.astype(np.float32), Column(each))
-
-
-def _listed(block: Block) -> Source:
-    return MemorySource(len(block), lambda *_: block)
+        return DrawnClicks(history, item, label)

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recops_models.data.histories import Int64Array
-from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.block import Block, Column, Ragged
+from recops_models.evidence.experiments.made_up import DrawnClicks, made_up
 from recops_models.examples.click import ClickData
-from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.examples.loader import MemorySource, Source
-from recops_models.examples.lookup import Lookup
 
 
 @dataclass(frozen=True)
@@ -56,18 +51,13 @@ class SyntheticPairs:
         rng = np.random.default_rng(seed)
         table = self._table(rng)
         owner = rng.integers(3, size=table.shape)
-        sources = [
-            _listed(self._block(rng, table, owner == part if self.unseen else owner >= 0, number))
-            for part, number in enumerate((self.examples, self.examples // 2, self.examples // 2))
-        ]
-        train, validation, test = sources
-        features = (
-            Categorical("item"),
-            Sequence("history_item", self.events, share_embedding="item"),
+
+        def draw(size: int, part: int) -> DrawnClicks:
+            return self._clicks(rng, table, owner == part if self.unseen else owner >= 0, size)
+
+        return made_up(
+            "pairs", items=self.items, events=self.events, examples=self.examples, draw=draw
         )
-        known = {"item": Lookup(Vocabulary(np.arange(self.items)))}
-        fitted = FittedSchema(FeatureSchema(features, group=None), known)
-        return ClickData("pairs", fitted, train, validation, test, "given")
 
     def _table(self, rng: np.random.Generator) -> NDArray[np.float64]:
         if self.rank is not None:
@@ -80,13 +70,13 @@ class SyntheticPairs:
         shifted = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
         return np.asarray(shifted, dtype=np.float64)
 
-    def _block(
+    def _clicks(
         self,
         rng: np.random.Generator,
         table: NDArray[np.float64],
         open_cells: NDArray[np.bool_],
         number: int,
-    ) -> Block:
+    ) -> DrawnClicks:
         item = rng.integers(self.items, size=number)
         count = open_cells.sum(1)
         columns = np.argsort(~open_cells, axis=1, kind="stable")  # a row's open ones first
@@ -94,12 +84,4 @@ class SyntheticPairs:
         history = columns[item[:, None], place]
         logit = self.scale / np.sqrt(self.events) * table[item[:, None], history].sum(1)
         label = rng.random(number) < 1 / (1 + np.exp(-logit))
-        rows = Lookup(Vocabulary(np.arange(self.items))).rows
-        each: Int64Array = np.arange(number)
-        lengths = np.full(number, self.events)
-        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": rows(history.ravel())})
-        return Block({"item": Column(rows(item))}, (flat,), label.astype(np.float32), Column(each))
-
-
-def _listed(block: Block) -> Source:
-    return MemorySource(len(block), lambda *_: block)
+        return DrawnClicks(history, item, label)

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recops_models.data.histories import Int64Array
-from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.block import Block, Column, Ragged
+from recops_models.evidence.experiments.made_up import DrawnClicks, made_up
 from recops_models.examples.click import ClickData
-from recops_models.examples.features import Categorical, FeatureSchema, FittedSchema, Sequence
-from recops_models.examples.loader import MemorySource, Source
-from recops_models.examples.lookup import Lookup
 
 
 @dataclass(frozen=True)
@@ -53,17 +49,15 @@ class SyntheticVisits:
     def draw(self, seed: int) -> ClickData:
         """Other histories, and candidates."""
         rng = np.random.default_rng(seed)
-        sizes = (self.examples, self.examples // 2, self.examples // 2)
-        train, validation, test = (_listed(self._block(rng, size)) for size in sizes)
-        features = (
-            Categorical("item"),
-            Sequence("history_item", int(self.visits.sum()), share_embedding="item"),
+        return made_up(
+            "visits",
+            items=self.interests * self.items,
+            events=int(self.visits.sum()),
+            examples=self.examples,
+            draw=lambda size, part: self._clicks(rng, size),
         )
-        known = {"item": Lookup(Vocabulary(np.arange(self.interests * self.items)))}
-        fitted = FittedSchema(FeatureSchema(features, group=None), known)
-        return ClickData("visits", fitted, train, validation, test, "given")
 
-    def _block(self, rng: np.random.Generator, size: int) -> Block:
+    def _clicks(self, rng: np.random.Generator, size: int) -> DrawnClicks:
         each: Int64Array = np.arange(size)
         preference = np.repeat(np.arange(self.interests), self.visits)
         number = len(preference)
@@ -80,11 +74,4 @@ class SyntheticVisits:
         shift = np.where(is_last, 0, rng.integers(1, self.items, size=size))
         item = asked * self.items + (last + shift) % self.items
         label = is_last == (rng.random(size) < self.sure)
-        rows = Lookup(Vocabulary(np.arange(self.interests * self.items))).rows
-        lengths = np.full(size, number)
-        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": rows(history.ravel())})
-        return Block({"item": Column(rows(item))}, (flat,), label.astype(np.float32), Column(each))
-
-
-def _listed(block: Block) -> Source:
-    return MemorySource(len(block), lambda *_: block)
+        return DrawnClicks(history, item, label)

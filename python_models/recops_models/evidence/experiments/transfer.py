@@ -17,8 +17,6 @@ from torch import nn
 from recops_models.click.keep import KeepConfig
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.data import Dataset, load
-from recops_models.data.splits import Split
-from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.once import one_at_a_time
@@ -29,35 +27,19 @@ from recops_models.evidence.experiments.training import (
     finite_floors,
     some_users,
 )
+from recops_models.evidence.experiments.transfer_ways import WAYS, train_further, way_examples
 from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
-from recops_models.examples.click import ClickData, click_data
-from recops_models.examples.domains import DomainConfig, Domains, slices_of
-from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import feedback_of
+from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
-from recops_models.recipes.keep_stages import KNOWLEDGE, KeepProblem, KnowledgeStage
+from recops_models.recipes.keep_stage import KeepProblem
+from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import run_job
 from recops_models.recipes.stage import Order
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
-from recops_models.training.click_task import ClickTask
-from recops_models.training.config import TrainingConfig
-from recops_models.training.curve import finite
-from recops_models.training.stream_task import StreamTask, stream_config
-from recops_models.training.trainer import fit
-
-WAYS = ("base", "long", "zero-shot", "mixed", "fine-tune")
-"""An arm's setting ``way``, where its model is not ``keep``.
-
-- ``base``: trained on the small domain behind the cut; what it met before is in histories.
-- ``long``: on the small domain before the cut as well.
-- ``zero-shot``: on the super-domain before the cut alone.
-- ``mixed``: on both, in one.
-- ``fine-tune``: as ``zero-shot``, and from there as ``base``.
-"""
 
 SHUFFLED = "shuffled"
 """The setting ``knowledge`` of an arm whose users and items have somebody else's."""
@@ -150,7 +132,8 @@ class Transfer(Training):
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """Of the small domain behind the cut."""
-        return finite_floors(floors(_examples(self._job(run), self._domains(run, data), "base")))
+        made = way_examples(self._job(run), self._domains(run, data), "base")
+        return finite_floors(floors(made))
 
     # How a run's settings are read.
 
@@ -228,18 +211,18 @@ class Transfer(Training):
         slices = domains.config.slices
         if way != "fine-tune" and not slices:
             watch = ShareWatch(job.epochs, on_step)
-            data = _examples(job, domains, way)
+            data = way_examples(job, domains, way)
             done = run_job(job, data, folder, resume=True, test=run.test, watch=watch)
             return done.model, done.metrics
         if way == "fine-tune":
             model = self._pretrained(run, domains, folder, on_step)
-            data = _examples(job, domains, way, model.schema)
+            data = way_examples(job, domains, way, model.schema)
         else:
-            data = _examples(job, domains, way)
+            data = way_examples(job, domains, way)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(run.seed)
                 model = _recipe(job).net(data.fitted, job.parts["sizes"])
-        return model, _go_on(job, domains, way, model, data, folder, run.test, on_step)
+        return model, train_further(job, domains, way, model, data, folder, run.test, on_step)
 
     def _pretrained(
         self, run: Run, domains: Domains, folder: Path, on_step: Callable[[float], None]
@@ -251,7 +234,7 @@ class Transfer(Training):
         with one_at_a_time(place):
             place.mkdir(exist_ok=True)
             watch = ShareWatch(job.epochs, lambda share: on_step(share / 2))
-            data = _examples(job, domains, "zero-shot")
+            data = way_examples(job, domains, "zero-shot")
             if not (place / "metrics.json").exists():
                 run_job(job, data, place, resume=True, test=False, watch=watch)
         model = load_model(place / "model.safetensors")
@@ -267,7 +250,7 @@ class Transfer(Training):
         if job.model == "keep":
             return KeepProblem(domains.dataset, domains.config, examples, fitted=model.schema)
         way = _shown(run, "way") or ""
-        return ClickProblem(_examples(job, domains, way, model.schema), examples)
+        return ClickProblem(way_examples(job, domains, way, model.schema), examples)
 
     def _buckets(
         self, problem: ClickProblem, domains: Domains, model: nn.Module, name: str
@@ -289,72 +272,6 @@ class Transfer(Training):
             came = np.isin(asked, item[parts == 0])
             masks |= {"streamed": came, "never": ~came}
         return {f"auc_{key}": _auc_of(scores, label, mask) for key, mask in masks.items()}
-
-
-def _go_on(
-    job: Job,
-    domains: Domains,
-    way: str,
-    model: ClickModel,
-    data: ClickData,
-    folder: Path,
-    test: bool,
-    on_step: Callable[[float], None],
-) -> dict[str, Any]:
-    """Train ``model`` from where it stands; leaves what a job's training leaves."""
-    config, slices = part(job.parts, "training", TrainingConfig), domains.config.slices
-    task = ClickTask(data.train, data.validation, config.batch)
-    if slices:
-        passes = domains.config.passes
-        examples = dataclasses.asdict(part(job.parts, "examples", ExampleConfig))
-        sources = [
-            click_data(piece.dataset, piece, **examples, fitted=data.fitted).train
-            for piece in slices_of(_split(domains, way), slices)
-        ]
-        config = stream_config(config, slices * passes)
-        task = StreamTask(data.train, data.validation, config.batch, sources, passes)
-
-    def step(epoch: int, share: float, loss: float) -> None:
-        on_step(0.5 + (epoch + share) / config.epochs / 2)
-
-    fit(model, task, config, seed=job.seed, folder=folder, resume=True, on_step=step)
-    problem = ClickProblem(data, part(job.parts, "examples", ExampleConfig))
-    metrics = {"validation": finite(problem.measure(model, "validation").metrics), "test": {}}
-    if test:
-        measured = problem.measure(model, "test")
-        write_table(folder / "predictions.parquet", measured.predictions)
-        metrics["test"] = finite(measured.metrics)
-    return metrics
-
-
-def _examples(
-    job: Job, domains: Domains, way: str, fitted: FittedSchema | None = None
-) -> ClickData:
-    """The click examples of a way, in a trained model's vocabularies where there is one."""
-    split = _split(domains, way)
-    examples = dataclasses.asdict(part(job.parts, "examples", ExampleConfig))
-    if split.dataset.items.num_rows > domains.small_domain().dataset.items.num_rows:
-        feedback = examples["feedback"] or feedback_of(split.dataset)
-        if feedback != "explicit":
-            raise ValueError(f"{way}: negatives drawn from all domains are no other arm's")
-    made = click_data(split.dataset, split, **examples, fitted=fitted)
-    return dataclasses.replace(made, split=domains.split_name)
-
-
-def _split(domains: Domains, way: str) -> Split:
-    """Train, validation, test and context of a way. Those that learn from the super-domain have all
-    domains in histories.
-    """
-    part = domains.parts()
-    if way == "base":
-        return domains.small_domain()
-    if way == "long":
-        small = domains.small_domain()
-        train = pa.concat_tables([small.context, small.train])
-        return dataclasses.replace(small, train=train, context=small.context.slice(0, 0))
-    of_before, of_train = {"zero-shot": (0, 3), "mixed": (0, 0), "fine-tune": (3, 0)}[way]
-    code = np.where(part == 0, of_train, part)
-    return Split.of(domains.dataset, np.where(domains.before, of_before, code))
 
 
 def _recipe(job: Job) -> ClickRecipe[ClickConfig]:

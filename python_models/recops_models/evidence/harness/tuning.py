@@ -98,7 +98,8 @@ def beyond(name: str, values: Sequence[Setting], *, high: bool) -> Setting | Non
     """The next value beyond an end of ``values``: as far as the last step, in ratio where both are
     above 0 (to two digits), else in difference.
 
-    None where there is none: fewer than two numbers, below 0, beyond a setting's limit.
+    None where there is none: fewer than two numbers, below 0 (0 where all are above it), beyond a
+    setting's limit.
     """
     numbers = sorted(
         value for value in values if isinstance(value, int | float) and not isinstance(value, bool)
@@ -110,7 +111,9 @@ def beyond(name: str, values: Sequence[Setting], *, high: bool) -> Setting | Non
     if isinstance(end, int) and isinstance(inner, int):
         value = round(value)
     limit = _LIMITS.get(name.rpartition(".")[2])
-    if value < 0 or value in numbers or (limit is not None and value > limit):
+    if value < 0 or value == 0 < min(inner, end):  # A whole number may be rounded to 0.
+        return None
+    if value in numbers or (limit is not None and value > limit):
         return None
     return value
 

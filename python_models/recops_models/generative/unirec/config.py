@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from recops_models.setting_checks import check_at_least, check_heads, check_shares
+
 EventForm: TypeAlias = Literal["concat", "sum"]
 """How an event's item and attributes become one vector: a linear map of them beside each other;
 ``√d · e_item + Σ e_attribute``."""
@@ -43,7 +45,8 @@ class UniRecConfig:
         beams: decoded paths per request.
 
     Raises:
-        ValueError: a size that is too small, or heads that do not divide the width.
+        ValueError: a size or a weight that is too small, heads that do not divide the width, a
+            dropout outside [0, 1).
     """
 
     num_attributes: int = 1
@@ -67,37 +70,15 @@ class UniRecConfig:
     beams: int = 100
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"unirec: {name} must be {least} or more, got {getattr(self, name)}"
-                )
-        for name in ("item_scores", "item_loss"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"unirec: {name} must be 0 or more, got {value:g}")
-        if self.width % self.heads:
-            raise ValueError(f"unirec: heads must divide width {self.width}, got {self.heads}")
+        check_at_least("unirec", self, history=1, width=1, heads=1, layers=1, experts=1)
+        check_at_least("unirec", self, expert_hidden=1, head_hidden=1, negatives=1, beams=1)
+        check_at_least("unirec", self, objectives=1, scenes=1)
+        check_at_least("unirec", self, num_attributes=0, history_layers=0, hash_width=0)
+        check_at_least("unirec", self, item_scores=0, item_loss=0)
+        check_shares("unirec", self, "dropout")
+        check_heads("unirec", self.width, self.heads)
 
     @property
     def tasks(self) -> int:
         """objectives · scenes."""
         return self.objectives * self.scenes
-
-
-_LEAST = {
-    "num_attributes": 0,
-    "history": 1,
-    "width": 1,
-    "heads": 1,
-    "history_layers": 0,
-    "layers": 1,
-    "experts": 1,
-    "expert_hidden": 1,
-    "head_hidden": 1,
-    "hash_width": 0,
-    "objectives": 1,
-    "scenes": 1,
-    "negatives": 1,
-    "beams": 1,
-}

@@ -179,6 +179,13 @@ def test_runs_follow_their_seed_and_settings() -> None:
     assert len({run("age-ucb", **settings).key for settings in others}) == len(others)
 
 
+def test_open_gates_count_whether_or_not_a_score_moves() -> None:
+    assert measured(run("age-ts", strength=0.3))["explored"] == 1, "gate=off: all explore"
+    still = measured(run("age-ts", strength=0, gate="dgu"))
+    assert still["shift"] == 0
+    assert 0 < still["explored"] < 1
+
+
 def test_no_strength_is_no_exploration() -> None:
     greedy = measured(run("greedy"))
     for model in ("age-ucb", "age-ts", "ucb", "ts"):

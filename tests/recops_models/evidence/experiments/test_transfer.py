@@ -16,7 +16,8 @@ from recops.files import read_json
 from recops_models.claims import claims_of
 from recops_models.claims.keep import _CONTROL, _FINE, _KEEP, _SLIGHT, _STREAM, _STRONG
 from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
-from recops_models.evidence.experiments.transfer import SHUFFLED, WAYS, Transfer, _split
+from recops_models.evidence.experiments.transfer import SHUFFLED, Transfer
+from recops_models.evidence.experiments.transfer_ways import WAYS, way_split
 from recops_models.evidence.harness.claim import Arm
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.domains import DomainConfig, Domains
@@ -62,7 +63,7 @@ def test_what_each_way_is_trained_on() -> None:
     domain = ["small" if rng.random() < 0.2 else name for name in domain]
     table = data.interactions.set_column(4, "domain", [domain])
     cut = Domains.of(dataclasses.replace(data, interactions=table), config)
-    splits = {way: _split(cut, way) for way in WAYS}
+    splits = {way: way_split(cut, way) for way in WAYS}
     tests = [split.test["timestamp"].to_pylist() for split in splits.values()]
     assert all(test == tests[0] for test in tests), "all are asked the same"
     rows = {way: split.train.num_rows for way, split in splits.items()}

@@ -1,0 +1,22 @@
+"""What stands under dotted names, as a module's weights do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+_Value = TypeVar("_Value")
+
+
+def below(prefix: str, entries: Mapping[str, _Value]) -> dict[str, _Value]:
+    """The entries whose names begin with ``prefix``, without it, in their order.
+
+    Example:
+        >>> below("head.", {"head.0.weight": 1, "head.0.bias": 2, "item.weight": 3})
+        {'0.weight': 1, '0.bias': 2}
+    """
+    return {
+        name.removeprefix(prefix): value
+        for name, value in entries.items()
+        if name.startswith(prefix)
+    }

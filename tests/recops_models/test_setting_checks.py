@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from recops_models import setting_checks as checks
+from recops_models.training.config import TrainingConfig
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def check_at_least_one(owner: str, settings: object, name: str) -> None:
+    checks.check_at_least(owner, settings, **{name: 1})
+
+
+def check_length_one(owner: str, settings: object, name: str) -> None:
+    checks.check_lengths(owner, settings, **{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("check", "fit", "unfit"),
+    [
+        (check_at_least_one, [1, 1.5, None, (), (1, 2)], [0, 0.5, (2, 0), NAN, INFINITY]),
+        (checks.check_above_zero, [1, 1e-9, None, (2.0,)], [0, -1, (1, 0), NAN, -INFINITY]),
+        (checks.check_shares, [0, 0.999, None], [1, -1e-9, NAN]),
+        (check_length_one, [(0,)], [()]),
+    ],
+)
+def test_what_is_out_of_range_is_named(
+    check: Callable[[str, object, str], None], fit: list[object], unfit: list[object]
+) -> None:
+    for value in fit:
+        check("net", SimpleNamespace(size=value), "size")
+    for value in unfit:
+        with pytest.raises(ValueError, match=r"^net: size must .*, got ") as refused:
+            check("net", SimpleNamespace(size=value), "size")
+        assert str(refused.value).endswith(f"got {value}")
+
+
+def test_heads_divide_the_width() -> None:
+    checks.check_heads("net", 6, 3)
+    with pytest.raises(ValueError, match="net: heads must divide width 6, got 4"):
+        checks.check_heads("net", 6, 4)
+
+
+def test_a_file_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for place in (path, tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"net: table must be a file, got {place}: "):
+            checks.check_file("net", "table", place)
+    path.touch()
+    checks.check_file("net", "table", path)
+
+
+def test_zero_turns_off_what_it_may() -> None:
+    names = ("weight_decay", "warmup_epochs", "decay", "clip", "checkpoint_minutes")
+    rates = ("learning_rate", "table_learning_rate")
+    config = TrainingConfig(**dict.fromkeys((*names, *rates), 0.0))  # type: ignore[arg-type]
+    assert config.rate(1.0, 0.0) == 1.0
