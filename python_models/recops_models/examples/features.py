@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.errors import DataError
+from recops_models.dotted import below
 from recops_models.examples.lookup import Lookup
 from recops_models.settings import JsonObject
 
@@ -283,14 +284,7 @@ class FittedSchema:
         """
         schema = FeatureSchema.from_dict(meta)
         lookups = {
-            name: Lookup.from_state(
-                {
-                    key.removeprefix(f"lookup.{name}."): tensor
-                    for key, tensor in tensors.items()
-                    if key.startswith(f"lookup.{name}.")
-                }
-            )
-            for name in schema.tables
+            name: Lookup.from_state(below(f"lookup.{name}.", tensors)) for name in schema.tables
         }
         moments = {}
         for feature in schema.of_type(Numeric):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import recops
 from recops.ops.residual_quantization.nearest_codes import Metric
+from recops_models.dotted import below
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import TensorPoints
@@ -76,9 +77,7 @@ class NetworkTokenizer(Tokenizer):
 
     def _restore(self, state: Mapping[str, Tensor]) -> None:
         network = self._new_network(torch.zeros(1, len(state[_NETWORK + "mean"])))
-        network.load_state_dict(
-            {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
-        )
+        network.load_state_dict(below(_NETWORK, state))
         self.network = network.eval()
 
     def _fitted_network(self) -> Autoencoder:
