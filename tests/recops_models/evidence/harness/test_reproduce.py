@@ -377,8 +377,8 @@ def test_runs_side_by_side_give_the_same_bits(data: str, tmp_path: Path) -> None
 
 
 def test_an_error_in_one_of_two_processes_ends_both(data: str, tmp_path: Path) -> None:
-    arms = [Arm(name, "sasrec", {**SMALL, "width": width}) for name, width in (("a", 7), ("b", 8))]
-    with pytest.raises(RuntimeError, match="unflatten"):
+    arms = (Arm("a", "unirec", {"attributes": "colour"}), Arm("b", "sasrec", SMALL))
+    with pytest.raises(DataError, match="colour"):
         measure(tmp_path, claim(data, *arms), jobs=2)
     assert not [child for child in multiprocessing.active_children() if child.is_alive()]
 
