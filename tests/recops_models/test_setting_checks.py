@@ -56,7 +56,13 @@ def test_a_file_is_there(tmp_path: Path) -> None:
 
 
 def test_zero_turns_off_what_it_may() -> None:
-    names = ("weight_decay", "warmup_epochs", "decay", "clip", "checkpoint_minutes")
-    rates = ("learning_rate", "table_learning_rate")
-    config = TrainingConfig(**dict.fromkeys((*names, *rates), 0.0))  # type: ignore[arg-type]
+    config = TrainingConfig(
+        learning_rate=0.0,
+        table_learning_rate=0.0,
+        weight_decay=0.0,
+        warmup_epochs=0.0,
+        decay=0.0,
+        clip=0.0,
+        checkpoint_minutes=0.0,
+    )
     assert config.rate(1.0, 0.0) == 1.0
