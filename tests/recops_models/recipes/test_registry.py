@@ -116,7 +116,7 @@ def test_loading_a_model_imports_its_own_file_and_layers(name: str, tmp_path: Pa
     modules = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert len(modules) <= 40
     rooms = {name.split(".")[1] for name in modules if "." in name}
-    bottom = {"setting_checks", "settings"}
+    bottom = {"dotted", "setting_checks", "settings"}
     assert rooms <= {"click", "data", "examples", "item_vectors", "layers", "recipes", *bottom}
     assert not [name for name in modules if "importers" in name]
     own = {"din": {"din"}, "sum-pool": {"sum_pool"}, "gru-attention": {"din", "gru_attention"}}
