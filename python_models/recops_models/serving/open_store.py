@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recops_models.serving.stores.store import Store
+from recops_models.serving.stores.store_url import check_store_url
 
 
 def open_store(url: str, *, allow_loss: bool = False) -> Store:
@@ -17,13 +18,10 @@ def open_store(url: str, *, allow_loss: bool = False) -> Store:
         NotDurableError: a Redis that may lose what it said was written.
         StoreError: it cannot be opened.
     """
-    scheme, _, rest = url.partition(":")
-    if scheme == "lmdb" and rest:
+    if check_store_url(url).startswith("lmdb:"):
         from recops_models.serving.stores.lmdb_store import LmdbStore
 
         return LmdbStore(url)
-    if scheme == "redis" and rest.startswith("//"):
-        from recops_models.serving.stores.redis_store import RedisStore
+    from recops_models.serving.stores.redis_store import RedisStore
 
-        return RedisStore(url, allow_loss=allow_loss)
-    raise ValueError(f"store must be lmdb:PATH or redis://HOST:PORT/DB, got {url!r}")
+    return RedisStore(url, allow_loss=allow_loss)

@@ -10,7 +10,8 @@ import redis
 
 from recops_models.serving.errors import FieldError
 from recops_models.serving.sources import event_of_json
-from recops_models.serving.stores.redis_store import answers, connect, shown
+from recops_models.serving.stores.redis_store import answers, connect
+from recops_models.serving.stores.store_url import shown
 
 SCHEME = "redis-stream://"
 

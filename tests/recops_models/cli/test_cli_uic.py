@@ -162,6 +162,14 @@ def test_redis_needs_a_folder_for_snapshots(capsys: pytest.CaptureFixture[str]) 
     assert "--snapshots" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["ftp://me:secret@host/0", "lmdb:", "redis:0"])
+def test_what_is_no_store_is_bad_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["uic", "stats", "--store", url]) == 2
+    told = capsys.readouterr().err
+    assert "store must be lmdb:PATH or redis://HOST:PORT/DB, got " in told
+    assert "secret" not in told
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_follower_that_is_asked_to_stop_finishes_its_batch(

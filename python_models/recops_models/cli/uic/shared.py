@@ -22,12 +22,27 @@ uic = typer.Typer(
 )
 app.add_typer(uic, name="uic")
 
+
+def _store_url(given: str) -> str:
+    from recops_models.serving.stores.store_url import check_store_url
+
+    try:
+        return check_store_url(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 Model = Annotated[
     Path, typer.Option("--model", help="What `recops train mimn|hpmn` left.", show_default=False)
 ]
 StoreUrl = Annotated[
     str,
-    typer.Option("--store", help="`lmdb:PATH` or `redis://HOST:PORT/DB`.", show_default=False),
+    typer.Option(
+        "--store",
+        help="`lmdb:PATH` or `redis://HOST:PORT/DB`.",
+        show_default=False,
+        callback=_store_url,
+    ),
 ]
 AllowLoss = Annotated[
     bool, typer.Option("--allow-loss", help="Take a Redis that may lose acknowledged events.")

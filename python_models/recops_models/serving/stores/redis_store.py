@@ -17,6 +17,7 @@ from recops_models.serving.errors import (
     StoreFullError,
 )
 from recops_models.serving.stores.store import CLOCK, Store
+from recops_models.serving.stores.store_url import shown
 
 _PREFIX = b"uic:"
 _TIMEOUT = 5.0
@@ -98,12 +99,6 @@ class RedisStore(Store):
     def close(self) -> None:
         """See :meth:`Store.close`."""
         self._client.close()
-
-
-def shown(url: str) -> str:
-    """The URL without a name and a password, which no message is to tell."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
 
 
 def connect(url: str) -> redis.Redis:

@@ -1,0 +1,21 @@
+"""URLs of stores, and how messages tell them."""
+
+from __future__ import annotations
+
+
+def check_store_url(url: str) -> str:
+    """The URL itself, if it is one of a store.
+
+    Raises:
+        ValueError: it is not.
+    """
+    scheme, _, rest = url.partition(":")
+    if (scheme == "lmdb" and rest) or (scheme == "redis" and rest.startswith("//")):
+        return url
+    raise ValueError(f"store must be lmdb:PATH or redis://HOST:PORT/DB, got {shown(url)!r}")
+
+
+def shown(url: str) -> str:
+    """The URL without a name and a password, which no message is to tell."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2] if separator else url
