@@ -65,6 +65,8 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
                 best[arm.name] = found
         if len(best) < len(claim.arms):
             return Tuning(tuple(runs), {}, grids, {}, number)
+        if widening == claim.widenings:
+            break
         ends = {
             (place, high) for arm in tuned for place, high in _ends(grids[arm.name], best[arm.name])
         }
@@ -73,7 +75,7 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
             for place, high in sorted(ends)
             if all(_goes_on(grids[arm.name], place, high) for arm in tuned)
         ]
-        if not wider or widening == claim.widenings:
+        if not wider:
             break
         number += len(wider)
         for arm in tuned:

@@ -173,6 +173,12 @@ def test_what_lies_beyond_an_end(name: str, values: Any, high: bool, expected: A
     assert beyond(name, values, high=high) == expected
 
 
+def test_grids_that_are_not_widened_may_have_other_shapes() -> None:
+    square = Arm("b", "sasrec", grid={"dropout": (0.1,), "learning_rate": (0.001, 0.002, 0.004)})
+    found, _ = tune(claim(A, square, tuning_seeds=1, widenings=0), worth_of_rate(1.0))
+    assert found.edges == {"a": ["learning_rate"], "b": ["learning_rate"]}
+
+
 def test_unfair_tuning_is_refused() -> None:
     square = Arm("b", "sasrec", grid={"learning_rate": (0.1,), "dropout": (0.0, 0.1, 0.2)})
     with pytest.raises(ValueError, match="of one shape"):
