@@ -210,7 +210,10 @@ def _transfer(
     )
 
 
-_FILMS = _Arms(_READ, _LEARN, _GRID)
+# On a sixth of the users a trial is some thirty steps, and rates that suit them (.009) are too high
+# for all: the base fell below its floors. On all users, at a rate of .001, twelve epochs bring KEEP
+# from .7555 to .76 (validation, two tuning seeds); at .003, .7620 to .7623.
+_FILMS = _Arms(_READ, {**_LEARN, "epochs": 12, "patience": 3}, _GRID)
 _FILM_KEEP, _FILM_BASE = _FILMS.keep(), _FILMS.din("base", "base")
 _FILM_CUT: Mapping[str, Setting] = {"domain_column": "genres", "domain": "Sci-Fi", "until": 0.7}
 _headline = partial(
@@ -224,7 +227,6 @@ _headline = partial(
     glanced=False,
     most_trials=6,
     halving=2,
-    tuning_share=1 / 6,
     widenings=1,
 )
 
@@ -288,18 +290,17 @@ _USERS = (
 _plugs = partial(_headline, source="ours: three forms of a plug", reported=_NOTHING, group="plugs")
 _PLUGS = tuple(
     claim
-    for make, arms, data, experiment, share in (
-        (_plugs, _TOYS, _SLIGHT, _CONTROL, 1.0),
-        (_plugs, _FILMS, "ml-1m", _transfer(_FILM_CUT, "ml-1m"), 1 / 6),
+    for arms, data, experiment in (
+        (_TOYS, _SLIGHT, _CONTROL),
+        (_FILMS, "ml-1m", _transfer(_FILM_CUT, "ml-1m")),
     )
     for claim in (
-        make(
+        _plugs(
             id=f"{kind}-is-as-good-as-adding-{'made-up' if data == _SLIGHT else 'films'}",
             text=f"A plug that {told} is as good as one that adds, to within .005.",
             arms=(arms.keep(f"KEEP, {kind}", plug=kind), arms.keep()),
             data=(data,),
             experiment=experiment,
-            tuning_share=share,
             allowance=0.005,
         )
         for kind, told in (("concat", "feeds the layer"), ("gate", "gates its units"))
@@ -311,9 +312,7 @@ _IMPLICIT = _Arms(
     {**_LEARN, **_SETTLE},
     {**_GRID, "learning_rate": (3e-3, 1e-2)},
 )
-_others = partial(
-    _headline, source=f"{_PAPER}, its comparison of models", group="others", tuning_share=1.0
-)
+_others = partial(_headline, source=f"{_PAPER}, its comparison of models", group="others")
 _OTHERS = (
     _others(
         id="keep-lifts-toys",
@@ -360,7 +359,6 @@ _OTHERS = (
         experiment=_transfer(
             {"domain_column": "genres", "domain": "Horror", "until": 0.7, "cut": "order"}, "ml-1m"
         ),
-        tuning_share=1 / 6,
     ),
 )
 
