@@ -93,7 +93,7 @@ class RocketStage(TrainingStage[RocketProblem, Rocket]):
 
 
 class RocketRecipe(Recipe):
-    """PartSettings of its nets are dotted: ``light.hidden``, ``booster.width``."""
+    """Settings of its nets are dotted: ``light.hidden``, ``booster.width``."""
 
     name = "rocket"
     sizes = RocketConfig()
