@@ -120,6 +120,16 @@ class Transfer(Training):
             test |= self._buckets(problem, domains, model, "test")
         return validation, test
 
+    @property
+    def label(self) -> str:
+        """The small domain of its data, and whether each user's own order cuts it; of several data
+        sets nothing, as their names tell them apart.
+        """
+        told = dict(self.cuts[0][1]) if len(self.cuts) == 1 else {}
+        domain = f"{told['domain_column']} {told['domain']}" if "domain" in told else ""
+        order = "cut in each user's order" if told.get("cut") == "order" else ""
+        return ", ".join(text for text in (domain, order) if text)
+
     def floors_config(self, run: Run) -> object | None:
         """The data, its cut, and which examples are made of it."""
         law = dict(self.laws).get(run.data)

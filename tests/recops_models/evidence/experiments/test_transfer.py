@@ -140,6 +140,19 @@ def test_the_page_has_at_most_six_arms_a_headline() -> None:
     assert all(claim.group for claim in claims_of("keep"))
 
 
+def test_two_small_domains_of_one_data_set_are_told_apart() -> None:
+    """Their floors are not the same."""
+    labels = {
+        claim.id: claim.experiment.label
+        for claim in claims_of("keep")
+        if claim.data == ("ml-1m",) and claim.group in ("headline", "others")
+    }
+    assert labels["keep-lifts-science-fiction"] == "genres Sci-Fi"
+    horror = labels["keep-lifts-horror-of-known-users"]
+    assert horror == "genres Horror, cut in each user's order"
+    assert _CONTROL.label == ""
+
+
 # What the design notes ask of made-up clicks; arms at their middle learning rate.
 
 
