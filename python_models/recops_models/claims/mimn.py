@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from recops_models.claims._on_clicks import AS_GOOD
+from recops_models.claims._on_clicks import AS_GOOD, by_share
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.memory_runs import MemoryRuns
 from recops_models.evidence.experiments.synthetic_lags import SyntheticLags
@@ -37,6 +38,11 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
     "weight_decay": (0.0, 0.01),
     "table_std": (0.01, 0.1),
 }
+TUNED_ON = {"ml-1m": 1 / 4, "assist2017": 1.0}
+"""Shares of the users. A quarter of ml-1m's tell the same best rate as all of them, a quarter or a
+half of assist2017's do not: there .001 is as good as .003, where of all users it has .7035 beside
+.7149 (MIMN with T = 100, validation, one seed; .7049 and .7122 under another).
+"""
 LONG_RUNS = ClickRuns(last=20, least_events=200, held_out=20)
 """Examples are the last events of users with 200 events or more; all are in the history."""
 
@@ -75,7 +81,6 @@ _headline = partial(
     glanced=False,
     most_trials=8,
     halving=2,
-    tuning_share=1 / 4,
     widenings=1,
 )
 
@@ -86,7 +91,7 @@ def _reported(taobao: str, books: str) -> str:
     )
 
 
-_HEADLINE = (
+_CLAIMED = (
     _headline(
         id="mimn-beats-sum-pooling",
         text="A memory of 8 slots ranks better than the sum of the history.",
@@ -115,6 +120,8 @@ _HEADLINE = (
     ),
 )
 
+_HEADLINE = by_share(_CLAIMED, TUNED_ON)
+
 # Half of the events read, of more users: what a part is worth.
 _SMALL: Mapping[str, Setting] = {"max_len": 100}
 PART_RUNS = MemoryRuns(last=20, least_events=100, held_out=20)
@@ -129,18 +136,17 @@ _ablation = partial(
     Claim,
     source=f"{_PAPER}, its ablations",
     group="ablations",
-    data=("nyc-checkins", "assist2017"),
+    data=("assist2017",),
     metric="auc",
     experiment=PART_RUNS,
     glanced=False,
     most_trials=4,
     halving=2,
     tuning_seeds=2,
-    tuning_share=1 / 4,
     widenings=1,
 )
 _ours = partial(_ablation, source="a control of ours", reported="nothing")
-_BY_SLOTS = {slots: _variant(f"MIMN, {slots} slots", slots=slots) for slots in (2, 4, 16)}
+_BY_SLOTS = {slots: _variant(f"MIMN, {slots} slots", slots=slots) for slots in (2, 16)}
 # The paper's row has neither moved writes nor a regulariser; moved by content alone, a regulariser
 # trains the keys.
 _PLAIN = _variant("MIMN, no utilization", utilization="none", utilization_weight=0.0)
@@ -157,7 +163,7 @@ _ABLATIONS = (
         text="Eight slots rank better than two.",
         reported="nothing on two; 4, 6 and 8 without the memory's additions have AUC .9046, .9052 "
         f"and .9070 on Taobao, .7522, .7503 and .7486 on Amazon Books, {_ELSEWHERE}",
-        arms=(_BASE, _BY_SLOTS[2], _BY_SLOTS[4], _BY_SLOTS[16]),
+        arms=(_BASE, _BY_SLOTS[2], _BY_SLOTS[16]),
     ),
     _ablation(
         id="utilization-helps",
@@ -184,11 +190,7 @@ _ABLATIONS = (
         id="channels-help",
         text="With a channel a slot, the most read of which moves, it is better than without.",
         reported=_MIU,
-        arms=(
-            _BASE,
-            _variant("MIMN, no channels", induction_topk=0),
-            _variant("MIMN, two channels move", induction_topk=2),
-        ),
+        arms=(_BASE, _variant("MIMN, no channels", induction_topk=0)),
     ),
     _ours(
         id="choosing-channels-helps",
@@ -214,19 +216,54 @@ _ABLATIONS = (
     ),
 )
 
+
+def over_months(claims: Sequence[Claim], *ids: str) -> tuple[Claim, ...]:
+    """Those with ``ids``, of two arms each, on check-ins of months, with 24 epochs. With six, which
+    is enough elsewhere, MIMN comes to .915 and HPMN to .927, with these both to .950 (validation,
+    one seed). Trials are on all users: of the largest rates some do well on a part and fail on all.
+    """
+    more = {"epochs": 24, "patience": 4}
+    return tuple(
+        dataclasses.replace(
+            claim,
+            id=f"{claim.id}-over-months",
+            arms=tuple(
+                dataclasses.replace(arm, settings={**arm.settings, **more})
+                for arm in claim.arms[:2]
+            ),
+            data=("nyc-checkins",),
+            group="months",
+        )
+        for claim in claims
+        if claim.id in ids
+    )
+
+
+_MONTHS = over_months(
+    _ABLATIONS,
+    "more-slots-help",
+    "utilization-helps",
+    "channels-help",
+    "the-candidate-may-stay-out",
+)
+
 _BY_LENGTH = {length: mimn(f"MIMN, T = {length}", max_len=length) for length in (50, 200, 1000)}
-_LENGTHS = (
-    _ablation(
-        id="a-longer-history-helps",
-        text="Users of 500 events or more are ranked better by a memory of up to 1,000 than by one "
-        "of their last 50.",
-        source=f"{_PAPER}, its industrial data",
-        reported="AUC +.6 % from 100 to 1,000 events, of its base model; other data than here",
-        arms=(_BY_LENGTH[1000], _BY_LENGTH[50], _BY_LENGTH[200]),
-        data=("assist2017", "ml-1m"),
-        experiment=ClickRuns(last=20, least_events=500, held_out=20),
-        group="lengths",
-    ),
+_LENGTHS = by_share(
+    [
+        _ablation(
+            id="a-longer-history-helps",
+            text="Users of 500 events or more are ranked better by a memory of up to 1,000 than by "
+            "one of their last 50.",
+            source=f"{_PAPER}, its industrial data",
+            reported="AUC +.6 % from 100 to 1,000 events, of its base model; other data than here",
+            arms=(_BY_LENGTH[1000], _BY_LENGTH[50], _BY_LENGTH[200]),
+            data=("assist2017", "ml-1m"),
+            experiment=ClickRuns(last=20, least_events=500, held_out=20),
+            group="lengths",
+            seeds=3,
+        )
+    ],
+    TUNED_ON,
 )
 
 _UNORDERED = (
@@ -320,4 +357,4 @@ _CONTROLS = (
     ),
 )
 
-CLAIMS = (*_CONTROLS, *_HEADLINE, *_ABLATIONS, *_LENGTHS, *_UNORDERED)
+CLAIMS = (*_CONTROLS, *_HEADLINE, *_ABLATIONS, *_MONTHS, *_LENGTHS, *_UNORDERED)

@@ -54,7 +54,7 @@ def _over_seeds(
     """The floors of one data set: their mean over seeds, where these draw other examples."""
     experiment, arm = claim.experiment, claim.arms[0]
     counted: dict[str, dict[str, Metrics]] = {}
-    for seed in plan.seeds:
+    for seed in plan.seeds(claim):
         run = Run(experiment, arm.model, data, claim.trials(arm)[0], seed, True, plan.quick)
         config = experiment.floors_config(run)
         if config is None:

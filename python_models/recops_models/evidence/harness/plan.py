@@ -23,13 +23,17 @@ class Plan:
 
     Attributes:
         claims: in the order in which they are measured.
-        seeds: of the measured runs, the same for every arm: arms are paired over them.
+        first_seed: of the measured runs.
         quick: a little of each.
     """
 
     claims: Sequence[Claim]
-    seeds: Sequence[int]
+    first_seed: int = 0
     quick: bool = False
+
+    def seeds(self, claim: Claim) -> range:
+        """Of the claim's measured runs, the same for every arm: arms are paired over them."""
+        return range(self.first_seed, self.first_seed + claim.seeds)
 
     def tuning(self, claim: Claim, data: str, done: Mapping[Run, Record]) -> Tuning:
         """How far the tuning of a claim's arms has come; no trial measures test. There are none
@@ -55,7 +59,7 @@ class Plan:
         """The arm with its best settings, once a seed; test is measured here, and only here."""
         return [
             Run(claim.experiment, arm.model, data, best, seed, True, self.quick)
-            for seed in self.seeds
+            for seed in self.seeds(claim)
         ]
 
     def ahead(self, done: Mapping[Run, Record]) -> list[Run]:

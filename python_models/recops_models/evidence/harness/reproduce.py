@@ -38,7 +38,7 @@ def reproduce(
         claims: one or more.
         out: see :class:`RunStore` for what may be in it.
         command: that gives the same again, for the record.
-        seeds: runs of each arm, ≥ 2; None: as the claims say, the most of them.
+        seeds: runs of each arm, ≥ 2; None: as each claim says.
         first_seed: the seeds count up from here.
         quick: :meth:`Claim.quick`, with small runs.
         resume: go on with the reproduction that is there; nothing finished is repeated.
@@ -57,12 +57,14 @@ def reproduce(
     if quick:
         claims = [claim.quick() for claim in claims]
     claims, skipped = _at_hand(claims)
-    number = max(claim.seeds for claim in claims) if seeds is None else seeds
-    if number < 2:
-        raise ValueError(f"reproduce: an interval needs two seeds or more, got {number}")
+    if seeds is not None:
+        claims = [dataclasses.replace(claim, seeds=seeds) for claim in claims]
+    fewest = min(claim.seeds for claim in claims)
+    if fewest < 2:
+        raise ValueError(f"reproduce: an interval needs two seeds or more, got {fewest}")
     if jobs < 1:
         raise ValueError(f"reproduce: jobs must be 1 or more, got {jobs}")
-    plan = Plan(claims, range(first_seed, first_seed + number), quick)
+    plan = Plan(claims, first_seed, quick)
     store = RunStore(out, paper, resume=resume)
     if store.dropped is not None:
         progress.note(store.dropped)

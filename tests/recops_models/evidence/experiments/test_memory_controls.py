@@ -197,3 +197,16 @@ def test_a_trial_and_a_model_without_slots_tell_nothing_of_writes(
         folder.mkdir()
         _, told = experiment.measure(run, small, folder, lambda share: None)
         assert "usage_variance" not in told
+
+
+@pytest.mark.parametrize("paper", ["mimn", "hpmn"])
+def test_trials_and_epochs_follow_the_data(paper: str) -> None:
+    """A quarter of assist2017's users choose another rate than all; six epochs of nyc-checkins are
+    too few.
+    """
+    claims = claims_of(paper, ["headline", "lengths", "months"])
+    shares = {claim.data: claim.tuning_share for claim in claims}
+    assert shares == {("ml-1m",): 0.25, ("assist2017",): 1.0, ("nyc-checkins",): 1.0}
+    for claim in claims:
+        epochs = 24 if claim.group == "months" else 6
+        assert all(arm.settings["epochs"] == epochs for arm in claim.arms)

@@ -193,6 +193,23 @@ def test_a_page_says_where_counting_is_enough(data: str, tmp_path: Path) -> None
     assert "no arm beats" not in page(content)
 
 
+def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> None:
+    """What two claims share is run once."""
+    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
+    wide = Arm("wide", "sasrec", {**SMALL, "learning_rate": 1e-2, "width": 12})
+    watch = Watch()
+    content = measure(
+        tmp_path,
+        claim(data, one, POPULARITY, seeds=3),
+        claim(data, one, wide, id="width", seeds=2),
+        seeds=None,
+        progress=watch,
+    )
+    assert [found["seeds"] for found in content["claims"]] == [3, 2]
+    assert len(watch.begun) == 3 + 3 + 2
+    assert {run.seed for run in watch.begun if dict(run.settings).get("width") == "12"} == {0, 1}
+
+
 def test_quick_tunes_nothing(data: str, tmp_path: Path) -> None:
     watch = Watch()
     asked = claim(data, SASREC, tuned("narrow", width=4))
@@ -292,7 +309,7 @@ def test_unfair_claims_are_refused() -> None:
 
 
 def test_the_time_left_goes_by_the_runs_most_alike() -> None:
-    plan = Plan([claim("x", POPULARITY, Arm("SASRec", "sasrec"))], seeds=range(2))
+    plan = Plan([claim("x", POPULARITY, Arm("SASRec", "sasrec"), seeds=2)])
     first, second, *_ = plan.ahead({})
     assert seconds_left(plan.ahead({}), {}) is None
     done = {first: Record({"ndcg@10": 0.1}, {}, 1.0)}

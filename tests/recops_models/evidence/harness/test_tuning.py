@@ -30,7 +30,7 @@ def worth_of_rate(best: float) -> Callable[[Run], float]:
 
 def tune(asked: Claim, worth: Callable[[Run], float]) -> tuple[Tuning, list[Run]]:
     """All of a tuning, and its trials in the order in which they were asked for."""
-    plan, done = Plan([asked], seeds=range(2)), {}
+    plan, done = Plan([asked]), {}
     while True:
         found = plan.tuning(asked, "x", done)
         missing = [run for run in found.runs if run not in done]
@@ -64,10 +64,10 @@ def test_a_trial_that_diverged_is_the_worst_whatever_is_measured() -> None:
     for metric in ("ndcg@10", "logloss"):
         asked = claim(A, B, metric=metric, tuning_seeds=1, widenings=0)
         done = {}
-        for trial in Plan([asked], seeds=range(2)).tuning(asked, "x", {}).runs:
+        for trial in Plan([asked]).tuning(asked, "x", {}).runs:
             bold = dict(trial.settings)["learning_rate"] != "0.003"
             done[trial] = Record({} if bold else {metric: 0.5}, {}, 1.0, diverged=bold)
-        best = Plan([asked], seeds=range(2)).tuning(asked, "x", done).best
+        best = Plan([asked]).tuning(asked, "x", done).best
         assert dict(best["a"])["learning_rate"] == "0.003"
 
 
@@ -134,7 +134,7 @@ def test_halving_gives_more_seeds_to_the_best_trials_alone() -> None:
     assert [run.seed for run in of_a] == [10_000] * 8 + [10_001, 10_002] * 2
     assert {dict(run.settings)["learning_rate"] for run in of_a[8:]} == {"0.003"}
     assert {run.share for run in runs} == {0.25}
-    plan = Plan([asked], seeds=range(2))
+    plan = Plan([asked])
     assert {run.share for run in plan.measured(asked, arms[0], "x", found.best["a"])} == {1.0}
 
 
