@@ -19,7 +19,7 @@ the cache: forward and backward 101 ms instead of 181 ms (B=1024, T=100, d=36, h
 thread of an AMD EPYC, minima of interleaved runs on a busy machine)."""
 _SPARSE = 0.5
 """Below this share of places that hold an event, the events alone are scored: forward and backward
-11.8 ms instead of 32.3 ms where a seventh do, 19.4 instead of 33.9 where three eighths do (B=512,
+11.5 ms instead of 33.4 ms where a seventh do, 18.3 instead of 30.5 where three eighths do (B=512,
 T=50, d=16, hidden 80 and 40, one thread of an Intel Xeon, minima of interleaved runs)."""
 
 
