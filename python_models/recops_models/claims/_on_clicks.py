@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.experiment import Setting
 
 AS_GOOD = 0.003
@@ -32,15 +30,3 @@ GRID: Mapping[str, tuple[Setting, ...]] = {
 ONCE: Mapping[str, Setting] = {"epochs": 1, "patience": 1}
 """On a million events: in a second epoch validation only falls, whatever the model, and a schedule
 that is planned for two has not come down by the end of the first."""
-
-
-def by_share(claims: Iterable[Claim], shares: Mapping[str, float]) -> tuple[Claim, ...]:
-    """The claims, once for each of the data sets that they and ``shares`` name, which says on what
-    share of its users trials are run.
-    """
-    return tuple(
-        dataclasses.replace(claim, id=f"{claim.id}-on-{data}", data=(data,), tuning_share=share)
-        for data, share in shares.items()
-        for claim in claims
-        if data in claim.data
-    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_models.claims._on_clicks import AS_GOOD, by_share
-from recops_models.claims.mimn import (
+from recops_models.claims._on_clicks import AS_GOOD
+from recops_models.claims._on_long_histories import (
     LONG_RUNS,
     PART_RUNS,
     TUNED_ON,
+    by_length,
+    by_share,
     long_arm,
     long_rivals,
     over_months,
@@ -146,22 +148,13 @@ _MONTHS = over_months(
 )
 
 _BY_LENGTH = {length: _hpmn(f"HPMN, T = {length}", max_len=length) for length in (50, 200, 1000)}
-_LENGTHS = by_share(
-    [
-        _ablation(
-            id="a-longer-history-helps",
-            text="Users of 500 events or more are ranked better by a memory of up to 1,000 than by "
-            "one of their last 50.",
-            source=f"{_PAPER}, its abstract",
-            reported=_ABSTRACT,
-            arms=(_BY_LENGTH[1000], _BY_LENGTH[50], _BY_LENGTH[200]),
-            data=("assist2017", "ml-1m"),
-            experiment=ClickRuns(last=20, least_events=500, held_out=20),
-            group="lengths",
-            seeds=3,
-        )
-    ],
-    TUNED_ON,
+_LENGTHS = by_length(
+    partial(
+        _ablation,
+        source=f"{_PAPER}, its abstract",
+        reported=_ABSTRACT,
+    ),
+    _BY_LENGTH,
 )
 
 _UNORDERED = (
