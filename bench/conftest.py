@@ -54,6 +54,7 @@ def outruns(benchmark, request):
         ratio = theirs / ours
         benchmark.extra_info.update(
             ratio=ratio,
+            floor=floor,
             isa=recops.cpu_isa(),
             threads=case.threads,
             torch=torch.__version__,
