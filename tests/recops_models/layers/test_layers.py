@@ -12,8 +12,9 @@ from recops_models.layers.target_attention import PairLinear, TargetAttention
 from tolerances import AGREEMENT
 
 LENGTHS = torch.tensor([3, 0, 5, 1])
-"""Fewer than half of the places hold an event, so that events alone are scored."""
-MANY = torch.tensor([3, 0, 5, 4])
+"""Events are few, so that they alone are scored."""
+FULL = torch.tensor([30, 0, 29, 28])
+"""Most of the places hold an event, so that all are scored."""
 
 
 def inputs(rows: int = 4, events: int = 5, width: int = 6) -> tuple[Tensor, Tensor]:
@@ -36,7 +37,7 @@ def written_out(layer: TargetAttention, query: Tensor, keys: Tensor, lengths: Te
     return torch.stack(pooled)
 
 
-@pytest.mark.parametrize("lengths", [LENGTHS, MANY, 0 * LENGTHS], ids=["few", "many", "none"])
+@pytest.mark.parametrize("lengths", [LENGTHS, FULL, 0 * LENGTHS], ids=["few", "many", "none"])
 @pytest.mark.parametrize("weights", ["softmax", "raw"])
 @pytest.mark.parametrize("name", ["sigmoid", "prelu"])
 @pytest.mark.parametrize("hidden", [(7,), (7, 3)])
@@ -44,7 +45,7 @@ def test_attention_is_its_written_out_form_forward_and_backward(
     weights, name, hidden, lengths
 ) -> None:
     layer = TargetAttention(6, hidden, activation_name=name, weights=weights).double()
-    query, keys = inputs()
+    query, keys = inputs(events=max(5, int(lengths.max())))
     outputs = [layer(query, keys, lengths), written_out(layer, query, keys, lengths)]
     torch.testing.assert_close(*outputs, **AGREEMENT[torch.float64])
     towards = torch.randn_like(outputs[0])
