@@ -278,12 +278,12 @@ _shops = partial(
     experiment=TableRuns(),
     glanced=False,
     halving=2,
-    tuning_seeds=2,
     widenings=1,
 )
-_ablation = partial(_shops, group="ablations", source="ours", seeds=3)
-_in_one_shop = partial(_ablation, data=("grocery",))
-"""The smallest of the shops: three arms there cost what one costs on all three."""
+# In the smallest shop alone.
+_ablation = partial(
+    _shops, group="ablations", source="ours", data=("grocery",), seeds=3, tuning_seeds=2
+)
 
 _SHOP_CLAIMS = (
     _shops(
@@ -338,7 +338,7 @@ _SHOP_CLAIMS = (
 _WIDER = {k: _shop(f"k = {k}", window=k) for k in (3, 5)}
 _ABLATIONS = (
     _ablation(
-        id="decay-helps-in-shops",
+        id="decay-helps-in-grocery",
         text="Residuals that decay (λ = 10) beat such as do not, and λ = 1 and 100 stand beside.",
         arms=(
             _SHOP_RESIDUAL,
@@ -346,11 +346,11 @@ _ABLATIONS = (
         ),
     ),
     _ablation(
-        id="residuals-add-to-centres-in-shops",
+        id="residuals-add-to-centres-in-grocery",
         text="Residuals add to centres.",
         arms=(_SHOP_RESIDUAL, _shop("centre alone", residual="false")),
     ),
-    _in_one_shop(
+    _ablation(
         id="many-neighbours-help-in-grocery",
         text="Twenty neighbours beat five.",
         arms=(
@@ -359,18 +359,18 @@ _ABLATIONS = (
             _shop("m = 50", neighbours=50),
         ),
     ),
-    _in_one_shop(
+    _ablation(
         id="a-wider-window-helps-in-grocery",
         text="A window of three events beats one of neighbours in time.",
         arms=(_WIDER[3], _SHOP_RESIDUAL, _WIDER[5]),
     ),
-    _in_one_shop(
+    _ablation(
         id="symmetric-weights-help-in-grocery",
         text="The weights of a graph convolution beat a plain average.",
         arms=(_shop("gcn", weights="gcn"), _SHOP_RESIDUAL),
         source=_FORMS,
     ),
-    _in_one_shop(
+    _ablation(
         id="attention-helps-in-grocery",
         text="Attention to neighbours beats a plain average.",
         arms=(_shop("attention", weights="attention"), _SHOP_RESIDUAL),

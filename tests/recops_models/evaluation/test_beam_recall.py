@@ -73,3 +73,12 @@ def test_a_model_that_must_be_told_of_requests_is_refused(
     _, asked = ring()
     with pytest.raises(ValueError, match="beam_recall: model must go by histories alone"):
         beam_recall(told, asked, beams=2)
+
+
+def test_scenes_that_share_their_start_need_not_be_told() -> None:
+    config = UniRecConfig(history=6, width=8, heads=2, scenes=2, bos="shared")
+    model = UniRec(*paths(), torch.zeros(NUM_ITEMS), config).eval()
+    assert not model.must_be_told
+    _, asked = ring()
+    found = beam_recall(model, asked, beams=2)
+    assert all(0 <= share <= 1 for share in found.values())

@@ -92,8 +92,9 @@ class UniRec(PathRanker):
 
     @property
     def must_be_told(self) -> bool:
-        """Whether there are several tasks, or fields of users."""
-        return self.config.tasks > 1 or self.user is not None
+        """Whether there are tasks that it tells apart, or fields of users."""
+        apart = self.config.tasks > 1 and self.config.bos != "shared"
+        return apart or self.user is not None
 
     def encode(self, history: Tensor, user: Tensor | None = None) -> Read:
         """Read ``history [B, T]``, 1-based and right-padded with 0, of users ``[B]``, 1-based; None
