@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from recops_models.evidence.experiments.bandit_runs import BanditRuns
@@ -46,122 +46,166 @@ _SHUFFLED = _age("AGE-UCB, no gate, δ shuffled", control="shuffled")
 _GAUSSIAN = _age("AGE-UCB, no gate, δ Gaussian", control="gaussian")
 _AIMLESS = _age("AGE-UCB, no gate, random direction", control="random-direction")
 
-_EVERY = ("arrivals", "unlucky", "ml-1m")
-_claim = partial(
-    Claim,
-    metric="reward",
-    experiment=BanditRuns(),
-    data=_EVERY,
-    seeds=30,
-    halving=2,
-)
+# In a world all claims have the same arms: each policy is tuned there once, beside all others, and
+# is the same in every claim.
+_SERVING = (_AGE_TS, _AGE_UCB, _TS, _UCB, _EPSILON, _GREEDY)
+_IN_PARTS = (_OPEN_TS, _OPEN_UCB, _FGM, _SHUFFLED, _GAUSSIAN, _AIMLESS)
+_ARMS = {
+    "arrivals": _SERVING,
+    "unlucky": (*_SERVING, *_IN_PARTS),
+    "ml-1m": (*_SERVING, *_IN_PARTS),
+}
+_EVERY = tuple(_ARMS)
+_WITH_PARTS = ("unlucky", "ml-1m")
 
+
+def _claims(
+    name: str,
+    text: str,
+    first: Arm,
+    second: Arm,
+    *,
+    source: str,
+    reported: str,
+    group: str,
+    worlds: Sequence[str] = _EVERY,
+    metric: str = "reward",
+) -> tuple[Claim, ...]:
+    """One claim a world. Policies are chosen by what they earn, whatever is then compared; one seed
+    tells little there, of four trials of a policy five are asked.
+    """
+    return tuple(
+        Claim(
+            id=f"{name}-in-{world}",
+            text=text,
+            source=source,
+            reported=reported,
+            arms=(first, second, *(arm for arm in _ARMS[world] if arm not in (first, second))),
+            data=(world,),
+            metric=metric,
+            experiment=BanditRuns(),
+            chosen_by="reward",
+            group=group,
+            seeds=30,
+            tuning_seeds=5,
+            halving=4,
+        )
+        for world in worlds
+    )
+
+
+_control = partial(_claims, reported=_NOTHING, group="control", worlds=("unlucky",))
 _CONTROL = (
-    _claim(
-        id="exploring-pays",
-        text="Where better items begin with scores near 0, an upper bound beats greedy.",
+    *_control(
+        "exploring-pays",
+        "Where better items begin with scores near 0, an upper bound beats greedy.",
+        _UCB,
+        _GREEDY,
         source="ours: a world in which exploring must pay, whoever does it",
-        reported=_NOTHING,
-        arms=(_UCB, _GREEDY, _TS, _EPSILON),
-        data=("unlucky",),
-        group="control",
     ),
-    _claim(
-        id="age-explores",
-        text="There AGE-UCB, without a gate, beats greedy as well.",
+    *_control(
+        "age-explores",
+        "There AGE-UCB, without a gate, beats greedy as well.",
+        _OPEN_UCB,
+        _GREEDY,
         source="ours: who loses here, does not explore",
-        reported=_NOTHING,
-        arms=(_OPEN_UCB, _GREEDY, _UCB),
-        data=("unlucky",),
-        group="control",
     ),
 )
 
-_baseline = partial(_claim, group="baselines", source=f"{_PAPER}, its table of clicks")
+_baseline = partial(_claims, group="baselines", source=f"{_PAPER}, its table of clicks")
 _BASELINES = (
-    _baseline(
-        id="age-ts-beats-greedy",
-        text="AGE-TS earns more clicks than the model alone.",
+    *_baseline(
+        "age-ts-beats-greedy",
+        "AGE-TS earns more clicks than the model alone.",
+        _AGE_TS,
+        _GREEDY,
         reported=f"50,111 ± 709 beside 39,149 ± 748 (+28.0 %), {_TABLE}",
-        arms=(_AGE_TS, _GREEDY, _EPSILON),
     ),
-    _baseline(
-        id="age-ucb-beats-greedy",
-        text="AGE-UCB earns more clicks than the model alone.",
+    *_baseline(
+        "age-ucb-beats-greedy",
+        "AGE-UCB earns more clicks than the model alone.",
+        _AGE_UCB,
+        _GREEDY,
         reported=f"47,874 ± 1,085 beside 39,149 ± 748 (+22.3 %), {_TABLE}",
-        arms=(_AGE_UCB, _GREEDY),
     ),
-    _baseline(
-        id="age-ts-beats-ts",
-        text="AGE-TS earns more than Thompson sampling with the same uncertainty.",
+    *_baseline(
+        "age-ts-beats-ts",
+        "AGE-TS earns more than Thompson sampling with the same uncertainty.",
+        _AGE_TS,
+        _TS,
         reported=f"not this one: 50,111 beside ensemble-TS 43,429 and GP-TS 44,070, {_TABLE}",
-        arms=(_AGE_TS, _TS),
     ),
-    _baseline(
-        id="age-ucb-beats-ucb",
-        text="AGE-UCB earns more than an upper bound with the same uncertainty.",
+    *_baseline(
+        "age-ucb-beats-ucb",
+        "AGE-UCB earns more than an upper bound with the same uncertainty.",
+        _AGE_UCB,
+        _UCB,
         reported=f"not this one: 47,874 beside ensemble-UCB 31,986 and GP-UCB 36,192, {_TABLE}",
-        arms=(_AGE_UCB, _UCB),
     ),
-    _baseline(
-        id="age-ts-beats-age-ucb",
-        text="With AGE, Thompson sampling earns more than an upper bound.",
+    *_baseline(
+        "age-ts-beats-age-ucb",
+        "With AGE, Thompson sampling earns more than an upper bound.",
+        _AGE_TS,
+        _AGE_UCB,
         reported=f"50,111 beside 47,874, {_TABLE}",
-        arms=(_AGE_TS, _AGE_UCB),
     ),
 )
 
 _mechanism = partial(
-    _claim, group="mechanism", data=("unlucky", "ml-1m"), source=f"{_PAPER}, its ablations"
+    _claims, group="mechanism", worlds=_WITH_PARTS, source=f"{_PAPER}, its ablations"
 )
 _MECHANISM = (
-    _mechanism(
-        id="the-direction-matters",
-        text="The gradient's direction earns more than a random one of equal norm.",
+    *_mechanism(
+        "the-direction-matters",
+        "The gradient's direction earns more than a random one of equal norm.",
+        _OPEN_UCB,
+        _AIMLESS,
         reported="without the direction 44,638 instead of 50,111 (−10.9 %), AGE-TS",
-        arms=(_OPEN_UCB, _AIMLESS),
     ),
-    _mechanism(
-        id="the-uncertainty-matters",
-        text="δ of a row earns more than that of another row.",
+    *_mechanism(
+        "the-uncertainty-matters",
+        "δ of a row earns more than that of another row.",
+        _OPEN_UCB,
+        _SHUFFLED,
         reported="a Gaussian δ 45,677 instead of 50,111 (−8.9 %), AGE-TS",
-        arms=(_OPEN_UCB, _SHUFFLED, _GAUSSIAN),
     ),
-    _mechanism(
-        id="pgd-beats-fgm",
-        text="Projected steps earn more than one gradient.",
+    *_mechanism(
+        "pgd-beats-fgm",
+        "Projected steps earn more than one gradient.",
+        _OPEN_UCB,
+        _FGM,
         reported="50,111 beside 48,698 (+2.9 %), AGE-TS",
-        arms=(_OPEN_UCB, _FGM),
     ),
-    _mechanism(
-        id="the-gate-helps-ucb",
-        text="The gate helps AGE-UCB.",
+    *_mechanism(
+        "the-gate-helps-ucb",
+        "The gate helps AGE-UCB.",
+        _AGE_UCB,
+        _OPEN_UCB,
         reported="without it 38,327 instead of 47,874 (−19.9 %)",
-        arms=(_AGE_UCB, _OPEN_UCB),
     ),
-    _mechanism(
-        id="the-gate-helps-ts",
-        text="The gate helps AGE-TS.",
+    *_mechanism(
+        "the-gate-helps-ts",
+        "The gate helps AGE-TS.",
+        _AGE_TS,
+        _OPEN_TS,
         reported="without it 47,387 instead of 50,111 (−5.4 %)",
-        arms=(_AGE_TS, _OPEN_TS),
     ),
 )
 
-_FAIR = (
-    _claim(
-        id="its-logs-teach-more",
-        text="A learner that does not explore earns more when fed with AGE-TS's log than with the "
-        "greedy one's.",
-        source=f"{_PAPER}, its online test in fair buckets",
-        reported="clicks a page view +6.4 %, AGE-TS",
-        arms=(_AGE_TS, _GREEDY, _TS),
-        metric="fair_reward",
-        group="fair",
-    ),
+_FAIR = _claims(
+    "its-logs-teach-more",
+    "A learner that does not explore earns more when fed with AGE-TS's log than with the greedy "
+    "one's.",
+    _AGE_TS,
+    _GREEDY,
+    source=f"{_PAPER}, its online test in fair buckets",
+    reported="clicks a page view +6.4 %, AGE-TS",
+    group="fair",
+    metric="fair_reward",
 )
 
 _LOGGED = (
-    _claim(
+    Claim(
         id="age-ts-beats-greedy-on-logs",
         text="On the Open Bandit logs AGE-TS is worth more clicks than the model alone.",
         source="ours: the only public log of a random policy at hand",
@@ -172,6 +216,8 @@ _LOGGED = (
         experiment=LoggedBandit(),
         group="logs",
         glanced=False,
+        seeds=30,
+        halving=2,
     ),
 )
 
