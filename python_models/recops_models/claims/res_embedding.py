@@ -57,9 +57,7 @@ def _small(name: str, **settings: Setting) -> Arm:
 
 _SMALL_PLAIN = Arm("plain", "din", _SMALL, _RATE)
 _SMALL_WIDE = Arm("plain, width 32", "din", {**_SMALL, "width": 32}, _RATE)
-_BY_DECAY = {
-    decay: _small(f"residual, λ = {decay}", residual_decay=decay) for decay in (0, 10, 30)
-}
+_BY_DECAY = {decay: _small(f"residual, λ = {decay}", residual_decay=decay) for decay in (0, 10, 30)}
 _SMALL_CENTRE = _small("centre alone", residual="false")
 _SMALL_RANDOM = _small("random neighbours", residual_decay=10, graph="random")
 _control = partial(
