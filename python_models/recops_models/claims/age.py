@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from recops_models.claims._beside import beside
 from recops_models.evidence.experiments.bandit_runs import BanditRuns
 from recops_models.evidence.experiments.logged_bandit import LoggedBandit
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -46,8 +47,6 @@ _SHUFFLED = _age("AGE-UCB, no gate, δ shuffled", control="shuffled")
 _GAUSSIAN = _age("AGE-UCB, no gate, δ Gaussian", control="gaussian")
 _AIMLESS = _age("AGE-UCB, no gate, random direction", control="random-direction")
 
-# In a world all claims have the same arms: each policy is tuned there once, beside all others, and
-# is the same in every claim.
 _SERVING = (_AGE_TS, _AGE_UCB, _TS, _UCB, _EPSILON, _GREEDY)
 _IN_PARTS = (_OPEN_TS, _OPEN_UCB, _FGM, _SHUFFLED, _GAUSSIAN, _AIMLESS)
 _ARMS = {
@@ -80,7 +79,7 @@ def _claims(
             text=text,
             source=source,
             reported=reported,
-            arms=(first, second, *(arm for arm in _ARMS[world] if arm not in (first, second))),
+            arms=beside(_ARMS[world], first, second),
             data=(world,),
             metric=metric,
             experiment=BanditRuns(),

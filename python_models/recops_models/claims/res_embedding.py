@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._beside import beside
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.evidence.experiments.table_runs import DelayRuns, TableRuns
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -60,6 +61,7 @@ _SMALL_WIDE = Arm("plain, width 32", "din", {**_SMALL, "width": 32}, _RATE)
 _BY_DECAY = {decay: _small(f"residual, λ = {decay}", residual_decay=decay) for decay in (0, 10, 30)}
 _SMALL_CENTRE = _small("centre alone", residual="false")
 _SMALL_RANDOM = _small("random neighbours", residual_decay=10, graph="random")
+_on_delays = partial(beside, (*_BY_DECAY.values(), _SMALL_PLAIN, _SMALL_WIDE, _SMALL_RANDOM))
 _control = partial(
     Claim,
     source=_ABSTRACT,
@@ -76,21 +78,21 @@ _CONTROL = (
     _control(
         id="residuals-beat-plain-rows-on-delays",
         text="Where interests last for some events, rows of centre and residual beat plain rows.",
-        arms=(_BY_DECAY[10], _SMALL_PLAIN),
+        arms=_on_delays(_BY_DECAY[10], _SMALL_PLAIN),
         data=(_USUAL, _FEW),
         reported=_BETTER,
     ),
     _control(
         id="residuals-beat-wide-rows-on-delays",
         text="There they beat plain rows twice as wide, which have as many parameters.",
-        arms=(_BY_DECAY[10], _SMALL_WIDE),
+        arms=_on_delays(_BY_DECAY[10], _SMALL_WIDE),
         data=(_USUAL, _FEW),
         source=_OURS,
     ),
     _control(
         id="neighbours-matter-on-delays",
         text="There they beat the same rows with neighbours drawn at random, item by item.",
-        arms=(_BY_DECAY[10], _SMALL_RANDOM),
+        arms=_on_delays(_BY_DECAY[10], _SMALL_RANDOM),
         data=(_USUAL, _FEW),
         source=_OURS,
     ),
@@ -98,7 +100,7 @@ _CONTROL = (
         id="decay-shrinks-the-radius",
         text="The more residuals decay, the smaller is the radius of a domain beside the distance "
         "of domains: λ = 30 against none.",
-        arms=(_BY_DECAY[30], _BY_DECAY[0], _BY_DECAY[10]),
+        arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="radius_ratio",
         chosen_by="auc",
         direction="lower",
@@ -107,7 +109,7 @@ _CONTROL = (
     _control(
         id="a-small-radius-narrows-the-gap",
         text="So is the gap between training and test, in log-loss: λ = 30 against none.",
-        arms=(_BY_DECAY[30], _BY_DECAY[0], _BY_DECAY[10]),
+        arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="gap",
         chosen_by="auc",
         direction="lower",
@@ -116,7 +118,7 @@ _CONTROL = (
     _control(
         id="a-small-radius-ranks-better",
         text="And the better is AUC on test: λ = 30 against none.",
-        arms=(_BY_DECAY[30], _BY_DECAY[0], _BY_DECAY[10]),
+        arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         reported=_THEOREM,
     ),
     _control(
@@ -130,7 +132,7 @@ _CONTROL = (
         id="new-items-begin-at-their-centre",
         text="Items that training never met rank better at the centre of what they were first met "
         "with (five times each) than by a graph at random.",
-        arms=(_BY_DECAY[10], _SMALL_RANDOM, _SMALL_PLAIN),
+        arms=_on_delays(_BY_DECAY[10], _SMALL_RANDOM),
         metric="auc_new",
         chosen_by="auc",
         source="ours",
@@ -267,6 +269,9 @@ def _shop(name: str, **settings: Setting) -> Arm:
 
 _SHOP_RESIDUAL = _shop("residual, λ = 10, m = 20, k = 1")
 _SHOP_PLAIN = Arm("plain", "din", _SHOP, _RATE)
+_SHOP_WIDE = Arm("plain, width 32", "din", {**_SHOP, "width": 32}, _RATE)
+_SHOP_RANDOM = _shop("random neighbours", graph="random")
+_in_shops = partial(beside, (_SHOP_RESIDUAL, _SHOP_PLAIN, _SHOP_WIDE, _SHOP_RANDOM))
 _shops = partial(
     Claim,
     source=_OURS,
@@ -288,25 +293,25 @@ _SHOP_CLAIMS = (
     _shops(
         id="residuals-beat-plain-rows-in-shops",
         text="In shops rows of centre and residual rank what is bought better than plain rows.",
-        arms=(_SHOP_RESIDUAL, _SHOP_PLAIN),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         source=_ABSTRACT,
         reported=_BETTER,
     ),
     _shops(
         id="residuals-beat-wide-rows-in-shops",
         text="They beat plain rows twice as wide.",
-        arms=(_SHOP_RESIDUAL, Arm("plain, width 32", "din", {**_SHOP, "width": 32}, _RATE)),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_WIDE),
     ),
     _shops(
         id="neighbours-matter-in-shops",
         text="They beat the same rows with neighbours drawn at random, item by item.",
-        arms=(_SHOP_RESIDUAL, _shop("random neighbours", graph="random")),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
     ),
     _shops(
         id="the-radius-is-smaller-in-shops",
         text="Items of one category lie closer together, beside the distance of categories, than "
         "plain rows do.",
-        arms=(_SHOP_RESIDUAL, _SHOP_PLAIN),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         metric="radius_ratio",
         chosen_by="auc",
         direction="lower",
@@ -317,7 +322,7 @@ _SHOP_CLAIMS = (
         id="rare-items-begin-at-their-centre-in-shops",
         text="Items that training showed once, and so have no row, rank better at the centre of "
         "what they were met with than by a graph at random; the plain model has the unknown.",
-        arms=(_SHOP_RESIDUAL, _shop("random neighbours", graph="random"), _SHOP_PLAIN),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
         metric="auc_seldom",
         chosen_by="auc",
         source="ours",
@@ -325,7 +330,7 @@ _SHOP_CLAIMS = (
     _shops(
         id="the-gap-is-narrower-in-shops",
         text="The gap between training and test, in log-loss, is narrower than with plain rows.",
-        arms=(_SHOP_RESIDUAL, _SHOP_PLAIN),
+        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         metric="gap",
         chosen_by="auc",
         direction="lower",
