@@ -35,7 +35,7 @@ def _age(name: str, model: str = "age-ucb", **settings: Setting) -> Arm:
 
 
 _GREEDY = Arm("greedy", "greedy", {}, _UNMOVED)
-_EPSILON = Arm("ε-greedy", "epsilon-greedy", {}, _grid(0.01, 0.03, 0.1))
+_EPSILON = Arm("ε-greedy", "epsilon-greedy", {}, _grid(0.01, 0.03, 0.1), {"strength": 1.0})
 _TS = Arm("TS", "ts", {}, _grid(0.3, 1.0, 3.0))
 _UCB = Arm("UCB", "ucb", {}, _grid(1.0, 3.0, 10.0))
 _AGE_TS = _age("AGE-TS", "age-ts", gate="dgu")

@@ -24,12 +24,14 @@ class Arm:
         settings: the same in every training of this arm.
         grid: setting → its values; each combination is one tuning trial. Empty: there is nothing to
             tune, as in popularity.
+        limits: setting → the largest value that its grid may be widened to.
     """
 
     name: str
     model: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     def trials(self) -> list[ArmSettings]:
         """The settings of every trial, the last name of the grid varying fastest."""

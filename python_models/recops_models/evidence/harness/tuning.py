@@ -67,13 +67,11 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
             return Tuning(tuple(runs), {}, grids, {}, number)
         if widening == claim.widenings:
             break
-        ends = {
-            (place, high) for arm in tuned for place, high in _ends(grids[arm.name], best[arm.name])
-        }
+        ends = {end for arm in tuned for end in _ends(arm, grids[arm.name], best[arm.name])}
         wider = [
             (place, high)
             for place, high in sorted(ends)
-            if all(_goes_on(grids[arm.name], place, high) for arm in tuned)
+            if all(_goes_on(arm, grids[arm.name], place, high) for arm in tuned)
         ]
         if not wider:
             break
@@ -82,26 +80,28 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
             grid = grids[arm.name]
             for place, high in wider:
                 name = list(grid)[place]
-                value = beyond(name, grid[name], high=high)
+                value = beyond(name, grid[name], high=high, limit=arm.limits.get(name))
                 assert value is not None
                 grid[name] = sorted([*grid[name], value])
                 changed = {**dict(best[arm.name]), name: str(value)}
                 trials[arm.name].append(tuple(sorted(changed.items())))
     edges = {
         arm.name: [
-            list(grids[arm.name])[place] for place, _ in _ends(grids[arm.name], best[arm.name])
+            list(grids[arm.name])[place] for place, _ in _ends(arm, grids[arm.name], best[arm.name])
         ]
         for arm in claim.arms
     }
     return Tuning(tuple(runs), best, grids, edges, number)
 
 
-def beyond(name: str, values: Sequence[Setting], *, high: bool) -> Setting | None:
+def beyond(
+    name: str, values: Sequence[Setting], *, high: bool, limit: float | None = None
+) -> Setting | None:
     """The next value beyond an end of ``values``: as far as the last step, in ratio where both are
     above 0 (to two digits), else in difference.
 
-    None where there is none: fewer than two numbers, below 0 (0 where all are above it), beyond a
-    setting's limit.
+    None where there is none: fewer than two numbers, below 0 (0 where all are above it), beyond
+    ``limit`` or that which the setting has in any arm.
     """
     numbers = sorted(
         value for value in values if isinstance(value, int | float) and not isinstance(value, bool)
@@ -112,7 +112,7 @@ def beyond(name: str, values: Sequence[Setting], *, high: bool) -> Setting | Non
     value = float(f"{end * end / inner:.2g}") if min(inner, end) > 0 else 2.0 * end - inner
     if isinstance(end, int) and isinstance(inner, int):
         value = round(value)
-    limit = _LIMITS.get(name.rpartition(".")[2])
+    limit = _LIMITS.get(name.rpartition(".")[2]) if limit is None else limit
     if value < 0 or value == 0 < min(inner, end):  # A whole number may be rounded to 0.
         return None
     if value in numbers or (limit is not None and value > limit):
@@ -154,12 +154,14 @@ def _search(
     return [*asked, *again], by_worth(kept, range(claim.tuning_seeds))[0]
 
 
-def _ends(grid: Mapping[str, Sequence[Setting]], best: ArmSettings) -> list[tuple[int, bool]]:
+def _ends(
+    arm: Arm, grid: Mapping[str, Sequence[Setting]], best: ArmSettings
+) -> list[tuple[int, bool]]:
     """The places of a grid where the best value stands at an end beyond which there is more."""
     found = []
     for place, (name, values) in enumerate(grid.items()):
         for high in (False, True):
-            if beyond(name, values, high=high) is None:
+            if beyond(name, values, high=high, limit=arm.limits.get(name)) is None:
                 continue
             end = max(values, key=float) if high else min(values, key=float)
             if dict(best)[name] == str(end):
@@ -167,6 +169,7 @@ def _ends(grid: Mapping[str, Sequence[Setting]], best: ArmSettings) -> list[tupl
     return found
 
 
-def _goes_on(grid: Mapping[str, Sequence[Setting]], place: int, high: bool) -> bool:
+def _goes_on(arm: Arm, grid: Mapping[str, Sequence[Setting]], place: int, high: bool) -> bool:
     """Whether there is a value beyond that end."""
-    return beyond(*list(grid.items())[place], high=high) is not None
+    name, values = list(grid.items())[place]
+    return beyond(name, values, high=high, limit=arm.limits.get(name)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,14 @@ def test_it_is_widened_a_bounded_number_of_times_and_the_edge_told() -> None:
     found, runs = tune(claim(A, B, tuning_seeds=1, widenings=0), worth_of_rate(0.0))
     assert len(rates(runs, "sasrec")) == 3
     assert found.edges["a"] == ["learning_rate"]
+
+
+def test_no_arm_is_widened_beyond_the_limit_of_one() -> None:
+    limited = dataclasses.replace(B, limits={"learning_rate": 0.04})
+    found, runs = tune(claim(A, limited, tuning_seeds=1), worth_of_rate(1.0))
+    for model in ("sasrec", "popularity"):
+        assert rates(runs, model) == [0.001, 0.003, 0.01, 0.033]
+    assert found.edges == {"a": ["learning_rate"], "b": []}
 
 
 def test_arms_widen_at_the_same_place_whatever_they_tune_there() -> None:
