@@ -71,7 +71,7 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
         wider = [
             (place, high)
             for place, high in sorted(ends)
-            if all(_goes_on(arm, grids[arm.name], place, high) for arm in tuned)
+            if all(_next(arm, grids[arm.name], place, high) is not None for arm in tuned)
         ]
         if not wider:
             break
@@ -80,7 +80,7 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
             grid = grids[arm.name]
             for place, high in wider:
                 name = list(grid)[place]
-                value = beyond(name, grid[name], high=high, limit=arm.limits.get(name))
+                value = _next(arm, grid, place, high)
                 assert value is not None
                 grid[name] = sorted([*grid[name], value])
                 changed = {**dict(best[arm.name]), name: str(value)}
@@ -161,7 +161,7 @@ def _ends(
     found = []
     for place, (name, values) in enumerate(grid.items()):
         for high in (False, True):
-            if beyond(name, values, high=high, limit=arm.limits.get(name)) is None:
+            if _next(arm, grid, place, high) is None:
                 continue
             end = max(values, key=float) if high else min(values, key=float)
             if dict(best)[name] == str(end):
@@ -169,7 +169,9 @@ def _ends(
     return found
 
 
-def _goes_on(arm: Arm, grid: Mapping[str, Sequence[Setting]], place: int, high: bool) -> bool:
-    """Whether there is a value beyond that end."""
+def _next(
+    arm: Arm, grid: Mapping[str, Sequence[Setting]], place: int, high: bool
+) -> Setting | None:
+    """What lies beyond that end of an arm's grid."""
     name, values = list(grid.items())[place]
-    return beyond(name, values, high=high, limit=arm.limits.get(name)) is not None
+    return beyond(name, values, high=high, limit=arm.limits.get(name))
