@@ -99,21 +99,39 @@ def test_every_recipe_is_of_its_name() -> None:
     assert [recipe_of(name).name for name in names()] == list(names())
 
 
+# Forks share torch, which is slow to import.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
-from recops_models.recipes.files import load_model
-model = load_model(Path(sys.argv[1]))
-print(json.dumps([name for name in sys.modules if name.startswith("recops_models")]))
+import recops
+for path in sys.argv[1:]:
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    from recops_models.recipes.files import load_model
+    load_model(Path(path))
+    modules = [name for name in sys.modules if name.startswith("recops_models")]
+    print(json.dumps(modules), flush=True)
+    os._exit(0)
 """
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Of each model, the modules that loading it imports."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in CLICK:
+        save_model(folder / name, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
+    command = [sys.executable, "-c", PROGRAM, *(folder / name for name in CLICK)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(zip(CLICK, map(json.loads, told.splitlines()), strict=True))
+
+
 @pytest.mark.parametrize("name", CLICK)
-def test_loading_a_model_imports_its_own_file_and_layers(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    save_model(path, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
-    command = [sys.executable, "-c", PROGRAM, str(path)]
-    modules = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+def test_loading_a_model_imports_its_own_file_and_layers(
+    name: str, imported: dict[str, list[str]]
+) -> None:
+    modules = imported[name]
     assert len(modules) <= 40
     rooms = {name.split(".")[1] for name in modules if "." in name}
     bottom = {"dotted", "setting_checks", "settings"}
