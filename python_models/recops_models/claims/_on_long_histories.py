@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from recops_models.claims._beside import beside
 from recops_models.evidence.experiments.click_runs import ClickRuns
 from recops_models.evidence.experiments.memory_runs import MemoryRuns
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -46,15 +47,40 @@ def long_arm(name: str, model: str, **settings: Setting) -> Arm:
     return Arm(name, model, {**_LONG, **attention, **settings}, _GRID)
 
 
-def long_rivals() -> dict[str, Arm]:
-    """What reads the whole history at every request, by name."""
-    return {
-        "sum pooling": long_arm("sum pooling", "sum-pool"),
-        "DIN": long_arm("DIN", "din"),
-        # With the released code's update gate: the paper's costs DIEN .0095 of AUC on ml-1m.
-        "DIEN": long_arm("DIEN, released gate", "dien", auxiliary="none", update="or"),
-        "GRU + attention": long_arm("GRU + attention", "gru-attention"),
-    }
+def mimn(name: str, /, **settings: Setting) -> Arm:
+    """A MIMN of eight slots, unless told otherwise, that expects about T events."""
+    chosen: dict[str, Setting] = {"max_len": 200, **settings}
+    return long_arm(name, "mimn", **{"usage_scale": float(chosen["max_len"]), **chosen})
+
+
+def hpmn(name: str, /, **settings: Setting) -> Arm:
+    """Five slots of 32, at every 1st, 2nd, 4th, 8th and 16th event, unless told otherwise."""
+    return long_arm(name, "hpmn", **{"splits": "2,2,2,2", **settings})
+
+
+MIMN, HPMN = mimn("MIMN"), hpmn("HPMN")
+ONE_PERIOD = hpmn("GRUs, all periods 1", splits="1,1,1,1")
+# What reads the whole history at every request.
+SUM = long_arm("sum pooling", "sum-pool")
+DIN = long_arm("DIN", "din")
+# With the released code's update gate: the paper's costs DIEN .0095 of AUC on ml-1m.
+DIEN = long_arm("DIEN, released gate", "dien", auxiliary="none", update="or")
+ATTENTION = long_arm("GRU + attention", "gru-attention")
+
+among_long_arms = partial(beside, (MIMN, HPMN, ONE_PERIOD, SUM, DIN, DIEN, ATTENTION))
+"""The compared arms first: MIMN's and HPMN's pages have the same arms, tuned together."""
+
+headline_on_long = partial(
+    Claim,
+    group="headline",
+    data=("ml-1m", "assist2017"),
+    metric="auc",
+    experiment=LONG_RUNS,
+    glanced=False,
+    most_trials=8,
+    halving=2,
+    widenings=1,
+)
 
 
 def by_share(claims: Iterable[Claim], shares: Mapping[str, float]) -> tuple[Claim, ...]:

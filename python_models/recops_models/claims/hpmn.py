@@ -7,13 +7,19 @@ from functools import partial
 
 from recops_models.claims._on_clicks import AS_GOOD
 from recops_models.claims._on_long_histories import (
-    LONG_RUNS,
+    DIEN,
+    DIN,
+    HPMN,
+    ONE_PERIOD,
     PART_RUNS,
+    SUM,
     TUNED_ON,
+    among_long_arms,
     by_length,
     by_share,
+    headline_on_long,
+    hpmn,
     long_arm,
-    long_rivals,
     over_months,
 )
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
@@ -25,48 +31,30 @@ _PAPER = "arXiv 1905.00758"
 _ABSTRACT = "that it is better, on three data sets of which none is here; figures were not read"
 
 
-def _hpmn(name: str, /, **settings: Setting) -> Arm:
-    """Five slots of 32, at every 1st, 2nd, 4th, 8th and 16th event, unless told otherwise."""
-    return long_arm(name, "hpmn", **{"splits": "2,2,2,2", **settings})
-
-
-_HPMN, _RIVALS = _hpmn("HPMN"), long_rivals()
-_headline = partial(
-    Claim,
-    source=f"{_PAPER}, its abstract",
-    reported=_ABSTRACT,
-    group="headline",
-    data=("ml-1m", "assist2017"),
-    metric="auc",
-    experiment=LONG_RUNS,
-    glanced=False,
-    most_trials=8,
-    halving=2,
-    widenings=1,
-)
+_headline = partial(headline_on_long, source=f"{_PAPER}, its abstract", reported=_ABSTRACT)
 
 _CLAIMED = (
     _headline(
         id="hpmn-beats-sum-pooling",
         text="Slots that move at periods of 1 to 16 events rank better than the history's sum.",
-        arms=(_HPMN, _RIVALS["sum pooling"]),
+        arms=among_long_arms(HPMN, SUM),
         glanced=True,
     ),
     _headline(
         id="hpmn-beats-din",
         text="They rank better than DIN, which sees every event beside the candidate.",
-        arms=(_HPMN, _RIVALS["DIN"]),
+        arms=among_long_arms(HPMN, DIN),
     ),
     _headline(
         id="hpmn-beats-dien",
         text="They rank better than DIEN with the released code's gate, without its auxiliary "
         "loss.",
-        arms=(_HPMN, _RIVALS["DIEN"]),
+        arms=among_long_arms(HPMN, DIEN),
     ),
     _headline(
         id="hpmn-beats-a-stack-of-grus",
         text="It is the periods that count: they rank better than slots that move at every event.",
-        arms=(_HPMN, _hpmn("GRUs, all periods 1", splits="1,1,1,1")),
+        arms=among_long_arms(HPMN, ONE_PERIOD),
         source="a control of ours, which the paper's claim implies",
         reported="nothing",
     ),
@@ -76,11 +64,11 @@ _HEADLINE = by_share(_CLAIMED, TUNED_ON)
 
 # Half of the events read, of more users: what a part is worth.
 _SMALL: Mapping[str, Setting] = {"max_len": 100}
-_BASE = _hpmn("HPMN", **_SMALL)
+_BASE = hpmn("HPMN", **_SMALL)
 
 
 def _variant(name: str, /, **settings: Setting) -> Arm:
-    return _hpmn(name, **{**_SMALL, **settings})
+    return hpmn(name, **{**_SMALL, **settings})
 
 
 _ablation = partial(
@@ -147,7 +135,7 @@ _MONTHS = over_months(
     _ABLATIONS, "more-slots-help", "wider-periods-help", "the-candidate-may-stay-out"
 )
 
-_BY_LENGTH = {length: _hpmn(f"HPMN, T = {length}", max_len=length) for length in (50, 200, 1000)}
+_BY_LENGTH = {length: hpmn(f"HPMN, T = {length}", max_len=length) for length in (50, 200, 1000)}
 _LENGTHS = by_length(
     partial(
         _ablation,

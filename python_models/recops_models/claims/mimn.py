@@ -7,13 +7,19 @@ from functools import partial
 
 from recops_models.claims._on_clicks import AS_GOOD
 from recops_models.claims._on_long_histories import (
-    LONG_RUNS,
+    ATTENTION,
+    DIEN,
+    DIN,
+    MIMN,
     PART_RUNS,
+    SUM,
     TUNED_ON,
+    among_long_arms,
     by_length,
     by_share,
+    headline_on_long,
     long_arm,
-    long_rivals,
+    mimn,
     over_months,
 )
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
@@ -28,25 +34,7 @@ _ELSEWHERE = (
 )
 
 
-def mimn(name: str, /, **settings: Setting) -> Arm:
-    """A MIMN of eight slots, unless told otherwise, that expects about T events."""
-    chosen: dict[str, Setting] = {"max_len": 200, **settings}
-    return long_arm(name, "mimn", **{"usage_scale": float(chosen["max_len"]), **chosen})
-
-
-_MIMN, _RIVALS = mimn("MIMN"), long_rivals()
-_headline = partial(
-    Claim,
-    source=f"{_PAPER}, AUC on the public data sets",
-    group="headline",
-    data=("ml-1m", "assist2017"),
-    metric="auc",
-    experiment=LONG_RUNS,
-    glanced=False,
-    most_trials=8,
-    halving=2,
-    widenings=1,
-)
+_headline = partial(headline_on_long, source=f"{_PAPER}, AUC on the public data sets")
 
 
 def _reported(taobao: str, books: str) -> str:
@@ -60,27 +48,27 @@ _CLAIMED = (
         id="mimn-beats-sum-pooling",
         text="A memory of 8 slots ranks better than the sum of the history.",
         reported=_reported(".8709", ".7367"),
-        arms=(_MIMN, _RIVALS["sum pooling"]),
+        arms=among_long_arms(MIMN, SUM),
         glanced=True,
     ),
     _headline(
         id="mimn-beats-din",
         text="It ranks better than DIN, which sees every event beside the candidate.",
         reported=_reported(".8833", ".7419"),
-        arms=(_MIMN, _RIVALS["DIN"]),
+        arms=among_long_arms(MIMN, DIN),
     ),
     _headline(
         id="mimn-beats-dien",
         text="It ranks better than DIEN with the released code's gate, without its auxiliary loss.",
         reported=_reported(".9081", ".7481"),
-        arms=(_MIMN, _RIVALS["DIEN"]),
+        arms=among_long_arms(MIMN, DIEN),
     ),
     _headline(
         id="mimn-beats-gru-and-attention",
         text="It ranks better than attention to the states of two GRUs.",
         source=f"{_PAPER}, AUC on the public data sets, row ARNN (inferred: the closest there is)",
         reported=_reported(".9066", ".7420"),
-        arms=(_MIMN, _RIVALS["GRU + attention"]),
+        arms=among_long_arms(MIMN, ATTENTION),
     ),
 )
 
