@@ -36,7 +36,7 @@ TUNED_ON = {"ml-1m": 1 / 4, "assist2017": 1.0}
 half of assist2017's do not: there .001 is as good as .003, where of all users it has .7035 beside
 .7149 (MIMN with T = 100, validation, one seed; .7049 and .7122 under another).
 """
-LONG_RUNS = ClickRuns(last=20, least_events=200, held_out=20)
+_LONG_RUNS = ClickRuns(last=20, least_events=200, held_out=20)
 """Examples are the last events of users with 200 events or more; all are in the history."""
 PART_RUNS = MemoryRuns(last=20, least_events=100, held_out=20)
 
@@ -75,7 +75,7 @@ headline_on_long = partial(
     group="headline",
     data=("ml-1m", "assist2017"),
     metric="auc",
-    experiment=LONG_RUNS,
+    experiment=_LONG_RUNS,
     glanced=False,
     most_trials=8,
     halving=2,
