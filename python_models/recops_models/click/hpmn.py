@@ -19,7 +19,7 @@ from recops_models.click.memory import MemoryModel
 from recops_models.click.model import ClickConfig, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
+from recops_models.layers.feature_embedding import scanned_history, state_rows
 from recops_models.layers.hpmn import HpmnWeights
 from recops_models.setting_checks import check_at_least
 
@@ -103,10 +103,7 @@ class Hpmn(MemoryModel[recops.HpmnState]):
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """``[B, output_dim]``, what the MLP reads; in training, the loss of the slots."""
         query = self.embedding.query(batch)  # (B, d)
-        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        if self.reads_target_in_history:
-            events, lengths = with_target(events, lengths, query)
-        state = self.write(events, lengths)
+        state = self.written(batch, query)
         x = self.upon(state, batch, query)
         if not self.training:
             return x, None
@@ -127,11 +124,13 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         """See :meth:`MemoryModel.advance_`; :func:`recops.hpmn_step_`."""
         recops.hpmn_step_(pool, rows, events, self.memory.params(), periods=self.config.periods)
 
-    def write(self, events: Tensor, lengths: Tensor) -> recops.HpmnState:
-        """The state of U users after events ``[U, T, d]``."""
+    def write(
+        self, events: Tensor, lengths: Tensor, state: recops.HpmnState | None = None
+    ) -> tuple[Tensor, recops.HpmnState]:
+        """See :meth:`MemoryModel.write`; outputs are those of :func:`recops.hpmn_scan`."""
         return recops.hpmn_scan(
-            events, self.memory.params(), periods=self.config.periods, lengths=lengths
-        )[1]
+            events, self.memory.params(), state, periods=self.config.periods, lengths=lengths
+        )
 
     def read(self, state: recops.HpmnState, query: Tensor) -> list[Tensor]:
         """``[[B, H]]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""

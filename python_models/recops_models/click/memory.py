@@ -11,6 +11,8 @@ from torch import Tensor
 import recops
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.layers.feature_embedding import with_target
+from recops_models.layers.states_at import states_at
 
 State = TypeVar("State", recops.MimnState, recops.HpmnState)
 
@@ -34,6 +36,32 @@ class MemoryModel(ClickModel, Generic[State]):
     @abstractmethod
     def advance_(self, pool: State, rows: Tensor, events: Tensor) -> None:
         """Move rows ``[E]`` of a pool by events ``[E, d]``, in place and in the order given."""
+
+    @abstractmethod
+    def write(
+        self, events: Tensor, lengths: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Outputs and the states of U users after events ``[U, T, d]``, from ``state`` or none."""
+
+    def written(self, batch: Batch, query: Tensor) -> State:
+        """The states that candidates ``[B, d]`` read: of B users, or of the one of all.
+
+        Of histories that begin alike, where the batch knows of any, the longest alone is written.
+        """
+        if batch.begun_by is None or self.reads_target_in_history:
+            return self.write(*self.histories(batch, query))[1]
+
+        def write(events: Tensor, lengths: Tensor, state: State | None) -> State:
+            return self.write(events, lengths, state)[1]
+
+        return states_at(write, *self.embedding.beginnings(batch))
+
+    def histories(self, batch: Batch, query: Tensor) -> tuple[Tensor, Tensor]:
+        """What is written: events ``[U, T, d]`` and lengths ``[U]``, U is B or 1."""
+        events, lengths = self.embedding.histories(batch)
+        if self.reads_target_in_history:
+            return with_target(events, lengths, query)
+        return events, lengths
 
     @abstractmethod
     def read(self, state: State, query: Tensor) -> list[Tensor]:

@@ -18,7 +18,7 @@ from recops_models.click.memory import MemoryModel
 from recops_models.click.model import check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.layers.feature_embedding import scanned_history, state_rows, with_target
+from recops_models.layers.feature_embedding import scanned_history, state_rows
 from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
 from recops_models.setting_checks import check_above_zero, check_at_least, check_lengths
@@ -142,10 +142,11 @@ class Mimn(MemoryModel[recops.MimnState]):
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """``[B, output_dim]``, what the MLP reads; in training, the losses of the memory."""
         query = self.embedding.query(batch)  # (B, d)
-        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
-        if self.reads_target_in_history:
-            events, lengths = with_target(events, lengths, query)
-        outputs, state = self.write(events, lengths)
+        if self.training and self.auxiliary is not None:  # It reads the outputs of every history.
+            events, lengths = self.histories(batch, query)
+            outputs, state = self.write(events, lengths)
+        else:
+            state = self.written(batch, query)
         x = self.upon(state, batch, query)
         if not self.training:
             return x, None
@@ -176,11 +177,14 @@ class Mimn(MemoryModel[recops.MimnState]):
             induction_topk=self.config.induction_topk,
         )
 
-    def write(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
-        """The outputs ``[U, T, H]`` and the state of U users after events ``[U, T, d]``."""
+    def write(
+        self, events: Tensor, lengths: Tensor, state: recops.MimnState | None = None
+    ) -> tuple[Tensor, recops.MimnState]:
+        """See :meth:`MemoryModel.write`; outputs are ``[U, T, H]``."""
         return recops.mimn_scan(
             events,
             self.memory.params(),
+            state,
             lengths=lengths,
             utilization=self.config.utilization,
             induction_topk=self.config.induction_topk,

@@ -17,12 +17,15 @@ class Batch(NamedTuple):
         lengths: ``[B]`` i64 for every sequence, by its name; 0 where a history is empty.
         label: ``[B]`` f32, 0 or 1.
         group: ``[B]`` i64, the user.
+        begun_by: ``[B]`` i64 for a sequence, by its name: the row, which may be its own, whose
+            events begin with all of its events. None where nobody knows of any.
     """
 
     features: dict[str, Tensor]
     lengths: dict[str, Tensor]
     label: Tensor
     group: Tensor
+    begun_by: dict[str, Tensor] | None = None
 
     def to(self, device: str) -> Batch:
         """The same on another device."""
@@ -31,4 +34,5 @@ class Batch(NamedTuple):
             {name: tensor.to(device) for name, tensor in self.lengths.items()},
             self.label.to(device),
             self.group.to(device),
+            self.begun_by and {name: tensor.to(device) for name, tensor in self.begun_by.items()},
         )

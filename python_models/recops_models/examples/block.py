@@ -46,6 +46,15 @@ class Ragged:
     lengths: Int64Array
     values: dict[str, NDArray[np.integer[Any]]]
 
+    def begun_by(self, rows: Int64Array) -> Int64Array:
+        """``[B]``: for each of the rows, which of them is the longest that begins at its event."""
+        lengths = self.lengths[rows]
+        _, begin = np.unique(self.ends[rows] - lengths, return_inverse=True)
+        longest = np.empty(begin.max(initial=-1) + 1, dtype=np.int64)
+        order = np.argsort(lengths, kind="stable")
+        longest[begin[order]] = order  # Of what is written twice the last, the longest, stays.
+        return longest[begin]
+
     def pad(self, rows: Int64Array) -> tuple[dict[str, Int64Array], Int64Array]:
         """By feature ``[B, T]`` i64, right-padded with 0, and lengths ``[B]``; T is at least 1."""
         lengths = self.lengths[rows]
@@ -91,12 +100,15 @@ class Block:
         sequences: of the rest.
         label: ``[N]`` f32.
         group: ``[N]`` i64.
+        run: ``[N]`` i64 or None: examples of one run follow each other into a batch, where it has
+            room, and their batches tell what begins alike.
     """
 
     columns: dict[str, Column]
     sequences: tuple[Ragged, ...]
     label: NDArray[np.float32]
     group: Column
+    run: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -113,13 +125,16 @@ class Block:
     def nbytes(self) -> int:
         """Of all arrays, those of another example's entries included."""
         values = [self.label, *(column.values for column in (*self.columns.values(), self.group))]
+        values += [] if self.run is None else [self.run]
         for ragged in self.sequences:
             values += [ragged.ends, ragged.lengths, *ragged.values.values()]
         return sum(array.nbytes for array in values)
 
     @classmethod
     def concatenate(cls, blocks: list[Block]) -> Block:
-        """One block after the other: of one schema, at least one, with values by example."""
+        """One block after the other: of one schema, at least one, with values by example and
+        without runs.
+        """
         if len(blocks) == 1:
             return blocks[0]
         first = blocks[0]
@@ -137,7 +152,7 @@ class Block:
         )
 
     def take(self, rows: Int64Array) -> Block:
-        """Some examples as a block of their own, which keeps nothing of the others."""
+        """Some examples as a block of their own, which keeps nothing of the others, nor runs."""
         return Block(
             {name: Column(column.take(rows)) for name, column in self.columns.items()},
             tuple(ragged.take(rows) for ragged in self.sequences),
@@ -149,12 +164,17 @@ class Block:
         """The examples of ``rows [B]``, in that order. O(B · T) per sequence."""
         features = {name: _tensor(column.take(rows)) for name, column in self.columns.items()}
         lengths = {}
+        begun_by: dict[str, torch.Tensor] | None = None if self.run is None else {}
         for ragged in self.sequences:
             padded, length = ragged.pad(rows)
             for name, values in padded.items():
                 features[name] = torch.from_numpy(values)
                 lengths[name] = torch.from_numpy(length)
-        return Batch(features, lengths, _tensor(self.label[rows]), _tensor(self.group.take(rows)))
+            if begun_by is not None:
+                longest = torch.from_numpy(ragged.begun_by(rows))
+                begun_by |= dict.fromkeys(ragged.values, longest)
+        label, group = _tensor(self.label[rows]), _tensor(self.group.take(rows))
+        return Batch(features, lengths, label, group, begun_by)
 
 
 def _tensor(values: AnyArray) -> torch.Tensor:

@@ -52,6 +52,7 @@ def click_data(
     split: Split | SplitName | None = None,
     *,
     max_len: int = 50,
+    targets_per_history: int = 1,
     feedback: Feedback | None = None,
     positive: float = 4.0,
     negatives: int = 1,
@@ -62,7 +63,7 @@ def click_data(
     running_rates: bool | None = None,
     seed: int = 0,
     fitted: FittedSchema | None = None,
-    make: Callable[[Events, FittedSchema], ExampleMaker] = ExampleMaker,
+    make: Callable[[Events, FittedSchema, int], ExampleMaker] = ExampleMaker,
 ) -> ClickData:
     """Click examples of ``dataset``.
 
@@ -82,6 +83,10 @@ def click_data(
         split: or its name; None takes what :func:`~recops_models.data.splits.named_split` does, by
             the clock where times are real.
         max_len: of a history.
+        targets_per_history: the histories of so many neighbouring events of a user begin alike,
+            with the last ``max_len`` before the last of them, and those examples follow each other
+            into a batch: what reads a history once for all candidates, as a memory does, reads it
+            once for all of them. 1: every history is as long as it can be, and all are shuffled.
         feedback: None takes labels, feedback and ratings where there are any.
         positive: the least rating that counts as liking.
         negatives: per positive, of implicit feedback.
@@ -100,15 +105,16 @@ def click_data(
         seed: of the negatives in validation and test.
         fitted: the schema of a model already trained, in place of one learnt here, with the
             features that it has.
-        make: how events become blocks of examples.
+        make: how events become blocks of examples, by ``targets_per_history``.
 
     Raises:
         DataError: labels other than 0 and 1, feedback or features that the source does not have, a
             part without examples, or a user who met every item.
-        ValueError: ``negatives`` is not positive.
+        ValueError: ``negatives`` or ``targets_per_history`` is not positive.
     """
-    if negatives < 1:
-        raise ValueError(f"click_data: negatives must be 1 or more, got {negatives}")
+    for asked, count in (("negatives", negatives), ("targets_per_history", targets_per_history)):
+        if count < 1:
+            raise ValueError(f"click_data: {asked} must be 1 or more, got {count}")
     name: str = "given"
     if not isinstance(split, Split):
         name, split = named_split(dataset, split, clock=True)
@@ -125,7 +131,7 @@ def click_data(
             running_rates=explicit if running_rates is None else running_rates,
         )
         fitted = fit_schema(schema, events)
-    maker = make(events, fitted)
+    maker = make(events, fitted, targets_per_history)
     if explicit:
         sources, drawn = [labelled(maker, part) for part in range(3)], "real"
     else:

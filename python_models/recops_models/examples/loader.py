@@ -72,7 +72,8 @@ class MemorySource:
         check_batches(batch, epoch, skip)
         block = self._block(seed, epoch)
         rng = None if seed is None else np.random.default_rng((seed, epoch))
-        return gather(((block, rows) for rows in cut(block.lengths, batch, rng)), skip, workers)
+        cuts = cut(block.lengths, batch, rng, block.run)
+        return gather(((block, rows) for rows in cuts), skip, workers)
 
 
 def check_batches(batch: int, epoch: int, skip: int) -> None:
@@ -84,23 +85,34 @@ def check_batches(batch: int, epoch: int, skip: int) -> None:
             raise ValueError(f"batches: {name} must be 0 or more, got {value}")
 
 
-def cut(lengths: Int64Array, batch: int, rng: np.random.Generator | None) -> Iterator[Int64Array]:
+def cut(
+    lengths: Int64Array,
+    batch: int,
+    rng: np.random.Generator | None,
+    run: Int64Array | None = None,
+) -> Iterator[Int64Array]:
     """The rows of each batch: all rows once, the last of all batches the only short one.
 
     Rows are shuffled; windows of 64 batches are sorted by length, cut, and their batches shuffled.
     A batch so holds like lengths, and little padding, but rows from all over. Without ``rng``
-    the rows stay in order.
+    the rows stay in order. Runs are shuffled, and sorted by their longest, as single rows are, and
+    without ``rng`` stand in the order of their numbers; a batch that is full ends a run.
 
     Args:
         lengths: ``[N]``.
         batch: B.
         rng: draws the order.
+        run: ``[N]`` from 0, or None: whose rows stay together.
     """
+    order = _order(len(lengths), rng, run)
     if rng is None:
-        for start in range(0, len(lengths), batch):
-            yield np.arange(start, min(start + batch, len(lengths)))
+        for start in range(0, len(order), batch):
+            yield order[start : start + batch]
         return
-    order = rng.permutation(len(lengths))
+    if run is not None:
+        longest = np.zeros(run.max(initial=-1) + 1, dtype=np.int64)
+        np.maximum.at(longest, run, lengths)
+        lengths = longest[run]
     for start in range(0, len(order), _WINDOW * batch):
         window = order[start : start + _WINDOW * batch]
         full = len(window) // batch * batch
@@ -110,6 +122,14 @@ def cut(lengths: Int64Array, batch: int, rng: np.random.Generator | None) -> Ite
         yield from rng.permutation(window)
         if len(short):
             yield short
+
+
+def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -> Int64Array:
+    if run is None:
+        return np.arange(rows) if rng is None else rng.permutation(rows)
+    runs = int(run.max(initial=-1)) + 1
+    place = np.arange(runs) if rng is None else rng.permutation(runs)
+    return np.argsort(place[run], kind="stable")
 
 
 def gather(cuts: Iterable[Cut], skip: int, workers: int) -> Iterator[Batch]:

@@ -27,6 +27,7 @@ from recops_models.examples.features import (
 )
 from recops_models.examples.fit_schema import SchemaFit
 from recops_models.examples.running_rates import RATES
+from recops_models.examples.shared_histories import shared_histories
 
 
 def fit_schema(schema: FeatureSchema, events: Events) -> FittedSchema:
@@ -64,13 +65,15 @@ class ExampleMaker:
     Args:
         events: all of them.
         fitted: of :func:`~recops_models.examples.click_schema.click_schema`.
+        targets: how many neighbouring examples of a user have histories that begin alike, see
+            :func:`~recops_models.examples.shared_histories.shared_histories`; 1: none have.
 
     Raises:
         DataError: the schema has a feature that the data set lacks.
     """
 
-    def __init__(self, events: Events, fitted: FittedSchema) -> None:
-        self.events, self._fitted = events, fitted
+    def __init__(self, events: Events, fitted: FittedSchema, targets: int = 1) -> None:
+        self.events, self._fitted, self._targets = events, fitted, targets
         dataset, schema = events.dataset, fitted.schema
         self._user_ids = dataset.users["user_id"].to_numpy()
         self._users = encoded(user_columns(dataset), fitted)
@@ -135,7 +138,9 @@ class ExampleMaker:
         place: Int64Array,
         label: NDArray[np.float32],
     ) -> Block:
-        lengths = np.minimum(ends - self._starts[user], self._max_len)
+        run, starts = None, np.maximum(self._starts[user], ends - self._max_len)
+        if self._targets > 1:
+            run, starts = shared_histories(user, starts, ends, self._targets, self._max_len)
         columns = {name: Column(values, user) for name, values in self._users.items()}
         columns |= {name: Column(values, item) for name, values in self._items.items()}
         if self._rates is not None:
@@ -146,7 +151,8 @@ class ExampleMaker:
             }
         return Block(
             columns,
-            (Ragged(ends, lengths, dict(self._histories)),),
+            (Ragged(ends, ends - starts, dict(self._histories)),),
             label,
             Column(self._user_ids, user),
+            run,
         )

@@ -38,6 +38,7 @@ class TaskMaker(ExampleMaker):
         fitted: of :func:`~recops_models.examples.click_schema.click_schema`.
         labels: by task, ``[E]``: which events have it, in the order of ``events``.
         domain: ``[E]`` i64: of each event; what is drawn beside it is of the same.
+        targets: see :class:`ExampleMaker`.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class TaskMaker(ExampleMaker):
         fitted: FittedSchema,
         labels: Mapping[str, NDArray[np.bool_]],
         domain: Int64Array,
+        targets: int = 1,
     ) -> None:
-        super().__init__(events, fitted)
+        super().__init__(events, fitted, targets)
         self._labels, self._domain = labels, domain
 
     @property

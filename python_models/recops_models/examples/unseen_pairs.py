@@ -88,4 +88,5 @@ class _Thinned:
         return batch._replace(
             features={**batch.features, **thinned},
             lengths={**batch.lengths, **dict.fromkeys(self.beside, number)},
+            begun_by=None,
         )

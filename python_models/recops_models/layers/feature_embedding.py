@@ -183,6 +183,18 @@ class FeatureEmbedding(nn.Module):
             )
         return self.keys(batch), self.lengths(batch)
 
+    def beginnings(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of the first history of which others are no beginnings: events ``[U, T, d]``; and
+        for each row which of them its own begins, and how many of its events it is, ``[B]`` each.
+
+        The batch must know of beginnings.
+        """
+        assert batch.begun_by is not None
+        keys = self.apart[0].sequences
+        longest, history = torch.unique(batch.begun_by[keys[0]], return_inverse=True)
+        whole = batch._replace(features={name: batch.features[name][longest] for name in keys})
+        return self.keys(whole), history, self.lengths(batch)
+
     def lengths(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B]``: of a history, the first."""
         return batch.lengths[(history or self.apart[0]).sequences[0]]

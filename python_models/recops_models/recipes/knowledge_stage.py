@@ -98,9 +98,9 @@ class KnowledgeProblem(Problem[nn.Module]):
     def _made(self) -> tuple[ClickData, TaskMaker]:
         made: list[TaskMaker] = []
 
-        def make(events: Events, schema: FittedSchema) -> TaskMaker:
+        def make(events: Events, schema: FittedSchema, targets: int) -> TaskMaker:
             labels, domain = further_labels(self.source, events), of_events(self.source, DOMAIN_ID)
-            made.append(TaskMaker(events, schema, labels, domain))
+            made.append(TaskMaker(events, schema, labels, domain, targets))
             return made[-1]
 
         settings = {**dataclasses.asdict(self._examples), "running_rates": False}

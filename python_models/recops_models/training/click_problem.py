@@ -30,6 +30,9 @@ class ExampleConfig:
 
     Attributes:
         max_len: T, the most recent events that are read.
+        targets_per_history: of how many neighbouring events of a user the histories begin alike, so
+            that a memory reads them once; more of them make its training faster, and batches of
+            fewer users.
         feedback: "explicit", "implicit" (every event is a click, whatever it was rated), or none:
             explicit where the source has labels or ratings.
         positive: the least rating that counts as liking, of explicit feedback.
@@ -43,10 +46,11 @@ class ExampleConfig:
             none: of explicit feedback.
 
     Raises:
-        ValueError: no event, no negative, no count of the rare; a share outside [0, 1).
+        ValueError: no event, no target, no negative, no count of the rare; a share outside [0, 1).
     """
 
     max_len: int = 50
+    targets_per_history: int = 1
     feedback: Feedback | None = None
     positive: float = 4.0
     negatives: int = 1
@@ -57,7 +61,9 @@ class ExampleConfig:
     running_rates: bool | None = None
 
     def __post_init__(self) -> None:
-        check_at_least("examples", self, max_len=1, negatives=1, rare_count=1)
+        check_at_least(
+            "examples", self, max_len=1, targets_per_history=1, negatives=1, rare_count=1
+        )
         check_shares("examples", self, "rare_share")
 
 

@@ -87,6 +87,39 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
     assert len(events) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mimn", {}),
+        ("mimn", {"auxiliary": "mlp"}),
+        ("mimn", {"compat": ("target",)}),
+        ("hpmn", {}),
+    ],
+)
+def test_histories_that_begin_alike_are_written_once(name: str, sizes: dict[str, Any]) -> None:
+    """With all the same numbers, whoever reads them."""
+    one, _ = one_user(5, 7)
+    lengths, begun_by = torch.tensor([3, 7, 0, 6, 6]), torch.ones(5, dtype=torch.int64)
+    histories = [name for name in one.features if name.startswith("history")]
+    inside = torch.arange(7) < lengths[:, None]
+    copied = one._replace(
+        features=one.features | {name: one.features[name] * inside for name in histories},
+        lengths=one.lengths | dict.fromkeys(histories, lengths),
+    )
+    shared = copied._replace(begun_by=dict.fromkeys(histories, begun_by))
+    models = [memory(name, **sizes) for _ in range(2)]
+    scores = [model.eval()(each) for model, each in zip(models, (copied, shared), strict=True)]
+    assert torch.equal(*scores)
+    for model, each in zip(models, (copied, shared), strict=True):
+        torch.manual_seed(1)  # The auxiliary loss draws.
+        training_loss(model.train(), each).backward()
+    for (named, a), b in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+        if a.grad is None:
+            assert b.grad is None
+        else:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-6, msg=named)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cut", [0, 1, 4])
 def test_a_stream_ends_where_the_scan_does(name: str, cut: int) -> None:
@@ -101,7 +134,7 @@ def test_a_stream_ends_where_the_scan_does(name: str, cut: int) -> None:
         options = {"utilization": "code", "induction_topk": 1}
         step = recops.mimn_step_
     else:
-        expected = model.write(events, lengths)
+        expected = model.write(events, lengths)[1]
         pool = recops.HpmnState.zeros(params, 3)
         options = {"periods": model.config.periods}
         step = recops.hpmn_step_
@@ -119,8 +152,7 @@ def written(model: Any, some: Batch) -> torch.Tensor:
     write = model.write
     model.write = lambda *given: states.append(write(*given)) or states[-1]
     model(some)
-    state = states[0][1] if isinstance(states[0], tuple) else states[0]
-    return state.memory
+    return states[0][1].memory
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,9 +172,9 @@ def test_regularisers_are_their_formulas() -> None:
         without, plain = (memory(name, **{setting: weight}) for weight in (0.0, 0.5))
         x, added = plain.bottom(some)
         events, lengths = plain.embedding.histories(some)
-        written = plain.write(events, lengths)
+        written = plain.write(events, lengths)[1]
         if name == "mimn":
-            usage = written[1].usage / lengths.clamp(min=1)[:, None]
+            usage = written.usage / lengths.clamp(min=1)[:, None]
             expected = (usage - usage.mean(1, keepdim=True)).square().sum(1).mean()
         else:
             centred = written.memory - written.memory.mean(2, keepdim=True)

@@ -126,9 +126,9 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     cut = Domains.of(data, DomainConfig(domain_column="domain", until=0.8))
     split, makers = cut.super_domain(), []
 
-    def make(events: Events, fitted: Any) -> TaskMaker:
+    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
         domain = of_events(split, DOMAIN_ID)
-        makers.append(TaskMaker(events, fitted, further_labels(split, events), domain))
+        makers.append(TaskMaker(events, fitted, further_labels(split, events), domain, targets))
         return makers[-1]
 
     made = click_data(split.dataset, split, make=make)
@@ -171,7 +171,7 @@ def test_examples_behind_all_events() -> None:
     split = Domains.of(data, DomainConfig(until=0.5)).super_domain()
     makers = []
 
-    def make(events: Events, fitted: Any) -> TaskMaker:
+    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
         makers.append(TaskMaker(events, fitted, {}, np.zeros(len(events.user), dtype=np.int64)))
         return makers[-1]
 

@@ -1,0 +1,41 @@
+"""The states of a recurrence at several places of a history, whose beginning it reads once."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree
+
+State = TypeVar("State")
+
+
+class Write(Protocol[State]):
+    """From states, or from none, over the first events of each of U histories ``[U, T, d]``."""
+
+    def __call__(self, events: Tensor, lengths: Tensor, state: State | None, /) -> State: ...
+
+
+def states_at(write: Write[State], events: Tensor, history: Tensor, ends: Tensor) -> State:
+    """The state after the first ``ends[b]`` events of history ``history[b]``, a row for each b.
+
+    A history is written once up to the first of its ends, and from there for every row by itself:
+    two calls, over ``Σ_u first_u + Σ_b (ends_b − first)`` events instead of ``Σ_b ends_b``. What a
+    write of each beginning by itself gives, bit for bit where writing goes on as it began.
+
+    Args:
+        write: moves the states of U rows; they are a pytree of tensors with U rows each.
+        events: ``[U, T, d]``, T at least 1.
+        history: ``[B]`` i64, below U, each at least once.
+        ends: ``[B]`` i64, at most T.
+    """
+    users, steps, _ = events.shape
+    first = ends.new_full((users,), steps).scatter_reduce(0, history, ends, "amin")
+    shared = write(events[:, : max(1, int(first.max()))], first, None)
+    begins = first[history]
+    rest = ends - begins
+    further = torch.arange(max(1, int(rest.max())), device=events.device)
+    place = (begins[:, None] + further).clamp(max=steps - 1)
+    own = _pytree.tree_map(lambda tensor: tensor.index_select(0, history), shared)
+    return write(events[history[:, None], place], rest, own)
