@@ -39,7 +39,8 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
 TUNED_ON = {"ml-1m": 1 / 4, "assist2017": 1.0}
 """Shares of the users. A quarter of ml-1m's tell the same best rate as all of them, a quarter or a
 half of assist2017's do not: there .001 is as good as .003, where of all users it has .7035 beside
-.7149 (MIMN with T = 100, validation, one seed; .7049 and .7122 under another).
+.7149 (MIMN with T = 100 and histories apart, validation, one seed; .7049 and .7122 under
+another).
 """
 _LONG_RUNS = ClickRuns(last=20, least_events=200, held_out=20)
 """Examples are the last events of users with 200 events or more; all are in the history."""
@@ -103,7 +104,8 @@ def by_share(claims: Iterable[Claim], shares: Mapping[str, float]) -> tuple[Clai
 def over_months(claims: Sequence[Claim], *ids: str) -> tuple[Claim, ...]:
     """Those with ``ids``, of two arms each, on check-ins of months, with 24 epochs. With six, which
     is enough elsewhere, MIMN comes to .915 and HPMN to .927, with these both to .950 (validation,
-    one seed). Trials are on all users: of the largest rates some do well on a part and fail on all.
+    one seed, histories apart). Trials are on all users: of the largest rates some do well on a part
+    and fail on all.
     """
     more = {"epochs": 24, "patience": 4}
     return tuple(

@@ -46,7 +46,7 @@ class MemoryModel(ClickModel, Generic[State]):
     def written(self, batch: Batch, query: Tensor) -> State:
         """The states that candidates ``[B, d]`` read: of B users, or of the one of all.
 
-        Of histories that begin alike, where the batch knows of any, the longest alone is written.
+        Where the batch knows of histories that begin alike, what they share is written once.
         """
         if batch.begun_by is None or self.reads_target_in_history:
             return self.write(*self.histories(batch, query))[1]

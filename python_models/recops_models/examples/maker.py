@@ -138,8 +138,10 @@ class ExampleMaker:
         place: Int64Array,
         label: NDArray[np.float32],
     ) -> Block:
-        run, starts = None, np.maximum(self._starts[user], ends - self._max_len)
-        if self._targets > 1:
+        run, starts = None, self._starts[user]
+        if self._targets == 1:
+            starts = np.maximum(starts, ends - self._max_len)
+        else:
             run, starts = shared_histories(user, starts, ends, self._targets, self._max_len)
         columns = {name: Column(values, user) for name, values in self._users.items()}
         columns |= {name: Column(values, item) for name, values in self._items.items()}

@@ -184,8 +184,8 @@ class FeatureEmbedding(nn.Module):
         return self.keys(batch), self.lengths(batch)
 
     def beginnings(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Those of the first history of which others are no beginnings: events ``[U, T, d]``; and
-        for each row which of them its own begins, and how many of its events it is, ``[B]`` each.
+        """The longest of the first history of those that begin alike: events ``[U, T, d]``; and for
+        each row which of them it begins, and how many of its events it has, ``[B]`` each.
 
         The batch must know of beginnings.
         """

@@ -1,6 +1,9 @@
-"""One pass over a history gives the states at all of its ends, to the bits of many."""
+"""What beginnings share is read once, and gives the states of each by itself, to the bits."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -33,9 +36,8 @@ def hpmn(events: Tensor, lengths: Tensor, state: recops.HpmnState | None) -> rec
     ],
 )
 def test_it_gives_the_state_of_every_beginning(
-    write: object, places: list[tuple[int, int]]
+    write: Callable[..., Any], places: list[tuple[int, int]]
 ) -> None:
-    assert callable(write)
     torch.manual_seed(0)
     events = torch.randn(USERS, T, D)
     history, ends = (torch.tensor(column) for column in zip(*places, strict=True))
