@@ -73,9 +73,10 @@ def quickstart(
             **{name: each.fit.seconds for name, each in trained.items() if each.fit is not None},
         },
     )
-    write_json(out / "metrics.json", metrics(outcome), kind="metrics")
     write_json(out / "recommendations.json", recommendations(outcome), kind="recommendations")
     write_file(out / "report.html", render(report(outcome)).encode())
+    # The last file: where it stands, the run is whole.
+    write_json(out / "metrics.json", metrics(outcome), kind="metrics")
     return outcome
 
 

@@ -16,7 +16,7 @@ from recops_models.data import Dataset, save_dataset
 from recops_models.data.attributes import coarsest_attribute, item_titles
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
-from recops_models.quickstart import Outcome, Settings, quickstart
+from recops_models.quickstart import Outcome, Settings, pipeline, quickstart
 from recops_models.quickstart.stages import OUTPUTS
 from recops_models.tokenizers import load_sids
 
@@ -137,6 +137,22 @@ def test_interrupted_and_resumed_equals_never_stopped(
         start(small, tmp_path, watcher=watcher)
     assert not (tmp_path / "report.html").exists()
     assert same(start(small, tmp_path, resume=True), finished[1])
+
+
+@pytest.mark.parametrize("form", ["metrics", "recommendations", "report"])
+def test_metrics_stand_where_the_run_is_whole(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def stopped(outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, form, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            start(small, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+    start(small, tmp_path, resume=True)
+    assert all((tmp_path / name).is_file() for name in OUTPUTS)
 
 
 def test_resuming_a_finished_run_trains_nothing(
