@@ -70,3 +70,16 @@ def batch(lengths: list[int], width: int | None = None, seed: int = 0) -> Batch:
         torch.randint(2, (rows,), generator=generator).float(),
         torch.randint(SIZES["user"], (rows,), generator=generator),
     )
+
+
+def begun_alike(lengths: list[int]) -> tuple[Batch, Batch]:
+    """Examples whose histories are all the beginnings of the longest; and the same, who know so."""
+    some, events = batch([max(lengths)] * len(lengths)), torch.tensor(lengths)
+    histories = [name for name in some.features if name.startswith("history")]
+    inside = torch.arange(max(lengths)) < events[:, None]
+    apart = some._replace(
+        features=some.features | {name: some.features[name][:1] * inside for name in histories},
+        lengths=some.lengths | dict.fromkeys(histories, events),
+    )
+    longest = events.argmax().expand(len(lengths))
+    return apart, apart._replace(begun_by=dict.fromkeys(histories, longest))

@@ -177,7 +177,7 @@ class Can(ClickModel):
         """``[B, output_dim]``, what the MLP reads; in training, the auxiliary loss of a DIEN."""
         if self.dien is not None:
             events, lengths = self.embedding.histories(batch)
-            states = self.dien.states(events, lengths)
+            states = self.embedding.states(batch, self.dien.states)
             interest = self.dien.evolved(self.embedding.query(batch), states, lengths)
             x = self._with_pairs([*self.embedding.context(batch), interest], batch)
             return x, self.dien.auxiliary_loss(states, events, lengths)

@@ -155,7 +155,7 @@ class Dien(ClickModel):
         query = self.embedding.query(batch)  # (B, d)
         # (U, T, d), (U,); U is B, or 1 where candidates are scored upon one history.
         events, lengths = self.embedding.histories(batch)
-        states = self.states(events, lengths)
+        states = self.embedding.states(batch, self.states)
         parts = self.embedding.context(batch) + self._sums(query, events, lengths)
         parts.append(self.evolved(query, states, lengths))
         return torch.cat(parts, -1), self.auxiliary_loss(states, events, lengths)

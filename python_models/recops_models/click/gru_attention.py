@@ -58,9 +58,14 @@ class GruAttention(ClickModel):
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """``[B, output_dim]``: what the MLP reads."""
         context = self.embedding.context(batch)  # [(B, …)]
-        query, states = self.embedding.query(batch), self.embedding.keys(batch)  # (B, d), (B, T, d)
-        lengths = self.embedding.lengths(batch)
-        for gru in self.grus:
-            states, _ = gru(states, lengths)
-        interest = self.attention(query, states, lengths)  # (B, d)
+        query = self.embedding.query(batch)  # (B, d)
+        states = self.embedding.states(batch, self.states)  # (U, T, d); U is B, or 1
+        of_each = states.expand(len(query), -1, -1)
+        interest = self.attention(query, of_each, self.embedding.lengths(batch))  # (B, d)
         return torch.cat([*context, interest], -1), None
+
+    def states(self, events: Tensor, lengths: Tensor) -> Tensor:
+        """``[U, T, d]``, of the last of the GRUs."""
+        for gru in self.grus:
+            events, _ = gru(events, lengths)
+        return events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from recops_models.examples.features import (
 )
 from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.layers.embedding_bags import Table, embedding_bags
+from recops_models.layers.states_at import states_along
 
 
 class History(NamedTuple):
@@ -194,6 +195,16 @@ class FeatureEmbedding(nn.Module):
         longest, history = torch.unique(batch.begun_by[keys[0]], return_inverse=True)
         whole = batch._replace(features={name: batch.features[name][longest] for name in keys})
         return self.keys(whole), history, self.lengths(batch)
+
+    def states(self, batch: Batch, read: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """``[U, T, h]``: what ``read`` makes of each event of the first history, of events
+        ``[U, T, d]`` and lengths ``[U]``, in their order.
+
+        Where the batch knows of histories that begin alike, what they share is read once.
+        """
+        if batch.begun_by is None:
+            return read(*self.histories(batch))
+        return states_along(read, *self.beginnings(batch))
 
     def lengths(self, batch: Batch, history: History | None = None) -> Tensor:
         """``[B]``: of a history, the first."""

@@ -1,7 +1,8 @@
-"""The states of a recurrence at several places of a history, whose beginning it reads once."""
+"""States of a recurrence over histories that begin alike, whose beginning it reads once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
@@ -39,3 +40,22 @@ def states_at(write: Write[State], events: Tensor, history: Tensor, ends: Tensor
     place = (begins[:, None] + further).clamp(max=steps - 1)
     own = _pytree.tree_map(lambda tensor: tensor.index_select(0, history), shared)
     return write(events[history[:, None], place], rest, own)
+
+
+def states_along(
+    read: Callable[[Tensor, Tensor], Tensor], events: Tensor, history: Tensor, ends: Tensor
+) -> Tensor:
+    """``[B, T, h]``: the states along the first ``ends[b]`` events of history ``history[b]``, zero
+    past them; each history is read once, up to the last of its ends.
+
+    Args:
+        read: from U histories ``[U, T, d]`` and their lengths to a state after each event.
+        events: ``[U, T, d]``.
+        history: ``[B]`` i64, below U, each at least once.
+        ends: ``[B]`` i64, at most T.
+    """
+    users, steps, _ = events.shape
+    longest = ends.new_zeros(users).scatter_reduce(0, history, ends, "amax")
+    states = read(events, longest).index_select(0, history)
+    past = torch.arange(steps, device=ends.device) >= ends[:, None]
+    return states.masked_fill(past[..., None], 0)

@@ -31,8 +31,8 @@ class ExampleConfig:
     Attributes:
         max_len: T, the most recent events that are read.
         targets_per_history: of how many neighbouring events of a user the histories begin alike, so
-            that a memory reads them once; more of them make its training faster, and batches of
-            fewer users.
+            that a memory or a GRU reads them once; more of them make its training faster, and
+            batches of fewer users.
         feedback: "explicit", "implicit" (every event is a click, whatever it was rated), or none:
             explicit where the source has labels or ratings.
         positive: the least rating that counts as liking, of explicit feedback.

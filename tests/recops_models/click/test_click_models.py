@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from click_inputs import FEATURES, SIZES, batch, schema
+from click_inputs import FEATURES, SIZES, batch, begun_alike, schema
 from click_recipes import CLICK, net
 from recops_models.click.can import Can, CanConfig
 from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
-from recops_models.click.loss import click_loss
+from recops_models.click.loss import click_loss, training_loss
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data import DataError
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import Categorical, Numeric, Sequence
 from recops_models.layers.feature_embedding import FeatureEmbedding
+from recops_models.layers.recurrent import Recurrent
 
 MODELS: dict[str, Any] = {
     "sum-pool": lambda **kw: SumPool(schema(), SumPoolConfig(width=8, **kw)),
@@ -74,6 +75,36 @@ def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, trai
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "cells"),
+    [
+        ("dien", {}, [22, 7]),
+        ("dien", {"auxiliary": "none", "update": "or"}, [22, 7]),
+        ("dien", {"compat": ("released",)}, [22, 7]),
+        ("dien", {"extractor": "none", "evolution": "none"}, []),
+        ("gru-attention", {}, [22, 7]),
+        ("can", {"base": "dien", "auxiliary": "mlp"}, [22, 7]),
+    ],
+)
+def test_histories_that_begin_alike_are_read_once(name, sizes, cells) -> None:
+    """With the same numbers, and gradients that differ in the order of sums alone."""
+    read, scores, gradients = [], [], []
+    for some in begun_alike([3, 7, 0, 6, 6]):
+        torch.manual_seed(0)
+        model = net(name, schema(), **{"width": 4, "hidden": (8,), **sizes})
+        grus = [layer for layer in model.modules() if isinstance(layer, Recurrent)]
+        for gru in grus[:1]:
+            gru.register_forward_pre_hook(lambda _, inputs: read.append(int(inputs[1].sum())))
+        scores.append(model.eval()(some))
+        torch.manual_seed(1)  # The auxiliary loss draws.
+        training_loss(model.train(), some).backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert read[::2] == cells
+    assert torch.equal(*scores)
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(second, first, rtol=1e-3, atol=1e-6)
 
 
 def test_a_prediction_depends_on_its_own_row_alone(model) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import recops
-from click_inputs import batch, schema
+from click_inputs import batch, begun_alike, schema
 from click_recipes import net
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.click.model import ClickModel
@@ -98,19 +98,11 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
 )
 def test_histories_that_begin_alike_are_written_once(name: str, sizes: dict[str, Any]) -> None:
     """With all the same numbers, whoever reads them."""
-    one, _ = one_user(5, 7)
-    lengths, begun_by = torch.tensor([3, 7, 0, 6, 6]), torch.ones(5, dtype=torch.int64)
-    histories = [name for name in one.features if name.startswith("history")]
-    inside = torch.arange(7) < lengths[:, None]
-    copied = one._replace(
-        features=one.features | {name: one.features[name] * inside for name in histories},
-        lengths=one.lengths | dict.fromkeys(histories, lengths),
-    )
-    shared = copied._replace(begun_by=dict.fromkeys(histories, begun_by))
+    batches = begun_alike([3, 7, 0, 6, 6])
     models = [memory(name, **sizes) for _ in range(2)]
-    scores = [model.eval()(each) for model, each in zip(models, (copied, shared), strict=True)]
+    scores = [model.eval()(each) for model, each in zip(models, batches, strict=True)]
     assert torch.equal(*scores)
-    for model, each in zip(models, (copied, shared), strict=True):
+    for model, each in zip(models, batches, strict=True):
         torch.manual_seed(1)  # The auxiliary loss draws.
         training_loss(model.train(), each).backward()
     for (named, a), b in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
