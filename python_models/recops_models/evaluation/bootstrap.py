@@ -110,7 +110,7 @@ def bootstrap_auc_difference(
         resamples=resamples,
         seed=seed,
     )
-    return percentiles(drawn, level)
+    return percentiles(drawn[~np.isnan(drawn)], level)
 
 
 def draw_users(
@@ -121,7 +121,7 @@ def draw_users(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> npt.NDArray[np.float64]:
-    """``statistic`` over users drawn with replacement, without the draws of which it is NaN.
+    """``[resamples]``: ``statistic`` over users drawn with replacement.
 
     Args:
         statistic: ``[R]`` from ``[R, users]``, how often each user is there in R draws.
@@ -134,13 +134,12 @@ def draw_users(
     rng = np.random.default_rng(seed)
     share = np.full(users, 1 / users)
     block = max(1, min(_BLOCK, _BLOCK_NUMBERS // numbers))
-    drawn = np.concatenate(
+    return np.concatenate(
         [
             statistic(rng.multinomial(users, share, size=size).astype(np.float64))
             for size in _blocks(resamples, block)
         ]
     )
-    return np.asarray(drawn[~np.isnan(drawn)])
 
 
 def percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:

@@ -150,6 +150,6 @@ class Experiment(ABC, Generic[DataT]):
         self, metric: str, first: Sequence[Path], second: Sequence[Path]
     ) -> NDArray[np.float64] | None:
         """``[R]``: a difference among users drawn with replacement, from the folders of two arms'
-        runs, one a seed; None where there are no users.
+        runs, one a seed; NaN where it is not defined of those drawn; None where there are no users.
         """
         return None

@@ -129,6 +129,8 @@ def _finding(
     ceiling = None if claim.ceiling is None else columns[claim.ceiling]
     folders = [[store.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
     drawn = claim.experiment.user_draws(claim.metric, folders[0], folders[1])
+    if drawn is not None:
+        drawn = drawn[~np.isnan(drawn)]
     law = SeedsAndUsers.of(first - second, drawn)
     measured = float((first - second).mean())
     threshold = claim.towards(claim.threshold)

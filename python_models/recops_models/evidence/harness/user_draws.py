@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ _FILE = "predictions.parquet"
 def user_draws(
     metric: str, first: Sequence[Path], second: Sequence[Path]
 ) -> npt.NDArray[np.float64] | None:
-    """``[R]``: the difference of two arms among users drawn with replacement, a mean over seeds.
+    """``[R]``: the difference of two arms among users drawn with replacement, a mean over seeds;
+    NaN where it is not defined.
 
     Every draw of users is measured with each seed's models, and the mean over seeds is taken.
 
@@ -49,15 +51,27 @@ def user_draws(
         return draw_means(_ranking(ours, kind, int(cutoff)) - _ranking(theirs, kind, int(cutoff)))
     if metric not in ("auc", "gauc"):
         return None
-    users = np.unique(np.concatenate([table["user"].to_numpy() for table in ours]))
+    users = _once(np.unique(np.concatenate([table["user"].to_numpy() for table in ours])).tobytes())
+    arms = [[_drawn(metric, folder, users) for folder in folders] for folders in (first, second)]
+    return np.asarray(np.mean([a - b for a, b in zip(*arms, strict=True)], axis=0))
+
+
+@lru_cache(maxsize=64)
+def _once(ids: bytes) -> bytes:
+    """Of equal ids the first, so that all keys of a cache share it."""
+    return ids
+
+
+@lru_cache(maxsize=4096)
+def _drawn(metric: str, folder: Path, ids: bytes) -> npt.NDArray[np.float64]:
+    """``[R]``: a run's figure in each draw of these users, once for all claims that have its arm;
+    NaN where it is not defined.
+    """
+    users, table = np.frombuffer(ids, dtype=np.int64), _predictions(folder)
     weighted = WeightedAuc if metric == "auc" else WeightedGauc
-    arms = [[_measure(weighted, table, users) for table in tables] for tables in (ours, theirs)]
-
-    def difference(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        pairs = zip(*arms, strict=True)
-        return np.asarray(np.mean([a(times) - b(times) for a, b in pairs], axis=0))
-
-    return draw_users(difference, len(users), numbers=max(table.num_rows for table in ours))
+    user = np.searchsorted(users, table["user"].to_numpy())
+    measure = weighted(table["probability"].to_numpy(), table["label"].to_numpy() > 0, user)
+    return draw_users(measure, len(users), numbers=table.num_rows)
 
 
 def _predictions(folder: Path) -> pa.Table:
@@ -69,12 +83,3 @@ def _ranking(tables: Sequence[pa.Table], kind: str, cutoff: int) -> npt.NDArray[
     value = hits if kind == "hr" else gains
     ranks = [torch.from_numpy(table["rank"].to_numpy().copy()) for table in tables]
     return np.asarray(torch.stack([value(rank, cutoff) for rank in ranks]).mean(0).numpy())
-
-
-def _measure(
-    weighted: type[WeightedAuc] | type[WeightedGauc],
-    table: pa.Table,
-    users: npt.NDArray[np.int64],
-) -> WeightedAuc | WeightedGauc:
-    user = np.searchsorted(users, table["user"].to_numpy())
-    return weighted(table["probability"].to_numpy(), table["label"].to_numpy() > 0, user)

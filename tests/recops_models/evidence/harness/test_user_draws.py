@@ -15,6 +15,7 @@ from recops_models.evaluation.bootstrap import (
     percentiles,
 )
 from recops_models.evaluation.grouped_auc import auc
+from recops_models.evidence.harness import user_draws as harness
 from recops_models.evidence.harness.user_draws import user_draws
 
 rng = np.random.default_rng(0)
@@ -85,3 +86,20 @@ def test_of_predictions_that_are_gone_there_are_none(tmp_path: Path) -> None:
     first, second, _ = arms(tmp_path, 2)
     (second[1] / "predictions.parquet").unlink()
     assert user_draws("auc", first, second) is None
+
+
+def test_an_arm_of_several_claims_is_drawn_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, draw = [], harness.draw_users
+    monkeypatch.setattr(
+        harness, "draw_users", lambda *asked, **sizes: drawn.append(asked) or draw(*asked, **sizes)
+    )
+    first, second, _ = arms(tmp_path, 2)
+    found = [user_draws("auc", first, second) for _ in range(2)]
+    assert np.array_equal(*found)
+    assert len(drawn) == 4
+    assert np.array_equal(user_draws("auc", second, first), -found[0])
+    assert len(drawn) == 4
+    user_draws("gauc", first, second)
+    assert len(drawn) == 8
