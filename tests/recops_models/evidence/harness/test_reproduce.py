@@ -360,6 +360,8 @@ def test_lines_alone_are_enough_to_go_on(data: str, tmp_path: Path) -> None:
     assert not watch.begun
     assert found["tables"]["arms"] == expected["tables"]["arms"]
     assert found["tables"]["differences"][0]["users_interval"] is None
+    known = f"{elsewhere / 'runs'}: 4 measured runs are known by their figures"
+    assert [note.startswith(known) for note in watch.notes] == [True, False], watch.notes
 
 
 def test_a_damaged_line_is_named(data: str, tmp_path: Path) -> None:
