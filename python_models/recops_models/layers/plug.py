@@ -145,7 +145,8 @@ class PluggedHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, 1]`` of the base's input and k, side by side."""
         split = x.split([x.shape[1] - self.knowledge_width, *self.widths.values()], -1)
-        return self.beside(split[0], split[1:])
+        # Contiguous, as the base's own: of rows with gaps some BLAS sums in another order.
+        return self.beside(split[0].contiguous(), split[1:])
 
     def beside(self, x: Tensor, k: Sequence[Tensor]) -> Tensor:
         """``[B, 1]`` of ``[B, output_dim]`` and the parts of k; one row of a part is for all."""
