@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from recops_models.evaluation.samples import require_level, require_paired
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
+
+Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+"""``[R]`` from ``[R, U]``, how often each user is there in R draws."""
 
 _BLOCK = 256
 _BLOCK_NUMBERS = 1 << 22
@@ -114,7 +117,7 @@ def bootstrap_auc_difference(
 
 
 def draw_users(
-    statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    statistic: Statistic,
     users: int,
     *,
     numbers: int,
@@ -124,7 +127,7 @@ def draw_users(
     """``[resamples]``: ``statistic`` over users drawn with replacement.
 
     Args:
-        statistic: ``[R]`` from ``[R, users]``, how often each user is there in R draws.
+        statistic: of draws.
         users: how many there are.
         numbers: how many the statistic keeps in memory for one draw; it is given few draws at once
             where these are many.

@@ -24,7 +24,7 @@ from recops_models.training.events import figure_events
 from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
-MODEL, METRICS = "model.safetensors", "metrics.json"
+MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.parquet"
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -171,7 +171,7 @@ def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProbl
 
 def _measure_test(problem: AnyProblem, model: nn.Module, folder: Path) -> Figures:
     metrics, predictions = problem.measure(model, "test")
-    write_table(folder / "predictions.parquet", predictions)
+    write_table(folder / PREDICTIONS, predictions)
     return finite(metrics)
 
 

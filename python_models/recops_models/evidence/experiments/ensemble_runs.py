@@ -19,7 +19,7 @@ from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.files import load_model
-from recops_models.recipes.run import MODEL, load_trained, problem_of
+from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, problem_of
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
 from recops_models.training.path_problem import PathProblem
 
@@ -105,5 +105,5 @@ def _together(
     told = found("test")
     users = data.user_vocabulary.ids[problem.asked("test").examples.users]
     ranks = pa.table({"user": users, "rank": told.ranks.numpy()})
-    write_table(folder / "predictions.parquet", ranks)
+    write_table(folder / PREDICTIONS, ranks)
     return validation, {**told.metrics}

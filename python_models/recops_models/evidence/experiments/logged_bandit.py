@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from recops_models.data import Dataset, load
 from recops_models.data.histories import Int64Array
 from recops_models.data.storage import read_table, write_table
 from recops_models.data.vocabulary import Vocabulary
-from recops_models.evaluation.bootstrap import draw_users
 from recops_models.evaluation.off_policy.estimators import doubly_robust, snips
 from recops_models.evaluation.off_policy.log import BanditLog
+from recops_models.evaluation.weighted_ratio import WeightedRatio
 from recops_models.evidence.experiments.bandit_runs import age_config, settings_of, small_net
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import item_columns, keys, user_columns
 from recops_models.examples.features import Categorical, Feature, FeatureSchema, FittedSchema
@@ -141,30 +142,13 @@ class LoggedBandit(Experiment[_Logs]):
         }
         return ({}, metrics) if run.test else (metrics, {})
 
-    def user_draws(
-        self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> NDArray[np.float64] | None:
-        """Of ``snips``, by the weights that runs left."""
-        if metric != "snips" or not all((each / _FILE).exists() for each in (*first, *second)):
-            return None
-        arms = [[read_table(folder / _FILE) for folder in folders] for folders in (first, second)]
-        users, place = np.unique(arms[0][0]["user"].to_numpy(), return_inverse=True)
-
-        def sums(table: pa.Table) -> NDArray[np.float64]:
-            """``[2, U]``: of each user, weighted rewards and weights."""
-            weight, reward = table["weight"].to_numpy(), table["reward"].to_numpy()
-            return np.stack(
-                [np.bincount(place, each, len(users)) for each in (weight * reward, weight)]
-            )
-
-        ours, theirs = (np.stack([sums(table) for table in tables]) for tables in arms)
-
-        def difference(times: NDArray[np.float64]) -> NDArray[np.float64]:
-            totals = [np.einsum("ru,smu->rsm", times, arm) for arm in (ours, theirs)]
-            one, other = (total[..., 0] / total[..., 1] for total in totals)
-            return np.asarray(1000 * (one - other).mean(1))
-
-        return draw_users(difference, len(users), numbers=len(users))
+    def user_draws(self, folder: Path, test: Metrics) -> UserDraws:
+        """Of ``snips``, by the weights that a run left."""
+        table = read_table(folder / _FILE)
+        ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
+        weight, reward = table["weight"].to_numpy(), table["reward"].to_numpy()
+        value = WeightedRatio(1000 * weight * reward, weight, user, len(ids))
+        return UserDraws.of(ids, {"snips": value}, len(ids))
 
 
 def _logs(dataset: Dataset) -> _Logs:

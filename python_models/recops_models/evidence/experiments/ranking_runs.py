@@ -21,10 +21,9 @@ from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
 from recops_models.generative.speller import Speller, ToldSpeller
 from recops_models.recipes.files import load_model
-from recops_models.recipes.run import MODEL
+from recops_models.recipes.run import MODEL, PREDICTIONS
 
 _CUTOFFS = (10, 50)
-_PREDICTIONS = "predictions.parquet"
 _POSITIVE = 4.0
 """From which rating on an event counts as one that a recommender wants."""
 _QUICK_USERS = 200
@@ -120,8 +119,8 @@ def _liked(split: Split, folder: Path) -> Metrics:
         return {}
     asked = split.examples("test").next_events()
     said = classes_of(split.test, "explicit", _POSITIVE, name=dataset.name)[asked.targets.rows]
-    left = read_table(folder / _PREDICTIONS).select(["user", "rank"])
+    left = read_table(folder / PREDICTIONS).select(["user", "rank"])
     table = left.append_column("liked", pa.array(said == LIKED))
-    write_table(folder / _PREDICTIONS, table)
+    write_table(folder / PREDICTIONS, table)
     liked = torch.from_numpy(table.filter(table["liked"])["rank"].to_numpy().copy())
     return {f"hr@{k}_liked": hits(liked, k).mean().item() if len(liked) else None for k in _CUTOFFS}

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from recops_models.click.model import ClickModel
 from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
+from recops_models.evidence.experiments.predictions import prediction_draws
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
-from recops_models.evidence.harness.user_draws import user_draws
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
@@ -60,11 +60,9 @@ class Training(Experiment[Dataset]):
             return finite_floors(ranking_floors(named_split(data, split)[1]))
         return finite_floors(floors(click_data(data, split, **examples)))
 
-    def user_draws(
-        self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> NDArray[np.float64] | None:
-        """By the predictions that runs left."""
-        return user_draws(metric, first, second)
+    def user_draws(self, folder: Path, test: Metrics) -> UserDraws:
+        """By the predictions that a run left."""
+        return prediction_draws(folder, [name for name, value in test.items() if value is not None])
 
 
 TRAINING = Training()

@@ -19,6 +19,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
+from recops_models.recipes.run import PREDICTIONS
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
@@ -98,6 +99,6 @@ def train_further(
     metrics = {"validation": finite(problem.measure(model, "validation").metrics), "test": {}}
     if test:
         measured = problem.measure(model, "test")
-        write_table(folder / "predictions.parquet", measured.predictions)
+        write_table(folder / PREDICTIONS, measured.predictions)
         metrics["test"] = finite(measured.metrics)
     return metrics

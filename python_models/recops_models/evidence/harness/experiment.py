@@ -6,15 +6,13 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.versions import versions
 
 Setting: TypeAlias = str | int | float
@@ -146,10 +144,11 @@ class Experiment(ABC, Generic[DataT]):
         """
         return {}
 
-    def user_draws(
-        self, metric: str, first: Sequence[Path], second: Sequence[Path]
-    ) -> NDArray[np.float64] | None:
-        """``[R]``: a difference among users drawn with replacement, from the folders of two arms'
-        runs, one a seed; NaN where it is not defined of those drawn; None where there are no users.
+    def user_draws(self, folder: Path, test: Metrics) -> UserDraws | None:
+        """Figures among users drawn with replacement; None: there are no users.
+
+        Args:
+            folder: of a run that :meth:`measure` has just ended.
+            test: its metrics on test.
         """
         return None

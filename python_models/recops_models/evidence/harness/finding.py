@@ -16,7 +16,8 @@ from recops_models.evaluation.seeds_and_users import SeedsAndUsers
 from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import ArmSettings, Run, Setting
 from recops_models.evidence.harness.plan import Plan, figure
-from recops_models.evidence.harness.run_store import Record, RunStore
+from recops_models.evidence.harness.run_store import Record
+from recops_models.evidence.harness.user_draws import user_difference
 from recops_models.evidence.harness.verdict import ALPHA, Verdict, verdict
 
 
@@ -84,10 +85,10 @@ class Finding:
         return verdict(self.claim, self.measured, self.p_holm)
 
 
-def findings(plan: Plan, store: RunStore, done: Mapping[Run, Record]) -> list[Finding]:
+def findings(plan: Plan, done: Mapping[Run, Record]) -> list[Finding]:
     """The outcome of every claim on every of its data sets; all its runs are ``done``."""
     asked = [(claim, data) for claim in plan.claims for data in claim.data]
-    found = [_finding(plan, store, done, claim, data, len(asked)) for claim, data in asked]
+    found = [_finding(plan, done, claim, data, len(asked)) for claim, data in asked]
     adjusted = holm([finding.p_value for finding in found])
     return [
         dataclasses.replace(finding, p_holm=p_holm)
@@ -96,20 +97,13 @@ def findings(plan: Plan, store: RunStore, done: Mapping[Run, Record]) -> list[Fi
 
 
 def _finding(
-    plan: Plan,
-    store: RunStore,
-    done: Mapping[Run, Record],
-    claim: Claim,
-    data: str,
-    claims: int,
+    plan: Plan, done: Mapping[Run, Record], claim: Claim, data: str, claims: int
 ) -> Finding:
-    runs: dict[str, list[Run]] = {}
     arms = []
     tuned = plan.tuning(claim, data, done)
     for arm in claim.arms:
         best = tuned.best[arm.name]  # All trials are done.
-        runs[arm.name] = plan.measured(claim, arm, data, best)
-        records = tuple(done[run] for run in runs[arm.name])
+        records = tuple(done[run] for run in plan.measured(claim, arm, data, best))
         arms.append(
             ArmFigures(
                 arm,
@@ -127,10 +121,9 @@ def _finding(
     }
     first, second = (columns[side.arm.name] for side in arms[:2])
     ceiling = None if claim.ceiling is None else columns[claim.ceiling]
-    folders = [[store.folder(run) for run in runs[arm.name]] for arm in claim.arms[:2]]
-    drawn = claim.experiment.user_draws(claim.metric, folders[0], folders[1])
-    if drawn is not None:
-        drawn = drawn[~np.isnan(drawn)]
+    drawn = user_difference(
+        claim.metric, *([record.draws for record in side.records] for side in arms[:2])
+    )
     law = SeedsAndUsers.of(first - second, drawn)
     measured = float((first - second).mean())
     threshold = claim.towards(claim.threshold)

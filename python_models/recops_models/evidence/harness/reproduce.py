@@ -69,14 +69,9 @@ def reproduce(
     if store.dropped is not None:
         progress.note(store.dropped)
     done = run_ahead(plan, store, progress, jobs=jobs)
-    if gone := sum(run.test and not store.folder(run).exists() for run in done):
-        progress.note(
-            f"{out / 'runs'}: {gone} measured runs are known by their figures alone; intervals of "
-            "their claims are over seeds, not over users"
-        )
     content = results(
         paper,
-        findings(plan, store, done),
+        findings(plan, done),
         floors_of(plan, store, progress.note),
         command=command,
         quick=quick,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_models.evidence.harness.experiment import Measure, Metrics, Run
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.training.diverged import DivergedError
 
 _RUNS, _FLOORS, _OWNER = "runs.jsonl", "floors.json", "reproduction.json"
@@ -23,13 +24,15 @@ _VERSION = 1
 class Record:
     """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds.
 
-    A trial that ``diverged`` has no metrics, and is worse than any other.
+    A trial that ``diverged`` has no metrics, and is worse than any other. ``draws`` are of a run
+    that was measured on users.
     """
 
     validation: Metrics
     test: Metrics
     seconds: float
     diverged: bool = False
+    draws: UserDraws | None = None
 
 
 class RunStore:
@@ -87,6 +90,7 @@ class RunStore:
             "seed": run.seed,
             "settings": dict(run.settings),
             **vars(record),
+            "draws": None if record.draws is None else record.draws.to_json(),
         }
         line = json.dumps({**content, "sha256": _digest(content)}, ensure_ascii=False)
         with (self.path / _RUNS).open("a", encoding="utf-8") as file:
@@ -148,12 +152,13 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
     test: Metrics
     try:
         (validation, test), diverged = measure(run, folder, on_step), False
+        draws = run.experiment.user_draws(folder, test) if run.test else None
     except DivergedError:
         # Grids are widened beyond their edges until something is worse, which this is.
         if run.test:
             raise
-        validation, test, diverged = {}, {}, True
-    return Record(validation, test, round(time.perf_counter() - started, 3), diverged)
+        validation, test, diverged, draws = {}, {}, True, None
+    return Record(validation, test, round(time.perf_counter() - started, 3), diverged, draws)
 
 
 def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
@@ -162,7 +167,9 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
         content = json.loads(line)
         digest, version = content.pop("sha256"), content["version"]
         validation, test, seconds = (content[name] for name in ("validation", "test", "seconds"))
-        record = Record(validation, test, seconds, content.get("diverged", False))
+        drawn = content.get("draws")
+        draws = None if drawn is None else UserDraws.from_json(drawn)
+        record = Record(validation, test, seconds, content.get("diverged", False), draws)
         key = content["run"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{where}: damaged ({error})") from error

@@ -12,6 +12,7 @@ from recops_models.data import load
 from recops_models.data.wheels import OPEN_BANDIT
 from recops_models.evidence.experiments.logged_bandit import LoggedBandit
 from recops_models.evidence.harness.experiment import Run
+from recops_models.evidence.harness.user_draws import user_difference
 
 RUNS = LoggedBandit()
 
@@ -53,24 +54,24 @@ def test_a_random_policy_is_worth_its_rate_of_clicks(logs: Any, tmp_path: Path) 
 
 
 def test_runs_follow_their_seed_and_tell_of_users(logs: Any, tmp_path: Path) -> None:
-    found, folders = {}, {}
+    found, draws = {}, {}
     for model in ("greedy", "age-ts"):
-        folders[model] = tmp_path / model
-        folders[model].mkdir()
+        folder = tmp_path / model
+        folder.mkdir()
         of = run(model, strength=0.3)
-        _, found[model] = RUNS.measure(of, logs, folders[model], lambda share: None)
+        _, found[model] = RUNS.measure(of, logs, folder, lambda share: None)
+        draws[model] = RUNS.user_draws(folder, found[model])
     assert found["greedy"] != found["age-ts"]
     assert all(0 < figure["effective"] < 12_000 for figure in found.values())
     validation, none = RUNS.measure(run("greedy", test=False), logs, tmp_path, lambda share: None)
     assert not none
     assert validation["snips"] != found["greedy"]["snips"]
-    drawn = RUNS.user_draws("snips", [folders["age-ts"]], [folders["greedy"]])
+    drawn = user_difference("snips", [draws["age-ts"]], [draws["greedy"]])
     assert drawn is not None
     difference = found["age-ts"]["snips"] - found["greedy"]["snips"]
     assert drawn.min() < difference < drawn.max()
     assert drawn.std() > 0
-    assert RUNS.user_draws("dr", [folders["age-ts"]], [folders["greedy"]]) is None
-    assert RUNS.user_draws("snips", [tmp_path / "gone"], [folders["greedy"]]) is None
+    assert user_difference("dr", [draws["age-ts"]], [draws["greedy"]]) is None
     again = RUNS.measure(run("age-ts", strength=0.3), logs, tmp_path, lambda share: None)[1]
     assert again == found["age-ts"]
 

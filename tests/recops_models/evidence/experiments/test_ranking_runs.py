@@ -13,6 +13,7 @@ from recops_models.data.storage import read_table
 from recops_models.evidence.experiments.ranking_runs import RankingRuns, SceneRuns
 from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
+from recops_models.evidence.harness.user_draws import user_difference
 
 _SMALL = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2"}
 
@@ -72,16 +73,18 @@ def test_figures_of_liked_items_are_those_of_their_users_alone(shop: str, tmp_pa
 
 
 def test_figures_of_liked_items_can_be_asked_of_other_users(shop: str, tmp_path: Path) -> None:
-    for name, model in (("a", "popularity"), ("b", "sasrec")):
+    draws = {}
+    for model in ("popularity", "sasrec"):
         changes = {} if model == "popularity" else {"width": "8", "heads": "2", "epochs": "1"}
-        measured(run_of(model, shop, **changes), tmp_path / name)
-    first, second = [tmp_path / "a"], [tmp_path / "b"]
-    liked, every = (RankingRuns().user_draws(m, first, second) for m in ("hr@10_liked", "hr@10"))
+        _, test = measured(run_of(model, shop, **changes), tmp_path / model)
+        draws[model] = RankingRuns().user_draws(tmp_path / model, test)
+    first, second = [draws["popularity"]], [draws["sasrec"]]
+    liked, every = (user_difference(m, first, second) for m in ("hr@10_liked", "hr@10"))
     assert liked is not None
     assert every is not None
     assert liked.shape == every.shape
     assert (liked != every).any()
-    assert RankingRuns().user_draws("hr@10_never", first, second) is None
+    assert user_difference("hr@10_never", first, second) is None
 
 
 def test_a_trial_measures_no_test(shop: str, tmp_path: Path) -> None:
