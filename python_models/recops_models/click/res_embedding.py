@@ -168,7 +168,7 @@ class ResEmbedding(nn.Module):
         """
         base = _shallow(self.base)
         base.embedding = embedding = _shallow(base.embedding)
-        embedding.tables = nn.ModuleDict(dict(embedding.tables))
+        embedding.tables = _shallow(embedding.tables)
         embedding.tables[self._name] = self.table.fold()
         return base
 

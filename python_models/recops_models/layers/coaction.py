@@ -16,6 +16,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import Categorical, FittedSchema
 from recops_models.examples.features import Sequence as SequenceFeature
 from recops_models.examples.lookup import UNKNOWN
+from recops_models.layers.column_modules import ColumnModules
 
 
 class Pair(NamedTuple):
@@ -127,7 +128,7 @@ class CoAction(nn.Module):
             else (pair.induction, schema.schema.table(pair.fed))
             for pair in pairs
         ]
-        self.params, self.feeds = nn.ModuleDict(), nn.ModuleDict()
+        self.params, self.feeds = ColumnModules(), ColumnModules()
         for pair, (induction, fed) in zip(pairs, self._keys, strict=True):
             if induction not in self.params:
                 size = schema.cardinality(pair.induction)

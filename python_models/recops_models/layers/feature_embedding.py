@@ -22,6 +22,7 @@ from recops_models.examples.features import (
     Vector,
 )
 from recops_models.examples.lookup import UNKNOWN, Lookup
+from recops_models.layers.column_modules import ColumnModules
 from recops_models.layers.embedding_bags import Table, embedding_bags
 from recops_models.layers.states_at import states_along
 
@@ -83,7 +84,7 @@ class FeatureEmbedding(nn.Module):
         self.apart = _histories(schema.schema, width, history)
         events = [name for each in self.apart for name in each.sequences]
         self._context = [feature for feature in features if feature.name not in events]
-        self.tables = nn.ModuleDict()
+        self.tables = ColumnModules()
         for name, owner in schema.schema.tables.items():
             table = nn.Embedding(schema.cardinality(name), width, padding_idx=0)
             nn.init.normal_(table.weight, std=std)

@@ -11,6 +11,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import PADDING, UNKNOWN
 from recops_models.layers.coaction import Pair, ids_of
+from recops_models.layers.column_modules import ColumnModules
 from recops_models.layers.embedding_bags import embedding_bags
 
 _RADIX = 1 << 31
@@ -34,7 +35,7 @@ class PairProduct(nn.Module):
         """The width of the result."""
         return len(self.pairs) * (self.width + 1)
 
-    def forward(self, batch: Batch, tables: nn.ModuleDict) -> list[Tensor]:
+    def forward(self, batch: Batch, tables: ColumnModules) -> list[Tensor]:
         """The columns of ``[B, output_dim]``, from the tables of a :class:`FeatureEmbedding`."""
         outputs = []
         for pair in self.pairs:
@@ -61,7 +62,7 @@ class OwnPairProduct(nn.Module):
         self.product = PairProduct(schema, pairs, width)
         names = [name for pair in pairs for name in (pair.induction, pair.fed)]
         sizes = {schema.schema.table(name): schema.cardinality(name) for name in names}
-        self.tables = nn.ModuleDict(
+        self.tables = ColumnModules(
             {table: nn.Embedding(size, width, padding_idx=PADDING) for table, size in sizes.items()}
         )
         for table in self.tables.values():

@@ -43,6 +43,20 @@ def build(name: str, data: ClickData, **settings: str) -> nn.Module:
     return job.recipe.stages()[-1].begin(Order(data, None, job.parts, 0, Path()))[1]
 
 
+@pytest.mark.parametrize("name", ["din", "mimn", "can", "dien"])
+def test_columns_may_be_named_as_torch_names_its_own(
+    name: str, small: Dataset, tmp_path: Path
+) -> None:
+    columns = {"release_year": "type", "class": "shop.kind"}
+    names = [columns.get(each, each) for each in small.items.column_names]
+    renamed = click_data(replace(small, items=small.items.rename_columns(names)), max_len=10)
+    model = build(name, renamed)
+    save_model(tmp_path / "model.safetensors", name, model)
+    again = load_model(tmp_path / "model.safetensors")
+    some = next(iter(renamed.test.batches(32, seed=None)))
+    assert torch.equal(again.eval()(some), model.eval()(some))
+
+
 @pytest.mark.parametrize("name", CLICK)
 @pytest.mark.parametrize("tables", ["adam", "sparse-adam", "rowwise-adagrad"])
 def test_every_click_model_takes_sparse_tables_and_bf16(
