@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-# Attributes of a module: as a name, `type` would be read as the method.
+# Attributes of a module: as a name, `type` would be read as the method. A torch that has more of
+# them refuses, by its key, a state that was written before.
 _TAKEN = frozenset(name.rstrip("_") for name in dir(nn.ModuleDict()))
 
 

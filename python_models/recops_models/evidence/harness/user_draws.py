@@ -92,7 +92,6 @@ def user_difference(
             return None
         if metric not in ours.figures or metric not in theirs.figures:
             return None
-        figures = (each.figures[metric].astype(np.float64) for each in (ours, theirs))
-        differences.append(next(figures) - next(figures))
+        differences.append(np.subtract(ours.figures[metric], theirs.figures[metric], dtype="f8"))
     mean = np.mean(differences, axis=0)
     return np.asarray(mean[~np.isnan(mean)])
