@@ -37,15 +37,15 @@ def test_mimn_is_faster_than_its_loop_over_steps(
     outruns(case, peer, floor)
 
 
-# Measured there: 8.6 to 10.2, a million events a second.
+# Measured there: 9.1 to 10.1, a million events a second.
 def test_streaming_is_faster_than_gathering_states(outruns) -> None:
-    outruns(cases.stream_case(*cases.STREAM), "gather, step, scatter", 7.3)
+    outruns(cases.stream_case(*cases.STREAM), "gather, step, scatter", 7.7)
 
 
-# Measured there: 2.9 and 4.2, training 2.6 and 2.7. Aimed at is 2.
+# Measured there: 2.8 and 4.3, training 2.6 and 2.9. Aimed at is 2.
 @pytest.mark.parametrize(
     ("shape", "backward", "floor"),
-    [(TAOBAO, False, 2.4), (XLONG, False, 3.6), (TAOBAO, True, 2.2), (XLONG, True, 2.3)],
+    [(TAOBAO, False, 2.4), (XLONG, False, 3.6), (TAOBAO, True, 2.2), (XLONG, True, 2.4)],
 )
 def test_hpmn_is_faster_than_strided_grus(
     shape: tuple[int, int, int, int, tuple[int, ...]], backward: bool, floor: float, outruns
