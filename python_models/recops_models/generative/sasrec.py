@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.ranker import Ranker, Ranking, top_unseen
 from recops_models.layers.attention import CausalBlock
+from recops_models.layers.dropout import Dropout
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
 
@@ -61,7 +62,7 @@ class SASRec(Ranker):
         self.num_items, self.config = num_items, config
         self.item = nn.Embedding(1 + num_items, config.width, padding_idx=0)
         self.place = nn.Parameter(torch.empty(config.history, config.width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             CausalBlock(config.width, config.heads, config.dropout) for _ in range(config.layers)
         )

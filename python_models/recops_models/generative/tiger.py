@@ -22,6 +22,7 @@ import recops
 from recops_models.generative.ranker import Ranker, Ranking
 from recops_models.generative.speller import Watch, of_beams, search
 from recops_models.layers.attention import Attention
+from recops_models.layers.dropout import Dropout
 from recops_models.layers.relative_bias import RelativeBias
 from recops_models.layers.rms_norm import RMSNorm
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
@@ -81,10 +82,10 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, config.hidden),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.hidden, width),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def mix(self, x: Tensor) -> Tensor:
         """The MLP's half."""
@@ -164,7 +165,7 @@ class TIGER(Ranker):
         self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.decoder_layers))
         self.encoder_norm, self.decoder_norm = RMSNorm(config.width), RMSNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for table in self.token:
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, std=0.02)

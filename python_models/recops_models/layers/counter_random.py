@@ -63,7 +63,7 @@ def sixteenth_bits(p: float) -> float:
         ValueError: p is out of [0, 1).
     """
     if not 0 <= p < 1:
-        raise ValueError(f"drops: p must lie within [0, 1), got {p}")
+        raise ValueError(f"dropout: p must lie within [0, 1), got {p}")
     rounded = min(max(round(p * _SIXTEEN), 1), _SIXTEEN - 1)
     return rounded / _SIXTEEN if p else 0.0
 

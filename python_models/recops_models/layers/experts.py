@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.layers.dropout import Dropout
+
 
 class ExpertMixture(nn.Module):
     """``y = Σ_e g_e(x) · W_out,e (silu(W_gate,e x) ⊙ W_in,e x)`` with ``g = softmax(W x)``.
@@ -25,7 +27,7 @@ class ExpertMixture(nn.Module):
         self.gate = nn.Linear(width, experts)
         self.spread = nn.Linear(width, 2 * experts * hidden, bias=False)
         self.gather = nn.Linear(experts * hidden, width, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         gated, linear = self.spread(x).chunk(2, dim=-1)  # (..., E * hidden)

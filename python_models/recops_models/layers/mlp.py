@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from recops_models.layers.dice import Dice
+from recops_models.layers.dropout import Dropout
 
 ActivationName = Literal["relu", "prelu", "sigmoid", "dice"]
 
@@ -56,6 +57,6 @@ class MLP(nn.Sequential):
         for width in hidden:
             layers += [nn.Linear(input_dim, width), activation(activation_name, width)]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             input_dim = width
         super().__init__(*layers, nn.Linear(input_dim, output_dim))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.layers.dropout import Dropout
+
 
 class SENet(nn.Module):
     """Squeeze and excitation: field f is scaled by ``a_f``, ``a = σ(W2 relu(W1 s))``, ``s`` their
@@ -65,7 +67,7 @@ class RankHead(nn.Module):
         super().__init__()
         self.senet = SENet(field_widths)
         self.masknet = MaskBlock(sum(field_widths), hidden, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.logits = nn.Linear(hidden, vocab_size)
 
     def forward(self, fields: list[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from recops_models.training.checkpoint import State, load_checkpoint, save_check
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
 from recops_models.training.diverged import DivergedError
+from recops_models.training.heap import keep_freed_memory
 from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from recops_models.training.step import Step
 from recops_models.training.task import Examples, Model, Task
@@ -60,6 +61,7 @@ def fit(
             f"training: no validation metric {config.select!r}; there are "
             f"{', '.join(task.metrics)}, and {LAST}"
         )
+    keep_freed_memory()
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
     step = Step(model, task)

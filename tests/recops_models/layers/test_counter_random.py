@@ -71,5 +71,5 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"keys_of: ids must be integers, got torch.float32"):
         keys_of(0, torch.ones(2))
     for p in (1.0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match=r"drops: p must lie within \[0, 1\), got"):
+        with pytest.raises(ValueError, match=r"dropout: p must lie within \[0, 1\), got"):
             drops(keys_of(0, ROWS), 3, p)

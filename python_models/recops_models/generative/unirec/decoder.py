@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import Attention
+from recops_models.layers.dropout import Dropout
 from recops_models.layers.experts import ExpertMixture
 from recops_models.layers.rms_norm import RMSNorm
 
@@ -29,7 +30,7 @@ class DecoderLayer(nn.Module):
         self.attention = Attention(config.width, config.heads)
         self.gamma = nn.Parameter(torch.ones(()))
         self.experts = ExpertMixture(config.width, config.expert_hidden, config.experts)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, keys_values: KeysValues, seen: Tensor) -> Tensor:
         attended = self.attention(self.attention_norm(x), keys_values, seen)

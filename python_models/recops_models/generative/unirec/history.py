@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import CausalBlock
+from recops_models.layers.dropout import Dropout
 from recops_models.layers.rms_norm import RMSNorm
 
 
@@ -55,7 +56,7 @@ class HistoryEncoder(nn.Module):
         self.norm = RMSNorm(d)
         self.content = nn.Sequential(nn.Linear(codes * d, d), RMSNorm(d))
         self.aggregate_norm = RMSNorm(2 * d + static)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.place, std=event_std(config))
 
     def forward(self, item: Tensor, tokens: Sequence[Tensor], static: Tensor | None) -> Read:

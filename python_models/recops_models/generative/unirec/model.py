@@ -20,6 +20,7 @@ from recops_models.generative.unirec.item_scores import ItemScores
 from recops_models.generative.unirec.prefix import Prefix
 from recops_models.generative.unirec.start import TaskStart
 from recops_models.generative.unirec.static import UserFields
+from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
 
 _USER_FIELD_WIDTH = 16
@@ -79,7 +80,7 @@ class UniRec(PathRanker):
             for step in range(self.steps)
         )
         self.scores = ItemScores(self.prior, config) if config.item_scores else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
         with torch.no_grad():  # A row that no event teaches says nothing, rather than anything.
             self.item.weight[F.pad(self.prior, (1, 0)) == 0] = 0

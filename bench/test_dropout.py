@@ -1,0 +1,31 @@
+"""A floor for dropout beside torch's, of a mask, its product and the gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from recops.benchmarks.runner import thread_count
+from recops.benchmarks.timing import interleave
+from recops_models.layers.dropout import Dropout
+from recops_models.training.heap import keep_freed_memory
+
+SHAPE = (12_800, 64)
+"""Of 64 windows of 50 events, 4 tokens each."""
+FLOOR = 3.4
+
+
+def test_dropout_outruns_torch(benchmark) -> None:
+    keep_freed_memory()  # As in training: else both wait for pages.
+    x = torch.randn(SHAPE, requires_grad=True)
+    grad = torch.ones(SHAPE)
+
+    def side(drop: nn.Module):
+        return lambda: torch.autograd.grad(drop(x), x, grad)
+
+    ours, torchs = side(Dropout(0.3)), side(nn.Dropout(0.3))
+    with thread_count(1):
+        own, peer = interleave(ours, torchs)
+        benchmark.pedantic(ours, rounds=3)
+    benchmark.extra_info.update(ratio=peer / own, shape=f"{SHAPE[0]}x{SHAPE[1]}", ms=1e3 * own)
+    assert peer / own >= FLOOR
