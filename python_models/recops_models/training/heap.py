@@ -28,5 +28,5 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     settings = {_MMAP_THRESHOLD: 1 << 30, _TRIM_THRESHOLD: (1 << 31) - 1, _TOP_PAD: 1 << 26}
-    taken = [mallopt(name, value) for name, value in settings.items()]
+    taken: list[int] = [mallopt(name, value) for name, value in settings.items()]
     return min(taken) == 1
