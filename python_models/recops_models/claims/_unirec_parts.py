@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from recops_models.claims._unirec_models import PAPER, Rankers
+from recops_models.evidence.experiments.new_item_runs import NewItemRuns
 from recops_models.evidence.experiments.ranking_runs import RankingRuns, SceneRuns
 from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.harness.claim import Claim
@@ -37,6 +38,7 @@ def one_change(
     source: str = _ABLATION,
     group: str = "parts",
     experiment: RankingRuns = _RUNS,
+    rivals: Sequence[str] = ("SASRec",),
 ) -> tuple[Claim, ...]:
     """One claim a data set; an arm is UniRec with some settings, which name it."""
     claims = []
@@ -50,7 +52,7 @@ def one_change(
                 text=text,
                 source=source,
                 reported=reported,
-                arms=(*arms, *rankers.rivals("SASRec")),
+                arms=(*arms, *(rankers.rivals(*rivals) if rivals else ())),
                 data=(where,),
                 metric=metric,
                 experiment=experiment,
@@ -159,6 +161,37 @@ ALIGNMENT = (
             source=f"{PAPER}, its alignment by RFT and DPO",
             group="alignment",
         )
+    ),
+)
+
+# New items take their places after training, by codes of the tokenizer that it left.
+_CONTENT: Mapping[str, Setting] = {**_NO_ATTRIBUTE, "codes_of": "content"}
+NEW_ITEMS = (
+    *one_change(
+        "new-items-are-found-by-their-codes",
+        "Codes of content carry what was learnt over to items that came after training: they are "
+        "found more often than with one another's codes.",
+        _CONTENT,
+        {**_NO_ATTRIBUTE, "codes_of": "chance"},
+        _NOTHING,
+        metric="hr@10",
+        source="ours",
+        group="new-items",
+        experiment=NewItemRuns(),
+        rivals=(),
+    ),
+    *one_change(
+        "codes-of-content-alone-find-new-items",
+        "New items are found more often by codes of content alone than by codes of content and "
+        "company, of which they have none.",
+        _CONTENT,
+        _NO_ATTRIBUTE,
+        _NOTHING,
+        metric="hr@10",
+        source="ours",
+        group="new-items",
+        experiment=NewItemRuns(),
+        rivals=(),
     ),
 )
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 from recops_models.claims._unirec_capacity import CAPACITY
 from recops_models.claims._unirec_levers import LEVERS
 from recops_models.claims._unirec_models import HEADLINE
-from recops_models.claims._unirec_parts import ALIGNMENT, CONTROLS, PARTS
+from recops_models.claims._unirec_parts import ALIGNMENT, CONTROLS, NEW_ITEMS, PARTS
 
-CLAIMS = (*CAPACITY, *HEADLINE, *PARTS, *LEVERS, *ALIGNMENT, *CONTROLS)
+CLAIMS = (*CAPACITY, *HEADLINE, *PARTS, *LEVERS, *ALIGNMENT, *CONTROLS, *NEW_ITEMS)

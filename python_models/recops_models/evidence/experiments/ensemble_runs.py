@@ -38,14 +38,14 @@ class EnsembleRuns(RankingRuns):
 
     def config(self, run: Run) -> dict[str, object]:
         """The job, and what a second model's codes are."""
-        config, codes = super().config(_alone(run)), _codes(run)
+        config, codes = super().config(run.without(_SETTING)), _codes(run)
         return config if codes is None else {**config, _SETTING: codes}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        codes, alone = _codes(run), _alone(run)
+        codes, alone = _codes(run), run.without(_SETTING)
         if codes is None:
             return super().measure(alone, data, folder, on_step)
         first, second = folder / "first", folder / "second"
@@ -63,26 +63,20 @@ class EnsembleRuns(RankingRuns):
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`RankingRuns.floors_config`."""
-        return super().floors_config(_alone(run))
+        return super().floors_config(run.without(_SETTING))
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """See :meth:`RankingRuns.floors`."""
-        return super().floors(_alone(run), data)
+        return super().floors(run.without(_SETTING), data)
 
 
 def _codes(run: Run) -> str | None:
-    codes = dict(run.settings).get(_SETTING)
+    codes = run.setting(_SETTING)
     if codes is not None and (codes not in CODES or run.model != "unirec"):
         raise ValueError(
             f"{_SETTING} must be one of {', '.join(CODES)}, of unirec, got {codes!r} of {run.model}"
         )
     return codes
-
-
-def _alone(run: Run) -> Run:
-    """The first model's training."""
-    kept = tuple(pair for pair in run.settings if pair[0] != _SETTING)
-    return dataclasses.replace(run, settings=kept)
 
 
 def _together(

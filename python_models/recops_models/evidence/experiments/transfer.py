@@ -73,12 +73,12 @@ class Transfer(Training):
         job, law = self._job(run), dict(self.laws).get(run.data)
         first: dict[str, object] = {}
         if run.model == "keep":
-            first = {"extraction": dict(self.extraction), "knowledge": _shown(run, "knowledge")}
-        elif _shown(run, "way") == "fine-tune":
+            first = {"extraction": dict(self.extraction), "knowledge": run.setting("knowledge")}
+        elif run.setting("way") == "fine-tune":
             first = {"pretraining": dict(self.pretraining)}
         return {
             **job.config(),
-            "way": _shown(run, "way"),
+            "way": run.setting("way"),
             "cut": dataclasses.asdict(self._cut(run)),
             "law": None if law is None else dataclasses.asdict(law),
             "users": _QUICK_USERS if run.quick else None,
@@ -200,7 +200,7 @@ class Transfer(Training):
             shuffled = place / f"{SHUFFLED}.safetensors"
             if not shuffled.exists():
                 Knowledge.load(place / KNOWLEDGE).shuffled(run.seed).save(shuffled)
-        path = shuffled if _shown(run, "knowledge") == SHUFFLED else place / KNOWLEDGE
+        path = shuffled if run.setting("knowledge") == SHUFFLED else place / KNOWLEDGE
         sizes = dataclasses.replace(part(job.parts, "sizes", KeepConfig), knowledge=str(path))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
         watch = ShareWatch(job.epochs, lambda share: on_step(0.5 + share / 2))
@@ -215,7 +215,7 @@ class Transfer(Training):
         folder: Path,
         on_step: Callable[[float], None],
     ) -> tuple[nn.Module, dict[str, Any]]:
-        way = _shown(run, "way")
+        way = run.setting("way")
         if way not in WAYS:
             raise ValueError(f"no way {way!r}; there are {', '.join(WAYS)}")
         slices = domains.config.slices
@@ -259,7 +259,7 @@ class Transfer(Training):
         examples = part(job.parts, "examples", ExampleConfig)
         if job.model == "keep":
             return KeepProblem(domains.dataset, domains.config, examples, fitted=model.schema)
-        way = _shown(run, "way") or ""
+        way = run.setting("way") or ""
         return ClickProblem(way_examples(job, domains, way, model.schema), examples)
 
     def _buckets(
@@ -295,7 +295,3 @@ def _auc_of(
     """None where one of both labels is missing."""
     value = auc(scores[mask], label[mask])
     return None if np.isnan(value) else value
-
-
-def _shown(run: Run, name: str) -> str | None:
-    return dict(run.settings).get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -70,6 +71,19 @@ class Run:
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
         return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
+
+    def setting(self, name: str) -> str | None:
+        """One of the settings; None: it is not there."""
+        return dict(self.settings).get(name)
+
+    def without(self, name: str) -> Run:
+        """The run that lacks one of the settings, if it is there."""
+        return dataclasses.replace(self, settings=tuple(p for p in self.settings if p[0] != name))
+
+    def having(self, name: str, value: str) -> Run:
+        """The run with a setting, in place of its own if there is one."""
+        kept = self.without(name).settings
+        return dataclasses.replace(self, settings=tuple(sorted((*kept, (name, value)))))
 
 
 @lru_cache(maxsize=8192)

@@ -161,7 +161,7 @@ def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_
 
 
 def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) -> None:
-    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
+    one = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2, "epochs": 12, "width": 16})
     watch = Watch()
     content = measure(
         tmp_path,
