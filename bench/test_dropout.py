@@ -7,8 +7,8 @@ from torch import nn
 
 from recops.benchmarks.runner import thread_count
 from recops.benchmarks.timing import interleave
+from recops_models.heap import keep_freed_memory
 from recops_models.layers.dropout import Dropout
-from recops_models.training.heap import keep_freed_memory
 
 SHAPE = (12_800, 64)
 """Of 64 windows of 50 events, 4 tokens each."""

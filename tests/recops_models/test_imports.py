@@ -23,7 +23,7 @@ ROOMS = (
     ("item_vectors", "graphs"),
     "examples",
     "data",
-    ("settings", "versions", "printable", "out_folder", "dotted", "setting_checks"),
+    ("settings", "versions", "printable", "out_folder", "dotted", "setting_checks", "heap"),
 )
 """From the top down; those of one place do not import each other."""
 

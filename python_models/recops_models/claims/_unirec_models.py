@@ -1,7 +1,8 @@
 """UniRec's claims of models: beside SASRec, TIGER, the plain decoder and popularity.
 
 All arms of a claim are trained as long, in batches as large; what a model's own defaults say beside
-that is part of it.
+that is part of it. TIGER's matrix products are in bfloat16, for time: an epoch of it on Beauty
+takes six times as long as one of UniRec. It stands on two sets, as does the plain decoder.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Rankers:
         """Those of ``names``, in their order, then popularity, which has nothing to tune."""
         known = {
             "SASRec": self.arm("SASRec", "sasrec"),
-            "TIGER": self.arm("TIGER", "tiger"),
+            "TIGER": self.arm("TIGER", "tiger", precision="bf16"),
             "plain decoder": self.unirec("plain decoder", attributes=""),
         }
         return *(known[name] for name in names), Arm("popularity", "popularity")
@@ -111,8 +112,15 @@ HEADLINE = (
     ),
     _beats_sasrec(
         id="unirec-beats-sasrec",
-        data=("beauty", "toys", "office"),
+        data=("beauty",),
         arms=(_SHOPS.unirec(), *_SHOPS.rivals(*_ALL)),
+        tuning_share=0.3,
+        glanced=False,
+    ),
+    _beats_sasrec(
+        id="unirec-beats-sasrec-in-other-shops",
+        data=("toys", "office"),
+        arms=(_SHOPS.unirec(), *_SHOPS.rivals("SASRec")),
         tuning_share=0.3,
         glanced=False,
     ),
@@ -137,7 +145,7 @@ HEADLINE = (
     ),
     _beats_tiger(
         id="unirec-beats-tiger",
-        data=("beauty", "toys", "office"),
+        data=("beauty",),
         arms=(_SHOPS.unirec(), *_SHOPS.rivals("TIGER", "SASRec", "plain decoder")),
         tuning_share=0.3,
     ),

@@ -21,7 +21,7 @@ _ABLATION = f"{PAPER}, its ablations"
 _WIDTHS = "HR@50 .397, .477, .537, .557 with d = 64, 128, 256, 512, on private items"
 
 _PARTS = {
-    "ml-100k": Rankers({"batch": 64, "epochs": 20, "patience": 4}, {}),
+    "ml-100k": Rankers({"batch": 64, "epochs": 15, "patience": 4}, {}),
     "beauty": Rankers({"batch": 64, "epochs": 8, "patience": 3, "validation_users": 2000}, {}),
 }
 
@@ -73,6 +73,7 @@ def _wide(width: int) -> Mapping[str, Setting]:
     return {"width": width, "expert_hidden": width, "head_hidden": width}
 
 
+_WIDER = "A decoder of width 128 finds more than one of 64."
 _NO_ATTRIBUTE: Mapping[str, Setting] = {"attributes": ""}
 _SHUFFLED: Mapping[str, Setting] = {"shuffle_attributes": "true"}
 _CHAIN = (
@@ -127,13 +128,9 @@ PARTS = (
         {"hash_width": 0},
         "HR@50 .537 and .485 without, on private items",
     ),
+    *one_change("width-helps", _WIDER, _wide(128), _wide(64), _WIDTHS, data=("beauty",)),
     *one_change(
-        "width-helps",
-        "A decoder of width 128 finds more than one of 64.",
-        _wide(128),
-        _wide(64),
-        _WIDTHS,
-        _wide(256),
+        "width-helps", _WIDER, _wide(128), _wide(64), _WIDTHS, _wide(256), data=("ml-100k",)
     ),
 )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import Recommender
+from recops_models.heap import keep_freed_memory
 
 
 class Evaluation(NamedTuple):
@@ -49,6 +50,7 @@ def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluati
     """
     if (examples.targets.lengths != 1).any():
         raise ValueError("evaluate: each user must have one held-out event, as leave-one-out gives")
+    keep_freed_memory()
     items = model.recommend(examples.histories, LIST_LENGTH).items
     ranks = target_ranks(items, torch.from_numpy(examples.targets.items))
     return Evaluation(items, ranks, ranking_metrics(items, ranks, num_items))

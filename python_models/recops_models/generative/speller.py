@@ -8,6 +8,7 @@ decodes here in Python can be exported piece by piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -132,6 +133,7 @@ def search(
         model.trie,
         batch_size=requests,
         num_beams=beams,
+        widths=_widths(model.trie, beams),
         banned=None if banned is None else list(banned),
         item_prior=model.prior,
     )
@@ -141,6 +143,15 @@ def search(
     best = scores.sort(dim=-1, descending=True, stable=True)  # Of equal ones as they were found.
     sids = found.sids.gather(1, best.indices[..., None].expand_as(found.sids))
     return recops.BeamResult(found.item_ids.gather(1, best.indices), sids, best.values)
+
+
+def _widths(trie: recops.SidTrie, beams: int) -> list[int]:
+    """Beams after each step: no more than there are paths so long, as the rest would be dead and
+    decoded all the same.
+    """
+    starts = trie.level_starts()
+    paths = [end - start for start, end in pairwise(starts[1:])]
+    return [max(1, min(beams, count)) for count in paths]
 
 
 def of_beams(kept: Tensor, parents: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recops_models.heap import keep_freed_memory
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
 from recops_models.training.diverged import DivergedError
-from recops_models.training.heap import keep_freed_memory
 from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from recops_models.training.step import Step
 from recops_models.training.task import Examples, Model, Task

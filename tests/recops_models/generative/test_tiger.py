@@ -116,7 +116,7 @@ def test_beams_share_one_reading_of_their_request(monkeypatch: pytest.MonkeyPatc
 def test_a_watcher_is_told_of_every_steps_beams_but_the_last() -> None:
     model, told = build(beams=10), list[torch.Tensor]()
     found = model.decode(HISTORY, torch.tensor([3, 6]), 10, watch=told.append)
-    assert [tuple(beams.shape) for beams in told] == [(2, 10, 1), (2, 10, 2)]
+    assert [tuple(beams.shape) for beams in told] == [(2, 4, 1), (2, 10, 2)]  # Four first tokens.
     sids = model.paths[found.items + 1] - 1
     for beams in told:
         length = beams.shape[-1]
