@@ -12,8 +12,7 @@ _OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> bool:
-    """Let freed blocks below 1 GiB stay in the process, for the step or the
-    request that comes next.
+    """Let freed blocks below 1 GiB stay in the process, for the step that comes next.
 
     As glibc has it, large blocks go back to the system when they are freed, and the next step waits
     for their pages, one by one, to be mapped and zeroed again. Kept, they are what the process

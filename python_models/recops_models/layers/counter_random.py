@@ -7,7 +7,7 @@ from torch import Tensor
 
 _GOLDEN = -7046029254386353131  # 2^64 / φ, odd, as a signed integer.
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685
-_LANES = 4
+LANES = 4
 """Numbers of 16 bits in a word of 64."""
 _SIXTEEN = 1 << 16
 
@@ -50,10 +50,19 @@ def drops(keys: Tensor, units: int, p: float, *, stream: int = 0) -> Tensor:
     Raises:
         ValueError: p is out of range.
     """
-    threshold = round(sixteenth_bits(p) * _SIXTEEN)
-    words = -(-units // _LANES)
-    lanes = _words(keys, words, stream).view(torch.int16).view(len(keys), words * _LANES)
-    return lanes[:, :units] < threshold - (_SIXTEEN >> 1)
+    threshold = lane_threshold(p)
+    words = -(-units // LANES)
+    lanes = _words(keys, words, stream).view(torch.int16).view(len(keys), words * LANES)
+    return lanes[:, :units] < threshold
+
+
+def lane_threshold(p: float) -> int:
+    """What a random 16-bit integer, signed, is below with probability :func:`sixteenth_bits` of p.
+
+    Raises:
+        ValueError: p is out of [0, 1).
+    """
+    return round(sixteenth_bits(p) * _SIXTEEN) - (_SIXTEEN >> 1)
 
 
 def sixteenth_bits(p: float) -> float:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recops_models.layers.counter_random import sixteenth_bits
-
-_LANES = 4
-"""Numbers of 16 bits in a word of 64."""
-_HALF = 1 << 15
+from recops_models.layers.counter_random import LANES, lane_threshold, sixteenth_bits
 
 
 class Dropout(nn.Dropout):
@@ -37,8 +33,7 @@ class Dropout(nn.Dropout):
             or torch.compiler.is_compiling()
         ):
             return super().forward(x)
-        p = sixteenth_bits(self.p)
-        words = torch.empty(-(-x.numel() // _LANES), dtype=torch.int64).random_(-(1 << 63), None)
+        words = torch.empty(-(-x.numel() // LANES), dtype=torch.int64).random_(-(1 << 63), None)
         lanes = words.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = lanes >= round(p * 2 * _HALF) - _HALF
-        return x * kept.to(x.dtype).mul_(1 / (1 - p))
+        kept = lanes >= lane_threshold(self.p)
+        return x * kept.to(x.dtype).mul_(1 / (1 - sixteenth_bits(self.p)))
