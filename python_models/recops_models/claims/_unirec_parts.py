@@ -7,6 +7,7 @@ Beauty, for time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from recops_models.claims._unirec_models import PAPER, Rankers
 from recops_models.evidence.experiments.new_item_runs import NewItemRuns
@@ -163,32 +164,29 @@ ALIGNMENT = (
 
 # New items take their places after training, by codes of the tokenizer that it left.
 _CONTENT: Mapping[str, Setting] = {**_NO_ATTRIBUTE, "codes_of": "content"}
+_of_new_items = partial(
+    one_change,
+    reported=_NOTHING,
+    metric="hr@10",
+    source="ours",
+    group="new-items",
+    experiment=NewItemRuns(),
+    rivals=(),
+)
 NEW_ITEMS = (
-    *one_change(
+    *_of_new_items(
         "new-items-are-found-by-their-codes",
         "Codes of content carry what was learnt over to items that came after training: they are "
         "found more often than with one another's codes.",
         _CONTENT,
         {**_NO_ATTRIBUTE, "codes_of": "chance"},
-        _NOTHING,
-        metric="hr@10",
-        source="ours",
-        group="new-items",
-        experiment=NewItemRuns(),
-        rivals=(),
     ),
-    *one_change(
+    *_of_new_items(
         "codes-of-content-alone-find-new-items",
         "New items are found more often by codes of content alone than by codes of content and "
         "company, of which they have none.",
         _CONTENT,
         _NO_ATTRIBUTE,
-        _NOTHING,
-        metric="hr@10",
-        source="ours",
-        group="new-items",
-        experiment=NewItemRuns(),
-        rivals=(),
     ),
 )
 

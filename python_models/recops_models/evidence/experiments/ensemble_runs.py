@@ -38,14 +38,17 @@ class EnsembleRuns(RankingRuns):
 
     def config(self, run: Run) -> dict[str, object]:
         """The job, and what a second model's codes are."""
-        config, codes = super().config(run.without(_SETTING)), _codes(run)
+        config, codes = (
+            super().config(run.without(_SETTING)),
+            run.choice(_SETTING, CODES, model="unirec"),
+        )
         return config if codes is None else {**config, _SETTING: codes}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        codes, alone = _codes(run), run.without(_SETTING)
+        codes, alone = run.choice(_SETTING, CODES, model="unirec"), run.without(_SETTING)
         if codes is None:
             return super().measure(alone, data, folder, on_step)
         first, second = folder / "first", folder / "second"
@@ -68,15 +71,6 @@ class EnsembleRuns(RankingRuns):
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """See :meth:`RankingRuns.floors`."""
         return super().floors(run.without(_SETTING), data)
-
-
-def _codes(run: Run) -> str | None:
-    codes = run.setting(_SETTING)
-    if codes is not None and (codes not in CODES or run.model != "unirec"):
-        raise ValueError(
-            f"{_SETTING} must be one of {', '.join(CODES)}, of unirec, got {codes!r} of {run.model}"
-        )
-    return codes
 
 
 def _together(

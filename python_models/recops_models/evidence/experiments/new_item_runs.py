@@ -55,14 +55,18 @@ class NewItemRuns(RankingRuns):
     def config(self, run: Run) -> dict[str, object]:
         """The job, what codes are made of, and how many items are held out."""
         config = super().config(run.without(_SETTING))
-        return {**config, _SETTING: _codes(run), "held_out": self.held_out}
+        return {
+            **config,
+            _SETTING: run.choice(_SETTING, CODES, model="unirec"),
+            "held_out": self.held_out,
+        }
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         made = self._held_out(run, some_users(self._made(run, data), run.share))
-        alone, codes = run.without(_SETTING), _codes(run)
+        alone, codes = run.without(_SETTING), run.choice(_SETTING, CODES, model="unirec")
         if codes is None:
             write_table(folder / _NEW, made.new)
         else:
@@ -141,12 +145,3 @@ def _write_content(made: HeldOutItems, seed: int, folder: Path, *, shuffled: boo
     for path, items, vectors in ((_OLD, made.old.items, old), (_NEW, made.new, new)):
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         write_table(folder / path, pa.table({"item_id": items["item_id"], "vector": column}))
-
-
-def _codes(run: Run) -> str | None:
-    codes = run.setting(_SETTING)
-    if codes is not None and (codes not in CODES or run.model != "unirec"):
-        raise ValueError(
-            f"{_SETTING} must be one of {', '.join(CODES)}, of unirec, got {codes!r} of {run.model}"
-        )
-    return codes

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +75,20 @@ class Run:
     def setting(self, name: str) -> str | None:
         """One of the settings; None: it is not there."""
         return dict(self.settings).get(name)
+
+    def choice(self, name: str, values: Sequence[str], *, model: str) -> str | None:
+        """One of the settings, which ``model`` alone has; None: it is not there.
+
+        Raises:
+            ValueError: it is none of ``values``, or another model's.
+        """
+        chosen = self.setting(name)
+        if chosen is not None and (chosen not in values or self.model != model):
+            raise ValueError(
+                f"{name} must be one of {', '.join(values)}, of {model}, got {chosen!r} of "
+                f"{self.model}"
+            )
+        return chosen
 
     def without(self, name: str) -> Run:
         """The run that lacks one of the settings, if it is there."""
