@@ -49,7 +49,7 @@ _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] 
     ),
     "longer-training": (
         "Twice as many epochs at half the rate help.",
-        {"epochs": 30, "patience": 8, "learning_rate": 1e-3},
+        {"epochs": 30, "patience": 8, "learning_rate": 0.002},
         _AS_IT_IS,
     ),
 }
