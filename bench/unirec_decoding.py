@@ -43,7 +43,7 @@ def main() -> None:
     )
     steps = len(SIZES)
     print(
-        f"CPU time of {asked.batch} at a time, ms: {found.total:.1f}\n"
+        f"requests at a time: {asked.batch}; CPU time of them together, ms: {found.total:.1f}\n"
         f"  history read  {found.encode:8.2f}\n"
         f"  network       {found.steps:8.2f}, {found.steps / steps:.2f} a step\n"
         f"  recops {found.beam:15.2f}, {found.beam / steps:.2f} a step, "

@@ -38,10 +38,8 @@ class EnsembleRuns(RankingRuns):
 
     def config(self, run: Run) -> dict[str, object]:
         """The job, and what a second model's codes are."""
-        config, codes = (
-            super().config(run.without(_SETTING)),
-            run.choice(_SETTING, CODES, model="unirec"),
-        )
+        config = super().config(run.without(_SETTING))
+        codes = run.choice(_SETTING, CODES, model="unirec")
         return config if codes is None else {**config, _SETTING: codes}
 
     def measure(
