@@ -65,13 +65,16 @@ def _side_by_side(
         going: dict[Future[Record], Run] = {}
         try:
             while ahead := _look_up(plan, store, done):
-                begun = set(going.values())
-                left = [run for run in ahead if run not in begun]
-                for run in [run for run in plan.ready(done) if run not in begun]:
+                # By key: what names a default is the run, and the folder, of what leaves it out.
+                begun = {run.key for run in going.values()}
+                for run in plan.ready(done):
+                    if run.key in begun:
+                        continue
                     if len(going) == jobs or (going and _apart(run, *going.values())):
                         break
+                    left = [other for other in ahead if other.key not in begun]
                     progress.start(run, len(left), seconds_left(left, done))
-                    left = [other for other in left if other != run]
+                    begun.add(run.key)
                     going[pool.submit(_made, run, store.folder(run))] = run
                 for future in wait(going, return_when=FIRST_COMPLETED).done:
                     run = going.pop(future)
@@ -115,10 +118,10 @@ def _measure_on(experiment: AnyExperiment, data: str) -> Measure:
 
 
 def _look_up(plan: Plan, store: RunStore, done: dict[Run, Record]) -> list[Run]:
-    """The runs ahead, after those that an earlier start finished have joined ``done``."""
+    """The runs ahead, one of each key, after those that are finished have joined ``done``."""
     while True:
         ahead = plan.ahead(done)
         found = {run: record for run in ahead if (record := store.record(run)) is not None}
         if not found:
-            return ahead
+            return list({run.key: run for run in ahead}.values())
         done |= found
