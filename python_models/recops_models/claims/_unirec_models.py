@@ -117,10 +117,17 @@ HEADLINE = (
         glanced=False,
     ),
     _beats_sasrec(
-        id="unirec-beats-sasrec-in-other-shops",
-        data=("toys", "office"),
+        id="unirec-beats-sasrec-among-toys",
+        data=("toys",),
         arms=(_SHOPS.unirec(), *_SHOPS.rivals("SASRec")),
         tuning_share=0.3,
+        glanced=False,
+    ),
+    # Validation has 121 questions there, so that every user is needed to tune by.
+    _beats_sasrec(
+        id="unirec-beats-sasrec-in-a-small-shop",
+        data=("office",),
+        arms=(_SHOPS.unirec(), *_SHOPS.rivals("SASRec")),
         glanced=False,
     ),
     _beats_sasrec(
