@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recops_models.data import Dataset
-from recops_models.evaluation.metrics import LIST_LENGTH
 from recops_models.generative.latency import latency
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.ranker import items_met
@@ -26,7 +25,7 @@ def request_timing(
     """
     if not isinstance(model, Speller):
         raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
-    known, beams = met(dataset, user), max(k, LIST_LENGTH)
+    known, beams = met(dataset, user), max(k, model.beams)
     history, lengths = last_windows(known, model.window)
     task: int | Tensor = 0
     who: Tensor | None = None

@@ -48,9 +48,10 @@ class Engagement:
     """What each event of a table says.
 
     ``α = α_level · (1 + ln(1 + value))``, divided by its mean over the table, so that a learning
-    rate and a clipped gradient mean the same with any weights; ``R = level · (1 + ln(1 + value))``.
-    The paper (arXiv 2604.12234) has α by type of engagement and R a function of predicted
-    objectives, GMV in its experiments, and reports neither: these are ours.
+    rate and a clipped gradient mean the same with any weights; ``R = level · (1 + ln(1 + value))``,
+    where level is 1 if nothing tells levels. The paper (arXiv 2604.12234) has α by type of
+    engagement and R a function of predicted objectives, GMV in its experiments, and reports
+    neither: these are ours.
 
     Attributes:
         level: ``[E]`` i64.
@@ -74,12 +75,11 @@ class Engagement:
             ValueError: edges that do not ascend, weights of another number than levels, negative
                 or all 0.
         """
-        column = _column(events, config, name)
-        edges = _edges(config, column, name)
-        weights = np.array(config.level_weights or (1.0,) * (len(edges) + 1))
-        if len(weights) != len(edges) + 1:
+        level, levels = levels_of(events, config, name=name)
+        weights = np.array(config.level_weights or (1.0,) * levels)
+        if len(weights) != levels:
             raise ValueError(
-                f"{name}: level_weights must be {len(edges) + 1}, one more than level_edges, got "
+                f"{name}: level_weights must be {levels}, one more than level_edges, got "
                 f"{len(weights)}"
             )
         if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
@@ -87,9 +87,6 @@ class Engagement:
                 f"{name}: level_weights must be 0 or more, and one of them more, got "
                 f"{', '.join(f'{weight:g}' for weight in weights)}"
             )
-        level = np.zeros(events.num_rows, dtype=np.int64)
-        if column is not None:
-            level = np.searchsorted(edges, _numbers(events, column, name), side="right")
         scale = np.ones(events.num_rows)
         if config.value is not None:
             scale = 1 + np.log1p(_amounts(events, config.value, name))
@@ -100,9 +97,24 @@ class Engagement:
         return cls(
             level,
             (weight / mean).astype(np.float32),
-            (level * scale).astype(np.float32),
-            len(edges) + 1,
+            ((level if levels > 1 else 1) * scale).astype(np.float32),
+            levels,
         )
+
+
+def levels_of(events: pa.Table, config: EngagementConfig, *, name: str) -> tuple[Int64Array, int]:
+    """The level ``[E]`` of each event of a table, and how many there can be.
+
+    Raises:
+        DataError: see :meth:`Engagement.of`.
+        ValueError: edges that do not ascend.
+    """
+    column = _column(events, config, name)
+    edges = _edges(config, column, name)
+    if column is None:
+        return np.zeros(events.num_rows, dtype=np.int64), 1
+    level = np.searchsorted(edges, _numbers(events, column, name), side="right")
+    return level, len(edges) + 1
 
 
 def _column(events: pa.Table, config: EngagementConfig, name: str) -> str | None:

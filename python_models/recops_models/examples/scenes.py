@@ -64,6 +64,8 @@ class Scenes:
         Raises:
             ValueError: there is none of that name.
         """
+        if self.column is None:
+            raise ValueError(f"no task {name!r}: the model was trained without `--set task=…`")
         if name not in self.names:
             raise ValueError(f"no task {name!r}; there are {', '.join(self.names[:20])}")
         return self.names.index(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from torch import Tensor, nn
 import recops
 from recops.files import write_file
 from recops_models.export.programs import Scorer, programs
+from recops_models.export.told import Told, told_of
 from recops_models.generative.speller import Speller, ToldSpeller
 
-_FORMAT = "1"
+_FORMAT = "2"
+"""Since 2 a model may have to be told who asks, and where; who reads 1 would not."""
 
 
 def trie_path(package: Path) -> Path:
@@ -27,7 +31,7 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
 
     Raises:
         ValueError: another ending than ``.pt2``; a model that neither spells nor scores, or one
-            that must be told who asks, or where.
+            that must be told who asks, or where, and is no UniRec.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
@@ -36,14 +40,22 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
             f"export: the model must be one that spells items or scores all of them, as unirec, "
             f"tiger and sasrec; got {name}"
         )
-    if isinstance(model, ToldSpeller) and model.must_be_told:
+    if isinstance(model, ToldSpeller) and model.must_be_told and not told_of(model).names:
         raise ValueError(
-            "export: the model must go by histories alone, which is all that programs take; got "
-            f"{name} with scenes or fields of users"
+            "export: the model must be unirec where it must be told who asks, or where; got "
+            f"{name}"
         )
 
 
-def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -> list[Path]:
+def export_model(
+    model: nn.Module,
+    item_ids: Tensor,
+    path: Path,
+    *,
+    name: str,
+    user_ids: Tensor | None = None,
+    tasks: Sequence[str] = (),
+) -> list[Path]:
     """Compile a model's :func:`~recops_models.export.programs.programs` by AOTInductor to ``path``.
 
     Of what spells, the trie is left at :func:`trie_path`, with items of one path in the order of
@@ -55,16 +67,29 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
         model: trained.
         item_ids: ``[N]`` i64, ascending: the id of each of the model's items.
         path: ends in ``.pt2``.
-        name: of the model. Every program's metadata tell it, ``window`` (T of the histories that
-            it takes), the number of ``steps``, whether it ``rescores``, and the
-            versions.
+        name: of the model.
+        user_ids: ``[U]`` i64, ascending: the id of each of the model's users, where it has fields
+            of them; else they are not looked at.
+        tasks: the names of the tasks that the model tells apart, in the order of their numbers; by
+            default they are called by these. Else they are not looked at.
+
+    Every program's metadata tell, all as text:
+
+    - ``recops_model`` its name, ``recops_format`` and the versions;
+    - ``window``: T of the histories that it takes;
+    - ``told``: what ``encode`` takes beside them, such as ``task,user``; empty: nothing;
+    - ``steps``: how many there are;
+    - ``rescores``: ``yes`` where there is ``rescore``, else ``no``;
+    - of what spells ``beams``, the paths that a request follows unless more items are asked for;
+      ``vocab_sizes``, which its trie must have, as ``4,256,256``; and ``tasks``, a JSON list of
+      their names.
 
     Returns:
         the files that were written.
 
     Raises:
-        ValueError: another ending; ids of another number, or that do not ascend; a model that
-            cannot be exported.
+        ValueError: another ending; ids or tasks of another number, or ids that do not ascend; a
+            model that cannot be exported.
         OSError: no room; files that were there stay.
         RuntimeError: there is no C++ compiler, or it failed.
     """
@@ -72,21 +97,12 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
     from torch._inductor.package.package import package_aoti
 
     check_exportable(model, path, name=name)
-    if item_ids.ndim != 1 or not bool((item_ids.diff() > 0).all()):
-        raise ValueError("export: item_ids must be [N] and ascend")
+    _check_ids("item_ids", item_ids)
+    _check_told(told_of(model), user_ids, tasks)
     trie = _trie(model, item_ids) if isinstance(model, Speller) else None
-    made = programs(model.eval(), item_ids)
-    told = {
-        "window": str(model.window),
-        "steps": str(sum(part.startswith("step_") for part in made)),
-        "rescores": "yes" if "rescore" in made else "no",
-        "recops_format": _FORMAT,
-        "recops_model": name,
-        "recops_version": version("recops"),
-        "torch_version": torch.__version__,
-        "isa": recops.cpu_isa(),
-    }
-    options = {"aot_inductor.package": True, "aot_inductor.metadata": told}
+    made = programs(model.eval(), item_ids, user_ids)
+    metadata = _metadata(model, made, name=name, tasks=tasks)
+    options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
     compiled = {}
     for part, program in made.items():
         files = aot_compile(program.module(), program.example_inputs[0], options=options)
@@ -100,6 +116,46 @@ def export_model(model: nn.Module, item_ids: Tensor, path: Path, *, name: str) -
         return [path]
     trie.save(trie_path(path))
     return [path, trie_path(path)]
+
+
+def _check_ids(name: str, ids: Tensor) -> None:
+    if ids.ndim != 1 or not bool((ids.diff() > 0).all()):
+        raise ValueError(f"export: {name} must be [N] and ascend")
+
+
+def _check_told(told: Told, user_ids: Tensor | None, tasks: Sequence[str]) -> None:
+    if told.users:
+        count = 0 if user_ids is None else len(user_ids)
+        if user_ids is None or count != told.users:
+            raise ValueError(f"export: user_ids must be {told.users}, got {count}")
+        _check_ids("user_ids", user_ids)
+    if told.tasks and tasks and len(tasks) != told.tasks:
+        raise ValueError(f"export: tasks must be {told.tasks} names, got {len(tasks)}")
+
+
+def _metadata(
+    model: Speller | Scorer, made: Collection[str], *, name: str, tasks: Sequence[str]
+) -> dict[str, str]:
+    """What :func:`export_model` tells of; ``made``: the names of the programs."""
+    assert isinstance(model, nn.Module)
+    told = told_of(model)
+    found = {
+        "window": str(model.window),
+        "told": ",".join(told.names),
+        "steps": str(sum(part.startswith("step_") for part in made)),
+        "rescores": "yes" if "rescore" in made else "no",
+        "recops_format": _FORMAT,
+        "recops_model": name,
+        "recops_version": version("recops"),
+        "torch_version": torch.__version__,
+        "isa": recops.cpu_isa(),
+    }
+    if isinstance(model, Speller):
+        names = [*(tasks or map(str, range(told.tasks)))] if told.tasks else []
+        found["beams"] = str(model.beams)
+        found["vocab_sizes"] = ",".join(map(str, model.trie.vocab_sizes))
+        found["tasks"] = json.dumps(names)
+    return found
 
 
 def _trie(model: Speller, item_ids: Tensor) -> recops.SidTrie:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from recops_models.generative.speller import Rescorer, Speller
+from recops_models.export.told import told_of
+from recops_models.generative.speller import Rescorer, Speller, ToldSpeller
 
 _REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
 """Of the examples that are traced: different, and no 1, which would be taken for a constant."""
@@ -31,23 +32,23 @@ class Scorer(Protocol):
         ...
 
 
-class ItemRows(nn.Module):
-    """Items' rows in a model's tables, counted from 1, by their ids.
+class IdRows(nn.Module):
+    """Rows of items or of users in a model's tables, counted from 1, by their ids.
 
     Args:
-        item_ids: ``[N]`` i64, ascending: the id of each row.
+        known: ``[N]`` i64, ascending: the id of each row.
     """
 
-    item_ids: Tensor
+    known: Tensor
 
-    def __init__(self, item_ids: Tensor) -> None:
+    def __init__(self, known: Tensor) -> None:
         super().__init__()
-        self.register_buffer("item_ids", item_ids)
+        self.register_buffer("known", known)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """``[B, T]``; 0 for an id that there was not in training."""
-        place = torch.searchsorted(self.item_ids, ids).clamp(max=len(self.item_ids) - 1)
-        return torch.where(self.item_ids[place] == ids, place + 1, 0)
+        """Of ids of any shape; 0 for one that there was not in training."""
+        place = torch.searchsorted(self.known, ids).clamp(max=len(self.known) - 1)
+        return torch.where(self.known[place] == ids, place + 1, 0)
 
     def within(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The same, and 0 behind each length."""
@@ -63,11 +64,29 @@ def _laid(tensors: list[Tensor]) -> list[Tensor]:
 class _Encode(nn.Module):
     def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
         super().__init__()
-        self.rows, self.model = ItemRows(item_ids), model
+        self.rows, self.model = IdRows(item_ids), model
 
     def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         assert isinstance(self.model, Speller)
         return _laid(self.model.read(self.rows.within(ids, lengths), lengths))
+
+
+class _EncodeTold(nn.Module):
+    """Of a model that must be told: ``names``, of what, in the order of the inputs."""
+
+    def __init__(
+        self, model: nn.Module, item_ids: Tensor, names: tuple[str, ...], user_ids: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.rows, self.model, self.names = IdRows(item_ids), model, names
+        self.users = None if user_ids is None else IdRows(user_ids)
+
+    def forward(self, ids: Tensor, lengths: Tensor, *told: Tensor) -> list[Tensor]:
+        assert isinstance(self.model, ToldSpeller)
+        given = dict(zip(self.names, told, strict=True))
+        if self.users is not None:
+            given["user"] = self.users(given["user"])
+        return _laid(self.model.read(self.rows.within(ids, lengths), lengths, **given))
 
 
 class _First(nn.Module):
@@ -97,7 +116,7 @@ class _Step(nn.Module):
 class _Rescore(nn.Module):
     def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
         super().__init__()
-        self.rows, self.model = ItemRows(item_ids), model
+        self.rows, self.model = IdRows(item_ids), model
 
     def forward(self, read: list[Tensor], ids: Tensor) -> Tensor:
         assert isinstance(self.model, Rescorer)
@@ -107,7 +126,7 @@ class _Rescore(nn.Module):
 class _Scores(nn.Module):
     def __init__(self, model: nn.Module, item_ids: Tensor) -> None:
         super().__init__()
-        self.rows, self.model = ItemRows(item_ids), model
+        self.rows, self.model = IdRows(item_ids), model
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         assert isinstance(self.model, Scorer)
@@ -115,7 +134,9 @@ class _Scores(nn.Module):
 
 
 @torch.no_grad()
-def programs(model: nn.Module, item_ids: Tensor) -> dict[str, ExportedProgram]:
+def programs(
+    model: nn.Module, item_ids: Tensor, user_ids: Tensor | None = None
+) -> dict[str, ExportedProgram]:
     """A model's functions, traced; batches and beams may be of any size.
 
     Of a :class:`Speller` with L tokens a path: ``encode(ids [B, T] i64, lengths [B] i64) -> read``;
@@ -126,13 +147,17 @@ def programs(model: nn.Module, item_ids: Tensor) -> dict[str, ExportedProgram]:
     N]``. Histories are of item ids, right-padded; an id that training did not know is an event that
     nothing is known of.
 
+    Of a model that must be told who asks, or where, ``encode`` takes more, each where the model
+    goes by it: ``encode(ids, lengths, task [B] i64, user [B] i64)``. Users are told by their ids;
+    one that training did not know is nobody. That there is such a task no program checks.
+
     Args:
         model: trained, in evaluation mode.
         item_ids: ``[N]`` i64, ascending.
-
+        user_ids: ``[U]`` i64, ascending, of a model that has fields of users; others need none.
     """
     if isinstance(model, Speller):
-        return _spelling(model, item_ids)
+        return _spelling(model, item_ids, user_ids)
     assert isinstance(model, Scorer)
     return {"scores": _traced(_Scores(model, item_ids), *_requests(model.window, item_ids))}
 
@@ -145,10 +170,30 @@ def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[s
     return (ids, lengths), {"ids": {0: batch}, "lengths": {0: batch}}
 
 
-def _spelling(model: Speller, item_ids: Tensor) -> dict[str, ExportedProgram]:
+def _encoding(
+    model: Speller, item_ids: Tensor, user_ids: Tensor | None
+) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, object]]:
+    """What reads requests, examples of them, and what may change in these."""
     assert isinstance(model, nn.Module)
     arguments, shapes = _requests(model.window, item_ids)
-    encode = _Encode(model, item_ids)
+    told = told_of(model)
+    if not told.names:
+        return _Encode(model, item_ids), arguments, shapes
+    request, examples = torch.arange(_REQUESTS), list[Tensor]()
+    if told.tasks:
+        examples.append(request % told.tasks)
+    if told.users:
+        assert user_ids is not None
+        examples.append(user_ids[request % told.users])
+    encode = _EncodeTold(model, item_ids, told.names, user_ids if told.users else None)
+    return encode, (*arguments, *examples), {**shapes, "told": (shapes["lengths"],) * len(examples)}
+
+
+def _spelling(
+    model: Speller, item_ids: Tensor, user_ids: Tensor | None
+) -> dict[str, ExportedProgram]:
+    assert isinstance(model, nn.Module)
+    encode, arguments, shapes = _encoding(model, item_ids, user_ids)
     found = {"encode": _traced(encode, arguments, shapes)}
     read = encode(*arguments)
     batch, beams, before = (Dim(name, min=1) for name in ("requests", "beams", "before"))

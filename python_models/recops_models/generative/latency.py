@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recops_models.generative.ranker import check_lengths
 from recops_models.generative.speller import Rescorer, Speller, ToldSpeller, search
 
 Clock = Callable[[], float]
@@ -48,10 +49,11 @@ def latency(
     :class:`ToldSpeller`.
 
     Raises:
-        ValueError: no repetition.
+        ValueError: no repetition, or an empty history.
     """
     if repeats < 1:
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
+    check_lengths("latency", lengths)
 
     def encode() -> list[Tensor]:
         if isinstance(model, ToldSpeller):
@@ -75,7 +77,8 @@ class _Timed:
 
     def __init__(self, model: Speller, clock: Clock) -> None:
         self.trie, self.paths, self.prior = model.trie, model.paths, model.prior
-        self.window, self.read, self._spell = model.window, model.read, model.spell
+        self.window, self.beams = model.window, model.beams
+        self.read, self._spell = model.read, model.spell
         self.seconds, self._clock = 0.0, clock
 
     def spell(

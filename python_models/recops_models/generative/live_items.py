@@ -23,6 +23,9 @@ class LiveItems:
     Args:
         model: trained, of N items.
 
+    Raises:
+        ValueError: the model is one of another ``LiveItems``, whose catalogue has changed.
+
     Example:
         >>> import torch
         >>> from recops_models.generative.live_items import LiveItems
@@ -41,6 +44,12 @@ class LiveItems:
     """
 
     def __init__(self, model: UniRec) -> None:
+        trained = model.item.num_embeddings - 1
+        if (model.num_items, model.trie.num_items) != (trained, trained):
+            raise ValueError(
+                f"LiveItems: model must decode the {trained} items that it was trained on, got "
+                f"{model.trie.num_items} of {model.num_items}; go on with the LiveItems it is of"
+            )
         self.catalog = recops.SidCatalog(model.vocab_sizes)
         self._trained, self._paths = model, model.paths[1:] - 1
         self._prior = model.prior

@@ -77,7 +77,8 @@ def reward_loss(
         ValueError: λc above 1, where weights could be negative.
     """
     check_reward_weights(strength, clip)
-    return next_token_loss(log_prob, (1 + strength * advantages(reward, clip)) * weight)
+    factor = (1 + strength * advantages(reward, clip)).clamp(min=0)  # At λc = 1 float32 rounds.
+    return next_token_loss(log_prob, factor * weight)
 
 
 def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:

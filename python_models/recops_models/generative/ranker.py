@@ -69,6 +69,9 @@ class Ranker(Recommender):
             lengths: ``[B]`` i64, from 1.
             k: how many.
             met: for each of the B, the items (indices from 0) that are left out; None: no items.
+
+        Raises:
+            ValueError: a history is empty.
         """
 
     @torch.no_grad()
@@ -79,6 +82,20 @@ class Ranker(Recommender):
                 self.decode(*last_windows(some, self.window), k, items_met(some))
                 for some in in_batches(histories, batch)
             ]
+        )
+
+
+def check_lengths(name: str, lengths: Tensor) -> None:
+    """That each of some histories holds an event to go by.
+
+    Raises:
+        ValueError: one is empty.
+    """
+    if lengths.numel() and int(lengths.min()) < 1:
+        row = int((lengths < 1).nonzero()[0])
+        raise ValueError(
+            f"{name}: lengths must be 1 or more, got {int(lengths[row])} of history {row}: there "
+            "is nothing to go by"
         )
 
 

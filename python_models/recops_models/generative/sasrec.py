@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recops_models.generative.ranker import Ranker, Ranking, top_unseen
+from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
@@ -105,4 +105,5 @@ class SASRec(Ranker):
         self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
     ) -> Ranking:
         """The ``k`` best items; scores are logits."""
+        check_lengths("SASRec", lengths)
         return top_unseen(self.score_all(history, lengths), met, k)

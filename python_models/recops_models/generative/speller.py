@@ -40,6 +40,11 @@ class Speller(Protocol):
         """T: how many events of a history are read."""
         ...
 
+    @property
+    def beams(self) -> int:
+        """Paths that a request follows, unless more items are asked for."""
+        ...
+
     def read(self, history: Tensor, lengths: Tensor) -> list[Tensor]:
         """What the decoder reads of requests ``history [B, T]``, ``lengths [B]``; see
         :meth:`~recops_models.generative.ranker.Ranker.decode`.
@@ -116,6 +121,9 @@ def search(
         beams: paths that are followed, and items that are found.
         banned: for each of the B requests the items (indices from 0) that are left out.
         watch: is told of the beams.
+
+    Raises:
+        ValueError: a score that is no number.
     """
     requests, kept = len(read[0]), list[Tensor]()
     prefix = torch.zeros(requests, 1, 0, dtype=torch.int64, device=read[0].device)
@@ -140,6 +148,9 @@ def search(
     if not isinstance(model, Rescorer):
         return found
     scores = found.scores + model.rescore(read, found.item_ids)
+    if scores.isnan().any():
+        row = int(scores.isnan().any(1).nonzero()[0])
+        raise ValueError(f"search: scores of items must be numbers, got nan of request {row}")
     best = scores.sort(dim=-1, descending=True, stable=True)  # Of equal ones as they were found.
     sids = found.sids.gather(1, best.indices[..., None].expand_as(found.sids))
     return recops.BeamResult(found.item_ids.gather(1, best.indices), sids, best.values)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.generative.ranker import Ranker, Ranking
+from recops_models.generative.ranker import Ranker, Ranking, check_lengths
 from recops_models.generative.speller import Watch, of_beams, search
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
@@ -176,6 +176,11 @@ class TIGER(Ranker):
         """T."""
         return self.config.history
 
+    @property
+    def beams(self) -> int:
+        """Paths that a request follows, unless more items are asked for."""
+        return self.config.beams
+
     def _embed(self, level: int, tokens: Tensor) -> Tensor:
         out: Tensor = self.token[level](tokens) * self.config.width**0.5
         return out
@@ -249,8 +254,9 @@ class TIGER(Ranker):
         watch: Watch | None = None,
     ) -> Ranking:
         """The ``k`` best items that beam search finds; scores are log p(path)."""
+        check_lengths("TIGER", lengths)
         read = self.read(history, lengths)
-        found = search(self, read, beams=max(k, self.config.beams), banned=met, watch=watch)
+        found = search(self, read, beams=max(k, self.beams), banned=met, watch=watch)
         return Ranking(found.item_ids[:, :k], found.scores[:, :k])
 
     def read(self, history: Tensor, lengths: Tensor) -> list[Tensor]:

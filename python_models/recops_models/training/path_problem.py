@@ -13,7 +13,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName
 from recops_models.evaluation.metrics import evaluate
-from recops_models.examples.engagement import Engagement, EngagementConfig
+from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights
 from recops_models.generative.path_ranker import PathRanker, Requests
@@ -65,7 +65,7 @@ class PathProblem(RankingProblem):
     def events(self) -> PathEvents:
         """What is known of the training events, in the order of ``train``."""
         table, rows = self.parts.train, self.train.rows
-        said = self._said(table)
+        said = Engagement.of(table, self._engagement, name=self.name)
         columns = (said.weight, said.reward, said.level, self.scenes.of_events(table))
         return PathEvents(*(torch.from_numpy(column[rows]) for column in columns))
 
@@ -77,12 +77,12 @@ class PathProblem(RankingProblem):
         """Some questions of a part, and what is known of their answers."""
         table = getattr(self.parts, part)
         rows = examples.targets.rows
-        said = self._said(table)
+        level, levels = levels_of(table, self._engagement, name=self.name)
         return AskedEvents(
             examples,
             torch.from_numpy(self.scenes.of_events(table)[rows]),
-            torch.from_numpy(said.level[rows]),
-            said.levels,
+            torch.from_numpy(level[rows]),
+            levels,
         )
 
     def measure(self, model: Recommender, part: str) -> Measured:
@@ -127,6 +127,3 @@ class PathProblem(RankingProblem):
     def _last_scene(self, histories: Histories) -> int:
         row = int(histories.rows[-1])
         return int(self.scenes.of_events(self.dataset.interactions.slice(row, 1))[0])
-
-    def _said(self, table: pa.Table) -> Engagement:
-        return Engagement.of(table, self._engagement, name=self.name)

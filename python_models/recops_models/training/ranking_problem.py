@@ -24,7 +24,7 @@ class RankingProblem(Problem[Recommender]):
         asked_each_epoch: those questions of the validation part that choose it.
 
     Raises:
-        ValueError: no user has three events.
+        ValueError: no user has three events, or test asks about none.
     """
 
     def __init__(
@@ -41,6 +41,11 @@ class RankingProblem(Problem[Recommender]):
         if not len(self.validation.users):
             raise ValueError(
                 f"{dataset.name}: no user has three events, so nothing can be held out"
+            )
+        if not len(self._examples("test").users):
+            raise ValueError(
+                f"{dataset.name}: test must ask about a user whom training knows, got none by "
+                f"split {self.split}"
             )
         self.asked_each_epoch = self.validation.some(validation_users)
 

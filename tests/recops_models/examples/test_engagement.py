@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from recops_models.data.errors import DataError
-from recops_models.examples.engagement import Engagement, EngagementConfig
+from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
 
 
 def events(**columns: list[object]) -> pa.Table:
@@ -28,9 +28,10 @@ def test_levels_come_from_the_first_column_that_tells(
     found = Engagement.of(events(**columns), EngagementConfig(), name="shop")
     assert found.level.tolist() == levels
     assert found.weight.tolist() == [1.0] * 5
-    assert found.reward.tolist() == [float(level) for level in levels]
+    assert found.reward.tolist() == ([1.0] * 5 if found.levels == 1 else [*map(float, levels)])
     equal = Engagement.of(events(**columns), EngagementConfig(engagement=None), name="shop")
-    assert equal.level.tolist() == equal.reward.tolist() == [0] * 5
+    assert equal.level.tolist() == [0] * 5
+    assert equal.reward.tolist() == [1] * 5
     assert equal.levels == 1
 
 
@@ -42,6 +43,19 @@ def test_weights_by_level_and_amount() -> None:
     np.testing.assert_allclose(found.reward, [0, 1, 4])
     assert found.levels == 3
     assert found.weight.dtype == found.reward.dtype == np.float32
+
+
+def test_amounts_alone_are_rewards() -> None:
+    table = events(timestamp=[1, 2], paid=[0.0, np.e - 1])
+    found = Engagement.of(table, EngagementConfig(value="paid"), name="shop")
+    np.testing.assert_allclose(found.reward, [1, 2])
+
+
+def test_levels_need_no_weight_among_the_events_at_hand() -> None:
+    config = EngagementConfig(level_weights=(0, 0, 1))
+    level, levels = levels_of(events(rating=[1.0, 3]), config, name="shop")
+    assert level.tolist() == [0, 1]
+    assert levels == 3
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,8 @@ def test_what_must_be_told_of_requests_is() -> None:
 def test_no_repetition_is_refused() -> None:
     with pytest.raises(ValueError, match="repeats must be 1 or more, got 0"):
         latency(model("tiger"), HISTORY, LENGTHS, beams=8, repeats=0)
+
+
+def test_an_empty_history_is_one_line() -> None:
+    with pytest.raises(ValueError, match="latency: lengths must be 1 or more, got 0 of history 0"):
+        latency(model("unirec"), HISTORY, torch.tensor([0]), beams=8)

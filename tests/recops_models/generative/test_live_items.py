@@ -146,3 +146,11 @@ def test_a_trie_of_another_model_is_refused() -> None:
 
 def test_the_example_runs() -> None:
     assert doctest.testmod(live_items).failed == 0
+
+
+@pytest.mark.parametrize("change", ["insert", "remove"])
+def test_a_changed_catalogue_is_not_begun_anew(change: str) -> None:
+    live = LiveItems(build())
+    getattr(live, change)(paths()[0][:1] if change == "insert" else torch.tensor([5]))
+    with pytest.raises(ValueError, match=f"LiveItems: model must decode the {NUM_ITEMS} items"):
+        LiveItems(live.model)

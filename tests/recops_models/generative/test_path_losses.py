@@ -62,6 +62,13 @@ def test_no_weight_is_ever_negative() -> None:
         assert max(weights) > 1
 
 
+def test_no_weight_is_negative_by_rounding() -> None:
+    clip, reward = 1.7, torch.tensor([-100.0, *[1.0] * 19])  # The first is cut to -c.
+    lost = reward_loss(torch.eye(20)[0], torch.ones(20), reward, strength=1 / clip, clip=clip)
+    assert torch.copysign(torch.ones(()), -lost) == 1
+    assert -20 * lost < 1e-6
+
+
 @pytest.mark.parametrize(
     ("strength", "clip", "said"),
     [

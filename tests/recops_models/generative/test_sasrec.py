@@ -36,3 +36,9 @@ def test_recommends_unmet_items_from_the_last_events(model: SASRec) -> None:
     state = model.encode(torch.from_numpy(long[None, -6:] + 1))[0, -1]
     best = model.logits(state)[10:].argmax() + 10
     assert ranking.items[0, 0] == best
+
+
+def test_an_empty_history_is_one_line(model: SASRec) -> None:
+    history = torch.zeros(2, model.window, dtype=torch.int64)
+    with pytest.raises(ValueError, match="SASRec: lengths must be 1 or more, got 0 of history 1"):
+        model.decode(history, torch.tensor([3, 0]), 5)

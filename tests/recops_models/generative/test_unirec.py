@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import recops
 from recops_models.generative.path_ranker import GradScope
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.layers.content_summary import P1, P2, ContentSummary
@@ -229,6 +230,42 @@ def test_refuses_what_does_not_fit() -> None:
         UniRecConfig(layers=0)
     with pytest.raises(ValueError, match="unirec: item_scores must be ≥ 0, got -1"):
         UniRecConfig(item_scores=-1)
+    with pytest.raises(ValueError, match=r"item_scores must be 0 where item_loss is.* got 2"):
+        UniRecConfig(item_loss=0)
+
+
+CATALOGUE = torch.tensor([[0, 1, 2], [1, 0, 1], [1, 1, 0]])
+"""As long as paths are here; each token is one of the model's."""
+
+
+def trie(sids: torch.Tensor, items: list[int]) -> recops.SidTrie:
+    return recops.SidTrie.from_sids(sids, torch.tensor(items), vocab_sizes=paths()[1])
+
+
+@pytest.mark.parametrize(
+    ("foreign", "tokens", "said"),
+    [
+        (recops.SidTrie.from_sids(CATALOGUE), CATALOGUE, "trie must have the model's vocab_sizes"),
+        (trie(CATALOGUE, [0, 1, 7]), CATALOGUE, "trie must hold items from 0 to 2, .* got 7"),
+        (trie(CATALOGUE, [0, 1, -2]), CATALOGUE, "trie must hold items from 0 to 2, .* got -2"),
+        (trie(CATALOGUE[[0, 2, 1]], [0, 1, 2]), CATALOGUE, "trie must have .* got item 2 on"),
+        (trie(CATALOGUE, [0, 1, 2]), CATALOGUE - 1, "paths must be from 0 to .* at step 0, got -1"),
+    ],
+)
+def test_a_catalogue_of_another_model_is_one_line(
+    foreign: recops.SidTrie, tokens: torch.Tensor, said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"UniRec.over: {said}"):
+        build().over(tokens, torch.ones(3), foreign)
+
+
+def test_a_score_that_is_no_number_is_one_line() -> None:
+    model = build(item_scores=1.0)
+    assert model.scores is not None
+    with torch.no_grad():
+        model.scores.bias.weight[3] = torch.nan
+    with pytest.raises(ValueError, match="search: scores of items must be numbers, got nan of"):
+        model.decode(HISTORY, torch.tensor([3, 2]), 40)
 
 
 def test_an_empty_history_is_one_line() -> None:

@@ -45,7 +45,8 @@ class UniRecConfig:
         beams: decoded paths per request.
 
     Raises:
-        ValueError: a size or a weight that is too small, heads that do not divide the width, a
+        ValueError: a size or a weight that is too small, heads that do not divide the width, scores
+            of items that nothing learns, a
             dropout outside [0, 1).
     """
 
@@ -77,6 +78,11 @@ class UniRecConfig:
         check_at_least("unirec", self, item_scores=0, item_loss=0)
         check_shares("unirec", self, "dropout")
         check_heads("unirec", self.width, self.heads)
+        if self.item_scores and not self.item_loss:
+            raise ValueError(
+                "unirec: item_scores must be 0 where item_loss is, as nothing learns them, got "
+                f"{self.item_scores:g}"
+            )
 
     @property
     def tasks(self) -> int:

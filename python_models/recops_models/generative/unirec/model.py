@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.generative.path_ranker import GradScope, PathRanker
-from recops_models.generative.ranker import Ranking
+from recops_models.generative.ranker import Ranking, check_lengths
 from recops_models.generative.speller import of_beams, search
+from recops_models.generative.unirec.catalogue import check_catalogue
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
 from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
@@ -92,6 +93,11 @@ class UniRec(PathRanker):
         return self.config.history
 
     @property
+    def beams(self) -> int:
+        """Paths that a request follows, unless more items are asked for."""
+        return self.config.beams
+
+    @property
     def must_be_told(self) -> bool:
         """Whether there are tasks that it tells apart, or fields of users."""
         apart = self.config.tasks > 1 and self.config.bos != "shared"
@@ -122,14 +128,11 @@ class UniRec(PathRanker):
             trie: whose item ids are such indices, all of them or some.
 
         Raises:
-            ValueError: a trie of other paths than this model decodes, or another length of prior.
+            ValueError: a trie of other paths or items (of many items some are looked up), paths
+                outside the model's vocabularies, or another length of prior.
         """
-        if trie.vocab_sizes != self.vocab_sizes:
-            raise ValueError(
-                f"UniRec.over: trie must have the model's vocab_sizes {self.vocab_sizes}, got "
-                f"{trie.vocab_sizes}"
-            )
         _check(paths, self.vocab_sizes, prior, self.config)
+        check_catalogue(trie, paths, self.vocab_sizes)
         view = copy.copy(self)
         view._buffers = dict(self._buffers)
         view.paths = F.pad(paths.long() + 1, (0, 0, 1, 0))
@@ -236,9 +239,9 @@ class UniRec(PathRanker):
         Raises:
             ValueError: a history is empty; there is no such task.
         """
-        _check_lengths(lengths)
+        check_lengths("UniRec", lengths)
         read = self.read(history, lengths, task, user=user)
-        found = search(self, read, beams=max(k, self.config.beams), banned=met)
+        found = search(self, read, beams=max(k, self.beams), banned=met)
         return Ranking(found.item_ids[:, :k], found.scores[:, :k])
 
     def read(
@@ -335,12 +338,3 @@ def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: Uni
         )
     if prior.shape != paths.shape[:1]:
         raise ValueError(f"UniRec: prior must be [{len(paths)}], got {list(prior.shape)}")
-
-
-def _check_lengths(lengths: Tensor) -> None:
-    if lengths.numel() and int(lengths.min()) < 1:
-        row = int((lengths < 1).nonzero()[0])
-        raise ValueError(
-            f"UniRec: lengths must be 1 or more, got {int(lengths[row])} of history {row}: there "
-            "is nothing to go by"
-        )

@@ -30,11 +30,17 @@ class TaskStart(nn.Module):
             assert isinstance(table, nn.Embedding)
             nn.init.normal_(table.weight, std=(config.width * len(rows)) ** -0.5)
 
+    @property
+    def apart(self) -> int:
+        """How many tasks have a start of their own."""
+        return 1 if self.bos == "shared" else self.tasks
+
     def forward(self, task: int | Tensor, shape: torch.Size) -> Tensor:
         """``[B, T, d]`` of one task, of ``[B]`` tasks or of ``[B, T]``; ``shape`` is (B, T).
 
         Raises:
-            ValueError: there is no such task, or ``task`` has another shape.
+            ValueError: there is no such task, or ``task`` has another shape. A program that
+                ``torch.export`` traces cannot look at what it is given: who calls it must.
         """
         first = self.tables[0]
         assert isinstance(first, nn.Embedding)
@@ -44,12 +50,8 @@ class TaskStart(nn.Module):
                 f"UniRec: task must be a number, {list(shape[:1])} or {list(shape)}, "
                 f"got shape {list(tasks.shape)}"
             )
-        if tasks.numel():  # A number by itself is no tensor's value, so that it can be traced.
-            bounds = (task, task) if isinstance(task, int) else (tasks.min(), tasks.max())
-            low, high = map(int, bounds)
-            if low < 0 or high >= self.tasks:
-                wrong = low if low < 0 else high
-                raise ValueError(f"UniRec: task must be from 0 to {self.tasks - 1}, got {wrong}")
+        if not torch.compiler.is_exporting():
+            self._check_range(task, tasks)
         tasks = (tasks[:, None] if tasks.dim() == 1 else tasks).expand(shape)
         rows = {
             "table": [tasks],
@@ -59,3 +61,13 @@ class TaskStart(nn.Module):
         parts = [table(row) for table, row in zip(self.tables, rows, strict=True)]
         out: Tensor = torch.stack(parts).sum(0)
         return out
+
+    def _check_range(self, task: int | Tensor, tasks: Tensor) -> None:
+        if not tasks.numel():
+            return
+        # A number by itself is no tensor's value, so that it can be compiled.
+        bounds = (task, task) if isinstance(task, int) else (tasks.min(), tasks.max())
+        low, high = map(int, bounds)
+        if low < 0 or high >= self.tasks:
+            wrong = low if low < 0 else high
+            raise ValueError(f"UniRec: task must be from 0 to {self.tasks - 1}, got {wrong}")
