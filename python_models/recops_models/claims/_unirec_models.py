@@ -72,13 +72,7 @@ _FILMS = Rankers(
     {"heads": 2, "head_hidden": 128, "negatives": 1600, "item_loss": 4},
 )
 # To rank for all 22,000 users of Beauty after each epoch takes longer than the epoch.
-# Where catalogues are large, 100 beams miss what items' scores would put among the first ten: so
-# many beams and this weight were the best of a training on Beauty, on users of validation and test.
-_SHOPS = Rankers(
-    {"batch": 64, "epochs": 15, "patience": 3, "validation_users": 2000},
-    _GRID,
-    {"beams": 400, "item_scores": 4},
-)
+_SHOPS = Rankers({"batch": 64, "epochs": 15, "patience": 3, "validation_users": 2000}, _GRID)
 _MANY = Rankers(
     {"batch": 64, "epochs": 4, "patience": 2, "warmup_epochs": 0.2, "validation_users": 2000},
     _GRID,
