@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,10 +15,10 @@ import recops
 from recops.files import write_file
 from recops_models.export.programs import Scorer, programs
 from recops_models.export.told import Told, told_of
-from recops_models.generative.speller import Speller, ToldSpeller
+from recops_models.generative.speller import Rescorer, Speller, ToldSpeller
 
 _FORMAT = "2"
-"""Since 2 a model may have to be told who asks, and where; who reads 1 would not."""
+"""Since 2 ``encode`` may take who asks, and where, which readers of 1 do not give."""
 
 
 def trie_path(package: Path) -> Path:
@@ -42,8 +42,7 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
         )
     if isinstance(model, ToldSpeller) and model.must_be_told and not told_of(model).names:
         raise ValueError(
-            "export: the model must be unirec where it must be told who asks, or where; got "
-            f"{name}"
+            f"export: the model must be unirec where it must be told who asks, or where; got {name}"
         )
 
 
@@ -63,6 +62,17 @@ def export_model(
     What is compiled runs on CPUs that have the instructions of this one, and with this version of
     torch.
 
+    Every program's metadata tell, all as text:
+
+    - ``recops_model``, ``recops_format``, ``recops_version``, ``torch_version`` and ``isa``;
+    - ``window``: T of the histories that it takes;
+    - ``told``: what ``encode`` takes beside them, such as ``task,user``; empty: nothing;
+    - ``steps``: how many there are;
+    - ``rescores``: ``yes`` where there is ``rescore``, else ``no``;
+    - of what spells ``beams``, the paths that a request follows unless more items are asked for;
+      ``vocab_sizes``, which its trie must have, as ``4,256,256``; and ``tasks``, a JSON list of
+      their names.
+
     Args:
         model: trained.
         item_ids: ``[N]`` i64, ascending: the id of each of the model's items.
@@ -72,17 +82,6 @@ def export_model(
             of them; else they are not looked at.
         tasks: the names of the tasks that the model tells apart, in the order of their numbers; by
             default they are called by these. Else they are not looked at.
-
-    Every program's metadata tell, all as text:
-
-    - ``recops_model`` its name, ``recops_format`` and the versions;
-    - ``window``: T of the histories that it takes;
-    - ``told``: what ``encode`` takes beside them, such as ``task,user``; empty: nothing;
-    - ``steps``: how many there are;
-    - ``rescores``: ``yes`` where there is ``rescore``, else ``no``;
-    - of what spells ``beams``, the paths that a request follows unless more items are asked for;
-      ``vocab_sizes``, which its trie must have, as ``4,256,256``; and ``tasks``, a JSON list of
-      their names.
 
     Returns:
         the files that were written.
@@ -101,7 +100,7 @@ def export_model(
     _check_told(told_of(model), user_ids, tasks)
     trie = _trie(model, item_ids) if isinstance(model, Speller) else None
     made = programs(model.eval(), item_ids, user_ids)
-    metadata = _metadata(model, made, name=name, tasks=tasks)
+    metadata = _metadata(model, name, tasks)
     options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
     compiled = {}
     for part, program in made.items():
@@ -133,17 +132,14 @@ def _check_told(told: Told, user_ids: Tensor | None, tasks: Sequence[str]) -> No
         raise ValueError(f"export: tasks must be {told.tasks} names, got {len(tasks)}")
 
 
-def _metadata(
-    model: Speller | Scorer, made: Collection[str], *, name: str, tasks: Sequence[str]
-) -> dict[str, str]:
-    """What :func:`export_model` tells of; ``made``: the names of the programs."""
-    assert isinstance(model, nn.Module)
+def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, str]:
+    """See :func:`export_model`."""
     told = told_of(model)
     found = {
         "window": str(model.window),
         "told": ",".join(told.names),
-        "steps": str(sum(part.startswith("step_") for part in made)),
-        "rescores": "yes" if "rescore" in made else "no",
+        "steps": str(model.paths.shape[1] if isinstance(model, Speller) else 0),
+        "rescores": "yes" if isinstance(model, Rescorer) else "no",
         "recops_format": _FORMAT,
         "recops_model": name,
         "recops_version": version("recops"),

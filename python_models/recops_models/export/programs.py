@@ -149,7 +149,8 @@ def programs(
 
     Of a model that must be told who asks, or where, ``encode`` takes more, each where the model
     goes by it: ``encode(ids, lengths, task [B] i64, user [B] i64)``. Users are told by their ids;
-    one that training did not know is nobody. That there is such a task no program checks.
+    one that training did not know is nobody. Who calls checks that no history is empty, and that
+    there is such a task.
 
     Args:
         model: trained, in evaluation mode.

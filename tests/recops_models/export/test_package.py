@@ -28,12 +28,18 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)  # These models are so small that a second thread only waits for the first.
 
 
-def tiger() -> TIGER:
+class ToldTIGER(TIGER):
+    """One that reads who asks, and where; of these things nothing but UniRec is known."""
+
+    must_be_told = True
+
+
+def tiger(kind: type[TIGER] = TIGER) -> TIGER:
     torch.manual_seed(0)
     tokens, sizes = paths()
     layers = {"encoder_layers": 1, "decoder_layers": 1, "hidden": 8}
     config = TIGERConfig(history=4, width=8, heads=2, **layers)
-    return TIGER(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
+    return kind(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
 
 
 def unirec(users: torch.Tensor | None = None, **sizes: Any) -> UniRec:
@@ -50,18 +56,41 @@ def test_a_package_finds_what_its_model_finds(model: TIGER | UniRec, tmp_path: P
     rows = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]])
     lengths = torch.tensor([3, 4])
     expected = model.decode(rows, lengths, 20, [rows[0, :3] - 1, rows[1] - 1])
+    item_ids, scores = recommended(package, "[[100, 103, 106], [118, 121, 124, 127]], 20")
+    assert torch.equal(item_ids, ITEM_IDS[expected.items])
+    torch.testing.assert_close(scores, expected.scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_package_finds_what_its_model_finds_when_told(tmp_path: Path) -> None:
+    package = tmp_path / "model.pt2"
+    model = unirec(torch.tensor([[0], [1], [2]]), scenes=3, beams=4)
+    names = ('the "feed"', "Suche, groß", "搜索")
+    users = torch.tensor([7, 9])
+    export_model(model, ITEM_IDS, package, name="it", user_ids=users, tasks=names)
+    rows, task = torch.tensor([[1, 2, 3, 0]] * 3), torch.tensor([1, 1, 2])
+    lengths, user = torch.tensor([3, 3, 3]), torch.tensor([2, 0, 2])
+    expected = model.decode(rows, lengths, 3, [rows[0, :3] - 1] * 3, task, user=user)
+    told = f"tasks={[names[i] for i in task]}, users=[9, 8, 9]"
+    item_ids, scores = recommended(package, f"[[100, 103, 106]] * 3, 3, {told}")
+    assert torch.equal(item_ids, ITEM_IDS[expected.items])
+    torch.testing.assert_close(scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert len({tuple(row) for row in scores.tolist()}) == 3
+
+
+def recommended(package: Path, asked: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Items and scores that the example's decoder finds, in a process of its own."""
+    found = package.with_name("found.pt")
     run_alone(f"""
 import sys, torch
 from pathlib import Path
 sys.path.insert(0, {str(LOADER.parent)!r})
 from exported_decoder import ExportedDecoder
-decoder = ExportedDecoder(Path({str(package)!r}))
-found = decoder.recommend([[100, 103, 106], [118, 121, 124, 127]], beams=50)
-torch.save((found.item_ids, found.scores), {str(tmp_path / "found.pt")!r})
+found = ExportedDecoder(Path({str(package)!r})).recommend({asked})
+torch.save((found.item_ids, found.scores), {str(found)!r})
 """)
-    item_ids, scores = torch.load(tmp_path / "found.pt", weights_only=True)
-    assert torch.equal(item_ids[:, :20], ITEM_IDS[expected.items])
-    torch.testing.assert_close(scores[:, :20], expected.scores, rtol=1e-5, atol=1e-5)
+    item_ids, scores = torch.load(found, weights_only=True)
+    return item_ids, scores
 
 
 @pytest.mark.slow
@@ -110,8 +139,7 @@ def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
         (tiger(), ITEM_IDS.flip(0), "model.pt2", "must be .N. and ascend"),
         (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must be 40, got 39"),
         (Popularity(torch.ones(3)), ITEM_IDS, "model.pt2", "spells items or scores .* got it"),
-        (unirec(scenes=2), ITEM_IDS, "model.pt2", "histories alone, .* got it with scenes or fi"),
-        (unirec(torch.tensor([[0], [1]])), ITEM_IDS, "model.pt2", "histories alone, .* got it"),
+        (tiger(ToldTIGER), ITEM_IDS, "model.pt2", "must be unirec where .* got it"),
     ],
 )
 def test_bad_input_is_named_and_nothing_written(
@@ -119,4 +147,21 @@ def test_bad_input_is_named_and_nothing_written(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         export_model(model, ids, tmp_path / name, name="it")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "said"),
+    [
+        (unirec(scenes=3), {"tasks": ("a", "b")}, "tasks must be 3 names, got 2"),
+        (unirec(torch.tensor([[0], [1]])), {}, "user_ids must be 1, got 0"),
+        (unirec(torch.tensor([[0], [1]])), {"user_ids": torch.arange(2)}, "must be 1, got 2"),
+        (unirec(torch.tensor([[0], [1], [2]])), {"user_ids": torch.tensor([2, 1])}, "ascend"),
+    ],
+)
+def test_what_a_model_is_told_of_must_fit(
+    model: UniRec, told: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        export_model(model, ITEM_IDS, tmp_path / "model.pt2", name="it", **told)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from recops_models.export.programs import ItemRows, programs
+from recops_models.export.programs import IdRows, programs
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.speller import Rescorer
 from recops_models.generative.tiger import TIGER, TIGERConfig
@@ -23,7 +23,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 
 def test_rows_of_known_ids_alone() -> None:
-    rows = ItemRows(ITEM_IDS)
+    rows = IdRows(ITEM_IDS)
     ids = torch.tensor([[103, 100, 999, 0], [217, 101, 100, 100]])
     assert rows(ids).tolist() == [[2, 1, 0, 0], [40, 0, 1, 1]]
     assert rows.within(ids, torch.tensor([4, 3])).tolist() == [[2, 1, 0, 0], [40, 0, 1, 0]]

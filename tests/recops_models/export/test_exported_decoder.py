@@ -1,0 +1,137 @@
+"""The example's decoder recommends as its model does. Programs are traced here, not compiled."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.export import ExportedProgram
+
+import recops
+from recops_models.export.package import _metadata, _trie, trie_path
+from recops_models.export.programs import programs
+from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.generative.unirec import UniRec, UniRecConfig
+from synthetic_histories import NUM_ITEMS, paths
+
+ITEM_IDS = 100 + 3 * torch.arange(NUM_ITEMS)
+USER_IDS = torch.tensor([7, 9, 12])
+FIELDS = torch.tensor([[0, 0], [1, 2], [2, 1], [1, 1]])
+SCENES = ("feed", "home", "search")
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py"
+
+Make = Callable[..., Any]
+"""A decoder of a model, whose package tells what is given by name."""
+
+
+class Loaded:
+    """A program as load_package gives it, but that it is traced when it is first called."""
+
+    def __init__(self, traced: Callable[[], ExportedProgram], metadata: dict[str, str]) -> None:
+        self._program = cache(lambda: traced().module())
+        self._metadata = metadata
+
+    def get_metadata(self) -> dict[str, str]:
+        return self._metadata
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._program()(*arguments)
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
+    spec = importlib.util.spec_from_file_location("exported_decoder", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+
+    def made(model: TIGER | UniRec, trie: recops.SidTrie | None = None, **told: str) -> Any:
+        package = tmp_path / "model.pt2"
+        parts = cache(lambda: programs(model, ITEM_IDS, USER_IDS))
+        metadata = {**_metadata(model, "it", SCENES), **told}
+        monkeypatch.setattr(
+            example, "load_package", lambda _, name: Loaded(lambda: parts()[name], metadata)
+        )
+        (trie or _trie(model, ITEM_IDS)).save(trie_path(package))
+        return example.ExportedDecoder(package)
+
+    return made
+
+
+def tiger(beams: int) -> TIGER:
+    torch.manual_seed(0)
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "hidden": 8}
+    config = TIGERConfig(history=4, width=8, heads=2, beams=beams, **layers)
+    return TIGER(*paths(), torch.arange(float(NUM_ITEMS)), config).eval()
+
+
+def unirec(beams: int, users: torch.Tensor | None = None, scenes: int = 1) -> UniRec:
+    torch.manual_seed(0)
+    sizes = {"history": 4, "width": 8, "heads": 2, "expert_hidden": 8, "head_hidden": 8}
+    config = UniRecConfig(scenes=scenes, beams=beams, **sizes)
+    return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config, users).eval()
+
+
+@pytest.mark.parametrize(("kind", "beams", "k"), [(tiger, 5, 3), (unirec, 3, 2), (unirec, 3, 7)])
+@torch.no_grad()
+def test_it_follows_as_many_beams_as_its_model(
+    kind: Callable[[int], TIGER | UniRec], beams: int, k: int, make: Make
+) -> None:
+    rows, lengths = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]]), torch.tensor([3, 4])
+    met = [rows[0, :3] - 1, rows[1] - 1]
+    fewest, own, more = (kind(n).decode(rows, lengths, k, met) for n in (1, beams, 50))
+    found = make(kind(beams)).recommend([[100, 103, 106], [118, 121, 124, 127]], k)
+    assert torch.equal(found.item_ids, ITEM_IDS[own.items])
+    torch.testing.assert_close(found.scores, own.scores)
+    assert torch.equal(own.items, fewest.items) == (k > beams)  # Of max(k, 1) beams.
+    assert not torch.equal(own.items, more.items)
+
+
+@torch.no_grad()
+def test_it_is_told_who_asks_and_where(make: Make) -> None:
+    model = unirec(4, FIELDS, scenes=3)
+    rows, lengths = torch.tensor([[1, 2, 3, 0]] * 4), torch.tensor([3] * 4)
+    task, user = torch.tensor([0, 2, 2, 2]), torch.tensor([1, 1, 3, 0])
+    expected = model.decode(rows, lengths, 3, [rows[0, :3] - 1] * 4, task, user=user)
+    told = {"tasks": [SCENES[i] for i in task], "users": [7, 7, 12, 8]}
+    found = make(model).recommend([[100, 103, 106]] * 4, 3, **told)
+    assert torch.equal(found.item_ids, ITEM_IDS[expected.items])
+    torch.testing.assert_close(found.scores, expected.scores)
+    assert len({tuple(row) for row in expected.scores.tolist()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        (unirec(4), {"histories": [[100], []]}, r"histories\[1\] must be 1 item or more, got 0"),
+        (unirec(4), {"k": 0}, "k must be 1 or more, got 0"),
+        (
+            unirec(4),
+            {"tasks": ["feed"]},
+            "tasks must be 0, as the model goes by histories alone, got 1",
+        ),
+        (unirec(4, scenes=3), {}, "tasks must be 1, as the model goes by task, got 0"),
+        (unirec(4, scenes=3), {"tasks": ["cart"]}, "among feed, home, search, got cart"),
+        (unirec(4, FIELDS), {"users": [7, 9]}, "users must be 1, as the model goes by user, got 2"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_one_line(
+    model: UniRec, asked: dict[str, Any], said: str, make: Make
+) -> None:
+    with pytest.raises(ValueError, match=f"^recommend: .*{said}$"):
+        make(model).recommend(**{"histories": [[100]], "k": 3, **asked})
+
+
+def test_a_package_that_does_not_fit_is_one_line(make: Make) -> None:
+    model = unirec(4)
+    other = recops.SidTrie.from_sids(model.paths[1:] - 1, ITEM_IDS, vocab_sizes=(4, 5, 7))
+    with pytest.raises(ValueError, match=r"vocab_sizes must be 4,5,6, .* got 4,5,7$"):
+        make(model, other)
+    with pytest.raises(ValueError, match=r"must be of format 2, got 1; export its model again$"):
+        make(model, recops_format="1")

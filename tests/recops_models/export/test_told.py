@@ -1,0 +1,61 @@
+"""What models tell apart is an input of their programs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recops_models.export.programs import _encoding, _traced
+from recops_models.export.told import Told, told_of
+from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.unirec import Bos, UniRec, UniRecConfig
+from synthetic_histories import NUM_ITEMS, paths
+
+ITEM_IDS = 100 + 3 * torch.arange(NUM_ITEMS)
+USER_IDS = torch.tensor([7, 9, 12])
+FIELDS = torch.tensor([[0, 0], [1, 2], [2, 1], [1, 1]])
+
+
+def unirec(bos: Bos = "table", users: torch.Tensor | None = None, scenes: int = 3) -> UniRec:
+    torch.manual_seed(0)
+    sizes = {"history": 4, "width": 8, "heads": 2, "expert_hidden": 8, "head_hidden": 8}
+    config = UniRecConfig(bos=bos, scenes=scenes, **sizes)
+    return UniRec(*paths(), torch.ones(NUM_ITEMS), config, users).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "names"),
+    [
+        (SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8)), Told(), ()),
+        (unirec(scenes=1), Told(), ()),
+        (unirec("shared"), Told(), ()),
+        (unirec("factorised"), Told(tasks=3), ("task",)),
+        (unirec("shared", FIELDS), Told(users=3), ("user",)),
+        (unirec("table", FIELDS), Told(tasks=3, users=3), ("task", "user")),
+    ],
+)
+def test_what_a_model_goes_by(model: torch.nn.Module, told: Told, names: tuple[str, ...]) -> None:
+    assert told_of(model) == told
+    assert told.names == names
+    if isinstance(model, UniRec):
+        assert model.must_be_told == bool(names)
+
+
+@pytest.mark.parametrize(
+    ("bos", "users"), [("table", FIELDS), ("factorised", None), ("shared", FIELDS)]
+)
+@torch.no_grad()
+def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tensor | None) -> None:
+    model = unirec(bos, users)
+    encode = _traced(*_encoding(model, ITEM_IDS, USER_IDS)).module()
+    names = told_of(model).names
+    for requests in (1, 5):
+        rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
+        lengths = torch.full((requests,), 4)
+        task, row = torch.arange(requests).flip(0) % 3, torch.arange(requests) % 4
+        known = {"task": task, "user": row}
+        # Row 0 is nobody: some id that there was not.
+        asked = {"task": task, "user": torch.tensor([8, 7, 9, 12])[row]}
+        expected = model.read(rows, lengths, **{name: known[name] for name in names})
+        found = encode(ITEM_IDS[rows - 1], lengths, *[asked[name] for name in names])
+        torch.testing.assert_close(found, expected)
