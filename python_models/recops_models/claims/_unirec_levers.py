@@ -12,12 +12,12 @@ from recops_models.evidence.harness.experiment import Setting
 _AS_IT_IS: Mapping[str, Setting] = {}
 _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
     "scores-of-items": (
-        "Scores of whole items, of those that the beams found, put them in a better order.",
+        "Scores of whole items, learnt beside paths and added to what the beams found, find more.",
         _AS_IT_IS,
         {"item_scores": 0},
     ),
     "heavier-scores-of-items": (
-        "Those scores put them in a better order at twice the weight.",
+        "They find more at twice the weight.",
         {"item_scores": 4},
         _AS_IT_IS,
     ),
@@ -60,7 +60,8 @@ _ON_BEAUTY = ("scores-of-items", "more-beams", "codes-of-behaviour")
 _TWO_TOKENIZATIONS: Mapping[str, Setting] = {"codes_of_two": "own"}
 _ENSEMBLES: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
     "two-models": (
-        "Two models, each with semantic IDs of its own, find more together than one.",
+        "Two models, each with semantic IDs of its own, find more together than one, at twice the "
+        "cost.",
         _TWO_TOKENIZATIONS,
         _AS_IT_IS,
     ),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recops_models.data import Dataset
 from recops_models.data.histories import Histories, Int64Array
@@ -20,7 +19,8 @@ class HeldOutItems:
 
     Attributes:
         old: the others, and the events with them alone.
-        new: ``[n]`` rows of the items held out, by ascending id.
+        new: ``[n]`` rows of the items held out, in random order: ids often tell how popular an item
+            is, and new items on one path are ranked in the order of their coming.
         asked: of each user at most one question: the latest event with a new item, if
             leave-one-out of ``old`` trains on no event of that user behind it. What is known is the
             user's events with old items before it, one at least. Targets are indices into ``new``.
@@ -39,23 +39,26 @@ class HeldOutItems:
         """
         number = min(max(1, round(share * dataset.items.num_rows)), dataset.items.num_rows - 1)
         rng = np.random.default_rng(seed)
+        drawn = rng.permutation(dataset.items.num_rows)[:number]
         held = np.zeros(dataset.items.num_rows, dtype=bool)
-        held[rng.permutation(dataset.items.num_rows)[:number]] = True
+        held[drawn] = True
         of_new = held[dataset.item_vocabulary.index(dataset.interactions["item_id"].to_numpy())]
         old = dataclasses.replace(
             dataset,
             interactions=dataset.interactions.filter(pa.array(~of_new)),
             items=dataset.items.filter(pa.array(~held)),
         )
-        asked = _asked(dataset, held, old)
+        asked = _asked(dataset, drawn, old)
         if not len(asked.users):
             raise ValueError(f"{dataset.name}: no user met a held-out item last")
-        return cls(old, dataset.items.filter(pa.array(held)), asked)
+        return cls(old, dataset.items.take(pa.array(drawn)), asked)
 
 
-def _asked(dataset: Dataset, held: NDArray[np.bool_], old: Dataset) -> Examples:
+def _asked(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
     events = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
-    new, user = held[events.items], np.repeat(np.arange(len(events)), events.lengths)
+    index = np.full(dataset.items.num_rows, -1)  # Among the new items, of each that is one.
+    index[drawn] = np.arange(len(drawn))
+    new, user = index[events.items] >= 0, np.repeat(np.arange(len(events)), events.lengths)
     total = np.bincount(user[~new], minlength=len(events))  # Of each user's events with old items.
     earlier: Int64Array = np.cumsum(~new) - (~new).astype(np.int64)  # Of all users.
     before: Int64Array = earlier - (np.cumsum(total) - total)[user]
@@ -65,7 +68,6 @@ def _asked(dataset: Dataset, held: NDArray[np.bool_], old: Dataset) -> Examples:
     latest = fits[np.append(user[fits][1:] != user[fits][:-1], True)[: len(fits)]]
     users: Int64Array = user[latest]
     known = Histories.of(old.interactions, old.user_vocabulary, old.item_vocabulary).take(users)
-    index = np.cumsum(held) - 1  # Among the new items, of each that is one.
     targets = Histories(
         np.arange(len(latest) + 1), index[events.items[latest]], events.rows[latest]
     )

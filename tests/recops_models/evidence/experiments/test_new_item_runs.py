@@ -71,6 +71,16 @@ def test_each_user_is_asked_for_the_last_new_item_behind_training(shop: str) -> 
     assert len(due) > 10
 
 
+def test_the_order_of_new_items_says_nothing_of_their_ids(shop: str) -> None:
+    data = load(shop)
+    ids = [HeldOutItems.draw(data, 0.3, seed).new["item_id"].to_numpy() for seed in range(40)]
+    ranks = np.corrcoef([(np.sort(row).searchsorted(row)) for row in ids] + [np.arange(24)])[
+        -1, :-1
+    ]
+    assert abs(ranks.mean()) < 0.15  # Four standard errors.
+    assert ranks.min() < 0 < ranks.max()
+
+
 def test_draws_are_of_the_seed(shop: str) -> None:
     data = load(shop)
     first, again, other = (HeldOutItems.draw(data, 0.3, seed).new for seed in (1, 1, 2))
