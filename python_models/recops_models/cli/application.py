@@ -52,13 +52,13 @@ def load_data(name: str) -> Dataset:
         raise typer.BadParameter(str(error)) from error
 
 
-def load_job_data(job: Job, model: nn.Module | None = None) -> Data:
-    """What a training reads, with a trained model's vocabularies; an unknown name is bad usage."""
+def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
+    """See :func:`~recops_models.recipes.run.open_data`; an unknown name is bad usage."""
     from recops_models.data.errors import UnknownDataError
     from recops_models.recipes.run import open_data
 
     try:
-        return open_data(job, model)
+        return open_data(job, model, folder)
     except UnknownDataError as error:
         raise typer.BadParameter(str(error)) from error
 

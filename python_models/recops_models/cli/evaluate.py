@@ -28,7 +28,7 @@ def evaluate(
     from recops_models.recipes.run import load_trained, problem_of
 
     job, model = load_trained(folder)
-    problem = problem_of(job, load_job_data(job, model), model)
+    problem = problem_of(job, load_job_data(job, model, folder), model)
     found = {part: problem.measure(model, part).metrics for part in ("validation", "test")}
     table = Table("", *found["test"], box=None, pad_edge=False)
     for part, metrics in found.items():

@@ -1,22 +1,42 @@
-"""``recops recommend``: what a trained model shows a user."""
+"""``recops recommend``: what a trained model shows a user, or many."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recops_models.cli.application import app, load_job_data
 from recops_models.printable import printable
 
+if TYPE_CHECKING:
+    from recops_models.data.histories import Int64Array
+    from recops_models.recipes.recommending import ReadyModel
+
 
 @app.command()
 def recommend(
     folder: Annotated[Path, typer.Argument(help="What `recops train` left.", show_default=False)],
     user: Annotated[
-        str, typer.Option(help="The user's id, as the data set has it.", show_default=False)
-    ],
+        str | None,
+        typer.Option(help="The user's id, as the data set has it.", show_default=False),
+    ] = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            help="A file of users' ids: `user_id` of a CSV or Parquet file, or one id a line; or "
+            "`all`: every user who has met something.",
+            metavar="FILE|all",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="With `--users`, the file to write; it ends in .parquet.", show_default=False
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
     new_items: Annotated[
         Path | None,
@@ -38,52 +58,90 @@ def recommend(
         bool, typer.Option("--timing", help="Tell how long a request takes, part by part.")
     ] = False,
 ) -> None:
-    """Recommend items to one user, after everything the user met, with scores and titles.
+    """Recommend items to one user, or to many, after everything they met.
 
-    A click model scores the whole catalogue; its scores are probabilities. With `--new-items`,
-    UniRec also decodes items that came after its training, by codes of the tokenizer that training
-    left; nothing is trained again. `--timing` asks a model that spells items (unirec, tiger) again
-    and again, and tells the median milliseconds of reading the history, of the model's steps and of
-    the beam search.
+    `--user` prints a list with scores and titles. `--users` answers many at once: `--out` gets a
+    row an item, `user`, `place` (from 1), `item` and `score`, with ids as the data set has them. A
+    user named twice is answered once. The file is written whole at the end, or not at all.
+
+    A click model scores the whole catalogue, for one user after the other; its scores are
+    probabilities. With `--new-items`, UniRec also decodes items that came after its training, by
+    codes of the tokenizer that training left; nothing is trained again. `--timing` asks a model
+    that spells items (unirec, tiger) again and again for one user, and tells the median
+    milliseconds of reading the history, of the model's steps and of the beam search.
+
+    The data set may have more events and users than at the training, but not other items: a model
+    knows them by number.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
+
+    Example: `recops recommend runs/unirec --users all --out lists.parquet`
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from recops_models.data import Dataset
-    from recops_models.data.attributes import item_titles
-    from recops_models.recipes.run import load_trained, problem_of
+    from recops_models.recipes.asked_users import asked_users
+    from recops_models.recipes.recommending import ready_model
+    from recops_models.recipes.run import load_trained
 
+    _check_usage(user, users, out, timing)
     job, model = load_trained(folder)
-    dataset = load_job_data(job, model)
+    dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
-    row = int(dataset.user_vocabulary.index(dataset.user_id(user)))
-    titles = item_titles(dataset)
-    ids = [str(key) for key in dataset.item_keys]
-    if new_items is not None or task is not None:
-        from recops_models.generative.unirec import UniRec
-        from recops_models.recipes.new_items import insert_new_items
-
-        if not isinstance(model, UniRec):
-            raise ValueError(f"{job.model} takes neither --new-items nor --task; unirec does")
-        if new_items is not None:
-            new = insert_new_items(job, dataset, model, folder, new_items)
-            model, ids, titles = new.live.model, ids + new.keys, titles + new.titles
-    problem = problem_of(job, dataset, model)
-    if task is not None:
-        from recops_models.training.path_problem import PathProblem
-
-        assert isinstance(problem, PathProblem)
-        problem = problem.asked_in(task)
-    items, scores = problem.recommend(model, row, k)
-    table = Table("", "score", "item", "title", box=None, pad_edge=False)
-    for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):
-        if item >= 0:
-            table.add_row(str(place + 1), f"{score:.3f}", ids[item], printable(titles[item]))
-    Console(markup=False).print(table)
+    if users is not None:
+        asked = asked_users(users, dataset)
+    else:
+        assert user is not None
+        asked = dataset.user_vocabulary.index([dataset.user_id(user)])
+    ready = ready_model(folder, job, model, dataset, new_items=new_items, task=task)
+    if out is not None:
+        _write(ready, asked, k, out)
+        return
+    _show(ready, int(asked[0]), k)
     if timing:
         from recops_models.cli.request_timing import request_timing
 
-        typer.echo(request_timing(model, dataset, problem, row, k))
+        typer.echo(request_timing(ready.model, dataset, ready.problem, int(asked[0]), k))
+
+
+def _check_usage(user: str | None, users: str | None, out: Path | None, timing: bool) -> None:
+    if (user is None) == (users is None):
+        raise typer.BadParameter("name either one user (--user) or many (--users)")
+    if (users is None) != (out is None):
+        raise typer.BadParameter("--users and --out go together: whose lists, and the file of them")
+    if timing and user is None:
+        raise typer.BadParameter("--timing is of one user: --user")
+    if out is None:
+        return
+    if out.suffix != ".parquet":
+        raise typer.BadParameter(f"--out must end in .parquet, got {out.name}")
+    if out.is_dir() or not out.parent.is_dir():
+        raise typer.BadParameter(f"--out must be a file in a folder that is there, got {out}")
+
+
+def _show(ready: ReadyModel, user: int, k: int) -> None:
+    """Print one user's list."""
+    from rich.console import Console
+    from rich.table import Table
+
+    items, scores = ready.problem.recommend(ready.model, user, k)
+    table = Table("", "score", "item", "title", box=None, pad_edge=False)
+    for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):
+        if item >= 0:
+            title = printable(ready.titles[item])
+            table.add_row(str(place + 1), f"{score:.3f}", str(ready.item_ids[item]), title)
+    Console(markup=False).print(table)
+
+
+def _write(ready: ReadyModel, users: Int64Array, k: int, out: Path) -> None:
+    """Leave many users' lists in a file."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from recops_models.data.storage import write_table
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("users", total=len(users))
+        table = ready.many(users, k, lambda count: bars.advance(task, count))
+    write_table(out, table)
+    typer.echo(f"{table.num_rows:,} items for {len(users):,} users in {out}")

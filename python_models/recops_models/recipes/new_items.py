@@ -21,16 +21,13 @@ from recops_models.item_vectors import load_item_vectors
 from recops_models.item_vectors.content import ContentEncoder
 from recops_models.item_vectors.minilm import minilm_vectors
 from recops_models.item_vectors.svd import Float32Array
+from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.semantic_ids import (
-    TOKENIZER,
-    SemanticIds,
-    chosen_attributes,
-    load_semantic_ids,
-)
+from recops_models.recipes.semantic_ids import SemanticIds, chosen_attributes, load_semantic_ids
 from recops_models.recipes.sid_config import SidConfig
+from recops_models.training.alignment_task import AlignmentConfig
 
 _CONTENT_WIDTH = 64
 """As :func:`~recops_models.item_vectors.build_item_vectors` makes it."""
@@ -72,21 +69,23 @@ def insert_new_items(
 
     Raises:
         CorruptFileError: a file in ``folder`` is damaged.
-        DataError: an unfit file; an attribute's value that training did not know.
+        DataError: an unfit file; an attribute's value that training did not know; a data set whose
+            items, or attributes, are no longer those of training.
         FileNotFoundError: ``folder`` holds no tokenizer.
         ValueError: the attributes were shuffled, or the codes are made of events alone.
     """
     inputs = part(job.parts, "inputs", InputConfig)
     if inputs.shuffle_attributes:
         raise ValueError("new items: shuffle_attributes must be false, as theirs cannot be dealt")
-    table = read_new_items(path, dataset)
-    made = load_semantic_ids(_with_tokenizer(folder))
     config = part(job.parts, "sids", SidConfig)
     if config.collaborative:
         raise ValueError(
             "new items: collaborative must be false, as codes that are made of events say nothing "
             "of an item without any"
         )
+    check_catalogue(folder, job.parts, dataset)
+    table = read_new_items(path, dataset)
+    made = load_semantic_ids(_with_tokenizer(job, folder))
     if config.vectors is not None:
         vectors = _own_vectors(path, table, made)
     else:
@@ -100,10 +99,14 @@ def insert_new_items(
     return InsertedItems(live, table[KEY].to_pylist(), item_titles(new), codes)
 
 
-def _with_tokenizer(folder: Path) -> Path:
-    """Where training left its semantic IDs: in the folder of the first stage, if there were two."""
-    first = folder / "unirec"
-    return first if (first / TOKENIZER).exists() else folder
+def _with_tokenizer(job: Job, folder: Path) -> Path:
+    """Where training left its semantic IDs: in the folder of the first stage, if there were two.
+
+    The job tells, and not the files: one that was trained before into the same folder may have left
+    a first stage there.
+    """
+    two = part(job.parts, "alignment", AlignmentConfig).align != "none"
+    return folder / job.model if two else folder
 
 
 def _vectors(

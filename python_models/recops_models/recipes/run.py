@@ -15,6 +15,7 @@ from recops_models.click.model import ClickModel
 from recops_models.data.sets import load
 from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
+from recops_models.recipes.catalogue import CATALOGUE, check_catalogue, save_catalogue
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
 from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
@@ -59,21 +60,24 @@ def train_job(
         watch: is told of everything.
 
     Raises:
-        ValueError: ``resume`` with another job than the folder's; data that cannot be split.
+        ValueError: ``resume`` with another job than the folder's, or with other items; data that
+            cannot be split.
         KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
     if resume and (folder / CONFIG).exists():
         _refuse_another(job, folder)
+        check_catalogue(folder, job.parts, data)
 
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 
     places = [] if resume else [folder, *(folder / stage.name for stage in before)]
-    stale = [place / name for place in places for name in (MODEL, METRICS, CHECKPOINT)]
+    stale = [place / name for place in places for name in (CATALOGUE, MODEL, METRICS, CHECKPOINT)]
 
     def begun() -> None:
         while stale:  # What is there would be taken for this job's, were it stopped.
             stale.pop().unlink(missing_ok=True)
         save_job(folder, job)
+        save_catalogue(folder, job.parts, data)
 
     earlier: dict[str, nn.Module] = {}
     order = Order(
@@ -99,9 +103,10 @@ def run_job(
 ) -> Trained:
     """:func:`train_job`, and measure once on test.
 
-    Leaves ``config.json``, ``model.safetensors``, ``metrics.json``, ``curves.json``, TensorBoard
-    events, ``predictions.parquet``, and whatever else the recipe tells of. A model without epochs
-    has a curve without rows, and its figures as events.
+    Leaves ``config.json``, ``catalogue.json`` of a data set, ``model.safetensors``,
+    ``metrics.json``, ``curves.json``, TensorBoard events, ``predictions.parquet``, and whatever
+    else the recipe tells of. A model without epochs has a curve without rows, and its figures as
+    events.
 
     Args:
         job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``watch``.
@@ -147,16 +152,28 @@ def load_trained(folder: Path) -> tuple[Job, nn.Module]:
     return job, load_model(folder / MODEL)
 
 
-def open_data(job: Job, model: nn.Module | None = None) -> Data:
-    """What ``job.data`` names; streamed examples with a trained ``model``'s vocabularies.
+def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
+    """What ``job.data`` names, as it is now.
+
+    Args:
+        job: what is trained, or was.
+        model: what it became; streamed examples are read with its vocabularies.
+        folder: what its training left: data in which its items, or whatever else it knows by
+            number, have other numbers by now are refused
+            (:mod:`~recops_models.recipes.catalogue`). None: nothing is compared.
 
     Raises:
-        UnknownDataError: it names nothing.
+        UnknownDataError: ``job.data`` names nothing.
         DataError: the data is missing, damaged or unfit.
     """
-    if "examples" not in job.parts:
-        return load(job.data)
-    return open_events(job.data, fitted=model.schema if isinstance(model, ClickModel) else None)
+    if "examples" in job.parts:
+        fitted = model.schema if isinstance(model, ClickModel) else None
+        data = open_events(job.data, fitted=fitted)
+    else:
+        data = load(job.data)
+    if folder is not None:
+        check_catalogue(folder, job.parts, data)
+    return data
 
 
 def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProblem:

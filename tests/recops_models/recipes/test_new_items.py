@@ -18,9 +18,12 @@ from recops_models.data.errors import DataError
 from recops_models.data.new_items import read_new_items
 from recops_models.data.report import ImportReport
 from recops_models.generative.unirec import UniRec
+from recops_models.item_vectors import read_item_vectors
 from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import InsertedItems, insert_new_items
 from recops_models.recipes.run import load_trained
+from recops_models.recipes.semantic_ids import TOKENIZER, VECTORS
+from recops_models.tokenizers.registry import load_tokenizer
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "unirec-stages.md"
 SETTINGS = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2", "epochs": "1"}
@@ -112,6 +115,28 @@ def test_vectors_of_ones_own_get_the_codes_of_their_neighbours(shop: Path, tmp_p
     (tmp_path / "new.csv").write_text(NEW)
     with pytest.raises(DataError, match=r"new.csv: must be Parquet with a vector an item"):
         insert(tmp_path / "new.csv")
+
+
+def test_codes_are_of_the_tokenizer_that_the_model_was_trained_on(
+    shop: Path, tmp_path: Path
+) -> None:
+    """And not of the one that an earlier training, of two stages, left in a folder within."""
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    settings = {**SETTINGS, "engagement": "timestamp", "level_edges": "4"}
+    pairs = [f"--set={key}={value}" for key, value in settings.items()]
+    command = ["train", "unirec", "--data", str(shop / "shop"), *pairs]
+    first = [*command, "--set=align=both", "--seed", "0", "--out", str(out)]
+    second = [*command, "--set=align=none", "--seed", "1", "--out"]
+    for each in (first, [*second, str(out)], [*second, str(alone)]):
+        assert run(each) == 0
+    tokenizers = [load_tokenizer(place / TOKENIZER) for place in (out, out / "unirec")]
+    (tmp_path / "new.csv").write_text(NEW)
+    codes, expected = (trained(place)[2](tmp_path / "new.csv").codes for place in (out, alone))
+    assert torch.equal(codes, expected)
+    points = torch.from_numpy(read_item_vectors(out / VECTORS).vectors)
+    now, before = (tokenizer.encode(points) for tokenizer in tokenizers)
+    assert not torch.equal(now, before), "the two must differ, or this shows nothing"
+    assert torch.equal(now.long(), trained(out)[1].paths[1:, 1:] - 1)
 
 
 def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_path: Path) -> None:

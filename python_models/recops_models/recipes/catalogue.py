@@ -1,0 +1,160 @@
+"""What the rows of a trained model stand for, kept beside it in ``catalogue.json``.
+
+A model knows items, users, scenes and attributes by number, and a data set numbers them in the
+order of their ids: one more, and all behind it have other numbers. So a training leaves what it
+numbered, and whatever the model is asked about later must be numbered alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recops.files import read_json, write_json
+from recops_models.data.attributes import item_attributes
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.examples.scenes import SceneConfig, Scenes
+from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.parts import Parts
+from recops_models.recipes.stage import Data
+
+CATALOGUE = "catalogue.json"
+_KIND = "catalogue"
+
+
+@dataclass(frozen=True)
+class NumberedIds:
+    """Ids in the order of their numbers.
+
+    Attributes:
+        number: how many.
+        digest: SHA-256 of their JSON list, as the source has them.
+    """
+
+    number: int
+    digest: str
+
+    @classmethod
+    def of(cls, keys: list[str] | list[int]) -> NumberedIds:
+        """Those of ``keys``. O(n)."""
+        return cls(len(keys), hashlib.sha256(json.dumps(keys).encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """What a model knows by number.
+
+    Attributes:
+        ids: of ``"items"`` and ``"users"``, where their place among all ids is what it knows.
+        names: the values, ascending, of ``"task …"`` and of each ``"attribute …"``, by column.
+    """
+
+    ids: Mapping[str, NumberedIds]
+    names: Mapping[str, Collection[str]]
+
+    @classmethod
+    def of(cls, parts: Parts, dataset: Dataset) -> Numbering:
+        """How ``dataset`` numbers what a model of those settings reads.
+
+        Raises:
+            DataError: a column that the settings name is not there, or unfit.
+        """
+        ids = {
+            what: NumberedIds.of(dataset.item_keys if what == "items" else dataset.user_keys)
+            for what in _known_by_place(parts, dataset)
+        }
+        return cls(ids, dict(_names(parts, dataset)))
+
+
+def save_catalogue(folder: Path, parts: Parts, data: Data) -> None:
+    """Leave what :func:`check_catalogue` compares with; nothing of examples, which have no items.
+
+    Raises:
+        DataError: a column that the settings name is not there, or unfit.
+    """
+    if isinstance(data, Dataset):
+        content = dataclasses.asdict(Numbering.of(parts, data))
+        write_json(folder / CATALOGUE, content, kind=_KIND)
+
+
+def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
+    """Refuse data that number items, users or names in another way than a training found them.
+
+    More events are the same catalogue, and so are more users where the model does not know users by
+    number. A folder that an earlier version left, without a record, is taken as it is.
+
+    Args:
+        folder: of the training.
+        parts: its settings.
+        data: what the model is to be asked about.
+
+    Raises:
+        DataError: they do; the text tells what changed.
+        CorruptFileError: the record is damaged, or of a newer version.
+    """
+    path = folder / CATALOGUE
+    if not isinstance(data, Dataset) or not path.exists():
+        return
+    content = read_json(path, kind=_KIND)
+    ids = {what: NumberedIds(**told) for what, told in content["ids"].items()}
+    change = _change(Numbering(ids, content["names"]), Numbering.of(parts, data))
+    if change is not None:
+        raise DataError(f"{data.name} {change}")
+
+
+def _known_by_place(parts: Parts, dataset: Dataset) -> Iterator[str]:
+    """Rankers have a row an item, and one a user where they read fields of users.
+
+    Click models have vocabularies of ids, so that other ids may come and go; but ids that are text
+    are numbers there, by their place among all of them.
+    """
+    if "examples" in parts:
+        if "item_key" in dataset.items.column_names:
+            yield "items"
+        if "user_key" in dataset.users.column_names:
+            yield "users"
+        return
+    yield "items"
+    if _inputs(parts).user_fields:
+        yield "users"
+
+
+def _names(parts: Parts, dataset: Dataset) -> Iterator[tuple[str, list[str]]]:
+    for attribute in item_attributes(dataset, _inputs(parts).attributes):
+        yield f"attribute {attribute.column}", attribute.values
+    told = parts.get("scenes")
+    if isinstance(told, SceneConfig) and told.task is not None:
+        yield f"task {told.task}", list(Scenes.of(dataset, told).names)
+
+
+def _inputs(parts: Parts) -> InputConfig:
+    """What is read of items and users; nothing, by a model that has no such settings."""
+    found = parts.get("inputs")
+    return found if isinstance(found, InputConfig) else InputConfig(())
+
+
+def _change(then: Numbering, now: Numbering) -> str | None:
+    """What differs first, and what to do; None: nothing does."""
+    for what in dict.fromkeys([*then.ids, *now.ids]):
+        before, after = then.ids.get(what), now.ids.get(what)
+        if before != after:
+            later = "; unirec takes items that came later by --new-items" * (what == "items")
+            return f"{_counted(what, before, after)}: train again{later}"
+    for what in dict.fromkeys([*then.names, *now.names]):
+        old, new = set(then.names.get(what, ())), set(now.names.get(what, ()))
+        if new - old:
+            return f"has {what} {min(new - old)!r}, which the model was not trained on: train again"
+        if old - new:
+            return f"lacks {what} {min(old - new)!r}, which the model was trained on: train again"
+    return None
+
+
+def _counted(what: str, before: NumberedIds | None, after: NumberedIds | None) -> str:
+    if before is None or after is None or before.number == after.number:
+        return f"has other {what} than those that the model was trained on"
+    return f"has {after.number:,} {what} where the model was trained on {before.number:,}"

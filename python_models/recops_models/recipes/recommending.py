@@ -1,0 +1,107 @@
+"""A trained model, ready to recommend: new items too, and in a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from torch import nn
+
+from recops_models.data.attributes import item_titles
+from recops_models.data.columns import parse_integer_ids
+from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Int64Array
+from recops_models.examples.click_schema import entity_keys
+from recops_models.generative.ranker import concatenate
+from recops_models.recipes.job import Job
+from recops_models.recipes.many_users import ranking_table, rankings
+from recops_models.recipes.run import problem_of
+from recops_models.recipes.stage import AnyProblem
+from recops_models.training.path_problem import PathProblem
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyModel:
+    """What it takes to ask a model about users, and to read its answers.
+
+    Attributes:
+        dataset: whose users they are.
+        model: over all items that there are.
+        problem: how it is asked.
+        item_ids: as the source has them, by index; new items' behind all others.
+        titles: how items are called, by index.
+    """
+
+    dataset: Dataset
+    model: nn.Module
+    problem: AnyProblem
+    item_ids: pa.ChunkedArray
+    titles: list[str]
+
+    def many(self, users: Int64Array, k: int, answered: Callable[[int], None]) -> pa.Table:
+        """The ``k`` best items of each user; see :func:`~.many_users.ranking_table`.
+
+        Args:
+            users: ``[U]``, indices of users who have met something.
+            k: how many items.
+            answered: is told of how many users, whenever some are.
+        """
+        found = []
+        for some in rankings(self.problem, self.model, users, k):
+            found.append(some)
+            answered(len(some.items))
+        user_ids = entity_keys(self.dataset, "user")
+        return ranking_table(concatenate(found), users, user_ids, self.item_ids)
+
+
+def ready_model(
+    folder: Path,
+    job: Job,
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    new_items: Path | None = None,
+    task: str | None = None,
+) -> ReadyModel:
+    """A model that :func:`~recops_models.recipes.run.load_trained` loaded, ready to be asked.
+
+    Args:
+        folder: what training left.
+        job: what was trained.
+        model: what it became.
+        dataset: as it is now.
+        new_items: a file, see :func:`~recops_models.recipes.new_items.insert_new_items`.
+        task: where users are now; None: where their last events were.
+
+    Raises:
+        DataError: an unfit file of new items.
+        ValueError: new items, or a task, for a model that takes none; no such task.
+    """
+    item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
+    if new_items is not None or task is not None:
+        from recops_models.generative.unirec import UniRec
+        from recops_models.recipes.new_items import insert_new_items
+
+        if not isinstance(model, UniRec):
+            raise ValueError(f"{job.model} takes neither --new-items nor --task; unirec does")
+        if new_items is not None:
+            new = insert_new_items(job, dataset, model, folder, new_items)
+            model, titles = new.live.model, titles + new.titles
+            item_ids = _with_new(item_ids, new.keys)
+    problem = problem_of(job, dataset, model)
+    if task is not None:
+        assert isinstance(problem, PathProblem)
+        problem = problem.asked_in(task)
+    return ReadyModel(dataset, model, problem, item_ids, titles)
+
+
+def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:
+    """Ids with new ones behind; text, if it is so of the old ones, or a new one is no integer."""
+    new = pa.chunked_array([keys], pa.string())
+    if pa.types.is_int64(known.type):
+        numbers, faults = parse_integer_ids(new, "item_id")
+        if not any(bad.any() for _, bad in faults):
+            return pa.chunked_array([*known.chunks, pa.array(numbers)])
+    return pa.chunked_array([*known.cast(pa.string()).chunks, *new.chunks])

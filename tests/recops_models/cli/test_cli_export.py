@@ -1,0 +1,87 @@
+"""What `recops export` tells a package of the data, and what the package then recommends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recops_models.cli import run
+from recops_models.data import Dataset
+from recops_models.export import package
+from recops_models.generative.unirec import UniRec
+from recops_models.recipes.run import load_trained, open_data, problem_of
+from recops_models.training.path_problem import PathProblem
+from recops_models.training.ranking_problem import met
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py"
+USERS = [10 * user + 7 for user in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A UniRec that was told of three scenes and of two fields of users."""
+    shop, out = tmp_path / "shop", tmp_path / "unirec"
+    shop.mkdir()
+    rows = ["user_id,item_id,timestamp,scene"]
+    rows += [
+        f"{user},{100 + (user + step) % 30},{step},{('home', 'feed', 'search')[step % 3]}"
+        for user in USERS
+        for step in range(8 + user % 5)
+    ]
+    (shop / "interactions.csv").write_text("\n".join(rows) + "\n")
+    people = [f"{user},{'FM'[user % 2]},{'abc'[user % 3]}" for user in USERS]
+    (shop / "users.csv").write_text("\n".join(["user_id,gender,region", *people]) + "\n")
+    told = {"task": "scene", "user_fields": "gender,region", "beams": 4, "item_scores": 1}
+    sizes = {"width": 8, "heads": 2, "history": 6, "codes": 4, "levels": 2}
+    command = ["train", "unirec", "--data", str(shop), "--quick", "--out", str(out)]
+    for key, value in {**told, **sizes}.items():
+        command += ["--set", f"{key}={value}"]
+    assert run(command) == 0
+    return out
+
+
+def test_a_package_is_told_of_scenes_and_of_users(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def export_model(model: object, item_ids: torch.Tensor, path: Path, **told: Any) -> list[Path]:
+        given.update(told, item_ids=item_ids.tolist())
+        return [path]
+
+    monkeypatch.setattr(package, "export_model", export_model)
+    assert run(["export", str(trained), "--out", str(tmp_path / "model.pt2")]) == 0
+    assert given["item_ids"] == [*range(100, 130)]
+    assert given["user_ids"].tolist() == USERS
+    assert given["tasks"] == ("feed", "home", "search")
+
+
+@pytest.mark.slow
+def test_a_package_recommends_as_recops_does(trained: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "model.pt2"
+    assert run(["export", str(trained), "--out", str(exported)]) == 0
+    job, model = load_trained(trained)
+    dataset = open_data(job, model)
+    assert isinstance(dataset, Dataset)
+    problem = problem_of(job, dataset, model)
+    assert isinstance(problem, PathProblem)
+    assert isinstance(model, UniRec)
+    expected = problem.asked_in("search").recommend(model, 5, 10)
+    history = [str(100 + item) for item in met(dataset, 5).items]
+    told = ["--task", "search", "--user", str(USERS[5])]
+    command = [sys.executable, str(EXAMPLE), str(exported), *history, *told]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    items, scores = zip(*map(str.split, printed.splitlines()), strict=True)
+    assert [*map(int, items)] == (100 + expected.items[0]).tolist()
+    assert [*map(float, scores)] == pytest.approx(expected.scores[0].tolist(), abs=1e-3)

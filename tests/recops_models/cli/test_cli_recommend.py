@@ -1,0 +1,143 @@
+"""``recops recommend``: one user's list, or a file of many users'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recops_models.cli import run
+from recops_models.data import load
+from recops_models.data.storage import read_table
+from recops_models.generative.popularity import Popularity
+from recops_models.generative.ranker import REQUESTS, Ranking
+from recops_models.recipes.job import Job
+from recops_models.recipes.run import train_job
+from small_shop import SETTINGS, write_shop
+
+USERS = REQUESTS + 20
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of a model that was trained on a shop, once."""
+    root = tmp_path_factory.mktemp("recommend")
+    shop = write_shop(root / "shop", users=USERS)
+
+    def make(model: str) -> str:
+        out = root / model
+        if not out.exists():
+            out.mkdir()
+            settings = {**SETTINGS[model], **({"task": "scene"} if model == "unirec" else {})}
+            train_job(Job.of(model, str(shop), settings, seed=0, quick=False), load(shop), out)
+        return str(out)
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["popularity", "unirec", "din"])
+def test_a_file_has_what_single_requests_print(
+    model: str,
+    trained: Callable[[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lists = tmp_path / "lists.parquet"
+    (tmp_path / "users.txt").write_text("7\n3\n")
+    command = ["recommend", trained(model), "-k", "4"]
+    many = ["--users", str(tmp_path / "users.txt"), "--out", str(lists)]
+    assert run([*command, *many]) == 0
+    assert capsys.readouterr().out == f"8 items for 2 users in {lists}\n"
+    table = read_table(lists)
+    assert table.column_names == ["user", "place", "item", "score"]
+    assert table["user"].to_pylist() == [7, 7, 7, 7, 3, 3, 3, 3]
+    assert table["place"].to_pylist() == [1, 2, 3, 4] * 2
+    assert run([*command, "--user", "3"]) == 0
+    shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    rows = zip(*(table[name].to_pylist()[4:] for name in table.column_names[1:]), strict=True)
+    assert shown == [[str(place), f"{score:.3f}", str(item)] for place, item, score in rows]
+
+
+def test_all_users_with_new_items_in_a_task(
+    trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.csv").write_text("item_id,title,genre\na7,Film 7 returns,Drama\n")
+    new, lists = str(tmp_path / "new.csv"), tmp_path / "lists.parquet"
+    command = ["recommend", trained("unirec"), "--users", "all", "-k", "40", "--out", str(lists)]
+    assert run([*command, "--new-items", new, "--task", "feed"]) == 0
+    table = read_table(lists)
+    assert table["user"].unique().to_pylist() == list(range(USERS - 1))
+    assert table["item"].to_pylist().count("a7") == USERS - 1
+    before = lists.read_bytes()
+    assert run([*command, "--task", "nowhere"]) == 1
+    assert "no task 'nowhere'; there are feed, search" in capsys.readouterr().err
+    assert lists.read_bytes() == before
+
+
+def test_an_unknown_user_leaves_no_file(
+    trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, lists = tmp_path / "users.txt", tmp_path / "lists.parquet"
+    file.write_text("3\nnobody\n")
+    command = ["recommend", trained("popularity"), "--users", str(file), "--out", str(lists)]
+    assert run(command) == 1
+    said = f"recops: {file}, line 2: user 'nobody' is not among the {USERS} of shop, such as 0\n"
+    assert capsys.readouterr().err == said
+    assert not lists.exists()
+
+
+def test_an_interrupt_leaves_the_file_that_was_there(
+    trained: Callable[[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists, asked = tmp_path / "lists.parquet", list[int]()
+    lists.write_text("of yesterday")
+    recommend = Popularity.recommend
+
+    def stop_in_the_second(model: Popularity, *arguments: Any) -> Ranking:
+        found = recommend(model, *arguments)
+        asked.append(len(found.items))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(Popularity, "recommend", stop_in_the_second)
+    command = ["recommend", trained("popularity"), "--users", "all", "--out", str(lists)]
+    assert run(command) == 1
+    assert capsys.readouterr().err == "recops: interrupted\n"
+    assert asked == [REQUESTS, USERS - 1 - REQUESTS]
+    assert lists.read_text() == "of yesterday"
+    assert [path.name for path in tmp_path.iterdir()] == ["lists.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name either one user (--user) or many (--users)"),
+        (["--user", "3", "--users", "all"], "name either one user (--user) or many (--users)"),
+        (["--users", "all"], "--users and --out go together"),
+        (["--user", "3", "--out", "lists.parquet"], "--users and --out go together"),
+        (["--users", "all", "--out", "l.csv"], "--out must end in .parquet, got l.csv"),
+        (["--users", "all", "--out", "no/l.parquet"], "--out must be a file in a folder"),
+        (["--users", "all", "--out", "l.parquet", "--timing"], "--timing is of one user: --user"),
+    ],
+)
+def test_bad_usage_is_told_before_anything_is_read(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["recommend", "nowhere", *arguments]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from recops_models.data import Dataset, load
+from recops_models.data.errors import DataError
+from recops_models.recipes.asked_users import asked_users
+from small_shop import write_shop
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """40 users, of whom the last has met nothing."""
+    return load(write_shop(tmp_path_factory.mktemp("asked") / "shop"))
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The same with ids that are text: n0, n1, n10 …"""
+    return load(write_shop(tmp_path_factory.mktemp("named") / "shop", id_format="n{}"))
+
+
+def test_all_are_those_who_have_met_something(shop: Dataset, named: Dataset) -> None:
+    assert asked_users("all", shop).tolist() == list(range(39))
+    users = asked_users("all", named).tolist()
+    assert len(users) == 39
+    assert named.user_keys.index("n39") not in users
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("users.txt", "7\n3\n\n 12 \r\n3\n"),
+        ("users", "7\n3\n12"),
+        ("users.csv", "score,user_id\n1,7\n2,3\n3,12\n4,7\n"),
+        ("users.csv", "user_id\n7\n3\n12\n"),
+    ],
+)
+def test_each_user_of_a_file_once_and_in_its_order(
+    file: str, content: str, shop: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / file).write_text(content, newline="")
+    assert asked_users(str(tmp_path / file), shop).tolist() == [7, 3, 12]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array([7, 3, 12]),
+        pa.array([7.0, 3.0, 12.0]),
+        pa.array(["7", "3", "12"]),
+        pa.array(["7", "3", "12"]).dictionary_encode(),
+        pa.array(["7", "3", "12"], pa.large_string()),
+    ],
+)
+def test_a_column_of_parquet_may_have_any_type(
+    ids: pa.Array, shop: Dataset, tmp_path: Path
+) -> None:
+    pa.parquet.write_table(pa.table({"user_id": ids}), tmp_path / "users.parquet")
+    assert asked_users(str(tmp_path / "users.parquet"), shop).tolist() == [7, 3, 12]
+
+
+def test_ids_that_are_text(named: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_bytes(b"\xef\xbb\xbfn12\nn3\n")
+    found = asked_users(str(tmp_path / "users.txt"), named).tolist()
+    assert [named.user_keys[user] for user in found] == ["n12", "n3"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("u.txt", "3\n\n999\n", ", line 3: user '999' is not among the 40 of shop, such as 0"),
+        ("u.txt", "3\n39\n", ", line 2: user '39' has met nothing yet: there is nothing to go by"),
+        ("u.txt", "\n\n", ": names no user"),
+        ("u.txt", b"3\n\xff\n", ": not readable as text ("),
+        ("u.csv", "user_id\n3\n03\n", ", row 2: user '03' is not among the 40 of shop"),
+        ("u.csv", "user_id,a\n3,1\n,2\n", ", row 2: user '' must have an id"),
+        ("u.csv", "user_id,a\n3,1\n4,2,5\n", ", row 2: cannot be read: a row has 3 fields, not 2"),
+        ("u.csv", "user_id\n", ": names no user"),
+        ("u.csv", "user\n3\n", ": no column 'user_id' (columns: user)"),
+        ("u.parquet", "user_id\n3\n", ": not readable as Parquet ("),
+        ("none.txt", None, ": no such file"),
+        ("none.csv", None, ": no such file"),
+        ("none.parquet", None, ": not readable as Parquet ("),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(
+    file: str, content: str | bytes | None, said: str, shop: Dataset, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / file).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(DataError, match=re.escape(f"{file}{said}")):
+        asked_users(str(tmp_path / file), shop)
+
+
+def test_a_folder_is_no_file(shop: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not readable as text"):
+        asked_users(str(tmp_path), shop)

@@ -1,0 +1,215 @@
+"""A model is asked about the items, users and scenes that it was trained on, or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recops.files import CorruptFileError, read_json
+from recops_models.cli import run
+from recops_models.data import load
+from recops_models.data.errors import DataError
+from recops_models.generative.unirec import UniRec
+from recops_models.recipes.catalogue import CATALOGUE, check_catalogue
+from recops_models.recipes.job import Job
+from recops_models.recipes.new_items import insert_new_items
+from recops_models.recipes.run import load_trained, open_data, run_job, train_job
+from recops_models.recipes.watch import Watch
+from small_shop import SETTINGS, write_shop
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # These models are so small that a second thread only waits for the first.
+
+
+def trained(folder: Path, model: str, *, seed: int = 0, **settings: str) -> Job:
+    """A training on the shop beside ``folder``, into it."""
+    chosen = {**SETTINGS[model], **settings}
+    job = Job.of(model, str(folder.parent / "shop"), chosen, seed=seed, quick=False)
+    folder.mkdir(exist_ok=True)
+    train_job(job, load(job.data), folder)
+    return job
+
+
+def reopened(folder: Path) -> None:
+    """As commands open it."""
+    job, model = load_trained(folder)
+    open_data(job, model, folder)
+
+
+@pytest.mark.parametrize("model", ["popularity", "sasrec", "tiger", "unirec"])
+def test_an_item_with_a_smaller_id_is_refused_by_every_command(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, out, lists = write_shop(tmp_path / "shop"), tmp_path / "out", tmp_path / "lists.parquet"
+    trained(out, model)
+    write_shop(shop, items=range(31))
+    commands = [
+        ["evaluate", str(out)],
+        ["recommend", str(out), "--user", "3"],
+        ["recommend", str(out), "--users", "all", "--out", str(lists)],
+    ]
+    if model != "popularity":
+        commands.append(["export", str(out), "--out", str(tmp_path / "model.pt2")])
+    for command in commands:
+        assert run(command) == 1
+        assert capsys.readouterr().err == (
+            "recops: shop has 31 items where the model was trained on 30: train again; unirec takes"
+            " items that came later by --new-items\n"
+        )
+    assert not list(tmp_path.glob("*.p*"))
+
+
+def test_new_items_do_not_stand_in_the_data_set(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    job = trained(out, "unirec")
+    model = load_trained(out)[1]
+    assert isinstance(model, UniRec)
+    (tmp_path / "new.csv").write_text("item_id,title,genre\n31,Film 31,Drama\n")
+    new = insert_new_items(job, load(shop), model, out, tmp_path / "new.csv")
+    assert new.keys == ["31"]
+    write_shop(shop, items=range(31))
+    with pytest.raises(DataError, match="has 31 items where the model was trained on 30"):
+        insert_new_items(job, load(shop), model, out, tmp_path / "new.csv")
+
+
+@pytest.mark.parametrize("model", SETTINGS)
+def test_more_events_and_more_users_are_the_normal_life_of_a_model(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, model)
+    write_shop(shop, users=50, events=10)
+    assert run(["recommend", str(out), "--user", "45"]) == 0
+    assert capsys.readouterr().out.count("Film") == 10
+    assert run(["evaluate", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "change", "said"),
+    [
+        ("sasrec", {}, {"items": range(1, 30)}, "has 29 items where the model was trained on 30"),
+        (
+            "sasrec",
+            {},
+            {"items": [*range(2, 31), 40]},
+            "has other items than those that the model was trained on",
+        ),
+        (
+            "unirec",
+            {"user_fields": "age"},
+            {"users": 41},
+            "has 41 users where the model was trained on 40: train again",
+        ),
+        (
+            "unirec",
+            {"task": "scene"},
+            {"scenes": ("feed", "cart")},
+            "has task scene 'cart', which the model was not trained on: train again",
+        ),
+        (
+            "unirec",
+            {"task": "scene"},
+            {"scenes": ("feed",)},
+            "lacks task scene 'search', which the model was trained on: train again",
+        ),
+        (
+            "unirec",
+            {},
+            {"genres": ("Comedy", "Drama", "Action")},
+            "has attribute genre 'Action', which the model was not trained on: train again",
+        ),
+    ],
+)
+def test_what_has_other_numbers_now_is_named(
+    model: str, settings: dict[str, str], change: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, model, **settings)
+    reopened(out)
+    write_shop(shop, **change)
+    with pytest.raises(DataError, match=re.escape(f"shop {said}")):
+        reopened(out)
+
+
+def test_what_a_model_does_not_read_may_change(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, "unirec", attributes="")
+    write_shop(shop, users=41, scenes=("cart",), genres=("Action",))
+    reopened(out)
+
+
+def test_a_click_model_knows_ids_and_those_that_are_text_by_number(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, "din")
+    write_shop(shop, items=range(31), users=41)
+    reopened(out)
+    write_shop(shop, id_format="n{}")
+    with pytest.raises(DataError, match="shop has other items than those"):
+        reopened(out)
+    trained(out, "din")
+    reopened(out)
+    write_shop(shop, id_format="n{}", users=41)
+    with pytest.raises(DataError, match="shop has 41 users where the model was trained on 40"):
+        reopened(out)
+
+
+def test_text_ids_are_told_apart_although_their_numbers_are_the_same(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop", id_format="n{}"), tmp_path / "out"
+    trained(out, "popularity")
+    write_shop(shop, id_format="m{}")
+    with pytest.raises(DataError, match="shop has other items than those"):
+        reopened(out)
+
+
+def test_a_folder_of_an_earlier_version_has_no_record_and_loads(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, "sasrec")
+    (out / CATALOGUE).unlink()
+    write_shop(shop, items=range(31))
+    reopened(out)
+
+
+def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
+    write_shop(tmp_path / "shop")
+    out = tmp_path / "out"
+    job = trained(out, "popularity")
+    told = (out / CATALOGUE).read_text()
+    (out / CATALOGUE).write_text(told.replace('"number": 30', '"number": 31'))
+    with pytest.raises(CorruptFileError, match="damaged"):
+        check_catalogue(out, job.parts, load(job.data))
+
+
+def test_the_record_says_what_it_is_of(tmp_path: Path) -> None:
+    write_shop(tmp_path / "shop")
+    trained(tmp_path / "out", "unirec", task="scene", user_fields="age")
+    told = read_json(tmp_path / "out" / CATALOGUE, kind="catalogue")
+    assert {what: ids["number"] for what, ids in told["ids"].items()} == {"items": 30, "users": 40}
+    assert told["names"] == {
+        "attribute genre": ["Comedy", "Drama"],
+        "task scene": ["feed", "search"],
+    }
+
+
+def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) -> None:
+    class Stop(Watch):
+        def step(self, epoch: int, share: float, loss: float) -> None:
+            raise KeyboardInterrupt
+
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, "sasrec", seed=1)
+    write_shop(shop, items=range(31))
+    job = Job.of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, load(shop), out, watch=Stop())
+    write_shop(shop)
+    with pytest.raises(DataError, match="has 30 items where the model was trained on 31"):
+        run_job(job, load(shop), out, resume=True)
+    write_shop(shop, items=range(31))
+    run_job(job, load(shop), out, resume=True)
+    reopened(out)

@@ -1,0 +1,51 @@
+"""A folder of data that changes as shops do: who came, what is sold, where it was met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+RANKER = {"width": "8", "heads": "2", "history": "6", "epochs": "1"}
+CODES = {"codes": "4", "levels": "2"}
+LAYERS = {"encoder_layers": "1", "decoder_layers": "1", "hidden": "8"}
+CLICK = {"width": "8", "hidden": "16,8", "max_len": "6", "batch": "32", "epochs": "1"}
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "popularity": {},
+    "sasrec": RANKER,
+    "tiger": {**RANKER, **CODES, **LAYERS},
+    "unirec": {**RANKER, **CODES, "expert_hidden": "8", "head_hidden": "8"},
+    "din": CLICK,
+}
+"""By model, what makes it so small that it is trained at once."""
+
+
+def write_shop(
+    folder: Path,
+    *,
+    items: Sequence[int] = range(1, 31),
+    users: int = 40,
+    events: int = 8,
+    scenes: Sequence[str] = ("feed", "search"),
+    genres: Sequence[str] = ("Comedy", "Drama"),
+    id_format: str = "{}",
+) -> Path:
+    """Write ``interactions.csv``, ``items.csv`` and ``users.csv``.
+
+    Users walk along a ring of the items 1 to 30, each for as many events as ``events`` says, or up
+    to four more; the last of ``users`` has met nothing.
+    """
+    folder.mkdir(exist_ok=True)
+    met = [(u, s) for u in range(users - 1) for s in range(events + u % 5)]
+    rows = [
+        f"{id_format.format(u)},{id_format.format((u + s) % 30 + 1)},{s},{scenes[u % len(scenes)]}"
+        for u, s in met
+    ]
+    sold = [f"{id_format.format(i)},Film {i},{genres[i % len(genres)]}" for i in items]
+    known = [f"{id_format.format(u)},{'ab'[u % 2]}" for u in range(users)]
+    for name, lines in (
+        ("interactions", ["user_id,item_id,timestamp,scene", *rows]),
+        ("items", ["item_id,title,genre", *sold]),
+        ("users", ["user_id,age", *known]),
+    ):
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    return folder
