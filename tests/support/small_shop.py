@@ -15,6 +15,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "tiger": {**RANKER, **CODES, **LAYERS},
     "unirec": {**RANKER, **CODES, "expert_hidden": "8", "head_hidden": "8"},
     "din": CLICK,
+    "mimn": CLICK,
 }
 """By model, what makes it so small that it is trained at once."""
 

@@ -18,6 +18,7 @@ from recops_models.data.sets import load
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.feedback import feedback_of
+from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.run import MODEL, load_trained
 from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import ModelVersionError
@@ -65,7 +66,8 @@ class ServedModel:
         Raises:
             FileNotFoundError: there is no training.
             CorruptFileError: a file is damaged.
-            DataError: the data set of the training is not there.
+            DataError: the data set of the training is not there; or its ids are text, and it has
+                others than at the training.
             ModelVersionError: another kind of model, or one whose memory knows the candidate.
         """
         job, model = load_trained(folder)
@@ -85,6 +87,7 @@ class ServedModel:
         fitted, history = model.schema, model.embedding.apart[0]
         explicit, items, users = False, None, None
         if dataset is not None:
+            check_catalogue(folder, job.parts, dataset)
             explicit = (examples.feedback or feedback_of(dataset)) == "explicit"
             items, users = described_items(dataset, fitted), described_users(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)

@@ -19,6 +19,7 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
 from recops_models.recipes.watch import Watch
+from recops_models.serving.served import ServedModel
 from small_shop import SETTINGS, write_shop
 
 
@@ -157,6 +158,15 @@ def test_a_click_model_knows_ids_and_those_that_are_text_by_number(tmp_path: Pat
     write_shop(shop, id_format="n{}", users=41)
     with pytest.raises(DataError, match="shop has 41 users where the model was trained on 40"):
         reopened(out)
+
+
+def test_the_center_serves_no_model_whose_text_ids_have_other_numbers(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop", id_format="n{}"), tmp_path / "out"
+    trained(out, "mimn")
+    ServedModel.load(out)
+    write_shop(shop, id_format="n{}", users=41)
+    with pytest.raises(DataError, match="shop has 41 users where the model was trained on 40"):
+        ServedModel.load(out)
 
 
 def test_text_ids_are_told_apart_although_their_numbers_are_the_same(tmp_path: Path) -> None:
