@@ -18,7 +18,9 @@ from recops_models.data.errors import DataError
 AUTO = "auto"
 """As the name of attributes: the column with the fewest values."""
 
-_MISSING = "—"
+MISSING = "—"
+"""The value of an item that has none."""
+
 _OWN = ("item_id", "item_key", "user_id", "user_key", "held_out")
 
 
@@ -125,12 +127,17 @@ def encode_attribute(attribute: Attribute, items: pa.Table) -> NDArray[np.int64]
     """``[n]`` i64: an attribute's tokens of items of another table; −1 for a value that it does not
     have.
     """
+    found = pc.index_in(attribute_text(attribute, items), value_set=pa.array(attribute.values))
+    tokens: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return tokens
+
+
+def attribute_text(attribute: Attribute, items: pa.Table) -> pa.ChunkedArray:
+    """``[n]``: what items of another table have as an attribute; :data:`MISSING` for nothing."""
     column, _, place = attribute.column.rpartition(":")
     if attribute.column in items.column_names:
         column, place = attribute.column, "0"
-    found = pc.index_in(_text(items[column], int(place)), value_set=pa.array(attribute.values))
-    tokens: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
-    return tokens
+    return _text(items[column], int(place))
 
 
 def _named(dataset: Dataset, name: str) -> Attribute:
@@ -172,8 +179,8 @@ def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribut
 
 
 def _text(values: pa.ChunkedArray, place: int) -> pa.ChunkedArray:
-    """One value an item, that at ``place`` of a list; :data:`_MISSING` where there is none."""
+    """One value an item, that at ``place`` of a list; :data:`MISSING` where there is none."""
     if _is_list(values.type):
         rows = values.to_pylist()
         values = pa.chunked_array([[r[place] if r and len(r) > place else None for r in rows]])
-    return pc.fill_null(values.cast(pa.string()), _MISSING)
+    return pc.fill_null(values.cast(pa.string()), MISSING)

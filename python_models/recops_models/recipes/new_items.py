@@ -11,7 +11,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from recops_models.data.attributes import Attribute, encode_attribute, item_titles
+from recops_models.data.attributes import (
+    MISSING,
+    Attribute,
+    attribute_text,
+    encode_attribute,
+    item_titles,
+)
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.new_items import KEY, read_new_items
@@ -139,9 +145,10 @@ def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:
     tokens = encode_attribute(attribute, table)
     if (tokens < 0).any():
         row = int((tokens < 0).argmax())
+        value = attribute_text(attribute, table)[row].as_py()
         raise DataError(
-            f"{path}: {attribute.column} must be one of {', '.join(attribute.values[:20])}; that "
-            f"of item {table[KEY][row]} is not"
+            f"{path}: {attribute.column} of item {table[KEY][row]} must be one of "
+            f"{', '.join(attribute.values[:20])}, got {'nothing' if value == MISSING else value}"
         )
     return torch.from_numpy(tokens)[:, None]
 

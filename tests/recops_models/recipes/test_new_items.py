@@ -160,9 +160,9 @@ def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_pat
         ("item_id,title\nx,1,2\n", "row 1 cannot be read"),
         (
             "item_id,genre\nx,Western\n",
-            "genre must be one of Comedy, Drama; that of item x is not",
+            "genre of item x must be one of Comedy, Drama, got Western",
         ),
-        ("item_id,title\nx,y\n", "genre must be one of Comedy, Drama; that of item x is not"),
+        ("item_id,title\nx,y\n", "genre of item x must be one of Comedy, Drama, got nothing"),
     ],
 )
 def test_unfit_files_are_refused_by_name(
