@@ -46,8 +46,7 @@ class UniRecConfig:
 
     Raises:
         ValueError: a size or a weight that is too small, heads that do not divide the width, scores
-            of items that nothing learns, a
-            dropout outside [0, 1).
+            of items that nothing learns, a dropout outside [0, 1).
     """
 
     num_attributes: int = 1

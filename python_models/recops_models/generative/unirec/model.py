@@ -13,7 +13,6 @@ import recops
 from recops_models.generative.path_ranker import GradScope, PathRanker
 from recops_models.generative.ranker import Ranking, check_lengths
 from recops_models.generative.speller import of_beams, search
-from recops_models.generative.unirec.catalogue import check_catalogue
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
 from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
@@ -21,6 +20,7 @@ from recops_models.generative.unirec.item_scores import ItemScores
 from recops_models.generative.unirec.prefix import Prefix
 from recops_models.generative.unirec.start import TaskStart
 from recops_models.generative.unirec.static import UserFields
+from recops_models.generative.unirec.trie_check import check_trie
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
 
@@ -132,7 +132,7 @@ class UniRec(PathRanker):
                 outside the model's vocabularies, or another length of prior.
         """
         _check(paths, self.vocab_sizes, prior, self.config)
-        check_catalogue(trie, paths, self.vocab_sizes)
+        check_trie(trie, paths, self.vocab_sizes)
         view = copy.copy(self)
         view._buffers = dict(self._buffers)
         view.paths = F.pad(paths.long() + 1, (0, 0, 1, 0))

@@ -12,7 +12,7 @@ _LOOKED_UP = 1000
 of an AMD EPYC (Zen 4), where an insertion takes 6 ms."""
 
 
-def check_catalogue(trie: recops.SidTrie, paths: Tensor, vocab_sizes: tuple[int, ...]) -> None:
+def check_trie(trie: recops.SidTrie, paths: Tensor, vocab_sizes: tuple[int, ...]) -> None:
     """That a model of ``vocab_sizes`` can decode ``trie``, whose items have ``paths [N, S]``.
 
     Raises:
