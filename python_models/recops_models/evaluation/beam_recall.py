@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import REQUESTS, in_batches, items_met
-from recops_models.generative.speller import Speller, ToldSpeller, search
+from recops_models.generative.speller import Speller, search, told_of
 from recops_models.generative.windows import last_windows
 
 
@@ -38,7 +38,7 @@ def beam_recall(
         raise ValueError(f"beam_recall: beams must be 1 or more, got {beams}")
     if (examples.targets.lengths != 1).any():
         raise ValueError("beam_recall: each user must have one held-out event")
-    if isinstance(model, ToldSpeller) and model.must_be_told:
+    if told_of(model).names:
         raise ValueError(
             "beam_recall: model must go by histories alone, got one that must be told the task or "
             "the user"

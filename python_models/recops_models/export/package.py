@@ -14,8 +14,8 @@ from torch import Tensor, nn
 import recops
 from recops.files import write_file
 from recops_models.export.programs import Scorer, programs
-from recops_models.export.told import Told, told_of
-from recops_models.generative.speller import Rescorer, Speller, ToldSpeller
+from recops_models.generative.speller import Rescorer, Speller, told_of
+from recops_models.generative.told import Told
 
 _FORMAT = "2"
 """Since 2 ``encode`` may take who asks, and where, which readers of 1 do not give."""
@@ -30,8 +30,7 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
     """Whether :func:`export_model` would take them, at no cost.
 
     Raises:
-        ValueError: another ending than ``.pt2``; a model that neither spells nor scores, or one
-            that must be told who asks, or where, and is no UniRec.
+        ValueError: another ending than ``.pt2``; a model that neither spells nor scores.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
@@ -39,10 +38,6 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
         raise ValueError(
             f"export: the model must be one that spells items or scores all of them, as unirec, "
             f"tiger and sasrec; got {name}"
-        )
-    if isinstance(model, ToldSpeller) and model.must_be_told and not told_of(model).names:
-        raise ValueError(
-            f"export: the model must be unirec where it must be told who asks, or where; got {name}"
         )
 
 

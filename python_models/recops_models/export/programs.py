@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from recops_models.export.told import told_of
-from recops_models.generative.speller import Rescorer, Speller, ToldSpeller
+from recops_models.generative.speller import Rescorer, Speller, ToldSpeller, told_of
 
 _REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
 """Of the examples that are traced: different, and no 1, which would be taken for a constant."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops_models.generative.told import Told
 
 Watch = Callable[[Tensor], None]
 """Told of each step's beams but the last's: the tokens ``[B, M, t]`` i64 so far, from 0; −1 where
@@ -86,9 +87,9 @@ class ToldSpeller(Speller, Protocol):
     """A speller that reads requests with who asks, and where."""
 
     @property
-    def must_be_told(self) -> bool:
-        """Whether there are tasks or users to tell apart: histories alone are then read as those of
-        nobody, in task 0.
+    def told(self) -> Told:
+        """The tasks and users that it tells apart: histories alone are read as those of nobody, in
+        task 0.
         """
         ...
 
@@ -102,6 +103,11 @@ class ToldSpeller(Speller, Protocol):
     ) -> list[Tensor]:
         """See :meth:`Speller.read`; ``task``: of all, or ``[B]``; ``user``: ``[B]``, 1-based."""
         ...
+
+
+def told_of(model: object) -> Told:
+    """What a request must tell a model beside its history: nothing, of one that takes no more."""
+    return model.told if isinstance(model, ToldSpeller) else Told()
 
 
 def search(

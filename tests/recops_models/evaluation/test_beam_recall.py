@@ -78,7 +78,7 @@ def test_a_model_that_must_be_told_of_requests_is_refused(
 def test_scenes_that_share_their_start_need_not_be_told() -> None:
     config = UniRecConfig(history=6, width=8, heads=2, scenes=2, bos="shared")
     model = UniRec(*paths(), torch.zeros(NUM_ITEMS), config).eval()
-    assert not model.must_be_told
+    assert not model.told.names
     _, asked = ring()
     found = beam_recall(model, asked, beams=2)
     assert all(0 <= share <= 1 for share in found.values())

@@ -28,18 +28,12 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)  # These models are so small that a second thread only waits for the first.
 
 
-class ToldTIGER(TIGER):
-    """One that reads who asks, and where; of these things nothing but UniRec is known."""
-
-    must_be_told = True
-
-
-def tiger(kind: type[TIGER] = TIGER) -> TIGER:
+def tiger() -> TIGER:
     torch.manual_seed(0)
     tokens, sizes = paths()
     layers = {"encoder_layers": 1, "decoder_layers": 1, "hidden": 8}
     config = TIGERConfig(history=4, width=8, heads=2, **layers)
-    return kind(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
+    return TIGER(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
 
 
 def unirec(users: torch.Tensor | None = None, **sizes: Any) -> UniRec:
@@ -139,7 +133,6 @@ def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
         (tiger(), ITEM_IDS.flip(0), "model.pt2", "must be .N. and ascend"),
         (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must be 40, got 39"),
         (Popularity(torch.ones(3)), ITEM_IDS, "model.pt2", "spells items or scores .* got it"),
-        (tiger(ToldTIGER), ITEM_IDS, "model.pt2", "must be unirec where .* got it"),
     ],
 )
 def test_bad_input_is_named_and_nothing_written(

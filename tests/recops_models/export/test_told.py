@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from recops_models.export.programs import _encoding, _traced
-from recops_models.export.told import Told, told_of
 from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.speller import told_of
+from recops_models.generative.told import Told
 from recops_models.generative.unirec import Bos, UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
 
@@ -37,8 +38,6 @@ def unirec(bos: Bos = "table", users: torch.Tensor | None = None, scenes: int = 
 def test_what_a_model_goes_by(model: torch.nn.Module, told: Told, names: tuple[str, ...]) -> None:
     assert told_of(model) == told
     assert told.names == names
-    if isinstance(model, UniRec):
-        assert model.must_be_told == bool(names)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.experiments.training import Training, job_of, some_users
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
-from recops_models.generative.speller import Speller, ToldSpeller
+from recops_models.generative.speller import Speller, told_of
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL, PREDICTIONS
 
@@ -72,9 +72,7 @@ class RankingRuns(Training):
     def _recall(self, split: Split, folder: Path) -> Metrics:
         """Of the model that the run left, where it spells."""
         model = load_model(folder / MODEL)
-        if not isinstance(model, Speller):
-            return {}
-        if isinstance(model, ToldSpeller) and model.must_be_told:
+        if not isinstance(model, Speller) or told_of(model).names:
             return {}
         return {**beam_recall(model, split.examples("test").next_events(), beams=LIST_LENGTH)}
 

@@ -13,6 +13,7 @@ import recops
 from recops_models.generative.path_ranker import GradScope, PathRanker
 from recops_models.generative.ranker import Ranking, check_lengths
 from recops_models.generative.speller import of_beams, search
+from recops_models.generative.told import Told
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import PathDecoder
 from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
@@ -98,10 +99,11 @@ class UniRec(PathRanker):
         return self.config.beams
 
     @property
-    def must_be_told(self) -> bool:
-        """Whether there are tasks that it tells apart, or fields of users."""
-        apart = self.config.tasks > 1 and self.config.bos != "shared"
-        return apart or self.user is not None
+    def told(self) -> Told:
+        """The tasks that have a start of their own, and the users whose fields it has."""
+        tasks = self.start.apart
+        users = 0 if self.user is None else len(self.user.values) - 1
+        return Told(tasks if tasks > 1 else 0, users)
 
     def encode(self, history: Tensor, user: Tensor | None = None) -> Read:
         """Read ``history [B, T]``, 1-based and right-padded with 0, of users ``[B]``, 1-based; None
