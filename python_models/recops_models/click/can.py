@@ -40,9 +40,9 @@ class CanConfig(DinConfig):
         auxiliary_hidden: likewise.
         interaction: "coaction"; "frozen", whose tables stay as they were drawn, a control;
             "shared", the co-action of rows that are the representations too (no parameter
-            independence); and what the paper compares with: "product" (PNN), "own-product", of
-            tables as wide as what co-action feeds and begun by the same law, a table of pairs
-            ("cartesian"), or "none", the base alone.
+            independence), and wider for it: what is fed, then the parameters; and what the paper
+            compares with: "product" (PNN), "own-product", of tables as wide as what co-action feeds
+            and begun by the same law, a table of pairs ("cartesian"), or "none", the base alone.
         pairs: as ``induction:fed``, the names of features; none: each history with the candidate's
             feature of the same table.
         network: the width of what is fed and of each layer.
@@ -53,9 +53,10 @@ class CanConfig(DinConfig):
         pool: over the history.
         combination_independent: tables of its own for each pair.
         order_independent: parameters of its own for each order.
-        co_std: of the normal law that the co-action's tables begin from.
-        compat: "paper", or "released": tables begin from Glorot's uniform law, which is ±0.004 for
-            a large one. Its loss, half of the cross-entropy, is the same to Adam.
+        co_std: of the normal law that the co-action's own tables begin from; "shared" ones are the
+            representations, which begin by ``table_std``.
+        compat: "paper", or "released": own tables begin from Glorot's uniform law, which is ±0.004
+            for a large one. Its loss, half of the cross-entropy, is the same to Adam.
         min_count: pairs of values rarer than this in the training part have no row ("cartesian").
 
     Raises:

@@ -19,7 +19,8 @@ class ReleasedDien(Dien):
     """:class:`~recops_models.click.dien.Dien`, but for what ``config.compat`` names:
 
     - "cell": TensorFlow's GRUCell: the reset gate before the product, attention *or* gate
-      (``z' = (1 − a) z``), one bias, which is 1 for the gates, and Glorot's law (confirmed);
+      (``z' = (1 − a) z``), whatever ``reset`` and ``update`` say, one bias, which is 1 for the
+      gates, and Glorot's law (confirmed);
     - "query": the candidate passes a linear layer and a PReLU of slope .1 before the attention
       (confirmed);
     - "affine": batch norms before the last MLP and in the auxiliary net are never told of training,

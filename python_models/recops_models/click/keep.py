@@ -115,32 +115,22 @@ class Keep(ClickModel):
         return self.head.beside(self.base.bottom(batch)[0], self._known(batch)).squeeze(-1)
 
     def use(self, knowledge: Knowledge) -> None:
-        """Read other tables of the same extractor from now on: of a later window, in another
+        """Read other tables of the same extractor from now on: of a longer window, in another
         coding.
 
-        Ids that they know are those of before: who is new stays unknown to this model's schema.
+        They may know more users and items than this model: who is new stays unknown to it.
 
         Raises:
-            KnowledgeError: of another version of the extractor, or of another width, or for other
-                ids.
+            KnowledgeError: of another version of the extractor, or it lacks ids that this model
+                knows.
         """
         if knowledge.version != self.config.version:
             raise KnowledgeError(
                 f"keep: knowledge must be of version {self.config.version}, upon which the plug "
                 f"was trained, got {knowledge.version}"
             )
-        for name, feature in KNOWN.items():
-            ours, theirs = (
-                each.state() for each in (self.schema.lookup(feature), knowledge.lookups[name])
-            )
-            if ours.keys() != theirs.keys() or any(
-                not torch.equal(ours[part], theirs[part]) for part in ours
-            ):
-                raise KnowledgeError(
-                    f"keep: knowledge must be of the {name}s that this model knows, got that of "
-                    f"{knowledge.source}, which has others"
-                )
-        self.reader = KnowledgeReader.of(knowledge)
+        ours = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}
+        self.reader = KnowledgeReader.of(knowledge.at(ours))
 
     def _known(self, batch: Batch) -> list[Tensor]:
         found = self.reader(batch.features[KNOWN["user"]], batch.features[KNOWN["item"]])

@@ -23,7 +23,7 @@ from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
 from recops_models.setting_checks import check_above_zero, check_at_least, check_lengths
 
-MimnQuirk = Literal["channels", "target"]
+MimnQuirk = Literal["target"]
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,15 @@ class Mimn(MemoryModel[recops.MimnState]):
     (the paper's regulariser does not divide, so that its weight grows with T²; the released code
     divides by m and by B) and, if asked for, α times DIEN's auxiliary loss on the outputs.
 
-    What the released code does otherwise, each by its name in ``compat`` (both confirmed):
+    What the released code does otherwise, by its name in ``compat`` (confirmed):
 
-    - "channels": only the channel that the last event moved reaches the attention, the others are
-      zero: its buffer of outputs is never filled;
     - "target": the candidate is the history's last event, in training and in evaluation (its
       Taobao data is made so), which a memory that is updated apart from requests cannot have.
 
-    Not reproduced: batch norms that are told of no training, half of the cross-entropy, padding in
-    front that the memory reads (Books), a memory that begins at 1e-5, where cosines are noise.
+    Not reproduced: an attention that sees the channel of the last event alone, the others being
+    zero, for the buffer of outputs is never filled; usage of writes that were moved twice; batch
+    norms that are told of no training, half of the cross-entropy, padding in front that the memory
+    reads (Books), a memory that begins at 1e-5, where cosines are noise.
 
     Args:
         schema: the features, fitted.
@@ -193,7 +193,7 @@ class Mimn(MemoryModel[recops.MimnState]):
     def read(self, state: recops.MimnState, query: Tensor) -> list[Tensor]:
         """What candidates ``[B, d]`` make of the states of B users, or of one."""
         rows = state_rows(state.num_rows, query)
-        output, weights, channels = recops.mimn_read(
+        output, _, channels = recops.mimn_read(
             state,
             rows,
             query,
@@ -208,9 +208,6 @@ class Mimn(MemoryModel[recops.MimnState]):
         parts = [pooled, output, added * query]
         if self.attention is None:
             return parts
-        if "channels" in self.config.compat:
-            last = weights.argmax(1, keepdim=True)
-            channels = channels * torch.zeros_like(weights).scatter(1, last, 1.0)[..., None]
         slots = torch.full_like(rows, self.config.slots)
         return [*parts, self.attention(query, channels.to(query.dtype), slots)]
 

@@ -8,7 +8,7 @@ code released with it: one for images, one for clicks (two DIENs). Its full text
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -222,21 +222,29 @@ class Rocket(nn.Module):
 
 
 def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:
-    """Have ``booster`` use modules of ``light`` instead of its own."""
-    if share == "none":
-        return
-    names = ["embedding"]
-    if share == "bottom":
-        names = [name for name, _ in light.named_children() if name != "head"]
-        _check_bottoms(light, booster)
-    ours, theirs = light.config.width, booster.config.width
-    if ours != theirs:
-        raise ValueError(
-            f"rocket: share={share} needs one width, got light.width={ours}, booster.width={theirs}"
-        )
+    """Have ``booster`` use modules of ``light`` instead of its own: the tables, each by its own
+    history or histories; or all below the MLP.
+    """
+    match share:
+        case "none":
+            return
+        case "embedding":
+            ours, theirs = light.embedding.width, booster.embedding.width
+            if ours != theirs:
+                raise ValueError(
+                    "rocket: share=embedding needs tables of one width, got the light net's of "
+                    f"{ours}, the booster's of {theirs}"
+                )
+            _lend(light.embedding, booster.embedding, ["tables"])
+        case "bottom":
+            _check_bottoms(light, booster)
+            _lend(light, booster, [name for name, _ in light.named_children() if name != "head"])
+
+
+def _lend(owner: nn.Module, user: nn.Module, names: Sequence[str]) -> None:
     for name in names:
-        delattr(booster, name)
-        vars(booster)[name] = getattr(light, name)  # There to use, but no part of the booster.
+        delattr(user, name)
+        vars(user)[name] = getattr(owner, name)  # There to use, but no part of the user.
 
 
 def _check_bottoms(light: ClickModel, booster: ClickModel) -> None:

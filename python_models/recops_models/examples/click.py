@@ -143,7 +143,10 @@ def click_data(
     train, validation, test = sources
     notes = [events.rule]
     if not explicit:
-        notes.append(f"negatives: {drawn} beside each event, never met by the user")
+        notes.append(
+            f"negatives: {drawn} beside each event; in training, items that the user does not meet "
+            "there; in validation and test, items that the user meets nowhere"
+        )
     return ClickData(
         dataset.name,
         fitted,

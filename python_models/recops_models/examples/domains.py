@@ -38,7 +38,8 @@ class DomainConfig:
             within [0, 1); 0, where knowledge comes from elsewhere, leaves all of them behind it.
         cut: ``"clock"``: at one moment for everybody. ``"order"``: each user's own first events,
             where a source knows no times; then nothing guards against leakage between users.
-        validation: the share of the small domain's later events.
+        validation: the share of the small domain's later events, of a clock's cut; by order, each
+            user's last event but one is validation, and the last one test.
         test: likewise.
         slices: training goes on over so many slices of time, each once, as an online model's does,
             and its last state is kept; 0: over all of it at once, as usual.

@@ -150,8 +150,8 @@ class ItemGraph:
         return ItemGraph(self.offsets, other[order].astype(np.int32), self.weights[order])
 
     def effective_neighbours(self) -> float:
-        """``m_eff``: the mean over items with edges of ``1 / Σ_j w_ij²``, by which averaging
-        divides the variance of independent vectors; 1 where there is none.
+        """``m_eff = 1 / mean_i Σ_j w_ij²`` over items i with edges: by so much averaging divides
+        the mean variance of independent vectors; 1 where there is none.
         """
         item = self.items
         squares = np.bincount(item, weights=self.weights.astype(np.float64) ** 2)

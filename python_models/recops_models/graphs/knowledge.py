@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models.data.errors import DataError
+from recops_models.data.vocabulary import Vocabulary
 from recops_models.dotted import below
 from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.graphs.coded_rows import CodedRows, Coding
@@ -118,6 +120,31 @@ class Knowledge:
             scale = None if table.scale is None else table.scale[order]
             tables[name] = CodedRows(table.values[order], scale)
         return dataclasses.replace(self, tables=tables)
+
+    def at(self, lookups: Mapping[str, Lookup]) -> Knowledge:
+        """The same, its rows in the places that ``lookups`` give; ids that they lack are left out.
+
+        O((U + I) · d).
+
+        Raises:
+            KnowledgeError: they have an id of which nothing is known here.
+        """
+        tables = {}
+        for name, table in self.tables.items():
+            ids = lookups[name].keys
+            try:
+                rows = self.lookups[name].rows(ids.ids if isinstance(ids, Vocabulary) else ids)
+            except DataError as error:
+                raise KnowledgeError(f"keep: {name}s of {self.source}: {error}") from error
+            if absent := int((rows == UNKNOWN).sum()):
+                raise KnowledgeError(
+                    f"keep: knowledge must be of all {len(ids):,} {name}s that this model knows, "
+                    f"got that of {self.source}, which lacks {absent:,}"
+                )
+            place = torch.cat([torch.arange(UNKNOWN + 1), torch.from_numpy(rows)])
+            scale = None if table.scale is None else table.scale[place]
+            tables[name] = CodedRows(table.values[place], scale)
+        return dataclasses.replace(self, lookups=dict(lookups), tables=tables)
 
     def check_before(self, first: int, *, data: str, seconds: bool) -> None:
         """Refuse knowledge that was learnt from events at or behind the first example.

@@ -81,6 +81,7 @@ class FeatureEmbedding(nn.Module):
             for feature in features
             if isinstance(feature, (Categorical, Sequence))
         }
+        self.width = width
         self.apart = _histories(schema.schema, width, history)
         events = [name for each in self.apart for name in each.sequences]
         self._context = [feature for feature in features if feature.name not in events]

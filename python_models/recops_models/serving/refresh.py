@@ -13,6 +13,7 @@ from recops_models.serving.generations import (
     UPKEEP,
     begin_generation,
     chunks,
+    clear_generation,
     generation_after,
     served_now,
     sweep,
@@ -20,6 +21,7 @@ from recops_models.serving.generations import (
 )
 from recops_models.serving.intake import IngestReport, take
 from recops_models.serving.keys import forgotten_key, user_key, users_prefix
+from recops_models.serving.ledger import Ledger
 from recops_models.serving.locks import PAUSE, Lock
 from recops_models.serving.record import UserRecord
 from recops_models.serving.served import ServedModel
@@ -44,18 +46,21 @@ def refresh_model(
     Its states fill a generation of their own, while the model that is served goes on scoring and
     being written. When all events are replayed, writing pauses, and what the sources have got since
     is replayed; then, if no user is behind, one commit switches. Centers that are open load the new
-    model at their next request or event. Stopped before, it goes on where it was when it is called
-    again.
+    model at their next request or event. Stopped before, or refused because users are behind, it
+    goes on where it was when it is called again. Where events were skipped that the old model has
+    (sources in a wrong order, a stream cut at its beginning), it cannot go on: the new states are
+    removed.
 
     Args:
         store: of the states.
         served: the new model.
-        sources: of all events so far.
-        allow_behind: switch even though users are behind.
+        sources: of all events so far, the oldest first.
+        allow_behind: switch even though users are behind, or events were skipped.
         told: of each batch.
 
     Raises:
-        ModelVersionError: the model is served already, or users are behind, one of whom is named.
+        ModelVersionError: the model is served already, or users are behind or lack events, one of
+            whom is named.
         HeldLockError: someone else fills a generation, or pauses writing.
         LostLockError: it stalled so long that others have gone on; call it again.
         StoreError: the store cannot be read or written.
@@ -73,7 +78,7 @@ def refresh_model(
             _replay(store, served, generation, sources, guards, told)
             before = served_now(store)  # An empty store may have got a center meanwhile.
             if before is not None and not allow_behind:
-                _require_warm(store, before.generation, generation, pause)
+                _require_warm(store, before.generation, generation, pause, guards)
             switch(store, wanted, guards)
         sweep(store, [upkeep])
 
@@ -103,21 +108,31 @@ def _taken(
             return IngestReport.of(take(served, generation, store, batch, guards))
 
 
-def _require_warm(store: Store, old: int, new: int, pause: Lock) -> None:
+def _require_warm(store: Store, old: int, new: int, pause: Lock, guards: Sequence[Guard]) -> None:
     """Raises ModelVersionError where a user's new state has seen less than the old one."""
-    prefix, behind, example = users_prefix(old), 0, ""
+    prefix, behind, lacking, example = users_prefix(old), 0, 0, ""
     for chunk in chunks(store.scan([prefix]), _CHUNK):
         users = [key.removeprefix(prefix).decode() for key, _ in chunk]
         keys = [user_key(new, user) for user in users]
         found = store.view([*keys, *(forgotten_key(user) for user in users)]).values
         for place, (user, (_, data)) in enumerate(zip(users, chunk, strict=True)):
-            due = UserRecord.unpack(user, data).ledger.last
+            due = UserRecord.unpack(user, data).ledger
             mine, stone = found[place], found[len(users) + place]
-            last = 0 if mine is None else UserRecord.unpack(user, mine).ledger.last
-            if max(last, Tombstone.unpack(user, stone).seq) < due:
+            have = Ledger() if mine is None else UserRecord.unpack(user, mine).ledger
+            if have.missing > due.missing:
+                example = example if lacking else f"{user}: {have.missing:,}, not {due.missing:,}"
+                lacking += 1
+            elif max(have.last, Tombstone.unpack(user, stone).seq) < due.last:
+                example = example or f"{user}, who is at {have.last} of {due.last}"
                 behind += 1
-                example = f"{user}, who is at {last} of {due}"
         pause.renew()
+    if lacking:  # What comes behind an event cannot wait for it: the states are of no use.
+        clear_generation(store, new, guards)
+        raise ModelVersionError(
+            f"{store.url}: of {lacking:,} users more events were skipped than in the old model, "
+            f"such as of {example}; the new states were removed: replay all events, the oldest "
+            "first; --allow-behind switches all the same"
+        )
     if behind:
         raise ModelVersionError(
             f"{store.url}: {behind:,} users are behind in the new model, such as {example}: replay "

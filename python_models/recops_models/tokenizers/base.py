@@ -73,7 +73,8 @@ class Tokenizer(StoredTokenizer):
                 or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
             weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
             folder: keeps finished levels and the training's last checkpoint; None: nothing is kept.
-            resume: go on from what ``folder`` holds, to the bits of a fit never stopped.
+            resume: go on from what ``folder`` holds, to the bits of a fit never stopped; otherwise
+                what an earlier fit left there is removed.
 
         Returns:
             Itself.
@@ -91,6 +92,7 @@ class Tokenizer(StoredTokenizer):
             folder,
             resume,
         )
+        given.begin()
         self._fit(points, given)
         return self
 

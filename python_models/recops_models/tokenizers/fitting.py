@@ -14,6 +14,10 @@ FitProgress: TypeAlias = Callable[[str, float, float], None]
 """Called with one of a tokenizer's ``stages``, the share of it that is done, its error so far."""
 
 
+PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
+"""What an unfinished fit leaves in its folder, to be resumed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fitting:
     """What one fit is given beside the vectors.
@@ -33,6 +37,12 @@ class Fitting:
     weights: Tensor | None = None
     folder: Path | None = None
     resume: bool = False
+
+    def begin(self) -> None:
+        """Remove what an earlier fit left in the folder, unless it is to be resumed."""
+        if self.folder is not None and not self.resume:
+            for name in PARTIAL:
+                (self.folder / name).unlink(missing_ok=True)
 
     def with_seed(self, seed: int) -> Fitting:
         """The same with another seed."""

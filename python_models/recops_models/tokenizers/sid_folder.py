@@ -9,6 +9,7 @@ from typing import Protocol
 from recops.files import read_json, write_json
 from recops_models.item_vectors import ItemVectors, write_item_vectors
 from recops_models.tokenizers.base import Tokenizer
+from recops_models.tokenizers.fitting import PARTIAL
 from recops_models.tokenizers.metrics import SidMetrics
 from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, save_sids
@@ -16,8 +17,6 @@ from recops_models.versions import versions
 
 CONFIG, METRICS, SIDS = "config.json", "metrics.json", "sids.parquet"
 TOKENIZER, VECTORS = "tokenizer.safetensors", "item_vectors.safetensors"
-_PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
-"""What an unfinished run leaves for ``--resume``."""
 CONFIG_KIND = "tokenizer-config"
 
 
@@ -55,7 +54,7 @@ def start(
 ) -> None:
     """Say from the start whose files the folder holds; ``items`` are kept in it."""
     if not resume:
-        for name in (CONFIG, VECTORS, TOKENIZER, SIDS, METRICS, *_PARTIAL):
+        for name in (CONFIG, VECTORS, TOKENIZER, SIDS, METRICS, *PARTIAL):
             (folder / name).unlink(missing_ok=True)
     write_json(folder / CONFIG, config, kind=CONFIG_KIND)
     if items is not None:
@@ -79,7 +78,7 @@ def finish(
     metrics = catalogue.metrics(tokenizer)
     save_sids(folder / SIDS, catalogue.sids(tokenizer))
     tokenizer.save(folder / TOKENIZER)
-    for name in _PARTIAL:
+    for name in PARTIAL:
         (folder / name).unlink(missing_ok=True)
     source = {name: config[name] for name in ("data", "vectors", "seed")}
     result = {**source, "model": config["method"], **metrics, "train_seconds": seconds}

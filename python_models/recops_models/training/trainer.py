@@ -46,7 +46,7 @@ def fit(
         config: how.
         seed: with the data and the configuration, it determines everything.
         folder: exists; None: no state is kept.
-        resume: go on from the checkpoint, if the folder holds one.
+        resume: go on from the checkpoint, if the folder holds one; otherwise it is removed.
         on_step: progress: the epoch, the share of it that is done, the loss.
         on_epoch: told of each finished epoch, the earlier ones of a resumed run included.
 
@@ -68,7 +68,9 @@ def fit(
     if config.compile:
         step.compile(dynamic=True)
     state = State()
-    if path is not None and resume and path.exists():
+    if path is not None and not resume:  # Stopped before its first one, this run would go on there.
+        path.unlink(missing_ok=True)
+    if path is not None and path.exists():
         state = load_checkpoint(path, model, optimizers)
         for epoch in state.curve:
             on_epoch(epoch)

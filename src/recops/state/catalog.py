@@ -112,10 +112,11 @@ class SidCatalog:
     def snapshot(self) -> SidTrie:
         """The trie of what is in the catalogue now; later changes do not touch it.
 
-        Its version is the catalogue's: masks of one version fit no other. What changed since the
-        last snapshot is merged into its trie: O(changes · log N), and one pass over the arrays at
-        the speed of memory. The first to ask for a version has it merged, and it is at hand for all
-        others. Its tensors share the catalogue's memory and must not be written to.
+        Its version is the catalogue's: masks of one version fit no other of this catalogue. What
+        changed since the last snapshot is merged into its trie: O(changes · log N), and one pass
+        over the arrays at the speed of memory. The first to ask for a version has it merged, and it
+        is at hand for all others. Its tensors share the catalogue's memory and must not be written
+        to.
 
         Raises:
             ValueError: nodes and items together pass 2³¹ − 1.

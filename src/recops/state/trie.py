@@ -179,7 +179,10 @@ class SidTrie:
 
     @property
     def version(self) -> int:
-        """What tells this trie from others; masks are bound to it."""
+        """What tells this trie from others, masks are bound to it: of :meth:`from_sids` a
+        fingerprint of its content, of a catalogue its count of changes. Two catalogues may be at
+        the same count, and nothing tells their masks apart.
+        """
         return int(self.stamp)
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from recops_models.data.vocabulary import Vocabulary
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.click_schema import KNOWN
 from recops_models.examples.lookup import Lookup
+from recops_models.graphs.coded_rows import CodedRows, Coding
 from recops_models.graphs.knowledge import KnowledgeError, Window
 from recops_models.recipes.files import load_model, save_model
 
@@ -152,11 +154,41 @@ def test_other_knowledge_is_refused_by_name() -> None:
         match="must be of version 0123456789ab, upon which the plug was trained, got ffffffffffff",
     ):
         model.use(knowledge(version="f" * 12))
-    others = {**knowledge().lookups, "item": Lookup(Vocabulary(np.arange(7, 55)))}
-    with pytest.raises(
-        KnowledgeError, match="of the items that this model knows, got that of shop"
-    ):
-        model.use(replace(knowledge(), lookups=others))
+    for items, lacking in ((np.arange(7, 55), 7), (np.arange(20), 28)):
+        others = {**knowledge().lookups, "item": Lookup(Vocabulary(items))}
+        with pytest.raises(
+            KnowledgeError,
+            match=f"of all 48 items that this model knows, got that of shop, which lacks {lacking}",
+        ):
+            model.use(replace(knowledge(), lookups=others))
+    texts = {**knowledge().lookups, "item": Lookup(pa.array(["a", "b"]))}
+    with pytest.raises(KnowledgeError, match="items of shop: strings are due"):
+        model.use(replace(knowledge(), lookups=texts))
+
+
+@pytest.mark.parametrize("coding", ["float32", "int8"])
+def test_a_longer_window_knows_more_users(coding: Coding) -> None:
+    """Those of before have their new rows, wherever these lie; who is new stays unknown."""
+    model, some = plugged().eval(), known_batch(LENGTHS)
+    before = model(some)
+    known = knowledge()
+    rows, ids = known.tables["user"].decoded(), known.lookups["user"].keys
+    assert isinstance(ids, Vocabulary)
+    wider = Lookup(Vocabulary(np.concatenate([[-2, -1], ids.ids, [100]])))
+    table = torch.zeros(wider.cardinality, rows.shape[1])
+    table[wider.rows(ids.ids)] = rows[2:]
+    later = replace(
+        known,
+        lookups={**known.lookups, "user": wider},
+        tables={**known.tables, "user": CodedRows.of(table, coding)},
+        window=Window(0, 500, True),
+    )
+    model.use(later)
+    close = 0.0 if coding == "float32" else 0.05
+    torch.testing.assert_close(model(some), before, rtol=0, atol=close)
+    table[wider.rows(ids.ids)] = rows[2:].flip(0)
+    model.use(replace(later, tables={**known.tables, "user": CodedRows.of(table, coding)}))
+    assert (model(some) - before).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("coding", ["float32", "bfloat16", "int8"])

@@ -16,6 +16,7 @@ from click_recipes import net as new_net
 from recops.files import load_tensors
 from recops_models.click.loss import click_loss
 from recops_models.click.rocket import Rocket, RocketConfig, hint_loss
+from recops_models.examples.features import Categorical, Sequence
 from recops_models.layers.dice import Dice
 from recops_models.recipes.files import load_model, save_model
 
@@ -110,7 +111,7 @@ def test_shares_exactly_what_it_says(name: str, share: str) -> None:
     assert set(model.booster.state_dict()) == whole - expected, "the booster's own"
     assert set(model.light.state_dict()) == set(net(name, 6).state_dict()), "the whole light net"
     if share != "none":
-        assert model.booster.embedding is model.light.embedding
+        assert model.booster.embedding.tables is model.light.embedding.tables
     pointers = [p.data_ptr() for p in model.state_dict().values()]
     assert len(set(pointers)) == len(pointers)
     loss = model.loss(batch(LENGTHS))
@@ -232,6 +233,36 @@ def test_a_teacher_guides_and_stays_as_it_is() -> None:
     assert all(p.grad is None for p in teacher.parameters())
 
 
+@pytest.mark.parametrize(("light", "booster"), [("sum-pool", "dien"), ("dien", "din")])
+def test_shared_tables_of_nets_with_other_histories(light: str, booster: str) -> None:
+    """Tables are shared, what is read of them is each net's own."""
+    features = (
+        Categorical("user"),
+        Categorical("item"),
+        Sequence("history_item", share_embedding="item", history="clicks"),
+        Sequence("tags", max_len=4, share_embedding="item", history="carts"),
+    )
+    chosen = {"dien": {"history": "carts"}}
+    nets = [
+        new_net(name, schema(features), width=8, hidden=(6,), **chosen.get(name, {}))
+        for name in (light, booster)
+    ]
+    told = {
+        name: [each.name for each in made.embedding.apart]
+        for name, made in zip((light, booster), nets, strict=True)
+    }
+    assert told == {"dien": ["carts"], ({light, booster} - {"dien"}).pop(): ["clicks", "carts"]}
+    model = Rocket(*nets, RocketConfig())
+    assert model.booster is not None
+    assert not any("embedding" in name for name, _ in model.booster.named_parameters())
+    some = batch(LENGTHS)
+    model.loss(some).backward()
+    before = model.booster.eval()(some)
+    with torch.no_grad():
+        model.light.embedding.tables["item"].weight += 1
+    assert not torch.equal(model.booster(some), before)
+
+
 def test_refuses_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="booster=none needs a teacher"):
         rocket(booster=None)
@@ -239,7 +270,7 @@ def test_refuses_what_cannot_be() -> None:
         rocket(hint_weight=-1.0)
     with pytest.raises(ValueError, match="temperature must be > 0"):
         rocket(temperature=0.0)
-    with pytest.raises(ValueError, match=r"light.width=4, booster.width=8"):
+    with pytest.raises(ValueError, match="the light net's of 4, the booster's of 8"):
         Rocket(net("din", 6, width=4), net("din", 6), RocketConfig())
     with pytest.raises(ValueError, match="share=bottom needs one model"):
         Rocket(net("sum-pool", 6), net("din", 6), RocketConfig(share="bottom"))

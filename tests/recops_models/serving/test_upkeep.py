@@ -219,6 +219,32 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
         assert mine == whole
 
 
+@pytest.mark.parametrize("wrong", ["no beginning", "wrong order"])
+def test_a_new_model_that_skipped_events_does_not_go_into_service(
+    center: Center, events: list[dict[str, Any]], wrong: str, trained: Callable[..., Path]
+) -> None:
+    center.ingest(events)
+    early, late = events[:600], events[600:]
+    served, old = ServedModel.load(trained("hpmn")), center.model_version
+    sources = [once(late)] if wrong == "no beginning" else [once(late), once(early)]
+    with pytest.raises(ModelVersionError, match=r"events were skipped .* states were removed"):
+        refresh_model(center.store, served, sources)
+    assert center.model_version == old
+    refresh_model(center.store, served, [once(early), once(late)])
+    found = center.look_up(events[0]["user_id"])
+    assert (found.model_version, found.skipped) == (served.version_text, 0)
+    assert found.events == sum(event["user_id"] == events[0]["user_id"] for event in events)
+
+
+def test_skipped_events_can_be_allowed(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
+) -> None:
+    center.ingest(events)
+    served = ServedModel.load(trained("hpmn"))
+    refresh_model(center.store, served, [once(events[600:])], allow_behind=True)
+    assert center.look_up(events[-1]["user_id"]).model_version == served.version_text
+
+
 def test_a_new_model_knows_the_data_set_of_its_own_time(
     small: Dataset, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -185,6 +185,18 @@ def test_interrupted_and_resumed_equals_never_stopped(method: str, tmp_path: Pat
 
 
 @every_method
+def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) -> None:
+    """Not even where it is stopped and resumed in the folder of the earlier one."""
+    vectors = items()
+    fit(method, vectors, seed=2, folder=tmp_path)
+    stage = new(method).stages[0]
+    with pytest.raises(KeyboardInterrupt):
+        fit(method, vectors, seed=3, folder=tmp_path, progress=Stop(stage, 0.6))
+    resumed = fit(method, vectors, seed=3, folder=tmp_path, resume=True)
+    assert same(resumed, fit(method, vectors, seed=3))
+
+
+@every_method
 @pytest.mark.parametrize(
     ("vectors", "ids", "message"),
     [

@@ -29,13 +29,16 @@ def refresh(
     events: Annotated[
         list[str],
         typer.Option(
-            help="Where all events so far are, as of `ingest`, and once for each source. Of a "
-            "stream, all that it holds is read.",
+            help="Where all events so far are, as of `ingest`, and once for each source, the "
+            "oldest first. Of a stream, all that it holds is read.",
             show_default=False,
         ),
     ],
     allow_behind: Annotated[
-        bool, typer.Option("--allow-behind", help="Switch even though users are behind.")
+        bool,
+        typer.Option(
+            "--allow-behind", help="Switch even though users are behind, or events were skipped."
+        ),
     ] = False,
     data: Data = None,
     allow_loss: AllowLoss = False,
@@ -43,7 +46,8 @@ def refresh(
     """Warm a new model up on all events, beside the one that is served, then switch at once.
 
     It switches when no user has seen less than in the old model's states; what is open goes over at
-    its next request. Stopped, it goes on where it was when it is called again.
+    its next request. Stopped, or refused because users are behind, it goes on where it was when it
+    is called again. Where events were skipped that the old states have, it begins again.
 
     Example: `recops uic refresh --model runs/new --store lmdb:states --events log.jsonl`
     """

@@ -65,6 +65,10 @@ def way_examples(
         if feedback != "explicit":
             raise ValueError(f"{way}: negatives drawn from all domains are no other arm's")
     made = click_data(split.dataset, split, **examples, fitted=fitted)
+    if way == "long":  # A longer training part would draw other negatives to be asked about.
+        base = domains.small_domain()
+        asked = click_data(base.dataset, base, **examples, fitted=made.fitted)
+        made = dataclasses.replace(made, validation=asked.validation, test=asked.test)
     return dataclasses.replace(made, split=domains.split_name)
 
 

@@ -102,6 +102,7 @@ class RQKMeans(Tokenizer):
         self.check_count(file.num_rows)
         report = progress or (lambda *_: None)
         given = Fitting(seed, report, folder=folder, resume=resume)
+        given.begin()
         self._learn(StreamedPoints(file), (), given)
         return self
 

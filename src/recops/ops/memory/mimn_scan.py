@@ -57,8 +57,10 @@ def mimn_scan(
       of slots, then to the power γ = 4 (softplus(p_gamma) + 1) and normalized, in logarithms;
       usage' = usage + w_w, the derivative of which leaves the content weights alone.
 
-    The released code's published results are "code"; its paper's text is "paper", but for the usage
-    that the head sees, which the code alone tells of. Padding changes no bit, and streaming by
+    The weights of writes are the released code's under "code", with which its results were
+    published; usage there adds w_w moved and sharpened a second time (confirmed), which is not
+    reproduced. Its paper's text is "paper", but for the usage that the head sees, which the code
+    alone tells of. Padding changes no bit, and streaming by
     :func:`mimn_step_` in any split gives the bits of this scan, at any number of threads.
     Differentiable once, in x, state and parameters.
 

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from recops.files import read_json
 from recops_models.claims import claims_of
 from recops_models.claims.keep import _CONTROL, _FINE, _KEEP, _SLIGHT, _STREAM, _STRONG
+from recops_models.data.vocabulary import Vocabulary
 from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.evidence.experiments.transfer import SHUFFLED, Transfer
-from recops_models.evidence.experiments.transfer_ways import WAYS, way_split
+from recops_models.evidence.experiments.transfer_ways import WAYS, way_examples, way_split
 from recops_models.evidence.harness.claim import Arm
 from recops_models.evidence.harness.experiment import Metrics, Run
+from recops_models.examples.click import ClickData
 from recops_models.examples.domains import DomainConfig, Domains
+from recops_models.recipes.job import Job
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -77,6 +81,30 @@ def test_what_each_way_is_trained_on() -> None:
     assert held == {
         "base": past, "long": 0, "mixed": 0, "fine-tune": before, "zero-shot": rows["base"]
     }  # fmt: skip
+
+
+def test_a_longer_past_is_asked_about_the_same_negatives() -> None:
+    """Negatives are drawn by popularity, of which a longer training part tells another."""
+    data = dataclasses.replace(LAW, items=300).draw(1)
+    small = [["small"] * data.interactions.num_rows]
+    data = dataclasses.replace(data, interactions=data.interactions.set_column(4, "domain", small))
+    domains = Domains.of(data, DomainConfig(until=0.6, validation=0.3))
+    job = Job.of("din", "made up", {"max_len": "4", "feedback": "implicit"}, seed=0, quick=False)
+    base, longer = (way_examples(job, domains, way) for way in ("base", "long"))
+    assert (longer.train.num_examples or 0) > (base.train.num_examples or 0)
+    for part in ("validation", "test"):
+        asked = [asked_items(made, part) for made in (base, longer)]
+        both = (asked[0] >= 0) & (asked[1] >= 0)
+        assert both.sum() > 20
+        assert np.array_equal(asked[0][both], asked[1][both])
+
+
+def asked_items(made: ClickData, part: str) -> NDArray[np.int64]:
+    """The ids of a part's candidates, −1 where the model does not know them."""
+    keys = made.fitted.lookup("item").keys
+    assert isinstance(keys, Vocabulary)
+    rows = [some.features["item"].numpy() for some in getattr(made, part).batches(64, seed=None)]
+    return np.concatenate([[-1, -1], keys.ids])[np.concatenate(rows)]
 
 
 @pytest.mark.parametrize("cut", [{}, {"slices": "3", "passes": "2"}])
