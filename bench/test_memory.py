@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from recops.benchmarks import memory_networks as cases
-from recops.benchmarks.memory import peak_bytes
+from recops.benchmarks import memory as cases
+from recops.benchmarks.peak_memory import peak_bytes
 
 PLAIN, FULL = cases.MIMN
 TAOBAO, XLONG = cases.HPMN

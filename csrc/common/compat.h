@@ -110,8 +110,8 @@ inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
   return {tensor.data_ptr(), wide};
 }
 
-// Uninitialised and contiguous, on the device of `like`. Straight to the allocator: the way through the dispatcher
-// takes several times as long, most of all while its code is out of the caches.
+// Uninitialised and contiguous, on the device of `like`. Straight to the allocator, for ops of some
+// microseconds: the way through the dispatcher is longer, most of all while its code is out of the caches.
 inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tensor& like) {
   std::array<int64_t, 64> strides;  // torch knows no more dimensions
   int64_t stride = 1;

@@ -169,7 +169,7 @@ class Pool {
     for (int64_t i = ties - surplus; i < ties; ++i) scores_[order_[i]] = -kInfinity<T>;
   }
 
-  // Each is ranked against all, which is quadratic and yet the quicker for as many as these.
+  // So many at most are ranked each against all: quadratic, but without a branch that could be mispredicted.
   static constexpr int64_t kMostRanked = 64 * kLanes<T>;
 
   void sort() {

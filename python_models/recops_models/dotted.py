@@ -11,7 +11,7 @@ _Value = TypeVar("_Value")
 def below(prefix: str, entries: Mapping[str, _Value]) -> dict[str, _Value]:
     """The entries whose names begin with ``prefix``, without it, in their order.
 
-    Example:
+    Examples:
         >>> below("head.", {"head.0.weight": 1, "head.0.bias": 2, "item.weight": 3})
         {'0.weight': 1, '0.bias': 2}
     """

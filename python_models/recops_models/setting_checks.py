@@ -19,7 +19,7 @@ def check_at_least(owner: str, settings: object, **least: float) -> None:
     Raises:
         ValueError: one is not.
 
-    Example:
+    Examples:
         >>> from types import SimpleNamespace
         >>> check_at_least("din", SimpleNamespace(hidden=(8, 0)), hidden=1)
         Traceback (most recent call last):

@@ -111,6 +111,10 @@ def cpu_isa() -> str:
 
     The best one this machine has, or the one that the environment variable ``RECOPS_ISA`` names
     when recops is imported.
+
+    Examples:
+        >>> recops.cpu_isa() in ("base", "avx2", "avx512")
+        True
     """
     return ops.cpu_isa()
 
@@ -122,6 +126,10 @@ def build_info() -> dict[str, str | None]:
     Returns:
         ``version``, ``torch_target`` (the oldest torch whose stable ABI it needs), ``compiler``,
         ``cuda_runtime`` and ``cuda_architectures`` (None where the CUDA library was not built).
+
+    Examples:
+        >>> recops.build_info()["version"] == recops.__version__
+        True
     """
     cuda_path = _library_path("_ops_cuda")
     return {

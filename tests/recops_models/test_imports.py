@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from import_graph import cycles, import_graph, imports_against
@@ -56,3 +58,18 @@ def test_training_knows_no_model_by_name() -> None:
         if other.startswith(("recops_models.click.", "recops_models.generative."))
     }
     assert imported == named
+
+
+PROGRAM = """
+import sys
+from recops_models.recipes.registry import names, recipe_of
+recipes = [recipe_of(name) for name in names()]
+assert recipes
+print(*(name for name in sys.modules if name.startswith("recops_models.training")))
+"""
+
+
+def test_recipes_import_nothing_that_trains() -> None:
+    command = [sys.executable, "-c", PROGRAM]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told.split() == []

@@ -30,3 +30,8 @@ GRID: Mapping[str, tuple[Setting, ...]] = {
 ONCE: Mapping[str, Setting] = {"epochs": 1, "patience": 1}
 """On a million events: in a second epoch validation only falls, whatever the model, and a schedule
 that is planned for two has not come down by the end of the first."""
+
+
+def of_net(net: str, sizes: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Sizes as settings of one net of several: ``base.hidden``."""
+    return {f"{net}.{name}": value for name, value in sizes.items()}

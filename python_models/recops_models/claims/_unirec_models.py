@@ -70,7 +70,7 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
     "dropout": (0.2, 0.4, 0.6),
 }
 # UniRec's sizes on films are those of quickstart, which validation chose. On ml-1m they have an
-# NDCG@10 of .157 there, the defaults .147 (one training each, 2,000 users).
+# NDCG@10 of .157 there, the defaults .147 (one training each).
 _OF_FILMS: Mapping[str, Setting] = {
     "heads": 2,
     "head_hidden": 128,

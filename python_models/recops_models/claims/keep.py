@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from recops_models.claims._on_clicks import of_net
 from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.evidence.experiments.transfer import SHUFFLED, Transfer
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -28,10 +29,6 @@ _LAWS = (
 def _pairs(*settings: Mapping[str, Setting]) -> ArmSettings:
     joined = {name: str(value) for some in settings for name, value in some.items()}
     return tuple(sorted(joined.items()))
-
-
-def _of(net: str, sizes: Mapping[str, Setting]) -> dict[str, Setting]:
-    return {f"{net}.{name}": value for name, value in sizes.items()}
 
 
 _NET: Mapping[str, Setting] = {"hidden": "64,32", "attention_hidden": 16}
@@ -64,7 +61,7 @@ class _Arms:
     def keep(self, name: str = "KEEP", /, **settings: Setting) -> Arm:
         """DIN with a plug."""
         grid = {("base.dropout" if at == "dropout" else at): v for at, v in self._grid.items()}
-        return Arm(name, "keep", {**self._same, **_of("base", _NET), **settings}, grid)
+        return Arm(name, "keep", {**self._same, **of_net("base", _NET), **settings}, grid)
 
     def din(self, name: str, way: str, /, **settings: Setting) -> Arm:
         """DIN by itself."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from recops_models.claims._on_clicks import of_net
 from recops_models.evidence.experiments.serving_time import ServingTime
 from recops_models.evidence.experiments.teacher import FIRST, TeacherFirst
 from recops_models.evidence.harness.claim import Arm, Claim
@@ -44,10 +45,6 @@ _HINT = {"hint_weight": (0.1, 1.0)}
 _TEACHING = {"teacher_weight": (1.0, 8.0)}
 
 
-def _of(net: str, sizes: Mapping[str, Setting]) -> dict[str, Setting]:
-    return {f"{net}.{name}": value for name, value in sizes.items()}
-
-
 def _rocket(
     name: str,
     light: Mapping[str, Setting],
@@ -57,9 +54,9 @@ def _rocket(
 ) -> Arm:
     nets = {
         "light": "sum-pool",
-        **_of("light", light),
+        **of_net("light", light),
         "booster": "din",
-        **_of("booster", _BOOSTER),
+        **of_net("booster", _BOOSTER),
     }
     return Arm(name, "rocket", {**_AT, **nets, **settings}, grid)
 
@@ -71,7 +68,7 @@ _BOTH = _rocket("rocket + KD", _LIGHT, _TEACHING, share="none", hint_weight=0.1,
 _KD = Arm(
     "KD",
     "rocket",
-    {**_AT, "light": "sum-pool", **_of("light", _LIGHT), "booster": "none", "teacher": FIRST},
+    {**_AT, "light": "sum-pool", **of_net("light", _LIGHT), "booster": "none", "teacher": FIRST},
     _TEACHING,
 )
 _WIDE_ALONE = Arm("wide light alone", "sum-pool", {**_SETTINGS, **_WIDE}, _RATE)
@@ -108,9 +105,9 @@ _TWINS = Arm(
     {
         **_AT,
         "light": "sum-pool",
-        **_of("light", _LIGHT),
+        **of_net("light", _LIGHT),
         "booster": "sum-pool",
-        **_of("booster", _LIGHT),
+        **of_net("booster", _LIGHT),
         "share": "none",
     },
     _HINT,

@@ -19,14 +19,21 @@ def bench(
         str | None, typer.Argument(help="One op family, such as `trie`; all of them by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where to run: cpu.")] = "cpu",
-    quick: Annotated[bool, typer.Option(help="Leave out what takes long to set up.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out what takes long to set up.")
+    ] = False,
     scaling: Annotated[
-        bool, typer.Option(help="Change one size at a time instead: scaling.json, .md and .svg.")
+        bool,
+        typer.Option(
+            "--scaling", help="Change one size at a time instead: scaling.json, .md and .svg."
+        ),
     ] = False,
     seconds: Annotated[
         float | None,
         typer.Option(
-            min=0.01, help="Time a side, in seconds: 2, or 0.5 with --scaling.", show_default=False
+            min=0.01,
+            help="Seconds for which each side is timed: 2, or 0.5 with --scaling.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and the plot.")] = Path(

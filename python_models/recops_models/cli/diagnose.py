@@ -39,7 +39,7 @@ def diagnose(
             metavar="NAME,…",
         ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of noise and samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same noise and samples.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder; default: DIR, or runs/diagnose-DATA.", show_default=False),

@@ -34,14 +34,15 @@ def reproduce(
     claims: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these, ids or groups (capacity), commas between; an unknown one lists all."
+            help="Claims or groups of claims, separated by commas, such as headline; an unknown "
+            "name lists them all."
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Measure on this data alone: of a claim's own what is named, else this instead; "
-            "repeatable."
+            help="Only these data sets: those of a claim's own that are named or, if none is, the "
+            "named ones instead; repeatable."
         ),
     ] = None,
     seeds: Annotated[

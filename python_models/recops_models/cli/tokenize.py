@@ -74,9 +74,9 @@ def tokenize(
         ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option(help="rq-kmeans from --vectors PARQUET larger than memory.")
+        bool, typer.Option("--stream", help="rq-kmeans from --vectors PARQUET larger than memory.")
     ] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from what is finished.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is finished.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same codes.")] = 0,
 ) -> None:
     """Turn every item into a semantic ID: a few codes, such that like items share the first ones.

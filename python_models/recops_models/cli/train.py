@@ -33,14 +33,18 @@ def train(
     ],
     split: Annotated[
         SplitChoice | None,
-        typer.Option(help="Other parts than the usual ones.", show_default=False),
+        typer.Option(help="How the data is cut; the default is told above.", show_default=False),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
     ] = None,
-    quick: Annotated[bool, typer.Option(help="Two epochs: a look, not a figure.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two epochs: a look, not a figure.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
     out: Annotated[
         Path | None,
@@ -67,8 +71,9 @@ def train(
     trained on. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.
 
     A checkpoint is written every five minutes and after every epoch; `--resume` goes on from there,
-    to the same bits. Leaves `config.json`, `model.safetensors`, `metrics.json`, `curves.json`,
-    `predictions.parquet` and TensorBoard events in `--out`.
+    to the same bits. Leaves `config.json`, `catalogue.json`, `model.safetensors`, `metrics.json`,
+    `curves.json`, `predictions.parquet`, `checkpoint.safetensors` and TensorBoard events in
+    `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """

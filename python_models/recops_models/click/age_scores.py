@@ -129,7 +129,7 @@ class AgeScorer:
         passes: the head, in evaluation.
         exploration: how.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from recops_models.layers.counter_random import keys_of
         >>> from recops_models.layers.mlp import MLP

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recops_models.data.dataset import Dataset, column_role
+from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
 
 AUTO = "auto"
@@ -145,7 +145,7 @@ def _named(dataset: Dataset, name: str) -> Attribute:
     column, _, place = name.rpartition(":")
     if name in there:
         return _attribute(name, dataset.items[name])
-    if column in there and place.isdecimal() and _is_list(dataset.items[column].type):
+    if column in there and place.isdecimal() and is_list(dataset.items[column].type):
         return _attribute(name, dataset.items[column], int(place))
     raise _no_column(dataset, "attributes", "items", name)
 
@@ -169,10 +169,6 @@ def _categorical(dataset: Dataset, table: str) -> list[str]:
     ]
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
 def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribute:
     names, tokens = np.unique(_text(values, place).to_numpy().astype(str), return_inverse=True)
     return Attribute(column, names.tolist(), tokens)
@@ -180,7 +176,7 @@ def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribut
 
 def _text(values: pa.ChunkedArray, place: int) -> pa.ChunkedArray:
     """One value an item, that at ``place`` of a list; :data:`MISSING` where there is none."""
-    if _is_list(values.type):
+    if is_list(values.type):
         rows = values.to_pylist()
         values = pa.chunked_array([[r[place] if r and len(r) > place else None for r in rows]])
     return pc.fill_null(values.cast(pa.string()), MISSING)

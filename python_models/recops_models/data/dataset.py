@@ -120,6 +120,11 @@ def _keys(table: pa.Table, entity: str) -> list[str] | list[int]:
     return keys
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists, which may be of any length."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
 def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
     """How a column describes its item or user.
 
@@ -133,7 +138,7 @@ def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
         return "number"
     if pa.types.is_dictionary(kind) or pa.types.is_boolean(kind):
         return "attribute"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         value = kind.value_type
         flat = (
             pa.types.is_string(value)

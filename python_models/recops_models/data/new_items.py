@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data.columns import id_text
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
@@ -70,7 +70,7 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
     column, kind = table[field.name], field.type
     try:
-        if pa.types.is_list(kind) and not _is_list(column.type):
+        if pa.types.is_list(kind) and not is_list(column.type):
             return _lists_of_one(column.cast(kind.value_type))
         if pa.types.is_dictionary(kind):
             return column.cast(pa.string()).dictionary_encode().cast(kind)
@@ -78,10 +78,6 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: {field.name} must be {kind}, as it is there: {reason}") from error
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _lists_of_one(column: pa.ChunkedArray) -> pa.ChunkedArray:

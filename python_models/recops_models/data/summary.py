@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, is_list
 
 _PERCENTILES = (0, 10, 50, 90, 99, 100)
 
@@ -61,6 +61,6 @@ def _columns(table: pa.Table) -> str:
 def _kind(kind: pa.DataType) -> str:
     if pa.types.is_dictionary(kind):
         return "category"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return f"list of {kind.value_type}"
     return str(kind)

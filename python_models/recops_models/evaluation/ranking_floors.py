@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from scipy import sparse
-
-from recops_models.data.histories import Histories
 from recops_models.data.splits import Split
 from recops_models.evaluation.metrics import evaluate
+from recops_models.generative.last_item import LastItem
 from recops_models.generative.popularity import Popularity, item_counts
-from recops_models.generative.ranker import (
-    Ranking,
-    Recommender,
-    concatenate,
-    in_batches,
-    items_met,
-    top_unseen,
-)
-
-_WINDOW = 3
-_USERS = 256
+from recops_models.generative.ranker import Recommender
 
 
 def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
@@ -39,32 +25,3 @@ def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
         "last item": LastItem(train, num_items),
     }
     return {name: evaluate(floor, examples, num_items).metrics for name, floor in found.items()}
-
-
-class LastItem(Recommender):
-    """Ranks by how often an item came at most three events behind the history's last item; ties,
-    and what never did, by popularity.
-
-    Args:
-        train: the histories that are counted.
-        num_items: N.
-    """
-
-    def __init__(self, train: Histories, num_items: int) -> None:
-        super().__init__()
-        follows = sparse.csr_matrix((num_items, num_items), dtype=np.float32)
-        for first, second in train.near(_WINDOW):
-            pairs = (np.ones(len(first), dtype=np.float32), (first, second))
-            follows = follows + sparse.coo_matrix(pairs, shape=follows.shape).tocsr()
-        self._follows = follows
-        counts = item_counts(train, num_items).float()
-        self._popularity = counts / (counts.max() + 1)  # Below 1: it decides ties alone.
-
-    def recommend(self, histories: Histories, k: int) -> Ranking:
-        """See :class:`~recops_models.generative.ranker.Recommender`; none is empty."""
-        parts = []
-        for some in in_batches(histories, _USERS):
-            last = some.items[some.offsets[1:] - 1]
-            scores = torch.from_numpy(self._follows[last].toarray()) + self._popularity
-            parts.append(top_unseen(scores, items_met(some), k))
-        return concatenate(parts)

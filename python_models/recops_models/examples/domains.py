@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split, SplitName, global_time, leave_one_out
@@ -192,7 +192,7 @@ def _inside(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
         raise DataError(f"{dataset.name}: domain={config.domain} needs a domain_column")
     values, places = _values(dataset, config.domain_column)
     found = np.zeros(len(values), dtype=np.bool_)
-    if _is_list(values.type):
+    if is_list(values.type):
         parent = pc.list_parent_indices(values).to_numpy()
         found[parent[_equal(pc.list_flatten(values), config.domain)]] = True
     else:
@@ -230,14 +230,10 @@ def _equal(column: pa.Array, value: str) -> NDArray[np.bool_]:
 
 def _first(column: pa.Array) -> pa.Array:
     """The values as text, of a list its first; null where there is none."""
-    if not _is_list(column.type):
+    if not is_list(column.type):
         return column.cast(pa.string())
     texts = [None if not row else str(row[0]) for row in column.to_pylist()]
     return pa.array(texts, pa.string())
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def slices_of(split: Split, number: int) -> list[Split]:

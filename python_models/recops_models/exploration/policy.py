@@ -73,7 +73,7 @@ class Policy:
         scoring: what is promising.
         selection: how strictly it is followed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from recops_models.exploration.policy import Policy
         >>> from recops_models.exploration.scoring import NoScoring

@@ -27,7 +27,7 @@ class Ensemble(Recommender):
     Raises:
         ValueError: no member, or no depth.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import torch
         >>> from recops_models.data.histories import Histories

@@ -26,7 +26,7 @@ class LiveItems:
     Raises:
         ValueError: the model is one of another ``LiveItems``, whose catalogue has changed.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from recops_models.generative.live_items import LiveItems
         >>> from recops_models.generative.unirec import UniRec, UniRecConfig

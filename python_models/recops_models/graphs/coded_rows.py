@@ -24,7 +24,7 @@ class CodedRows:
         values: ``[N, d]`` f32, bf16 or i8.
         scale: ``[N]`` f32, of int8 alone; a row of zeros has 0.
 
-    Example:
+    Examples:
         >>> rows = CodedRows.of(torch.tensor([[1.0, -2.0], [0.0, 0.0]]), "int8")
         >>> rows.take(torch.tensor([0, 1]))
         tensor([[ 1.0079, -2.0000],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from recops_models.data.dataset import ColumnRole, Dataset
+from recops_models.data.dataset import ColumnRole, Dataset, is_list
 from recops_models.item_vectors.svd import Float32Array, svd_rows_and_directions, unit_rows
 
 _NOT_WORD = r"[^\p{L}\p{N}]+"
@@ -102,7 +102,7 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Attribute values as lists of strings, whatever they were."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+    if is_list(column.type):
         return column.cast(pa.list_(pa.string()))
     return _as_lists(column.cast(pa.string()))
 

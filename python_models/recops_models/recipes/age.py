@@ -12,7 +12,7 @@ from recops_models.click.age import Age, AgeConfig
 from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import example_parts
-from recops_models.recipes.click_nets import click_net
+from recops_models.recipes.click_nets import base_part, click_net
 from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
@@ -37,7 +37,7 @@ class AgeRecipe(Recipe):
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
         """``base``."""
-        return {"base": click_net(self.name, str(chosen.get("base", self.sizes.base))).sizes}
+        return base_part(self.name, chosen, self.sizes.base)
 
     def stages(self) -> Sequence[AnyStage]:
         """One training of base and gate."""

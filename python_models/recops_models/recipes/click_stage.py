@@ -1,20 +1,38 @@
-"""The one training of most click models."""
+"""Trainings on click examples: what they share, and the one of most click models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import nn
 
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, TrainingStage
+from recops_models.recipes.stage import Data, Made, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 
 
-class ClickStage(TrainingStage[ClickProblem, ClickModel]):
+class ExampleStage(TrainingStage[ClickProblem, Made]):
+    """Trains on click examples.
+
+    Attributes:
+        problem_type: the class of its problem.
+    """
+
+    problem_type: ClassVar[type[ClickProblem]] = ClickProblem
+
+    def problem(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> ClickProblem:
+        """See :meth:`Stage.problem`."""
+        fitted = model.schema if isinstance(model, ClickModel) else None
+        return self.problem_type(data, part(parts, "examples", ExampleConfig), split, fitted)
+
+
+class ClickStage(ExampleStage[ClickModel]):
     """Trains a click model by the cross-entropy of clicks, and its own loss.
 
     Args:
@@ -24,13 +42,6 @@ class ClickStage(TrainingStage[ClickProblem, ClickModel]):
 
     def __init__(self, name: str, make: Callable[[ClickProblem, Order], ClickModel]) -> None:
         self.name, self.make = name, make
-
-    def problem(
-        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> ClickProblem:
-        """See :meth:`TrainingStage.problem`."""
-        fitted = model.schema if isinstance(model, ClickModel) else None
-        return ClickProblem(data, part(parts, "examples", ExampleConfig), split, fitted)
 
     def build(self, problem: ClickProblem, order: Order) -> ClickModel:
         """See :meth:`TrainingStage.build`."""

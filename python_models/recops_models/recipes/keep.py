@@ -12,7 +12,7 @@ from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.knowledge_reader import KnowledgeReader
 from recops_models.recipes.click import example_parts
-from recops_models.recipes.click_nets import click_net
+from recops_models.recipes.click_nets import base_part, click_net
 from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
@@ -47,7 +47,7 @@ class KeepRecipe(Recipe):
         from recops_models.training.config import TrainingConfig
 
         return {
-            "base": click_net(self.name, str(chosen.get("base", self.sizes.base))).sizes,
+            **base_part(self.name, chosen, self.sizes.base),
             "extractor": ExtractorConfig(),
             "extracting": TrainingConfig(
                 epochs=3, batch=1024, learning_rate=1e-3, patience=1, select="auc"

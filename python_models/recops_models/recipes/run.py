@@ -21,7 +21,7 @@ from recops_models.recipes.job import CONFIG, Job, load_job, save_job
 from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, finite
-from recops_models.training.events import figure_events
+from recops_models.training.tensorboard import figure_events
 from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 

@@ -19,9 +19,9 @@ from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.watch import Watch
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, Fit, finite
-from recops_models.training.events import epoch_events
 from recops_models.training.problem import Problem
 from recops_models.training.task import Task
+from recops_models.training.tensorboard import epoch_events
 from recops_models.training.trainer import fit
 
 CURVES = "curves.json"

@@ -100,7 +100,7 @@ class Center:
     Raises:
         ModelVersionError: the store's states are another model's.
 
-    Example:
+    Examples:
         >>> with Center.open("runs/mimn", "lmdb:states") as center:  # doctest: +SKIP
         ...     center.ingest([{"user_id": 1, "item_id": 5, "timestamp": 0, "seq": 1, "rating": 5}])
         ...     center.score(1, [5, 6, 7]).scores

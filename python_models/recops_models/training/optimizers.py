@@ -22,8 +22,8 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     A table is the weight of an ``nn.Embedding``, whose ``sparse`` flag is set to what its optimizer
     reads. One of :class:`~recops_models.layers.decaying_rows.DecayingRows` decays by itself, at its
     group's rate, and not by ``weight_decay`` too. Each parameter group carries its ``peak``, from
-    which :func:`set_learning_rate` goes. Neighbours with the same settings are one group, as a step
-    takes 50 µs for each.
+    which :func:`set_learning_rate` goes. Neighbours with the same settings are one group, for a
+    step has work of its own for each group.
 
     Raises:
         ValueError: sparse optimizers for a model without tables.

@@ -1,37 +1,198 @@
-"""How much memory a call holds at its worst."""
+"""MIMN beside its loop over steps, eager and compiled, and HPMN beside a stack of strided GRUs."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
 
-from recops.benchmarks.registry import Thunk
+import recops
+from recops import HpmnParams, HpmnState, MimnParams, MimnState, reference
+from recops.benchmarks.registry import Case, Thunk, register
+from recops.reference.memory.mimn import step
+
+# rows, steps, width of inputs and state, slots, utilization, channels that move: the paper's
+# Taobao, without and with its two additions.
+MIMN = [(256, 200, 32, 4, "none", 0), (256, 200, 32, 8, "code", 1)]
+# rows, steps, width of inputs, of slots, periods: Taobao, and a thousand events (XLong).
+HPMN = [(128, 300, 64, 32, (1, 2, 4, 12)), (500, 1024, 32, 32, (1, 2, 4, 8, 16))]
+# users of a pool, events of a call
+STREAM = (200_000, 20_000)
 
 
-def peak_bytes(run: Thunk) -> int:
-    """The most that torch's CPU allocator had given out at once in ``run``, its result included.
+@register("memory")
+def cases(quick: bool) -> Iterator[Case]:
+    for mimn in MIMN[:1] if quick else MIMN:
+        for backward in (False, True):
+            yield mimn_case(*mimn, backward=backward, compiled=not quick)
+    for hpmn in HPMN[:1] if quick else HPMN:
+        for backward in (False, True):
+            yield hpmn_case(*hpmn, backward=backward)
+    yield stream_case(*STREAM)
 
-    What was there before does not count, nor what a kernel allocates past torch: scratch of a few
-    pages a thread. Runs once before, so that nothing is compiled in between.
-    """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # The profiler would tell of itself.
-    run()
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
-        kept = run()
-    del kept
-    assert profile.profiler is not None
-    results = profile.profiler.kineto_results
-    assert results is not None
-    given = sorted(
-        (event.start_ns(), event.nbytes())
-        for event in results.events()
-        if event.name() == "[memory]"
+
+def _leaves(holder: object) -> list[Tensor]:
+    return [leaf for leaf in _pytree.tree_leaves(holder) if isinstance(leaf, Tensor)]
+
+
+def mimn_flops(width: int, slots: int, topk: int) -> float:
+    """Of a step: two a multiplication of a weight or of a slot."""
+    controller, head, out = 9 * width**2, (4 * width + 6) * width, 2 * width**2
+    return 2.0 * (controller + head + out + 9 * topk * width**2 + 8 * slots * width)
+
+
+def mimn_case(
+    rows: int,
+    steps: int,
+    width: int,
+    slots: int,
+    utilization: str,
+    topk: int,
+    *,
+    backward: bool = False,
+    compiled: bool = False,
+) -> Case:
+    """Forward, or forward and backward with the gradients of x and all weights."""
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
+    x = torch.randn(rows, steps, width, generator=torch.Generator().manual_seed(0))
+    weights = _leaves(params)
+    if backward:
+        for leaf in (x, *weights):
+            leaf.requires_grad_()
+
+    def ours() -> Tensor:
+        options = {"utilization": utilization, "induction_topk": topk}
+        return recops.mimn_scan(x, params, **options)[0]  # type: ignore[arg-type]
+
+    def loop(advance: Callable[..., tuple[MimnState, Tensor, Tensor]]) -> Tensor:
+        state, outputs = MimnState.zeros(params, rows), []
+        for t in range(steps):
+            state, out, _ = advance(state, x[:, t], params, utilization, topk)
+            outputs.append(out)
+        return torch.stack(outputs, 1)
+
+    def side(run: Callable[[], Tensor]) -> Thunk:
+        if not backward:
+            return run
+        leaves = [x, *weights]
+        return lambda: torch.autograd.grad(run().sum(), leaves, allow_unused=True)[0]
+
+    peers = {"eager": side(lambda: loop(step))}
+    if compiled:
+        fused = torch.compile(step)
+        peers["compile"] = side(lambda: loop(fused))
+    run = side(ours)
+
+    def verify() -> None:
+        for peer in peers.values():
+            torch.testing.assert_close(run(), peer(), rtol=1e-2, atol=1e-2)
+
+    return Case(
+        op="mimn_scan",
+        shape=f"B={rows} T={steps} D=H={width} m={slots} {utilization} topk={topk}",
+        direction="backward" if backward else "forward",
+        run=run,
+        peers=peers,
+        verify=verify,
+        flops=mimn_flops(width, slots, topk) * rows * steps * (4 if backward else 1),
     )
-    held = most = 0
-    for _, size in given:
-        held += size
-        most = max(most, held)
-    return most
+
+
+def stream_case(users: int, events: int, width: int = 32, slots: int = 8) -> Case:
+    """Events of random users, in place in a pool; the peer gathers, scans a step and scatters."""
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
+    random = torch.Generator().manual_seed(0)
+    pool, other = MimnState.zeros(params, users), MimnState.zeros(params, users)
+    rows = torch.randperm(users, generator=random)[:events]
+    x = torch.randn(events, width, generator=random)
+
+    def ours() -> None:
+        recops.mimn_step_(pool, rows, x, params, utilization="code")
+
+    def gathered() -> None:
+        state = MimnState(**{name: tensor[rows] for name, tensor in other.named_tensors()})
+        new, _, _ = step(state, x, params, "code", 1)
+        for name, tensor in new.named_tensors():
+            getattr(other, name)[rows] = tensor
+
+    def verify() -> None:
+        ours()
+        gathered()
+        torch.testing.assert_close(pool.memory[rows], other.memory[rows], rtol=1e-3, atol=1e-3)
+
+    return Case(
+        op="mimn_step_",
+        shape=f"N={users} E={events} D=H={width} m={slots} code topk=1",
+        run=ours,
+        peers={"gather, step, scatter": gathered},
+        verify=verify,
+        flops=mimn_flops(width, slots, 1) * events,
+    )
+
+
+def hpmn_case(
+    rows: int,
+    steps: int,
+    inputs: int,
+    hidden: int,
+    periods: tuple[int, ...],
+    *,
+    backward: bool = False,
+) -> Case:
+    """Forward, or forward and backward with the gradients of x and all weights.
+
+    The peer is the published layout in torch's own GRUs, whose reset stands after the product: it
+    does the same work and is no oracle; the reference is. Steps are cut to whole periods.
+    """
+    slots, steps = len(periods), steps // periods[-1] * periods[-1]
+    params = HpmnParams.random(input_size=inputs, hidden_size=hidden, num_slots=slots)
+    x = torch.randn(rows, steps, inputs, generator=torch.Generator().manual_seed(0))
+    strides = [b // a for a, b in zip((1, *periods), periods, strict=False)]
+    grus = nn.ModuleList(
+        nn.GRU(hidden if j else inputs, hidden, batch_first=True) for j in range(slots)
+    )
+    weights = [*params.w_ih, params.w_hh, params.bias]
+    if backward:
+        for leaf in (x, *weights):
+            leaf.requires_grad_()
+
+    def ours() -> Tensor:
+        return recops.hpmn_scan(x, params, periods=periods)[0]
+
+    def stack() -> Tensor:
+        below, memory = x, []
+        for gru, stride in zip(grus, strides, strict=True):
+            below, last = gru(below[:, stride - 1 :: stride])
+            memory.append(last[0])
+        return torch.stack(memory, 1)
+
+    def side(run: Callable[[], Tensor], leaves: list[Tensor]) -> Thunk:
+        if backward:
+            return lambda: torch.autograd.grad(run().sum(), leaves)[0]
+
+        def infer() -> object:
+            with torch.no_grad():
+                return run()
+
+        return infer
+
+    def verify() -> None:
+        few, state = x[:8, : 3 * periods[-1]].detach(), HpmnState.zeros(params, 8)
+        due, _ = reference.hpmn_scan(few, params, state, periods=periods)
+        found, _ = recops.hpmn_scan(few, params, state, periods=periods)
+        torch.testing.assert_close(found, due, rtol=1e-4, atol=1e-4)
+
+    calls = sum(steps // period for period in periods)
+    flops = 2.0 * 3 * hidden * (steps * (inputs + hidden) + (calls - steps) * 2 * hidden)
+    return Case(
+        op="hpmn_scan",
+        shape=f"B={rows} T={steps} I={inputs} H={hidden} periods={periods}",
+        direction="backward" if backward else "forward",
+        run=side(ours, [x, *weights]),
+        peers={"strided nn.GRU": side(stack, [x, *grus.parameters()])},
+        verify=verify,
+        flops=flops * rows * (4 if backward else 1),
+        memory=backward,
+    )

@@ -11,7 +11,7 @@ import torch
 
 from recops._load import cpu_isa
 from recops.benchmarks.ceilings import probe
-from recops.benchmarks.memory import peak_bytes
+from recops.benchmarks.peak_memory import peak_bytes
 from recops.benchmarks.registry import Case
 from recops.benchmarks.timing import interleave, interleave_all
 

@@ -48,6 +48,20 @@ def read_index_json(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
         FileNotFoundError: no such file.
         ValueError: something else in the file, an item twice (the message names the first), or more
             than a gibibyte.
+
+    Time and memory are O(size of the file).
+
+    Source: the files that MiniOneRec and LETTER write.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "office.index.json"
+        ...     _ = file.write_text('{"7": ["<a_3>", "<b_0>"], "9": ["<a_0>", "<b_1>"]}')
+        ...     sids, item_ids = recops.read_index_json(file)
+        >>> sids.tolist(), item_ids.tolist()
+        ([[3, 0], [0, 1]], [7, 9])
     """
     try:
         pairs = json.loads(read_bounded(path), object_pairs_hook=_Pairs)

@@ -38,6 +38,17 @@ class SidCatalog:
 
     Raises:
         ValueError: no level, a size outside 1 … 2³¹ − 1, or another history.
+
+    Examples:
+        >>> catalog = recops.SidCatalog([2, 2])
+        >>> catalog.insert([10, 11], [[0, 0], [1, 1]])
+        >>> before = catalog.snapshot()
+        >>> catalog.remove([10])
+        >>> catalog.version, catalog.snapshot().item_ids.tolist(), before.item_ids.tolist()
+        (2, [11], [10, 11])
+        >>> catalog.rollback(1)
+        >>> len(catalog)
+        2
     """
 
     def __init__(self, vocab_sizes: Sequence[int], *, history: int = 64) -> None:

@@ -73,6 +73,15 @@ class SidTrie:
         TypeError: a tensor of another dtype.
         ValueError: tensors of other shapes or layouts, or on several devices. What they contain is
             checked by :meth:`validate`.
+
+    Examples:
+        >>> sids = torch.tensor([[0, 0], [1, 0], [1, 1], [1, 1]])
+        >>> trie = recops.SidTrie.from_sids(sids, torch.tensor([10, 11, 12, 13]))
+        >>> trie.num_nodes, trie.num_leaves, trie.num_items
+        (6, 3, 4)
+        >>> node = trie.find(torch.tensor([[1]]))  # whatever begins with 1
+        >>> trie.items(node)[1].tolist()
+        [11, 12, 13]
     """
 
     first_child: Tensor

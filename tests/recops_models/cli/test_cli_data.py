@@ -220,6 +220,14 @@ def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) ->
         assert "Example" in shown
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_switches_are_only_ever_switched_on(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([command, "--help"]) == 0
+    assert "--no-" not in capsys.readouterr().out
+
+
 def test_help_starts_without_torch() -> None:
     code = (
         "import sys; from recops_models import cli; cli.run(['--help']);"

@@ -121,6 +121,19 @@ def test_one_line_says_what_was_wrong(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["forget", "1"], ["expire", "--days", "1"], ["stats"], ["snapshot"]]
+)
+def test_a_store_that_is_not_there_is_not_made(
+    uic: Callable[..., tuple[int, str, str]], arguments: list[str], tmp_path: Path
+) -> None:
+    """Who mistypes it must not read that a user was forgotten."""
+    code, out, err = uic(*arguments)
+    assert (code, out) == (1, "")
+    assert "store: there is no store" in err
+    assert not (tmp_path / "store").exists()
+
+
 def test_refused_events_are_named(
     uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
 ) -> None:

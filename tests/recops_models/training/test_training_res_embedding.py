@@ -18,7 +18,7 @@ from recops_models.data import Dataset
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualTable
 from recops_models.recipes.job import Job
-from recops_models.recipes.res_embedding import GRAPH, TABLE
+from recops_models.recipes.res_embedding_stage import GRAPH, TABLE
 from recops_models.recipes.run import Trained, load_trained, run_job
 from synthetic_histories import write_ring
 

@@ -19,7 +19,7 @@ def forget(
         typer.Option(
             min=0,
             max=2**63 - 1,
-            help="Forget events up to this number, too, not seen here yet.",
+            help="Also leave out events up to this `seq` that have not arrived yet.",
         ),
     ] = 0,
     model: Expected = None,

@@ -57,7 +57,7 @@ def refresh(
 
     total = IngestReport()
     with (
-        opened_store(store, None, allow_loss) as opened,
+        opened_store(store, None, allow_loss, make=True) as opened,
         progress(total) as told,
         ExitStack() as streams,
     ):

@@ -27,6 +27,6 @@ def restore(
     """
     from recops_models.serving.snapshots import restore_snapshot
 
-    with opened_store(store, model, allow_loss) as opened:
+    with opened_store(store, model, allow_loss, make=True) as opened:
         users = restore_snapshot(opened, path)
     typer.echo(printable(f"{users:,} users of {path.name}; send the events since once more"))

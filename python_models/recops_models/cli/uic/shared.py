@@ -74,14 +74,16 @@ def data_named(name: str | None) -> Callable[[], Dataset] | None:
 
 
 @contextmanager
-def opened_store(url: str, model: Path | None, allow_loss: bool) -> Iterator[Store]:
-    """The store, whose states are those of the model, if one is named."""
+def opened_store(
+    url: str, model: Path | None, allow_loss: bool, *, make: bool = False
+) -> Iterator[Store]:
+    """The store, whose states are those of the model, if one is named; ``make`` a missing one."""
     from recops_models.serving.errors import ModelVersionError
     from recops_models.serving.generations import served_now
     from recops_models.serving.open_store import open_store
     from recops_models.serving.served import version_of
 
-    with open_store(url, allow_loss=allow_loss) as store:
+    with open_store(url, allow_loss=allow_loss, make=make) as store:
         active = served_now(store)
         if model is not None and (active is None or active.version != version_of(model)):
             raise ModelVersionError(f"{url}: its states are not those of {model}")

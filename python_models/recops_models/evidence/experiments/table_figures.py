@@ -28,7 +28,7 @@ from recops_models.graphs.cooccurrence import NeighbourCounts, cooccurrence_coun
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.training_histories import training_histories
 from recops_models.layers.residual_table import ResidualTable
-from recops_models.recipes.res_embedding import TABLE
+from recops_models.recipes.res_embedding_stage import TABLE
 from recops_models.training.click_task import predictions
 from recops_models.training.curve import finite
 

@@ -42,19 +42,22 @@ class LmdbStore(Store):
     Args:
         url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size. Stores of a process that
             share a folder share its bound, whichever opened it.
+        make: the folder, where there is none.
 
     Raises:
         ValueError: an unknown parameter.
-        StoreError: no folder can be made there, it holds something else, or the process has it open
-            with another bound than N.
+        StoreError: no folder is or can be made there, it holds something else, or the process has
+            it open with another bound than N.
     """
 
     consistent_scan = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
         self.url = url
         path, _, query = url.removeprefix("lmdb:").partition("?")
         self.path = Path(path).resolve()
+        if not make and not (self.path / "data.mdb").exists():
+            raise StoreError(f"{url}: there is no store")
         map_bytes = _map_bytes(query)
         with _OPENING:
             self._folder: _Folder | None = _open(self.path, map_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ class NetworkSettings:
             if name in ("steps", "batch", "width") and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
 
+    def batch_of(self, items: int) -> int:
+        """How many of so many items a step has."""
+        return min(self.batch, items)
+
 
 @dataclass(frozen=True)
 class LatentSettings(NetworkSettings):
@@ -71,14 +75,6 @@ class ItemBatch:
     x: Tensor
     paired: Tensor
     partner: Tensor
-
-
-class ItemNetwork(Protocol):
-    """A network with a loss."""
-
-    def loss(self, batch: ItemBatch) -> Tensor:
-        """The mean objective of a batch."""
-        ...
 
 
 class Partners:
@@ -172,8 +168,11 @@ def train_network(
     *,
     partners: Partners | None = None,
 ) -> None:
-    """Train an :class:`ItemNetwork` on ``points [N, D]`` of one scale, on one thread."""
-    batch = min(settings.batch, len(points))
+    """Train ``network`` on ``points [N, D]`` of one scale, on one thread.
+
+    Its method ``loss`` gives the mean objective of an :class:`ItemBatch`.
+    """
+    batch = settings.batch_of(len(points))
     passes = min(_PASSES, settings.steps)
     config = TrainingConfig(
         epochs=passes,

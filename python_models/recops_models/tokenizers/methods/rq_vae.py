@@ -82,11 +82,15 @@ class RQVAE(LatentTokenizer):
     def _fit(self, points: Tensor, given: Fitting) -> None:
         autoencoder = self._start_network(points, given)
         scaled = autoencoder.to_scale(points)
-        network = self._join(autoencoder, self._start_codebooks(autoencoder, points, given))
+        codebooks = self._start_codebooks(autoencoder, points, given)
+        network = self._join(autoencoder, codebooks, self.settings.batch_of(len(points)))
         train_network(network, scaled, self.settings, given)
         self.network, self.codebooks = autoencoder, network.books()
 
-    def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> QuantizedNetwork:
+    def _join(
+        self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], batch: int
+    ) -> QuantizedNetwork:
+        """The network to train, ``batch`` items a step."""
         return QuantizedNetwork(autoencoder, codebooks, self.settings)
 
     def _start_codebooks(

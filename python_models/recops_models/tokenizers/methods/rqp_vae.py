@@ -124,5 +124,7 @@ class RQPVAE(RQVAE):
     settings_type = RQPVAESettings
     settings: RQPVAESettings
 
-    def _join(self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...]) -> MovingNetwork:
-        return MovingNetwork(autoencoder, codebooks, self.settings, self.settings.batch)
+    def _join(
+        self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], batch: int
+    ) -> MovingNetwork:
+        return MovingNetwork(autoencoder, codebooks, self.settings, batch)

@@ -61,6 +61,12 @@ def balance_assignment(
 
     Source: capacity-constrained residual quantization of UniRec, 2026, Algorithm 1 (assign, then
     repair). The order by regret per weight, step 3 and what happens to what cannot fit are ours.
+
+    Examples:
+        >>> x, codebook = torch.tensor([[0.0], [0.1], [0.2]]), torch.tensor([[0.0], [4.0]])
+        >>> index, load, feasible = recops.balance_assignment(x, codebook, torch.ones(3), 2.0)
+        >>> index.tolist(), load.tolist(), feasible.item()
+        ([0, 0, 1], [2.0, 1.0], True)
     """
     op = "balance_assignment"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)

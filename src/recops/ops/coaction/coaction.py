@@ -94,6 +94,14 @@ def coaction(
     arXiv 2011.05625. Its released code has dims (16, 8, 4), three orders, no bias, tanh, a linear
     last layer and the outputs of both layers. Mean pooling is ReChorus', ``activate_last``
     Monolith's.
+
+    Examples:
+        >>> feed, params = torch.ones(4, 100, 16), torch.zeros(4, 160)
+        >>> recops.coaction(feed, params, (16, 8, 4), orders=3).shape
+        torch.Size([4, 36])
+        >>> feed, params = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[100.0]])
+        >>> recops.coaction(feed, params, (1, 1), orders=2)  # of 1 + 3, and of 1 + 9
+        tensor([[ 400., 1000.]])
     """
     op = "coaction"
     sizes = check_dims(op, "dims", dims)

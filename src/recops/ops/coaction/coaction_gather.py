@@ -75,6 +75,15 @@ def coaction_gather(
 
     Time is that of :func:`recops.coaction`; in backward O(U · T + B) more for sorting, and with
     dense gradients the writing of both tables.
+
+    Source: that of :func:`recops.coaction`. Fusing the look-ups, and feeding a repeated row once,
+    are ours.
+
+    Examples:
+        >>> feed_table, history = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0, 2]])
+        >>> params_table, targets = torch.tensor([[10.0], [100.0]]), torch.tensor([1])
+        >>> recops.coaction_gather(feed_table, history, params_table, targets, (1, 1))
+        tensor([[400.]])
     """
     op = "coaction_gather"
     sizes = check_dims(op, "dims", dims)

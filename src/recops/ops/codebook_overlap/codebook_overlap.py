@@ -58,6 +58,12 @@ def codebook_overlap(
 
     Source: O_π of "Decoupled residual quantization for robust semantic IDs" (DRQ), 2026. That the
     perturbation is an isotropic Gaussian is the paper's; the kernels are our reading of it.
+
+    Examples:
+        >>> codebook = torch.tensor([[0.0], [100.0], [100.0]])
+        >>> usage = torch.tensor([0.5, 0.25, 0.25])
+        >>> recops.codebook_overlap(codebook, usage, 1.0)  # the last two are one
+        (tensor(0.5000), tensor([0.5000, 0.5000, 0.5000]))
     """
     op = "codebook_overlap"
     check_tensor(op, "codebook", codebook, ndim=2, dtypes=FLOATS)

@@ -24,6 +24,12 @@ def effective_capacity(
         ``[]`` float32 (float64 for a float64 codebook).
 
     Source: K_eff of DRQ, 2026; see :func:`codebook_overlap`.
+
+    Examples:
+        >>> codebook = torch.tensor([[0.0], [100.0], [100.0]])
+        >>> usage = torch.tensor([0.5, 0.25, 0.25])
+        >>> recops.effective_capacity(codebook, usage, 1.0)  # the last two are one
+        tensor(2.)
     """
     overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)
     return 1 / overlap

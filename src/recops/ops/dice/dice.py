@@ -55,6 +55,11 @@ def dice(
 
     Source: Zhou et al., "Deep interest network for click-through rate prediction", KDD 2018, §5.2,
     with its ε of 1e-8.
+
+    Examples:
+        >>> out, mean, var = recops.dice(torch.tensor([[-1.0], [1.0]]), torch.tensor([0.25]))
+        >>> out.flatten(), mean, var
+        (tensor([-0.4517,  0.7983]), tensor([0.]), tensor([1.]))
     """
     op = "dice"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)

@@ -45,6 +45,14 @@ def embedding_bags(
 
     Time is O(Σ B · T · d), in backward O(Σ B · T · d + Σ V · d), for gradients are dense; the same
     bits at any number of threads.
+
+    Source: ours. For one table it is ``torch.nn.functional.embedding_bag`` with ``mode="sum"``.
+
+    Examples:
+        >>> weight = torch.tensor([[0.0, 0.0], [1.0, 2.0], [10.0, 20.0]])
+        >>> item, history = torch.tensor([2]), torch.tensor([[1, 2]])
+        >>> recops.embedding_bags([(weight, item), (weight, history)])
+        tensor([[10., 20., 11., 22.]])
     """
     op = "embedding_bags"
     weights: list[Tensor] = []

@@ -6,17 +6,13 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_integer, check_tensor
+from recops._dtypes import compute_dtype
 from recops._load import ops
 
 # The most steps for which states are kept so far apart: about the square root, in few sizes, so
 # that a compiled program serves all lengths in between.
 _INTERVALS = ((512, 16), (2048, 32))
 _LONGEST_INTERVAL = 64
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """What states and parameters are computed in beside inputs of this dtype."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
@@ -51,9 +47,10 @@ def check_pool(op: str, memory: Tensor, x: Tensor) -> None:
     """
     if memory.device != x.device:
         raise ValueError(f"{op}: the pool must be on {x.device}, got {memory.device}")
-    if memory.dtype != wide(x.dtype):
+    due = compute_dtype(x.dtype)
+    if memory.dtype != due:
         raise TypeError(
-            f"{op}: the pool must be {wide(x.dtype)} beside inputs of {x.dtype}, got {memory.dtype}"
+            f"{op}: the pool must be {due} beside inputs of {x.dtype}, got {memory.dtype}"
         )
 
 

@@ -48,7 +48,7 @@ def hpmn_read(
 
     Source: that of :func:`hpmn_scan`.
 
-    Example:
+    Examples:
         >>> params = recops.HpmnParams.random(input_size=48, hidden_size=32, num_slots=4)
         >>> pool = recops.HpmnState.zeros(params, 1000)
         >>> out, weights = recops.hpmn_read(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
@@ -15,7 +16,6 @@ from recops.ops.memory._checks import (
     check_input,
     interval,
     num_checkpoints,
-    wide,
 )
 from recops.ops.memory._hpmn import check_periods, check_state
 from recops.state._memory import check_kind
@@ -71,7 +71,7 @@ def hpmn_scan(
     Source: Ren et al., "Lifelong sequential modeling with personalized memorization for user
     response prediction", SIGIR 2019, and its released code.
 
-    Example:
+    Examples:
         >>> params = recops.HpmnParams.random(input_size=48, hidden_size=32, num_slots=4)
         >>> memory, state = recops.hpmn_scan(torch.randn(8, 300, 48), params, periods=[1, 2, 4, 12])
         >>> memory.shape, state.count[0]
@@ -82,7 +82,7 @@ def hpmn_scan(
     check_input(op, "x", x, 3, params.input_size)
     divided = check_periods(op, periods, params.num_slots)
     rows, steps, _ = x.shape
-    dtype = wide(x.dtype)
+    dtype = compute_dtype(x.dtype)
     state = HpmnState.zeros(params, rows) if state is None else state
     check_state(op, "state", state, params, x)
     if state.num_rows != rows:

@@ -47,7 +47,7 @@ def hpmn_step_(
 
     Source: that of :func:`hpmn_scan`.
 
-    Example:
+    Examples:
         >>> params = recops.HpmnParams.random(input_size=48, hidden_size=32, num_slots=4)
         >>> pool = recops.HpmnState.zeros(params, 1000)
         >>> rows = torch.tensor([7, 912, 7])

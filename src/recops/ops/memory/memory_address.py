@@ -32,7 +32,7 @@ def memory_address(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor:
 
     Source: Graves et al., "Neural Turing machines", 2014, equations 5 and 6.
 
-    Example:
+    Examples:
         >>> memory = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
         >>> recops.memory_address(torch.tensor([[0.0, 2.0]]), memory, torch.tensor([50.0]))
         tensor([[1.9287e-22, 1.0000e+00]])

@@ -32,7 +32,7 @@ def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
 
     Source: that of :func:`hpmn_scan`.
 
-    Example:
+    Examples:
         >>> memory = torch.tensor([[[1.0, -1.0], [2.0, -2.0]]])
         >>> recops.memory_covariance(memory)
         tensor([4.])

@@ -29,7 +29,7 @@ def memory_read(weights: Tensor, memory: Tensor) -> Tensor:
 
     Source: Graves et al., "Neural Turing machines", 2014, equation 2.
 
-    Example:
+    Examples:
         >>> memory = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
         >>> recops.memory_read(torch.tensor([[0.25, 0.75]]), memory)
         tensor([[0.2500, 0.7500]])

@@ -26,9 +26,9 @@ def memory_utilization(usage: Tensor) -> Tensor:
 
     Costs O(B · m).
 
-    Source: that of :func:`mimn_scan`, section 4.2.
+    Source: that of :func:`mimn_scan`.
 
-    Example:
+    Examples:
         >>> recops.memory_utilization(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
         tensor([2., 0.])
     """

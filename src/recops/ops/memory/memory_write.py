@@ -31,7 +31,7 @@ def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) ->
 
     Source: Graves et al., "Neural Turing machines", 2014, equations 3 and 4.
 
-    Example:
+    Examples:
         >>> memory, one = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.ones(1, 2)
         >>> recops.memory_write(memory, torch.tensor([[0.0, 1.0]]), one, 5 * one)
         tensor([[[1., 0.],

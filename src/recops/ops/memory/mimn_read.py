@@ -48,7 +48,7 @@ def mimn_read(
 
     Source: that of :func:`mimn_scan`.
 
-    Example:
+    Examples:
         >>> params = recops.MimnParams.random(input_size=32, hidden_size=32, num_slots=8)
         >>> pool = recops.MimnState.zeros(params, 1000)
         >>> rows, target = torch.tensor([7, 7, 912]), torch.randn(3, 32)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
@@ -14,7 +15,6 @@ from recops.ops.memory._checks import (
     check_input,
     interval,
     num_checkpoints,
-    wide,
 )
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state._memory import check_kind
@@ -91,7 +91,7 @@ def mimn_scan(
     Source: Pi et al., "Practice on long sequential user behavior modeling for click-through rate
     prediction", KDD 2019, equations 1-9, and its released code.
 
-    Example:
+    Examples:
         >>> params = recops.MimnParams.random(input_size=32, hidden_size=32, num_slots=8)
         >>> outputs, state = recops.mimn_scan(torch.randn(4, 100, 32), params, utilization="code")
         >>> outputs.shape, state.memory.shape
@@ -102,7 +102,7 @@ def mimn_scan(
     check_input(op, "x", x, 3, params.input_size)
     check_options(op, utilization, induction_topk)
     rows, steps, _ = x.shape
-    dtype = wide(x.dtype)
+    dtype = compute_dtype(x.dtype)
     state = MimnState.zeros(params, rows) if state is None else state
     check_state(op, "state", state, params, x)
     if state.num_rows != rows:

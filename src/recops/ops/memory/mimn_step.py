@@ -49,9 +49,9 @@ def mimn_step_(
 
     Costs one step of the scan an event, and moving each row that has events once in and out.
 
-    Source: that of :func:`mimn_scan`, section 4.3: the user interest center.
+    Source: that of :func:`mimn_scan`: the user interest center.
 
-    Example:
+    Examples:
         >>> params = recops.MimnParams.random(input_size=32, hidden_size=32, num_slots=8)
         >>> pool = recops.MimnState.zeros(params, 1000)
         >>> rows = torch.tensor([7, 912, 7])

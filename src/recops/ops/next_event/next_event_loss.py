@@ -58,6 +58,13 @@ def next_event_loss(
 
     Source: Zhou et al., "Deep interest evolution network for click-through rate prediction", 2019,
     equation 6, with the scorer of its released code; both average where this adds up.
+
+    Examples:
+        >>> states, events = torch.zeros(1, 3, 2), torch.arange(6.0).view(1, 3, 2)
+        >>> layers = [torch.zeros(5, 4), torch.zeros(5), torch.zeros(1, 5), torch.zeros(1)]
+        >>> drawn = torch.tensor([[0, 2]])  # the second is the next event itself
+        >>> recops.next_event_loss(states, events, drawn, layers)  # three terms, each log 2
+        tensor(2.0794)
     """
     op = "next_event_loss"
     check_tensor(op, "states", states, ndim=3, dtypes=FLOATS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -109,3 +109,11 @@ def fake_scan(
         x.new_empty((rows, hidden), dtype=dtype),
         x.new_empty(kept, dtype=dtype),
     )
+
+
+def save_scan(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep what the backward pass reads."""
+    *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
+    outputs, _, kept = output
+    ctx.save_for_backward(outputs, kept, *tensors)
+    ctx.set_materialize_grads(False)

@@ -22,6 +22,7 @@ from recops.ops.recurrent._cells import (
     converted,
     fake_scan,
     resolve,
+    save_scan,
     what_to_keep,
 )
 
@@ -74,6 +75,12 @@ def recurrent_layer(
     Time is O(cells · H · (H + I)) with cells the sum of lengths.
 
     Source: that of :func:`recurrent_scan`.
+
+    Examples:
+        >>> gru, x = torch.nn.GRU(8, 16, batch_first=True), torch.randn(4, 10, 8)
+        >>> outputs, h_last = recops.recurrent_layer(x, *gru.all_weights[0])
+        >>> torch.allclose(outputs, gru(x)[0], atol=1e-5), h_last.shape
+        (True, torch.Size([4, 16]))
     """
     op = "recurrent_layer"
     check_tensor(op, "x", x, ndim=3, dtypes=FLOATS)
@@ -152,13 +159,6 @@ def _fake_backward(
     )
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
-    outputs, _, kept = output
-    ctx.save_for_backward(outputs, kept, *tensors)
-    ctx.set_materialize_grads(False)
-
-
 def _grad(
     ctx: Any, grad_outputs: Tensor | None, grad_h_last: Tensor | None, grad_kept: None
 ) -> tuple[Tensor | None, ...]:
@@ -189,6 +189,6 @@ def _grad(
 
 torch.library.register_fake("recops::recurrent_layer", _fake_layer)
 torch.library.register_fake("recops::recurrent_layer_backward", _fake_backward)
-register_autograd("recurrent_layer", _grad, _save)
+register_autograd("recurrent_layer", _grad, save_scan)
 refuse_derivative("recurrent_layer_backward", "recurrent scans have")
 torch.library.register_autocast("recops::recurrent_layer", "cpu", torch.float32)

@@ -22,6 +22,7 @@ from recops.ops.recurrent._cells import (
     converted,
     fake_scan,
     resolve,
+    save_scan,
     what_to_keep,
 )
 
@@ -110,6 +111,12 @@ def recurrent_scan(
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; Zhou et
     al., "Deep interest evolution network for click-through rate prediction", AAAI 2019, equations
     2-5 and 13-17.
+
+    Examples:
+        >>> gates, w_hh, h0 = torch.zeros(1, 3, 3), torch.zeros(3, 1), torch.ones(1, 1)
+        >>> outputs, h_last = recops.recurrent_scan(gates, w_hh, h0=h0, lengths=torch.tensor([2]))
+        >>> outputs.flatten(), h_last
+        (tensor([0.5000, 0.2500, 0.0000]), tensor([[0.2500]]))
     """
     op = "recurrent_scan"
     check_tensor(op, "gates", gates, ndim=3, dtypes=FLOATS)
@@ -182,13 +189,6 @@ def _fake_backward(
     )
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
-    outputs, _, kept = output
-    ctx.save_for_backward(outputs, kept, *tensors)
-    ctx.set_materialize_grads(False)
-
-
 def _grad(
     ctx: Any, grad_outputs: Tensor | None, grad_h_last: Tensor | None, grad_kept: None
 ) -> tuple[Tensor | None, ...]:
@@ -223,6 +223,6 @@ def _grad(
 
 torch.library.register_fake("recops::recurrent_scan", _fake_scan)
 torch.library.register_fake("recops::recurrent_scan_backward", _fake_backward)
-register_autograd("recurrent_scan", _grad, _save)
+register_autograd("recurrent_scan", _grad, save_scan)
 refuse_derivative("recurrent_scan_backward", "recurrent scans have")
 torch.library.register_autocast("recops::recurrent_scan", "cpu", torch.float32)

@@ -58,6 +58,12 @@ def recurrent_step(
     Time is O(N · H²).
 
     Source: that of :func:`recurrent_scan`.
+
+    Examples:
+        >>> h, gates, w_hh = torch.ones(2, 1), torch.zeros(2, 3), torch.zeros(3, 1)
+        >>> attention = torch.tensor([0.0, 1.0])
+        >>> recops.recurrent_step(h, gates, w_hh, attention=attention, cell="augru").flatten()
+        tensor([1.0000, 0.5000])
     """
     op = "recurrent_step"
     check_tensor(op, "gates", gates, ndim=2, dtypes=FLOATS)

@@ -1,4 +1,4 @@
-"""Vectors beside codebooks: checks that need no data, and codebooks as ops take them."""
+"""Vectors beside codebooks: checks that need no data, codebooks as ops take them, a fake kernel."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from recops._checks import (
     check_list,
     check_tensor,
 )
+from recops._dtypes import compute_dtype
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization._product_codes import Stack
 
@@ -68,3 +69,9 @@ def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:
                 f"got {book.shape[1]}"
             )
     return torch.cat(books), [book.shape[0] for book in books]
+
+
+def fake_nearest(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Codes and squared distances, as the ops that find the nearest codewords allocate them."""
+    shape = (x.shape[0], k)
+    return x.new_empty(shape, dtype=torch.int32), x.new_empty(shape, dtype=compute_dtype(x.dtype))

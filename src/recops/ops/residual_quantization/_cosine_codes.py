@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype, widened
 from recops._load import ops
+from recops.ops.residual_quantization._codebooks import fake_nearest
 
 _ROWS = 2048
 """Rows at a time, so that directions, and what beam search makes of them, stay in cache."""
@@ -128,10 +129,7 @@ def _length(x: Tensor) -> Tensor:
     return length
 
 
-@_cosine_nearest_codes.register_fake
-def _(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    shape = (x.shape[0], k)
-    return x.new_empty(shape, dtype=torch.int32), x.new_empty(shape, dtype=compute_dtype(x.dtype))
+_cosine_nearest_codes.register_fake(fake_nearest)
 
 
 @_cosine_rq_encode.register_fake

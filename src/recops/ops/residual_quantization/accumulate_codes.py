@@ -38,6 +38,15 @@ def accumulate_codes(
         TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
 
     Time is O(N · D + K · D).
+
+    Source: the last step of Algorithm 1 of UniRec, 2026, which recomputes centroids. Weights are
+    ours.
+
+    Examples:
+        >>> x, index = torch.tensor([[1.0], [2.0], [5.0]]), torch.tensor([0, 0, 2])
+        >>> sums, weights = recops.accumulate_codes(x, index, 3)
+        >>> sums.tolist(), weights.tolist()
+        ([[3.0], [0.0], [5.0]], [2.0, 0.0, 1.0])
     """
     op = "accumulate_codes"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)

@@ -58,6 +58,13 @@ def code_flip_rate(
 
     Source: the perturbation of "Decoupled residual quantization for robust semantic IDs"
     (arXiv 2606.01844); the rate itself, level by level, is our inference of it.
+
+    Examples:
+        >>> codebooks = torch.tensor([[[-1.0], [1.0]], [[-0.1], [0.1]]])
+        >>> x, sigma = torch.tensor([[1.1], [-0.9]]), torch.tensor([0.01, 10.0])
+        >>> rate = recops.code_flip_rate(x, codebooks, sigma, samples=1000, seed=0)
+        >>> rate[0].item(), 0.45 < rate[1].item() < 0.55
+        (0.0, True)
     """
     op = "code_flip_rate"
     codewords, sizes = check_encode(op, x, codebooks)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_choice, check_integer, check_tensor
-from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
-from recops.ops.residual_quantization._codebooks import METRICS, Metric
+from recops.ops.residual_quantization._codebooks import METRICS, Metric, fake_nearest
 
 __all__ = ["Metric", "nearest_codes"]
 
@@ -46,6 +45,15 @@ def nearest_codes(
             metric.
 
     Time is O(N · (K · D + k · (D + log k))); the N × K matrix is never made.
+
+    Source: ours. At k = 1 it is a level of :func:`rq_encode`, and the first step of Algorithm 1 of
+    UniRec, 2026.
+
+    Examples:
+        >>> codebook = torch.tensor([[0.0], [2.0], [5.0]])
+        >>> index, sq_distance = recops.nearest_codes(torch.tensor([[3.0]]), codebook, k=2)
+        >>> index.tolist(), sq_distance.tolist()
+        ([[1, 2]], [[1.0, 4.0]])
     """
     op = "nearest_codes"
     check_choice(op, "metric", metric, METRICS)
@@ -57,11 +65,6 @@ def nearest_codes(
     return find(x.detach(), codebook.detach(), k)
 
 
-def _fake(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    shape = (x.shape[0], k)
-    return x.new_empty(shape, dtype=torch.int32), x.new_empty(shape, dtype=compute_dtype(x.dtype))
-
-
-torch.library.register_fake("recops::nearest_codes", _fake)
+torch.library.register_fake("recops::nearest_codes", fake_nearest)
 # Under autocast in float32: codes chosen in 16 bits would not be those chosen outside.
 torch.library.register_autocast("recops::nearest_codes", "cpu", torch.float32)

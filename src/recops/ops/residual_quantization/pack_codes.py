@@ -40,6 +40,13 @@ def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
         TypeError, ValueError: a tensor of another dtype; other shapes; a size out of its range.
 
     Time is O(N · Σ ⌈1 + b_l / 8⌉).
+
+    Source: ours; the order of bits is that of faiss.
+
+    Examples:
+        >>> packed = recops.pack_codes(torch.tensor([[1, 2], [0, 3]]), [2, 4])
+        >>> packed.tolist()  # 1 + 2 · 2 and 0 + 2 · 3
+        [[5], [6]]
     """
     op = "pack_codes"
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)

@@ -38,6 +38,14 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
         TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
 
     Time is O(N · L · D).
+
+    Source: that of :func:`rq_encode`; it is the sum q of DRQ, 2026. That −1 adds zero is ours.
+
+    Examples:
+        >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
+        >>> recops.rq_decode(torch.tensor([[1, 0], [0, -1]]), codebooks)
+        tensor([[4., 1.],
+                [0., 0.]])
     """
     op = "rq_decode"
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)

@@ -66,6 +66,13 @@ def rq_encode(
     Sensors 2010; as semantic IDs: Rajput et al., "Recommender systems with generative retrieval"
     (TIGER), 2023, section 3.1; products of groups: Yang et al., "HiFi-Codec: group-residual vector
     quantization for high fidelity audio codec", 2023.
+
+    Examples:
+        >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
+        >>> x = torch.tensor([[4.0, 1.0], [0.5, -1.0]])
+        >>> codes, sq_error = recops.rq_encode(x, codebooks)
+        >>> codes.tolist(), sq_error.tolist()
+        ([[1, 0], [0, 1]], [0.0, 0.25])
     """
     op = "rq_encode"
     check_search(op, x, beam, metric)

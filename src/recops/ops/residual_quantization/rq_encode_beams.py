@@ -68,6 +68,12 @@ def rq_encode_beams(
 
     Source: beam search over residual codebooks, as in Babenko, Lempitsky, "Additive quantization
     for extreme vector compression", CVPR 2014; the order of ties is ours.
+
+    Examples:
+        >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
+        >>> codes, sq_error = recops.rq_encode_beams(torch.tensor([[3.0, 0.5]]), codebooks, beam=2)
+        >>> codes.tolist(), sq_error.tolist()
+        ([[[1, 0], [1, 1]]], [[1.25, 3.25]])
     """
     op = "rq_encode_beams"
     check_search(op, x, beam, metric)

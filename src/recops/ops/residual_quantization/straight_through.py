@@ -59,6 +59,16 @@ def straight_through(
     Source: van den Oord et al., "Neural discrete representation learning", 2017; in levels: Lee et
     al., "Autoregressive image generation using residual quantization", 2022; the rotation: Fifty
     et al., "Restructuring vector quantization with the rotation trick", 2024, arXiv 2410.06424.
+
+    Examples:
+        >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
+        >>> x = torch.tensor([[4.0, 1.5]], requires_grad=True)
+        >>> quantized, codes, commitment, codebook_loss = recops.straight_through(x, codebooks)
+        >>> quantized.tolist(), codes.tolist(), commitment.item()
+        ([[4.0, 1.0]], [[1, 0]], 2.5)
+        >>> quantized.sum().backward()
+        >>> x.grad
+        tensor([[1., 1.]])
     """
     op = "straight_through"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)

@@ -32,6 +32,14 @@ def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
     Raises:
         IndexError: bits that are no code of their level: packed with other sizes, or damaged.
         TypeError, ValueError: a tensor of another dtype; another width; a size out of its range.
+
+    Time is that of :func:`pack_codes`.
+
+    Source: that of :func:`pack_codes`.
+
+    Examples:
+        >>> recops.unpack_codes(torch.tensor([[5], [6]], dtype=torch.uint8), [2, 4]).tolist()
+        [[1, 2], [0, 3]]
     """
     op = "unpack_codes"
     check_tensor(op, "packed", packed, ndim=2, dtypes=(torch.uint8,))

@@ -36,6 +36,14 @@ def item_bans(
         TypeError: ids of another dtype; no trie.
         ValueError: offsets that do not fit the ids.
         IndexError: a trie index out of range.
+
+    Source: ours.
+
+    Examples:
+        >>> trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
+        >>> bans = recops.item_bans(trie, [torch.tensor([2, 7]), torch.tensor([0])])
+        >>> bans.positions.tolist(), bans.offsets.tolist()  # there is no item 7
+        ([-1, 2, 0], [0, 2, 3])
     """
     op = "item_bans"
     return make_bans(op, "ids", tries_of(op, trie, trie_index), ids, trie_index)

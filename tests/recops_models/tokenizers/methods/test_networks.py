@@ -153,6 +153,13 @@ def test_moving_codebook_by_hand() -> None:
     assert torch.equal(moving.total[2], moving.book[2])
 
 
+def test_moving_averages_begin_at_the_batch_that_is_trained_on() -> None:
+    whole, more = (fit("rqp-vae", items(), steps="20", batch=batch) for batch in ("240", "960"))
+    assert weights(whole).keys() == weights(more).keys()
+    for name, value in whole._state().items():
+        assert torch.equal(value, more._state()[name]), name
+
+
 @pytest.mark.parametrize(
     ("codes", "grid"),
     [(1, (1,)), (2, (2,)), (4, (4,)), (24, (24,)), (25, (5, 5)), (64, (8, 8)), (256, (7, 6, 6))],

@@ -1,0 +1,93 @@
+"""The training of ``res-embedding``: the graph, the table upon it, and the folded base."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torch import Tensor
+
+from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
+from recops_models.examples.batch import Batch
+from recops_models.graphs.item_graph import ItemGraph
+from recops_models.graphs.training_histories import histories_key, training_histories
+from recops_models.recipes.click_nets import click_net
+from recops_models.recipes.click_stage import ExampleStage
+from recops_models.recipes.parts import part
+from recops_models.recipes.stage import Order, Staged
+from recops_models.setting_checks import check_file
+from recops_models.training.click_problem import ClickProblem
+from recops_models.training.click_task import ExampleTask
+
+GRAPH, TABLE = "graph.safetensors", "item_table.safetensors"
+
+
+class ResEmbeddingTask(ExampleTask[ResEmbedding]):
+    """As of the base; it is the folded one that is evaluated."""
+
+    def loss(self, model: ResEmbedding, batch: Batch) -> tuple[Tensor, int]:
+        return model.loss(batch), len(batch.label)
+
+    def evaluate(self, model: ResEmbedding) -> dict[str, float]:
+        return self.validated(model.fold())
+
+
+class ResEmbeddingStage(ExampleStage[ResEmbedding]):
+    """Counts the graph, trains, and folds; beside what every training leaves there are
+    ``graph.safetensors``, under a hash of the training ids, and ``item_table.safetensors``, which a
+    later refresh of the graph needs.
+    """
+
+    name = "res-embedding"
+
+    def build(self, problem: ClickProblem, order: Order) -> ResEmbedding:
+        """The base first: it begins as it would alone.
+
+        Raises:
+            ValueError: ``graph_file`` is of other training data or settings.
+            FileNotFoundError: there is no such file.
+        """
+        sizes = part(order.parts, "sizes", ResEmbeddingConfig)
+        base = click_net(self.name, sizes.base).net(problem.data.fitted, order.parts["base"])
+        return ResEmbedding(base, _graph(problem, order, sizes), sizes.table())
+
+    def task(self, problem: ClickProblem, model: ResEmbedding, batch: int) -> ResEmbeddingTask:
+        """See :meth:`TrainingStage.task`."""
+        return ResEmbeddingTask(problem.data.train, problem.data.validation, batch)
+
+    def run(self, order: Order) -> Staged:
+        """See :meth:`Stage.run`; what it makes is the base with a plain table."""
+        staged = super().run(order)
+        assert isinstance(staged.model, ResEmbedding)
+        staged.model.table.save(order.folder / TABLE)
+        return dataclasses.replace(staged, model=staged.model.fold())
+
+
+def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> ItemGraph:
+    """From the folder, if a run that is gone on with left it there; else from ``graph_file``; else
+    counted.
+    """
+    schema = problem.data.fitted
+    candidate = schema.schema.candidate
+    assert candidate is not None  # Else the base could not have been made.
+    histories, rows = training_histories(problem.data), schema.cardinality(candidate)
+    settings = {**sizes.graph_settings(), "rows": rows}
+    if sizes.graph == "random":
+        settings["seed"] = order.seed
+    key = histories_key(histories, settings)
+    here = order.folder / GRAPH
+    if order.resume and here.exists() and (found := ItemGraph.load(here, key)) is not None:
+        return found
+    if sizes.graph_file is None:
+        graph = sizes.make_graph(histories, rows, order.seed)
+    else:
+        check_file("res-embedding", "graph_file", Path(sizes.graph_file))
+        given = ItemGraph.load(Path(sizes.graph_file), key)
+        if given is None:
+            raise ValueError(
+                f"res-embedding: graph_file {sizes.graph_file} must be of the same training data "
+                "and graph settings; it is of others"
+            )
+        graph = given
+    graph.save(here, key)
+    return graph
