@@ -137,7 +137,7 @@ def check_sizes(op: str, name: str, sizes: Iterable[int], *, most: int = INT32_M
     for place, size in enumerate(found):
         if type(size) is not int or not 1 <= size <= most:
             check_integer(op, f"{name}[{place}]", size, least=1, most=most)
-    return found
+    return [int(size) for size in found]
 
 
 def check_device(op: str, name: str, device: object) -> torch.device:

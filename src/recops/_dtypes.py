@@ -13,10 +13,15 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def parameter_dtypes(dtype: torch.dtype) -> tuple[torch.dtype, ...]:
-    """What parameters may be beside inputs of ``dtype``: of that, or float32 beside 16 bits."""
-    wide = compute_dtype(dtype)
-    return (dtype,) if dtype == wide else (dtype, wide)
+def parameter_dtypes(x: Tensor) -> tuple[torch.dtype, ...]:
+    """What parameters may be beside ``x``: of its dtype, or float32 beside 16 bits; under autocast,
+    which widens all of them, of 16 bits beside float32 as well.
+    """
+    if x.dtype == torch.float64:
+        return (x.dtype,)
+    if _autocast(x.device.type):
+        return torch.float32, torch.bfloat16, torch.float16
+    return (x.dtype,) if x.dtype == torch.float32 else (x.dtype, torch.float32)
 
 
 def widened(x: Tensor) -> Tensor:
@@ -28,6 +33,8 @@ def without_autocast(x: Tensor) -> AbstractContextManager[object]:
     """Where torch's own ops on the device of ``x`` compute in the dtypes that they are given."""
     kind = x.device.type
     # Where there is none, nothing is entered, so that exported programs hold no trace of it.
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()
+    return torch.autocast(kind, enabled=False) if _autocast(kind) else nullcontext()
+
+
+def _autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

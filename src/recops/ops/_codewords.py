@@ -17,7 +17,7 @@ def check_rows(op: str, name: str, value: Tensor, x: Tensor) -> None:
 
 def check_codewords(op: str, name: str, codewords: Tensor, x: Tensor) -> None:
     """Codewords live in x's space: same device and dimension; x's dtype, or f32 beside 16-bit x."""
-    dtypes = parameter_dtypes(x.dtype)
+    dtypes = parameter_dtypes(x)
     check_tensor(op, name, codewords, ndim=2, dtypes=dtypes, device=x.device)
     if codewords.shape[1] != x.shape[1]:
         raise ValueError(

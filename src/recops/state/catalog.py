@@ -221,7 +221,10 @@ def _int64(op: str, name: str, values: ArrayLike, row: tuple[int, ...] = ()) -> 
     if array.size == 0 and array.dtype == np.float64:  # An empty list has no dtype of its own.
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):
-        raise TypeError(f"{op}: {name} must be integers of at most 64 bits, got {array.dtype}")
+        raise TypeError(
+            f"{op}: {name} must be integers of at most 64 bits, one of them the sign, "
+            f"got {array.dtype}"
+        )
     if array.shape == (0,):  # Nor has it a shape of its own.
         array = array.reshape(0, *row)
     if array.ndim != 1 + len(row):

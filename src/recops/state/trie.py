@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -149,8 +150,8 @@ class SidTrie:
             raise ValueError(f"{op}: item_ids must have {count} entries, got {len(item_ids)}")
         if vocab_sizes is None:
             vocab_sizes = [max(1, size + 1) for size in sids.amax(0).tolist()] if count else 1
-        if isinstance(vocab_sizes, int):
-            vocab_sizes = [vocab_sizes] * depth
+        if isinstance(vocab_sizes, int | np.integer):
+            vocab_sizes = [int(vocab_sizes)] * depth
         sizes = check_sizes(op, "vocab_sizes", vocab_sizes)
         if len(sizes) != depth:
             raise ValueError(f"{op}: vocab_sizes must have {depth} entries, got {len(sizes)}")
@@ -379,6 +380,10 @@ def _opened(data: bytes, source: str) -> SidTrie:
 
 def _unpickled(data: bytes, device: str) -> SidTrie:
     return _opened(data, "a pickled SidTrie").to(device)
+
+
+# It opens sealed bytes alone, so that exported programs that hold a trie load without unpickling.
+torch.serialization.add_safe_globals([_unpickled])
 
 
 def _tensors(trie: SidTrie) -> dict[str, Tensor]:

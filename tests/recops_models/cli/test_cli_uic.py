@@ -93,6 +93,7 @@ def test_a_center_from_events_to_scores_and_on(
     [
         (["score", "--user", "1", "--candidates", "1", "--features", "[]"], 2, "JSON object"),
         (["score", "--user", "1", "--candidates", "1", "--features", "{"], 2, "JSON object"),
+        (["score", "--user", "1", "--candidates", "nowhere.txt"], 1, "nowhere.txt: no such file"),
         (["score", "--user", "1", "--candidates", ","], 1, "candidates must be 1 to 10,000 ids"),
         (["ingest", "--events", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
         (["ingest", "--events", "nowhere.jsonl", "--follow"], 2, "--follow is for a stream"),

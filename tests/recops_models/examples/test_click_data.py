@@ -116,7 +116,7 @@ def test_implicit_feedback_has_neither_signs_nor_rates_but_a_law_of_negatives() 
     data = click_data(dataset(), negatives=2)
     assert [feature.name for feature in data.fitted.schema.features][-1] == "history_brand"
     assert data.negatives == "2 by popularity"
-    assert data.notes[1] == "negatives: 2 by popularity beside each event, never met by the user"
+    assert data.notes[1].startswith("negatives: 2 by popularity beside each event; in training")
     assert click_data(dataset(), negatives_law="uniform").negatives == "1 by uniform"
 
 

@@ -10,6 +10,8 @@ import typer
 
 from recops_models.cli.uic.shared import AllowLoss, Data, Model, StoreUrl, data_named, uic
 
+_FILES = (".txt", ".csv", ".tsv", ".json", ".jsonl")
+
 
 @uic.command()
 def score(
@@ -56,4 +58,6 @@ def _candidates(text: str) -> list[str]:
     path = Path(text)
     if path.is_file():
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if "," not in text and path.suffix in _FILES:  # A mistyped file must not be scored as an item.
+        raise FileNotFoundError(f"{text}: no such file of candidates")
     return [item.strip() for item in text.split(",") if item.strip()]

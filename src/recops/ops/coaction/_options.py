@@ -103,7 +103,7 @@ def check_params(
     op: str, name: str, params: Tensor, dims: Sequence[int], options: Options, feed: Tensor
 ) -> None:
     """A parameter row for ``dims``, of feed's dtype or float32 beside 16-bit feed."""
-    dtypes = parameter_dtypes(feed.dtype)
+    dtypes = parameter_dtypes(feed)
     check_tensor(op, name, params, ndim=2, dtypes=dtypes, device=feed.device)
     width = options.params_width(dims)
     if max(width, options.output_width(dims)) > INT32_MAX:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Activation,
     Inputs,
@@ -147,5 +147,6 @@ def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 torch.library.register_fake("recops::coaction", _fake_coaction)
 torch.library.register_fake("recops::coaction_backward", _fake_backward)
 register_autograd("coaction", _grad, _save)
+refuse_derivative("coaction_backward", "co-action has")
 # Powers of 16-bit numbers would be gone before they are fed.
 torch.library.register_autocast("recops::coaction", "cpu", torch.float32)

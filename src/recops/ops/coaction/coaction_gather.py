@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recops._checks import INDICES, check_flag, check_tensor
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Activation,
     Inputs,
@@ -168,4 +168,6 @@ torch.library.register_fake("recops::coaction_gather", _fake_gather)
 torch.library.register_fake("recops::coaction_gather_backward", _fake_backward)
 torch.library.register_fake("recops::coaction_gather_backward_sparse", _fake_backward_sparse)
 register_autograd("coaction_gather", _grad, _save)
+refuse_derivative("coaction_gather_backward", "co-action has")
+refuse_derivative("coaction_gather_backward_sparse", "co-action has")
 torch.library.register_autocast("recops::coaction_gather", "cpu", torch.float32)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recops._checks import check_list, check_tuple
 from recops._load import ops
-from recops.ops._autograd import register_autograd
+from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Activation,
     Inputs,
@@ -195,4 +195,5 @@ def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 torch.library.register_fake("recops::coaction_multi", _fake_multi)
 torch.library.register_fake("recops::coaction_multi_backward", _fake_backward)
 register_autograd("coaction_multi", _grad, _save)
+refuse_derivative("coaction_multi_backward", "co-action has")
 torch.library.register_autocast("recops::coaction_multi", "cpu", torch.float32)

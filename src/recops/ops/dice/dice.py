@@ -71,7 +71,7 @@ def dice(
         alone = "var" if mean is None else "mean"
         raise ValueError(f"{op}: mean and var must be given both or neither, got {alone} alone")
     for name, tensor in columns.items():
-        check_tensor(op, name, tensor, ndim=1, dtypes=parameter_dtypes(x.dtype), device=x.device)
+        check_tensor(op, name, tensor, ndim=1, dtypes=parameter_dtypes(x), device=x.device)
         if tensor.shape[0] != x.shape[1]:
             raise ValueError(
                 f"{op}: {name} must have {x.shape[1]} entries, one a column of x, "

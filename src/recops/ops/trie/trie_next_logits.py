@@ -87,7 +87,7 @@ def trie_next_logits(
 
     Args:
         logits: ``[R, V]`` float32, bfloat16, float16 or float64.
-        sequences: ``[R, T]`` int64, the model's tokens.
+        sequences: ``[R, T]`` int32 or int64, the model's tokens.
         trie: the catalogue.
         token_map: its tokens among the model's.
         prompt_length: T or less.
@@ -104,7 +104,8 @@ def trie_next_logits(
     """
     op = "SidTrieLogitsProcessor"
     check_tensor(op, "scores", logits, ndim=2, dtypes=FLOATS, device=trie.device)
-    check_tensor(op, "input_ids", sequences, ndim=2, dtypes=[torch.int64], device=trie.device)
+    check_tensor(op, "input_ids", sequences, ndim=2, dtypes=INDICES, device=trie.device)
+    sequences = sequences.long()
     return ops.trie_next_logits(
         logits,
         sequences,

@@ -129,3 +129,27 @@ def test_autocast_computes_in_float32() -> None:
     expected = run(call)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(run(call), expected)
+
+
+def test_autocast_takes_what_a_linear_layer_gives_beside_float32() -> None:
+    feed, params = torch.randn(2, 3, 2), torch.randn(2, 4)
+    expected = recops.coaction(feed, params.bfloat16().float(), [2, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(recops.coaction(feed, params.bfloat16(), [2, 2]), expected)
+    with pytest.raises(TypeError, match="params must be"):
+        recops.coaction(feed, params.bfloat16(), [2, 2])
+
+
+def test_there_is_no_second_derivative() -> None:
+    feed, params = torch.randn(2, 3, 2, requires_grad=True), torch.randn(2, 4)
+    tables, ids = torch.randn(4, 2, requires_grad=True), torch.tensor([[1, 2, 3]])
+    parameters, one = torch.randn(2, 4), torch.tensor([1])
+    for out, leaf in (
+        (recops.coaction(feed, params, [2, 2]), feed),
+        (recops.coaction_gather(tables, ids, parameters, one, [2, 2]), tables),
+        (recops.coaction_multi([(feed, params, [2, 2])]), feed),
+    ):
+        out = out[0] if isinstance(out, list) else out
+        (grad,) = torch.autograd.grad(out.square().sum(), leaf, create_graph=True)
+        with pytest.raises(NotImplementedError, match="co-action has no second derivative"):
+            (grad.square().sum() + leaf.square().sum()).backward()

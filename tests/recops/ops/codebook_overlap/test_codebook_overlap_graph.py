@@ -118,3 +118,11 @@ def test_autocast_computes_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         actual = recops.codebook_overlap(codebook, usage, 0.5)
     assert torch.equal(actual[1], expected[1])
+
+
+def test_there_is_no_second_derivative() -> None:
+    books, share = torch.randn(6, 3, requires_grad=True), torch.full((6,), 1 / 6)
+    overlap, _ = recops.codebook_overlap(books, share, 0.7)
+    (grad,) = torch.autograd.grad(overlap.sum(), books, create_graph=True)
+    with pytest.raises(NotImplementedError, match="codebook overlap has no second derivative"):
+        grad.sum().backward()

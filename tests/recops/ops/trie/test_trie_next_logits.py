@@ -112,7 +112,7 @@ def test_threads_change_nothing(inputs, set_threads) -> None:
             ValueError,
             "input_ids must have a row for each",
         ),
-        ({"sequences": torch.zeros(600, 6)}, TypeError, "input_ids must be one of int64"),
+        ({"sequences": torch.zeros(600, 6)}, TypeError, "input_ids must be one of int32, int64"),
         ({"sequences": torch.zeros(600, 6).to("meta").long()}, ValueError, "input_ids must be on"),
         ({"prompt_length": 7}, ValueError, "prompt_length must be at most 6"),
         (
