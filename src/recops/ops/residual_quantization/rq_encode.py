@@ -27,8 +27,10 @@ def rq_encode(
     the dimensions in order, the same for every codeword: equal codewords tie exactly, and the codes
     are the same bits at any number of threads and, at beam 1, in any batch. Where level 0's
     codewords lie far from the origin, they and x are first moved towards it by a common shift of
-    few digits, so that an offset costs no precision. ``sq_error`` is taken from the residual
-    itself, so a perfect fit gives exactly 0.
+    few digits, so that an offset costs no precision. Later levels, whose residuals lie near the
+    origin where the first level did its work, are not moved: codewords there that share an offset
+    of a hundred times their spread lose the digits that tell them apart. ``sq_error`` is taken from
+    the residual itself, so a perfect fit gives exactly 0.
 
     At beam 1 and from about a thousand rows on, most codewords are ruled out by products of 8- or
     16-bit integers and a bound on what their rounding left, where the machine is quick at those
