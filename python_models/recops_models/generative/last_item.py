@@ -1,4 +1,4 @@
-"""The company of the last item: what followed it, as far as counting tells."""
+"""Co-occurrence with the last item: what followed it, as far as counting tells."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class RankingRuns(Training):
         return {"data": run.data, "split": job_of(run).split, "quick": run.quick}
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
-        """Popularity, and the company of the last item."""
+        """Popularity, and co-occurrence with the last item."""
         return super().floors(run, self._made(run, data))
 
     def _made(self, run: Run, data: Dataset) -> Dataset:
