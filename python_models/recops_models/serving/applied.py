@@ -16,7 +16,7 @@ from recops_models.serving.keys import forgotten_key, item_key, totals_key, user
 from recops_models.serving.ledger import Fate
 from recops_models.serving.record import UserRecord
 from recops_models.serving.served import ServedModel
-from recops_models.serving.stores.store import Store
+from recops_models.serving.stores.store import Store, View
 
 
 class Guard(Protocol):
@@ -79,7 +79,7 @@ def applied(
         if (value := guard.renewed()) is not None:
             changes[guard.key] = value
     if changes:
-        store.commit(changes, clock=batch.clock)
+        store.commit_upon(batch.view, batch.keys, changes)
     return batch.outcomes
 
 
@@ -90,13 +90,14 @@ class _Batch:
         self,
         served: ServedModel,
         generation: int,
-        clock: int,
+        keys: Sequence[bytes],
+        view: View,
         totals: Totals,
         records: dict[str, UserRecord],
         counts: dict[str, ItemCount],
         give_way: GiveWay,
     ) -> None:
-        self.clock, self._give_way = clock, give_way
+        self.keys, self.view, self._give_way = keys, view, give_way
         self._served, self._generation = served, generation
         self._totals, self._records, self._of_items = totals, records, counts
         self.outcomes: list[AppliedEvent] = []
@@ -116,15 +117,14 @@ class _Batch:
         items = []
         if served.requests.reads_rates:
             items = list(dict.fromkeys(event.item for event in events.events))
-        view = store.view(
-            [
-                *(guard.key for guard in guards),
-                totals_key(generation),
-                *(user_key(generation, user) for user in users),
-                *(forgotten_key(user) for user in users),
-                *(item_key(generation, item) for item in items),
-            ]
-        )
+        keys = [
+            *(guard.key for guard in guards),
+            totals_key(generation),
+            *(user_key(generation, user) for user in users),
+            *(forgotten_key(user) for user in users),
+            *(item_key(generation, item) for item in items),
+        ]
+        view = store.view(keys)
         values = iter(view.values)
         for guard in guards:
             guard.check(next(values))
@@ -135,7 +135,7 @@ class _Batch:
             give_way()
             records[user] = _record(served, user, one, Tombstone.unpack(user, next(values)))
         counts = {item: ItemCount.unpack(item, next(values)) for item in items}
-        return cls(served, generation, view.clock, totals, records, counts, give_way)
+        return cls(served, generation, keys, view, totals, records, counts, give_way)
 
     def admit(self, events: EncodedEvents) -> tuple[list[int], list[int]]:
         """Count what is accepted; the pool's rows to be moved, and each one's event by place."""

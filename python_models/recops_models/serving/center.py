@@ -28,6 +28,7 @@ from recops_models.serving.errors import (
 from recops_models.serving.event import id_text
 from recops_models.serving.forgetting import forget_users
 from recops_models.serving.generations import FIRST, served_now
+from recops_models.serving.getting_through import getting_through
 from recops_models.serving.giving_way import GiveWay, to_nobody
 from recops_models.serving.intake import BATCH, IngestReport, take
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
@@ -96,9 +97,11 @@ class Center:
         store: with states of this model, or empty, to be filled with them.
         data: the data set whose users and items a model that is put into service later will know,
             or what loads it by then; None: its training's.
+        make: a store of an empty one, by naming the model in it.
 
     Raises:
         ModelVersionError: the store's states are another model's.
+        StoreError: it is empty, and is to stay so.
 
     Examples:
         >>> with Center.open("runs/mimn", "lmdb:states") as center:  # doctest: +SKIP
@@ -112,10 +115,11 @@ class Center:
         store: Store,
         *,
         data: Dataset | Callable[[], Dataset] | None = None,
+        make: bool = True,
     ) -> None:
         self.store, self._data = store, data
         self._writing, self._switching = threading.Lock(), threading.Lock()
-        self._serving = served, _begin(served, store)
+        self._serving = served, _begin(served, store, make=make)
 
     @classmethod
     def open(
@@ -125,6 +129,7 @@ class Center:
         *,
         allow_loss: bool = False,
         data: Dataset | Callable[[], Dataset] | None = None,
+        make: bool = True,
     ) -> Center:
         """The center of a model's folder and a store's URL.
 
@@ -134,17 +139,18 @@ class Center:
             allow_loss: take a Redis that may lose what it said was written.
             data: the data set whose users and items are known, or what loads it, once for each
                 model that is put into service; None: the training's.
+            make: the store, where there is none.
 
         Raises:
             FileNotFoundError, CorruptFileError, DataError: the folder is not there, damaged, or of
                 data that is not there.
             ModelVersionError: no model with a memory, or not the store's.
-            StoreError: the store cannot be opened.
+            StoreError: the store cannot be opened, or is not there and not to be made.
         """
         served = ServedModel.load(Path(model), data=data)
-        opened = open_store(store, allow_loss=allow_loss)
+        opened = open_store(store, allow_loss=allow_loss, make=make)
         try:
-            return cls(served, opened, data=data)
+            return cls(served, opened, data=data, make=make)
         except BaseException:
             opened.close()
             raise
@@ -208,19 +214,20 @@ class Center:
         outcomes: list[AppliedEvent | FieldError] = []
         with self._writing:
             for start in range(0, len(events), BATCH):
-                part = events[start : start + BATCH]
-                outcomes += patiently(partial(self._take, part, guards, give_way), patience)
+                write = partial(self._take, events[start : start + BATCH], give_way)
+                outcomes += patiently(partial(getting_through, self.store, guards, write), patience)
         return outcomes
 
     def _take(
-        self, events: Sequence[object], guards: Sequence[Guard], give_way: GiveWay
+        self, events: Sequence[object], give_way: GiveWay, guards: Sequence[Guard]
     ) -> list[AppliedEvent | FieldError]:
-        while True:
-            served, active = self._serving
-            with suppress(ConflictError):
-                guarded = [active, *guards]
-                return take(served, active.generation, self.store, events, guarded, give_way)
+        served, active = self._serving
+        guarded = [active, *guards]
+        try:
+            return take(served, active.generation, self.store, events, guarded, give_way)
+        except ConflictError:
             self._look_again(active)
+            raise
 
     def score(
         self,
@@ -396,11 +403,13 @@ def _record(served: ServedModel, user: str, data: bytes | None) -> UserRecord:
     return UserRecord.unpack(user, data, served.layout.num_bytes)
 
 
-def _begin(served: ServedModel, store: Store) -> Active:
-    """What is active in the store: of an empty one, the model from now on."""
+def _begin(served: ServedModel, store: Store, *, make: bool) -> Active:
+    """What is active in the store: of an empty one, if it is to be made, the model from now on."""
     while True:
         view = store.view([ACTIVE])
         if view.values[0] is None:
+            if not make:
+                raise StoreError(f"{store.url}: is empty")
             active = Active(FIRST, served.version, str(served.folder.resolve()))
             with suppress(ConflictError):
                 store.commit({ACTIVE: active.pack()}, clock=view.clock)

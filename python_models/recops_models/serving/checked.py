@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recops_models.serving.errors import CorruptStateError
+from recops_models.serving.errors import CorruptStateError, DamagedRecordError
 
 _DIGEST = 8
 
@@ -23,11 +23,11 @@ def unsealed(owner: str, data: bytes, what: str) -> bytes:
     """What :func:`sealed` was given.
 
     Raises:
-        CorruptStateError: damaged, or another's; the text names ``what`` and its owner.
+        DamagedRecordError: damaged, or another's; the text names ``what`` and its owner.
     """
     body = data[:-_DIGEST]
     if len(data) < _DIGEST or data[-_DIGEST:] != _digest(owner, body):
-        raise CorruptStateError(f"{what} of {owner!r} is damaged (checksum mismatch)")
+        raise DamagedRecordError(f"{what} of {owner!r} is damaged (checksum mismatch)")
     return body
 
 
@@ -57,7 +57,7 @@ class ItemCount:
         """What :meth:`pack` gave; of nothing, nothing.
 
         Raises:
-            CorruptStateError: damaged, or another's.
+            DamagedRecordError: damaged, or another's.
         """
         return cls() if data is None else cls(*cls._FORM.unpack(unsealed(owner, data, "the count")))
 
@@ -81,9 +81,14 @@ class Totals:
         """What :meth:`pack` gave; of nothing, nothing.
 
         Raises:
-            CorruptStateError: damaged.
+            CorruptStateError: damaged: nobody's events can be counted then.
         """
-        return cls() if data is None else cls(*cls._FORM.unpack(unsealed("all", data, "the count")))
+        if data is None:
+            return cls()
+        try:
+            return cls(*cls._FORM.unpack(unsealed("all", data, "the count")))
+        except DamagedRecordError as error:
+            raise CorruptStateError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Tombstone:
         """What :meth:`pack` gave; of nothing, nothing.
 
         Raises:
-            CorruptStateError: damaged, or another's.
+            DamagedRecordError: damaged, or another's.
         """
         if data is None:
             return cls()

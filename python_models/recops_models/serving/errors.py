@@ -35,6 +35,10 @@ class CorruptStateError(StoreError):
     """What the store holds is damaged, of another user, or written by a newer version."""
 
 
+class DamagedRecordError(CorruptStateError):
+    """What the store holds of one user or item does not fit its checksum; the others are whole."""
+
+
 class ModelVersionError(StoreError):
     """The store's states are another model's."""
 

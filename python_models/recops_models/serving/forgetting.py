@@ -8,9 +8,17 @@ from functools import partial
 
 from recops_models.serving.applied import Guard
 from recops_models.serving.checked import Tombstone, Totals
-from recops_models.serving.errors import CorruptStateError, FieldError
+from recops_models.serving.damaged import Damaged, Warned, warn
+from recops_models.serving.errors import CorruptStateError, DamagedRecordError, FieldError
 from recops_models.serving.event import LARGEST
-from recops_models.serving.generations import FIRST, change, chunks, served_now
+from recops_models.serving.generations import (
+    FIRST,
+    change_once,
+    chunks,
+    generations_now,
+    served_now,
+)
+from recops_models.serving.getting_through import getting_through
 from recops_models.serving.keys import forgotten_key, totals_key, user_key, users_prefix
 from recops_models.serving.ledger import Ledger
 from recops_models.serving.locks import NotPaused, patiently
@@ -33,7 +41,8 @@ def forget_users(
     A tombstone covers the events that the store has seen, up to the user's last sequence number:
     sent again, they are duplicates, and a snapshot's record that holds any of them is left out. A
     user who comes back, with later numbers, begins anew. What was counted of items stays: it tells
-    of nobody.
+    of nobody. For a user without a state, ``through`` alone tells what to cover: without it there
+    is no tombstone, and an older snapshot brings back what it holds of the user.
 
     Args:
         store: of the states.
@@ -47,7 +56,7 @@ def forget_users(
 
     Raises:
         FieldError: ``through`` is no sequence number.
-        CorruptStateError: a record is damaged, so that nobody knows its last number: give
+        CorruptStateError: a record or tombstone is damaged, so that nobody knows its number: give
             ``through``.
         StoreError: the store cannot write; those before are forgotten.
     """
@@ -59,31 +68,73 @@ def forget_users(
     )
 
 
-def expire_users(store: Store, before: float) -> int:
-    """:func:`forget_users` whose last event has an earlier timestamp than ``before``. O(users)."""
-    active = served_now(store)
+def expire_users(store: Store, before: float, *, warned: Warned = warn) -> int:
+    """:func:`forget_users` whose last event has an earlier timestamp than ``before``. O(users).
+
+    Args:
+        store: of the states.
+        before: see above.
+        warned: told of users whose records are damaged: they stay.
+
+    Returns:
+        how many were forgotten.
+
+    Raises:
+        StoreError: the store cannot read or write; those before are forgotten.
+    """
+    active, damaged = served_now(store), Damaged()
     if active is None:
         return 0
-    old = _last_seen_before(store, users_prefix(active.generation), before)
-    return sum(forget_users(store, chunk, before=before) for chunk in chunks(old, _CHUNK))
+    old = _last_seen_before(store, users_prefix(active.generation), before, damaged)
+    forgotten = sum(_expire(store, chunk, before, damaged) for chunk in chunks(old, _CHUNK))
+    damaged.tell(warned, store.url, "they stay, for nobody knows their age")
+    return forgotten
 
 
-def _last_seen_before(store: Store, prefix: bytes, before: float) -> Iterator[str]:
+def _last_seen_before(
+    store: Store, prefix: bytes, before: float, damaged: Damaged
+) -> Iterator[str]:
     for key, data in store.scan([prefix]):
         user = key.removeprefix(prefix).decode()
-        if UserRecord.unpack(user, data).timestamp < before:
+        try:
+            last = UserRecord.unpack(user, data).timestamp
+        except DamagedRecordError:
+            damaged.add(user)
+            continue
+        if last < before:
             yield user
+
+
+def _expire(store: Store, users: Sequence[str], before: float, damaged: Damaged) -> int:
+    """Forget those who are old, one by one where the tombstone of one, say, is damaged."""
+    try:
+        return forget_users(store, users, before=before)
+    except DamagedRecordError:
+        if len(users) > 1:
+            return sum(_expire(store, [user], before, damaged) for user in users)
+        damaged.add(users[0])
+        return 0
 
 
 def _forget(store: Store, users: Sequence[str], through: int, before: float | None) -> int:
     """In one commit; how many had a state."""
-    active = served_now(store)
+    once = partial(_forget_once, store, users, through, before)
+    return getting_through(store, [NotPaused()], once)
+
+
+def _forget_once(
+    store: Store,
+    users: Sequence[str],
+    through: int,
+    before: float | None,
+    guards: Sequence[Guard],
+) -> int:
+    active, left = generations_now(store)
     generation = FIRST if active is None else active.generation
     places = (generation, generation + 1)  # The states that are served, and what is being filled.
     keys = [totals_key(place) for place in places]
-    keys += [user_key(place, user) for place in places for user in users]
+    keys += [user_key(place, user) for place in (*places, *left) for user in users]
     keys += [forgotten_key(user) for user in users]
-    guards: list[Guard] = [NotPaused(), *([] if active is None else [active])]
     forgotten = 0
 
     def changes(values: list[bytes | None]) -> dict[bytes, bytes | None]:
@@ -91,7 +142,6 @@ def _forget(store: Store, users: Sequence[str], through: int, before: float | No
         found = dict(zip(keys, values, strict=True))
         totals = {place: Totals.unpack(found[totals_key(place)]) for place in places}
         made: dict[bytes, bytes | None] = {}
-        forgotten = 0
         for user in users:
             there = [place for place in places if found[user_key(place, user)] is not None]
             records = [_record(user, found[user_key(place, user)], through) for place in there]
@@ -99,15 +149,16 @@ def _forget(store: Store, users: Sequence[str], through: int, before: float | No
                 continue
             forgotten += generation in there
             for place in there:
-                made[user_key(place, user)] = None
                 totals[place] = replace(totals[place], users=totals[place].users - 1)
                 made[totals_key(place)] = totals[place].pack()
+            mine = [user_key(place, user) for place in (*places, *left)]
+            made |= {key: None for key in mine if found[key] is not None}
             last = max([through, *(record.ledger.last for record in records)])
-            if last > Tombstone.unpack(user, found[forgotten_key(user)]).seq:
+            if last > _tombstone(user, found[forgotten_key(user)], through).seq:
                 made[forgotten_key(user)] = Tombstone(last).pack(user)
         return made
 
-    change(store, keys, changes, guards)
+    change_once(store, keys, changes, [*guards, *([] if active is None else [active])])
     return forgotten
 
 
@@ -117,8 +168,21 @@ def _record(user: str, data: bytes | None, through: int) -> UserRecord:
     try:
         return UserRecord.unpack(user, data)
     except CorruptStateError as error:
-        if not through:
-            raise CorruptStateError(
-                f"{error}: say through which sequence number to forget (--through)"
-            ) from error
+        _require_through(error, through)
         return UserRecord(b"", b"", ledger=Ledger(through))
+
+
+def _tombstone(user: str, data: bytes | None, through: int) -> Tombstone:
+    """A user's; in the place of one that is damaged a new one is to be."""
+    try:
+        return Tombstone.unpack(user, data)
+    except CorruptStateError as error:
+        _require_through(error, through)
+        return Tombstone()
+
+
+def _require_through(error: CorruptStateError, through: int) -> None:
+    if not through:
+        raise type(error)(
+            f"{error}: say through which sequence number to forget (--through)"
+        ) from error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
-from recops_models.serving.errors import ConflictError
+from recops_models.serving.getting_through import getting_through
 from recops_models.serving.keys import ACTIVE, LEFT, generation_prefix, meta_key
 from recops_models.serving.stores.store import Store, View
 
@@ -39,16 +38,28 @@ def change(
         LostLockError, HeldLockError: a guard says so.
         StoreError: the store cannot read or write.
     """
-    while True:
-        view = store.view([*(guard.key for guard in guards), *keys])
-        found = dict(changes(_checked(view, guards)))
-        for guard in guards:
-            if (value := guard.renewed()) is not None:
-                found[guard.key] = value
-        with suppress(ConflictError):
-            if found:
-                store.commit(found, clock=view.clock)
-            return
+    getting_through(store, guards, partial(change_once, store, keys, changes))
+
+
+def change_once(
+    store: Store,
+    keys: Sequence[bytes],
+    changes: Callable[[list[bytes | None]], Changes],
+    guards: Sequence[Guard],
+) -> None:
+    """:func:`change`, unless others come first.
+
+    Raises:
+        ConflictError: they did.
+    """
+    read = [*(guard.key for guard in guards), *keys]
+    view = store.view(read)
+    found = dict(changes(_checked(view, guards)))
+    for guard in guards:
+        if (value := guard.renewed()) is not None:
+            found[guard.key] = value
+    if found:
+        store.commit_upon(view, read, found)
 
 
 def _checked(view: View, guards: Sequence[Guard]) -> list[bytes | None]:
@@ -61,6 +72,12 @@ def served_now(store: Store) -> Active | None:
     """What the store serves; None of an empty store."""
     (data,) = store.view([ACTIVE]).values
     return None if data is None else Active.unpack(data)
+
+
+def generations_now(store: Store) -> tuple[Active | None, list[int]]:
+    """What the store serves, and the numbers of those it served before and has not removed yet."""
+    active, left = store.view([ACTIVE, LEFT]).values
+    return None if active is None else Active.unpack(active), _numbers(left)
 
 
 def generation_after(served: Active | None) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from recops_models.serving.applied import AppliedEvent, Guard, applied
-from recops_models.serving.errors import FieldError
+from recops_models.serving.errors import DamagedRecordError, FieldError
 from recops_models.serving.event import UserEvent
 from recops_models.serving.giving_way import GiveWay, to_nobody
 from recops_models.serving.ledger import Fate
@@ -15,6 +15,9 @@ from recops_models.serving.stores.store import Store
 
 BATCH = 1024
 """Events in one commit."""
+
+NAMED = 10
+"""Refused events that a sum of reports tells one by one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class IngestReport:
         duplicates: applied before.
         late: refused, for later events of their user are applied.
         gaps: sequence numbers that accepted events skipped.
-        refused: not what an event must be.
+        refused: not what an event must be. All of one call; of several that were joined, the first
+            :data:`NAMED`.
+        unnamed: how many were refused beside these.
     """
 
     accepted: int = 0
@@ -49,6 +54,7 @@ class IngestReport:
     late: int = 0
     gaps: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    unnamed: int = 0
 
     def counts(self) -> dict[str, int]:
         """``{"accepted", "duplicates", "late", "refused", "gaps"}``."""
@@ -56,9 +62,14 @@ class IngestReport:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "late": self.late,
-            "refused": len(self.refused),
+            "refused": self.num_refused,
             "gaps": self.gaps,
         }
+
+    @property
+    def num_refused(self) -> int:
+        """All that were refused."""
+        return len(self.refused) + self.unnamed
 
     @classmethod
     def of(cls, outcomes: Sequence[AppliedEvent | FieldError]) -> IngestReport:
@@ -77,16 +88,18 @@ class IngestReport:
     @property
     def num_events(self) -> int:
         """All that were sent."""
-        return self.accepted + self.duplicates + self.late + len(self.refused)
+        return self.accepted + self.duplicates + self.late + self.num_refused
 
     def join(self, other: IngestReport) -> None:
-        """Count the events of another report, behind these."""
+        """Count the events of another report, behind these: in memory that does not grow."""
         start = self.num_events
         self.accepted += other.accepted
         self.duplicates += other.duplicates
         self.late += other.late
         self.gaps += other.gaps
-        self.refused += [replace(one, index=start + one.index) for one in other.refused]
+        named = other.refused[: max(0, NAMED - len(self.refused))]
+        self.refused += [replace(one, index=start + one.index) for one in named]
+        self.unnamed += other.num_refused - len(named)
 
 
 def take(
@@ -124,6 +137,23 @@ def take(
         one if isinstance(one, FieldError) else faults.get(place) or next(done)
         for place, one in enumerate(read)
     ]
+
+
+def without_damaged(
+    events: Sequence[object], ingest: Callable[[Sequence[object]], IngestReport]
+) -> IngestReport:
+    """What ``ingest`` tells of events, those refused that touch what is damaged: one user's record
+    is not to hold up all others. O(log n) commits more for each of them.
+    """
+    try:
+        return ingest(events)
+    except DamagedRecordError as error:
+        if len(events) == 1:
+            return IngestReport.of([FieldError("event", f"cannot be applied: {error}")])
+    half = len(events) // 2
+    report = without_damaged(events[:half], ingest)
+    report.join(without_damaged(events[half:], ingest))
+    return report
 
 
 def _read(content: object, give_way: GiveWay) -> UserEvent | FieldError:

@@ -10,7 +10,7 @@ ACTIVE = b"active"
 FORGOTTEN = b"forgotten/"
 LEFT = b"left"
 """Of the generations that are served no longer and not yet removed."""
-USERS = b"u/"
+USERS, TOTALS = b"u/", b"n"
 """Behind a generation's prefix."""
 
 
@@ -56,4 +56,4 @@ def meta_key(generation: int) -> bytes:
 
 def totals_key(generation: int) -> bytes:
     """Of how many events there were, and how many of them liked."""
-    return generation_prefix(generation) + b"n"
+    return generation_prefix(generation) + TOTALS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -164,17 +165,32 @@ class Lock:
 
 
 def patiently(write: Callable[[], Written], patience: float) -> Written:
-    """What ``write`` gives, once nobody has it wait, and for at most so many seconds.
+    """What ``write`` gives, once nobody has it wait; it waits at most so many seconds, in which
+    those that ``write`` itself takes are not counted.
 
     Raises:
         HeldLockError: still someone has.
     """
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    for _ in range(math.ceil(patience / _POLL)):
         with suppress(HeldLockError):
             return write()
         time.sleep(_POLL)
     return write()
+
+
+@contextmanager
+def paused(store: Store) -> Iterator[Lock]:
+    """Holds :data:`PAUSE`, for which it waits a little: a slow writer may, for one commit.
+
+    Raises:
+        HeldLockError: still someone else does.
+    """
+    pause = Lock(store, PAUSE)
+    patiently(pause.acquire, SECONDS / 2)  # Another lock that is held meanwhile must not expire.
+    try:
+        yield pause
+    finally:
+        pause.release()
 
 
 class NotPaused:

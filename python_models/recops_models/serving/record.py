@@ -64,7 +64,8 @@ class UserRecord:
             state_bytes: how many a state of the model has; None: any number.
 
         Raises:
-            CorruptStateError: damaged, another user's, of a newer format, or of another size.
+            DamagedRecordError: damaged, or another user's.
+            CorruptStateError: of a newer format, or of another size.
         """
         body = unsealed(user, data, "the state")
         if len(body) < _HEAD.size:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import redis
 
 from recops_models.serving.errors import FieldError
-from recops_models.serving.sources import event_of_json
+from recops_models.serving.event_lines import event_of_json
 from recops_models.serving.stores.redis_store import answers, connect
 from recops_models.serving.stores.store_url import shown
 

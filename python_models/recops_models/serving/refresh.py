@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from functools import partial
 
 from recops_models.serving.active import Active
 from recops_models.serving.applied import Guard
 from recops_models.serving.checked import Tombstone
-from recops_models.serving.errors import ConflictError, ModelVersionError
+from recops_models.serving.damaged import Damaged, Warned, warn
+from recops_models.serving.errors import DamagedRecordError, ModelVersionError
 from recops_models.serving.generations import (
     UPKEEP,
     begin_generation,
@@ -19,10 +20,11 @@ from recops_models.serving.generations import (
     sweep,
     switch,
 )
-from recops_models.serving.intake import IngestReport, take
+from recops_models.serving.getting_through import getting_through
+from recops_models.serving.intake import IngestReport, take, without_damaged
 from recops_models.serving.keys import forgotten_key, user_key, users_prefix
 from recops_models.serving.ledger import Ledger
-from recops_models.serving.locks import PAUSE, Lock
+from recops_models.serving.locks import Lock, paused
 from recops_models.serving.record import UserRecord
 from recops_models.serving.served import ServedModel
 from recops_models.serving.stores.store import Store
@@ -40,6 +42,7 @@ def refresh_model(
     *,
     allow_behind: bool = False,
     told: Callable[[IngestReport], None] = lambda _: None,
+    warned: Warned = warn,
 ) -> None:
     """Warm a new model up on events, and put it into service when it knows as much as the old.
 
@@ -57,6 +60,7 @@ def refresh_model(
         sources: of all events so far, the oldest first.
         allow_behind: switch even though users are behind, or events were skipped.
         told: of each batch.
+        warned: told of users whose records are damaged: nobody knows whether they are behind.
 
     Raises:
         ModelVersionError: the model is served already, or users are behind or lack events, one of
@@ -73,12 +77,12 @@ def refresh_model(
         wanted = Active(generation, served.version, str(served.folder.resolve()))
         begin_generation(store, wanted, [upkeep], anew=False)
         _replay(store, served, generation, sources, [upkeep], told)
-        with Lock(store, PAUSE) as pause:
+        with paused(store) as pause:
             guards: list[Guard] = [upkeep, pause]
             _replay(store, served, generation, sources, guards, told)
             before = served_now(store)  # An empty store may have got a center meanwhile.
             if before is not None and not allow_behind:
-                _require_warm(store, before.generation, generation, pause, guards)
+                _require_warm(store, before.generation, generation, pause, guards, warned)
             switch(store, wanted, guards)
         sweep(store, [upkeep])
 
@@ -103,29 +107,39 @@ def _taken(
     batch: Sequence[object],
     guards: Sequence[Guard],
 ) -> IngestReport:
-    while True:
-        with suppress(ConflictError):
-            return IngestReport.of(take(served, generation, store, batch, guards))
+    def taken(events: Sequence[object]) -> IngestReport:
+        write = partial(take, served, generation, store, events)
+        return IngestReport.of(getting_through(store, guards, write))
+
+    return without_damaged(batch, taken)
 
 
-def _require_warm(store: Store, old: int, new: int, pause: Lock, guards: Sequence[Guard]) -> None:
+def _require_warm(
+    store: Store, old: int, new: int, pause: Lock, guards: Sequence[Guard], warned: Warned
+) -> None:
     """Raises ModelVersionError where a user's new state has seen less than the old one."""
-    prefix, behind, lacking, example = users_prefix(old), 0, 0, ""
+    prefix, behind, lacking, example, damaged = users_prefix(old), 0, 0, "", Damaged()
     for chunk in chunks(store.scan([prefix]), _CHUNK):
         users = [key.removeprefix(prefix).decode() for key, _ in chunk]
         keys = [user_key(new, user) for user in users]
         found = store.view([*keys, *(forgotten_key(user) for user in users)]).values
         for place, (user, (_, data)) in enumerate(zip(users, chunk, strict=True)):
-            due = UserRecord.unpack(user, data).ledger
             mine, stone = found[place], found[len(users) + place]
-            have = Ledger() if mine is None else UserRecord.unpack(user, mine).ledger
+            try:
+                due = UserRecord.unpack(user, data).ledger
+                have = Ledger() if mine is None else UserRecord.unpack(user, mine).ledger
+                forgotten = Tombstone.unpack(user, stone).seq
+            except DamagedRecordError:
+                damaged.add(user)
+                continue
             if have.missing > due.missing:
                 example = example if lacking else f"{user}: {have.missing:,}, not {due.missing:,}"
                 lacking += 1
-            elif max(have.last, Tombstone.unpack(user, stone).seq) < due.last:
+            elif max(have.last, forgotten) < due.last:
                 example = example or f"{user}, who is at {have.last} of {due.last}"
                 behind += 1
         pause.renew()
+    damaged.tell(warned, store.url, "nobody knows whether they are behind in the new model")
     if lacking:  # What comes behind an event cannot wait for it: the states are of no use.
         clear_generation(store, new, guards)
         raise ModelVersionError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recops import HpmnState, MimnState
 from recops_models.click.memory import MemoryModel
@@ -19,6 +19,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.catalogue import check_catalogue
+from recops_models.recipes.job import Job
 from recops_models.recipes.run import MODEL, load_trained
 from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import ModelVersionError
@@ -68,9 +69,10 @@ class ServedModel:
             CorruptFileError: a file is damaged.
             DataError: the data set of the training is not there; or its ids are text, and it has
                 others than at the training.
-            ModelVersionError: another kind of model, or one whose memory knows the candidate.
+            ModelVersionError: another kind of model, or one whose memory knows the candidate; or it
+                was replaced while it was read.
         """
-        job, model = load_trained(folder)
+        job, model, version = _loaded(folder)
         if not isinstance(model, MemoryModel):
             raise ModelVersionError(f"{folder}: must hold a mimn or hpmn, got a {job.model}")
         if model.reads_target_in_history:
@@ -92,7 +94,7 @@ class ServedModel:
             items, users = described_items(dataset, fitted), described_users(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
         requests = RequestEncoder(fitted, history, items, users)
-        return cls(folder, version_of(folder), model, StateLayout(model), events, requests)
+        return cls(folder, version, model, StateLayout(model), events, requests)
 
     @property
     def version_text(self) -> str:
@@ -138,5 +140,24 @@ class ServedModel:
 
 
 def version_of(folder: Path) -> bytes:
-    """Of the model in a training's folder."""
+    """Of the model in a training's folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     return hashlib.sha256((folder / MODEL).read_bytes()).digest()[:_VERSION_BYTES]
+
+
+def holds_version(folder: Path, version: bytes) -> bool:
+    """Whether the model of this version is in a training's folder."""
+    return (folder / MODEL).is_file() and version_of(folder) == version
+
+
+def _loaded(folder: Path) -> tuple[Job, nn.Module, bytes]:
+    """A training's job and model, and the version of the very weights that were read."""
+    before = version_of(folder) if (folder / MODEL).is_file() else None
+    job, model = load_trained(folder)
+    version = version_of(folder)
+    if version != before:
+        raise ModelVersionError(f"{folder}: {MODEL} was replaced while it was read: try again")
+    return job, model, version

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
-from recops_models.serving.errors import FieldError
+from recops_models.serving.event_lines import EventLines
 
-MOST_EVENT_BYTES = 1 << 20
-"""Of an event's JSON."""
-
-
-def event_of_json(text: bytes) -> object:
-    """What the JSON of an event says; an error where it is none, for the center to count."""
-    if len(text) > MOST_EVENT_BYTES:
-        return FieldError("event", f"must be at most {MOST_EVENT_BYTES:,} bytes, got {len(text):,}")
-    try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return FieldError("event", f"must be JSON ({error})")
-    return found
+_PACKED = {b"\x1f\x8b": "gzip", b"(\xb5/\xfd": "zstd", b"PK": "zip"}
+"""By the first bytes, in what no event begins."""
 
 
 def file_events(path: Path, *, batch: int) -> Iterator[list[object]]:
-    """The events of a file: Parquet by its name, else a JSON object a line. Never read whole.
+    """The events of a file: Parquet by its first bytes, else a JSON object a line. Never read
+    whole.
 
     Raises:
-        DataError: it is not there, or no Parquet.
+        DataError: it is not there, compressed, or no Parquet despite its name.
     """
+    if _is_parquet(path):
+        return _parquet(path, batch)
+    return EventLines(path).more(batch=batch, ended=True)
+
+
+def growing_events(path: Path, *, batch: int) -> Callable[[], Iterator[list[object]]]:
+    """:func:`file_events` of a file to which lines may be appended: each call gives those that
+    there were not before. Parquet is read once.
+
+    Raises:
+        DataError: as of :func:`file_events`.
+    """
+    if _is_parquet(path):
+        once = _parquet(path, batch)
+        return lambda: once
+    return partial(EventLines(path).more, batch=batch)
+
+
+def _is_parquet(path: Path) -> bool:
     if not path.is_file():
         raise DataError(f"{path}: no such file of events")
-    return _parquet(path, batch) if path.suffix == ".parquet" else _lines(path, batch)
+    with path.open("rb") as file:
+        head = file.read(4)
+    for first, name in _PACKED.items():
+        if head.startswith(first):
+            raise DataError(f"{path}: must be JSON lines or Parquet, got {name}: unpack it first")
+    return head == b"PAR1" or path.suffix == ".parquet"
 
 
 def dataset_events(dataset: Dataset, *, batch: int) -> Iterator[list[object]]:
@@ -58,13 +71,6 @@ def dataset_events(dataset: Dataset, *, batch: int) -> Iterator[list[object]]:
             for column, keys in names.items():
                 row[column] = keys[row[column]]
         yield rows
-
-
-def _lines(path: Path, batch: int) -> Iterator[list[object]]:
-    with path.open("rb") as file:
-        lines = (line for line in file if line.strip())
-        while part := list(islice(lines, batch)):
-            yield [event_of_json(line) for line in part]
 
 
 def _parquet(path: Path, batch: int) -> Iterator[list[object]]:

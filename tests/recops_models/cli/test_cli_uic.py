@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from centers import events_of, untrained
 from recops.files import read_json
 from recops_models.cli import run
-from recops_models.data import Dataset
+from recops_models.cli.uic.candidates import candidates_of
+from recops_models.cli.uic.refresh import _more
+from recops_models.cli.uic.shared import snapshots_folder
+from recops_models.data import DataError, Dataset
+from recops_models.serving.center import Center
+from recops_models.serving.keys import user_key
+from recops_models.serving.open_store import open_store
 from recops_models.serving.redis_stream import RedisStream
 from redis_server import DURABLE, RedisServer
 
@@ -73,7 +83,10 @@ def test_a_center_from_events_to_scores_and_on(
     path = out.strip()
     assert Path(path).parent == tmp_path / "store" / "snapshots"
     assert uic("forget", "1")[:2] == (0, "user 1: forgotten\n")
-    assert uic("forget", "1")[:2] == (0, "user 1: was not known\n")
+    code, out, _ = uic("forget", "1")
+    assert (code, out.partition(";")[0]) == (0, "user 1: was not known")
+    assert "give --through SEQ" in out
+    assert uic("forget", "1", "--through", "9")[:2] == (0, "user 1: was not known\n")
     code, out, _ = uic("restore", path)
     assert (code, out.partition(" users")[0]) == (0, "59")
     assert uic("rollback", "--to", Path(path).name[:8])[0] == 0
@@ -86,6 +99,56 @@ def test_a_center_from_events_to_scores_and_on(
     assert (code, json.loads(out)["accepted"]) == (0, 0), err  # All are forgotten.
     assert uic("stats", *model)[0] == 1
     assert uic("stats", "--model", str(folder / "hpmn"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items.csv", b'title,item_id\nHeat,5\n"a,b",6\nnone,7\n'),
+        ("items.tsv", b"item_id\ttitle\n5\tHeat\n6\ta\n7\tb\n"),
+        ("items.json", b'[5, "6", 7]'),
+        ("items.lst", b"\xef\xbb\xbf5\r\n\r\n 6\r\n7"),
+        ("items", b"5\n6\n7\n"),
+        ("items.parquet", None),
+    ],
+)
+def test_candidates_of_a_file(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if content is None:
+        pq.write_table(pa.table({"title": ["a", "b", "c"], "item_id": [5, 6, 7]}), path)
+    else:
+        path.write_bytes(content)
+    assert [str(item) for item in candidates_of(str(path))] == ["5", "6", "7"]
+
+
+def test_candidates_that_are_named() -> None:
+    ids = [str(number) for number in range(1000)]
+    assert candidates_of(",".join(ids)) == ids
+    for alone in ("5", "v1.2", "a b"):
+        assert candidates_of(alone) == [alone]
+    assert candidates_of("song.mp3,") == ["song.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("items.csv", b"item\n5\n", "no column 'item_id'"),
+        ("items.csv", b"item_id,title\n5\n", "items.csv, row 1: cannot be read"),
+        ("items.json", b'{"items": [5]}', "items.json: must be a list of ids, got {"),
+        ("items.json", b"[5,", "items.json: must be JSON"),
+        ("items.txt", b"5\n\xe9\n", "items.txt: not readable as text"),
+        ("nowhere.lst", None, "nowhere.lst: no such file of candidates"),
+        ("nowhere", None, "nowhere: no such file of candidates"),
+    ],
+)
+def test_candidates_that_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((DataError, FileNotFoundError), match=re.escape(said)):
+        candidates_of(str(path))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +196,112 @@ def test_a_store_that_is_not_there_is_not_made(
     assert (code, out) == (1, "")
     assert "store: there is no store" in err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_score_makes_no_store(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
+) -> None:
+    asked = ("--model", str(folder / "mimn"), "--user", "1", "--candidates", "5")
+    code, out, err = uic("score", *asked)
+    assert (code, out) == (1, "")
+    assert "store: there is no store" in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_cannot_be_filled_is_told_before_events_are_applied(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
+    code, out, err = uic("ingest", *given, "--out", str(tmp_path / "out"))
+    assert (code, out) == (2, "")
+    assert "a file is in the way" in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_who_asks_to_stop_during_the_last_batch_has_it_all(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = Center.ingest
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return really(*arguments, **named)
+
+    monkeypatch.setattr(Center, "ingest", interrupted)
+    given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
+    code, out, err = uic("ingest", *given)
+    assert (code, json.loads(out)["refused"]) == (0, 0), err
+    monkeypatch.setattr("recops_models.serving.intake.BATCH", 500)
+    code, out, err = uic("ingest", *given)
+    assert (code, json.loads(out)["duplicates"]) == (1, 500)
+    assert "interrupted" in err
+
+
+@pytest.mark.parametrize("content", [b"user_id,item_id\n1,2\n3,4\n", b"\0\1\2" * 1000])
+def test_a_file_of_no_events_at_all_is_a_failure(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "events"
+    path.write_bytes(content)
+    code, out, err = uic("ingest", "--model", str(folder / "mimn"), "--events", str(path))
+    count = max(1, content.count(b"\n"))
+    assert (code, json.loads(out)["refused"]) == (1, count)
+    assert f"events: each of {count} events was refused" in err.splitlines()[-1]
+
+
+def test_damaged_records_are_told_on_stderr(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
+) -> None:
+    uic("ingest", "--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
+    with open_store(f"lmdb:{tmp_path / 'store'}") as store:
+        store.commit({user_key(1, "1"): b"damaged"}, clock=store.view([]).clock)
+    code, out, err = uic("snapshot")
+    assert code == 0
+    assert err.startswith("warning: ")
+    assert "damaged records of '1': a restore will leave them out" in err
+    path = Path(out.strip())
+    code, out, err = uic("restore", str(path))
+    assert (code, out.partition(" ")[0]) == (0, "59")
+    assert "'1': they were left out" in err
+    with open_store(f"lmdb:{tmp_path / 'store'}") as store:
+        store.commit({user_key(2, "2"): b"damaged"}, clock=store.view([]).clock)
+    code, out, err = uic("expire", "--days", "1")
+    assert (code, out) == (0, "58 users forgotten\n")
+    assert "'2': they stay" in err
+
+
+def test_a_snapshot_whose_model_was_moved(
+    uic: Callable[..., tuple[int, str, str]], folder: Path, small: Dataset, tmp_path: Path
+) -> None:
+    model, moved = tmp_path / "mimn", tmp_path / "moved"
+    untrained("mimn", small, folder / "data", model)
+    uic("ingest", "--model", str(model), "--events", str(folder / "events.jsonl"))
+    path = Path(uic("snapshot")[1].strip())
+    model.rename(moved)
+    (path.parent / "manual.snapshot.parquet").touch()  # Sorts behind it, and is none.
+    code, _, err = uic("rollback")
+    assert (code, "--model" in err) == (1, True)
+    code, out, err = uic("rollback", "--model", str(moved))
+    assert (code, out.partition(" ")[0]) == (0, "60"), err
+
+
+def test_events_that_are_appended_during_a_refresh_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"seq": 1}\n')
+    with ExitStack() as streams:
+        more = _more(str(path), streams)
+        assert list(more()) == [[{"seq": 1}]]
+        with path.open("a") as file:
+            file.write('{"seq": 2}\n')
+        assert list(more()) == [[{"seq": 2}]]
+
+
+def test_snapshots_lie_beside_a_store_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert snapshots_folder("lmdb:~/store?map_bytes=5", None) == tmp_path / "store" / "snapshots"
 
 
 def test_refused_events_are_named(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from centers import events_of
+from centers import events_of, untrained
 from recops_models.data import Dataset
+from recops_models.serving import served
 from recops_models.serving.center import Center
 from recops_models.serving.errors import (
     CorruptStateError,
@@ -27,7 +32,7 @@ from recops_models.serving.errors import (
 from recops_models.serving.keys import ACTIVE, user_key
 from recops_models.serving.open_store import open_store
 from recops_models.serving.redis_stream import RedisStream
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served import ServedModel, version_of
 from recops_models.serving.stores.store import Store
 from redis_server import RedisServer
 
@@ -215,6 +220,105 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
         open_store(f"lmdb:{tmp_path / 'other'}?size=5")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_store(f"lmdb:{tmp_path / 'other'}?map_bytes={10**30}")
+
+
+def test_a_store_that_is_not_to_be_made(trained: Callable[..., Path], store_url: str) -> None:
+    with pytest.raises(StoreError, match=r"there is no store|is empty"):
+        Center.open(trained("mimn"), store_url, make=False)
+    with pytest.raises(StoreError, match="is empty"), open_store(store_url) as store:
+        Center(ServedModel.load(trained("mimn")), store, make=False)
+    Center.open(trained("mimn"), store_url).close()
+    Center.open(trained("mimn"), store_url, make=False).close()
+
+
+def test_an_empty_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").touch()
+    with pytest.raises(StoreError, match="there is no store"):
+        open_store(f"lmdb:{tmp_path}", make=False)
+
+
+def test_a_store_lies_at_home_and_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    open_store("lmdb:~/states?map_bytes=1048576").close()
+    assert (tmp_path / "states" / "data.mdb").exists()
+    assert (tmp_path / "states").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("pages", [1, 5, 20])
+def test_a_file_that_was_cut_short_is_damaged(
+    trained: Callable[..., Path], small: Dataset, tmp_path: Path, pages: int
+) -> None:
+    url, file = f"lmdb:{tmp_path / 'store'}", tmp_path / "store" / "data.mdb"
+    with Center.open(trained("mimn"), url) as center:
+        center.ingest(events_of(small))
+    size = file.stat().st_size
+    os.truncate(file, size - pages * mmap.PAGESIZE)
+    with pytest.raises(StoreError, match=r"is damaged, data\.mdb was cut short"):
+        open_store(url)
+    assert file.stat().st_size < size
+
+
+def test_a_file_may_lack_pages_that_are_free(tmp_path: Path) -> None:
+    """LMDB does not write what a commit took and gave back."""
+    for seed in range(100):
+        folder = tmp_path / str(seed)
+        if held := _shorter_than_it_tells(folder, random.Random(seed)):
+            break
+    assert held
+    with open_store(f"lmdb:{folder}", make=False) as store:
+        assert dict(store.scan([b""])) == held
+    os.truncate(folder / "data.mdb", (folder / "data.mdb").stat().st_size // 2)
+    with pytest.raises(StoreError, match="cut short"):
+        open_store(f"lmdb:{folder}")
+
+
+def _shorter_than_it_tells(folder: Path, chance: random.Random) -> dict[bytes, bytes] | None:
+    """What a store holds whose file lacks pages; None: it lacks none."""
+    folder.mkdir()
+    held: dict[bytes, bytes] = {}
+    with lmdb.open(str(folder), map_size=1 << 30, sync=False) as environment:
+        for _ in range(12):
+            with environment.begin(write=True) as transaction:
+                if chance.random() < 0.6 or len(held) < 10:
+                    for _ in range(chance.randrange(1, 200)):
+                        key, size = b"%d" % chance.randrange(3000), chance.choice([24, 400, 3900])
+                        held[key] = b"v" * size
+                        transaction.put(key, held[key])
+                else:
+                    gone = min(len(held), chance.choice([5, 100, 2000]))
+                    for key in chance.sample(sorted(held), gone):
+                        del held[key]
+                        transaction.delete(key)
+            due = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+            if (folder / "data.mdb").stat().st_size < due:
+                return held
+    return None
+
+
+def test_a_model_that_is_replaced_while_it_is_loaded(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = untrained("mimn", small, tmp_path / "data", tmp_path / "model")
+    before = version_of(folder)
+
+    def retrain(seed: int) -> Dataset:
+        untrained("mimn", small, tmp_path / "data", folder, seed=seed)
+        return small
+
+    found = ServedModel.load(folder, data=partial(retrain, 1))
+    assert found.version == before != version_of(folder)
+    really = served.load_trained
+
+    def slowly(folder: Path) -> Any:
+        loaded = really(folder)
+        retrain(2)
+        return loaded
+
+    monkeypatch.setattr(served, "load_trained", slowly)
+    with pytest.raises(ModelVersionError, match="was replaced while it was read"):
+        ServedModel.load(folder)
 
 
 def test_a_folder_that_is_open_keeps_its_bound(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import subprocess
 import sys
@@ -18,17 +20,20 @@ import pytest
 
 from centers import events_of
 from recops_models.data import DataError, Dataset
+from recops_models.serving import event_lines
+from recops_models.serving.applied import AppliedEvent
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
 from recops_models.serving.generations import served_now
 from recops_models.serving.ingester import ingest_batches, ingest_stream
-from recops_models.serving.intake import IngestReport
-from recops_models.serving.keys import generation_prefix, lock_key
+from recops_models.serving.intake import BATCH, IngestReport
+from recops_models.serving.keys import generation_prefix, lock_key, user_key
+from recops_models.serving.ledger import Fate
 from recops_models.serving.locks import HeldLockError, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.refresh import refresh_model
 from recops_models.serving.served import ServedModel
-from recops_models.serving.sources import dataset_events, file_events
+from recops_models.serving.sources import dataset_events, file_events, growing_events
 from redis_server import RedisServer
 from stopped_clock import Clock
 
@@ -139,6 +144,57 @@ def test_a_trimmed_entry_is_told(
         assert (report.accepted, report.gaps) == (1, 0 if events[2]["seq"] == 1 else 2)
         assert ["trimmed" in one.error for one in report.refused] == [True, True]
         assert client.xpending("events", "center")["pending"] == 0
+
+
+def test_events_of_a_damaged_user_are_refused_and_do_not_come_again(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    hurt = events[0]["user_id"]
+    center.ingest(events[:1])
+    view = center.store.view([user_key(1, str(hurt))])
+    center.store.commit({user_key(1, str(hurt)): b"damaged"}, clock=view.clock)
+    send(redis_server, events[:60])
+    mine = [place for place, event in enumerate(events[:60]) if event["user_id"] == hurt]
+    report = drain(center, stream_url)
+    assert [one.index for one in report.refused] == mine[:10]
+    assert report.refused[0].error == (
+        f"cannot be applied: the state of '{hurt}' is damaged (checksum mismatch)"
+    )
+    assert report.accepted == 60 - len(mine)
+    assert drain(center, stream_url).num_events == 0
+    total = IngestReport()
+    ingest_batches(center, [events[:60]], stop=threading.Event(), told=total.join)
+    assert (total.duplicates, total.num_refused) == (60 - len(mine), len(mine))
+
+
+def test_whoever_is_stopped_tells_whether_there_was_more(
+    center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
+) -> None:
+    def ingested(*batches: list[Any]) -> bool:
+        stop = threading.Event()
+        return ingest_batches(center, batches, stop=stop, told=lambda _: stop.set())
+
+    assert ingested(events[:2])
+    assert not ingested(events[:2], events[2:4])
+    send(redis_server, events[:10])
+    stop, stream = threading.Event(), RedisStream(stream_url)
+    given = {"follow": False, "stop": stop, "told": lambda _: stop.set()}
+    assert ingest_stream(center, stream, **given)
+    stop.clear()
+    send(redis_server, [events[10]] * (BATCH + 1))
+    assert not ingest_stream(center, stream, **given)
+    stop.clear()
+    assert ingest_stream(center, stream, **given)
+    stream.close()
+
+
+def test_a_sum_of_reports_names_ten_refusals() -> None:
+    total = IngestReport()
+    for _ in range(5):
+        total.join(IngestReport.of([AppliedEvent(Fate.accepted), *[FieldError("seq", "no")] * 4]))
+    assert [one.index for one in total.refused] == [1, 2, 3, 4, 6, 7, 8, 9, 11, 12]
+    assert total.counts()["refused"] == total.num_refused == 20
+    assert total.num_events == 25
 
 
 def test_one_consumer_is_active(
@@ -338,11 +394,84 @@ def test_a_line_that_is_no_event_is_told_by_its_place(tmp_path: Path) -> None:
     assert isinstance(third, FieldError)
 
 
-@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet", "damaged.parquet"])
+def test_a_line_is_not_read_whole_that_is_longer_than_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_lines, "MOST_EVENT_BYTES", 10)
+    path = tmp_path / "events.bin"
+    path.write_bytes(b"x" * 35 + b"\n[1]\n" + b"y" * 11)
+    asked = []
+
+    class Bounded(io.BytesIO):
+        def readline(self, size: int | None = -1) -> bytes:
+            asked.append(size)
+            return super().readline(size)
+
+    assert event_lines._next_line(Bounded(path.read_bytes())) == (b"x" * 11, 36, True)
+    assert asked == [11] * 4
+    ((first, second, third),) = file_events(path, batch=10)
+    assert (str(first), second) == ("event must be at most 10 bytes, got 36", [1])
+    assert str(third) == "event must be at most 10 bytes, got 11"
+
+
+def test_lines_that_are_appended_are_given_once_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"seq": 1}\n{"seq": 2}\n{"seq"')
+    more = growing_events(path, batch=1)
+    assert list(more()) == [[{"seq": 1}], [{"seq": 2}]]
+    assert list(more()) == []
+    with path.open("a") as file:
+        file.write(": 3}")  # Without its end, but an object.
+    assert list(more()) == [[{"seq": 3}]]
+    with path.open("a") as file:
+        file.write('\n{"seq": 4}\n12')
+    assert list(more()) == [[{"seq": 4}]]
+    path.write_text("")
+    with pytest.raises(DataError, match="became shorter while it was read"):
+        list(more())
+
+
+def test_a_table_is_told_by_its_first_bytes_and_read_once(
+    events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    table = tmp_path / "events.pq"
+    pq.write_table(pa.Table.from_pylist(events), table)
+    assert [e for part in file_events(table, batch=64) for e in part] == events
+    more = growing_events(table, batch=64)
+    assert [e for part in more() for e in part] == events
+    assert list(more()) == []
+
+
+def test_a_refresh_reads_what_is_appended_meanwhile(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    lines = [json.dumps(event) + "\n" for event in events[:60]]
+    path.write_text("".join(lines[:50]))
+    center.ingest(events[:60])
+
+    def source() -> Iterator[list[Any]]:
+        yield from more()
+        with path.open("a") as file:
+            file.write("".join(lines[50:]))
+            lines.clear()
+
+    more = growing_events(path, batch=20)
+    refresh_model(center.store, ServedModel.load(trained("hpmn")), [source])
+    assert center.stats().events == 60
+
+
+@pytest.mark.parametrize(
+    "name", ["none.jsonl", "none.parquet", "damaged.parquet", "text.parquet", "packed.jsonl.gz"]
+)
 def test_a_file_that_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "text.parquet").write_bytes(b'{"seq": 1}')
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(b'{"seq": 1}'))
     with pytest.raises(DataError, match=name):
         list(file_events(tmp_path / name, batch=10))
+    with pytest.raises(DataError, match=name):
+        list(growing_events(tmp_path / name, batch=10)())
 
 
 def test_a_data_set_is_a_source_of_events(small: Dataset, events: list[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -14,21 +16,36 @@ from centers import events_of, untrained
 from recops.files import CorruptFileError
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
-from recops_models.serving.errors import ModelVersionError, StoreAwayError
+from recops_models.serving.checked import Tombstone, Totals
+from recops_models.serving.errors import CorruptStateError, ModelVersionError, StoreAwayError
 from recops_models.serving.forgetting import expire_users
-from recops_models.serving.generations import UPKEEP, served_now
+from recops_models.serving.generations import UPKEEP, change, served_now
+from recops_models.serving.getting_through import MOST_CONFLICTS
+from recops_models.serving.ingester import ingest_batches
+from recops_models.serving.intake import IngestReport
 from recops_models.serving.keys import (
+    forgotten_key,
     generation_prefix,
     items_prefix,
     lock_key,
     meta_key,
+    totals_key,
+    user_key,
     users_prefix,
 )
-from recops_models.serving.locks import PAUSE, SECONDS, HeldLockError, Lock, LostLockError
+from recops_models.serving.locks import (
+    PAUSE,
+    SECONDS,
+    HeldLockError,
+    Lock,
+    LostLockError,
+    NotPaused,
+)
 from recops_models.serving.open_store import open_store
 from recops_models.serving.refresh import refresh_model
 from recops_models.serving.served import ServedModel
-from recops_models.serving.snapshots import restore_snapshot, snapshots_in, take_snapshot
+from recops_models.serving.snapshot_files import snapshots_in
+from recops_models.serving.snapshots import restore_snapshot, take_snapshot
 from recops_models.serving.stats import center_stats
 from recops_models.serving.stores.store import Store
 from stopped_clock import Clock
@@ -92,6 +109,26 @@ def test_a_snapshot_fills_an_empty_store(
         assert other.stats().users == center.stats().users == 60
 
 
+def test_a_snapshot_of_a_model_that_was_moved_names_its_new_place(
+    small: Dataset, events: list[dict[str, Any]], tmp_path: Path, store_url: str
+) -> None:
+    folder, moved = tmp_path / "model", tmp_path / "moved"
+    untrained("mimn", small, tmp_path / "data", folder)
+    other = untrained("mimn", small, tmp_path / "data", tmp_path / "other", seed=5)
+    with Center.open(folder, store_url) as center:
+        center.ingest(events)
+        path = take_snapshot(center.store, tmp_path)
+    folder.rename(moved)
+    with open_store(store_url) as store:
+        for wrong in (None, other, tmp_path):
+            with pytest.raises(ModelVersionError, match=r"does not hold.*--model"):
+                restore_snapshot(store, path, model=wrong)
+        assert restore_snapshot(store, path, model=moved) == 60
+        active = served_now(store)
+        assert active is not None
+        assert active.folder == str(moved)
+
+
 def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
     taken = [take_snapshot(center.store, tmp_path) for _ in range(9)]
     assert snapshots_in(tmp_path) == taken[2:]
@@ -100,6 +137,124 @@ def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
     assert snapshots_in(tmp_path) == taken[2:]
     assert take_snapshot(center.store, tmp_path, kept=1) in snapshots_in(tmp_path)
     assert len(snapshots_in(tmp_path)) == 1
+
+
+def test_what_is_no_snapshot_by_its_name_is_left_alone(center: Center, tmp_path: Path) -> None:
+    first = take_snapshot(center.store, tmp_path)
+    others = [tmp_path / "manual.snapshot.parquet", tmp_path / ".notes.tmp"]
+    for other in others:
+        other.write_bytes(b"mine")
+        os.utime(other, (0, 0))
+    killed = tmp_path / f".{first.name}.0a1b2c3d.tmp"
+    going_on = tmp_path / f".{first.name}.4e5f6a7b.tmp"
+    killed.write_bytes(b"half")
+    os.utime(killed, (0, 0))
+    going_on.write_bytes(b"half")
+    newest = take_snapshot(center.store, tmp_path, kept=1)
+    assert snapshots_in(tmp_path) == [newest]
+    assert sorted(tmp_path.glob(".*")) == sorted([others[1], going_on])
+    assert others[0].exists()
+
+
+def test_older_snapshots_stay_until_the_new_one_is_read_back(
+    center: Center, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = take_snapshot(center.store, tmp_path)
+
+    def damaged(path: Path) -> None:
+        raise CorruptFileError(f"{path}: damaged")
+
+    monkeypatch.setattr("recops_models.serving.snapshots.verify_file", damaged)
+    with pytest.raises(CorruptFileError):
+        take_snapshot(center.store, tmp_path, kept=1)
+    assert snapshots_in(tmp_path) == [old]
+    monkeypatch.undo()
+    take_snapshot(center.store, tmp_path, kept=1)
+    assert old not in snapshots_in(tmp_path)
+
+
+def damage(store: Store, key: bytes) -> None:
+    """Flip a bit of what is there."""
+    view = store.view([key])
+    assert view.values[0] is not None
+    damaged = bytearray(view.values[0])
+    damaged[-1] ^= 1
+    store.commit({key: bytes(damaged)}, clock=view.clock)
+
+
+def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    hurt, forgotten = events[0]["user_id"], events[1]["user_id"]
+    center.forget(forgotten)
+    damage(center.store, user_key(1, str(hurt)))
+    damage(center.store, forgotten_key(str(forgotten)))
+    told = list[str]()
+    path = take_snapshot(center.store, tmp_path, warned=told.append)
+    assert f"damaged records of '{forgotten}', '{hurt}': a restore will" in told[0]
+    before = users(center.store)
+    with pytest.warns(UserWarning, match=f"'{forgotten}', '{hurt}': they were left out"):
+        assert restore_snapshot(center.store, path) == 58
+    assert before.pop(b"u/%d" % hurt)
+    assert users(center.store) == before
+    assert not center.look_up(hurt).known
+    with open_store(f"lmdb:{tmp_path / 'empty'}") as empty:
+        assert restore_snapshot(empty, path, warned=told.append) == 58
+        assert empty.view([forgotten_key(str(forgotten))]).values[0]  # No leave to come back.
+
+
+def test_damaged_counts_of_all_are_not_one_users(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    damage(center.store, totals_key(1))
+    with pytest.raises(CorruptStateError, match="count of 'all' is damaged"):
+        take_snapshot(center.store, tmp_path)
+    assert not list(tmp_path.glob("*.parquet*"))
+    with pytest.raises(CorruptStateError, match="count of 'all' is damaged"):
+        ingest_batches(center, [events], stop=threading.Event(), told=lambda _: None)
+
+
+def test_damaged_records_do_not_hold_up_who_expires(
+    center: Center, events: list[dict[str, Any]]
+) -> None:
+    center.ingest(events)
+    hurt, unclear = (event["user_id"] for event in events[:2])
+    damage(center.store, user_key(1, str(hurt)))
+    stone = Tombstone(0).pack(str(unclear))
+    center.store.commit({forgotten_key(str(unclear)): stone}, clock=center.store.view([]).clock)
+    damage(center.store, forgotten_key(str(unclear)))
+    told = list[str]()
+    assert expire_users(center.store, 1e12, warned=told.append) == 58
+    assert len(told) == 1
+    assert f"'{hurt}'" in told[0]
+    assert f"'{unclear}'" in told[0]
+    assert center.stats().users == 2
+    with pytest.raises(CorruptStateError, match=r"the tombstone of .* damaged .*--through"):
+        center.forget(unclear)
+    assert center.forget(unclear, through=5)
+    assert not center.look_up(unclear).known
+    with pytest.warns(UserWarning, match=f"damaged records of '{hurt}': they stay"):
+        assert expire_users(center.store, 1e12) == 0
+
+
+def test_damaged_records_do_not_hold_up_a_new_model(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
+) -> None:
+    events = events[:100]
+    center.ingest(events)
+    old, new = (event["user_id"] for event in events[:2])
+    served, told = ServedModel.load(trained("hpmn")), list[str]()
+    with pytest.raises(ModelVersionError, match="behind"):
+        refresh_model(center.store, served, [once(events[:-1])])
+    damage(center.store, user_key(1, str(old)))
+    damage(center.store, user_key(2, str(new)))
+    total = IngestReport()
+    refresh_model(center.store, served, [once(events)], told=total.join, warned=told.append)
+    assert total.num_refused == sum(event["user_id"] == new for event in events)
+    assert f"damaged records of '{old}', '{new}'" in told[0] or f"'{new}', '{old}'" in told[0]
+    assert center.look_up(old).events == sum(event["user_id"] == old for event in events)
 
 
 def test_a_damaged_snapshot_changes_nothing(
@@ -270,6 +425,32 @@ def test_a_model_that_is_served_is_not_refreshed(
         refresh_model(center.store, ServedModel.load(trained("mimn")), [])
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_forgetting_reaches_what_is_served_no_longer(
+    center: Center,
+    events: list[dict[str, Any]],
+    known: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who switched was killed before the old states were removed."""
+    user = events[0]["user_id"]
+    earlier = events if known else [event for event in events if event["user_id"] != user]
+    center.ingest(earlier)
+    path = take_snapshot(center.store, tmp_path)
+    center.ingest(events)
+    with monkeypatch.context() as killed:
+        killed.setattr("recops_models.serving.snapshots.sweep", lambda *_: None)
+        restore_snapshot(center.store, path)
+    assert len(generations(center.store)) == 2
+    assert center.forget(user) is known
+    key = user_key(1, str(user))[8:]
+    assert not [found for found, _ in center.store.scan([b"0"]) if found.endswith(key)]
+    assert center.stats().users == 59
+    restore_snapshot(center.store, path)
+    assert len(generations(center.store)) == 1
+
+
 def test_forgetting_reaches_a_model_that_warms_up(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
@@ -326,6 +507,110 @@ class Failing(Another):
         if self._left < 0:
             raise StoreAwayError("away")
         super().commit(changes, clock=clock)
+
+
+class Busy(Another):
+    """A store in which someone else commits first, unless he is made to wait."""
+
+    def __init__(self, store: Store, work: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._work, self.times = work, 0
+
+    def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
+        if lock_key(PAUSE) not in changes:
+            self.times += 1
+            assert self.times < 50
+            self._work()
+        super().commit(changes, clock=clock)
+
+
+def counted(values: list[bytes | None]) -> dict[bytes, bytes | None]:
+    return {b"counter": b"%d" % (1 + int(values[0] or 0))}
+
+
+def test_a_slow_change_gets_through_beside_a_quick_writer(center: Center) -> None:
+    store = Busy(center.store, lambda: change(center.store, [b"counter"], counted, [NotPaused()]))
+    with Lock(center.store, UPKEEP) as upkeep:
+        change(store, [b"counter"], counted, [upkeep])
+    assert center.store.view([b"counter"]).values == [b"%d" % (store.times + 1)]
+    change(center.store, [b"counter"], counted, [NotPaused()])  # Nobody waits any longer.
+
+
+def test_a_change_is_not_computed_anew_for_what_others_write_elsewhere(center: Center) -> None:
+    computed = []
+
+    def work() -> None:
+        if store.times < 3:
+            change(center.store, [b"counter"], counted)
+
+    def changes(values: list[bytes | None]) -> dict[bytes, bytes | None]:
+        computed.append(values)
+        return {b"mine": b"done"}
+
+    store = Busy(center.store, work)
+    change(store, [b"mine"], changes)
+    assert center.store.view([b"mine", b"counter"]).values == [b"done", b"2"]
+    assert computed == [[None]]
+
+
+def test_a_slow_batch_gets_through_beside_a_quick_writer(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
+) -> None:
+    quick = [{**events[0], "user_id": "quick", "seq": seq} for seq in range(1, 50)]
+    store = center.store
+    with Center.open(trained("mimn"), store.url) as other:
+        center.store = Busy(store, lambda: other.ingest([quick.pop()], patience=0))
+        assert center.ingest(events[:200]).accepted == 200
+        center.store.times = 0
+        assert center.forget(events[0]["user_id"])
+        center.store = store
+        assert other.ingest(quick[:1]).num_events == 1
+
+
+def test_a_slow_writer_waits_for_who_pauses(
+    center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
+) -> None:
+    pause, store = Lock(center.store, PAUSE), center.store
+
+    def work() -> None:
+        if busy.times == MOST_CONFLICTS:
+            pause.acquire()
+        change(store, [totals_key(1)], lambda _: {totals_key(1): Totals(busy.times).pack()})
+
+    center.store = busy = Busy(store, work)
+    with pytest.raises(HeldLockError):
+        center.ingest(events[:1], patience=0)
+    pause.require()
+    pause.release()
+    center.store = store
+    assert center.ingest(events[:1]).accepted == 1
+
+
+def test_forgetting_goes_on_with_what_is_served_by_then(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    path, store, user = take_snapshot(center.store, tmp_path), center.store, events[0]["user_id"]
+
+    def work() -> None:
+        if busy.times == 1:
+            restore_snapshot(store, path)
+
+    center.store = busy = Busy(store, work)
+    assert center.forget(user)
+    center.store = store
+    assert not center.score(user, [1]).known
+    assert center.stats().users == 59
+
+
+def test_a_slow_writers_pause_is_waited_for(
+    center: Center, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    center.ingest(events)
+    path, pause = take_snapshot(center.store, tmp_path), Lock(center.store, PAUSE)
+    pause.acquire()
+    threading.Timer(0.1, pause.release).start()
+    assert restore_snapshot(center.store, path) == 60
 
 
 class Stalling(Another):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.shared import AllowLoss, Expected, StoreUrl, opened_store, uic
+from recops_models.cli.uic.shared import AllowLoss, Expected, StoreUrl, opened_store, uic, warned
 
 
 @uic.command()
@@ -37,4 +37,4 @@ def expire(
     limit = before if days is None else time.time() - 86_400 * days
     assert limit is not None
     with opened_store(store, model, allow_loss) as opened:
-        typer.echo(f"{expire_users(opened, limit):,} users forgotten")
+        typer.echo(f"{expire_users(opened, limit, warned=warned):,} users forgotten")

@@ -27,7 +27,8 @@ def forget(
 ) -> None:
     """Remove a user's state for good: no replay and no snapshot brings it back.
 
-    Later events of the user begin a new state.
+    Later events of the user begin a new state. Files of snapshots hold the old one until they are
+    rotated out. Of a user whom the store does not know, only --through tells what to leave out.
 
     Example: `recops uic forget 196 --store lmdb:states`
     """
@@ -36,4 +37,7 @@ def forget(
 
     with opened_store(store, model, allow_loss) as opened:
         known = forget_users(opened, [id_text("user", user)], through=through)
-    typer.echo(printable(f"user {user}: {'forgotten' if known else 'was not known'}"))
+    told = "forgotten" if known else "was not known"
+    if not (known or through):
+        told += "; to leave out what an older snapshot or a replay may hold, give --through SEQ"
+    typer.echo(printable(f"user {user}: {told}"))

@@ -47,39 +47,46 @@ def ingest(
     """Apply events to users' states, each once however often it is sent; prints counts as JSON.
 
     accepted: applied. duplicates: applied before. late: skipped before, and refused since. refused:
-    no events. gaps: sequence numbers that were skipped. Ctrl-C finishes the batch.
+    no events, or of users whose states are damaged. gaps: sequence numbers that were skipped.
+    Ctrl-C finishes the batch.
 
     Example: `recops uic ingest --model runs/mimn --store lmdb:states --events events.jsonl`
     """
     from recops.files import write_json
+    from recops_models.data import DataError
     from recops_models.serving.center import Center
     from recops_models.serving.intake import IngestReport
 
     if follow and not is_stream(events):
         raise typer.BadParameter("--follow is for a stream: --events redis-stream://…")
+    folder = None if out is None else make_folder(out)
     total = IngestReport()
     with _stopped_by_signals() as stop, progress(total) as told:
         with Center.open(model, store, allow_loss=allow_loss, data=data_named(data)) as center:
-            _ingest(center, events, follow=follow, stop=stop, told=told)
+            is_all = _ingest(center, events, follow=follow, stop=stop, told=told)
         typer.echo(json.dumps(total.counts()))
-        if out is not None:
-            write_json(make_folder(out) / "counts.json", total.counts(), kind="uic-counts")
-        if stop.is_set() and not follow:
+        if folder is not None:
+            write_json(folder / "counts.json", total.counts(), kind="uic-counts")
+        if follow:
+            return
+        if not is_all:
             raise KeyboardInterrupt
+        if total.num_events == total.num_refused > 0:
+            raise DataError(f"{events}: each of {total.num_events:,} events was refused")
 
 
 def _ingest(
     center: Center, events: str, *, follow: bool, stop: threading.Event, told: Told
-) -> None:
+) -> bool:
+    """Whether all were read; False: a signal came before."""
     from recops_models.serving.ingester import ingest_batches, ingest_stream
     from recops_models.serving.intake import BATCH
     from recops_models.serving.redis_stream import RedisStream
 
     if is_stream(events):
         with closing(RedisStream(events)) as stream:
-            ingest_stream(center, stream, follow=follow, stop=stop, told=told)
-        return
-    ingest_batches(center, batches_of(events, BATCH), stop=stop, told=told)
+            return ingest_stream(center, stream, follow=follow, stop=stop, told=told)
+    return ingest_batches(center, batches_of(events, BATCH), stop=stop, told=told)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.events import batches_of, is_stream, progress
+from recops_models.cli.uic.events import growing_batches_of, is_stream, progress
 from recops_models.cli.uic.shared import (
     AllowLoss,
     Data,
@@ -19,6 +19,7 @@ from recops_models.cli.uic.shared import (
     data_named,
     opened_store,
     uic,
+    warned,
 )
 
 
@@ -30,7 +31,8 @@ def refresh(
         list[str],
         typer.Option(
             help="Where all events so far are, as of `ingest`, and once for each source, the "
-            "oldest first. Of a stream, all that it holds is read.",
+            "oldest first. Of a stream, all that it holds is read; to a JSONL file lines may be "
+            "appended meanwhile.",
             show_default=False,
         ),
     ],
@@ -63,7 +65,7 @@ def refresh(
     ):
         served = ServedModel.load(model, data=data_named(data))
         sources = [_more(one, streams) for one in events]
-        refresh_model(opened, served, sources, allow_behind=allow_behind, told=told)
+        refresh_model(opened, served, sources, allow_behind=allow_behind, told=told, warned=warned)
     typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
 
 
@@ -75,5 +77,4 @@ def _more(events: str, streams: ExitStack) -> Callable[[], Iterator[list[object]
     if is_stream(events):
         stream = streams.enter_context(closing(RedisStream(events)))
         return partial(stream.replay, count=BATCH)
-    once = batches_of(events, BATCH)
-    return lambda: once
+    return growing_batches_of(events, BATCH)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.shared import AllowLoss, Expected, StoreUrl, opened_store, uic
+from recops_models.cli.uic.shared import AllowLoss, Moved, StoreUrl, opened_store, uic, warned
 from recops_models.printable import printable
 
 
@@ -15,7 +15,7 @@ from recops_models.printable import printable
 def restore(
     path: Annotated[Path, typer.Argument(help="A snapshot.", show_default=False)],
     store: StoreUrl,
-    model: Expected = None,
+    model: Moved = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Serve what a snapshot holds, in place of what is served; users who were forgotten stay so.
@@ -27,6 +27,6 @@ def restore(
     """
     from recops_models.serving.snapshots import restore_snapshot
 
-    with opened_store(store, model, allow_loss, make=True) as opened:
-        users = restore_snapshot(opened, path)
+    with opened_store(store, None, allow_loss, make=True) as opened:
+        users = restore_snapshot(opened, path, model=model, warned=warned)
     typer.echo(printable(f"{users:,} users of {path.name}; send the events since once more"))

@@ -9,7 +9,7 @@ import typer
 from recops_models.cli.uic.restore import restore
 from recops_models.cli.uic.shared import (
     AllowLoss,
-    Expected,
+    Moved,
     Snapshots,
     StoreUrl,
     snapshots_folder,
@@ -28,14 +28,14 @@ def rollback(
         ),
     ] = None,
     snapshots: Snapshots = None,
-    model: Expected = None,
+    model: Moved = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Restore the newest snapshot, or that of a day.
 
     Example: `recops uic rollback --store lmdb:states --to 20260131`
     """
-    from recops_models.serving.snapshots import snapshots_in
+    from recops_models.serving.snapshot_files import snapshots_in
 
     folder = snapshots_folder(store, snapshots)
     found = [path for path in snapshots_in(folder) if path.name.startswith(to or "")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recops_models.cli.application import app, load_data
+from recops_models.printable import printable
 
 if TYPE_CHECKING:
     from recops_models.data import Dataset
@@ -60,6 +61,14 @@ Expected = Annotated[
     Path | None,
     typer.Option("--model", help="Refuse a store with another model's states.", show_default=False),
 ]
+Moved = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Where the snapshot's model is now; default: where it was then.",
+        show_default=False,
+    ),
+]
 Snapshots = Annotated[
     Path | None,
     typer.Option(
@@ -94,7 +103,13 @@ def snapshots_folder(url: str, given: Path | None) -> Path:
     """Where snapshots of a store are: as given, or beside its states."""
     if given is not None:
         return given
-    scheme, _, path = url.partition(":")
-    if scheme != "lmdb":
-        raise typer.BadParameter(f"--snapshots must name a folder for {url}")
-    return Path(path.partition("?")[0]) / "snapshots"
+    from recops_models.serving.stores.store_url import lmdb_folder, shown
+
+    if not url.startswith("lmdb:"):
+        raise typer.BadParameter(f"--snapshots must name a folder for {shown(url)}")
+    return lmdb_folder(url) / "snapshots"
+
+
+def warned(text: str) -> None:
+    """Tells on stderr what an operation over all users left out."""
+    typer.echo(printable(f"warning: {text}"), err=True)

@@ -12,6 +12,7 @@ from recops_models.cli.uic.shared import (
     opened_store,
     snapshots_folder,
     uic,
+    warned,
 )
 from recops_models.printable import printable
 
@@ -33,4 +34,4 @@ def snapshot(
 
     folder = snapshots_folder(store, snapshots)
     with opened_store(store, model, allow_loss) as opened:
-        typer.echo(printable(str(take_snapshot(opened, folder))))
+        typer.echo(printable(str(take_snapshot(opened, folder, warned=warned))))

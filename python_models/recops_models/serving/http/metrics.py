@@ -128,7 +128,7 @@ class ServiceMetrics:
             self._events.labels("accepted").inc(report.accepted)
             self._events.labels("duplicate").inc(report.duplicates)
             self._events.labels("late").inc(report.late)
-            self._events.labels("refused").inc(len(report.refused))
+            self._events.labels("refused").inc(report.num_refused)
             self._skipped.inc(report.gaps)
             for refusal in report.refused:
                 self._refused.labels(refusal.field).inc()

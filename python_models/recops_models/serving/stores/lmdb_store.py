@@ -13,12 +13,15 @@ from urllib.parse import parse_qsl
 import lmdb
 
 from recops_models.serving.errors import ConflictError, StoreAwayError, StoreError, StoreFullError
+from recops_models.serving.stores.lmdb_pages import holds_its_pages
 from recops_models.serving.stores.store import CLOCK, Store
+from recops_models.serving.stores.store_url import lmdb_folder
 
 _MAP_BYTES = 1 << 40
 """Of addresses, not of disk: the file grows with what is in it."""
 
 _READERS = 1024
+_FILE = "data.mdb"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +45,22 @@ class LmdbStore(Store):
     Args:
         url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size. Stores of a process that
             share a folder share its bound, whichever opened it.
-        make: the folder, where there is none.
+        make: the folder, where there is none, its owner's alone: states tell of people.
 
     Raises:
         ValueError: an unknown parameter.
-        StoreError: no folder is or can be made there, it holds something else, or the process has
-            it open with another bound than N.
+        StoreError: no folder is or can be made there, it holds something else, its file was cut
+            short, or the process has it open with another bound than N.
     """
 
     consistent_scan = True
 
     def __init__(self, url: str, *, make: bool = True) -> None:
         self.url = url
-        path, _, query = url.removeprefix("lmdb:").partition("?")
-        self.path = Path(path).resolve()
-        if not make and not (self.path / "data.mdb").exists():
+        self.path = lmdb_folder(url).resolve()
+        if not make and not _is_store(self.path):
             raise StoreError(f"{url}: there is no store")
-        map_bytes = _map_bytes(query)
+        map_bytes = _map_bytes(url.partition("?")[2])
         with _OPENING:
             self._folder: _Folder | None = _open(self.path, map_bytes)
 
@@ -140,13 +142,33 @@ def _open(path: Path, map_bytes: int | None) -> _Folder:
     if map_bytes is None:
         map_bytes = _MAP_BYTES
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment = lmdb.open(str(path), map_size=map_bytes, max_readers=_READERS)
     except (OSError, OverflowError, lmdb.Error) as error:
         raise StoreError(f"lmdb:{path}: cannot be opened ({error})") from error
+    if _is_cut_short(environment, path / _FILE):
+        environment.close()
+        raise StoreError(
+            f"lmdb:{path}: is damaged, {_FILE} was cut short: restore a snapshot into another store"
+        )
     environment.reader_check()  # Slots of processes that were killed.
     folder = _OPEN[path] = _Folder(environment, map_bytes)
     return folder
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a folder holds one; LMDB would begin one in an empty file."""
+    return (path / _FILE).is_file() and (path / _FILE).stat().st_size > 0
+
+
+def _is_cut_short(environment: lmdb.Environment, file: Path) -> bool:
+    """Whether pages are missing that are in use: to read one of them would end the process."""
+    page_bytes = environment.stat()["psize"]
+    if file.stat().st_size >= (environment.info()["last_pgno"] + 1) * page_bytes:
+        return False
+    # A commit does not write pages that it took and gave back: the last ones may be missing.
+    with environment.begin(write=True):  # Nobody else writes meanwhile.
+        return not holds_its_pages(file, page_bytes)
 
 
 def _map_bytes(query: str) -> int | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
+from recops_models.serving.errors import ConflictError
+
 CLOCK = b"clock"
 """The key of the number of commits, in decimal digits."""
+
+_LOOKS = 4
+"""At what a commit was computed from, before it is computed anew."""
 
 
 class View(NamedTuple):
@@ -64,6 +70,26 @@ class Store(ABC):
             StoreFullError: no room.
             StoreAwayError: no answer; the changes are there, or none is.
         """
+
+    def commit_upon(
+        self, view: View, keys: Sequence[bytes], changes: Mapping[bytes, bytes | None]
+    ) -> None:
+        """:meth:`commit` what was computed from a view of ``keys``, though others have committed
+        since, if they left these values as they were.
+
+        Raises:
+            ConflictError: they did not, or came first several times over.
+            StoreFullError, StoreAwayError: as of :meth:`commit`.
+        """
+        now = view
+        for _ in range(_LOOKS):
+            with suppress(ConflictError):
+                self.commit(changes, clock=now.clock)
+                return
+            now = self.view(keys)
+            if now.values != view.values:
+                break
+        raise ConflictError(f"{self.url}: someone has committed after {view.clock}")
 
     @abstractmethod
     def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
