@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ _MAKERS = {
 """The kind of a command's own file, and the command."""
 _OWN_FILES = ("config.json", "dataset.json", "results.json")
 """Files by which a command's folder is known, whichever command it is."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""The name of a file that :func:`recops.files.new_file` has not finished."""
 
 
 @contextmanager
@@ -29,8 +33,9 @@ def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator
     """The folder ``path``, for the command alone whose own file is of ``kind``.
 
     It is locked until the end, however the process ends: the lock is the kernel's, on the folder
-    itself, and leaves no file behind. A file system that knows no such locks locks nothing. Files
-    that a killed command had not finished are removed, which is told on stderr.
+    itself, and leaves no file behind. A file system that knows no such locks locks nothing. What
+    the same command, killed, had not finished in it or its stages' folders is removed, which is
+    told on stderr.
 
     Args:
         path: what ``--out`` names; it must be there.
@@ -45,8 +50,8 @@ def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator
     folder = os.open(path, os.O_RDONLY)
     try:
         _lock(folder, path)
-        _refuse_another(path, kind)
-        _sweep(path)
+        if _is_own(path, kind):
+            _sweep(path)
         yield path
     finally:
         os.close(folder)
@@ -61,20 +66,22 @@ def _lock(folder: int, path: Path) -> None:
         pass
 
 
-def _refuse_another(path: Path, kind: str) -> None:
-    for name in _OWN_FILES:
-        if not (path / name).exists():
-            continue
+def _is_own(path: Path, kind: str) -> bool:
+    """Whether the command was here before; raises ValueError where another one was."""
+    own = [name for name in _OWN_FILES if (path / name).exists()]
+    for name in own:
         found = _kind(path / name)
         if found != kind:
             maker = _MAKERS.get(found or "")
             whose = f"is of `recops {maker}`" if maker else "is not of this command"
             raise ValueError(f"--out {path}: its {name} {whose}; name another folder")
+    return bool(own)
 
 
 def _sweep(path: Path) -> None:
     """Remove what a killed command was about to rename (:mod:`recops.files`), and say so."""
-    leftovers = [file for file in path.rglob(".*.tmp") if file.is_file()]
+    near = itertools.chain(path.glob(".*.tmp"), path.glob("*/.*.tmp"))
+    leftovers = [file for file in near if _TEMPORARY.fullmatch(file.name) and file.is_file()]
     for file in leftovers:
         file.unlink()
     if leftovers:

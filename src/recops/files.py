@@ -1,8 +1,10 @@
 """Files that are written whole or not at all, and that notice a flipped bit.
 
-Every file recops writes and reads back is *sealed*: it carries, somewhere in its bytes, one token
-``recops-sha256:<64 hex digits>``, the SHA-256 of the whole file with those digits set to zero. The
-same seal serves safetensors, JSON and Parquet. Nothing here ever unpickles.
+Every file recops writes and reads back is *sealed*: it carries a token ``recops-sha256:<64 hex
+digits>``, the SHA-256 of the whole file with those digits set to zero. It is the first such token
+of a safetensors file, whose header comes first, and the last one of JSON and Parquet, which end
+with their format: between them an id or a title may be anything, a seal as well. Nothing here ever
+unpickles.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import mmap
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +24,7 @@ import safetensors.torch
 from torch import Tensor
 
 SEAL = "recops-sha256:" + "0" * 64
-"""Put this token into a file's metadata, once; :func:`write_sealed` fills the digest in."""
+"""Put this token into a file's metadata, behind its content; :func:`write_sealed` fills it in."""
 
 READ_LIMIT = 1 << 30
 """Bytes of a foreign file, or of what an archive unpacks to, that are held in memory at once."""
@@ -43,67 +45,64 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 @contextlib.contextmanager
 def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A temporary file beside ``path``, to be filled: then it is flushed to the disk and renamed.
-    An error inside leaves nothing.
+    An error inside leaves nothing. A file that is replaced hands its permissions on; a link stays
+    one, to the new file.
 
     Raises:
         OSError: the disk is full or the folder is not writable; a file already at ``path`` stays
             as it was. So does anything else: a device or a pipe is not replaced.
     """
-    target = Path(path)
+    target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{path}: is there and is no file, so it is not replaced")
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=".tmp", dir=target.parent
-    )
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with temporary.open("x+b") as file:
+            if target.exists():
+                os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
+        temporary.replace(target)
+        os.fsync(folder)
     finally:
-        os.close(directory)
+        temporary.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def write_sealed(path: str | os.PathLike[str], data: bytes) -> None:
-    """Fill in the seal of ``data``, which holds :data:`SEAL` once, and :func:`write_file` it."""
-    write_file(path, _seal(data))
+    """Fill in the last :data:`SEAL` of ``data``, and :func:`write_file` it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    write_file(path, _sealed(data, data.rfind(SEAL.encode())))
 
 
-def _seal(data: bytes) -> bytes:
-    blank = SEAL.encode()
-    if data.count(blank) != 1:
-        raise ValueError(
-            f"write_sealed: data must hold the blank seal once, got it {data.count(blank)} times"
-        )
-    digest = hashlib.sha256(data).hexdigest()
-    return data.replace(blank, f"recops-sha256:{digest}".encode())
+def _sealed(data: bytes, place: int) -> bytes:
+    if place < 0:
+        raise ValueError("write_sealed: data must hold the blank seal, got none")
+    end = place + len(SEAL)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    return data[: end - len(digest)] + digest + data[end:]
 
 
 def seal_file(file: BinaryIO) -> None:
-    """Fill in the seal of a file in place, which holds :data:`SEAL` once: for one that is too large
-    to be held in memory; with :func:`new_file`.
+    """:func:`write_sealed` of a file in place: for one that is too large to be held in memory; with
+    :func:`new_file`.
+
+    Raises:
+        ValueError: it holds no blank seal.
     """
     file.flush()
     with mmap.mmap(file.fileno(), 0) as data:
-        places = [found.start() for found in re.finditer(re.escape(SEAL.encode()), data)]
-        if len(places) != 1:
-            raise ValueError(
-                f"seal_file: file must hold the blank seal once, got it {len(places)} times"
-            )
+        place = data.rfind(SEAL.encode())
+        if place < 0:
+            raise ValueError("seal_file: file must hold the blank seal, got none")
         with memoryview(data) as view:
             digest = hashlib.sha256(view).hexdigest()
-        end = places[0] + len(SEAL)
+        end = place + len(SEAL)
         data[end - len(digest) : end] = digest.encode()
         data.flush()
 
@@ -138,19 +137,35 @@ def _verified(data: bytes, source: object) -> bytes:
 
 
 def _verify(data: bytes | mmap.mmap, source: object) -> None:
-    matches = list(_SEAL_PATTERN.finditer(data))
-    if len(matches) != 1:
+    seals = [found.span(1) for found in _SEAL_PATTERN.finditer(data)]
+    if not seals:
         raise CorruptFileError(f"{source}: not a recops file, or truncated (no checksum found)")
-    start, end = matches[0].span(1)
-    digest, found = hashlib.sha256(), matches[0].group(1)
-    del matches
+    if not any(_seals(data, *place) for place in {seals[0], seals[-1]}):
+        raise CorruptFileError(f"{source}: damaged (checksum mismatch)")
+
+
+def _seals(data: bytes | mmap.mmap, start: int, end: int) -> bool:
+    """Whether the digits at a place are the digest of all else."""
+    digest = hashlib.sha256()
     with memoryview(data) as view:
         for part in (view[:start], b"0" * 64, view[end:]):
             digest.update(part)
             if isinstance(part, memoryview):
                 part.release()
-    if digest.hexdigest().encode() != found:
-        raise CorruptFileError(f"{source}: damaged (checksum mismatch)")
+    return digest.hexdigest().encode() == data[start:end]
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal digits; a mebibyte of it is in memory at once.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def read_bounded(path: str | os.PathLike[str], *, limit: int = READ_LIMIT) -> bytes:
@@ -199,13 +214,14 @@ def seal_tensors(
     meta: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The bytes of the file that :func:`save_tensors` writes."""
-    header = {"kind": kind, "version": version, "meta": dict(meta or {}), "seal": SEAL}
+    # Sorted, the checksum comes before whatever else might look like one.
+    header = {"checksum": SEAL, "kind": kind, "meta": dict(meta or {}), "version": version}
     # One metadata entry: safetensors keeps them in a hash map and would write several in any order.
     blob = safetensors.torch.save(
         {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
         metadata={"recops": json.dumps(header, sort_keys=True)},
     )
-    return _seal(blob)
+    return _sealed(blob, blob.find(SEAL.encode()))
 
 
 def load_tensors(

@@ -110,10 +110,16 @@ def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFi
 def test_unfinished_files_of_a_killed_command_are_removed_and_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "unirec").mkdir()
-    for name in (".items.parquet.x1.tmp", "unirec/.model.safetensors.y2.tmp", "own.tmp"):
+    (tmp_path / "unirec" / "deep").mkdir(parents=True)
+    half = [".items.parquet.0123abcd.tmp", "unirec/.model.safetensors.89efcdab.tmp"]
+    foreign = ["own.tmp", ".mine.tmp", "unirec/deep/.model.safetensors.89efcdab.tmp"]
+    for name in (*half, *foreign):
         (tmp_path / name).write_bytes(b"half")
     with out_folder(tmp_path, kind="dataset"):
-        assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["own.tmp"]
+        assert all((tmp_path / name).exists() for name in half), "nothing says whose they are"
+    write_json(tmp_path / "dataset.json", {}, kind="dataset")
+    with out_folder(tmp_path, kind="dataset"):
+        left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+        assert left == {"dataset.json", *foreign}
     told = capsys.readouterr().err
     assert told == f"note: removed 2 unfinished files, left in {tmp_path} by a killed command\n"

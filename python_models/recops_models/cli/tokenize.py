@@ -114,6 +114,7 @@ def tokenize(
     if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
         raise typer.BadParameter("--stream reads a Parquet file of --vectors, without --data")
     weights = weights or (Weights.items if data is None else Weights.exposure)
+    dataset = None if data is None else load_data(data)
     config = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
@@ -124,11 +125,11 @@ def tokenize(
         "text_encoder": text_encoder.value,
         "seed": seed,
         **tokenizer.config(),
+        **sid_folder.digests(dataset, vectors, pairs),
     }
-    if resume:
-        sid_folder.refuse_another(out, config)
+    resume = resume and sid_folder.holds_run(out, config)
     catalogue: Catalogue | StreamedCatalogue
-    catalogue = _stream(vectors) if stream else _catalogue(config, out if resume else None)
+    catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)
     tokenizer.check_count(len(catalogue))
     kept = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
     with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
@@ -147,7 +148,7 @@ def tokenize(
     )
 
 
-def _catalogue(config: JsonObject, finished: Path | None) -> Catalogue:
+def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | None) -> Catalogue:
     """The items; their vectors from the folder ``finished`` if it has them."""
     import torch
 
@@ -171,11 +172,10 @@ def _catalogue(config: JsonObject, finished: Path | None) -> Catalogue:
         encoder, seed = config["text_encoder"], config["seed"]
         return build_item_vectors(dataset, train, text_encoder=encoder, seed=seed)
 
-    if config["data"] is None:
+    if dataset is None:
         assert vectors is not None
         catalogue = Catalogue(load_item_vectors(vectors))
     else:
-        dataset = load_data(config["data"])
         print_findings(dataset.report)
         catalogue = read_catalogue(dataset, make)
     if config["pairs"] is not None:

@@ -87,12 +87,12 @@ class SeedsAndUsers:
             return float(np.quantile(self.users, share))
         reach = self.error * float(self._student.ppf(share))
         low, high = float(self.users.min()) + reach, float(self.users.max()) + reach
-        if low == high:
-            return low
 
         def above(value: float) -> float:
             return float(self._student.cdf((value - self.users) / self.error).mean()) - share
 
+        if above(low) >= 0 or above(high) <= 0:  # Draws that are one but for rounding.
+            return low
         return float(optimize.brentq(above, low, high, xtol=1e-9 * (high - low)))
 
     @property

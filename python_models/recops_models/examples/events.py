@@ -84,7 +84,7 @@ class Events:
         return np.arange(self.bounds[index], self.bounds[index + 1])
 
     def histories(self, rows: Int64Array) -> Histories:
-        """Every user's events among ``rows``."""
-        order = rows[np.argsort(self.user[rows], kind="stable")]
+        """Every user's events among ``rows``, in the order of time."""
+        order = rows[np.lexsort((self.place[rows], self.user[rows]))]
         counts = np.bincount(self.user[rows], minlength=self.dataset.users.num_rows)
         return Histories(np.concatenate([[0], np.cumsum(counts)]), self.item[order], order)

@@ -88,7 +88,7 @@ class ExampleMaker:
         self._max_len = max(sequence.max_len for sequence in sequences)
         self._signed = SIGN in names
         # By user: what lies before an event in this order is its history's end.
-        order = np.argsort(events.user, kind="stable")
+        order = np.lexsort((events.place, events.user))
         kept = self._in_history[order]
         self._ends: Int64Array = np.empty(len(order), dtype=np.int64)
         self._ends[order] = np.cumsum(kept) - kept

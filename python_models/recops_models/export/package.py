@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import recops
-from recops.files import write_file
+from recops.files import new_file
 from recops_models.export.programs import Scorer, programs
 from recops_models.generative.speller import Rescorer, Speller, told_of
 from recops_models.generative.told import Told
@@ -30,10 +30,13 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
     """Whether :func:`export_model` would take them, at no cost.
 
     Raises:
-        ValueError: another ending than ``.pt2``; a model that neither spells nor scores.
+        ValueError: another ending than ``.pt2``; no folder for it; a model that neither spells nor
+            scores.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
+    if not path.parent.is_dir():
+        raise ValueError(f"export: {path.parent} must be a folder that is there")
     if not isinstance(model, Speller | Scorer):
         raise ValueError(
             f"export: the model must be one that spells items or scores all of them, as unirec, "
@@ -82,9 +85,10 @@ def export_model(
         the files that were written.
 
     Raises:
-        ValueError: another ending; ids or tasks of another number, or ids that do not ascend; a
-            model that cannot be exported.
-        OSError: no room; files that were there stay.
+        ValueError: another ending; no folder for the file; ids or tasks of another number, or ids
+            that do not ascend; a model that cannot be exported.
+        OSError: no room; both files stay as they were, or the trie is missing, without which no
+            reader takes a package.
         RuntimeError: there is no C++ compiler, or it failed.
     """
     from torch._inductor import aot_compile
@@ -105,7 +109,10 @@ def export_model(
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / path.name
         package_aoti(str(package), compiled)
-        write_file(path, package.read_bytes())
+        with new_file(path) as file:
+            file.write(package.read_bytes())
+            # Another package's trie would decode other items, were the new one not written.
+            trie_path(path).unlink(missing_ok=True)
     if trie is None:
         return [path]
     trie.save(trie_path(path))

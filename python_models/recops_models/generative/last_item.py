@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 
 from recops_models.data.histories import Histories
-from recops_models.generative.popularity import item_counts
+from recops_models.generative.popularity import item_counts, places
 from recops_models.generative.ranker import (
     Ranking,
     Recommender,
@@ -23,7 +23,7 @@ _USERS = 256
 
 class LastItem(Recommender):
     """Ranks by how often an item came at most three events behind the history's last item; ties,
-    and what never did, by popularity.
+    and what never did, by popularity, and of equal popularity by item index.
 
     Args:
         train: the histories that are counted.
@@ -37,8 +37,7 @@ class LastItem(Recommender):
             pairs = (np.ones(len(first), dtype=np.float32), (first, second))
             follows = follows + sparse.coo_matrix(pairs, shape=follows.shape).tocsr()
         self._follows = follows
-        counts = item_counts(train, num_items).float()
-        self._popularity = counts / (counts.max() + 1)  # Below 1: it decides ties alone.
+        self._popularity = places(item_counts(train, num_items))  # Below 1: it decides ties alone.
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """See :class:`~recops_models.generative.ranker.Recommender`; none is empty."""

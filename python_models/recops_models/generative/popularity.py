@@ -24,7 +24,18 @@ class Popularity(Recommender):
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """The most popular ``k`` items that each user has not met; ties by item index."""
-        return top_unseen(self.counts.expand(len(histories), -1), items_met(histories), k)
+        order = places(self.counts).expand(len(histories), -1)
+        items = top_unseen(order, items_met(histories), k).items
+        return Ranking(items, self.counts[items].masked_fill(items < 0, -torch.inf))
+
+
+def places(counts: Tensor) -> Tensor:
+    """``[N]`` f64 within (0, 1): higher the more popular, and of two that are as popular for the
+    one with the smaller index. A sort by ``counts`` alone leaves that to the version of torch.
+    """
+    order = counts.argsort(descending=True, stable=True)
+    falling = torch.arange(len(counts), 0, -1, dtype=torch.float64) / (len(counts) + 1)
+    return torch.empty_like(falling).scatter_(0, order, falling)
 
 
 def item_counts(histories: Histories, num_items: int) -> Tensor:

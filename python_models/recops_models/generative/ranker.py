@@ -122,6 +122,6 @@ def top_unseen(scores: Tensor, met: Sequence[Tensor] | None, k: int) -> Ranking:
     """The ``k`` best of ``scores [U, N]``, without what each user has met."""
     if met:
         user = torch.repeat_interleave(torch.tensor([len(items) for items in met]))
-        scores = scores.index_put((user, torch.cat(list(met))), torch.tensor(-torch.inf))
+        scores = scores.index_put((user, torch.cat(list(met))), scores.new_tensor(-torch.inf))
     best = scores.topk(min(k, scores.shape[1]))
     return Ranking(best.indices.masked_fill(best.values == -torch.inf, -1), best.values)

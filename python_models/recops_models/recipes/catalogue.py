@@ -2,7 +2,8 @@
 
 A model knows items, users, scenes and attributes by number, and a data set numbers them in the
 order of their ids: one more, and all behind it have other numbers. So a training leaves what it
-numbered, and whatever the model is asked about later must be numbered alike.
+numbered, and whatever the model is asked about later must be numbered alike. Events may become more
+meanwhile, but not while it is trained.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from recops.files import read_json, write_json
 from recops_models.data.attributes import item_attributes
 from recops_models.data.dataset import Dataset
+from recops_models.data.digest import events_digest
 from recops_models.data.errors import DataError
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.recipes.input_config import InputConfig
@@ -72,14 +74,15 @@ class Numbering:
 
 
 def save_catalogue(folder: Path, parts: Parts, data: Data) -> None:
-    """Leave what :func:`check_catalogue` compares with; nothing of examples, which have no items.
+    """Leave what :func:`check_catalogue` and :func:`check_events` compare with; nothing of
+    examples, which have no items.
 
     Raises:
         DataError: a column that the settings name is not there, or unfit.
     """
     if isinstance(data, Dataset):
         content = dataclasses.asdict(Numbering.of(parts, data))
-        write_json(folder / CATALOGUE, content, kind=_KIND)
+        write_json(folder / CATALOGUE, {**content, "events": events_digest(data)}, kind=_KIND)
 
 
 def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
@@ -105,6 +108,24 @@ def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
     change = _change(Numbering(ids, content["names"]), Numbering.of(parts, data))
     if change is not None:
         raise DataError(f"{data.name} {change}")
+
+
+def check_events(folder: Path, data: Data) -> None:
+    """Refuse to go on with a training upon other events than it began with.
+
+    Raises:
+        DataError: they are others.
+        CorruptFileError: the record is damaged, or of a newer version.
+    """
+    path = folder / CATALOGUE
+    if not isinstance(data, Dataset) or not path.exists():
+        return
+    begun = read_json(path, kind=_KIND).get("events")
+    if begun is not None and begun != events_digest(data):
+        raise DataError(
+            f"{data.name} has other events than those that {folder} began with: leave out --resume "
+            "to start anew"
+        )
 
 
 def _known_by_place(parts: Parts, dataset: Dataset) -> Iterator[str]:

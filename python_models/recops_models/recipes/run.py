@@ -15,7 +15,12 @@ from recops_models.click.model import ClickModel
 from recops_models.data.sets import load
 from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
-from recops_models.recipes.catalogue import CATALOGUE, check_catalogue, save_catalogue
+from recops_models.recipes.catalogue import (
+    CATALOGUE,
+    check_catalogue,
+    check_events,
+    save_catalogue,
+)
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
 from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
@@ -56,17 +61,19 @@ def train_job(
         job: what.
         data: what ``job.data`` names; or, for a click model, examples made by hand.
         folder: exists. Trainings before the last one have folders of their own in it.
-        resume: go on from the folder's checkpoints.
+        resume: go on from the folder's checkpoints, if it has a training.
         watch: is told of everything.
 
     Raises:
-        ValueError: ``resume`` with another job than the folder's, or with other items; data that
-            cannot be split.
+        ValueError: ``resume`` with another job than the folder's, or with other items or events;
+            data that cannot be split.
         KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
-    if resume and (folder / CONFIG).exists():
+    resume = resume and (folder / CONFIG).exists()
+    if resume:
         _refuse_another(job, folder)
         check_catalogue(folder, job.parts, data)
+        check_events(folder, data)
 
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 

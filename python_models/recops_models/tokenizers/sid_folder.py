@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from recops.files import read_json, write_json
+from recops.files import file_digest, read_json, write_json
+from recops_models.data.dataset import Dataset
+from recops_models.data.digest import events_digest
 from recops_models.item_vectors import ItemVectors, write_item_vectors
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.fitting import PARTIAL
@@ -32,14 +35,32 @@ class Tokenized(Protocol):
         ...
 
 
-def refuse_another(folder: Path, config: Mapping[str, object]) -> None:
-    """``--resume`` is for the run that the folder holds.
+def digests(
+    dataset: Dataset | None, vectors: Path | None, pairs: Path | None
+) -> dict[str, str | None]:
+    """What tells whether a run still has the input that it began with: SHA-256 of each."""
+    return {
+        "events_sha256": None if dataset is None else events_digest(dataset),
+        "vectors_sha256": _digest(vectors),
+        "pairs_sha256": _digest(pairs),
+    }
+
+
+def _digest(path: Path | None) -> str | None:
+    """None of a file that is not readable: whoever reads it says why."""
+    with suppress(OSError):
+        return None if path is None else file_digest(path)
+    return None
+
+
+def holds_run(folder: Path, config: Mapping[str, object]) -> bool:
+    """Whether the folder holds a run, which ``--resume`` goes on with.
 
     Raises:
-        ValueError: it holds one of another configuration.
+        ValueError: it holds one of another configuration, or of other input.
     """
     if not (folder / CONFIG).exists():
-        return
+        return False
     found = read_json(folder / CONFIG, kind=CONFIG_KIND)
     for key in (*config, *found):
         if config.get(key) != found.get(key):
@@ -47,6 +68,7 @@ def refuse_another(folder: Path, config: Mapping[str, object]) -> None:
                 f"{folder} holds semantic IDs with {key} {found.get(key)}, not {config.get(key)}: "
                 "leave out --resume to start anew, or name another folder with --out"
             )
+    return True
 
 
 def start(
@@ -54,7 +76,8 @@ def start(
 ) -> None:
     """Say from the start whose files the folder holds; ``items`` are kept in it."""
     if not resume:
-        for name in (CONFIG, VECTORS, TOKENIZER, SIDS, METRICS, *PARTIAL):
+        # The configuration last: without it, nothing of what is left would be gone on with.
+        for name in (VECTORS, TOKENIZER, SIDS, METRICS, *PARTIAL, CONFIG):
             (folder / name).unlink(missing_ok=True)
     write_json(folder / CONFIG, config, kind=CONFIG_KIND)
     if items is not None:

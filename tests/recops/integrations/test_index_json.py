@@ -14,13 +14,13 @@ import recops
 
 def test_tokens_become_codes_in_the_order_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "d.index.json"
-    index = {"7": ["<a_3>", "<b_0>", "<c_255>"], "-2": ["<a_0>", "<b_12>", "<c_7>"]}
+    index = {"7": ["<a_3>", "<b_0>", "<c_255>"], str(-(2**63)): ["<a_0>", "<b_12>", "<c_7>"]}
     file.write_text(json.dumps(index))
     sids, item_ids = recops.read_index_json(file)
     assert (sids.dtype, item_ids.dtype) == (torch.int32, torch.int64)
-    assert (sids.tolist(), item_ids.tolist()) == ([[3, 0, 255], [0, 12, 7]], [7, -2])
+    assert (sids.tolist(), item_ids.tolist()) == ([[3, 0, 255], [0, 12, 7]], [7, -(2**63)])
     trie = recops.SidTrie.from_sids(sids, item_ids)
-    assert trie.items(trie.find(sids))[1].tolist() == [7, -2]
+    assert trie.items(trie.find(sids))[1].tolist() == [7, -(2**63)]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,8 @@ def test_tokens_become_codes_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("[" * 100_000, "not readable as JSON"),
         ("[]", "must hold an object from item id to tokens such as <a_183>"),
         ("{}", "must hold an object from item id"),
-        ('{"x7": ["<a_1>"]}', "item ids must be integers, got 'x7'"),
+        ('{"x7": ["<a_1>"]}', "item ids must be integers of 64 bits, got 'x7'"),
+        ('{"9223372036854775808": ["<a_1>"]}', "item ids must be integers of 64 bits"),
         ('{"٧": ["<a_1>"]}', "item ids must be integers"),
         ('{"1": []}', "the semantic ID of item 1 must be a list of tokens <a_…>, <b_…>, …, got []"),
         (

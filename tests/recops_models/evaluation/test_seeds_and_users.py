@@ -77,6 +77,13 @@ def test_equal_differences() -> None:
     assert (law.p_value(0.1), law.p_value(0.0)) == (1, 0)
 
 
+def test_draws_that_differ_by_rounding_alone() -> None:
+    users = np.where(np.arange(1000) % 2, 0.3, np.nextafter(0.3, 1))
+    law = SeedsAndUsers.of(np.array([0.29, 0.32, 0.30]), users)
+    expected = SeedsAndUsers.of(np.array([0.29, 0.32, 0.30]), np.array([0.3]))
+    assert law.interval() == pytest.approx(expected.interval())
+
+
 @pytest.mark.parametrize(
     ("per_seed", "users"),
     [([0.1], None), ([0.1, np.nan], None), ([0.1, 0.2], []), ([0.1, 0.2], [np.inf])],

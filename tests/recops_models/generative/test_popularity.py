@@ -17,3 +17,10 @@ def test_counts_ranks_and_leaves_out_what_was_met() -> None:
     assert ranking.items[2].tolist()[0] == 2
     assert (ranking.items[0] == -1).sum() == 2  # Two of five items are its own.
     assert torch.isneginf(ranking.scores[0, 3:]).all()
+
+
+def test_ties_are_by_index() -> None:
+    past = histories([np.array([3])])
+    ranking = Popularity(torch.ones(2000)).recommend(past, 50)
+    assert ranking.items[0].tolist() == [0, 1, 2, *range(4, 51)]
+    assert (ranking.scores == 1).all()

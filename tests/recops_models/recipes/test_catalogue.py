@@ -223,3 +223,25 @@ def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) ->
     write_shop(shop, items=range(31))
     run_job(job, load(shop), out, resume=True)
     reopened(out)
+
+
+def test_a_training_goes_on_with_the_events_that_it_began_with(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    job = trained(out, "sasrec")
+    write_shop(shop, events=10)
+    with pytest.raises(DataError, match=f"has other events than those that {out} began with"):
+        run_job(job, load(shop), out, resume=True)
+    run_job(job, load(shop), out)
+    run_job(job, load(shop), out, resume=True)
+
+
+def test_without_a_job_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
+    """Whose checkpoint that is nobody knows."""
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    trained(out, "sasrec", seed=1)
+    (out / "config.json").unlink()
+    job = Job.of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
+    resumed = run_job(job, load(shop), out, resume=True)
+    (tmp_path / "fresh").mkdir()
+    fresh = run_job(job, load(shop), tmp_path / "fresh")
+    assert resumed.metrics["test"] == fresh.metrics["test"]

@@ -358,6 +358,21 @@ def test_the_command_goes_on_after_ctrl_c(
     assert load_sids(out / "sids.parquet").codes.shape == (200, 3)
 
 
+def test_the_command_goes_on_with_the_same_input_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "v.npy", items().numpy())
+    out = tmp_path / "out"
+    arguments = ["tokenize", "--vectors", f"{tmp_path}/v.npy", "--codes", "8", "--out", str(out)]
+    assert cli.run(arguments) == 0
+    np.save(tmp_path / "v.npy", 2 * items().numpy())
+    assert cli.run([*arguments, "--resume"]) == 1
+    assert "holds semantic IDs with vectors_sha256 " in capsys.readouterr().err
+    (out / "config.json").unlink()
+    assert cli.run([*arguments, "--levels", "2", "--resume"]) == 0
+    assert load_sids(out / "sids.parquet").codes.shape == (200, 2)
+
+
 def test_settings_of_another_method_are_refused() -> None:
     with pytest.raises(TypeError, match="RQKMeans: settings must be RQKMeansSettings, got Network"):
         RQKMeans(settings=NetworkSettings())  # type: ignore[arg-type]

@@ -39,7 +39,8 @@ def read_assist2017(folder: Path, *, name: str = "assist2017") -> Dataset:
         time="order",
         notes=(
             ORDER_NOTE,
-            f"an item's skill is its most frequent one, another than that of {other:,} events",
+            f"an item's skill is its most frequent one over all events, another than that of "
+            f"{other:,} of them",
         ),
     )
 

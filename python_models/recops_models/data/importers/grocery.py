@@ -38,6 +38,10 @@ def read_grocery(folder: Path, *, name: str = "grocery") -> Dataset:
         RawTable(meta.file, _described(meta), meta.malformed),
         source=str(folder),
         ids="integer",
+        notes=(
+            "also_bought and also_viewed are of all times: vectors of content made of them know "
+            "what was bought later",
+        ),
     )
 
 

@@ -52,6 +52,11 @@ class NewItemRuns(RankingRuns):
 
     held_out: float = 0.2
 
+    @property
+    def label(self) -> str:
+        """See :attr:`Experiment.label`: new items alone are asked for, and compete."""
+        return f"{self.held_out:.0%} of items held out"
+
     def config(self, run: Run) -> dict[str, object]:
         """The job, what codes are made of, and how many items are held out."""
         config = super().config(run.without(_SETTING))

@@ -22,8 +22,8 @@ from recops_models.recipes.run import PREDICTIONS
 def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:
     """Those of ``metrics`` that are a figure of users, in each draw of the run's.
 
-    Of clicks these are ``auc`` and ``gauc``; of ranks ``hr@k`` and ``ndcg@k``, over all users or,
-    as in ``hr@k_liked``, over those whose column of that name is true.
+    Of clicks these are ``auc`` and ``gauc``, of ranks ``hr@k`` and ``ndcg@k``: over all rows or,
+    as in ``hr@k_liked``, over those where the column of that name is true.
     """
     table = read_table(folder / PREDICTIONS)
     ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
@@ -36,10 +36,13 @@ def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:
 def _of_clicks(
     metric: str, table: pa.Table, user: NDArray[np.int64], users: int
 ) -> Statistic | None:
-    if metric not in ("auc", "gauc"):
+    kind, _, column = metric.partition("_")
+    if kind not in ("auc", "gauc") or (column and column not in table.column_names):
         return None
-    weighted = WeightedAuc if metric == "auc" else WeightedGauc
-    return weighted(table["probability"].to_numpy(), table["label"].to_numpy() > 0, user)
+    counted = table[column].to_numpy() if column else np.ones(len(user), dtype=np.bool_)
+    weighted = WeightedAuc if kind == "auc" else WeightedGauc
+    scores, label = table["probability"].to_numpy(), table["label"].to_numpy() > 0
+    return weighted(scores[counted], label[counted], user[counted])
 
 
 def _of_ranks(

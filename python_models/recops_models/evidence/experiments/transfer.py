@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from recops_models.click.keep import KeepConfig
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.data import Dataset, load
+from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.once import one_at_a_time
@@ -37,14 +37,16 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.keep_stage import KeepProblem
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import run_job
+from recops_models.recipes.run import PREDICTIONS, run_job
 from recops_models.recipes.stage import Order
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.curve import finite
 
 SHUFFLED = "shuffled"
 """The setting ``knowledge`` of an arm whose users and items have somebody else's."""
 
 _QUICK_USERS = 400
+_BUCKETS = ("met", "unmet", "few", "many", "streamed", "never")
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,11 @@ class Transfer(Training):
             model, metrics = self._other(run, job, domains, folder, on_step)
         problem = self._problem(run, job, domains, model)
         validation, test = metrics["validation"], metrics["test"]
-        validation |= self._buckets(problem, domains, model, "validation")
+        validation |= _figures(self._buckets(problem, domains, model, "validation"))
         if run.test:
-            test |= self._buckets(problem, domains, model, "test")
+            table = self._buckets(problem, domains, model, "test")
+            test |= _figures(table)
+            write_table(folder / PREDICTIONS, table)
         return validation, test
 
     @property
@@ -264,10 +268,10 @@ class Transfer(Training):
 
     def _buckets(
         self, problem: ClickProblem, domains: Domains, model: nn.Module, name: str
-    ) -> Metrics:
+    ) -> pa.Table:
+        """The predictions for a part, with a column a bucket: whether a row is in it."""
         table = ClickProblem.measure(problem, model, name).predictions
-        user, label = table["user"].to_numpy(), table["label"].to_numpy() > 0
-        scores = table["probability"].to_numpy()
+        user = table["user"].to_numpy()
         events, parts = domains.dataset.interactions, domains.parts()
         ids = events["user_id"].to_numpy()
         met = np.isin(user, ids[domains.before])
@@ -281,7 +285,9 @@ class Transfer(Training):
             asked = item[parts == {"validation": 1, "test": 2}[name]]
             came = np.isin(asked, item[parts == 0])
             masks |= {"streamed": came, "never": ~came}
-        return {f"auc_{key}": _auc_of(scores, label, mask) for key, mask in masks.items()}
+        for bucket, mask in masks.items():
+            table = table.append_column(bucket, pa.array(mask))
+        return table
 
 
 def _recipe(job: Job) -> ClickRecipe[ClickConfig]:
@@ -289,9 +295,12 @@ def _recipe(job: Job) -> ClickRecipe[ClickConfig]:
     return job.recipe
 
 
-def _auc_of(
-    scores: NDArray[np.floating], label: NDArray[np.bool_], mask: NDArray[np.bool_]
-) -> float | None:
-    """None where one of both labels is missing."""
-    value = auc(scores[mask], label[mask])
-    return None if np.isnan(value) else value
+def _figures(table: pa.Table) -> Metrics:
+    """The AUC of each bucket; None where one of both labels is missing."""
+    scores, label = table["probability"].to_numpy(), table["label"].to_numpy() > 0
+    figures = {}
+    for bucket in _BUCKETS:
+        if bucket in table.column_names:
+            mask = table[bucket].to_numpy()
+            figures[f"auc_{bucket}"] = auc(scores[mask], label[mask])
+    return {**finite(figures)}

@@ -31,7 +31,8 @@ class Floor:
 
 
 def floors_of(plan: Plan, store: RunStore, note: Callable[[str], None]) -> list[Floor]:
-    """The floors of every data set of ``plan``, by the examples of its first claim's first arm.
+    """The floors of every data set of ``plan``, by the examples of the first arm of the first claim
+    that has any there.
 
     Args:
         plan: whose claims.
@@ -42,7 +43,7 @@ def floors_of(plan: Plan, store: RunStore, note: Callable[[str], None]) -> list[
     for claim in plan.claims:
         for data in claim.data:
             place = (data, claim.experiment.label)
-            if place not in found:
+            if not found.get(place):  # An experiment without floors leaves the place to others.
                 kept = _over_seeds(plan, store, note, claim, data)
                 found[place] = [Floor(*place, name, metrics) for name, metrics in kept.items()]
     return [floor for of_place in found.values() for floor in of_place]

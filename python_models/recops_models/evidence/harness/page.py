@@ -269,6 +269,8 @@ def _how(content: Results) -> list[str]:
             "The interval over users (a bootstrap, pooled over the seeds) holds what another draw",
             "of users could change.",
         ]
+        if not all(difference["users_interval"] for difference in tables["differences"]):
+            lines += ["Where there is none, the verdict counts seeds alone, not other users."]
     if gaps:
         lines += [
             "The share of the gap is that of the way from the second arm to the named one, with",

@@ -45,6 +45,21 @@ def test_of_clicks_it_is_the_bootstrap_of_two_models(metric: str, tmp_path: Path
     assert percentiles(drawn, 0.95) == pytest.approx(expected, abs=1e-6)
 
 
+def test_of_some_clicks_it_is_the_bootstrap_of_their_users(tmp_path: Path) -> None:
+    scores, few = rng.random(600), USER % 3 == 0
+    columns = {"user": USER, "label": LABEL.astype("f4"), "probability": scores}
+    told = prediction_draws(write(tmp_path / "a", **columns, few=few), ["auc_few", "auc_never"])
+    assert list(told.figures) == ["auc_few"]
+    other = np.where(few, scores, rng.random(600))
+    changed = prediction_draws(
+        write(tmp_path / "b", **{**columns, "probability": other}, few=few), ["auc_few"]
+    )
+    assert (told.figures["auc_few"] == changed.figures["auc_few"]).all(), "others do not count"
+    alone = {name: values[few] for name, values in columns.items()}
+    mean = prediction_draws(write(tmp_path / "c", **alone), ["auc"]).figures["auc"].mean()
+    assert told.figures["auc_few"].mean() == pytest.approx(mean, abs=0.01)
+
+
 def test_of_ranks_it_is_the_paired_bootstrap_of_users(tmp_path: Path) -> None:
     ranks = rng.integers(0, 20, size=(2, 300))
     liked = rng.random(300) < 0.5

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
@@ -83,6 +84,30 @@ def test_what_each_way_is_trained_on() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_history_ends_before_its_example(way: str) -> None:
+    """A time is an item of its own, so that an example tells when it was."""
+    data = LAW.draw(1)
+    times = np.arange(data.interactions.num_rows)
+    events = data.interactions.set_column(1, "item_id", [times]).set_column(2, "timestamp", [times])
+    data = dataclasses.replace(data, interactions=events, items=pa.table({"item_id": times}))
+    domains = Domains.of(data, DomainConfig("domain", "small", until=0.6, validation=0.3))
+    settings = {"max_len": "200", "rare_count": "1", "feedback": "explicit"}
+    made = way_examples(Job.of("din", "made up", settings, seed=0, quick=False), domains, way)
+    split = way_split(domains, way)
+    held = pa.concat_tables([split.context, split.train])
+    met = set(zip(held["user_id"].to_pylist(), held["timestamp"].to_pylist(), strict=True))
+    keys = made.fitted.lookup("item").keys
+    assert isinstance(keys, Vocabulary)
+    (batch,) = made.train.batches(10_000, seed=None)
+    asked = np.concatenate([[-1, -1], keys.ids])[batch.features["item"].numpy()]
+    assert (asked >= 0).all()
+    for user, time, length in zip(
+        batch.group.tolist(), asked, batch.lengths["history_item"].tolist(), strict=True
+    ):
+        assert length == sum(other == user and when < time for other, when in met)
+
+
 def test_a_longer_past_is_asked_about_the_same_negatives() -> None:
     """Negatives are drawn by popularity, of which a longer training part tells another."""
     data = dataclasses.replace(LAW, items=300).draw(1)
@@ -120,6 +145,10 @@ def test_every_way_gives_its_figures(cut: dict[str, str], tmp_path: Path) -> Non
         assert test["auc_met"] == pytest.approx(test["auc"], abs=1e-4), "the window knows all"
         assert test["auc_unmet"] is None
         assert test.keys() == validation.keys()
+    for way in found:
+        run = a_run(of, way)
+        draws = of.user_draws(tmp_path / run.key, found[way][1])
+        assert {"auc", "auc_met", "auc_few", "auc_many"} <= draws.figures.keys()
     assert len({test["auc"] for _, test in found.values()}) == len(found)
     places = [path.name for path in tmp_path.iterdir()]
     assert sum(name.startswith("knowledge-") for name in places) == 1, "one for both arms"

@@ -1,0 +1,30 @@
+"""Floors: every data set that any experiment counts some on has them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from recops_models.claims import claims_of
+from recops_models.evidence.harness.experiment import Metrics
+from recops_models.evidence.harness.floors import floors_of
+from recops_models.evidence.harness.plan import Plan
+from recops_models.evidence.harness.run_store import RunStore
+
+COUNTED: dict[str, Metrics] = {"popularity": {"hr@10": 0.5}}
+
+
+class Kept:
+    """A store in which all floors are counted already."""
+
+    def floors(self, key: str) -> dict[str, Metrics]:
+        return COUNTED
+
+
+def test_claims_without_floors_leave_the_data_to_others() -> None:
+    claims = claims_of("unirec")
+    assert claims[0].experiment.floors(None, None) == {}, "the first ones have none"  # type: ignore[arg-type]
+    found = floors_of(Plan(claims), cast(RunStore, Kept()), print)
+    places = {(floor.data, floor.label) for floor in found}
+    for data in ("ml-100k", "beauty"):
+        assert {(data, ""), (data, "20% of items held out")} <= places
+    assert all(floor.metrics == COUNTED["popularity"] for floor in found)
