@@ -7,6 +7,7 @@
 #include "balance_assignment/arguments.h"
 #include "balance_assignment/repair.h"
 #include "common/compat.h"
+#include "common/threads.h"
 
 namespace recops::balance_assignment {
 namespace {
@@ -48,8 +49,10 @@ std::tuple<Tensor, Tensor, Tensor> repair_assignment(Tensor x, Tensor codebook, 
   Repair repair(kernels, of, std::move(weights), capacities, own);
   // Multiply-adds for a thread to be worth waking, and what a code costs beside its distance.
   constexpr int64_t kGrain = 1 << 18, kCode = 8;
-  parallel_for(repair.movable(), kGrain / (size * (of.dim + kCode) + 1) + 1,
-               [&](int64_t begin, int64_t end) { repair.find_targets(begin, end); });
+  const int64_t shares = num_shares(repair.movable(), kGrain / (size * (of.dim + kCode) + 1) + 1);
+  std::vector<Repair::Scratch> scratch(shares, repair.scratch());
+  for_shares(repair.movable(), shares,
+             [&](int64_t share, int64_t begin, int64_t end) { repair.find_targets(begin, end, scratch[share]); });
   std::vector<double> loads;
   const bool within = repair.run(loads);
 

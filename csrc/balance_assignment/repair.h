@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -20,6 +21,14 @@ namespace recops::balance_assignment {
 
 class Repair {
  public:
+  // What a search for targets works in.
+  struct Scratch {
+    std::vector<int32_t> codes;
+    std::vector<double> distances;
+
+    explicit Scratch(size_t count) : codes(count), distances(padded_values(static_cast<int64_t>(count))) {}
+  };
+
   // `index` [items], −1 for an item that has no code, is changed in place. Weights are finite and not negative, of
   // items with a code.
   Repair(const Kernels& kernels, const Space& space, std::vector<double> weights, std::vector<double> capacity,
@@ -41,11 +50,11 @@ class Repair {
   }
 
   // What may have to move; `find_targets` must have been called for each of these before `run`, in any order and from
-  // any thread.
+  // any thread, each with scratch of its own.
   int64_t movable() const { return static_cast<int64_t>(movable_.size()); }
+  Scratch scratch() const { return Scratch(receivers_.size() + 1); }
 
-  void find_targets(int64_t begin, int64_t end) {
-    Scratch scratch(receivers_.size() + 1);
+  void find_targets(int64_t begin, int64_t end, Scratch& scratch) {
     for (int64_t m = begin; m < end; ++m) find(m, scratch);
   }
 
@@ -76,15 +85,8 @@ class Repair {
     double own = 0;  // its distance to the code it is in
   };
 
-  struct Scratch {
-    std::vector<int32_t> codes;
-    std::vector<double> distances;
-
-    explicit Scratch(size_t count) : codes(count), distances(padded_values(static_cast<int64_t>(count))) {}
-  };
-
   struct Move {
-    double regret;  // per unit of weight
+    double regret;  // per unit of weight; no NaN, beside which the order would be none
     int64_t m;
 
     // The least regret is the greatest, which a queue has on top; of equals the first.
@@ -143,9 +145,11 @@ class Repair {
   }
 
   void move_by_regret() {
-    Scratch scratch(receivers_.size() + 1);
+    Scratch scratch = this->scratch();
     const auto move_of = [&](int64_t m, const Target& target) {
-      return Move{(target.distance - lists_[m].own) / weights_[movable_[m]], m};
+      const double regret = (target.distance - lists_[m].own) / weights_[movable_[m]];
+      // Where both distances overflow nothing is known of the regret: those move last.
+      return Move{std::isnan(regret) ? std::numeric_limits<double>::infinity() : regret, m};
     };
     std::vector<Move> moves;
     moves.reserve(movable_.size());

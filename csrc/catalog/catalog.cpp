@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "trie/trie.h"
+
 namespace recops::catalog {
 namespace {
 
@@ -20,6 +22,9 @@ constexpr int64_t kSpareVersions = 64;
 
 std::vector<int64_t> checked(std::vector<int64_t> vocab_sizes) {
   if (vocab_sizes.empty()) throw std::invalid_argument("SidCatalog: vocab_sizes must name at least one level");
+  if (vocab_sizes.size() > trie::kMostDepth)
+    throw std::invalid_argument("SidCatalog: vocab_sizes must name at most " + to_string(trie::kMostDepth) +
+                                " levels, got " + to_string(vocab_sizes.size()));
   for (int64_t size : vocab_sizes)
     if (size < 1 || size > INT32_MAX)
       throw std::invalid_argument("SidCatalog: vocab_sizes must be from 1 to 2^31 − 1, got " + to_string(size));

@@ -21,9 +21,12 @@ class BackwardPass : Network<T> {
   using Base::add_strips_to_sums;
   using Base::bias_at;
   using Base::clear;
+  using Base::drop_absent;
   using Base::for_emitted;
   using Base::for_sets;
+  using Base::full_;
   using Base::grad_sums;
+  using Base::if_present;
   using Base::inner_;
   using Base::lanes_;
   using Base::length_;
@@ -77,7 +80,7 @@ class BackwardPass : Network<T> {
   void apply_derivative(Vec<T> (&tile)[R][S], const Vec<T>* sums, int64_t stream, int64_t positions,
                         const F& derivative) {
     int64_t c = stream / positions, p = stream % positions;
-    if (p + S <= positions) {
+    if (p + S <= full_) {
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const Vec<T> sum = sums[r * net_.orders + c];
@@ -89,7 +92,8 @@ class BackwardPass : Network<T> {
 #pragma GCC unroll 6
     for (int s = 0; s < S; ++s) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) tile[r][s] = sums[r * net_.orders + c] * memory_.times[p] * derivative(tile[r][s]);
+      for (int r = 0; r < R; ++r)
+        tile[r][s] = if_present(sums[r * net_.orders + c] * memory_.times[p] * derivative(tile[r][s]), p);
       if (++p == positions) p = 0, ++c;
     }
   }
@@ -200,6 +204,7 @@ class BackwardPass : Network<T> {
     Vec<T>* to = memory_.grad;
     for (int64_t i = 0; i < net_.dims[level] * net_.orders; ++i)
       for (int64_t p = 0; p < positions; ++p, ++to) *to = f(of_sums ? *to + of_sum[i] * memory_.times[p] : *to);
+    if (full_ < positions) drop_absent(memory_.grad, net_.dims[level] * net_.orders, positions);
   }
 
   void store_feed(int64_t at, const Vec<T>* columns, int64_t positions, const Targets& targets) {

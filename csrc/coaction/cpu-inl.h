@@ -15,12 +15,11 @@ namespace recops::coaction::RECOPS_ISA {
 namespace {
 
 int64_t scratch_bytes(const Net& net, Dtype dtype) {
-  return with_compute_type(dtype == Dtype::f64,
-                           [&]<class T>(T) { return Scratch<T>(net, nullptr).vectors * int64_t{kVectorBytes}; });
+  return with_compute_type(dtype, [&]<class T>(T) { return Scratch<T>(net, nullptr).vectors * int64_t{kVectorBytes}; });
 }
 
 void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, void* scratch, Table out) {
-  with_compute_type(batch.feed.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(batch.feed.dtype, [&]<class T>(T) {
     while (begin < end) {
       const Lanes<T> lanes(batch, begin, end);
       ForwardPass<T>(net, batch, lanes, scratch).run(out);
@@ -37,7 +36,7 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
   };
   const int64_t first_user = begin < end ? user_at(begin) : -1;
   const int64_t from = begin;
-  with_compute_type(batch.feed.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(batch.feed.dtype, [&]<class T>(T) {
     const auto rows_of = [&](int64_t user) {
       return to.first && user == first_user ? static_cast<T*>(to.first) : static_cast<T*>(to.feed) + user * row;
     };

@@ -1,10 +1,11 @@
 // Histories with each of their rows once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "common/compat.h"
+#include "common/threads.h"
 
 namespace recops::coaction {
 
@@ -20,8 +21,11 @@ class Distinct {
   Distinct(const int64_t* ids, int64_t users, int64_t time, int64_t rows, const Length& length)
       : ids_(users * time), lengths_(users), times_(users * time) {
     constexpr int64_t kGrain = 1 << 14;  // events
-    parallel_for(users, kGrain / std::max<int64_t>(time, 1) + 1, [&](int64_t begin, int64_t end) {
-      std::vector<int64_t> places(rows, -1);  // in the list of the row's last user, counted on from user to user
+    const int64_t shares = num_shares(users, kGrain / std::max<int64_t>(time, 1) + 1);
+    std::vector<int64_t> of_shares(shares * rows, -1);
+    for_shares(users, shares, [&](int64_t share, int64_t begin, int64_t end) {
+      // In the list of the row's last user, counted on from user to user.
+      int64_t* const places = of_shares.data() + share * rows;
       for (int64_t user = begin, first = 0; user < end; first += lengths_[user++]) {
         int64_t *list = ids_.data() + user * time, count = 0;
         int32_t* times = times_.data() + user * time;

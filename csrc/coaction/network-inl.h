@@ -68,9 +68,22 @@ class Network : protected Group<T> {
                       });
         });
       });
+      if (!last && full_ < positions) drop_absent(values(layer, positions), outputs * net_.orders, positions);
     }
     return positions;
   }
+
+  // What lanes without a position hold there, of so many [positions] on. Of parameters that are not finite it may be
+  // NaN, which no product with 0 takes away.
+  [[gnu::noinline]] void drop_absent(Vec<T>* values, int64_t count, int64_t positions) const {
+    for (int64_t i = 0; i < count; ++i, values += positions)
+      for (int64_t p = full_; p < positions; ++p) values[p] = if_present(values[p], p);
+  }
+  Vec<T> if_present(Vec<T> value, int64_t position) const {
+    return memory_.times[position] == Vec<T>{} ? Vec<T>{} : value;
+  }
+
+  int64_t full_ = 0;  // how many positions of the block at hand, from its first on, no lane lacks
 
   void add_strips_to_sums() {
     for (int64_t level = 0; level <= inner_; ++level)
@@ -94,6 +107,7 @@ class Network : protected Group<T> {
  private:
   void load_feed(int64_t step, int64_t positions) {
     const int64_t width = net_.dims[0], streams = net_.orders * positions;
+    full_ = std::clamp<int64_t>(*std::min_element(lanes_.count, lanes_.count + lanes_.used) - step, 0, positions);
     for (int64_t p = 0; p < positions; ++p) {
       const int64_t at = step + p;
       const auto raise = [&](int64_t d, Vec<T> fed) {
@@ -128,7 +142,7 @@ class Network : protected Group<T> {
   template <int R, int S>
   void add_tile(const Vec<T> (&tile)[R][S], Vec<T>* sums, int64_t stream, int64_t positions) {
     int64_t c = stream / positions, p = stream % positions;
-    if (p + S <= positions) {
+    if (p + S <= full_) {
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         Vec<T> sum = sums[r * net_.orders + c];
@@ -141,7 +155,7 @@ class Network : protected Group<T> {
 #pragma GCC unroll 6
     for (int s = 0; s < S; ++s) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += tile[r][s] * memory_.times[p];
+      for (int r = 0; r < R; ++r) sums[r * net_.orders + c] += if_present(tile[r][s], p) * memory_.times[p];
       if (++p == positions) p = 0, ++c;
     }
   }

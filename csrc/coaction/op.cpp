@@ -51,7 +51,7 @@ void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, 
                          to[p].feed.scalar_type(), to[p].feed));
   }
   constexpr int64_t kPasses = 3;  // forward again, the gradients of values, and those of parameters
-  for_pieces(kernels, pairs, plan, kPasses, [&](int64_t p, int64_t piece, void* scratch) {
+  for_pieces(kernels, pairs, plan, kPasses, grad, [&](int64_t p, int64_t piece, void* scratch) {
     const int64_t row = candidates.time * pairs[p].net.dims[0] * sums[p].element_size();
     const Gradients gradients{
         {static_cast<const char*>(grad.data_ptr()) + columns[p] * bytes, dtype, stride, nullptr},

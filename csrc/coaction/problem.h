@@ -2,8 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <new>
 #include <optional>
 #include <vector>
 
@@ -13,6 +11,7 @@
 #include "coaction/plan.h"
 #include "common/arena.h"
 #include "common/compat.h"
+#include "common/threads.h"
 
 namespace recops::coaction {
 
@@ -92,26 +91,28 @@ struct Pair {
 
 // f(item, scratch) for items 0 … count − 1, each of about `work` operations, on several threads if that pays.
 template <class F>
-void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const F& f) {
+void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
   constexpr int64_t kGrain = 1 << 20;
-  static constexpr std::align_val_t line{kCacheLine};
-  parallel_for(count, kGrain / std::max<int64_t>(work, 1) + 1, [&](int64_t begin, int64_t end) {
-    const auto release = [](void* memory) { ::operator delete(memory, line); };
-    const std::unique_ptr<void, decltype(release)> scratch(::operator new(scratch_bytes, line), release);
-    for (int64_t item = begin; item < end; ++item) f(item, scratch.get());
+  scratch_bytes = round_up_to_line(scratch_bytes);
+  const int64_t shares = num_shares(count, kGrain / std::max<int64_t>(work, 1) + 1);
+  const Tensor scratch = empty({shares, scratch_bytes}, ScalarType::Byte, like);
+  for_shares(count, shares, [&](int64_t share, int64_t begin, int64_t end) {
+    void* const own = static_cast<char*>(scratch.data_ptr()) + share * scratch_bytes;
+    for (int64_t item = begin; item < end; ++item) f(item, own);
   });
 }
 
 // f(pair, piece, scratch) for all pieces of all pairs; `passes` forward passes long each.
 template <class F>
-void for_pieces(const Kernels& kernels, const std::vector<Pair>& pairs, const Plan& plan, int64_t passes, const F& f) {
+void for_pieces(const Kernels& kernels, const std::vector<Pair>& pairs, const Plan& plan, int64_t passes,
+                const Tensor& like, const F& f) {
   int64_t scratch_bytes = kCacheLine, flops = 0;
   for (const Pair& pair : pairs) {
     scratch_bytes = std::max(scratch_bytes, kernels.scratch_bytes(pair.net, pair.batch.feed.dtype));
     flops = std::max(flops, pair.batch.time * position_flops(pair.net) + 4 * params_width(pair.net));
   }
   const int64_t pieces = plan.pieces(), size = plan.size();
-  for_items(pieces * static_cast<int64_t>(pairs.size()), flops * passes * std::min(size, kPiece), scratch_bytes,
+  for_items(pieces * static_cast<int64_t>(pairs.size()), flops * passes * std::min(size, kPiece), scratch_bytes, like,
             [&](int64_t item, void* scratch) { f(item / pieces, item % pieces, scratch); });
 }
 
@@ -122,7 +123,7 @@ inline void run_forward(const std::vector<Pair>& pairs, const Plan& plan, Tensor
   const int64_t bytes = out.element_size(), stride = out.dim() == 2 ? out.size(1) : 0;
   std::vector<int64_t> columns{0};
   for (const Pair& pair : pairs) columns.push_back(columns.back() + output_width(pair.net));
-  for_pieces(kernels, pairs, plan, 1, [&](int64_t p, int64_t piece, void* scratch) {
+  for_pieces(kernels, pairs, plan, 1, out, [&](int64_t p, int64_t piece, void* scratch) {
     const Table to{static_cast<char*>(out.data_ptr()) + columns[p] * bytes, dtype, stride};
     kernels.forward(pairs[p].net, pairs[p].batch, piece * kPiece, std::min((piece + 1) * kPiece, plan.size()), scratch,
                     to);

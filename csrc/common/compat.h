@@ -70,6 +70,9 @@ inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
+// What an op takes for a `Tensor?`.
+using Maybe = std::optional<Tensor>;
+
 // Tensors in a list that may be absent pass the dispatcher by: it neither asks for their device nor resolves their
 // negative views, as it does for every other argument. Ops do both here.
 using MaybeTensors = std::optional<std::vector<Tensor>>;

@@ -14,4 +14,14 @@ struct Indices {
   }
 };
 
+namespace {
+
+// f(data), a pointer of the type that the indices are stored as. In an anonymous namespace, as kernels include it
+// (common/isa.h).
+template <class F>
+auto with_index_type(const Indices& indices, const F& f) {
+  return indices.wide ? f(static_cast<const int64_t*>(indices.data)) : f(static_cast<const int32_t*>(indices.data));
+}
+
+}  // namespace
 }  // namespace recops

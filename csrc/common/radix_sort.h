@@ -4,6 +4,9 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace recops {
@@ -12,7 +15,10 @@ namespace recops {
 // row's number, so that one word moves for each row and digit: O(count) for every 11 bits of key.
 class RowSorter {
  public:
-  explicit RowSorter(int64_t count) : row_bits_(std::bit_width(static_cast<uint64_t>(count))), words_(count) {
+  // Places are counted in 32 bits.
+  static constexpr int64_t kMostRows = std::numeric_limits<uint32_t>::max();
+
+  explicit RowSorter(int64_t count) : row_bits_(std::bit_width(static_cast<uint64_t>(checked(count)))), words_(count) {
     for (int64_t row = 0; row < count; ++row) words_[row] = static_cast<uint64_t>(row);
   }
 
@@ -33,6 +39,12 @@ class RowSorter {
  private:
   static constexpr int kDigitBits = 11;
   static constexpr uint64_t kDigits = uint64_t{1} << kDigitBits;
+
+  static int64_t checked(int64_t count) {
+    if (count <= kMostRows) return count;
+    throw std::invalid_argument("recops: rows to sort must be at most " + std::to_string(kMostRows) + ", got " +
+                                std::to_string(count));
+  }
 
   uint64_t row_mask() const { return (uint64_t{1} << row_bits_) - 1; }
 

@@ -1,17 +1,18 @@
 // What the ops of memory networks share: tensors held dense, lengths and rows checked, blocks dealt to threads.
 #pragma once
 
-#include <optional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
+#include "common/arguments.h"
 #include "common/compat.h"
+#include "common/radix_sort.h"
+#include "common/threads.h"
 #include "memory/kernel.h"
 #include "memory/plan.h"
 
 namespace recops::memory {
-
-using Maybe = std::optional<Tensor>;
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
@@ -35,11 +36,16 @@ class Call {
   void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
     require_value(tensor.numel() == size && tensor.scalar_type() == type, op,
                   ": a tensor is of another size or dtype than x and the others ask for");
-    held_.push_back(recops::contiguous(tensor));
-    return held_.back().data_ptr();
+    return hold(tensor);
   }
   void* hold(const Tensor& tensor, int64_t size) { return hold(tensor, size, type); }
-  void* hold(const Maybe& tensor, int64_t size) { return tensor ? hold(*tensor, size) : nullptr; }
+
+  // A parameter's, once its shape is right: as many values would not do, where the gradient is made in its shape.
+  void* hold(const char* name, const Tensor& tensor, std::initializer_list<int64_t> sizes) {
+    require_dtype(op, name, tensor, type);
+    require_shape(op, name, tensor, sizes);
+    return hold(tensor);
+  }
 
   // One that is written to, which must be dense itself.
   void* hold_in_place(const Tensor& tensor, int64_t size, ScalarType type) {
@@ -57,6 +63,7 @@ class Call {
   }
 
   const int64_t* rows(const Tensor& rows, int64_t count, int64_t pool) {
+    require_value(count <= RowSorter::kMostRows, op, ": rows must be at most ", RowSorter::kMostRows, ", got ", count);
     const auto* row = static_cast<const int64_t*>(hold(rows, count, ScalarType::Long));
     require_rows(op, row, count, pool);
     return row;
@@ -72,6 +79,11 @@ class Call {
   }
 
  private:
+  void* hold(const Tensor& tensor) {
+    held_.push_back(recops::contiguous(tensor));
+    return held_.back().data_ptr();
+  }
+
   // The first row with a value whose exponent is all ones, or `count`.
   template <class Bits>
   static int64_t first_special(const void* values, int64_t count, int64_t width, Bits exponent) {
@@ -86,17 +98,6 @@ class Call {
 
   std::vector<Tensor> held_;
 };
-
-// f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most and `work` multiplications.
-template <class F>
-void on_threads(int64_t pieces, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 18;  // multiplications for a thread to be worth waking
-  const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
-  const Tensor scratch = empty({threads, scratch_bytes}, ScalarType::Byte, like);
-  parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i, threads, static_cast<char*>(scratch.data_ptr()) + i * scratch_bytes);
-  });
-}
 
 // The sums of all groups, in the first's place; `add(block, scratch, sums)` adds a block's.
 template <class F>

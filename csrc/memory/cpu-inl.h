@@ -5,12 +5,6 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// f(S{}) with S what inputs are stored as, where the compute type alone matters float or double.
-template <class F>
-auto with_compute_type(Dtype dtype, const F& f) {
-  return dtype == Dtype::f64 ? f(double{}) : f(float{});
-}
-
 int64_t block_rows(Dtype dtype) {
   return with_compute_type(dtype, [](auto t) { return kUsers<decltype(t)>; });
 }

@@ -75,7 +75,7 @@ struct HpmnBackScan {
     move_bytes = arena.used() - begin;
     moves_ = memory == nullptr ? nullptr : static_cast<char*>(memory) + begin;
     // Where rows move at different events every layer may move at each; what is not needed is not touched.
-    for (int64_t i = 0; i < every * net.layers; ++i) arena.take<char>(move_bytes - kVectorBytes);
+    for (int64_t i = 0; i < every * net.layers; ++i) arena.take<char>(move_bytes - kCacheLine);
     Arena packed_arena(const_cast<void*>(packed));
     place_backs(net, packed_arena, memory == nullptr ? nullptr : backs, false);
   }

@@ -20,16 +20,20 @@ class HpmnCall : public Call {
     for (int64_t j = 0; j < layers; ++j)
       require_value(periods_[j] > 0 && (j == 0 ? periods_[j] == 1 : periods_[j] % periods_[j - 1] == 0), op,
                     ": periods must begin with 1 and each divide the next, got periods[", j, "] = ", periods_[j]);
+    // Kernels count a layer's moves down in lanes of 32 bits.
+    for (int64_t j = 1; j < layers; ++j)
+      require_value(periods_[j] / periods_[j - 1] <= INT32_MAX, op, ": periods must each be at most ", INT32_MAX,
+                    " times the last, got periods[", j, "] = ", periods_[j]);
     const int64_t h = w_hh.size(2), inputs = x.size(x.dim() - 1);
-    for (int64_t j = 0; j < layers; ++j) w_ih_.push_back(hold(w_ih[j], 3 * h * (j == 0 ? inputs : h)));
+    for (int64_t j = 0; j < layers; ++j) w_ih_.push_back(hold("w_ih", w_ih[j], {3 * h, j == 0 ? inputs : h}));
     hpmn = {dtype,
             inputs,
             h,
             layers,
             periods_.data(),
             w_ih_.data(),
-            hold(w_hh, layers * 3 * h * h),
-            hold(bias, layers * 3 * h)};
+            hold("w_hh", w_hh, {layers, 3 * h, h}),
+            hold("bias", bias, {layers, 3 * h})};
   }
 
   int64_t width() const { return hpmn.layers * hpmn.hidden; }

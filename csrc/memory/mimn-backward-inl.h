@@ -114,7 +114,7 @@ struct MimnBackScan {
     const int64_t begin = arena.used();
     frame.take(net, arena);
     frame_bytes = arena.used() - begin;
-    for (int64_t i = 0; i < every; ++i) arena.take<char>(frame_bytes - kVectorBytes);
+    for (int64_t i = 0; i < every; ++i) arena.take<char>(frame_bytes - kCacheLine);
     frames_ = memory == nullptr ? nullptr : static_cast<char*>(memory) + begin;
   }
 

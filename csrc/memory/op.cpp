@@ -32,14 +32,16 @@ class MimnCall : public Call {
                                                 : Utilization::code;
     mimn.topk = std::min(topk, m);
     mimn.usage_scale = usage_scale;
-    mimn.controller = {hold(params[0], 3 * h * 2 * d), hold(params[1], 3 * h * h), hold(params[2], 3 * h)};
-    mimn.head_w = hold(params[3], heads * (h + m));
-    mimn.head_b = hold(params[4], heads);
-    mimn.usage_w = hold(params[5], m * m);
-    mimn.induction = {hold(params[6], 3 * d * 2 * d), hold(params[7], 3 * d * d), hold(params[8], 3 * d)};
-    mimn.out_w = hold(params[9], h * (h + d));
-    mimn.out_b = hold(params[10], h);
-    mimn.key_memory = Call::hold(key_memory, m * d);
+    mimn.controller = {hold("controller_w_ih", params[0], {3 * h, 2 * d}),
+                       hold("controller_w_hh", params[1], {3 * h, h}), hold("controller_bias", params[2], {3 * h})};
+    mimn.head_w = hold("head_w", params[3], {heads, h + m});
+    mimn.head_b = hold("head_b", params[4], {heads});
+    mimn.usage_w = hold("usage_w", params[5], {m, m});
+    mimn.induction = {hold("induction_w_ih", params[6], {3 * d, 2 * d}), hold("induction_w_hh", params[7], {3 * d, d}),
+                      hold("induction_bias", params[8], {3 * d})};
+    mimn.out_w = hold("out_w", params[9], {h, h + d});
+    mimn.out_b = hold("out_b", params[10], {h});
+    mimn.key_memory = key_memory ? hold("key_memory", *key_memory, {m, d}) : nullptr;
     const int64_t all[] = {h, d, m * d, m, d, m * d, d};
     std::copy(all, all + kFields, widths);
   }
@@ -81,7 +83,7 @@ class MimnCall : public Call {
 using Scanned = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> params, Maybe key_memory, double usage_scale,
-                  Maybe lengths, std::string utilization, int64_t induction_topk, int64_t checkpoint) {
+                  Maybe lengths, Text utilization, int64_t induction_topk, int64_t checkpoint) {
   MimnCall call("mimn_scan", x, params, key_memory, usage_scale, utilization, induction_topk);
   require_value(x.dim() == 3 && checkpoint >= 0, call.op, ": x must have 3 dimensions");
   const Kernels& kernels = select_kernels();
@@ -108,7 +110,7 @@ Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> param
 
 std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> grad_state, Tensor grad_read_weights,
                                        Tensor x, std::vector<Tensor> state, std::vector<Tensor> params,
-                                       Maybe key_memory, double usage_scale, Maybe lengths, std::string utilization,
+                                       Maybe key_memory, double usage_scale, Maybe lengths, Text utilization,
                                        int64_t induction_topk, int64_t checkpoint, Tensor kept) {
   MimnCall call("mimn_scan", x, params, key_memory, usage_scale, utilization, induction_topk);
   require_value(x.dim() == 3 && checkpoint >= 1, call.op, ": what was kept must be told by checkpoint ≥ 1");
@@ -163,7 +165,7 @@ std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> 
 }
 
 void mimn_step_(std::vector<Tensor> state, Tensor count, Tensor rows, Tensor x, std::vector<Tensor> params,
-                Maybe key_memory, double usage_scale, std::string utilization, int64_t induction_topk) {
+                Maybe key_memory, double usage_scale, Text utilization, int64_t induction_topk) {
   MimnCall call("mimn_step_", x, params, key_memory, usage_scale, utilization, induction_topk);
   const Kernels& kernels = select_kernels();
   const int64_t events = x.size(0), pool = count.numel();
@@ -173,14 +175,14 @@ void mimn_step_(std::vector<Tensor> state, Tensor count, Tensor rows, Tensor x, 
   const MimnRows users = call.rows_of(state, pool, true);
   call.require_finite(inputs, events, call.mimn.inputs);
   Stream stream(row, events, pool);
-  for (const Row& each : stream.rows) counts[each.from] += each.length;
   const Plan plan(stream.rows, std::move(stream.events), kernels.block_rows(call.dtype));
   call.forward(kernels, plan, {inputs, users, users, nullptr, nullptr, {nullptr, 0, 0}}, x);
+  for (const Row& each : stream.rows) counts[each.from] += each.length;
 }
 
 std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor rows, Tensor target,
                                              std::vector<Tensor> params, Maybe key_memory, double usage_scale,
-                                             std::string utilization, int64_t induction_topk) {
+                                             Text utilization, int64_t induction_topk) {
   MimnCall call("mimn_read", target, params, key_memory, usage_scale, utilization, induction_topk);
   require_value(state.size() == kFields, call.op, ": a state has 7 floating tensors");
   const Kernels& kernels = select_kernels();
@@ -205,7 +207,8 @@ std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor r
 }
 
 // The rows, once each is one of the pool: for reads that gather them by torch's own ops, to be differentiated.
-Tensor memory_rows(Tensor rows, int64_t pool, std::string op) {
+Tensor memory_rows(Tensor rows, int64_t pool, Text op) {
+  require_dim(op.c_str(), "rows", rows, 1);
   require_value(rows.scalar_type() == ScalarType::Long, op, ": rows must be int64");
   const Tensor dense = recops::contiguous(rows);
   require_rows(op.c_str(), static_cast<const int64_t*>(dense.data_ptr()), rows.numel(), pool);

@@ -8,7 +8,7 @@ namespace recops::next_event::RECOPS_ISA {
 namespace {
 
 int64_t packed_bytes(const Problem& problem) {
-  return with_compute_type(problem.dtype == Dtype::f64, [&]<class T>(T) {
+  return with_compute_type(problem.dtype, [&]<class T>(T) {
     Arena arena(nullptr);
     Net<T>(problem, arena);
     return arena.used();
@@ -16,7 +16,7 @@ int64_t packed_bytes(const Problem& problem) {
 }
 
 void pack(const Problem& problem, void* packed) {
-  with_compute_type(problem.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(problem.dtype, [&]<class T>(T) {
     Arena arena(packed);
     Net<T>(problem, arena).pack(problem);
   });
@@ -27,7 +27,7 @@ int64_t scratch_bytes(const Problem& problem) {
 }
 
 int64_t sum_values(const Problem& problem) {
-  return with_compute_type(problem.dtype == Dtype::f64, [&]<class T>(T) { return Sums<T>(problem, nullptr).values; });
+  return with_compute_type(problem.dtype, [&]<class T>(T) { return Sums<T>(problem, nullptr).values; });
 }
 
 double run(const Problem& problem, const void* packed, int64_t begin, int64_t end, void* scratch, const Gradients* to,
@@ -39,7 +39,7 @@ double run(const Problem& problem, const void* packed, int64_t begin, int64_t en
 }
 
 void add_drawn(const Problem& problem, int64_t cells, const Gradients& of, int64_t begin, int64_t end) {
-  with_compute_type(problem.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(problem.dtype, [&]<class T>(T) {
     for (int64_t i = 0; i < cells; ++i) {
       if (problem.drawn[i] < begin || problem.drawn[i] >= end) continue;
       const T* from = static_cast<const T*>(of.drawn) + i * problem.width;
@@ -50,7 +50,7 @@ void add_drawn(const Problem& problem, int64_t cells, const Gradients& of, int64
 }
 
 void finish(const Problem& problem, void* sums, int64_t groups, void* parameters) {
-  with_compute_type(problem.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(problem.dtype, [&]<class T>(T) {
     const int64_t values = sum_values(problem);
     T* total = static_cast<T*>(sums);
     for (int64_t g = 1; g < groups; ++g)

@@ -1,6 +1,5 @@
 // The op of the auxiliary loss: schema, checks on data, memory, threads. The arithmetic is in the kernels, the rules on
 // dtype and shape in arguments.h.
-#include <cstring>
 #include <tuple>
 #include <vector>
 
@@ -77,12 +76,6 @@ class Call {
   std::vector<int64_t> hidden_, cells_, drawn_;
   std::vector<Tensor> held_;
 };
-
-Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType type, const Tensor& like) {
-  Tensor tensor = empty(sizes, type, like);
-  if (tensor.numel() > 0) std::memset(tensor.data_ptr(), 0, tensor.numel() * tensor.element_size());
-  return tensor;
-}
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> next_event_loss(Tensor states, Tensor events, Tensor drawn, Tensor lengths,
                                                            std::vector<Tensor> layers, bool differentiate) {

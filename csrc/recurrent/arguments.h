@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 
 #include "common/arguments.h"
@@ -10,8 +9,6 @@
 #include "recurrent/kernel.h"
 
 namespace recops::recurrent {
-
-using Maybe = std::optional<Tensor>;
 
 inline Mix mix_of(const char* op, const std::string& cell, const std::string& update) {
   const bool paper = update == "paper";

@@ -10,7 +10,7 @@ namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
 int64_t packed_bytes(const Scan& scan, bool backward) {
-  return with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
+  return with_compute_type(scan.dtype, [&]<class T>(T) {
     Arena arena(nullptr);
     Weights<T>(scan, backward, arena);
     return arena.used();
@@ -18,7 +18,7 @@ int64_t packed_bytes(const Scan& scan, bool backward) {
 }
 
 void pack(const Scan& scan, bool backward, void* packed) {
-  with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(scan.dtype, [&]<class T>(T) {
     Arena arena(packed);
     pack_weights(scan, Weights<T>(scan, backward, arena));
   });
@@ -38,7 +38,7 @@ void forward(const Scan& scan, const void* packed, const Block& block, void* scr
 }
 
 int64_t sum_values(const Scan& scan) {
-  return with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) { return Sums<T>(scan, nullptr).values; });
+  return with_compute_type(scan.dtype, [&]<class T>(T) { return Sums<T>(scan, nullptr).values; });
 }
 
 void backward(const Scan& scan, const void* packed, const Block& block, void* scratch, const Backward& from,
@@ -51,7 +51,7 @@ void backward(const Scan& scan, const void* packed, const Block& block, void* sc
 }
 
 void add_groups(const Scan& scan, void* sums, int64_t groups, int64_t begin, int64_t end) {
-  with_compute_type(scan.dtype == Dtype::f64, [&]<class T>(T) {
+  with_compute_type(scan.dtype, [&]<class T>(T) {
     T* total = static_cast<T*>(sums);
     for (int64_t g = 1; g < groups; ++g) {
       const T* group = total + g * sum_values(scan);
@@ -61,8 +61,7 @@ void add_groups(const Scan& scan, void* sums, int64_t groups, int64_t begin, int
 }
 
 void unpack(const Scan& scan, const void* sums, const ParameterGradients& to) {
-  with_compute_type(scan.dtype == Dtype::f64,
-                    [&]<class T>(T) { unpack_sums(scan, Sums<T>(scan, const_cast<void*>(sums)), to); });
+  with_compute_type(scan.dtype, [&]<class T>(T) { unpack_sums(scan, Sums<T>(scan, const_cast<void*>(sums)), to); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/compat.h"
+#include "common/threads.h"
 #include "recurrent/arguments.h"
 #include "recurrent/kernel.h"
 #include "recurrent/plan.h"
@@ -72,16 +73,11 @@ class Call {
   }
   const void* hold(const char* name, const Maybe& tensor, int64_t size) { return hold(name, tensor, size, type_); }
 
-  // f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most.
+  // As on_threads does, f(first, stride, scratch) of a pass over all cells.
   template <class F>
   void on_threads(const Kernels& kernels, int64_t pieces, bool backward, const Tensor& like, const F& f) const {
     const int64_t work = plan_->cells() * 3 * scan.hidden * (scan.hidden + scan.inputs);
-    const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
-    const int64_t bytes = kernels.scratch_bytes(scan, backward);
-    const Tensor scratch = empty({threads, bytes}, ScalarType::Byte, like);
-    parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) f(i, threads, static_cast<char*>(scratch.data_ptr()) + i * bytes);
-    });
+    recops::on_threads(pieces, work, kernels.scratch_bytes(scan, backward), like, f);
   }
 
   Tensor pack(const Kernels& kernels, bool backward, const Tensor& like) const {
@@ -96,10 +92,6 @@ class Call {
   std::vector<Tensor> held_;
   std::optional<Plan> plan_;
 };
-
-void zero(Tensor& tensor, size_t value_bytes) {
-  std::memset(tensor.data_ptr(), 0, static_cast<size_t>(tensor.numel()) * value_bytes);
-}
 
 using Scanned = std::tuple<Tensor, Tensor, Tensor>;
 
@@ -141,9 +133,9 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
       keep == Keep::nothing ? nullptr : call.hold("kept", kept, cells * hidden * (keep == Keep::gates ? gates : 1));
 
   Gradients to;
-  to.input = empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
-  const size_t value_bytes = scan.dtype == Dtype::f64 ? sizeof(double) : sizeof(float);
-  if (call.shared) zero(to.input, value_bytes);
+  // Rows that share a source add to its gradient.
+  to.input = call.shared ? zeros({call.sources, scan.steps, input.size(2)}, call.type(), input)
+                         : empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
   to.h0 = empty({call.rows, hidden}, call.type(), input);
   to.attention =
       call.has_attention ? empty({call.rows, scan.steps}, call.type(), input) : empty({0}, call.type(), input);
@@ -164,7 +156,7 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
                       call.has_attention ? to.attention.data_ptr() : nullptr};
 
   const int64_t groups = call.plan().num_groups(),
-                sum_bytes = kernels.sum_values(scan) * static_cast<int64_t>(value_bytes);
+                sum_bytes = kernels.sum_values(scan) * static_cast<int64_t>(to.h0.element_size());
   Tensor sums = empty({groups, sum_bytes}, ScalarType::Byte, input);
   char* const sums_data = static_cast<char*>(sums.data_ptr());
   const Tensor packed = call.pack(kernels, true, input);

@@ -71,10 +71,10 @@ inline void require_beams(const char* op, int64_t beam, int64_t kept, const std:
   require_between(op, "kept", kept, 1, beam);
 }
 
-// Draws are numbered in 32 bits.
 // As many as a rate is worth: a row's are drawn without looking at who wants to stop.
 inline constexpr int64_t kMostSamples = int64_t{1} << 20;
 
+// Draws are numbered in 32 bits.
 inline void require_samples(const char* op, int64_t samples, int64_t levels) {
   const int64_t counted = std::numeric_limits<int32_t>::max() / std::max<int64_t>(levels, 1);
   require_between(op, "samples", samples, 1, std::min(kMostSamples, counted));

@@ -37,12 +37,14 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l) {
   int32_t* parents = search.parents + i * search.beam;
   const int32_t* from = search.paths[l % 2] + i * search.beam * levels;
   int32_t* to = search.paths[(l + 1) % 2] + i * search.beam * levels;
-  if (!finish(selection)) {  // NaN, or scores that overflow
+  T best = infinity<T>();
+  if (finish(selection))
+    for (int64_t b = 0; b < selected; ++b) best = std::min(best, selection.items[b].key);
+  if (std::abs(best) == infinity<T>()) {  // NaN, or scores that overflow
     search.valid[i] = false;
     for (int64_t b = 0; b < selected; ++b) selection.items[b] = {0, 0};
+    best = 0;
   }
-  T best = selection.items[0].key;
-  for (int64_t b = 1; b < selected; ++b) best = std::min(best, selection.items[b].key);
   for (int64_t b = 0; b < selected; ++b, to += levels) {
     const Candidate<T> item = selection.items[b];
     costs[b] = item.key - best;

@@ -10,12 +10,6 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// f(codes) with the indices as int32 or int64.
-template <class F>
-auto dispatch_indices(const Indices& codes, F f) {
-  return codes.wide ? f(static_cast<const int64_t*>(codes.data)) : f(static_cast<const int32_t*>(codes.data));
-}
-
 // The first level whose code is neither −1 nor one of its own, or `levels`.
 template <class I>
 inline int64_t first_invalid(const I* code, const int64_t* offsets, int64_t levels) {
@@ -25,7 +19,7 @@ inline int64_t first_invalid(const I* code, const int64_t* offsets, int64_t leve
 }
 
 int64_t find_invalid(const Indices& codes, const int64_t* offsets, int64_t levels, int64_t begin, int64_t end) {
-  return dispatch_indices(codes, [&](const auto* code) -> int64_t {
+  return with_index_type(codes, [&](const auto* code) -> int64_t {
     for (int64_t n = begin; n < end; ++n) {
       const int64_t l = first_invalid(code + n * levels, offsets, levels);
       if (l < levels) return n * levels + l;
@@ -52,7 +46,7 @@ template <int V, class I, class S, class T = Compute<S>>
 
 int64_t decode(const Indices& codes, const Codebooks& books, int64_t begin, int64_t end, void* out) {
   return with_stored_type(books.codewords.dtype, [&]<class S>(S) {
-    return dispatch_indices(codes, [&](const auto* code) -> int64_t {
+    return with_index_type(codes, [&](const auto* code) -> int64_t {
       constexpr int64_t lanes = kLanes<Compute<S>>;
       const int64_t dim = books.codewords.dim, levels = books.levels;
       const int64_t* offsets = books.offsets;
@@ -76,7 +70,7 @@ void accumulate(const Matrix& x, const Indices& codes, const void* weight, const
                 int64_t begin, int64_t end, void* sums) {
   with_stored_type(x.dtype, [&]<class X>(X) {
     using T = Compute<X>;
-    dispatch_indices(codes, [&](const auto* code) {
+    with_index_type(codes, [&](const auto* code) {
       T* total = static_cast<T*>(sums);
       for (int64_t k = 0; k < offsets[levels]; ++k)
         for (int64_t d = begin; d < end; ++d) total[k * x.dim + d] = 0;
@@ -100,7 +94,7 @@ void accumulate_weight(const Indices& codes, const void* weight, Dtype weight_dt
                        double* totals) {
   for (int64_t k = 0; k < num_codes; ++k) totals[k] = 0;
   with_stored_type(weight_dtype, [&]<class S>(S) {
-    dispatch_indices(codes, [&](const auto* code) {
+    with_index_type(codes, [&](const auto* code) {
       for (int64_t n = 0; n < rows; ++n)
         if (code[n] >= 0)
           totals[code[n]] += weight == nullptr ? 1.0 : double{static_cast<const Compute<S>*>(weight)[n]};

@@ -29,7 +29,7 @@ inline void philox(NoiseWords& words, uint32_t key0, uint32_t key1) {
   }
 }
 
-// ln of a normal number between 0 and 1.
+// ln of a normal number above 0 and at most 1.
 inline float log_of_fraction(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
@@ -53,7 +53,8 @@ inline float log_of_fraction(float x) {
 
 // Two independent standard normals from 64 bits.
 inline void normal_pair(uint32_t a, uint32_t b, float& first, float& second) {
-  const float uniform = (static_cast<float>(a >> 8) + 0.5f) * 0x1p-24f;  // inside (0, 1)
+  // Above 0; the largest rounds to 1, and has the radius 0.
+  const float uniform = (static_cast<float>(a >> 8) + 0.5f) * 0x1p-24f;
   const float radius = __builtin_sqrtf(-2 * log_of_fraction(uniform));
   // A quarter of the circle by two bits, the angle in it, from −π/4 to π/4, by the others.
   const float angle = (static_cast<float>(static_cast<int32_t>(b << 2) >> 8) + 0.5f) * (0x1p-24f * 1.57079633f);

@@ -7,6 +7,7 @@
 
 #include "common/arena.h"
 #include "common/compat.h"
+#include "common/threads.h"
 #include "residual_quantization/arguments.h"
 #include "residual_quantization/kernel.h"
 
@@ -36,9 +37,7 @@ template <class F>
 int64_t for_pieces(int64_t size, int64_t grain, const F& f) {
   const int64_t pieces = std::max<int64_t>(1, std::min(num_threads(), size / std::max<int64_t>(grain, 1)));
   std::vector<int64_t> found(pieces, -1);
-  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) found[p] = f(p, size * p / pieces, size * (p + 1) / pieces);
-  });
+  for_shares(size, pieces, [&](int64_t p, int64_t begin, int64_t end) { found[p] = f(p, begin, end); });
   int64_t first = -1;
   for (int64_t place : found)
     if (place >= 0 && (first < 0 || place < first)) first = place;

@@ -39,6 +39,12 @@ auto with_compute_type(bool wide, const F& f) {
   return wide ? f(double{}) : f(float{});
 }
 
+// The same for values that are stored as `dtype`.
+template <class F>
+auto with_compute_type(Dtype dtype, const F& f) {
+  return with_compute_type(dtype == Dtype::f64, f);
+}
+
 inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 16); }
 
 inline Vec<float> widen(F16, Vec<uint32_t> bits) {

@@ -32,8 +32,9 @@ bool run(int64_t rows, int64_t dim, int64_t codes, const std::string& kind) {
   std::vector<int32_t> index(rows, 0);
   Repair repair(RECOPS_SELECT_KERNELS(), {x.data(), words.data(), sizeof(T) == 8, dim}, weights,
                 std::vector<double>(codes, capacity), index.data());
-  repair.find_targets(0, repair.movable() / 2);
-  repair.find_targets(repair.movable() / 2, repair.movable());
+  Repair::Scratch scratch = repair.scratch();
+  repair.find_targets(0, repair.movable() / 2, scratch);
+  repair.find_targets(repair.movable() / 2, repair.movable(), scratch);
   const bool fits = repair.run(loads);
   double carried = 0, most = 0, due = 0;
   for (double load : loads) carried += load, most = std::max(most, load);

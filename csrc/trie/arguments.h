@@ -11,9 +11,6 @@
 
 namespace recops::trie {
 
-// A bound that no trie of items comes near: a trie without items may have any depth, and walks go through all levels.
-constexpr int64_t kMostDepth = 1 << 16;
-
 inline void require_trie(const char* op, const Tensor& first_child, const Tensor& tokens, int64_t depth) {
   require_between(op, "depth", depth, 1, kMostDepth);
   require_dtype(op, "first_child", first_child, ScalarType::Int);

@@ -70,7 +70,12 @@ class Builder {
   void sort(const Index* sids, const std::vector<int64_t>& vocab_sizes) {
     rows_.resize(count_);
     std::iota(rows_.begin(), rows_.end(), 0);
-    sort_group(sids, vocab_sizes, 0, count_, 0);
+    std::vector<Group> groups{{0, count_, 0}};
+    while (!groups.empty()) {
+      const Group group = groups.back();
+      groups.pop_back();
+      sort_group(sids, vocab_sizes, group, groups);
+    }
     sids_.resize(count_ * depth_);
     constexpr int64_t kAhead = 16;
     for (int64_t i = 0; i < count_; ++i) {
@@ -79,20 +84,29 @@ class Builder {
     }
   }
 
-  // Sorts places `begin` up to `end`, whose SIDs are equal before `level`; rows of equal SIDs keep their order.
+  // Places `begin` up to `end`, whose SIDs are equal before `level`.
+  struct Group {
+    int64_t begin, end, level;
+  };
+
+  // Of at most so many; rows of equal SIDs keep their order.
+  static constexpr int64_t kFew = 64;
   template <class Index>
-  void sort_group(const Index* sids, const std::vector<int64_t>& vocab_sizes, int64_t begin, int64_t end,
-                  int64_t level) {
-    constexpr int64_t kFew = 64;
-    if (end - begin < 2 || level == depth_) return;
+  void sort_few(const Index* sids, const Group& group) {
+    std::stable_sort(rows_.data() + group.begin, rows_.data() + group.end, [&](int64_t a, int64_t b) {
+      const Index *first = sids + a * depth_, *second = sids + b * depth_;
+      return std::lexicographical_compare(first + group.level, first + depth_, second + group.level, second + depth_);
+    });
+  }
+
+  // Sorts by as many levels as one key takes. What these do not tell apart is sorted at once where it is few, and else
+  // added to `groups`: calls within calls would be as deep as the trie.
+  template <class Index>
+  void sort_group(const Index* sids, const std::vector<int64_t>& vocab_sizes, const Group& group,
+                  std::vector<Group>& groups) {
+    const int64_t begin = group.begin, end = group.end, level = group.level;
+    if (end - begin <= kFew) return sort_few(sids, group);
     int32_t* rows = rows_.data() + begin;
-    if (end - begin <= kFew) {
-      std::stable_sort(rows, rows_.data() + end, [&](int64_t a, int64_t b) {
-        const Index *first = sids + a * depth_, *second = sids + b * depth_;
-        return std::lexicographical_compare(first + level, first + depth_, second + level, second + depth_);
-      });
-      return;
-    }
     RowSorter sorter(end - begin);
     int64_t next = level;
     int bits = 0;
@@ -109,8 +123,13 @@ class Builder {
     std::copy(sorted.begin(), sorted.end(), rows);
     for (int64_t from = 0, to = 1; to <= end - begin; ++to) {
       if (to < end - begin && sorter.key(to) == sorter.key(from)) continue;
-      sort_group(sids, vocab_sizes, begin + from, begin + to, next);
+      const Group equal{begin + from, begin + to, next};
       from = to;
+      if (equal.end - equal.begin < 2 || next == depth_) continue;
+      if (equal.end - equal.begin <= kFew)
+        sort_few(sids, equal);
+      else
+        groups.push_back(equal);
     }
   }
 

@@ -6,10 +6,11 @@
 //   score(m, c) = (logits[b, m, token(c)] − normalizer(b, m)) + scores[b, m]
 //
 // where the normalizer is the log-sum-exp of the whole row of logits (vocab), of the offered children's logits
-// (children), or 0 (none). The best `num_beams` are wanted, by score descending, then parent m, then token ascending; a
-// score of −inf is no candidate. Logits stored as float, bfloat16 or float16 are computed with as float, double as
-// double ("the compute type"); so are the scores. Nothing read here overlaps what is written. No kernel allocates,
-// throws or starts a thread.
+// (children), or 0 (none). It is subtracted in two parts, about the largest logit first: an offset that all of a row's
+// logits share costs a score no digits. The best `num_beams` are wanted, by score descending, then parent m, then token
+// ascending; a score of −inf is no candidate. Logits stored as float, bfloat16 or float16 are computed with as float,
+// double as double ("the compute type"); so are the scores. Nothing read here overlaps what is written. No kernel
+// allocates, throws or starts a thread.
 //
 // The beams of a row are dealt to chunks. `scan` leaves a chunk's best in a pool of its own, `merge` picks from the
 // pools of a row. The order of candidates is strict, so the result depends neither on the division nor on the order in

@@ -96,21 +96,32 @@ inline Vec<T> largest(const Vec<T> (&of)[kStreams]) {
   return larger<T>(larger<T>(of[0], of[1]), larger<T>(of[2], of[3]));
 }
 
+// In two parts, which are subtracted from a value one after the other: of values that share a large offset, the sum of
+// both would not keep the digits that count.
 template <class T>
 struct LogSumExp {
-  T value;
-  T max;       // of the values, up to 1e-4
-  bool valid;  // no NaN and no +inf
+  T reference;  // about the largest value
+  T log_sum;    // of the exponentials of values − reference
+  T max;        // of the values, up to 1e-4
+  bool valid;   // no NaN and no +inf
+
+  T total() const { return reference + log_sum; }
+  T subtracted_from(T value) const { return (value - reference) - log_sum; }
 };
 
-// Σ 2^t with t = (value − reference) · log2(e).
+// References from this on take a subtraction a value (see Sum): scaled, they round too coarsely, or overflow.
 template <class T>
-class Sum {
+constexpr T kFar{1 << 16};
+
+// Σ 2^t with t = (value − reference) · log2(e). Where a product and a sum are one instruction, so is t of a reference
+// that is not `far`.
+template <class T, bool far>
+class SumAbout {
  public:
-  explicit Sum(T reference) : reference_(reference), offset_(broadcast(-reference * static_cast<T>(kLog2E))) {}
+  explicit SumAbout(T reference) : reference_(reference), offset_(broadcast(-reference * static_cast<T>(kLog2E))) {}
 
   void take(int s, Vec<T> v) {
-    const Vec<T> t = v * broadcast(static_cast<T>(kLog2E)) + offset_;
+    const Vec<T> t = exponent(v);
     max_[s] = larger<T>(t, max_[s]);
     sums_[s] = add_exp2_scaled(sums_[s], t);
   }
@@ -119,15 +130,28 @@ class Sum {
   // much.
   LogSumExp<T> result() const {
     const T max = reduce_max<T>(largest<T>(max_)), sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
-    return {reference_ + logarithm(sum), reference_ + max * static_cast<T>(1 / kLog2E), max <= 24 && sum == sum};
+    // What the reference itself comes to, 0 but for the offset's rounding, by which every term is off.
+    const T excess = exponent(broadcast(reference_))[0];
+    return {reference_, logarithm(sum) - excess * static_cast<T>(1 / kLog2E),
+            reference_ + max * static_cast<T>(1 / kLog2E), max <= 24 && sum == sum};
   }
 
  private:
+  Vec<T> exponent(Vec<T> v) const {
+#if defined(__FMA__) || defined(__aarch64__)
+    if constexpr (!far) return multiply_add<T>(offset_, v, broadcast(static_cast<T>(kLog2E)));
+#endif
+    return (v - reference_) * static_cast<T>(kLog2E);
+  }
+
   T reference_;
   Vec<T> offset_;
   Vec<T> sums_[kStreams] = {};
   Vec<T> max_[kStreams] = {};  // the reference is among the values
 };
+
+template <class T>
+using Sum = SumAbout<T, false>;
 
 // The same, each term from above by less than 1/16: between powers of two the bits of a number are linear, and 2^f ≤ 1
 // + f.
@@ -153,7 +177,7 @@ class RoughSum {
     std::memcpy(&max, &bits, sizeof(max));
     const T sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
     // (1 + f) / 2^f ≤ 1.0615; the rest is left for rounding.
-    return {reference_ + logarithm(sum * (T{16} / 17)), (max - offset_[0]) * static_cast<T>(1 / kLog2E),
+    return {reference_, logarithm(sum * (T{16} / 17)), (max - offset_[0]) * static_cast<T>(1 / kLog2E),
             std::abs(max - (kOrigin + kBias)) <= 100};
   }
 
@@ -169,21 +193,25 @@ class RoughSum {
   Vec<Bits> max_[kStreams] = {};
 };
 
-// By one of the sums above; both −inf if all values are.
+template <class Terms, class S, class T = Compute<S>>
+LogSumExp<T> sum_of(const S* values, int64_t count, const S* upcoming, T reference) {
+  Terms terms(reference);
+  for_each_vector(values, count, upcoming, [&](int s, Vec<T> v) { terms.take(s, v); });
+  return terms.result();
+}
+
+// By one of the sums above, or of values far from 0 by the sum that serves there; −inf if all values are.
 template <template <class> class Terms, class S>
 LogSumExp<Compute<S>> log_sum_exp_by(const S* values, int64_t count, const S* upcoming) {
   using T = Compute<S>;
-  if (count == 0) return {-kInfinity<T>, -kInfinity<T>, true};
-  const auto sum_about = [&](T reference) {
-    Terms<T> terms(reference);
-    for_each_vector(values, count, upcoming, [&](int s, Vec<T> v) { terms.take(s, v); });
-    return terms.result();
-  };
-  const LogSumExp<T> found = sum_about(reduce_max<T>(load_or_minus_infinity(values, count)));
-  if (found.valid) return found;
+  if (count == 0) return {-kInfinity<T>, 0, -kInfinity<T>, true};
+  const T first = reduce_max<T>(load_or_minus_infinity(values, count));
+  if (std::abs(first) < kFar<T>)
+    if (const LogSumExp<T> found = sum_of<Terms<T>>(values, count, upcoming, first); found.valid) return found;
   const Extent<T> all = extent(values, count);
-  if (!all.valid || all.max == -kInfinity<T>) return {all.max, all.max, all.valid};
-  return sum_about(all.max);
+  if (!all.valid || all.max == -kInfinity<T>) return {all.max, 0, all.max, all.valid};
+  return std::abs(all.max) < kFar<T> ? sum_of<Terms<T>>(values, count, upcoming, all.max)
+                                     : sum_of<SumAbout<T, true>>(values, count, upcoming, all.max);
 }
 
 template <class S>

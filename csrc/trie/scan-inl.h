@@ -82,18 +82,18 @@ class Scanner {
     bool is_exact = expects_exact_, is_asked_for = false;
     LogSumExp<T> sum = is_exact ? log_sum_exp(row, count, upcoming) : rough_log_sum_exp(row, count, upcoming);
     if (!sum.valid) return false;
-    if (can_win(beam, sum.max, sum.value))
+    if (can_win(beam, sum.max, sum.total()))
       offer([&] {
         if (!is_exact) sum = log_sum_exp(row, count, upcoming);
         is_exact = is_asked_for = true;
-        return sum.value;
+        return sum;
       });
     expects_exact_ = is_asked_for && sizeof(T) == sizeof(float);  // doubles' exponentials are taken one by one
     return true;
   }
 
   bool scan_raw(const Beam& beam) {
-    const auto normalizer = [] { return T{0}; };
+    const auto normalizer = [] { return LogSumExp<T>{}; };
     if (is_dense()) {
       const Extent<T> row = extent(beam.row, step_.vocab);
       if (row.valid) {
@@ -134,8 +134,8 @@ class Scanner {
   // The few tokens whose logits pass `cut` are looked for among the children; should many pass, one in so many
   // children, the rest is gathered.
   static constexpr int64_t kChildrenPerLookup = 16;
-  template <class Normalizer>
-  void offer_row(const Beam& beam, const Normalizer& normalizer) {
+  template <class F>
+  void offer_row(const Beam& beam, const F& normalizer) {
     int64_t next = children_.begin, spare = count() / kChildrenPerLookup;
     for_each_above(beam.row, step_.vocab, cut_, [&](int64_t token, T logit) {
       next = first_child_from(next, token);
@@ -149,19 +149,20 @@ class Scanner {
     offer_gathered(beam, normalizer);
   }
 
-  template <class Normalizer>
-  void offer_gathered(const Beam& beam, const Normalizer& normalizer) {
+  template <class F>
+  void offer_gathered(const Beam& beam, const F& normalizer) {
     for_each_above(gathered_, count(), cut_, [&](int64_t i, T logit) {
       offer(beam, children_.begin + i, logit, normalizer);
       return true;
     });
   }
 
-  template <class Normalizer>
-  void offer(const Beam& beam, int64_t child, T logit, const Normalizer& normalizer) {
-    const T score = (logit - normalizer()) + beam.score;
+  template <class F>
+  void offer(const Beam& beam, int64_t child, T logit, const F& normalizer) {
+    const LogSumExp<T> sum = normalizer();
+    const T score = sum.subtracted_from(logit) + beam.score;
     if (!pool_.wants(score, beam.parent) || !is_offered(child)) return;
-    if (pool_.offer(score, beam.parent, child)) set_cut(beam, normalizer());
+    if (pool_.offer(score, beam.parent, child)) set_cut(beam, sum.total());
   }
 
   int64_t count() const { return children_.end - children_.begin; }

@@ -21,6 +21,9 @@
 
 namespace recops::trie {
 
+// A bound that no trie of items comes near: a trie without items may have any depth, and walks go through all levels.
+constexpr int64_t kMostDepth = 1 << 16;
+
 struct Trie {
   const int32_t* first_child;  // [num_nodes + 1]
   const void* tokens;          // [num_nodes], of the edge into a node; the root's is 0

@@ -66,6 +66,7 @@ def _repair(
         if room:
             best = min(room, key=lambda k: (distances[item][k], k))
             regret = distances[item][best] - distances[item][index[item]]
+            regret = math.inf if math.isnan(regret) else regret  # both distances overflow
             heapq.heappush(queue, (regret / weights[item], item, best))
 
     for item, code in enumerate(index):

@@ -58,6 +58,24 @@ def _coaction() -> Callable[[], object]:
     return lambda: recops.coaction(feed, params, (4, 3, 2)).sum().backward()
 
 
+def _mimn_scan() -> Callable[[], object]:
+    params = recops.MimnParams.random(input_size=3, hidden_size=3, num_slots=2)
+    x = torch.randn(1, 2, 3, requires_grad=True)
+    return lambda: recops.mimn_scan(x, params)[0].sum().backward()
+
+
+def _mimn_step() -> Callable[[], object]:
+    params = recops.MimnParams.random(input_size=3, hidden_size=3, num_slots=2)
+    pool, rows, x = recops.MimnState.zeros(params, 4), torch.tensor([1]), torch.randn(1, 3)
+
+    def call() -> object:
+        recops.mimn_step_(pool, rows, x, params, utilization="none")
+        torch.ops.recops.memory_rows(rows, 4, "hpmn_read")
+        return recops.mimn_read(pool, rows, x, params, utilization="none")
+
+    return call
+
+
 def _codebook_overlap() -> Callable[[], object]:
     codebook, usage = torch.randn(6, 4), torch.full((6,), 1 / 6)
     return lambda: recops.codebook_overlap(codebook, usage, 1.0)
@@ -65,7 +83,10 @@ def _codebook_overlap() -> Callable[[], object]:
 
 @pytest.mark.parametrize(
     "make",
-    [_trie_beam_step, _recurrent_scan, _coaction, _codebook_overlap],
+    [
+        *(_trie_beam_step, _recurrent_scan, _coaction, _codebook_overlap),
+        *(_mimn_scan, _mimn_step),
+    ],
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("calls", [2_000, pytest.param(50_000, marks=pytest.mark.full)])

@@ -221,6 +221,59 @@ def test_lists_on_another_device_are_refused() -> None:
             ops.trie_beam_step(*step, *beams, None, None, moved)
 
 
+# ---- Gradients are made in the shapes of what they are of.
+
+
+def mimn_backward(changes: dict[int, list[int]]) -> list[Tensor]:
+    """Of a scan of width 4, 3 hidden values and 2 slots, parameters ``changes`` reshaped."""
+    sizes = [[9, 8], [9, 3], [9], [22, 5], [22], [2, 2], [12, 8], [12, 4], [12], [3, 7], [3]]
+    tensors = [torch.zeros(size) for size in [*sizes, [2, 4]]]
+    for i, shape in changes.items():
+        tensors[i] = tensors[i].reshape(shape)
+    state = [torch.zeros(1, width) for width in (3, 4, 8, 2, 4, 8, 4)]
+    outputs, weights = torch.zeros(1, 5, 3), torch.zeros(1, 2)
+    x, kept = torch.zeros(1, 5, 4), torch.zeros(0, 1, 25)
+    return ops.mimn_scan_backward(
+        *(outputs, state, weights, x, state, tensors[:11], tensors[11], 1.0),
+        *(None, "none", 1, 16, kept),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({0: [9, 2, 4]}, r"controller_w_ih must be \[9, 8\], got \[9, 2, 4\]"),
+        ({3: [1, 110]}, r"head_w must be \[22, 5\], got \[1, 110\]"),
+        ({8: [1, 12]}, r"induction_bias must be \[12\], got \[1, 12\]"),
+        ({11: [2, 1, 4]}, r"key_memory must be \[2, 4\], got \[2, 1, 4\]"),
+    ],
+)
+def test_reshaped_parameters_of_mimn_are_refused(
+    changes: dict[int, list[int]], message: str
+) -> None:
+    assert [list(grad.shape) for grad in mimn_backward({})[6:8]] == [[9, 8], [9, 3]]
+    with pytest.raises(ValueError, match=f"mimn_scan: {message}"):
+        mimn_backward(changes)
+
+
+def test_reshaped_parameters_of_hpmn_are_refused() -> None:
+    x, memory = torch.zeros(1, 5, 4), torch.zeros(1, 2, 3)
+    count, w_hh = torch.zeros(1, dtype=torch.int64), torch.zeros(2, 9, 3)
+    w_ih = [torch.zeros(9, 4), torch.zeros(9, 3)]
+    for changed, bias, message in (
+        (w_ih, torch.zeros(18), r"bias must be \[2, 9\], got \[18\]"),
+        ([w_ih[0].T, w_ih[1]], torch.zeros(2, 9), r"w_ih must be \[9, 4\], got \[4, 9\]"),
+    ):
+        with pytest.raises(ValueError, match=f"hpmn_scan: {message}"):
+            ops.hpmn_scan(x, memory, count, changed, w_hh, bias, [1, 2], None, 0)
+
+
+def test_rows_of_memories_are_a_vector() -> None:
+    rows = torch.zeros(2, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"hpmn_read: rows must have 1 dimensions, got \[2, 3\]"):
+        ops.memory_rows(rows, 4, "hpmn_read")
+
+
 # ---- Numbers that have no end, and sizes that are none.
 
 
@@ -238,6 +291,16 @@ def test_sizes_of_levels_are_sizes() -> None:
                 call()
     with pytest.raises(ValueError, match="sizes must be at least 0"):
         ops.accumulate_codes(x, torch.zeros(3, dtype=torch.int64), -1, None)
+
+
+def test_more_events_than_can_be_sorted_are_refused() -> None:
+    x = torch.zeros(1, 4).expand(2**32, 4)
+    rows = torch.zeros(1, dtype=torch.int64).expand(2**32)
+    count, w_hh = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 9, 3)
+    arguments = (rows, x, [torch.zeros(9, 4)], w_hh, torch.zeros(1, 9), [1])
+    with pytest.raises(ValueError, match="hpmn_step_: rows must be at most 4294967295, got 42949"):
+        ops.hpmn_step_(torch.zeros(1, 1, 3), count, *arguments)
+    assert count.item() == 0
 
 
 def test_work_has_an_end() -> None:

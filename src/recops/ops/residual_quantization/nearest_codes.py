@@ -22,7 +22,8 @@ def nearest_codes(
     Codewords are chosen as :func:`rq_encode` chooses them, by ½‖c‖² − x·c about a common shift; the
     distances of those chosen, and the order in which they are returned, come from the difference
     x − c itself. One nearest codeword is found by products of small integers where that pays, as
-    there.
+    there. Where products x·c overflow, so that scores are infinite, codewords chosen need not be
+    the nearest.
 
     By cosine, those of largest cos(x, c) = x·c / (‖x‖ ‖c‖), and ``sq_distance`` is that of their
     directions, ‖x/‖x‖ − c/‖c‖‖² = 2 − 2 cos(x, c). A zero vector's cosine with anything is 0: a
@@ -37,7 +38,8 @@ def nearest_codes(
 
     Returns:
         ``index [N, k]`` int32 and ``sq_distance [N, k]`` float32 (float64 for float64). A row of x
-        that holds a NaN or an infinity gets −1 and NaN. Neither is differentiable.
+        that holds a NaN or an infinity gets −1 and NaN, and at k > 1 so does one that has fewer
+        than k scores below +inf. Neither is differentiable.
 
     Raises:
         TypeError: a tensor of another dtype.

@@ -29,8 +29,10 @@ def rq_encode(
     codewords lie far from the origin, they and x are first moved towards it by a common shift of
     few digits, so that an offset costs no precision. Later levels, whose residuals lie near the
     origin where the first level did its work, are not moved: codewords there that share an offset
-    of a hundred times their spread lose the digits that tell them apart. ``sq_error`` is taken from
-    the residual itself, so a perfect fit gives exactly 0.
+    of a hundred times their spread lose the digits that tell them apart. Where products r·c
+    overflow, so that scores are infinite, the code at beam 1 need not be the nearest codeword's; at
+    beam > 1 see :func:`rq_encode_beams`. ``sq_error`` is taken from the residual itself, so a
+    perfect fit gives exactly 0.
 
     At beam 1 and from about a thousand rows on, most codewords are ruled out by products of 8- or
     16-bit integers and a bound on what their rounding left, where the machine is quick at those

@@ -54,8 +54,9 @@ def rq_encode_beams(
     Returns:
         ``codes [N, beam, L]`` (``[N, beam, Σ L_g]`` of a product) int32 and ``sq_error [N, beam]``
         float32 (float64 for float64). Paths that do not exist (beam > K₀ · … · K_{L−1}) have codes
-        −1 and error +inf. A row of x that holds a NaN or an infinity, or whose products with
-        codewords overflow, gets codes −1 and error NaN. Neither is differentiable.
+        −1 and error +inf. A row of x that holds a NaN or an infinity gets codes −1 and error NaN,
+        and at beam > 1 so does one whose products with codewords overflow so that the best are not
+        known. At beam 1 the codes are those of :func:`rq_encode`. Neither is differentiable.
 
     Raises:
         TypeError: a tensor of another dtype.

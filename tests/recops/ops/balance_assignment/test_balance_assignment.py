@@ -122,6 +122,15 @@ def test_regret_moves_less_than_the_lightest_first_would() -> None:
 # ---- Piles, duplicates, what cannot fit.
 
 
+def test_moves_whose_distances_overflow_come_last() -> None:
+    x, codebook = torch.tensor([[1e25], [0], [1e25], [-4.5e9]]), torch.tensor([[0.0], [-1e10]])
+    weight, capacity = torch.ones(4), torch.tensor([3.0, 10])
+    for module in (recops, reference):
+        for dtype in (torch.float32, torch.float64):
+            found = module.balance_assignment(x.to(dtype), codebook.to(dtype), weight, capacity)
+            assert found[0].tolist() == [0, 0, 0, 1]
+
+
 def test_a_pile_of_equal_rows_fills_code_after_code() -> None:
     """Zero residuals: all items on one spot, by order of items and of distance."""
     codebook = torch.arange(12.0)[:, None]

@@ -114,6 +114,34 @@ def test_infinities_and_nan_stay_with_their_candidate() -> None:
     assert output[[3, 17]].isnan().any(1).all()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu", "selu"])
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+@pytest.mark.parametrize("independent", [False, True])
+def test_parameters_that_are_not_finite_see_no_position_that_is_not_there(
+    activation: str, bad: float, independent: bool
+) -> None:
+    """Nor do they tell how long the histories beside theirs are, or how they are padded."""
+    feed, lengths = torch.randn(5, 21, 4), torch.tensor([20, 0, 13, 3, 0])
+    params = torch.randn(5, 2 * 35 if independent else 35)
+    params[1:4] = bad
+    options: dict[str, Any] = {"orders": 2, "bias": True, "activation": activation}
+    options |= {"activate_last": True, "order_independent": independent}
+
+    def results(rows: slice, time: int) -> list[Tensor]:
+        leaves = [t[rows].clone().requires_grad_() for t in (feed[:, :time], params)]
+        out = recops.coaction(*leaves, (4, 3, 2, 2, 2), lengths=lengths[rows], **options)
+        return [out.detach(), *torch.autograd.grad(out.sum(), leaves)]
+
+    together = results(slice(5), 21)
+    assert together[0].isfinite().all(1).tolist()[::4] == [True, True]
+    for row in (1, 4):
+        assert all(result[row].eq(0).all() for result in together)
+    for row, length in ((2, 13), (3, 3)):
+        alone = results(slice(row, row + 1), length)
+        for one, other in zip(alone, together, strict=True):
+            assert torch.equal(one[0].isfinite(), other[row][: len(one[0])].isfinite())
+
+
 def test_what_lies_past_the_lengths_is_never_read() -> None:
     call = make_call(50, 20, orders=3, bias=True)
     expected = run(call)

@@ -164,6 +164,17 @@ def test_padding_is_that_of_embedding_bag(padding: int) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("padding", [2**32 + 1, -(2**32) + 1, 2**31 + 1])
+@pytest.mark.parametrize("ids", [torch.tensor([1, 3]), torch.tensor([[1, 1], [1, 3]])])
+def test_a_padding_beyond_32_bits_is_no_id(padding: int, ids: Tensor) -> None:
+    backward = torch.ops.recops.embedding_bags_backward
+    grad = torch.randn(2, 5)
+    due = backward(grad, [ids], [0], [4], [5], padding)
+    for narrow, wide in zip(backward(grad, [ids.int()], [0], [4], [5], padding), due, strict=True):
+        assert torch.equal(narrow, wide)
+        assert narrow[1].ne(0).all()
+
+
 def test_padding_that_is_not_finite_adds_nothing() -> None:
     weight = torch.randn(4, 6)
     weight[0] = torch.nan

@@ -344,6 +344,18 @@ def test_periods_that_do_not_divide() -> None:
         recops.hpmn_scan(X, params, periods=[1, 2, 5])
 
 
+def test_periods_whose_ratio_is_too_large() -> None:
+    params, most = hpmn_params(4, 3, 2, dtype=torch.float32), 2**31 - 1
+    state = HpmnState.zeros(params, len(X))
+    arguments = (X, state.memory, state.count, list(params.w_ih), params.w_hh, params.bias)
+    torch.ops.recops.hpmn_scan(*arguments, [1, most], None, 0)
+    message = rf"periods must each be at most {most} times the last, got periods\[1\] = 4294967297"
+    with pytest.raises(ValueError, match=f"hpmn_scan: {message}"):
+        torch.ops.recops.hpmn_scan(*arguments, [1, 2**32 + 1], None, 0)
+    with pytest.raises(ValueError, match=rf"hpmn_scan: periods\[1\] must be from 1 to {most}"):
+        recops.hpmn_scan(X, params, periods=[1, most + 1])
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

@@ -169,6 +169,19 @@ def test_rows_whose_products_overflow_count_as_not_finite(n: int) -> None:
     assert (codes[[0, 2]] >= 0).all()
 
 
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("n", [1, 60])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_rows_nearer_than_numbers_go_count_as_not_finite(levels: int, n: int, bits: int) -> None:
+    """Products of +inf make scores of −inf, which would all be the best."""
+    codebooks = torch.ones(levels, 4)
+    codebooks[-1] = torch.tensor([1e15, 2e15, 3e15, 4e15])
+    x, words = torch.full((n, 1), 1e30), codebooks.view(-1, 1)
+    codes, sq_error = torch.ops.recops.rq_encode_beams(x, words, [4] * levels, 2, 2, bits)
+    assert (codes == -1).all()
+    assert sq_error.isnan().all()
+
+
 # ---- The same bits at any number of threads, and errors.
 
 

@@ -252,7 +252,34 @@ def test_large_logits_keep_their_normalizer() -> None:
             logits, trie, torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, 1), num_beams=50
         )
         expected = logits.double().log_softmax(2).flatten().sort(descending=True).values
-        assert_close(step.scores[0].double(), expected, rtol=1e-5, atol=2e-3 if offset else 1e-5)
+        assert_close(step.scores[0].double(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", ["vocab", "children"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_finite_logits_have_a_normalizer(normalize: str, dtype: torch.dtype) -> None:
+    """Masks fill with the least number there is, and scaled logits may come near the largest."""
+    trie = recops.SidTrie.from_sids(torch.arange(40)[:, None], vocab_sizes=[90])
+    most = torch.finfo(dtype).max
+    noise = torch.randn(1, 1, 90, dtype=torch.float64)
+    near_most = noise.clamp(-1, 1) * 0.74 * most  # beyond most / log2(e)
+    for logits in (
+        *(torch.full_like(noise, filler) for filler in (-most, most)),
+        *(near_most, -near_most, noise + 1e9, noise - 1e9, noise * 1e6),
+        torch.where(torch.arange(90) < 80, -most, noise),
+        torch.where(torch.arange(90) < 33, -1e9, noise * 1e6 - 1e9),
+    ):
+        logits = logits.clamp(-most, most).to(dtype)
+        step = recops.trie_beam_step(
+            *(logits, trie, torch.zeros(1, 1, dtype=torch.int32)),
+            torch.zeros(1, 1, dtype=torch.float64 if dtype == torch.float64 else torch.float32),
+            num_beams=40,
+            normalize=normalize,
+        )
+        row = logits[0, 0].double()
+        due = (row.log_softmax(0) if normalize == "vocab" else row[:40].log_softmax(0))[:40]
+        due = due.to(step.scores.dtype).sort(descending=True).values
+        assert_close(step.scores[0], due, rtol=1e-6, atol=1e-6)
 
 
 def test_gradients_do_not_flow_through() -> None:

@@ -1,4 +1,4 @@
-"""A catalogue of ten million items: how long its trie takes, and how much room."""
+"""A catalogue of ten million items, how long its trie takes and how much room; the deepest ones."""
 
 from __future__ import annotations
 
@@ -32,3 +32,19 @@ def test_ten_million_items_of_eight_levels(exponent: float) -> None:
     assert time.process_time() - started > seconds
     first = torch.from_numpy(order[:1])
     assert torch.equal(sids[first, : depth // 2], sids[trie.item_rows[:1].long(), : depth // 2])
+
+
+@pytest.mark.parametrize("items", [65, 5])
+def test_sids_as_long_as_they_may_be(items: int) -> None:
+    depth = 65_536
+    sids = torch.zeros(items, depth, dtype=torch.int32)
+    sids[-1, -1] = 1
+    trie = recops.SidTrie.from_sids(sids, vocab_sizes=[2**30] * depth)
+    assert trie.num_nodes == depth + 2
+    assert trie.item_ids.tolist() == list(range(items))
+
+
+def test_a_catalogue_is_no_deeper_than_a_trie() -> None:
+    recops.SidCatalog([2] * 65_536)
+    with pytest.raises(ValueError, match=r"SidCatalog: .* at most 65536 levels, got 65537"):
+        recops.SidCatalog([2] * 65_537)
