@@ -86,7 +86,7 @@ def test_assist2017_takes_places_for_times_and_the_usual_skill(tmp_path: Path) -
     assert dataset.interactions["item_id"].to_pylist() == [5, 5, 5, 6]
     assert dataset.interactions["label"].to_pylist() == [1, 0, 0, 1]
     assert dataset.items["skill"].to_pylist() == ["4", "9"]
-    assert any("another than that of 1 events" in note for note in dataset.report.notes)
+    assert any("another than that of 1 of them" in note for note in dataset.report.notes)
 
 
 def test_nyc_checkins_has_coordinates(tmp_path: Path) -> None:

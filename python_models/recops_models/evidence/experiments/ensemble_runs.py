@@ -14,11 +14,12 @@ from recops_models.data import Dataset
 from recops_models.data.storage import write_table
 from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.evidence.experiments.ranking_runs import RankingRuns
-from recops_models.evidence.experiments.training import some_users
+from recops_models.evidence.experiments.training import job_of, some_users
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.files import load_model
+from recops_models.recipes.job import save_job
 from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, problem_of
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
 from recops_models.training.path_problem import PathProblem
@@ -54,10 +55,11 @@ class EnsembleRuns(RankingRuns):
             place.mkdir(exist_ok=True)
         alone = dataclasses.replace(alone, test=False)
         super().measure(alone, data, first, lambda share: on_step(share / 2))
-        if codes == "shared":
-            for name in (VECTORS, TOKENIZER, SIDS):  # A training takes what it finds made.
-                shutil.copyfile(first / name, second / name)
         other = dataclasses.replace(alone, seed=run.seed + _FAR)
+        if codes == "shared":
+            save_job(second, job_of(other))  # One that has begun takes what it finds made.
+            for name in (VECTORS, TOKENIZER, SIDS):
+                shutil.copyfile(first / name, second / name)
         super().measure(other, data, second, lambda share: on_step(0.5 + share / 2))
         some = some_users(self._made(run, data), run.share)
         return _together(first, second, some, folder, test=run.test)
