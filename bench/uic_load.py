@@ -31,7 +31,7 @@ from centers import untrained
 from recops_models.click.model import ClickModel
 from recops_models.data import Dataset, load
 from recops_models.examples.batch import Batch
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.examples.features import Sequence as History
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
@@ -192,7 +192,7 @@ def dien_ms(data: Dataset, home: Path, length: int) -> dict[str, float]:
     untrained("dien", data, home / "data", folder, small=False, max_len=str(length))
     model = load_model(folder / MODEL)
     assert isinstance(model, ClickModel)
-    shown = candidates(data, model.schema, 0)
+    shown = Candidates(data, model.schema).shown_to(0)
     chosen = slice(0, CANDIDATES)
     features = {name: values[chosen] for name, values in shown.features.items()}
     lengths = {}

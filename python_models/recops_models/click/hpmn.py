@@ -109,7 +109,8 @@ class Hpmn(MemoryModel[recops.HpmnState]):
             return x, None
         norm = "norm" in self.config.compat
         alike = recops.memory_covariance(state.memory, squared=not norm)
-        return x, self.config.covariance_weight * (alike.sum() if norm else alike.mean())
+        users = 1 if norm else max(len(alike), 1)
+        return x, self.config.covariance_weight * alike.sum() / users
 
     @property
     def reads_target_in_history(self) -> bool:

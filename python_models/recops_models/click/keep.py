@@ -130,7 +130,8 @@ class Keep(ClickModel):
                 f"was trained, got {knowledge.version}"
             )
         ours = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}
-        self.reader = KnowledgeReader.of(knowledge.at(ours))
+        reader = KnowledgeReader.of(knowledge.at(ours))
+        self.reader = reader.to(next(self.parameters()).device).train(self.training)
 
     def _known(self, batch: Batch) -> list[Tensor]:
         found = self.reader(batch.features[KNOWN["user"]], batch.features[KNOWN["item"]])

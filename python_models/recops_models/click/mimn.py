@@ -151,7 +151,8 @@ class Mimn(MemoryModel[recops.MimnState]):
         if not self.training:
             return x, None
         used = state.usage / _events(state)
-        loss = self.config.utilization_weight * recops.memory_utilization(used).mean()
+        uneven = recops.memory_utilization(used).sum() / max(len(used), 1)  # [B]
+        loss = self.config.utilization_weight * uneven
         if self.auxiliary is not None:
             of_next: Tensor = self.auxiliary(outputs, events, lengths)
             loss = loss + self.config.auxiliary_weight * of_next

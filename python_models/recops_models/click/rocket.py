@@ -79,8 +79,12 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
     each other, that is λ = .15 here (inferred).
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, or logits of two shapes.
     """
+    if light.shape != guide.shape:
+        raise ValueError(
+            f"hint_loss: guide must be {list(light.shape)}, as light, got {list(guide.shape)}"
+        )
     light, guide = light.float(), guide.float()
     rows = max(len(light), 1)  # An empty batch has no distance.
     match kind:

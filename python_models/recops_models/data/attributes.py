@@ -113,14 +113,19 @@ def user_fields(dataset: Dataset, names: Sequence[str]) -> Tensor | None:
     return torch.from_numpy(np.concatenate([np.zeros((1, len(names)), np.int64), fields]))
 
 
-def item_titles(dataset: Dataset) -> list[str]:
-    """One name an item: its first text column, else its key in the source, else its id."""
-    ids = dataset.items["item_id"].to_pylist()
-    for column in (*dataset.item_columns("text"), "item_key"):
-        if column in dataset.items.column_names:
-            names = dataset.items[column].to_pylist()
-            return [name or str(item) for name, item in zip(names, ids, strict=True)]
-    return [str(item) for item in ids]
+def item_titles(dataset: Dataset, items: pa.Table | None = None) -> list[str]:
+    """One name an item: what its first text column says, else its key in the source, else its id.
+
+    Args:
+        dataset: whose columns of text are looked for.
+        items: those named, with columns as ``dataset.items`` has them; None: these.
+    """
+    items = dataset.items if items is None else items
+    key = "item_key" if "item_key" in items.column_names else "item_id"
+    keys = [str(item) for item in items[key].to_pylist()]
+    for column in dataset.item_columns("text"):
+        return [name or key for name, key in zip(items[column].to_pylist(), keys, strict=True)]
+    return keys
 
 
 def encode_attribute(attribute: Attribute, items: pa.Table) -> NDArray[np.int64]:

@@ -49,8 +49,8 @@ class Split:
     """Three disjoint parts of ``dataset.interactions``, each in time order, and what is only known.
 
     No user's event in ``train`` is later than that user's events in ``validation``, nor those later
-    than ``test``'s. ``context`` holds what came before the events asked for of users who are not
-    trained on; it is empty unless users are held out.
+    than ``test``'s. ``context`` holds what came before the events of the other parts and stands
+    in histories alone: of users who are held out, or of a time before that of training.
     """
 
     dataset: Dataset

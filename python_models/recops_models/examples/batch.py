@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor
@@ -26,6 +27,23 @@ class Batch(NamedTuple):
     label: Tensor
     group: Tensor
     begun_by: dict[str, Tensor] | None = None
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """``size`` examples at a time, in order, as views; of none there is one batch, of none.
+
+        Raises:
+            ValueError: histories are begun by others, which would be torn apart.
+        """
+        if self.begun_by is not None:
+            raise ValueError("Batch.split: begun_by must be None")
+        for start in range(0, max(len(self.label), 1), size):
+            part = slice(start, start + size)
+            yield Batch(
+                {name: tensor[part] for name, tensor in self.features.items()},
+                {name: tensor[part] for name, tensor in self.lengths.items()},
+                self.label[part],
+                self.group[part],
+            )
 
     def to(self, device: str) -> Batch:
         """The same on another device."""

@@ -1,4 +1,4 @@
-"""The catalogue as a click model sees it for one user."""
+"""The catalogue as a click model sees it for a user."""
 
 from __future__ import annotations
 
@@ -18,52 +18,77 @@ from recops_models.examples.feedback import LIKED, Feedback, classes_of, feedbac
 from recops_models.examples.running_rates import RATES, RunningRates
 
 
-def candidates(
-    dataset: Dataset,
-    fitted: FittedSchema,
-    user: int,
-    *,
-    feedback: Feedback | None = None,
-    positive: float = 4.0,
-) -> Batch:
-    """Every item of the catalogue, in its order, shown to one user after all events.
+class Candidates:
+    """The catalogue as a click model sees it: every item, shown to one user after all events.
 
     Args:
         dataset: the data.
         fitted: of :func:`~recops_models.examples.click_schema.click_schema`.
-        user: an index of ``dataset.user_vocabulary``.
         feedback: as in :func:`~recops_models.examples.click.click_data`.
         positive: the least rating that counts as liking.
 
-    Returns:
-        N examples with label 0, whose histories are one in memory, expanded. O(N + E); with running
-        rates O(E log E).
+    Complexity:
+        O(N + E log E) once; then O(N) a user, with running rates O(N log E).
     """
-    events = dataset.interactions
-    user_id, num_items = dataset.user_vocabulary.ids[user], dataset.items.num_rows
-    said = classes_of(events, feedback or feedback_of(dataset), positive, name=dataset.name)
-    schema = fitted.schema
-    names = [feature.name for feature in schema.features]
-    mine = events["user_id"].to_numpy() == user_id
-    if SIGN not in names:
-        mine &= said == LIKED
-    items = dataset.item_vocabulary.index(events["item_id"].to_numpy()[mine])
 
-    of_items = encoded(item_columns(dataset), fitted)
-    features = {name: torch.from_numpy(values) for name, values in of_items.items()}
-    for name, values in encoded(user_columns(dataset), fitted).items():
-        features[name] = torch.from_numpy(values[user : user + 1]).expand(num_items)
-    if RATES[0] in names:
-        rates = _rates_after_all(dataset, said == LIKED, user)
-        for name, values in rates.items():
-            features[name] = torch.from_numpy(fitted.standardised(name, values))
-    lengths = {}
-    for sequence in schema.of_type(Sequence):
-        last = _events(sequence, fitted, of_items, items, said[mine])
-        features[sequence.name] = last.expand(num_items, -1)
-        lengths[sequence.name] = torch.tensor(min(len(items), sequence.max_len)).expand(num_items)
-    group = torch.full((num_items,), int(user_id))
-    return Batch(features, lengths, torch.zeros(num_items), group)
+    def __init__(
+        self,
+        dataset: Dataset,
+        fitted: FittedSchema,
+        *,
+        feedback: Feedback | None = None,
+        positive: float = 4.0,
+    ) -> None:
+        events = dataset.interactions
+        self._dataset, self._fitted = dataset, fitted
+        self._said = classes_of(
+            events, feedback or feedback_of(dataset), positive, name=dataset.name
+        )
+        self._of_items = encoded(item_columns(dataset), fitted)
+        self._of_users = encoded(user_columns(dataset), fitted)
+        user = dataset.user_vocabulary.index(events["user_id"].to_numpy())
+        self._item = dataset.item_vocabulary.index(events["item_id"].to_numpy())
+        self._rows = np.argsort(user, kind="stable")  # By user, and in the order of time.
+        self._bounds = np.searchsorted(user[self._rows], np.arange(dataset.users.num_rows + 1))
+        self._names = [feature.name for feature in fitted.schema.features]
+        self._rates = None
+        if RATES[0] in self._names:
+            self._rates = RunningRates(user, self._item, self._said == LIKED)
+
+    def met(self, user: int) -> Tensor:
+        """The items that a user met, as indices, in the order of time."""
+        return torch.from_numpy(self._item[self._events_of(user)])
+
+    def shown_to(self, user: int) -> Batch:
+        """N examples with label 0, whose histories are one in memory, expanded.
+
+        Args:
+            user: an index of the data set's ``user_vocabulary``.
+        """
+        num_items = self._dataset.items.num_rows
+        rows = self._events_of(user)
+        if SIGN not in self._names:
+            rows = rows[self._said[rows] == LIKED]
+        items = self._item[rows]
+        features = {name: torch.from_numpy(values) for name, values in self._of_items.items()}
+        for name, values in self._of_users.items():
+            features[name] = torch.from_numpy(values[user : user + 1]).expand(num_items)
+        if self._rates is not None:
+            after_all = np.full(num_items, len(self._item))
+            rates = self._rates.features(np.full(num_items, user), np.arange(num_items), after_all)
+            for name, values in rates.items():
+                features[name] = torch.from_numpy(self._fitted.standardised(name, values))
+        lengths = {}
+        for sequence in self._fitted.schema.of_type(Sequence):
+            last = _events(sequence, self._fitted, self._of_items, items, self._said[rows])
+            features[sequence.name] = last.expand(num_items, -1)
+            length = torch.tensor(min(len(items), sequence.max_len))
+            lengths[sequence.name] = length.expand(num_items)
+        group = torch.full((num_items,), int(self._dataset.user_vocabulary.ids[user]))
+        return Batch(features, lengths, torch.zeros(num_items), group)
+
+    def _events_of(self, user: int) -> NDArray[np.int64]:
+        return self._rows[self._bounds[user] : self._bounds[user + 1]]
 
 
 def _events(
@@ -80,17 +105,3 @@ def _events(
     if sequence.name == SIGN:
         return torch.from_numpy(fitted.lookup(SIGN).rows(said[last]))
     return torch.from_numpy(of_items[sequence.share_embedding or ""][items[last]])
-
-
-def _rates_after_all(
-    dataset: Dataset, liked: NDArray[np.bool_], user: int
-) -> dict[str, NDArray[np.float64]]:
-    """By feature ``[N]``: of one user and every item, after all events, which are in time order."""
-    events, num_items = dataset.interactions, dataset.items.num_rows
-    running = RunningRates(
-        dataset.user_vocabulary.index(events["user_id"].to_numpy()),
-        dataset.item_vocabulary.index(events["item_id"].to_numpy()),
-        liked,
-    )
-    place = np.full(num_items, events.num_rows)
-    return running.features(np.full(num_items, user), np.arange(num_items), place)

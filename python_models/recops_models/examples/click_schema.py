@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset, column_role
+from recops_models.data.errors import DataError
 from recops_models.examples.features import (
     Categorical,
     Feature,
@@ -52,11 +53,15 @@ def click_schema(
         rare_share: as of :class:`~recops_models.examples.features.Categorical`, of each.
         signed: whether :data:`SIGN` stands beside each event.
         running_rates: whether :data:`~recops_models.examples.running_rates.RATES` are features.
+
+    Raises:
+        DataError: a column of users or items has the name of a feature that is made here.
     """
     users, items = (
         _described(columns, rare_count, rare_share)
         for columns in (user_columns(dataset), item_columns(dataset))
     )
+    _refuse_taken(dataset, [feature.name for feature in users], [each.name for each in items])
     met = [feature.name for feature in items if isinstance(feature, Categorical)]
     described = sorted([*users, *items], key=lambda feature: isinstance(feature, Numeric))
     return FeatureSchema(
@@ -121,8 +126,25 @@ def keys(column: pa.ChunkedArray) -> pa.Array:
 
 def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """A column of numbers, NaN where one is missing."""
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
     return values
+
+
+def _refuse_taken(dataset: Dataset, users: list[str], items: list[str]) -> None:
+    """The first of each are user and item; what tells of a user is told by its name."""
+    made = {"user", *RATES}
+    taken = [("users", name.removeprefix("user_")) for name in users[1:] if name in made]
+    taken += [
+        ("items", name)
+        for name in items[1:]
+        if name in made or of_user(name) or f"{_HISTORY}_{name}" == SIGN
+    ]
+    taken += [("items", "item")] if "item" in dataset.items.column_names else []
+    for table, name in taken:
+        raise DataError(
+            f"{dataset.name}: the column {name!r} of {table} must have another name, as features "
+            "of that name are made of events"
+        )
 
 
 def _described(

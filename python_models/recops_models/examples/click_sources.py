@@ -34,7 +34,7 @@ def with_negatives(
     rows = np.repeat(mine.rows, 1 + negatives).reshape(-1, 1 + negatives)
     label = np.zeros(rows.shape, dtype=np.float32)
     label[:, 0] = 1
-    draw = _training_draw(mine, law) if fixed is None else _evaluation_draw(events, law)
+    draw = _training_draw(events, law) if fixed is None else _evaluation_draw(events, law)
 
     def block(seed: tuple[int, int]) -> Block:
         drawn = draw(mine.lengths * negatives, int(np.random.default_rng(seed).integers(2**62)))
@@ -47,14 +47,21 @@ def with_negatives(
     return MemorySource(rows.size, lambda *_: once)
 
 
-def _training_draw(train: Histories, law: Law) -> Callable[[Int64Array, int], Int64Array]:
+def _training_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
     """Items of the training part alone: an item whose vector is never trained as a positive would
-    tell its label.
+    tell its label. None that the user met there or in the events before it: these stand in
+    histories, in which no negative of evaluation does.
     """
+    train, before = events.histories(events.part(0)), events.histories(np.arange(events.bounds[0]))
     known, dense = np.unique(train.items, return_inverse=True)
     positives = Histories(train.offsets, dense.astype(np.int64), train.rows)
+    met = known.searchsorted(before.items).clip(max=len(known) - 1)
+    met = np.where(known[met] == before.items, met, -1)
+    exclude = Histories(before.offsets, met, before.rows)
     return lambda counts, seed: known[
-        sample_negatives(positives, len(known), counts, law=law, power=_POWER, seed=seed)
+        sample_negatives(
+            positives, len(known), counts, law=law, power=_POWER, seed=seed, exclude=exclude
+        )
     ]
 
 

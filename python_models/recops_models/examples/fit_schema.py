@@ -154,7 +154,7 @@ class Moments:
 
     def add(self, values: pa.Array) -> None:
         """Take a chunk of numbers; nulls and NaN are missing."""
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers):
             return

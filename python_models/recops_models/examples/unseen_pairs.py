@@ -48,6 +48,7 @@ def unseen_pairs(
         test=test,
         split="unseen pairs",
         notes=(*data.notes, note),
+        histories=None,  # They hold pairs that are dealt to other parts.
     )
 
 

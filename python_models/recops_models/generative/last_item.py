@@ -9,8 +9,10 @@ from scipy import sparse
 from recops_models.data.histories import Histories
 from recops_models.generative.popularity import item_counts, places
 from recops_models.generative.ranker import (
+    REQUESTS,
     Ranking,
     Recommender,
+    check_lengths,
     concatenate,
     in_batches,
     items_met,
@@ -18,7 +20,6 @@ from recops_models.generative.ranker import (
 )
 
 _WINDOW = 3
-_USERS = 256
 
 
 class LastItem(Recommender):
@@ -40,10 +41,15 @@ class LastItem(Recommender):
         self._popularity = places(item_counts(train, num_items))  # Below 1: it decides ties alone.
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
-        """See :class:`~recops_models.generative.ranker.Recommender`; none is empty."""
+        """The ``k`` best items of each history, none of which is in it.
+
+        Raises:
+            ValueError: a history is empty.
+        """
         parts = []
-        for some in in_batches(histories, _USERS):
+        for some in in_batches(histories, REQUESTS):
+            check_lengths("LastItem", torch.from_numpy(some.lengths))
             last = some.items[some.offsets[1:] - 1]
             scores = torch.from_numpy(self._follows[last].toarray()) + self._popularity
             parts.append(top_unseen(scores, items_met(some), k))
-        return concatenate(parts)
+        return concatenate(parts, k)

@@ -99,12 +99,13 @@ class Requests(Recommender):
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """See :meth:`Recommender.recommend`."""
-        told = zip(self.task.split(batch), self.user.split(batch), strict=True)
+        task, user = (told.split(batch) if len(told) else () for told in (self.task, self.user))
         return concatenate(
             [
                 self.model.decode(
-                    *last_windows(some, self.model.window), k, items_met(some), task, user=user
+                    *last_windows(some, self.model.window), k, items_met(some), where, user=who
                 )
-                for some, (task, user) in zip(in_batches(histories, batch), told, strict=True)
-            ]
+                for some, where, who in zip(in_batches(histories, batch), task, user, strict=True)
+            ],
+            k,
         )

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from recops_models.data.histories import Histories
-from recops_models.generative.ranker import Ranking, Recommender, items_met, top_unseen
+from recops_models.generative.ranker import (
+    REQUESTS,
+    Ranking,
+    Recommender,
+    concatenate,
+    in_batches,
+    items_met,
+    top_unseen,
+)
 
 
 class Popularity(Recommender):
@@ -24,9 +32,15 @@ class Popularity(Recommender):
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """The most popular ``k`` items that each user has not met; ties by item index."""
-        order = places(self.counts).expand(len(histories), -1)
-        items = top_unseen(order, items_met(histories), k).items
-        return Ranking(items, self.counts[items].masked_fill(items < 0, -torch.inf))
+        order = places(self.counts)
+        found = concatenate(
+            [
+                top_unseen(order.expand(len(some), -1), items_met(some), k)
+                for some in in_batches(histories, REQUESTS)
+            ],
+            k,
+        )
+        return Ranking(found.items, self.counts[found.items].where(found.items >= 0, -torch.inf))
 
 
 def places(counts: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.data.histories import Histories
@@ -76,12 +77,15 @@ class Ranker(Recommender):
 
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
-        """The ``k`` best items of each history, none of which is in it."""
+        """The ``k`` best items of each history, none of which is in it. As it is being trained,
+        where it is: dropout is off after :meth:`eval`.
+        """
         return concatenate(
             [
                 self.decode(*last_windows(some, self.window), k, items_met(some))
                 for some in in_batches(histories, batch)
-            ]
+            ],
+            k,
         )
 
 
@@ -105,11 +109,11 @@ def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
         yield histories.take(np.arange(start, min(start + size, len(histories))))
 
 
-def concatenate(parts: Sequence[Ranking]) -> Ranking:
-    """Rankings of batches of users as one."""
-    return Ranking(
-        torch.cat([part.items for part in parts]), torch.cat([part.scores for part in parts])
-    )
+def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:
+    """Rankings of batches of users, ``k`` items each, as one."""
+    nobody = Ranking(torch.empty(0, k, dtype=torch.int64), torch.empty(0, k))
+    items, scores = zip(nobody, *parts, strict=True)
+    return Ranking(torch.cat(items), torch.cat(scores))
 
 
 def items_met(histories: Histories) -> Sequence[Tensor]:
@@ -119,9 +123,14 @@ def items_met(histories: Histories) -> Sequence[Tensor]:
 
 
 def top_unseen(scores: Tensor, met: Sequence[Tensor] | None, k: int) -> Ranking:
-    """The ``k`` best of ``scores [U, N]``, without what each user has met."""
+    """The ``k`` best of ``scores [U, N]``, without what each user has met, where −1 is no item."""
     if met:
         user = torch.repeat_interleave(torch.tensor([len(items) for items in met]))
-        scores = scores.index_put((user, torch.cat(list(met))), scores.new_tensor(-torch.inf))
+        items = torch.cat(list(met))
+        there = items >= 0
+        place = (user[there], items[there])
+        scores = scores.index_put(place, scores.new_tensor(-torch.inf))
     best = scores.topk(min(k, scores.shape[1]))
-    return Ranking(best.indices.masked_fill(best.values == -torch.inf, -1), best.values)
+    items = best.indices.masked_fill(best.values == -torch.inf, -1)
+    missing = (0, k - items.shape[1])
+    return Ranking(F.pad(items, missing, value=-1), F.pad(best.values, missing, value=-torch.inf))

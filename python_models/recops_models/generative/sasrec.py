@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
+from recops_models.layers.padded_rows import draw_rows
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
 
@@ -68,8 +69,8 @@ class SASRec(Ranker):
         )
         self.norm = nn.LayerNorm(config.width)
         self.item_bias = nn.Parameter(torch.zeros(num_items))
-        for weight in (self.item.weight, self.place):
-            nn.init.normal_(weight, std=0.02)
+        draw_rows(self.item, 0.02)
+        nn.init.normal_(self.place, std=0.02)
 
     @property
     def window(self) -> int:

@@ -23,6 +23,7 @@ from recops_models.generative.ranker import Ranker, Ranking, check_lengths
 from recops_models.generative.speller import Watch, of_beams, search
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
+from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.relative_bias import RelativeBias
 from recops_models.layers.rms_norm import RMSNorm
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
@@ -168,7 +169,7 @@ class TIGER(Ranker):
         self.dropout = Dropout(config.dropout)
         for table in self.token:
             assert isinstance(table, nn.Embedding)
-            nn.init.normal_(table.weight, std=0.02)
+            draw_rows(table, 0.02)
         nn.init.normal_(self.start, std=0.02)
 
     @property

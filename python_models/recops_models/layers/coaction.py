@@ -108,7 +108,7 @@ class CoAction(nn.Module):
         network: their shape.
         combination_independent: see above.
         std: of the normal law that rows begin from, but for the unknown's, which begins at zero;
-            None: Glorot's uniform law for the whole table, as the released code has it.
+            None: Glorot's uniform law for the other rows, as the released code has it for all.
     """
 
     def __init__(

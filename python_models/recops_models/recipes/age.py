@@ -47,10 +47,10 @@ class AgeRecipe(Recipe):
 
     def build(self, problem: ClickProblem, order: Order) -> Age:
         """The base first: it begins as it would alone."""
-        config, sizes = part(order.parts, "sizes", AgeConfig), order.parts["base"]
-        of_base = dataclasses.replace(order, parts={**order.parts, "sizes": sizes})
-        base = click_net(self.name, config.base).build(problem, of_base)
-        return Age(base, dataclasses.replace(config, base_sizes=dataclasses.asdict(sizes)))
+        config = part(order.parts, "sizes", AgeConfig)
+        base = click_net(self.name, config.base).build(problem, order.with_sizes("base"))
+        sizes = dataclasses.asdict(order.parts["base"])
+        return Age(base, dataclasses.replace(config, base_sizes=sizes))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

@@ -27,7 +27,7 @@ class KeepRecipe(Recipe):
     """Two trainings: an extractor on the super-domain, then the base with its knowledge.
 
     Settings of the base are dotted, ``base.hidden``; so are those of the extractor,
-    ``extractor.knowledge_width``, and of its training, ``extracting.epochs``. The first training
+    ``extractor.width``, and of its training, ``extracting.epochs``. The first training
     has a folder of its own, ``knowledge``, and leaves ``knowledge.safetensors`` in it.
     """
 

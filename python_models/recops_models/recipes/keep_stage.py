@@ -23,7 +23,7 @@ from recops_models.graphs.knowledge import Knowledge, KnowledgeError
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.knowledge_stage import Extracted, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, Staged, TrainingStage
+from recops_models.recipes.stage import Data, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
@@ -125,8 +125,7 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         assert isinstance(extracted, Extracted)
         alone = copy.copy(problem)
         alone.data = dataclasses.replace(problem.data, fitted=without_known(problem.data.fitted))
-        of_base = dataclasses.replace(order, parts={**order.parts, "sizes": order.parts["base"]})
-        base = click_net("keep", sizes.base).build(alone, of_base)
+        base = click_net("keep", sizes.base).build(alone, order.with_sizes("base"))
         return plug_in(base, extracted.knowledge, sizes)
 
     def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:
@@ -137,14 +136,12 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         passes = problem.domains.passes
         return StreamTask(data.train, data.validation, batch, problem.slices, passes)
 
-    def run(self, order: Order) -> Staged:
-        """See :meth:`TrainingStage.run`; over slices, at one rate, with the last state kept."""
-        domains = part(order.parts, "domains", DomainConfig)
-        if domains.slices:
-            passes = domains.slices * domains.passes
-            training = stream_config(part(order.parts, self.part, TrainingConfig), passes)
-            order = dataclasses.replace(order, parts={**order.parts, self.part: training})
-        return super().run(order)
+    def config(self, parts: Parts) -> TrainingConfig:
+        """See :meth:`TrainingStage.config`; over slices, at one rate, with the last state kept."""
+        domains, config = part(parts, "domains", DomainConfig), super().config(parts)
+        if not domains.slices:
+            return config
+        return stream_config(config, domains.slices * domains.passes)
 
 
 def _check(knowledge: Knowledge, small: Split, domains: DomainConfig) -> None:

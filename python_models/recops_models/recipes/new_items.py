@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +36,9 @@ from recops_models.training.alignment_task import AlignmentConfig
 
 _CONTENT_WIDTH = 64
 """As :func:`~recops_models.item_vectors.build_item_vectors` makes it."""
+_SAME_SPACE = 0.99
+"""Mean cosine of items' vectors, made anew, with those of training: a corrected title or two, and
+the rounding of another machine, stay above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ def insert_new_items(
     Raises:
         CorruptFileError: a file in ``folder`` is damaged.
         DataError: an unfit file; an attribute's value that training did not know; a data set whose
-            items, or attributes, are no longer those of training.
+            items, their descriptions or attributes are no longer those of training.
         FileNotFoundError: ``folder`` holds no tokenizer.
         ValueError: the attributes were shuffled, or the codes are made of events alone.
     """
@@ -101,8 +103,7 @@ def insert_new_items(
     columns = [_tokens(path, table, attribute) for attribute in attributes]
     live = LiveItems(model)
     live.insert(torch.cat([*columns, codes.long()], 1))
-    new = dataclasses.replace(dataset, items=_like_items(table))
-    return InsertedItems(live, table[KEY].to_pylist(), item_titles(new), codes)
+    return InsertedItems(live, table[KEY].to_pylist(), item_titles(dataset, table), codes)
 
 
 def _with_tokenizer(job: Job, folder: Path) -> Path:
@@ -120,11 +121,28 @@ def _vectors(
 ) -> Float32Array:
     """Content as :func:`~recops_models.item_vectors.build_item_vectors` has it, and no company."""
     if config.text_encoder == "minilm":
-        content = minilm_vectors(dataclasses.replace(dataset, items=_like_items(table)))
+        content = minilm_vectors(dataset, table)
     else:
-        content = ContentEncoder(dataset, dim=_CONTENT_WIDTH, seed=seed).encode(table)
+        encoder = ContentEncoder(dataset, dim=_CONTENT_WIDTH, seed=seed)
+        _check_space(dataset, encoder.vectors, made.vectors.vectors)
+        content = encoder.encode(table)
     width = made.vectors.vectors.shape[1]
     return np.pad(content, ((0, 0), (0, width - content.shape[1])))
+
+
+def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> None:
+    """Words and directions are found anew: of other texts, or other numbers, they are others, and
+    codes in them would say nothing. ``now [N, d]`` are unit rows, ``trained [N, ≥ d]`` begin so.
+    """
+    before = trained[:, : now.shape[1]]
+    alike = (now * before).sum(1) if now.shape == before.shape else np.zeros(1)
+    cosine = float(alike[np.abs(now).sum(1) > 0].mean()) if now.any() else 1.0
+    if not cosine >= _SAME_SPACE:
+        raise DataError(
+            f"{dataset.name} describes its items otherwise than in training (their vectors, made "
+            f"anew, have a mean cosine of {cosine:.3f} with those of then): new items would get "
+            "codes of another space; train again"
+        )
 
 
 def _own_vectors(path: Path, table: pa.Table, made: SemanticIds) -> Float32Array:
@@ -151,7 +169,3 @@ def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:
             f"{', '.join(attribute.values[:20])}, got {'nothing' if value == MISSING else value}"
         )
     return torch.from_numpy(tokens)[:, None]
-
-
-def _like_items(table: pa.Table) -> pa.Table:
-    return table.add_column(0, "item_id", pa.array(np.arange(table.num_rows)))

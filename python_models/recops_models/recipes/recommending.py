@@ -53,7 +53,7 @@ class ReadyModel:
             found.append(some)
             answered(len(some.items))
         user_ids = entity_keys(self.dataset, "user")
-        return ranking_table(concatenate(found), users, user_ids, self.item_ids)
+        return ranking_table(concatenate(found, k), users, user_ids, self.item_ids)
 
 
 def ready_model(

@@ -48,7 +48,7 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
             FileNotFoundError: there is no such file.
         """
         sizes = part(order.parts, "sizes", ResEmbeddingConfig)
-        base = click_net(self.name, sizes.base).net(problem.data.fitted, order.parts["base"])
+        base = click_net(self.name, sizes.base).build(problem, order.with_sizes("base"))
         return ResEmbedding(base, _graph(problem, order, sizes), sizes.table())
 
     def task(self, problem: ClickProblem, model: ResEmbedding, batch: int) -> ResEmbeddingTask:

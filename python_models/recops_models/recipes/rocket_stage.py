@@ -68,8 +68,8 @@ class RocketStage(ExampleStage[Rocket]):
         light, booster = light_and_booster(vars(sizes))
         teacher = None if sizes.teacher is None else _teacher(Path(sizes.teacher), schema)
         return Rocket(
-            light.net(schema, order.parts["light"]),
-            None if booster is None else booster.net(schema, order.parts["booster"]),
+            light.build(problem, order.with_sizes("light")),
+            None if booster is None else booster.build(problem, order.with_sizes("booster")),
             sizes,
             teacher=teacher,
         )

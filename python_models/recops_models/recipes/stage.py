@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class Order:
     watch: Watch = field(default_factory=Watch)
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
     begun: Callable[[], None] = lambda: None
+
+    def with_sizes(self, name: str) -> Order:
+        """The same for a net whose sizes are the part ``name``."""
+        return dataclasses.replace(self, parts={**self.parts, "sizes": self.parts[name]})
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,16 @@ def check_vectors(call: str, vectors: Tensor) -> Tensor:
 
 
 def check_ids(call: str, item_ids: Tensor, points: Tensor) -> None:
-    """``item_ids [N]``, one a point.
+    """``item_ids [N]``, one a point, each once.
 
     Raises:
-        ValueError: another number of them.
+        ValueError: another number of them, or a repeated one.
     """
     if item_ids.ndim != 1 or len(item_ids) != len(points):
         raise ValueError(f"{call}: {len(item_ids)} ids for {len(points)} vectors")
+    ids, counts = item_ids.unique(return_counts=True)
+    if len(ids) < len(item_ids):
+        raise ValueError(f"{call}: item id {int(ids[counts > 1][0])} stands more than once")
 
 
 def check_weights(call: str, weights: Tensor, points: Tensor) -> Tensor:

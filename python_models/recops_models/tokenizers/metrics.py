@@ -11,6 +11,9 @@ from torch import Tensor
 
 from recops_models.tokenizers.usage import CodeUsage, usage
 
+_ROWS = 1 << 16
+"""Compared at once."""
+
 
 class Decoder(Protocol):
     """Turns codes into vectors; a tokenizer is one."""
@@ -83,7 +86,9 @@ def upto(codes: Tensor, level: int) -> Tensor:
 
 
 def _error_share(vectors: Tensor, decoded: Tensor) -> float:
-    exact = vectors.numpy().astype(np.float64)
-    spread = ((exact - exact.mean(axis=0)) ** 2).sum()
-    error = ((exact - decoded.numpy()) ** 2).sum()
-    return float(error / spread) if spread else 0.0
+    mean = vectors.double().mean(dim=0)
+    spread = error = 0.0
+    for exact, found in zip(vectors.split(_ROWS), decoded.split(_ROWS), strict=True):
+        spread += float((exact.double() - mean).square().sum())
+        error += float((exact.double() - found).square().sum())
+    return error / spread if spread else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -11,17 +12,20 @@ from torch import nn
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import ClickMetrics
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback
 from recops_models.examples.known import known_candidates
 from recops_models.examples.negatives import Law
-from recops_models.generative.ranker import Ranking, items_met, top_unseen
+from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.training.click_task import predictions
 from recops_models.training.problem import Measured, Problem
-from recops_models.training.ranking_problem import met
+from recops_models.training.ranking_problem import nothing_met
+
+_CANDIDATES = 4096
+"""Scored at once: a model may write out the history of each."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,19 @@ class ClickProblem(Problem[nn.Module]):
         """Scores are probabilities: of the whole catalogue, behind what the user liked."""
         if self.dataset is None:
             raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
-        histories = met(self.dataset, user)
-        batch = candidates(
+        met = self._candidates.met(user)
+        if not len(met):
+            raise nothing_met(self.dataset, user)
+        shown = self._candidates.shown_to(user)
+        logits = torch.cat([model(part) for part in shown.split(_CANDIDATES)])
+        return top_unseen(logits.sigmoid()[None], [met], k)
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        assert self.dataset is not None
+        return Candidates(
             self.dataset,
             self.data.fitted,
-            user,
             feedback=self.examples.feedback,
             positive=self.examples.positive,
         )
-        return top_unseen(model(batch).sigmoid()[None], items_met(histories), k)

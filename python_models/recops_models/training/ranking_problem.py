@@ -74,6 +74,11 @@ def met(dataset: Dataset, user: int) -> Histories:
         dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
     ).take(np.array([user]))
     if not histories.lengths[0]:
-        name = dataset.user_keys[user]
-        raise ValueError(f"user {name} has met nothing yet: there is nothing to go by")
+        raise nothing_met(dataset, user)
     return histories
+
+
+def nothing_met(dataset: Dataset, user: int) -> ValueError:
+    """What is to be raised for a user (an index) without events."""
+    name = dataset.user_keys[user]
+    return ValueError(f"user {name} has met nothing yet: there is nothing to go by")

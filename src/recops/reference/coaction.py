@@ -96,7 +96,9 @@ def coaction_gather(
     """See :func:`recops.coaction_gather`."""
     history = history.long()
     if lengths is not None:  # padding may be any number
-        history = history.where(torch.arange(history.shape[1]) < lengths[:, None], 0)
+        history = history.where(
+            torch.arange(history.shape[1], device=history.device) < lengths[:, None], 0
+        )
     return coaction(
         F.embedding(history, feed_table, sparse=sparse),
         F.embedding(targets.long(), params_table, sparse=sparse),

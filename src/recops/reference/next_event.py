@@ -24,8 +24,9 @@ def next_event_loss(
     states, events = states.to(wide), events.to(wide)
     layers = [each.to(wide) for each in layers]
     rows, steps, _ = events.shape
-    lengths = torch.full((rows,), steps) if lengths is None else lengths
-    valid = torch.arange(1, max(steps, 1)) < lengths[:, None]
+    device = states.device
+    lengths = torch.full((rows,), steps, device=device) if lengths is None else lengths
+    valid = torch.arange(1, max(steps, 1), device=device) < lengths[:, None]
     following, other = events[:, 1:][valid], events.flatten(0, 1)[drawn[valid].long()]
 
     def scores(of: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ def recurrent_scan(
     reset, update = _resolved(reset, update, convention)
     dtype, steps = gates.dtype, gates.shape[1]
     gates = widened(gates)
-    lengths = torch.full((len(gates),), steps) if lengths is None else lengths
+    if lengths is None:
+        lengths = torch.full((len(gates),), steps, device=gates.device)
     if gates_index is not None:
         gates, lengths = gates[gates_index.long()], lengths[gates_index.long()]
     h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else widened(h0)

@@ -13,7 +13,7 @@ import torch
 from recops_models.data import DataError, Dataset, ImportReport
 from recops_models.data.splits import Split, by_user
 from recops_models.evaluation.click_metrics import auc
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.click_schema import click_schema
 from recops_models.examples.running_rates import RATES
@@ -175,7 +175,7 @@ def test_the_catalogue_is_shown_as_the_next_event_would_be() -> None:
     user = int(source.interactions["user_id"][-1].as_py())
     fitted = click_data(source, max_len=5).fitted
     index = int(source.user_vocabulary.index([user])[0])
-    shown = candidates(source, fitted, index)
+    shown = Candidates(source, fitted).shown_to(index)
     # The same, by a data set with one more event of that user for each item.
     for item in (0, 7, 24):
         more = {"user_id": user, "item_id": item * 1000, "timestamp": 1000, "rating": 5.0}

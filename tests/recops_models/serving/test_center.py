@@ -10,7 +10,7 @@ import torch
 
 from centers import events_of
 from recops_models.data import Dataset
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
@@ -61,7 +61,8 @@ def test_scores_are_those_of_the_models_own_forward(
         counts = center.ingest(events_of(small)).counts()
         assert counts["accepted"] == small.interactions.num_rows
         for user in (0, 7, 59):
-            batch = candidates(small, model.schema, user, feedback=feedback)  # type: ignore[arg-type]
+            shown = Candidates(small, model.schema, feedback=feedback)  # type: ignore[arg-type]
+            batch = shown.shown_to(user)
             with torch.no_grad():
                 expected = model(batch)
             user_id = int(small.user_vocabulary.ids[user])

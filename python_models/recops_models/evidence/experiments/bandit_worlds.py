@@ -15,7 +15,7 @@ from recops_models.data.histories import Int64Array
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.evidence.experiments.training import some_users
 from recops_models.examples.batch import Batch
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.examples.click import click_data
 from recops_models.examples.features import (
     Categorical,
@@ -224,10 +224,11 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
     count = np.bincount(rated, minlength=dataset.items.num_rows)
     films = torch.from_numpy(np.sort(np.argsort(-count, kind="stable")[:most_known]))
     ids = dataset.interactions["user_id"].unique().sort().to_numpy()[:users]
+    catalogue = Candidates(dataset, fitted)
     logits, of_users, lengths = [], [], []
     items: dict[str, Tensor] = {}
     for user in dataset.user_vocabulary.index(ids).tolist():
-        every = candidates(dataset, fitted, user)
+        every = catalogue.shown_to(user)
         some = Batch(
             {name: values[films] for name, values in every.features.items()},
             {name: values[films] for name, values in every.lengths.items()},

@@ -14,7 +14,7 @@ from recops_models.data import Dataset, load
 from recops_models.evidence.experiments.training import job_of
 from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Metrics, Run
 from recops_models.examples.batch import Batch
-from recops_models.examples.candidates import candidates
+from recops_models.examples.candidates import Candidates
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.stage import Order, TrainingStage
@@ -79,7 +79,7 @@ def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], to
     model.eval()
     user = seed % len(data.user_vocabulary.ids)
     examples = part(job.parts, "examples", ExampleConfig)
-    every = candidates(data, problem.data.fitted, user, positive=examples.positive)
+    every = Candidates(data, problem.data.fitted, positive=examples.positive).shown_to(user)
     request = Batch(
         {name: value[:_CANDIDATES].contiguous() for name, value in every.features.items()},
         {name: value[:_CANDIDATES] for name, value in every.lengths.items()},

@@ -31,8 +31,8 @@ class ArmFigures:
         trials: of which they are the best; 1 where there was nothing to choose.
         grid: the values that were tried, those beyond its first edges among them.
         edges: settings whose best value is still at an end of them.
-        validation: the mean there of the metric by which trials are chosen; None where runs have no
-            validation.
+        validation: the mean there of the metric by which trials are, or would be, chosen; None
+            where runs do not tell it of validation.
         records: what the best settings reached, one a seed.
     """
 
@@ -111,7 +111,7 @@ def _finding(
                 tuned.trials if arm.grid else 1,
                 tuned.grids[arm.name],
                 tuned.edges.get(arm.name, ()),
-                _validation(claim, arm, records),
+                _validation(claim, records),
                 records,
             )
         )
@@ -149,8 +149,7 @@ def _finding(
     )
 
 
-def _validation(claim: Claim, arm: Arm, records: Sequence[Record]) -> float | None:
-    if not any(record.validation for record in records):
-        return None
-    reached = [figure(record.validation, claim, arm, claim.tuned_metric) for record in records]
-    return float(np.mean(reached))
+def _validation(claim: Claim, records: Sequence[Record]) -> float | None:
+    told = [record.validation.get(claim.tuned_metric) for record in records]
+    reached = [value for value in told if value is not None]
+    return float(np.mean(reached)) if len(reached) == len(told) else None

@@ -34,7 +34,7 @@ class HistoryEncoder(nn.Module):
     ``√d · e_item + Σ e_attribute + place``, then ``history_layers`` causal blocks; ``h_mm =
     RMSNorm(Linear([e_code ⊕ …]))``. Place embeddings and causal blocks are [I].
     The pooling behind ``h_agg = RMSNorm([h_static ⊕ Pool(H)])`` is, [I], the latest event beside
-    the mean of all.
+    the mean of all, of each both its rows in one sum.
 
     Args:
         codes: how many codes an item has.

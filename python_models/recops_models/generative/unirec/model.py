@@ -36,7 +36,8 @@ class UniRec(PathRanker):
     Args:
         paths: ``[N, m + L]`` integers, each item's tokens, from 0.
         vocab_sizes: how many tokens each of the m + L positions has.
-        prior: ``[N]``, decides between items of one path: their training events.
+        prior: ``[N]``, each item's training events: of items of one path the first has the most.
+            What has none begins at zero, and has no score of its own.
         config: sizes.
         users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: nothing is known
             of them.
@@ -340,3 +341,5 @@ def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: Uni
         )
     if prior.shape != paths.shape[:1]:
         raise ValueError(f"UniRec: prior must be [{len(paths)}], got {list(prior.shape)}")
+    if not (prior >= 0).all() or (config.item_scores and not prior.any()):
+        raise ValueError("UniRec: prior must be 0 or more, and of some item more")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.content_summary import ContentSummary
+from recops_models.layers.padded_rows import draw_rows
 
 
 class Prefix(nn.Module):
@@ -30,7 +31,7 @@ class Prefix(nn.Module):
         )
         for table in self.token:
             assert isinstance(table, nn.Embedding)
-            nn.init.normal_(table.weight, std=config.width**-0.5)
+            draw_rows(table, config.width**-0.5)
         self.pairs = _pairs(config.num_attributes, len(vocab_sizes)) if config.hash_width else []
         self.summary = nn.ModuleList(
             ContentSummary((vocab_sizes[i], vocab_sizes[j]), config.hash_width)

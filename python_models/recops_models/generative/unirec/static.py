@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recops_models.layers.padded_rows import draw_rows
+
 
 class UserFields(nn.Module):
     """``e_static = [E_1[f_1] ⊕ …]`` of a user's fields, such as age group and occupation.
@@ -26,9 +28,7 @@ class UserFields(nn.Module):
         self.tables = nn.ModuleList(nn.Embedding(1 + size, width, padding_idx=0) for size in sizes)
         for table in self.tables:
             assert isinstance(table, nn.Embedding)
-            nn.init.normal_(table.weight, std=width**-0.5)
-            with torch.no_grad():
-                table.weight[0] = 0
+            draw_rows(table, width**-0.5)
         self.width = width * len(sizes)
 
     def forward(self, user: Tensor) -> Tensor:

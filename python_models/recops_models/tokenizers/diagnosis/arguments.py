@@ -57,7 +57,7 @@ def level_sizes(
 
 
 def checked_vectors(vectors: Tensor | None, items: int) -> Tensor | None:
-    """``vectors [N, D]``, finite; None stays None.
+    """``vectors [N, D]``, finite, detached, 16-bit ones as float32; None stays None.
 
     Raises:
         ValueError: other shapes, dtypes or values.
@@ -72,7 +72,7 @@ def checked_vectors(vectors: Tensor | None, items: int) -> Tensor | None:
     if not bool(torch.isfinite(vectors).all()):
         row = int((~torch.isfinite(vectors)).any(dim=1).nonzero()[0])
         raise ValueError(f"diagnose: vector {row} is not finite")
-    return vectors
+    return vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32))
 
 
 def checked_weights(exposure: Tensor, items: int) -> NDArray[np.float64]:

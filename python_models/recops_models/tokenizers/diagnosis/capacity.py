@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ RHOS = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Noise, as shares of the spread of what a level encodes."""
 
 
-def level_inputs(latents: Tensor, codes: Tensor, codebooks: Sequence[Tensor]) -> list[Tensor]:
-    """What each level was given: r₀ = latents ``[N, d]``, r_{l+1} = r_l − codebooks[l][codes_l]."""
-    inputs = [latents.double()]
-    for level, book in enumerate(codebooks[:-1]):
-        inputs.append(inputs[-1] - book.double()[codes[:, level].long()])
-    return inputs
+def level_inputs(latents: Tensor, codes: Tensor, codebooks: Sequence[Tensor]) -> Iterator[Tensor]:
+    """What each level was given, one at a time: r₀ = latents ``[N, d]``, r_{l+1} = r_l −
+    codebooks[l][codes_l].
+    """
+    residual = latents.double()
+    for level, book in enumerate(codebooks):
+        yield residual
+        residual = residual - book.double()[codes[:, level].long()]
 
 
 def spread_per_dim(inputs: Tensor) -> float:

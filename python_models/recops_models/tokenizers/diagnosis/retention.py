@@ -15,7 +15,8 @@ from torch.nn.functional import normalize
 from recops_models.tokenizers.diagnosis.content import HitRates
 
 CUTOFFS = (20, 200)
-_QUERIES = 1024
+_CELLS = 1 << 26
+"""Scores that are held at once: 256 MiB."""
 
 
 def retention(
@@ -71,11 +72,12 @@ def hit_rates(
     units = normalize(places.float(), dim=1)
     crowd = torch.from_numpy(np.bincount(place, minlength=len(places)).astype(np.float32))
     hits = np.zeros(len(cutoffs))
-    for queries, query, target in _by_query(place, pairs):
+    block = min(1024, max(1, _CELLS // len(units)))
+    for queries, query, target in _by_query(place, pairs, block):
         scores = units[queries] @ units.T
         sought = scores[query, target]
-        for start in range(0, len(query), _QUERIES):
-            part = slice(start, start + _QUERIES)
+        for start in range(0, len(query), block):
+            part = slice(start, start + block)
             rows, score = scores[query[part]], sought[part, None]
             own = queries[query[part]]
             # The item that asks is not among the candidates.
@@ -88,18 +90,20 @@ def hit_rates(
 
 
 def _by_query(
-    place: NDArray[np.int64], pairs: NDArray[np.int64]
+    place: NDArray[np.int64], pairs: NDArray[np.int64], size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Blocks of places that ask: the places, each pair's row among them, its target's place."""
+    """Blocks of ``size`` places that ask: the places, each pair's row among them, its target's
+    place.
+    """
     query, target = place[pairs[:, 0]], place[pairs[:, 1]]
     asking, row = np.unique(query, return_inverse=True)
     order = np.argsort(row, kind="stable")
-    ends = np.searchsorted(row[order], np.arange(0, len(asking) + _QUERIES, _QUERIES))
+    ends = np.searchsorted(row[order], np.arange(0, len(asking) + size, size))
     for block, (start, end) in enumerate(itertools.pairwise(ends)):
         of_block = order[start:end]
-        low = block * _QUERIES
+        low = block * size
         yield (
-            torch.from_numpy(asking[low : low + _QUERIES]),
+            torch.from_numpy(asking[low : low + size]),
             torch.from_numpy(row[of_block] - low),
             torch.from_numpy(target[of_block]),
         )

@@ -42,7 +42,7 @@ def hpmn_step_(
 ) -> None:
     """See :func:`recops.hpmn_step_`."""
     params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
-    live = torch.ones(1, dtype=torch.bool)
+    live = torch.ones(1, dtype=torch.bool, device=x.device)
     for row, event in zip(rows.tolist(), wide, strict=True):
         slots, count = pool.memory[row : row + 1], pool.count[row : row + 1]
         pool.memory[row] = _step(slots, count, event[None], live, params, periods)[0]
