@@ -64,7 +64,9 @@ def diagnose(
     from recops_models.tokenizers.diagnosis.page import render
     from recops_models.versions import versions
 
-    found = _open(source, data, vectors, [name for name in attributes.split(",") if name])
+    found = _open(
+        source, data, vectors, [name.strip() for name in attributes.split(",") if name.strip()]
+    )
     with out_folder(make_folder(out or _default(source)), kind="tokenizer-config") as folder:
         codes = found.codes
         diagnosis = measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -32,5 +33,6 @@ def evaluate(
     found = {part: problem.measure(model, part).metrics for part in ("validation", "test")}
     table = Table("", *found["test"], box=None, pad_edge=False)
     for part, metrics in found.items():
-        table.add_row(part, *(f"{value:.4f}" for value in metrics.values()))
+        told = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())
+        table.add_row(part, *told)
     Console().print(table)

@@ -87,12 +87,13 @@ def recommend(
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
+    ready = ready_model(folder, job, model, dataset, new_items=new_items, task=task)
+    dataset = ready.dataset
     if users is not None:
         asked = asked_users(users, dataset)
     else:
         assert user is not None
         asked = dataset.user_vocabulary.index([dataset.user_id(user)])
-    ready = ready_model(folder, job, model, dataset, new_items=new_items, task=task)
     if out is not None:
         _write(ready, asked, k, out)
         return

@@ -96,7 +96,7 @@ def reproduce(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if data:
-        chosen = _on(chosen, data)
+        chosen = _on(chosen, list(dict.fromkeys(data)))
         if not chosen:
             raise typer.BadParameter(f"none of these claims can be measured on {', '.join(data)}")
     folder = make_folder(out or Path("runs") / f"reproduce-{paper}")

@@ -16,6 +16,7 @@ Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float6
 
 _BLOCK = 256
 _BLOCK_NUMBERS = 1 << 22
+_FEW_VALUES = 64
 
 
 def paired_bootstrap(
@@ -30,7 +31,8 @@ def paired_bootstrap(
 
     Both arrays hold one number for each of the same users, so that what makes a user easy or hard
     for both models cancels (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, §13.3).
-    O(users · resamples) time, O(users) memory.
+    O(users · resamples) time, or of differences that take V values alone O(V · resamples); O(users)
+    memory.
 
     Args:
         first: ``[U]``, a metric's value for each user, U ≥ 1.
@@ -53,10 +55,15 @@ def draw_means(
 ) -> npt.NDArray[np.float64]:
     """``[resamples]``: the means of ``values [U]`` over users drawn with replacement."""
     rng = np.random.default_rng(seed)
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= _FEW_VALUES:  # Hits, say: it is enough to draw how many users have each.
+        drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
+        means: npt.NDArray[np.float64] = drawn @ distinct / len(values)
+        return means
     return np.concatenate(
         [
             values[rng.integers(len(values), size=(size, len(values)))].mean(axis=1)
-            for size in _blocks(resamples)
+            for size in _blocks(resamples, _block(len(values)))
         ]
     )
 
@@ -136,11 +143,10 @@ def draw_users(
     """
     rng = np.random.default_rng(seed)
     share = np.full(users, 1 / users)
-    block = max(1, min(_BLOCK, _BLOCK_NUMBERS // numbers))
     return np.concatenate(
         [
             statistic(rng.multinomial(users, share, size=size).astype(np.float64))
-            for size in _blocks(resamples, block)
+            for size in _blocks(resamples, _block(numbers))
         ]
     )
 
@@ -151,5 +157,10 @@ def percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, fl
     return float(low), float(high)
 
 
-def _blocks(total: int, block: int = _BLOCK) -> list[int]:
+def _block(numbers: int) -> int:
+    """How many draws at once, where each keeps so many numbers in memory."""
+    return max(1, min(_BLOCK, _BLOCK_NUMBERS // max(numbers, 1)))
+
+
+def _blocks(total: int, block: int) -> list[int]:
     return [min(block, total - start) for start in range(0, total, block)]

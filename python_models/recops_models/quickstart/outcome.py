@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 from torch import Tensor
@@ -193,7 +194,7 @@ def _levels(outcome: Outcome) -> list[Level]:
 def _configuration(outcome: Outcome) -> dict[str, str]:
     settings = outcome.settings
     return {
-        "command": f"recops quickstart --data {settings.data} --seed {settings.seed}",
+        "command": _command(settings),
         "split": "leave one out",
         "item vectors": settings.vectors or f"{settings.text_encoder} and co-occurrence",
         "semantic IDs": f"{settings.levels} levels of {settings.codes} codes",
@@ -201,6 +202,16 @@ def _configuration(outcome: Outcome) -> dict[str, str]:
         "UniRec": f"width {settings.unirec.width}, {settings.unirec.beams} beams",
         "SASRec": f"width {settings.sasrec.width}, full softmax",
     }
+
+
+def _command(settings: Settings) -> str:
+    """What gives the same again."""
+    words = ["recops quickstart", f"--data {quote(settings.data)}", f"--seed {settings.seed}"]
+    if settings.text_encoder != Settings.text_encoder:
+        words.append(f"--text-encoder {settings.text_encoder}")
+    if settings.vectors is not None:
+        words.append(f"--vectors {quote(settings.vectors)}")
+    return " ".join([*words, "--quick"] if settings == settings.quick() else words)
 
 
 def _sampled_rows(outcome: Outcome) -> list[int]:

@@ -26,7 +26,8 @@ class RunFolder:
         path: a new or empty folder, or that of a run with the same configuration.
         config: everything the run's results depend on.
         outputs: the files that the run writes; a fresh start removes those that are there.
-        resume: go on from the finished stages, rather than starting afresh.
+        resume: go on from the finished stages, and from what the next one has kept, rather than
+            starting afresh.
 
     Raises:
         ValueError: the folder holds a run of another configuration, or something else.
@@ -39,12 +40,14 @@ class RunFolder:
         self.path = path
         self.seconds: dict[str, float] = {}
         path.mkdir(parents=True, exist_ok=True)
-        if (path / _CONFIG).exists():
+        begun = (path / _CONFIG).exists()
+        if begun:
             self._refuse_another(config)
         elif any(path.iterdir()):
             raise ValueError(f"{path} holds files, but no run: name a new folder with --out")
-        if resume and (path / _JOURNAL).exists():
-            self.seconds = read_json(path / _JOURNAL, kind="journal")["seconds"]
+        if resume and begun:
+            if (path / _JOURNAL).exists():
+                self.seconds = read_json(path / _JOURNAL, kind="journal")["seconds"]
         else:
             for name in (_JOURNAL, *outputs):
                 (path / name).unlink(missing_ok=True)

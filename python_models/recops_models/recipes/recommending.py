@@ -27,7 +27,7 @@ class ReadyModel:
     """What it takes to ask a model about users, and to read its answers.
 
     Attributes:
-        dataset: whose users they are.
+        dataset: whose users they are, and whose items.
         model: over all items that there are.
         problem: how it is asked.
         item_ids: as the source has them, by index; new items' behind all others.
@@ -79,7 +79,7 @@ def ready_model(
         DataError: an unfit file of new items.
         ValueError: new items, or a task, for a model that takes none; no such task.
     """
-    item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
+    new = None
     if new_items is not None or task is not None:
         from recops_models.generative.unirec import UniRec
         from recops_models.recipes.new_items import insert_new_items
@@ -88,9 +88,12 @@ def ready_model(
             raise ValueError(f"{job.model} takes neither --new-items nor --task; unirec does")
         if new_items is not None:
             new = insert_new_items(job, dataset, model, folder, new_items)
-            model, titles = new.live.model, titles + new.titles
-            item_ids = _with_new(item_ids, new.keys)
+            model = new.live.model
     problem = problem_of(job, dataset, model)
+    dataset = problem.dataset or dataset  # A model of a part of it counts that part's items.
+    item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
+    if new is not None:
+        item_ids, titles = _with_new(item_ids, new.keys), titles + new.titles
     if task is not None:
         assert isinstance(problem, PathProblem)
         problem = problem.asked_in(task)

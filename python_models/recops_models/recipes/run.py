@@ -199,6 +199,11 @@ def _measure_test(problem: AnyProblem, model: nn.Module, folder: Path) -> Figure
     return finite(metrics)
 
 
+def holds(folder: Path, job: Job) -> bool:
+    """Whether the folder has a training of just this job, begun or finished."""
+    return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
+
+
 def _refuse_another(job: Job, folder: Path) -> None:
     ours, theirs = _parts(job), _parts(load_job(folder))
     for name in dict.fromkeys([*ours, *theirs]):

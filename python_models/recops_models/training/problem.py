@@ -12,6 +12,8 @@ from recops_models.generative.ranker import Ranking
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from recops_models.data.dataset import Dataset
+
 Asked = TypeVar("Asked", bound=nn.Module)
 
 
@@ -34,11 +36,13 @@ class Problem(ABC, Generic[Asked]):
         name: the data set's.
         split: how it was cut.
         notes: what a report should tell of the data.
+        dataset: whose users and items :meth:`recommend` knows by index; None where there is none.
     """
 
     name: str
     split: str
     notes: tuple[str, ...] = ()
+    dataset: Dataset | None = None
 
     @abstractmethod
     def measure(self, model: Asked, part: str) -> Measured:

@@ -27,6 +27,8 @@ class RankingProblem(Problem[Recommender]):
         ValueError: no user has three events, or test asks about none.
     """
 
+    dataset: Dataset
+
     def __init__(
         self,
         dataset: Dataset,

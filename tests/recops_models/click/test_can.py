@@ -224,6 +224,27 @@ def test_pairs_of_values_that_are_rare_have_no_row() -> None:
     assert torch.cat(PairTable.fit(PAIRS, 4, [some], min_count=100)(some)).eq(0).all()
 
 
+def test_pairs_are_counted_over_batches() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(4):
+        some = batch([200] * 400)
+        item = torch.randint(2, 40, (400,), generator=generator)
+        history = torch.randint(1, 3000, (400, 200), generator=generator)
+        features = {**some.features, "item": item, "history_item": history}
+        batches.append(some._replace(features=features))
+    pairs = torch.cat(
+        [
+            torch.stack([each.features["item"][:, None].expand(-1, 200), history], 2).flatten(0, 1)
+            for each in batches
+            for history in [each.features["history_item"]]
+        ]
+    )
+    _, counts = pairs.unique(dim=0, return_counts=True)
+    (rows,) = PairTable.fit(PAIRS[:1], 4, batches, min_count=4).tables
+    assert len(rows.weight) - 1 == int((counts >= 4).sum())
+
+
 def test_a_fitted_table_of_pairs_is_asked_for() -> None:
     with pytest.raises(ValueError, match="needs a fitted pair_table"):
         can(interaction="cartesian")

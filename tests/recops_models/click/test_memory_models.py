@@ -233,3 +233,9 @@ def test_it_learns_what_was_met(name: str) -> None:
 def test_bad_settings(name: str, sizes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         memory(name, **sizes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_nobody_costs_nothing(name: str) -> None:
+    model = memory(name).train()
+    assert training_loss(model, batch([])) == 0

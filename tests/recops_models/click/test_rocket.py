@@ -278,3 +278,8 @@ def test_refuses_what_cannot_be() -> None:
         Rocket(net("din", 6, width=4), net("din", 6), RocketConfig(share="bottom"))
     with pytest.raises(ValueError, match="no hint 'mse'"):
         hint_loss(torch.zeros(1), torch.zeros(1), "mse")  # type: ignore[arg-type]
+
+
+def test_logits_of_two_shapes_have_no_distance() -> None:
+    with pytest.raises(ValueError, match=r"hint_loss: guide must be \[3\], as light, got \[3, 1\]"):
+        hint_loss(torch.zeros(3), torch.zeros(3, 1), "logit-mse")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recops_models.evaluation.bootstrap import bootstrap_auc_difference, paired_bootstrap
+from recops_models.evaluation.bootstrap import (
+    bootstrap_auc_difference,
+    draw_means,
+    paired_bootstrap,
+)
 from recops_models.evaluation.grouped_auc import grouped_auc
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
@@ -121,3 +125,10 @@ def test_auc_interval_of_no_examples_is_refused() -> None:
     none = np.empty(0)
     with pytest.raises(ValueError, match="not defined"):
         bootstrap_auc_difference(none, none, none.astype(bool), none.astype(np.int64))
+
+
+def test_a_few_values_are_drawn_by_how_many_have_each() -> None:
+    values = np.repeat([-1.0, 0.0, 1.0], [30, 800, 170])
+    means = draw_means(values, resamples=20_000)
+    assert means.mean() == pytest.approx(values.mean(), abs=3e-4)
+    assert means.std() == pytest.approx(values.std() / len(values) ** 0.5, rel=0.02)

@@ -316,3 +316,73 @@ def test_feedback_the_source_lacks_is_refused() -> None:
         DataError, match="explicit feedback needs a label, feedback or rating column"
     ):
         click_data(dataset(), feedback="explicit")
+
+
+def described(of: str, **columns: object) -> Dataset:
+    source = rated()
+    table = getattr(source, of)
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    return replace(source, **{of: table})
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        ("items", "item"),
+        ("items", "user"),
+        ("items", "user_age"),
+        ("items", "item_count"),
+        ("items", "sign"),
+        ("users", "rate"),
+        ("users", "count"),
+    ],
+)
+def test_a_column_must_not_be_named_like_a_feature_that_is_made(of: str, name: str) -> None:
+    rows = getattr(rated(), of).num_rows
+    with pytest.raises(DataError, match=f"the column '{name}' of {of} must have another name"):
+        click_data(described(of, **{name: np.arange(rows) % 2}))
+
+
+def test_numbers_may_be_as_large_as_nanoseconds() -> None:
+    times = 1_600_000_000_000_000_001 + np.arange(25) * 10**15
+    found = rows_of(click_data(described("items", made_at=times)), "train")["made_at"]
+    assert np.isfinite(found).all()
+    assert found.std() > 0.5
+
+
+def test_no_negative_of_training_was_met_before_it() -> None:
+    source = dataset()
+    rank = source.interactions["timestamp"].to_numpy().argsort(kind="stable").argsort()
+    part = np.select([rank < 150, rank < 300, rank < 330], [3, 0, 1], 2)
+    split = Split.of(source, part)
+    rows = rows_of(click_data(source, split, negatives=3), "train")
+    met: dict[int, set[int]] = {}
+    for table in (split.context, split.train):
+        pairs = zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
+        for user, item in pairs:
+            met.setdefault(user, set()).add(item)
+    data = click_data(source, split, negatives=3)
+    known = {
+        int(row): int(key)
+        for key, row in zip(
+            source.items["item_id"].to_numpy(),
+            data.fitted.lookup("item").rows(source.items["item_id"].combine_chunks()),
+            strict=True,
+        )
+        if row > 1
+    }
+    drawn = (rows["label"] == 0) & (rows["item"] > 1)
+    assert drawn.sum() > 100
+    users, items = rows["group"][drawn].tolist(), rows["item"][drawn].tolist()
+    assert all(known[item] not in met[user] for user, item in zip(users, items, strict=True))
+
+
+def test_a_catalogue_may_be_scored_in_parts() -> None:
+    source = rated()
+    shown = Candidates(source, click_data(source).fitted).shown_to(3)
+    parts = list(shown.split(10))
+    assert [len(part.label) for part in parts] == [10, 10, 5]
+    for name, whole in shown.features.items():
+        assert torch.equal(torch.cat([part.features[name] for part in parts]), whole)
+    assert parts[0].features["history_item"].stride(0) == 0

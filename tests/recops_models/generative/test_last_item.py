@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from recops_models.data import Dataset, leave_one_out
 from recops_models.generative.last_item import LastItem
+from synthetic_histories import histories
 
 
 def test_the_last_item_is_followed_by_what_followed_it(small: Dataset) -> None:
@@ -27,3 +29,9 @@ def test_the_last_item_is_followed_by_what_followed_it(small: Dataset) -> None:
         wanted = [item for item in order if item not in met][:10]
         assert ranking.items[row].tolist() == wanted
         assert (ranking.scores[row].numpy().astype(int) == follows[met[-1]][wanted]).all()
+
+
+def test_without_a_last_item_there_is_nothing_to_go_by() -> None:
+    ranker = LastItem(histories([np.array([0, 1])]), 3)
+    with pytest.raises(ValueError, match="LastItem: lengths must be 1 or more, got 0 of history 1"):
+        ranker.recommend(histories([np.array([0]), np.array([], dtype=int)]), 2)

@@ -24,3 +24,16 @@ def test_ties_are_by_index() -> None:
     ranking = Popularity(torch.ones(2000)).recommend(past, 50)
     assert ranking.items[0].tolist() == [0, 1, 2, *range(4, 51)]
     assert (ranking.scores == 1).all()
+
+
+def test_there_are_k_places_whatever_there_is() -> None:
+    found = Popularity(torch.ones(3)).recommend(histories([np.array([0]), np.array([1])]), 5)
+    assert found.items.tolist() == [[1, 2, -1, -1, -1], [0, 2, -1, -1, -1]]
+    assert torch.isneginf(found.scores[:, 2:]).all()
+    nobody = Popularity(torch.ones(3)).recommend(histories([]), 5)
+    assert nobody.items.shape == nobody.scores.shape == (0, 5)
+
+
+def test_an_event_of_no_item_bans_none() -> None:
+    found = Popularity(torch.ones(3)).recommend(histories([np.array([0, -1])]), 2)
+    assert found.items.tolist() == [[1, 2]]

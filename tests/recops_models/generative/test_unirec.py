@@ -271,3 +271,20 @@ def test_a_score_that_is_no_number_is_one_line() -> None:
 def test_an_empty_history_is_one_line() -> None:
     with pytest.raises(ValueError, match="UniRec: lengths must be 1 or more, got 0 of history 1"):
         build().decode(HISTORY, torch.tensor([3, 0]), 5)
+
+
+def test_what_is_not_known_reads_rows_of_zeros() -> None:
+    model = build()
+    tables = [model.item, *model.prefix.token]
+    assert all((table.weight[0] == 0).all() and table.weight.any() for table in tables)
+
+
+@pytest.mark.parametrize("prior", [torch.zeros(NUM_ITEMS), -torch.arange(float(NUM_ITEMS))])
+def test_a_prior_counts_events(prior: torch.Tensor) -> None:
+    tokens, sizes = paths()
+    with pytest.raises(ValueError, match="UniRec: prior must be 0 or more, and of some item more"):
+        UniRec(tokens, sizes, prior, UniRecConfig(history=6, width=8, heads=2, expert_hidden=8))
+
+
+def test_nobody_gets_nothing() -> None:
+    assert build().recommend(histories([]), 4).items.shape == (0, 4)

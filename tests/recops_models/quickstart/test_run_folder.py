@@ -88,3 +88,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(CorruptFileError, match=name):
         open_run(tmp_path, resume=True)
+
+
+def test_an_interrupted_first_stage_keeps_what_it_has(tmp_path: Path) -> None:
+    (open_run(tmp_path) / "a").write_text("half")
+    assert (open_run(tmp_path, resume=True) / "a").read_text() == "half"
+    assert not (open_run(tmp_path) / "a").exists()

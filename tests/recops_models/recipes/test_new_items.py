@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +234,22 @@ def test_the_guide_goes_on_from_a_training(
     assert made["new"].keys == ["a7", "b"]
     assert made["serving"].item.weight is made["model"].item.weight
     assert made["serving"].trie.num_items == 32
+
+
+def test_one_new_item_alone_is_told_as_the_others_are(shop: Path, tmp_path: Path) -> None:
+    """One row's columns are all of distinct values; the data set says which is the title."""
+    _, _, insert = trained(shop / "run")
+    (tmp_path / "new.csv").write_text("item_id,genre,title\nb,Comedy,Something else\n")
+    assert insert(tmp_path / "new.csv").titles == ["Something else"]
+
+
+def test_the_same_ids_with_other_words_are_another_space(shop: Path, tmp_path: Path) -> None:
+    data, model, _ = trained(shop / "run")
+    rng = np.random.default_rng(0)
+    words = pa.array([f"{a} {b}" for a, b in rng.integers(100, size=(data.items.num_rows, 2))])
+    place = data.items.column_names.index("title")
+    other = dataclasses.replace(data, items=data.items.set_column(place, "title", words))
+    (tmp_path / "new.csv").write_text(NEW)
+    job, _ = load_trained(shop / "run")
+    with pytest.raises(DataError, match="describes its items otherwise than in training"):
+        insert_new_items(job, other, model, shop / "run", tmp_path / "new.csv")

@@ -13,6 +13,7 @@ from recops.files import read_json
 from recops_models import cli
 from recops_models.tokenizers import (
     METHODS,
+    RQKMeans,
     load_sids,
     make_tokenizer,
     resolve_collisions,
@@ -146,3 +147,9 @@ def test_helpers_of_a_batch_say_what_is_unfit() -> None:
     assert len(sinkhorn_assignment(torch.zeros(0, 2), torch.zeros(2, 2))) == 0
     codes, resolved = resolve_collisions(np.empty((0, 3), np.int32))
     assert (codes.shape, resolved.shape) == ((0, 4), (0,))
+
+
+def test_an_item_stands_once() -> None:
+    ids = torch.tensor([4, 5, 4, 6])
+    with pytest.raises(ValueError, match=r"RQKMeans.fit: item id 4 stands more than once"):
+        RQKMeans(1, 2).fit(torch.randn(4, 3), ids)

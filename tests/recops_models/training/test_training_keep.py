@@ -298,3 +298,37 @@ def test_the_guide_goes_on_from_a_running_model(
     (batch,) = problem.data.test.batches(10_000, seed=None)
     assert torch.equal(model.eval()(batch), before(batch))
     assert len(made["optimizer"].param_groups) == 2
+
+
+def test_a_recommendation_is_of_the_small_domain(
+    domains: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has fewer items, which are numbered apart from those of all domains."""
+    columns = ("user_id", "item_id", "timestamp", "domain", "label")
+    table = domains.interactions.select(columns).to_pylist()
+    rows = [",".join(columns)]
+    rows += [
+        ",".join(f"{value:g}" if isinstance(value, float) else f"{value}" for value in row.values())
+        for row in table
+        if row["domain"] != "small" or row["item_id"] >= 10
+    ]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/interactions.csv").write_text("\n".join(rows) + "\n")
+    settings = [f"--set={name}={value}" for name, value in {**CUT, **SMALL}.items()]
+    folder, out = tmp_path / "run", tmp_path / "lists.parquet"
+    command = ["train", "keep", "--data", str(tmp_path / "shop"), "--quick", "--out", str(folder)]
+    assert run([*command, *settings]) == 0
+    assert run(["recommend", str(folder), "--users", "all", "-k", "5", "--out", str(out)]) == 0
+    found = pyarrow.parquet.read_table(out)
+    assert found.num_rows > 0
+    assert min(found["item"].to_pylist()) >= 10
+    capsys.readouterr()
+
+
+def test_epochs_are_counted_over_slices(tmp_path: Path) -> None:
+    def epochs(**more: str) -> int:
+        settings = {**CUT, **SMALL, **more}
+        return Job.of("keep", "made up", settings, seed=0, quick=False).epochs
+
+    usual = epochs()
+    assert epochs(slices="12", passes="3") == usual - epochs(knowledge=str(tmp_path)) + 36

@@ -142,7 +142,7 @@ class LoggedBandit(Experiment[_Logs]):
         }
         return ({}, metrics) if run.test else (metrics, {})
 
-    def user_draws(self, folder: Path, test: Metrics) -> UserDraws:
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws:
         """Of ``snips``, by the weights that a run left."""
         table = read_table(folder / _FILE)
         ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)

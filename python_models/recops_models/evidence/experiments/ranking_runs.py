@@ -18,6 +18,7 @@ from recops_models.evaluation.metrics import LIST_LENGTH, hits
 from recops_models.evidence.experiments.synthetic_scenes import SyntheticScenes
 from recops_models.evidence.experiments.training import Training, job_of, some_users
 from recops_models.evidence.harness.experiment import Metrics, Run
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
 from recops_models.generative.speller import Speller, told_of
 from recops_models.recipes.files import load_model
@@ -100,6 +101,10 @@ class SceneRuns(RankingRuns):
     def takes(self, data: str) -> bool:
         """Its own name alone."""
         return data == self.name
+
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
+        """None: every seed draws users of its own, so that seeds differ by them already."""
+        return None
 
     def floors_config(self, run: Run) -> object | None:
         """The law, and the draw."""

@@ -176,7 +176,10 @@ def _category(dataset: Dataset) -> Int64Array:
     single = [column for column in columns if pa.types.is_dictionary(column.type)]
     if single:
         return _codes(single[-1])
-    lists = next(column for column in columns if pa.types.is_list(column.type)).combine_chunks()
+    listed = [column for column in columns if pa.types.is_list(column.type)]
+    if not listed:
+        return np.full(dataset.items.num_rows, -1)
+    lists = listed[0].combine_chunks()
     values = lists.flatten().to_numpy()
     item = np.repeat(np.arange(len(lists)), lists.value_lengths().fill_null(0).to_numpy())
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)

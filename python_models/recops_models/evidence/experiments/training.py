@@ -22,7 +22,7 @@ from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import MODEL, run_job
+from recops_models.recipes.run import MODEL, holds, run_job
 from recops_models.recipes.watch import Watch
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
@@ -60,7 +60,7 @@ class Training(Experiment[Dataset]):
             return finite_floors(ranking_floors(named_split(data, split)[1]))
         return finite_floors(floors(click_data(data, split, **examples)))
 
-    def user_draws(self, folder: Path, test: Metrics) -> UserDraws:
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
         """By the predictions that a run left."""
         return prediction_draws(folder, [name for name, value in test.items() if value is not None])
 
@@ -110,9 +110,11 @@ def train(
     test: bool,
     on_step: Callable[[float], None],
 ) -> tuple[Metrics, Metrics]:
-    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with."""
+    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with, if it holds
+    just this job: one that names files elsewhere is another where these have moved.
+    """
     watch = ShareWatch(job.epochs, on_step)
-    trained = run_job(job, data, folder, resume=True, test=test, watch=watch)
+    trained = run_job(job, data, folder, resume=holds(folder, job), test=test, watch=watch)
     metrics: dict[str, Metrics] = trained.metrics
     return metrics["validation"], metrics["test"]
 

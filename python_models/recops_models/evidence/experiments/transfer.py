@@ -29,6 +29,7 @@ from recops_models.evidence.experiments.training import (
 )
 from recops_models.evidence.experiments.transfer_ways import WAYS, train_further, way_examples
 from recops_models.evidence.harness.experiment import ArmSettings, Metrics, Run
+from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.recipes.click import ClickRecipe
@@ -37,7 +38,7 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.keep_stage import KeepProblem
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import PREDICTIONS, run_job
+from recops_models.recipes.run import PREDICTIONS, holds, run_job
 from recops_models.recipes.stage import Order
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.curve import finite
@@ -134,6 +135,10 @@ class Transfer(Training):
         order = "cut in each user's order" if told.get("cut") == "order" else ""
         return ", ".join(text for text in (domain, order) if text)
 
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
+        """None of clicks that every seed draws anew: seeds differ by their users already."""
+        return None if run.data in dict(self.laws) else super().user_draws(run, folder, test)
+
     def floors_config(self, run: Run) -> object | None:
         """The data, its cut, and which examples are made of it."""
         law = dict(self.laws).get(run.data)
@@ -142,6 +147,7 @@ class Transfer(Training):
             "law": None if law is None else {**dataclasses.asdict(law), "seed": run.seed},
             "examples": dataclasses.asdict(part(self._job(run).parts, "examples", ExampleConfig)),
             "data": run.data,
+            "users": _QUICK_USERS if run.quick else None,
         }
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
@@ -208,7 +214,9 @@ class Transfer(Training):
         sizes = dataclasses.replace(part(job.parts, "sizes", KeepConfig), knowledge=str(path))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
         watch = ShareWatch(job.epochs, lambda share: on_step(0.5 + share / 2))
-        done = run_job(job, domains.dataset, folder, resume=True, test=run.test, watch=watch)
+        done = run_job(
+            job, domains.dataset, folder, resume=holds(folder, job), test=run.test, watch=watch
+        )
         return done.model, done.metrics
 
     def _other(
@@ -226,7 +234,7 @@ class Transfer(Training):
         if way != "fine-tune" and not slices:
             watch = ShareWatch(job.epochs, on_step)
             data = way_examples(job, domains, way)
-            done = run_job(job, data, folder, resume=True, test=run.test, watch=watch)
+            done = run_job(job, data, folder, resume=holds(folder, job), test=run.test, watch=watch)
             return done.model, done.metrics
         if way == "fine-tune":
             model = self._pretrained(run, domains, folder, on_step)
@@ -250,7 +258,7 @@ class Transfer(Training):
             watch = ShareWatch(job.epochs, lambda share: on_step(share / 2))
             data = way_examples(job, domains, "zero-shot")
             if not (place / "metrics.json").exists():
-                run_job(job, data, place, resume=True, test=False, watch=watch)
+                run_job(job, data, place, resume=holds(place, job), test=False, watch=watch)
         model = load_model(place / "model.safetensors")
         assert isinstance(model, ClickModel)
         return model

@@ -82,7 +82,7 @@ def train_further(
     test: bool,
     on_step: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Train ``model`` from where it stands; leaves what a job's training leaves."""
+    """Train ``model`` from where it stands; leaves a checkpoint and the predictions of test."""
     config, slices = part(job.parts, "training", TrainingConfig), domains.config.slices
     task = ClickTask(data.train, data.validation, config.batch)
     if slices:

@@ -161,7 +161,7 @@ class Claim:
 
     def quick(self) -> Claim:
         """The small version: the first data set, two seeds, nothing to tune; runs themselves are
-        small by :attr:`~recops_models.evidence.harness.run.Run.quick`.
+        small by :attr:`~recops_models.evidence.harness.experiment.Run.quick`.
         """
         arms = tuple(arm.quick() for arm in self.arms)
         return dataclasses.replace(self, arms=arms, data=self.data[:1], seeds=2)

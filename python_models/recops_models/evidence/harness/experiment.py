@@ -172,11 +172,13 @@ class Experiment(ABC, Generic[DataT]):
         """
         return {}
 
-    def user_draws(self, folder: Path, test: Metrics) -> UserDraws | None:
-        """Figures among users drawn with replacement; None: there are no users.
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
+        """Figures among users drawn with replacement; None: there are no users, or every seed has
+        others, so that seeds differ by them already.
 
         Args:
-            folder: of a run that :meth:`measure` has just ended.
+            run: which.
+            folder: of the run that :meth:`measure` has just ended.
             test: its metrics on test.
         """
         return None

@@ -62,7 +62,7 @@ class Finding:
         seeds_needed: with which the difference that was measured would be seen so; None: no
             thousand of them.
         gap_closed: the share of the way from the second arm to the claim's ceiling, over seeds;
-            None without a ceiling.
+            None without a ceiling, or where there is no way.
     """
 
     claim: Claim
@@ -117,10 +117,13 @@ def _finding(
         )
     columns = {
         side.arm.name: np.array([figure(record.test, claim, side.arm) for record in side.records])
-        for side in arms
+        for place, side in enumerate(arms)
+        if place < 2 or side.arm.name == claim.ceiling  # Others stand beside them.
     }
     first, second = (columns[side.arm.name] for side in arms[:2])
-    ceiling = None if claim.ceiling is None else columns[claim.ceiling]
+    gap = None
+    if claim.ceiling is not None:
+        gap = paired_ratio(first - second, columns[claim.ceiling] - second)
     drawn = user_difference(
         claim.metric, *([record.draws for record in side.records] for side in arms[:2])
     )
@@ -145,7 +148,7 @@ def _finding(
         seeds_needed=seeds_to_settle(
             abs(measured - threshold), spread, law.users_error, level=level
         ),
-        gap_closed=None if ceiling is None else paired_ratio(first - second, ceiling - second),
+        gap_closed=None if gap is None or np.isnan(gap.value) else gap,
     )
 
 

@@ -49,7 +49,8 @@ class Plan:
             return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
 
         def worth(arm: Arm, record: Record) -> float:
-            if record.diverged:
+            told = record.validation
+            if record.diverged or (claim.tuned_metric in told and told[claim.tuned_metric] is None):
                 return -math.inf
             return sign * figure(record.validation, claim, arm, claim.tuned_metric)
 
@@ -97,10 +98,14 @@ def figure(
     """A metric among a run's, the claim's unless another is named.
 
     Raises:
-        ValueError: it is not there.
+        ValueError: it is not there, or not defined.
     """
     metric = metric or claim.metric
     value = metrics.get(metric)
+    if metric in metrics and value is None:
+        raise ValueError(
+            f"claim {claim.id}: {metric} of {arm.name} is not defined in one of its runs"
+        )
     if value is None:
         there = ", ".join(name for name, found in metrics.items() if found is not None)
         raise ValueError(f"claim {claim.id}: {arm.model} has no {metric!r}; it has {there}")

@@ -12,7 +12,7 @@ from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.finding import findings
 from recops_models.evidence.harness.floors import floors_of
 from recops_models.evidence.harness.page import page
-from recops_models.evidence.harness.plan import Plan
+from recops_models.evidence.harness.plan import TUNING_SEED, Plan
 from recops_models.evidence.harness.results import Results, results
 from recops_models.evidence.harness.run_store import RunStore
 from recops_models.evidence.harness.runner import RunProgress, run_ahead
@@ -64,6 +64,11 @@ def reproduce(
         raise ValueError(f"reproduce: an interval needs two seeds or more, got {fewest}")
     if jobs < 1:
         raise ValueError(f"reproduce: jobs must be 1 or more, got {jobs}")
+    if first_seed + max(claim.seeds for claim in claims) > TUNING_SEED:
+        raise ValueError(
+            f"reproduce: seeds must be below {TUNING_SEED:,}, from where trials draw, got "
+            f"{first_seed} and on"
+        )
     plan = Plan(claims, first_seed, quick)
     store = RunStore(out, paper, resume=resume)
     if store.dropped is not None:

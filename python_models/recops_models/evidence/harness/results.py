@@ -141,7 +141,7 @@ def results(
         floors: of these data sets.
         command: that gives the same again.
         quick: whether this is a look rather than a figure.
-        seconds: of all runs, over all sittings.
+        seconds: of all runs, each in the sitting that finished it.
         skipped: what was not measured and why, a line each.
     """
     return {
@@ -233,7 +233,7 @@ def _arms(findings: Sequence[Finding]) -> list[ArmResult]:
 def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
     """The figures of every test metric that is defined for all seeds."""
     columns = {
-        name: [record.test[name] for record in side.records] for name in side.records[0].test
+        name: [record.test.get(name) for record in side.records] for name in side.records[0].test
     }
     values = {
         name: defined

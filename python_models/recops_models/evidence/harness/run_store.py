@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -67,7 +68,7 @@ class RunStore:
             raise ValueError(f"{path} holds files, but no reproduction: name a new one with --out")
         if not resume:
             shutil.rmtree(path / "runs", ignore_errors=True)
-            for name in (_RUNS, _FLOORS):
+            for name in (_RUNS, _FLOORS, "results.json", "results.md"):
                 (path / name).unlink(missing_ok=True)
         write_json(path / _OWNER, {"paper": paper}, kind="reproduction")
         self._records = self._read()
@@ -151,14 +152,26 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
     validation: Metrics
     test: Metrics
     try:
-        (validation, test), diverged = measure(run, folder, on_step), False
-        draws = run.experiment.user_draws(folder, test) if run.test else None
-    except DivergedError:
+        validation, test = (_defined(metrics) for metrics in measure(run, folder, on_step))
+        diverged, draws = False, None
+        if run.test:
+            draws = run.experiment.user_draws(run, folder, test)
+    except DivergedError as error:
         # Grids are widened beyond their edges until something is worse, which this is.
         if run.test:
-            raise
+            settings = " ".join(f"{name}={value}" for name, value in run.settings)
+            where = f"{run.model} on {run.data}, seed {run.seed}, {settings}"
+            raise DivergedError(f"{where}: {error}") from error
         validation, test, diverged, draws = {}, {}, True, None
     return Record(validation, test, round(time.perf_counter() - started, 3), diverged, draws)
+
+
+def _defined(metrics: Metrics) -> Metrics:
+    """JSON knows no NaN: what is not defined is None."""
+    return {
+        name: None if value is None or not math.isfinite(value) else value
+        for name, value in metrics.items()
+    }
 
 
 def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:

@@ -76,7 +76,9 @@ def _side_by_side(
                     progress.start(run, len(left), seconds_left(left, done))
                     begun.add(run.key)
                     going[pool.submit(_made, run, store.folder(run))] = run
-                for future in wait(going, return_when=FIRST_COMPLETED).done:
+                ended = wait(going, return_when=FIRST_COMPLETED).done
+                # One that failed is told when all that were finished beside it are kept.
+                for future in sorted(ended, key=lambda each: each.exception() is not None):
                     run = going.pop(future)
                     done[run] = future.result()
                     store.keep(run, done[run])

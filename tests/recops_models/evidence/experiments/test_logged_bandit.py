@@ -60,7 +60,7 @@ def test_runs_follow_their_seed_and_tell_of_users(logs: Any, tmp_path: Path) -> 
         folder.mkdir()
         of = run(model, strength=0.3)
         _, found[model] = RUNS.measure(of, logs, folder, lambda share: None)
-        draws[model] = RUNS.user_draws(folder, found[model])
+        draws[model] = RUNS.user_draws(of, folder, found[model])
     assert found["greedy"] != found["age-ts"]
     assert all(0 < figure["effective"] < 12_000 for figure in found.values())
     validation, none = RUNS.measure(run("greedy", test=False), logs, tmp_path, lambda share: None)

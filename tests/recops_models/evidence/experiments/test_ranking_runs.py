@@ -76,8 +76,9 @@ def test_figures_of_liked_items_can_be_asked_of_other_users(shop: str, tmp_path:
     draws = {}
     for model in ("popularity", "sasrec"):
         changes = {} if model == "popularity" else {"width": "8", "heads": "2", "epochs": "1"}
-        _, test = measured(run_of(model, shop, **changes), tmp_path / model)
-        draws[model] = RankingRuns().user_draws(tmp_path / model, test)
+        run = run_of(model, shop, **changes)
+        _, test = measured(run, tmp_path / model)
+        draws[model] = RankingRuns().user_draws(run, tmp_path / model, test)
     first, second = [draws["popularity"]], [draws["sasrec"]]
     liked, every = (user_difference(m, first, second) for m in ("hr@10_liked", "hr@10"))
     assert liked is not None

@@ -147,7 +147,7 @@ def test_every_way_gives_its_figures(cut: dict[str, str], tmp_path: Path) -> Non
         assert test.keys() == validation.keys()
     for way in found:
         run = a_run(of, way)
-        draws = of.user_draws(tmp_path / run.key, found[way][1])
+        draws = of.user_draws(run, tmp_path / run.key, found[way][1])
         assert {"auc", "auc_met", "auc_few", "auc_many"} <= draws.figures.keys()
     assert len({test["auc"] for _, test in found.values()}) == len(found)
     places = [path.name for path in tmp_path.iterdir()]
@@ -281,3 +281,16 @@ def test_fine_tuning_forgets_over_a_stream(tmp_path: Path) -> None:
     arms = {"keep": _KEEP, "fine-tune": _FINE}
     found = figures(arms, _STREAM, range(3), tmp_path, "auc_never")
     assert (found["keep"] - found["fine-tune"]).mean() >= 0.01
+
+
+def test_a_quick_run_has_floors_of_its_own() -> None:
+    for declared in claims_of("keep", []):
+        experiment, arm = declared.experiment, declared.arms[0]
+        settings = declared.trials(arm)[0]
+        of = [
+            experiment.floors_config(
+                Run(experiment, arm.model, declared.data[0], settings, 0, True, quick)
+            )
+            for quick in (False, True)
+        ]
+        assert of[0] is None or of[0] != of[1]

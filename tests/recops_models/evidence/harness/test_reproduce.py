@@ -22,9 +22,10 @@ from recops_models.data.storage import read_table
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.training import TRAINING, Training
 from recops_models.evidence.harness.experiment import Metrics, Run
+from recops_models.evidence.harness.finding import findings
 from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan, seconds_left
-from recops_models.evidence.harness.run_store import Record
+from recops_models.evidence.harness.run_store import Record, RunStore
 from recops_models.evidence.harness.verdict import verdict
 from recops_models.training.diverged import DivergedError
 from synthetic_histories import write_ring
@@ -554,3 +555,60 @@ def test_bad_usage(
 ) -> None:
     assert cli.run([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_claim_comes_to_a_finding(paper: str) -> None:
+    """Of runs that tell what their claims ask for on test, and what trials are chosen by."""
+    for declared in claims_of(paper, []):
+        quick = declared.quick()
+        plan, done = Plan([quick]), {}
+        while ahead := plan.ready(done):
+            for run in ahead:
+                test = {quick.metric: 1.0 + run.seed} if run.test else {}
+                told = {} if run.test else {quick.tuned_metric: 1.0}
+                done[run] = Record(told, test, 1.0, False, None)
+        (found,) = findings(plan, done)
+        assert found.measured == 0
+
+
+def test_a_figure_that_is_not_defined_is_told_and_kept(data: str, tmp_path: Path) -> None:
+    class Undefined(Training):
+        def measure(self, run: Run, *rest: Any) -> tuple[Metrics, Metrics]:
+            return {"ndcg@10": float("nan")}, {"ndcg@10": float("nan")} if run.test else {}
+
+        def user_draws(self, run: Run, folder: Path, test: Metrics) -> None:
+            return None
+
+    asked = claim(data, POPULARITY, Arm("again", "popularity", {}), experiment=Undefined(), seeds=2)
+    with pytest.raises(ValueError, match="claim ring: ndcg@10 of popularity is not defined in one"):
+        reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) >= 2
+
+
+def test_a_run_that_diverges_is_named(data: str, tmp_path: Path) -> None:
+    class Bold(Training):
+        def measure(self, run: Run, *rest: Any) -> tuple[Metrics, Metrics]:
+            raise DivergedError("the loss became nan")
+
+    asked = claim(data, POPULARITY, Arm("again", "popularity", {}), experiment=Bold(), seeds=2)
+    with pytest.raises(DivergedError, match=r"popularity on .*shop, seed 0, : the loss became nan"):
+        reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+
+
+def test_seeds_of_trials_are_not_measured(data: str, tmp_path: Path) -> None:
+    asked = claim(data, POPULARITY, Arm("again", "popularity", {}), seeds=2)
+    with pytest.raises(ValueError, match="seeds must be below 10,000, from where trials draw"):
+        reproduce("sasrec", [asked], tmp_path, command="", first_seed=9999, progress=Watch())
+
+
+def test_a_new_start_takes_the_old_page_away(data: str, tmp_path: Path) -> None:
+    (tmp_path / "reproduction.json").unlink(missing_ok=True)
+    asked = claim(data, POPULARITY, Arm("again", "popularity", {}), seeds=2)
+    reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+    assert (tmp_path / "results.md").exists()
+    RunStore(tmp_path, "sasrec", resume=True)
+    assert (tmp_path / "results.md").exists()
+    RunStore(tmp_path, "sasrec", resume=False)
+    assert not (tmp_path / "results.md").exists()
+    assert not (tmp_path / "results.json").exists()

@@ -408,3 +408,14 @@ def test_text_from_the_configuration_is_escaped() -> None:
     assert "<script" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page
+
+
+def test_vectors_may_be_half_as_long_and_learnt() -> None:
+    vectors = blobs()
+    tokenizer = fitted(vectors)
+    codes = tokenizer.encode(vectors)
+    learnt = vectors.bfloat16().requires_grad_()
+    found = diagnose(codes, tokenizer, vectors=learnt)
+    assert found["error_share"] == pytest.approx(
+        diagnose(codes, tokenizer, vectors=vectors)["error_share"], rel=0.05
+    )
