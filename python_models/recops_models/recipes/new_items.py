@@ -134,9 +134,9 @@ def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> 
     """Words and directions are found anew: of other texts, or other numbers, they are others, and
     codes in them would say nothing. ``now [N, d]`` are unit rows, ``trained [N, ≥ d]`` begin so.
     """
-    before = trained[:, : now.shape[1]]
-    alike = (now * before).sum(1) if now.shape == before.shape else np.zeros(1)
-    cosine = float(alike[np.abs(now).sum(1) > 0].mean()) if now.any() else 1.0
+    width = min(now.shape[1], trained.shape[1])
+    alike = (now[:, :width] * trained[:, :width]).sum(1)[now.any(axis=1)]
+    cosine = float(alike.mean()) if len(alike) else 1.0
     if not cosine >= _SAME_SPACE:
         raise DataError(
             f"{dataset.name} describes its items otherwise than in training (their vectors, made "
