@@ -55,6 +55,8 @@ def bench(
         raise typer.BadParameter(f"--device {device}: the kernels run on cpu so far")
     if scaling and family not in registry.sweeps():
         raise typer.BadParameter(f"--scaling: name one of {', '.join(registry.sweeps())}")
+    if scaling and quick:
+        raise typer.BadParameter("--scaling has no --quick")
     known = registry.families()
     if not scaling and family is not None and family not in known:
         raise typer.BadParameter(f"no family {family!r}; there are {', '.join(known)}")

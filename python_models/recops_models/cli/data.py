@@ -125,8 +125,9 @@ def import_data(
     Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line a
     user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` beside
     it); `csv`, a folder with `interactions.csv` or `.parquet` (user_id, item_id, timestamp,
-    optionally rating, label, feedback, weight, position, propensity), and optionally `items.*`
-    (item_id, text and attribute columns) and `users.*`, or the file of interactions alone;
+    optionally rating, label, feedback, weight, position, propensity, domain, scene), and optionally
+    `items.*` (item_id, text and attribute columns) and `users.*`, or the file of interactions
+    alone;
     `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
     `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
     `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.

@@ -70,8 +70,8 @@ def recommend(
     that spells items (unirec, tiger) again and again for one user, and tells the median
     milliseconds of reading the history, of the model's steps and of the beam search.
 
-    The data set may have more events and users than at the training, but not other items: a model
-    knows them by number.
+    The data set may have more events and users than at the training. Other items are refused by
+    rankers, which know them by number, and by click models where ids are text.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
 

@@ -69,9 +69,7 @@ class Outcome:
     def real_items(self) -> float:
         """The share of the main model's recommendations whose path stands in the trie."""
         items = self.models["unirec"].items[:, :_LISTED]
-        paths = self.paths[items.clamp(min=0)].flatten(0, 1)
-        real = self.trie.contains(paths) & (items.flatten() >= 0)
-        return float(real.double().mean())
+        return float(self.trie.contains(self.paths[items[items >= 0]]).double().mean())
 
     def differences(self) -> list[Difference]:
         """HR@10 of one model less that of another, with paired bootstrap intervals over users."""
@@ -160,6 +158,7 @@ def report(outcome: Outcome) -> Report:
             dataset.items.num_rows,
             dataset.interactions.num_rows,
         ),
+        tested_users=len(outcome.examples.users),
         models=[
             ModelResult(MODELS[name], model.test, [_row(epoch) for epoch in model.curve])
             for name, model in outcome.models.items()

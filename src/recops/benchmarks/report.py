@@ -91,7 +91,8 @@ def _plot(rows: Sequence[Row]) -> bytes:
     positions = range(len(rows))
     shares.barh(positions, [100 * row["ceiling_share"] for row in rows], color="#3b6ea5")
     shares.set_yticks(positions, labels, fontsize=7)
-    shares.set_xlim(0, 100)
+    shares.axvline(100, color="0.6", linewidth=0.8)
+    shares.set_xlim(0, max(100.0, *(105 * row["ceiling_share"] for row in rows)))
     shares.set_xlabel("share of the measured ceiling, %")
     shares.invert_yaxis()
     for name in names:

@@ -21,6 +21,7 @@ from recops_models.evaluation.report import (
     render,
     verdict,
 )
+from recops_models.evaluation.report.verdict import points
 
 NAMES = ("UniRec", "SASRec", "popularity")
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -59,6 +60,7 @@ def report(catalogue: CatalogueFigures) -> Report:
     return Report(
         title="recops quickstart · ml-100k · seed 0",
         dataset=DatasetFigures("ml-100k", 943, 1682, 100_000),
+        tested_users=941,
         models=[
             ModelResult("UniRec", metrics(0.118), history(25, 0.125)),
             ModelResult("SASRec", metrics(0.126), history(40, 0.131)),
@@ -136,6 +138,7 @@ def test_text_from_data_is_escaped(report: Report) -> None:
     hostile = "<script>\x1b[31m\u202ealert('&')</script>"
     sample = replace(
         report.samples[0],
+        user_id=hostile,
         history=[hostile],
         target=hostile,
         recommended={hostile + name: [hostile] for name in NAMES},
@@ -209,3 +212,8 @@ def test_a_single_item_and_a_single_epoch_make_a_page(report: Report) -> None:
     models = [replace(report.models[0], history=history(1, 0.1)), *report.models[1:]]
     text = Page(render(replace(report, catalogue=tiny, models=models, samples=[]))).text
     assert "Each of the 1 items has a semantic ID of its own" in text
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    assert points(-0.0001) == points(0.0) == "+0.0"
+    assert points(-0.0012) == "−0.1"

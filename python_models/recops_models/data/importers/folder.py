@@ -2,7 +2,7 @@
 
 ``interactions`` has ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
 timestamp), and optionally ``rating``, ``label``, ``feedback``, ``weight``, ``position``,
-``propensity``.
+``propensity``, ``domain`` or ``scene`` (where it happened).
 ``items`` has ``item_id`` and any text or attribute columns, ``users`` ``user_id`` and any
 attributes; lists need Parquet. Where an ``items`` file is there, it is the catalogue.
 """

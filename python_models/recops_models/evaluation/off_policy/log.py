@@ -46,7 +46,7 @@ class BanditLog:
                     f"BanditLog: {name} must be [N], N ≥ 1 as of action, got {list(values.shape)}"
                 )
         p = self.propensity
-        _refuse(np.isnan(p), "propensity is missing")
+        _refuse(np.isnan(p), "propensity must not be missing,")
         _refuse(~(p > 0), "propensity must be > 0, or nothing can be told of what was never shown,")
         _refuse(p > 1, "propensity must be ≤ 1,")
         _refuse(~np.isfinite(self.reward), "reward must be finite,")

@@ -36,12 +36,13 @@ def read_r6b(paths: Iterable[Path]) -> Iterator[R6bEvent]:
     the set is known to hold a few of, are passed over.
 
     Raises:
-        DataError: a line of another form; the text names file and line.
+        DataError: a line of another form, a file that is cut short or no text; the text names file
+            and line.
     """
     for path in paths:
-        zipped = path.suffix == ".gz"
-        with gzip.open(path, "rt") if zipped else path.open() as lines:
-            for number, line in enumerate(lines, 1):
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(_readable(path, lines), 1):
                 try:
                     head, user, *articles = line.split("|")
                     time, article, click = head.split()
@@ -56,3 +57,13 @@ def read_r6b(paths: Iterable[Path]) -> Iterator[R6bEvent]:
                 if article in candidates:
                     place = candidates.index(article)
                     yield R6bEvent(timestamp, place, click == "1", known, candidates)
+
+
+def _readable(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    read = 0
+    try:
+        for line in lines:
+            read += 1
+            yield line
+    except (EOFError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}, line {read + 1}: cannot be read: {error}") from error

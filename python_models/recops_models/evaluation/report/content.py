@@ -86,6 +86,7 @@ class Report:
 
     title: str
     dataset: DatasetFigures
+    tested_users: int
     models: Sequence[ModelResult]
     differences: Sequence[Difference]
     catalogue: CatalogueFigures

@@ -42,7 +42,7 @@ def render(report: Report) -> str:
             metrics=metrics(report.models),
             differences=differences(report.differences),
             verdict="\n".join(verdict),
-            num_users=f"{report.dataset.num_users:,}",
+            tested_users=f"{report.tested_users:,}",
             trained=escape(" and ".join(model.name for model in trained)),
             training=_training(trained),
             tokens_text=tokens_text(report.catalogue),

@@ -35,7 +35,7 @@ def _sample(user: UserSample) -> str:
         )
         lists.append(f"<div><h3>{escape(capitalised(model))}</h3><ol>{items}</ol></div>")
     return (
-        f'<article class="user"><p>User {user.user_id}, {user.num_interactions:,} choices, '
-        f"then chose <strong>{escape(user.target)}</strong></p>"
+        f'<article class="user"><p>User {escape(str(user.user_id))}, '
+        f"{user.num_interactions:,} choices, then chose <strong>{escape(user.target)}</strong></p>"
         f'<div class="lists">{"".join(lists)}</div></article>'
     )

@@ -14,7 +14,8 @@ def capitalised(text: str) -> str:
 
 def points(value: float) -> str:
     """A difference of two shares in percentage points, signed: ``+3.2``."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    rounded = round(100 * value, 1) + 0.0  # A zero has no sign.
+    return f"{rounded:+.1f}".replace("-", "−")
 
 
 def interval(difference: Difference) -> str:

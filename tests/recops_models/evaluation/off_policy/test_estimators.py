@@ -129,7 +129,7 @@ def test_agrees_with_the_open_bandit_pipeline() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"propensity": [0.5, np.nan]}, "propensity is missing not so in row 1"),
+        ({"propensity": [0.5, np.nan]}, "propensity must not be missing, not so in row 1"),
         ({"propensity": [0.0, 0.5]}, "propensity must be > 0, .* not so in row 0"),
         ({"propensity": [0.5, -0.1]}, "propensity must be > 0, .* not so in row 1"),
         ({"propensity": [0.5, 1.5]}, "propensity must be ≤ 1, not so in row 1"),

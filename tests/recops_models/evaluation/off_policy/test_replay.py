@@ -58,3 +58,14 @@ def test_what_is_no_event_is_named(line: str, tmp_path: Path) -> None:
     path.write_text(f"1 id-1 1 |user 1 |id-1\n{line}\n")
     with pytest.raises(DataError, match="day, line 2: no event of R6B"):
         list(read_r6b([path]))
+
+
+def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "day.gz"
+    path.write_bytes(gzip.compress(b"1 id-1 1 |user 1 |id-1\n")[:-6])
+    with pytest.raises(DataError, match=r"day.gz, line \d: cannot be read: Compressed file ended"):
+        list(read_r6b([path]))
+    path = tmp_path / "night"
+    path.write_bytes(b"1 id-1 1 |user 1 |id-1\n\xff\n")
+    with pytest.raises(DataError, match=r"night, line \d: cannot be read"):
+        list(read_r6b([path]))
