@@ -55,10 +55,11 @@ def draw_means(
 ) -> npt.NDArray[np.float64]:
     """``[resamples]``: the means of ``values [U]`` over users drawn with replacement."""
     rng = np.random.default_rng(seed)
-    distinct, counts = np.unique(values, return_counts=True)
+    sign = -1.0 if values.mean() < 0 else 1.0  # Of −values, the same draws.
+    distinct, counts = np.unique(sign * values, return_counts=True)
     if len(distinct) <= _FEW_VALUES:  # Hits, say: it is enough to draw how many users have each.
         drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
-        means: npt.NDArray[np.float64] = drawn @ distinct / len(values)
+        means: npt.NDArray[np.float64] = drawn @ (sign * distinct) / len(values)
         return means
     return np.concatenate(
         [

@@ -58,8 +58,13 @@ class ItemScores(nn.Module):
         """``[n]``: ``−log`` of the sampled softmax of ``target [n]`` at ``state [n, d]``.
 
         Draws from torch's generator. A drawn item that is the target does not count.
+
+        Raises:
+            ValueError: training shows no item.
         """
         items = self.known.nonzero()[:, 0]
+        if not len(items):
+            raise ValueError("UniRec: prior must be above 0 for an item that training shows")
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
         positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]

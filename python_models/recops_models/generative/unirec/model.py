@@ -341,5 +341,3 @@ def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: Uni
         )
     if prior.shape != paths.shape[:1]:
         raise ValueError(f"UniRec: prior must be [{len(paths)}], got {list(prior.shape)}")
-    if not (prior >= 0).all() or (config.item_scores and not prior.any()):
-        raise ValueError("UniRec: prior must be 0 or more, and of some item more")

@@ -147,7 +147,10 @@ def test_every_way_gives_its_figures(cut: dict[str, str], tmp_path: Path) -> Non
         assert test.keys() == validation.keys()
     for way in found:
         run = a_run(of, way)
-        draws = of.user_draws(run, tmp_path / run.key, found[way][1])
+        assert of.user_draws(run, tmp_path / run.key, found[way][1]) is None, "seeds draw users"
+        shop = dataclasses.replace(run, data="shop")
+        draws = of.user_draws(shop, tmp_path / run.key, found[way][1])
+        assert draws is not None
         assert {"auc", "auc_met", "auc_few", "auc_many"} <= draws.figures.keys()
     assert len({test["auc"] for _, test in found.values()}) == len(found)
     places = [path.name for path in tmp_path.iterdir()]
