@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.fit_schema import KeyCounts
 from recops_models.examples.lookup import PADDING, UNKNOWN
 from recops_models.layers.coaction import Pair, ids_of
 from recops_models.layers.column_modules import ColumnModules
@@ -107,11 +110,12 @@ class PairTable(nn.Module):
         cls, pairs: Sequence[Pair], width: int, batches: Iterable[Batch], min_count: int
     ) -> PairTable:
         """A table of the pairs of values that ``batches`` hold at least ``min_count`` times."""
-        met = [_Counts() for _ in pairs]
+        met = [KeyCounts(capacity=sys.maxsize) for _ in pairs]
         for batch in batches:
-            for pair, of_pair in zip(pairs, met, strict=True):
-                of_pair.add(_keys(batch, pair))
-        kept = [of_pair.met(min_count) for of_pair in met]
+            for pair, counts in zip(pairs, met, strict=True):
+                keys = _keys(batch, pair).flatten()
+                counts.add(pa.array(keys[keys >= 0].numpy()))
+        kept = [torch.from_numpy(counts.lookup(min_count).keys.ids) for counts in met]
         table = cls(pairs, width, [len(keys) for keys in kept])
         for p, keys in enumerate(kept):
             table.get_buffer(f"keys_{p}").copy_(keys)
@@ -132,35 +136,6 @@ class PairTable(nn.Module):
             rows = torch.where(there, place + 1, 0)
             bags.append((table, rows))
         return [embedding_bags(bags)]
-
-
-class _Counts:
-    """How often keys were met. What is new waits until it outnumbers what is held: O(E log E)."""
-
-    def __init__(self) -> None:
-        nothing = torch.empty(0, dtype=torch.int64)
-        self._held: tuple[Tensor, Tensor] = (nothing, nothing)
-        self._waiting: list[tuple[Tensor, Tensor]] = []
-        self._number = 0
-
-    def add(self, keys: Tensor) -> None:
-        """Count ``keys`` once each."""
-        self._waiting.append(keys.unique(return_counts=True))
-        self._number += len(self._waiting[-1][0])
-        if self._number > max(len(self._held[0]), 1 << 16):
-            self._merge()
-
-    def met(self, least: int) -> Tensor:
-        """The keys that were met so often, ascending, without those below 0."""
-        self._merge()
-        keys, counts = self._held
-        return keys[(counts >= least) & (keys >= 0)]
-
-    def _merge(self) -> None:
-        keys, counts = (torch.cat(each) for each in zip(self._held, *self._waiting, strict=True))
-        merged, place = keys.unique(return_inverse=True)
-        self._held = merged, torch.zeros_like(merged).index_add_(0, place, counts)
-        self._waiting, self._number = [], 0
 
 
 def _keys(batch: Batch, pair: Pair) -> Tensor:

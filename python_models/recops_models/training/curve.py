@@ -63,6 +63,9 @@ def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
     return len(curve) >= config.epochs or waited >= config.patience
 
 
-def finite(row: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON knows neither NaN nor infinity: what is not defined is null."""
-    return {name: value if math.isfinite(value) else None for name, value in row.items()}
+def finite(row: Mapping[str, float | None]) -> dict[str, float | None]:
+    """JSON knows neither NaN nor infinity: what is not defined is null, or was so before."""
+    return {
+        name: None if value is None or not math.isfinite(value) else value
+        for name, value in row.items()
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_models.evidence.harness.experiment import Measure, Metrics, Run
 from recops_models.evidence.harness.user_draws import UserDraws
+from recops_models.training.curve import finite
 from recops_models.training.diverged import DivergedError
 
 _RUNS, _FLOORS, _OWNER = "runs.jsonl", "floors.json", "reproduction.json"
@@ -152,7 +152,7 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
     validation: Metrics
     test: Metrics
     try:
-        validation, test = (_defined(metrics) for metrics in measure(run, folder, on_step))
+        validation, test = (finite(metrics) for metrics in measure(run, folder, on_step))
         diverged, draws = False, None
         if run.test:
             draws = run.experiment.user_draws(run, folder, test)
@@ -164,14 +164,6 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
             raise DivergedError(f"{where}: {error}") from error
         validation, test, diverged, draws = {}, {}, True, None
     return Record(validation, test, round(time.perf_counter() - started, 3), diverged, draws)
-
-
-def _defined(metrics: Metrics) -> Metrics:
-    """JSON knows no NaN: what is not defined is None."""
-    return {
-        name: None if value is None or not math.isfinite(value) else value
-        for name, value in metrics.items()
-    }
 
 
 def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
