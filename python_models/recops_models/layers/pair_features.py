@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.fit_schema import KeyCounts
 from recops_models.examples.lookup import PADDING, UNKNOWN
 from recops_models.layers.coaction import Pair, ids_of
 from recops_models.layers.column_modules import ColumnModules
@@ -110,6 +108,11 @@ class PairTable(nn.Module):
         cls, pairs: Sequence[Pair], width: int, batches: Iterable[Batch], min_count: int
     ) -> PairTable:
         """A table of the pairs of values that ``batches`` hold at least ``min_count`` times."""
+        # Here, since whoever loads a model counts nothing.
+        import pyarrow as pa
+
+        from recops_models.examples.fit_schema import KeyCounts
+
         met = [KeyCounts(capacity=sys.maxsize) for _ in pairs]
         for batch in batches:
             for pair, counts in zip(pairs, met, strict=True):
