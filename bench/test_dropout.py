@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from recops.benchmarks.runner import thread_count
-from recops.benchmarks.timing import interleave
+from recops.benchmarks.registry import Case
 from recops_models.heap import keep_freed_memory
 from recops_models.layers.dropout import Dropout
 
@@ -16,7 +15,7 @@ SHAPE = (12_800, 64)
 FLOOR = 2.9
 
 
-def test_dropout_outruns_torch(benchmark) -> None:
+def test_dropout_outruns_torch(outruns) -> None:
     keep_freed_memory()  # As in training: else both wait for pages.
     x = torch.randn(SHAPE, requires_grad=True)
     grad = torch.ones(SHAPE)
@@ -25,8 +24,12 @@ def test_dropout_outruns_torch(benchmark) -> None:
         return lambda: torch.autograd.grad(drop(x), x, grad)
 
     ours, torchs = side(Dropout(0.3)), side(nn.Dropout(0.3))
-    with thread_count(1):
-        own, peer = interleave(ours, torchs)
-        benchmark.pedantic(ours, rounds=3)
-    benchmark.extra_info.update(ratio=peer / own, shape=f"{SHAPE[0]}x{SHAPE[1]}", ms=1e3 * own)
-    assert peer / own >= FLOOR
+
+    def verify() -> None:
+        for gradient in (*ours(), *torchs()):
+            kept = gradient[gradient != 0]
+            torch.testing.assert_close(kept, torch.full_like(kept, 1 / 0.7), rtol=1e-4, atol=0)
+            assert abs(len(kept) / gradient.numel() - 0.7) < 0.01
+
+    shape = f"{SHAPE[0]}x{SHAPE[1]}"
+    outruns(Case("dropout", shape, ours, verify, {"torch": torchs}), "torch", FLOOR)

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recops.benchmarks.runner import thread_count
-from recops.benchmarks.timing import interleave
+from recops.benchmarks.registry import Case
 from recops_models.click.din import Din, DinConfig
 from recops_models.click.loss import click_loss
 from recops_models.examples.block import Block
@@ -28,15 +27,17 @@ from recops_models.examples.parquet_rows import ParquetRows
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from click_parquet import write_click_folder
 
-BATCH = 1024
+BATCH, BATCHES = 1024, 16
 FLOOR = 5
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """16 batches of histories of 100 events, 5,000 items."""
+    """Histories of 100 events, 5,000 items."""
     folder = tmp_path_factory.mktemp("click")
-    write_click_folder(folder, megabytes=1, items=5000, users=5000, shortest=100, piece=BATCH * 16)
+    write_click_folder(
+        folder, megabytes=1, items=5000, users=5000, shortest=100, piece=BATCH * BATCHES
+    )
     return folder
 
 
@@ -64,24 +65,15 @@ class Step:
 
 
 @pytest.mark.parametrize("kind", ["memory", "parquet"])
-def test_the_loader_outruns_din(folder: Path, kind: str, benchmark) -> None:
+def test_the_loader_outruns_din(folder: Path, kind: str, outruns) -> None:
     data = open_click_data(folder)
     source = data.train if kind == "parquet" else in_memory(folder, data.fitted)
-    batches = sum(1 for _ in source.batches(BATCH, seed=0))
 
-    def one_pass() -> None:
-        for _ in source.batches(BATCH, seed=0):
-            pass
+    def one_pass() -> int:
+        return sum(1 for _ in source.batches(BATCH, seed=0))
 
-    with thread_count(1):
-        a_pass, step = interleave(one_pass, Step(data), pairs=30, seconds=8)
-        benchmark.pedantic(one_pass, rounds=3)
-    ours = a_pass / batches
-    benchmark.extra_info.update(
-        ratio=step / ours,
-        batch_ms=1e3 * ours,
-        step_ms=1e3 * step,
-        shape="B=1024, T=100",
-        torch=torch.__version__,
-    )
-    assert step / ours >= FLOOR
+    def verify() -> None:
+        assert one_pass() == BATCHES
+
+    case = Case("loader", f"B={BATCH}, T=100", one_pass, verify)
+    outruns(case, Step(data), FLOOR / BATCHES)
