@@ -218,10 +218,24 @@ def seal_tensors(
     header = {"checksum": SEAL, "kind": kind, "meta": dict(meta or {}), "version": version}
     # One metadata entry: safetensors keeps them in a hash map and would write several in any order.
     blob = safetensors.torch.save(
-        {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+        _apart(tensors),
         metadata={"recops": json.dumps(header, sort_keys=True)},
     )
     return _sealed(blob, blob.find(SEAL.encode()))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors of which none shares memory with another, as tied weights do."""
+    apart: dict[str, Tensor] = {}
+    met: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.is_sparse or tensor.is_sparse_csr:
+            raise ValueError(f"{name} must be a dense tensor, got {tensor.layout}")
+        tensor = tensor.detach().contiguous()
+        memory = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if memory in met else tensor
+        met.add(memory)
+    return apart
 
 
 def load_tensors(

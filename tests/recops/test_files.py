@@ -269,6 +269,26 @@ def test_gradients_stay_behind(tmp_path: Path) -> None:
     assert not files.load_tensors(tmp_path / "file", kind="test")[0]["weight"].requires_grad
 
 
+def test_tied_weights_are_stored_twice(tmp_path: Path) -> None:
+    whole = torch.arange(6.0)
+    tied = {
+        "a": whole,
+        "b": whole,
+        "head": whole[:4],
+        "tail": whole[2:],
+        "turned": whole.view(2, 3).T,
+    }
+    files.save_tensors(tmp_path / "file", tied, kind="test")
+    loaded, _ = files.load_tensors(tmp_path / "file", kind="test")
+    assert loaded.keys() == tied.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tied.items())
+
+
+def test_a_sparse_tensor_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weight must be a dense tensor"):
+        files.save_tensors(tmp_path / "file", {"weight": torch.eye(2).to_sparse()}, kind="test")
+
+
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):

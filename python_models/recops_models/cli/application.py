@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from recops_models.recipes.job import Job
     from recops_models.recipes.stage import Data
 
+LARGEST_SEED = 2**63 - 1
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

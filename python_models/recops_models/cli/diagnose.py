@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_data, make_folder
+from recops_models.cli.application import LARGEST_SEED, app, load_data, make_folder
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def diagnose(
             metavar="NAME,…",
         ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same noise and samples.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same noise and samples.")
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder; default: DIR, or runs/diagnose-DATA.", show_default=False),

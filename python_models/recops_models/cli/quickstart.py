@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import TextEncoder, app, load_data, make_folder, print_findings
+from recops_models.cli.application import (
+    LARGEST_SEED,
+    TextEncoder,
+    app,
+    load_data,
+    make_folder,
+    print_findings,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +28,9 @@ def quickstart(
         str, typer.Option(help="A name from `recops data list`, or a folder.")
     ] = "ml-100k",
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("runs/quickstart"),
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same figures.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same figures.")
+    ] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, from its last epoch.")
     ] = False,

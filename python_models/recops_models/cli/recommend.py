@@ -88,7 +88,7 @@ def recommend(
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     ready = ready_model(folder, job, model, dataset, new_items=new_items, task=task)
-    dataset = ready.dataset
+    dataset, k = ready.dataset, min(k, len(ready.item_ids))
     if users is not None:
         asked = asked_users(users, dataset)
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recops_models.cli.application import (
+    LARGEST_SEED,
     TextEncoder,
     app,
     load_data,
@@ -77,7 +78,7 @@ def tokenize(
         bool, typer.Option("--stream", help="rq-kmeans from --vectors PARQUET larger than memory.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from what is finished.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same codes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same codes.")] = 0,
 ) -> None:
     """Turn every item into a semantic ID: a few codes, such that like items share the first ones.
 
@@ -200,15 +201,15 @@ def _fitted(
     folder: Path,
     resume: bool,
 ) -> tuple[Tokenizer, float]:
-    """The tokenizer, fitted under a bar a stage, and the seconds that took now."""
+    """The tokenizer, fitted under a bar a stage, and the seconds that its last sitting took."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from recops_models.tokenizers.sid_folder import finished_tokenizer
+    from recops_models.tokenizers.sid_folder import finished_tokenizer, seconds_of_fit
 
     done = finished_tokenizer(folder) if resume else None
     if done is not None:
-        return done, 0.0
+        return done, seconds_of_fit(folder)
     console = Console(stderr=True)
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recops_models.cli.application import (
+    LARGEST_SEED,
     SplitChoice,
     app,
     load_job_data,
@@ -45,7 +46,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same model.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write to; default: runs/MODEL.", show_default=False),

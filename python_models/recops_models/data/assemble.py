@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from recops_models.data.checks import RawTable, RowCheck, repeats, with_columns
+from recops_models.data.checks import RawTable, RowCheck, plain_text, repeats, with_columns
 from recops_models.data.dataset import Dataset, TimeKind
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
@@ -63,8 +64,9 @@ def assemble(
     checks: list[RowCheck] = []
     item_ids = IdReader("item", ids, [interactions] + ([items] if items else []))
     user_ids = IdReader("user", ids, [interactions] + ([users] if users else []))
-    catalogue = None if items is None else _read_entities(items, item_ids, "item", checks)
-    people = None if users is None else _read_entities(users, user_ids, "user", checks)
+    found: list[str] = []
+    catalogue = None if items is None else _read_entities(items, item_ids, "item", checks, found)
+    people = None if users is None else _read_entities(users, user_ids, "user", checks, found)
     check = RowCheck(interactions)
     checks.append(check)
     events = read_events(
@@ -79,7 +81,7 @@ def assemble(
     unused = [c for c in interactions.table.column_names if c not in (*required, *keep, *OPTIONAL)]
     if unused:
         notes = (*notes, f"{interactions.file}: not used: {', '.join(unused)}")
-    notes = (*notes, *_findings(interactions.file, events, check))
+    notes = (*notes, *found, *_findings(interactions.file, events, check))
     files = [raw for raw in (items, users, interactions) if raw is not None]
     report = ImportReport(
         source=source,
@@ -108,8 +110,10 @@ def _findings(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
             yield f"{short:,} users have {many}: leave-one-out keeps them in train"
 
 
-def _read_entities(raw: RawTable, ids: IdReader, entity: str, checks: list[RowCheck]) -> pa.Table:
-    """The good rows of an items or users file, by ascending id."""
+def _read_entities(
+    raw: RawTable, ids: IdReader, entity: str, checks: list[RowCheck], found: list[str]
+) -> pa.Table:
+    """The good rows of an items or users file, by ascending id; ``found`` takes notes."""
     check = RowCheck(raw)
     checks.append(check)
     values = ids.read(raw, check)
@@ -118,8 +122,17 @@ def _read_entities(raw: RawTable, ids: IdReader, entity: str, checks: list[RowCh
     if f"{entity}_key" in raw.table.column_names:
         raise DataError(f"{raw.file}: column {entity}_key is reserved for string ids; rename it")
     others = [name for name in raw.table.column_names if name != ids.column]
-    table = raw.table.select([ids.column, *others]).take(pa.array(rows))
-    return table.set_column(0, ids.column, pa.array(values[rows]))
+    table = pa.table({name: plain_text(raw.table[name]) for name in (ids.column, *others)})
+    table = table.take(pa.array(rows)).set_column(0, ids.column, pa.array(values[rows]))
+    for place, name in enumerate(others, start=1):
+        if pa.types.is_floating(table[name].type):
+            infinite = pc.is_inf(table[name])
+            number = pc.sum(infinite).as_py()
+            if number:
+                found.append(f"{raw.file}: {number:,} values of {name} are infinite; left out")
+                column = pc.if_else(infinite, None, table[name])
+                table = table.set_column(place, name, column)
+    return table
 
 
 def _complete(

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.columns import BoolArray
+from recops_models.data.dataset import is_list
 from recops_models.data.errors import DataError
 from recops_models.data.report import BadRows
 
@@ -48,15 +49,29 @@ def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str]
             found = ", ".join(names) or "none"
             raise DataError(f"{raw.file}: no column {name!r} (columns: {found})")
     for name in (*required, *(name for name in optional if name in names)):
-        kind = table[name].type
+        column, kind = table[name], table[name].type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if str(kind) in ("string_view", "large_string"):
+        if _is_text(kind):
             kind = pa.string()
         if pa.types.is_nested(kind) or "binary" in str(kind):
             raise DataError(f"{raw.file}: column {name!r} must hold numbers or text, found {kind}")
-        table = table.set_column(names.index(name), name, table[name].cast(kind))
+        table = table.set_column(names.index(name), name, column.cast(kind))
     return replace(raw, table=table)
+
+
+def plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``column`` with strings where views of text or long strings stood, in lists as well."""
+    kind = column.type
+    if _is_text(kind):
+        return column.cast(pa.string())
+    if is_list(kind) and _is_text(kind.value_type):
+        return column.cast(pa.list_(pa.string()))
+    return column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return str(kind) in ("string_view", "large_string")
 
 
 class RowCheck:

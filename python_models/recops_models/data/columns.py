@@ -24,10 +24,11 @@ _NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
 _DATE = (
     r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.[0-9]+)?)?"
-    r" ?(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
+    r" ?(?P<zone>Z|UTC|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$"
 )
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 _LARGEST = "9223372036854775807"
+_START_OF_TIME = -62_135_596_800  # Year 1 in seconds.
 _END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; milliseconds pass it from January 1978 on.
 
 
@@ -59,7 +60,7 @@ def id_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def mostly_integers(text: pa.ChunkedArray) -> bool:
     """Whether more than half of the ids that are there are integers, of any sign and size."""
     present = int(mask(pc.not_equal(text, "")).sum())
-    integers = mask(pc.match_substring_regex(text, r"^-?[0-9]+$"))
+    integers = mask(pc.match_substring_regex(text, r"^-?(0|[1-9][0-9]*)$"))
     return 2 * int(integers.sum()) > present
 
 
@@ -130,7 +131,7 @@ def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
     # February 30th would be read as March 1st.
     seconds = pc.if_else(pc.equal(pc.strftime(seconds, format=_MOMENT), moment), seconds, None)
     digits = pc.replace_substring_regex(zone, r"[^0-9]", "")
-    digits = pc.if_else(pc.equal(digits, ""), "0000", digits).cast(pa.int64())
+    digits = pc.utf8_rpad(digits, 4, "0").cast(pa.int64())
     ahead = pc.add(
         pc.multiply(pc.divide(digits, 100), 3600),
         pc.multiply(pc.subtract(digits, pc.multiply(pc.divide(digits, 100), 100)), 60),
@@ -150,6 +151,7 @@ def parse_times(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], 
             column = pc.coalesce(_parse_dates(column).cast(pa.string()), column)
     values, faults = parse_numbers(column, name)
     seconds = np.floor(values)
-    late = np.abs(seconds) >= _END_OF_TIME
+    late, early = seconds >= _END_OF_TIME, seconds < _START_OF_TIME
     faults.append((f"{name} is past the year 9999; it must be seconds since the epoch", late))
-    return np.where(late, 0, seconds).astype(np.int64), faults
+    faults.append((f"{name} is before the year 1; it must be seconds since the epoch", early))
+    return np.where(late | early, 0, seconds).astype(np.int64), faults

@@ -214,7 +214,8 @@ def load(name: str | Path) -> Dataset:
 
     Args:
         name: one of :data:`NAMED_SETS`; or a folder that ``recops data import`` wrote, or one with
-            ``interactions.parquet|csv`` (see :mod:`recops_models.data.importers.folder`).
+            ``interactions.parquet|csv`` (see :mod:`recops_models.data.importers.folder`); or a file
+            of interactions.
 
     Raises:
         UnknownDataError: neither.
@@ -223,8 +224,9 @@ def load(name: str | Path) -> Dataset:
     if str(name) in NAMED_SETS:
         return NAMED_SETS[str(name)].read()
     folder = Path(name)
-    if not folder.is_dir():
+    if not folder.exists():
         raise UnknownDataError(
             f"no data set and no folder {str(name)!r}; data sets: {', '.join(NAMED_SETS)}"
         )
-    return load_dataset(folder) if is_saved(folder) else read_folder(folder)
+    saved = folder.is_dir() and is_saved(folder)
+    return load_dataset(folder) if saved else read_folder(folder)

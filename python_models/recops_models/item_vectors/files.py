@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -78,8 +79,9 @@ def load_item_vectors(path: Path, item_ids: NDArray[np.int64] | None = None) -> 
 
 def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
     try:
-        vectors = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with path.open("rb") as file:  # np.load leaves a broken archive open.
+            vectors = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a .npy file of numbers ({error})") from error
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f":
         found = (

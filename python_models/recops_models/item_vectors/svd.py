@@ -32,7 +32,7 @@ def svd_rows_and_directions(
     if not dim:
         return np.zeros((matrix.shape[0], 0), dtype=np.float32), np.zeros((0, matrix.shape[1]))
     with threadpool_limits(1):  # BLAS splits sums by thread.
-        left, singular, directions = randomized_svd(matrix, dim, random_state=seed)
+        left, singular, directions = randomized_svd(matrix, dim, random_state=seed % 2**32)
     return unit_rows(left * singular**power), directions
 
 

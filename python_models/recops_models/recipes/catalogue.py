@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recops.files import read_json, write_json
 from recops_models.data.attributes import item_attributes
@@ -73,16 +74,22 @@ class Numbering:
         return cls(ids, dict(_names(parts, dataset)))
 
 
-def save_catalogue(folder: Path, parts: Parts, data: Data) -> None:
-    """Leave what :func:`check_catalogue` and :func:`check_events` compare with; nothing of
-    examples, which have no items.
+def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
+    """What :func:`check_catalogue` and :func:`check_events` compare with; nothing of examples,
+    which have no items.
 
     Raises:
         DataError: a column that the settings name is not there, or unfit.
     """
-    if isinstance(data, Dataset):
-        content = dataclasses.asdict(Numbering.of(parts, data))
-        write_json(folder / CATALOGUE, {**content, "events": events_digest(data)}, kind=_KIND)
+    if not isinstance(data, Dataset):
+        return {}
+    return {**dataclasses.asdict(Numbering.of(parts, data)), "events": events_digest(data)}
+
+
+def save_catalogue(folder: Path, content: Mapping[str, Any]) -> None:
+    """Leave what :func:`catalogue` told, if it told anything."""
+    if content:
+        write_json(folder / CATALOGUE, content, kind=_KIND)
 
 
 def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:

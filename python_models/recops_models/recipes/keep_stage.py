@@ -113,7 +113,6 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         """See :meth:`TrainingStage.begin`."""
         extracted = order.earlier[KnowledgeStage.name]
         problem = self.problem(order.data, order.parts, order.split, extracted)
-        order.begun()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(order.seed)
             return problem, self.build(problem, order)

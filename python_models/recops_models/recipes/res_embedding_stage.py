@@ -89,5 +89,6 @@ def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> It
                 "and graph settings; it is of others"
             )
         graph = given
+    order.begun()
     graph.save(here, key)
     return graph

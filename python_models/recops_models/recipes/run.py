@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
 from recops_models.recipes.catalogue import (
     CATALOGUE,
+    catalogue,
     check_catalogue,
     check_events,
     save_catalogue,
@@ -80,11 +82,13 @@ def train_job(
     places = [] if resume else [folder, *(folder / stage.name for stage in before)]
     stale = [place / name for place in places for name in (CATALOGUE, MODEL, METRICS, CHECKPOINT)]
 
+    @functools.cache
     def begun() -> None:
-        while stale:  # What is there would be taken for this job's, were it stopped.
-            stale.pop().unlink(missing_ok=True)
+        numbered = catalogue(job.parts, data)  # Refuses what is unfit, so nothing is lost.
+        for path in stale:  # What is there would be taken for this job's, were it stopped.
+            path.unlink(missing_ok=True)
         save_job(folder, job)
-        save_catalogue(folder, job.parts, data)
+        save_catalogue(folder, numbered)
 
     earlier: dict[str, nn.Module] = {}
     order = Order(

@@ -52,9 +52,6 @@ def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, order: Order
 ) -> SemanticIds:
     """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
-    if not order.resume:  # What is there would be taken for this order's, were it stopped.
-        for name in (VECTORS, TOKENIZER, SIDS):
-            (order.folder / name).unlink(missing_ok=True)
     vectors = _vectors(dataset, train, config, order)
     if order.resume and _kept(order.folder, TOKENIZER, SIDS):
         return load_semantic_ids(order.folder)
@@ -122,6 +119,10 @@ def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order)
         vectors = build_item_vectors(
             dataset, train, text_encoder=config.text_encoder, seed=order.seed
         )
+    order.begun()
+    if not order.resume:  # What is there would be taken for this order's, were it stopped.
+        for name in (TOKENIZER, SIDS):
+            (order.folder / name).unlink(missing_ok=True)
     write_item_vectors(order.folder / VECTORS, vectors)
     return vectors
 

@@ -23,7 +23,7 @@ from recops_models.training.curve import Epoch, Fit, finite
 from recops_models.training.problem import Problem
 from recops_models.training.task import Task
 from recops_models.training.tensorboard import epoch_events
-from recops_models.training.trainer import fit
+from recops_models.training.trainer import check_select, fit
 
 CURVES = "curves.json"
 
@@ -48,7 +48,8 @@ class Order:
         resume: go on from what is in the folder.
         watch: is told of everything.
         earlier: the models of the stages before, by their names.
-        begun: called once the data has been found fit, before anything is made of it.
+        begun: called once data and settings have been found fit, before the first file is written;
+            every later call does nothing.
     """
 
     data: Data
@@ -140,7 +141,6 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     def begin(self, order: Order) -> tuple[Asked, Made]:
         """The problem, and the model before its first step, which the seed determines."""
         problem = self.problem(order.data, order.parts, order.split)
-        order.begun()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(order.seed)
             return problem, self.build(problem, order)
@@ -149,6 +149,9 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
         """Train; leaves a checkpoint, TensorBoard events and ``curves.json``."""
         problem, model = self.begin(order)
         config = self.config(order.parts)
+        task = self.task(problem, model, config.batch)
+        check_select(task, config)
+        order.begun()
         order.watch.start(self.name)
         with epoch_events(order.folder) as write:
 
@@ -158,7 +161,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
 
             done = fit(
                 model,
-                self.task(problem, model, config.batch),
+                task,
                 config,
                 seed=order.seed,
                 folder=order.folder,

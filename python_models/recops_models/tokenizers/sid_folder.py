@@ -90,6 +90,12 @@ def finished_tokenizer(folder: Path) -> Tokenizer | None:
     return load_tokenizer(path) if path.exists() else None
 
 
+def seconds_of_fit(folder: Path) -> float:
+    """What a finished run's fit took; 0 where it was stopped before it told."""
+    path = folder / METRICS
+    return float(read_json(path, kind="metrics")["train_seconds"]) if path.exists() else 0.0
+
+
 def finish(
     folder: Path,
     config: Mapping[str, object],

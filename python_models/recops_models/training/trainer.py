@@ -56,11 +56,7 @@ def fit(
         CorruptFileError: the checkpoint is damaged.
         KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
-    if config.select not in (*task.metrics, LAST):
-        raise ValueError(
-            f"training: no validation metric {config.select!r}; there are "
-            f"{', '.join(task.metrics)}, and {LAST}"
-        )
+    check_select(task, config)
     keep_freed_memory()
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
@@ -103,6 +99,19 @@ def fit(
     model.load_state_dict(state.best)
     model.eval()
     return Fit(state.curve, best_epoch(state.curve, config))
+
+
+def check_select(task: Task[Model, Examples], config: TrainingConfig) -> None:
+    """That ``config.select`` is a figure of ``task``'s validation.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if config.select not in (*task.metrics, LAST):
+        raise ValueError(
+            f"training: no validation metric {config.select!r}; there are "
+            f"{', '.join(task.metrics)}, and {LAST}"
+        )
 
 
 def _run_epoch(

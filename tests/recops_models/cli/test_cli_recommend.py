@@ -93,6 +93,15 @@ def test_an_unknown_user_leaves_no_file(
     assert not lists.exists()
 
 
+def test_more_items_than_there_are_is_all_of_them(
+    trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = tmp_path / "lists.parquet"
+    command = ["recommend", trained("popularity"), "-k", str(2**63 - 1)]
+    assert run([*command, "--users", "all", "--out", str(lists)]) == 0
+    assert run([*command, "--user", "3"]) == 0
+
+
 def test_an_interrupt_leaves_the_file_that_was_there(
     trained: Callable[[str], str],
     tmp_path: Path,

@@ -230,6 +230,42 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
     assert not (out / "metrics.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("sasrec", ["--set", "select=nope"]),
+        ("sasrec", ["--seed", "99999999999999999999"]),
+        ("sum-pool", ["--set", "history=nope"]),
+        ("can", ["--set", "pairs=nope:nope"]),
+        ("rocket", ["--set", "teacher=missing.safetensors"]),
+        ("res-embedding", ["--set", "graph_file=missing.safetensors"]),
+        ("tiger", [*CODES, "--set", "vectors=missing.npy"]),
+        ("unirec", [*CODES, "--set", "attributes=nope"]),
+        ("unirec", [*CODES, "--set", "user_fields=nope"]),
+        ("unirec", [*CODES, "--set", "task=nope"]),
+    ],
+)
+def test_what_is_refused_leaves_the_training_before(
+    model: str, settings: list[str], data: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run(["train", "popularity", "--data", data, "--out", str(out)]) == 0
+    for name in ("sids.parquet", "graph.safetensors"):
+        (out / name).write_bytes(b"of a training before")
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert run(["train", model, "--data", data, *settings, "--out", str(out)]) != 0
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_a_finished_tokenizer_keeps_its_time(data: str, tmp_path: Path) -> None:
+    out = tmp_path / "sids"
+    command = ["tokenize", "--data", data, "--levels", "2", "--codes", "4", "--out", str(out)]
+    assert run([*command, "--seed", str(2**63 - 1)]) == 0
+    before = (out / "metrics.json").read_bytes()
+    assert run([*command, "--seed", str(2**63 - 1), "--resume"]) == 0
+    assert (out / "metrics.json").read_bytes() == before
+
+
 def test_resume_refuses_another_job(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,6 +163,36 @@ def test_string_ids_are_numbered_and_kept_beside(tmp_path: Path) -> None:
         dataset.user_id("bob")
 
 
+def test_ids_with_leading_zeros_are_text(tmp_path: Path) -> None:
+    rows = "user_id,item_id,timestamp\n0001,0007,1\n0001,7,2\n0002,0030,3\n"
+    dataset = load(write(tmp_path, interactions=rows))
+    assert dataset.users["user_key"].to_pylist() == ["0001", "0002"]
+    assert dataset.items["item_key"].to_pylist() == ["0007", "0030", "7"]
+
+
+def test_infinite_numbers_of_items_are_left_out_and_counted(tmp_path: Path) -> None:
+    items = "item_id,price,weight\n10,inf,1\n11,-inf,2\n12,3,nan\n"
+    dataset = load(write(tmp_path, interactions=GOOD, items=items))
+    assert dataset.items["price"].to_pylist() == [None, None, 3.0]
+    (note,) = (note for note in dataset.report.notes if "infinite" in note)
+    assert note == "items.csv: 2 values of price are infinite; left out"
+
+
+def test_text_of_items_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    write(tmp_path, interactions=GOOD)
+    (tmp_path / "items.csv").write_bytes("item_id,title\n10,Amélie\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"items\.csv: column 'title' is not UTF-8 text"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["-62135596801", "2024-01-01 10:00:00+99:99"])
+def test_times_that_no_clock_shows_are_bad_rows(moment: str, tmp_path: Path) -> None:
+    dataset = load(write(tmp_path, interactions=f"{GOOD}3,10,{moment}\n"))
+    (reason,) = reasons(dataset)
+    assert reason.startswith("timestamp is ")
+    assert dataset.interactions.num_rows == 3
+
+
 def test_integer_ids_answer_to_their_digits(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, interactions=GOOD))
     assert dataset.user_id("2") == 2
@@ -216,6 +246,7 @@ def test_users_who_are_not_listed_get_nulls(tmp_path: Path) -> None:
         ("1970-01-01T00:01:00.75", 60),
         ("1970-01-01 01:01:00.5+01:00", 60),
         ("1969-12-31T21:31:00-0230", 60),
+        ("1970-01-01 01:01:00+01", 60),
     ],
 )
 def test_times_in_text(text: str, seconds: int, tmp_path: Path) -> None:
@@ -291,6 +322,17 @@ def test_text_in_parquet_is_text_however_it_is_stored(kind: pa.DataType, tmp_pat
     assert reasons(dataset) == {"timestamp is missing": 1}
 
 
+def test_views_of_text_describe_items(tmp_path: Path) -> None:
+    write(tmp_path, interactions=GOOD)
+    titles = pa.array(["Heat", "Up"]).cast(pa.string_view())
+    genres = pa.array([["a"], ["a", "b"]], pa.list_(pa.string_view()))
+    table = pa.table({"item_id": [10, 11], "title": titles, "genre": genres})
+    pq.write_table(table, tmp_path / "items.parquet")
+    items = load(tmp_path).items
+    assert items["title"].to_pylist() == ["Heat", "Up"]
+    assert items["genre"].to_pylist() == [["a"], ["a", "b"]]
+
+
 @pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "rating"])
 @pytest.mark.parametrize("value", [b"\xff", [1], {"a": 1}])
 def test_columns_that_are_no_values_are_told(column: str, value: object, tmp_path: Path) -> None:
@@ -317,8 +359,8 @@ def test_a_catalogue_may_be_ids_alone(tmp_path: Path) -> None:
 
 def test_a_lone_file_is_a_folder_of_interactions(tmp_path: Path) -> None:
     write(tmp_path, events=GOOD)
-    dataset = read_folder(tmp_path / "events.csv")
-    assert (dataset.name, dataset.interactions.num_rows) == ("events", 3)
+    for dataset in (read_folder(tmp_path / "events.csv"), load(tmp_path / "events.csv")):
+        assert (dataset.name, dataset.interactions.num_rows) == ("events", 3)
 
 
 def test_two_files_for_one_table_are_told(tmp_path: Path) -> None:

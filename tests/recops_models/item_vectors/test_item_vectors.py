@@ -174,6 +174,9 @@ def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> Non
     (tmp_path / "v.parquet").write_text("no")
     with pytest.raises(DataError, match=r"not a \.npy file"):
         load_item_vectors(tmp_path / "v.npy")
+    (tmp_path / "v.npy").write_bytes(b"PK\x03\x04, as an archive begins")
+    with pytest.raises(DataError, match=r"not a \.npy file"):
+        load_item_vectors(tmp_path / "v.npy")
     with pytest.raises(DataError, match="not readable as Parquet"):
         load_item_vectors(tmp_path / "v.parquet")
     with pytest.raises(DataError, match="no such file"):

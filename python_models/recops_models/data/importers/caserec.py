@@ -120,10 +120,14 @@ def _described(raw: RawTable) -> RawTable:
             table["title"] = column
         elif name.startswith("genre"):
             table[name] = pc.split_pattern_regex(column, r"\s*,\s*")
-        elif columns.mostly_integers(columns.as_text(pc.replace_substring(column, ".", ""))):
+        else:
             values, faults = columns.parse_numbers(column, name)
             bad = np.any([rows for _, rows in faults], axis=0)
-            table[name] = pa.chunked_array([pa.array(values, mask=bad)])
-        else:
-            table[name] = column.dictionary_encode()
+            there = int(columns.mask(pc.not_equal(columns.as_text(column), "")).sum())
+            numbers = 2 * int((~bad).sum()) > there
+            table[name] = (
+                pa.chunked_array([pa.array(values, mask=bad)])
+                if numbers
+                else column.dictionary_encode()
+            )
     return RawTable(raw.file, pa.table(table), raw.malformed)

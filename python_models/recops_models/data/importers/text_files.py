@@ -74,6 +74,9 @@ def read_delimited(
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
         raise DataError(f"{file}: two columns bear one name ({', '.join(names)})")
+    for name, column in zip(names, table.columns, strict=True):
+        if pa.types.is_binary(column.type):
+            raise DataError(f"{file}: column {name!r} is not UTF-8 text")
     filled = [_empty_is_null(column) for column in table.columns]
     return RawTable(file.name, pa.table(filled, names=names), malformed)
 
