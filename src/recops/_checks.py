@@ -15,8 +15,8 @@ INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
 MOST_BEAMS = 2**20
 """More paths than that, 16 MB of them a row, are no search any longer."""
 
-_INTEGERS = (int, np.integer, torch.SymInt)
-_NUMBERS = (float, np.floating, torch.SymFloat, *_INTEGERS)
+INTEGERS = (int, np.integer, torch.SymInt)
+_NUMBERS = (float, np.floating, torch.SymFloat, *INTEGERS)
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def check_integer(
         TypeError: not an integer.
         ValueError: out of range.
     """
-    if not isinstance(value, _INTEGERS) or isinstance(value, bool):
+    if not isinstance(value, INTEGERS) or isinstance(value, bool):
         raise TypeError(f"{op}: {name} must be an integer, got {type(value).__name__}")
     # In a graph it may be the size of an input, of which an upper bound would become a condition.
     if value < least or (not torch.compiler.is_compiling() and value > most):

@@ -167,7 +167,8 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
 
     def make(dataset: Dataset, train: pa.Table) -> ItemVectors:
         if vectors is not None:
-            return load_item_vectors(vectors, dataset.item_vocabulary.ids)
+            ids, keys = dataset.item_vocabulary.ids, dataset.text_keys("item")
+            return load_item_vectors(vectors, ids, keys)
         if kept is not None and kept.exists():
             return read_item_vectors(kept)
         encoder, seed = config["text_encoder"], config["seed"]

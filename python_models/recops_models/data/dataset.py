@@ -78,6 +78,11 @@ class Dataset:
         """``[U]``: the users' ids as the source has them, in the order of ``users``."""
         return _keys(self.users, "user")
 
+    def text_keys(self, entity: Literal["item", "user"]) -> pa.ChunkedArray | None:
+        """The ids as the source has them, where they are text; None where they are integers."""
+        table = self.items if entity == "item" else self.users
+        return table[f"{entity}_key"] if f"{entity}_key" in table.column_names else None
+
     def item_columns(self, role: ColumnRole) -> list[str]:
         """The columns of ``items`` of one role; see :func:`column_role`."""
         names = [name for name in self.items.column_names if name not in ("item_id", "item_key")]

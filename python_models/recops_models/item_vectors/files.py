@@ -7,6 +7,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
@@ -51,7 +53,11 @@ def read_item_vectors(path: Path) -> ItemVectors:
     return ItemVectors(tensors["item_ids"].numpy(), tensors["vectors"].numpy())
 
 
-def load_item_vectors(path: Path, item_ids: NDArray[np.int64] | None = None) -> ItemVectors:
+def load_item_vectors(
+    path: Path,
+    item_ids: NDArray[np.int64] | None = None,
+    item_keys: pa.ChunkedArray | None = None,
+) -> ItemVectors:
     """A user's own vectors.
 
     Args:
@@ -59,12 +65,17 @@ def load_item_vectors(path: Path, item_ids: NDArray[np.int64] | None = None) -> 
             Parquet with ``item_id`` and one list column of floats, in any order.
         item_ids: the catalogue, ascending: each item must have its vector. None takes the file's
             own ids, which are 0 … N−1 for ``.npy``.
+        item_keys: the catalogue's ids as the source has them, text, in the order of ``item_ids``: a
+            Parquet file names items by these.
 
     Raises:
         DataError: the file cannot be read; a shape, an id or a number in it is unfit.
     """
     try:
-        read = _read_parquet(path) if path.suffix == ".parquet" else _read_npy(path, item_ids)
+        if path.suffix == ".parquet":
+            read = _read_parquet(path, item_ids, item_keys)
+        else:
+            read = _read_npy(path, item_ids)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     finite = np.isfinite(read.vectors).all(axis=1)
@@ -74,7 +85,7 @@ def load_item_vectors(path: Path, item_ids: NDArray[np.int64] | None = None) -> 
             f"{path}: {int((~finite).sum())} vectors are not finite, the first that of item "
             f"{read.item_ids[row]}"
         )
-    return read if item_ids is None else _select(read, item_ids, path)
+    return read if item_ids is None else _select(read, item_ids, item_keys, path)
 
 
 def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
@@ -96,18 +107,34 @@ def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
     return ItemVectors(ids, vectors.astype(np.float32))
 
 
-def _read_parquet(path: Path) -> ItemVectors:
+def _read_parquet(
+    path: Path, item_ids: NDArray[np.int64] | None, item_keys: pa.ChunkedArray | None
+) -> ItemVectors:
     file = VectorFile(path)
-    ids, vectors = file.item_ids(), np.concatenate(list(file.vectors()))
+    if item_ids is None or item_keys is None:
+        ids, vectors = file.item_ids(), np.concatenate(list(file.vectors()))
+    else:
+        place = pc.index_in(file.item_keys(), value_set=item_keys.combine_chunks())
+        known = place.is_valid().to_numpy()
+        ids = item_ids[place.drop_null().to_numpy()]
+        vectors = np.concatenate(list(file.vectors()))[known]
     order = np.argsort(ids, kind="stable")
     return ItemVectors(ids[order], vectors[order])
 
 
-def _select(read: ItemVectors, item_ids: NDArray[np.int64], path: Path) -> ItemVectors:
+def _select(
+    read: ItemVectors,
+    item_ids: NDArray[np.int64],
+    item_keys: pa.ChunkedArray | None,
+    path: Path,
+) -> ItemVectors:
     """The vectors of ``item_ids``, which must all be there."""
+    if not len(read):
+        raise DataError(f"{path}: no vector for any of {len(item_ids):,} items")
     rows = np.searchsorted(read.item_ids, item_ids)
     rows[rows == len(read)] = 0
-    missing = item_ids[read.item_ids[rows] != item_ids]
+    missing = np.flatnonzero(read.item_ids[rows] != item_ids)
     if len(missing):
-        raise DataError(f"{path}: no vector for {len(missing):,} items, such as {missing[0]}")
+        such = (item_ids if item_keys is None else item_keys)[int(missing[0])]
+        raise DataError(f"{path}: no vector for {len(missing):,} items, such as {such}")
     return ItemVectors(item_ids, read.vectors[rows])

@@ -36,10 +36,12 @@ class VectorFile:
             self.num_row_groups: int = file.metadata.num_row_groups
         lists = [field.name for field in schema if _is_float_list(field.type)]
         ids = schema.field("item_id").type if "item_id" in schema.names else None
-        if ids is None or not pa.types.is_integer(ids) or len(lists) != 1:
+        self.text_ids = str(ids) in ("string", "large_string", "string_view")
+        if ids is None or not (pa.types.is_integer(ids) or self.text_ids) or len(lists) != 1:
             found = ", ".join(f"{field.name} ({field.type})" for field in schema)
             raise DataError(
-                f"{path}: must have an integer item_id and one list column of floats, found {found}"
+                f"{path}: must have item_id, integers or text, and one list column of floats, "
+                f"found {found}"
             )
         self._column = lists[0]
         if not self.num_rows:
@@ -50,14 +52,32 @@ class VectorFile:
         """``[N]``, in the order of rows.
 
         Raises:
+            DataError: an id is missing, repeated or text, or the file is damaged.
+        """
+        if self.text_ids:
+            raise DataError(
+                f"{self.path}: item_id must be integers, since no data set with text ids is named"
+            )
+        ids: NDArray[np.int64] = self._ids().to_numpy().astype(np.int64)
+        return ids
+
+    def item_keys(self) -> pa.ChunkedArray:
+        """``[N]``: the ids as text, in the order of rows.
+
+        Raises:
             DataError: an id is missing or repeated, or the file is damaged.
         """
+        return self._ids().cast(pa.string())
+
+    def _ids(self) -> pa.ChunkedArray:
         pieces = [piece["item_id"] for piece in self._read(ROWS, None, ["item_id"])]
-        if any(piece.null_count for piece in pieces):
+        ids = pa.chunked_array(pieces)
+        if self.text_ids:
+            ids = ids.cast(pa.string())
+        if ids.null_count:
             raise DataError(f"{self.path}: a row has no item_id")
-        ids: NDArray[np.int64] = np.concatenate([p.to_numpy() for p in pieces]).astype(np.int64)
-        ordered = np.sort(ids)
-        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        ordered = ids.take(pa.compute.array_sort_indices(ids))
+        repeated = ordered[1:].filter(pa.compute.equal(ordered[1:], ordered[:-1]))
         if len(repeated):
             raise DataError(f"{self.path}: item {repeated[0]} has two vectors")
         return ids

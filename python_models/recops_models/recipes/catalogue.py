@@ -142,9 +142,9 @@ def _known_by_place(parts: Parts, dataset: Dataset) -> Iterator[str]:
     are numbers there, by their place among all of them.
     """
     if "examples" in parts:
-        if "item_key" in dataset.items.column_names:
+        if dataset.text_keys("item") is not None:
             yield "items"
-        if "user_key" in dataset.users.column_names:
+        if dataset.text_keys("user") is not None:
             yield "users"
         return
     yield "items"

@@ -148,15 +148,14 @@ def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> 
 def _own_vectors(path: Path, table: pa.Table, made: SemanticIds) -> Float32Array:
     if path.suffix != ".parquet":
         raise DataError(f"{path}: must be Parquet with a vector an item, as training had its own")
-    given, width = load_item_vectors(path), made.vectors.vectors.shape[1]
+    given = load_item_vectors(path, np.arange(len(table)), table[KEY])
+    width = made.vectors.vectors.shape[1]
     if given.vectors.shape[1] != width:
         raise DataError(
             f"{path}: vectors must be of {width} numbers, as those of training, got "
             f"{given.vectors.shape[1]}"
         )
-    ids = table[KEY].cast(pa.int64()).to_numpy()
-    vectors: Float32Array = given.vectors[np.searchsorted(given.item_ids, ids)]
-    return vectors
+    return given.vectors
 
 
 def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:

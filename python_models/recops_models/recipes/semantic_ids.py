@@ -114,7 +114,9 @@ def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order)
     if config.collaborative:
         vectors = collaborative_vectors(order, dataset)
     elif config.vectors is not None:
-        vectors = load_item_vectors(Path(config.vectors), dataset.item_vocabulary.ids)
+        vectors = load_item_vectors(
+            Path(config.vectors), dataset.item_vocabulary.ids, dataset.text_keys("item")
+        )
     else:
         vectors = build_item_vectors(
             dataset, train, text_encoder=config.text_encoder, seed=order.seed

@@ -95,7 +95,7 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             check_integer(op, "eos_token_id", token)
         named = self._tokens.model_tokens
         for name, ids in (("eos", self._end_tokens), ("begin", [self._begin_token])):
-            if bool(torch.isin(named, torch.tensor(ids)).any()):
+            if bool(torch.isin(named, torch.tensor(ids, device=named.device)).any()):
                 raise ValueError(f"{op}: token_map must not hold the {name}_token_id, got {ids}")
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import torch
@@ -44,8 +45,10 @@ def register_autograd(
     def once(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         if torch.is_grad_enabled():  # There may be a second derivative.
             return gradients(ctx, *grads)
+        # Read once, and before: with checkpointing, reading runs the forward once more.
+        kept = SimpleNamespace(**vars(ctx), saved_tensors=ctx.saved_tensors)
         with torch._C._AutoDispatchBelowAutograd():
-            return gradients(ctx, *grads)
+            return gradients(kept, *grads)
 
     functions = {"forward": staticmethod(forward), "backward": staticmethod(once)}
     formula = type(f"recops_{name}", (torch.autograd.Function,), functions)

@@ -34,8 +34,10 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
     op = type(holder).__name__
     sizes: dict[str, int] = {}
     device: torch.device | None = None
+    # Dynamo warns of what is cached.
+    parsed = _parsed.__wrapped__ if torch.compiler.is_compiling() else _parsed
     for name, (dtypes, shapes) in tensors.items():
-        shape_of = _parsed(shapes)
+        shape_of = parsed(shapes)
         tensor: Tensor = getattr(holder, name)
         check_tensor(op, name, tensor, ndim=tuple(shape_of), dtypes=dtypes, device=device)
         device = tensor.device
@@ -46,7 +48,8 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
                     f"{op}: {name} must be [{shapes}] with {symbol} = {max(known, 0)}, "
                     f"got shape {tuple(tensor.shape)}"
                 )
-        if tensor.is_neg():  # In the lists that ops take, torch would leave it unresolved.
+        # In the lists that ops take, torch would leave it unresolved; a graph has none.
+        if not torch.compiler.is_compiling() and tensor.is_neg():
             object.__setattr__(holder, name, tensor.resolve_neg())
 
 

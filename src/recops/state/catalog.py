@@ -101,7 +101,7 @@ class SidCatalog:
         try:
             self._catalog.insert(ids, rows, replace)
         except ValueError:
-            refuse_bad_token(op, torch.tensor(rows), sizes)
+            refuse_bad_token(op, torch.tensor(rows, device="cpu"), sizes)
             raise
 
     def remove(self, item_ids: ArrayLike, missing_ok: bool = False) -> None:
@@ -204,7 +204,7 @@ class SidCatalog:
 
 def _trie(tensors: Mapping[str, Tensor], version: int, vocab_sizes: tuple[int, ...]) -> SidTrie:
     arrays = {name: tensors[name] for name in _TENSORS}
-    return SidTrie(**arrays, stamp=torch.tensor(version), vocab_sizes=vocab_sizes)
+    return SidTrie(**arrays, stamp=torch.tensor(version, device="cpu"), vocab_sizes=vocab_sizes)
 
 
 def _int64(op: str, name: str, values: ArrayLike, row: tuple[int, ...] = ()) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,27 +114,29 @@ class HpmnParams(MemoryHolder):
         ):
             check_integer("HpmnParams.random", name, size, least=1, most=most)
         check_integer("HpmnParams.random", "seed", seed, most=2**63 - 1)
-        random = torch.Generator().manual_seed(int(seed))
+        random = torch.Generator("cpu").manual_seed(int(seed))
+        kind: Any = {"dtype": torch.float32, "device": "cpu"}
 
         def weights(*shape: int) -> Tensor:
-            values: Tensor = (2 * torch.rand(shape, generator=random) - 1) * shape[-1] ** -0.5
-            return values
+            values = torch.rand(shape, generator=random, **kind)
+            scaled: Tensor = (2 * values - 1) * shape[-1] ** -0.5
+            return scaled
 
         i, h, m, hops = int(input_size), int(hidden_size), int(num_slots), int(hops)
         wide, narrow = _READERS
-        bias = torch.cat([torch.ones(2 * h), torch.zeros(h)])
+        bias = torch.cat([torch.ones(2 * h, **kind), torch.zeros(h, **kind)])
         return HpmnParams(
             w_ih=tuple(weights(3 * h, h if j else i) for j in range(m)),
             w_hh=weights(m, 3 * h, h),
             bias=bias.repeat(m, 1),
             query_w=weights(h, i),
-            query_b=torch.zeros(h),
+            query_b=torch.zeros(h, **kind),
             w1=weights(hops, wide, 4 * h),
-            b1=torch.zeros(hops, wide),
+            b1=torch.zeros(hops, wide, **kind),
             w2=weights(hops, narrow, wide),
-            b2=torch.zeros(hops, narrow),
+            b2=torch.zeros(hops, narrow, **kind),
             w3=weights(hops, narrow),
-            b3=torch.zeros(hops),
+            b3=torch.zeros(hops, **kind),
             hop_map=weights(h, h),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,17 +118,19 @@ class MimnParams(MemoryHolder):
             check_integer("MimnParams.random", name, size, least=1, most=MOST)
         check_integer("MimnParams.random", "seed", seed, most=2**63 - 1)
         check_flag("MimnParams.random", "key_memory", key_memory)
-        random = torch.Generator().manual_seed(int(seed))
+        random = torch.Generator("cpu").manual_seed(int(seed))
+        kind: Any = {"dtype": torch.float32, "device": "cpu"}
 
         def normal(scale: float, *shape: int) -> Tensor:
-            return scale * torch.randn(shape, generator=random)
+            return scale * torch.randn(shape, generator=random, **kind)
 
         def weights(rows: int, columns: int) -> Tensor:
-            values: Tensor = (2 * torch.rand(rows, columns, generator=random) - 1) * columns**-0.5
-            return values
+            values = torch.rand(rows, columns, generator=random, **kind)
+            scaled: Tensor = (2 * values - 1) * columns**-0.5
+            return scaled
 
         def bias(size: int) -> Tensor:
-            return torch.cat([torch.ones(2 * size), torch.zeros(size)])
+            return torch.cat([torch.ones(2 * size, **kind), torch.zeros(size, **kind)])
 
         d, h, m = int(input_size), int(hidden_size), int(num_slots)
         return MimnParams(
@@ -135,14 +138,14 @@ class MimnParams(MemoryHolder):
             controller_w_hh=weights(3 * h, h),
             controller_bias=bias(h),
             head_w=weights(4 * d + 6, h + m),
-            head_b=torch.zeros(4 * d + 6),
+            head_b=torch.zeros(4 * d + 6, **kind),
             key_memory=normal(0.5, m, d).tanh() if key_memory else None,
             usage_w=weights(m, m),
             induction_w_ih=weights(3 * d, 2 * d),
             induction_w_hh=weights(3 * d, d),
             induction_bias=bias(d),
             out_w=weights(h, h + d),
-            out_b=torch.zeros(h),
+            out_b=torch.zeros(h, **kind),
             memory_init=normal(0.1, m, d).tanh(),
             read_init=normal(0.1, d).tanh(),
         )

@@ -144,7 +144,7 @@ class SidTrie:
         if depth > MOST_LEVELS:
             raise ValueError(f"{op}: sids must have at most {MOST_LEVELS:,} levels, got {depth:,}")
         if item_ids is None:
-            item_ids = torch.arange(count)
+            item_ids = torch.arange(count, device="cpu")
         check_tensor(op, "item_ids", item_ids, ndim=1, dtypes=INDICES)
         if len(item_ids) != count:
             raise ValueError(f"{op}: item_ids must have {count} entries, got {len(item_ids)}")

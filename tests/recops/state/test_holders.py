@@ -217,3 +217,48 @@ def test_a_trie_is_not_built_of_what_holds_no_data(name: str) -> None:
     message = rf"^SidTrie.from_sids: {name} must hold data, got a tensor on meta"
     with pytest.raises(ValueError, match=message):
         recops.SidTrie.from_sids(**given)
+
+
+def test_holders_are_made_inside_a_graph() -> None:
+    def kept(trie: recops.SidTrie, items: Tensor) -> Tensor:
+        return trie.mask(keep=items).words
+
+    def banned(trie: recops.SidTrie, items: Tensor, offsets: Tensor) -> Tensor:
+        return recops.item_bans(trie, (items, offsets)).positions
+
+    items, offsets = TRIE.item_ids[:3], torch.tensor([0, 3])
+    for function, given in ((kept, (items,)), (banned, (items, offsets))):
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(TRIE, *given), function(TRIE, *given))
+
+
+def test_a_default_device_moves_nothing() -> None:
+    sids = torch.tensor([[0, 1], [1, 0]])
+    catalog = recops.SidCatalog((4, 4))
+    catalog.insert([1], [[0, 1]])
+    with torch.device("meta"):
+        assert recops.SidTrie.from_sids(sids).item_ids.tolist() == [0, 1]
+        assert catalog.snapshot().item_ids.tolist() == [1]
+        assert (
+            recops.MimnParams.random(input_size=2, hidden_size=2, num_slots=2).out_b.device.type
+            == "cpu"
+        )
+        assert (
+            recops.HpmnParams.random(input_size=2, hidden_size=2, num_slots=2).bias.device.type
+            == "cpu"
+        )
+
+
+@pytest.mark.parametrize("kind", [recops.MimnParams, recops.HpmnParams])
+def test_random_parameters_are_float32_whatever_the_default(kind: Any) -> None:
+    sizes = {"input_size": 2, "hidden_size": 3, "num_slots": 2}
+    plain = tensors_of(kind.random(**sizes))
+    torch.set_default_dtype(torch.float64)
+    try:
+        drawn = tensors_of(kind.random(**sizes))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {name: tensor.dtype for name, tensor in drawn.items()} == dict.fromkeys(
+        plain, torch.float32
+    )
+    assert all(torch.equal(drawn[name], tensor) for name, tensor in plain.items())

@@ -152,21 +152,35 @@ def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"v": [[1.0]]}, "item_id and one list column"),
-        ({"item_id": [1]}, "item_id and one list column"),
+        ({"v": [[1.0]]}, "item_id, integers or text, and one list column"),
+        ({"item_id": [1]}, "item_id, integers or text, and one list column"),
         ({"item_id": [1], "v": [[float("nan")]]}, "a vector is not finite"),
         ({"item_id": [1, 1], "v": [[1.0], [2.0]]}, "item 1 has two vectors"),
         ({"item_id": [1, None], "v": [[1.0], [2.0]]}, "a row has no item_id"),
         ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
         ({"item_id": [1, 2], "v": [[], [1.0]]}, "lists must hold numbers"),
         ({"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]}, "lists must be of one length"),
-        ({"item_id": ["a"], "v": [[1.0]]}, "integer item_id"),
+        ({"item_id": ["a"], "v": [[1.0]]}, "item_id must be integers, since no data set"),
+        ({"item_id": [1.5], "v": [[1.0]]}, "item_id, integers or text, and one list column"),
     ],
 )
 def test_unfit_parquet_is_told(columns: dict[str, object], message: str, tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "v.parquet")
     with pytest.raises(DataError, match=message):
         load_item_vectors(tmp_path / "v.parquet")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_vectors_by_text_ids(kind: pa.DataType, tmp_path: Path) -> None:
+    ids = pa.array(["b7", "other", "a1"]).cast(kind)
+    table = pa.table({"item_id": ids, "v": [[2.0], [9.0], [1.0]]})
+    pq.write_table(table, tmp_path / "v.parquet")
+    keys = pa.chunked_array([["a1", "b7"]])
+    read = load_item_vectors(tmp_path / "v.parquet", np.array([0, 1]), keys)
+    assert read.vectors.tolist() == [[1.0], [2.0]]
+    keys = pa.chunked_array([["a1", "b7", "c9"]])
+    with pytest.raises(DataError, match="no vector for 1 items, such as c9"):
+        load_item_vectors(tmp_path / "v.parquet", np.arange(3), keys)
 
 
 def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_the_command_streams_what_it_would_load(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"item_id": [1], "v": [1.0]}, "an integer item_id and one list column of floats"),
-        ({"id": [1], "v": [[1.0]]}, "integer item_id and one list"),
+        ({"item_id": [1], "v": [1.0]}, "item_id, integers or text, and one list column of floats"),
+        ({"id": [1], "v": [[1.0]]}, "item_id, integers or text, and one list"),
         ({"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]}, "lists must be of one length"),
         ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
         ({"item_id": [1, 2], "v": [[1.0], [float("nan")]]}, "a vector is not finite"),

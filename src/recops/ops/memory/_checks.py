@@ -101,3 +101,9 @@ def num_checkpoints(steps: int, every: int) -> int:
 torch.library.register_fake(
     "recops::memory_rows", lambda rows, pool, op: rows.new_empty(rows.shape)
 )
+
+
+def mark_changed(*tensors: Tensor) -> None:
+    """Tell autograd that an op wrote into them: a graph that kept them as they were then raises."""
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(tensors)

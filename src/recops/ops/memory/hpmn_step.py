@@ -13,6 +13,7 @@ from recops.ops.memory._checks import (
     check_index,
     check_input,
     check_pool,
+    mark_changed,
 )
 from recops.ops.memory._hpmn import check_periods, check_state
 from recops.state._memory import check_kind
@@ -28,7 +29,7 @@ def hpmn_step_(
 
     Several events of one row are applied in the order given. However events are split into calls,
     and whatever users stand beside each other, the states are those of a scan, to the bit. A call
-    that raises has changed nothing. Not differentiable.
+    that raises has changed nothing. Not differentiable: a graph that needs what a pool was raises.
 
     Args:
         pool: contiguous, float32 (float64 beside float64 x).
@@ -72,6 +73,7 @@ def hpmn_step_(
     w_ih = [tensor.detach().to(dtype) for tensor in params.w_ih]
     w_hh, bias = params.w_hh.detach().to(dtype), params.bias.detach().to(dtype)
     ops.hpmn_step_(pool.memory, pool.count, rows.long(), x.detach(), w_ih, w_hh, bias, divided)
+    mark_changed(pool.memory, pool.count)
 
 
 torch.library.register_fake("recops::hpmn_step_", lambda *_: None)

@@ -11,6 +11,7 @@ from recops.ops.memory._checks import (
     check_index,
     check_input,
     check_pool,
+    mark_changed,
 )
 from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
 from recops.state._memory import check_kind
@@ -32,7 +33,7 @@ def mimn_step_(
 
     Several events of one row are applied in the order given. However events are split into calls,
     and whatever users stand beside each other, the states are those of a scan, to the bit. A call
-    that raises has changed nothing. Not differentiable.
+    that raises has changed nothing. Not differentiable: a graph that needs what a pool was raises.
 
     Args:
         pool: contiguous, float32 (float64 beside float64 x).
@@ -81,6 +82,7 @@ def mimn_step_(
         utilization,
         induction_topk,
     )
+    mark_changed(*pool.floats(), pool.count)
 
 
 torch.library.register_fake("recops::mimn_step_", lambda *_: None)

@@ -11,6 +11,7 @@ from torch import Tensor
 from recops._checks import (
     FLOATS,
     INDICES,
+    INTEGERS,
     MOST_BEAMS,
     check_choice,
     check_integer,
@@ -138,7 +139,8 @@ def trie_beam_step(
         and nodes.dtype in INDICES
         and scores.dtype in FLOATS
         and logits.device == nodes.device == scores.device == device
-        and isinstance(num_beams, int)
+        and isinstance(num_beams, INTEGERS)
+        and not isinstance(num_beams, bool)
         and 1 <= num_beams <= MOST_BEAMS
         and normalize in NORMALIZERS
     ):

@@ -49,8 +49,8 @@ class TokenMap:
                 check_tensor(op, name, given, ndim=(0, 1), dtypes=INDICES)
             else:
                 check_integer(op, name, given)
-            ids = torch.as_tensor(given)
-            ids = torch.arange(size) + ids if ids.ndim == 0 else ids[:size]
+            ids = torch.as_tensor(given, device="cpu")
+            ids = torch.arange(size, device="cpu") + ids if ids.ndim == 0 else ids[:size]
             if ids.shape != (size,):
                 raise ValueError(f"{op}: {name} must name {size} tokens, got {len(ids)}")
             if not 0 <= int(ids.min()) <= int(ids.max()) <= INT32_MAX:
@@ -61,9 +61,10 @@ class TokenMap:
             if len(ids.unique()) < size:
                 raise ValueError(f"{op}: {name} must name each token once, got one twice")
             tables.append(ids.long())
-        back = torch.full((len(tables), max(int(ids.max()) for ids in tables) + 1), -1)
+        width = max(int(ids.max()) for ids in tables) + 1
+        back = torch.full((len(tables), width), -1, device="cpu")
         for level, ids in enumerate(tables):
-            back[level, ids] = torch.arange(len(ids))
+            back[level, ids] = torch.arange(len(ids), device="cpu")
         return TokenMap(torch.cat(tables).int(), back.int())
 
 

@@ -394,3 +394,12 @@ def test_a_read_outside_the_pool() -> None:
 def test_errors_of_params(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"HpmnParams: {message}"):
         replace(PARAMS, **changes)
+
+
+def test_a_graph_that_needs_a_pool_as_it_was_raises() -> None:
+    x = X.clone().requires_grad_()
+    state, rows = recops.HpmnState.zeros(PARAMS, len(X)), torch.arange(len(X))
+    out = recops.hpmn_scan(x, PARAMS, state, periods=[1, 2])[0]
+    recops.hpmn_step_(state, rows, X[:, 0], PARAMS, periods=[1, 2])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(out.square().sum(), x)

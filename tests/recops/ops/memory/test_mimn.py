@@ -566,3 +566,12 @@ def test_map_tensors_reaches_every_tensor() -> None:
     doubled = map_tensors(PARAMS, lambda tensor: 2 * tensor)
     for (_, one), (_, other) in zip(PARAMS.named_tensors(), doubled.named_tensors(), strict=True):
         assert torch.equal(2 * one, other)
+
+
+def test_a_graph_that_needs_a_pool_as_it_was_raises() -> None:
+    x = X.clone().requires_grad_()
+    state, rows = recops.MimnState.zeros(PARAMS, len(X)), torch.arange(len(X))
+    out = recops.mimn_scan(x, PARAMS, state, utilization="code")[0]
+    recops.mimn_step_(state, rows, X[:, 0], PARAMS, utilization="code")
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(out.square().sum(), x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -52,6 +53,16 @@ def test_agrees_with_the_reference(
     assert step.scores.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert {t.dtype for t in step[1:]} == {torch.int32}
     assert_same_step(step, reference.trie_beam_step(*arguments, **options))
+
+
+def test_beams_may_be_numbered_by_numpy() -> None:
+    drawn = catalogue(items=20, depth=2, vocab=5)
+    start = beams(drawn.trie, batch=1, width=1, vocab=5, ties=False, seed=0)
+    arguments = (start.logits, drawn.trie, start.nodes, start.scores)
+    step = recops.trie_beam_step(*arguments, num_beams=np.int64(2))  # type: ignore[arg-type]
+    assert_same_step(step, recops.trie_beam_step(*arguments, num_beams=2))
+    with pytest.raises(TypeError, match="num_beams must be an integer, got bool"):
+        recops.trie_beam_step(*arguments, num_beams=True)
 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
