@@ -55,14 +55,22 @@ def load_data(name: str) -> Dataset:
 
 
 def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
-    """See :func:`~recops_models.recipes.run.open_data`; an unknown name is bad usage."""
+    """See :func:`~recops_models.recipes.run.open_data`; an unknown name is bad usage.
+
+    Of a finished training it is a folder that has moved, or that is named from another place.
+    """
     from recops_models.data.errors import UnknownDataError
     from recops_models.recipes.run import open_data
 
     try:
         return open_data(job, model, folder)
     except UnknownDataError as error:
-        raise typer.BadParameter(str(error)) from error
+        if folder is None:
+            raise typer.BadParameter(str(error)) from error
+        raise ValueError(
+            f"{folder} was trained on {job.data}, which is not here: a relative path counts from "
+            "the working directory, so run this where the training ran"
+        ) from error
 
 
 def make_folder(path: Path) -> Path:

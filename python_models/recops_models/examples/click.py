@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Histories
@@ -34,6 +35,7 @@ class ClickData:
         histories: makes the events of all who are trained on, up to the end of the training part,
             each user's once; items are rows of the candidate's table. None: examples are all there
             is.
+        files: that the examples are streamed from; none of tables.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ClickData:
     notes: tuple[str, ...] = ()
     negatives: str = "given"
     histories: Callable[[], Histories] | None = None
+    files: tuple[Path, ...] = ()
 
 
 def click_data(

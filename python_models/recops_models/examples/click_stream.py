@@ -84,7 +84,16 @@ def open_click_folder(
         StreamSource(file, fitted, count, buffer_bytes)
         for file, count in zip(files, counts, strict=True)
     )
-    return ClickData(folder.resolve().name, fitted, train, validation, test, "given", tuple(notes))
+    return ClickData(
+        folder.resolve().name,
+        fitted,
+        train,
+        validation,
+        test,
+        "given",
+        tuple(notes),
+        files=tuple(file.path for file in files),
+    )
 
 
 def _survey(

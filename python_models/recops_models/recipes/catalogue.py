@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recops.files import read_json, write_json
+from recops.files import file_digest, read_json, write_json
 from recops_models.data.attributes import item_attributes
 from recops_models.data.dataset import Dataset
 from recops_models.data.digest import events_digest
@@ -75,15 +75,17 @@ class Numbering:
 
 
 def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
-    """What :func:`check_catalogue` and :func:`check_events` compare with; nothing of examples,
-    which have no items.
+    """What :func:`check_catalogue` and :func:`check_events` compare with; nothing of examples that
+    were made by hand.
 
     Raises:
         DataError: a column that the settings name is not there, or unfit.
     """
-    if not isinstance(data, Dataset):
+    events = _events(data)
+    if events is None:
         return {}
-    return {**dataclasses.asdict(Numbering.of(parts, data)), "events": events_digest(data)}
+    numbering = Numbering.of(parts, data) if isinstance(data, Dataset) else Numbering({}, {})
+    return {**dataclasses.asdict(numbering), "events": events}
 
 
 def save_catalogue(folder: Path, content: Mapping[str, Any]) -> None:
@@ -125,14 +127,24 @@ def check_events(folder: Path, data: Data) -> None:
         CorruptFileError: the record is damaged, or of a newer version.
     """
     path = folder / CATALOGUE
-    if not isinstance(data, Dataset) or not path.exists():
+    events = _events(data)
+    if events is None or not path.exists():
         return
     begun = read_json(path, kind=_KIND).get("events")
-    if begun is not None and begun != events_digest(data):
+    if begun is not None and begun != events:
         raise DataError(
             f"{data.name} has other events than those that {folder} began with: leave out --resume "
             "to start anew"
         )
+
+
+def _events(data: Data) -> str | None:
+    """A digest of all interactions, or of the files that examples are streamed from."""
+    if isinstance(data, Dataset):
+        return events_digest(data)
+    if not data.files:
+        return None
+    return hashlib.sha256(" ".join(map(file_digest, data.files)).encode()).hexdigest()
 
 
 def _known_by_place(parts: Parts, dataset: Dataset) -> Iterator[str]:

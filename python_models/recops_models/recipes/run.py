@@ -13,6 +13,7 @@ from torch import nn
 
 from recops.files import write_json
 from recops_models.click.model import ClickModel
+from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
 from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
@@ -127,7 +128,7 @@ def run_job(
     made = train_job(job, data, folder, resume=resume, watch=watch)
     problem, model, fit = made.problem, made.model, made.fit
     figures: dict[str, Figures] = {
-        "test": _measure_test(problem, model, folder) if test else {},
+        "test": _measure_test(problem, model, data, folder) if test else {},
         "validation": finite(problem.measure(model, "validation").metrics),
     }
     metrics = {
@@ -197,8 +198,15 @@ def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProbl
     return problem
 
 
-def _measure_test(problem: AnyProblem, model: nn.Module, folder: Path) -> Figures:
+def _measure_test(problem: AnyProblem, model: nn.Module, data: Data, folder: Path) -> Figures:
     metrics, predictions = problem.measure(model, "test")
+    keys = data.text_keys("user") if isinstance(data, Dataset) else None
+    if keys is not None and isinstance(data, Dataset):
+        import pyarrow as pa
+
+        place = data.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
+        named = keys.take(pa.array(place, mask=place < 0))
+        predictions = predictions.append_column("user_key", named)
     write_table(folder / PREDICTIONS, predictions)
     return finite(metrics)
 

@@ -18,6 +18,7 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.run import load_trained, problem_of, run_job
 from recops_models.training import next_item, trainer
+from small_shop import write_shop
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,44 @@ def test_ids_come_back_as_the_source_has_them(
     table = read_table(tmp_path / "sids" / "sids.parquet")
     assert table["item_key"].to_pylist() == load(str(shop)).item_keys
     assert run(["diagnose", str(tmp_path / "sids"), "--out", str(tmp_path / "page")]) == 0
+
+
+@pytest.mark.parametrize("model", ["popularity", "sum-pool"])
+def test_predictions_name_users_of_text_ids(model: str, tmp_path: Path) -> None:
+    shop = write_shop(tmp_path / "shop", id_format="id{}")
+    out, settings = tmp_path / "out", [] if model == "popularity" else ["--quick", *TINY]
+    assert run(["train", model, "--data", str(shop), *settings, "--out", str(out)]) == 0
+    table, dataset = read_table(out / "predictions.parquet"), load(shop)
+    named = dict(zip(dataset.users["user_id"].to_pylist(), dataset.user_keys, strict=True))
+    assert table["user_key"].to_pylist() == [named[user] for user in table["user"].to_pylist()]
+
+
+def test_a_relative_folder_that_is_not_here_is_told(
+    data: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "popularity", "--data", "shop", "--out", "out"]) == 0
+    monkeypatch.chdir("shop")
+    assert run(["recommend", "../out", "--user", "1"]) == 1
+    assert "../out was trained on shop, which is not here" in capsys.readouterr().err
+
+
+def test_a_stream_that_has_changed_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "click", tmp_path / "out"
+    for seed in (0, 1):
+        write_click_folder(folder, megabytes=1, items=50, users=20, seed=seed)
+        command = ["train", "sum-pool", "--data", str(folder), *TINY, "--quick", "--out", str(out)]
+        if seed == 0:
+            assert run(command) == 0
+            assert run([*command, "--resume"]) == 0
+    capsys.readouterr()
+    assert run([*command, "--resume"]) == 1
+    assert "click has other events than those that" in capsys.readouterr().err
 
 
 def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path: Path) -> None:
