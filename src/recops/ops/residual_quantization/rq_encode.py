@@ -27,12 +27,14 @@ def rq_encode(
     the dimensions in order, the same for every codeword: equal codewords tie exactly, and the codes
     are the same bits at any number of threads and, at beam 1, in any batch. Where level 0's
     codewords lie far from the origin, they and x are first moved towards it by a common shift of
-    few digits, so that an offset costs no precision. Later levels, whose residuals lie near the
-    origin where the first level did its work, are not moved: codewords there that share an offset
-    of a hundred times their spread lose the digits that tell them apart. Where products r·c
-    overflow, so that scores are infinite, the code at beam 1 need not be the nearest codeword's; at
-    beam > 1 see :func:`rq_encode_beams`. ``sq_error`` is taken from the residual itself, so a
-    perfect fit gives exactly 0.
+    few digits, so that an offset costs no precision. Groups of codewords that lie hundreds of
+    their spread apart have no common shift that helps: in a group one may be taken that is farther
+    than the nearest by a few times 2⁻²³ · ‖c‖², and another one at another instruction set. Later
+    levels, whose residuals lie near the origin where the first level did its work, are not moved:
+    codewords there that share an offset of a hundred times their spread lose the digits that tell
+    them apart. Where products r·c overflow, so that scores are infinite, the code at beam 1 need
+    not be the nearest codeword's; at beam > 1 see :func:`rq_encode_beams`. ``sq_error`` is taken
+    from the residual itself, so a perfect fit gives exactly 0.
 
     At beam 1 and from about a thousand rows on, most codewords are ruled out by products of 8- or
     16-bit integers and a bound on what their rounding left, where the machine is quick at those
