@@ -25,6 +25,5 @@ def test_claims_without_floors_leave_the_data_to_others() -> None:
     assert claims[0].experiment.floors(None, None) == {}, "the first ones have none"  # type: ignore[arg-type]
     found = floors_of(Plan(claims), cast(RunStore, Kept()), print)
     places = {(floor.data, floor.label) for floor in found}
-    for data in ("ml-100k", "beauty"):
-        assert {(data, ""), (data, "20% of items held out")} <= places
+    assert {("ml-100k", ""), ("beauty", ""), ("ml-100k", "20% of items held out")} <= places
     assert all(floor.metrics == COUNTED["popularity"] for floor in found)
