@@ -36,7 +36,8 @@ def assemble(
     integers; times that are missing, unreadable or not in seconds; optional numbers that are not
     finite or out of their range; exact repetitions; with an ``items`` file (the catalogue),
     interactions with items that are not in it; items and users listed twice. Users need not be
-    listed: those that are not get nulls.
+    listed: those that are not get nulls, and so do infinite numbers of items and users, which a
+    note counts.
 
     Args:
         name: the data set's name.
