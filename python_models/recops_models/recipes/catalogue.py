@@ -127,11 +127,8 @@ def check_events(folder: Path, data: Data) -> None:
         CorruptFileError: the record is damaged, or of a newer version.
     """
     path = folder / CATALOGUE
-    events = _events(data)
-    if events is None or not path.exists():
-        return
-    begun = read_json(path, kind=_KIND).get("events")
-    if begun is not None and begun != events:
+    begun = read_json(path, kind=_KIND).get("events") if path.exists() else None
+    if begun is not None and _events(data) not in (None, begun):
         raise DataError(
             f"{data.name} has other events than those that {folder} began with: leave out --resume "
             "to start anew"

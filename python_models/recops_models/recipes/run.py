@@ -200,8 +200,7 @@ def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProbl
 
 def _measure_test(problem: AnyProblem, model: nn.Module, data: Data, folder: Path) -> Figures:
     metrics, predictions = problem.measure(model, "test")
-    keys = data.text_keys("user") if isinstance(data, Dataset) else None
-    if keys is not None and isinstance(data, Dataset):
+    if isinstance(data, Dataset) and (keys := data.text_keys("user")) is not None:
         import pyarrow as pa
 
         place = data.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
