@@ -1,8 +1,9 @@
-"""What tells whether a data set holds the same events as before."""
+"""What tells whether a data set is the same as before."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pyarrow as pa
 
@@ -11,13 +12,20 @@ from recops_models.data.dataset import Dataset
 _ROWS = 1 << 20
 
 
-def events_digest(dataset: Dataset) -> str:
-    """SHA-256 of all interactions, in their order. O(events)."""
+def dataset_digest(dataset: Dataset) -> str:
+    """SHA-256 of all interactions, in their order, and of what is told of items and users.
+
+    O(events + items + users).
+    """
     digest = hashlib.sha256()
     events = dataset.interactions.combine_chunks()
     with pa.ipc.new_stream(_Hashed(digest), events.schema.remove_metadata()) as stream:
         for batch in events.replace_schema_metadata(None).to_batches(max_chunksize=_ROWS):
             stream.write_batch(batch)
+    # As JSON, since columns here have nulls, and the bytes under a null may be any.
+    for table in (dataset.items, dataset.users):
+        for batch in table.combine_chunks().to_batches(max_chunksize=_ROWS):
+            digest.update(json.dumps(batch.to_pydict(), default=str).encode())
     return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 A model knows items, users, scenes and attributes by number, and a data set numbers them in the
 order of their ids: one more, and all behind it have other numbers. So a training leaves what it
 numbered, and whatever the model is asked about later must be numbered alike. Events may become more
-meanwhile, but not while it is trained.
+meanwhile, but while it is trained all stays as it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from recops.files import file_digest, read_json, write_json
 from recops_models.data.attributes import item_attributes
 from recops_models.data.dataset import Dataset
-from recops_models.data.digest import events_digest
+from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.recipes.input_config import InputConfig
@@ -75,17 +75,17 @@ class Numbering:
 
 
 def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
-    """What :func:`check_catalogue` and :func:`check_events` compare with; nothing of examples that
-    were made by hand.
+    """What :func:`check_catalogue` and :func:`check_unchanged` compare with; nothing of examples
+    that were made by hand.
 
     Raises:
         DataError: a column that the settings name is not there, or unfit.
     """
-    events = _events(data)
-    if events is None:
+    digest = _digest(data)
+    if digest is None:
         return {}
     numbering = Numbering.of(parts, data) if isinstance(data, Dataset) else Numbering({}, {})
-    return {**dataclasses.asdict(numbering), "events": events}
+    return {**dataclasses.asdict(numbering), "data": digest}
 
 
 def save_catalogue(folder: Path, content: Mapping[str, Any]) -> None:
@@ -119,26 +119,26 @@ def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
         raise DataError(f"{data.name} {change}")
 
 
-def check_events(folder: Path, data: Data) -> None:
-    """Refuse to go on with a training upon other events than it began with.
+def check_unchanged(folder: Path, data: Data) -> None:
+    """Refuse to go on with a training upon other data than it began with.
 
     Raises:
         DataError: they are others.
         CorruptFileError: the record is damaged, or of a newer version.
     """
     path = folder / CATALOGUE
-    begun = read_json(path, kind=_KIND).get("events") if path.exists() else None
-    if begun is not None and _events(data) not in (None, begun):
+    begun = read_json(path, kind=_KIND).get("data") if path.exists() else None
+    if begun is not None and _digest(data) not in (None, begun):
         raise DataError(
-            f"{data.name} has other events than those that {folder} began with: leave out --resume "
-            "to start anew"
+            f"{data.name} has other events, items or users than when {folder} began: leave out "
+            "--resume to start anew"
         )
 
 
-def _events(data: Data) -> str | None:
-    """A digest of all interactions, or of the files that examples are streamed from."""
+def _digest(data: Data) -> str | None:
+    """Of a data set, or of the files that examples are streamed from."""
     if isinstance(data, Dataset):
-        return events_digest(data)
+        return dataset_digest(data)
     if not data.files:
         return None
     return hashlib.sha256(" ".join(map(file_digest, data.files)).encode()).hexdigest()

@@ -21,7 +21,7 @@ from recops_models.recipes.catalogue import (
     CATALOGUE,
     catalogue,
     check_catalogue,
-    check_events,
+    check_unchanged,
     save_catalogue,
 )
 from recops_models.recipes.files import load_model, save_model
@@ -76,7 +76,7 @@ def train_job(
     if resume:
         _refuse_another(job, folder)
         check_catalogue(folder, job.parts, data)
-        check_events(folder, data)
+        check_unchanged(folder, data)
 
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 

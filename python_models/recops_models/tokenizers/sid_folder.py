@@ -9,7 +9,7 @@ from typing import Protocol
 
 from recops.files import file_digest, read_json, write_json
 from recops_models.data.dataset import Dataset
-from recops_models.data.digest import events_digest
+from recops_models.data.digest import dataset_digest
 from recops_models.item_vectors import ItemVectors, write_item_vectors
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.fitting import PARTIAL
@@ -40,7 +40,7 @@ def digests(
 ) -> dict[str, str | None]:
     """What tells whether a run still has the input that it began with: SHA-256 of each."""
     return {
-        "events_sha256": None if dataset is None else events_digest(dataset),
+        "data_sha256": None if dataset is None else dataset_digest(dataset),
         "vectors_sha256": _digest(vectors),
         "pairs_sha256": _digest(pairs),
     }

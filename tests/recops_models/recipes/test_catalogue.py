@@ -229,10 +229,18 @@ def test_a_training_goes_on_with_the_events_that_it_began_with(tmp_path: Path) -
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     job = trained(out, "sasrec")
     write_shop(shop, events=10)
-    with pytest.raises(DataError, match=f"has other events than those that {out} began with"):
+    with pytest.raises(DataError, match=f"has other events, items or users than when {out} began"):
         run_job(job, load(shop), out, resume=True)
     run_job(job, load(shop), out)
     run_job(job, load(shop), out, resume=True)
+
+
+def test_a_training_goes_on_with_the_attributes_that_it_began_with(tmp_path: Path) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
+    job = trained(out, "unirec")
+    write_shop(shop, genres=("Drama", "Comedy"))
+    with pytest.raises(DataError, match=f"has other events, items or users than when {out} began"):
+        run_job(job, load(shop), out, resume=True)
 
 
 def test_without_a_job_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
