@@ -82,8 +82,8 @@ _WIDER = "A decoder of width 128 finds more than one of 64."
 _NO_ATTRIBUTE: Mapping[str, Setting] = {"attributes": ""}
 _SHUFFLED: Mapping[str, Setting] = {"shuffle_attributes": "true"}
 _CHAIN = (
-    "HR@50 .537 with two attributes, .515 with the second alone, .471 with a coarser one, .458 "
-    "without, on private items"
+    "HR@50 .537 with two attributes, .515 with the first alone, .517 with the second, .471 with a "
+    "coarser one, .458 without, on private items"
 )
 PARTS = (
     *one_change(

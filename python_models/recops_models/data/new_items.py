@@ -29,9 +29,7 @@ def read_new_items(path: Path, dataset: Dataset) -> pa.Table:
         DataError: the file cannot be read, or a row of it; an id is missing, repeated or known; a
             column is of another type than the data set's.
     """
-    raw = (
-        read_parquet(path) if path.suffix == ".parquet" else read_delimited(path, text=("item_id",))
-    )
+    raw = read_parquet(path) if path.suffix == ".parquet" else read_delimited(path, only_text=True)
     if raw.malformed:
         row, reason = raw.malformed[0]
         raise DataError(f"{path}: row {row} cannot be read: {reason}")
@@ -74,10 +72,20 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
             return _lists_of_one(column.cast(kind.value_type))
         if pa.types.is_dictionary(kind):
             return column.cast(pa.string()).dictionary_encode().cast(kind)
+        if pa.types.is_integer(kind) and pa.types.is_string(column.type):
+            return _integers(column, kind)
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: {field.name} must be {kind}, as it is there: {reason}") from error
+
+
+def _integers(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Text as whole numbers, which may be written as 1995.0."""
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:
+        return column.cast(pa.float64()).cast(kind)
 
 
 def _lists_of_one(column: pa.ChunkedArray) -> pa.ChunkedArray:

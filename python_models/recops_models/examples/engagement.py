@@ -106,7 +106,7 @@ def levels_of(events: pa.Table, config: EngagementConfig, *, name: str) -> tuple
     """The level ``[E]`` of each event of a table, and how many there can be.
 
     Raises:
-        DataError: see :meth:`Engagement.of`.
+        DataError: see :meth:`Engagement.of`; edges, and no column.
         ValueError: edges that do not ascend.
     """
     column = _column(events, config, name)
@@ -128,6 +128,11 @@ def _column(events: pa.Table, config: EngagementConfig, name: str) -> str | None
 
 def _edges(config: EngagementConfig, column: str | None, name: str) -> NDArray[np.float64]:
     if column is None:
+        if config.level_edges:
+            raise DataError(
+                f"{name}: level_edges must have a column that they cut; name it by engagement, "
+                f"there is none of {', '.join(EDGES)}"
+            )
         return np.empty(0)
     edges = np.array(config.level_edges or EDGES.get(column, ()))
     if not len(edges):

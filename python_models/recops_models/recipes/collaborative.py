@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
-
-from recops_models.data.attributes import item_attributes, user_fields
 from recops_models.data.dataset import Dataset
-from recops_models.data.splits import SplitName
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.item_vectors import ItemVectors
-from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.ranking import NextItemStage
 from recops_models.recipes.sid_config import SidConfig
-from recops_models.recipes.stage import Data, Order
+from recops_models.recipes.stage import Order
 from recops_models.training.config import TrainingConfig
 from recops_models.training.ranking_problem import RankingProblem
 
@@ -30,20 +25,6 @@ class CollaborativeStage(NextItemStage):
 
     def __init__(self) -> None:
         super().__init__(_NAME, _make)
-
-    def problem(
-        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> RankingProblem:
-        """See :meth:`Stage.problem`; what the trainings behind it read is there, too.
-
-        Raises:
-            DataError: there is no such attribute, or field of users.
-        """
-        problem = super().problem(data, parts, split, model)
-        inputs = part(parts, "inputs", InputConfig) if "inputs" in parts else InputConfig(())
-        item_attributes(problem.dataset, inputs.attributes)
-        user_fields(problem.dataset, inputs.user_fields)
-        return problem
 
     def wanted(self, parts: Parts) -> bool:
         """See :meth:`Stage.wanted`: with ``collaborative=true``."""

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from torch import nn
 
+from recops_models.data.attributes import item_attributes, user_fields
 from recops_models.data.splits import SplitName
 from recops_models.examples.engagement import EngagementConfig
 from recops_models.examples.scenes import SceneConfig
 from recops_models.generative.path_ranker import PathRanker
+from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.ranking import whole_dataset
 from recops_models.recipes.stage import Data, Order, TrainingStage
@@ -19,6 +21,7 @@ from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
 from recops_models.training.path_problem import PathProblem
 from recops_models.training.path_task import PathTask
+from recops_models.training.trainer import check_select
 
 
 def path_parts() -> dict[str, PartSettings]:
@@ -42,6 +45,16 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
 
     def __init__(self, name: str, make: Callable[[PathProblem, Order], PathRanker]) -> None:
         self.name, self.make = name, make
+
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`; what :class:`AlignmentStage` reads is the same."""
+        problem = self.problem(order.data, order.parts, order.split)
+        inputs = part(order.parts, "inputs", InputConfig)
+        item_attributes(problem.dataset, inputs.attributes)
+        user_fields(problem.dataset, inputs.user_fields)
+        assert problem.events is not None
+        asked = problem.told(problem.asked_each_epoch, "validation")
+        check_select(asked.metrics, self.config(order.parts))
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
@@ -83,6 +96,9 @@ class AlignmentStage(NextTokenStage):
 
     def __init__(self, of: str) -> None:
         super().__init__("alignment", lambda _, order: _trained(order, of))
+
+    def check(self, order: Order) -> None:
+        """The stage before has looked."""
 
     def wanted(self, parts: Parts) -> bool:
         """See :meth:`Stage.wanted`: not with ``align=none``."""

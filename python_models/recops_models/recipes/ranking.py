@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
+from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts, part
@@ -15,6 +16,7 @@ from recops_models.recipes.stage import Data, Order, Stage, Staged, TrainingStag
 from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.ranking_problem import RankingProblem
+from recops_models.training.trainer import check_select
 
 
 def ranking_problem(
@@ -79,6 +81,10 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
 
     def __init__(self, name: str, make: Callable[[RankingProblem, Order], Ranker]) -> None:
         self.name, self.make = name, make
+
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`."""
+        check_select(RANKING_METRICS, self.config(order.parts))
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None

@@ -34,6 +34,14 @@ from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
 MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.parquet"
+_MADE_FIRST = (
+    "item_vectors.safetensors",
+    "tokenizer.safetensors",
+    "sids.parquet",
+    "trie.safetensors",
+    "graph.safetensors",
+)
+"""What stages leave before they train."""
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -81,7 +89,8 @@ def train_job(
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 
     places = [] if resume else [folder, *(folder / stage.name for stage in before)]
-    stale = [place / name for place in places for name in (CATALOGUE, MODEL, METRICS, CHECKPOINT)]
+    names = (CATALOGUE, MODEL, METRICS, CHECKPOINT, *_MADE_FIRST)
+    stale = [place / name for place in places for name in names]
 
     @functools.cache
     def begun() -> None:
@@ -95,6 +104,8 @@ def train_job(
     order = Order(
         data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier, begun
     )
+    for stage in (*before, last):
+        stage.check(order)
     for stage in before:
         place = folder / stage.name
         place.mkdir(exist_ok=True)

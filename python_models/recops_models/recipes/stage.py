@@ -95,6 +95,15 @@ class Stage(ABC, Generic[Asked]):
             ValueError: the data cannot be split, or is of the wrong kind.
         """
 
+    def check(self, order: Order) -> None:
+        """Refuse what no training could be made of, before the first stage begins: what
+        :meth:`run` would find out too late, with files written or an earlier stage trained.
+
+        Raises:
+            ValueError: data or settings that do not fit.
+        """
+        return
+
     def wanted(self, parts: Parts) -> bool:
         """Whether the settings ask for this stage; a recipe may have stages that they leave out."""
         return True
@@ -150,7 +159,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
         problem, model = self.begin(order)
         config = self.config(order.parts)
         task = self.task(problem, model, config.batch)
-        check_select(task, config)
+        check_select(task.metrics, config)
         order.begun()
         order.watch.start(self.name)
         with epoch_events(order.folder) as write:

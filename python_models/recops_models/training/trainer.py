@@ -56,7 +56,7 @@ def fit(
         CorruptFileError: the checkpoint is damaged.
         KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
     """
-    check_select(task, config)
+    check_select(task.metrics, config)
     keep_freed_memory()
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
@@ -101,16 +101,16 @@ def fit(
     return Fit(state.curve, best_epoch(state.curve, config))
 
 
-def check_select(task: Task[Model, Examples], config: TrainingConfig) -> None:
-    """That ``config.select`` is a figure of ``task``'s validation.
+def check_select(metrics: Sequence[str], config: TrainingConfig) -> None:
+    """That ``config.select`` is one of the ``metrics`` of validation.
 
     Raises:
         ValueError: it is none.
     """
-    if config.select not in (*task.metrics, LAST):
+    if config.select not in (*metrics, LAST):
         raise ValueError(
             f"training: no validation metric {config.select!r}; there are "
-            f"{', '.join(task.metrics)}, and {LAST}"
+            f"{', '.join(metrics)}, and {LAST}"
         )
 
 

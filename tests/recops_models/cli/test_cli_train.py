@@ -282,6 +282,13 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
         ("unirec", [*CODES, "--set", "attributes=nope"]),
         ("unirec", [*CODES, "--set", "user_fields=nope"]),
         ("unirec", [*CODES, "--set", "task=nope"]),
+        ("unirec", [*CODES, "--set", "engagement=nope"]),
+        ("unirec", [*CODES, "--set", "value=nope"]),
+        ("unirec", [*CODES, "--set", "level_weights=1,2,3,4,5,6,7"]),
+        ("unirec", [*CODES, "--set", "select=nope"]),
+        ("unirec", [*CODES, "--set", "collaborative=true", "--set", "select=nope"]),
+        ("unirec", [*CODES, "--set", "collaborative=true", "--set", "attributes=nope"]),
+        ("tiger", [*CODES, "--set", "select=nope"]),
     ],
 )
 def test_what_is_refused_leaves_the_training_before(

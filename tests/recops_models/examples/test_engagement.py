@@ -79,3 +79,9 @@ def test_unfit_settings_are_refused_by_name(
     table = events(rating=[1.0, 5], paid=[1.0, 2], debt=[-1.0, 2], name=["x", "y"])
     with pytest.raises(error, match=said):
         Engagement.of(table, config, name="shop")
+
+
+def test_edges_without_a_column_are_refused() -> None:
+    config = EngagementConfig(level_edges=(4,), level_weights=(1, 2))
+    with pytest.raises(DataError, match="shop: level_edges must have a column that they cut"):
+        Engagement.of(events(paid=[1.0, 2]), config, name="shop")

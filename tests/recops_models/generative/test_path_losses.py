@@ -53,7 +53,8 @@ def test_advantages_are_centred_scaled_and_cut() -> None:
 def test_no_weight_is_ever_negative() -> None:
     generator = torch.Generator().manual_seed(1)
     for _ in range(50):
-        reward = torch.randn(20, generator=generator).exp() ** 3
+        reward = -(torch.randn(20, generator=generator).exp() ** 3)  # A few far below the rest.
+        assert min(1 + 0.5 * advantages(reward, 100)) < 0  # So it would be, were it not cut.
         rows = torch.eye(20)  # Row i alone tells what weight target i has.
         weights = [
             -20 * reward_loss(row, torch.ones(20), reward, strength=0.5, clip=2) for row in rows

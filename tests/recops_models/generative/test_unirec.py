@@ -213,6 +213,9 @@ def test_knows_users_by_their_fields_and_nobody_by_none() -> None:
     both = model.decode(HISTORY, lengths, 5, user=who)
     alone = model.decode(HISTORY[1:], lengths[1:], 5, user=who[1:])
     torch.testing.assert_close(both.scores[1:], alone.scores)
+    for nobody in (-1, 3):
+        with pytest.raises(IndexError):
+            model.decode(HISTORY, lengths, 5, user=torch.tensor([0, nobody]))
 
 
 def test_refuses_what_does_not_fit() -> None:

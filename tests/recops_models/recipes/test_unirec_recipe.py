@@ -17,6 +17,7 @@ from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.recipes.semantic_ids import load_semantic_ids
+from recops_models.recipes.watch import Watch
 
 SMALL = {
     "width": "8",
@@ -137,3 +138,29 @@ def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
         with pytest.raises(DataError, match=next(iter(missing.values()))):
             train_job(job, small, tmp_path)
         assert not (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
+
+
+def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_path: Path) -> None:
+    class Stop(Watch):
+        def step(self, epoch: int, share: float, loss: float) -> None:
+            raise KeyboardInterrupt
+
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    train_job(Job.of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path / "one")
+    job = Job.of("unirec", "small", COLLABORATIVE, seed=0, quick=False)
+    with pytest.raises(KeyboardInterrupt):  # While the SASRec is trained.
+        train_job(job, small, tmp_path / "one", watch=Stop())
+    train_job(job, small, tmp_path / "one", resume=True)
+    train_job(job, small, tmp_path / "other")
+    found = [(tmp_path / name / "sids.parquet").read_bytes() for name in ("one", "other")]
+    assert found[0] == found[1]
+
+
+def test_semantic_ids_lie_in_one_place(small: Dataset, tmp_path: Path) -> None:
+    train_job(Job.of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path)
+    settings = {**SMALL, "align": "rft"}
+    train_job(Job.of("unirec", "small", settings, seed=1, quick=False), small, tmp_path)
+    for name in ("item_vectors.safetensors", "sids.parquet", "trie.safetensors"):
+        assert not (tmp_path / name).exists()
+        assert (tmp_path / "unirec" / name).exists()

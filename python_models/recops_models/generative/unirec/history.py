@@ -24,7 +24,7 @@ class Read(NamedTuple):
     state: Tensor
     """``[B, T, d]``, H_seq before its norm."""
     aggregate: Tensor
-    """h_agg ``[B, T, 2d]``, the fields of users and context beside it where there are any."""
+    """h_agg ``[B, T, 2d]``, the fields of users beside it where there are any."""
 
 
 class HistoryEncoder(nn.Module):

@@ -37,5 +37,7 @@ class UserFields(nn.Module):
         Raises:
             IndexError: there is no such user.
         """
+        if not torch.compiler.is_exporting() and (user < 0).any():
+            raise IndexError(f"UniRec: user must be 0 or more, got {int(user.min())}")
         tokens = self.values[user]
         return torch.cat([table(tokens[:, i]) for i, table in enumerate(self.tables)], -1)
