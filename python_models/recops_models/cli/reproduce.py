@@ -41,8 +41,8 @@ def reproduce(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these data sets: those of a claim's own that are named or, if none is, the "
-            "named ones instead; repeatable."
+            help="Only these data sets, and claims about them; where no claim is about any, all "
+            "claims that can be measured on them. Repeatable."
         ),
     ] = None,
     seeds: Annotated[
@@ -130,16 +130,13 @@ def reproduce(
 
 
 def _on(claims: Sequence[Claim], names: Sequence[str]) -> tuple[Claim, ...]:
-    """The claims on what is named of their own data, or else on all that is named; without those
-    whose clicks are made up and not named.
+    """The claims about what is named, on that of it which is their own; where there are none, all
+    that can be measured on what is named.
     """
-    found = []
-    for claim in claims:
-        own = tuple(name for name in claim.data if name in names)
-        others = tuple(name for name in names if claim.experiment.takes(name))
-        if own or others:
-            found.append(dataclasses.replace(claim, data=own or others))
-    return tuple(found)
+    own = [(claim, tuple(name for name in claim.data if name in names)) for claim in claims]
+    if not any(data for _, data in own):
+        own = [(c, tuple(name for name in names if c.experiment.takes(name))) for c in claims]
+    return tuple(dataclasses.replace(claim, data=data) for claim, data in own if data)
 
 
 def _command(

@@ -21,7 +21,24 @@ def test_so_large_a_difference_is_seen_four_times_out_of_five(seeds: int, level:
     assert np.mean(seen) == pytest.approx(0.8, abs=0.025)
 
 
-def test_users_are_part_of_what_hides_it() -> None:
+@pytest.mark.parametrize(
+    ("seeds", "of_users", "claims"), [(2, 4.0, 1), (3, 4.0, 8), (3, 0.5, 20), (5, 2.0, 20)]
+)
+def test_users_are_part_of_what_hides_it(seeds: int, of_users: float, claims: int) -> None:
+    """By the test that gives the verdict; ``of_users`` times the error of the seeds."""
+    error, level = of_users / seeds**0.5, 1 - 0.05 / claims
+    difference = smallest_difference(1.0, seeds, error, level=level)
+    rng = np.random.default_rng(seeds)
+    quantiles = stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
+    seen, trials = 0, 800
+    for _ in range(trials):
+        by_seed = difference + error * rng.normal() + rng.normal(size=seeds)
+        law = SeedsAndUsers.of(by_seed, by_seed.mean() + error * quantiles)
+        seen += law.p_value() < 1 - level
+    assert seen / trials == pytest.approx(0.8, abs=0.05)
+
+
+def test_draws_of_users_are_as_their_normal_law() -> None:
     seeds, users, of_seed, of_user = 5, 200, 0.1, 1.5
     error = of_user / users**0.5
     difference = smallest_difference(of_seed, seeds, error)

@@ -11,6 +11,8 @@ from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.experiment import Metrics, Run
 from recops_models.evidence.harness.plan import Plan
 from recops_models.evidence.harness.run_store import RunStore
+from recops_models.tokenizers.clustering.threads import one_thread
+from recops_models.versions import versions
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ def _over_seeds(
         config = experiment.floors_config(run)
         if config is None:
             return {}
-        key = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+        content = json.dumps([config, versions()], sort_keys=True)
+        key = hashlib.sha256(content.encode()).hexdigest()[:12]
         kept = counted.get(key) or store.floors(key)
         if kept is None:
             note(f"floors on {data}, seed {seed}")
-            kept = experiment.floors(run, experiment.load(data))
+            with one_thread():  # As runs are: sums do not depend on threads.
+                kept = experiment.floors(run, experiment.load(data))
             store.keep_floors(key, kept)
         counted[key] = kept
     first, *others = counted.values()

@@ -131,20 +131,21 @@ def _not_beaten(content: Results) -> list[str]:
             if (floor["data"], floor["label"]) == place
             and (value := floor["test"].get(metric)) is not None
         }
-        arms = {
-            arm["arm"]: arm["test"][metric]["mean"]
+        arms = [
+            (arm["test"][metric]["mean"], arm["arm"])
             for arm in tables["arms"]
             if (arm["data"], arm.get("label", "")) == place and metric in arm["test"]
-        }
+        ]
         if not floors or not arms:
             continue
         best = min if metric in LOWER_IS_BETTER else max
-        floor, arm = (best(some, key=lambda name: some[name]) for some in (floors, arms))
-        if best(floors[floor], arms[arm]) == floors[floor]:
+        floor = best(floors, key=lambda name: floors[name])
+        reached, arm = best(arms)
+        if best(floors[floor], reached) == floors[floor]:
             lines.append(
                 f"**On {_place(data, label)} no arm beats the floors in {metric}** "
                 f"({floor} has {_number(floors[floor])}, the best arm, {arm}, "
-                f"{_number(arms[arm])}): verdicts there are no evidence about models."
+                f"{_number(reached)}): verdicts there are no evidence about models."
             )
     return lines
 
@@ -217,7 +218,7 @@ def _grid(arm: ArmResult) -> list[str]:
 
 def _how(content: Results) -> list[str]:
     tables = content["tables"]
-    tuned = [arm.get("tuning_seeds", 1) for arm in tables["arms"] if arm["trials"] > 1]
+    tuned = [arm for arm in tables["arms"] if arm["trials"] > 1]
     users = any(difference["users_interval"] for difference in tables["differences"])
     gaps = any("gap" in difference for difference in tables["differences"])
     lines = [f"`{content['command']}`, {content['seconds']:,.0f} s of runs."]
@@ -233,17 +234,20 @@ def _how(content: Results) -> list[str]:
     metrics = {told["id"]: told["metric"] for told in tables["differences"]}
     lines += dict.fromkeys(
         f"Settings of claims about {metrics[arm['id']]} were chosen by {', '.join(names)}."
-        for arm in tables["arms"]
-        if arm["trials"] > 1
-        and (names := list(arm["validation"]))
+        for arm in tuned
+        if (names := [arm["chosen_by"]] if "chosen_by" in arm else list(arm["validation"]))
         and metrics[arm["id"]] not in names
     )
-    if (seeds := max(tuned, default=1)) > 1:
-        lines.append(f"A trial was run under {seeds} seeds and counts by its mean over them.")
-    if kept := max((arm.get("kept", 0) for arm in tables["arms"]), default=0):
-        lines.append(f"Trials began under one seed; the best {kept} of an arm went on to all.")
-    if (share := min((arm.get("tuning_share", 1) for arm in tables["arms"]), default=1)) < 1:
-        lines.append(f"Trials were run on {share:.0%} of the users.")
+    seeds = sorted({arm.get("tuning_seeds", 1) for arm in tuned})
+    if seeds and seeds[-1] > 1:
+        lines.append(f"A trial was run under {_or(seeds)} seeds and counts by its mean over them.")
+    if kept := sorted({arm["kept"] for arm in tuned if arm.get("kept")}):
+        some = "" if all(arm.get("kept") for arm in tuned) else " of some claims"
+        lines.append(f"Trials{some} began under one seed; the best {_or(kept)} of an arm went on.")
+    shares = sorted({arm.get("tuning_share", 1) for arm in tuned})
+    if shares and shares[0] < 1:
+        told = _or([f"{share:.0%}" for share in shares])
+        lines.append(f"Trials were run on {told} of the users, as each claim says.")
     if any(arm.get("widened") for arm in tables["arms"]):
         lines += [
             "Where an arm's best value stood at an edge of its grid, every arm got one trial more",
@@ -277,6 +281,12 @@ def _how(content: Results) -> list[str]:
             "its 95 % interval over seeds (Fieller's); unbounded where the gap itself may be none.",
         ]
     return lines
+
+
+def _or(values: Sequence[object]) -> str:
+    """``1, 2 or 3``."""
+    *others, last = (str(value) for value in values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

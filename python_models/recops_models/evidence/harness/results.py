@@ -82,6 +82,7 @@ class ArmResult(TypedDict):
     tuning_seeds: NotRequired[int]
     kept: NotRequired[int]
     tuning_share: NotRequired[float]
+    chosen_by: NotRequired[str]
     grid: NotRequired[dict[str, list[Setting]]]
     widened: NotRequired[list[str]]
     edges: NotRequired[list[str]]
@@ -250,6 +251,7 @@ def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
         "tuning_seeds": finding.claim.tuning_seeds,
         "kept": finding.claim.halving,
         "tuning_share": finding.claim.tuning_share,
+        "chosen_by": finding.claim.tuned_metric,
         "grid": {name: list(values) for name, values in side.grid.items()},
         "widened": [
             name for name, values in side.arm.grid.items() if len(side.grid[name]) > len(values)

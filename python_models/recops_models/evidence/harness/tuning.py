@@ -56,10 +56,11 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
     if number == 1:
         return Tuning((), {name: first for name, (first,) in trials.items()}, grids, {}, 1)
     runs: dict[Run, None] = {}
+    kept: dict[str, dict[ArmSettings, None]] = {arm.name: {} for arm in tuned}
     for widening in range(claim.widenings + 1):
         best = dict(fixed)
         for arm in tuned:
-            asked, found = _search(claim, arm, trials[arm.name], make, worth, done)
+            asked, found = _search(claim, arm, trials[arm.name], kept[arm.name], make, worth, done)
             runs |= dict.fromkeys(asked)
             if found is not None:
                 best[arm.name] = found
@@ -124,11 +125,16 @@ def _search(
     claim: Claim,
     arm: Arm,
     trials: Sequence[ArmSettings],
+    kept: dict[ArmSettings, None],
     make: MakeRun,
     worth: Worth,
     done: Mapping[Run, Record],
 ) -> tuple[list[Run], ArmSettings | None]:
-    """The runs that are asked for so far, and the best settings once all of them are done."""
+    """The runs that are asked for so far, and the best settings once all of them are done.
+
+    ``kept`` are those that went on to all seeds before the grid grew: they still compete. Those
+    that go on now are added.
+    """
 
     def runs_of(some: Sequence[ArmSettings], draws: range) -> list[Run]:
         return [make(arm, settings, draw) for settings in some for draw in draws]
@@ -147,11 +153,11 @@ def _search(
     ranked = by_worth(trials, first)
     if not claim.halving:
         return asked, ranked[0]
-    kept = ranked[: claim.halving]
-    again = runs_of(kept, range(claim.tuning_seeds))
+    kept.update(dict.fromkeys(ranked[: claim.halving]))
+    again = runs_of(list(kept), range(claim.tuning_seeds))
     if any(run not in done for run in again):
         return [*asked, *again], None
-    return [*asked, *again], by_worth(kept, range(claim.tuning_seeds))[0]
+    return [*asked, *again], by_worth(list(kept), range(claim.tuning_seeds))[0]
 
 
 def _ends(

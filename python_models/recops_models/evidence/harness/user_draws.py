@@ -84,11 +84,14 @@ def user_difference(
         second: the second arm's, under the same seeds.
 
     Returns:
-        None where runs of a seed had other users than each other, or none for that metric.
+        None where not all runs had the same users, or one none for that metric: draws of others
+        are not drawn together.
     """
+    if len({None if drawn is None else drawn.users for drawn in (*first, *second)}) != 1:
+        return None
     differences = []
     for ours, theirs in zip(first, second, strict=True):
-        if ours is None or theirs is None or ours.users != theirs.users:
+        if ours is None or theirs is None:
             return None
         if metric not in ours.figures or metric not in theirs.figures:
             return None

@@ -109,8 +109,8 @@ def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
     low, high = difference["users_interval"]
     assert found["interval"][0] < low < found["measured"] < high < found["interval"][1]
     assert difference["p"] == difference["p_holm"] < 0.05
-    assert 0 < found["power"] < found["measured"]
-    assert difference["seeds_needed"] <= 3
+    assert 0 < found["power"] < 2 * found["measured"]
+    assert 2 <= difference["seeds_needed"] <= 6
 
     assert set(content["floors"][data]) == {"popularity", "last item"}
     told = (tmp_path / "results.md").read_text()
@@ -191,6 +191,11 @@ def test_a_page_says_where_counting_is_enough(data: str, tmp_path: Path) -> None
     beaten = {"data": data, "label": "", "name": "nobody", "test": {"ndcg@10": 0.01}}
     content = measure(tmp_path / "b", claim(data, one, POPULARITY), seeds=2)
     content["tables"]["floors"] = [beaten]
+    assert "no arm beats" not in page(content)
+    worse = {**content["tables"]["arms"][0], "id": "other", "settings": {"width": "4"}}
+    worse["test"] = {"ndcg@10": {"mean": 0.001, "std": 0.0, "per_seed": [0.001] * 2}}
+    content["tables"]["arms"].append(worse)  # Of the same name, as another claim chose it.
+    content["tables"]["arms"][1]["test"] = worse["test"]
     assert "no arm beats" not in page(content)
 
 

@@ -147,6 +147,21 @@ def test_halving_gives_more_seeds_to_the_best_trials_alone() -> None:
     assert {run.share for run in plan.measured(asked, arms[0], "x", found.best["a"])} == {1.0}
 
 
+def test_what_went_on_still_competes_when_the_grid_has_grown() -> None:
+    """By its first seed alone the best one would no longer be among the two."""
+    found_by = {"0.001": (0.5, 0.5, 0.5), "0.002": (0.70, 0.64, 0.64), "0.004": (0.69, 0.7, 0.7)}
+    found_by["0.008"] = (0.71, 0.62, 0.62)
+
+    def worth(run: Run) -> float:
+        return found_by[dict(run.settings)["learning_rate"]][run.seed - 10_000]
+
+    grid = {"learning_rate": (0.001, 0.002, 0.004)}
+    arms = [Arm("a", "sasrec", grid=grid), Arm("b", "popularity", grid=grid)]
+    found, _ = tune(claim(*arms, halving=2, widenings=1), worth)
+    assert found.grids["a"]["learning_rate"] == [0.001, 0.002, 0.004, 0.008]
+    assert dict(found.best["a"])["learning_rate"] == "0.004"
+
+
 def test_a_bounded_number_of_trials_is_the_same_draw_of_every_grid() -> None:
     wide = {"learning_rate": (1e-3, 2e-3, 3e-3), "dropout": (0.0, 0.3, 0.6)}
     other = {"hint_weight": (1.0, 2.0, 3.0), "light.dropout": (0.0, 0.3, 0.6)}

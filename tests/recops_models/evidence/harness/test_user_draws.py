@@ -58,3 +58,5 @@ def test_of_other_users_or_metrics_there_is_no_difference() -> None:
     assert user_difference("hr@10", [run(0)], [run(1, IDS + 1)]) is None
     assert user_difference("hr@10", [run(0)], [run(1, metric="hr@50")]) is None
     assert user_difference("hr@10", [run(0), None], [run(1), run(2)]) is None
+    of_others = [run(0), run(1, IDS + 1)]  # Another draw of users each seed.
+    assert user_difference("hr@10", of_others, of_others) is None
