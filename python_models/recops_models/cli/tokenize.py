@@ -131,7 +131,7 @@ def tokenize(
     resume = resume and sid_folder.holds_run(out, config)
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)
-    tokenizer.check_count(len(catalogue))
+    catalogue.check(tokenizer)
     kept = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
     with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
         sid_folder.start(folder, config, kept, resume=resume)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recops_models.click.age_scores import AgeScorer, AgeScores, Exploration
 from recops_models.click.loss import click_loss
@@ -69,8 +69,8 @@ class Age(ClickModel):
         config: how scores explore, and the sizes of the gate.
 
     Raises:
-        ValueError: a head that cannot be read layer by layer, a feature that the context lacks, no
-            feature of an item.
+        ValueError: a head without a hidden layer, or one that cannot be read layer by layer; a
+            feature that the context lacks, no feature of an item.
     """
 
     config: AgeConfig  # type: ignore[assignment] # The base's sizes are its own.
@@ -84,6 +84,10 @@ class Age(ClickModel):
         if not self.item_columns:
             raise ValueError("age: item_features must name a feature of the item, got none")
         self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")
+        if _linear_layers(base.head) == 1:
+            raise ValueError(
+                "age: base.hidden must name a layer, whose units are dropped, got none"
+            )
         HeadPasses(base.head)  # Refuses what it cannot read, before anything is trained.
         # There to use, but no part of this module beside the base.
         vars(self).update(embedding=base.embedding, head=base.head)
@@ -166,6 +170,10 @@ def item_ids(model: ClickModel, batch: Batch) -> Tensor:
     if name is None:
         raise ValueError("age: items must be given: no sequence shares a categorical's embedding")
     return batch.features[name]
+
+
+def _linear_layers(head: nn.Module) -> int:
+    return sum(isinstance(layer, nn.Linear) for layer in head.children())
 
 
 def _of_events(model: ClickModel) -> list[str]:

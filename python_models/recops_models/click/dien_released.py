@@ -30,7 +30,8 @@ class ReleasedDien(Dien):
     - "sums": the MLP reads the sum of the events, and its product with the candidate, as well; the
       sum runs over padding, whose row is learnt (confirmed);
     - "dice": the batch's statistics in evaluation too (confirmed);
-    - "tables": begin from Glorot's uniform law (inferred: the default where none is named).
+    - "tables": begin from Glorot's uniform law (inferred: the default where none is named), those
+      of pretrained vectors aside.
 
     Not reproduced: two logits (a softmax of two is the sigmoid of their difference), 1e-8 added to
     probabilities (a 0 inside a logarithm once one rounds to 1), a crash at T < 2, the choice of the
@@ -44,10 +45,12 @@ class ReleasedDien(Dien):
     def __init__(self, schema: FittedSchema, config: DienConfig) -> None:
         super().__init__(schema, config)
         if config.has("tables"):
-            for table in self.embedding.tables.values():
+            for name, owner in schema.schema.tables.items():
+                table = self.embedding.tables[name]
                 assert isinstance(table, nn.Embedding)
-                nn.init.xavier_uniform_(table.weight)
-                nn.init.zeros_(table.weight[: UNKNOWN + 1])
+                if owner.pretrained is None:
+                    nn.init.xavier_uniform_(table.weight)
+                    nn.init.zeros_(table.weight[: UNKNOWN + 1])
 
     def output_dim(self) -> int:
         """The width of what the MLP reads."""

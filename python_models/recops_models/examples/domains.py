@@ -163,8 +163,20 @@ class Domains:
         if column is None:
             return ("",), np.zeros(events.num_rows, dtype=np.int64)
         values, places = _values(self.dataset, column)
-        encoded = pc.fill_null(_first(values), "").take(pa.array(places)).dictionary_encode()
+        encoded = _first(values).take(pa.array(places)).dictionary_encode()
         return tuple(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int64)
+
+    @cached_property
+    def of_items(self) -> Int64Array | None:
+        """``[I]``: of each item, of several the first, −1 of one that no event is of; None where
+        items tell of no domain.
+        """
+        column = self.config.domain_column
+        if column is None or column in self.dataset.interactions.column_names:
+            return None
+        values = _first(_whole(self.dataset.items[column]))
+        places = pc.index_in(values, pa.array(self.names, pa.string()))
+        return np.asarray(pc.fill_null(places, -1).to_numpy().astype(np.int64))
 
 
 def _before(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
@@ -229,10 +241,10 @@ def _equal(column: pa.Array, value: str) -> NDArray[np.bool_]:
 
 
 def _first(column: pa.Array) -> pa.Array:
-    """The values as text, of a list its first; null where there is none."""
+    """The values as text, of a list its first; "" where there is none."""
     if not is_list(column.type):
-        return column.cast(pa.string())
-    texts = [None if not row else str(row[0]) for row in column.to_pylist()]
+        return pc.fill_null(column.cast(pa.string()), "")
+    texts = ["" if not row else str(row[0]) for row in column.to_pylist()]
     return pa.array(texts, pa.string())
 
 

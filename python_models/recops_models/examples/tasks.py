@@ -37,8 +37,11 @@ class TaskMaker(ExampleMaker):
         events: all of them.
         fitted: of :func:`~recops_models.examples.click_schema.click_schema`.
         labels: by task, ``[E]``: which events have it, in the order of ``events``.
-        domain: ``[E]`` i64: of each event; what is drawn beside it is of the same.
+        domain: ``[E]`` i64: of each event.
         targets: see :class:`ExampleMaker`.
+        of_items: ``[I]`` i64: of each item, −1 of one that has none, where items tell of domains.
+            What is drawn beside an event is then of its own, for a domain that is not the item's
+            would tell the label; an item without one, and every item with None, is of the event's.
     """
 
     def __init__(
@@ -48,9 +51,10 @@ class TaskMaker(ExampleMaker):
         labels: Mapping[str, NDArray[np.bool_]],
         domain: Int64Array,
         targets: int = 1,
+        of_items: Int64Array | None = None,
     ) -> None:
         super().__init__(events, fitted, targets)
-        self._labels, self._domain = labels, domain
+        self._labels, self._domain, self._of_items = labels, domain, of_items
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -64,8 +68,16 @@ class TaskMaker(ExampleMaker):
         for task, values in self._labels.items():
             found = (values[rows] & own).astype(np.float32)
             block.columns[task_feature(task)] = Column(found)
-        block.columns[DOMAIN] = Column(self._domain, rows)
+        block.columns[DOMAIN] = Column(self._domains(rows, item))
         return block
+
+    def _domains(self, rows: Int64Array, item: Int64Array) -> Int64Array:
+        """``[B]``: of examples that show ``item`` beside the events ``rows``."""
+        of_events = self._domain[rows]
+        if self._of_items is None:
+            return of_events
+        found = self._of_items[item]
+        return np.where(found < 0, of_events, found)
 
 
 def further_labels(split: Split, events: Events) -> dict[str, NDArray[np.bool_]]:

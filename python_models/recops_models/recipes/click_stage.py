@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from torch import nn
 
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
+from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Made, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
+from recops_models.training.trainer import check_select
 
 
 class ExampleStage(TrainingStage[ClickProblem, Made]):
@@ -23,6 +25,14 @@ class ExampleStage(TrainingStage[ClickProblem, Made]):
     """
 
     problem_type: ClassVar[type[ClickProblem]] = ClickProblem
+
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`."""
+        check_select(self.metrics(order.parts), self.config(order.parts))
+
+    def metrics(self, parts: Parts) -> Sequence[str]:
+        """The names of what :meth:`task` measures on validation."""
+        return CLICK_METRICS
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None

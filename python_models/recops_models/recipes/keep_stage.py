@@ -13,6 +13,7 @@ from recops_models.click.keep import Keep, KeepConfig, plug_in, with_known, with
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Split, SplitName
+from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.click_schema import KNOWN, entity_keys, keys
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
@@ -20,6 +21,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
+from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.knowledge_stage import Extracted, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
@@ -29,6 +31,7 @@ from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
 from recops_models.training.problem import Measured
 from recops_models.training.stream_task import StreamTask, stream_config
+from recops_models.training.trainer import check_select
 
 _ROWS = 1024
 
@@ -97,6 +100,23 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
 
     name = "keep"
 
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`; the base is made of its examples, as it will be again."""
+        check_select(CLICK_METRICS, self.config(order.parts))
+        domains, examples = (
+            part(order.parts, "domains", DomainConfig),
+            part(order.parts, "examples", ExampleConfig),
+        )
+        small = Domains.of(all_domains(order.data, order.split), domains).small_domain()
+        if domains.slices > small.train.num_rows:
+            raise ValueError(
+                f"domains: slices must be ≤ {small.train.num_rows:,}, the events of training, got "
+                f"{domains.slices:,}"
+            )
+        data = click_data(small.dataset, small, **dataclasses.asdict(examples))
+        with torch.random.fork_rng(devices=[]):
+            _check_plug(_base(ClickProblem(data, examples), order), order)
+
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
     ) -> KeepProblem:
@@ -119,13 +139,12 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
 
     def build(self, problem: KeepProblem, order: Order) -> Keep:
         """The base first: it begins as it would alone."""
-        sizes = part(order.parts, "sizes", KeepConfig)
         extracted = order.earlier[KnowledgeStage.name]
         assert isinstance(extracted, Extracted)
         alone = copy.copy(problem)
         alone.data = dataclasses.replace(problem.data, fitted=without_known(problem.data.fitted))
-        base = click_net("keep", sizes.base).build(alone, order.with_sizes("base"))
-        return plug_in(base, extracted.knowledge, sizes)
+        sizes = part(order.parts, "sizes", KeepConfig)
+        return plug_in(_base(alone, order), extracted.knowledge, sizes)
 
     def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:
         """See :meth:`TrainingStage.task`."""
@@ -141,6 +160,18 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         if not domains.slices:
             return config
         return stream_config(config, domains.slices * domains.passes)
+
+
+def _base(problem: ClickProblem, order: Order) -> ClickModel:
+    """A new one, for examples that tell nothing of knowledge."""
+    net = click_net("keep", part(order.parts, "sizes", KeepConfig).base)
+    return net.build(problem, order.with_sizes("base"))
+
+
+def _check_plug(base: ClickModel, order: Order) -> None:
+    """That a plug can stand beside a layer of the base, whose head is of no use afterwards."""
+    sizes = part(order.parts, "sizes", KeepConfig)
+    PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=sizes.plug_hidden)
 
 
 def _check(knowledge: Knowledge, small: Split, domains: DomainConfig) -> None:

@@ -100,7 +100,9 @@ class KnowledgeProblem(Problem[nn.Module]):
 
         def make(events: Events, schema: FittedSchema, targets: int) -> TaskMaker:
             labels, domain = further_labels(self.source, events), of_events(self.source, DOMAIN_ID)
-            made.append(TaskMaker(events, schema, labels, domain, targets))
+            made.append(
+                TaskMaker(events, schema, labels, domain, targets, of_items=self.cut.of_items)
+            )
             return made[-1]
 
         settings = {**dataclasses.asdict(self._examples), "running_rates": False}
@@ -191,6 +193,12 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
     name = "knowledge"
     part = "extracting"
 
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`."""
+        named = part(order.parts, "sizes", KeepConfig).knowledge
+        if named is not None:
+            check_file("keep", "knowledge", Path(named))
+
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
     ) -> KnowledgeProblem:
@@ -219,7 +227,6 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
         """See :meth:`TrainingStage.run`; leaves ``knowledge.safetensors`` too."""
         named = part(order.parts, "sizes", KeepConfig).knowledge
         if named is not None:
-            check_file("keep", "knowledge", Path(named))
             problem = self.problem(order.data, order.parts, order.split)
             return Staged(Extracted(Knowledge.load(Path(named))), problem, None)
         staged = super().run(order)

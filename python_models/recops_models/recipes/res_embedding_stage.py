@@ -40,6 +40,17 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
 
     name = "res-embedding"
 
+    def check(self, order: Order) -> None:
+        """See :meth:`Stage.check`; a step must leave something of the residuals."""
+        super().check(order)
+        config, sizes = self.config(order.parts), part(order.parts, "sizes", ResEmbeddingConfig)
+        name = "learning_rate" if config.table_learning_rate is None else "table_learning_rate"
+        rate, decay = getattr(config, name), sizes.residual_decay
+        if sizes.residual and rate * decay >= 1:
+            raise ValueError(
+                f"{self.name}: {name} · residual_decay must be < 1, got {rate:g} · {decay:g}"
+            )
+
     def build(self, problem: ClickProblem, order: Order) -> ResEmbedding:
         """The base first: it begins as it would alone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click_nets import light_and_booster
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.files import load_model
-from recops_models.recipes.parts import part
+from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Order
 from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem
@@ -26,12 +27,19 @@ from recops_models.training.problem import Measured
 _BOOSTER = "booster_auc"
 
 
+@dataclass(frozen=True, eq=False)
 class RocketTask(ExampleTask[Rocket]):
-    """As of one click model, by the joint loss; validation tells the booster's AUC too."""
+    """As of one click model, by the joint loss; validation tells the booster's AUC too.
+
+    Attributes:
+        boosted: whether there is a booster.
+    """
+
+    boosted: bool = True
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return (*CLICK_METRICS, _BOOSTER)
+        return _metrics(self.boosted)
 
     def loss(self, model: Rocket, batch: Batch) -> tuple[Tensor, int]:
         return model.loss(batch), len(batch.label)
@@ -62,6 +70,11 @@ class RocketStage(ExampleStage[Rocket]):
     name = "rocket"
     problem_type = RocketProblem
 
+    def metrics(self, parts: Parts) -> Sequence[str]:
+        """See :meth:`ExampleStage.metrics`."""
+        _, booster = light_and_booster(vars(part(parts, "sizes", RocketConfig)))
+        return _metrics(booster is not None)
+
     def build(self, problem: ClickProblem, order: Order) -> Rocket:
         """The light net first: it begins as it would alone."""
         schema, sizes = problem.data.fitted, part(order.parts, "sizes", RocketConfig)
@@ -76,7 +89,12 @@ class RocketStage(ExampleStage[Rocket]):
 
     def task(self, problem: ClickProblem, model: Rocket, batch: int) -> RocketTask:
         """See :meth:`TrainingStage.task`."""
-        return RocketTask(problem.data.train, problem.data.validation, batch)
+        data = problem.data
+        return RocketTask(data.train, data.validation, batch, model.booster is not None)
+
+
+def _metrics(boosted: bool) -> tuple[str, ...]:
+    return (*CLICK_METRICS, _BOOSTER) if boosted else CLICK_METRICS
 
 
 def _teacher(path: Path, schema: FittedSchema) -> ClickModel:

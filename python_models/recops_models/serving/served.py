@@ -16,8 +16,11 @@ from recops_models.click.memory import MemoryModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
 from recops_models.examples.batch import Batch
+from recops_models.examples.click_schema import SIGN
 from recops_models.examples.click_stream import is_click_folder
+from recops_models.examples.features import FeatureSchema
 from recops_models.examples.feedback import feedback_of
+from recops_models.examples.running_rates import RATES
 from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import MODEL, load_trained
@@ -90,7 +93,7 @@ class ServedModel:
         explicit, items, users = False, None, None
         if dataset is not None:
             check_catalogue(folder, job.parts, dataset)
-            explicit = (examples.feedback or feedback_of(dataset)) == "explicit"
+            explicit = _explicit(examples, fitted.schema, dataset)
             items, users = described_items(dataset, fitted), described_users(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
         requests = RequestEncoder(fitted, history, items, users)
@@ -151,6 +154,20 @@ def version_of(folder: Path) -> bytes:
 def holds_version(folder: Path, version: bytes) -> bool:
     """Whether the model of this version is in a training's folder."""
     return (folder / MODEL).is_file() and version_of(folder) == version
+
+
+def _explicit(examples: ExampleConfig, schema: FeatureSchema, dataset: Dataset) -> bool:
+    """Whether events say what was liked, as those of the training did, by its settings or its
+    features; where neither tells, as those of ``dataset`` do.
+    """
+    if examples.feedback is not None:
+        return examples.feedback == "explicit"
+    names = {feature.name for feature in schema.features}
+    if examples.signed:
+        return SIGN in names
+    if examples.running_rates is None:
+        return RATES[0] in names
+    return feedback_of(dataset) == "explicit"
 
 
 def _loaded(folder: Path) -> tuple[Job, nn.Module, bytes]:

@@ -18,7 +18,10 @@ _LONGEST = 19
 
 
 def rows_of_ids(lookup: Lookup, ids: Sequence[str]) -> Int64Array:
-    """``[n]``: the rows of ids as text, whether the table knows integers or text. O(n)."""
+    """``[n]``: the rows of ids as text, whether the table knows integers or text. O(n).
+
+    An integer goes by the text that it has by itself: "007" and "-0" are none.
+    """
     if isinstance(lookup.keys, pa.Array):
         return lookup.rows(pa.array(ids, pa.string()))
     rows: Int64Array = np.full(len(ids), UNKNOWN)
@@ -34,7 +37,7 @@ def _integer(text: str) -> int | None:
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST):
         return None
     number = int(text)
-    return number if -(2**63) <= number < 2**63 else None
+    return number if str(number) == text and -(2**63) <= number < 2**63 else None
 
 
 def looked_up(

@@ -10,7 +10,13 @@ from torch import Tensor
 from typing_extensions import Self
 
 from recops.ops.residual_quantization.nearest_codes import Metric
-from recops_models.tokenizers.checks import check_ids, check_vectors, check_weights, rows_of
+from recops_models.tokenizers.checks import (
+    check_ids,
+    check_vectors,
+    check_weights,
+    check_width,
+    rows_of,
+)
 from recops_models.tokenizers.fitting import FitProgress, Fitting
 from recops_models.tokenizers.stored import StoredTokenizer
 
@@ -80,21 +86,30 @@ class Tokenizer(StoredTokenizer):
             Itself.
 
         Raises:
-            ValueError: fewer items than codes, a vector that is not finite, or other shapes.
+            ValueError: fewer items than codes, a vector that is not finite, or other shapes; what
+                the method cannot learn from.
             KeyboardInterrupt: handed on.
         """
-        points = self._check_items("fit", vectors, item_ids)
-        given = Fitting(
-            seed,
-            progress or (lambda *_: None),
-            None if pairs is None else rows_of(f"{self._name}.fit", pairs, item_ids),
-            self._check_weights("fit", weights, points),
-            folder,
-            resume,
-        )
+        points, rows, checked = self._checked(vectors, item_ids, pairs, weights)
+        given = Fitting(seed, progress or (lambda *_: None), rows, checked, folder, resume)
         given.begin()
         self._fit(points, given)
         return self
+
+    def check_fit(
+        self,
+        vectors: Tensor,
+        item_ids: Tensor,
+        *,
+        pairs: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:
+        """Whether :meth:`fit` takes these. Nothing is learnt, and no file is touched.
+
+        Raises:
+            ValueError: as :meth:`fit` says before it learns.
+        """
+        self._checked(vectors, item_ids, pairs, weights)
 
     def refit(
         self,
@@ -124,8 +139,8 @@ class Tokenizer(StoredTokenizer):
 
         Raises:
             RuntimeError: not fitted.
-            ValueError: as in :meth:`fit`; ``keep_levels`` out of range; a method that learns no
-                codebooks.
+            ValueError: as in :meth:`fit`; ``keep_levels`` out of range; another width than that of
+                codebooks or an encoder that stay; a method that learns no codebooks.
         """
         points = self._check_items("refit", vectors, item_ids)
         if not 0 <= keep_levels < len(self._sizes):
@@ -192,8 +207,34 @@ class Tokenizer(StoredTokenizer):
     def _not_fitted(self) -> RuntimeError:
         return RuntimeError(f"{self._name}: not fitted; call fit or load first")
 
+    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        """Refuse what :meth:`_fit` could not learn from: its checks beyond those of all methods.
+
+        Args:
+            dim: D, of the points.
+            pairs: ``[E, 2]`` rows of them.
+            weights: ``[N]``.
+        """
+
+    def _checked(
+        self,
+        vectors: Tensor,
+        item_ids: Tensor,
+        pairs: Tensor | None,
+        weights: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The points, the pairs' rows and the weights that :meth:`_fit` takes."""
+        points = self._check_items("fit", vectors, item_ids)
+        rows = None if pairs is None else rows_of(f"{self._name}.fit", pairs, item_ids)
+        checked = self._check_weights("fit", weights, points)
+        self._check_given(points.shape[1], rows, checked)
+        return points, rows, checked
+
     def _check(self, call: str, vectors: Tensor) -> Tensor:
         return check_vectors(f"{self._name}.{call}", vectors)
+
+    def _check_width(self, call: str, points: Tensor, width: int) -> None:
+        check_width(f"{self._name}.{call}", points, width)
 
     def _check_items(self, call: str, vectors: Tensor, item_ids: Tensor) -> Tensor:
         points = self._check(call, vectors)

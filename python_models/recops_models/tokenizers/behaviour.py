@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -49,18 +50,29 @@ def load_pairs(path: Path) -> Tensor:
     Raises:
         DataError: the file cannot be read, or holds something else.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: must be a file of pairs, found a folder")
     try:
-        if path.suffix == ".parquet":
-            columns = pa.parquet.ParquetFile(path).read().columns
-            pairs = np.stack([column.to_numpy() for column in columns], axis=1)
-        else:
-            pairs = np.load(path, allow_pickle=False)
+        pairs = _read_parquet(path) if path.suffix == ".parquet" else _read_npy(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, OSError, BadZipFile) as error:
         raise DataError(f"{path}: not readable as pairs ({error})") from error
+    if not isinstance(pairs, np.ndarray):
+        raise DataError(f"{path}: must hold integer item ids [E, 2], found an archive")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise DataError(
             f"{path}: must hold integer item ids [E, 2], found {pairs.dtype} {list(pairs.shape)}"
         )
     return torch.from_numpy(pairs.astype(np.int64))
+
+
+def _read_parquet(path: Path) -> NDArray[np.generic]:
+    columns = pa.parquet.ParquetFile(path).read().columns
+    return np.stack([column.to_numpy() for column in columns], axis=1)
+
+
+def _read_npy(path: Path) -> object:
+    """An array, or the archive that numpy takes some files for."""
+    with path.open("rb") as file:  # np.load leaves a broken archive open.
+        return np.load(file, allow_pickle=False)

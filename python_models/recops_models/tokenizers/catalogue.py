@@ -38,6 +38,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.items)
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Whether ``tokenizer`` can be fitted to the items; see :meth:`Tokenizer.check_fit`."""
+        ids = torch.from_numpy(self.items.item_ids)
+        tokenizer.check_fit(self._vectors(), ids, pairs=self.pairs, weights=self.weights)
+
     def fit(
         self,
         tokenizer: Tokenizer,

@@ -24,6 +24,19 @@ def check_vectors(call: str, vectors: Tensor) -> Tensor:
     return points
 
 
+def check_width(call: str, points: Tensor, width: int) -> None:
+    """``points [N, width]``, like those learnt from.
+
+    Raises:
+        ValueError: another number of dimensions.
+    """
+    if points.shape[1] != width:
+        raise ValueError(
+            f"{call}: vectors must have the dimension {width} of those learnt from, "
+            f"got {points.shape[1]}"
+        )
+
+
 def check_ids(call: str, item_ids: Tensor, points: Tensor) -> None:
     """``item_ids [N]``, one a point, each once.
 

@@ -29,6 +29,18 @@ class StreamedCatalogue:
     def __len__(self) -> int:
         return self.file.num_rows
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Whether ``tokenizer`` can be fitted to the file, which is read once from end to end.
+
+        Raises:
+            ValueError: another method than ``rq-kmeans``, or what its settings do not go with.
+            DataError: an id or a vector is unfit, or the file is damaged.
+        """
+        _that_streams(tokenizer).check_file(self.file)
+        self.file.item_ids()
+        for _ in self.file.vectors():
+            pass
+
     def fit(
         self,
         tokenizer: Tokenizer,
@@ -43,12 +55,8 @@ class StreamedCatalogue:
         Raises:
             ValueError: another method.
         """
-        if not isinstance(tokenizer, RQKMeans) or tokenizer.method != RQKMeans.method:
-            raise ValueError(
-                f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} learns "
-                "from a stream"
-            )
-        tokenizer.fit_file(self.file, seed=seed, progress=progress, folder=folder, resume=resume)
+        streaming = _that_streams(tokenizer)
+        streaming.fit_file(self.file, seed=seed, progress=progress, folder=folder, resume=resume)
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Every item's codes, by ascending id."""
@@ -73,3 +81,12 @@ class StreamedCatalogue:
 
     def _codes(self, tokenizer: Tokenizer) -> Tensor:
         return torch.cat([tokenizer.encode(torch.from_numpy(v)) for v in self.file.vectors()])
+
+
+def _that_streams(tokenizer: Tokenizer) -> RQKMeans:
+    if not isinstance(tokenizer, RQKMeans) or tokenizer.method != RQKMeans.method:
+        raise ValueError(
+            f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} learns "
+            "from a stream"
+        )
+    return tokenizer

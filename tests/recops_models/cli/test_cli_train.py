@@ -42,6 +42,7 @@ def data(tmp_path: Path) -> str:
 SMALL = ["--set", "width=8", "--set", "heads=2", "--set", "history=6"]
 CODES = ["--set", "codes=4", "--set", "levels=2"]
 TINY = ["--set", "width=8", "--set", "hidden=16,8", "--set", "max_len=6", "--set", "batch=32"]
+ORDER = ["--set", "cut=order", "--set", "until=0.5"]
 RANKING = {"hr@10", "hr@50", "ndcg@10", "coverage"}
 CLICK = {"auc", "auc_known", "gauc", "logloss", "pcoc", "ece"}
 
@@ -289,6 +290,14 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
         ("unirec", [*CODES, "--set", "collaborative=true", "--set", "select=nope"]),
         ("unirec", [*CODES, "--set", "collaborative=true", "--set", "attributes=nope"]),
         ("tiger", [*CODES, "--set", "select=nope"]),
+        ("rocket", ["--set", "select=nope"]),
+        ("age", ["--set", "base.hidden="]),
+        ("keep", [*ORDER, "--set", "base.hidden="]),
+        ("keep", [*ORDER, "--set", "base.history=nope"]),
+        ("keep", [*ORDER, "--set", "select=nope"]),
+        ("keep", [*ORDER, "--set", "slices=9999"]),
+        ("res-embedding", ["--set", "select=nope"]),
+        ("res-embedding", ["--set", "learning_rate=0.2"]),
     ],
 )
 def test_what_is_refused_leaves_the_training_before(

@@ -188,6 +188,8 @@ def test_settings_are_named() -> None:
 def test_what_cannot_be_explored_is_refused() -> None:
     with pytest.raises(ValueError, match="FeatureEmbedding: no feature 'brand' in the context"):
         age(item_features=("brand",))
+    with pytest.raises(ValueError, match=r"age: base.hidden must name a layer, .* got none"):
+        Age(new_net("din", FITTED, width=16, hidden=()), AgeConfig())
     released = ReleasedDien(FITTED, DienConfig(compat=("released",)))
     with pytest.raises(ValueError, match="HeadPasses: head must read rows apart, got a Dice"):
         Age(released, AgeConfig())

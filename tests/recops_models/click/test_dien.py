@@ -6,17 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from click_inputs import batch, schema
+from click_inputs import SIZES, batch, schema
 from recops import reference
 from recops_models.click.dien import DienConfig, Quirk
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.examples.batch import Batch
+from recops_models.examples.features import Categorical, Sequence
 from recops_models.layers.next_event import NextEvent, draw_events, rows_of
 from recops_models.layers.recurrent import Recurrent
 from recops_models.layers.target_attention import BilinearAttention
@@ -423,6 +425,23 @@ def test_quirks_of_tables() -> None:
             assert 0.03 < table.abs().max() < 0.06
         else:
             assert 0.9 * limit < table.abs().max() <= limit
+
+
+@pytest.mark.parametrize("compat", ["tables", "released"])
+def test_pretrained_tables_stay(compat: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npy"
+    vectors = np.random.default_rng(0).normal(size=(SIZES["item"], 6)).astype(np.float32)
+    np.save(path, vectors)
+    features = (
+        Categorical("item", pretrained=str(path)),
+        Categorical("category"),
+        Sequence("history_item", share_embedding="item"),
+        Sequence("history_category", share_embedding="category"),
+    )
+    model = make_dien(schema(features), DienConfig(width=6, compat=(compat,)))
+    item, category = (model.embedding.tables[name].weight for name in ("item", "category"))
+    assert torch.equal(item[2:], torch.from_numpy(vectors))
+    assert category.abs().max() > 0.1, "Glorot's law"
 
 
 def test_released_is_all_of_them() -> None:

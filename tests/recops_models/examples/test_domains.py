@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -15,7 +16,10 @@ from recops_models.data.report import ImportReport
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
+from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.tasks import DOMAIN, TaskMaker, further_labels, of_events, task_feature
+from recops_models.recipes.knowledge_stage import KnowledgeProblem
+from recops_models.training.click_problem import ExampleConfig
 
 KINDS = [["toys", "games"], ["games"], None, ["books"], []]
 
@@ -140,7 +144,8 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     assert (found["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
     assert (batch.features[DOMAIN].numpy() == train[DOMAIN_ID].to_numpy()).all()
     assert ((batch.label.numpy() == 1) <= found["kept"]).all()
-    # What is drawn beside an event has no label of any task, and is shown in the same domain.
+    # What is drawn beside an event has no label of any task; where events tell of domains, it is
+    # shown in the same one.
     drawn = click_data(split.dataset, split, feedback="implicit", negatives=1, make=make)
     assert makers[1].tasks == ("heavy",)
     (batch,) = drawn.validation.batches(1000, seed=None)
@@ -149,6 +154,50 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     assert heavy.sum() > 0
     pairs = batch.features[DOMAIN].numpy().reshape(-1, 2)
     assert (pairs[:, 0] == pairs[:, 1]).all()
+
+
+@pytest.mark.parametrize("column", ["kinds", "shelf"])
+def test_what_is_drawn_is_of_its_own_domain(column: str) -> None:
+    examples = ExampleConfig(feedback="implicit", rare_count=1, rare_share=0.0)
+    domains = DomainConfig(domain_column=column, until=0.8)
+    problem = KnowledgeProblem(shop(more=95), domains, examples)
+    made, names, items = problem.data, problem.cut.names, problem.source.dataset.items
+    rows = made.fitted.lookup("item").rows(items["item_id"].to_numpy()).tolist()
+    firsts = [
+        told if column == "shelf" else next(iter(told or ()), "")
+        for told in items[column].to_pylist()
+    ]
+    own = {row: first for row, first in zip(rows, firsts, strict=True) if row > UNKNOWN}
+    for part in (made.train, made.validation, made.test):
+        (batch,) = part.batches(1000, seed=0)
+        columns = (batch.features["item"], batch.features[DOMAIN], batch.label)
+        known = [
+            each for each in zip(*(c.tolist() for c in columns), strict=True) if each[0] in own
+        ]
+        assert {label for *_, label in known} == {0.0, 1.0}
+        assert all(names[domain] == own[item] for item, domain, _ in known)
+
+
+def test_a_domain_that_no_event_is_of_has_no_number() -> None:
+    data = shop(more=1, label=np.ones(200, dtype=np.float32))
+    kinds = pa.array([*KINDS, ["hats"]])
+    place = data.items.column_names.index("kinds")
+    data = dataclasses.replace(data, items=data.items.set_column(place, "kinds", kinds))
+    events = data.interactions.filter(pa.array(data.interactions["item_id"].to_numpy() < 5))
+    data = dataclasses.replace(data, interactions=events)
+    cut = Domains.of(data, DomainConfig(domain_column="kinds", until=0.8))
+    assert cut.of_items is not None
+    names = [cut.names[place] if place >= 0 else None for place in cut.of_items.tolist()]
+    assert names == ["toys", "games", "", "books", "", None]
+    assert Domains.of(data, DomainConfig(until=0.8)).of_items is None
+    split = cut.super_domain()
+    fitted = click_data(split.dataset, split).fitted
+    domain = of_events(split, DOMAIN_ID)
+    maker = TaskMaker(Events.of(split, "implicit", 4.0), fitted, {}, domain, of_items=cut.of_items)
+    rows = np.arange(20)
+    block = maker.block(rows, np.full(20, 5), np.zeros(20, dtype=np.float32))
+    # Of an item of such a domain an example has the event's.
+    assert (block.batch(rows).features[DOMAIN].numpy() == domain[rows]).all()
 
 
 def test_slices_are_the_training_part_in_order() -> None:

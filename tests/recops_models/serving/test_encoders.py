@@ -22,6 +22,7 @@ from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
+from recops_models.serving.served import ServedModel
 
 EVENTS = 6
 
@@ -153,7 +154,9 @@ def test_an_event_without_a_feature_that_no_table_tells_is_refused(
         assert refused.field == "category"
 
 
-@pytest.mark.parametrize("item", ["9" * 30, "-9", "٣", "x", str(-(2**63)), str(2**63), "1_0", " 1"])
+@pytest.mark.parametrize(
+    "item", ["9" * 30, "-9", "٣", "x", str(-(2**63)), str(2**63), "1_0", " 1", "02", "-0"]
+)
 def test_an_item_that_is_none_of_the_tables_is_unknown(
     streamed: Path, tmp_path: Path, item: str
 ) -> None:
@@ -197,6 +200,20 @@ def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_pa
         assert signs[7:] == [signs[7]] * 2
         assert len(set(signs)) == 3
         assert encoded.liked.tolist() == [False] * 4 + [True] * 3 + [False] * 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"signed": "false"}])
+def test_what_events_say_is_as_at_the_training(
+    settings: dict[str, str], trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
+    rating = small.interactions.column_names.index("rating")
+    unrated = replace(small, interactions=small.interactions.remove_column(rating))
+    told = [UserEvent("1", "2", 0.0, n + 1, {"rating": n + 1}) for n in range(5)]
+    explicit = ServedModel.load(trained("mimn", **settings), data=unrated)
+    assert explicit.events.encode(told).liked.tolist() == [False] * 3 + [True] * 2
+    folder = untrained("mimn", unrated, tmp_path / "data", tmp_path / "model", **settings)
+    implicit = ServedModel.load(folder, data=small)
+    assert implicit.events.encode(told).liked.tolist() == [True] * 5
 
 
 def test_string_ids_are_those_of_the_source(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -84,6 +86,49 @@ def test_no_items_and_no_dimensions(
     assert not (tmp_path / "out" / "sids.parquet").exists()
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--set groups=2", "vectors of 5 dimensions cannot be cut into 2 groups"),
+        ("--method balanced-rq --set groups=2", "vectors of 5 dimensions cannot be cut"),
+        ("--vectors fit.parquet --stream --set groups=2", "vectors of 5 dimensions cannot be cut"),
+        ("--vectors fit.parquet --stream --method rq-vae", "only rq-kmeans learns from a stream"),
+        ("--vectors nan.parquet --stream", "a vector is not finite"),
+        ("--vectors text.parquet --stream", "item_id must be integers"),
+        ("--codes 41", "40 items cannot fill 41 codes"),
+        ("--method rq-vae --set learning_rate=-1", "learning_rate must be ≥ 0, got -1.0"),
+        ("--method rq-vae --set hidden=-5", "hidden must be ≥ 1, got (-5,)"),
+        ("--method drq-vae --set contrast=1", "contrast needs pairs"),
+        ("--method drq-vae-cl --pairs unknown.npy", "contrast needs pairs"),
+        ("--method drq-vae-cl --pairs wide.npy", "must hold integer item ids [E, 2]"),
+        ("--method drq-vae-cl --pairs p.npy --set temperature=0", "temperature must be > 0, got 0"),
+    ],
+)
+def test_what_is_refused_leaves_the_run_before(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: Line
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", items())
+    np.save("p.npy", np.array([[0, 1], [1, 2]]))
+    np.save("unknown.npy", np.array([[900, 901], [3, 902]]))
+    np.save("wide.npy", np.zeros((2, 3), np.int64))
+    rows, ids = items().tolist(), list(range(40))
+    spoilt = [*rows[:-1], [np.nan] * 5]
+    texts = [str(one) for one in ids]
+    for name, keys, lists in (("fit", ids, rows), ("nan", ids, spoilt), ("text", texts, rows)):
+        pa.parquet.write_table(pa.table({"item_id": keys, "v": lists}), f"{name}.parquet")
+    command = ["tokenize", "--vectors", "v.npy", "--levels", "2", "--codes", "4", "--out", "out"]
+    assert cli.run(command) == 0
+    before = contents(Path("out"))
+    assert cli.run([*command, *arguments.split()]) != 0
+    assert message in line()
+    assert contents(Path("out")) == before
+
+
 @every_method
 def test_equal_items_and_one_dimension_are_tokenized(method: str, tmp_path: Path) -> None:
     for vectors in (np.full((40, 5), 2.5, np.float32), items(40, 1)):
@@ -116,17 +161,21 @@ def test_an_infeasible_capacity_says_what_to_change(tmp_path: Path, line: Line) 
     data = events(tmp_path / "data", 200)
     arguments = ["tokenize", "--data", data, "--method", "balanced-rq", "--codes", "4"]
     arguments += ["--out", f"{tmp_path}/out"]
+    assert cli.run(arguments) == 0
+    before = contents(tmp_path / "out")
     assert cli.run([*arguments, "--set", "clip=0"]) == 1
     told = line()
-    assert "level 0 cannot hold items of such weights" in told
+    assert "level 0 cannot hold items of such weights, the heaviest has 3.4" in told
     assert told.endswith("use more slack, less clip or fewer codes")
-    assert cli.run(arguments) == 0
+    assert contents(tmp_path / "out") == before
 
 
 def test_weights_that_are_all_zero_are_told() -> None:
     vectors = torch.from_numpy(items())
-    with pytest.raises(ValueError, match="all weights are 0, so that there is no load to balance"):
-        make_tokenizer("balanced-rq", 2, 4).fit(vectors, torch.arange(40), weights=torch.zeros(40))
+    tokenizer = make_tokenizer("balanced-rq", 2, 4)
+    for call in (tokenizer.check_fit, tokenizer.fit):
+        with pytest.raises(ValueError, match="all weights are 0, so that there is no load to bal"):
+            call(vectors, torch.arange(40), weights=torch.zeros(40))
 
 
 @every_method

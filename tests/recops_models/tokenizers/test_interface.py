@@ -14,6 +14,7 @@ from torch import Tensor
 from recops.files import CorruptFileError, save_tensors
 from recops_models import cli
 from recops_models.data import Dataset, leave_one_out
+from recops_models.data.errors import DataError
 from recops_models.tokenizers import (
     METHODS,
     RQKMeans,
@@ -157,6 +158,23 @@ def test_refit_for_a_changed_catalogue_serves_it_better(method: str) -> None:
     assert error() < before
 
 
+@every_codebook
+@pytest.mark.parametrize("width", [5, 12])
+def test_refit_keeps_no_codebooks_of_another_width(method: str, width: int) -> None:
+    tokenizer = fitted(method)
+    before = tokenizer._state()
+    with pytest.raises(ValueError, match=f"must have the dimension 10 of .* got {width}"):
+        tokenizer.refit(items(dim=width), torch.arange(200), keep_levels=1)
+    after = tokenizer._state()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_refit_that_keeps_no_level_takes_another_width() -> None:
+    tokenizer = fit("rq-kmeans", items())
+    tokenizer.refit(items(dim=5), torch.arange(200))
+    assert tokenizer.encode(items(dim=5)).shape == (200, 3)
+
+
 @pytest.mark.parametrize("keep", [-1, 3])
 def test_refit_needs_a_level_to_learn(keep: int) -> None:
     tokenizer = fitted("rq-kmeans")
@@ -210,8 +228,10 @@ def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) 
     ],
 )
 def test_unfit_vectors_are_told(method: str, vectors: Tensor, ids: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        new(method, 2, 4).fit(vectors, torch.arange(ids))
+    tokenizer = new(method, 2, 4)
+    for call in (tokenizer.check_fit, tokenizer.fit):
+        with pytest.raises(ValueError, match=message):
+            call(vectors, torch.arange(ids))
 
 
 @every_codebook
@@ -273,8 +293,11 @@ def test_one_dimension_and_an_empty_batch(method: str) -> None:
 @every_method
 def test_other_widths_and_codes_are_told(method: str) -> None:
     tokenizer = fitted(method)
-    with pytest.raises(ValueError, match="dimension"):
-        tokenizer.encode(torch.zeros(1, 9))
+    for width in (9, 11):
+        vectors, weights = torch.zeros(9, width), torch.ones(9)
+        for given in (None, weights):
+            with pytest.raises(ValueError, match=f"must have the dimension 10 of .* got {width}"):
+                tokenizer.encode(vectors, weights=given)
     with pytest.raises(IndexError):
         tokenizer.decode(torch.full((1, 3), 8, dtype=torch.int32))
 
@@ -319,8 +342,31 @@ def test_unfit_files_of_pairs_are_told(
 ) -> None:
     if content is not None:
         np.save(tmp_path / "p.npy", content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(DataError, match=message):
         load_pairs(tmp_path / "p.npy")
+
+
+@pytest.mark.parametrize("name", ["p.npy", "p.npz", "p.parquet"])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("archive", "found an archive"), ("cut", "not readable as pairs"), ("folder", "a folder")],
+)
+def test_what_is_no_file_of_pairs_is_told(
+    kind: str, message: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            np.savez(file, pairs=np.zeros((3, 2), dtype=np.int64))
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-9])
+    if kind == "archive" and name == "p.parquet":
+        message = "not readable as pairs"
+    with pytest.raises(DataError, match=message) as refused:
+        load_pairs(path)
+    assert str(refused.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("method", ["rq-kmeans", "drq-vae-cl"])

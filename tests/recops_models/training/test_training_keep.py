@@ -214,6 +214,9 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
         train(click_data(domains), tmp_path / "examples")
     with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
+    with pytest.raises(ValueError, match=r"domains: slices must be ≤ \d+, the .*, got 9,999"):
+        train(domains, tmp_path / "sliced", slices="9999")
+    assert not any(path.is_file() for path in (tmp_path / "sliced").rglob("*"))
     with pytest.raises(KnowledgeError, match="examples need knowledge, or a trained model"):
         KeepProblem(domains, DomainConfig(until=0.6), ExampleConfig())
 

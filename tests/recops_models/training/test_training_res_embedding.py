@@ -101,6 +101,17 @@ def test_a_graph_file_is_of_the_same_training_ids(small: Dataset, tmp_path: Path
         train(small, tmp_path / "third", graph_file=given, window="2")
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "table_learning_rate"])
+def test_a_rate_that_would_turn_residuals_round_is_refused(
+    name: str, small: Dataset, tmp_path: Path
+) -> None:
+    said = rf"res-embedding: {name} · residual_decay must be < 1, got 0.2 · 10"
+    with pytest.raises(ValueError, match=said):
+        train(small, tmp_path, **{name: "0.2"})
+    assert not any(tmp_path.iterdir())
+    train(small, tmp_path, residual="false", **{name: "0.2"})
+
+
 def test_a_random_graph_is_the_seeds(small: Dataset, tmp_path: Path) -> None:
     train(small, tmp_path / "one", graph="random")
     train(small, tmp_path / "true")

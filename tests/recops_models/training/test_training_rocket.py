@@ -134,6 +134,10 @@ def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
     assert "booster_auc" not in found.metrics["test"]
     alone = train("sum-pool", small, tmp_path / "alone", hidden="8")
     assert found.metrics["test"] != alone.metrics["test"]
+    before = (tmp_path / "kd" / MODEL).read_bytes()
+    with pytest.raises(ValueError, match="no validation metric 'booster_auc'; there are auc, "):
+        train("rocket", small, tmp_path / "kd", teacher=teacher, select="booster_auc", **settings)
+    assert (tmp_path / "kd" / MODEL).read_bytes() == before
     with pytest.raises(ValueError, match="no net None"):
         Job.of("rocket", "", {"booster": "none"}, seed=0, quick=True)
 

@@ -83,7 +83,7 @@ class BalancedRQ(RQKMeans):
         """Nearest codes, or with ``weights`` all rows together under the capacity."""
         if weights is None or not len(vectors):
             return super().encode(vectors)
-        residual = self._check("encode", vectors)
+        residual = self._check_like_learnt("encode", vectors)
         checked = check_weights(f"{self._name}.encode", weights, residual)
         codes: list[Tensor] = []
         for part, books in self._groups():
@@ -91,11 +91,8 @@ class BalancedRQ(RQKMeans):
             for book in books:
                 index, load, feasible = self._assign(left, book, checked)
                 if not feasible:
-                    raise ValueError(
-                        f"{self._name}: level {len(codes)} cannot hold items of such weights, its "
-                        f"fullest code has {float(load.max() / load.mean()):.3g} times the mean "
-                        "load; use more slack, less clip or fewer codes"
-                    )
+                    times = float(load.max() / load.mean())
+                    raise self._overfull(len(codes), f"its fullest code has {times:.3g} times")
                 codes.append(index)
                 left = left - recops.rq_decode(index[:, None], [book])
         return torch.stack(codes, dim=1)
@@ -103,6 +100,23 @@ class BalancedRQ(RQKMeans):
     @property
     def _patience(self) -> int:
         return self.settings.patience
+
+    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        """Beside dimensions: that no item is heavier than a code may be."""
+        super()._check_given(dim, pairs, weights)
+        if weights is None:
+            return
+        for level, size in enumerate(self._sizes):
+            clipped, capacity = capacity_of(weights, size, self.settings.slack, self.settings.clip)
+            if float(clipped.max()) > capacity:
+                times = float(clipped.max()) * size / float(clipped.double().sum())
+                raise self._overfull(level, f"the heaviest has {times:.3g} times")
+
+    def _overfull(self, level: int, told: str) -> ValueError:
+        return ValueError(
+            f"{self._name}: level {level} cannot hold items of such weights, {told} the mean load; "
+            "use more slack, less clip or fewer codes"
+        )
 
     def _assignment(self, points: Points, given: Fitting) -> Assign:
         weights = torch.ones(len(points)) if given.weights is None else given.weights

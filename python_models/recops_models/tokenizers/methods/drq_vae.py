@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recops_models.setting_checks import check_above_zero, check_at_least
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import (
+    OWNER,
     ItemBatch,
     LatentSettings,
     Partners,
@@ -33,6 +35,10 @@ class DRQSettings(LatentSettings):
         temperature: τ of InfoNCE.
         codebook_seed: of the k-means; None: that of the fit.
         metric: of the k-means: what is nearest. InfoNCE compares by cosine.
+
+    Raises:
+        ValueError: a weight or a seed below 0, a temperature of 0 or less, and see
+            :class:`~recops_models.tokenizers.methods.item_task.LatentSettings`.
     """
 
     kl: float = 1e-3
@@ -40,6 +46,11 @@ class DRQSettings(LatentSettings):
     temperature: float = 0.1
     codebook_seed: int | None = None
     metric: Literal["l2", "cosine"] = "l2"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(OWNER, self, kl=0, contrast=0, codebook_seed=0)
+        check_above_zero(OWNER, self, "temperature")
 
 
 @dataclass(frozen=True)
@@ -103,21 +114,19 @@ class DRQVAE(LatentTokenizer):
 
     def _fit(self, points: Tensor, given: Fitting) -> None:
         settings: DRQSettings = self.settings
-        partners = self._partners(points, given)
+        pairs = given.pairs if settings.contrast else None
+        partners = None if pairs is None else Partners(pairs, len(points))
         autoencoder = self._start_network(points, given)
         network = VariationalNetwork(autoencoder, settings)
         train_network(network, autoencoder.to_scale(points), settings, given, partners=partners)
         self.network = autoencoder
         self.codebooks = self._learn_codebooks(points, (), given)
 
-    def _partners(self, points: Tensor, given: Fitting) -> Partners | None:
-        if not self.settings.contrast:
-            return None
-        if given.pairs is None or not len(given.pairs):
+    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        if self.settings.contrast and (pairs is None or not len(pairs)):
             raise ValueError(
                 f"{self._name}.fit: contrast needs pairs of items that users met together"
             )
-        return Partners(given.pairs, len(points))
 
     def _learn_codebooks(
         self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting

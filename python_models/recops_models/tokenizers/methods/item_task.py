@@ -11,12 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recops_models.setting_checks import check_at_least
 from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.training.config import TrainingConfig
 from recops_models.training.task import Pass, Task
 from recops_models.training.trainer import fit
 
+OWNER = "tokenizer"
+"""Of the settings, in what is said of unfit ones."""
 _PASSES = 20
 _EVALUATED = 4096
 
@@ -33,6 +36,10 @@ class NetworkSettings:
         learning_rate: the peak of AdamW's, after one pass of linear rise, along half a cosine down
             to a tenth.
         weight_decay: decoupled, on matrices.
+
+    Raises:
+        ValueError: no unit of a hidden layer, no step, no item a step; another number that is below
+            0 or not finite.
     """
 
     hidden: tuple[int, ...] = (512, 256, 128)
@@ -42,9 +49,7 @@ class NetworkSettings:
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name in ("steps", "batch", "width") and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
+        check_at_least(OWNER, self, hidden=1, steps=1, batch=1, learning_rate=0, weight_decay=0)
 
     def batch_of(self, items: int) -> int:
         """How many of so many items a step has."""
@@ -57,9 +62,16 @@ class LatentSettings(NetworkSettings):
 
     Attributes:
         width: d, of the latents.
+
+    Raises:
+        ValueError: no width, and see :class:`NetworkSettings`.
     """
 
     width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(OWNER, self, width=1)
 
 
 @dataclass(frozen=True, eq=False)

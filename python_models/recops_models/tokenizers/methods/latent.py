@@ -46,11 +46,7 @@ class NetworkTokenizer(Tokenizer):
         """``[N, d]`` float32: what is quantized of ``vectors [N, D]``."""
         points = self._check("encode", vectors)
         network = self._fitted_network()
-        if points.shape[1] != len(network.mean):
-            raise ValueError(
-                f"{self._name}.encode: vectors must have the dimension {len(network.mean)} of "
-                f"those learnt from, got {points.shape[1]}"
-            )
+        self._check_width("encode", points, len(network.mean))
         return network.latents(points)
 
     @abstractmethod

@@ -96,19 +96,28 @@ class RQKMeans(Tokenizer):
         in pieces: without ``batch``, codebooks differ from :meth:`Tokenizer.fit`'s by rounding.
 
         Raises:
-            ValueError: fewer vectors than codes.
+            ValueError: fewer vectors than codes; dimensions that groups do not divide.
             DataError: the file is damaged, or holds a vector that is not finite.
         """
-        self.check_count(file.num_rows)
+        self.check_file(file)
         report = progress or (lambda *_: None)
         given = Fitting(seed, report, folder=folder, resume=resume)
         given.begin()
         self._learn(StreamedPoints(file), (), given)
         return self
 
+    def check_file(self, file: VectorFile) -> None:
+        """Whether the file has vectors enough for :meth:`fit_file`, of fit dimensions.
+
+        Raises:
+            ValueError: it has not.
+        """
+        self.check_count(file.num_rows)
+        self._check_given(file.dim, None, None)
+
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """Greedily, level by level; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
-        points = self._check("encode", vectors)
+        points = self._check_like_learnt("encode", vectors)
         stacks = [books for _, books in self._groups()]
         codes, _ = recops.rq_encode(points, stacks, metric=self.metric)
         return codes
@@ -121,14 +130,29 @@ class RQKMeans(Tokenizer):
         self._learn(TensorPoints(points), (), given)
 
     def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        self._learn(TensorPoints(points), self._fitted()[:keep_levels], given)
+        kept = self._fitted()[:keep_levels]
+        if kept:
+            self._check_like_learnt("refit", points)
+        self._check_groups(points.shape[1])
+        self._learn(TensorPoints(points), kept, given)
+
+    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        self._check_groups(dim)
+
+    def _check_groups(self, dim: int) -> None:
+        if dim % self.settings.groups:
+            raise ValueError(
+                f"{self._name}: vectors of {dim} dimensions cannot be cut into "
+                f"{self.settings.groups} groups"
+            )
+
+    def _check_like_learnt(self, call: str, vectors: Tensor) -> Tensor:
+        points = self._check(call, vectors)
+        self._check_width(call, points, self._fitted()[0].shape[1])
+        return points
 
     def _learn(self, points: Points, kept: tuple[Tensor, ...], given: Fitting) -> None:
         groups, dim = self.settings.groups, points.dim
-        if dim % groups:
-            raise ValueError(
-                f"{self._name}.fit: vectors of {dim} dimensions cannot be cut into {groups} groups"
-            )
         parts = self._parts(dim)
         books = residual_kmeans(
             points,

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 
 import recops
+from recops_models.setting_checks import check_at_least
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import residual_kmeans
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import ItemBatch, LatentSettings, train_network
+from recops_models.tokenizers.methods.item_task import (
+    OWNER,
+    ItemBatch,
+    LatentSettings,
+    train_network,
+)
 from recops_models.tokenizers.methods.latent import LatentTokenizer
 
 _START = KMeansSettings(iterations=10)
@@ -29,11 +35,19 @@ class RQVAESettings(LatentSettings):
         rotation: the gradient through the quantizer turned and scaled as the quantizer did, in
             place of straight through (Fifty et al., 2024).
         start: of the codebooks: k-means of the untrained encoder's latents, or uniform in ±1/K.
+
+    Raises:
+        ValueError: a commitment below 0, and see
+            :class:`~recops_models.tokenizers.methods.item_task.LatentSettings`.
     """
 
     commitment: float = 0.25
     rotation: bool = False
     start: Literal["kmeans", "random"] = "kmeans"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(OWNER, self, commitment=0)
 
 
 class QuantizedNetwork(nn.Module):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import recops
+from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import ItemBatch
+from recops_models.tokenizers.methods.item_task import OWNER, ItemBatch
 from recops_models.tokenizers.methods.rq_vae import RQVAE, QuantizedNetwork, RQVAESettings
 
 _REVIVE_EVERY = 10
@@ -22,10 +23,19 @@ class RQPVAESettings(RQVAESettings):
     Attributes:
         decay: γ of the moving averages.
         dead: a code is dead when its average count is below this share of B/K; 0: never.
+
+    Raises:
+        ValueError: a decay outside [0, 1), a threshold below 0, and see
+            :class:`~recops_models.tokenizers.methods.rq_vae.RQVAESettings`.
     """
 
     decay: float = 0.99
     dead: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shares(OWNER, self, "decay")
+        check_at_least(OWNER, self, dead=0)
 
 
 class MovingCodebook(nn.Module):

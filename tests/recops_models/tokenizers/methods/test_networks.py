@@ -117,10 +117,36 @@ def test_scale_of_equal_vectors_is_one() -> None:
     assert torch.equal(network.to_scale(torch.full((1, 3), 7.0)), torch.zeros(1, 3))
 
 
-@pytest.mark.parametrize("name", ["width", "steps", "batch"])
-def test_sizes_of_zero_are_told(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got 0"):
-        make_tokenizer("drq-vae", settings={name: "0"})
+@pytest.mark.parametrize(
+    ("method", "name", "value", "message"),
+    [
+        ("drq-vae", "width", "0", "≥ 1, got 0"),
+        ("fsq", "steps", "0", "≥ 1, got 0"),
+        ("fsq", "batch", "0", "≥ 1, got 0"),
+        ("fsq", "hidden", "8,0", r"≥ 1, got \(8, 0\)"),
+        ("fsq", "learning_rate", "-1", "≥ 0, got -1.0"),
+        ("fsq", "weight_decay", "-1", "≥ 0, got -1.0"),
+        ("drq-vae", "kl", "-1", "≥ 0, got -1.0"),
+        ("drq-vae", "contrast", "-1", "≥ 0, got -1.0"),
+        ("drq-vae", "codebook_seed", "-1", "≥ 0, got -1"),
+        ("drq-vae-cl", "temperature", "0", "> 0, got 0.0"),
+        ("rq-vae", "commitment", "-1", "≥ 0, got -1.0"),
+        ("rqp-vae", "decay", "1", r"within \[0, 1\), got 1.0"),
+        ("rqp-vae", "dead", "-1", "≥ 0, got -1.0"),
+    ],
+)
+def test_settings_out_of_range_are_told(method: str, name: str, value: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"tokenizer: {name} must (be|lie) {message}"):
+        make_tokenizer(method, settings={name: value})
+
+
+def test_settings_may_be_as_small_as_they_get() -> None:
+    least = {"hidden": "", "learning_rate": "0", "weight_decay": "0"}
+    for method, more in (
+        ("drq-vae", {"kl": "0", "contrast": "0", "codebook_seed": "0"}),
+        ("rqp-vae", {"commitment": "0", "decay": "0", "dead": "0"}),
+    ):
+        make_tokenizer(method, settings={**least, **more})
 
 
 def active(tokenizer: Tokenizer, vectors: Tensor) -> int:
