@@ -27,7 +27,7 @@ def reproduce(
         str,
         typer.Argument(
             help="Whose claims: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, "
-            "unirec.",
+            "tiger, unirec.",
             show_default=False,
         ),
     ],
