@@ -85,7 +85,7 @@ def train(
     from recops_models.data.dataset import Dataset
     from recops_models.out_folder import out_folder
     from recops_models.recipes.job import Job
-    from recops_models.recipes.run import run_job
+    from recops_models.recipes.run import holds, run_job
 
     try:
         job = Job.of(
@@ -109,9 +109,12 @@ def train(
             with out_folder(folder, kind="training-config"):
                 trained = run_job(job, dataset, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
-        raise RuntimeError(
-            f"interrupted; {folder} keeps the last checkpoint: go on with --resume"
-        ) from None
+        kept = (
+            f"{folder} keeps the last checkpoint: go on with --resume"
+            if holds(folder, job)
+            else f"the training had not begun, and {folder} is as it was"
+        )
+        raise RuntimeError(f"interrupted; {kept}") from None
     for note in trained.notes:
         typer.echo(f"note: {note}")
     for part in ("validation", "test"):

@@ -14,6 +14,7 @@ from recops_models.cli import run
 from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.out_folder import out_folder
+from recops_models.recipes import ranking
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.run import load_trained, problem_of, run_job
@@ -247,6 +248,10 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
         patch.setattr(next_item, "window_batches", stop_in_the_second)
         assert run(command) == 1
     assert "keeps the last checkpoint: go on with --resume" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(ranking, "NextItem", stop_in_the_second)
+        assert run([*command, "--seed", "1"]) == 1
+    assert f"the training had not begun, and {out} is as it was" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
     rows = read_json(out / "curves.json", kind="curves")["rows"]
     assert [row["epoch"] for row in rows] == [0, 1, 2]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recops.files import write_file, write_json
-from recops_models.data import NAMED_SETS, DataError
+from recops_models.data import NAMED_SETS, DataError, Dataset
+from recops_models.data.digest import dataset_digest
 from recops_models.evidence.harness.claim import Claim
 from recops_models.evidence.harness.finding import findings
 from recops_models.evidence.harness.floors import floors_of
@@ -49,7 +50,7 @@ def reproduce(
         the content of ``results.json``.
 
     Raises:
-        ValueError: too few seeds, no job; the folder holds something else.
+        ValueError: too few seeds, no job; the folder holds something else, or runs on other data.
         CorruptFileError: it is damaged.
         DataError: none of the claims' data sets is at hand.
         KeyboardInterrupt: handed on; finished runs and epochs are kept.
@@ -71,6 +72,7 @@ def reproduce(
         )
     plan = Plan(claims, first_seed, quick)
     store = RunStore(out, paper, resume=resume)
+    store.begin(_digests(claims))
     if store.dropped is not None:
         progress.note(store.dropped)
     done = run_ahead(plan, store, progress, jobs=jobs)
@@ -86,6 +88,15 @@ def reproduce(
     write_json(out / "results.json", content, kind="results")
     write_file(out / "results.md", page(content).encode())
     return content
+
+
+def _digests(claims: Sequence[Claim]) -> dict[str, str]:
+    """Of the data sets that runs read, by name; nothing of data that are made up."""
+    found: dict[str, str] = {}
+    for experiment, name in dict.fromkeys((c.experiment, name) for c in claims for name in c.data):
+        if name not in found and isinstance(data := experiment.load(name), Dataset):
+            found[name] = dataset_digest(data)
+    return found
 
 
 def _at_hand(claims: Sequence[Claim]) -> tuple[list[Claim], list[str]]:

@@ -60,18 +60,45 @@ class RunStore:
         self.path = path
         self.dropped: str | None = None
         path.mkdir(parents=True, exist_ok=True)
+        self._data: dict[str, str] = {}
         if (path / _OWNER).exists():
-            found = read_json(path / _OWNER, kind="reproduction")["paper"]
-            if found != paper:
-                raise ValueError(f"{path} holds {found}, not {paper}: name another with --out")
+            found = read_json(path / _OWNER, kind="reproduction")
+            if found["paper"] != paper:
+                raise ValueError(
+                    f"{path} holds {found['paper']}, not {paper}: name another with --out"
+                )
+            self._data = found.get("data", {}) if resume else {}
         elif any(path.iterdir()):
             raise ValueError(f"{path} holds files, but no reproduction: name a new one with --out")
         if not resume:
             shutil.rmtree(path / "runs", ignore_errors=True)
             for name in (_RUNS, _FLOORS, "results.json", "results.md"):
                 (path / name).unlink(missing_ok=True)
-        write_json(path / _OWNER, {"paper": paper}, kind="reproduction")
+        self._paper = paper
+        self._own()
         self._records = self._read()
+
+    def begin(self, data: Mapping[str, str]) -> None:
+        """Keep what the runs are of.
+
+        Args:
+            data: digests by name of data.
+
+        Raises:
+            ValueError: finished runs are of others under the same name.
+        """
+        for name, digest in data.items():
+            if self._data.get(name, digest) != digest:
+                raise ValueError(
+                    f"{self.path} holds runs on another {name} than there is now: leave out "
+                    "--resume to start anew, or name another folder with --out"
+                )
+        self._data |= data
+        self._own()
+
+    def _own(self) -> None:
+        content = {"paper": self._paper, "data": self._data}
+        write_json(self.path / _OWNER, content, kind="reproduction")
 
     def folder(self, run: Run) -> Path:
         """Where what the run leaves is."""

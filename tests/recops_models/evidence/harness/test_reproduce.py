@@ -28,6 +28,7 @@ from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore
 from recops_models.evidence.harness.verdict import verdict
 from recops_models.training.diverged import DivergedError
+from small_shop import write_shop
 from synthetic_histories import write_ring
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -351,6 +352,19 @@ def test_runs_are_lines_of_which_a_torn_last_one_is_made_again(data: str, tmp_pa
     watch = Watch()
     measure(tmp_path, asked, resume=True, progress=watch)
     assert (watch.begun, watch.notes) == ([], [])
+
+
+def test_runs_on_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    write_shop(shop)
+    asked = claim(str(shop), POPULARITY, Arm("again", "popularity"))
+    out = tmp_path / "out"
+    measure(out, asked)
+    measure(out, asked, resume=True)
+    write_shop(shop, events=10)
+    with pytest.raises(ValueError, match=r"holds runs on another .*shop than there is now"):
+        measure(out, asked, resume=True)
+    measure(out, asked)
 
 
 def test_lines_alone_are_enough_to_go_on(data: str, tmp_path: Path) -> None:
