@@ -226,11 +226,6 @@ def holds(folder: Path, job: Job) -> bool:
     return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
 
 
-def holds(folder: Path, job: Job) -> bool:
-    """Whether the folder has begun with this very job, so that ``resume`` goes on with it."""
-    return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
-
-
 def _refuse_another(job: Job, folder: Path) -> None:
     ours, theirs = _parts(job), _parts(load_job(folder))
     for name in dict.fromkeys([*ours, *theirs]):
