@@ -78,7 +78,6 @@ def _wide(width: int) -> Mapping[str, Setting]:
     return {"width": width, "expert_hidden": width, "head_hidden": width}
 
 
-_WIDER = "A decoder of width 128 finds more than one of 64."
 _NO_ATTRIBUTE: Mapping[str, Setting] = {"attributes": ""}
 _SHUFFLED: Mapping[str, Setting] = {"shuffle_attributes": "true"}
 _CHAIN = (
@@ -133,9 +132,12 @@ PARTS = (
         {"hash_width": 0},
         "HR@50 .537 and .485 without, on private items",
     ),
-    *one_change("width-helps", _WIDER, _wide(128), _wide(64), _WIDTHS, data=("beauty",)),
     *one_change(
-        "width-helps", _WIDER, _wide(128), _wide(64), _WIDTHS, _wide(256), data=("ml-100k",)
+        "width-helps",
+        "A decoder of width 128 finds more than one of 64.",
+        _wide(128),
+        _wide(64),
+        _WIDTHS,
     ),
 )
 
