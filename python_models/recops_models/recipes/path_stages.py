@@ -52,7 +52,7 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
         inputs = part(order.parts, "inputs", InputConfig)
         item_attributes(problem.dataset, inputs.attributes)
         user_fields(problem.dataset, inputs.user_fields)
-        assert problem.events is not None
+        _ = problem.events  # Refuses unfit columns.
         asked = problem.told(problem.asked_each_epoch, "validation")
         check_select(asked.metrics, self.config(order.parts))
 
