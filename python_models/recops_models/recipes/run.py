@@ -34,14 +34,6 @@ from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
 MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.parquet"
-_MADE_FIRST = (
-    "item_vectors.safetensors",
-    "tokenizer.safetensors",
-    "sids.parquet",
-    "trie.safetensors",
-    "graph.safetensors",
-)
-"""What stages leave before they train."""
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -89,8 +81,7 @@ def train_job(
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 
     places = [] if resume else [folder, *(folder / stage.name for stage in before)]
-    names = (CATALOGUE, MODEL, METRICS, CHECKPOINT, *_MADE_FIRST)
-    stale = [place / name for place in places for name in names]
+    stale = [place / name for place in places for name in _left()]
 
     @functools.cache
     def begun() -> None:
@@ -113,6 +104,15 @@ def train_job(
     made = last.run(order)
     save_model(folder / MODEL, *job.recipe.kept(made.model, job.parts))
     return made
+
+
+def _left() -> tuple[str, ...]:
+    """What trainings leave that a later one would take for its own."""
+    from recops_models.recipes.res_embedding_stage import GRAPH
+    from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+    from recops_models.recipes.unirec import TRIE
+
+    return CATALOGUE, MODEL, METRICS, CHECKPOINT, VECTORS, TOKENIZER, SIDS, TRIE, GRAPH
 
 
 def run_job(

@@ -122,9 +122,6 @@ def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order)
             dataset, train, text_encoder=config.text_encoder, seed=order.seed
         )
     order.begun()
-    if not order.resume:  # What is there would be taken for this order's, were it stopped.
-        for name in (TOKENIZER, SIDS):
-            (order.folder / name).unlink(missing_ok=True)
     write_item_vectors(order.folder / VECTORS, vectors)
     return vectors
 
