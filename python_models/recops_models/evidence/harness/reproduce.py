@@ -82,7 +82,8 @@ def reproduce(
         floors_of(plan, store, progress.note),
         command=command,
         quick=quick,
-        seconds=sum(record.seconds for record in done.values()),
+        # By key: what names a default is the run of what leaves it out.
+        seconds=sum({run.key: record.seconds for run, record in done.items()}.values()),
         skipped=skipped,
     )
     write_json(out / "results.json", content, kind="results")

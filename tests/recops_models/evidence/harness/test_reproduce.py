@@ -413,13 +413,15 @@ def test_runs_side_by_side_give_the_same_bits(data: str, tmp_path: Path) -> None
     assert [run.test for run in watch.begun] == [False] * 4 + [True] * 4
 
 
-def test_what_names_a_default_is_run_once(data: str, tmp_path: Path) -> None:
+def test_what_names_a_default_is_run_and_timed_once(data: str, tmp_path: Path) -> None:
     arms = (Arm("as it is", "sasrec", SMALL), Arm("said", "sasrec", {**SMALL, "dropout": "0.10"}))
     watch = Watch()
     found = measure(tmp_path, claim(data, *arms), seeds=2, jobs=2, progress=watch)
     assert [run.seed for run in watch.begun] == [0, 1]
     assert watch.ahead == [2, 1]
     assert found["claims"][0]["measured"] == 0
+    kept = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert found["seconds"] == pytest.approx(sum(run["seconds"] for run in kept), abs=0.1)
 
 
 def test_an_error_in_one_of_two_processes_ends_both(data: str, tmp_path: Path) -> None:
