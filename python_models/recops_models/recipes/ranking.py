@@ -15,6 +15,7 @@ from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Order, Stage, Staged, TrainingStage
 from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item import NextItem
+from recops_models.training.optimizers import check_dense
 from recops_models.training.ranking_problem import RankingProblem
 from recops_models.training.trainer import check_select
 
@@ -83,8 +84,10 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
         self.name, self.make = name, make
 
     def check(self, order: Order) -> None:
-        """See :meth:`Stage.check`."""
-        check_select(RANKING_METRICS, self.config(order.parts))
+        """See :meth:`Stage.check`; all models here score every item."""
+        config = self.config(order.parts)
+        check_select(RANKING_METRICS, config)
+        check_dense(config)
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None

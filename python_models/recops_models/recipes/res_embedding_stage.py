@@ -18,6 +18,7 @@ from recops_models.recipes.stage import Order, Staged
 from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
+from recops_models.training.optimizers import check_dense
 
 GRAPH, TABLE = "graph.safetensors", "item_table.safetensors"
 
@@ -41,11 +42,15 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
     name = "res-embedding"
 
     def check(self, order: Order) -> None:
-        """See :meth:`Stage.check`; a step must leave something of the residuals."""
+        """See :meth:`Stage.check`; a step must leave something of the residuals, and
+        attention reads all rows.
+        """
         super().check(order)
         config, sizes = self.config(order.parts), part(order.parts, "sizes", ResEmbeddingConfig)
         name = "learning_rate" if config.table_learning_rate is None else "table_learning_rate"
         rate, decay = getattr(config, name), sizes.residual_decay
+        if sizes.weights == "attention":
+            check_dense(config)
         if sizes.residual and rate * decay >= 1:
             raise ValueError(
                 f"{self.name}: {name} · residual_decay must be < 1, got {rate:g} · {decay:g}"

@@ -59,6 +59,20 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     return optimizers
 
 
+def check_dense(config: TrainingConfig) -> None:
+    """That the optimizer of tables takes dense gradients, which a model has that reads one as a
+    whole.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if config.tables == "sparse-adam":
+        raise ValueError(
+            f"training: tables={config.tables} is for tables that are only looked up, and this "
+            "model also reads one as a whole; take rowwise-adagrad or adamw"
+        )
+
+
 def _decay_with(optimizer: Optimizer, rows: DecayingRows) -> None:
     """Have every step of the rows' optimizer decay them, at the rate that it then has."""
 

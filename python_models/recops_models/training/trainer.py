@@ -16,7 +16,12 @@ from recops_models.training.checkpoint import State, load_checkpoint, save_check
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
 from recops_models.training.diverged import DivergedError
-from recops_models.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from recops_models.training.optimizers import (
+    check_dense,
+    clip_gradients,
+    make_optimizers,
+    set_learning_rate,
+)
 from recops_models.training.step import Step
 from recops_models.training.task import Examples, Model, Task
 
@@ -178,7 +183,5 @@ def _learn(
     except RuntimeError as error:
         if "does not support dense gradients" not in str(error):
             raise
-        raise ValueError(
-            f"training: tables={config.tables} is for tables that are only looked up, and this "
-            "model also reads one as a whole; take rowwise-adagrad or adamw"
-        ) from error
+        check_dense(config)
+        raise

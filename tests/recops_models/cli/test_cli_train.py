@@ -303,6 +303,13 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
         ("keep", [*ORDER, "--set", "slices=9999"]),
         ("res-embedding", ["--set", "select=nope"]),
         ("res-embedding", ["--set", "learning_rate=0.2"]),
+        ("sasrec", ["--set", "tables=sparse-adam"]),
+        ("tiger", [*CODES, "--set", "tables=sparse-adam"]),
+        (
+            "unirec",
+            [*CODES, "--set", "collaborative=true", "--set", "collaborating.tables=sparse-adam"],
+        ),
+        ("res-embedding", ["--set", "weights=attention", "--set", "tables=sparse-adam"]),
     ],
 )
 def test_what_is_refused_leaves_the_training_before(
