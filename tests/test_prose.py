@@ -1,0 +1,89 @@
+"""The checker of plain English: what it finds in each kind of file, and its ratchet."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "check_prose.py"
+
+
+@pytest.fixture(scope="module")
+def checker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_prose", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+ARCHAIC = "up" + "on"  # in two parts, so that this file has no finding itself
+CLAUSE = "Wh" + "at"
+
+
+@pytest.mark.parametrize(
+    ("source", "rules"),
+    [
+        (f'"""{CLAUSE} a model returns."""\n', [f"docstring opens with {CLAUSE}"]),
+        ('"""Return the scores of a model."""\n', []),
+        (f"x = 1  # built {ARCHAIC} the trie\n", [f"phrase '{ARCHAIC}'"]),
+        (f"raise ValueError('op: rests {ARCHAIC} nothing')\n", [f"phrase '{ARCHAIC}'"]),
+        (f"raise ValueError(f'op: rests {{x}} {ARCHAIC} nothing')\n", [f"phrase '{ARCHAIC}'"]),
+        (
+            f"option = Option(help='The folder {ARCHAIC} a disk')\n",
+            [f"phrase '{ARCHAIC}'"],
+        ),
+        (f"def test_a_model_rests_{ARCHAIC}_nothing(): ...\n", [f"phrase '{ARCHAIC}'"]),
+        (f"key = '{ARCHAIC}'\n", []),
+        ("to" + "ld = 1\n", ["vague name"]),
+        ("def f(_ma" + "de): ...\n", ["vague name"]),
+        ("# " + "word " * 46 + "\n", ["long sentence"]),
+        ("# " + "word " * 23 + "\n# " + "word " * 23 + "\n", ["long sentence"]),
+    ],
+)
+def test_findings_in_python(checker: ModuleType, source: str, rules: list[str]) -> None:
+    assert [finding.rule for finding in checker.python_findings(source)] == rules
+
+
+def test_findings_in_cpp_are_in_comments(checker: ModuleType) -> None:
+    source = f"// One two.\nint {ARCHAIC};\n// Rests\n// {ARCHAIC} it.\n"
+    assert [(found_at.line, found_at.text) for found_at in checker.cpp_findings(source)] == [
+        (3, f"Rests {ARCHAIC} it.")
+    ]
+
+
+def test_findings_in_markdown_leave_out_code(checker: ModuleType) -> None:
+    source = f"# Title\n\n```\n{ARCHAIC}\n```\n\nA `{ARCHAIC}` b\n\n| a | {ARCHAIC} |\n"
+    assert [finding.line for finding in checker.markdown_findings(source)] == [9]
+
+
+def test_findings_in_html_are_in_visible_text(checker: ModuleType) -> None:
+    source = f"<script>{ARCHAIC}</script>\n<p title='rests {ARCHAIC} it'>rests {ARCHAIC} it</p>\n"
+    assert [finding.line for finding in checker.html_findings(source)] == [2, 2]
+
+
+def test_a_new_file_meets_the_final_bound(checker: ModuleType) -> None:
+    assert checker.allowed("src/recops/new.py", 600, {}) == 0
+    assert checker.allowed("src/recops/new.py", 700, {}) == 1
+    assert checker.allowed("tests/test_new.py", 600, {}) == 1
+    assert checker.allowed("src/recops/old.py", 600, {"src/recops/old.py": 9}) == 9
+
+
+def test_the_baseline_never_rises(checker: ModuleType) -> None:
+    counts = {"better": 1, "worse": 5, "new": 7, "clean": 0}
+    baseline = {"better": 3, "worse": 4, "clean": 2, "deleted": 6}
+    assert checker.lowered(counts, baseline) == {"better": 1, "worse": 4}
+
+
+def test_no_file_is_worse_than_its_baseline(
+    checker: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not (SCRIPT.parent.parent / ".git").exists():
+        pytest.skip("the check lists files with git, and this is no git checkout")
+    assert checker.main([]) == 0, capsys.readouterr().out

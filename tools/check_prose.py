@@ -1,0 +1,279 @@
+"""Check that texts and names in the project are plain English.
+
+``python tools/check_prose.py`` reads every tracked Python, C++, Markdown and HTML file. It counts
+patterns that a reader of English as a second language stumbles over: docstrings that open with a
+clause instead of a noun or a verb, archaic words, long sentences, and names that explain nothing.
+A file may have as many findings as ``tools/prose_baseline.json`` lists for it. A file that is not
+listed may have one finding per 667 lines of code or per 333 lines of tests and documentation.
+
+``--list`` prints each finding, ``--update`` lowers the baseline to today's counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BASELINE = ROOT / "tools" / "prose_baseline.json"
+
+CODE_ROOMS = ("src/", "python_models/", "csrc/")
+LINES_PER_FINDING = {"code": 667, "other": 333}
+LONGEST_SENTENCE = 45
+
+# A results page and the changelog are replaced as a whole by later work on the evidence.
+SKIPPED = re.compile(r"^(docs/results/|docs/results\.md|CHANGELOG\.md|tools/check_prose\.py)")
+
+OPENING = re.compile(
+    r"""(What|How|Of|That|Where|Whether|As|In|On|At|Beside|By|From|To|With|Who|Which|When|Upon|For)\b"""
+)
+PHRASE = re.compile(
+    r"""\b(
+    besides? | told | tells | upon | anew | whatever | whoever | wherever | thereof | therein |
+    thereby | hence | whence | hitherto | lest | nought | aught | forthwith | thence |
+    (save|but)\ for | (is|was)\ due | at\ rest | (so|as)\ many | as\ few | of\ late |
+    (none|no)\ other | hardly\ any | of\ (its|their)\ own | of\ (ours|theirs) |
+    in\ (its|their)\ place | in\ place\ of | go(es)?\ on | went\ on | leaves\ over | left\ over |
+    takes\ place | by\ one\ another
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+VAGUE_NAME = re.compile(
+    r"""_*(
+    told | made | begun | kept | wanted | found | left | taken | given | places? | things? | apart |
+    beside | ours | theirs | whole | rest | such | done | being | become | became | met
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+NOT_PROSE = re.compile(r"``[^`]*``|`[^`]*`|\$[^$]*\$|https?://\S+")
+
+
+class Finding(NamedTuple):
+    """A place that a reader would stumble over."""
+
+    line: int
+    rule: str
+    text: str
+
+
+def text_findings(text: str, line: int) -> Iterator[Finding]:
+    """Yield the archaic phrases and the long sentences of ``text``, which starts at ``line``."""
+    for sentence in re.split(r"(?<=[.;:!?])\s+|\n\s*\n", NOT_PROSE.sub("x", text)):
+        flat = " ".join(sentence.split())
+        if len(flat.split()) > LONGEST_SENTENCE:
+            yield Finding(line, "long sentence", flat)
+        for match in PHRASE.finditer(flat):
+            yield Finding(line, f"phrase '{match[0].lower()}'", flat)
+
+
+def comment_blocks(comments: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Join the comments of adjacent lines; yield the first line of each block and its text."""
+    block: list[str] = []
+    first = last = 0
+    for line, text in comments:
+        if block and line != last + 1:
+            yield first, " ".join(block)
+            block = []
+        if not block:
+            first = line
+        block.append(text)
+        last = line
+    if block:
+        yield first, " ".join(block)
+
+
+def python_comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each comment."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("#! ")
+
+
+def string_text(node: ast.Constant | ast.JoinedStr) -> str:
+    """Return the text of a string; each value inside an f-string becomes an ``x``."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    parts = node.values
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in parts)
+
+
+def name_findings(node: ast.AST) -> Iterator[Finding]:
+    """Yield the vague names that ``node`` introduces, and the odd phrases in a test's name."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        name, line = node.id, node.lineno
+    elif isinstance(node, ast.arg):
+        name, line = node.arg, node.lineno
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        name, line = node.name, node.lineno
+        if name.startswith("test_"):
+            yield from text_findings(name.removeprefix("test_").replace("_", " "), line)
+    else:
+        return
+    if VAGUE_NAME.fullmatch(name):
+        yield Finding(line, "vague name", name)
+
+
+def python_findings(source: str) -> Iterator[Finding]:
+    """Yield the findings in docstrings, comments, names and messages of a Python file."""
+    docstrings: set[int] = set()
+    inside_strings: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            docstring = ast.get_docstring(node)
+            if docstring:
+                docstrings.add(id(node.body[0].value))  # type: ignore[attr-defined] # an Expr
+                line = node.body[0].lineno
+                if opening := OPENING.match(docstring):
+                    rule = f"docstring opens with {opening[0]}"
+                    yield Finding(line, rule, docstring.splitlines()[0])
+                yield from text_findings(docstring, line)
+        elif isinstance(node, ast.JoinedStr):
+            inside_strings.update(id(part) for part in node.values)
+        if isinstance(node, (ast.Constant, ast.JoinedStr)) and not (
+            id(node) in docstrings or id(node) in inside_strings
+        ):
+            text = string_text(node)
+            if text.count(" ") >= 2:
+                yield from text_findings(text, node.lineno)
+        yield from name_findings(node)
+    for line, text in comment_blocks(python_comments(source)):
+        yield from text_findings(text, line)
+
+
+def cpp_findings(source: str) -> Iterator[Finding]:
+    """Yield the findings in the ``//`` comments of a C++ file."""
+    comments = (
+        (number, match[1])
+        for number, row in enumerate(source.splitlines(), 1)
+        if (match := re.search(r"//\s?(.*)$", row))
+    )
+    for line, text in comment_blocks(comments):
+        yield from text_findings(text, line)
+
+
+def markdown_findings(source: str) -> Iterator[Finding]:
+    """Yield the findings in the paragraphs, lists and table cells of a Markdown file."""
+    source = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), source, flags=re.S)
+    line = 1
+    for paragraph in re.split(r"(\n\s*\n)", source):
+        if paragraph.lstrip().startswith("|"):
+            for offset, row in enumerate(paragraph.splitlines()):
+                for cell in row.split("|"):
+                    yield from text_findings(cell, line + offset)
+        else:
+            yield from text_findings(paragraph, line)
+        line += paragraph.count("\n")
+
+
+class _PageText(HTMLParser):
+    """Collects the visible text of an HTML page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[tuple[int, str]] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self._hidden += tag in ("script", "style")
+        shown = (value for name, value in attributes if name in ("title", "alt", "placeholder"))
+        self.texts.extend((self.getpos()[0], value) for value in shown if value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.texts.append((self.getpos()[0], data))
+
+
+def html_findings(source: str) -> Iterator[Finding]:
+    """Yield the findings in the visible text of an HTML page."""
+    page = _PageText()
+    page.feed(source)
+    for line, text in page.texts:
+        yield from text_findings(text, line)
+
+
+READERS = {
+    ".py": python_findings,
+    ".pyi": python_findings,
+    ".h": cpp_findings,
+    ".cpp": cpp_findings,
+    ".cu": cpp_findings,
+    ".md": markdown_findings,
+    ".html": html_findings,
+}
+
+
+def tracked_files() -> list[str]:
+    """Return the paths, relative to the project's root, of the tracked files to check."""
+    command = ["git", "ls-files"]
+    listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [
+        path
+        for path in listing.splitlines()
+        if Path(path).suffix in READERS and not SKIPPED.match(path) and (ROOT / path).is_file()
+    ]
+
+
+def allowed(path: str, lines: int, baseline: dict[str, int]) -> int:
+    """Return how many findings a file may have: the final bound, or its baseline if higher."""
+    room = "code" if path.startswith(CODE_ROOMS) else "other"
+    return max(lines // LINES_PER_FINDING[room], baseline.get(path, 0))
+
+
+def lowered(counts: dict[str, int], baseline: dict[str, int]) -> dict[str, int]:
+    """Return the baseline with each file's count lowered to today's; no count ever rises."""
+    return {
+        path: min(count, baseline[path])
+        for path, count in sorted(counts.items())
+        if count and path in baseline
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Check every tracked file, and return 1 if any has more findings than it may have."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("paths", nargs="*", help="check only these files or folders")
+    parser.add_argument("--list", action="store_true", help="print each finding")
+    parser.add_argument(
+        "--update", action="store_true", help="lower the baseline to today's counts"
+    )
+    options = parser.parse_args(arguments)
+    baseline: dict[str, int] = json.loads(BASELINE.read_text("utf-8"))
+    prefixes = tuple(options.paths)
+    counts: dict[str, int] = {}
+    worse = 0
+    for path in tracked_files():
+        if prefixes and not path.startswith(prefixes):
+            continue
+        source = (ROOT / path).read_text("utf-8")
+        findings = sorted(READERS[Path(path).suffix](source))
+        counts[path] = len(findings)
+        bound = allowed(path, source.count("\n"), baseline)
+        too_many = len(findings) > bound
+        worse += too_many
+        if options.list or too_many:
+            for finding in findings:
+                print(f"{path}:{finding.line}: {finding.rule}: {finding.text[:160]}")
+        if too_many:
+            print(f"{path}: {len(findings)} findings, at most {bound} allowed\n")
+    if options.update and not prefixes:
+        text = json.dumps(lowered(counts, baseline), indent=1) + "\n"
+        BASELINE.write_text(text, encoding="utf-8")
+    print(f"{sum(counts.values())} findings; {worse} of {len(counts)} files exceed their bound")
+    return int(worse > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
