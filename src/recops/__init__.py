@@ -41,9 +41,10 @@ from recops.ops.residual_quantization.rq_encode import rq_encode  # noqa: E402
 from recops.ops.residual_quantization.rq_encode_beams import rq_encode_beams  # noqa: E402
 from recops.ops.residual_quantization.straight_through import straight_through  # noqa: E402
 from recops.ops.residual_quantization.unpack_codes import unpack_codes  # noqa: E402
-from recops.ops.trie.constrained_beam_search import BeamResult, constrained_beam_search  # noqa: E402
+from recops.ops.trie.constrained_beam_search import constrained_beam_search  # noqa: E402
 from recops.ops.trie.item_bans import item_bans  # noqa: E402
-from recops.ops.trie.trie_beam_step import BeamStep, trie_beam_step  # noqa: E402
+from recops.ops.trie.trie_beam_step import trie_beam_step  # noqa: E402
+from recops.state.beams import BeamResult, BeamStep  # noqa: E402
 from recops.state.catalog import SidCatalog  # noqa: E402
 from recops.state.hpmn import HpmnParams, HpmnState  # noqa: E402
 from recops.state.item_bans import ItemBans  # noqa: E402

@@ -11,8 +11,8 @@ ORDER = [
     "recops.benchmarks",
     ("recops.hf", "recops.faiss"),
     "recops.integrations",
-    "recops.reference",
     "recops.ops",
+    "recops.reference",
     "recops.state",
     ("recops._checks", "recops.files"),
     ("recops._dtypes", "recops._load"),
@@ -56,3 +56,24 @@ def test_a_circle_through_a_function_is_found(tmp_path: Path) -> None:
         "house.a -> house.b",
         "house.b -> house.a",
     ]
+
+
+def test_an_import_through_a_package_leads_to_the_file(tmp_path: Path) -> None:
+    files = {
+        "__init__": "from house.attic import lamp",
+        "cellar": "from house.attic import lamp",
+        "garden": "from house import attic",
+        "street": "from house import lamp as light",
+        "attic/__init__": "from house.attic.lamps import lamp\nfrom .boxes import box",
+        "attic/lamps": "lamp = 1",
+        "attic/boxes": "box = 1",
+    }
+    for name, text in files.items():
+        path = tmp_path / "house" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    graph = import_graph(tmp_path / "house")
+    assert graph["house.cellar"] == {"house.attic.lamps"}
+    assert graph["house.garden"] == {"house.attic.lamps", "house.attic.boxes"}
+    assert graph["house.street"] == {"house.attic.lamps"}
+    assert imports_against(graph, ["house.attic", ("house.cellar", "house.garden", "house.street")])

@@ -1,42 +1,72 @@
-"""Which file of a package imports which, read from the source alone.
+"""The import graph of a package, read from its source.
 
-Imports inside functions and under ``TYPE_CHECKING`` count. Those to and from a package's
-``__init__`` don't, nor do type stubs: a package may show what is in it, and only files hold code.
+Imports inside functions and under ``TYPE_CHECKING`` count. A name imported from a package counts as
+imported from the file that defines it; a package imported as a whole counts as every file that its
+``__init__`` imports. Imports by an ``__init__`` do not count, nor do type stubs.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 Graph = dict[str, set[str]]
 
 
+@cache
 def import_graph(package_folder: Path) -> Graph:
-    """The modules of the package, by dotted name, and what each imports of the others."""
-    package = package_folder.name
-    names = {
-        ".".join((package, *path.relative_to(package_folder).with_suffix("").parts)): path
-        for path in package_folder.rglob("*.py")
-        if path.name != "__init__.py"
+    """Map each module of the package, by dotted name, to the modules it imports of the others."""
+    paths = {
+        _module_name(package_folder, path): path for path in sorted(package_folder.rglob("*.py"))
     }
+    imports = {name: set(_imported(name, path)) for name, path in paths.items()}
+    packages = {name for name, path in paths.items() if path.name == "__init__.py"}
+    modules = paths.keys() - packages
+
+    def files_of(name: str) -> set[str]:
+        """Return the modules that an import of ``name`` reaches."""
+        if name in modules:
+            return {name}
+        if name in packages:
+            whole_package = {other for _, other in imports[name] if other != name}
+            return {module for other in whole_package for module in files_of(other)}
+        package, _, attribute = name.rpartition(".")
+        if package in modules:
+            return {package}
+        if package in packages:
+            origins = {other for bound, other in imports[package] if bound == attribute}
+            return {module for other in origins if other != name for module in files_of(other)}
+        return set()
+
     return {
-        name: set(_imported(name, ast.parse(path.read_text(encoding="utf-8")))) & set(names)
-        for name, path in names.items()
+        module: {
+            target
+            for _, name in imports[module]
+            if name != package_folder.name
+            for target in files_of(name)
+        }
+        for module in modules
     }
 
 
-def _imported(module: str, tree: ast.Module) -> Iterator[str]:
-    """All that may be a module: ``from a import b`` may mean ``a`` and ``a.b``."""
-    for node in ast.walk(tree):
+def _module_name(package_folder: Path, path: Path) -> str:
+    parts = path.relative_to(package_folder).with_suffix("").parts
+    return ".".join((package_folder.name, *(part for part in parts if part != "__init__")))
+
+
+def _imported(module: str, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name that each import binds, and the dotted name that it imports."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = module.split(".")[: -node.level] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
-            yield origin
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            parts = [*(above if node.level else []), *([node.module] if node.module else [])]
+            for alias in node.names:
+                yield alias.asname or alias.name, ".".join([*parts, alias.name])
 
 
 def cycles(graph: Graph) -> list[list[str]]:

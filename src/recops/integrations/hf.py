@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from recops._checks import check_integer, check_list
-from recops.ops.trie.trie_next_logits import TokenMap, trie_next_logits
+from recops.ops.trie.trie_next_logits import trie_next_logits
 from recops.state.item_mask import ItemMask
+from recops.state.token_map import TokenMap
 from recops.state.trie import SidTrie
 
 try:

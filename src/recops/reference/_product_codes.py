@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from recops.ops.residual_quantization._product_codes import Codebooks
+from recops.state.codebooks import Codebooks
 
 
 def groups(codebooks: Codebooks) -> list[list[Tensor]]:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from recops._dtypes import compute_dtype, widened
-from recops.ops.residual_quantization._product_codes import Codebooks
 from recops.reference import _product_codes as product
 from recops.reference._cosine_codes import nearest_codes as _cosine_nearest
 from recops.reference._cosine_codes import rq_encode_beams as _cosine_beams
+from recops.state.codebooks import Codebooks
 
 
 def _scores(x: Tensor, codebook: Tensor) -> Tensor:

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recops.ops.trie.constrained_beam_search import BeamResult
-from recops.ops.trie.trie_beam_step import BeamStep
-from recops.ops.trie.trie_next_logits import TokenMap
+from recops.state.beams import BeamResult, BeamStep
 from recops.state.item_bans import ItemBans
 from recops.state.item_mask import ItemMask
+from recops.state.token_map import TokenMap
 from recops.state.trie import SidTrie
 
 

@@ -17,7 +17,7 @@ from recops._checks import (
 )
 from recops._dtypes import compute_dtype
 from recops.ops._codewords import check_codewords
-from recops.ops.residual_quantization._product_codes import Stack
+from recops.state.codebooks import Stack
 
 Metric: TypeAlias = Literal["l2", "cosine"]
 METRICS = get_args(Metric)

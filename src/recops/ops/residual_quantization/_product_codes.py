@@ -7,16 +7,11 @@ the first piece, level by level, then those of the second, and so on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
-
 import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_list, check_tensor
-
-Stack: TypeAlias = Tensor | Iterable[Tensor]
-Codebooks: TypeAlias = Stack | Iterable[Stack]
+from recops.state.codebooks import Codebooks, Stack
 
 
 def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:

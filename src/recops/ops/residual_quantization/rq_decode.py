@@ -11,7 +11,8 @@ from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
 from recops.ops._autograd import register_autograd
 from recops.ops.residual_quantization._codebooks import check_columns, flatten
-from recops.ops.residual_quantization._product_codes import Codebooks, levels_of, stacks_of
+from recops.ops.residual_quantization._product_codes import levels_of, stacks_of
+from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_decode"]
 

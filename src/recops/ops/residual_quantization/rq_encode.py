@@ -9,7 +9,8 @@ from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
-from recops.ops.residual_quantization._product_codes import Codebooks, join, pieces_of, stacks_of
+from recops.ops.residual_quantization._product_codes import join, pieces_of, stacks_of
+from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_encode"]
 

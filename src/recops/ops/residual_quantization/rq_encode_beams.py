@@ -10,11 +10,11 @@ from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
 from recops.ops.residual_quantization._product_codes import (
-    Codebooks,
     join_beams,
     pieces_of,
     stacks_of,
 )
+from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_encode_beams"]
 

@@ -13,7 +13,8 @@ from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization._codebooks import flatten
-from recops.ops.residual_quantization._product_codes import Codebooks, pieces_of, stacks_of
+from recops.ops.residual_quantization._product_codes import pieces_of, stacks_of
+from recops.state.codebooks import Codebooks
 
 __all__ = ["straight_through"]
 

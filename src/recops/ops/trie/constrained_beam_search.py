@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,21 +29,11 @@ from recops.ops.trie._batch import (
 )
 from recops.ops.trie.item_bans import make_bans
 from recops.ops.trie.trie_beam_step import NORMALIZERS, Normalize, step_of
+from recops.state.beams import BeamResult
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
 Step = Callable[[Tensor | None, Tensor | None], Tensor]
-
-
-class BeamResult(NamedTuple):
-    """The best items, best first. Places left over: item −1, SID −1, score −inf."""
-
-    item_ids: Tensor
-    """``[B, num_beams]`` int64."""
-    sids: Tensor
-    """``[B, num_beams, L]`` int32."""
-    scores: Tensor
-    """``[B, num_beams]`` float32 (float64 for float64 logits)."""
 
 
 def constrained_beam_search(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, NoReturn, get_args
+from typing import Literal, NoReturn, get_args
 
 import torch
 from torch import Tensor
@@ -27,27 +27,12 @@ from recops.ops.trie._batch import (
     tensors_of,
     tries_of,
 )
+from recops.state.beams import BeamStep
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
 Normalize = Literal["vocab", "children", "none"]
 NORMALIZERS = get_args(Normalize)
-
-
-class BeamStep(NamedTuple):
-    """The best candidates of a step, best first, each ``[B, num_beams]``.
-
-    Slots that no candidate takes have score −inf and −1 elsewhere.
-    """
-
-    scores: Tensor
-    """float32 (float64 for float64 logits)."""
-    tokens: Tensor
-    """int32: the child's token."""
-    parents: Tensor
-    """int32: which of the M beams the child continues."""
-    nodes: Tensor
-    """int32: the child."""
 
 
 def trie_beam_step(

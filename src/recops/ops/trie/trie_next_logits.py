@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, INT32_MAX, check_integer, check_list, check_tensor
+from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
 from recops.ops.trie._batch import masks_of, tensors_of
 from recops.state.item_mask import ItemMask
+from recops.state.token_map import TokenMap
 from recops.state.trie import SidTrie
-
-
-@dataclass(frozen=True, eq=False)
-class TokenMap:
-    """Which of a language model's tokens stand for the tokens of each level of a trie.
-
-    Attributes:
-        model_tokens: ``[Σ vocab_sizes]`` int32, level after level.
-        trie_tokens: ``[L, W]`` int32, the way back: a level's token, or −1.
-    """
-
-    model_tokens: Tensor
-    trie_tokens: Tensor
-
-    @staticmethod
-    def of(levels: Sequence[int | Tensor], vocab_sizes: Sequence[int]) -> TokenMap:
-        """From each level's first token of the model, or its tokens one by one.
-
-        Raises:
-            TypeError: ids that are no integers.
-            ValueError: another number of levels; fewer ids than the level has tokens; a negative
-                id, or one that stands for two tokens of a level.
-        """
-        op = "SidTrieLogitsProcessor"
-        levels = check_list(op, "token_map", levels)
-        if len(levels) != len(vocab_sizes):
-            raise ValueError(
-                f"{op}: token_map must have {len(vocab_sizes)} levels, got {len(levels)}"
-            )
-        tables = []
-        for level, (given, size) in enumerate(zip(levels, vocab_sizes, strict=True)):
-            name = f"token_map[{level}]"
-            if isinstance(given, Tensor):
-                check_tensor(op, name, given, ndim=(0, 1), dtypes=INDICES)
-            else:
-                check_integer(op, name, given)
-            ids = torch.as_tensor(given, device="cpu")
-            ids = torch.arange(size, device="cpu") + ids if ids.ndim == 0 else ids[:size]
-            if ids.shape != (size,):
-                raise ValueError(f"{op}: {name} must name {size} tokens, got {len(ids)}")
-            if not 0 <= int(ids.min()) <= int(ids.max()) <= INT32_MAX:
-                raise ValueError(
-                    f"{op}: {name} must hold ids from 0 to {INT32_MAX}, "
-                    f"got {int(ids.min())} to {int(ids.max())}"
-                )
-            if len(ids.unique()) < size:
-                raise ValueError(f"{op}: {name} must name each token once, got one twice")
-            tables.append(ids.long())
-        width = max(int(ids.max()) for ids in tables) + 1
-        back = torch.full((len(tables), width), -1, device="cpu")
-        for level, ids in enumerate(tables):
-            back[level, ids] = torch.arange(len(ids), device="cpu")
-        return TokenMap(torch.cat(tables).int(), back.int())
 
 
 def trie_next_logits(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 import recops
 from recops import reference
-from recops.ops.trie.trie_next_logits import TokenMap, trie_next_logits
+from recops.ops.trie.trie_next_logits import trie_next_logits
+from recops.state.token_map import TokenMap
 from trie_inputs import MASKS, Catalogue, catalogue, catalogues, mask_of
 
 BEGIN, END = 0, 1

@@ -1,0 +1,14 @@
+"""Types of the codebooks that residual quantization accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from torch import Tensor
+
+Stack: TypeAlias = Tensor | Iterable[Tensor]
+"""One residual quantizer: ``[L, K, D]``, or L tensors ``[K_l, D]``."""
+
+Codebooks: TypeAlias = Stack | Iterable[Stack]
+"""One quantizer, or a product of several: ``[G, L, K, D/G]``, or G stacks."""
