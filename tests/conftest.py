@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import torch
 
+from workers import pytest_cmdline_main  # noqa: F401, pytest calls it
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples in every run, so that a red test stays red; no deadline, machines are shared.
