@@ -50,7 +50,7 @@ def test_processes_and_their_threads(
     (tmp_path / "tests/conftest.py").write_text("from workers import pytest_cmdline_main")
     (tmp_path / "tests/test_process.py").write_text(TEST)
     environment = {name: value for name, value in os.environ.items() if name not in INHERITED}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "xdist", *arguments],
         cwd=tmp_path,
         env={**environment, "PYTHONPATH": str(SUPPORT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -58,8 +58,8 @@ def test_processes_and_their_threads(
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {path.name: path.read_text() for path in (tmp_path / "processes").iterdir()}
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    written = {path.name: path.read_text() for path in (tmp_path / "processes").iterdir()}
     if CORES <= 20:  # otherwise some workers get no test
-        assert found == processes
-    assert found.items() <= processes.items()
+        assert written == processes
+    assert written.items() <= processes.items()
