@@ -132,6 +132,9 @@ def import_data(
     `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
     `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.
 
+    Integer columns of items and users are categories if their names end in `_id`, or if they have
+    at most 50 values and 20 rows per value; other integers are numbers. The import prints which.
+
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """
     from recops_models.data import IMPORTERS, save_dataset

@@ -133,7 +133,7 @@ def is_list(kind: pa.DataType) -> bool:
 def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
     """How a column describes its item or user.
 
-    Numbers are numbers; lists of strings or integers, dictionary-encoded strings and booleans are
+    Numbers are numbers; lists of strings or integers, dictionary-encoded columns and booleans are
     categorical attributes. A plain string column is text where more than half of its values are
     distinct (titles), else an attribute (brands). None: of a type that nothing here reads (nested
     lists, dates, bytes).

@@ -70,6 +70,10 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     try:
         if pa.types.is_list(kind) and not is_list(column.type):
             return _lists_of_one(column.cast(kind.value_type))
+        if pa.types.is_dictionary(kind) and pa.types.is_integer(kind.value_type):
+            text = pa.types.is_string(column.type)
+            values = _integers(column, kind.value_type) if text else column.cast(kind.value_type)
+            return values.dictionary_encode().cast(kind)
         if pa.types.is_dictionary(kind):
             return column.cast(pa.string()).dictionary_encode().cast(kind)
         if pa.types.is_integer(kind) and pa.types.is_string(column.type):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from recops_models.data.cache import WheelFiles, data_folder
+from recops_models.data.categories import with_integer_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
+from recops_models.data.ids import IdKind
 from recops_models.data.importers.assist2017 import read_assist2017
 from recops_models.data.importers.caserec import read_caserec
 from recops_models.data.importers.folder import read_folder
@@ -197,16 +200,30 @@ NAMED_SETS = {
     ),
 }
 
+
+def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """Return a reader of a user's own data, which finds integer categories."""
+
+    @functools.wraps(read)
+    def read_own(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
+        return with_integer_categories(read(path, name=name, ids=ids))
+
+    return read_own
+
+
 IMPORTERS: dict[str, Callable[..., Dataset]] = {
-    "recbole": read_recbole,
-    "s3rec": read_s3rec,
-    "csv": read_folder,
-    "letter": read_letter,
-    "onerec": read_onerec,
-    "caserec": read_caserec,
-    "movielens": read_movielens,
+    "recbole": _own(read_recbole),
+    "s3rec": _own(read_s3rec),
+    "csv": _own(read_folder),
+    "letter": _own(read_letter),
+    "onerec": _own(read_onerec),
+    "caserec": _own(read_caserec),
+    "movielens": _own(read_movielens),
 }
-"""Kind → reader of a path, for ``recops data import``."""
+"""Kind → reader of a path, for ``recops data import``.
+
+They find integer categories, see :mod:`recops_models.data.categories`; named sets do not.
+"""
 
 
 def load(name: str | Path) -> Dataset:
@@ -229,4 +246,4 @@ def load(name: str | Path) -> Dataset:
             f"no data set and no folder {str(name)!r}; data sets: {', '.join(NAMED_SETS)}"
         )
     saved = folder.is_dir() and is_saved(folder)
-    return load_dataset(folder) if saved else read_folder(folder)
+    return load_dataset(folder) if saved else IMPORTERS["csv"](folder)

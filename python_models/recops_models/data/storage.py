@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recops.files import SEAL, CorruptFileError, read_json, read_sealed, write_json, write_sealed
+from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
@@ -66,6 +67,9 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "name": dataset.name,
         "time": dataset.time,
         "tables": digests,
+        "categories": {
+            name: integer_categories(getattr(dataset, name)) for name in ("items", "users")
+        },
         "report": dataset.report.to_dict(),
     }
     write_json(binding, content, kind=_KIND)
@@ -93,7 +97,9 @@ def load_dataset(folder: Path) -> Dataset:
             raise CorruptFileError(
                 f"{file}: of another import than dataset.json; run `recops data import` again"
             )
-        tables[name] = _parse(data)
+        # Parquet has no dictionaries of integers. A folder of an earlier version has no list.
+        categories = content.get("categories", {}).get(name, ())
+        tables[name] = with_categories(_parse(data), categories)
     return Dataset(
         name=content["name"],
         time=content["time"],

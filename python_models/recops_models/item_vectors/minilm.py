@@ -13,6 +13,7 @@ import torch
 
 from recops.files import load_tensors, save_tensors
 from recops_models.data.cache import cache_folder
+from recops_models.data.categories import integer_categories
 from recops_models.data.dataset import Dataset
 from recops_models.item_vectors.svd import Float32Array, unit_rows
 
@@ -63,7 +64,8 @@ def sentences(dataset: Dataset, items: pa.Table | None = None) -> list[str]:
     for name in dataset.item_columns("text"):
         for parts, text in zip(lines, items[name].to_pylist(), strict=True):
             parts += [text] if text else []
-    for name in dataset.item_columns("attribute"):
+    codes = integer_categories(dataset.items)  # Numbers without words.
+    for name in (name for name in dataset.item_columns("attribute") if name not in codes):
         for parts, value in zip(lines, items[name].to_pylist(), strict=True):
             values = value if isinstance(value, list) else [value]
             shown = ", ".join(str(each) for each in values if each is not None)

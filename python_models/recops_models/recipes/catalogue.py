@@ -18,6 +18,7 @@ from typing import Any
 
 from recops.files import file_digest, read_json, write_json
 from recops_models.data.attributes import item_attributes
+from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
@@ -28,6 +29,7 @@ from recops_models.recipes.stage import Data
 
 CATALOGUE = "catalogue.json"
 _KIND = "catalogue"
+_DESCRIBED = ("items", "users")
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,43 @@ def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
     digest = _digest(data)
     if digest is None:
         return {}
-    numbering = Numbering.of(parts, data) if isinstance(data, Dataset) else Numbering({}, {})
-    return {**dataclasses.asdict(numbering), "data": digest}
+    if not isinstance(data, Dataset):
+        return {**dataclasses.asdict(Numbering({}, {})), "data": digest}
+    categories = {name: integer_categories(getattr(data, name)) for name in _DESCRIBED}
+    return {
+        **dataclasses.asdict(Numbering.of(parts, data)),
+        "data": digest,
+        "categories": categories,
+    }
 
 
 def save_catalogue(folder: Path, content: Mapping[str, Any]) -> None:
     """Leave what :func:`catalogue` told, if it told anything."""
     if content:
         write_json(folder / CATALOGUE, content, kind=_KIND)
+
+
+def with_recorded_categories(folder: Path, data: Data) -> Data:
+    """Return ``data`` with the integer categories that it had in a training.
+
+    Which integer columns are categories depends on their values, so it can change while data grows.
+    A training of an earlier version read all integer columns as numbers.
+
+    Args:
+        folder: of the training.
+        data: as it is now.
+
+    Raises:
+        CorruptFileError: the record is damaged, or of a newer version.
+    """
+    path = folder / CATALOGUE
+    if not isinstance(data, Dataset) or not path.exists():
+        return data
+    recorded = read_json(path, kind=_KIND).get("categories", {})
+    tables = {
+        name: with_categories(getattr(data, name), recorded.get(name, ())) for name in _DESCRIBED
+    }
+    return dataclasses.replace(data, **tables)
 
 
 def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:

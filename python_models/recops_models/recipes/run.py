@@ -23,6 +23,7 @@ from recops_models.recipes.catalogue import (
     check_catalogue,
     check_unchanged,
     save_catalogue,
+    with_recorded_categories,
 )
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
@@ -75,6 +76,7 @@ def train_job(
     resume = resume and (folder / CONFIG).exists()
     if resume:
         _refuse_another(job, folder)
+        data = with_recorded_categories(folder, data)
         check_catalogue(folder, job.parts, data)
         check_unchanged(folder, data)
 
@@ -195,6 +197,7 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     else:
         data = load(job.data)
     if folder is not None:
+        data = with_recorded_categories(folder, data)
         check_catalogue(folder, job.parts, data)
     return data
 
