@@ -10,7 +10,7 @@ Coded ages, genders, departments and star ratings meet the second condition. Pri
 counts and years of a long period have more values and stay numbers. In a table of fewer than
 :data:`ROWS_PER_VALUE` rows only the name decides.
 
-A category column is dictionary-encoded. Whoever wants another role for a column changes its type.
+A category column is dictionary-encoded. To give a column another role, change its type.
 """
 
 from __future__ import annotations

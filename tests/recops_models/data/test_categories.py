@@ -53,9 +53,9 @@ def write_shop(folder: Path, category_format: str = "{}") -> Path:
     for user in range(USERS):
         liked = [item for item in range(ITEMS) if category(item) == user % 6 + 1]
         shown = [*rng.choice(liked, EVENTS // 2), *rng.integers(0, ITEMS, EVENTS // 2)]
-        for place, item in enumerate(rng.permutation(shown)):
+        for step, item in enumerate(rng.permutation(shown)):
             clicked = int(category(int(item)) == user % 6 + 1)
-            rows.append(f"{user},{item},{place * 1000 + user},{clicked}")
+            rows.append(f"{user},{item},{step * 1000 + user},{clicked}")
     sold = [
         f"{item},{category_format.format(category(item))},{item * 37 % 101}"
         for item in range(ITEMS)
@@ -217,8 +217,8 @@ def test_histories_carry_integer_categories(tmp_path: Path) -> None:
     }
     inside = (items > 1).numpy()
     assert inside.any()
-    found = categories.numpy()[inside]
-    assert found.tolist() == [expected[row] for row in items.numpy()[inside]]
+    carried = categories.numpy()[inside]
+    assert carried.tolist() == [expected[row] for row in items.numpy()[inside]]
 
 
 def test_integer_and_text_categories_train_alike(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_training_keeps_its_categories_when_values_become_many(tmp_path: Path)
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "run"
     lines = (shop / "items.csv").read_text().splitlines()
     plain = [line.rpartition(",")[0] for line in lines]
-    kinds = [f"{line},{place % 3}" for place, line in enumerate(plain[1:])]
+    kinds = [f"{line},{row % 3}" for row, line in enumerate(plain[1:])]
     (shop / "items.csv").write_text("\n".join(["item_id,category_id,kind", *kinds]) + "\n")
     job = Job.of("unirec", str(shop), SETTINGS["unirec"], seed=0, quick=False)
     out.mkdir()
@@ -320,7 +320,7 @@ def test_new_items_bring_integer_categories(suffix: str, tmp_path: Path) -> None
     assert table["category_id"].to_pylist() == [3, 9]
 
 
-def test_negative_categories_have_rows_of_their_own(tmp_path: Path) -> None:
+def test_negative_categories_are_known_values(tmp_path: Path) -> None:
     shop = write_shop(tmp_path / "shop", "-{}")
     fitted = click_data(load(shop), max_len=5).fitted
     assert fitted.lookup("category_id").rows(np.array([-1, -6, 1])).tolist() == [7, 2, 1]
