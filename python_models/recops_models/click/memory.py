@@ -29,6 +29,11 @@ class MemoryModel(ClickModel, Generic[State]):
     def reads_target_in_history(self) -> bool:
         """Whether the candidate is part of what is written, so that no state can be kept."""
 
+    @property
+    def unservable_quirk(self) -> str | None:
+        """The quirk in ``compat`` that a stored state cannot reproduce, or None."""
+        return "target" if self.reads_target_in_history else None
+
     @abstractmethod
     def begin(self, users: int) -> State:
         """The states of users before any event."""

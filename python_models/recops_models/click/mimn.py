@@ -23,7 +23,7 @@ from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
 from recops_models.setting_checks import check_above_zero, check_at_least, check_lengths
 
-MimnQuirk = Literal["target"]
+MimnQuirk = Literal["target", "channels"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,10 @@ class Mimn(MemoryModel[recops.MimnState]):
     - "target": the candidate is the history's last event, in training and in evaluation (its
       Taobao data is made so), which a memory that is updated apart from requests cannot have.
 
-    Not reproduced: an attention that sees the channel of the last event alone, the others being
-    zero, for the buffer of outputs is never filled; usage of writes that were moved twice; batch
+    - "channels": the attention sees only the channels that the last event moved, the others are
+      zero; see :class:`~recops_models.click.mimn_released.ReleasedMimn`.
+
+    Not reproduced: usage of writes that were moved twice; batch
     norms that are told of no training, half of the cross-entropy, padding in front that the memory
     reads (Books), a memory that begins at 1e-5, where cosines are noise.
 
@@ -112,12 +114,15 @@ class Mimn(MemoryModel[recops.MimnState]):
         config: sizes.
 
     Raises:
-        ValueError: an auxiliary loss on states that are not as wide as an event.
+        ValueError: an auxiliary loss on states that are not as wide as an event, or the quirk
+            "channels".
     """
 
     config: MimnConfig
 
     def __init__(self, schema: FittedSchema, config: MimnConfig) -> None:
+        if "channels" in config.compat and type(self) is Mimn:
+            raise ValueError("Mimn: compat must not have channels, which ReleasedMimn has")
         super().__init__(schema, config, history=scanned_history(schema.schema, config.history))
         d = self.embedding.history_dim
         h = d if config.state is None else config.state
@@ -144,7 +149,7 @@ class Mimn(MemoryModel[recops.MimnState]):
         query = self.embedding.query(batch)  # (B, d)
         if self.training and self.auxiliary is not None:  # It reads the outputs of every history.
             events, lengths = self.histories(batch, query)
-            outputs, state = self.write(events, lengths)
+            outputs, state = self.scanned(events, lengths)
         else:
             state = self.written(batch, query)
         x = self.upon(state, batch, query)
@@ -178,6 +183,10 @@ class Mimn(MemoryModel[recops.MimnState]):
             induction_topk=self.config.induction_topk,
         )
 
+    def scanned(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
+        """Return the outputs ``[U, T, H]`` of whole histories, and the states to read."""
+        return self.write(events, lengths)
+
     def write(
         self, events: Tensor, lengths: Tensor, state: recops.MimnState | None = None
     ) -> tuple[Tensor, recops.MimnState]:
@@ -210,7 +219,12 @@ class Mimn(MemoryModel[recops.MimnState]):
         if self.attention is None:
             return parts
         slots = torch.full_like(rows, self.config.slots)
+        channels = self._channels(state, rows, channels)
         return [*parts, self.attention(query, channels.to(query.dtype), slots)]
+
+    def _channels(self, state: recops.MimnState, rows: Tensor, after_candidate: Tensor) -> Tensor:
+        """Return ``[B, m, d]``, the channels that the attention reads."""
+        return after_candidate
 
 
 def _events(state: recops.MimnState) -> Tensor:

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from recops_models.click.mimn import Mimn, MimnConfig
+from recops_models.click.mimn_released import ReleasedMimn
+from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import DROPOUT, ClickRecipe
 
-recipe = ClickRecipe("mimn", Mimn, MimnConfig(dropout=DROPOUT))
+
+def make_mimn(schema: FittedSchema, config: MimnConfig) -> Mimn:
+    """Return a MIMN; with the quirk "channels", the class that has it."""
+    return (ReleasedMimn if "channels" in config.compat else Mimn)(schema, config)
+
+
+recipe = ClickRecipe("mimn", make_mimn, MimnConfig(dropout=DROPOUT))

@@ -72,16 +72,15 @@ class ServedModel:
             CorruptFileError: a file is damaged.
             DataError: the data set of the training is not there; or its ids are text, and it has
                 others than at the training.
-            ModelVersionError: another kind of model, or one whose memory knows the candidate; or it
-                was replaced while it was read.
+            ModelVersionError: another kind of model, or one with a quirk that states cannot
+                reproduce; or it was replaced while it was read.
         """
         job, model, version = _loaded(folder)
         if not isinstance(model, MemoryModel):
             raise ModelVersionError(f"{folder}: must hold a mimn or hpmn, got a {job.model}")
-        if model.reads_target_in_history:
+        if (quirk := model.unservable_quirk) is not None:
             raise ModelVersionError(
-                f"{folder}: was trained with compat=target: the candidate is part of its memory, "
-                "which no store can know"
+                f"{folder}: was trained with compat={quirk}, which a stored state cannot reproduce"
             )
         model.requires_grad_(False)
         dataset = data if data is None or isinstance(data, Dataset) else data()

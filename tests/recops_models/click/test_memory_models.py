@@ -13,6 +13,8 @@ import recops
 from click_inputs import batch, begun_alike, schema
 from click_recipes import net
 from recops_models.click.loss import click_loss, training_loss
+from recops_models.click.mimn import Mimn, MimnConfig
+from recops_models.click.mimn_released import ReleasedMimn
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 
@@ -93,6 +95,7 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
         ("mimn", {}),
         ("mimn", {"auxiliary": "mlp"}),
         ("mimn", {"compat": ("target",)}),
+        ("mimn", {"compat": ("channels",)}),
         ("hpmn", {}),
     ],
 )
@@ -158,6 +161,70 @@ def test_the_candidate_stays_out_of_the_memory_unless_asked_for(
     assert torch.equal(*found) is alike
 
 
+def released_channels(
+    events: torch.Tensor, lengths: torch.Tensor, model: Any
+) -> tuple[torch.Tensor, Any]:
+    """Event by event as in the released code: the buffer of outputs and the state of the scan.
+
+    Its cell reads ``previous · (1 − moved) + new · moved`` where ``previous`` is never written.
+    """
+    config, params = model.config, model.memory.params()
+    options = {"utilization": config.utilization, "induction_topk": config.induction_topk}
+    state = recops.MimnState.zeros(params, len(events))
+    users = torch.arange(len(events))
+    buffer = torch.zeros_like(state.channels)
+    for step in range(events.shape[1]):
+        weights = recops.reference.mimn_read(state, users, events[:, step], params, **options)[1]
+        inside = (lengths > step).long()
+        one = events[:, step : step + 1]
+        state = recops.reference.mimn_scan(one, params, state, lengths=inside, **options)[1]
+        moved = torch.zeros_like(weights)
+        moved.scatter_(1, weights.topk(config.induction_topk, dim=1).indices, 1.0)
+        output = state.channels * moved[..., None]  # A previous output of zero adds nothing.
+        buffer = torch.where(inside.bool()[:, None, None], output, buffer)
+    return buffer, state
+
+
+@pytest.mark.parametrize("topk", [1, 2])
+def test_released_channels_are_those_of_the_last_event(topk: int) -> None:
+    model = memory("mimn", slots=3, compat=("channels",), induction_topk=topk).eval()
+    assert type(model) is ReleasedMimn
+    some, embedding = batch(LENGTHS), model.embedding
+    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    buffer, expected = released_channels(events, lengths, model)
+    state = model.written(some, query)
+    torch.testing.assert_close(state.channels, buffer, rtol=1e-4, atol=1e-6)
+    zero = (state.channels == 0).all(-1).sum(1)
+    assert zero.tolist() == [3 if not length else 3 - topk for length in LENGTHS]
+    torch.testing.assert_close(state.memory, expected.memory, rtol=1e-4, atol=1e-6)
+    users = torch.arange(len(LENGTHS))
+    params = model.memory.params()
+    options = {"utilization": model.config.utilization, "induction_topk": topk}
+    output = recops.reference.mimn_read(expected, users, query, params, **options)[0]
+    over = lengths.clamp(min=1)[:, None]
+    attended = model.attention(query, buffer, torch.full_like(users, 3))
+    parts = [events.sum(1) / over, output, expected.added / over * query, attended]
+    x = torch.cat([*embedding.context(some), *parts], -1)
+    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+
+
+def test_released_channels_leave_outputs_and_memory_alone() -> None:
+    plain, released = memory("mimn"), memory("mimn", compat=("channels",))
+    some = batch(LENGTHS)
+    histories = plain.histories(some, plain.embedding.query(some))
+    (outputs, state), (others, other) = (model.scanned(*histories) for model in (plain, released))
+    assert torch.equal(outputs, others)
+    for name, values in state.state_dict().items():
+        assert torch.equal(values, other.state_dict()[name]) is (name != "channels"), name
+
+
+def test_released_channels_are_off_by_default() -> None:
+    assert memory("mimn").config.compat == ()
+    assert type(memory("mimn", compat=("target",))) is Mimn
+    with pytest.raises(ValueError, match="ReleasedMimn"):
+        Mimn(schema(), MimnConfig(compat=("channels",)))
+
+
 def test_regularisers_are_their_formulas() -> None:
     some = batch(LENGTHS)
     for name, setting in (("mimn", "utilization_weight"), ("hpmn", "covariance_weight")):
@@ -185,6 +252,8 @@ def test_regularisers_are_their_formulas() -> None:
         ("mimn", {"utilization": "paper", "auxiliary": "mlp", "induction_topk": 2}),
         ("mimn", {"utilization": "none", "auxiliary": "inner", "induction_topk": 0}),
         ("mimn", {"compat": ("target",)}),
+        ("mimn", {"compat": ("channels",), "auxiliary": "mlp"}),
+        ("mimn", {"compat": ("target", "channels"), "induction_topk": 3}),
         ("hpmn", {}),
         ("hpmn", {"compat": ("target", "norm"), "splits": ()}),
     ],
@@ -221,7 +290,8 @@ def test_it_learns_what_was_met(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "said"),
     [
-        ("mimn", {"compat": ("channel",)}, "compat must be of target, got 'channel'"),
+        ("mimn", {"compat": ("channel",)}, "compat must be of target, channels, got 'channel'"),
+        ("mimn", {"compat": ("channels",), "induction_topk": 0}, "channels needs induction_topk"),
         ("mimn", {"utilization_weight": -1.0}, "utilization_weight must be ≥ 0, got -1.0"),
         ("mimn", {"induction_topk": 9}, "induction_topk must be from 0 to slots=8, got 9"),
         ("mimn", {"state": 5, "auxiliary": "mlp"}, "auxiliary needs state="),

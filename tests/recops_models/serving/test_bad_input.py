@@ -198,9 +198,12 @@ def test_another_models_states_are_refused(trained: Callable[..., Path], tmp_pat
             Center.open(other, url)
 
 
-def test_a_memory_that_knows_the_candidate_is_refused(trained: Callable[..., Path]) -> None:
-    with pytest.raises(ModelVersionError, match="compat=target"):
-        ServedModel.load(trained("mimn", compat="target"))
+@pytest.mark.parametrize("quirk", ["target", "channels"])
+def test_a_quirk_that_states_cannot_reproduce_is_refused(
+    trained: Callable[..., Path], quirk: str
+) -> None:
+    with pytest.raises(ModelVersionError, match=f"compat={quirk}, which a stored state cannot"):
+        ServedModel.load(trained("mimn", compat=quirk))
 
 
 @pytest.mark.parametrize("url", ["", "states", "lmdb:", "redis:6379", "mysql://h/1", "redis://h/x"])
