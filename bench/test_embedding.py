@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recops.benchmarks import embedding as cases
-from recops.benchmarks.embedding import Kind
+from recops.benchmarks.embedding import Reduction
 
 BATCH, LARGE = cases.SHAPES
 
@@ -27,7 +27,7 @@ BATCH, LARGE = cases.SHAPES
     ],
 )
 def test_look_ups_beside_torchs(
-    kind: Kind, shape: tuple[int, int, int, int], backward: bool, floor: float, outruns
+    kind: Reduction, shape: tuple[int, int, int, int], backward: bool, floor: float, outruns
 ) -> None:
     peer = "embedding" if kind == "rows" else "embedding_bag"
     outruns(cases.lookup_case(kind, *shape, backward=backward), peer, floor)

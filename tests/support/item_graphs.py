@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from recops_models.graphs.cooccurrence import cooccurrence_counts
-from recops_models.graphs.item_graph import ItemGraph, Weights
+from recops_models.graphs.item_graph import EdgeWeights, ItemGraph
 from synthetic_histories import histories
 
 
 def item_graph(
-    rows: int, *, neighbours: int = 4, weights: Weights = "average", seed: int = 0
+    rows: int, *, neighbours: int = 4, weights: EdgeWeights = "average", seed: int = 0
 ) -> ItemGraph:
     """Of a table with padding and an unknown: neither is met by anybody."""
     rng = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-class TextEncoder(str, Enum):
+class TextEncoderOption(str, Enum):
     """How item text becomes numbers."""
 
     tfidf = "tfidf"

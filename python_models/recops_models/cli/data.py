@@ -17,7 +17,7 @@ data = typer.Typer(
 app.add_typer(data, name="data")
 
 
-class Kind(str, Enum):
+class SourceKind(str, Enum):
     """The forms of data that can be imported."""
 
     recbole = "recbole"
@@ -109,7 +109,7 @@ def describe(
 @data.command("import")
 def import_data(
     kind: Annotated[
-        Kind, typer.Argument(help="What is there, of the kinds above.", show_default=False)
+        SourceKind, typer.Argument(help="What is there, of the kinds above.", show_default=False)
     ],
     path: Annotated[Path, typer.Argument(help="The folder or file to read.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write to.", show_default=False)],

@@ -9,7 +9,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
-    TextEncoder,
+    TextEncoderOption,
     app,
     load_data,
     make_folder,
@@ -38,8 +38,8 @@ def quickstart(
         bool, typer.Option("--quick", help="Two epochs: a look at the pipeline, not at figures.")
     ] = False,
     text_encoder: Annotated[
-        TextEncoder, typer.Option(help="For item text; minilm needs 'recops[minilm]'.")
-    ] = TextEncoder.tfidf,
+        TextEncoderOption, typer.Option(help="For item text; minilm needs 'recops[minilm]'.")
+    ] = TextEncoderOption.tfidf,
     vectors: Annotated[
         Path | None,
         typer.Option(help="Your own item vectors: .npy, or Parquet with item_id and a list."),

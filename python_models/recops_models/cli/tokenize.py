@@ -12,7 +12,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
-    TextEncoder,
+    TextEncoderOption,
     app,
     load_data,
     make_folder,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from recops_models.tokenizers.streamed import StreamedCatalogue
 
 
-class Weights(str, Enum):
+class ItemWeights(str, Enum):
     """What an item counts for a method that balances loads."""
 
     exposure = "exposure"
@@ -64,10 +64,10 @@ def tokenize(
         typer.Option(help="Your own pairs of items met together: .npy [E, 2], or Parquet."),
     ] = None,
     text_encoder: Annotated[
-        TextEncoder, typer.Option(help="For --data; minilm needs 'recops[minilm]'.")
-    ] = TextEncoder.tfidf,
+        TextEncoderOption, typer.Option(help="For --data; minilm needs 'recops[minilm]'.")
+    ] = TextEncoderOption.tfidf,
     weights: Annotated[
-        Weights | None,
+        ItemWeights | None,
         typer.Option(
             help="What balanced-rq spreads evenly: training events, or items. Default: events, "
             "where there are any.",
@@ -110,11 +110,11 @@ def tokenize(
             f"{method} learns from pairs of items met together: name a data set (--data) or a file "
             "of them (--pairs)"
         )
-    if weights is Weights.exposure and data is None:
+    if weights is ItemWeights.exposure and data is None:
         raise typer.BadParameter("--weights exposure counts training events: name --data too")
     if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
         raise typer.BadParameter("--stream reads a Parquet file of --vectors, without --data")
-    weights = weights or (Weights.items if data is None else Weights.exposure)
+    weights = weights or (ItemWeights.items if data is None else ItemWeights.exposure)
     dataset = None if data is None else load_data(data)
     config = {
         "data": data,
@@ -182,7 +182,7 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
         catalogue = read_catalogue(dataset, make)
     if config["pairs"] is not None:
         catalogue = dataclasses.replace(catalogue, pairs=load_pairs(Path(config["pairs"])))
-    if config["weights"] == Weights.items.value:
+    if config["weights"] == ItemWeights.items.value:
         catalogue = dataclasses.replace(catalogue, weights=torch.ones(len(catalogue)))
     return catalogue
 

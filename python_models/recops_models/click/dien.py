@@ -17,7 +17,7 @@ from recops_models.click.model import ClickModel, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history
-from recops_models.layers.next_event import NextEvent, Scorer
+from recops_models.layers.next_event import NextEvent, ScorerKind
 from recops_models.layers.recurrent import Recurrent, Reset, Update
 from recops_models.layers.target_attention import BilinearAttention, TargetAttention, pool
 from recops_models.setting_checks import check_at_least, check_lengths
@@ -127,7 +127,7 @@ class Dien(ClickModel):
     def _recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:
         return self.config.recurrent(width, cell)
 
-    def _auxiliary(self, width: int, scorer: Scorer) -> NextEvent:
+    def _auxiliary(self, width: int, scorer: ScorerKind) -> NextEvent:
         return NextEvent(width, self.config.auxiliary_hidden, scorer)
 
     def _make_query(self, width: int) -> None:

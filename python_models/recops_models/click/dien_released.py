@@ -11,7 +11,7 @@ from recops_models.click.dien import Dien, DienConfig
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.layers.dice import Dice
-from recops_models.layers.next_event import NextEvent, Scorer
+from recops_models.layers.next_event import NextEvent, ScorerKind
 from recops_models.layers.recurrent import Recurrent
 
 
@@ -62,7 +62,7 @@ class ReleasedDien(Dien):
             return super()._recurrent(width, cell)
         return Recurrent(width, width, cell, reset="before", update="or", tensorflow=True)
 
-    def _auxiliary(self, width: int, scorer: Scorer) -> NextEvent:
+    def _auxiliary(self, width: int, scorer: ScorerKind) -> NextEvent:
         return NextEvent(
             width,
             self.config.auxiliary_hidden,

@@ -14,10 +14,10 @@ from recops_models.examples.batch import Batch
 from recops_models.layers.feature_embedding import with_target
 from recops_models.layers.states_at import states_at
 
-State = TypeVar("State", recops.MimnState, recops.HpmnState)
+MemoryStateT = TypeVar("MemoryStateT", recops.MimnState, recops.HpmnState)
 
 
-class MemoryModel(ClickModel, Generic[State]):
+class MemoryModel(ClickModel, Generic[MemoryStateT]):
     """A click model that reads a user's state where others read the history.
 
     Training writes the state of a history in one scan; a store of states moves it event by event
@@ -35,20 +35,20 @@ class MemoryModel(ClickModel, Generic[State]):
         return "target" if self.reads_target_in_history else None
 
     @abstractmethod
-    def begin(self, users: int) -> State:
+    def begin(self, users: int) -> MemoryStateT:
         """The states of users before any event."""
 
     @abstractmethod
-    def advance_(self, pool: State, rows: Tensor, events: Tensor) -> None:
+    def advance_(self, pool: MemoryStateT, rows: Tensor, events: Tensor) -> None:
         """Move rows ``[E]`` of a pool by events ``[E, d]``, in place and in the order given."""
 
     @abstractmethod
     def write(
-        self, events: Tensor, lengths: Tensor, state: State | None = None
-    ) -> tuple[Tensor, State]:
+        self, events: Tensor, lengths: Tensor, state: MemoryStateT | None = None
+    ) -> tuple[Tensor, MemoryStateT]:
         """Outputs and the states of U users after events ``[U, T, d]``, from ``state`` or none."""
 
-    def written(self, batch: Batch, query: Tensor) -> State:
+    def written(self, batch: Batch, query: Tensor) -> MemoryStateT:
         """The states that candidates ``[B, d]`` read: of B users, or of the one of all.
 
         Where the batch knows of histories that begin alike, what they share is written once.
@@ -56,7 +56,7 @@ class MemoryModel(ClickModel, Generic[State]):
         if batch.begun_by is None or self.reads_target_in_history:
             return self.write(*self.histories(batch, query))[1]
 
-        def write(events: Tensor, lengths: Tensor, state: State | None) -> State:
+        def write(events: Tensor, lengths: Tensor, state: MemoryStateT | None) -> MemoryStateT:
             return self.write(events, lengths, state)[1]
 
         return states_at(write, *self.embedding.beginnings(batch))
@@ -69,10 +69,10 @@ class MemoryModel(ClickModel, Generic[State]):
         return events, lengths
 
     @abstractmethod
-    def read(self, state: State, query: Tensor) -> list[Tensor]:
+    def read(self, state: MemoryStateT, query: Tensor) -> list[Tensor]:
         """What candidates ``[B, d]`` make of the states of B users, or of one."""
 
-    def upon(self, state: State, batch: Batch, query: Tensor | None = None) -> Tensor:
+    def upon(self, state: MemoryStateT, batch: Batch, query: Tensor | None = None) -> Tensor:
         """``[B, output_dim]``, what the head reads of candidates beside the states of their users.
 
         Histories of the batch that are written into states are not looked at.

@@ -23,7 +23,7 @@ from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualConfig, ResidualTable
 from recops_models.setting_checks import check_above_zero, check_at_least
 
-Net = TypeVar("Net", bound=nn.Module)
+NetT = TypeVar("NetT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class ResEmbedding(nn.Module):
         return [batch.features[name] for name in self._features]
 
 
-def _shallow(module: Net) -> Net:
+def _shallow(module: NetT) -> NetT:
     """Another module of the same parts."""
     twin = copy.copy(module)
     for name in ("_parameters", "_buffers", "_modules"):

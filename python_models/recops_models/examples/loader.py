@@ -13,7 +13,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.prefetch import ordered_map
 
-Cut: TypeAlias = tuple[Block, Int64Array]
+BlockRows: TypeAlias = tuple[Block, Int64Array]
 """A batch to be: which rows of which block."""
 
 _WINDOW = 64
@@ -132,7 +132,7 @@ def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -
     return np.argsort(place[run], kind="stable")
 
 
-def gather(cuts: Iterable[Cut], skip: int, workers: int) -> Iterator[Batch]:
+def gather(cuts: Iterable[BlockRows], skip: int, workers: int) -> Iterator[Batch]:
     """The batches of ``cuts``, from the ``skip``-th on."""
     return ordered_map(
         lambda each: each[0].batch(each[1]), islice(cuts, skip, None), workers=workers

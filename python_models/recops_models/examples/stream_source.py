@@ -11,7 +11,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.encode import encode
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.loader import Cut, check_batches, cut, gather
+from recops_models.examples.loader import BlockRows, check_batches, cut, gather
 from recops_models.examples.parquet_rows import ParquetRows
 from recops_models.examples.prefetch import ordered_map
 from recops_models.examples.row_faults import RowFaults
@@ -54,7 +54,7 @@ class StreamSource:
         check_batches(batch, epoch, skip)
         return gather(self._cuts(batch, seed, epoch, workers), skip, workers)
 
-    def _cuts(self, batch: int, seed: int | None, epoch: int, workers: int) -> Iterator[Cut]:
+    def _cuts(self, batch: int, seed: int | None, epoch: int, workers: int) -> Iterator[BlockRows]:
         rng = None if seed is None else np.random.default_rng((seed, epoch))
         groups = None if rng is None else rng.permutation(self._rows.num_row_groups).tolist()
         rest: list[Block] = []

@@ -17,7 +17,7 @@ from torch import Tensor
 import recops
 from recops_models.generative.told import Told
 
-Watch = Callable[[Tensor], None]
+TokensCallback = Callable[[Tensor], None]
 """Told of each step's beams but the last's: the tokens ``[B, M, t]`` i64 so far, from 0; −1 where
 a place has none."""
 
@@ -116,7 +116,7 @@ def search(
     *,
     beams: int,
     banned: Sequence[Tensor] | None = None,
-    watch: Watch | None = None,
+    watch: TokensCallback | None = None,
 ) -> recops.BeamResult:
     """The best ``beams`` items of requests that ``model`` has ``read``, by beam search; a
     :class:`Rescorer` puts those that were found in another order.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths
-from recops_models.generative.speller import Watch, of_beams, search
+from recops_models.generative.speller import TokensCallback, of_beams, search
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.padded_rows import draw_rows
@@ -252,7 +252,7 @@ class TIGER(Ranker):
         k: int,
         met: Sequence[Tensor] | None = None,
         *,
-        watch: Watch | None = None,
+        watch: TokensCallback | None = None,
     ) -> Ranking:
         """The ``k`` best items that beam search finds; scores are log p(path)."""
         check_lengths("TIGER", lengths)

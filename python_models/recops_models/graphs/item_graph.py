@@ -14,7 +14,7 @@ from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops_models.data.histories import Int64Array
 from recops_models.graphs.cooccurrence import Int32Array, NeighbourCounts
 
-Weights = Literal["average", "counts", "gcn"]
+EdgeWeights = Literal["average", "counts", "gcn"]
 
 _KIND = "item-graph"
 
@@ -39,7 +39,7 @@ class ItemGraph:
         counts: NeighbourCounts,
         *,
         neighbours: int = 20,
-        weights: Weights = "average",
+        weights: EdgeWeights = "average",
         self_weight: float = 1.0,
         without: int = 0,
     ) -> ItemGraph:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import recops
 from recops_models.layers.mlp import MLP
 
-Scorer = Literal["mlp", "inner"]
+ScorerKind = Literal["mlp", "inner"]
 
 
 class NextEvent(nn.Module):
@@ -49,7 +49,7 @@ class NextEvent(nn.Module):
         self,
         width: int,
         hidden: Sequence[int] = (100, 50),
-        scorer: Scorer = "mlp",
+        scorer: ScorerKind = "mlp",
         *,
         affine: bool = False,
         over_all_cells: bool = False,

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-State = TypeVar("State")
+StateT = TypeVar("StateT")
 
 
-class Write(Protocol[State]):
+class Write(Protocol[StateT]):
     """From states, or from none, over the first events of each of U histories ``[U, T, d]``."""
 
-    def __call__(self, events: Tensor, lengths: Tensor, state: State | None, /) -> State: ...
+    def __call__(self, events: Tensor, lengths: Tensor, state: StateT | None, /) -> StateT: ...
 
 
-def states_at(write: Write[State], events: Tensor, history: Tensor, ends: Tensor) -> State:
+def states_at(write: Write[StateT], events: Tensor, history: Tensor, ends: Tensor) -> StateT:
     """The state after the first ``ends[b]`` events of history ``history[b]``, a row for each b.
 
     A history is written once up to the first of its ends, and from there for every row by itself:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recops_models.training.click_problem import ClickProblem
     from recops_models.training.config import TrainingConfig
 
-Sizes = TypeVar("Sizes", bound=ClickConfig)
+SizesT = TypeVar("SizesT", bound=ClickConfig)
 
 DROPOUT = 0.3
 """Validation AUC on ml-100k, seed 0: sum pooling 0.693 with it, 0.685 without; DIN 0.694 and 0.693.
@@ -41,7 +41,7 @@ def example_parts() -> dict[str, PartSettings]:
     return {"training": click_training(), "examples": ExampleConfig()}
 
 
-class ClickRecipe(Recipe, Generic[Sizes]):
+class ClickRecipe(Recipe, Generic[SizesT]):
     """Of a model that is made by ``(schema, sizes)``.
 
     Args:
@@ -54,10 +54,10 @@ class ClickRecipe(Recipe, Generic[Sizes]):
         ``recops_models.recipes.registry.register("mine", "my_module:recipe")`` needs.
     """
 
-    sizes: Sizes
+    sizes: SizesT
 
     def __init__(
-        self, name: str, make: Callable[[FittedSchema, Sizes], ClickModel], sizes: Sizes
+        self, name: str, make: Callable[[FittedSchema, SizesT], ClickModel], sizes: SizesT
     ) -> None:
         self.name, self.make, self.sizes = name, make, sizes
 

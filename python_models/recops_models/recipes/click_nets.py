@@ -10,10 +10,10 @@ from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.registry import names, recipe_of
 
-Net: TypeAlias = ClickRecipe[ClickConfig]
+NetRecipe: TypeAlias = ClickRecipe[ClickConfig]
 
 
-def click_net(wrapper: str, name: str | None) -> Net:
+def click_net(wrapper: str, name: str | None) -> NetRecipe:
     """The recipe of the click model ``name``.
 
     Raises:
@@ -36,7 +36,7 @@ def base_part(wrapper: str, chosen: Mapping[str, object], usual: str) -> dict[st
     return {"base": click_net(wrapper, str(chosen.get("base", usual))).sizes}
 
 
-def light_and_booster(chosen: Mapping[str, object]) -> tuple[Net, Net | None]:
+def light_and_booster(chosen: Mapping[str, object]) -> tuple[NetRecipe, NetRecipe | None]:
     """The recipes of a rocket's two nets; with ``light`` none, the booster's is that of both.
 
     Raises:

@@ -11,13 +11,13 @@ from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Made, Order, TrainingStage
+from recops_models.recipes.stage import Data, ModelT, Order, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.trainer import check_select
 
 
-class ExampleStage(TrainingStage[ClickProblem, Made]):
+class ExampleStage(TrainingStage[ClickProblem, ModelT]):
     """Trains on click examples.
 
     Attributes:

@@ -31,8 +31,8 @@ Data: TypeAlias = "Dataset | ClickData"
 
 AnyProblem: TypeAlias = Problem[Any]
 
-Asked = TypeVar("Asked", bound=AnyProblem)
-Made = TypeVar("Made", bound=nn.Module)
+ProblemT = TypeVar("ProblemT", bound=AnyProblem)
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Staged:
     fit: Fit | None
 
 
-class Stage(ABC, Generic[Asked]):
+class Stage(ABC, Generic[ProblemT]):
     """What makes a model of data.
 
     Attributes:
@@ -88,7 +88,7 @@ class Stage(ABC, Generic[Asked]):
     @abstractmethod
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> Asked:
+    ) -> ProblemT:
         """What the model is trained on and measured by; a trained ``model`` brings vocabularies.
 
         Raises:
@@ -122,7 +122,7 @@ class Stage(ABC, Generic[Asked]):
         """
 
 
-class TrainingStage(Stage[Asked], Generic[Asked, Made]):
+class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
     """A stage whose model learns by gradient.
 
     Attributes:
@@ -132,11 +132,11 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
     part: str = "training"
 
     @abstractmethod
-    def build(self, problem: Asked, order: Order) -> Made:
+    def build(self, problem: ProblemT, order: Order) -> ModelT:
         """A new model, whose weights are drawn from torch's generator; it may leave files."""
 
     @abstractmethod
-    def task(self, problem: Asked, model: Made, batch: int) -> Task[Made, Any]:
+    def task(self, problem: ProblemT, model: ModelT, batch: int) -> Task[ModelT, Any]:
         """What is learnt, ``batch`` examples a step."""
 
     def config(self, parts: Parts) -> TrainingConfig:
@@ -147,7 +147,7 @@ class TrainingStage(Stage[Asked], Generic[Asked, Made]):
         """See :meth:`Stage.epochs`."""
         return self.config(parts).epochs
 
-    def begin(self, order: Order) -> tuple[Asked, Made]:
+    def begin(self, order: Order) -> tuple[ProblemT, ModelT]:
         """The problem, and the model before its first step, which the seed determines."""
         problem = self.problem(order.data, order.parts, order.split)
         with torch.random.fork_rng(devices=[]):

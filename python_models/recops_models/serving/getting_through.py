@@ -14,12 +14,12 @@ from recops_models.serving.stores.store import Store
 MOST_CONFLICTS = 4
 """In a row, that a writer bears."""
 
-Written = TypeVar("Written")
+ResultT = TypeVar("ResultT")
 
 
 def getting_through(
-    store: Store, guards: Sequence[Guard], write: Callable[[Sequence[Guard]], Written]
-) -> Written:
+    store: Store, guards: Sequence[Guard], write: Callable[[Sequence[Guard]], ResultT]
+) -> ResultT:
     """What ``write`` gives, however often others commit first.
 
     Writers do not wait for each other, so a slow one could lose to quick ones for ever. After

@@ -15,11 +15,11 @@ from recops_models.serving.redis_stream import RedisStream
 _POLL = 0.5
 """Seconds between looks at whether to stop."""
 
-Told = Callable[[IngestReport], None]
+ReportCallback = Callable[[IngestReport], None]
 
 
 def ingest_batches(
-    center: Center, batches: Iterable[list[object]], *, stop: threading.Event, told: Told
+    center: Center, batches: Iterable[list[object]], *, stop: threading.Event, told: ReportCallback
 ) -> bool:
     """Apply the batches of a file or of any iterator. Events that touch a damaged record are
     refused.
@@ -49,7 +49,7 @@ def ingest_stream(
     *,
     follow: bool,
     stop: threading.Event,
-    told: Told,
+    told: ReportCallback,
     seconds: float = SECONDS,
 ) -> bool:
     """Apply the entries of a stream as the one active consumer of its group.
@@ -89,7 +89,7 @@ def _held(
     *,
     follow: bool,
     stop: threading.Event,
-    told: Told,
+    told: ReportCallback,
 ) -> bool | None:
     """:func:`_consume` as long as the lock is held; None: it is to be tried again."""
     try:
@@ -112,7 +112,7 @@ def _consume(
     *,
     follow: bool,
     stop: threading.Event,
-    told: Told,
+    told: ReportCallback,
 ) -> bool:
     """Apply entries until there are no more (without ``follow``) or it is stopped; whether it came
     to their end.

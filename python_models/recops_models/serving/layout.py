@@ -9,10 +9,10 @@ from typing import Generic
 import numpy as np
 import torch
 
-from recops_models.click.memory import MemoryModel, State
+from recops_models.click.memory import MemoryModel, MemoryStateT
 
 
-class StateLayout(Generic[State]):
+class StateLayout(Generic[MemoryStateT]):
     """How the states of a model lie in bytes.
 
     The floating tensors of a row follow each other in the order of ``state_dict()``, float32,
@@ -22,9 +22,9 @@ class StateLayout(Generic[State]):
         model: whose states they are.
     """
 
-    def __init__(self, model: MemoryModel[State]) -> None:
+    def __init__(self, model: MemoryModel[MemoryStateT]) -> None:
         with torch.no_grad():
-            self._one: State = model.begin(1)
+            self._one: MemoryStateT = model.begin(1)
         self._shapes: dict[str, torch.Size] = {
             name: tensor.shape[1:]
             for name, tensor in self._one.state_dict().items()
@@ -38,7 +38,7 @@ class StateLayout(Generic[State]):
         """Of a state, without its counter."""
         return 4 * sum(self._sizes)
 
-    def pack(self, pool: State) -> list[tuple[bytes, int]]:
+    def pack(self, pool: MemoryStateT) -> list[tuple[bytes, int]]:
         """Of each row its bytes and its counter."""
         tensors = pool.state_dict()
         flat = torch.cat([tensors[name].flatten(1) for name in self._shapes], 1)
@@ -46,7 +46,7 @@ class StateLayout(Generic[State]):
         counts: list[int] = tensors["count"].tolist()
         return [(row.tobytes(), count) for row, count in zip(rows, counts, strict=True)]
 
-    def unpack(self, rows: Sequence[tuple[bytes, int]]) -> State:
+    def unpack(self, rows: Sequence[tuple[bytes, int]]) -> MemoryStateT:
         """The pool whose :meth:`pack` gave ``rows``, each of :attr:`num_bytes`."""
         joined = np.frombuffer(bytearray(b"".join(row for row, _ in rows)), dtype="<f4")
         flat = torch.from_numpy(joined.astype(np.float32, copy=False)).view(len(rows), -1)
@@ -56,5 +56,5 @@ class StateLayout(Generic[State]):
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
         counts = torch.tensor([count for _, count in rows], dtype=torch.int64)
-        made: State = replace(self._one, **tensors, count=counts)
+        made: MemoryStateT = replace(self._one, **tensors, count=counts)
         return made

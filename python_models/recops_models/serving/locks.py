@@ -27,7 +27,7 @@ PAUSE = "pause"
 
 _POLL = 0.05
 
-Written = TypeVar("Written")
+ResultT = TypeVar("ResultT")
 
 
 class LostLockError(StoreError):
@@ -164,7 +164,7 @@ class Lock:
         self.release()
 
 
-def patiently(write: Callable[[], Written], patience: float) -> Written:
+def patiently(write: Callable[[], ResultT], patience: float) -> ResultT:
     """What ``write`` gives, once nobody has it wait; it waits at most so many seconds, in which
     those that ``write`` itself takes are not counted.
 

@@ -15,13 +15,13 @@ from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
-from recops_models.training.task import Model, Pass, Task
+from recops_models.training.task import ModelT, Pass, Task
 
 _EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class ExampleTask(Task[Model, Batch]):
+class ExampleTask(Task[ModelT, Batch]):
     """Batches of examples; validation by AUC and its kin.
 
     Attributes:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from recops_models.data.dataset import Dataset
 
-Asked = TypeVar("Asked", bound=nn.Module)
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 class Measured(NamedTuple):
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
     predictions: pa.Table
 
 
-class Problem(ABC, Generic[Asked]):
+class Problem(ABC, Generic[ModelT]):
     """Data, cut into train, validation and test, with one way of asking.
 
     Attributes:
@@ -45,11 +45,11 @@ class Problem(ABC, Generic[Asked]):
     dataset: Dataset | None = None
 
     @abstractmethod
-    def measure(self, model: Asked, part: str) -> Measured:
+    def measure(self, model: ModelT, part: str) -> Measured:
         """On ``"validation"`` or ``"test"``."""
 
     @abstractmethod
-    def recommend(self, model: Asked, user: int, k: int) -> Ranking:
+    def recommend(self, model: ModelT, user: int, k: int) -> Ranking:
         """The ``k`` best items that the user (an index of the data set) has not met: ``[1, k]``.
 
         Raises:

@@ -6,10 +6,10 @@ from typing import Generic
 
 from torch import Tensor, nn
 
-from recops_models.training.task import Examples, Model, Task
+from recops_models.training.task import BatchT, ModelT, Task
 
 
-class Step(nn.Module, Generic[Model, Examples]):
+class Step(nn.Module, Generic[ModelT, BatchT]):
     """``batch ↦ (loss, targets)``, the loss of a model in a task.
 
     Args:
@@ -17,11 +17,11 @@ class Step(nn.Module, Generic[Model, Examples]):
         task: what for.
     """
 
-    def __init__(self, model: Model, task: Task[Model, Examples]) -> None:
+    def __init__(self, model: ModelT, task: Task[ModelT, BatchT]) -> None:
         super().__init__()
         self.model = model
         self._task = task
 
-    def forward(self, batch: Examples) -> tuple[Tensor, Tensor | int]:
+    def forward(self, batch: BatchT) -> tuple[Tensor, Tensor | int]:
         """The mean loss of a batch, and over how many targets."""
         return self._task.loss(self.model, batch)

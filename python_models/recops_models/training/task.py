@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
-Model = TypeVar("Model", bound=nn.Module)
-Examples = TypeVar("Examples")
+ModelT = TypeVar("ModelT", bound=nn.Module)
+BatchT = TypeVar("BatchT")
 """A batch: whatever the task's own ``loss`` reads."""
 
 
 @dataclass(frozen=True)
-class Pass(Generic[Examples]):
+class Pass(Generic[BatchT]):
     """One pass over the training part.
 
     Attributes:
@@ -26,7 +26,7 @@ class Pass(Generic[Examples]):
         torch_seed: of what the model draws (dropout) during the pass.
     """
 
-    batches: Iterator[Examples]
+    batches: Iterator[BatchT]
     examples: int | None
     batch: int
     torch_seed: int
@@ -36,7 +36,7 @@ class Pass(Generic[Examples]):
         return min(1.0, step * self.batch / self.examples) if self.examples else 0.0
 
 
-class Task(ABC, Generic[Model, Examples]):
+class Task(ABC, Generic[ModelT, BatchT]):
     """What a model is trained for."""
 
     @property
@@ -45,7 +45,7 @@ class Task(ABC, Generic[Model, Examples]):
         """The names that :meth:`evaluate` gives."""
 
     @abstractmethod
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[Examples]:
+    def start(self, seed: int, epoch: int, skip: int) -> Pass[BatchT]:
         """Pass ``epoch`` from its batch ``skip`` on.
 
         The pass is a function of ``seed`` and ``epoch``, and ``skip`` leaves batches out without
@@ -53,13 +53,13 @@ class Task(ABC, Generic[Model, Examples]):
         """
 
     @abstractmethod
-    def loss(self, model: Model, batch: Examples) -> tuple[Tensor, Tensor | int]:
+    def loss(self, model: ModelT, batch: BatchT) -> tuple[Tensor, Tensor | int]:
         """The mean loss of a batch, and over how many targets."""
 
     @abstractmethod
-    def evaluate(self, model: Model) -> dict[str, float]:
+    def evaluate(self, model: ModelT) -> dict[str, float]:
         """Metrics on the validation part; ``model`` is in evaluation mode."""
 
-    def clipped(self, model: Model) -> Sequence[nn.Module]:
+    def clipped(self, model: ModelT) -> Sequence[nn.Module]:
         """What has its gradient cut by its own norm: the model as one, unless a task says more."""
         return [model]

@@ -23,14 +23,14 @@ from recops_models.training.optimizers import (
     set_learning_rate,
 )
 from recops_models.training.step import Step
-from recops_models.training.task import Examples, Model, Task
+from recops_models.training.task import BatchT, ModelT, Task
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
 def fit(
-    model: Model,
-    task: Task[Model, Examples],
+    model: ModelT,
+    task: Task[ModelT, BatchT],
     config: TrainingConfig,
     *,
     seed: int,
@@ -120,9 +120,9 @@ def check_select(metrics: Sequence[str], config: TrainingConfig) -> None:
 
 
 def _run_epoch(
-    step: Step[Model, Examples],
+    step: Step[ModelT, BatchT],
     optimizers: Sequence[Optimizer],
-    task: Task[Model, Examples],
+    task: Task[ModelT, BatchT],
     config: TrainingConfig,
     seed: int,
     state: State,

@@ -16,7 +16,7 @@ from recops.benchmarks.registry import Case, Thunk, register
 # Rows of ids, ids a row, rows of the table, width: a batch of CAN's, and a large table.
 SHAPES = [(128, 100, 2000, 18), (128, 100, 100_000, 64)]
 
-Kind = Literal["rows", "sum"]
+Reduction = Literal["rows", "sum"]
 Bags = list[tuple[Tensor, Tensor]]
 
 
@@ -32,7 +32,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def lookup_case(
-    kind: Kind,
+    kind: Reduction,
     rows: int,
     each: int,
     size: int,

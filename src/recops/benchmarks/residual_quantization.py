@@ -17,7 +17,7 @@ from recops.benchmarks.registry import Case, Thunk, register
 
 HAS_FAISS = importlib.util.find_spec("faiss") is not None
 HAS_VQP = importlib.util.find_spec("vector_quantize_pytorch") is not None
-Data = Literal["spread", "clustered", "outlying"]
+VectorKind = Literal["spread", "clustered", "outlying"]
 
 # rows, dimension, levels, codewords a level
 SHAPES = [
@@ -61,7 +61,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def _inputs(
-    rows: int, dim: int, levels: int, size: int, data: Data = "spread"
+    rows: int, dim: int, levels: int, size: int, data: VectorKind = "spread"
 ) -> tuple[Tensor, Tensor]:
     """Rows and codebooks.
 
@@ -89,7 +89,7 @@ def encode_case(
     *,
     dtype: torch.dtype = torch.float32,
     compiled: bool = False,
-    data: Data = "spread",
+    data: VectorKind = "spread",
 ) -> Case:
     """Greedy encoding; faiss is its ResidualQuantizer with the same codebooks and a beam of 1.
 

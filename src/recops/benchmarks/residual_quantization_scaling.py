@@ -10,7 +10,7 @@ from recops.benchmarks.residual_quantization import beam_case, encode_case
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ScalingSizes:
     """Of one run: rows, dimensions, levels, codewords a level, width of the beam."""
 
     N: int = 2048
@@ -33,7 +33,7 @@ SWEEPS = {
 def points() -> Iterator[Point]:
     for size, values in SWEEPS.items():
         for value in values:
-            sizes = replace(Sizes(), **{size: value})
+            sizes = replace(ScalingSizes(), **{size: value})
             shape = (sizes.N, sizes.D, sizes.L, sizes.K)
             case = encode_case(*shape) if sizes.beam == 1 else beam_case(*shape, sizes.beam)
             yield Point(size, value, sizes.N, case)

@@ -16,8 +16,8 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 from recops.benchmarks.trie_peers import (
+    PeerStep,
     PrefixAllowedTokens,
-    Step,
     padded_rows_in,
     sorted_keys_in,
 )
@@ -160,10 +160,10 @@ def step_case(
     def run() -> recops.BeamStep:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
 
-    def padded_rows() -> Step:
+    def padded_rows() -> PeerStep:
         return padded.step(logits, wide_nodes, scores, num_beams, level)
 
-    def looked_up() -> Step:
+    def looked_up() -> PeerStep:
         return sorted_keys.step(logits, wide_nodes, scores, num_beams, level)
 
     def verify() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import recops
 
-Step = tuple[Tensor, Tensor, Tensor, Tensor]
+PeerStep = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PaddedRows:
@@ -33,7 +33,7 @@ class PaddedRows:
 
     def step(
         self, logits: Tensor, nodes: Tensor, scores: Tensor, num_beams: int, level: int
-    ) -> Step:
+    ) -> PeerStep:
         """Exact; ties go as topk likes."""
         first = self.first_child[nodes]
         place = torch.arange(self.widest[level])
@@ -73,7 +73,7 @@ class SortedKeys:
 
     def step(
         self, logits: Tensor, nodes: Tensor, scores: Tensor, num_beams: int, level: int
-    ) -> Step:
+    ) -> PeerStep:
         """Inexact: −inf where too few of the tokens looked up were children."""
         taken = min(logits.shape[2], 2 * num_beams)
         log_probs, tokens = logits.log_softmax(2, dtype=torch.float32).topk(taken)

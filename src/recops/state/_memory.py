@@ -14,7 +14,7 @@ from recops._checks import check_device, check_tensor
 
 MOST = 1024  # wide: of an event, a state, or a memory's slots
 
-Kind = TypeVar("Kind", bound="MemoryHolder")
+HolderT = TypeVar("HolderT", bound="MemoryHolder")
 
 
 class MemoryHolder:
@@ -35,12 +35,12 @@ class MemoryHolder:
         return dict(self.named_tensors())
 
     def to(
-        self: Kind,
+        self: HolderT,
         target: torch.device | torch.dtype | str | None = None,
         dtype: torch.dtype | None = None,
         *,
         device: torch.device | str | None = None,
-    ) -> Kind:
+    ) -> HolderT:
         """The same on another device, with floating tensors of another dtype, or both.
 
         Args:

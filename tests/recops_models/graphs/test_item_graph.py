@@ -9,7 +9,7 @@ import pytest
 
 from recops.files import CorruptFileError
 from recops_models.graphs.cooccurrence import NeighbourCounts, cooccurrence_counts
-from recops_models.graphs.item_graph import ItemGraph, Weights
+from recops_models.graphs.item_graph import EdgeWeights, ItemGraph
 from synthetic_histories import histories
 
 
@@ -26,7 +26,7 @@ def dense(graph: ItemGraph) -> np.ndarray:
 
 
 @pytest.mark.parametrize("weights", ["average", "counts"])
-def test_rows_sum_to_one(weights: Weights) -> None:
+def test_rows_sum_to_one(weights: EdgeWeights) -> None:
     graph = ItemGraph.of(counts(), neighbours=5, weights=weights, without=1)
     matrix = dense(graph)
     assert matrix[1:].sum(1) == pytest.approx(1, abs=1e-6)

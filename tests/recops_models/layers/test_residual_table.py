@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from item_graphs import item_graph
 from recops.files import CorruptFileError
-from recops_models.graphs.item_graph import ItemGraph, Weights
+from recops_models.graphs.item_graph import EdgeWeights, ItemGraph
 from recops_models.layers import residual_table
 from recops_models.layers.embedding_bags import embedding_bags
 from recops_models.layers.neighbour_sums import Edges
@@ -36,7 +36,7 @@ def plain(std: float = 0.01) -> nn.Embedding:
     return table
 
 
-def table(weights: Weights = "average", **config: Any) -> ResidualTable:
+def table(weights: EdgeWeights = "average", **config: Any) -> ResidualTable:
     torch.manual_seed(0)
     made = ResidualTable(plain(0.5), item_graph(V, weights=weights), ResidualConfig(**config))
     if made.attention is not None:
@@ -54,7 +54,7 @@ def by_definition(made: ResidualTable, graph: ItemGraph) -> Tensor:
 
 @pytest.mark.parametrize("weights", ["average", "counts", "gcn"])
 @pytest.mark.parametrize("residual", [True, False])
-def test_a_row_is_a_centre_and_a_residual(weights: Weights, residual: bool) -> None:
+def test_a_row_is_a_centre_and_a_residual(weights: EdgeWeights, residual: bool) -> None:
     made, graph = table(weights, residual=residual), item_graph(V, weights=weights)
     torch.testing.assert_close(made.compose().double(), by_definition(made, graph))
 

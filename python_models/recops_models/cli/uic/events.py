@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
-    from recops_models.serving.ingester import Told
+    from recops_models.serving.ingester import ReportCallback
     from recops_models.serving.intake import IngestReport
 
 
@@ -52,7 +52,7 @@ def _of_data(name: str, batch: int) -> Iterator[list[object]]:
 
 
 @contextmanager
-def progress(total: IngestReport) -> Iterator[Told]:
+def progress(total: IngestReport) -> Iterator[ReportCallback]:
     """What takes the report of a batch, adds it to the total, and names the first refused ones."""
     from rich.console import Console
 

@@ -14,13 +14,20 @@ import typer
 
 from recops_models.cli.application import make_folder
 from recops_models.cli.uic.events import batches_of, is_stream, progress
-from recops_models.cli.uic.shared import AllowLoss, Data, Model, StoreUrl, data_named, uic
+from recops_models.cli.uic.shared import (
+    AllowLoss,
+    DataOption,
+    ModelOption,
+    StoreUrl,
+    data_named,
+    uic,
+)
 
 if TYPE_CHECKING:
     from recops_models.serving.center import Center
-    from recops_models.serving.ingester import Told
+    from recops_models.serving.ingester import ReportCallback
 
-Events = Annotated[
+EventsOption = Annotated[
     str,
     typer.Option(
         help="A JSONL or Parquet file, `redis-stream://HOST:PORT/DB/KEY?group=NAME`, or a data "
@@ -32,13 +39,13 @@ Events = Annotated[
 
 @uic.command()
 def ingest(
-    model: Model,
+    model: ModelOption,
     store: StoreUrl,
-    events: Events,
+    events: EventsOption,
     follow: Annotated[
         bool, typer.Option("--follow", help="Wait for more entries of a stream, until Ctrl-C.")
     ] = False,
-    data: Data = None,
+    data: DataOption = None,
     allow_loss: AllowLoss = False,
     out: Annotated[
         Path | None, typer.Option(help="A folder to leave counts.json in.", show_default=False)
@@ -76,7 +83,7 @@ def ingest(
 
 
 def _ingest(
-    center: Center, events: str, *, follow: bool, stop: threading.Event, told: Told
+    center: Center, events: str, *, follow: bool, stop: threading.Event, told: ReportCallback
 ) -> bool:
     """Whether all were read; False: a signal came before."""
     from recops_models.serving.ingester import ingest_batches, ingest_stream

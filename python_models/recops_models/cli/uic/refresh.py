@@ -13,8 +13,8 @@ import typer
 from recops_models.cli.uic.events import growing_batches_of, is_stream, progress
 from recops_models.cli.uic.shared import (
     AllowLoss,
-    Data,
-    Model,
+    DataOption,
+    ModelOption,
     StoreUrl,
     data_named,
     opened_store,
@@ -25,7 +25,7 @@ from recops_models.cli.uic.shared import (
 
 @uic.command()
 def refresh(
-    model: Model,
+    model: ModelOption,
     store: StoreUrl,
     events: Annotated[
         list[str],
@@ -42,7 +42,7 @@ def refresh(
             "--allow-behind", help="Switch even though users are behind, or events were skipped."
         ),
     ] = False,
-    data: Data = None,
+    data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Warm a new model up on all events, beside the one that is served, then switch at once.

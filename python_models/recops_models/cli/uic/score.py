@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.shared import AllowLoss, Data, Model, StoreUrl, data_named, uic
+from recops_models.cli.uic.shared import (
+    AllowLoss,
+    DataOption,
+    ModelOption,
+    StoreUrl,
+    data_named,
+    uic,
+)
 
 
 @uic.command()
 def score(
-    model: Model,
+    model: ModelOption,
     store: StoreUrl,
     user: Annotated[str, typer.Option(help="The user's id.", show_default=False)],
     candidates: Annotated[
@@ -26,7 +33,7 @@ def score(
     features: Annotated[
         str, typer.Option(help="Values of the model's other features, as a JSON object.")
     ] = "{}",
-    data: Data = None,
+    data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Score candidates for a user, upon the user's state; prints JSON.

@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.shared import AllowLoss, Data, Model, StoreUrl, data_named, uic
+from recops_models.cli.uic.shared import (
+    AllowLoss,
+    DataOption,
+    ModelOption,
+    StoreUrl,
+    data_named,
+    uic,
+)
 from recops_models.printable import printable
 
 
 @uic.command()
 def serve(
-    model: Model,
+    model: ModelOption,
     store: StoreUrl,
     host: Annotated[
         str, typer.Option(help="An address of this machine; one that others reach takes a token.")
@@ -29,7 +36,7 @@ def serve(
     max_body: Annotated[
         int, typer.Option(min=1, help="Bytes of a request; a larger one is answered 413.")
     ] = 1 << 20,
-    data: Data = None,
+    data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
     """Take events and give scores over HTTP, until Ctrl-C or SIGTERM, which finish what came.

@@ -33,7 +33,7 @@ def _store_url(given: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
-Model = Annotated[
+ModelOption = Annotated[
     Path, typer.Option("--model", help="What `recops train mimn|hpmn` left.", show_default=False)
 ]
 StoreUrl = Annotated[
@@ -48,7 +48,7 @@ StoreUrl = Annotated[
 AllowLoss = Annotated[
     bool, typer.Option("--allow-loss", help="Take a Redis that may lose acknowledged events.")
 ]
-Data = Annotated[
+DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",

@@ -28,7 +28,7 @@ MOST_UNANSWERED = 256
 _PATIENCE = 2.0
 """Seconds that the store has to tell of itself."""
 
-Told = TypeVar("Told")
+ResponseT = TypeVar("ResponseT")
 
 
 class Service:
@@ -111,7 +111,7 @@ class Service:
         return self._metrics.text(stats)
 
 
-async def _soon(ask: Callable[[], Told]) -> Told:
+async def _soon(ask: Callable[[], ResponseT]) -> ResponseT:
     """What the store tells, unless it takes too long."""
     try:
         return await asyncio.wait_for(asyncio.to_thread(ask), _PATIENCE)

@@ -33,11 +33,11 @@ from recops.state.beams import BeamResult
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
-Step = Callable[[Tensor | None, Tensor | None], Tensor]
+DecoderStep = Callable[[Tensor | None, Tensor | None], Tensor]
 
 
 def constrained_beam_search(
-    step: Step,
+    step: DecoderStep,
     trie: Tries,
     *,
     batch_size: int,
