@@ -24,6 +24,10 @@ from recops_models.layers.hpmn import HpmnWeights
 from recops_models.setting_checks import check_at_least
 
 HpmnQuirk = Literal["target", "norm"]
+CovarianceForm = Literal["norm", "squared"]
+
+RELEASED_BATCH = 128
+"""Users per batch in the released code, whose covariance loss is a sum over them."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,16 @@ class HpmnConfig(ClickConfig):
             (`splits=""`) is a GRU of one slot.
         state: H, of a slot.
         hops: of the reading attention.
-        covariance_weight: of how far a user's slots tell the same.
+        covariance: the loss of a user's slots, from their covariances C: ``"norm"`` is
+            ‖C − diag C‖, as in the released code; ``"squared"`` is half its square.
+        covariance_weight: weight of the mean of this loss over users. The default is the released
+            strength: 10⁻⁵ times the sum over a batch of 128.
         history: of several histories, the one that is read; None: the first.
         compat: quirks of the released code, by name; see :class:`Hpmn`.
 
     Raises:
-        ValueError: unknown quirks, a split or a size below 1, a negative weight; and see
+        ValueError: unknown quirks, the quirk "norm" with squared covariances, a split or a size
+            below 1, a negative weight; and see
             :class:`~recops_models.click.model.ClickConfig`.
     """
 
@@ -48,7 +56,8 @@ class HpmnConfig(ClickConfig):
     splits: tuple[int, ...] = (2, 2, 2)
     state: int = 32
     hops: int = 3
-    covariance_weight: float = 1e-5
+    covariance: CovarianceForm = "norm"
+    covariance_weight: float = 1e-5 * RELEASED_BATCH
     history: str | None = None
     compat: tuple[HpmnQuirk, ...] = ()
 
@@ -56,6 +65,10 @@ class HpmnConfig(ClickConfig):
         super().__post_init__()
         check_quirks(self.model, self.compat, get_args(HpmnQuirk))
         check_at_least(self.model, self, splits=1, state=1, hops=1, covariance_weight=0)
+        if "norm" in self.compat and self.covariance != "norm":
+            raise ValueError(
+                f"hpmn: covariance must be norm with compat=norm, got {self.covariance}"
+            )
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -70,14 +83,16 @@ class Hpmn(MemoryModel[recops.HpmnState]):
     (:func:`recops.hpmn_scan`); reading is attention, repeated (:func:`recops.hpmn_read`). Slots do
     not know the candidate, and scoring costs the same whatever the length of the history.
 
-    The loss has ``covariance_weight`` times the mean over users of ``½ ‖C − diag C‖²``, C the
-    covariance of a user's slots (:func:`recops.memory_covariance`).
+    The training loss adds ``covariance_weight`` times the mean over users of ``‖C − diag C‖``.
+    C is the covariance of a user's slots (:func:`recops.memory_covariance`). At the default weight
+    its gradient at the memory equals that of the released code with its batch of 128.
 
     What the released code does otherwise, each by its name in ``compat`` (both confirmed):
 
     - "target": the candidate is the history's last event, so that at the last step every slot may
       move by it, in training and in evaluation;
-    - "norm": the norm ``‖C − diag C‖``, not its square, summed over the batch.
+    - "norm": the norms are summed over the batch and divided by 128, so that a larger batch weighs
+      them more.
 
     Not reproduced: batch norms that are told of no training, ELU between the MLP's layers, padding
     in front that moves slots, the choice of the checkpoint on test.
@@ -107,10 +122,11 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         x = self.upon(state, batch, query)
         if not self.training:
             return x, None
-        norm = "norm" in self.config.compat
-        alike = recops.memory_covariance(state.memory, squared=not norm)
-        users = 1 if norm else max(len(alike), 1)
-        return x, self.config.covariance_weight * alike.sum() / users
+        squared = self.config.covariance == "squared"
+        covariance = recops.memory_covariance(state.memory, squared=squared)
+        summed = "norm" in self.config.compat
+        users = RELEASED_BATCH if summed else max(len(covariance), 1)
+        return x, self.config.covariance_weight * covariance.sum() / users
 
     @property
     def reads_target_in_history(self) -> bool:

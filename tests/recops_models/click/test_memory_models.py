@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from torch import nn
 import recops
 from click_inputs import batch, begun_alike, schema
 from click_recipes import net
+from recops.files import load_tensors, save_tensors
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.click.mimn import Mimn, MimnConfig
 from recops_models.click.mimn_released import ReleasedMimn
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.recipes.files import load_model, save_model
 
 LENGTHS = [5, 0, 3, 1, 7, 2]
 NAMES = ("mimn", "hpmn")
@@ -239,10 +242,69 @@ def test_regularisers_are_their_formulas() -> None:
             centred = written.memory - written.memory.mean(2, keepdim=True)
             covariance = centred @ centred.mT / centred.shape[2]
             off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
-            expected = off.square().sum((1, 2)).mean() / 2
+            expected = off.square().sum((1, 2)).sqrt().mean()
         torch.testing.assert_close(added, 0.5 * expected, rtol=1e-4, atol=1e-6)
         assert torch.equal(without.bottom(some)[0], x)
         assert plain.eval().bottom(some)[1] is None
+
+
+def released_covariance_loss(states: torch.Tensor) -> torch.Tensor:
+    """10⁻⁵ times the sum over the batch of ``‖C − diag C‖``, as the released HPMN computes it."""
+    centred = states - states.mean(2, keepdim=True)
+    covariance = torch.einsum("bih,bjh->bij", centred, centred) / states.shape[2]
+    off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
+    norms: torch.Tensor = off.flatten(1).norm(dim=1)
+    return 1e-5 * norms.sum()
+
+
+@pytest.mark.parametrize(
+    ("users", "compat", "share"),
+    [(128, (), 1.0), (64, (), 2.0), (64, ("norm",), 1.0), (128, ("norm",), 1.0)],
+)
+def test_the_default_covariance_loss_has_the_released_gradient(
+    users: int, compat: tuple[str, ...], share: float
+) -> None:
+    """The mean over users keeps the strength of the released batch of 128 at any batch size."""
+    model: Any = memory("hpmn", compat=compat)
+    lengths = [3 + user % 4 for user in range(users)]
+    states = []
+    write = model.write
+
+    def write_and_record(*arguments: Any) -> Any:
+        outputs, state = write(*arguments)
+        state.memory.retain_grad()
+        states.append(state.memory)
+        return outputs, state
+
+    model.write = write_and_record
+    added = model.bottom(batch(lengths))[1]
+    added.backward()
+    leaf = states[0].detach().requires_grad_()
+    released_covariance_loss(leaf).backward()
+    assert leaf.grad is not None
+    assert leaf.grad.abs().max() > 0
+    torch.testing.assert_close(states[0].grad, share * leaf.grad, rtol=1e-4, atol=1e-12)
+
+
+def test_a_model_stored_before_covariances_had_a_form_still_loads(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = memory("hpmn", compat=("norm",), covariance_weight=1e-5)
+    save_model(path, "hpmn", model)
+    tensors, meta = load_tensors(path, kind="recommender")
+    del meta["config"]["covariance"]
+    save_tensors(path, tensors, kind="recommender", meta=meta)
+    stored = load_model(path)
+    assert isinstance(stored, ClickModel)
+    assert stored.config == model.config
+    some = batch(LENGTHS)
+    assert torch.equal(stored.eval()(some), model.eval()(some))
+
+
+def test_squared_covariances_are_an_option() -> None:
+    some = batch(LENGTHS)
+    model: Any = memory("hpmn", covariance="squared", covariance_weight=0.5)
+    expected = recops.memory_covariance(written(model, some)).mean() / 2
+    torch.testing.assert_close(model.bottom(some)[1], expected)
 
 
 @pytest.mark.parametrize(
@@ -298,6 +360,11 @@ def test_it_learns_what_was_met(name: str) -> None:
         ("hpmn", {"compat": ("square",)}, "compat must be of target, norm, got 'square'"),
         ("hpmn", {"splits": (2, 0)}, r"splits must be ≥ 1, got \(2, 0\)"),
         ("hpmn", {"covariance_weight": -1.0}, "covariance_weight must be ≥ 0"),
+        (
+            "hpmn",
+            {"compat": ("norm",), "covariance": "squared"},
+            "covariance must be norm with compat=norm, got squared",
+        ),
     ],
 )
 def test_bad_settings(name: str, sizes: dict[str, Any], said: str) -> None:
