@@ -6,5 +6,15 @@ from recops_models.claims._unirec_capacity import CAPACITY
 from recops_models.claims._unirec_levers import LEVERS
 from recops_models.claims._unirec_models import HEADLINE
 from recops_models.claims._unirec_parts import ALIGNMENT, CONTROLS, NEW_ITEMS, PARTS
+from recops_models.claims._unirec_published import PUBLISHED
 
-CLAIMS = (*CAPACITY, *HEADLINE, *PARTS, *LEVERS, *ALIGNMENT, *CONTROLS, *NEW_ITEMS)
+CLAIMS = (
+    *CAPACITY,
+    *HEADLINE,
+    *PARTS,
+    *LEVERS,
+    *ALIGNMENT,
+    *CONTROLS,
+    *NEW_ITEMS,
+    *PUBLISHED,
+)

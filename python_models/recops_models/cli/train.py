@@ -40,6 +40,14 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from settings that belong together, such as `paper` of unirec; `--set` "
+            "overrides them. An unknown name lists those of the model.",
+            show_default=False,
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two epochs: a look, not a figure.")
     ] = False,
@@ -56,7 +64,8 @@ def train(
 
     Rankers (popularity, sasrec, tiger, unirec): each user's last event is kept for test, the one
     before for validation. unirec may go on by rewards and preferences behind next tokens
-    (`--set align=both`).
+    (`--set align=both`). `--preset paper` trains unirec as its paper describes it: its network, two
+    attributes, balanced codes, rewards and preferences.
 
     Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age, res-embedding,
     keep): the last tenth of the time is kept for test, the tenth before for validation, if times
@@ -95,6 +104,7 @@ def train(
             seed=seed,
             quick=quick,
             split=split.value if split else None,
+            preset=preset,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

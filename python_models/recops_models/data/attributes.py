@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
 
 AUTO = "auto"
-"""As the name of attributes: the column with the fewest values."""
+"""Name that chooses attributes: the column with the fewest values; ``auto:2`` chooses two."""
 
 MISSING = "—"
 """The value of an item that has none."""
@@ -38,26 +38,48 @@ def item_attributes(dataset: Dataset, names: Sequence[str] = (AUTO,)) -> list[At
 
     ``"brand"`` is a column, ``"categories:1"`` the second value of each list in one; of a list
     without a place named the first value counts. An item without a value has one of its own.
-    ``"auto"`` stands for :func:`coarsest_attribute`, or for none where there is none.
+    ``"auto"`` stands for the first of :func:`coarsest_attributes`, ``"auto:2"`` for the first two,
+    or for fewer where there are fewer.
 
     Raises:
-        DataError: a name is no such column; it names the columns there are.
+        DataError: a name is no such column; it names the columns there are. A count of ``auto`` is
+            no number of 1 or more.
     """
-    found = []
+    attributes: list[Attribute] = []
     for name in names:
-        if name != AUTO:
-            found.append(_named(dataset, name))
-        elif (coarsest := coarsest_attribute(dataset)) is not None:
-            found.append(coarsest)
-    return found
+        start, separator, count = name.partition(":")
+        if start != AUTO:
+            attributes.append(_named(dataset, name))
+        elif separator and not (count.isdecimal() and int(count)):
+            raise DataError(
+                f"{dataset.name}: attributes must be auto:M with M of 1 or more, got {name!r}"
+            )
+        else:
+            attributes += coarsest_attributes(dataset, int(count or 1))
+    return attributes
 
 
-def coarsest_attribute(dataset: Dataset) -> Attribute | None:
-    """The attribute column with the fewest values, at least two; None where there is none."""
+def coarsest_attributes(dataset: Dataset, count: int) -> list[Attribute]:
+    """Return at most ``count`` attributes with at least two values each, coarse to fine.
+
+    Columns come first, by ascending number of values; of a list the first value counts. Where they
+    are too few, the second value of each list follows, then the third, and so on.
+    """
     columns = dataset.item_columns("attribute")
-    attributes = [_attribute(name, dataset.items[name]) for name in columns]
+    attributes = _varied(_attribute(name, dataset.items[name]) for name in columns)
+    lists = [name for name in columns if is_list(dataset.items[name].type)]
+    lengths = (pc.max(pc.list_value_length(dataset.items[name])).as_py() for name in lists)
+    for position in range(1, max((length or 0 for length in lengths), default=0)):
+        if len(attributes) >= count:
+            break
+        attributes += _varied(_named(dataset, f"{name}:{position}") for name in lists)
+    return attributes[:count]
+
+
+def _varied(attributes: Iterable[Attribute]) -> list[Attribute]:
+    """Return the attributes of at least two values, by ascending number of values."""
     varied = [attribute for attribute in attributes if len(attribute.values) > 1]
-    return min(varied, key=lambda attribute: len(attribute.values), default=None)
+    return sorted(varied, key=lambda attribute: len(attribute.values))
 
 
 def shuffled(attributes: Sequence[Attribute], seed: int) -> list[Attribute]:

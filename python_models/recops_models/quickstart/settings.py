@@ -21,7 +21,7 @@ from recops_models.training.config import TrainingConfig
 # trials by validation, equally many of each model (`recops reproduce unirec`).
 _UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.1, negatives=1600, item_loss=4.0)
 _UNIREC_TRAINING = TrainingConfig(epochs=15, learning_rate=4e-3)
-_INPUTS = InputConfig(attributes=())  # On ml-100k they cost more than they give.
+_INPUTS = InputConfig()
 _SASREC, _SASREC_TRAINING = SASRecConfig(dropout=0.2), TrainingConfig(learning_rate=8e-3)
 
 

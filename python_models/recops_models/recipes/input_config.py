@@ -12,7 +12,8 @@ class InputConfig:
     Attributes:
         attributes: columns of the items that stand before the codes in a path, coarse to fine:
             ``category_l2,category_l3``; ``categories:1`` is the second value of a list;
-            ``auto``: the column with the fewest values; empty: none.
+            ``auto``: the column with the fewest values; ``auto:2``: two such columns, or the first
+            two values of each list in the only one; empty: none.
         shuffle_attributes: deals the attributes to items at random: a control.
         user_fields: columns of the users beside the history, such as ``gender,age,occupation``.
     """

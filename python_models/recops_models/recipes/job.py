@@ -49,14 +49,26 @@ class Job:
         seed: int,
         quick: bool,
         split: SplitName | None = None,
+        preset: str | None = None,
     ) -> Job:
         """A job with the defaults of its model, changed by ``settings``; ``quick``: two epochs.
 
+        Args:
+            model: the name of a recipe.
+            data: a named data set, or a folder.
+            settings: values by name, as texts; they override those of ``preset``.
+            seed: of every random draw.
+            quick: two epochs.
+            split: see :class:`Job`.
+            preset: one of the recipe's presets; its settings become plain settings of the job.
+
         Raises:
-            ValueError: an unknown model or setting, a value that is none or out of range, or values
-                that do not fit each other.
+            ValueError: an unknown model, preset or setting, a value that is none or out of range,
+                or values that do not fit each other.
         """
         recipe = recipe_of(model)
+        if preset is not None:
+            settings = {**recipe.preset(preset), **settings}
         nets = recipe.nets(settings)
         parts = {**recipe.defaults(), **nets}
         if quick:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -25,11 +26,14 @@ class Recipe(ABC):
         name: on the command line, and in files.
         sizes: the model's own settings; None where it has none.
         derived: names of settings that the data decides, which nobody may set.
+        presets: settings that belong together, by the preset's name; values are texts, as
+            ``--set`` takes them.
     """
 
     name: str
     sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
+    presets: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
     @abstractmethod
     def defaults(self) -> dict[str, PartSettings]:
@@ -45,6 +49,17 @@ class Recipe(ABC):
             ValueError: no such net.
         """
         return {}
+
+    def preset(self, name: str) -> Mapping[str, str]:
+        """Return the settings of a preset.
+
+        Raises:
+            ValueError: the recipe has no preset of that name; the message lists those it has.
+        """
+        if name not in self.presets:
+            known = ", ".join(self.presets) or "none"
+            raise ValueError(f"{self.name} has no preset {name!r}; there are: {known}")
+        return self.presets[name]
 
     @abstractmethod
     def stages(self) -> Sequence[AnyStage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 TRIE = "trie.safetensors"
 
+# The system of arXiv 2604.12234 without the parts that are inferred or added here; sizes stay.
+_PAPER = {
+    "events": "concat",
+    "history_layers": "0",
+    "item_scores": "0",
+    "attributes": "auto:2",
+    "method": "balanced-rq",
+    "align": "both",
+}
+
 
 class UniRecRecipe(Recipe):
     """A training on next items, upon semantic IDs that are made before it, and another upon that.
@@ -32,6 +43,7 @@ class UniRecRecipe(Recipe):
     name = "unirec"
     sizes = UniRecConfig()
     derived = frozenset({"num_attributes", "objectives", "scenes"})
+    presets = MappingProxyType({"paper": _PAPER})
 
     def defaults(self) -> dict[str, PartSettings]:
         """Sizes, semantic IDs, inputs, and what both trainings read."""

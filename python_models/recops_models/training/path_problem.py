@@ -58,7 +58,7 @@ class PathProblem(RankingProblem):
             if weight and len(getattr(self.events, column).unique()) < 2:
                 raise DataError(
                     f"{dataset.name}: align={alignment.align} must have events of more than one "
-                    f"{column}; name their column by engagement"
+                    f"{column}; name their column by engagement, or set align=none"
                 )
 
     @cached_property

@@ -95,6 +95,25 @@ def test_train_evaluate_recommend(
     assert "no user 'nobody'" in capsys.readouterr().err
 
 
+def test_a_preset_is_recorded_as_plain_settings(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    preset = ["--preset", "paper", "--set", "align=none"]
+    command = ["train", "unirec", "--data", data, *SMALL, *CODES, "--quick", *preset]
+    assert run([*command, "--out", str(out)]) == 0
+    content = read_json(out / "config.json", kind="training-config")
+    assert "preset" not in content
+    assert content["sizes"]["events"] == "concat"
+    assert content["sizes"]["width"] == 8
+    assert content["sids"]["method"] == "balanced-rq"
+    assert content["alignment"]["align"] == "none"
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    assert run(["train", "unirec", "--data", data, "--preset", "small"]) == 2
+    assert "unirec has no preset 'small'; there are: paper" in capsys.readouterr().err
+
+
 def test_timing_and_export_are_of_models_that_fit(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from recops_models.data import DataError, Dataset
 from recops_models.data.attributes import (
-    coarsest_attribute,
+    coarsest_attributes,
     item_attributes,
     item_paths,
     shuffled,
@@ -47,13 +47,29 @@ def test_columns_and_places_in_lists_are_attributes_in_the_order_named(shop: Dat
 
 def test_auto_is_the_column_with_the_fewest_values(shop: Dataset) -> None:
     (found,) = item_attributes(shop)
-    coarsest = coarsest_attribute(shop)
-    assert coarsest is not None
+    (coarsest,) = coarsest_attributes(shop, 1)
     assert found.column == coarsest.column
     bare = Dataset(
         "bare", shop.interactions, shop.items.select(["item_id"]), shop.users, shop.report
     )
     assert item_attributes(bare) == []
+
+
+def test_auto_with_a_number_takes_columns_then_later_places_in_lists(shop: Dataset) -> None:
+    def columns(*names: str) -> list[str]:
+        return [each.column for each in item_attributes(shop, names)]
+
+    assert columns("auto:1") == columns("auto")
+    # brand: a, b, —; categories: hair, skin, —; categories:1: care, —.
+    assert columns("auto:2") == ["categories", "brand"]
+    assert columns("auto:3") == columns("auto:9") == ["categories", "brand", "categories:1"]
+    assert columns("floor", "auto:2") == ["floor", "categories", "brand"]
+
+
+@pytest.mark.parametrize("name", ["auto:", "auto:0", "auto:-1", "auto:two"])
+def test_the_number_of_auto_must_be_positive(shop: Dataset, name: str) -> None:
+    with pytest.raises(DataError, match=f"must be auto:M with M of 1 or more, got '{name}'"):
+        item_attributes(shop, (name,))
 
 
 @pytest.mark.parametrize("name", ["colour", "price", "item_id", "brand:1", "categories:x", ""])

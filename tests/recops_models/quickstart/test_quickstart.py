@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import recops
 from recops.files import CorruptFileError, read_json
 from recops_models.cli import run
 from recops_models.data import Dataset, save_dataset
-from recops_models.data.attributes import coarsest_attribute, item_titles
+from recops_models.data.attributes import coarsest_attributes, item_titles
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.quickstart import Outcome, Settings, pipeline, quickstart
@@ -176,12 +177,21 @@ def test_a_damaged_checkpoint_is_named(small: Dataset, tmp_path: Path) -> None:
         start(small, tmp_path, resume=True)
 
 
-def test_the_attribute_is_the_coarsest(small: Dataset) -> None:
-    attribute = coarsest_attribute(small)
-    assert attribute is not None
+def test_a_path_begins_with_the_coarsest_attribute(small: Dataset, tmp_path: Path) -> None:
+    (attribute,) = coarsest_attributes(small, 1)
     assert attribute.column == "class"
     first = [values[0] for values in small.items["class"].to_pylist()]
     assert [attribute.values[token] for token in attribute.tokens] == first
+    outcome = start(small, tmp_path)
+    assert [each.column for each in outcome.attributes] == ["class"]
+    assert outcome.paths[:, 0].tolist() == attribute.tokens.tolist()
+
+
+def test_data_without_attributes_have_paths_of_codes_alone(small: Dataset, tmp_path: Path) -> None:
+    items = small.items.select(["item_id", "movie_title"])
+    outcome = start(replace(small, items=items), tmp_path)
+    assert outcome.attributes == ()
+    assert outcome.paths.shape[1] == SETTINGS.levels
 
 
 def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
+from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.recipes.semantic_ids import load_semantic_ids
 from recops_models.recipes.watch import Watch
+from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
+from recops_models.training.alignment_task import AlignmentConfig
 
 SMALL = {
     "width": "8",
@@ -75,6 +79,55 @@ def test_trains_on_named_attributes_shuffled_and_on_fields_of_users(
     assert len(model.vocab_sizes) == 4
     assert model.user is not None
     assert model.user.values.shape == (1 + small.users.num_rows, 2)
+
+
+def test_the_paper_preset_becomes_plain_settings_of_the_job(small: Dataset, tmp_path: Path) -> None:
+    job = Job.of("unirec", "small", {**SMALL, "history": "5"}, seed=0, quick=False, preset="paper")
+    sizes = job.parts["sizes"]
+    assert isinstance(sizes, UniRecConfig)
+    assert (sizes.events, sizes.history_layers, sizes.item_scores) == ("concat", 0, 0.0)
+    assert (sizes.history, sizes.width) == (5, 8)
+    assert job.parts["inputs"] == InputConfig(("auto:2",))
+    named = {**recipe_of("unirec").preset("paper"), **SMALL, "history": "5"}
+    assert job == Job.of("unirec", "small", named, seed=0, quick=False)
+    train_job(job, small, tmp_path)
+    again, model = load_trained(tmp_path)
+    assert again == job
+    assert isinstance(model, UniRec)
+    assert model.scores is None
+    assert model.config.num_attributes == 2
+    assert isinstance(load_semantic_ids(tmp_path / "unirec").tokenizer, BalancedRQ)
+
+
+def test_settings_override_a_preset() -> None:
+    job = Job.of(
+        "unirec", "small", {"align": "none", "events": "sum"}, seed=0, quick=False, preset="paper"
+    )
+    assert job.parts["alignment"] == AlignmentConfig()
+    assert job.parts["sizes"] == UniRecConfig(events="sum", history_layers=0, item_scores=0.0)
+
+
+def test_every_preset_is_made_of_settings_of_its_recipe() -> None:
+    for name in names():
+        for preset in recipe_of(name).presets:
+            assert Job.of(name, "small", {}, seed=0, quick=False, preset=preset).model == name
+
+
+def test_an_unknown_preset_names_those_there_are() -> None:
+    with pytest.raises(ValueError, match="unirec has no preset 'papers'; there are: paper"):
+        Job.of("unirec", "small", {}, seed=0, quick=False, preset="papers")
+    with pytest.raises(ValueError, match="din has no preset 'paper'; there are: none"):
+        Job.of("din", "small", {}, seed=0, quick=False, preset="paper")
+
+
+def test_data_without_levels_are_refused_rewards_before_anything_is_made(
+    small: Dataset, tmp_path: Path
+) -> None:
+    events = small.interactions.select(["user_id", "item_id", "timestamp"])
+    job = Job.of("unirec", "small", SMALL, seed=0, quick=False, preset="paper")
+    with pytest.raises(DataError, match="or set align=none"):
+        train_job(job, replace(small, interactions=events), tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_missing_attribute_is_one_line_before_anything_is_made(
