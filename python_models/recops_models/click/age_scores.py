@@ -24,7 +24,7 @@ _NORM = 1e-12
 
 @dataclass(frozen=True)
 class Exploration:
-    """How a score explores. The defaults are the paper's, but for λ and the steps of PGD.
+    """Settings of the exploration. Defaults are the paper's, except λ and the steps of PGD.
 
     Attributes:
         uncertainty: δ. "ts": ``f(h | M ⊙ θ) − f(h | θ)`` of one mask, signed; "ucb": the root of
@@ -39,12 +39,14 @@ class Exploration:
         direction: "fgm", one gradient; "pgd", some projected steps; "linear", the first order of
             "fgm", ``f + λ δ ‖∇_h f‖``, with no second pass forward.
         steps: T of "pgd" (the paper gives none; 3 to 5 inferred).
-        lam: λ, the radius ``λ |δ|`` of the perturbation. The paper has .001 offline, .002 online,
-            which depends on the scale of h.
-        relative: the radius is ``λ · |δ| / mean|δ| · mean‖h‖`` instead, the means over the rows
-            that are explored in one call (ours). A λ in the unit of h then works for any network;
-            scores of a row depend on the rows beside it, as those of a request do. Use
-            :func:`absolute_lam` to fix it.
+        lam: λ in the radius ``r = λ |δ|`` of the perturbation, in units of h per unit of
+            probability. The paper has .001 offline and .002 online, for an h of unknown scale;
+            tune it on a grid of factors of 3. With ``relative``, a share of the norm of h instead
+            (.01 to .3).
+        relative: use the radius ``r = λ · mean‖h‖ · |δ| / mean|δ|`` (ours) in place of the
+            paper's. The means are over the rows that explore in one call. The level of δ cancels
+            out: exploration does not decay while δ decays, and the score of a row depends on the
+            other rows of the request. :func:`absolute_lam` converts such a λ to the paper's form.
         scope: what is perturbed: all of h (the paper), or the item's columns of it (inferred).
         gate: which rows explore: "dgu", those with ``f(h) > f_dgu(h_item)``; "fixed", those above
             ``threshold``; "off", all.
@@ -63,8 +65,8 @@ class Exploration:
     shared_mask: bool = False
     direction: Literal["pgd", "fgm", "linear"] = "pgd"
     steps: int = 5
-    lam: float = 0.1
-    relative: bool = True
+    lam: float = 30.0
+    relative: bool = False
     scope: Literal["all", "item"] = "all"
     gate: Literal["dgu", "fixed", "off"] = "dgu"
     threshold: float = 0.01
@@ -106,7 +108,18 @@ class AgeScores(NamedTuple):
 
 
 class AgeScorer:
-    """``ŷ_e = f(h + r)``, ``r = λ δ ĝ``, ``ĝ = ∇_h f / ‖∇_h f‖``, where the gate is open; else ŷ.
+    """AGE's score: the click probability at a perturbed input of the head.
+
+    By default (``Exploration()``: uncertainty "ts", direction "pgd", T = 5 steps, gate "dgu")::
+
+        δ   = f(h | M ⊙ θ) − f(h | θ)                 one dropout mask M per row, p = .01
+        r_0 = 0,   r_t = Π(r_{t−1} + (2 λ |δ| / T) sign(δ) ĝ(h + r_{t−1})),   t = 1 … T
+        ŷ_e = f(h + r_T)   where f(h) > f_dgu(h_item),   else f(h)
+
+    Π projects onto the ball ``‖r‖ ≤ λ |δ|``, λ is ``lam``, and ``ĝ = ∇_h f / ‖∇_h f‖``. With
+    "fgm" the perturbation is one step, ``r = λ δ ĝ(h)``. The radius is proportional to |δ|, so
+    exploration fades as the model becomes certain; see ``relative`` in :class:`Exploration` for a
+    form without that property.
 
     Were pair (u, i) shown and its label y* known, one step on the embedding within a ball of radius
     λ would be ``Δh* = −λ ∇_h L / ‖∇_h L‖``, which for cross-entropy points along
@@ -117,13 +130,12 @@ class AgeScorer:
     Since ``∇_h f = f (1 − f) ∇_h z``, z the logit, both point the same way: directions are taken of
     z, which does not saturate in float32. To first order ``ŷ_e ≈ f + λ δ ‖∇_h f‖``.
 
-    "pgd" takes T steps ``r ← Π(r + (2 λ|δ| / T) sign(δ) ĝ(h + r))``, Π the projection onto the ball
-    of radius λ|δ| (that there are such steps is the paper's; their size is inferred).
+    Projected steps are the paper's; their size and number are inferred.
 
-    Rows are independent of each other but for a relative λ; only those whose gate is open are
-    computed, and a row that is not moved keeps ŷ to the bit: one whose gate is closed, with δ = 0,
-    or without a gradient. A call costs, for G of B rows, a pass of B, N + T + 1 passes of G, and T
-    backward.
+    Rows are independent of each other, unless ``relative`` is set. Only rows with an open gate are
+    computed. A row with a closed gate, with δ = 0 or without a gradient keeps f(h) bit for bit. A
+    call with G of B gates open costs one pass of B rows, N + T + 1 passes of G rows, and T backward
+    passes of G rows.
 
     Args:
         passes: the head, in evaluation.
@@ -210,7 +222,7 @@ class AgeScorer:
         return torch.where(still, y, self.passes.logits(h + r).sigmoid())
 
     def radius(self, h: Tensor, delta: Tensor) -> Tensor:
-        """``λ |δ|`` ``[B]``, in the unit of h."""
+        """Return the radius ``[B]`` in the unit of h: ``λ |δ|``, or its relative form."""
         size = delta.abs()
         if not self.exploration.relative:
             return self.exploration.lam * size
@@ -278,10 +290,9 @@ class AgeScorer:
 
 
 def absolute_lam(lam: float, h: Tensor, delta: Tensor) -> float:
-    """The absolute λ that a relative one comes to on these rows: ``λ · mean‖h‖ / mean|δ|``.
+    """Convert a relative λ to the paper's form: ``λ · mean‖h‖ / mean|δ|`` over these rows.
 
-    Take δ and h of a day's requests, and serve with ``relative=False`` from then on: a score then
-    no longer depends on the rows beside it.
+    Take h and δ from a day's requests, then serve with ``relative=False``.
 
     Args:
         lam: the relative λ.

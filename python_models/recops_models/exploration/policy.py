@@ -13,6 +13,7 @@ from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores, Exploration
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.exploration.gradient_scoring import GradientScoring
 from recops_models.exploration.scoring import (
     AgeScoring,
     BonusScoring,
@@ -32,6 +33,10 @@ POLICIES = (
     "ucb",
     "ensemble-ts",
     "ensemble-ucb",
+    "gradient-ts",
+    "gradient-ucb",
+    "ur-gradient-ts",
+    "ur-gradient-ucb",
     "age-ts",
     "age-ucb",
 )
@@ -192,11 +197,13 @@ def named_policy(
 
     Args:
         name: of :data:`POLICIES`. "ts" and "ucb" add c δ to the score; "age-…" need an
-            :class:`~recops_models.click.age.Age`; "ensemble-…" two models or more.
+            :class:`~recops_models.click.age.Age`; "ensemble-…" two models or more. "gradient-…" are
+            :class:`~recops_models.exploration.gradient_scoring.GradientScoring`; "ur-gradient-…"
+            refine it by impressions, with a half of the bonus at 100.
         models: trained, in evaluation.
         exploration: δ of "ts" and "ucb", and all of "age-…"; its ``uncertainty`` is what the name
             says. None: an Age's own, else the defaults.
-        c: the weight of δ, or of an ensemble's spread.
+        c: the weight of δ (by dropout or by the weight gradient), or of an ensemble's spread.
         selection: None: the highest score; "random" has its own; "epsilon-greedy" needs one.
         told: of "age-…", is handed the scores of every call: what to log.
 
@@ -220,6 +227,10 @@ def named_policy(
             scoring = BonusScoring(first, how, c)
         case "ensemble-ts" | "ensemble-ucb":
             scoring = EnsembleScoring(several, kind, c)
+        case "gradient-ts" | "gradient-ucb":
+            scoring = GradientScoring(first, kind, c)
+        case "ur-gradient-ts" | "ur-gradient-ucb":
+            scoring = GradientScoring(first, kind, c, refinement=100.0)
         case "age-ts" | "age-ucb":
             if not isinstance(first, Age):
                 raise ValueError(f"named_policy: {name} needs an Age, got {type(first).__name__}")

@@ -95,6 +95,40 @@ class HeadPasses:
             (gradient,) = torch.autograd.grad(z.sum(), x)
         return z.detach(), gradient
 
+    def weight_gradient_norm(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits z ``[B]`` and ``‖∇_θ z‖₂ [B]``, the gradient norm of every row by itself.
+
+        θ are the weights and biases of the linear layers. With a_l the input of layer l and g_l
+        the gradient of z by its output, ``‖∇_θ z‖² = Σ_l ‖g_l‖² (‖a_l‖² + 1)``, without the 1 for a
+        layer that has no bias. So no gradient ``[B, |θ|]`` is stored.
+
+        Args:
+            x: ``[B, D]``.
+
+        Raises:
+            ValueError: the head is in training.
+        """
+        self._check_mode()
+        inputs: list[Tensor] = []
+        outputs: list[Tensor] = []
+        biases: list[float] = []
+        with torch.inference_mode(False), torch.enable_grad():
+            y = x.detach().clone().requires_grad_()
+            for layer in (layer for block in self._blocks for layer in block):
+                if isinstance(layer, nn.Linear):
+                    inputs.append(y.detach())
+                    biases.append(float(layer.bias is not None))
+                    y = layer(y)
+                    outputs.append(y)
+                else:
+                    y = layer(y)
+            z = y.squeeze(-1)
+            slopes = torch.autograd.grad(z.sum(), outputs)
+        square = torch.zeros_like(z)
+        for a, slope, bias in zip(inputs, slopes, biases, strict=True):
+            square = square + slope.square().sum(1) * (a.square().sum(1) + bias)
+        return z.detach(), square.detach().sqrt()
+
     def _check_mode(self) -> None:
         if self._head.training:
             raise ValueError("HeadPasses: head must be in evaluation: call model.eval()")

@@ -13,7 +13,7 @@ from torch import nn
 from click_inputs import batch, schema
 from click_recipes import CLICK
 from click_recipes import net as new_net
-from recops.files import read_json
+from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.age import Age, AgeConfig
 from recops_models.click.dien import DienConfig
@@ -42,7 +42,7 @@ def base(name: str = "din") -> Any:
 
 
 def age(name: str = "din", **config: Any) -> Age:
-    settings = {"base": name, "mc_dropout": 0.2, "lam": 0.5, "gate": "off", **config}
+    settings = {"base": name, "mc_dropout": 0.2, "lam": 20.0, "gate": "off", **config}
     model = base(name)
     return Age(model, AgeConfig(**settings, base_sizes=asdict(model.config)))
 
@@ -144,6 +144,23 @@ def test_a_file_gives_it_back(name: str, tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
     tables = {key for key in model.state_dict() if "tables" in key}
     assert all(key.startswith("base.") for key in tables), "no table twice"
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_stored_model_keeps_its_radius(relative: bool, tmp_path: Path) -> None:
+    """Every file names its ``relative`` and ``lam``, so a new default changes no stored model."""
+    some, path = batch(LENGTHS), tmp_path / "model.safetensors"
+    model = age(relative=relative, lam=0.3).eval()
+    save_model(path, "age", model)
+    _, meta = load_tensors(path, kind="recommender")
+    assert meta["config"]["relative"] is relative
+    assert meta["config"]["lam"] == 0.3
+    restored = load_model(path)
+    assert isinstance(restored, Age)
+    expected = model.explore(some, seed=1).score
+    assert torch.equal(restored.explore(some, seed=1).score, expected)
+    other = replace(model.config, relative=not relative)
+    assert not torch.equal(model.explore(some, seed=1, exploration=other).score, expected)
 
 
 @pytest.mark.parametrize("name", ["din", "can"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -199,6 +200,62 @@ def test_a_relative_radius_is_a_share_of_the_norm() -> None:
     torch.testing.assert_close(fixed.score, found.score, rtol=1e-9, atol=1e-12)
     with pytest.raises(ValueError, match="absolute_lam: delta must have a row that is not 0"):
         absolute_lam(0.1, h, torch.zeros(ROWS))
+
+
+def redundant(net: MLP, copies: int) -> MLP:
+    """A two-layer head with the same function, in which dropping a unit matters less."""
+    wide = head((net[0].out_features * copies,))
+    with torch.no_grad():
+        wide[0].weight.copy_(net[0].weight.repeat(copies, 1))
+        wide[0].bias.copy_(net[0].bias.repeat(copies))
+        wide[2].weight.copy_(net[2].weight.repeat(1, copies) / copies)
+        wide[2].bias.copy_(net[2].bias)
+    return wide
+
+
+@pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
+def test_by_default_exploration_decays_with_the_uncertainty(uncertainty: str) -> None:
+    """Rounds in which f and its gradient stay and δ falls: the shift falls as much as δ.
+
+    With ``relative`` the shift stays, because the level of δ cancels out.
+    """
+    first, h = head((32,)), rows()
+    settings: dict[str, Any] = {"gate": "off", "mc_dropout": 0.1, "uncertainty": uncertainty}
+    deltas, shifts, relative_shifts = [], [], []
+    for copies in (1, 4, 16, 64):
+        passes = HeadPasses(redundant(first, copies))
+        found = AgeScorer(passes, Exploration(**settings, lam=1.0)).scores(h, keys())
+        deltas.append(found.delta.abs().mean().item())
+        shifts.append(found.shift.item())
+        relative = Exploration(**settings, lam=0.1, relative=True)
+        relative_shifts.append(AgeScorer(passes, relative).scores(h, keys()).shift.item())
+    assert deltas[-1] < deltas[0] / 5
+    for delta, shift, other in zip(deltas, shifts, relative_shifts, strict=True):
+        assert shift / shifts[0] == pytest.approx(delta / deltas[0], rel=0.1)
+        assert other == pytest.approx(relative_shifts[0], rel=0.2)
+
+
+def test_the_default_is_the_formula_of_the_docstring() -> None:
+    net, h = head(), rows()
+    rate = torch.full((ROWS,), 0.5, dtype=torch.float64)
+    how = Exploration()
+    found = AgeScorer(HeadPasses(net), how).scores(h, keys(), item_rate=rate)
+    for row in range(40):
+        x = h[row : row + 1]
+        f = net(x).sigmoid().item()
+        if f <= 0.5:
+            assert found.score[row].item() == pytest.approx(f, rel=1e-14)
+            continue
+        (mask,) = HeadPasses(net).dropped(x, keys()[row : row + 1], p=0.01, passes=1)
+        delta = mask.sigmoid().item() - f
+        radius, r = how.lam * abs(delta), torch.zeros_like(x)
+        for _ in range(5):
+            moved = (x + r).requires_grad_()
+            (slope,) = torch.autograd.grad(net(moved).sigmoid().sum(), moved)
+            r = r + 2 * radius / 5 * math.copysign(1, delta) * slope / slope.norm()
+            if r.norm() > radius:
+                r = r * radius / r.norm()
+        assert found.score[row].item() == pytest.approx(net(x + r).sigmoid().item(), abs=1e-9)
 
 
 def test_the_items_columns_alone_can_be_moved() -> None:

@@ -26,8 +26,10 @@ from recops_models.exploration.selection import Greedy, Selection, Softmax
 
 FITTED = replace(schema(), moments={"age": (3.0, 2.0)})
 USERS, ITEMS = 6, 5
-HOW = AgeConfig(mc_dropout=0.2, lam=0.5, gate="off", samples=4)
+HOW = AgeConfig(mc_dropout=0.2, lam=50.0, gate="off", samples=4)
 SELECTION = {"epsilon-greedy": Greedy(0.2)}
+NOT_DRAWN = ("greedy", "ensemble-ucb", "gradient-ucb", "ur-gradient-ucb")
+SHOWN = torch.arange(USERS * ITEMS) * 10
 
 
 @pytest.fixture(autouse=True)
@@ -75,23 +77,26 @@ def policy(name: str) -> Policy:
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_chooses_by_its_seed(name: str) -> None:
     some, of = requests(), policy(name)
-    found, again = (of.choose(some, seed=4, candidates=ITEMS, k=2) for _ in range(2))
+    found, again = (
+        of.choose(some, seed=4, candidates=ITEMS, k=2, impressions=SHOWN) for _ in range(2)
+    )
     assert all(torch.equal(a, b) for a, b in zip(found[:3], again[:3], strict=True))
     assert found.items.shape == found.propensity.shape == (USERS, 2)
     assert (found.items[:, 0] != found.items[:, 1]).all()
     assert ((found.propensity > 0) & (found.propensity <= 1)).all()
-    assert found.exact == (name in ("greedy", "random", "epsilon-greedy", "ensemble-ucb"))
-    draws = torch.stack([of.choose(some, seed=s, candidates=ITEMS).items for s in range(12)])
-    assert (draws == draws[:1]).all() == (name in ("greedy", "ensemble-ucb"))
+    assert found.exact == (name in (*NOT_DRAWN, "random", "epsilon-greedy"))
+    draws = torch.stack(
+        [of.choose(some, seed=s, candidates=ITEMS, impressions=SHOWN).items for s in range(12)]
+    )
+    assert (draws == draws[:1]).all() == (name in NOT_DRAWN)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_user_is_shown_the_same_whoever_else_asks(name: str) -> None:
     some, of = requests(), policy(name)
     if name.startswith("age"):
-        how = replace(HOW, relative=False, lam=50.0)
-        of = named_policy(name, model(), exploration=how)
-    whole = of.choose(some, seed=4, candidates=ITEMS)
+        of = named_policy(name, model(), exploration=HOW)
+    whole = of.choose(some, seed=4, candidates=ITEMS, impressions=SHOWN)
     part = slice(2 * ITEMS, 4 * ITEMS)
     two = Batch(
         {key: value[part] for key, value in some.features.items()},
@@ -99,7 +104,7 @@ def test_a_user_is_shown_the_same_whoever_else_asks(name: str) -> None:
         some.label[part],
         some.group[part],
     )
-    found = of.choose(two, seed=4, candidates=ITEMS)
+    found = of.choose(two, seed=4, candidates=ITEMS, impressions=SHOWN[part])
     assert torch.equal(found.items, whole.items[2:4])
 
 

@@ -76,6 +76,23 @@ def test_gradient_is_that_of_each_row(activation: str) -> None:
             torch.testing.assert_close(gradient[row, column], slope, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "prelu", "dice"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_weight_gradient_norm_is_that_of_each_row(activation: str, bias: bool) -> None:
+    net, x = mlp(activation, dropout=0.5), rows(5)
+    linear = [layer for layer in net if isinstance(layer, nn.Linear)]
+    if not bias:
+        linear[1].bias = None
+    z, norm = HeadPasses(net).weight_gradient_norm(x)
+    torch.testing.assert_close(z, net(x).squeeze(-1).detach())
+    weights = [weight for layer in linear for weight in layer.parameters()]
+    for row in range(5):
+        slopes = torch.autograd.grad(net(x[row : row + 1]).sum(), weights)
+        expected = torch.cat([slope.flatten() for slope in slopes]).norm()
+        torch.testing.assert_close(norm[row], expected)
+    assert all(weight.grad is None for weight in weights)
+
+
 def test_gradient_leaves_nothing_behind() -> None:
     head, x = mlp(), rows(4)
     for context in (torch.no_grad(), torch.inference_mode()):

@@ -12,6 +12,8 @@ import torch
 
 from recops_models.click.age import Age, AgeConfig
 from recops_models.click.age_scores import AgeScores
+from recops_models.click.din import Din, DinConfig
+from recops_models.click.model import ClickModel
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data import load
 from recops_models.evidence.experiments.age_controls import Control, ControlledAge
@@ -58,6 +60,8 @@ class BanditSettings:
     weight_decay: float = 0.0
     direction: Literal["pgd", "fgm", "linear"] = "pgd"
     gate: Literal["dgu", "fixed", "off"] = "off"
+    relative: bool = False
+    base: Literal["sum-pool", "din"] = "sum-pool"
     control: Control = "none"
 
 
@@ -161,27 +165,30 @@ def _rounds(run: Run) -> int:
     return _QUICK_ROUNDS if run.quick else _ROUNDS
 
 
-def small_net(schema: FittedSchema) -> SumPool:
-    """Sum pooling with an MLP of 64-32."""
+def small_net(schema: FittedSchema, base: Literal["sum-pool", "din"] = "sum-pool") -> ClickModel:
+    """Return sum pooling or DIN, with embeddings of width 8 and an MLP of 64-32."""
+    if base == "din":
+        return Din(schema, DinConfig(width=8, hidden=(64, 32), activation="relu"))
     return SumPool(schema, SumPoolConfig(width=8, hidden=(64, 32), activation="relu"))
 
 
 def age_config(settings: BanditSettings) -> AgeConfig:
     """AGE upon :func:`small_net`; N = 8 and T = 3, for time."""
     return AgeConfig(
-        base="sum-pool",
+        base=settings.base,
         mc_dropout=0.05,
         samples=8,
         steps=3,
         lam=settings.strength,
         direction=settings.direction,
         gate=settings.gate,
+        relative=settings.relative,
     )
 
 
 def _model(world: World, settings: BanditSettings) -> Age:
     config = dataclasses.replace(age_config(settings), max_impressions=None)
-    return ControlledAge(small_net(world.schema), config, settings.control).eval()
+    return ControlledAge(small_net(world.schema, settings.base), config, settings.control).eval()
 
 
 def _policy(
