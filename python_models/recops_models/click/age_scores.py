@@ -43,7 +43,7 @@ class Exploration:
             probability. The paper has .001 offline and .002 online, for an h of unknown scale;
             tune it on a grid of factors of 3. With ``relative``, a share of the norm of h instead
             (.01 to .3).
-        relative: use the radius ``r = λ · mean‖h‖ · |δ| / mean|δ|`` (ours) in place of the
+        relative: use the radius ``r = λ · mean‖h‖ · |δ| / mean|δ|`` (ours) instead of the
             paper's. The means are over the rows that explore in one call. The level of δ cancels
             out: exploration does not decay while δ decays, and the score of a row depends on the
             other rows of the request. :func:`absolute_lam` converts such a λ to the paper's form.
@@ -124,8 +124,8 @@ class AgeScorer:
     Were pair (u, i) shown and its label y* known, one step on the embedding within a ball of radius
     λ would be ``Δh* = −λ ∇_h L / ‖∇_h L‖``, which for cross-entropy points along
     ``(y* − f) ∇_h f``; AGE puts the uncertainty δ where y* − f is unknown (rebuilt). h is the input
-    of the head, what :meth:`~recops_models.click.model.ClickModel.bottom` gives: embeddings of user
-    and item, and whatever the model made of the history.
+    of the head, as :meth:`~recops_models.click.model.ClickModel.bottom` returns it: embeddings of
+    user and item, and the model's reading of the history.
 
     Since ``∇_h f = f (1 − f) ∇_h z``, z the logit, both point the same way: directions are taken of
     z, which does not saturate in float32. To first order ``ŷ_e ≈ f + λ δ ‖∇_h f‖``.

@@ -68,7 +68,7 @@ class GradientScoring(Scoring):
 
     @property
     def drawn(self) -> bool:
-        """Whether ε is drawn: for "ts"."""
+        """True for "ts": ε is drawn."""
         return self.kind == "ts"
 
     @torch.no_grad()

@@ -224,9 +224,9 @@ def test_by_default_exploration_decays_with_the_uncertainty(uncertainty: str) ->
     deltas, shifts, relative_shifts = [], [], []
     for copies in (1, 4, 16, 64):
         passes = HeadPasses(redundant(first, copies))
-        found = AgeScorer(passes, Exploration(**settings, lam=1.0)).scores(h, keys())
-        deltas.append(found.delta.abs().mean().item())
-        shifts.append(found.shift.item())
+        scores = AgeScorer(passes, Exploration(**settings, lam=1.0)).scores(h, keys())
+        deltas.append(scores.delta.abs().mean().item())
+        shifts.append(scores.shift.item())
         relative = Exploration(**settings, lam=0.1, relative=True)
         relative_shifts.append(AgeScorer(passes, relative).scores(h, keys()).shift.item())
     assert deltas[-1] < deltas[0] / 5
@@ -239,12 +239,12 @@ def test_the_default_is_the_formula_of_the_docstring() -> None:
     net, h = head(), rows()
     rate = torch.full((ROWS,), 0.5, dtype=torch.float64)
     how = Exploration()
-    found = AgeScorer(HeadPasses(net), how).scores(h, keys(), item_rate=rate)
+    scores = AgeScorer(HeadPasses(net), how).scores(h, keys(), item_rate=rate)
     for row in range(40):
         x = h[row : row + 1]
         f = net(x).sigmoid().item()
         if f <= 0.5:
-            assert found.score[row].item() == pytest.approx(f, rel=1e-14)
+            assert scores.score[row].item() == pytest.approx(f, rel=1e-14)
             continue
         (mask,) = HeadPasses(net).dropped(x, keys()[row : row + 1], p=0.01, passes=1)
         delta = mask.sigmoid().item() - f
@@ -255,7 +255,7 @@ def test_the_default_is_the_formula_of_the_docstring() -> None:
             r = r + 2 * radius / 5 * math.copysign(1, delta) * slope / slope.norm()
             if r.norm() > radius:
                 r = r * radius / r.norm()
-        assert found.score[row].item() == pytest.approx(net(x + r).sigmoid().item(), abs=1e-9)
+        assert scores.score[row].item() == pytest.approx(net(x + r).sigmoid().item(), abs=1e-9)
 
 
 def test_the_items_columns_alone_can_be_moved() -> None:

@@ -35,8 +35,7 @@ def model(name: str = "din") -> ClickModel:
 
 
 def some_rows() -> Any:
-    rows = batch(LENGTHS)._replace(group=torch.arange(len(LENGTHS)))
-    return rows
+    return batch(LENGTHS)._replace(group=torch.arange(len(LENGTHS)))
 
 
 def norms(click: ClickModel, rows: Any) -> tuple[Tensor, Tensor]:
@@ -48,21 +47,21 @@ def norms(click: ClickModel, rows: Any) -> tuple[Tensor, Tensor]:
         for weight in layer.parameters()
     ]
     h = click.bottom(rows)[0].detach()
-    found, sizes = [], []
+    probabilities, sizes = [], []
     for x in h:
         f = click.head(x[None]).sigmoid().squeeze()
         slopes = torch.autograd.grad(f, weights)
-        found.append(f.detach())
+        probabilities.append(f.detach())
         sizes.append(torch.cat([slope.flatten() for slope in slopes]).norm())
-    return torch.stack(found), torch.stack(sizes)
+    return torch.stack(probabilities), torch.stack(sizes)
 
 
 @pytest.mark.parametrize("name", ["din", "sum-pool"])
 def test_ucb_adds_the_norm_of_the_weight_gradient(name: str) -> None:
     click, rows = model(name), some_rows()
     f, size = norms(click, rows)
-    found = GradientScoring(click, "ucb", 0.3).scores(rows, seed=1)
-    torch.testing.assert_close(found, f + 0.3 * size)
+    result = GradientScoring(click, "ucb", 0.3).scores(rows, seed=1)
+    torch.testing.assert_close(result, f + 0.3 * size)
 
 
 def test_ts_draws_a_normal_number_per_row() -> None:
@@ -82,8 +81,8 @@ def test_refinement_raises_items_with_few_impressions(kind: Any) -> None:
     shown = torch.arange(len(LENGTHS)) * 7
     plain = GradientScoring(click, kind, 0.3).scores(rows, seed=1)
     refined = GradientScoring(click, kind, 0.3, refinement=50.0)
-    found = refined.scores(rows, seed=1, impressions=shown)
-    torch.testing.assert_close(found - plain, 0.3 * size * 50 / (50 + shown), rtol=1e-4, atol=1e-6)
+    result = refined.scores(rows, seed=1, impressions=shown)
+    torch.testing.assert_close(result - plain, 0.3 * size * 50 / (50 + shown), rtol=1e-4, atol=1e-6)
     many = refined.scores(rows, seed=1, impressions=torch.full((len(LENGTHS),), 10**9))
     torch.testing.assert_close(many, plain)
 
@@ -110,6 +109,6 @@ def test_bad_input_is_named() -> None:
 
 
 def test_examples_in_docstrings_run() -> None:
-    found = doctest.testmod(gradient_scoring)
-    assert found.attempted > 2
-    assert found.failed == 0
+    result = doctest.testmod(gradient_scoring)
+    assert result.attempted > 2
+    assert result.failed == 0
