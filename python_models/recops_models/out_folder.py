@@ -14,10 +14,13 @@ from pathlib import Path
 
 from recops.files import read_bounded
 
+TRAINING_KIND = "training-config"
+"""The kind of the file ``config.json`` that ``recops train`` leaves."""
+
 _MAKERS = {
     "dataset": "data import",
     "tokenizer-config": "tokenize",
-    "training-config": "train",
+    TRAINING_KIND: "train",
     "config": "quickstart",
     "results": "reproduce",
 }

@@ -19,7 +19,8 @@ def diagnose(
     source: Annotated[
         str,
         typer.Argument(
-            help="What `recops tokenize` left, or a data set that brings semantic IDs.",
+            help="The folder of `recops tokenize`, or of `recops train` for UniRec or TIGER; a "
+            "folder with your own sids.parquet; or a data set that has semantic IDs.",
             metavar="DIR|DATA",
             show_default=False,
         ),
@@ -30,6 +31,15 @@ def diagnose(
     ] = None,
     vectors: Annotated[
         Path | None, typer.Option(help="The vectors' file, where config.json's has moved.")
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="The item of each row of --vectors, a .npy file: `id` (ascending item ids), or a "
+            "file of item ids. Default: the order in config.json.",
+            metavar="id|FILE",
+            show_default=False,
+        ),
     ] = None,
     attributes: Annotated[
         str,
@@ -49,27 +59,33 @@ def diagnose(
 ) -> None:
     """Tell how good semantic IDs are: use, collisions, noise, exposure, behaviour, decoding cost.
 
-    A lone `sids.parquet` is enough for what codes alone tell. Errors, noise and capacity need the
-    tokenizer and the vectors beside it; exposure, retention and AUC the data set that
-    `config.json` names: training events, and held-out ones as pairs that the vectors never saw.
-    Its attributes tell how much of the codes they say, in bits, beside shuffled ones.
-    The page says what is missing, and why.
+    A lone `sids.parquet` (item_id, c0, c1, …; of any program) is enough for what codes alone tell.
+    Errors, noise and capacity need the tokenizer and the vectors beside it; exposure, retention and
+    AUC the data set that `config.json` names: training events, and held-out ones as pairs that the
+    vectors never saw. Its attributes tell how much of the codes they say, in bits, beside shuffled
+    ones. The page says what is missing, and why.
 
     Leaves `diagnosis.json` and `diagnosis.html`, one self-contained page.
 
     Example: `recops diagnose runs/sids`
     """
     from recops.files import write_file, write_json
-    from recops_models.out_folder import out_folder
+    from recops_models.out_folder import TRAINING_KIND, out_folder
     from recops_models.tokenizers.diagnosis import diagnose as measure
     from recops_models.tokenizers.diagnosis.inputs import plane_of
     from recops_models.tokenizers.diagnosis.page import render
+    from recops_models.tokenizers.sid_folder import CONFIG_KIND
     from recops_models.versions import versions
 
-    found = _open(
-        source, data, vectors, [name.strip() for name in attributes.split(",") if name.strip()]
-    )
-    with out_folder(make_folder(out or _default(source)), kind="tokenizer-config") as folder:
+    if order is not None and vectors is None:
+        raise typer.BadParameter("--order says what the rows of --vectors follow: name both")
+    columns = [name.strip() for name in attributes.split(",") if name.strip()]
+    found = _open(source, data, vectors, order, columns)
+    default = _default(source)
+    kind = CONFIG_KIND
+    if (out or default).resolve() == Path(source).resolve() and found.is_of_training:
+        kind = TRAINING_KIND
+    with out_folder(make_folder(out or default), kind=kind) as folder:
         codes = found.codes
         diagnosis = measure(
             codes,
@@ -105,15 +121,17 @@ def diagnose(
 
 
 def _open(
-    source: str, data: str | None, vectors: Path | None, attributes: list[str]
+    source: str, data: str | None, vectors: Path | None, order: str | None, attributes: list[str]
 ) -> DiagnosisInputs:
-    from recops_models.tokenizers.diagnosis.inputs import of_dataset, open_folder
+    from recops_models.tokenizers.diagnosis.inputs import find_sids, of_dataset, open_folder
 
-    if (Path(source) / "sids.parquet").exists():
-        return open_folder(Path(source), data=data, vectors=vectors, attributes=attributes)
-    if Path(source).is_dir() and not _is_data(Path(source)):
+    path = Path(source)
+    if find_sids(path) is not None:
+        return open_folder(path, data=data, vectors=vectors, order=order, attributes=attributes)
+    if path.is_dir() and not _is_data(path):
         raise typer.BadParameter(
-            f"{source}: holds no sids.parquet; name what `recops tokenize --out` wrote"
+            f"{source}: holds no sids.parquet; name the folder of `recops tokenize --out`, or of "
+            "`recops train unirec` or `tiger`"
         )
     return of_dataset(load_data(source), attributes)
 
@@ -123,5 +141,7 @@ def _is_data(folder: Path) -> bool:
 
 
 def _default(source: str) -> Path:
+    from recops_models.tokenizers.diagnosis.inputs import find_sids
+
     path = Path(source)
-    return path if (path / "sids.parquet").exists() else Path("runs") / f"diagnose-{path.name}"
+    return Path("runs") / f"diagnose-{path.name}" if find_sids(path) is None else path

@@ -44,6 +44,15 @@ def quickstart(
         Path | None,
         typer.Option(help="Your own item vectors: .npy, or Parquet with item_id and a list."),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="The item of each row of a .npy file: `id` (ascending item ids), or a file of "
+            "item ids, one per row: the column item_id of .csv or .parquet, or one a line.",
+            metavar="id|FILE",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """From interactions to recommendations and a report.
 
@@ -61,9 +70,14 @@ def quickstart(
     from rich.console import Console
 
     from recops_models.cli.stage_bars import StageBars
+    from recops_models.item_vectors.row_order import check_order
     from recops_models.out_folder import out_folder
     from recops_models.quickstart import Settings, quickstart
 
+    try:
+        check_order(vectors, order, has_catalogue=True)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     with StageBars() as bars:
         bars.start("data")
         dataset = load_data(data)
@@ -72,6 +86,7 @@ def quickstart(
             seed=seed,
             text_encoder=text_encoder.value,
             vectors=None if vectors is None else str(vectors),
+            order=order,
         )
         try:
             with out_folder(make_folder(out), kind="config") as folder:

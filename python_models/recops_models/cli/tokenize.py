@@ -50,6 +50,15 @@ def tokenize(
         Path | None,
         typer.Option(help="Your own vectors: .npy [N, D], or Parquet with item_id and a list."),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="The item of each row of a .npy file: `id` (ascending item ids of --data), or a "
+            "file of item ids, one per row: the column item_id of .csv or .parquet, or one a line.",
+            metavar="id|FILE",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(help="rq-kmeans, balanced-rq, rq-vae, rqp-vae, drq-vae, drq-vae-cl, fsq.")
     ] = "rq-kmeans",
@@ -85,7 +94,8 @@ def tokenize(
     With `--data`, vectors come from text, attributes and the training events (leave-one-out: each
     user's last two events stay unseen), and so do the pairs of items and the exposures that some
     methods learn from. With `--vectors`, vectors are yours; with both, yours must cover the data
-    set's items.
+    set's items. A Parquet file names its items; of a `.npy` file, `--order` says which item each
+    row belongs to. Without `--data`, row i is item i unless `--order` names a file.
 
     Leaves `sids.parquet` (item_id, c0, c1, …), `tokenizer.safetensors`, `config.json` and
     `metrics.json` (reconstruction error, collisions, use of the codes) in `--out`; with `--data`,
@@ -97,11 +107,13 @@ def tokenize(
     if data is None and vectors is None:
         raise typer.BadParameter("name a data set (--data) or a file of vectors (--vectors)")
 
+    from recops_models.item_vectors.row_order import BY_ID, check_order
     from recops_models.out_folder import out_folder
     from recops_models.tokenizers import make_tokenizer, sid_folder
     from recops_models.tokenizers.catalogue import Catalogue
 
     try:
+        check_order(vectors, order, has_catalogue=data is not None)
         tokenizer = make_tokenizer(method, levels, codes, setting_pairs(settings or []))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -114,11 +126,13 @@ def tokenize(
         raise typer.BadParameter("--weights exposure counts training events: name --data too")
     if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
         raise typer.BadParameter("--stream reads a Parquet file of --vectors, without --data")
+    row_ids = None if order is None or order == BY_ID else Path(order)
     weights = weights or (ItemWeights.items if data is None else ItemWeights.exposure)
     dataset = None if data is None else load_data(data)
     config = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
+        "order": order,
         "stream": stream,
         "pairs": None if pairs is None else str(pairs),
         "weights": weights.value if tokenizer.uses_weights else None,
@@ -126,7 +140,7 @@ def tokenize(
         "text_encoder": text_encoder.value,
         "seed": seed,
         **tokenizer.config(),
-        **sid_folder.digests(dataset, vectors, pairs),
+        **sid_folder.digests(dataset, vectors, pairs, row_ids),
     }
     resume = resume and sid_folder.holds_run(out, config)
     catalogue: Catalogue | StreamedCatalogue
@@ -168,7 +182,7 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
     def make(dataset: Dataset, train: pa.Table) -> ItemVectors:
         if vectors is not None:
             ids, keys = dataset.item_vocabulary.ids, dataset.text_keys("item")
-            return load_item_vectors(vectors, ids, keys)
+            return load_item_vectors(vectors, ids, keys, order=config["order"])
         if kept is not None and kept.exists():
             return read_item_vectors(kept)
         encoder, seed = config["text_encoder"], config["seed"]
@@ -176,7 +190,7 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
 
     if dataset is None:
         assert vectors is not None
-        catalogue = Catalogue(load_item_vectors(vectors))
+        catalogue = Catalogue(load_item_vectors(vectors, order=config["order"]))
     else:
         print_findings(dataset.report)
         catalogue = read_catalogue(dataset, make)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from recops_models.cli.application import (
     setting_pairs,
 )
 from recops_models.recipes.registry import names
+
+if TYPE_CHECKING:
+    from recops_models.data import Dataset
+    from recops_models.recipes.job import Job
 
 
 @app.command()
@@ -111,6 +115,7 @@ def train(
     dataset = load_job_data(job)
     if isinstance(dataset, Dataset):
         print_findings(dataset.report)
+        _warn_of_ratings(dataset, job)
     folder = make_folder(out or Path("runs") / model)
     console = Console(stderr=True)
     try:
@@ -134,3 +139,15 @@ def train(
         )
         typer.echo(f"{part}: {figures}")
     typer.echo(f"{model} in {folder}")
+
+
+def _warn_of_ratings(dataset: Dataset, job: Job) -> None:
+    """Print a warning, before the training, if the threshold of ratings hardly divides them."""
+    from recops_models.examples.feedback import rating_warning
+    from recops_models.training.click_problem import ExampleConfig
+
+    examples = job.parts.get("examples")
+    if isinstance(examples, ExampleConfig):
+        text = rating_warning(dataset.interactions, examples.feedback, examples.positive)
+        if text is not None:
+            typer.echo(f"warning: {text}", err=True)

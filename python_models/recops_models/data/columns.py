@@ -64,8 +64,13 @@ def mostly_integers(text: pa.ChunkedArray) -> bool:
     return 2 * int(integers.sum()) > present
 
 
-def parse_integer_ids(text: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
-    """Ids in ``[0, 2^63)`` from the strings of :func:`id_text`, exact beyond 2^53."""
+def parse_integer_ids(
+    text: pa.ChunkedArray, name: str, *, hint: str = ""
+) -> tuple[NDArray[np.int64], Faults]:
+    """Ids in ``[0, 2^63)`` from the strings of :func:`id_text`, exact beyond 2^53.
+
+    ``hint`` follows the reason of ids that are no integers.
+    """
     missing = mask(pc.equal(text, ""))
     negative = mask(pc.match_substring_regex(text, _NEGATIVE))
     integer = mask(pc.match_substring_regex(text, _INTEGER))
@@ -77,7 +82,7 @@ def parse_integer_ids(text: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int6
     return values, [
         (f"{name} is missing", missing),
         (f"{name} is negative", negative),
-        (f"{name} is not an integer", ~(missing | negative | integer)),
+        (f"{name} is not an integer{hint}", ~(missing | negative | integer)),
         (f"{name} is 2^63 or more", large),
     ]
 

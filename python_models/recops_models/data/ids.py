@@ -15,11 +15,14 @@ from recops_models.data.checks import RawTable, RowCheck
 IdKind = Literal["auto", "integer", "string"]
 
 
+_KEEP_TEXT = ", as most are; `recops data import --ids string` keeps every id, as text"
+
+
 class IdReader:
     """How one entity's ids are read: as integers, or as strings numbered over all files."""
 
     def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:
-        self.column = f"{entity}_id"
+        self.column, self._kind = f"{entity}_id", kind
         texts = [columns.id_text(raw.table[self.column]) for raw in files]
         integer = kind == "integer" or (kind == "auto" and columns.mostly_integers(texts[0]))
         self.keys: pa.Array | None = None
@@ -33,7 +36,8 @@ class IdReader:
     def read(self, raw: RawTable, check: RowCheck) -> NDArray[np.int64]:
         text = columns.id_text(raw.table[self.column])
         if self.keys is None:
-            ids, faults = columns.parse_integer_ids(text, self.column)
+            hint = _KEEP_TEXT if self._kind == "auto" else ""
+            ids, faults = columns.parse_integer_ids(text, self.column, hint=hint)
         else:
             ids, faults = columns.parse_keys(text, self.keys, self.column)
         check.reject_faults(faults, self.column)

@@ -41,6 +41,21 @@ def read_table(path: Path) -> pa.Table:
     return _parse(read_sealed(path))
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether ``path`` is a Parquet file of recops, damaged or not, by the mark in its metadata.
+
+    A file that has lost its end, and with it the metadata, counts as one.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    try:
+        metadata = pa.parquet.read_metadata(path).metadata
+    except pa.ArrowInvalid:
+        return True
+    return b"recops" in (metadata or {})
+
+
 def _parse(data: bytes) -> pa.Table:
     # Not read_table: its scanner's threads may outlive the interpreter and abort it at exit.
     return (

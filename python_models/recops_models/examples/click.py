@@ -13,7 +13,7 @@ from recops_models.examples.click_schema import click_schema
 from recops_models.examples.click_sources import labelled, with_negatives
 from recops_models.examples.events import PARTS, Events
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import Feedback, feedback_of
+from recops_models.examples.feedback import Feedback, feedback_of, rating_warning
 from recops_models.examples.loader import Source
 from recops_models.examples.maker import ExampleMaker, fit_schema
 from recops_models.examples.negatives import Law
@@ -145,6 +145,9 @@ def click_data(
         ]
     train, validation, test = sources
     notes = [events.rule]
+    warning = rating_warning(dataset.interactions, feedback, positive)
+    if warning is not None:
+        notes.append(warning)
     if not explicit:
         notes.append(
             f"negatives: {drawn} beside each event; in training, items that the user does not meet "

@@ -15,6 +15,9 @@ Feedback = Literal["explicit", "implicit"]
 
 DISLIKED, NEUTRAL, LIKED = 0, 1, 2
 
+_RARE_CLASS = 0.05
+"""Share of positives, or of the others, below which the threshold hardly divides the events."""
+
 TELLING = ("label", "feedback", "rating")
 """Columns that tell, the first there is."""
 
@@ -53,6 +56,32 @@ def said_by(told: str, values: AnyArray, positive: float) -> Int64Array:
     if told == "rating":
         return np.where(values >= positive, LIKED, np.where(values >= positive - 1, NEUTRAL, 0))
     return np.where(values == 1, LIKED, DISLIKED)
+
+
+def rating_warning(events: pa.Table, feedback: Feedback | None, positive: float) -> str | None:
+    """Return a warning if nearly all ratings, or nearly none, count as positive; else None.
+
+    Args:
+        events: interactions.
+        feedback: None: explicit, where the source says anything.
+        positive: the least rating that counts as liking.
+    """
+    if feedback == "implicit" or "rating" not in events.column_names:
+        return None
+    if _told(events, "ratings") != "rating":
+        return None
+    ratings = events["rating"].to_numpy()
+    share = float((ratings >= positive).mean())
+    if _RARE_CLASS <= share <= 1 - _RARE_CLASS:
+        return None
+    values = np.unique(ratings)
+    shares = [float((ratings >= value).mean()) for value in values]
+    evenest = int(np.argmin(np.abs(np.array(shares) - 0.5)))
+    return (
+        f"{share:.1%} of the events count as positive, as their rating is {positive:g} or more "
+        f"(ratings go from {values[0]:g} to {values[-1]:g}); set `positive`, for example "
+        f"`--set positive={values[evenest]:g}` for {shares[evenest]:.1%}"
+    )
 
 
 def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> str:

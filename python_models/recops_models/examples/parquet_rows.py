@@ -57,7 +57,13 @@ def _check_types(path: Path, found: pa.Schema, schema: FeatureSchema) -> None:
             _require(path, found, feature.name, _is_list_of(_is_number), "lists of numbers")
     _require(path, found, schema.label, _is_number, "numbers")
     if schema.group is not None:
-        _require(path, found, schema.group, pa.types.is_integer, "integers")
+        try:
+            _require(path, found, schema.group, pa.types.is_integer, "integers")
+        except DataError as error:
+            raise DataError(
+                f"{error}; it is the group of features.json, by which gAUC groups examples: name "
+                'an integer column, or set "group" to null'
+            ) from None
 
 
 def _require(

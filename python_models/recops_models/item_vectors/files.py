@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recops.files import load_tensors, save_tensors
 from recops_models.data.errors import DataError
+from recops_models.item_vectors.row_order import check_order, ids_of_rows
 from recops_models.item_vectors.vector_file import VectorFile
 
 
@@ -57,25 +58,31 @@ def load_item_vectors(
     path: Path,
     item_ids: NDArray[np.int64] | None = None,
     item_keys: pa.ChunkedArray | None = None,
+    *,
+    order: str | None = None,
 ) -> ItemVectors:
     """A user's own vectors.
 
     Args:
-        path: ``.npy`` with ``[N, D]`` floats, row ``i`` for the ``i``-th smallest item id; or
-            Parquet with ``item_id`` and one list column of floats, in any order.
+        path: ``.npy`` with ``[N, D]`` floats, or Parquet with ``item_id`` and one list column of
+            floats, in any order.
         item_ids: the catalogue, ascending: each item must have its vector. None takes the file's
-            own ids, which are 0 … N−1 for ``.npy``.
+            own ids, which are 0 … N−1 for ``.npy`` without ``order``.
         item_keys: the catalogue's ids as the source has them, text, in the order of ``item_ids``: a
-            Parquet file names items by these.
+            Parquet file, or a file ``order``, names items by these.
+        order: of the rows of ``.npy``: ``"id"`` (ascending item ids), or the path of a file of item
+            ids; see :func:`~recops_models.item_vectors.row_order.check_order`.
 
     Raises:
         DataError: the file cannot be read; a shape, an id or a number in it is unfit.
+        ValueError: ``order`` is missing, or has no meaning for this file.
     """
+    check_order(path, order, has_catalogue=item_ids is not None)
     try:
         if path.suffix == ".parquet":
             read = _read_parquet(path, item_ids, item_keys)
         else:
-            read = _read_npy(path, item_ids)
+            read = _read_npy(path, item_ids, item_keys, order)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     finite = np.isfinite(read.vectors).all(axis=1)
@@ -88,7 +95,12 @@ def load_item_vectors(
     return read if item_ids is None else _select(read, item_ids, item_keys, path)
 
 
-def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
+def _read_npy(
+    path: Path,
+    item_ids: NDArray[np.int64] | None,
+    item_keys: pa.ChunkedArray | None,
+    order: str | None,
+) -> ItemVectors:
     try:
         with path.open("rb") as file:  # np.load leaves a broken archive open.
             vectors = np.load(file, allow_pickle=False)
@@ -101,10 +113,13 @@ def _read_npy(path: Path, item_ids: NDArray[np.int64] | None) -> ItemVectors:
             else "an archive"
         )
         raise DataError(f"{path}: must hold floats [items, dimensions], found {found}")
-    ids = np.arange(len(vectors)) if item_ids is None else item_ids
-    if len(ids) != len(vectors):
-        raise DataError(f"{path}: must hold one row an item, {len(ids):,}, found {len(vectors):,}")
-    return ItemVectors(ids, vectors.astype(np.float32))
+    vectors = vectors.astype(np.float32)
+    if order is None:
+        return ItemVectors(np.arange(len(vectors)), vectors)
+    ids = ids_of_rows(order, len(vectors), path, item_ids, item_keys)
+    rows = np.argsort(ids, kind="stable")
+    rows = rows[ids[rows] >= 0]
+    return ItemVectors(ids[rows], vectors[rows])
 
 
 def _read_parquet(

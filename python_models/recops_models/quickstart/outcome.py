@@ -210,6 +210,8 @@ def _command(settings: Settings) -> str:
         words.append(f"--text-encoder {settings.text_encoder}")
     if settings.vectors is not None:
         words.append(f"--vectors {quote(settings.vectors)}")
+    if settings.order is not None:
+        words.append(f"--order {quote(settings.order)}")
     return " ".join([*words, "--quick"] if settings == settings.quick() else words)
 
 

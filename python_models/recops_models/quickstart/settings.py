@@ -34,6 +34,8 @@ class Settings:
         seed: of every random draw.
         text_encoder: how item text becomes numbers.
         vectors: a file of item vectors to use instead of made ones.
+        order: the item of each row of ``vectors``; see
+            :func:`~recops_models.item_vectors.row_order.check_order`.
         levels: codes of a semantic ID.
         codes: codewords per level; fewer where there are fewer items.
         inputs: which columns the generative model reads beside the events.
@@ -47,6 +49,7 @@ class Settings:
     seed: int = 0
     text_encoder: TextEncoder = "tfidf"
     vectors: str | None = None
+    order: str | None = None
     levels: int = 3
     codes: int = 256
     inputs: InputConfig = _INPUTS
@@ -72,7 +75,13 @@ class Settings:
             own = {
                 "sizes": self.unirec,
                 "training": self.unirec_training,
-                "sids": SidConfig(self.levels, self.codes, self.text_encoder, self.vectors),
+                "sids": SidConfig(
+                    self.levels,
+                    self.codes,
+                    self.text_encoder,
+                    self.vectors,
+                    vectors_order=self.order,
+                ),
                 "inputs": self.inputs,
             }
         recipe = recipe_of(model)

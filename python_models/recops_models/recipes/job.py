@@ -10,6 +10,7 @@ from typing import Any
 
 from recops.files import read_json, write_json
 from recops_models.data.splits import SplitName
+from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
 from recops_models.recipes.recipe import Recipe
@@ -18,7 +19,6 @@ from recops_models.settings import changed_at_once, from_json
 from recops_models.training.config import TrainingConfig
 
 CONFIG = "config.json"
-_KIND = "training-config"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _setting_names(recipe: Recipe, parts: Parts, nets: Parts) -> dict[str, str]:
 
 def save_job(folder: Path, job: Job) -> None:
     """Leave what :func:`load_job` reads."""
-    write_json(folder / CONFIG, job.config(), kind=_KIND)
+    write_json(folder / CONFIG, job.config(), kind=TRAINING_KIND)
 
 
 def load_job(folder: Path) -> Job:
@@ -137,7 +137,7 @@ def load_job(folder: Path) -> Job:
     path = folder / CONFIG
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no training: `recops train … --out {folder}`")
-    found = read_json(path, kind=_KIND)
+    found = read_json(path, kind=TRAINING_KIND)
     try:
         recipe = recipe_of(found["model"])
         kinds = {**recipe.defaults(), **recipe.nets(found.get("sizes") or {})}

@@ -115,7 +115,10 @@ def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order)
         vectors = collaborative_vectors(order, dataset)
     elif config.vectors is not None:
         vectors = load_item_vectors(
-            Path(config.vectors), dataset.item_vocabulary.ids, dataset.text_keys("item")
+            Path(config.vectors),
+            dataset.item_vocabulary.ids,
+            dataset.text_keys("item"),
+            order=config.vectors_order,
         )
     else:
         vectors = build_item_vectors(

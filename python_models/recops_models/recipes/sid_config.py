@@ -18,6 +18,8 @@ class SidConfig:
         codes: codewords a level; fewer where there are fewer items.
         text_encoder: how item text becomes numbers.
         vectors: a file of item vectors to use instead of made ones.
+        vectors_order: the item of each row of ``vectors``, if that is a ``.npy`` file: ``"id"``
+            (ascending item ids), or a file of item ids.
         collaborative: whether the vectors are the item table of a SASRec that is trained before, on
             the same training part, instead: items that follow like items then share codes. An item
             that nobody has met can't have such codes.
@@ -34,6 +36,7 @@ class SidConfig:
     vectors: str | None = None
     collaborative: bool = False
     method: Literal["rq-kmeans", "balanced-rq"] = "rq-kmeans"
+    vectors_order: str | None = None
 
     def __post_init__(self) -> None:
         check_at_least("semantic IDs", self, levels=1, codes=1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recops import HpmnState, MimnState
 from recops_models.data.dataset import Dataset
+from recops_models.examples.known import known_candidates
 from recops_models.serving.active import Active
 from recops_models.serving.applied import AppliedEvent, Guard
 from recops_models.serving.checked import ItemCount, Totals
@@ -53,6 +54,8 @@ class Scored:
         model_version: of the model that scored.
         events: of the user, that the state has seen.
         known: False where the store knows nothing of the user, who then has the empty state.
+        unknown_candidates: positions of the candidates, from 0, whose ids the model did not learn
+            in training. Their scores rest on the row of the unknown item and on other features.
     """
 
     scores: NDArray[np.float32]
@@ -60,6 +63,7 @@ class Scored:
     model_version: str
     events: int
     known: bool
+    unknown_candidates: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -273,12 +277,14 @@ class Center:
             if features:
                 raise FieldError("features", "must be closer to 0: scores with them are not finite")
             raise StoreError(f"{self.store.url}: scores upon the state of {user!r} are not finite")
+        known = known_candidates(served.model.schema.schema, batch)
         return Scored(
             logits.sigmoid().numpy(),
             logits.numpy(),
             served.version_text,
             record.seen,
             of_user is not None,
+            tuple((~known).nonzero().flatten().tolist()),
         )
 
     def state(self, user_id: object) -> MimnState | HpmnState | None:

@@ -36,13 +36,14 @@ class Tokenized(Protocol):
 
 
 def digests(
-    dataset: Dataset | None, vectors: Path | None, pairs: Path | None
+    dataset: Dataset | None, vectors: Path | None, pairs: Path | None, row_ids: Path | None = None
 ) -> dict[str, str | None]:
     """What tells whether a run still has the input that it began with: SHA-256 of each."""
     return {
         "data_sha256": None if dataset is None else dataset_digest(dataset),
         "vectors_sha256": _digest(vectors),
         "pairs_sha256": _digest(pairs),
+        "order_sha256": _digest(row_ids),
     }
 
 

@@ -91,6 +91,65 @@ def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "1 × timestamp is missing (e.g. row 4" in shown
 
 
+def test_ids_with_leading_zeros_name_the_option_that_keeps_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "user_id,item_id,timestamp\n1,7,1\n1,007,2\n2,8,3\n2,7,4\n"
+    (tmp_path / "interactions.csv").write_text(rows)
+    arguments = ["data", "import", "csv", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert cli.run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "1 × item_id is not an integer" in shown
+    assert "--ids string" in shown
+    assert "3 interactions" in shown
+    assert cli.run([*arguments, "--ids", "string"]) == 0
+    shown = capsys.readouterr().out
+    assert "left out" not in shown
+    assert "2 users, 3 items, 4 interactions" in shown
+
+
+@pytest.mark.parametrize("header_tab", ["", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_import_reads_rows_that_end_in_a_tab(
+    header_tab: str, newline: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "book_history.dat": ["user\titem\taccessed", "1\t5\t1\t", "1\t6\t1\t", "2\t5\t1\t"],
+        "book_ratings.dat": ["user\titem\trating", "1\t5\t9\t"],
+        "items_info.dat": ["Book_ID\tBook-Title\tYear", "5\tA\t1999\t", "6\t\t\t", "7\tC\t"],
+    }
+    with zipfile.ZipFile(tmp_path / "books.zip", "w") as archive:
+        for name, (header, *rows) in files.items():
+            lines = [header + header_tab, *rows, ""]
+            archive.writestr(f"book/{name}", newline.join(lines))
+    out = str(tmp_path / "out")
+    assert cli.run(["data", "import", "caserec", str(tmp_path / "books.zip"), "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "left out" not in shown
+    assert "books: 2 users, 3 items, 3 interactions" in shown
+    dataset = load(out)
+    assert sorted(dataset.interactions["weight"].to_pylist()) == [0, 0, 9]
+    assert dataset.items.to_pydict() == {
+        "item_id": [5, 6, 7],
+        "title": ["A", None, "C"],
+        "year": [1999.0, None, None],
+    }
+
+
+def test_a_row_with_a_tab_too_many_is_still_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "user\titem\thours\t\n1\t2\t5\t\n1\t3\t5\t\t\n1\t4\t5\tx\n1\t4\t\n2\t2\t1\n"
+    with zipfile.ZipFile(tmp_path / "g.zip", "w") as archive:
+        archive.writestr("g/play.dat", rows)
+    out = str(tmp_path / "out")
+    assert cli.run(["data", "import", "caserec", str(tmp_path / "g.zip"), "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "1 × a row has 5 fields, not 3 (e.g. row 2)" in shown
+    assert "1 × a row has 4 fields, not 3 (e.g. row 3)" in shown
+    assert "g: 2 users, 2 items, 3 interactions" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -169,6 +169,21 @@ def test_a_click_model_on_streamed_examples(
     assert "no catalogue to recommend from" in capsys.readouterr().err
 
 
+def test_ratings_that_all_count_as_positive_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{u},{(u + s) % 30},{5 + (u * s) % 6},{s}" for u in range(20) for s in range(8)]
+    header = "user_id,item_id,rating,timestamp"
+    (tmp_path / "interactions.csv").write_text("\n".join([header, *rows]) + "\n")
+    command = ["train", "sum-pool", "--data", str(tmp_path), *TINY, "--set", "epochs=1"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == 0
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "warning" in each]
+    assert "warning: 100.0% of the events count as positive, as their rating is 4 or more" in line
+    assert "(ratings go from 5 to 10)" in line
+    assert run([*command, "--set", "positive=7", "--out", str(tmp_path / "other")]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_ids_come_back_as_the_source_has_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

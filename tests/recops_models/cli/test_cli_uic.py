@@ -71,6 +71,9 @@ def test_a_center_from_events_to_scores_and_on(
     code, out, _ = uic("score", *model, "--user", "1", "--candidates", "5,6,7")
     answer = json.loads(out)
     assert (code, answer["candidates"], len(answer["scores"])) == (0, ["5", "6", "7"], 3)
+    assert answer["unknown_candidates"] == []
+    code, out, _ = uic("score", *model, "--user", "1", "--candidates", "5,nothing,7")
+    assert (code, json.loads(out)["unknown_candidates"]) == (0, [1])
     (tmp_path / "items").write_text("5\n6\n\n7\n")
     given = ("--candidates", str(tmp_path / "items"), "--features", '{"user_gender": "F"}')
     code, out, _ = uic("score", *model, "--user", "1", *given)

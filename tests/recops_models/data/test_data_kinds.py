@@ -120,7 +120,8 @@ def events(dataset: Dataset) -> list[tuple[int, int]]:
 
 
 def reasons(dataset: Dataset) -> dict[str, int]:
-    return {bad.reason: bad.count for bad in dataset.report.bad_rows}
+    """Counts of bad rows by reason, without a hint at an option."""
+    return {bad.reason.partition(", as most")[0]: bad.count for bad in dataset.report.bad_rows}
 
 
 @pytest.mark.parametrize("kind", KINDS)

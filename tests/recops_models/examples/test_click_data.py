@@ -120,6 +120,23 @@ def test_implicit_feedback_has_neither_signs_nor_rates_but_a_law_of_negatives() 
     assert click_data(dataset(), negatives_law="uniform").negatives == "1 by uniform"
 
 
+@pytest.mark.parametrize("positive", [4.0, 11.0])
+def test_ratings_that_the_threshold_hardly_divides_are_a_note(positive: float) -> None:
+    ratings = {"rating": np.tile(np.float32([5, 6, 7, 8, 9, 10]), 60)}
+    data = click_data(dataset(**ratings), positive=positive)
+    share = "100.0%" if positive == 4 else "0.0%"
+    (note,) = [note for note in data.notes if "--set positive" in note]
+    assert note.startswith(f"{share} of the events count as positive, as their rating is")
+    assert "(ratings go from 5 to 10); set `positive`, for example `--set positive=8`" in note
+    labelled = dataset(label=np.tile(np.float32([0, 1]), 180), **ratings)
+    for other in (
+        click_data(dataset(**ratings), positive=8.0),
+        click_data(dataset(**ratings), positive=positive, feedback="implicit"),
+        click_data(labelled, positive=positive),
+    ):
+        assert not [note for note in other.notes if "--set positive" in note]
+
+
 def test_negatives_are_as_popular_as_positives() -> None:
     """Else a count of training events tells labels: under a uniform draw it has AUC .7 here."""
     users, rng = 300, np.random.default_rng(0)

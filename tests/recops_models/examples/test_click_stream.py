@@ -203,7 +203,11 @@ def test_padding_is_left_out(tmp_path) -> None:
         ({"item": pa.array(np.ones(N))}, "'item' holds double; integers or strings are due"),
         ({"history": pa.array([1] * N)}, "'history' holds int64; lists of integers or strings"),
         ({"label": pa.array(["1"] * N)}, "'label' holds string; numbers are due"),
-        ({"user_id": pa.array(["1"] * N)}, "'user_id' holds string; integers are due"),
+        (
+            {"user_id": pa.array(["1"] * N)},
+            "'user_id' holds string; integers are due; it is the group of features.json",
+        ),
+        ({"user_id": None}, r"no column 'user_id' \(.*\); it is the group of features.json"),
         ({"item": pa.array(["1"] * N)}, "the table of 'item' holds both integers and str"),
         ({"item": pa.array([2**63] * N, pa.uint64())}, "column 'item': an id is 2\\^63 or more"),
         ({"label": pa.array([-1] * N)}, "no good row is left .train.parquet: 40 × label is neg"),

@@ -116,7 +116,7 @@ def test_own_vectors_from_npy(tmp_path: Path) -> None:
     assert alone.item_ids.tolist() == [0, 1, 2, 3, 4]
     assert np.array_equal(alone.vectors, vectors.astype(np.float32))
     ids = np.array([3, 5, 8, 2**53 + 1, 2**60])
-    assert np.array_equal(load_item_vectors(tmp_path / "v.npy", ids).item_ids, ids)
+    assert np.array_equal(load_item_vectors(tmp_path / "v.npy", ids, order="id").item_ids, ids)
 
 
 @pytest.mark.parametrize("fixed", [True, False])
@@ -146,7 +146,7 @@ def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> N
 def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", array)
     with pytest.raises(DataError, match=message):
-        load_item_vectors(tmp_path / "v.npy", np.arange(4))
+        load_item_vectors(tmp_path / "v.npy", np.arange(4), order="id")
 
 
 @pytest.mark.parametrize(

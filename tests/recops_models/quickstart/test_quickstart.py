@@ -214,7 +214,7 @@ def test_its_models_serve_the_other_commands(
     save_dataset(small, data)
     rng = np.random.default_rng(0)
     np.save(vectors, rng.normal(size=(small.items.num_rows, 6)).astype(np.float32))
-    arguments = ["--data", str(data), "--vectors", str(vectors), "--out", str(out)]
+    arguments = ["--data", str(data), "--vectors", str(vectors), "--order", "id", "--out", str(out)]
     assert run(["quickstart", "--quick", *arguments]) == 0
     assert str(vectors) in (out / "report.html").read_text()
     capfd.readouterr()

@@ -57,7 +57,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "vectors.npy", vectors)
     for name, more in (
         ("run", {"align": "both", "task": "scene", "engagement": "timestamp", "level_edges": "4"}),
-        ("own", {"vectors": str(root / "vectors.npy")}),
+        ("own", {"vectors": str(root / "vectors.npy"), "vectors_order": "id"}),
     ):
         pairs = [f"--set={key}={value}" for key, value in {**SETTINGS, **more}.items()]
         command = ["train", "unirec", "--data", str(root / "shop"), *pairs]

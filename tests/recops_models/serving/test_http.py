@@ -76,7 +76,8 @@ def test_events_go_in_and_scores_come_out_as_of_the_center(
         center.ingest(events)
         known = center.score("in and out", [5, 6, 7])
         state = center.look_up("in and out")
-    assert answer.content.keys() == {"scores", "model_version", "events"}
+    assert answer.content.keys() == {"scores", "model_version", "events", "unknown_candidates"}
+    assert answer.content["unknown_candidates"] == []
     assert answer.content["model_version"] == known.model_version
     assert answer.content["events"] == len(events)
     told = client.get("/v1/state?user_id=in%20and%20out").content
@@ -90,6 +91,15 @@ def test_features_of_the_request(client: UicClient) -> None:
     plain = client.post("/v1/score", asked).content["scores"]
     given = client.post("/v1/score", {**asked, "features": {"user_gender": "F"}}).content["scores"]
     assert plain != given
+
+
+def test_unknown_candidates_are_marked(client: UicClient) -> None:
+    answer = client.post("/v1/score", {"user_id": 1, "candidates": [5, "mistyped", 6, 10**12]})
+    assert answer.status == 200
+    assert answer.content["unknown_candidates"] == [1, 3]
+    assert len(answer.content["scores"]) == 4
+    path = client.get("/openapi.json").content["paths"]["/v1/score"]["post"]
+    assert "unknown_candidates" in path["description"]
 
 
 def test_an_unknown_user_has_the_empty_state(client: UicClient) -> None:

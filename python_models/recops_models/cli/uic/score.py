@@ -38,6 +38,8 @@ def score(
 ) -> None:
     """Score candidates for a user, upon the user's state; prints JSON.
 
+    `unknown_candidates` lists the positions, from 0, of candidates that training did not know.
+
     Example: `recops uic score --model runs/mimn --store lmdb:states --user 1 --candidates 5,6,7`
     """
     from recops_models.cli.uic.candidates import candidates_of
@@ -61,5 +63,6 @@ def score(
         "model_version": found.model_version,
         "events": found.events,
         "known": found.known,
+        "unknown_candidates": found.unknown_candidates,
     }
     typer.echo(json.dumps(answer))

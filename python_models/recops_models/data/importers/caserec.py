@@ -8,6 +8,7 @@ is neither time nor order: the data set says ``time="none"``.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,7 @@ from recops_models.data.ids import IdKind
 from recops_models.data.importers.text_files import read_delimited
 
 _NOTE = "neither time nor order in the source: positions are drawn at random, always the same"
-_TITLES = ("name", "game name", "title")
+_TITLES = ("name", "game name", "title", "book-title")
 
 
 def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -74,10 +75,27 @@ def _read_archive(path: Path) -> dict[str, RawTable]:
         raise DataError(f"{path}: not readable as a zip archive ({error})") from error
     return {
         (file := PurePosixPath(member).name): read_delimited(
-            path / file, delimiter="\t", quoting=False, only_text=True, content=content
+            path / file,
+            delimiter="\t",
+            quoting=False,
+            only_text=True,
+            content=_without_end_tabs(content),
         )
         for member, content in contents.items()
     }
+
+
+def _without_end_tabs(content: bytes) -> bytes:
+    """Remove the tab at the end of the header, and of every row that has one tab too many for it.
+
+    The rows of Book-Crossing end in a tab, which would be a further, empty column. A row with as
+    many tabs as the header needs keeps its last one: its last column is empty.
+    """
+    header, newline, rows = content.partition(b"\n")
+    names = header.rstrip(b"\r\t")
+    num_tabs = names.count(b"\t")
+    end_tab = re.compile(rb"^((?:[^\t\n]*\t){%d}[^\t\n]*)\t(\r?)$" % num_tabs, re.MULTILINE)
+    return names + newline + end_tab.sub(rb"\1\2", rows)
 
 
 def _num_columns(raw: RawTable) -> int:

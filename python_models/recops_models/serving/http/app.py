@@ -91,13 +91,18 @@ def _add_routes(app: FastAPI, service: Service, most_body_bytes: int) -> None:
 
     @app.post("/v1/score", openapi_extra=_takes(ScoreRequest))
     async def score(request: ScoreRequest = score_sent) -> Response:
-        """Score candidates upon the user's state; who is not known has the empty one, 0 events."""
+        """Score candidates with the user's state; an unknown user has the empty state, 0 events.
+
+        `unknown_candidates` lists the positions, from 0, of candidates whose ids the model did not
+        learn in training. They have scores too, as any unknown item does: check for mistyped ids.
+        """
         found = await service.score(request)
         return json_answer(
             {
                 "scores": found.scores,
                 "model_version": found.model_version,
                 "events": found.events,
+                "unknown_candidates": found.unknown_candidates,
             }
         )
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from recops.files import read_json
+from recops.files import CorruptFileError, read_json
 from recops_models.data import Dataset, load, named_split
 from recops_models.data.attributes import AUTO, item_attributes
 from recops_models.data.errors import DataError
-from recops_models.data.splits import Split
-from recops_models.item_vectors import load_item_vectors, read_item_vectors
+from recops_models.data.splits import Split, SplitName
+from recops_models.item_vectors import ItemVectors, load_item_vectors, read_item_vectors
+from recops_models.item_vectors.row_order import BY_ID
+from recops_models.out_folder import TRAINING_KIND
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.diagnosis.plane import Plane
 from recops_models.tokenizers.diagnosis.space import Space
 from recops_models.tokenizers.registry import load_tokenizer
-from recops_models.tokenizers.sids import Sids, load_sids
+from recops_models.tokenizers.sid_folder import CONFIG, CONFIG_KIND, SIDS
+from recops_models.tokenizers.sids import Sids, read_sids
 
 
 @dataclass
@@ -51,6 +57,11 @@ class DiagnosisInputs:
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
+    def is_of_training(self) -> bool:
+        """Whether ``recops train`` made the IDs."""
+        return "model" in self.config
+
+    @property
     def codes(self) -> Tensor:
         """``[N, L]`` int32."""
         return torch.from_numpy(self.sids.codes)
@@ -66,9 +77,11 @@ def open_folder(
     *,
     data: str | None = None,
     vectors: Path | None = None,
+    order: str | None = None,
     attributes: Sequence[str] = (AUTO,),
 ) -> DiagnosisInputs:
-    """What ``recops tokenize`` left in ``folder``; a lone ``sids.parquet`` is enough.
+    """Read the output of ``recops tokenize``, or of ``recops train`` for a model that decodes
+    semantic IDs; a lone ``sids.parquet`` is enough.
 
     Vectors that a data set gave lie in the folder; those that a user gave are read again from the
     file that ``config.json`` names.
@@ -78,34 +91,87 @@ def open_folder(
             ``item_vectors.safetensors`` and ``config.json``.
         data: a data set in place of the one in ``config.json``.
         vectors: a file in place of the one in ``config.json``.
-        attributes: columns of the data set's items, coarse to fine.
+        order: the item of each row of ``vectors``, if that is a ``.npy`` file, in place of the
+            order in ``config.json``; see
+            :func:`~recops_models.item_vectors.row_order.check_order`.
+        attributes: columns of the data set's items, coarse to fine. By default, those that a
+            model in ``folder`` decodes, or else the one with the fewest values.
 
     Raises:
         CorruptFileError: a file is damaged.
         DataError: no ``sids.parquet``; ``data``, ``vectors`` or ``attributes``, which were asked
             for, do not fit.
+        ValueError: ``order`` is missing, or has no meaning for ``vectors``.
     """
-    if not (folder / "sids.parquet").exists():
+    files = find_sids(folder)
+    if files is None:
         raise DataError(f"{folder}: holds no sids.parquet; `recops tokenize --out` writes one")
-    inputs = DiagnosisInputs(folder.name, load_sids(folder / "sids.parquet"))
-    if (folder / "config.json").exists():
-        inputs.config = read_json(folder / "config.json", kind="tokenizer-config")
+    inputs = DiagnosisInputs(folder.name, read_sids(files / SIDS))
+    if (folder / CONFIG).exists():
+        inputs.config = _read_config(folder / CONFIG)
     else:
-        inputs.missing["config.json"] = "not in the folder: neither data set nor vectors are known"
-    if (folder / "tokenizer.safetensors").exists():
-        inputs.tokenizer = load_tokenizer(folder / "tokenizer.safetensors")
+        inputs.missing[CONFIG] = "not in the folder: neither data set nor vectors are known"
+    if (files / "tokenizer.safetensors").exists():
+        inputs.tokenizer = load_tokenizer(files / "tokenizer.safetensors")
     else:
         inputs.missing["tokenizer.safetensors"] = "not in the folder: there are no codebooks"
     with _noting(inputs, "vectors", strict=vectors is not None):
-        inputs.vectors = _vectors(inputs, folder, vectors)
+        inputs.vectors = _vectors(inputs, files, vectors, order)
     named = data or inputs.named("data")
     if named is not None:
         asked = tuple(attributes) != (AUTO,)
         with _noting(inputs, "data", strict=data is not None or asked):
-            _add_data(inputs, load(named), attributes)
+            _add_data(inputs, load(named), attributes if asked else _decoded_attributes(inputs))
     elif tuple(attributes) != (AUTO,):
         raise DataError(f"{folder}: attributes need the data set; name it with --data")
     return inputs
+
+
+def find_sids(folder: Path) -> Path | None:
+    """Return the folder that holds ``sids.parquet``: ``folder``, or that of a training's first
+    stage, whose semantic IDs a second stage takes over; None if there are none.
+    """
+    if (folder / SIDS).exists():
+        return folder
+    if not (folder / CONFIG).exists():
+        return None
+    try:
+        first_stage = folder / str(_read_config(folder / CONFIG).get("model"))
+    except CorruptFileError:
+        return None
+    return first_stage if (first_stage / SIDS).exists() else None
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    """The configuration of ``recops tokenize``; of ``recops train``, the settings that matter to
+    semantic IDs, under the same names.
+
+    Raises:
+        CorruptFileError: damaged, or of another command.
+    """
+    try:
+        return read_json(path, kind=CONFIG_KIND)
+    except CorruptFileError:
+        try:
+            training = read_json(path, kind=TRAINING_KIND)
+        except CorruptFileError:
+            training = None
+        if training is None:
+            raise
+    sids, inputs = training.get("sids") or {}, training.get("inputs") or {}
+    names = ("model", "data", "split", "seed")
+    return {
+        **{name: training.get(name) for name in names},
+        **{name: value for name, value in sids.items() if name != "vectors_order"},
+        "order": sids.get("vectors_order"),
+        "decoded_attributes": inputs.get("attributes", []),
+    }
+
+
+def _decoded_attributes(inputs: DiagnosisInputs) -> Sequence[str]:
+    """The attributes that a trained model decodes before the codes."""
+    names = inputs.config.get("decoded_attributes")
+    return [str(name) for name in names] if isinstance(names, list) and names else (AUTO,)
 
 
 def of_dataset(dataset: Dataset, attributes: Sequence[str] = (AUTO,)) -> DiagnosisInputs:
@@ -150,7 +216,8 @@ def held_out_pairs(split: Split, *parts: str) -> Tensor:
 
 def _add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[str]) -> None:
     """What a data set knows of the IDs' items: behaviour and attributes."""
-    _add_behaviour(inputs, named_split(dataset)[1])
+    inputs.sids = _numbered_by(dataset, inputs.sids)
+    _add_behaviour(inputs, named_split(dataset, _split_name(inputs))[1])
     found = item_attributes(dataset, attributes)
     row = dataset.item_vocabulary.index(inputs.sids.item_ids, missing="mark")
     if not found:
@@ -161,6 +228,22 @@ def _add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[st
         tokens = np.stack([attribute.tokens[row] for attribute in found], axis=1)
         inputs.attributes = torch.from_numpy(tokens)
         inputs.config = {**inputs.config, "attributes": [each.column for each in found]}
+
+
+def _split_name(inputs: DiagnosisInputs) -> SplitName | None:
+    """The split that ``config.json`` names."""
+    name = inputs.config.get("split")
+    return next((split for split in get_args(SplitName) if split == name), None)
+
+
+def _numbered_by(dataset: Dataset, sids: Sids) -> Sids:
+    """``sids`` with the item ids of ``dataset`` where both have text ids; −1: it lacks the item."""
+    keys = dataset.text_keys("item")
+    if keys is None or not sids.keys or not isinstance(sids.keys[0], str):
+        return sids
+    places = pc.index_in(pa.array(sids.keys, pa.string()), value_set=keys.combine_chunks())
+    rows = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+    return replace(sids, item_ids=np.where(rows < 0, -1, dataset.item_vocabulary.ids[rows]))
 
 
 def _add_behaviour(inputs: DiagnosisInputs, split: Split) -> None:
@@ -183,13 +266,15 @@ def _add_behaviour(inputs: DiagnosisInputs, split: Split) -> None:
         inputs.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
 
 
-def _vectors(inputs: DiagnosisInputs, folder: Path, file: Path | None) -> Tensor | None:
+def _vectors(
+    inputs: DiagnosisInputs, folder: Path, file: Path | None, order: str | None
+) -> Tensor | None:
     """The vectors of the IDs' items, in their order; None where nothing names any."""
     kept, named = folder / "item_vectors.safetensors", inputs.named("vectors")
-    if file is None and named is not None:
+    if file is None and named is not None and not kept.exists():
         file = Path(named)
     if file is not None:
-        found = load_item_vectors(file, np.sort(inputs.sids.item_ids))
+        found = _load_vectors(inputs, file, order)
     elif kept.exists():
         found = read_item_vectors(kept)
     else:
@@ -199,6 +284,21 @@ def _vectors(inputs: DiagnosisInputs, folder: Path, file: Path | None) -> Tensor
     if (found.item_ids[place] != inputs.sids.item_ids).any():
         raise DataError("the vectors lack some of the items that have semantic IDs")
     return torch.from_numpy(found.vectors[place])
+
+
+def _load_vectors(inputs: DiagnosisInputs, file: Path, order: str | None) -> ItemVectors:
+    """The vectors in ``file`` by ascending item id.
+
+    Without an ``order``, the rows of ``.npy`` follow the order of the run that made the IDs. Where
+    its configuration names none, that run took them by ascending item id.
+    """
+    if file.suffix != ".parquet" and order is None:
+        order = inputs.named("order") or (BY_ID if inputs.named("vectors") else None)
+    by_id = np.argsort(inputs.sids.item_ids)
+    keys = inputs.sids.keys
+    is_text = bool(keys) and isinstance(keys[0], str)
+    named = pa.chunked_array([pa.array(keys, pa.string()).take(by_id)]) if is_text else None
+    return load_item_vectors(file, inputs.sids.item_ids[by_id], named, order=order)
 
 
 @contextmanager

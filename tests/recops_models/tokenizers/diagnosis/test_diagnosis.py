@@ -6,19 +6,24 @@ import itertools
 import json
 import math
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.small_shop import SETTINGS
 from torch import Tensor
 
 from recops.files import read_json
 from recops_models import cli
+from recops_models.data import load, named_split
 from recops_models.tokenizers import RQKMeans, Sids, diagnose, save_sids
 from recops_models.tokenizers.diagnosis.page import render
 from recops_models.tokenizers.diagnosis.retention import hit_rates, pair_auc
@@ -368,6 +373,111 @@ def test_a_lone_file_of_sids(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
     assert found["paths"]["unique_sid"] == 2
     assert "What is missing" in (tmp_path / "diagnosis.html").read_text()
+
+
+def pandas_file(path: Path, columns: dict[str, Any]) -> Path:
+    """Write Parquet as pandas does: int64 codes, long strings, an index column, no seal."""
+    table = pa.table(columns)
+    table = table.append_column("__index_level_0__", pa.array(range(len(table)), pa.int64()))
+    pandas = {
+        "index_columns": ["__index_level_0__"],
+        "columns": [],
+        "creator": {"library": "pyarrow"},
+    }
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
+    return path
+
+
+@pytest.mark.parametrize("with_text", [False, True])
+def test_sids_that_pandas_wrote(shop: Path, tmp_path: Path, with_text: bool) -> None:
+    data = tmp_path / "shop"
+    shutil.copytree(shop, data)
+    ids: Any = pa.array(range(1, 41), pa.int64())
+    if with_text:
+        for name in ("interactions", "items"):
+            lines = (shop / f"{name}.csv").read_text().splitlines()
+            at = lines[0].split(",").index("item_id")
+            rows = [line.split(",") for line in lines[1:]]
+            rows = [[f"t{v}" if i == at else v for i, v in enumerate(row)] for row in rows]
+            text = "\n".join([lines[0], *map(",".join, rows)])
+            (data / f"{name}.csv").write_text(text)
+        ids = pa.array([f"t{i}" for i in (*range(2, 41), 1)], pa.large_string())
+    codes = {
+        "c0": pa.array([i // 5 for i in range(40)]),
+        "c1": pa.array([i % 5 for i in range(40)]),
+    }
+    pandas_file(tmp_path / "sids.parquet", {"note": ["x"] * 40, "item_id": ids, **codes})
+    assert cli.run(["diagnose", str(tmp_path), "--data", str(data)]) == 0
+    found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
+    assert found["paths"]["unique_sid"] == 40
+    assert [sum(level["usage"]) for level in found["exposure"]["levels"]] == [330, 330]
+    # Things 36 to 40, or t37 to t40 and t1, share the last code.
+    events = [(3 * u + step) % 40 + 1 for u in range(60) for step in range(4 + u % 4)]
+    last = (37, 38, 39, 40, 1) if with_text else (36, 37, 38, 39, 40)
+    assert found["exposure"]["levels"][0]["usage"][7] == sum(event in last for event in events)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"item_id": [1], "c1": [0]}, "columns must be item_id, c0, c1, …, got item_id, c1"),
+        ({"item": [1], "c0": [0]}, "columns must be item_id, c0, c1, …, got item, c0"),
+        ({"item_id": [1], "c0": [0.5]}, "column c0 must hold integers without nulls"),
+        ({"item_id": [1, 2], "c0": [0, None]}, "column c0 must hold integers without nulls"),
+        ({"item_id": [1], "c0": [-1]}, "column c0 must hold codes from 0 to 2^31 - 1"),
+        ({"item_id": [1], "c0": [2**31]}, "column c0 must hold codes from 0 to 2^31 - 1"),
+        ({"item_id": [1, 1], "c0": [0, 0]}, "column item_id must name each item once"),
+        ({"item_id": [1, None], "c0": [0, 0]}, "column item_id must name each item once"),
+    ],
+)
+def test_unfit_sids_of_another_program_are_one_line(
+    columns: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pandas_file(tmp_path / "sids.parquet", columns)
+    assert cli.run(["diagnose", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_damaged_sids_are_still_refused(
+    tokenized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray((tokenized / "sids.parquet").read_bytes())
+    (tmp_path / "sids.parquet").write_bytes(content[: len(content) // 2])
+    assert cli.run(["diagnose", str(tmp_path)]) == 1
+    content[8] ^= 1
+    (tmp_path / "sids.parquet").write_bytes(content)
+    assert cli.run(["diagnose", str(tmp_path)]) == 1
+    cut, flipped = capsys.readouterr().err.splitlines()
+    assert "truncated" in cut
+    assert "damaged (checksum mismatch)" in flipped
+
+
+TWO_STAGES = {"align": "rft", "reward_strength": "0"}
+
+
+@pytest.mark.parametrize(("model", "more"), [("unirec", {}), ("unirec", TWO_STAGES), ("tiger", {})])
+def test_the_folder_of_a_training(
+    model: str,
+    more: dict[str, str],
+    shop: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = {**SETTINGS[model], **more}
+    pairs = [f"--set={name}={value}" for name, value in settings.items()]
+    train = ["train", model, "--data", str(shop), "--out", str(tmp_path / "m"), "--quick", *pairs]
+    assert cli.run([*train, "--split", "global-time"]) == 0
+    assert cli.run(["diagnose", str(tmp_path / "m")]) == 0
+    assert "missing" not in capsys.readouterr().out
+    found = read_json(tmp_path / "m" / "diagnosis.json", kind="sid-diagnosis")
+    assert found["items"] == 40
+    assert found["config"]["split"] == "global-time"
+    assert found["config"]["attributes"] == ["colour"]
+    assert found["error_share"] < 1
+    split = named_split(load(str(shop)), "global-time")[1]
+    events = sum(found["exposure"]["levels"][0]["usage"])
+    assert events == len(split.histories().items)
 
 
 def test_sids_that_come_with_a_data_set(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Files that name users or items: one id per line, or a column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recops.files import read_bounded
+from recops_models.data.checks import with_columns
+from recops_models.data.columns import BoolArray, id_text
+from recops_models.data.errors import DataError
+from recops_models.data.importers.parquet_files import read_parquet
+from recops_models.data.importers.text_files import read_delimited
+
+Entity = Literal["item", "user"]
+
+
+@dataclass(frozen=True, eq=False)
+class IdFile:
+    """The ids in a file, in the file's order.
+
+    Attributes:
+        path: of the file.
+        entity: what the ids name.
+        keys: the ids, as text.
+        unit: what ``numbers`` count: ``"line"`` or ``"row"``.
+        numbers: the line or row of each id, from 1.
+    """
+
+    path: Path
+    entity: Entity
+    keys: pa.Array
+    unit: str
+    numbers: Sequence[int]
+
+    @classmethod
+    def read(cls, path: Path, entity: Entity) -> IdFile:
+        """Read ``path``: the column ``item_id`` or ``user_id`` of ``.csv`` (with a header line) or
+        ``.parquet``; of any other file, one id per line.
+
+        Raises:
+            DataError: the file cannot be read or names nothing.
+        """
+        read = _read_table if path.suffix in (".csv", ".parquet") else _read_lines
+        file = read(path, entity)
+        if not len(file.keys):
+            raise DataError(f"{path}: names no {entity}")
+        return file
+
+    def refuse(self, bad: BoolArray, reason: str) -> None:
+        """Raise :class:`DataError` for the first id that is marked in ``bad``."""
+        if bad.any():
+            row = int(bad.argmax())
+            where = f"{self.path}, {self.unit} {self.numbers[row]}"
+            raise DataError(f"{where}: {self.entity} {self.keys[row].as_py()!r} {reason}")
+
+
+def _read_lines(path: Path, entity: Entity) -> IdFile:
+    try:
+        lines = read_bounded(path).decode("utf-8-sig").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as text ({error})") from error
+    named = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
+    return IdFile(path, entity, pa.array(named.values(), pa.string()), "line", list(named))
+
+
+def _read_table(path: Path, entity: Entity) -> IdFile:
+    column = f"{entity}_id"
+    raw = read_parquet(path) if path.suffix == ".parquet" else read_delimited(path, text=(column,))
+    if raw.malformed:
+        row, reason = raw.malformed[0]
+        raise DataError(f"{path}, row {row}: cannot be read: {reason}")
+    keys = id_text(with_columns(raw, (column,)).table[column]).combine_chunks()
+    file = IdFile(path, entity, keys, "row", range(1, len(keys) + 1))
+    file.refuse(pc.equal(keys, "").to_numpy(zero_copy_only=False), "must have an id")
+    return file
