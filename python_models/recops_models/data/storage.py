@@ -42,7 +42,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether ``path`` is a Parquet file of recops, damaged or not, by the mark in its metadata.
+    """Check the metadata of a Parquet file for the mark of recops; the file may be damaged.
 
     A file that has lost its end, and with it the metadata, counts as one.
 

@@ -88,8 +88,8 @@ def _read_archive(path: Path) -> dict[str, RawTable]:
 def _without_end_tabs(content: bytes) -> bytes:
     """Remove the tab at the end of the header, and of every row that has one tab too many for it.
 
-    The rows of Book-Crossing end in a tab, which would be a further, empty column. A row with as
-    many tabs as the header needs keeps its last one: its last column is empty.
+    The rows of Book-Crossing end in a tab, which would be a further, empty column. If a row has the
+    number of tabs that the header needs, it keeps its last tab: its last column is empty.
     """
     header, newline, rows = content.partition(b"\n")
     names = header.rstrip(b"\r\t")

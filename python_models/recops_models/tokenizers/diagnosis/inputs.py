@@ -58,7 +58,7 @@ class DiagnosisInputs:
 
     @property
     def is_of_training(self) -> bool:
-        """Whether ``recops train`` made the IDs."""
+        """True if ``recops train`` made the IDs."""
         return "model" in self.config
 
     @property
