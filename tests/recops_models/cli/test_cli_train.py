@@ -172,14 +172,15 @@ def test_a_click_model_on_streamed_examples(
 def test_ratings_that_all_count_as_positive_are_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [f"{u},{(u + s) % 30},{5 + (u * s) % 6},{s}" for u in range(20) for s in range(8)]
+    rating = {u: 2 if u == 0 else 5 + u % 6 for u in range(40)}
+    rows = [f"{u},{(u + s) % 30},{rating[u]},{s}" for u in rating for s in range(8)]
     header = "user_id,item_id,rating,timestamp"
     (tmp_path / "interactions.csv").write_text("\n".join([header, *rows]) + "\n")
     command = ["train", "sum-pool", "--data", str(tmp_path), *TINY, "--set", "epochs=1"]
     assert run([*command, "--out", str(tmp_path / "out")]) == 0
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "warning" in each]
-    assert "warning: 100.0% of the events count as positive, as their rating is 4 or more" in line
-    assert "(ratings go from 5 to 10)" in line
+    assert "warning: 97.5% of the events count as positive, as their rating is 4 or more" in line
+    assert "(ratings go from 2 to 10)" in line
     assert run([*command, "--set", "positive=7", "--out", str(tmp_path / "other")]) == 0
     assert "warning" not in capsys.readouterr().err
 

@@ -69,9 +69,9 @@ def test_the_order_of_a_file_gives_each_item_its_own_vector(form: str, shop: Pat
     assert tokenize(shop, "--order", str(order)) == 0
     assert brand_purity(shop.parent / "sids") == 1.0
     assert cli.run(["diagnose", str(shop.parent / "sids")]) == 0
-    found = read_json(shop.parent / "sids" / "diagnosis.json", kind="sid-diagnosis")
-    assert "vectors" not in found["missing"]
-    assert found["error_share"] < 0.01
+    diagnosis = read_json(shop.parent / "sids" / "diagnosis.json", kind="sid-diagnosis")
+    assert "vectors" not in diagnosis["missing"]
+    assert diagnosis["error_share"] < 0.01
 
 
 def test_the_order_of_ids_is_that_of_the_sorted_ids(shop: Path) -> None:

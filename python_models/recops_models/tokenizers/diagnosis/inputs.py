@@ -241,8 +241,8 @@ def _numbered_by(dataset: Dataset, sids: Sids) -> Sids:
     keys = dataset.text_keys("item")
     if keys is None or not sids.keys or not isinstance(sids.keys[0], str):
         return sids
-    places = pc.index_in(pa.array(sids.keys, pa.string()), value_set=keys.combine_chunks())
-    rows = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+    index = pc.index_in(pa.array(sids.keys, pa.string()), value_set=keys.combine_chunks())
+    rows = pc.fill_null(index, -1).to_numpy(zero_copy_only=False)
     return replace(sids, item_ids=np.where(rows < 0, -1, dataset.item_vocabulary.ids[rows]))
 
 
@@ -274,16 +274,16 @@ def _vectors(
     if file is None and named is not None and not kept.exists():
         file = Path(named)
     if file is not None:
-        found = _load_vectors(inputs, file, order)
+        items = _load_vectors(inputs, file, order)
     elif kept.exists():
-        found = read_item_vectors(kept)
+        items = read_item_vectors(kept)
     else:
         inputs.missing["vectors"] = "neither in the folder nor named; give them with --vectors"
         return None
-    place = np.searchsorted(found.item_ids, inputs.sids.item_ids).clip(max=len(found) - 1)
-    if (found.item_ids[place] != inputs.sids.item_ids).any():
+    index = np.searchsorted(items.item_ids, inputs.sids.item_ids).clip(max=len(items) - 1)
+    if (items.item_ids[index] != inputs.sids.item_ids).any():
         raise DataError("the vectors lack some of the items that have semantic IDs")
-    return torch.from_numpy(found.vectors[place])
+    return torch.from_numpy(items.vectors[index])
 
 
 def _load_vectors(inputs: DiagnosisInputs, file: Path, order: str | None) -> ItemVectors:
@@ -296,8 +296,9 @@ def _load_vectors(inputs: DiagnosisInputs, file: Path, order: str | None) -> Ite
         order = inputs.named("order") or (BY_ID if inputs.named("vectors") else None)
     by_id = np.argsort(inputs.sids.item_ids)
     keys = inputs.sids.keys
-    is_text = bool(keys) and isinstance(keys[0], str)
-    named = pa.chunked_array([pa.array(keys, pa.string()).take(by_id)]) if is_text else None
+    named = None
+    if keys and isinstance(keys[0], str):
+        named = pa.chunked_array([pa.array(keys, pa.string()).take(by_id)])
     return load_item_vectors(file, inputs.sids.item_ids[by_id], named, order=order)
 
 

@@ -408,13 +408,13 @@ def test_sids_that_pandas_wrote(shop: Path, tmp_path: Path, with_text: bool) -> 
     }
     pandas_file(tmp_path / "sids.parquet", {"note": ["x"] * 40, "item_id": ids, **codes})
     assert cli.run(["diagnose", str(tmp_path), "--data", str(data)]) == 0
-    found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
-    assert found["paths"]["unique_sid"] == 40
-    assert [sum(level["usage"]) for level in found["exposure"]["levels"]] == [330, 330]
+    diagnosis = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
+    assert diagnosis["paths"]["unique_sid"] == 40
+    assert [sum(level["usage"]) for level in diagnosis["exposure"]["levels"]] == [330, 330]
     # Things 36 to 40, or t37 to t40 and t1, share the last code.
     events = [(3 * u + step) % 40 + 1 for u in range(60) for step in range(4 + u % 4)]
     last = (37, 38, 39, 40, 1) if with_text else (36, 37, 38, 39, 40)
-    assert found["exposure"]["levels"][0]["usage"][7] == sum(event in last for event in events)
+    assert diagnosis["exposure"]["levels"][0]["usage"][7] == sum(event in last for event in events)
 
 
 @pytest.mark.parametrize(
@@ -470,13 +470,13 @@ def test_the_folder_of_a_training(
     assert cli.run([*train, "--split", "global-time"]) == 0
     assert cli.run(["diagnose", str(tmp_path / "m")]) == 0
     assert "missing" not in capsys.readouterr().out
-    found = read_json(tmp_path / "m" / "diagnosis.json", kind="sid-diagnosis")
-    assert found["items"] == 40
-    assert found["config"]["split"] == "global-time"
-    assert found["config"]["attributes"] == ["colour"]
-    assert found["error_share"] < 1
+    diagnosis = read_json(tmp_path / "m" / "diagnosis.json", kind="sid-diagnosis")
+    assert diagnosis["items"] == 40
+    assert diagnosis["config"]["split"] == "global-time"
+    assert diagnosis["config"]["attributes"] == ["colour"]
+    assert diagnosis["error_share"] < 1
     split = named_split(load(str(shop)), "global-time")[1]
-    events = sum(found["exposure"]["levels"][0]["usage"])
+    events = sum(diagnosis["exposure"]["levels"][0]["usage"])
     assert events == len(split.histories().items)
 
 
@@ -490,9 +490,9 @@ def test_sids_that_come_with_a_data_set(tmp_path: Path) -> None:
     assert cli.run(["data", "import", "letter", str(data), "--out", str(tmp_path / "shop")]) == 0
     out = tmp_path / "out"
     assert cli.run(["diagnose", str(tmp_path / "shop"), "--out", str(out)]) == 0
-    found = read_json(out / "diagnosis.json", kind="sid-diagnosis")
-    assert found["levels"][0]["usage"] == [2, 1]
-    assert sum(found["exposure"]["levels"][0]["usage"]) == 5
+    diagnosis = read_json(out / "diagnosis.json", kind="sid-diagnosis")
+    assert diagnosis["levels"][0]["usage"] == [2, 1]
+    assert sum(diagnosis["exposure"]["levels"][0]["usage"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -507,10 +507,10 @@ def test_nothing_to_diagnose(
 
 
 def test_text_from_the_configuration_is_escaped() -> None:
-    found = diagnose(torch.tensor([[0], [1]]))
+    diagnosis = diagnose(torch.tensor([[0], [1]]))
     hostile = "<script>\x1b[31m\u202ealert('&')</script>"
     page = render(
-        {**found, "missing": {hostile: hostile}},
+        {**diagnosis, "missing": {hostile: hostile}},
         np.array([[0], [1]], dtype=np.int32),
         title=hostile,
         made={hostile: {hostile: hostile}},
@@ -525,7 +525,7 @@ def test_vectors_may_be_half_as_long_and_learnt() -> None:
     tokenizer = fitted(vectors)
     codes = tokenizer.encode(vectors)
     learnt = vectors.bfloat16().requires_grad_()
-    found = diagnose(codes, tokenizer, vectors=learnt)
-    assert found["error_share"] == pytest.approx(
+    diagnosis = diagnose(codes, tokenizer, vectors=learnt)
+    assert diagnosis["error_share"] == pytest.approx(
         diagnose(codes, tokenizer, vectors=vectors)["error_share"], rel=0.05
     )
