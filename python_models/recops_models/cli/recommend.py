@@ -49,8 +49,9 @@ def recommend(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Where the user is now, a value of the column that training was told by "
-            "`--set task=…`; default: where the last event was. UniRec alone.",
+            help="The task: a value of the column that training read by `--set task=…` or "
+            "`--set objective=…`; with both, `purchase/feed`. Default: that of the user's last "
+            "event. UniRec alone.",
             show_default=False,
         ),
     ] = None,

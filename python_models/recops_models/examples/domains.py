@@ -18,10 +18,14 @@ from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split, SplitName, global_time, leave_one_out
 from recops_models.examples.events import PARTS
+from recops_models.examples.tasks import AUTO, DEFAULT_VALUE
 from recops_models.setting_checks import check_above_zero, check_at_least, check_shares
 
-DOMAIN_ID = "domain_id"
+DOMAIN_ID = "domain:id"
 """The column of the super-domain's interactions that tells which of all domains an event is of."""
+
+_EVENT = "domain:event"
+"""The column that numbers events while they are split."""
 
 Cut = Literal["clock", "order"]
 
@@ -44,6 +48,10 @@ class DomainConfig:
         slices: training goes on over so many slices of time, each once, as an online model's does,
             and its last state is kept; 0: over all of it at once, as usual.
         passes: over each slice, before the next one.
+        task_labels: what the extractor learns in addition to clicks: columns of the interactions
+            whose values above 0 are positive, such as ``"bought"``; ``"auto"``: whether an event
+            was kept, and whether its value is above the median.
+        task_value: the column of those values, such as ``"price"``; none: no such task.
 
     Raises:
         ValueError: a share outside [0, 1), or none of validation or test; a negative number of
@@ -58,6 +66,8 @@ class DomainConfig:
     test: float = 0.25
     slices: int = 0
     passes: int = 1
+    task_labels: tuple[str, ...] = (AUTO,)
+    task_value: str | None = DEFAULT_VALUE
 
     def __post_init__(self) -> None:
         check_shares("domains", self, "until", "validation", "test")
@@ -139,7 +149,7 @@ class Domains:
         later = np.flatnonzero(~self.before & self.inside)
         table = self.dataset.interactions.take(pa.array(later))
         asked = dataclasses.replace(
-            self.dataset, interactions=table.append_column("event", pa.array(later))
+            self.dataset, interactions=table.append_column(_EVENT, pa.array(later))
         )
         if self.config.cut == "order":
             split = leave_one_out(asked)
@@ -148,7 +158,7 @@ class Domains:
             split = global_time(asked, **shares)
         part = np.where(self.inside, 3, -1)
         for index, name in enumerate(PARTS):
-            part[getattr(split, name)["event"].to_numpy()] = index
+            part[getattr(split, name)[_EVENT].to_numpy()] = index
         return part
 
     @property

@@ -1,4 +1,4 @@
-"""Where an event happened: a column of the interactions as numbers, for models told of it."""
+"""Tasks of events: what a user did and where, numbered for models that are conditioned on them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,70 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 
+_BETWEEN = "/"
+"""Separates objective and scene in the name of a task."""
+
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What a model is told of a request beside its history.
+    """Columns that tell the task of an event: its objective, its scene, or both.
 
     Attributes:
-        task: a column of the interactions, such as ``"domain"`` or ``"scene"``; none: nothing.
+        task: the scene: a column of the interactions, such as ``"domain"`` or ``"scene"``; none:
+            there is one scene.
+        objective: a column of the interactions that says what the user did, such as
+            ``"event_type"`` with click, cart and purchase, or ``"label"``; none: there is one
+            objective.
     """
 
     task: str | None = None
+    objective: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
-    """The values of a column, which a model knows by number.
+class _Values:
+    """The values of one column of the interactions, numbered in ascending order.
 
     Attributes:
-        column: their column; None: there is one scene.
-        names: the values as text, ascending: scene i is ``names[i]``.
+        column: their column; None: all events have one value.
+        names: the values as text.
     """
 
     column: str | None
     names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset, setting: str, column: str | None) -> _Values:
+        if column is None:
+            return cls(None, ("all",))
+        events = dataset.interactions
+        if column not in events.column_names:
+            raise DataError(
+                f"{dataset.name}: {setting} must be a column of the interactions, got {column!r}; "
+                f"there are {', '.join(events.column_names)}"
+            )
+        if events[column].null_count:
+            raise DataError(f"{dataset.name}: {setting} {column} must have a value for every event")
+        return cls(column, tuple(sorted(pc.unique(_text(events, column)).to_pylist())))
+
+    def of_events(self, events: pa.Table) -> Int64Array:
+        if self.column is None:
+            return np.zeros(events.num_rows, dtype=np.int64)
+        numbers = pc.index_in(_text(events, self.column), value_set=pa.array(self.names))
+        values: Int64Array = numbers.to_numpy().astype(np.int64)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """The tasks of a data set: every objective in every scene.
+
+    Task ``objective · scenes + scene`` has the name ``"purchase/feed"``, or the name of the part
+    that has a column.
+    """
+
+    _objectives: _Values
+    _scenes: _Values
 
     @classmethod
     def of(cls, dataset: Dataset, config: SceneConfig) -> Scenes:
@@ -43,40 +84,66 @@ class Scenes:
         Raises:
             DataError: no such column, or an event without a value.
         """
-        if config.task is None:
-            return cls(None, ("all",))
-        events = dataset.interactions
-        if config.task not in events.column_names:
-            raise DataError(
-                f"{dataset.name}: task must be a column of the interactions, got {config.task!r}; "
-                f"there are {', '.join(events.column_names)}"
-            )
-        if events[config.task].null_count:
-            raise DataError(f"{dataset.name}: task {config.task} must be told of every event")
-        return cls(config.task, tuple(sorted(pc.unique(_text(events, config.task)).to_pylist())))
+        return cls(
+            _Values.of(dataset, "objective", config.objective),
+            _Values.of(dataset, "task", config.task),
+        )
+
+    @property
+    def num_objectives(self) -> int:
+        """Distinct objectives, at least 1."""
+        return len(self._objectives.names)
+
+    @property
+    def num_scenes(self) -> int:
+        """Distinct scenes, at least 1."""
+        return len(self._scenes.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tasks, by number."""
+        if self._objectives.column is None:
+            return self._scenes.names
+        if self._scenes.column is None:
+            return self._objectives.names
+        return tuple(
+            f"{objective}{_BETWEEN}{scene}"
+            for objective in self._objectives.names
+            for scene in self._scenes.names
+        )
 
     def __len__(self) -> int:
-        return len(self.names)
+        return self.num_objectives * self.num_scenes
 
     def index(self, name: str) -> int:
-        """The number of a scene.
+        """The number of a task.
 
         Raises:
             ValueError: there is none of that name.
         """
-        if self.column is None:
-            raise ValueError(f"no task {name!r}: the model was trained without `--set task=…`")
-        if name not in self.names:
-            raise ValueError(f"no task {name!r}; there are {', '.join(self.names[:20])}")
-        return self.names.index(name)
+        if self._objectives.column is None and self._scenes.column is None:
+            raise ValueError(
+                f"no task {name!r}: the model was trained without `--set task=…` and "
+                "`--set objective=…`"
+            )
+        names = self.names
+        if name not in names:
+            raise ValueError(f"no task {name!r}; there are {', '.join(names[:20])}")
+        return names.index(name)
 
     def of_events(self, events: pa.Table) -> Int64Array:
-        """``[E]``: the scene of each event of a table."""
-        if self.column is None:
-            return np.zeros(events.num_rows, dtype=np.int64)
-        found = pc.index_in(_text(events, self.column), value_set=pa.array(self.names))
-        scenes: Int64Array = found.to_numpy().astype(np.int64)
-        return scenes
+        """``[E]``: the task of each event of a table."""
+        objectives = self._objectives.of_events(events)
+        return objectives * self.num_scenes + self._scenes.of_events(events)
+
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The values of each column, by setting and column, such as ``"task scene"``."""
+        named = {"objective": self._objectives, "task": self._scenes}
+        return {
+            f"{setting} {values.column}": values.names
+            for setting, values in named.items()
+            if values.column is not None
+        }
 
 
 def _text(events: pa.Table, column: str) -> pa.ChunkedArray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recops_models.data.columns import parse_numbers
+from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split
 from recops_models.examples.block import Block, Column
@@ -18,6 +20,9 @@ from recops_models.examples.feedback import DISLIKED, NEUTRAL
 from recops_models.examples.maker import ExampleMaker
 
 CLICK = "click"
+AUTO = "auto"
+DEFAULT_VALUE = "weight"
+"""The column whose values the task ``"heavy"`` compares, where a source has it."""
 DOMAIN = "task:domain"
 """Of a batch's features: ``[B]`` i64."""
 
@@ -80,28 +85,84 @@ class TaskMaker(ExampleMaker):
         return np.where(found < 0, of_events, found)
 
 
-def further_labels(split: Split, events: Events) -> dict[str, NDArray[np.bool_]]:
-    """What a source tells of events beside clicks, by task ``[E]``, in the order of ``events``.
+def further_labels(
+    split: Split,
+    events: Events,
+    labels: Sequence[str] = (AUTO,),
+    value: str | None = DEFAULT_VALUE,
+) -> dict[str, NDArray[np.bool_]]:
+    """Return the labels of tasks other than clicks, by task ``[E]``, in the order of ``events``.
+
+    ``"auto"`` in ``labels`` stands for these tasks:
 
     - ``"kept"``: not disliked, where there are dislikes and neutral events.
-    - ``"heavy"``: a weight (hours played, times bought) above the training part's median, where
-      weights differ.
+    - ``"heavy"``: the value (hours played, times bought) is above the training part's median, where
+      values differ.
+
+    Every other label is a column of the interactions; an event has it where the column is above 0.
+
+    Args:
+        split: of the super-domain.
+        events: all events of ``split``.
+        labels: columns, or ``"auto"``.
+        value: the column of the values of ``"heavy"``; None: no such task.
+
+    Raises:
+        DataError: no such column, one that holds something else than finite numbers, or one that no
+            event of the training part has; a column named like another task.
     """
-    found = {}
+    tasks: dict[str, NDArray[np.bool_]] = {}
+    for label in labels:
+        if label == AUTO:
+            tasks |= _usual_labels(split, events, value)
+        elif label == CLICK or label in tasks:
+            raise DataError(f"{split.dataset.name}: task_labels must differ, got {label} twice")
+        else:
+            tasks[label] = _numbers(split, "task_labels", label) > 0
+            if not tasks[label][events.part(0)].any():
+                raise DataError(
+                    f"{split.dataset.name}: task_labels must be above 0 in training events, "
+                    f"{label} never is"
+                )
+    return tasks
+
+
+def _usual_labels(split: Split, events: Events, value: str | None) -> dict[str, NDArray[np.bool_]]:
+    tasks = {}
     if (events.said == NEUTRAL).any() and (events.said == DISLIKED).any():
-        found["kept"] = events.said != DISLIKED
-    if "weight" in split.dataset.interactions.column_names:
-        weight = of_events(split, "weight")
-        heavy = weight > np.median(weight[events.part(0)])
+        tasks["kept"] = events.said != DISLIKED
+    columns = split.dataset.interactions.column_names
+    if value is not None and (value != DEFAULT_VALUE or value in columns):
+        amounts = _numbers(split, "task_value", value)
+        heavy = amounts > np.median(amounts[events.part(0)])
         if heavy.any():
-            found["heavy"] = heavy
-    return found
+            tasks["heavy"] = heavy
+    return tasks
+
+
+def _numbers(split: Split, setting: str, column: str) -> NDArray[Any]:
+    """``[E]``: a numeric column of the interactions, without missing values."""
+    name, names = split.dataset.name, split.dataset.interactions.column_names
+    if column not in names:
+        raise DataError(
+            f"{name}: {setting} must name columns of the interactions, got {column!r}; there are "
+            f"{', '.join(names)}"
+        )
+    values, faults = parse_numbers(_column(split, column), column)
+    if any(rows.any() for _, rows in faults):
+        raise DataError(f"{name}: {setting} must name columns of finite numbers, got {column}")
+    # A median of float32 values stays a float32.
+    floats = pa.types.is_floating(split.dataset.interactions[column].type)
+    return of_events(split, column) if floats else values
 
 
 def of_events(split: Split, column: str) -> NDArray[Any]:
     """``[E]``: a column of a split's interactions in the order of its
     :class:`~recops_models.examples.events.Events`.
     """
-    tables = [getattr(split, part) for part in ("context", *PARTS)]
-    values: NDArray[Any] = pa.concat_tables(tables)[column].to_numpy()
+    values: NDArray[Any] = _column(split, column).to_numpy()
     return values
+
+
+def _column(split: Split, column: str) -> pa.ChunkedArray:
+    return pa.concat_tables([getattr(split, part) for part in ("context", *PARTS)])[column]

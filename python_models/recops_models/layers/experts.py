@@ -11,8 +11,8 @@ from recops_models.layers.dropout import Dropout
 class ExpertMixture(nn.Module):
     """``y = Σ_e g_e(x) · W_out,e (silu(W_gate,e x) ⊙ W_in,e x)`` with ``g = softmax(W x)``.
 
-    All experts are always on (MMoE), so they are one wide SwiGLU whose hidden units are scaled by
-    their expert's gate.
+    One softmax gate weighs all experts (a dense mixture of experts; MMoE has one gate per task). So
+    the experts are one wide SwiGLU whose hidden units are scaled by the gate of their expert.
 
     Args:
         width: d.

@@ -56,7 +56,8 @@ class Numbering:
 
     Attributes:
         ids: of ``"items"`` and ``"users"``, where their place among all ids is what it knows.
-        names: the values, ascending, of ``"task …"`` and of each ``"attribute …"``, by column.
+        names: the values, ascending, of ``"task …"``, ``"objective …"`` and of each
+            ``"attribute …"``, by column.
     """
 
     ids: Mapping[str, NumberedIds]
@@ -196,8 +197,9 @@ def _names(parts: Parts, dataset: Dataset) -> Iterator[tuple[str, list[str]]]:
     for attribute in item_attributes(dataset, _inputs(parts).attributes):
         yield f"attribute {attribute.column}", attribute.values
     told = parts.get("scenes")
-    if isinstance(told, SceneConfig) and told.task is not None:
-        yield f"task {told.task}", list(Scenes.of(dataset, told).names)
+    if isinstance(told, SceneConfig):
+        for column, values in Scenes.of(dataset, told).columns().items():
+            yield column, list(values)
 
 
 def _inputs(parts: Parts) -> InputConfig:

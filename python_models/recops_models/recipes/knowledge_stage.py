@@ -99,7 +99,9 @@ class KnowledgeProblem(Problem[nn.Module]):
         made: list[TaskMaker] = []
 
         def make(events: Events, schema: FittedSchema, targets: int) -> TaskMaker:
-            labels, domain = further_labels(self.source, events), of_events(self.source, DOMAIN_ID)
+            domains = self.cut.config
+            labels = further_labels(self.source, events, domains.task_labels, domains.task_value)
+            domain = of_events(self.source, DOMAIN_ID)
             made.append(
                 TaskMaker(events, schema, labels, domain, targets, of_items=self.cut.of_items)
             )

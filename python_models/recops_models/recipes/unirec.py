@@ -97,7 +97,8 @@ def _make(problem: PathProblem, order: Order) -> UniRec:
     sizes = dataclasses.replace(
         part(order.parts, "sizes", UniRecConfig),
         num_attributes=len(paths.attributes),
-        scenes=len(problem.scenes),
+        objectives=problem.scenes.num_objectives,
+        scenes=problem.scenes.num_scenes,
     )
     model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes, users)
     model.trie.save(order.folder / TRIE)

@@ -54,9 +54,12 @@ def _is_parquet(path: Path) -> bool:
 def dataset_events(dataset: Dataset, *, batch: int) -> Iterator[list[object]]:
     """The events of a data set in their order, each with its user's counter, from 1.
 
-    Ids are those of the source. O(users) of memory.
+    Ids are those of the source. Columns that the items have as well are left out, since training
+    reads them of the items. O(users) of memory.
     """
-    events = dataset.interactions
+    of_items = {name for name in dataset.items.column_names if name != "item_id"}
+    columns = [name for name in dataset.interactions.column_names if name not in of_items]
+    events = dataset.interactions.select(columns)
     names = {}
     for entity, table in (("user", dataset.users), ("item", dataset.items)):
         if f"{entity}_key" in table.column_names:

@@ -156,6 +156,63 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     assert (pairs[:, 0] == pairs[:, 1]).all()
 
 
+def labels_of(data: Dataset, **settings: Any) -> dict[str, Any]:
+    """The labels of the training part, by task."""
+    cut = Domains.of(data, DomainConfig(until=0.8, **settings))
+    split, labels = cut.super_domain(), {}
+
+    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
+        config = cut.config
+        named = further_labels(split, events, config.task_labels, config.task_value)
+        labels.update({task: values[events.part(0)] for task, values in named.items()})
+        return TaskMaker(events, fitted, named, of_events(split, DOMAIN_ID), targets)
+
+    click_data(split.dataset, split, make=make)
+    return labels
+
+
+def test_labels_come_from_named_columns() -> None:
+    rng = np.random.default_rng(1)
+    bought, price = rng.integers(3, size=200), rng.random(200)
+    data = shop(more=95, bought=bought, price=price, opened=bought == 0)
+    train = Domains.of(data, DomainConfig(until=0.8)).super_domain().train
+    labels = labels_of(data, task_labels=("bought", "opened"))
+    assert list(labels) == ["bought", "opened"]
+    assert (labels["bought"] == (train["bought"].to_numpy() > 0)).all()
+    assert (labels["opened"] == (train["bought"].to_numpy() == 0)).all()
+    both = labels_of(data, task_labels=("auto", "bought"), task_value="price")
+    assert list(both) == ["heavy", "bought"]
+    assert (both["heavy"] == (train["price"].to_numpy() > np.median(train["price"]))).all()
+    assert labels_of(shop(more=95, weight=price), task_value=None) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"task_labels": ("sold",)}, "task_labels must name columns .*, got 'sold'; there are"),
+        ({"task_labels": ("word",)}, "task_labels must name columns of finite numbers, got word"),
+        ({"task_labels": ("never",)}, "task_labels must be above 0 .*, never never is"),
+        ({"task_labels": ("bought", "bought")}, "task_labels must differ, got bought twice"),
+        ({"task_value": "sold"}, "task_value must name columns of the interactions, got 'sold'"),
+    ],
+)
+def test_unfit_columns_of_tasks_are_refused(settings: dict[str, Any], message: str) -> None:
+    columns = {"bought": np.ones(200), "never": np.zeros(200), "word": ["a"] * 200}
+    with pytest.raises(DataError, match=message):
+        labels_of(shop(more=95, **columns), **settings)
+
+
+def test_columns_of_a_source_may_have_any_name() -> None:
+    """The names of the columns that a cut adds do not clash with them."""
+    rows = np.arange(200)
+    data = shop(event=rows % 3, domain_id=rows % 2)
+    cut = Domains.of(data, DomainConfig(until=0.5))
+    assert cut.small_domain().train.num_rows
+    train = cut.super_domain().train
+    assert train["event"].to_pylist() == (rows % 3).tolist()[: train.num_rows]
+    assert train[DOMAIN_ID].to_pylist() == [0] * train.num_rows
+
+
 @pytest.mark.parametrize("column", ["kinds", "shelf"])
 def test_what_is_drawn_is_of_its_own_domain(column: str) -> None:
     examples = ExampleConfig(feedback="implicit", rare_count=1, rare_share=0.0)

@@ -42,5 +42,41 @@ def test_one_scene_where_none_is_told() -> None:
 def test_a_column_must_be_there_and_full() -> None:
     with pytest.raises(DataError, match=r"task must be a column .* got 'place'"):
         Scenes.of(shop(["feed"]), SceneConfig("place"))
-    with pytest.raises(DataError, match="shop: task scene must be told of every event"):
+    with pytest.raises(DataError, match="shop: task scene must have a value for every event"):
         Scenes.of(shop(["feed", None]), SceneConfig("scene"))
+
+
+def events_of(**columns: list[object]) -> Dataset:
+    """A data set whose interactions have further columns."""
+    plain = shop(next(iter(columns.values())))
+    table = plain.interactions.drop_columns(["scene"])
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    return Dataset("shop", table, plain.items, plain.users, plain.report)
+
+
+def test_objectives_are_numbered_by_name() -> None:
+    data = events_of(kind=["click", "buy", "click"])
+    tasks = Scenes.of(data, SceneConfig(objective="kind"))
+    assert tasks.names == ("buy", "click")
+    assert (tasks.num_objectives, tasks.num_scenes) == (2, 1)
+    assert tasks.of_events(data.interactions).tolist() == [1, 0, 1]
+    assert tasks.index("click") == 1
+    assert tasks.columns() == {"objective kind": ("buy", "click")}
+
+
+def test_a_task_is_an_objective_in_a_scene() -> None:
+    data = events_of(kind=["click", "buy", "click"], scene=["feed", "feed", "search"])
+    tasks = Scenes.of(data, SceneConfig("scene", "kind"))
+    assert tasks.names == ("buy/feed", "buy/search", "click/feed", "click/search")
+    assert len(tasks) == 4
+    assert tasks.of_events(data.interactions).tolist() == [2, 0, 3]
+    with pytest.raises(ValueError, match="no task 'buy'; there are buy/feed"):
+        tasks.index("buy")
+
+
+def test_the_column_of_objectives_must_be_there_and_full() -> None:
+    with pytest.raises(DataError, match=r"objective must be a column .* got 'kind'"):
+        Scenes.of(shop(["feed"]), SceneConfig(objective="kind"))
+    with pytest.raises(DataError, match="shop: objective kind must have a value for every event"):
+        Scenes.of(events_of(kind=["buy", None]), SceneConfig(objective="kind"))

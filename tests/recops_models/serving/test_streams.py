@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -476,3 +478,15 @@ def test_a_file_that_is_none(tmp_path: Path, name: str) -> None:
 
 def test_a_data_set_is_a_source_of_events(small: Dataset, events: list[dict[str, Any]]) -> None:
     assert [e for part in dataset_events(small, batch=100) for e in part] == events
+
+
+def test_events_of_a_data_set_leave_item_columns_to_the_items(small: Dataset) -> None:
+    rows = small.interactions.num_rows
+    names = [name for name in small.items.column_names if name != "item_id"]
+    table = small.interactions
+    for name in (*names, "price"):
+        table = table.append_column(name, pa.array(np.arange(rows)))
+    first = next(dataset_events(dataclasses.replace(small, interactions=table), batch=1))[0]
+    assert isinstance(first, dict)
+    assert "price" in first
+    assert not set(names) & set(first)

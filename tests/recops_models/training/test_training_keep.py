@@ -98,6 +98,29 @@ def test_the_command_line_trains_both_stages(
     assert run([*command, "--set", "version=1"]) == 2
 
 
+def test_the_command_line_names_the_columns_of_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], domains: Dataset
+) -> None:
+    shop, out = tmp_path / "shop", tmp_path / "out"
+    shop.mkdir()
+    table = domains.interactions
+    rows = np.arange(table.num_rows)
+    table = table.append_column("bought", pa.array(rows % 3 == 0))
+    table = table.append_column("price", pa.array(rows % 7 * 1.5))
+    pa.parquet.write_table(table, shop / "interactions.parquet")
+    settings = {**CUT, **SMALL, "task_labels": "auto,bought", "task_value": "price"}
+    pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = ["train", "keep", "--data", str(shop), *pairs, "--quick", "--out", str(out)]
+    assert run(command) == 0
+    assert Knowledge.load(out / KNOWLEDGE).tasks == ("click", "heavy", "bought")
+    rows_of_curve = read_json(out / "knowledge/curves.json", kind="curves")["rows"]
+    assert {"auc_heavy", "auc_bought"} <= set(rows_of_curve[0])
+    assert run([*command, "--set", "task_labels=sold"]) == 1
+    assert (
+        "task_labels must name columns of the interactions, got 'sold'" in capsys.readouterr().err
+    )
+
+
 PROGRAM = """
 import json, sys
 from pathlib import Path

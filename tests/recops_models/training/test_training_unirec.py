@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 import torch
 
@@ -197,3 +198,80 @@ def test_unfit_settings_are_refused_before_anything_is_made(
 ) -> None:
     with pytest.raises(error, match=said):
         problem_of(shop(), **settings)
+
+
+def write_events(folder: Path) -> Path:
+    """The shop as a CSV folder whose events have columns that recops has no names for."""
+    folder.mkdir()
+    events = shop().interactions
+    kinds = ["buy" if item % 3 == 0 else "click" for item in events["item_id"].to_pylist()]
+    table = {
+        "user_id": events["user_id"],
+        "item_id": events["item_id"],
+        "timestamp": events["timestamp"],
+        "scene": events["scene"],
+        "event_type": kinds,
+        "bought": [int(kind == "buy") for kind in kinds],
+        "price": [10.0 * (kind == "buy") for kind in kinds],
+        "note": [f"event {row}" for row in range(len(kinds))],
+    }
+    pyarrow.csv.write_csv(pa.table(table), folder / "interactions.csv")
+    return folder
+
+
+def sets(**settings: str) -> list[str]:
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+
+
+def test_objectives_are_a_column_that_the_command_line_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = write_events(tmp_path / "shop"), tmp_path / "out"
+    chosen = sets(**{**SMALL, "epochs": "1", "objective": "event_type", "task": "scene"})
+    command = ["train", "unirec", "--data", str(folder), *chosen, "--out", str(out)]
+    assert run(command) == 0
+    model = load_trained(out)[1]
+    assert isinstance(model, UniRec)
+    assert (model.config.objectives, model.config.scenes) == (2, 2)
+    capsys.readouterr()
+    assert run(["evaluate", str(out)]) == 0
+    lists = []
+    for task in ("buy/feed", "click/search"):
+        assert run(["recommend", str(out), "--user", "3", "--task", task]) == 0
+        lists.append(capsys.readouterr().out)
+    assert lists[0] != lists[1]
+    assert run(["recommend", str(out), "--user", "3", "--task", "buy"]) == 1
+    assert "no task 'buy'; there are buy/feed, buy/search, click/" in capsys.readouterr().err
+
+
+def test_objectives_condition_what_is_learnt() -> None:
+    data = shop()
+    kinds = pa.array(
+        ["buy" if item % 3 == 0 else "click" for item in data.interactions["item_id"].to_pylist()]
+    )
+    data = replace(data, interactions=data.interactions.append_column("event_type", kinds))
+    problem = problem_of(data, objective="event_type")
+    bought = torch.from_numpy(problem.train.items) % 3 == 0
+    assert torch.equal(problem.events.task == problem.scenes.index("buy"), bought)
+    assert set(problem.asked("test").task.tolist()) == {0, 1}
+
+
+def test_levels_and_values_come_from_named_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, imported, out = write_events(tmp_path / "raw"), tmp_path / "shop", tmp_path / "out"
+    assert run(["data", "import", "csv", str(folder), "--out", str(imported)]) == 0
+    assert "not used: note" in capsys.readouterr().out
+    chosen = {"engagement": "bought", "level_edges": "1", "level_weights": "1,3", "value": "price"}
+    problem = problem_of(load(imported), **chosen)
+    bought = torch.from_numpy(problem.train.items) % 3 == 0
+    assert torch.equal(problem.events.level == 1, bought)
+    scale = float(1 + np.log1p(10.0))
+    ratio = problem.events.weight[bought][0] / problem.events.weight[~bought][0]
+    assert float(ratio) == pytest.approx(3 * scale)
+    assert float(problem.events.reward[bought][0]) == pytest.approx(scale)
+    command = ["train", "unirec", "--data", str(imported), *sets(**{**SMALL, **chosen})]
+    assert run([*command, "--out", str(out)]) == 0
+    assert "hr@10_engaged" in read_json(out / "metrics.json", kind="metrics")["test"]
+    assert run([*command, "--set", "value=cost", "--out", str(out)]) == 1
+    assert "value must be a column of the interactions, got 'cost'" in capsys.readouterr().err

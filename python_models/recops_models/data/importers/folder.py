@@ -2,7 +2,8 @@
 
 ``interactions`` has ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
 timestamp), and optionally ``rating``, ``label``, ``feedback``, ``weight``, ``position``,
-``propensity``, ``domain`` or ``scene`` (where it happened).
+``propensity``, ``domain`` or ``scene`` (where it happened). Further columns of numbers or of
+repeated text, such as ``price`` or ``event_type``, are kept for settings that name them.
 ``items`` has ``item_id`` and any text or attribute columns, ``users`` ``user_id`` and any
 attributes; lists need Parquet. Where an ``items`` file is there, it is the catalogue.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL
 from recops_models.data.ids import IdKind
@@ -23,7 +26,7 @@ from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
 _MORE = ("domain", "scene")
-"""Handed on as they are: where an interaction happened."""
+"""Columns that say where an interaction happened; kept with any content."""
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -56,8 +59,18 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
     )
 
 
-def _more(interactions: RawTable) -> tuple[str, ...]:
-    return tuple(name for name in _MORE if name in interactions.table.column_names)
+def _more(raw: RawTable) -> tuple[str, ...]:
+    """Return the columns that settings may name: scenes, numbers, and text that repeats."""
+    columns = zip(raw.table.column_names, raw.table.columns, strict=True)
+    return tuple(
+        name
+        for name, column in columns
+        if name in _MORE or (name not in _EVENTS and _is_plain(column))
+    )
+
+
+def _is_plain(column: pa.ChunkedArray) -> bool:
+    return column_role(column) in ("number", "attribute") and not is_list(column.type)
 
 
 def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:

@@ -34,7 +34,7 @@ class UniRecConfig:
         expert_hidden: an expert's hidden width.
         head_hidden: width of MaskNet's bottleneck and output.
         hash_width: d_hash; 0 leaves the content summary out.
-        objectives: what a user may be asked for (click, purchase, …).
+        objectives: how many a user may be asked for (click, purchase, …).
         scenes: where (feed, search, …); task = objective · scenes + scene.
         bos: how a task becomes the first query.
         item_scores: what scores of whole items count beside ``log p(path)`` among the items that
