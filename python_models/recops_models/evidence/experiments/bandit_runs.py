@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -33,12 +33,30 @@ from recops_models.exploration.policy import Policy, named_policy
 from recops_models.exploration.selection import Greedy
 from recops_models.settings import changed
 
-_ROUNDS, _QUICK_ROUNDS = 300, 20
-WORLDS: Mapping[str, Callable[[int, int], World]] = {
-    "arrivals": lambda seed, rounds: arrivals(seed, rounds=rounds),
-    "unlucky": lambda seed, rounds: unlucky(seed),
-    "ml-1m": lambda seed, rounds: films(seed, rounds=rounds),
+_ROUNDS, _QUICK_ROUNDS = 200, 20
+Base = Literal["sum-pool", "din"]
+
+
+class Environment(NamedTuple):
+    """A world and the click model that learns in it.
+
+    Attributes:
+        make: returns the world of a seed and a number of rounds.
+        base: the click model.
+    """
+
+    make: Callable[[int, int], World]
+    base: Base
+
+
+WORLDS: Mapping[str, Environment] = {
+    "arrivals": Environment(lambda seed, rounds: arrivals(seed, rounds=rounds), "sum-pool"),
+    "unlucky": Environment(lambda seed, rounds: unlucky(seed), "sum-pool"),
+    "ml-1m": Environment(lambda seed, rounds: films(seed, rounds=rounds), "sum-pool"),
+    "ml-1m-din": Environment(lambda seed, rounds: films(seed, rounds=rounds), "din"),
 }
+ALL_WORLDS = "all-worlds"
+"""The name of the data that stands for all of :data:`WORLDS`."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +64,13 @@ class BanditSettings:
     """Of a policy and of its model, in every world.
 
     Attributes:
-        strength: λ of AGE, relative; c of "ts" and "ucb"; ε of "epsilon-greedy"; of no meaning to
-            "greedy".
+        strength: λ of AGE; c of "ts", "ucb" and the gradient policies; ε of "epsilon-greedy"; not
+            used by "greedy".
         learning_rate: of Adam.
         weight_decay: of Adam.
         direction: as of :class:`~recops_models.click.age_scores.Exploration`.
         gate: likewise.
+        relative: likewise.
         control: what of AGE is left to chance.
     """
 
@@ -61,14 +80,16 @@ class BanditSettings:
     direction: Literal["pgd", "fgm", "linear"] = "pgd"
     gate: Literal["dgu", "fixed", "off"] = "off"
     relative: bool = False
-    base: Literal["sum-pool", "din"] = "sum-pool"
     control: Control = "none"
 
 
 @dataclass(frozen=True)
 class BanditRuns(Experiment[None]):
-    """Simulations in :data:`WORLDS`; there is no validation apart from test but that of other
-    seeds: trials tell their figures as validation's, measured runs as test's.
+    """Simulations in one of :data:`WORLDS`, or in all of them with the same settings.
+
+    In :data:`ALL_WORLDS` a run serves every world under one seed. Its metrics are means over the
+    worlds, and ``NAME_WORLD`` is metric NAME in one world. Trials use seeds of their own as
+    validation: a trial reports validation metrics, a measured run test metrics.
     """
 
     def config(self, run: Run) -> dict[str, object]:
@@ -76,13 +97,13 @@ class BanditRuns(Experiment[None]):
         self._check(run)
         return {
             "policy": run.model,
-            **_world_config(run),
+            "worlds": _world_configs(run),
             **dataclasses.asdict(settings_of(run)),
         }
 
     def takes(self, data: str) -> bool:
         """Its worlds alone."""
-        return data in WORLDS
+        return data in WORLDS or data == ALL_WORLDS
 
     def load(self, data: str) -> None:
         """What a world is made of; it stays, for all seeds.
@@ -90,8 +111,8 @@ class BanditRuns(Experiment[None]):
         Raises:
             DataError: it is not at hand.
         """
-        if data == "ml-1m":
-            load(data)
+        if any(name.startswith("ml-1m") for name in _names(data)):
+            load("ml-1m")
 
     def measure(
         self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
@@ -102,39 +123,38 @@ class BanditRuns(Experiment[None]):
             ValueError: a run on a share of the users, which would be another world.
         """
         self._check(run)
-        settings = settings_of(run)
-        world = WORLDS[run.data](run.seed, _rounds(run))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed)
-            model, told = _model(world, settings), list[AgeScores]()
-            found = simulate(
-                world,
-                _policy(run.model, model, settings, told.append),
-                model,
-                rounds=_rounds(run),
-                learning_rate=settings.learning_rate,
-                weight_decay=settings.weight_decay,
-                seed=run.seed,
-                told=told,
-                on_round=on_step,
+        names = _names(run.data)
+        by_world: dict[str, Metrics] = {}
+        for number, name in enumerate(names):
+            by_world[name] = _simulated(
+                run, name, lambda share, number=number: on_step((number + share) / len(names))
             )
-        metrics: Metrics = dataclasses.asdict(found)
+        metrics = _mean_over_worlds(by_world)
         return ({}, metrics) if run.test else (metrics, {})
 
     def floors_config(self, run: Run) -> object | None:
-        """The world, the seed and the number of rounds."""
-        return _world_config(run)
+        """The worlds, the seed and the number of rounds."""
+        return _world_configs(run)
 
     def floors(self, run: Run, data: None) -> dict[str, Metrics]:
         """See :func:`~recops_models.evidence.experiments.bandit_floors.bandit_floors`."""
-        world = WORLDS[run.data](run.seed, _rounds(run))
-        return bandit_floors(world, rounds=_rounds(run), seed=run.seed)
+        rounds = _rounds(run)
+        by_world = {
+            name: bandit_floors(WORLDS[name].make(run.seed, rounds), rounds=rounds, seed=run.seed)
+            for name in _names(run.data)
+        }
+        floors = next(iter(by_world.values()))
+        return {
+            floor: _mean_over_worlds({name: found[floor] for name, found in by_world.items()})
+            for floor in floors
+        }
 
     def _check(self, run: Run) -> None:
         if run.share != 1:
             raise ValueError(f"{run.data}: a share of a world's users is another world")
-        if run.data not in WORLDS:
-            raise ValueError(f"no world {run.data!r}; there are {', '.join(WORLDS)}")
+        if not self.takes(run.data):
+            there = ", ".join([*WORLDS, ALL_WORLDS])
+            raise ValueError(f"no world {run.data!r}; there are {there}")
 
 
 def settings_of(run: Run) -> BanditSettings:
@@ -151,31 +171,77 @@ def settings_of(run: Run) -> BanditSettings:
     return settings
 
 
-def _world_config(run: Run) -> dict[str, object]:
-    return {
-        "world": run.data,
-        "laws": LAWS,
-        "teacher": film_law_config() if run.data == "ml-1m" else None,
-        "seed": run.seed,
-        "rounds": _rounds(run),
-    }
+def _names(data: str) -> tuple[str, ...]:
+    return tuple(WORLDS) if data == ALL_WORLDS else (data,)
+
+
+def _world_configs(run: Run) -> list[dict[str, object]]:
+    return [
+        {
+            "world": name,
+            "base": WORLDS[name].base,
+            "laws": LAWS,
+            "teacher": film_law_config() if name.startswith("ml-1m") else None,
+            "seed": run.seed,
+            "rounds": _rounds(run),
+        }
+        for name in _names(run.data)
+    ]
+
+
+def _simulated(run: Run, name: str, on_round: Callable[[float], None]) -> Metrics:
+    settings, rounds = settings_of(run), _rounds(run)
+    world = WORLDS[name].make(run.seed, rounds)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        model, scores = _model(world, settings, WORLDS[name].base), list[AgeScores]()
+        outcome = simulate(
+            world,
+            _policy(run.model, model, settings, scores.append),
+            model,
+            rounds=rounds,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            seed=run.seed,
+            told=scores,
+            on_round=on_round,
+        )
+    return dataclasses.asdict(outcome)
+
+
+def _mean_over_worlds(by_world: Mapping[str, Metrics]) -> Metrics:
+    """Return each metric's mean, followed by the metric in every world if there are several."""
+    first, *others = by_world.values()
+    metrics: Metrics = {}
+    for name, value in first.items():
+        values = [value, *(other[name] for other in others)]
+        defined = [each for each in values if each is not None]
+        metrics[name] = sum(defined) / len(defined) if len(defined) == len(values) else None
+    if others:
+        for name in first:
+            metrics |= {f"{name}_{world}": values[name] for world, values in by_world.items()}
+    return metrics
 
 
 def _rounds(run: Run) -> int:
     return _QUICK_ROUNDS if run.quick else _ROUNDS
 
 
-def small_net(schema: FittedSchema, base: Literal["sum-pool", "din"] = "sum-pool") -> ClickModel:
-    """Return sum pooling or DIN, with embeddings of width 8 and an MLP of 64-32."""
+def small_net(schema: FittedSchema, base: Base = "sum-pool") -> ClickModel:
+    """Return sum pooling or DIN, with embeddings of width 8 and an MLP of 64-32.
+
+    DIN's attention has one hidden layer of 16, to save time.
+    """
     if base == "din":
-        return Din(schema, DinConfig(width=8, hidden=(64, 32), activation="relu"))
+        sizes = DinConfig(width=8, hidden=(64, 32), activation="relu", attention_hidden=(16,))
+        return Din(schema, sizes)
     return SumPool(schema, SumPoolConfig(width=8, hidden=(64, 32), activation="relu"))
 
 
-def age_config(settings: BanditSettings) -> AgeConfig:
-    """AGE upon :func:`small_net`; N = 8 and T = 3, for time."""
+def age_config(settings: BanditSettings, base: Base = "sum-pool") -> AgeConfig:
+    """Return the settings of AGE over :func:`small_net`; N = 8 and T = 3, to save time."""
     return AgeConfig(
-        base=settings.base,
+        base=base,
         mc_dropout=0.05,
         samples=8,
         steps=3,
@@ -186,9 +252,9 @@ def age_config(settings: BanditSettings) -> AgeConfig:
     )
 
 
-def _model(world: World, settings: BanditSettings) -> Age:
-    config = dataclasses.replace(age_config(settings), max_impressions=None)
-    return ControlledAge(small_net(world.schema, settings.base), config, settings.control).eval()
+def _model(world: World, settings: BanditSettings, base: Base) -> Age:
+    config = dataclasses.replace(age_config(settings, base), max_impressions=None)
+    return ControlledAge(small_net(world.schema, base), config, settings.control).eval()
 
 
 def _policy(
