@@ -15,10 +15,15 @@ from recops_models.click.age import Age, AgeConfig
 from recops_models.click.age_scores import Exploration
 from recops_models.click.loss import training_loss
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
-from recops_models.evidence.experiments import simulated_bandit
+from recops_models.evidence.experiments import bandit_runs, simulated_bandit
 from recops_models.evidence.experiments.age_controls import ControlScorer
 from recops_models.evidence.experiments.bandit_floors import bandit_floors
-from recops_models.evidence.experiments.bandit_runs import WORLDS, BanditRuns, settings_of
+from recops_models.evidence.experiments.bandit_runs import (
+    ALL_WORLDS,
+    WORLDS,
+    BanditRuns,
+    settings_of,
+)
 from recops_models.evidence.experiments.bandit_worlds import World, arrivals, unlucky
 from recops_models.evidence.experiments.simulated_bandit import Tally, simulate, visits
 from recops_models.evidence.harness.experiment import Run
@@ -172,6 +177,7 @@ def test_runs_follow_their_seed_and_settings() -> None:
         {"strength": 0.3, "gate": "dgu", "direction": "fgm"},
         {"strength": 0.3, "gate": "dgu", "learning_rate": 0.02},
         {"strength": 0.3, "gate": "dgu", "control": "shuffled"},
+        {"strength": 0.3, "gate": "dgu", "relative": "true"},
     ]
     for settings in others:
         assert measured(run("age-ucb", **settings)) != one
@@ -229,24 +235,55 @@ def test_controls_leave_to_chance_what_they_say() -> None:
         assert torch.equal(crooked, aimless.direction(h + 1, keys, ())), "of the row, not of h"
 
 
+def test_all_worlds_are_served_with_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over worlds comes with every world's own figure, which is that of its own run."""
+    worlds = {name: WORLDS[name] for name in ("arrivals", "unlucky")}
+    monkeypatch.setattr(bandit_runs, "WORLDS", worlds)
+    settings: dict[str, Any] = {"strength": 30, "gate": "dgu"}
+    joint = measured(run("age-ts", ALL_WORLDS, **settings))
+    rewards = [measured(run("age-ts", world, **settings))["reward"] for world in worlds]
+    assert [joint[f"reward_{world}"] for world in worlds] == rewards
+    assert joint["reward"] == pytest.approx(sum(rewards) / 2)
+    greedy = measured(run("greedy", ALL_WORLDS))
+    assert greedy["shift"] is None
+    floors = RUNS.floors(run("greedy", ALL_WORLDS), None)["counts"]
+    alone = [RUNS.floors(run("greedy", world), None)["counts"]["reward"] for world in worlds]
+    assert [floors[f"reward_{world}"] for world in worlds] == alone
+    assert RUNS.takes(ALL_WORLDS)
+
+
+def test_gradient_policies_serve_a_world() -> None:
+    greedy = measured(run("greedy"))["reward"]
+    names = ("gradient-ts", "gradient-ucb", "ur-gradient-ts", "ur-gradient-ucb")
+    rewards = {name: measured(run(name, strength=0.3))["reward"] for name in names}
+    assert len({greedy, *rewards.values()}) == 5
+    assert all(measured(run(name, strength=0))["reward"] == greedy for name in names)
+
+
 def test_bad_runs_are_named() -> None:
     with pytest.raises(ValueError, match="age-ts has no setting 'lam' in a world"):
         settings_of(run("age-ts", lam=1))
-    with pytest.raises(ValueError, match="no world 'mars'; there are arrivals, unlucky, ml-1m"):
+    with pytest.raises(
+        ValueError, match="no world 'mars'; there are arrivals, unlucky, ml-1m, ml-1m-din"
+    ):
         RUNS.config(run("greedy", "mars"))
     with pytest.raises(ValueError, match="a share of a world's users is another world"):
         RUNS.config(dataclasses.replace(run("greedy"), share=0.5))
     assert RUNS.takes("unlucky")
     assert not RUNS.takes("ml-100k")
-    assert RUNS.config(run("greedy"))["rounds"] == 20
+    (world,) = RUNS.config(run("greedy"))["worlds"]  # type: ignore[misc]
+    assert world["rounds"] == 20
 
 
 @pytest.mark.slow
 def test_films_are_a_world(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECOPS_DATA", str(recops_data))
-    world = WORLDS["ml-1m"](0, 40)
+    world = WORLDS["ml-1m"].make(0, 40)
     assert world.probability.shape == (800, 160)
     assert world.probability.mean() == pytest.approx(0.04, abs=0.02)
     coming = torch.isin(world.users["history_item"], world.items["item"])
     assert not coming.any(), "nobody has met what is still to come"
-    assert measured(run("age-ts", "ml-1m", strength=0.1))["shift"] > 0
+    assert measured(run("age-ts", "ml-1m", strength=10))["shift"] > 0
+    din = measured(run("age-ts", "ml-1m-din", strength=10))
+    assert din["shift"] > 0
+    assert din != measured(run("age-ts", "ml-1m", strength=10)), "DIN reads the history"
