@@ -125,10 +125,13 @@ class BanditRuns(Experiment[None]):
         self._check(run)
         names = _names(run.data)
         by_world: dict[str, Metrics] = {}
-        for number, name in enumerate(names):
-            by_world[name] = _simulated(
-                run, name, lambda share, number=number: on_step((number + share) / len(names))
-            )
+        for name in names:
+            served = len(by_world)
+
+            def on_round(share: float, served: int = served) -> None:
+                on_step((served + share) / len(names))
+
+            by_world[name] = _simulated(run, name, on_round)
         metrics = _mean_over_worlds(by_world)
         return ({}, metrics) if run.test else (metrics, {})
 

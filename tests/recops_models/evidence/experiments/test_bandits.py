@@ -236,7 +236,7 @@ def test_controls_leave_to_chance_what_they_say() -> None:
 
 
 def test_all_worlds_are_served_with_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean over worlds comes with every world's own figure, which is that of its own run."""
+    """The metrics contain the mean over worlds and the figure of every single world."""
     worlds = {name: WORLDS[name] for name in ("arrivals", "unlucky")}
     monkeypatch.setattr(bandit_runs, "WORLDS", worlds)
     settings: dict[str, Any] = {"strength": 30, "gate": "dgu"}
@@ -271,7 +271,7 @@ def test_bad_runs_are_named() -> None:
         RUNS.config(dataclasses.replace(run("greedy"), share=0.5))
     assert RUNS.takes("unlucky")
     assert not RUNS.takes("ml-100k")
-    (world,) = RUNS.config(run("greedy"))["worlds"]  # type: ignore[misc]
+    (world,) = RUNS.config(run("greedy"))["worlds"]
     assert world["rounds"] == 20
 
 
