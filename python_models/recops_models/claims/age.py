@@ -92,8 +92,8 @@ def _claims(
 ) -> tuple[Claim, ...]:
     """Return one claim per world, or a single one for all worlds together.
 
-    Policies are tuned by the reward. One seed tells little there, so the best two trials of a
-    policy are run under three.
+    Policies are tuned by the reward. One seed is noisy, so the best two trials of a policy run
+    under three.
     """
     return tuple(
         Claim(

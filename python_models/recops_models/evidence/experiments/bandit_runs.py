@@ -88,8 +88,8 @@ class BanditRuns(Experiment[None]):
     """Simulations in one of :data:`WORLDS`, or in all of them with the same settings.
 
     In :data:`ALL_WORLDS` a run serves every world under one seed. Its metrics are means over the
-    worlds, and ``NAME_WORLD`` is metric NAME in one world. Trials use seeds of their own as
-    validation: a trial reports validation metrics, a measured run test metrics.
+    worlds, and ``NAME_WORLD`` is metric NAME in one world. Trials and measured runs
+    use different seeds: a trial reports validation metrics, a measured run test metrics.
     """
 
     def config(self, run: Run) -> dict[str, object]:
@@ -148,7 +148,7 @@ class BanditRuns(Experiment[None]):
         }
         floors = next(iter(by_world.values()))
         return {
-            floor: _mean_over_worlds({name: found[floor] for name, found in by_world.items()})
+            floor: _mean_over_worlds({name: figures[floor] for name, figures in by_world.items()})
             for floor in floors
         }
 
