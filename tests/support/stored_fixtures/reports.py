@@ -1,0 +1,88 @@
+"""A diagnosis of semantic IDs, and the results of a reproduction."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from recops.files import read_json
+from recops_models.evidence import Arm, Claim, reproduce
+from recops_models.evidence.experiments.training import TRAINING
+from recops_models.evidence.harness.experiment import Run
+from recops_models.evidence.harness.page import page
+from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
+from stored_fixtures.tokenizers import tokenize
+
+_DIAGNOSIS, _DIAGNOSIS_KIND = "diagnosis.json", "sid-diagnosis"
+_RESULTS = "results.json"
+
+
+def _write_diagnosis(folder: Path) -> None:
+    tokenize(folder, "rq-kmeans")
+    run_command("diagnose", str(folder))
+    (folder / "diagnosis.html").unlink()
+
+
+def _read_diagnosis(folder: Path) -> Values:
+    """Read the stored diagnosis, and diagnose the same semantic IDs again."""
+    with tempfile.TemporaryDirectory() as out:
+        run_command("diagnose", str(folder), "--out", out)
+        again = read_json(Path(out) / _DIAGNOSIS, kind=_DIAGNOSIS_KIND)
+    del again["versions"]
+    stored = read_json(folder / _DIAGNOSIS, kind=_DIAGNOSIS_KIND)
+    return {_DIAGNOSIS: stored, "diagnosed again": again}
+
+
+class _NoProgress:
+    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
+        """See :class:`recops_models.evidence.RunProgress`."""
+
+    def advance(self, share: float) -> None:
+        """See :class:`recops_models.evidence.RunProgress`."""
+
+    def note(self, text: str) -> None:
+        """See :class:`recops_models.evidence.RunProgress`."""
+
+
+def _write_results(folder: Path) -> None:
+    """Compare DIN with sum pooling, in two small runs of each."""
+    small = {"width": 4, "hidden": "8,4", "max_len": 6, "epochs": 1}
+    claim = Claim(
+        id="din-beats-sum-pooling",
+        text="DIN has a higher AUC than sum pooling.",
+        source="Stored fixtures",
+        reported="none",
+        arms=(
+            Arm("DIN", "din", small, {"learning_rate": (0.001, 0.01)}),
+            Arm("sum pooling", "sum-pool", small, {"learning_rate": (0.001, 0.01)}),
+        ),
+        data=(str(newest("shop")),),
+        metric="auc",
+        experiment=TRAINING,
+        tuning_seeds=1,
+        widenings=0,
+    )
+    with tempfile.TemporaryDirectory() as out:
+        reproduce(
+            *("fixtures", [claim], Path(out)),
+            command="python tools/write_fixtures.py results",
+            seeds=2,
+            progress=_NoProgress(),
+        )
+        (folder / _RESULTS).write_bytes((Path(out) / _RESULTS).read_bytes())
+
+
+def _read_results(folder: Path) -> Values:
+    """Read the results, and render their page."""
+    content = read_json(folder / _RESULTS, kind="results")
+    text = page(content)  # type: ignore[arg-type]  # JSON of the typed dictionary.
+    return {
+        _RESULTS: content,
+        "claims on the page": [claim["text"] in text for claim in content["claims"]],
+    }
+
+
+REPORTS = {
+    "diagnosis": StoredFixture(_write_diagnosis, _read_diagnosis),
+    "results": StoredFixture(_write_results, _read_results),
+}
