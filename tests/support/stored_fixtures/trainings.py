@@ -29,13 +29,14 @@ from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
 _TRAIN = {"batch": "32", "epochs": "2", "learning_rate": "0.01"}
 _CLICK = {**_TRAIN, "max_len": "6"}
 _NET = {"width": "4", "hidden": "8,4"}
+_ATTENTION = {**_NET, "attention_hidden": "8,4"}
 _RANKER = {**_TRAIN, "width": "8", "heads": "2", "history": "6"}
 _CODES = {"codes": "4", "levels": "2"}
 
 
-def _net(name: str, **settings: str) -> dict[str, str]:
+def _net(name: str) -> dict[str, str]:
     """Return the settings of a wrapped net, as ``--set NAME.width=4`` gives them."""
-    return {f"{name}.{setting}": value for setting, value in {**_NET, **settings}.items()}
+    return {f"{name}.{setting}": value for setting, value in _ATTENTION.items()}
 
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
@@ -53,11 +54,11 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         **{"user_fields": "age", "task": "scene"},
     },
     "sum-pool": {**_CLICK, **_NET},
-    "din": {**_CLICK, **_NET},
-    "gru-attention": {**_CLICK, **_NET},
-    "dien": {**_CLICK, **_NET},
-    "can": {**_CLICK, **_NET},
-    "mimn": {**_CLICK, **_NET},
+    "din": {**_CLICK, **_ATTENTION},
+    "gru-attention": {**_CLICK, **_ATTENTION},
+    "dien": {**_CLICK, **_ATTENTION},
+    "can": {**_CLICK, **_ATTENTION},
+    "mimn": {**_CLICK, **_ATTENTION},
     "hpmn": {**_CLICK, **_NET, "state": "8"},
     "rocket": {**_CLICK, **_net("booster"), **_net("light")},
     "age": {**_CLICK, **_net("base"), "gate_hidden": "4"},

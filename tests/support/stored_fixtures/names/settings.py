@@ -43,6 +43,6 @@ def _kinds(hint: Any) -> Iterator[str]:
         for option in options:
             yield from _kinds(option)
     elif origin is tuple:
-        yield from (f"{kind}s" for kind in _kinds(options[0]))
+        yield from (f"list of {kind}" for kind in _kinds(options[0]))
     else:
         yield "none" if hint is NoneType else str(hint.__name__)
