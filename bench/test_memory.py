@@ -60,3 +60,17 @@ def test_hpmn_trains_in_half_the_memory(
 ) -> None:
     case = cases.hpmn_case(*shape, backward=True)
     assert 2 * peak_bytes(case.run) <= peak_bytes(case.peers["strided nn.GRU"])
+
+
+# A gradient that becomes subnormal costs at most 1.3 times as much per event as one of normal size.
+@pytest.mark.parametrize("steps", cases.LAST_STATE_STEPS)
+@pytest.mark.parametrize("utilization", ["none", "paper", "code"])
+def test_a_loss_on_mimns_last_output_costs_no_more_than_on_all(
+    steps: int, utilization: str, outruns
+) -> None:
+    outruns(cases.mimn_last_state_case(steps, utilization=utilization), "all outputs", 1 / 1.3)
+
+
+@pytest.mark.parametrize("steps", cases.LAST_STATE_STEPS[1:])
+def test_hpmns_time_per_event_does_not_grow_with_the_history(steps: int, outruns) -> None:
+    outruns(cases.hpmn_last_state_case(steps), "200 events", 200 / steps / 1.3)

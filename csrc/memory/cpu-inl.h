@@ -1,4 +1,5 @@
 // The kernels of memory networks for one instruction set, made of the neighbouring *-inl.h.
+#include "common/flush_subnormals.h"
 #include "memory/hpmn-backward-inl.h"
 #include "memory/mimn-backward-inl.h"
 
@@ -136,20 +137,20 @@ void add_groups(Dtype dtype, void* sums, int64_t groups, int64_t values, int64_t
 extern const Kernels kernels = {
     .block_rows = block_rows,
     .mimn_packed_bytes = mimn_packed_bytes,
-    .mimn_pack = mimn_pack,
+    .mimn_pack = flushing<mimn_pack>,
     .mimn_scratch_bytes = mimn_scratch_bytes,
-    .mimn_forward = mimn_forward,
+    .mimn_forward = flushing<mimn_forward>,
     .mimn_sum_values = mimn_sum_values,
-    .mimn_backward = mimn_backward,
-    .mimn_unpack = mimn_unpack,
+    .mimn_backward = flushing<mimn_backward>,
+    .mimn_unpack = flushing<mimn_unpack>,
     .hpmn_packed_bytes = hpmn_packed_bytes,
     .hpmn_pack = hpmn_pack,
     .hpmn_scratch_bytes = hpmn_scratch_bytes,
-    .hpmn_forward = hpmn_forward,
+    .hpmn_forward = flushing<hpmn_forward>,
     .hpmn_sum_values = hpmn_sum_values,
-    .hpmn_backward = hpmn_backward,
-    .hpmn_unpack = hpmn_unpack,
-    .add_groups = add_groups,
+    .hpmn_backward = flushing<hpmn_backward>,
+    .hpmn_unpack = flushing<hpmn_unpack>,
+    .add_groups = flushing<add_groups>,
 };
 
 }  // namespace recops::memory::RECOPS_ISA

@@ -1,6 +1,7 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 #pragma once
 
+#include "common/flush_subnormals.h"
 #include "next_event/pass-inl.h"
 #include "simd/stored-inl.h"
 
@@ -59,6 +60,13 @@ void finish(const Problem& problem, void* sums, int64_t groups, void* parameters
   });
 }
 
+void scale(Dtype dtype, const void* factor, const void* values, int64_t begin, int64_t end, void* to) {
+  with_compute_type(dtype, [&]<class T>(T) {
+    const T by = *static_cast<const T*>(factor), *const from = static_cast<const T*>(values);
+    for (int64_t i = begin; i < end; ++i) static_cast<T*>(to)[i] = by * from[i];
+  });
+}
+
 }  // namespace
 
 extern const Kernels kernels = {
@@ -66,9 +74,10 @@ extern const Kernels kernels = {
     .pack = pack,
     .scratch_bytes = scratch_bytes,
     .sum_values = sum_values,
-    .run = run,
-    .add_drawn = add_drawn,
-    .finish = finish,
+    .run = flushing<run>,
+    .add_drawn = flushing<add_drawn>,
+    .finish = flushing<finish>,
+    .scale = flushing<scale>,
 };
 
 }  // namespace recops::next_event::RECOPS_ISA

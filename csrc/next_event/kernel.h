@@ -53,6 +53,8 @@ struct Kernels {
   void (*add_drawn)(const Problem&, int64_t cells, const Gradients&, int64_t begin, int64_t end);
   // Adds the sums of all groups to those of the first, in order, and writes them as parameters lie: W_1, b_1, …, w, b.
   void (*finish)(const Problem&, void* sums, int64_t groups, void* parameters);
+  // to = factor · values from begin up to end; `factor` is one value.
+  void (*scale)(Dtype, const void* factor, const void* values, int64_t begin, int64_t end, void* to);
 };
 
 RECOPS_DECLARE_KERNELS(Kernels)

@@ -121,14 +121,45 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> next_event_loss(Tensor states, Tensor
   return {total, grad_states, grad_events, grad_parameters};
 }
 
+// The gradients of the loss, times its own.
+std::tuple<Tensor, Tensor, Tensor> next_event_loss_backward(Tensor grad, Tensor grad_states, Tensor grad_events,
+                                                            Tensor grad_parameters) {
+  const char* op = "next_event_loss";
+  const Kernels& kernels = RECOPS_SELECT_KERNELS();
+  const Dtype dtype = dtype_of(op, "grad", grad);
+  const ScalarType type = compute_type(dtype);
+  require_dtype(op, "grad", grad, type);
+  require_value(grad.numel() == 1, op, ": grad must have one value, got ", grad.numel());
+  const auto scaled = [&](const char* name, const Tensor& tensor) {
+    constexpr int64_t kGrain = 1 << 15;
+    require_dtype(op, name, tensor, type);
+    const Tensor values = recops::contiguous(tensor);
+    std::vector<int64_t> sizes;
+    for (int64_t d = 0; d < tensor.dim(); ++d) sizes.push_back(tensor.size(d));
+    Tensor to = empty(sizes, type, tensor);
+    parallel_for(values.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      kernels.scale(dtype, grad.data_ptr(), values.data_ptr(), begin, end, to.data_ptr());
+    });
+    return to;
+  };
+  return {scaled("grad_states", grad_states), scaled("grad_events", grad_events),
+          scaled("grad_parameters", grad_parameters)};
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def(
       "next_event_loss(Tensor states, Tensor events, Tensor drawn, Tensor lengths, Tensor[] layers, bool "
       "differentiate) -> (Tensor total, Tensor grad_states, Tensor grad_events, Tensor grad_parameters)");
+  m.def(
+      "next_event_loss_backward(Tensor grad, Tensor grad_states, Tensor grad_events, Tensor grad_parameters) -> "
+      "(Tensor grad_states, Tensor grad_events, Tensor grad_parameters)");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("next_event_loss", TORCH_BOX(&next_event_loss)); }
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("next_event_loss", TORCH_BOX(&next_event_loss));
+  m.impl("next_event_loss_backward", TORCH_BOX(&next_event_loss_backward));
+}
 
 }  // namespace recops::next_event

@@ -1,6 +1,7 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 #pragma once
 
+#include "common/flush_subnormals.h"
 #include "recurrent/backward-inl.h"
 #include "recurrent/forward-inl.h"
 #include "recurrent/kernel.h"
@@ -70,10 +71,10 @@ extern const Kernels kernels = {
     .packed_bytes = packed_bytes,
     .pack = pack,
     .scratch_bytes = scratch_bytes,
-    .forward = forward,
+    .forward = flushing<forward>,
     .sum_values = sum_values,
-    .backward = backward,
-    .add_groups = add_groups,
+    .backward = flushing<backward>,
+    .add_groups = flushing<add_groups>,
     .unpack = unpack,
 };
 

@@ -50,9 +50,13 @@ inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 
 inline Vec<float> widen(F16, Vec<uint32_t> bits) {
   const Vec<uint32_t> sign = (bits & 0x8000u) << 16;
   const Vec<uint32_t> magnitude = (bits & 0x7fffu) << 13;
-  const Vec<float> finite = (Vec<float>)magnitude * 0x1p112f;  // moves the exponent bias from 15 to 127; subnormals too
-  const Vec<uint32_t> special = magnitude | 0x7f800000u;       // inf and NaN
-  return (Vec<float>)(sign | ((Vec<int32_t>)magnitude >= 0x0f800000 ? special : (Vec<uint32_t>)finite));
+  // Moves the exponent bias from 15 to 127, without arithmetic on subnormal floats, which may be flushed.
+  const Vec<uint32_t> normal = magnitude + 0x38000000u;
+  const Vec<float> subnormal = (Vec<float>)(magnitude + 0x38800000u) - 0x1p-14f;
+  const Vec<uint32_t> special = magnitude | 0x7f800000u;  // inf and NaN
+  const Vec<int32_t> size = (Vec<int32_t>)magnitude;
+  const Vec<uint32_t> finite = size < 0x00800000 ? (Vec<uint32_t>)subnormal : normal;
+  return (Vec<float>)(sign | (size >= 0x0f800000 ? special : finite));
 }
 
 // Both round to nearest, ties to even, and keep NaN a NaN.

@@ -8,6 +8,7 @@ from recops._load import build_info, cpu_isa, load_ops
 load_ops()
 
 # After load_ops(): the modules register fakes and gradients for ops that must be there.
+from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
 from recops.ops.balance_assignment.balance_assignment import balance_assignment  # noqa: E402
 from recops.ops.coaction.coaction import coaction  # noqa: E402
@@ -79,6 +80,7 @@ __all__ = [
     "dice",
     "effective_capacity",
     "embedding_bags",
+    "flush_subnormals",
     "hpmn_read",
     "hpmn_scan",
     "hpmn_step_",

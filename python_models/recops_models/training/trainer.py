@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+import recops
 from recops_models.heap import keep_freed_memory
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
@@ -28,6 +29,7 @@ from recops_models.training.task import BatchT, ModelT, Task
 CHECKPOINT = "checkpoint.safetensors"
 
 
+@recops.flush_subnormals()  # Moments and gradients of rare rows decay below normal numbers.
 def fit(
     model: ModelT,
     task: Task[ModelT, BatchT],
@@ -44,6 +46,7 @@ def fit(
     The whole state goes to ``folder/checkpoint.safetensors`` after every epoch, and within one
     every ``config.checkpoint_minutes``. Each epoch draws its batches and its dropout from a seed of
     its own, so that a run resumed from there makes the same bits as one never stopped.
+    Subnormal numbers count as zero until it returns (:func:`recops.flush_subnormals`).
 
     Args:
         model: what ``task.loss`` and ``task.evaluate`` ask for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from recops.reference.memory.mimn import step
 MIMN = [(256, 200, 32, 4, "none", 0), (256, 200, 32, 8, "code", 1)]
 # rows, steps, width of inputs, of slots, periods: Taobao, and a thousand events (XLong).
 HPMN = [(128, 300, 64, 32, (1, 2, 4, 12)), (500, 1024, 32, 32, (1, 2, 4, 8, 16))]
+# Histories with a loss on the last state alone, whose gradient becomes subnormal.
+LAST_STATE_STEPS = [200, 400, 2000]
 # users of a pool, events of a call
 STREAM = (200_000, 20_000)
 
@@ -31,6 +34,9 @@ def cases(quick: bool) -> Iterator[Case]:
         for backward in (False, True):
             yield hpmn_case(*hpmn, backward=backward)
     yield stream_case(*STREAM)
+    for steps in LAST_STATE_STEPS[:1] if quick else LAST_STATE_STEPS:
+        yield mimn_last_state_case(steps)
+        yield hpmn_last_state_case(steps)
 
 
 def _leaves(holder: object) -> list[Tensor]:
@@ -195,4 +201,68 @@ def hpmn_case(
         verify=verify,
         flops=flops * rows * (4 if backward else 1),
         memory=backward,
+    )
+
+
+def mimn_last_state_case(
+    steps: int, *, rows: int = 64, width: int = 32, slots: int = 8, utilization: str = "code"
+) -> Case:
+    """Forward and backward of a loss on the last output; the peer has a loss on all outputs."""
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, steps, width, generator=random).requires_grad_()
+    leaves = [x, *(leaf.requires_grad_() for leaf in _leaves(params))]
+
+    def train(last: bool, steps: int = steps) -> tuple[Tensor | None, ...]:
+        outputs, _ = recops.mimn_scan(x[:, :steps], params, utilization=utilization)  # type: ignore[arg-type]
+        loss = outputs[:, -1].sum() if last else outputs.sum()
+        return torch.autograd.grad(loss, leaves, allow_unused=True)
+
+    def verify() -> None:
+        few = min(steps, 50)
+        outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)  # type: ignore[arg-type]
+        due = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
+        for found, other in zip(train(True, few), due, strict=True):
+            if found is not None:
+                torch.testing.assert_close(found, other, rtol=1e-2, atol=1e-2)
+
+    return Case(
+        op="mimn_scan",
+        shape=f"B={rows} T={steps} D=H={width} m={slots} {utilization} topk=1 last output",
+        direction="backward",
+        run=lambda: train(True),
+        peers={"all outputs": lambda: train(False)},
+        verify=verify,
+        flops=mimn_flops(width, slots, 1) * rows * steps * 4,
+    )
+
+
+def hpmn_last_state_case(
+    steps: int, *, rows: int = 64, width: int = 32, periods: tuple[int, ...] = (1, 2, 4, 8, 16)
+) -> Case:
+    """Forward and backward of a loss on the final memory; the peer reads only 200 events."""
+    params = HpmnParams.random(input_size=width, hidden_size=width, num_slots=len(periods))
+    x = torch.randn(rows, max(steps, 200), width, generator=torch.Generator().manual_seed(0))
+    weights = [*params.w_ih, params.w_hh, params.bias]
+    for weight in weights:
+        weight.requires_grad_()
+    events = {count: x[:, :count].clone().requires_grad_() for count in (50, 200, steps)}
+
+    def train(module: ModuleType, count: int) -> tuple[Tensor, ...]:
+        memory, _ = module.hpmn_scan(events[count], params, periods=periods)
+        return torch.autograd.grad(memory.sum(), [events[count], *weights])
+
+    def verify() -> None:
+        found, due = (train(module, 50) for module in (recops, reference))
+        torch.testing.assert_close(found, due, rtol=1e-2, atol=1e-2)
+
+    calls = sum(steps // period for period in periods)
+    return Case(
+        op="hpmn_scan",
+        shape=f"B={rows} T={steps} I=H={width} periods={periods} final memory",
+        direction="backward",
+        run=lambda: train(recops, steps),
+        peers={"200 events": lambda: train(recops, 200)},
+        verify=verify,
+        flops=2.0 * 6 * width * width * calls * rows * 4,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from recops.benchmarks.registry import Case, Thunk, register
 
 # rows, steps, hidden size; the input is as wide as the state. DIEN's paper, MIMN's DIEN, BARS.
 SHAPES = [(128, 100, 36), (128, 200, 32), (256, 50, 64), (256, 50, 128)]
+# With a loss on the last state alone, gradients become subnormal after some 150 steps.
+LAST_STATE_SHAPES = [(64, 200, 36), (64, 400, 36), (64, 2000, 36)]
 
 
 @register("recurrent")
@@ -22,6 +25,8 @@ def cases(quick: bool) -> Iterator[Case]:
         for backward in (False, True):
             yield layer_case(*shape, backward=backward)
     yield layer_case(*SHAPES[0], reset="before")
+    for shape in LAST_STATE_SHAPES[:1] if quick else LAST_STATE_SHAPES:
+        yield last_state_case(*shape)
 
 
 @dataclass
@@ -109,7 +114,84 @@ def layer_case(
     )
 
 
-def _gru(inputs: ScanInputs, backward: bool) -> Thunk:
+def last_state_case(
+    rows: int,
+    steps: int,
+    hidden: int,
+    *,
+    cell: str = "gru",
+    projected: bool = True,
+    reset: str = "after",
+    update: str = "paper",
+) -> Case:
+    """Forward and backward of a loss on the last state, with the gradients of all inputs.
+
+    The peer "all outputs" is the same call with a loss on every output. nn.GRU is measured with
+    subnormal numbers, as users run it, and with these flushed.
+
+    Args:
+        rows: B.
+        steps: T.
+        hidden: H, also the width of x.
+        cell: "gru", "agru" or "augru".
+        projected: ``recurrent_layer``; else ``recurrent_scan``.
+        reset: position of the reset gate.
+        update: form of an AUGRU's update.
+    """
+    inputs = ScanInputs.random(rows, steps, hidden)
+    x, w_ih, w_hh, bias, attention = inputs.leaves()
+    gates = (inputs.x @ inputs.w_ih.T).requires_grad_()
+    leaves = [x, w_ih, w_hh, bias] if projected else [gates, w_hh, bias]
+    op = "recurrent_layer" if projected else "recurrent_scan"
+    if cell != "gru":
+        leaves.append(attention)
+
+    def run(module: ModuleType, steps: int) -> tuple[Tensor, Tensor]:
+        first, *weights = leaves[:-1] if cell != "gru" else leaves
+        options = {"cell": cell, "reset": reset, "update": update}
+        attended = {} if cell == "gru" else {"attention": attention[:, :steps]}
+        # scan: gates, w_hh, b_hh; layer: x, w_ih, w_hh, b_ih
+        states: tuple[Tensor, Tensor] = getattr(module, op)(
+            first[:, :steps], *weights, **attended, **options
+        )
+        return states
+
+    def last() -> object:
+        return torch.autograd.grad(run(recops, steps)[1], leaves, inputs.grad_outputs[:, -1])
+
+    def every() -> object:
+        return torch.autograd.grad(run(recops, steps)[0], leaves, inputs.grad_outputs)
+
+    def verify() -> None:
+        few = min(steps, 100)
+        grad = inputs.grad_outputs[:, 0]
+        found, due = (
+            torch.autograd.grad(run(module, few)[1], leaves, grad) for module in (recops, reference)
+        )
+        torch.testing.assert_close(found, due, rtol=1e-3, atol=1e-3)
+
+    peers: dict[str, Thunk] = {"all outputs": every}
+    if projected and cell == "gru":
+        train = _gru(inputs, True, last_state=True)
+
+        def train_flushed() -> object:
+            with recops.flush_subnormals():
+                return train()
+
+        peers |= {"nn.GRU": train, "nn.GRU flushed": train_flushed}
+    width = 6 if projected else 3
+    return Case(
+        op=op,
+        shape=f"B={rows} T={steps} H={hidden} {cell} {reset} {update} last state",
+        direction="backward",
+        run=last,
+        peers=peers,
+        verify=verify,
+        flops=2.0 * width * hidden * hidden * rows * steps * 3,
+    )
+
+
+def _gru(inputs: ScanInputs, backward: bool, *, last_state: bool = False) -> Thunk:
     hidden = inputs.w_hh.shape[1]
     gru = nn.GRU(hidden, hidden, batch_first=True)
     if not backward:
@@ -121,4 +203,6 @@ def _gru(inputs: ScanInputs, backward: bool) -> Thunk:
         return infer
     x = inputs.x.clone().requires_grad_()
     leaves = [x, *gru.parameters()]
+    if last_state:
+        return lambda: torch.autograd.grad(gru(x)[1][0], leaves, inputs.grad_outputs[:, -1])
     return lambda: torch.autograd.grad(gru(x)[0], leaves, inputs.grad_outputs)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 from torch._inductor import config as inductor
 
+from float_modes import MODES, count_subnormals, modes_set, thread_modes
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.popularity import Popularity, item_counts
+from recops_models.generative.ranker import Ranker
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.layers.dropout import Dropout
@@ -114,3 +118,58 @@ def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
             done = fit(model, task(), config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in done.curve])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("modes", MODES, ids=str)
+def test_subnormal_numbers_are_flushed_on_all_threads_until_the_end(
+    modes: list[int], set_threads: Callable[[int], None]
+) -> None:
+    config = TrainingConfig(epochs=1, batch=16)
+    inside: list[list[int]] = []
+    with modes_set(modes, set_threads):
+        fit(
+            build("sasrec"),
+            task(),
+            config,
+            seed=0,
+            folder=None,
+            on_step=lambda *_: inside.append(thread_modes()),
+        )
+        assert thread_modes() == modes
+    assert inside
+    assert all(all(flushed) for flushed in inside)
+
+
+def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int], None]) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with modes_set([0, 1, 0], set_threads):
+        with pytest.raises(KeyboardInterrupt):
+            fit(
+                build("sasrec"),
+                task(),
+                TrainingConfig(epochs=1, batch=16),
+                seed=0,
+                folder=None,
+                on_step=interrupt,
+            )
+        assert thread_modes() == [0, 1, 0]
+
+
+class SmallLoss(NextItem):
+    """Next items with a loss so small that squares of its gradients are subnormal."""
+
+    def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
+        loss, count = super().loss(model, batch)
+        return loss * 1e-18, count
+
+
+def test_the_moments_hold_no_subnormal_numbers(tmp_path: Path) -> None:
+    small = SmallLoss(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=16)
+    config = TrainingConfig(epochs=1, batch=16)
+    fit(build("sasrec"), small, config, seed=0, folder=tmp_path)
+    saved = load_file(tmp_path / "checkpoint.safetensors")
+    moments = {name: tensor for name, tensor in saved.items() if "exp_avg" in name}
+    assert sum(count_subnormals(tensor) for tensor in moments.values()) == 0
+    assert any(tensor.count_nonzero() for tensor in moments.values())

@@ -44,8 +44,8 @@ def hpmn_scan(
 
     with the reset before the product and z on the old state. Rows of a batch may stand at different
     events: their counts say so. Padding changes no bit, and streaming by :func:`hpmn_step_` in any
-    split gives the bits of this scan, at any number of threads. Differentiable once, in x, memory
-    and parameters.
+    split gives the bits of this scan, at any number of threads. Subnormal numbers count as
+    zero, in any mode of the caller's threads. Differentiable once, in x, memory and parameters.
 
     Args:
         x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.

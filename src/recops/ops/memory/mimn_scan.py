@@ -62,6 +62,7 @@ def mimn_scan(
     reproduced. Its paper's text is "paper", but for the usage that the head sees, which the code
     alone tells of. Padding changes no bit, and streaming by
     :func:`mimn_step_` in any split gives the bits of this scan, at any number of threads.
+    Subnormal numbers count as zero, in any mode of the caller's threads.
     Differentiable once, in x, state and parameters.
 
     Args:

@@ -54,7 +54,7 @@ def next_event_loss(
         NotImplementedError: a second derivative.
 
     Time is O(cells · Σ H_l H_{l−1}), memory that of the gradients. The same bits at any number of
-    threads.
+    threads. Subnormal numbers count as zero, in any mode of the caller's threads.
 
     Source: Zhou et al., "Deep interest evolution network for click-through rate prediction", 2019,
     equation 6, with the scorer of its released code; both average where this adds up.
@@ -152,13 +152,6 @@ def _grad(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
         [each.view(shape) for each, shape in zip(of_layers, ctx.shapes, strict=True)],
         None,
     )
-
-
-@torch.library.custom_op("recops::next_event_loss_backward", mutates_args=())
-def _backward(
-    grad: Tensor, grad_states: Tensor, grad_events: Tensor, grad_parameters: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return grad_states * grad, grad_events * grad, grad_parameters * grad
 
 
 def _fake_backward(grad: Tensor, *gradients: Tensor) -> tuple[Tensor, ...]:

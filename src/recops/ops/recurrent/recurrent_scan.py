@@ -74,7 +74,8 @@ def recurrent_scan(
     Past ``lengths`` the state holds and outputs are zero; padding costs no work and changes no bit
     of what lies before it. A scan split anywhere, ``h_last`` of one piece the ``h0`` of the next,
     gives the same bits as one in one piece, and results, gradients included, are the same bits at
-    any number of threads. Differentiable once in every floating argument.
+    any number of threads. Subnormal numbers count as zero, in any mode of the caller's threads.
+    Differentiable once in every floating argument.
 
     Args:
         gates: ``[B, T, 3H]`` float32, bfloat16, float16 or float64, any strides.
