@@ -51,19 +51,19 @@ def test_the_number_of_threads_may_change_inside(set_threads: Callable[[int], No
 
 
 def test_a_thread_inherits_the_mode_and_others_keep_theirs() -> None:
-    inside, done = threading.Event(), threading.Event()
+    inside, finished = threading.Event(), threading.Event()
     modes: dict[str, list[int]] = {}
 
     def other() -> None:
         inside.wait()
         modes["other"] = thread_modes()
-        done.set()
+        finished.set()
 
     earlier = threading.Thread(target=other)
     earlier.start()
     with recops.flush_subnormals():
         inside.set()
-        done.wait()
+        finished.wait()
         later = threading.Thread(target=lambda: modes.update(later=thread_modes()))
         later.start()
         later.join()

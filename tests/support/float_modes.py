@@ -1,4 +1,4 @@
-"""Which of torch's threads flush subnormal numbers, and whether tensors hold such numbers."""
+"""Floating-point modes of torch's threads, and counts of subnormal numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODES = [[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def thread_modes() -> list[int]:
-    """Whether each thread flushes subnormals: the calling thread, then torch's other threads."""
+    """Return 1 for each thread that flushes subnormals, else 0; the calling thread comes first."""
     modes: list[int] = torch.ops.recops.swap_flush_subnormals([0])
     torch.ops.recops.swap_flush_subnormals(modes)
     return modes

@@ -222,9 +222,9 @@ def mimn_last_state_case(
         few = min(steps, 50)
         outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)  # type: ignore[arg-type]
         due = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
-        for found, other in zip(train(True, few), due, strict=True):
-            if found is not None:
-                torch.testing.assert_close(found, other, rtol=1e-2, atol=1e-2)
+        for gradient, other in zip(train(True, few), due, strict=True):
+            if gradient is not None:
+                torch.testing.assert_close(gradient, other, rtol=1e-2, atol=1e-2)
 
     return Case(
         op="mimn_scan",
@@ -253,8 +253,8 @@ def hpmn_last_state_case(
         return torch.autograd.grad(memory.sum(), [events[count], *weights])
 
     def verify() -> None:
-        found, due = (train(module, 50) for module in (recops, reference))
-        torch.testing.assert_close(found, due, rtol=1e-2, atol=1e-2)
+        gradients, due = (train(module, 50) for module in (recops, reference))
+        torch.testing.assert_close(gradients, due, rtol=1e-2, atol=1e-2)
 
     calls = sum(steps // period for period in periods)
     return Case(

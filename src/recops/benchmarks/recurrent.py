@@ -165,10 +165,10 @@ def last_state_case(
     def verify() -> None:
         few = min(steps, 100)
         grad = inputs.grad_outputs[:, 0]
-        found, due = (
+        gradients, due = (
             torch.autograd.grad(run(module, few)[1], leaves, grad) for module in (recops, reference)
         )
-        torch.testing.assert_close(found, due, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(gradients, due, rtol=1e-3, atol=1e-3)
 
     peers: dict[str, Thunk] = {"all outputs": every}
     if projected and cell == "gru":

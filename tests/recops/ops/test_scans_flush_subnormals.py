@@ -54,8 +54,8 @@ def recurrent_gradients(
     scan = Scan(rows=37, steps=30, hidden=19, inputs=inputs, form=form, dtype=dtype)
     leaves = scan.leaves()
     _, h_last = scan.run(recops, **leaves, **options)
-    found = torch.autograd.grad(h_last, list(leaves.values()), small_like(h_last))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(h_last, list(leaves.values()), small_like(h_last))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def mimn_gradients(dtype: torch.dtype, utilization: str) -> dict[str, Tensor]:
@@ -65,8 +65,8 @@ def mimn_gradients(dtype: torch.dtype, utilization: str) -> dict[str, Tensor]:
     outputs, _ = recops.mimn_scan(x, params, scan.state, utilization=utilization)
     leaves = {"x": x, "head_w": params.head_w, "controller_w_hh": params.controller_w_hh}
     last = outputs[:, -1]
-    found = torch.autograd.grad(last, list(leaves.values()), small_like(last))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(last, list(leaves.values()), small_like(last))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def hpmn_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
@@ -74,8 +74,8 @@ def hpmn_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
     x = torch.randn(37, 30, 5, dtype=dtype).requires_grad_()
     memory, _ = recops.hpmn_scan(x, params, periods=PERIODS)
     leaves = {"x": x, "w_hh": params.w_hh, "bias": params.bias}
-    found = torch.autograd.grad(memory, list(leaves.values()), small_like(memory))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(memory, list(leaves.values()), small_like(memory))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def next_event_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
@@ -87,9 +87,9 @@ def next_event_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
     drawn = (torch.arange(9)[:, None] * 40 + torch.arange(1, 40)).contiguous()
     leaves = [tensor.clone().requires_grad_() for tensor in (states, events, *layers)]
     loss = recops.next_event_loss(*leaves[:2], drawn, leaves[2:])
-    found = torch.autograd.grad(loss, leaves, torch.full_like(loss, 1 / 64))
+    gradients = torch.autograd.grad(loss, leaves, torch.full_like(loss, 1 / 64))
     names = ("states", "events", "w_1", "b_1", "w", "b")
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, gradients, strict=True))
 
 
 GRADIENTS: dict[str, Callable[[torch.dtype], dict[str, Tensor]]] = {
@@ -128,9 +128,9 @@ def test_the_mode_changes_no_bit_and_is_kept(
     for threads in range(1, len(modes) + 1):
         torch.manual_seed(0)
         with modes_set(modes[:threads], set_threads):
-            found = GRADIENTS[name](torch.float32)
+            gradients = GRADIENTS[name](torch.float32)
         for leaf, gradient in expected.items():
-            assert torch.equal(found[leaf].view(torch.int32), gradient.view(torch.int32)), leaf
+            assert torch.equal(gradients[leaf].view(torch.int32), gradient.view(torch.int32)), leaf
 
 
 def test_an_error_keeps_the_mode() -> None:
