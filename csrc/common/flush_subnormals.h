@@ -1,4 +1,4 @@
-// Kernels that treat subnormal numbers as zero, in whatever floating-point mode they are called.
+// Kernels that treat subnormal numbers as zero, in any floating-point mode of the caller.
 //
 // A gradient that decays over time becomes subnormal, and arithmetic on subnormals takes many times longer on most
 // processors. In an anonymous namespace, as kernels include it (common/isa.h).

@@ -220,7 +220,7 @@ def mimn_last_state_case(
 
     def verify() -> None:
         few = min(steps, 50)
-        outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)  # type: ignore[arg-type]
+        outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)
         due = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
         for gradient, other in zip(train(True, few), due, strict=True):
             if gradient is not None:
