@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_job_data
+from recops_models.cli.application import LARGEST_SEED, app, load_job_data
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -55,6 +55,17 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    no_explore: Annotated[
+        bool, typer.Option("--no-explore", help="AGE: rank by plain probabilities of a click.")
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help="AGE: of what is explored; give every visit of a user another one.",
+        ),
+    ] = 0,
     timing: Annotated[
         bool, typer.Option("--timing", help="Tell how long a request takes, part by part.")
     ] = False,
@@ -64,6 +75,10 @@ def recommend(
     `--user` prints a list with scores and titles. `--users` answers many at once: `--out` gets a
     row an item, `user`, `place` (from 1), `item` and `score`, with ids as the data set has them. A
     user named twice is answered once. The file is written whole at the end, or not at all.
+
+    AGE explores: it ranks by scores that add what it could learn. `explored` marks the items that
+    the list without exploration lacks; the file then also has `plain_score`, the probability of a
+    click. The same seed gives the same lists; `--no-explore` ranks by plain probabilities.
 
     A click model scores the whole catalogue, for one user after the other; its scores are
     probabilities. With `--new-items`, UniRec also decodes items that came after its training, by
@@ -88,7 +103,10 @@ def recommend(
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
-    ready = ready_model(folder, job, model, dataset, new_items=new_items, task=task)
+    exploration_seed = None if no_explore else seed
+    ready = ready_model(
+        folder, job, model, dataset, new_items=new_items, task=task, seed=exploration_seed
+    )
     dataset, k = ready.dataset, min(k, len(ready.item_ids))
     if users is not None:
         asked = asked_users(users, dataset)
@@ -125,12 +143,19 @@ def _show(ready: ReadyModel, user: int, k: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    items, scores = ready.problem.recommend(ready.model, user, k)
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
-    for place, (item, score) in enumerate(zip(items[0].tolist(), scores[0].tolist(), strict=True)):
+    marks = None
+    if ready.seed is None:
+        (items, *_), (scores, *_) = ready.problem.recommend(ready.model, user, k)
+    else:
+        items, scores, _, explored = ready.exploring_list(user, k)
+        marks = ["explored" if mark else "" for mark in explored.tolist()]
+        table.add_column("")
+    for place, (item, score) in enumerate(zip(items.tolist(), scores.tolist(), strict=True)):
         if item >= 0:
-            title = printable(ready.titles[item])
-            table.add_row(str(place + 1), f"{score:.3f}", str(ready.item_ids[item]), title)
+            row = [str(place + 1), f"{score:.3f}", str(ready.item_ids[item])]
+            row += [printable(ready.titles[item]), *([] if marks is None else [marks[place]])]
+            table.add_row(*row)
     Console(markup=False).print(table)
 
 

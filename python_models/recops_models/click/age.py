@@ -21,6 +21,9 @@ from recops_models.layers.head_passes import HeadPasses
 from recops_models.layers.mlp import MLP
 from recops_models.setting_checks import check_at_least
 
+_ROWS = 4096
+"""Rows whose inputs of the head are computed at once: a base may write out the history of each."""
+
 
 @dataclass(frozen=True)
 class AgeConfig(Exploration):
@@ -137,7 +140,8 @@ class Age(ClickModel):
             ValueError: the model is in training, or there is nothing to tell items apart.
         """
         how = exploration or self.config
-        x, _ = self.base.bottom(batch)
+        parts = [batch] if len(batch.label) <= _ROWS else batch.split(_ROWS)
+        x = torch.cat([self.base.bottom(part)[0] for part in parts])
         rate = self.item_logits(x).sigmoid() if how.gate == "dgu" else None
         return self.scorer(how).scores(
             x,

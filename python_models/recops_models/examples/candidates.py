@@ -59,6 +59,10 @@ class Candidates:
         """The items that a user met, as indices, in the order of time."""
         return torch.from_numpy(self._item[self._events_of(user)])
 
+    def events_of_items(self) -> Tensor:
+        """``[N]`` i64: the number of events of each item."""
+        return torch.from_numpy(np.bincount(self._item, minlength=self._dataset.items.num_rows))
+
     def shown_to(self, user: int) -> Batch:
         """N examples with label 0, whose histories are one in memory, expanded.
 

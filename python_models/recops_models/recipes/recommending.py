@@ -9,16 +9,19 @@ from pathlib import Path
 import pyarrow as pa
 from torch import nn
 
+from recops_models.click.age import Age
 from recops_models.data.attributes import item_titles
 from recops_models.data.columns import parse_integer_ids
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click_schema import entity_keys
 from recops_models.generative.ranker import concatenate
+from recops_models.recipes.exploring import ExploringList, exploring_list, exploring_table
 from recops_models.recipes.job import Job
 from recops_models.recipes.many_users import ranking_table, rankings
 from recops_models.recipes.run import problem_of
 from recops_models.recipes.stage import AnyProblem
+from recops_models.training.click_problem import ClickProblem
 from recops_models.training.path_problem import PathProblem
 
 
@@ -32,6 +35,7 @@ class ReadyModel:
         problem: how it is asked.
         item_ids: as the source has them, by index; new items' behind all others.
         titles: how items are called, by index.
+        seed: of the draws of lists that explore; None: lists do not explore.
     """
 
     dataset: Dataset
@@ -39,20 +43,35 @@ class ReadyModel:
     problem: AnyProblem
     item_ids: pa.ChunkedArray
     titles: list[str]
+    seed: int | None = None
+
+    def exploring_list(self, user: int, k: int) -> ExploringList:
+        """The ``k`` items that an AGE model with a ``seed`` shows a user."""
+        assert isinstance(self.model, Age)
+        assert isinstance(self.problem, ClickProblem)
+        assert self.seed is not None
+        return exploring_list(self.problem, self.model, user, k, seed=self.seed)
 
     def many(self, users: Int64Array, k: int, answered: Callable[[int], None]) -> pa.Table:
-        """The ``k`` best items of each user; see :func:`~.many_users.ranking_table`.
+        """The ``k`` best items of each user; see :func:`~.many_users.ranking_table`, and with a
+        ``seed`` :func:`~.exploring.exploring_table`.
 
         Args:
             users: ``[U]``, indices of users who have met something.
             k: how many items.
             answered: is told of how many users, whenever some are.
         """
+        user_ids = entity_keys(self.dataset, "user")
+        if self.seed is not None:
+            lists = []
+            for user in users.tolist():
+                lists.append(self.exploring_list(user, k))
+                answered(1)
+            return exploring_table(lists, users, user_ids, self.item_ids)
         found = []
         for some in rankings(self.problem, self.model, users, k):
             found.append(some)
             answered(len(some.items))
-        user_ids = entity_keys(self.dataset, "user")
         return ranking_table(concatenate(found, k), users, user_ids, self.item_ids)
 
 
@@ -64,6 +83,7 @@ def ready_model(
     *,
     new_items: Path | None = None,
     task: str | None = None,
+    seed: int | None = None,
 ) -> ReadyModel:
     """A model that :func:`~recops_models.recipes.run.load_trained` loaded, ready to be asked.
 
@@ -74,6 +94,7 @@ def ready_model(
         dataset: as it is now.
         new_items: a file, see :func:`~recops_models.recipes.new_items.insert_new_items`.
         task: where users are now; None: where their last events were.
+        seed: of exploration; None, or a model other than AGE: lists do not explore.
 
     Raises:
         DataError: an unfit file of new items.
@@ -97,7 +118,8 @@ def ready_model(
     if task is not None:
         assert isinstance(problem, PathProblem)
         problem = problem.asked_in(task)
-    return ReadyModel(dataset, model, problem, item_ids, titles)
+    explores = isinstance(model, Age)
+    return ReadyModel(dataset, model, problem, item_ids, titles, seed if explores else None)
 
 
 def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:

@@ -117,18 +117,24 @@ class ClickProblem(Problem[nn.Module]):
     @torch.no_grad()
     def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
         """Scores are probabilities: of the whole catalogue, behind what the user liked."""
-        if self.dataset is None:
-            raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
-        met = self._candidates.met(user)
+        candidates = self.candidates
+        met = candidates.met(user)
         if not len(met):
+            assert self.dataset is not None
             raise nothing_met(self.dataset, user)
-        shown = self._candidates.shown_to(user)
+        shown = candidates.shown_to(user)
         logits = torch.cat([model(part) for part in shown.split(_CANDIDATES)])
         return top_unseen(logits.sigmoid()[None], [met], k)
 
     @cached_property
-    def _candidates(self) -> Candidates:
-        assert self.dataset is not None
+    def candidates(self) -> Candidates:
+        """The catalogue, as the model is shown it.
+
+        Raises:
+            ValueError: there is no catalogue, only examples.
+        """
+        if self.dataset is None:
+            raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
         return Candidates(
             self.dataset,
             self.data.fitted,

@@ -1,0 +1,110 @@
+"""Lists that explore: what an AGE model recommends, with the items marked that explore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from recops_models.click.age import Age
+from recops_models.click.age_scores import AgeScores
+from recops_models.data.histories import Int64Array
+from recops_models.exploration.policy import named_policy
+from recops_models.generative.ranker import Ranking, top_unseen
+from recops_models.recipes.many_users import ranking_table
+from recops_models.training.click_problem import ClickProblem
+from recops_models.training.ranking_problem import nothing_met
+
+
+class ExploringList(NamedTuple):
+    """The k items that one user is shown, first to last.
+
+    Attributes:
+        items: ``[k]`` i64, item indices; −1 where there are no more.
+        scores: ``[k]`` f32, ŷ_e, by which the items were chosen; −inf where there are no more.
+        plain_scores: ``[k]`` f32, ŷ, the probabilities of a click without exploration.
+        explored: ``[k]`` bool, whether the k best items by ŷ lack the item.
+    """
+
+    items: Tensor
+    scores: Tensor
+    plain_scores: Tensor
+    explored: Tensor
+
+
+def exploring_list(
+    problem: ClickProblem, model: Age, user: int, k: int, *, seed: int
+) -> ExploringList:
+    """Choose the k items with the highest ŷ_e among those that the user has not met.
+
+    The masks of Monte Carlo dropout depend on ``seed``, the user and the item alone. The number of
+    an item's events counts as its impressions, so that well-known items keep ŷ
+    (``max_impressions``).
+
+    Args:
+        problem: asks about users.
+        model: in evaluation.
+        user: an index of the data set.
+        k: length of the list.
+        seed: of all draws; give every visit of a user another one.
+
+    Raises:
+        ValueError: the user has met nothing, or the problem has no catalogue.
+    """
+    candidates = problem.candidates
+    met = candidates.met(user)
+    if not len(met):
+        assert problem.dataset is not None
+        raise nothing_met(problem.dataset, user)
+    batch = candidates.shown_to(user)
+    is_available = torch.ones(len(batch.group), dtype=torch.bool)
+    is_available[met] = False
+    length = min(k, int(is_available.sum()))
+    items = torch.full((k,), -1, dtype=torch.int64)
+    scores, plain_scores = torch.full((2, k), -torch.inf)
+    explored = torch.zeros(k, dtype=torch.bool)
+    if not length:
+        return ExploringList(items, scores, plain_scores, explored)
+    calls: list[AgeScores] = []
+    policy = named_policy(f"age-{model.config.uncertainty}", model, told=calls.append)
+    choice = policy.choose(
+        batch,
+        seed=seed,
+        k=length,
+        available=is_available,
+        impressions=candidates.events_of_items(),
+    )
+    items[:length] = choice.items[0]
+    scores[:length] = choice.scores[0, choice.items[0]]
+    plain_scores[:length] = calls[0].y[choice.items[0]]
+    plain_list, _ = top_unseen(calls[0].y[None], [met], length)
+    explored[:length] = ~torch.isin(choice.items[0], plain_list[0])
+    return ExploringList(items, scores, plain_scores, explored)
+
+
+def exploring_table(
+    lists: Sequence[ExploringList],
+    users: Int64Array,
+    user_ids: pa.ChunkedArray,
+    item_ids: pa.ChunkedArray,
+) -> pa.Table:
+    """Return :func:`~.many_users.ranking_table` with ``plain_score`` f32 and ``explored`` bool.
+
+    Args:
+        lists: of equal length, one per user.
+        users: ``[U]``, whose they are.
+        user_ids: of all users, by index.
+        item_ids: of all items, by index.
+    """
+    items, scores, plain_scores, explored = (torch.stack(parts) for parts in _columns(lists))
+    table = ranking_table(Ranking(items, scores), users, user_ids, item_ids)
+    is_item = items >= 0
+    table = table.append_column("plain_score", pa.array(plain_scores[is_item].numpy()))
+    return table.append_column("explored", pa.array(explored[is_item].numpy()))
+
+
+def _columns(lists: Sequence[ExploringList]) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*lists, strict=True)
