@@ -55,13 +55,13 @@ def exploring_list(
         ValueError: the user has met nothing, or the problem has no catalogue.
     """
     candidates = problem.candidates
-    met = candidates.met(user)
-    if not len(met):
+    seen = candidates.met(user)
+    if not len(seen):
         assert problem.dataset is not None
         raise nothing_met(problem.dataset, user)
     batch = candidates.shown_to(user)
     is_available = torch.ones(len(batch.group), dtype=torch.bool)
-    is_available[met] = False
+    is_available[seen] = False
     length = min(k, int(is_available.sum()))
     items = torch.full((k,), -1, dtype=torch.int64)
     scores, plain_scores = torch.full((2, k), -torch.inf)
@@ -80,7 +80,7 @@ def exploring_list(
     items[:length] = choice.items[0]
     scores[:length] = choice.scores[0, choice.items[0]]
     plain_scores[:length] = calls[0].y[choice.items[0]]
-    plain_list, _ = top_unseen(calls[0].y[None], [met], length)
+    plain_list, _ = top_unseen(calls[0].y[None], [seen], length)
     explored[:length] = ~torch.isin(choice.items[0], plain_list[0])
     return ExploringList(items, scores, plain_scores, explored)
 
