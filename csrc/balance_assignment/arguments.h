@@ -1,4 +1,4 @@
-// The rules on dtype and shape of balanced assignment, and its arguments as kernels see them. They read no data.
+// Checks of dtype and shape for balanced assignment, and conversion to kernel arguments. No data is read.
 #pragma once
 
 #include "balance_assignment/kernel.h"
@@ -7,7 +7,7 @@
 
 namespace recops::balance_assignment {
 
-// x [N, D] and codebook [K, D], both dense.
+// Converts x [N, D] and codebook [K, D], both dense.
 inline Space space(const char* op, const Tensor& x, const Tensor& codebook) {
   require_value(x.scalar_type() == ScalarType::Float || x.scalar_type() == ScalarType::Double, op,
                 ": x must be float32 or float64, got ", name_of(x.scalar_type()));
@@ -18,7 +18,7 @@ inline Space space(const char* op, const Tensor& x, const Tensor& codebook) {
   return {x.data_ptr(), codebook.data_ptr(), x.scalar_type() == ScalarType::Double, x.size(1)};
 }
 
-// Amounts [count] of double.
+// Checks float64 amounts [count].
 inline void require_amounts(const char* op, const char* name, const Tensor& amounts, int64_t count) {
   require_dtype(op, name, amounts, ScalarType::Double);
   require_shape(op, name, amounts, {count});

@@ -13,7 +13,7 @@
 namespace recops::balance_assignment::RECOPS_ISA {
 namespace {
 
-// To four codewords, whose lanes are summed together.
+// Distances to four codewords at once, so that one step reduces the lanes of all four.
 template <class T>
 void distances_to(const T* row, const T* const (&codewords)[4], int64_t dim, T (&out)[4]) {
   Vec<T> sum[4] = {};
@@ -52,7 +52,7 @@ int64_t select_least(double* values, int64_t count, int64_t limit, Least* to) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   std::fill(values + count, values + padded_values(count), kNone);
   for (int64_t taken = 0; taken < limit; ++taken) {
-    const auto lesser = [](Vec<double> a, Vec<double> b) { return a < b ? a : b; };  // b where a is NaN
+    const auto lesser = [](Vec<double> a, Vec<double> b) { return a < b ? a : b; };  // returns b if a is NaN
     Vec<double> least = broadcast(std::numeric_limits<double>::infinity());
     for (int64_t i = 0; i < count; i += kLanes<double>) least = lesser(load(values + i), least);
     const double value = reduce<double>(least, lesser);

@@ -1,4 +1,4 @@
-// The arithmetic of balanced assignment on raw pointers: distances of one row to some codewords, and the least of them.
+// Balanced assignment on raw pointers: distances from one row to some codewords, and selection of the smallest.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +21,16 @@ struct Least {
 };
 
 struct Kernels {
-  // out[i] = ‖row − codewords[codes[i]]‖² for i below count, a sum of squared differences in the type of the values:
-  // equal codewords are equally far, and a row is at 0 from itself.
+  // out[i] = ‖row − codewords[codes[i]]‖² for 0 ≤ i < count, as a sum of squared differences in the type of the values.
+  // Equal codewords therefore have equal distances, and a row has distance 0 from itself.
   void (*squared_distances)(const Space&, int64_t row, const int32_t* codes, int64_t count, double* out);
 
-  // The `limit` least of `count` values, least first, of equals the first place first; returns how many there were.
-  // What is taken becomes NaN, which is never taken. Whole vectors are read: see padded_values.
+  // Writes the `limit` least of `count` values, ascending; of equal values, the first position comes first. Returns how
+  // many it found. Selected values become NaN, and NaN is never selected. Reads whole vectors: see padded_values.
   int64_t (*select_least)(double* values, int64_t count, int64_t limit, Least* to);
 };
 
-// The room that select_least wants for `count` values.
+// Number of doubles that select_least needs room for.
 constexpr int64_t padded_values(int64_t count) { return (count + 7) / 8 * 8; }
 
 RECOPS_DECLARE_KERNELS(Kernels)

@@ -1,4 +1,4 @@
-// The op behind balanced assignment: schema, checks on data, threads. What is moved where is decided in repair.h.
+// Balanced assignment op: schema, data checks and threads. repair.h decides which items move.
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -16,7 +16,8 @@ const char* const kOp = "balance_assignment";
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// Values as double; the first that is not at least 0 is named. Infinity is allowed where `unbounded`.
+// Returns the values as double. Raises an error naming the first that is not at least 0; infinity is allowed if
+// `unbounded`.
 std::vector<double> amounts(const char* name, const Tensor& values, int64_t count, bool unbounded) {
   require_amounts(kOp, name, values, count);
   const Tensor dense = recops::contiguous(values);
@@ -47,7 +48,7 @@ std::tuple<Tensor, Tensor, Tensor> repair_assignment(Tensor x, Tensor codebook, 
     own[i] = from[i];
   }
   Repair repair(kernels, of, std::move(weights), capacities, own);
-  // Multiply-adds for a thread to be worth waking, and what a code costs beside its distance.
+  // kGrain: least multiply-adds per thread. kCode: cost per code in addition to its distance.
   constexpr int64_t kGrain = 1 << 18, kCode = 8;
   const int64_t shares = num_shares(repair.movable(), kGrain / (size * (of.dim + kCode) + 1) + 1);
   std::vector<Repair::Scratch> scratch(shares, repair.scratch());
@@ -62,7 +63,7 @@ std::tuple<Tensor, Tensor, Tensor> repair_assignment(Tensor x, Tensor codebook, 
       static_cast<double*>(load.data_ptr())[code] = loads[code];
       continue;
     }
-    // Rounded to float, a load within its capacity must stay within.
+    // Rounding to float must not raise a load above its capacity.
     float rounded = static_cast<float>(loads[code]);
     if (loads[code] <= capacities[code] && double{rounded} > capacities[code])
       rounded = std::nextafter(rounded, -std::numeric_limits<float>::infinity());

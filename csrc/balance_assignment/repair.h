@@ -1,8 +1,8 @@
-// Moves items between codes until no code carries more than its capacity.
+// Moves items between codes until no code exceeds its capacity.
 //
-// Codes above capacity give, the others take, and never more than they have room for: room only shrinks. So an item's
-// few nearest codes with room, found once, stay the nearest until all of them are full; only then are the others looked
-// at again, and no N × K matrix is ever held.
+// Overloaded codes only lose items; the others only gain items, up to their capacity. Free capacity therefore only
+// shrinks. An item's few nearest codes with room stay its nearest until all of them are full. Only then are all codes
+// searched again, so no N × K matrix is stored.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace recops::balance_assignment {
 
 class Repair {
  public:
-  // What a search for targets works in.
+  // Buffers for a search of target codes.
   struct Scratch {
     std::vector<int32_t> codes;
     std::vector<double> distances;
@@ -29,8 +29,8 @@ class Repair {
     explicit Scratch(size_t count) : codes(count), distances(padded_values(static_cast<int64_t>(count))) {}
   };
 
-  // `index` [items], −1 for an item that has no code, is changed in place. Weights are finite and not negative, of
-  // items with a code.
+  // `index` [items] is changed in place; −1 means that an item has no code. Weights of items with a code must be finite
+  // and not negative.
   Repair(const Kernels& kernels, const Space& space, std::vector<double> weights, std::vector<double> capacity,
          int32_t* index)
       : kernels_(kernels),
@@ -49,8 +49,8 @@ class Repair {
     lists_.resize(movable_.size());
   }
 
-  // What may have to move; `find_targets` must have been called for each of these before `run`, in any order and from
-  // any thread, each with scratch of its own.
+  // Number of items that may have to move. Before `run`, call `find_targets` for all of them, in any order and from any
+  // thread, with separate scratch per thread.
   int64_t movable() const { return static_cast<int64_t>(movable_.size()); }
   Scratch scratch() const { return Scratch(receivers_.size() + 1); }
 
@@ -58,7 +58,7 @@ class Repair {
     for (int64_t m = begin; m < end; ++m) find(m, scratch);
   }
 
-  // Returns whether every code is within its capacity. `load` has the sums of weights, added in order of items.
+  // Returns whether every code is within its capacity. `load` gets the sums of weights, added in order of items.
   bool run(std::vector<double>& load) {
     move_by_regret();
     if (!within(load = loads()) && may_fit()) {
@@ -77,19 +77,19 @@ class Repair {
     int32_t code;
   };
 
-  // The nearest codes that had room for an item, nearest first: two, which are mostly enough, and every time that they
-  // were not, twice as many.
+  // The nearest codes with room for an item, nearest first. The list starts with two, which usually suffice, and grows
+  // to kListed if they do not.
   struct List {
     Target targets[kListed];
     int limit = 1, count = 0, next = 0;
-    double own = 0;  // its distance to the code it is in
+    double own = 0;  // distance to the item's current code
   };
 
   struct Move {
-    double regret;  // per unit of weight; no NaN, beside which the order would be none
+    double regret;  // added distance per unit of weight; never NaN, which would break the order
     int64_t m;
 
-    // The least regret is the greatest, which a queue has on top; of equals the first.
+    // The least regret compares greatest, so std::priority_queue returns it first; ties go to the first item.
     bool operator<(const Move& other) const { return regret > other.regret || (regret == other.regret && m > other.m); }
     bool operator>(const Move& other) const { return other < *this; }
   };
@@ -125,20 +125,20 @@ class Repair {
     list.own = std::exchange(distances[0], std::numeric_limits<double>::quiet_NaN());
     list.limit = std::min(2 * list.limit, kListed);
     list.next = 0;
-    // Codes ascend: of equal distances the lowest code comes first.
+    // Codes ascend, so the lowest code wins ties.
     Least least[kListed];
     list.count = static_cast<int>(kernels_.select_least(distances, count, list.limit, least));
     for (int i = 0; i < list.count; ++i) list.targets[i] = {least[i].value, codes[least[i].place]};
   }
 
-  // The nearest code that has room for an item now, or null.
+  // Returns the nearest code that has room for the item now, or null.
   const Target* target_of(int64_t m, Scratch& scratch) {
     List& list = lists_[m];
     const double weight = weights_[movable_[m]];
     for (bool again = list.count == list.limit;; again = list.count == list.limit) {
       for (; list.next < list.count; ++list.next)
         if (has_room(list.targets[list.next].code, weight)) return &list.targets[list.next];
-      if (!again) return nullptr;  // the list held every code there was
+      if (!again) return nullptr;  // the list already held every code with room
       find(m, scratch);
       if (list.count == 0) return nullptr;
     }
@@ -148,7 +148,7 @@ class Repair {
     Scratch scratch = this->scratch();
     const auto move_of = [&](int64_t m, const Target& target) {
       const double regret = (target.distance - lists_[m].own) / weights_[movable_[m]];
-      // Where both distances overflow nothing is known of the regret: those move last.
+      // If both distances overflow, the regret is unknown and the item moves last.
       return Move{std::isnan(regret) ? std::numeric_limits<double>::infinity() : regret, m};
     };
     std::vector<Move> moves;
@@ -156,7 +156,7 @@ class Repair {
     for (int64_t m = 0; m < movable(); ++m)
       if (const Target* target = target_of(m, scratch)) moves.push_back(move_of(m, *target));
     std::sort(moves.begin(), moves.end(), std::greater<Move>());
-    std::priority_queue<Move> again;  // those whose code had filled
+    std::priority_queue<Move> again;  // moves whose target code became full
     for (auto next = moves.begin(); next != moves.end() || !again.empty();) {
       int64_t m;
       if (again.empty() || (next != moves.end() && *next > again.top())) {
@@ -181,7 +181,7 @@ class Repair {
     }
   }
 
-  // Whether nothing rules out a fit at once.
+  // Checks necessary conditions for a fit: the heaviest item and the total weight.
   bool may_fit() const {
     const double heaviest = *std::max_element(weights_.begin(), weights_.end());
     const auto sum = [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); };
@@ -189,7 +189,7 @@ class Repair {
            sum(weights_) <= sum(capacity_) * (1 + 1e-12);
   }
 
-  // Every item anew, heaviest first, into its nearest code with room. False where one finds none.
+  // Assigns all items again, heaviest first, to the nearest code with room. Returns false if an item does not fit.
   bool place_heaviest_first() {
     std::vector<int64_t> order;
     for (int64_t item = 0; item < items(); ++item)
@@ -215,7 +215,7 @@ class Repair {
   std::vector<double> weights_, capacity_;
   int32_t* index_;
   std::vector<double> load_;
-  std::vector<int32_t> receivers_;  // the codes that are not above capacity, ascending
+  std::vector<int32_t> receivers_;  // codes within capacity, ascending
   std::vector<int64_t> movable_;
   std::vector<List> lists_;
 };

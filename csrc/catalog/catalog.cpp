@@ -13,11 +13,12 @@ namespace {
 
 using std::to_string;
 
-// A chain of versions is released link by link, each on the stack of the one after it.
+// Releasing a chain of versions is recursive, so its length is limited.
 constexpr int64_t kMostHistory = 4096;
-// Changes beyond so many and the number of items are merged by the writer, whose table of them would grow too large.
+// With more pending changes than the number of items plus this, the writer merges them: its table of changes would grow
+// too large.
 constexpr int64_t kPending = 1 << 16;
-// Versions beyond the history that gather before the oldest are dropped: an anchor costs a merge.
+// The oldest versions are dropped only when this many exceed the history, because dropping them costs a merge.
 constexpr int64_t kSpareVersions = 64;
 
 std::vector<int64_t> checked(std::vector<int64_t> vocab_sizes) {
@@ -85,7 +86,7 @@ Snapshot Catalog::snapshot() const {
     const std::lock_guard lock(published_);
     if (current_ == version) latest_.swap(latest);
   }
-  return snapshot;  // What was the latest may go now, with the lock free again.
+  return snapshot;  // The previous latest_ is destroyed here, after the lock is released.
 }
 
 void Catalog::publish(std::shared_ptr<Version> version, std::shared_ptr<const Tables> latest) {
@@ -100,7 +101,7 @@ bool Catalog::is_live(int64_t id) const {
   return found != changed_.end() ? found->second : base_->items().position(id) >= 0;
 }
 
-// Where a reader has had the current version merged, fewer changes are to be remembered.
+// If a reader already merged the current version, it becomes the base, and fewer changes need to be remembered.
 void Catalog::adopt_base() {
   auto tables = current_->at_hand();
   if (!tables || tables == base_) return;
@@ -109,7 +110,7 @@ void Catalog::adopt_base() {
 }
 
 void Catalog::insert(const int64_t* given_ids, const int64_t* given_sids, size_t count, bool replace) {
-  // Copies, so that what is checked is what is stored, whoever else writes to the caller's arrays.
+  // Copies, so that a concurrent write to the caller's arrays cannot change values after the checks.
   Batch batch{{given_ids, given_ids + count}, std::vector<Kind>(count), std::vector<int32_t>(count * depth())};
   for (size_t i = 0; i < batch.sids.size(); ++i) {
     const size_t level = i % depth();
@@ -173,7 +174,7 @@ void Catalog::commit(Batch batch, int64_t size) {
   }
   versions_.push_back(version);
 
-  // From here on nothing throws: there is room for everything, and the map's merge moves nodes that exist.
+  // Nothing below throws: all memory is reserved, and merging the maps moves existing nodes.
   if (many) {
     base_ = merged;
     changed_.clear();

@@ -1,9 +1,9 @@
-// A live catalogue of items and their semantic IDs. Plain C++: no torch, no Python.
+// A live catalogue of items and their semantic IDs. Plain C++ without torch or Python.
 //
-// Its content is a chain of versions (version.h), each with what one call changed; a reader takes the current one and
-// has its arrays merged, if no reader had before. Any number of threads may call at once. Those that change something
-// wait for one another; those that read wait for none of them, since a change is published by one pointer. A call that
-// throws has changed nothing: all that can fail (checks, memory) comes before the first change.
+// The content is a chain of versions (version.h), each with the changes of one call. A reader takes the current version
+// and merges its arrays if no earlier reader did. Any number of threads may call at the same time. Writers wait for one
+// another. Readers do not wait for writers, because a change is published by replacing one pointer. A call that throws
+// changes nothing: everything that can fail (checks, memory) happens before the first change.
 #pragma once
 
 #include <cstddef>
@@ -21,15 +21,15 @@ namespace recops::catalog {
 
 struct Snapshot {
   int64_t version;
-  int64_t last_version;  // the highest number given so far, after a rollback more than `version`
+  int64_t last_version;  // highest number given so far; after a rollback it exceeds `version`
   std::shared_ptr<const Tables> tables;
 };
 
 class Catalog {
  public:
-  // `history`: how many versions before the newest can be rolled back to.
+  // `history`: number of versions before the newest that rollback can return to.
   Catalog(std::vector<int64_t> vocab_sizes, int64_t history);
-  // With the content of a snapshot, which must be a trie of these vocabularies.
+  // Starts with the content of a snapshot, which must be a trie of these vocabularies.
   Catalog(std::vector<int64_t> vocab_sizes, int64_t history, std::shared_ptr<const Tables> tables, int64_t version,
           int64_t last_version);
 
@@ -37,18 +37,21 @@ class Catalog {
   const std::vector<int64_t>& vocab_sizes() const { return vocab_sizes_; }
   int64_t history() const { return history_; }
   size_t size() const { return static_cast<size_t>(current()->size); }
-  int64_t version() const { return current()->number; }  // 0 at first; each call that changes something makes a new one
+  int64_t version() const {
+    return current()->number;
+  }  // starts at 0; every call that changes something adds 1 to the highest number so far
   Snapshot snapshot() const;
 
-  // ids [count], sids [count, depth]. Throws std::invalid_argument where an id comes twice or is live (unless
-  // `replace`), or a token is outside its vocabulary. O(count · log size).
+  // ids [count], sids [count, depth]. Throws std::invalid_argument for a repeated id, an id in the catalogue (unless
+  // `replace`), or a token outside its vocabulary. O(count · log size).
   void insert(const int64_t* ids, const int64_t* sids, size_t count, bool replace);
 
-  // Throws std::invalid_argument where an id comes twice, or is not live (unless `missing_ok`). O(count · log size).
+  // Throws std::invalid_argument for a repeated id or an id that is not in the catalogue (unless `missing_ok`). O(count
+  // · log size).
   void remove(const int64_t* ids, size_t count, bool missing_ok);
 
-  // Makes an earlier version the current one, under its old number; versions after it stay, and no number is given
-  // twice. Throws std::invalid_argument where it is not kept.
+  // Makes an earlier version current, under its old number. Later versions are kept, and no number is given twice.
+  // Throws std::invalid_argument if the version is no longer kept.
   void rollback(int64_t version);
 
  private:
@@ -62,15 +65,16 @@ class Catalog {
   const std::vector<int64_t> vocab_sizes_;
   const int64_t history_;
 
-  mutable std::mutex published_;  // held to copy pointers only; guards the next three
+  mutable std::mutex published_;  // guards the next three; held only to copy pointers
   std::shared_ptr<Version> current_;
   int64_t last_version_;
-  mutable std::shared_ptr<const Tables> latest_;  // so that the next merge starts near
+  mutable std::shared_ptr<const Tables>
+      latest_;  // keeps a recent version's arrays alive as the start of the next merge
 
-  std::mutex writing_;  // one writer at a time; guards what follows
+  std::mutex writing_;  // admits one writer at a time; guards what follows
   std::deque<std::shared_ptr<Version>> versions_;
-  std::shared_ptr<const Tables> base_;         // of the current version or one before it …
-  std::unordered_map<int64_t, bool> changed_;  // … since when these came (true) or went
+  std::shared_ptr<const Tables> base_;         // arrays of the current version or an earlier one
+  std::unordered_map<int64_t, bool> changed_;  // changes since base_: id → true if inserted, false if removed
 };
 
 }  // namespace recops::catalog

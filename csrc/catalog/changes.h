@@ -1,4 +1,4 @@
-// What calls change, one after another, and what that comes to.
+// Changes of successive calls, and their net effect.
 #pragma once
 
 #include <cstdint>
@@ -6,23 +6,27 @@
 
 namespace recops::catalog {
 
-enum class Kind : uint8_t { insert, replace, remove };  // of a new item, of a live item's SID, of a live item
+enum class Kind : uint8_t {
+  insert,
+  replace,
+  remove
+};  // insert a new item, replace a live item's SID, remove a live item
 
-// The changes of one call, each of another item.
+// The changes of one call, each for a different item.
 struct Batch {
   std::vector<int64_t> ids;
   std::vector<Kind> kinds;
-  std::vector<int32_t> sids;  // [count, depth]; empty where all are removals
+  std::vector<int32_t> sids;  // [count, depth]; empty if all changes are removals
 };
 
-// What became of an item in the end.
+// Net change of one item.
 struct Change {
   int64_t id;
-  const int32_t* sid;  // its SID in a batch; null: it is gone
-  int64_t order;       // later insertions have larger ones; −1: it never left, and keeps its place
+  const int32_t* sid;  // SID in a batch; null: the item is removed
+  int64_t order;       // larger for later insertions; −1: the item stayed live and keeps its position
 };
 
-// One change for each item that `batches` (in order of time) name, by ascending id. They point into the batches.
+// Returns one net change per item in `batches` (oldest first), by ascending id. The result points into the batches.
 std::vector<Change> net_changes(const std::vector<const Batch*>& batches, int64_t depth);
 
 }  // namespace recops::catalog

@@ -1,7 +1,7 @@
-// The items that come or move make a trie of their own, `added_`, and the two tries are merged level by level. Items
-// count as one more level below the leaves. A node of added_ either joins a node of the base or is fresh and comes
-// before one (at_); a node of the base dies with its last item, unless something joins it. Between such places whole
-// runs of nodes are copied: only their children's numbers shift, by one amount for the run.
+// Inserted and moved items form a trie `added_`, which is merged into the base trie level by level. Items count as one
+// more level below the leaves. A node of added_ either joins a base node or is fresh and precedes a base node (at_). A
+// base node is removed with its last item, unless a node joins it. Whole runs of nodes between such positions are
+// copied; only their child numbers shift, by one amount per run.
 #include "catalog/merge.h"
 
 #include <algorithm>
@@ -43,11 +43,12 @@ class Merge {
 
  private:
   struct Arrival {
-    int64_t row;  // its old one; for a newcomer, the number of the base's items and more
+    int64_t row;  // row in the base; at least base.num_items() for a new item
     int32_t change;
   };
 
-  // Which items of the base die (all that changed: one that moves comes back), and which arrive, where among the ids.
+  // Collects the base items to remove (all changed ones; a moved item is inserted again), and the arriving items with
+  // their positions among the ids.
   void find_items() {
     const auto id_at = [&](int64_t k) { return base_.item_ids[base_.id_order[k]]; };
     int64_t place = 0;
@@ -76,7 +77,7 @@ class Merge {
       std::sort(arrivals_.begin(), arrivals_.end(), by_row);
   }
 
-  // Rows close up over those that were removed.
+  // Renumbers rows without gaps after removals.
   void number_rows() {
     if (removed_rows_.empty()) return;
     int64_t row = 0;
@@ -123,7 +124,7 @@ class Merge {
     }
   }
 
-  // From the items upwards: who loses children, and whom that leaves without any.
+  // From the items up: finds nodes that lose children, and nodes that lose all of them.
   void find_dead() {
     for (int64_t level = depth_; level >= 0; --level) {
       int64_t node = base_.starts[level], joining = added_.starts[level];
@@ -237,17 +238,17 @@ class Merge {
   const Tables& base_;
   const std::vector<Change>& changes_;
   const int64_t depth_;
-  std::vector<Arrival> arrivals_;              // by row
-  std::vector<int32_t> arriving_, id_places_;  // by id: of which change, and before which of the base's ids
+  std::vector<Arrival> arrivals_;              // ordered by row
+  std::vector<int32_t> arriving_, id_places_;  // ordered by id: index of the change, and position among the base's ids
   std::vector<int32_t> dead_ids_, removed_rows_;
-  Renumbering new_rows_;  // of the base's rows
+  Renumbering new_rows_;  // new numbers of the base's rows
   Tables added_;
-  Array<int32_t> at_;  // by node (then item) of added_
+  Array<int32_t> at_;  // per node (then item) of added_
   Array<uint8_t> fresh_;
-  std::vector<std::vector<int32_t>> dead_;  // by level: nodes of the base
+  std::vector<std::vector<int32_t>> dead_;  // per level: removed nodes of the base
   std::vector<std::vector<Thinned>> thinned_;
-  Renumbering moved_;      // of the base's positions
-  Array<int32_t> placed_;  // by change: its new position
+  Renumbering moved_;      // new positions of the base's items
+  Array<int32_t> placed_;  // per change: position in the result
   Tables out_;
 };
 

@@ -1,4 +1,4 @@
-// The next version's arrays from a version's and what has changed since.
+// Merges changes into the arrays of a version.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,9 @@
 
 namespace recops::catalog {
 
-// `base` with `changes` (by ascending id) made. O(changes · log base) to find what they touch, and one pass over the
-// arrays at the speed of memory. Throws std::invalid_argument where nodes and items together pass 2^31 − 1.
+// Returns `base` with `changes` (by ascending id) applied. Finding the affected positions takes O(changes · log base);
+// then one pass copies the arrays at memory speed. Throws std::invalid_argument if nodes and items together exceed 2^31
+// − 1.
 Tables merge(const Tables& base, const std::vector<Change>& changes, const std::vector<int64_t>& vocab_sizes);
 
 }  // namespace recops::catalog

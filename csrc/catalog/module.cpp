@@ -1,4 +1,4 @@
-// recops._catalog: the catalogue for Python, numpy arrays across the border. recops/catalog.py wraps it.
+// Python module recops._catalog: the catalogue with numpy arrays. recops/catalog.py wraps it.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -43,7 +43,7 @@ void remove_items(Catalog& catalog, const Int64Array& ids, bool missing_ok) {
   catalog.remove(id, count, missing_ok);
 }
 
-// The arrays by name, sharing the tables' memory, which lives as long as the last of them.
+// Returns the arrays by name without copying. Each keeps the tables' memory alive.
 py::dict arrays_of(const std::shared_ptr<const Tables>& tables) {
   const auto shared = [&](const auto* data, int64_t size) {
     using T = std::remove_cv_t<std::remove_pointer_t<decltype(data)>>;
@@ -82,7 +82,7 @@ void copy_into(Array<T>& array, const py::dict& arrays, const char* name) {
   std::copy_n(given.data(), given.size(), array.data());
 }
 
-// Of arrays that make a trie of these vocabularies: SidTrie.validate says so.
+// Restores a catalogue from trie arrays of these vocabularies, which SidTrie.validate must have checked.
 std::unique_ptr<Catalog> restore(const std::vector<int64_t>& vocab_sizes, int64_t history, const py::dict& arrays,
                                  int64_t version, int64_t last_version) {
   const auto first_child = py::cast<Input<int32_t>>(arrays["first_child"]);

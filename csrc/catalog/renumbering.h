@@ -1,5 +1,5 @@
-// What numbers become when runs of them move as a whole: i plus the shift of its run. With few runs nearly all blocks
-// of numbers have one shift, and a table of blocks, unlike one of all numbers, stays in a core's cache.
+// New numbers of elements when whole runs move: i becomes i plus the shift of its run. With few runs, nearly all blocks
+// of numbers have a single shift. A table per block fits into the cache; a table per number would not.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,11 @@ namespace recops::catalog {
 
 class Renumbering {
  public:
-  // Of the numbers up to `size`.
+  // For numbers below `size`.
   explicit Renumbering(int64_t size) : blocks_(static_cast<size_t>(size / kBlock + 1)) {}
 
-  // Numbers `begin` up to `end` are now `by` more. Runs come in ascending order; what is in none of them is not asked
-  // for.
+  // Adds `by` to the numbers [begin, end). Runs must come in ascending order. Numbers outside all runs must not be
+  // looked up.
   void shift(int64_t begin, int64_t end, int64_t by) {
     while (begin < end) {
       const int64_t block = begin / kBlock, stop = std::min(end, (block + 1) * kBlock);
@@ -42,7 +42,7 @@ class Renumbering {
   static constexpr int32_t kBlock = 64;
   struct Block {
     int32_t shift = 0;
-    int32_t parts = -1;  // where the shifts of the numbers of a block that runs part begin
+    int32_t parts = -1;  // start of the per-number shifts of a block with several runs, or −1
   };
   std::vector<Block> blocks_;
   std::vector<int32_t> parts_;

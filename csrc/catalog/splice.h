@@ -1,4 +1,4 @@
-// Merging a few places into many: runs that nothing happens to are handed on whole.
+// Merges a few edits into a long sequence; runs without edits are passed on as a whole.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace recops::catalog {
 
-// The first index of [begin, end) for which `less` no longer holds. O(log of how far it is).
+// Returns the first index of [begin, end) where `less` is false. O(log of the distance from begin).
 template <class Less>
 int64_t gallop(int64_t begin, int64_t end, const Less& less) {
   int64_t step = 1;
@@ -23,25 +23,24 @@ int64_t gallop(int64_t begin, int64_t end, const Less& less) {
   return begin;
 }
 
-// A place that stays, but loses so many of its children.
+// A position that stays but loses `lost` of its children.
 struct Thinned {
   int32_t place;
   int32_t lost;
 };
 
-// What happens to a sequence of places, in order.
+// Edits of a sequence of positions, in order.
 struct Edits {
-  int64_t begin, end;                // the places
-  int64_t added, added_end;          // numbers of what is added
-  const int32_t* at;                 // by number, ascending: the place that it comes before or, where not fresh, joins
-  const uint8_t* fresh;              // by number; null: all are
+  int64_t begin, end;                // positions of the sequence
+  int64_t added, added_end;          // numbers of the added elements
+  const int32_t* at;                 // by number, ascending: the position that it precedes (fresh) or joins (not fresh)
+  const uint8_t* fresh;              // by number; null: all are fresh
   std::span<const int32_t> dead;     // ascending
-  std::span<const Thinned> thinned;  // ascending, none of them dead
+  std::span<const Thinned> thinned;  // ascending, without dead positions
 };
 
-// Calls, in order: copy(begin, end) for places that nothing happens to, add(number) for what is fresh, and
-// keep(place, number, lost) for a place that something joins (number −1: nothing does) or that is thinned. Dead places
-// are passed by.
+// Calls in order: copy(begin, end) for positions without edits; add(number) for fresh elements; keep(place, number,
+// lost) for a position that an element joins (−1: none) or that is thinned. Dead positions are skipped.
 template <class Copy, class Add, class Keep>
 void splice(Edits edits, const Copy& copy, const Add& add, const Keep& keep) {
   auto dead = edits.dead.begin();

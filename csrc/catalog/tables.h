@@ -1,5 +1,5 @@
-// What a version of the catalogue is made of: the arrays of a trie (trie/trie.h), its items and their id index, never
-// changed once made. The catalogue, the tries handed out and later versions in the making all share them.
+// The arrays of one catalogue version: a trie (trie/trie.h), its items and their id index. They are immutable after
+// construction and shared by the catalogue, the returned tries and merges in progress.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace recops::catalog {
 
-// Memory of fixed size that starts unwritten: whoever makes it fills it, and a pass over 30 MB of zeros is saved.
+// Uninitialized memory of fixed size. The creator fills it, which saves a pass that would only write zeros.
 template <class T>
 class Array {
  public:
@@ -34,13 +34,13 @@ class Array {
 struct Tables {
   int64_t depth;
   bool wide_tokens;
-  // [depth + 3]: the first node of each level 0 … depth; then num_nodes and num_nodes + num_items, as if the item at
-  // position p were node num_nodes + p of one more level.
+  // [depth + 3]: the first node of each level 0 … depth, then num_nodes and num_nodes + num_items. Items count as one
+  // more level: the item at position p is node num_nodes + p.
   std::vector<int64_t> starts;
   Array<int32_t> first_child;   // [num_nodes + 1]
   Array<unsigned char> tokens;  // [num_nodes] int32 or uint16
-  Array<int64_t> item_ids;      // [num_items] by position, like the next
-  Array<int32_t> item_rows;     // which of the items in order of insertion it is
+  Array<int64_t> item_ids;      // [num_items], by position
+  Array<int32_t> item_rows;     // [num_items], by position: the item's number in order of insertion
   Array<int32_t> id_order;      // [num_items]: positions in ascending order of ids
 
   int64_t num_nodes() const { return starts[static_cast<size_t>(depth) + 1]; }
@@ -66,14 +66,14 @@ struct Tables {
   }
 };
 
-// The starts of a trie of so many levels.
+// Returns the level starts of a trie of this depth.
 inline std::vector<int64_t> starts_of(const int32_t* first_child, int64_t depth) {
   std::vector<int64_t> starts{0};
   for (int64_t level = 0; level <= depth + 1; ++level) starts.push_back(first_child[starts.back()]);
   return starts;
 }
 
-// Room for a trie whose levels start at `starts` (as above), nothing of it written but the frame.
+// Allocates tables for levels that begin at `starts` (see Tables). Only the end of first_child is written.
 inline Tables make_tables(std::vector<int64_t> starts, bool wide_tokens) {
   const auto depth = static_cast<int64_t>(starts.size()) - 3;
   const int64_t nodes = starts[starts.size() - 2], items = starts.back() - nodes;
@@ -95,7 +95,7 @@ inline bool has_wide_tokens(const std::vector<int64_t>& vocab_sizes) {
   return false;
 }
 
-// A trie without items: the root alone.
+// Tables of a trie without items, which has only the root.
 inline Tables empty_tables(const std::vector<int64_t>& vocab_sizes) {
   std::vector<int64_t> starts(vocab_sizes.size() + 3, 1);
   starts[0] = 0;

@@ -32,7 +32,7 @@ std::shared_ptr<const Tables> Version::tables(const std::vector<int64_t>& vocab_
 std::shared_ptr<const Tables> Version::tables_now(const std::vector<int64_t>& vocab_sizes) const {
   State from = state();
   if (from.tables) return from.tables;
-  std::vector<std::shared_ptr<const Version>> passed;  // their batches are read below
+  std::vector<std::shared_ptr<const Version>> passed;  // keeps alive the versions whose batches are read below
   std::vector<const Batch*> batches{&batch_};
   while (!from.tables) {
     passed.push_back(from.previous);
@@ -50,7 +50,8 @@ std::shared_ptr<const Tables> Version::tables_now(const std::vector<int64_t>& vo
 
 void Version::anchor(const std::vector<int64_t>& vocab_sizes) {
   auto tables = tables_now(vocab_sizes);
-  std::shared_ptr<const Version> released;  // after the lock, for its arrays may go with it
+  std::shared_ptr<const Version>
+      released;  // destroyed after the lock is released, because its arrays may be freed with it
   const std::lock_guard lock(state_);
   anchored_ = std::move(tables);
   released = std::move(previous_);

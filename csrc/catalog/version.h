@@ -1,5 +1,4 @@
-// One version of a catalogue: what the version before it was, and what was changed; its arrays when somebody wants
-// them.
+// One version of a catalogue: its predecessor and its changes. Its arrays are computed on demand.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +11,9 @@
 
 namespace recops::catalog {
 
-// A version holds its changes and its predecessor, and remembers its arrays only as long as someone else uses them; an
-// anchored one holds its arrays and forgets its predecessor. So a chain of versions costs its changes, and the one
-// trie at its beginning.
+// A version keeps its changes and its predecessor, and remembers its arrays only while someone else uses them. An
+// anchored version keeps its arrays and no predecessor. A chain of versions therefore uses memory for its changes and
+// for the one trie at its start.
 class Version {
  public:
   Version(int64_t number, std::shared_ptr<const Tables> tables);  // anchored
@@ -23,15 +22,15 @@ class Version {
   const int64_t number;
   const int64_t size;  // items
 
-  // The arrays, merged from the nearest predecessor whose arrays are at hand, unless they are themselves. Whoever asks
-  // for a version's arrays while another merges them waits for that other.
+  // Returns the arrays. If they are not in memory, merges them from the nearest predecessor with arrays in memory. A
+  // caller waits if another thread is merging the same version.
   std::shared_ptr<const Tables> tables(const std::vector<int64_t>& vocab_sizes) const;
 
-  // The same, waiting for nobody and keeping nobody waiting.
+  // The same, but neither waits for other threads nor makes them wait.
   std::shared_ptr<const Tables> tables_now(const std::vector<int64_t>& vocab_sizes) const;
 
-  std::shared_ptr<const Tables> at_hand() const { return state().tables; }  // null where they are not
-  int64_t previous_number() const;                                          // −1: it is anchored
+  std::shared_ptr<const Tables> at_hand() const { return state().tables; }  // null if not in memory
+  int64_t previous_number() const;                                          // −1 if anchored
   void anchor(const std::vector<int64_t>& vocab_sizes);
 
  private:
@@ -43,7 +42,7 @@ class Version {
 
   const Batch batch_;
   mutable std::mutex merging_;
-  mutable std::mutex state_;  // held to copy pointers only; guards what follows
+  mutable std::mutex state_;  // held only to copy pointers; guards what follows
   std::shared_ptr<const Version> previous_;
   std::shared_ptr<const Tables> anchored_;
   mutable std::weak_ptr<const Tables> remembered_;

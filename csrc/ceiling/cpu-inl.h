@@ -6,7 +6,8 @@
 namespace recops::ceiling::RECOPS_ISA {
 namespace {
 
-// Latency 4 at two a cycle needs 8 in flight; 12 leave room for slower machines and fit 16 registers.
+// A latency of 4 cycles at two FMAs per cycle needs 8 in flight. 12 leaves room for slower machines and fits 16
+// registers.
 constexpr int accumulators = 12;
 
 int64_t fma(int64_t iterations, float* sink) {
@@ -14,7 +15,7 @@ int64_t fma(int64_t iterations, float* sink) {
   for (int i = 0; i < accumulators; ++i) sums[i] = Vec<float>{} + static_cast<float>(i);
   Vec<float> a = Vec<float>{} + 0.999f, b = Vec<float>{} + 0.001f;
   for (int64_t n = 0; n < iterations; ++n) {
-    // Keeps a and b opaque, or the compiler would fold the recurrence.
+    // Hides the values of a and b; otherwise the compiler would fold the recurrence.
 #if defined(__x86_64__)
     asm volatile("" : "+x"(a), "+x"(b));
 #endif

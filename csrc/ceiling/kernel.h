@@ -1,4 +1,4 @@
-// The machine's own FMA ceiling, so that a kernel's speed can be told as a share of what is possible.
+// Peak FMA throughput of the machine, the reference for kernel efficiency.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 namespace recops::ceiling {
 
 struct Kernels {
-  // Runs `iterations` rounds of float32 FMAs on enough independent accumulators to keep every unit busy, touching no
-  // memory. Returns the floating-point operations done (two per lane and FMA); `sink` receives the result, so that the
-  // work cannot be dropped.
+  // Runs `iterations` rounds of float32 FMAs on enough independent accumulators to keep every unit busy, without memory
+  // access. Returns the number of floating-point operations (two per lane and FMA). `sink` gets the result, so that the
+  // compiler cannot remove the work.
   int64_t (*fma)(int64_t iterations, float* sink);
 };
 

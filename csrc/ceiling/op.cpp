@@ -8,7 +8,7 @@
 namespace recops::ceiling {
 namespace {
 
-// The same work on each of torch's threads; the caller takes the time.
+// Runs the same work on every torch thread. The caller measures the time.
 int64_t fma_ceiling(int64_t iterations) {
   constexpr int64_t kMost = int64_t{1} << 31;  // some seconds
   require_between("fma_ceiling", "iterations", iterations, 1, kMost);

@@ -1,4 +1,4 @@
-// The rules on dtype and shape of codebook overlap, and its arguments as kernels see them. They read no data.
+// Checks of dtype and shape for codebook overlap, and conversion to kernel arguments. No data is read.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ inline Overlap overlap_of(const char* op, const std::string& name) {
   return Overlap::minimum;
 }
 
-// codebook [K, D] and usage [K], both dense.
+// Converts codebook [K, D] and usage [K], both dense.
 inline Codebook codebook_of(const char* op, const Tensor& codebook, const Tensor& usage, double sigma) {
   const ScalarType type = codebook.scalar_type();
   require_value(type == ScalarType::Float || type == ScalarType::Double, op,
@@ -28,7 +28,7 @@ inline Codebook codebook_of(const char* op, const Tensor& codebook, const Tensor
   return {codebook.data_ptr(), usage.data_ptr(), type == ScalarType::Double, codebook.size(0), codebook.size(1)};
 }
 
-// Of the overlap and of its row sums.
+// Checks the gradients of the overlap and of its row sums.
 inline void require_gradients(const char* op, const Tensor& grad_overlap, const Tensor& grad_row_sums,
                               const Tensor& codebook) {
   require_dtype(op, "grad_overlap", grad_overlap, codebook.scalar_type());

@@ -1,4 +1,4 @@
-// The gradients of codewords and usages.
+// Gradients of codewords and usages.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace recops::codebook_overlap::RECOPS_ISA {
 namespace {
 
-// A panel, the values that belong to its codewords, and the sums that are taken for them.
+// A panel with the inputs and gradient sums of its codewords.
 template <class T>
 struct PanelGradient {
   const T* panel;
@@ -25,7 +25,7 @@ struct PanelGradient {
 template <int R, class T, class Kernel>
 [[gnu::noinline]] void add_gradients(const T* rows, const T* usage, int64_t dim, T g, const T* h, const Kernel& kernel,
                                      PanelGradient<T>& own) {
-  Tile<T> force[R];  // squared distances first
+  Tile<T> force[R];  // starts as squared distances
   squared_distances<R>(rows, dim, own.panel, force);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {

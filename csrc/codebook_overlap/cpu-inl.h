@@ -1,7 +1,7 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 //
-// The lanes of a panel are the codewords whose sums are taken; all codewords pass by, a few at a time. The K × K matrix
-// exists one register tile at a time.
+// The codewords of a panel are in lanes; an inner loop passes over all codewords, a few at a time. Only one register
+// tile of the K × K matrix exists at a time.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The overlap of two Gaussians as a function of their squared distance q, and its slope: slope · (c_j − c_i) is
-// ∂κ_ij/∂c_i.
+// Overlap of two Gaussians as a function of the squared distance q of their centres, with its slope: slope · (c_j −
+// c_i) = ∂κ_ij/∂c_i.
 #pragma once
 
 #include "codebook_overlap/kernel.h"
@@ -15,7 +15,7 @@ struct Pair {
   Vec<T> overlap, slope;
 };
 
-// 2^exponent for exponents of at most 0, exactly 1 at 0.
+// 2^exponent for exponents of at most 0; exactly 1 at 0.
 template <class T>
 inline Vec<T> decay(Vec<T> exponent) {
   const Vec<T> power = add_exp2(Vec<T>{}, exponent);
@@ -23,7 +23,7 @@ inline Vec<T> decay(Vec<T> exponent) {
   return power < one ? power : one;
 }
 
-// exp(−q/8σ²), with the σ of Bhattacharyya's coefficient.
+// exp(−q/8σ²), where σ is that of the Bhattacharyya coefficient.
 template <class T>
 class Gaussian {
  public:
@@ -40,8 +40,8 @@ class Gaussian {
   T exponent_, slope_;
 };
 
-// e^(−x²) · erfcx(x), with log2(erfcx(x) / t) a polynomial in t = 1/(1 + x/2): relative error 6e-8 up to x = 11, where
-// float ends. The coefficients are a Chebyshev fit.
+// erfc(x) = e^(−x²) · erfcx(x), where log2(erfcx(x) / t) is a polynomial in t = 1/(1 + x/2), a Chebyshev fit. The
+// relative error is 6e-8 up to x = 11, where float underflows.
 inline Vec<float> complementary_error(Vec<float> x, Vec<float> square) {
   const Vec<float> t = 1 / (1 + x / 2);
   Vec<float> p = t * 0.21953675f - 1.03896772f;
@@ -60,7 +60,7 @@ inline Vec<double> complementary_error(Vec<double> x, Vec<double>) {
   return x;
 }
 
-// erfc(√q/(2√2 σ)), with slope 0 at its cusp.
+// erfc(√q/(2√2 σ)); the slope is defined as 0 at the cusp q = 0.
 template <class T>
 class Minimum {
  public:
@@ -86,7 +86,7 @@ class Minimum {
   T squared_scale_, slope_;
 };
 
-// f(kernel) with the kernel of that kind.
+// Calls f with the overlap function for `kind`.
 template <class T, class F>
 void with_kernel(Overlap kind, double sigma, const F& f) {
   constexpr double kRootHalf = 0x1.6a09e667f3bcdp-1;

@@ -1,4 +1,4 @@
-// The row sums of overlaps, and the overlap of all.
+// Row sums of overlaps, and the total overlap.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,8 @@
 namespace recops::codebook_overlap::RECOPS_ISA {
 namespace {
 
-// Partial sums over so many codewords, then the sum of those: float holds a sum of thousands to its last digits.
+// Partial sums over this many codewords are added in a second step, so that float keeps its accuracy for thousands of
+// codewords.
 constexpr int64_t kPartialRows = 16 * kTileRows;
 
 template <int R, class T, class Kernel>

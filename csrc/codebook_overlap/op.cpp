@@ -1,5 +1,5 @@
-// The ops of codebook overlap: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on
-// dtype and shape in arguments.h.
+// Codebook overlap ops: schemas, data checks, memory and threads. cpu-inl.h has the arithmetic, arguments.h the checks
+// of dtype and shape.
 #include <algorithm>
 #include <string>
 #include <tuple>
@@ -23,10 +23,10 @@ void require_finite(const Kernels& kernels, const Codebook& book) {
   require_value(code < 0, kOp, ": usage must be finite, got usage[", code, "]");
 }
 
-// f(begin, end, scratch) over panels; a thread is woken for no less than kGrain coordinates of pairs.
+// Calls f(begin, end, scratch) over panels. Each thread gets at least kGrain coordinates of codeword pairs.
 template <class F>
 void for_panels(const Kernels& kernels, const Codebook& book, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 20, kKernel = 8;  // a kernel's value costs about as much as so many coordinates
+  constexpr int64_t kGrain = 1 << 20, kKernel = 8;  // kKernel: cost of evaluating κ, in coordinates
   const int64_t panels = kernels.num_panels(book);
   Tensor scratch = empty({panels * kernels.panel_bytes(book)}, ScalarType::Byte, like);
   const int64_t work = book.size * (book.dim + kKernel) * book.size / std::max<int64_t>(panels, 1);

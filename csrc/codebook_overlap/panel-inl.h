@@ -1,4 +1,4 @@
-// Panels of codewords, [dim][width], zero past the last, and the register tile of their squared distances.
+// Codeword panels [dim][width] (see kernel.h) and the register tile of their squared distances.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ int64_t num_panels(const Codebook& book) {
   return with_compute_type(book.wide, [&]<class T>(T) { return (book.size + kWidth<T> - 1) / kWidth<T>; });
 }
 
-// The codewords of the panel, and as much again for their gradients.
+// Room for the codewords of the panel and for their gradients.
 int64_t panel_bytes(const Codebook& book) {
   return with_compute_type(book.wide, [&]<class T>(T) { return 2 * kWidth<T> * (book.dim + 1) * int64_t{sizeof(T)}; });
 }
@@ -47,7 +47,7 @@ inline void store_tile(T* to, const Tile<T>& from, int64_t count) {
     store_as(to + v * kLanes<T>, from[v], count - v * kLanes<T>);
 }
 
-// Squared distances of R codewords to those of a panel.
+// Squared distances from R codewords to the codewords of a panel.
 template <int R, class T>
 [[gnu::always_inline]] inline void squared_distances(const T* rows, int64_t dim, const T* panel, Tile<T> (&sum)[R]) {
 #pragma GCC unroll 4

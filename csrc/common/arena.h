@@ -1,5 +1,5 @@
-// Scratch memory of a kernel, counted and then handed out by the same code. In an anonymous namespace, as kernels
-// include it (common/isa.h).
+// Scratch memory of a kernel: the same code computes its size and lays it out. In an anonymous namespace because
+// kernels include it (common/isa.h).
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 namespace recops {
 namespace {
 
-constexpr int64_t kCacheLine = 64;  // bytes; the widest vector as well
+constexpr int64_t kCacheLine = 64;  // bytes; also the width of the widest vector
 
 inline int64_t round_up_to_line(int64_t bytes) { return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine; }
 
-// Hands out pieces of memory, aligned and with a vector to spare at their end; without memory it only counts.
+// Allocates aligned pieces of a buffer, each followed by one spare vector. Without a buffer it only computes the size.
 class Arena {
  public:
   explicit Arena(void* memory) : memory_(static_cast<char*>(memory)) {}

@@ -1,7 +1,8 @@
-// The rules that every family states alike on the dtype and shape of an argument. They read no data, so that an op for
-// a CPU and one for a GPU keep the same ones. What is special to a family is in its own arguments.h.
+// Checks of dtype and shape that all op families share. They read no data, so CPU and GPU ops can use the same checks.
+// Checks specific to a family are in its arguments.h.
 //
-// Users see the checks of recops/ops, which say the same before a graph is made; these keep memory safe whoever calls.
+// Users normally see the errors of recops/ops, which repeats these checks before a graph is built. The checks here keep
+// memory safe for any caller.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace recops {
 
-// "int64", as Python calls it.
+// Python name of a type, for example "int64".
 inline std::string name_of(ScalarType type) {
   switch (type) {
     case ScalarType::Float: return "float32";
@@ -27,7 +28,7 @@ inline std::string name_of(ScalarType type) {
   }
 }
 
-// "[2, 3]".
+// Shape as text, for example "[2, 3]".
 inline std::string shape_of(const Tensor& tensor) {
   std::string shape = "[";
   for (int64_t d = 0; d < tensor.dim(); ++d) shape += concat(d > 0 ? ", " : "", tensor.size(d));
@@ -54,7 +55,7 @@ inline void require_shape(const char* op, const char* name, const Tensor& tensor
   require_value(false, op, ": ", name, " must be [", wanted, "], got ", shape_of(tensor));
 }
 
-// As many values, in any shape.
+// Checks the number of values; any shape is accepted.
 inline void require_numel(const char* op, const char* name, const Tensor& tensor, int64_t count) {
   require_value(tensor.numel() == count, op, ": ", name, " must have ", count, " values, got ", shape_of(tensor));
 }

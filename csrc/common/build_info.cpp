@@ -1,4 +1,4 @@
-// What this binary is: the answers behind recops.build_info() and recops.cpu_isa().
+// Build properties of this binary, for recops.build_info() and recops.cpu_isa().
 #include "common/compat.h"
 #include "common/isa.h"
 

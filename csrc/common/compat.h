@@ -1,8 +1,8 @@
-// The only file that knows torch's stable ABI. Everything an op needs of torch goes through here.
+// The only file that uses torch's stable ABI. Op files access torch only through it.
 //
-// An op file (csrc/<family>/op.cpp) includes this, checks its arguments, allocates its outputs and calls a kernel that
-// sees raw pointers alone. Errors on data are std::invalid_argument (a ValueError in Python) or std::out_of_range (an
-// IndexError), thrown outside parallel_for: an exception inside it loses its message.
+// An op file (csrc/<family>/op.cpp) includes this header, checks arguments, allocates outputs and calls a kernel on raw
+// pointers. Errors in data are std::invalid_argument (ValueError in Python) or std::out_of_range (IndexError). They
+// must be thrown outside parallel_for, which loses the message of an exception.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -31,8 +31,8 @@ namespace recops {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// What an op takes for a `str`. As std::string it would cost 48 bytes of heap a call for good: torch's headers (2.10 to
-// 2.13) convert with a `new` whose string is copied and never deleted.
+// Type of a `str` argument of an op. With std::string, every call would leak 48 bytes: the torch headers 2.10 to 2.13
+// convert with a `new` whose string is copied and never deleted.
 struct Text : std::string {
   using std::string::string;
 };
@@ -44,7 +44,7 @@ std::string concat(const Parts&... parts) {
   return out.str();
 }
 
-// `require_value(k >= 1, "rq_encode: beam must be ...")` ends in a ValueError, require_index in an IndexError.
+// require_value(k >= 1, "rq_encode: beam must be ...") raises a ValueError, require_index an IndexError.
 template <class... Parts>
 void require_value(bool condition, const Parts&... message) {
   if (!condition) [[unlikely]]
@@ -57,7 +57,7 @@ void require_index(bool condition, const Parts&... message) {
     throw std::out_of_range(concat(message...));
 }
 
-// Where torch's allocator refuses, it tells standard error why, and its caller nothing.
+// Error message for a failed allocation. torch's allocator prints the reason to standard error and returns only a code.
 inline std::string no_room(std::span<const int64_t> sizes) {
   std::ostringstream out;
   out << "recops: no memory for a tensor of shape [";
@@ -70,11 +70,11 @@ inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
-// What an op takes for a `Tensor?`.
+// Type of a `Tensor?` argument of an op.
 using Maybe = std::optional<Tensor>;
 
-// Tensors in a list that may be absent pass the dispatcher by: it neither asks for their device nor resolves their
-// negative views, as it does for every other argument. Ops do both here.
+// The dispatcher ignores tensors in an optional list. For other arguments it checks the device and resolves negative
+// views; for these lists, resolved() does both.
 using MaybeTensors = std::optional<std::vector<Tensor>>;
 
 inline std::vector<Tensor> resolved(const char* op, const char* name, const MaybeTensors& list) {
@@ -103,7 +103,7 @@ inline Dtype dtype_of(const char* op, const char* name, const Tensor& tensor) {
   }
 }
 
-// The type that values of a dtype are computed and accumulated in.
+// Type in which values of a dtype are computed and accumulated.
 inline ScalarType compute_type(Dtype dtype) { return dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float; }
 
 inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
@@ -113,10 +113,10 @@ inline Indices indices(const char* op, const char* name, const Tensor& tensor) {
   return {tensor.data_ptr(), wide};
 }
 
-// Uninitialised and contiguous, on the device of `like`. Straight to the allocator, for ops of some
-// microseconds: the way through the dispatcher is longer, most of all while its code is out of the caches.
+// Returns an uninitialized contiguous tensor on the device of `like`. Calls the allocator directly because the
+// dispatcher is slower, mostly with cold caches, and some ops take only microseconds.
 inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tensor& like) {
-  std::array<int64_t, 64> strides;  // torch knows no more dimensions
+  std::array<int64_t, 64> strides;  // torch's maximum number of dimensions
   int64_t stride = 1;
   for (size_t i = sizes.size(); i-- > 0;) {
     strides.at(i) = stride;
@@ -138,8 +138,8 @@ inline Tensor empty(std::initializer_list<int64_t> sizes, ScalarType dtype, cons
   return empty(std::span(sizes.begin(), sizes.size()), dtype, like);
 }
 
-// f(begin, end) over [0, size) in chunks of at least `grain`, on torch's own threads. Runs inline where one chunk holds
-// all, so that a small input pays for no thread.
+// Calls f(begin, end) over [0, size) in chunks of at least `grain` on torch's threads. A single chunk runs inline, so
+// that small inputs start no threads.
 template <class F>
 void parallel_for(int64_t size, int64_t grain, const F& f) {
   if (size <= 0) return;
@@ -149,7 +149,7 @@ void parallel_for(int64_t size, int64_t grain, const F& f) {
     torch::stable::parallel_for(0, size, grain, f);
 }
 
-// As `empty`, of zeros.
+// Returns a contiguous tensor of zeros on the device of `like`.
 inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
   Tensor out = empty(sizes, dtype, like);
   constexpr int64_t kGrain = 1 << 20;  // bytes

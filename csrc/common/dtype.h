@@ -1,4 +1,4 @@
-// The types that floating-point tensors are stored in, as kernels name them.
+// Storage types of floating-point tensors in kernels.
 #pragma once
 
 namespace recops { enum class Dtype { f32, bf16, f16, f64 }; }  // namespace recops

@@ -1,4 +1,4 @@
-// Indices as kernels read them, stored in 32 or in 64 bits.
+// Indices as kernels read them, stored in 32 or 64 bits.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,7 @@ struct Indices {
 
 namespace {
 
-// f(data), a pointer of the type that the indices are stored as. In an anonymous namespace, as kernels include it
-// (common/isa.h).
+// Calls f with a pointer of the stored type. In an anonymous namespace because kernels include it (common/isa.h).
 template <class F>
 auto with_index_type(const Indices& indices, const F& f) {
   return indices.wide ? f(static_cast<const int64_t*>(indices.data)) : f(static_cast<const int32_t*>(indices.data));

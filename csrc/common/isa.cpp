@@ -10,7 +10,7 @@ namespace {
 Isa detect() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  // x86-64-v4 and x86-64-v3 as the compiler's -march names them.
+  // x86-64-v4 and x86-64-v3, in the naming of the compiler's -march.
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return Isa::avx512;

@@ -1,25 +1,25 @@
-// The instruction set a kernel runs on, chosen once per call.
+// Instruction sets of kernels, selected at run time.
 //
-// A family's kernel body (cpu-inl.h) is compiled once per level, each into a namespace of its own (RECOPS_ISA), and
-// ends in one table of function pointers; the op picks the table:
+// A family's kernel body (cpu-inl.h) is compiled once per level into a separate namespace (RECOPS_ISA) and defines one
+// table of function pointers. The op selects the table:
 //
 //   const Kernels& kernels = select_isa(base::kernels, avx2::kernels, avx512::kernels);
 //
-// Objects of different levels must share no weak symbol: the linker keeps one copy of such a symbol, and if that is the
-// AVX-512 one, the base path dies on an older machine. So a kernel body keeps everything in an anonymous namespace and
-// instantiates no standard container (CI looks at the objects with nm).
+// Objects of different levels must not share weak symbols. The linker keeps one copy of such a symbol, and if that is
+// the AVX-512 copy, the base path crashes on an older machine. Kernel bodies therefore keep everything in an anonymous
+// namespace and do not instantiate standard containers (CI checks the objects with nm).
 #pragma once
 
 namespace recops {
 
 enum class Isa { base, avx2, avx512 };
 
-// The best level of this machine, or the one RECOPS_ISA names (base, avx2, avx512). Throws std::invalid_argument where
-// RECOPS_ISA is no level or one this machine lacks. Read once per process.
+// The best level of this machine, or the level that RECOPS_ISA names (base, avx2, avx512). Throws std::invalid_argument
+// if RECOPS_ISA is not a level or if the machine lacks it. The variable is read once per process.
 Isa cpu_isa();
 const char* isa_name(Isa isa);
 
-// AVX-512's dot products of small integers, which no level implies.
+// AVX-512 VNNI: dot products of small integers. No level implies it.
 bool cpu_has_vnni();
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// Stable least-significant-digit radix sort of row numbers by wide keys.
+// Stable least-significant-digit radix sort of row numbers.
 #pragma once
 
 #include <array>
@@ -11,22 +11,22 @@
 
 namespace recops {
 
-// The rows 0 … count − 1, sorted by one key after another, the least significant first. A key shares 64 bits with its
-// row's number, so that one word moves for each row and digit: O(count) for every 11 bits of key.
+// Rows 0 … count − 1, sorted by successive keys, the least significant first. A key and its row number share one 64-bit
+// word, so each pass moves one word per row: O(count) for every 11 bits of key.
 class RowSorter {
  public:
-  // Places are counted in 32 bits.
+  // Positions are counted in 32 bits.
   static constexpr int64_t kMostRows = std::numeric_limits<uint32_t>::max();
 
   explicit RowSorter(int64_t count) : row_bits_(std::bit_width(static_cast<uint64_t>(checked(count)))), words_(count) {
     for (int64_t row = 0; row < count; ++row) words_[row] = static_cast<uint64_t>(row);
   }
 
-  int key_bits() const { return 64 - row_bits_; }  // as wide as a key may be
+  int key_bits() const { return 64 - row_bits_; }  // largest width of a key
   int64_t operator[](int64_t place) const { return static_cast<int64_t>(words_[place] & row_mask()); }
-  uint64_t key(int64_t place) const { return words_[place] >> row_bits_; }  // of the last sort
+  uint64_t key(int64_t place) const { return words_[place] >> row_bits_; }  // key of the last sort
 
-  // key(row) below 2^bits. Rows of equal keys keep their order.
+  // Sorts by key(row) < 2^bits. Rows with equal keys keep their order.
   template <class Key>
   void sort(int bits, const Key& key) {
     for (uint64_t& word : words_) {

@@ -1,5 +1,5 @@
-// Work dealt to threads, each with memory of its own that is there before any of them starts: an exception inside
-// parallel_for loses its message, and memory may be refused.
+// Division of work over threads with separate scratch memory. The memory is allocated before the threads start:
+// allocation may fail, and parallel_for loses the message of an exception.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +9,12 @@
 
 namespace recops {
 
-// Into how many shares `size` pieces of work are cut: one a thread, but none for less than `grain` of them.
+// Number of shares for `size` pieces of work: at most one per thread, each of at least `grain` pieces.
 inline int64_t num_shares(int64_t size, int64_t grain) {
   return std::clamp<int64_t>((size + grain - 1) / grain, 1, num_threads());
 }
 
-// f(share, begin, end) over [0, size) cut into even shares.
+// Calls f(share, begin, end) over [0, size), divided into even shares.
 template <class F>
 void for_shares(int64_t size, int64_t shares, const F& f) {
   parallel_for(shares, 1, [&](int64_t first, int64_t last) {
@@ -22,10 +22,11 @@ void for_shares(int64_t size, int64_t shares, const F& f) {
   });
 }
 
-// f(first, stride, scratch) on every thread that is worth waking, `pieces` of work at most and `work` multiplications.
+// Calls f(first, stride, scratch) on each thread, for at most `pieces` pieces of work and `work` multiplications in
+// total.
 template <class F>
 void on_threads(int64_t pieces, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 18;  // multiplications for a thread to be worth waking
+  constexpr int64_t kGrain = 1 << 18;  // least number of multiplications per thread
   const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
   const Tensor scratch = empty({threads, scratch_bytes}, ScalarType::Byte, like);
   parallel_for(threads, 1, [&](int64_t begin, int64_t end) {

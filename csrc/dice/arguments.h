@@ -1,4 +1,4 @@
-// The rules on dtype and shape of Dice, and its arguments as kernels see them. They read no data.
+// Checks of dtype and shape for Dice, and conversion to kernel arguments. No data is read.
 #pragma once
 
 #include "common/arguments.h"
@@ -7,7 +7,7 @@
 
 namespace recops::dice {
 
-// Of x [N, D] and alpha [D], both dense.
+// Converts x [N, D] and alpha [D], both dense.
 inline Problem problem_of(const char* op, const Tensor& x, const Tensor& alpha, double eps, bool of_batch) {
   const Dtype dtype = dtype_of(op, "x", x);
   require_dim(op, "x", x, 2);

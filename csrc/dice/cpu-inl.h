@@ -1,7 +1,7 @@
 // Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 //
-// Columns are the lanes. A strip is a few vectors of them, so that rows come from memory by whole cache lines; its sums
-// stay in registers while the rows pass by.
+// Each lane is a column. A strip is a few vectors of columns, so that rows are read by whole cache lines. The sums of a
+// strip stay in registers during the loop over rows.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@ namespace recops::dice::RECOPS_ISA {
 namespace {
 
 constexpr int kStripVectors = 4;
-// Partial sums over so many rows, then the sum of those: float holds a sum of thousands to its last digits.
+// Partial sums over this many rows are added in a second step, so that float keeps its accuracy for thousands of rows.
 constexpr int64_t kPartialRows = 64;
 
-// V vectors of columns; of a single one, which may be the last, only the lanes up to the last column.
+// V vectors of columns. A strip of one vector may be the last and then uses only the lanes of existing columns.
 template <class S, int V>
 class Strip {
   using T = Compute<S>;
@@ -57,7 +57,7 @@ class Strip {
     find_scale();
     const S* const gradients = at<S>(grad);
     S* const to = at<S>(grad_x);
-    // In between, the place of grad_x holds p, unless that has 16 bits only.
+    // grad_x temporarily holds p, unless it is stored in 16 bits, which would round p.
     constexpr bool kKeepsGate = std::is_same_v<S, T>;
     Tile alpha_sum{}, g{}, gs{};
     for_partial_sums<3>({&alpha_sum, &g, &gs}, [&](int64_t row, Vec<T>(&sum)[3][V]) {
@@ -98,7 +98,7 @@ class Strip {
 
  private:
   struct Terms {
-    Vec<T> grad_alpha, g, direct;  // direct: what x has of grad past the gate
+    Vec<T> grad_alpha, g, direct;  // direct: the part of grad_x that does not pass through the gate's argument
   };
 
   template <class U, class Pointer>
@@ -131,7 +131,7 @@ class Strip {
 
   T num_rows() const { return static_cast<T>(std::max<int64_t>(problem_.rows, 1)); }
 
-  // add(row, sums) for all rows.
+  // Calls add(row, sums) for all rows.
   template <int N, class Add>
   void for_partial_sums(Tile* const (&total)[N], const Add& add) const {
     for (int64_t first = 0; first < problem_.rows; first += kPartialRows) {
@@ -143,8 +143,8 @@ class Strip {
     }
   }
 
-  // The rounding of the mean is found among the differences from it, and taken out: an offset far beyond the spread
-  // costs neither of them digits.
+  // The sum of differences from the mean shows the rounding error of the mean, which is then corrected. So an offset
+  // much larger than the spread costs neither statistic any digits.
   void find_statistics() {
     Tile sum{}, differences{}, squares{};
     for_partial_sums<1>({&sum}, [&](int64_t row, Vec<T>(&part)[1][V]) {
@@ -185,7 +185,7 @@ class Strip {
 
   Terms terms_of(Vec<T> x, Vec<T> grad, Vec<T> p, int v) const {
     const Vec<T> grad_alpha = grad * x * (T{1} - p);
-    // g is the same value wherever it is used: of a row alone g − ⟨g⟩ is zero.
+    // Rounded explicitly so that g has the same value everywhere: with a single row, g − ⟨g⟩ must be exactly zero.
     return {grad_alpha, rounded<T>(grad_alpha * p * rest_[v]), grad * (alpha_[v] + rest_[v] * p)};
   }
 
@@ -195,7 +195,7 @@ class Strip {
   Tile alpha_, rest_, mean_, var_, scale_;
 };
 
-// f(strip) for strips of columns begin up to end.
+// Calls f(strip) for strips of columns [begin, end).
 template <class F>
 void for_strips(const Problem& problem, int64_t begin, int64_t end, const F& f) {
   with_stored_type(problem.dtype, [&]<class S>(S) {

@@ -1,9 +1,10 @@
-// Dice on raw pointers: what is computed, on which layout, in which order.
+// Dice on raw pointers: results, layouts and order of operations.
 //
-// x and what has its shape are dense and row-major, stored as `dtype`; all else has a value a column, float or double
-// ("the compute type"). Outputs never overlap inputs. No kernel allocates, throws or starts a thread. Columns know
-// nothing of each other, and whoever owns one adds up its rows in their order: no bit depends on threads, as long as
-// columns are shared out by kColumns at a time.
+// x and tensors of its shape are dense, row-major and stored as `dtype`. All others have one value per column in the
+// compute type, float or double. Outputs never overlap inputs. Kernels do not allocate, throw or start threads.
+//
+// Columns are independent, and the thread that owns a column adds its rows in order. Results therefore do not depend on
+// the number of threads, provided that threads get multiples of kColumns columns.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +14,12 @@
 
 namespace recops::dice {
 
-// Whole cache lines of any dtype, and whole tiles at any instruction set.
+// A multiple of the cache line for every dtype, and of the strip width for every instruction set.
 constexpr int64_t kColumns = 64;
 
 struct Problem {
   Dtype dtype;
-  bool of_batch;  // mean and var are those of x over its rows, var over their number; zero without rows
+  bool of_batch;  // mean and var are statistics of x over its rows (biased variance; zero without rows)
   int64_t rows, columns;
   double eps;
   const void* x;      // [rows, columns]
@@ -26,14 +27,15 @@ struct Problem {
 };
 
 struct Kernels {
-  // For columns begin up to end, with r = 1/√(var + eps), s = r (x − mean) and p = σ(s):
+  // For columns [begin, end), with r = 1/√(var + eps), s = r (x − mean) and p = σ(s):
   //   out = x (alpha + (1 − alpha) p)
-  // mean and var are found first, and written, where they are the batch's.
+  // If `of_batch`, the kernel first computes mean and var and writes them.
   void (*forward)(const Problem&, int64_t begin, int64_t end, void* mean, void* var, void* out);
 
-  // The gradients of Σ grad · out. With g = grad · x · (1 − alpha) p (1 − p), and ⟨⟩ the mean over rows:
-  //   grad_alpha = Σ grad · x · (1 − p)
-  //   grad_x = grad (alpha + (1 − alpha) p) + r g, with the batch's mean and var r (g − ⟨g⟩ − s ⟨g s⟩)
+  // Gradients of Σ grad · out. With g = grad · x · (1 − alpha) p (1 − p), and ⟨⟩ the mean over rows:
+  //   grad_alpha = Σ grad · x · (1 − p);
+  //   grad_x = grad (alpha + (1 − alpha) p) + r g                          with given mean and var;
+  //   grad_x = grad (alpha + (1 − alpha) p) + r (g − ⟨g⟩ − s ⟨g s⟩)        with the batch's mean and var
   void (*backward)(const Problem&, int64_t begin, int64_t end, const void* mean, const void* var, const void* grad,
                    void* grad_x, void* grad_alpha);
 };

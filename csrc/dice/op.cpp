@@ -1,5 +1,4 @@
-// The ops of Dice: schemas, memory, threads. The arithmetic is in cpu-inl.h, the rules on dtype and shape in
-// arguments.h.
+// Dice ops: schemas, memory and threads. cpu-inl.h has the arithmetic, arguments.h the checks of dtype and shape.
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -14,7 +13,7 @@ namespace {
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// f(begin, end) over columns; a thread is woken for no less than kGrain values.
+// Calls f(begin, end) over columns. Each thread gets at least kGrain values.
 template <class F>
 void for_columns(const Problem& problem, const F& f) {
   constexpr int64_t kGrain = 1 << 15;
@@ -32,7 +31,7 @@ std::tuple<Tensor, Tensor, Tensor> dice(Tensor x_in, Tensor alpha_in, std::optio
   Tensor out = empty({problem.rows, problem.columns}, x.scalar_type(), x);
   Tensor mean = empty({problem.columns}, alpha.scalar_type(), x);
   Tensor var = empty({problem.columns}, alpha.scalar_type(), x);
-  if (mean_in) {  // No output may be an input.
+  if (mean_in) {  // Outputs must not alias inputs.
     require_statistics(op, "mean", *mean_in, alpha);
     require_statistics(op, "var", *var_in, alpha);
     const size_t bytes = static_cast<size_t>(problem.columns) * alpha.element_size();

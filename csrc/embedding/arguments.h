@@ -1,4 +1,4 @@
-// The rules on dtype and shape of embedding tables. They read no data.
+// Checks of dtype and shape for embedding tables. No data is read.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace recops::embedding {
 
-// weights [N_i, D_i] of one dtype.
+// Checks that weights are matrices [N_i, D_i] of one dtype.
 inline void require_weights(const char* op, const std::vector<Tensor>& weights) {
   require_value(!weights.empty(), op, ": weights must hold at least one table, got none");
   for (const Tensor& weight : weights) {
@@ -18,8 +18,8 @@ inline void require_weights(const char* op, const std::vector<Tensor>& weights) 
   }
 }
 
-// ids [B] or [B, T] of each feature, rows of tables[f]; tables of num_rows[i] rows, −1 where none is wanted, and
-// widths[i] columns. Returns B.
+// Checks ids [B] or [B, T] of each feature, which are rows of table tables[f]. Table i has num_rows[i] rows (−1: not
+// needed) and widths[i] columns. Returns B.
 inline int64_t require_features(const char* op, const std::vector<int64_t>& num_rows,
                                 const std::vector<int64_t>& widths, const std::vector<Tensor>& ids,
                                 const std::vector<int64_t>& tables) {

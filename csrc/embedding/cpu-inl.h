@@ -11,15 +11,14 @@
 namespace recops::embedding::RECOPS_ISA {
 namespace {
 
-// Of a vector, at most: rows begin anywhere, and one of 64 bytes nearly always lies in two lines of the cache. With 32
-// sums of 100,000 rows of 256 bytes take 0.6 times as long (one Zen 4 core).
+// At most 32 bytes per load. Rows start at any address, and a 64-byte load nearly always crosses a cache line.
 constexpr int kRowBytes = std::min(kVectorBytes, 32);
 
 template <class I>
 int64_t find_outside(const I* ids, int64_t count, int64_t size) {
   using U = std::make_unsigned_t<I>;
   const U last = static_cast<U>(std::min<int64_t>(size - 1, std::numeric_limits<I>::max()));
-  U signs = 0;  // no branch an id
+  U signs = 0;  // no branch per id
   for (int64_t i = 0; i < count; ++i) signs |= static_cast<U>(ids[i]) | (last - static_cast<U>(ids[i]));
   if (static_cast<I>(signs) >= 0) return -1;
   int64_t i = 0;
@@ -31,9 +30,9 @@ int64_t find_outside(const Indices& ids, int64_t count, int64_t size) {
   return with_index_type(ids, [&](const auto* id) { return find_outside(id, count, size); });
 }
 
-// ---- Copies: of bags of one row.
+// ---- Copies, for bags of one row.
 
-// Rows of C bytes or more, the last C of which may overlap those before them.
+// Copies rows of at least C bytes. The last C bytes may overlap the previous ones.
 template <int64_t C, class I>
 void copy_rows(const char* table, int64_t bytes, const I* ids, int64_t count, int64_t padding, int64_t stride,
                char* out) {
@@ -62,15 +61,15 @@ void copy_rows(const Bags& bags, const S* table, const I* ids, int64_t count, S*
   if (bytes >= 2) return copy.template operator()<2>();
 }
 
-// ---- Sums. A row is worked on in parts of a few vectors.
+// ---- Sums. A row is processed in parts of a few vectors.
 
-// N vectors of L values from some column on, the last of which ends where the row does: it may begin within the one
-// before it, so that all must be loaded before one is stored. With L zero it is one vector in part.
+// N vectors of L values from some column on. The last vector ends at the end of the row and may overlap the one before
+// it, so all vectors must be loaded before one is stored. L = 0 means a single partial vector.
 template <class S, int N, int L>
 struct Part {
   using T = Compute<S>;
   typedef T V __attribute__((vector_size((L > 0 ? L : kLanes<T>)*sizeof(T))));
-  int64_t width;  // from its first column on
+  int64_t width;  // columns from the part's first to the end of the row
 
   void load(const S* row, V (&v)[N]) const {
 #pragma GCC unroll 4
@@ -99,8 +98,8 @@ struct Part {
   int64_t at(int i) const { return i + 1 < N ? i * L : std::min<int64_t>(i * L, width - L); }
 };
 
-// f(columns before the part, Part) for each part of rows stored as S. None but the first has a single vector: one that
-// reached back into another part would add to its sums again.
+// Calls f(columns before the part, Part) for every part of a row stored as S. Only the first part may be a single
+// vector: a later one would overlap the previous part and add to its sums twice.
 template <class S, class F>
 void for_parts(int64_t width, const F& f) {
   constexpr bool as_is = std::is_same_v<S, Compute<S>>;
@@ -155,16 +154,17 @@ void sum_rows(const Bags& bags, const void* table_in, Dtype dtype, int64_t begin
 
 // ---- Gradients.
 
-// Which rows of a block of ids are added to. Where some are not, no branch can tell: threads' rows come in any order.
+// Rows of a block of ids to which values are added. Selection has no branches, because ids of a thread come in random
+// order.
 struct Additions {
   static constexpr int64_t kMost = 256;
   int64_t count = 0;
   int64_t rows[kMost];
-  int64_t places[kMost];  // of the ids, in the block
+  int64_t places[kMost];  // positions of the ids in the block
 
   template <class I>
   Additions(const I* ids, int64_t size, int64_t padding, int64_t first, int64_t last) {
-    // A padding that ids of this type cannot be is none of them, nor is −1.
+    // If ids of this type cannot equal the padding, no id is skipped; −1 never occurs.
     const I none = static_cast<I>(padding) == padding ? static_cast<I>(padding) : I{-1};
     I all = last - first == kBuckets ? -1 : 0;
     for (int64_t i = 0; i < size; ++i) all &= ids[i] == none ? 0 : -1;
@@ -183,7 +183,7 @@ struct Additions {
   }
 };
 
-// Of values, a row for each place, or `shared` one for all.
+// Adds `values` to table rows: one row of values per position, or a single row for all if `shared`.
 template <bool shared, class S, int N, int L>
 void add_part(Part<S, N, L> part, const Additions& additions, const S* values, int64_t stride, Compute<S>* table,
               int64_t width) {

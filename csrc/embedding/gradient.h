@@ -1,4 +1,4 @@
-// The gradients of a table from those of the rows that were looked up: for every op that looks rows up.
+// Table gradients from the gradients of looked-up rows, for every op that looks up rows.
 #pragma once
 
 #include <algorithm>
@@ -9,13 +9,13 @@
 
 namespace recops::embedding {
 
-constexpr int64_t kGrain = 1 << 18;  // values a thread is woken for
+constexpr int64_t kGrain = 1 << 18;  // least number of values per thread
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// A table of this size and of the dtype of `like`: zeros to which add(kernels, first, last, data) adds `additions` rows
-// in compute type, those of buckets from `first` below `last`. One thread has a row of the table to itself, so that
-// what the row learns is added in order.
+// Returns a table gradient of this size with the dtype of `like`. add(kernels, first, last, data) adds `additions`
+// rows, in the compute type, for ids in buckets [first, last). Only one thread writes to a table row, so the additions
+// to a row have a fixed order.
 template <class F>
 Tensor sum_by_row(std::array<int64_t, 2> size, int64_t additions, const Tensor& like, const F& add) {
   const ScalarType type = like.scalar_type();

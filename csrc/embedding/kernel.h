@@ -1,8 +1,8 @@
-// Bags of rows of an embedding table on raw pointers: what is summed and learnt, on which layout, in which order.
+// Embedding bags on raw pointers: sums of table rows and their gradients, layouts and order of operations.
 //
-// Tables are dense and row-major; outputs never overlap inputs. Ids are rows, int32 or int64: `find_outside` tells of
-// others, and no other kernel may see them. Sums are taken in float, or double for f64, in the order in which ids lie.
-// No kernel allocates, throws or starts a thread.
+// Tables are dense and row-major; outputs never overlap inputs. Ids are row numbers, int32 or int64. `find_outside`
+// reports invalid ids; the other kernels require valid ids. Sums are computed in float (double for f64), in the order
+// of the ids. Kernels do not allocate, throw or start threads.
 #pragma once
 
 #include <cstdint>
@@ -13,27 +13,32 @@
 
 namespace recops::embedding {
 
-// Values of `width` columns, one row a bag: the sum of the rows of a table of that width that its ids name, but for
-// those that are `padding` (−1: there is none).
+// Bags of ids and a matrix of values with `width` columns, one row per bag. The value of a bag is the sum of the table
+// rows of its ids, except ids equal to `padding` (−1: no padding).
+//
+//   ids [count, each]           values: row n starts at n · stride; other features may use the columns between
+//   bag 0: 7 2 2    ──►  table[7] + table[2] + table[2]
+//   bag 1: 5 p p    ──►  table[5]                          (p = padding)
 struct Bags {
   int64_t count, each;
   Indices ids;  // [count, each]
   int64_t padding;
-  int64_t width, stride;  // between rows of values, which may be columns of a wider matrix
+  int64_t width, stride;  // stride: between rows of values, which may be columns of a wider matrix
 };
 
-// Threads share out the rows of a table by their numbers modulo this: popular items may be neighbours.
+// Threads divide the rows of a table by row number modulo kBuckets, because popular items may have neighbouring
+// numbers.
 constexpr int64_t kBuckets = 64;
 
 struct Kernels {
-  // The position of the first of `count` ids that is not from 0 below `size`, or −1.
+  // Returns the position of the first of `count` ids outside 0 … size − 1, or −1.
   int64_t (*find_outside)(const Indices&, int64_t count, int64_t size);
 
-  // values[n] = Σ_t table[ids[n, t]] for begin ≤ n < end, rounded once; both are of the dtype.
+  // values[n] = Σ_t table[ids[n, t]] for begin ≤ n < end, rounded once. Both have the given dtype.
   void (*sum_rows)(const Bags&, const void* table, Dtype, int64_t begin, int64_t end, void* values);
 
-  // table[ids[n, t]] += values[n] for all n and t, one by one, where the id modulo kBuckets is from `first` below
-  // `last`; values are of the dtype, the table is of its compute type.
+  // table[ids[n, t]] += values[n] for all n and t in order, for ids with first ≤ id mod kBuckets < last. Values have
+  // the given dtype, the table its compute type.
   void (*add_rows)(const Bags&, const void* values, Dtype, int64_t first, int64_t last, void* table);
 };
 

@@ -1,5 +1,5 @@
-// The ops of embedding tables: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on
-// dtype and shape in arguments.h.
+// Embedding table ops: schemas, data checks, memory and threads. cpu-inl.h has the arithmetic, arguments.h the checks
+// of dtype and shape.
 #include <string>
 #include <vector>
 
@@ -11,7 +11,7 @@
 namespace recops::embedding {
 namespace {
 
-// Where the entry at `position` of a tensor is, as "[2, 3]".
+// Returns the index of a tensor's entry for an error message, for example "[2, 3]".
 std::string place_of(const Tensor& tensor, int64_t position) {
   std::string place;
   for (int64_t d = tensor.dim(); d-- > 0; position /= tensor.size(d))
@@ -19,7 +19,7 @@ std::string place_of(const Tensor& tensor, int64_t position) {
   return place;
 }
 
-// What each feature's bags read of which table, and where their columns are in the rows of all.
+// The bags and table of every feature, and the feature's columns in the result.
 class Features {
  public:
   struct Feature {
@@ -27,8 +27,8 @@ class Features {
     Bags bags;
   };
 
-  // Of tables [num_rows[i], widths[i]], features whose ids are rows of tables[f]. Those of a table of −1 rows are left
-  // out, though not their columns.
+  // Tables are [num_rows[i], widths[i]]; the ids of feature f are rows of table tables[f]. Features of a table with −1
+  // rows are skipped, but keep their columns.
   Features(const char* op, const std::vector<int64_t>& num_rows, const std::vector<int64_t>& widths,
            const std::vector<Tensor>& ids, const std::vector<int64_t>& tables, int64_t padding)
       : width_(0) {
@@ -49,7 +49,7 @@ class Features {
   const std::vector<Feature>& all() const { return features_; }
 
  private:
-  // Contiguous ids, none of them outside a table of `size`.
+  // Returns contiguous ids after checking that all are rows of a table of `size` rows.
   Indices rows(const char* op, size_t feature, const Tensor& ids, int64_t size) {
     const Tensor& held = held_.emplace_back(recops::contiguous(ids));
     const Indices found = indices(op, "ids", held);
@@ -78,7 +78,7 @@ Tensor embedding_bags(std::vector<Tensor> weights, std::vector<Tensor> ids, std:
   const Dtype dtype = dtype_of(op, "weights", weights[0]);
   const int64_t bytes = weights[0].element_size();
   Tensor out = empty({features.count(), features.width()}, weights[0].scalar_type(), weights[0]);
-  int64_t read = 0;  // values, for a row of the result
+  int64_t read = 0;  // values to read per row of the result
   for (const auto& feature : features.all()) read += feature.bags.each * feature.bags.width;
   const Kernels& kernels = select_kernels();
   parallel_for(features.count(), kGrain / std::max<int64_t>(read, 1) + 1, [&](int64_t begin, int64_t end) {
@@ -89,14 +89,14 @@ Tensor embedding_bags(std::vector<Tensor> weights, std::vector<Tensor> ids, std:
   return out;
 }
 
-// For each table its gradient, of `num_rows` rows, or without rows where that is −1: nobody asks for it.
+// Returns the gradient of each table with num_rows[i] rows, or an empty one if num_rows[i] is −1 (not needed).
 std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> ids, std::vector<int64_t> tables,
                                             std::vector<int64_t> num_rows, std::vector<int64_t> widths,
                                             int64_t padding_idx) {
   const char* op = "embedding_bags_backward";
   const Features features(op, num_rows, widths, ids, tables, padding_idx);
   require_shape(op, "grad", grad_in, {features.count(), features.width()});
-  // Columns of a wider gradient are read where they lie.
+  // A column slice of a wider gradient is read without a copy.
   const Tensor grad = grad_in.stride(1) == 1 ? grad_in : recops::contiguous(grad_in);
   const Dtype dtype = dtype_of(op, "grad", grad);
   const char* values = static_cast<const char*>(grad.data_ptr());
@@ -120,7 +120,7 @@ std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
-  // Of padding_idx −1 means none.
+  // A padding_idx of −1 means no padding.
   m.def("embedding_bags(Tensor[] weights, Tensor[] ids, int[] tables, SymInt padding_idx) -> Tensor");
   m.def(
       "embedding_bags_backward(Tensor grad, Tensor[] ids, int[] tables, SymInt[] num_rows, SymInt[] widths, "

@@ -1,5 +1,4 @@
-// The rules on dtype and shape of the arguments of residual quantization, and the arguments as kernels see them. They
-// read no data.
+// Checks of dtype and shape for residual quantization, and conversion of tensors to kernel arguments. No data is read.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +16,7 @@ inline Matrix matrix(const char* op, const char* name, const Tensor& tensor) {
   return {tensor.data_ptr(), dtype_of(op, name, tensor), tensor.size(0), tensor.size(1)};
 }
 
-// Where each level's codewords begin among those of all, and the end. Indices have 32 bits.
+// Row offsets of each level in the matrix of all codewords, plus the end. Their total must fit int32 indices.
 inline std::vector<int64_t> offsets_of(const char* op, const std::vector<int64_t>& sizes) {
   total_size(op, "sizes", sizes, std::numeric_limits<int32_t>::max());
   std::vector<int64_t> offsets{0};
@@ -32,7 +31,7 @@ inline Codebooks codebooks(const char* op, const Tensor& codewords, const std::v
   return books;
 }
 
-// Of what chooses codes: at least one level, and a codeword in each.
+// Checks for ops that choose codes: at least one level, and at least one codeword in each level.
 inline void require_codewords(const char* op, const Codebooks& books) {
   require_value(books.levels >= 1, op, ": codebooks must have at least one level, got none");
   for (int64_t level = 0; level < books.levels; ++level)
@@ -47,13 +46,13 @@ inline void require_same_space(const char* op, const Matrix& x, const Codebooks&
                 ": x must have the codewords' precision, got float64 beside another");
 }
 
-// Codes [rows, levels], or [rows] of one level.
+// Checks that codes are [rows, levels], or [rows] for one level.
 inline void require_codes(const char* op, const char* name, const Tensor& codes, int64_t rows, int64_t levels) {
   require_value(codes.dim() >= 1 && codes.size(0) == rows && codes.numel() == rows * levels, op, ": ", name,
                 " must be [", rows, ", ", levels, "], got ", shape_of(codes));
 }
 
-// 0 leaves the choice of grids to the op.
+// 0 lets the op choose the grids.
 inline void require_bits(const char* op, int64_t bits, std::initializer_list<int64_t> grids) {
   std::string names = "0";
   for (int64_t grid : grids) {
@@ -63,7 +62,7 @@ inline void require_bits(const char* op, int64_t bits, std::initializer_list<int
   require_value(bits == 0 || bits == 32, op, ": bits must be ", names, " or 32, got ", bits);
 }
 
-// Candidates are numbered beam by beam in 32 bits.
+// Candidates have int32 numbers: beam · codebook size + code.
 inline void require_beams(const char* op, int64_t beam, int64_t kept, const std::vector<int64_t>& sizes) {
   int64_t largest = 1;
   for (int64_t size : sizes) largest = std::max(largest, size);
@@ -71,10 +70,10 @@ inline void require_beams(const char* op, int64_t beam, int64_t kept, const std:
   require_between(op, "kept", kept, 1, beam);
 }
 
-// As many as a rate is worth: a row's are drawn without looking at who wants to stop.
+// An upper limit per call: the caller can stop only between calls, not between the samples of a row.
 inline constexpr int64_t kMostSamples = int64_t{1} << 20;
 
-// Draws are numbered in 32 bits.
+// Draws have int32 numbers: sample · levels + level.
 inline void require_samples(const char* op, int64_t samples, int64_t levels) {
   const int64_t counted = std::numeric_limits<int32_t>::max() / std::max<int64_t>(levels, 1);
   require_between(op, "samples", samples, 1, std::min(kMostSamples, counted));

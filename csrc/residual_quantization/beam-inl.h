@@ -1,9 +1,9 @@
-// Beam search over residual codebooks. kernel.h says what it computes.
+// Beam search over residual codebooks; see kernel.h for its result.
 //
-// The path (k_0 … k_l) leaves the residual r = x − Σ c_m,k_m, so continuing it by c adds to ½‖r‖²
+// The path (k_0 … k_l) leaves the residual r = x − Σ c_m,k_m. Extending it by c changes ½‖r‖² by
 //   ½‖c‖² − r·c = (½‖c‖² − x·c) + Σ_m c_m,k_m·c.
-// With a table of all c_m·c the first term alone needs the dimensions, once for all beams. Without one, every beam's
-// residual is kept and scored as a row of its own.
+// With a table of all c_m·c, only the first term is a sum over dimensions, and all beams share it. Without a table, the
+// residual of every beam is stored and scored as a separate row.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Makes what row i selected at level l its beams.
+// Turns the selected candidates of row i at level l into its beams.
 template <class T>
 void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l) {
   const int64_t size = size_of_level(books, l), levels = books.levels;
@@ -40,7 +40,7 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l) {
   T best = infinity<T>();
   if (finish(selection))
     for (int64_t b = 0; b < selected; ++b) best = std::min(best, selection.items[b].key);
-  if (std::abs(best) == infinity<T>()) {  // NaN, or scores that overflow
+  if (std::abs(best) == infinity<T>()) {  // NaN, or overflowing scores
     search.valid[i] = false;
     for (int64_t b = 0; b < selected; ++b) selection.items[b] = {0, 0};
     best = 0;
@@ -54,8 +54,8 @@ void advance(Search<T>& search, const Codebooks& books, int64_t i, int64_t l) {
   }
 }
 
-// The first `kept` of row i's beams by their error, then by path. Where one is wanted, errors are taken of those alone
-// that may be it.
+// Writes the first `kept` beams of row i, ordered by error, then by path. For a single result, errors are computed only
+// for beams that may have the least error.
 template <class X, class S, class T = Compute<S>>
 void write_row(const Search<T>& search, const Codebooks& books, const X* x, const S* codewords,
                const Longest<T>& longest, int64_t i, int64_t kept, int32_t* codes, T* sq_error) {
@@ -79,7 +79,7 @@ void write_row(const Search<T>& search, const Codebooks& books, const X* x, cons
   }
 }
 
-// ---- The search. Its memory is that of Search, then that of Coarse.
+// ---- The search. Its scratch holds a Search, then a Coarse.
 
 template <class T>
 int64_t search_scratch(const Codebooks& books, int64_t beam, const BeamTables& tables) {
@@ -110,7 +110,7 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const Bea
         if (tables.coarse != nullptr) coarse.round(search.rows + i * dim, i, dim);
     }
     int64_t beams = 1, first_panel = 0;
-    T before = 0;  // the sum of the longest codewords
+    T before = 0;  // sum over earlier levels of the longest codeword's norm
     for (int64_t l = 0; l < levels; ++l) {
       const int64_t next = std::min(wanted, beams * size_of_level(books, l));
       const Panels<S> panels = panels_of_level<S>(books, l, packed, first_panel, static_cast<T*>(nullptr));
@@ -118,7 +118,7 @@ void search_beams(const X* x, const Codebooks& books, const T* packed, const Bea
         const T* products = table == nullptr ? nullptr : table + table_values<T>(books, l);
         offer_by_floats(search, books, panels.packed, products, first, end_row, l, beams, next);
       };
-      // What sq_error alone can tell from the best is all that is asked for in the end, where one path is.
+      // The last level of a single-result search needs only the paths that sq_error cannot distinguish from the best.
       const bool for_best = kept == 1 && l + 1 == levels;
       const auto within = [&](int64_t i) {
         return for_best ? longest.margin(search.rows + i * dim, dim, levels) : infinity<T>();

@@ -1,4 +1,4 @@
-// Beam search as an op: whether a table of products pays, its memory, and the division of rows over threads.
+// Beam search op: decides whether a product table saves time, allocates memory, divides rows over threads.
 #include <algorithm>
 #include <tuple>
 #include <vector>
@@ -9,10 +9,10 @@ namespace recops::residual_quantization {
 namespace {
 
 constexpr int64_t kMaxTableBytes = 64 << 20;
-constexpr int64_t kBeamRows = 6;  // a thread's least share: one tile
+constexpr int64_t kBeamRows = 6;  // least rows per thread: one tile
 
-// A table costs a product for each pair of codewords of different levels, and saves beam − 1 of the beam products of
-// each row with each codeword past the first level.
+// A table costs one dot product per pair of codewords of different levels. It saves beam − 1 of the beam dot products
+// per row and codeword after level 0.
 bool table_pays(const Kernels& kernels, const Codebooks& books, int64_t rows, int64_t beam) {
   if (books.levels < 2 || beam == 1 || kernels.table_bytes(books) > kMaxTableBytes) return false;
   double pairs = 0;
@@ -24,7 +24,7 @@ bool table_pays(const Kernels& kernels, const Codebooks& books, int64_t rows, in
 
 std::tuple<Tensor, Tensor> rq_encode_beams(Tensor x, Tensor codewords, std::vector<int64_t> sizes, int64_t beam,
                                            int64_t kept, int64_t bits) {
-  const char* op = kept < beam ? "rq_encode" : "rq_encode_beams";  // who asked
+  const char* op = kept < beam ? "rq_encode" : "rq_encode_beams";  // the public function that the caller used
   const Kernels& kernels = select_kernels();
   const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);

@@ -1,4 +1,4 @@
-// The best codeword of every row of a block.
+// Search for the best codeword of every row in a block.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// The best codeword of a row so far, lane by lane: its score, and its index divided by the lanes of a vector.
+// Best codeword of a row so far, per lane: its score, and its index divided by the number of lanes.
 template <class T>
 struct Best {
   Vec<T> score;
@@ -29,9 +29,9 @@ template <int R, class T>
     Best<T> b = best[i];
 #pragma GCC unroll 8
     for (int v = 0; v < kTileVectors; ++v) {
-      // The mask is taken from the minimum: taken from its own comparison, compilers make a blend of the minimum.
+      // Comparing with the minimum, not with the score, keeps compilers from replacing the minimum by a blend.
       const Vec<T> least = score[i][v] < b.score ? score[i][v] : b.score;
-      const auto less = least < b.score;  // strict: the lowest index of a lane stays
+      const auto less = least < b.score;  // strict: each lane keeps its lowest index
       b.ordinal = less ? broadcast(static_cast<Lane<T>>(ordinal + v)) : b.ordinal;
       b.score = least;
     }
@@ -39,7 +39,7 @@ template <int R, class T>
   }
 }
 
-// Tiles of R rows, then what is left in narrower ones. A row's score does not depend on the tile it falls into.
+// Processes tiles of R rows, then the remaining rows in smaller tiles. A row's score does not depend on its tile.
 template <int R, class T>
 void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int64_t ordinal, Best<T>* best,
                   Upcoming<T> upcoming) {
@@ -48,8 +48,8 @@ void update_block(const T* rows, int64_t count, int64_t dim, const T* panel, int
   if constexpr (R > 1) update_block<R - 1>(rows, count, dim, panel, ordinal, best, upcoming);
 }
 
-// For as many rows as a vector has lanes, one a lane: the lowest index among the lanes of its `best` that hold the
-// least score. Where no score was less than +inf, that is 0. Past `count` rows the result means nothing.
+// Reduces one vector's worth of rows at once, one row per lane. Each result is the lowest index among the lanes of the
+// row's `best` with the least score, or 0 if no score was below +inf. Results after `count` rows have no meaning.
 template <class T>
 Vec<Lane<T>> best_indices(const Best<T>* best, int64_t count) {
   constexpr int lanes = kLanes<T>;
@@ -73,13 +73,14 @@ Vec<Lane<T>> best_indices(const Best<T>* best, int64_t count) {
   return index;
 }
 
-// The nearest codeword of a level for each of `count` rows, one after another; panels outside, tiles of rows inside.
-// `best` is scratch for as many. Returns the first codeword with a bad norm met in packing, or −1.
+// Finds a level's nearest codeword for each of `count` consecutive rows. The outer loop is over panels, the inner loop
+// over tiles of rows. `best` is scratch of `count` elements. Returns the first codeword with a bad norm that packing
+// met, or −1.
 template <class S, class T = Compute<S>>
 int64_t nearest_of_level(const T* rows, int64_t count, const Panels<S>& panels, Best<T>* best, int32_t* index) {
   const int64_t dim = panels.dim;
   for (int64_t n = 0; n < count; ++n) best[n] = {broadcast(infinity<T>()), Vec<Lane<T>>{}};
-  // The next panel follows this one, where they are packed; each tile fetches its share of it.
+  // Packed panels follow one another, so each tile prefetches its share of the next panel.
   const int64_t every = std::max(count / kTileRows * kLine<T> / kWidth<T>, int64_t{1});
   int64_t bad = -1;
   for (int64_t p = 0; p < panels.size(); ++p) {

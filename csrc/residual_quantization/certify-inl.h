@@ -1,11 +1,12 @@
-// The nearest codewords of a level by way of a grid: exactly those that kernel.h's scores choose, found from dot
-// products of small integers, which bound those scores from below.
+// Nearest codewords of a level from lower bounds on scores, which dot products of small integers give. The results are
+// exactly those of the scores in kernel.h.
 //
-//   1. Bound all scores of a row from below; take the codeword of the least bound, and from its dot product in floats
-//      an upper bound on its score, hence on the best.
-//   2. Codewords whose lower bound is above that are out. Of the others, mostly one or a few, take dot products too.
-//   3. Where those are apart by less than rounding may be, take the scores themselves, in the order of the tile.
-// A row that leaves too many codewords goes to the tiles of floats instead.
+//   1. Bound all scores of a row from below. The codeword with the least bound gets a float dot product, which gives an
+//      upper bound on its score and so on the best score.
+//   2. Exclude codewords whose lower bound is above that. The others, usually one or a few, also get float dot
+//   products.
+//   3. If these differ by no more than possible rounding, compute the exact scores in the tile's order of operations.
+// A row that leaves too many codewords is scored by float tiles instead.
 #pragma once
 
 #include <algorithm>
@@ -27,9 +28,9 @@ constexpr int32_t kUndecided = -1;
 
 int64_t scan_stride(int64_t codewords) { return panels_of<float>(codewords) * kWidth<float>; }
 
-// What the ways to find a row's codeword cost, in cycles of a core that starts a multiply-add of a whole vector in
-// each: they decide between the ways, and no result depends on them. A dot product loads two vectors for each
-// multiply-add and adds up lanes in the end; kernel.h's scores of a few codewords take transposed vectors of them.
+// Costs of the search methods per row, in cycles of a core that starts one vector multiply-add per cycle. They select a
+// method and affect no result. A dot product loads two vectors per multiply-add and reduces lanes at the end. Exact
+// scores of a few codewords need those codewords transposed.
 struct Costs {
   static constexpr int64_t kDotVector = 2, kDotEnd = 40, kScoresValue = 6, kScoresEnd = 50;
 
@@ -44,11 +45,11 @@ struct Costs {
   int64_t scan() const {
     return floats / Grid::kGroup;
   }
-  // So many dot products, on average as few, cost less than the tiles of floats.
+  // With this many dot products, a row costs about half as much as in the float tiles.
   int64_t most_survivors() const { return std::clamp(floats / dot / 2, int64_t{2}, kMostSurvivors); }
 };
 
-// What rounding leaves open of the level whose codewords `panels` holds.
+// Bounds on rounding for the codewords of one level.
 template <class S>
 struct Certifier {
   Panels<S> panels;
@@ -65,7 +66,7 @@ struct Certifier {
     return load_codeword(panels.codewords + k * panels.dim, d, panels.dim, panels.shift);
   }
 
-  // The scores of N codewords by another order of summation: more at a time hide latencies and load the row once.
+  // Scores of N codewords in another order of summation. Several at once hide latency and load the row only once.
   template <int N>
   void estimate(const float* row, const int64_t (&k)[N], float (&scores)[N]) const {
     Vec<float> sum[N] = {};
@@ -95,13 +96,13 @@ struct Certifier {
     return score[0];
   }
 
-  // How far that can be from kernel.h's, of a row of this norm and a codeword of this half.
+  // Bound on |estimate − score of kernel.h| for a row of norm `norm` and a codeword with ½‖c‖² = `half`.
   float rounding_bound(float norm, float half) const {
     return share * (half + norm * std::sqrt(2 * half) * kNormOfHalf) + score_underflow(panels.dim);
   }
 
-  // kernel.h's scores of up to a vector's worth of codewords, one a lane: ½‖c‖² less the products in the order of
-  // dimensions. Scalars would not do: compilers take their products apart from the differences and round both.
+  // Exact scores (kernel.h) of up to one vector's worth of codewords, one per lane, with products in order of
+  // dimensions. Scalar code would not do: compilers separate its products from the differences and round both.
   Vec<float> scores(const float* row, const int32_t* k, int64_t count) const {
     constexpr int lanes = kLanes<float>;
     const auto codeword_of = [&](int lane) { return k[lane < count ? lane : 0]; };
@@ -117,7 +118,7 @@ struct Certifier {
     return score;
   }
 
-  // The nearest of a row of zeros, as a perfect fit leaves: its scores are the halves themselves.
+  // Nearest codeword of a zero row, which a perfect fit leaves: its scores are the values ½‖c‖².
   int32_t nearest_to_zero() const {
     int64_t index = 0;
     for (int64_t k = 1; k < panels.count; ++k)
@@ -125,7 +126,7 @@ struct Certifier {
     return static_cast<int32_t>(index);
   }
 
-  // The codeword of the least of `least_scores`, of which `least` are the lane minima.
+  // Returns the codeword with the least value of `least_scores`; `least` holds the lane-wise minima.
   int64_t most_likely(const float* least_scores, Vec<float> least) const {
     const Vec<float> value = broadcast(reduce<float>(least, [](Vec<float> a, Vec<float> b) { return a < b ? a : b; }));
     int64_t k = 0;
@@ -134,10 +135,10 @@ struct Certifier {
     return bits == 0 ? 0 : std::min(k - kLanes<float> + __builtin_ctz(bits), panels.count - 1);
   }
 
-  // The nearest codeword of a row, or kUndecided. Adds to `cost` what was spent.
+  // Returns the nearest codeword of a row, or kUndecided. Adds the cost of the float work to `cost`.
   int32_t decide(const float* row, const GridRow& rounded, const float* least_scores, int64_t likely,
                  int64_t& cost) const {
-    float most = estimate(row, likely) + rounding_bound(rounded.norm, half(likely));  // that the best score can be
+    float most = estimate(row, likely) + rounding_bound(rounded.norm, half(likely));  // upper bound on the best score
     int32_t survivors[kMostSurvivors];
     int64_t count = 0;
     const int64_t limit = costs.most_survivors();

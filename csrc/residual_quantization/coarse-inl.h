@@ -1,9 +1,9 @@
-// What a row's beams have to choose from, by integers: most candidates are ruled out by sums of 16 bits, and those that
-// are left take the sums of floats that search-inl.h takes of all.
+// Integer candidate search for beam search. 16-bit sums exclude most candidates; the others get the float sums that
+// search-inl.h computes for all candidates.
 //
-// A candidate's key, in units of its level, is that of the grid's lower bound on ½‖c‖² − x·c and of its products with
-// the path, summed. What rounding can have done to it is known. At least `wanted` candidates have keys within the bound
-// of select-inl.h; what is beyond it by more than rounding explains is out.
+// A candidate's integer key adds the grid's lower bound on ½‖c‖² − x·c and its products with the path, in units of the
+// level. The possible rounding error of a key is known. select-inl.h gives a bound that at least `wanted` keys satisfy.
+// A candidate whose key exceeds that bound by more than rounding explains is excluded.
 #pragma once
 
 #include <algorithm>
@@ -28,14 +28,14 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Bounds are counted in units above the least of a row, from kLeastBound up, and cut off where 16 bits would not hold
-// them beside products. The keys of those that are cut off are above 0; keys below are what they should be.
+// Bounds are counted in units above the row's least bound, starting at kLeastBound. They are clipped where the sum with
+// the products would leave 16 bits. A clipped bound always gives a key above 0; keys below 0 are exact.
 constexpr int32_t kLeastBound = -16384, kMostUnits = 32767, kNoKey = -32768;
-constexpr int64_t kMostScored = 64;  // beside twice as many as are wanted: more cost what all scores do
+constexpr int64_t kMostScored = 64;  // candidates scored beyond 2 · wanted; with more, the float search is cheaper
 
-// Memory of a search by integers, laid out from `base`; from null it only counts.
+// Scratch memory of an integer search, laid out from `base`. A null base only computes the size.
 struct Coarse {
-  // Of a beam's groups those, one a bit, that hold keys up to `most`.
+  // Groups of one beam with keys up to `most`, one bit per group.
   struct Groups {
     uint32_t bits;
     int32_t beam, vector, most;
@@ -45,13 +45,13 @@ struct Coarse {
   int16_t* values;          // [rows, grid_row_size]
   GridRow* rounded;         // [rows]
   float* bounds;            // [block, scan_stride]
-  Vec<float>* least;        // [block], over the bounds
-  int16_t* units;           // [table_stride]: a row's bounds
+  Vec<float>* least;        // [block], lane-wise minima of the bounds
+  int16_t* units;           // [table_stride]: bounds of one row
   const int16_t** terms;    // [levels]
   int32_t* costs;           // [beam]
   Groups* groups;           // [beam · kGroupVectors<int16_t>]
   int16_t* keys;            // [beam, table_stride]
-  Vec<int16_t>* key_least;  // [beam][kGroupVectors<int16_t>], over the keys
+  Vec<int16_t>* key_least;  // [beam][kGroupVectors<int16_t>], lane-wise minima of the keys
   int16_t* minima;          // [sets · kGroups]
   int16_t* spare;           // [sets · kGroups]
   int64_t sets;
@@ -87,17 +87,18 @@ struct Coarse {
   }
 };
 
-// A level as the search by integers sees it.
+// One level as seen by the integer search.
 template <class S>
 struct CoarseLevel {
   int64_t level, size;
   Certifier<S> certifier;
-  const char* grid;       // its panels
-  const float* table;     // its part of the table of products
-  const int16_t* coarse;  // and of that in units
-  float longest, error;   // more than any codeword's norm, and than what rounding it to the grid may leave
-  float unit;             // of products
-  bool separates;  // codewords, one from another: those of hardly any length, as unused ones are, are alike in integers
+  const char* grid;       // panels of the level
+  const float* table;     // the level's part of the product table
+  const int16_t* coarse;  // the same part in units
+  float longest, error;   // upper bounds on the norms of the codewords and on their rounding errors
+  float unit;             // of the products
+  bool separates;  // false if many codewords are nearly zero (unused ones, for example): their integer keys are all
+                   // alike
 
   CoarseLevel(const Codebooks& books, int64_t l, const Panels<S>& panels, int64_t first_panel, const BeamTables& tables,
               float before)
@@ -119,15 +120,15 @@ struct CoarseLevel {
     unit = unit_of_products(std::sqrt(2 * longest_half(panels.packed, size, panels.dim)), before);
   }
 
-  // Of a row: where there are no products, all its bounds fit.
+  // Unit for one row. Level 0 has no products, so a unit can be chosen in which all of its bounds fit.
   float unit_of(const GridRow& row) const {
     return level > 0 ? unit : std::max(longest * (longest / 2 + 2 * row.norm) / kProductUnits, kLeastScale);
   }
 
-  // How far a score of floats can be from the grid's bound, and a bound from a score: the grid's error of either, and
-  // roundings. Those of a key are a score's, a product's for each level and their sum's, none of them more than a
-  // score's can be: room for eight such, which is no proof. Errors that differ by rounding alone may compare either
-  // way.
+  // Bound on the distance between a float score and its integer bound, in both directions: the grid errors plus
+  // roundings. A key's roundings are those of the score, of one product per level, and of their sum. Each is at most
+  // that of a score, and 8 leaves room for them. This is a margin, not a proof: errors that differ only by rounding may
+  // compare either way.
   static constexpr float kRoundingsOfKey = 8;
   float width(const GridRow& row) const {
     return 2 * (longest * row.error + error * row.norm) +
@@ -144,7 +145,7 @@ struct CoarseLevel {
   }
 };
 
-// The bounds of row n of the block in units.
+// Converts the bounds of row n of the block to units.
 inline void count_units(const Coarse& coarse, int64_t n, int64_t size, float unit, int64_t stride) {
   const float* bounds = coarse.bounds + n * scan_stride(size);
   const float least = reduce<float>(coarse.least[n], [](Vec<float> a, Vec<float> b) { return lesser<float>(a, b); });
@@ -157,8 +158,8 @@ inline void count_units(const Coarse& coarse, int64_t n, int64_t size, float uni
   }
 }
 
-// Puts what may be among the `wanted` best continuations of row i, the block's row n, and no further than `within` from
-// the best into its selection; their keys are not yet written. False where the integers leave too many.
+// Selects the candidates of row i (row n of the block) that may be among the `wanted` best continuations and within
+// `within` of the best. Their float keys are not computed yet. Returns false if too many candidates remain.
 template <class S>
 bool prune(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of, const Codebooks& books,
            int64_t i, int64_t n, int64_t beams, int64_t wanted, float within) {
@@ -190,12 +191,12 @@ bool prune(const Search<float>& search, const Coarse& coarse, const CoarseLevel<
     const int16_t best = reduce<int16_t>(least, [](auto a, auto b) { return lesser<int16_t>(a, b); });
     limit = std::min(limit, static_cast<float>(best) + within * inverse);
   }
-  // On either side half a unit of each product and of the cost; one of the bound.
+  // Rounding adds up to half a unit for each product and for the cost, on both sides, and one unit for the bound.
   limit += of.width(row) * inverse + static_cast<float>(of.level + 4);
   if (!(limit < 0)) return false;
   Selection<float>& selection = search.selections[i];
   const int64_t most_kept = std::min(2 * wanted + kMostScored, selection_capacity<float>(search.beam));
-  // First which groups hold any, without a branch: they are few, and not to be foreseen.
+  // First collect the groups with a candidate, without a branch: such groups are rare and unpredictable.
   int64_t groups = 0, kept = 0;
   for (int64_t b = 0; b < beams; ++b) {
     const int32_t own = std::max(static_cast<int32_t>(limit) - coarse.costs[b], kNoKey);
@@ -222,7 +223,7 @@ bool prune(const Search<float>& search, const Coarse& coarse, const CoarseLevel<
   return true;
 }
 
-// f(item, beam, code, path) for what prune left of row i.
+// Calls f(item, beam, code, path) for every candidate of row i that prune selected.
 template <class S, class F>
 void for_candidates(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i,
                     const F& f) {
@@ -234,7 +235,8 @@ void for_candidates(const Search<float>& search, const CoarseLevel<S>& of, const
   }
 }
 
-// What score_candidates will read of the table of products: the table is large, and a line of it holds one product.
+// Prefetches the entries of the product table that score_candidates reads. The table is large, and each entry is in a
+// different cache line.
 template <class S>
 void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
   const int64_t stride = table_stride<float>(books, of.level);
@@ -243,7 +245,7 @@ void fetch(const Search<float>& search, const CoarseLevel<S>& of, const Codebook
   });
 }
 
-// The keys of those, of floats; four at a time.
+// Computes the float keys of the candidates, four at a time.
 template <class S>
 void score_candidates(const Search<float>& search, const CoarseLevel<S>& of, const Codebooks& books, int64_t i) {
   const int64_t stride = table_stride<float>(books, of.level);
@@ -270,8 +272,8 @@ void score_candidates(const Search<float>& search, const CoarseLevel<S>& of, con
   }
 }
 
-// Offers `count` rows level `of`, row i nothing further than within(i) from its best; rows that the integers do not
-// decide go to by_floats(first, end).
+// Offers the codes of level `of` to `count` rows; row i considers nothing farther than within(i) from its best. Rows
+// that the integers do not decide go to by_floats(first, end).
 template <class S, class W, class F>
 void offer_by_integers(const Search<float>& search, const Coarse& coarse, const CoarseLevel<S>& of,
                        const Codebooks& books, int64_t count, int64_t beams, int64_t wanted, const W& within,
@@ -279,8 +281,8 @@ void offer_by_integers(const Search<float>& search, const Coarse& coarse, const 
   for (int64_t first = 0; first < count; first += coarse.block) {
     const int64_t rows = std::min(coarse.block, count - first);
     of.bound(coarse, first, rows);
-    bool waits = false;     // whether the row before is to be scored: what that reads is fetched meanwhile
-    int64_t undecided = 0;  // rows just before this one
+    bool waits = false;     // whether the previous row still needs scores; its table entries are being fetched
+    int64_t undecided = 0;  // number of undecided rows just before this one
     for (int64_t n = 0; n <= rows; ++n) {
       const int64_t i = first + n;
       const bool decided = n < rows && prune(search, coarse, of, books, i, n, beams, wanted, within(i));

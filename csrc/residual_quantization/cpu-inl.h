@@ -1,4 +1,4 @@
-// Kernel bodies, compiled once per instruction set: one idea a file. See kernel.h for what they compute.
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 #pragma once
 
 #include "residual_quantization/beam-inl.h"

@@ -1,4 +1,4 @@
-// Decoding, and its transpose.
+// Decoding, and its transpose: sums of rows by code.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// The first level whose code is neither −1 nor one of its own, or `levels`.
+// Returns the first level whose code is neither −1 nor in the level's codebook, or `levels`.
 template <class I>
 inline int64_t first_invalid(const I* code, const int64_t* offsets, int64_t levels) {
   int64_t l = 0;
@@ -28,7 +28,8 @@ int64_t find_invalid(const Indices& codes, const int64_t* offsets, int64_t level
   });
 }
 
-// V vectors of a row at a time, so that a code is looked up once for all of them; `dim` left from the first on.
+// Decodes V vectors of a row at once, so that they share one lookup of each code. `left` columns remain from the first
+// on.
 template <int V, class I, class S, class T = Compute<S>>
 [[gnu::always_inline]] inline void decode_columns(const I* code, const S* codewords, const int64_t* offsets,
                                                   int64_t levels, int64_t stride, int64_t left, S* out) {

@@ -1,4 +1,4 @@
-// How many codes change when the residual they were chosen for gets noise.
+// Counts of codes that change when noise is added to the residual.
 #pragma once
 
 #include <algorithm>
@@ -16,14 +16,14 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Memory for a block of rows, laid out from `base`; from null it only counts.
+// Scratch memory for a block of rows, laid out from `base`. A null base only computes the size.
 template <class T>
 struct FlipBlock {
   int64_t rows;
   Best<T>* best;   // [rows]
   T* residual;     // [rows, dim]
   T* noisy;        // [rows, dim]
-  float* noise;    // [dim], in whole blocks
+  float* noise;    // [dim], rounded up to whole noise blocks
   int32_t* codes;  // [rows]
   int32_t* moved;  // [rows]
   bool* finite;    // [rows]

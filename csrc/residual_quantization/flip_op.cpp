@@ -1,4 +1,4 @@
-// How often codes flip, as an op: the counts of some rows, so that whoever asks for many rows can stop between them.
+// Op that counts code flips for a range of rows; a caller with many rows can stop between calls.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -10,7 +10,7 @@ namespace {
 
 Tensor code_flips(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Tensor sigma, int64_t samples, int64_t seed,
                   int64_t begin, int64_t end) {
-  const char* op = "code_flip_rate";  // as whoever asks knows it
+  const char* op = "code_flip_rate";  // the public function, for error messages
   const Kernels& kernels = select_kernels();
   const std::vector<int64_t> offsets = offsets_of(op, sizes);
   const Tensor rows = recops::contiguous(x), words = recops::contiguous(codewords);
@@ -34,7 +34,7 @@ Tensor code_flips(Tensor x, Tensor codewords, std::vector<int64_t> sizes, Tensor
   require_finite(op, "codebooks", offsets, bad);
   const int64_t scratch_bytes = round_up_to_line(kernels.flip_scratch(books));
   const Tensor scratch = empty({num_threads(), scratch_bytes}, ScalarType::Byte, x);
-  // Counts add up the same in any order.
+  // The sum of the counts does not depend on the division.
   std::vector<std::vector<int64_t>> counts(num_threads(), std::vector<int64_t>(levels + 1));
   for_pieces(end - begin, 1, [&](int64_t piece, int64_t first, int64_t last) {
     kernels.count_flips(matrix_x, books, packed.data_ptr(), scale, samples, static_cast<uint64_t>(seed), begin + first,

@@ -1,4 +1,4 @@
-// Greedy encoding.
+// Greedy residual encoding.
 #pragma once
 
 #include <algorithm>
@@ -18,16 +18,16 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Memory for a block of rows, laid out from `base`; from null it only counts.
+// Scratch memory for a block of rows, laid out from `base`. A null base only computes the size.
 template <class T>
 struct GreedyBlock {
   int64_t rows;
-  T* single;            // a panel
+  T* single;            // one panel
   Best<T>* best;        // [rows]
   T* residual;          // [rows, dim]
   int32_t* index;       // [rows]
   GridChoice* choices;  // [levels]
-  void* scan;           // of the largest level
+  void* scan;           // for the largest level
   int64_t bytes;
 
   GreedyBlock(const Codebooks& books, int64_t wanted, bool by_grids, void* base) {
@@ -83,7 +83,7 @@ int64_t encode_rows(const X* x, const Codebooks& books, const T* packed, const G
           nearest_of_level(residual + done * dim, rows - done, panels, block.best, block.index + done);
       if (bad_here >= 0 && bad < 0) bad = books.offsets[l] + bad_here;
       for (int64_t n = 0; n < rows; ++n) code[n * levels + l] = error[n] == 0 ? block.index[n] : -1;
-      // Codewords lie anywhere: the one after the next is fetched while one is subtracted.
+      // Chosen codewords are scattered in memory: while one is subtracted, the one after the next is prefetched.
       const auto chosen = [&](int64_t n) { return panels.codewords + std::max(code[n * levels + l], 0) * dim; };
       for (int64_t n = 0; n < rows; ++n) {
         if (n + 2 < rows) prefetch(chosen(n + 2), dim);

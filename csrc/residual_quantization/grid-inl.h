@@ -1,7 +1,6 @@
-// Codewords and rows rounded to a grid of small integers, whose dot products cost a fraction of the floats'. What the
-// rounding leaves is measured, so that certify-inl.h knows what the integers leave undecided.
-//
-// v ≈ scale · q. A lane multiplies and adds a group of values at a time.
+// Codewords and rows rounded to small integers, whose dot products are cheaper than those of floats: v ≈ scale · q. The
+// rounding error is measured, so certify-inl.h can bound the float scores. One integer lane multiplies and adds a group
+// of values at a time.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +19,7 @@ namespace {
 
 using Int = Vec<int32_t>;
 
-// Four bytes of a codeword, signed, times four of a row, kept above zero by an offset.
+// Four signed bytes of a codeword times four bytes of a row. The row's values are made nonnegative by an offset.
 struct Grid8 {
   using Value = int8_t;
   static constexpr int kGroup = 4;
@@ -30,7 +29,7 @@ struct Grid8 {
 
   static void multiply_add(Int& sum, Int row, Int codeword) {
 #if defined(__AVX512BW__)
-    // GCC 12 spills the accumulators around the intrinsic.
+    // An instruction instead of the intrinsic, because GCC 12 spills the accumulators around the intrinsic.
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(row), "v"(codeword));
 #else
 #pragma GCC unroll 4
@@ -39,7 +38,7 @@ struct Grid8 {
   }
 };
 
-// Pairs of 16 bits. Their sum stays below 2³¹ in size because the norms of both vectors stay below √2³¹.
+// Pairs of 16-bit values. Sums stay below 2³¹ because the norms of both vectors stay below √2³¹.
 struct Grid16 {
   using Value = int16_t;
   static constexpr int kGroup = 2;
@@ -58,22 +57,23 @@ struct Grid16 {
   }
 };
 
-// A vector rounded to a grid: the scale, its norm and that of its error, or more than those.
+// A vector rounded to a grid: its scale, and upper bounds on its norm and on the norm of its rounding error.
 struct GridRow {
   float scale, norm, error;
 };
 
-// Rows of other norms, and of NaN, are left to the floats: what underflows or overflows is then out of account.
+// Whether the integer search can handle the row. Rows with other norms or NaN use floats, so underflow and overflow
+// need no bounds here.
 bool on_grid(const GridRow& row) { return row.norm > kLeastNorm && row.norm < kMostNorm; }
 
-// Bytes.
+// Size in bytes.
 template <class Grid>
 int64_t grid_row_size(int64_t dim) {
   return round_up(dim, kLanes<float>) * int64_t{sizeof(typename Grid::Value)};
 }
 
-// Rounds value(0), value(kLanes) … to the grid and hands every vector of integers to emit(d, q). Of the result, norm
-// and error are upper bounds; for zeros all is zero.
+// Rounds value(0), value(kLanes) … to the grid and passes every integer vector to emit(d, q). The returned norm and
+// error are upper bounds. A zero vector gives zeros.
 template <class Grid, class Load, class Emit>
 GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
   Vec<float> most = {}, squares = {};
@@ -86,7 +86,7 @@ GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
   const float largest = reduce<float>(most, [](Vec<float> a, Vec<float> b) { return a < b ? b : a; });
   const float norm = largest == 0 ? 0.0f : std::sqrt(reduce_add<float>(squares)) * inflation + kNormUnderflow;
   const float scale = std::max(largest / Grid::kMost, norm / Grid::kNorm);
-  // Of a scale without an inverse zeros are made: all of the vector is then error.
+  // A scale too small for a float inverse gives q = 0; the rounding error is then the whole vector.
   const float inverse = scale > kLeastScale ? 1 / scale : 0.0f;
   const Vec<float> round = broadcast(kIntegerRounder);
   Vec<float> errors = {};
@@ -96,7 +96,8 @@ GridRow round_to_grid(int64_t dim, const Load& value, const Emit& emit) {
     errors += error * error;
     emit(d, (Int)rounded - (Int)round);
   }
-  // An error is off by the roundings of q · scale and of the difference, each a share of the value.
+  // Computing each error rounds twice, at q · scale and at the difference; each rounding is at most a share of the
+  // value.
   return {scale, norm, std::sqrt(reduce_add<float>(errors)) * inflation + 2 * kRounding * norm + kNormUnderflow};
 }
 

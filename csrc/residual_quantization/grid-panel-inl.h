@@ -1,6 +1,12 @@
-// Panels of codewords rounded to a grid, and the bounds on scores that products with them give.
+// Codeword panels rounded to a grid, and lower bounds on scores from integer products.
 //
-// Such a panel holds, like one of floats, as many codewords as a tile is wide, but a group of coordinates in each lane.
+// Integer panels have the width of float panels. Each 32-bit lane holds a group of 4 (8-bit) or 2 (16-bit)
+// consecutive coordinates of one codeword:
+//
+//    GridHead        bias[width], scale[width], half[width], norm[width], error[width]
+//    group 0         c₀[0 … g − 1]    c₁[0 … g − 1]    …  (one int32 per codeword)
+//    group 1         c₀[g … 2g − 1]   c₁[g … 2g − 1]   …
+//    …               the last group is filled with zeros
 #pragma once
 
 #include <cstdint>
@@ -19,14 +25,14 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Of the codewords of a panel, before their values. For any row, kernel.h's score is at least
-//   half − row.scale · scale · (Σ q_row · q + bias) − row.error · norm − row.norm · error.
+// Per-codeword constants at the start of an integer panel. For every row, the score of kernel.h is at least
+//    half − row.scale · scale · (Σ q_row · q + bias) − row.error · norm − row.norm · error.
 struct GridHead {
   static constexpr int kWidth = RECOPS_ISA::kWidth<float>;
 
-  int32_t bias[kWidth];  // undoes kRowOffset
+  int32_t bias[kWidth];  // cancels kRowOffset
   float scale[kWidth];
-  float half[kWidth];   // ½‖c‖² less what rounding may add to a score; +inf where a codeword is missing
+  float half[kWidth];   // ½‖c‖² minus the possible rounding of a score; +inf for a missing codeword
   float norm[kWidth];   // at least ‖c‖ and ‖scale · q‖
   float error[kWidth];  // at least ‖c − scale · q‖
 };
@@ -36,12 +42,12 @@ int64_t groups_of(int64_t dim) {
   return round_up(dim, Grid::kGroup) / Grid::kGroup;
 }
 
-// Bytes.
+// Size in bytes.
 template <class Grid>
 int64_t grid_panel_size(int64_t dim) {
   return int64_t{sizeof(GridHead)} + groups_of<Grid>(dim) * GridHead::kWidth * 4;
 }
-// Packs `count` codewords, or a panel's worth if there are more; `half` is the head of their panel of floats.
+// Packs one panel of at most `count` codewords. `half` is row 0 of their float panel.
 template <class Grid, class S>
 void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float* shift, const float* half,
                      char* panel) {
@@ -72,7 +78,7 @@ void pack_grid_panel(const S* codewords, int64_t count, int64_t dim, const float
   }
 }
 
-// The least that the scores of R rows against a panel can be, and the minima of all that so far, lane by lane.
+// Computes lower bounds on the scores of R rows against a panel, and updates each row's lane-wise minima.
 template <class Grid, int R>
 [[gnu::noinline]] void bound_scores(const typename Grid::Value* rows, const GridRow* row, int64_t dim,
                                     const char* panel, float* least_scores, int64_t stride, Vec<float>* least) {
@@ -122,9 +128,9 @@ void bound_block(const typename Grid::Value* rows, const GridRow* row, int64_t c
   if constexpr (R > 1) bound_block<Grid, R - 1>(rows, row, count, dim, panel, least_scores, stride, least);
 }
 
-// ---- Those of all levels.
+// ---- Grids of all levels.
 
-// Less of these, and packing grids or rounding rows costs what the scan saves.
+// Below these sizes, packing grids and rounding rows costs more than the integer scan saves.
 constexpr int64_t kGridRows = 1024, kGridDim = kVectorRegisters == 32 ? 48 : 128, kGridCodewords = 64;
 
 template <class F>
@@ -132,7 +138,7 @@ auto with_grid(int bits, const F& f) {
   return bits == 8 ? f(Grid8{}) : f(Grid16{});
 }
 
-// Whether this machine computes with grids at all, and of which grid it has instructions.
+// Whether this machine can use grids at all. is_fast says whether it has instructions for them.
 bool has_grids(const Codebooks& books) {
   bool has = compute_bytes(books.codewords) == 4 && books.codewords.dim <= kMostGridDim;
 #if defined(__AVX512BW__)

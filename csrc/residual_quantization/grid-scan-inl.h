@@ -1,4 +1,4 @@
-// The nearest codewords of many rows by way of grids, as long as those decide enough.
+// Nearest codewords of many rows by integer grids, as long as the grids decide enough rows.
 #pragma once
 
 #include <algorithm>
@@ -19,16 +19,16 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-constexpr int64_t kScanRows = 8 * kTileRows;  // whose bounds are kept at a time
-constexpr int64_t kScanBytes = 256 << 10;     // that those may take
+constexpr int64_t kScanRows = 8 * kTileRows;  // rows whose bounds are kept at a time
+constexpr int64_t kScanBytes = 256 << 10;     // limit on the size of those bounds
 
-// Rows of a scan over levels of at most so many codewords.
+// Rows per scan for levels of at most `codewords` codewords.
 int64_t scan_rows(int64_t codewords) {
   const int64_t fit = kScanBytes / (4 * scan_stride(codewords)) / kTileRows * kTileRows;
   return std::clamp(fit, int64_t{kTileRows}, kScanRows);
 }
 
-// Memory for a scan, laid out from `base`; from null it only counts.
+// Scratch memory of a scan, laid out from `base`. A null base only computes the size.
 struct Scan {
   int64_t rows;
   char* values;         // [rows] rounded rows
@@ -55,7 +55,7 @@ struct Scan {
   }
 };
 
-// The nearest codewords of up to scan.rows rows. Returns what was spent beside the scan.
+// Finds the nearest codewords of up to scan.rows rows. Returns the cost in addition to the scan itself.
 template <class Grid, class S>
 int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& certifier, const char* grid,
                         const Scan& scan, Best<float>* best, int32_t* index) {
@@ -96,22 +96,22 @@ int64_t nearest_by_grid(const float* rows, int64_t count, const Certifier<S>& ce
   return cost;
 }
 
-// Which grid, if any, a level's rows go through: the first of those packed whose bounds decide enough. That is
-// found out anew for every range of rows: the choice depends on the division of the work, the codes do not.
+// The grid used for a level's rows: the first packed grid that decides enough rows. Every range of rows chooses again.
+// The choice depends on how work is divided; the codes do not.
 struct GridChoice {
-  int grid;  // of Grids; 2: floats
+  int grid;  // index into Grids; 2 means floats
   int64_t rows, spent;
 
   void settle(const Grids& grids, const Costs& costs) {
-    // The next grid's scan costs as much again as this one's, the floats' twice that of 16 bits: what is spent beside a
-    // scan may cost what the next way would cost more, of that of floats three quarters.
+    // The next grid's scan costs twice this scan; the float scan costs twice the 16-bit scan. So a grid's extra cost
+    // may reach one 8-bit scan, or three quarters of a 16-bit scan, before the next method is cheaper.
     const int64_t most = grid == 0 ? costs.scan<Grid8>() : costs.scan<Grid16>() * 3 / 4;
     if (!grids.kept && rows >= kScanRows && spent > rows * most) *this = {grid + 1, 0, 0};
     while (grid < 2 && grids.panels[grid] == nullptr) ++grid;
   }
 };
 
-// The nearest codewords of rows by the level's grid, as far as it has one: returns how many rows it took.
+// Finds the nearest codewords of rows with the level's grid, as long as one is in use. Returns how many rows were done.
 template <class S>
 int64_t nearest_by_grids(const float* rows, int64_t count, const Panels<S>& panels, const Grids& grids,
                          int64_t first_panel, GridChoice& choice, const Scan& scan, Best<float>* best, int32_t* index) {

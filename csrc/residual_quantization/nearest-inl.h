@@ -1,4 +1,4 @@
-// The k nearest.
+// Search for the k nearest codewords.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,8 @@ struct Candidate {
   bool operator<(const Candidate& other) const { return key < other.key || (key == other.key && index < other.index); }
 };
 
-// The k least of what a row has seen are among `items`; what is not below `threshold` need not be looked at. Items are
-// appended until there is no room for another panel, then all but the k least are dropped: O(1) for each appended.
+// `items` contains the k least candidates so far; scores not below `threshold` cannot be among them. Items are appended
+// while a whole panel still fits; then all but the k least are dropped. The amortized cost of an append is O(1).
 template <class T>
 struct Shortlist {
   Candidate<T>* items;
@@ -51,7 +51,7 @@ template <int R, class T>
       store(scores, score[i][v]);
       for (int lane = 0; lane < kLanes<T>; ++lane) {
         list.items[list.count] = {scores[lane], static_cast<int32_t>(first + v * kLanes<T> + lane)};
-        list.count += scores[lane] < list.threshold;  // strict: indices ascend, so the lowest stays
+        list.count += scores[lane] < list.threshold;  // strict: indices ascend, so the lowest index wins ties
       }
     }
     if (list.count >= 2 * k) {
@@ -102,7 +102,7 @@ int64_t nearest_rows(const X* x, const Codebooks& books, const T* packed, int64_
       update_shortlist_block<kTileRows>(rows, count, dim, panels.get(p, bad), p * kWidth<T>, k, lists);
     for (int64_t n = 0; n < count; ++n) {
       Shortlist<T>& list = lists[n];
-      const bool enough = list.count >= k;  // none are taken for a row that is not finite
+      const bool enough = list.count >= k;  // false for a row that is not finite: its threshold rejects everything
       if (enough) {
         std::nth_element(list.items, list.items + k - 1, list.items + list.count);
         if (books.shift != nullptr) load_row(x + (first + n) * dim, dim, rows + n * dim);

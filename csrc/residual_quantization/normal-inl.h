@@ -1,8 +1,8 @@
-// Gaussian noise as a function of where it is used, so that who computes it does not matter.
+// Gaussian noise as a function of seed, row, draw and dimension, independent of threads and blocks.
 //
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), then Box and
-// Muller's transform with logarithm, sine and cosine by short polynomials (relative error about 1e-7). Plain loops over
-// kNoiseLanes counters: compilers make vectors of them.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), then the
+// Box–Muller transform. Logarithm, sine and cosine are short polynomials with a relative error of about 1e-7. Compilers
+// vectorize the plain loops over kNoiseLanes counters.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@ namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
 constexpr int kNoiseLanes = 16;
-constexpr int64_t kNoiseBlock = 4 * kNoiseLanes;  // values made at once
+constexpr int64_t kNoiseBlock = 4 * kNoiseLanes;  // values generated at once
 
 using NoiseWords = uint32_t[4][kNoiseLanes];
 
-// `words` holds counters and becomes random bits.
+// On entry `words` holds counters, on return random bits.
 inline void philox(NoiseWords& words, uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round, key0 += 0x9e3779b9u, key1 += 0xbb67ae85u) {
     for (int j = 0; j < kNoiseLanes; ++j) {
@@ -29,11 +29,11 @@ inline void philox(NoiseWords& words, uint32_t key0, uint32_t key1) {
   }
 }
 
-// ln of a normal number above 0 and at most 1.
+// Natural logarithm for 0 < x ≤ 1, x normal.
 inline float log_of_fraction(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
-  const uint32_t shifted = bits - 0x3f3504f3u;  // sqrt(1/2): the mantissa lands between it and sqrt(2)
+  const uint32_t shifted = bits - 0x3f3504f3u;  // sqrt(1/2): moves the mantissa to [sqrt(1/2), sqrt(2))
   const float exponent = static_cast<float>(static_cast<int32_t>(shifted) >> 23);
   bits = (shifted & 0x007fffffu) + 0x3f3504f3u;
   float z;
@@ -53,10 +53,10 @@ inline float log_of_fraction(float x) {
 
 // Two independent standard normals from 64 bits.
 inline void normal_pair(uint32_t a, uint32_t b, float& first, float& second) {
-  // Above 0; the largest rounds to 1, and has the radius 0.
+  // Always above 0. The largest value rounds to 1 and gives radius 0.
   const float uniform = (static_cast<float>(a >> 8) + 0.5f) * 0x1p-24f;
   const float radius = __builtin_sqrtf(-2 * log_of_fraction(uniform));
-  // A quarter of the circle by two bits, the angle in it, from −π/4 to π/4, by the others.
+  // Two bits select the quadrant; the other bits give the angle within it, from −π/4 to π/4.
   const float angle = (static_cast<float>(static_cast<int32_t>(b << 2) >> 8) + 0.5f) * (0x1p-24f * 1.57079633f);
   const float square = angle * angle;
   const float sine =
@@ -69,7 +69,7 @@ inline void normal_pair(uint32_t a, uint32_t b, float& first, float& second) {
   second = radius * (negative ? -y : y);
 }
 
-// Standard normals for draw `draw` of row `row`; `out` has room for whole blocks.
+// Fills `out` with standard normals for draw `draw` of row `row`. `out` has room for whole noise blocks.
 inline void fill_normals(uint64_t seed, uint64_t row, uint32_t draw, int64_t count, float* out) {
   for (int64_t first = 0; first < count; first += kNoiseBlock, out += kNoiseBlock) {
     NoiseWords words;

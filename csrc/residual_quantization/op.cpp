@@ -1,5 +1,5 @@
-// The ops of residual quantization: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules
-// on dtype and shape in arguments.h.
+// Residual quantization ops: schemas, data checks, memory and threads. cpu-inl.h has the arithmetic, arguments.h the
+// checks of dtype and shape.
 #include <algorithm>
 #include <tuple>
 #include <vector>
@@ -11,7 +11,7 @@ namespace {
 
 bool by_grid(int64_t bits) { return bits == 8 || bits == 16; }
 
-// The grids that `bits` asks for: 0, those that pay; 8 or 16, that one alone; 32, none.
+// Grids selected by `bits`. 0: the grids that save time. 8 or 16: only that grid. 32: no grid.
 struct PackedGrids {
   Tensor tensors[2];
   Grids grids{{nullptr, nullptr}, false};
@@ -97,7 +97,7 @@ std::tuple<Tensor, Tensor> nearest_codes(Tensor x, Tensor codebook, int64_t k) {
   return result;
 }
 
-// The position of the first code that is neither −1 nor its level's, or −1.
+// Returns the position of the first code that is neither −1 nor in its level's codebook, or −1.
 int64_t find_invalid(const Kernels& kernels, const Indices& codes, int64_t rows, const std::vector<int64_t>& offsets) {
   const int64_t levels = static_cast<int64_t>(offsets.size()) - 1;
   return for_pieces(rows, kGrainBytes, [&](int64_t, int64_t begin, int64_t end) {
@@ -133,7 +133,7 @@ Tensor rq_decode(Tensor codes, Tensor codewords, std::vector<int64_t> sizes) {
   return out;
 }
 
-// Sums rows of x by code, in x's compute type.
+// Sums rows of x by code, in the compute type of x.
 Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tensor& codes, const void* weight,
                   const std::vector<int64_t>& offsets) {
   const Kernels& kernels = select_kernels();
@@ -143,7 +143,7 @@ Tensor accumulate(const char* op, const char* name, const Tensor& x, const Tenso
   require_codes(op, name, codes, rows.rows, levels);
   require_valid(op, name, codes, offsets, find_invalid(kernels, index, rows.rows, offsets));
   Tensor sums = empty({offsets.back(), rows.dim}, compute_type(rows.dtype), x);
-  // A cache line of floats is the least a thread can own without sharing it with another.
+  // Threads own whole cache lines of columns, so two threads never write to one line.
   constexpr int64_t line = kCacheLine / int64_t{sizeof(float)};
   const int64_t lines = (rows.dim + line - 1) / line;
   for_pieces(lines, kGrainBytes / (line * (rows.rows * levels + 1)) + 1, [&](int64_t, int64_t begin, int64_t end) {

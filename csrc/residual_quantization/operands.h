@@ -1,4 +1,4 @@
-// What the op files of residual quantization share: tensors as the kernels see them, rows divided over threads.
+// Helpers of the residual quantization ops: packing, checks, and division of rows over threads.
 #pragma once
 
 #include <algorithm>
@@ -13,15 +13,16 @@
 
 namespace recops::residual_quantization {
 
-// Fewer rows than this pack the panels as they go, once, into cache; more share panels packed beforehand.
+// With fewer rows than this, each call packs panels one at a time into cache; with more, all threads share packed
+// panels.
 constexpr int64_t kPackedRows = 64;
-constexpr int64_t kGrainBytes = 64 << 10;  // what a thread must have to do to be worth waking
+constexpr int64_t kGrainBytes = 64 << 10;  // least work per thread, in bytes
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// Codebooks that codes are chosen from, with the shift of their level 0.
+// Codebooks for choosing codes, together with the shift of level 0.
 struct Shifted {
-  std::vector<double> shift;  // room for either compute type
+  std::vector<double> shift;  // large enough for either compute type
   Codebooks books;
 
   Shifted(const char* op, const Kernels& kernels, const Codebooks& of) : shift(of.codewords.dim), books(of) {
@@ -31,8 +32,8 @@ struct Shifted {
   Shifted(const Shifted&) = delete;
 };
 
-// f(begin, end) over [0, size) cut into one even piece a thread, each at least `grain` long. Returns the least result
-// that is not −1, or −1: how kernels report the first bad place.
+// Calls f(begin, end) over [0, size), divided into one even piece per thread of at least `grain` elements. Returns the
+// least result that is not −1, or −1: the first invalid position over all pieces.
 template <class F>
 int64_t for_pieces(int64_t size, int64_t grain, const F& f) {
   const int64_t pieces = std::max<int64_t>(1, std::min(num_threads(), size / std::max<int64_t>(grain, 1)));
@@ -44,19 +45,19 @@ int64_t for_pieces(int64_t size, int64_t grain, const F& f) {
   return first;
 }
 
-// "3][17": which codeword of which level.
+// Level and index of a codeword for an error message, for example "3][17".
 inline std::string place(const std::vector<int64_t>& offsets, int64_t codeword) {
   const int64_t level = std::upper_bound(offsets.begin(), offsets.end(), codeword) - offsets.begin() - 1;
   return concat(level, "][", codeword - offsets[level]);
 }
 
-// `bad` is what kernels report.
+// `bad` is the codeword index that a kernel returned, or −1.
 inline void require_finite(const char* op, const char* name, const std::vector<int64_t>& offsets, int64_t bad) {
   require_value(bad < 0, op, ": ", name, " must be finite, and so their squared norms, got ", name, "[",
                 bad < 0 ? "" : place(offsets, bad), "]");
 }
 
-// All panels; `bad` becomes the first codeword whose squared norm is not finite, or −1.
+// Packs all panels. Sets `bad` to the first codeword with a squared norm that is not finite, or −1.
 inline Tensor pack_panels(const Kernels& kernels, const Codebooks& books, const Tensor& like, int64_t& bad) {
   const int64_t panels = kernels.num_panels(books), panel_bytes = kernels.panel_bytes(books);
   const Tensor packed = empty({panels * panel_bytes}, ScalarType::Byte, like);
@@ -66,7 +67,7 @@ inline Tensor pack_panels(const Kernels& kernels, const Codebooks& books, const 
   return packed;
 }
 
-// All panels of integers, beside those of floats.
+// Packs all integer panels from the codewords and their float panels.
 inline Tensor pack_grid_panels(const Kernels& kernels, const Codebooks& books, const Tensor& packed, int bits,
                                const Tensor& like) {
   const int64_t panels = kernels.num_panels(books), panel_bytes = kernels.grid_panel_bytes(books, bits);
@@ -78,8 +79,8 @@ inline Tensor pack_grid_panels(const Kernels& kernels, const Codebooks& books, c
   return grid;
 }
 
-// Runs a kernel over rows, each thread with scratch of its own: search(begin, end, scratch) returns the first bad
-// codeword, or −1.
+// Runs a kernel over rows with separate scratch per thread. search(begin, end, scratch) returns the first bad codeword,
+// or −1.
 template <class F>
 int64_t search_rows(const Tensor& like, int64_t rows, int64_t scratch_bytes, const F& search) {
   scratch_bytes = round_up_to_line(scratch_bytes);

@@ -1,4 +1,4 @@
-// Panels, and the register tile that scores rows against them. kernel.h tells of the layout.
+// Codeword panels and the register tile that scores rows against them. See kernel.h for the layout.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +15,14 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// The register tile: rows × vectors of codewords. Its accumulators, a row of the panel and one broadcast fill the file
-// of registers; with 24 accumulators a tile needs 10 loads for 24 multiply-adds.
+// The register tile: rows × vectors of codewords. The accumulators, one panel row and one broadcast value fill the
+// register file. With 24 accumulators, 10 loads serve 24 multiply-adds.
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kVectorRegisters == 32 ? 4 : 2;
 template <class T>
 constexpr int kWidth = kTileVectors * kLanes<T>;
 
-// Values of a cache line.
+// Values per cache line.
 template <class S>
 constexpr int64_t kLine = kCacheLine / int64_t{sizeof(S)};
 
@@ -32,7 +32,7 @@ int64_t compute_bytes(const Matrix& m) { return m.dtype == Dtype::f64 ? 8 : 4; }
 
 int64_t size_of_level(const Codebooks& books, int64_t level) { return books.offsets[level + 1] - books.offsets[level]; }
 
-// Of integers, the largest.
+// The largest value, for integer types.
 template <class T>
 constexpr T infinity() {
   return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
@@ -48,16 +48,15 @@ int64_t panel_size(int64_t dim) {
   return (1 + dim) * kWidth<T>;
 }
 
-// Values d … of a codeword, shifted where there is a shift; zeros past the end.
+// Loads coordinates d … of a codeword and subtracts the shift, if there is one. Lanes past the end are zero.
 template <class S, class T = Compute<S>>
 Vec<T> load_codeword(const S* codeword, int64_t d, int64_t dim, const T* shift) {
   const Vec<T> value = load_as_compute(codeword + d, dim - d);
   return shift == nullptr ? value : value - load_as_compute(shift + d, dim - d);
 }
 
-// Packs as many codewords as a vector has lanes, or `count` if fewer, into one vector of each of a panel's rows;
-// returns their squared norms. The codewords are read line by line of each: too many streams, and too short, for
-// hardware to foresee, so those that follow are fetched meanwhile.
+// Packs one vector's worth of codewords (or `count`, if fewer) into one vector of each panel row. Returns their squared
+// norms. Hardware prefetchers cannot follow this many short streams, so the next codewords are prefetched explicitly.
 template <class S, class T = Compute<S>>
 Vec<T> pack_square(const S* codewords, int64_t count, int64_t dim, const T* shift, T* panel) {
   constexpr int lanes = kLanes<T>;
@@ -86,7 +85,7 @@ Vec<T> pack_square(const S* codewords, int64_t count, int64_t dim, const T* shif
   return norm;
 }
 
-// Packs `count` codewords, or a panel's worth if there are more. Returns the first with a bad norm, or −1.
+// Packs one panel of at most `count` codewords. Returns the first codeword whose norm is not finite, or −1.
 template <class S, class T = Compute<S>>
 int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, const T* shift, T* panel) {
   constexpr int lanes = kLanes<T>;
@@ -102,14 +101,14 @@ int64_t pack_panel(const S* codewords, int64_t count, int64_t dim, const T* shif
   return bad;
 }
 
-// The panels of one level, ready or packed one by one.
+// Panels of one level, either packed beforehand or packed one by one.
 template <class S, class T = Compute<S>>
 struct Panels {
   const S* codewords;
   int64_t count;
   int64_t dim;
   const T* shift;
-  const T* packed;  // null: pack into `single`
+  const T* packed;  // null: pack each panel into `single`
   T* single;
 
   int64_t size() const { return panels_of<T>(count); }
@@ -123,7 +122,7 @@ struct Panels {
   }
 };
 
-// Level l, whose panels are the ones from first_panel on of `packed`, which may be null.
+// Panels of level l. They start at panel `first_panel` of `packed`, which may be null.
 template <class S, class T = Compute<S>>
 Panels<S> panels_of_level(const Codebooks& books, int64_t l, const T* packed, int64_t first_panel, T* single) {
   const int64_t dim = books.codewords.dim;
@@ -167,10 +166,10 @@ int64_t pack(const Codebooks& books, int64_t begin, int64_t end, void* packed) {
   });
 }
 
-// ---- The tile: scores of R rows against one panel, in registers.
+// ---- The tile: scores of R rows against one panel, kept in registers.
 
-// What to fetch into the second-level cache meanwhile: a line every so many dimensions. All of a tile's share at once
-// would leave no room for the tile's own misses.
+// Data to prefetch into the second-level cache: one line per `every` dimensions. Fetching a tile's whole share at once
+// would leave no slots for the tile's own cache misses.
 template <class T>
 struct Upcoming {
   const T* line = nullptr;

@@ -1,4 +1,4 @@
-// Paths of codewords: what they leave of a row, and how far rounding can put that off.
+// Squared errors of paths, and bounds on their rounding.
 #pragma once
 
 #include <cmath>
@@ -16,7 +16,7 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// ‖x − Σ c‖², subtracted level by level as greedy encoding does.
+// ‖x − Σ c‖², subtracted level by level as in greedy encoding.
 template <class S, class T = Compute<S>>
 T path_error(const T* row, const S* codewords, const int64_t* offsets, const int32_t* path, int64_t levels,
              int64_t dim) {
@@ -29,7 +29,7 @@ T path_error(const T* row, const S* codewords, const int64_t* offsets, const int
   return reduce_add<T>(sum);
 }
 
-// The longest codewords of all levels: the sum of their norms, and of the squares of those.
+// Longest codewords of all levels: the sum of their norms and of their squared norms.
 template <class T>
 struct Longest {
   T sum, squares;
@@ -44,8 +44,8 @@ struct Longest {
     }
   }
 
-  // A path of row x whose cost is further than this from the least cannot have the least sq_error. It bounds, for two
-  // paths, the rounding of costs, which are sums of dot products of `dim` terms, and of sq_error itself.
+  // A path whose cost exceeds the least by more than this cannot have the least sq_error. For two paths, this bounds
+  // the rounding of costs (sums of dot products of `dim` terms) and of sq_error itself.
   T margin(const T* row, int64_t dim, int64_t levels) const {
     const T scale = std::sqrt(squared_norm(row, dim)) + sum;
     return static_cast<T>(dim + levels + 8) * std::numeric_limits<T>::epsilon() *

@@ -1,4 +1,4 @@
-// Rows and codewords: widened, subtracted, measured.
+// Operations on one row: load, subtract a codeword, norms.
 #pragma once
 
 #include <algorithm>
@@ -14,11 +14,11 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// A block of rows is as large as the second-level cache can hold beside two panels.
+// A block of rows fits into the second-level cache together with two panels.
 constexpr int64_t kBlockBytes = 320 << 10;
 constexpr int64_t kMaxBlockRows = 64 * kTileRows;
 
-// Widens a row; false where a value is not finite.
+// Converts a row to the compute type. Returns false if a value is not finite.
 template <class S, class T = Compute<S>>
 bool load_row(const S* from, int64_t dim, T* to) {
   Vec<T> excess = {};
@@ -68,7 +68,7 @@ int64_t block_rows(int64_t row_bytes) {
   return std::clamp(kBlockBytes / (row_bytes + 1) / kTileRows * kTileRows, int64_t{kTileRows}, kMaxBlockRows);
 }
 
-// f(X{}, S{}) for the storage of rows and of codewords; both or neither are double.
+// Calls f(X{}, S{}) with the storage types of rows and codewords. Either both or neither are double.
 template <class F>
 int64_t dispatch_pair(Dtype x, Dtype codewords, F f) {
   return with_stored_type(codewords, [&]<class S>(S) {

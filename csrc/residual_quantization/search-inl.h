@@ -1,5 +1,5 @@
-// A beam search's memory, and what the beams of a row have to choose from: the sums that continuing them adds.
-// beam-inl.h tells of the search.
+// Memory of a beam search, and the candidates of each row: the sums that extending its beams adds. beam-inl.h describes
+// the search.
 #pragma once
 
 #include <algorithm>
@@ -18,28 +18,28 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-// Rows that go through a level together. By integers only so many have scores at a time as Coarse says, and the more of
-// them, the less often a level's tables are fetched.
+// Rows that go through a level together. The integer search limits separately how many of them have scores at a time
+// (Coarse). It therefore takes more rows, so a level's tables are loaded less often.
 constexpr int64_t kBeamBlockRows = 16 * kTileRows, kCoarseBlockRows = 80 * kTileRows;
 
-// ---- Memory of a search, laid out from `base`; from null it only counts.
+// ---- Scratch memory of a search, laid out from `base`. A null base only computes the size.
 
 template <class T>
 struct Search {
-  int64_t beam;       // the most paths there are at any level
+  int64_t beam;       // largest number of paths at any level
   int64_t block;      // rows at a time
-  int64_t sets;       // of groups
+  int64_t sets;       // sets of groups (select-inl.h)
   T* rows;            // [block, dim]
-  T* residuals[2];    // [block, beam, dim], the levels taking turns; without a table
-  T* scores;          // [block, or block · beam without a table][kPiece]
-  T* sums;            // [beam][kPiece]: what continuing every beam of one row adds
+  T* residuals[2];    // [block, beam, dim], alternating between levels; only without a table
+  T* scores;          // [block][kPiece]; without a table [block · beam][kPiece]
+  T* sums;            // [beam][kPiece]: the costs of extending each beam of one row
   T* prefix;          // [kPiece]
   const T** terms;    // [levels]
   Vec<T>* least;      // [beam][kGroupVectors<T>]: minima over `sums`
   T* spare;           // [sets · kGroups]
-  T* costs;           // [block, beam]: of ½‖r‖², more than that of the best
+  T* costs;           // [block, beam]: ½‖r‖² minus the least of the row
   int32_t* parents;   // [block, beam]
-  int32_t* paths[2];  // [block, beam, levels], in order of paths
+  int32_t* paths[2];  // [block, beam, levels], in ascending order of paths
   Selection<T>* selections;
   Candidate<T>* order;  // [beam]
   bool* valid;          // [block]
@@ -84,7 +84,7 @@ struct Search {
 
 // ---- One piece of one level for one row.
 
-// out = Σ_m terms[m], and the minima of its groups.
+// out = Σ_m terms[m]; also computes the minima of its groups.
 template <int M, class T>
 void sum_terms(const T* const* terms, int64_t count, T* out, Vec<T>* least) {
   Vec<T> low[kGroupVectors<T>];
@@ -103,7 +103,7 @@ void sum_terms(const T* const* terms, int64_t count, T* out, Vec<T>* least) {
   for (int v = 0; v < kGroupVectors<T>; ++v) least[v] = low[v];
 }
 
-// Any number of terms, added from the first to the last. Writes over `terms`.
+// The same for any number of terms, added from first to last. Overwrites `terms`.
 template <class T>
 void sum_terms(const T** terms, int64_t num_terms, int64_t count, T* out, Vec<T>* least) {
   for (; num_terms > 4; num_terms -= 3, terms += 3) {
@@ -118,14 +118,14 @@ void sum_terms(const T** terms, int64_t num_terms, int64_t count, T* out, Vec<T>
   }
 }
 
-// How many of the first l codes two paths share.
+// Length of the common prefix of two paths, at most l.
 inline int64_t shared_prefix(const int32_t* a, const int32_t* b, int64_t l) {
   int64_t m = 0;
   while (m < l && a[m] == b[m]) ++m;
   return m;
 }
 
-// What the beams of row i, `beams` of them, have to choose from in codes first up to first + count of level l.
+// Offers the extensions of the `beams` beams of row i by codes [first, first + count) of level l.
 template <class T>
 void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int64_t i, int64_t l, int64_t beams,
                  int64_t wanted, int64_t first, int64_t count) {
@@ -133,7 +133,7 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
   const T* costs = search.costs + i * search.beam;
   const int32_t* paths = search.paths[l % 2] + i * search.beam * books.levels;
   const int64_t stride = table_stride<T>(books, l);
-  int64_t shared = 0;  // levels that `prefix` sums
+  int64_t shared = 0;  // number of levels summed in `prefix`
   for (int64_t b = 0; b < beams; ++b) {
     const int32_t* path = paths + b * books.levels;
     const T* base = search.scores + (table != nullptr ? i : i * beams + b) * kPiece;
@@ -175,8 +175,8 @@ void offer_piece(Search<T>& search, const Codebooks& books, const T* table, int6
   }
 }
 
-// Offers rows `first` up to `end` of the block all codes of level l, whose panels these are. Without a table rows are
-// those of every beam's residual, from level 1 on.
+// Offers all codes of level l, with these panels, to rows [first_row, end_row) of the block. Without a table, from
+// level 1 on, each beam's residual is scored as a row.
 template <class T>
 void offer_by_floats(Search<T>& search, const Codebooks& books, const T* panels, const T* table, int64_t first_row,
                      int64_t end_row, int64_t l, int64_t beams, int64_t wanted) {

@@ -1,8 +1,8 @@
-// Selecting the best continuations of a row's beams: by a bound from minima over groups of candidates, so that few of
-// them are ever looked at one by one.
+// Selection of the best extensions of a row's beams. Minima over groups of candidates give a bound, so only few
+// candidates are compared one by one.
 //
-// Candidate (b, k), beam b continued by code k, has index b · K + k. Beams are kept in the order of their paths, so
-// that the order of indices is that of paths: of equal scores the lower index is the lower path.
+// Candidate (b, k) extends beam b by code k and has index b · K + k. Beams are stored in order of their paths, so
+// candidate indices are in order of paths: of two equal scores, the lower index is the lower path.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@ Vec<T> rotate(Vec<T> a, std::integer_sequence<int, I...>) {
 #endif
 }
 
-// The n-th least (from 0) of the values of V vectors: the largest that fewer than n + 1 are less than.
+// The n-th least (from 0) of the values of V vectors: the largest value with at most n values below it.
 template <int V, class T>
 T nth_of(const T* values, int64_t n) {
   Vec<T> value[V];
@@ -51,21 +51,21 @@ T nth_of(const T* values, int64_t n) {
   return reduce<T>(result, greater);
 }
 
-// Codewords in a piece of a level: all beams' scores against it stay in the first-level cache.
+// Codewords in a piece of a level: the scores of all beams against a piece fit into the first-level cache.
 constexpr int64_t kPiece = 256;
 
-// A row's search at one level: what it has kept, and the bound that a candidate must not pass to be kept. The bound is
-// the `wanted`-th least of the minima of disjoint groups, so at least so many candidates are within it.
+// Selection of one row at one level: the candidates so far, and the bound that they must not exceed. The bound is the
+// `wanted`-th least of the minima of disjoint groups, so at least `wanted` candidates satisfy it.
 template <class T>
 struct Selection {
-  Candidate<T>* items;  // of `capacity`
+  Candidate<T>* items;  // [selection_capacity]
   T* minima;            // [sets · kGroups]
   T bound;
   int64_t count;
-  int64_t needed;  // of them are to be left; fewer are no selection
+  int64_t needed;  // number of candidates to return; with fewer, the selection fails
 };
 
-// Sets of groups: a few groups for each candidate wanted make the bound tight.
+// Number of sets of groups. A few groups per wanted candidate make the bound tight.
 template <class T>
 int64_t group_sets(int64_t beam) {
   return round_up(beam, kGroups<T> / 2) / (kGroups<T> / 2);
@@ -84,8 +84,8 @@ void start(Selection<T>& s, int64_t sets, int64_t wanted) {
   s.needed = wanted;
 }
 
-// Beams like the same codes: turning the groups before the next beam's minima are taken in keeps those from meeting in
-// one.
+// Updates the group minima. Different beams often prefer the same codes. Rotating the groups between beams keeps their
+// minima in different groups.
 template <class T>
 void rotate_into(T* minima, const Vec<T>* least) {
   for (int v = 0; v < kGroupVectors<T>; ++v, minima += kLanes<T>) {
@@ -94,8 +94,8 @@ void rotate_into(T* minima, const Vec<T>* least) {
   }
 }
 
-// The `wanted`-th least of the groups' minima, or of the minima over pairs of groups where those are many enough;
-// `spare` holds as many values as there are minima.
+// Returns the `wanted`-th least of the group minima, or of minima over pairs of groups if there are enough groups.
+// `spare` has room for all minima.
 template <class T>
 T bound_of(const T* minima, int64_t sets, int64_t wanted, T* spare) {
   if (sets * kGroups<T> < wanted) return infinity<T>();
@@ -107,7 +107,7 @@ T bound_of(const T* minima, int64_t sets, int64_t wanted, T* spare) {
   }
   if (sets == 1) return nth_of<kGroupVectors<T>>(minima, wanted - 1);
   for (int64_t i = 0; i < sets * kGroups<T>; ++i) spare[i] = minima[i];
-  // A comparison of its own keeps the instantiation local to this instruction set.
+  // The lambda keeps the template instance local to this instruction set.
   std::nth_element(spare, spare + wanted - 1, spare + sets * kGroups<T>, [](T a, T b) { return a < b; });
   return spare[wanted - 1];
 }
@@ -119,8 +119,8 @@ void drop_all_but(Selection<T>& s, int64_t wanted) {
   s.bound = std::min(s.bound, s.items[wanted - 1].key);
 }
 
-// Keeps what is within the bound of `count` scores, a whole number of groups' lanes, to each of which `cost` is added.
-// Only those in the groups whose minimum `least` is within it are looked at.
+// Keeps the candidates within the bound, out of `count` scores to which `cost` is added; `count` is a multiple of
+// kGroups. Only groups whose minimum `least` is within the bound are examined.
 template <class T>
 void keep(Selection<T>& s, const T* scores, int64_t count, const Vec<T>* least, T cost, int64_t first_index,
           int64_t wanted) {
@@ -139,7 +139,7 @@ void keep(Selection<T>& s, const T* scores, int64_t count, const Vec<T>* least, 
   }
 }
 
-// Into the order of index. A few are ranked, each against all, without a branch.
+// Sorts by index. A few candidates are ranked without branches, each against all others.
 template <class T>
 void sort_by_index(Candidate<T>* items, int64_t count) {
   if (count > kGroups<T>) {
@@ -162,7 +162,7 @@ void sort_by_index(Candidate<T>* items, int64_t count) {
   for (int64_t i = 0; i < count; ++i) items[rank[i]] = unsorted[i];
 }
 
-// Leaves the best that are needed, in order of index; false where there are not so many.
+// Reduces the selection to the best `needed` candidates, in order of index. Returns false if there are fewer.
 template <class T>
 bool finish(Selection<T>& s) {
   const int64_t wanted = s.needed;

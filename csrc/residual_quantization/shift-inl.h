@@ -1,4 +1,4 @@
-// The shift that takes rows and codewords of level 0 near the origin. kernel.h defines it.
+// The shift that moves rows and codewords of level 0 near the origin. See kernel.h for its definition.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ Vec<T> magnitude(Vec<T> v) {
   return v < 0 ? -v : v;
 }
 
-// The power of two next above each value, from its exponent; 0 for 0.
+// The power of two above each value, computed from its exponent; 0 for 0.
 template <class T>
 Vec<T> power_above(Vec<T> v) {
   constexpr Lane<T> exponent = sizeof(T) == 8 ? static_cast<Lane<T>>(0x7ff0000000000000) : 0x7f800000;
@@ -32,7 +32,8 @@ template <class S, class T = Compute<S>>
 bool find_shift_of(const S* codewords, int64_t count, int64_t dim, T* shift) {
   const int64_t step = (count + kShiftSample - 1) / kShiftSample;
   const T share = T{1} / static_cast<T>((count + step - 1) / step);
-  const Vec<T> whole = broadcast(T{1.5} / std::numeric_limits<T>::epsilon());  // added, it leaves no fraction
+  const Vec<T> whole =
+      broadcast(T{1.5} / std::numeric_limits<T>::epsilon());  // adding and subtracting it rounds to an integer
   bool shifts = false;
   for (int64_t d = 0; d < dim; d += kLanes<T>) {
     const auto mean_of = [&](auto term) {
@@ -59,7 +60,7 @@ bool find_shift(const Codebooks& books, void* shift) {
   });
 }
 
-// Widens a row and shifts it, where there is a shift; false where a value is not finite.
+// Converts a row to the compute type and subtracts the shift, if there is one. Returns false if a value is not finite.
 template <class S, class T = Compute<S>>
 bool load_shifted(const S* from, int64_t dim, const void* shift, T* to) {
   const bool finite = load_row(from, dim, to);

@@ -1,4 +1,4 @@
-// Scores written down, and the table of all products between codewords of different levels.
+// Score matrices, and the table of products between codewords of different levels.
 #pragma once
 
 #include <algorithm>
@@ -18,9 +18,9 @@
 namespace recops::residual_quantization::RECOPS_ISA {
 namespace {
 
-constexpr int64_t kTableRows = 8 * kTileRows;  // codewords whose products with a level one piece of work makes
+constexpr int64_t kTableRows = 8 * kTileRows;  // codewords per piece of work
 
-// Scores are laid out by whole groups: the lanes of a few vectors, over which minima stay in registers.
+// Scores are stored in whole groups: the lanes of a few vectors, whose minima stay in registers.
 template <class T>
 constexpr int kGroupVectors = sizeof(T) == 2 ? 2 : 4;
 template <class T>
@@ -42,14 +42,19 @@ void score_block(const T* rows, int64_t count, int64_t dim, const T* panel, T* o
   if constexpr (R > 1) score_block<R - 1>(rows, count, dim, panel, out, stride);
 }
 
-// ---- The table of products. Level l's part has a row for every codeword of the levels before it.
+// ---- The product table. The part of level l has one row per codeword of the earlier levels.
+//
+//    part of level 1:  offsets[1] rows (codewords of level 0)        × stride(1) columns (codewords of level 1)
+//    part of level 2:  offsets[2] rows (codewords of levels 0 and 1) × stride(2) columns (codewords of level 2)
+//    …
+// Entry (c_m, c) is c_m·c. stride(l) is the size of level l rounded up to whole groups.
 
 template <class T>
 int64_t table_stride(const Codebooks& books, int64_t level) {
   return round_up(size_of_level(books, level), kGroups<T>);
 }
 
-// Values of the parts of levels before `levels`.
+// Number of values in the parts of levels below `levels`.
 template <class T>
 int64_t table_values(const Codebooks& books, int64_t levels) {
   int64_t total = 0;
@@ -72,18 +77,18 @@ int64_t table_scratch(const Codebooks& books) {
   return kTableRows * books.codewords.dim * compute_bytes(books.codewords);
 }
 
-// ---- The same in 16 bits: level l's products in a unit of its own, such that a sum of one product with each level
-// before l cannot pass kProductUnits either way.
+// ---- The same table in 16 bits. Each level has its own unit, chosen so that the sum of one product per earlier level
+// stays within ±kProductUnits.
 
 constexpr float kProductUnits = 16000;
-constexpr int64_t kCoarseLevels = 64;  // each may add half a unit to such a sum
-constexpr int64_t kCoarseRows = 256;   // fewer do not pay for rounding codewords and products
+constexpr int64_t kCoarseLevels = 64;  // each level may add half a unit of rounding to such a sum
+constexpr int64_t kCoarseRows = 256;   // with fewer rows, rounding codewords and products costs more than it saves
 
 int64_t coarse_bytes(const Codebooks& books) {
   return has_grids(books) && books.levels <= kCoarseLevels ? 2 * table_values<int16_t>(books, books.levels) : 0;
 }
 
-// Where bytes are quick to multiply, that is: where 16 bits alone are, as on AVX2, it saves nothing.
+// Only with fast 8-bit products: with only 16-bit products, as on AVX2, the integer search saves nothing.
 bool coarse_pays(const Codebooks& books, int64_t rows) {
   return coarse_bytes(books) > 0 && rows >= kCoarseRows && grid_pays(books, std::max(rows, kGridRows), 8);
 }
@@ -92,7 +97,7 @@ inline float unit_of_products(float longest, float before) {
   return std::max(longest * before / kProductUnits, kLeastScale);
 }
 
-// ½‖c‖² of the longest codeword of `count`, from their panels.
+// ½‖c‖² of the longest of `count` codewords, from their panels.
 template <class T>
 T longest_half(const T* panels, int64_t count, int64_t dim) {
   T half = 0;
@@ -101,7 +106,7 @@ T longest_half(const T* panels, int64_t count, int64_t dim) {
   return half;
 }
 
-// `stride` values, of which `count` are products.
+// Rounds `count` products to units and fills up to `stride` values with zeros.
 inline void round_products(const float* products, int64_t count, float unit, int64_t stride, int16_t* out) {
   const float inverse = 1 / unit;
   const Vec<float> round = broadcast(kIntegerRounder);
@@ -120,7 +125,7 @@ void fill_table(const Codebooks& books, const void* packed, int64_t begin, int64
     const T* panels = static_cast<const T*>(packed);
     T* rows = static_cast<T*>(scratch);
     int64_t piece = 0;
-    T before = 0;  // the sum of the longest codewords
+    T before = 0;  // sum over earlier levels of the longest codeword's norm
     for (int64_t l = 1; l < books.levels; ++l) {
       before += std::sqrt(2 * longest_half(panels, size_of_level(books, l - 1), dim));
       panels += panels_of<T>(size_of_level(books, l - 1)) * panel_size<T>(dim);

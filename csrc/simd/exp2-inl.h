@@ -1,4 +1,4 @@
-// 2^x of whole vectors, for kernels that take exponentials by the million.
+// 2^x of whole vectors.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@ namespace {
 
 constexpr double kLog2E = 0x1.71547652b82fep+0;
 
-// sum + 2^t for t < 128: 2^n · 2^f with |f| ≤ ½, 2^f by a polynomial (relative error 8e-8). Below −126 it stays at
-// 2^−126; a NaN makes the sum one.
+// sum + 2^t for t < 128: 2^t = 2^n · 2^f with |f| ≤ ½, and 2^f is a polynomial (relative error 8e-8). For t < −126, 2^t
+// counts as 2^−126. NaN in t gives NaN.
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
   t = at_least(t, -126.0f);
-  // Adding it rounds t to an integer n, and leaves n + 127, the exponent of 2^n, in the low bits of the sum.
+  // Adding `rounder` rounds t to an integer n and leaves n + 127, the exponent of 2^n, in the low bits.
   const Vec<float> rounder = broadcast(0x1.8p+23f + 127);
   const Vec<float> shifted = t + rounder;
   const Vec<float> f = t - (shifted - rounder);
@@ -26,9 +26,8 @@ inline Vec<float> add_exp2(Vec<float> sum, Vec<float> t) {
   return p * (Vec<float>)((Vec<uint32_t>)shifted << 23) + sum;
 }
 
-// The same by two instructions of AVX-512: one takes floor(t) off t, the other scales by 2^floor(t), down to 0. 2^f
-// with 0 ≤ f < 1 by a polynomial (relative error 1.5e-7). Of logits in L2 7.0 cycles a vector where the above
-// takes 7.9, of logits in memory 12.0 and 12.9 (a Zen 4 core).
+// The same with two AVX-512 instructions: one computes t − floor(t), the other scales by 2^floor(t), down to 0. 2^f
+// with 0 ≤ f < 1 is a polynomial (relative error 1.5e-7).
 inline Vec<float> add_exp2_scaled(Vec<float> sum, Vec<float> t) {
 #if defined(__AVX512DQ__)
   const Vec<float> f = (Vec<float>)_mm512_reduce_ps((__m512)t, _MM_FROUND_FLOOR | _MM_FROUND_NO_EXC);

@@ -1,4 +1,4 @@
-// What goes across the lanes of vectors: transposing, reducing, comparisons as bits.
+// Operations across the lanes of vectors: transposes, reductions, comparison masks as bits.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ template <int W, class T, int... I>
 inline Vec<T> interleave_high_within(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
   return RECOPS_SHUFFLE(T, a, b, (I % 2 * kLanes<T> + I / W * W + (W + I % W) / 2)...);
 }
-// Of a's and then of b's parts of W lanes, those at even places, or with `odd` the others.
+// The parts of W lanes of a and then of b at even positions, or at odd positions if `odd`.
 template <int W, int odd, class T, int... I>
 inline Vec<T> alternate_parts(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
   return RECOPS_SHUFFLE(T, a, b, (2 * (I / W) + odd) * W + I % W...);
@@ -44,8 +44,8 @@ inline Vec<T> exchange(Vec<T> a, std::integer_sequence<int, I...>) {
 }
 #undef RECOPS_SHUFFLE
 
-// Rows become columns: log2(lanes) steps over a square of registers. Those inside parts of 128 bits come first, and
-// those behind move whole parts, so that no shuffle needs a table of lanes.
+// Transposes a square of registers in log2(lanes) steps. The first steps work within 128-bit parts and the others move
+// whole parts, so that no shuffle needs an index table.
 template <class T>
 inline void transpose(Vec<T> (&square)[kLanes<T>]) {
   constexpr int n = kLanes<T>, part = 16 / sizeof(T), parts = n / part;
@@ -75,7 +75,7 @@ inline void transpose(Vec<T> (&square)[kLanes<T>]) {
   }
 }
 
-// f(all lanes) by halving, `combine` being associative and commutative on the values at hand.
+// Reduces all lanes by halving. `combine` must be associative and commutative for the given values.
 template <class T, int distance = kLanes<T> / 2, class Combine>
 inline T reduce(Vec<T> v, Combine combine) {
   if constexpr (distance == 0) {
@@ -91,7 +91,7 @@ inline T reduce_add(Vec<T> v) {
   return reduce<T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 
-// The sums over the lanes of four vectors, at half the shuffles of four sums.
+// Lane sums of four vectors, with half the shuffles of four separate sums.
 template <class T>
 inline void add_lanes(const Vec<T> (&v)[4], T (&sums)[4]) {
   constexpr std::make_integer_sequence<int, kLanes<T>> lanes{};
@@ -102,20 +102,20 @@ inline void add_lanes(const Vec<T> (&v)[4], T (&sums)[4]) {
     store(sums, halve(v[0], v[1]));
     store(sums + 2, halve(v[2], v[3]));
   } else {
-    Vec<T> four = halve(halve(v[0], v[2]), halve(v[1], v[3]));  // v₀ v₁ v₂ v₃ in turn
+    Vec<T> four = halve(halve(v[0], v[2]), halve(v[1], v[3]));  // lanes repeat v₀ v₁ v₂ v₃
     if constexpr (kLanes<T> >= 16) four += exchange<8, T>(four, lanes);
     if constexpr (kLanes<T> >= 8) four += exchange<4, T>(four, lanes);
     std::memcpy(sums, &four, sizeof(sums));
   }
 }
 
-// Whether a comparison of Vec<T> holds in any lane.
+// Whether a comparison of Vec<T> is true in any lane.
 template <class T>
 inline bool any(Vec<Lane<T>> mask) {
   return reduce<int64_t>((Vec<int64_t>)mask, [](Vec<int64_t> a, Vec<int64_t> b) { return a | b; }) != 0;
 }
 
-// The comparison as bits, lane 0 the lowest. A register's worth in one instruction, which no vector extension spells.
+// The comparison as bits, lane 0 lowest. Uses one instruction per register, which vector extensions cannot express.
 template <class T>
 inline uint32_t mask_bits(Vec<Lane<T>> mask) {
 #if defined(__AVX512DQ__)

@@ -1,4 +1,4 @@
-// The natural logarithm of whole vectors.
+// Natural logarithm of whole vectors.
 #pragma once
 
 #include "simd/vector-inl.h"
@@ -6,8 +6,8 @@
 namespace recops {
 namespace {
 
-// Of a positive normal number, to a relative error of 1e-7 of the larger of the result and 1: x = 2^e · m with m from
-// √½ to √2, and log m by the series of atanh at s = (m − 1) / (m + 1), whose square is below 0.0295.
+// For positive normal numbers. The error is at most 1e-7 · max(|result|, 1). x = 2^e · m with m from √½ to √2; log m is
+// the atanh series at s = (m − 1) / (m + 1), where s² < 0.0295.
 inline Vec<float> logarithm(Vec<float> x) {
   const Vec<uint32_t> shifted = (Vec<uint32_t>)x - 0x3f3504f3u;
   const Vec<int32_t> e = (Vec<int32_t>)shifted >> 23;

@@ -1,7 +1,8 @@
-// Products of a few rows with a matrix packed into panels, and sums of outer products. Every sum runs over its terms in
-// order, whatever tile a row falls into: a row's bits do not depend on its neighbours.
+// Products of a few rows with a matrix packed into panels, and sums of outer products. Every sum adds its terms in
+// order in any tile, so a row's result does not depend on its neighbours.
 //
-// Families take it in by `using namespace ::recops::RECOPS_ISA`: of such namespaces bench/instructions.py counts.
+// Op families import these names with `using namespace ::recops::RECOPS_ISA`, because bench/instructions.py counts
+// instructions per such namespace.
 #pragma once
 
 #include <algorithm>
@@ -11,17 +12,17 @@
 namespace recops::RECOPS_ISA {
 namespace {
 
-// 24 or 12 accumulators, the vectors of one row of a panel, and a value of the left side.
+// 24 or 12 accumulators, one row of panel vectors, and one broadcast value from the left matrix.
 constexpr int kTileRows = kVectorRegisters == 32 ? 8 : 4;
 constexpr int kTileVectors = 3;
 
-// The size of a row of `count` values that whole vectors are stored to.
+// Length of a row of `count` values after rounding up to whole vectors.
 template <class T>
 constexpr int64_t padded(int64_t count) {
   return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
 }
 
-// What the columns of a tile are made of: whole vectors, or half of one where no more columns are left.
+// Types for the columns of a tile: whole vectors, or half a vector for the last columns.
 template <class T>
 struct Whole {
   using Vector = Vec<T>;
@@ -29,7 +30,7 @@ struct Whole {
   static Vector multiply_add(Vector sum, Vector a, Vector b) { return recops::multiply_add<T>(sum, a, b); }
 };
 
-// A core whose 512-bit unit works twice on halves (Zen 4) takes half as long for one; no core takes longer.
+// Cores that split 512-bit operations (Zen 4) need half the time for a half vector; on other cores it costs no more.
 constexpr bool kHalves = kVectorBytes == 64;
 template <class T>
 struct Half {
@@ -57,8 +58,8 @@ inline void store_part(T* to, typename Part::Vector v) {
   std::memcpy(to, &v, sizeof(v));
 }
 
-// f(V, part, first) for every panel of a matrix of this width: V its vectors, as a constant, of which kind, and its
-// first column.
+// Calls f(V, part, first) for every panel of a matrix of this width. V is the constant number of vectors, `part` their
+// type (Whole or Half), and `first` the first column.
 template <class T, class F>
 void for_panels(int64_t width, const F& f) {
   const bool half = kHalves && width % kLanes<T> > 0 && width % kLanes<T> <= Half<T>::kColumns;
@@ -72,8 +73,13 @@ void for_panels(int64_t width, const F& f) {
     if (half) f(std::integral_constant<int, 1>{}, Half<T>{}, vectors * kLanes<T>);
 }
 
-// A matrix [depth, width] and a bias, in panels of kTileVectors vectors of columns, the last as narrow as it can be:
-// the bias, then the rows of those columns; zero past the width.
+// A matrix [depth, width] with a bias, packed into panels of kTileVectors vectors of columns; the last panel is as
+// narrow as possible. With C = kTileVectors · lanes columns per panel:
+//
+//   panel 0:  bias[0 … C − 1]          panel 1:  bias[C … 2C − 1]         …  last panel: zeros after `width`
+//             row 0 [0 … C − 1]                  row 0 [C … 2C − 1]
+//             …                                  …
+//             row depth − 1 [0 … C − 1]          row depth − 1 [C … 2C − 1]
 template <class T>
 struct Panels {
   const T* data = nullptr;
@@ -82,7 +88,7 @@ struct Panels {
   static int64_t size(int64_t depth, int64_t width) { return (depth + 1) * padded<T>(width); }
 };
 
-// The matrix with value(k, c) in row k and column c, and bias(c).
+// Packs the matrix with entries value(k, c) in row k, column c, and with bias(c).
 template <class T, class Value, class Bias>
 void pack_panels(int64_t depth, int64_t width, T* to, const Value& value, const Bias& bias) {
   for_panels<T>(width, [&](auto vectors, auto part, int64_t first) {
@@ -142,7 +148,7 @@ void multiply_panel(const T* rows, int64_t stride, int64_t count, int64_t depth,
   tiles(std::integral_constant<int, 1>{});
 }
 
-// out[i] = bias + rows[i] · matrix, or that added to what is there. Rows of `out` are stored to in whole vectors.
+// out[i] = bias + rows[i] · matrix, or out[i] += that. Writes rows of `out` in whole vectors.
 template <Into into = Into::replace, class T>
 void multiply(const T* rows, int64_t stride, int64_t count, const Panels<T>& matrix, T* out, int64_t out_stride) {
   for_panels<T>(matrix.width, [&](auto vectors, auto part, int64_t first) {
@@ -151,7 +157,7 @@ void multiply(const T* rows, int64_t stride, int64_t count, const Panels<T>& mat
   });
 }
 
-// Row-major samples: `values` of each from `data` on, `stride` from one to the next.
+// Row-major samples: sample s has `values` values from data + s · stride on.
 template <class T>
 struct Samples {
   const T* data;
@@ -184,8 +190,8 @@ template <int R, int V, class Part, class T>
     for (int v = 0; v < V; ++v) store_part<Part>(sums + r * sums_stride + v * Part::kColumns, sum[r][v]);
 }
 
-// sums[k, c] += Σ_s left[s, k] · right[s, c]: rows of padded(right.values), whose ends hold nothing of meaning. Reads
-// right's samples in whole vectors.
+// sums[k, c] += Σ_s left[s, k] · right[s, c]. Rows of `sums` have padded(right.values) values; the padding is
+// undefined. Reads the samples of `right` in whole vectors.
 template <class T>
 void add_outer_products(const Samples<T>& left, const Samples<T>& right, int64_t samples, T* sums) {
   const int64_t stride = padded<T>(right.values);

@@ -1,4 +1,4 @@
-// The logistic function of whole vectors.
+// Logistic function of whole vectors.
 #pragma once
 
 #include "simd/exp2-inl.h"
@@ -7,7 +7,8 @@
 namespace recops {
 namespace {
 
-// sum + e^(−scale·x), no more than 2^60 (2^500): the product of two such sums is finite.
+// sum + e^(−scale·x), where the exponential is at most 2^60 (float) or 2^500 (double): the product of two such sums is
+// finite.
 template <class T>
 inline Vec<T> add_decay(Vec<T> sum, Vec<T> x, double scale) {
   constexpr T kLeast = sizeof(T) == 4 ? T{-60} : T{-500};

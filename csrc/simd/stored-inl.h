@@ -1,4 +1,4 @@
-// Values as they are stored: 16-bit floats are computed with as float, float and double as they are.
+// Stored values: 16-bit floats are computed as float; float and double keep their type.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,11 @@ struct F16 {
   uint16_t bits;
 };
 
-// What values stored as S are computed and accumulated in.
+// Type in which values stored as S are computed and accumulated.
 template <class S>
 using Compute = std::conditional_t<std::is_same_v<S, double>, double, float>;
 
-// f(S{}) with S the type that values of this dtype are stored as.
+// Calls f(S{}) with the storage type S of this dtype.
 template <class F>
 auto with_stored_type(Dtype dtype, const F& f) {
   switch (dtype) {
@@ -33,13 +33,13 @@ auto with_stored_type(Dtype dtype, const F& f) {
   }
 }
 
-// f(T{}) with T the compute type: double where `wide`, else float.
+// Calls f(T{}) with the compute type: double if `wide`, else float.
 template <class F>
 auto with_compute_type(bool wide, const F& f) {
   return wide ? f(double{}) : f(float{});
 }
 
-// The same for values that are stored as `dtype`.
+// The same for values stored as `dtype`.
 template <class F>
 auto with_compute_type(Dtype dtype, const F& f) {
   return with_compute_type(dtype == Dtype::f64, f);
@@ -50,7 +50,7 @@ inline Vec<float> widen(Bf16, Vec<uint32_t> bits) { return (Vec<float>)(bits << 
 inline Vec<float> widen(F16, Vec<uint32_t> bits) {
   const Vec<uint32_t> sign = (bits & 0x8000u) << 16;
   const Vec<uint32_t> magnitude = (bits & 0x7fffu) << 13;
-  // Moves the exponent bias from 15 to 127, without arithmetic on subnormal floats, which may be flushed.
+  // Changes the exponent bias from 15 to 127 without arithmetic on subnormal floats, which may be flushed to zero.
   const Vec<uint32_t> normal = magnitude + 0x38000000u;
   const Vec<float> subnormal = (Vec<float>)(magnitude + 0x38800000u) - 0x1p-14f;
   const Vec<uint32_t> special = magnitude | 0x7f800000u;  // inf and NaN
@@ -59,7 +59,7 @@ inline Vec<float> widen(F16, Vec<uint32_t> bits) {
   return (Vec<float>)(sign | (size >= 0x0f800000 ? special : finite));
 }
 
-// Both round to nearest, ties to even, and keep NaN a NaN.
+// narrow() rounds to nearest, ties to even, and keeps NaN.
 inline Vec<uint32_t> narrow(Bf16, Vec<float> v) {
   const Vec<uint32_t> bits = (Vec<uint32_t>)v;
   const Vec<uint32_t> rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -71,7 +71,7 @@ inline Vec<uint32_t> narrow(F16, Vec<float> v) {
   const Vec<uint32_t> bits = (Vec<uint32_t>)v & 0x7fffffffu;
   const Vec<int32_t> size = (Vec<int32_t>)bits;
   const Vec<uint32_t> normal = (bits - 0x38000000u + 0xfffu + ((bits >> 13) & 1u)) >> 13;
-  // Below 2^-14 the result is a multiple of 2^-24, which is the last place of 0.5: let the addition round.
+  // Below 2^-14 results are multiples of 2^-24, the last place of 0.5, so the addition does the rounding.
   const Vec<uint32_t> subnormal = (Vec<uint32_t>)((Vec<float>)bits + 0.5f) - 0x3f000000u;
   const Vec<uint32_t> infinite = broadcast(0x7c00u), nan = broadcast(0x7e00u);
   Vec<uint32_t> result = size < 0x38800000 ? subnormal : normal;
@@ -79,7 +79,7 @@ inline Vec<uint32_t> narrow(F16, Vec<float> v) {
   return sign | (size > 0x7f800000 ? nan : result);
 }
 
-// kLanes<Compute<S>> values stored as S.
+// Loads kLanes<Compute<S>> values stored as S.
 template <class S>
 inline Vec<Compute<S>> load_as_compute(const S* from) {
   if constexpr (std::is_same_v<S, Compute<S>>) {
@@ -101,7 +101,7 @@ inline void store_as(S* to, Vec<Compute<S>> v) {
   }
 }
 
-// Whether a part of a vector is loaded at the price of a whole one.
+// Whether loading part of a vector costs no more than loading a whole one.
 #if defined(__AVX512F__)
 template <class S>
 constexpr bool kMaskedLoads = std::is_same_v<S, Compute<S>>;
@@ -114,7 +114,7 @@ constexpr bool kMaskedLoads = false;
 inline uint16_t first_lanes(int64_t count) { return static_cast<uint16_t>(count >= 16 ? 0xffff : (1 << count) - 1); }
 #endif
 
-// The first `count` lanes only, the others zero; count may pass the number of lanes.
+// Loads the first `count` lanes and zeros the others; count may exceed the number of lanes.
 template <class S>
 inline Vec<Compute<S>> load_as_compute(const S* from, int64_t count) {
 #if defined(__AVX512F__)

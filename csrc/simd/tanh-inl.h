@@ -1,4 +1,4 @@
-// tanh of whole vectors, and of its derivatives' kin what kernels need: relative error 4e-7 in float, at 0 as well.
+// tanh of whole vectors. The relative error is 4e-7 in float, also near 0.
 #pragma once
 
 #include "simd/vector-inl.h"
@@ -6,8 +6,8 @@
 namespace recops {
 namespace {
 
-// x · P(x²) / Q(x²), a minimax fit in relative error up to |x| = 9.02, where float's tanh is 1. Not by way of e^2x,
-// which cancels near 0: the third power of a small embedding is 1e-6, and its gradient must not be noise.
+// x · P(x²) / Q(x²), a minimax fit of the relative error up to |x| = 9.02, where float tanh is 1. A formula with e^2x
+// would cancel near 0: for example, the cube of a small embedding is 1e-6, and its gradient must stay accurate.
 inline Vec<float> tanh(Vec<float> x) {
   x = at_most(at_least(x, -9.02f), 9.02f);
   const Vec<float> z = x * x;

@@ -1,7 +1,7 @@
-// Vectors as wide as the registers of the instruction set a file is compiled for, in the vector extensions that GCC and
-// Clang share: one kernel body then serves SSE, AVX2, AVX-512 and NEON.
+// Vectors with the register width of the target instruction set, in vector extensions of GCC and Clang. One kernel body
+// serves SSE, AVX2, AVX-512 and NEON.
 //
-// Everything is in an anonymous namespace, because objects of different instruction sets must share no symbol
+// Everything is in an anonymous namespace, because objects of different instruction sets must not share symbols
 // (common/isa.h).
 #pragma once
 
@@ -36,7 +36,7 @@ using Vec = typename VectorOf<T>::type;
 template <class T>
 constexpr int kLanes = kVectorBytes / int{sizeof(T)};
 
-// The integer as wide as T: what a comparison of Vec<T> yields, lane by lane 0 or −1.
+// Integer with the width of T. Comparisons of Vec<T> give vectors of it, with 0 or −1 per lane.
 template <class T>
 using Lane = std::conditional_t<sizeof(T) == 8, int64_t, std::conditional_t<sizeof(T) == 2, int16_t, int32_t>>;
 
@@ -54,21 +54,21 @@ inline void store(T* to, Vec<T> v) {
 
 template <class T>
 inline Vec<T> broadcast(T x) {
-  return x - Vec<T>{};  // x − 0 is x, −0 included.
+  return x - Vec<T>{};  // x − 0 equals x, also for −0.
 }
 
-// v, or `least` where v is less. NaN stays.
+// max(v, least); NaN in v stays NaN.
 template <class T>
 inline Vec<T> at_least(Vec<T> v, T least) {
   Vec<T> bound = broadcast(least);
-  // GCC 12 takes a known constant into no maximum: it compares and blends.
+  // Hides the constant: with a known constant, GCC 12 compares and blends instead of using a maximum instruction.
 #if defined(__x86_64__)
   asm("" : "+x"(bound));
 #endif
   return bound > v ? bound : v;
 }
 
-// v, or `most` where v is more. NaN stays.
+// min(v, most); NaN in v stays NaN.
 template <class T>
 inline Vec<T> at_most(Vec<T> v, T most) {
   Vec<T> bound = broadcast(most);
@@ -78,8 +78,8 @@ inline Vec<T> at_most(Vec<T> v, T most) {
   return bound < v ? bound : v;
 }
 
-// sum + a·b, rounded once where the instruction set has that. GCC contracts a·b + sum to it as well, but for a lone
-// chain of such sums, which then rounds otherwise than the same sum in wider company.
+// sum + a·b with a single rounding if the instruction set has FMA. GCC usually contracts a·b + sum too, but not in a
+// single chain of sums. The result would then depend on how many chains the loop has.
 template <class T>
 inline Vec<T> multiply_add(Vec<T> sum, Vec<T> a, Vec<T> b) {
 #if defined(__AVX512F__)
@@ -93,7 +93,8 @@ inline Vec<T> multiply_add(Vec<T> sum, Vec<T> a, Vec<T> b) {
 #endif
 }
 
-// v itself, a product rounded by now: else the compiler fuses it into a sum or not, depending on its other uses.
+// Returns v and forces a pending product to be rounded. Otherwise its other uses decide whether the compiler fuses it
+// into a sum.
 template <class T>
 inline Vec<T> rounded(Vec<T> v) {
 #if defined(__AVX512F__)

@@ -1,4 +1,4 @@
-// The rules on dtype and shape of the arguments of trie ops. They read no data.
+// Checks of dtype and shape for trie ops. No data is read.
 #pragma once
 
 #include <cstdint>
@@ -20,27 +20,27 @@ inline void require_trie(const char* op, const Tensor& first_child, const Tensor
   require_numel(op, "first_child", first_child, tokens.numel() + 1);
 }
 
-// A trie's version.
+// Checks a trie's version tensor.
 inline void require_stamp(const char* op, const Tensor& stamp) {
   require_dtype(op, "stamp", stamp, ScalarType::Long);
   require_numel(op, "stamp", stamp, 1);
 }
 
-// By position: ids, and a permutation of the positions or of the rows that the items were given in.
+// Checks per-position tensors: ids, and a permutation of the positions or of the input rows of the items.
 inline void require_items(const char* op, const Tensor& item_ids, const char* name, const Tensor& order) {
   require_dtype(op, "item_ids", item_ids, ScalarType::Long);
   require_dtype(op, name, order, ScalarType::Int);
   require_numel(op, name, order, item_ids.numel());
 }
 
-// Rows of ids: those of row b from offsets[b] on.
+// Checks ragged rows of ids: row b starts at offsets[b].
 inline void require_ragged(const char* op, const Tensor& ids, const Tensor& offsets) {
   require_dtype(op, "ids", ids, ScalarType::Long);
   require_dtype(op, "offsets", offsets, ScalarType::Long);
   require_value(offsets.numel() >= 1, op, ": offsets must have an entry more than there are rows, got none");
 }
 
-// nodes and scores [batch, width], in the compute type `type`.
+// Checks that nodes and scores are [batch, width] and that scores have the compute type `type`.
 inline void require_beams(const char* op, const Tensor& nodes, const Tensor& scores, ScalarType type,
                           int64_t num_beams) {
   require_dim(op, "nodes", nodes, 2);
@@ -56,7 +56,7 @@ inline void require_logits(const char* op, const Tensor& logits, const Tensor& n
                 shape_of(logits));
 }
 
-// Words of masks of so many items: for all rows, or [batch, ·].
+// Checks mask words for `num_items` items: one row for the whole batch, or [batch, words].
 inline void require_mask(const char* op, const Tensor& words, int64_t num_items, int64_t batch) {
   require_dtype(op, "allowed", words, ScalarType::Long);
   const int64_t width = (num_items + 63) / 64, dim = words.dim();
@@ -66,7 +66,7 @@ inline void require_mask(const char* op, const Tensor& words, int64_t num_items,
                 ", got ", words.size(0));
 }
 
-// Positions, the offsets of each row's, and the stamps of `num_tries` tries.
+// Checks bans: positions, row offsets, and the stamps of `num_tries` tries.
 inline void require_bans(const char* op, const std::vector<Tensor>& bans, int64_t num_tries, int64_t batch) {
   require_value(bans.size() == 3, op, ": banned must be positions, offsets and stamps, got ", bans.size(), " tensors");
   require_dtype(op, "banned", bans[0], ScalarType::Int);
@@ -91,7 +91,7 @@ inline Normalize normalize_of(const char* op, const std::string& name) {
   return Normalize::none;
 }
 
-// The sizes of the levels' vocabularies, each from 1 to `most`; their sum.
+// Checks that each level's vocabulary size is from 1 to `most`; returns their sum.
 inline int64_t require_vocab_sizes(const char* op, const std::vector<int64_t>& vocab_sizes, int64_t most) {
   int64_t total = 0;
   for (int64_t size : vocab_sizes) {
@@ -101,7 +101,8 @@ inline int64_t require_vocab_sizes(const char* op, const std::vector<int64_t>& v
   return total;
 }
 
-// model_tokens [total]: the model's token of each of the levels' tokens; trie_tokens [depth, at most vocab]: back.
+// Checks a token map. model_tokens [total] maps level tokens to model tokens; trie_tokens [depth, at most vocab] maps
+// model tokens back.
 inline void require_token_map(const char* op, const Tensor& model_tokens, const Tensor& trie_tokens, int64_t total,
                               int64_t depth, int64_t vocab) {
   require_dtype(op, "token_map", model_tokens, ScalarType::Int);

@@ -1,4 +1,4 @@
-// What the rows of a batch decode in: each row's trie, and the items that it may be recommended.
+// Per-row inputs of a decoding batch: the row's trie and the items that it may recommend.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace recops::trie {
 
-// Which of `count` tries each row of a batch decodes in; empty: all in the first.
+// Returns the trie index of each row of a batch. An empty result means that all rows use the first trie.
 inline std::vector<int64_t> row_indices(const char* op, const std::optional<Tensor>& trie_index, int64_t count,
                                         int64_t batch) {
   if (!trie_index.has_value()) return {};
@@ -26,7 +26,7 @@ inline std::vector<int64_t> row_indices(const char* op, const std::optional<Tens
   return rows;
 }
 
-// The tries of a batch, each row's by its index. `tensors`: of each trie first_child, tokens and stamp.
+// The tries of a batch, looked up by row. `tensors` holds first_child, tokens and stamp of each trie.
 class Tries {
  public:
   Tries(const char* op, const std::vector<Tensor>& tensors, int64_t depth, const std::optional<Tensor>& trie_index,
@@ -55,7 +55,7 @@ class Tries {
   std::vector<int64_t> versions_, index_;
 };
 
-// int32 copies of nodes [batch, width], each −1 or in its row's trie.
+// Returns int32 copies of nodes [batch, width], after checking that each is −1 or in its row's trie.
 inline std::vector<int32_t> checked_nodes(const char* op, const Tensor& nodes_in, const Tries& tries) {
   const Tensor tensor = recops::contiguous(nodes_in);
   const Indices nodes = indices(op, "nodes", tensor);
@@ -66,9 +66,9 @@ inline std::vector<int32_t> checked_nodes(const char* op, const Tensor& nodes_in
   return checked;
 }
 
-// The items that each row of a batch may be recommended. `allowed`: none, or for each trie the words [W] or [batch, W]
-// of a mask, and its stamp. `bans`: none, or row b's ascending positions in its trie, offsets[b] up to offsets[b + 1],
-// the offsets, and the tries' stamps.
+// The item filters of a batch, one per row. `allowed` is empty, or holds mask words ([W] or [batch, W]) and a stamp for
+// each trie. `bans` is empty, or holds positions, offsets and stamps. Row b's bans are the ascending positions
+// [offsets[b], offsets[b + 1]) in its trie.
 class Filters {
  public:
   Filters(const char* op, const Tries& tries, const std::vector<Tensor>& allowed, const std::vector<Tensor>& bans,
@@ -92,7 +92,7 @@ class Filters {
     require_value(static_cast<int64_t>(allowed.size()) == 2 * tries.size(), op,
                   ": allowed must have words and stamp of a mask for each of ", tries.size(), " tries, got ",
                   allowed.size(), " tensors");
-    std::vector<int64_t> strides;  // from one row's words to the next one's
+    std::vector<int64_t> strides;  // distance between the mask words of consecutive rows
     for (int64_t t = 0; t < tries.size(); ++t) {
       require_stamp(op, allowed[2 * t + 1]);
       require_version(op, "allowed", allowed[2 * t + 1], 0, tries.version(t));

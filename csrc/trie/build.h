@@ -1,9 +1,9 @@
-// A trie from semantic IDs: sort the SIDs, see where neighbours part, number the nodes level by level.
+// Builds a trie from semantic IDs: sort the SIDs, find where neighbours differ, number the nodes level by level.
 //
-// Torch-free. Levels are packed into a key as wide as the sort takes, which most often tells SIDs apart; groups that it
-// does not are sorted by the levels that follow. So rows are looked up out of order about once, not for every key. One
-// walk over the sorted SIDs then counts each level's nodes and another fills the arrays (trie.h), both in order of
-// memory. O(N · L) at most.
+// Does not depend on torch. The first levels are packed into one sort key, up to its width. Such a key usually
+// distinguishes all SIDs. Groups with equal keys are sorted by the following levels. Rows are therefore read in random
+// order about once, not once per key. One pass over the sorted SIDs counts the nodes of each level, and a second fills
+// the arrays (trie.h). Both run in memory order. At most O(N · L).
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ namespace recops::trie {
 
 class Builder {
  public:
-  // sids: [count, vocab_sizes.size()], row-major. Throws std::invalid_argument where a token lies outside its level's
+  // sids: [count, vocab_sizes.size()], row-major. Throws std::invalid_argument if a token is outside its level's
   // vocabulary.
   template <class Index>
   Builder(const Index* sids, int64_t count, const std::vector<int64_t>& vocab_sizes)
@@ -35,11 +35,12 @@ class Builder {
 
   int64_t num_nodes() const { return level_starts_.back(); }
 
-  // first_child [num_nodes + 1], tokens [num_nodes], item_rows [count]: the row of `sids` at each item position.
+  // Outputs: first_child [num_nodes + 1], tokens [num_nodes], and item_rows [count], the row of `sids` at each item
+  // position.
   template <class Token>
   void fill(int32_t* first_child, Token* tokens, int32_t* item_rows) const {
     const int64_t leaves = level_starts_[depth_];
-    std::vector<int64_t> next(level_starts_);  // the node that each level creates next
+    std::vector<int64_t> next(level_starts_);  // per level: the node that is created next
     tokens[0] = 0;
     first_child[0] = 1;
     for (int64_t i = 0; i < count_; ++i) {
@@ -84,12 +85,12 @@ class Builder {
     }
   }
 
-  // Places `begin` up to `end`, whose SIDs are equal before `level`.
+  // Sorted positions [begin, end), whose SIDs are equal before `level`.
   struct Group {
     int64_t begin, end, level;
   };
 
-  // Of at most so many; rows of equal SIDs keep their order.
+  // Groups of at most this size are sorted by comparison. Equal SIDs keep the order of their rows.
   static constexpr int64_t kFew = 64;
   template <class Index>
   void sort_few(const Index* sids, const Group& group) {
@@ -99,8 +100,8 @@ class Builder {
     });
   }
 
-  // Sorts by as many levels as one key takes. What these do not tell apart is sorted at once where it is few, and else
-  // added to `groups`: calls within calls would be as deep as the trie.
+  // Sorts a group by the levels that fit into one key. Small groups with equal keys are sorted at once; large ones are
+  // added to `groups`. Recursion instead could go as deep as the trie.
   template <class Index>
   void sort_group(const Index* sids, const std::vector<int64_t>& vocab_sizes, const Group& group,
                   std::vector<Group>& groups) {
@@ -133,7 +134,7 @@ class Builder {
     }
   }
 
-  // partings_[i]: the first level at which sorted SID i differs from the one before it; the depth where it is the same.
+  // partings_[i]: the first level at which sorted SID i differs from its predecessor, or the depth if they are equal.
   void find_partings() {
     partings_.resize(count_);
     std::vector<int64_t> parted(depth_ + 1, 0);
@@ -156,15 +157,15 @@ class Builder {
   }
 
   int64_t count_, depth_;
-  std::vector<int32_t> rows_, sids_;  // both sorted
+  std::vector<int32_t> rows_, sids_;  // both in sorted order
   std::vector<int32_t> partings_;
   std::vector<int64_t> level_starts_;  // [depth + 2]
 };
 
-// order[k]: the position of the k-th smallest id, ids[item_rows[p]] being that of position p. Throws
-// std::invalid_argument where an id comes twice.
+// order[k] is the position of the k-th smallest id; position p has the id ids[item_rows[p]]. Throws
+// std::invalid_argument for a repeated id.
 inline void index_ids(const int64_t* ids, const int32_t* item_rows, int64_t count, int32_t* order) {
-  if (std::adjacent_find(ids, ids + count, std::greater_equal<>()) == ids + count) {  // they came in order
+  if (std::adjacent_find(ids, ids + count, std::greater_equal<>()) == ids + count) {  // ids are already ascending
     for (int64_t p = 0; p < count; ++p) order[item_rows[p]] = static_cast<int32_t>(p);
     return;
   }
@@ -186,7 +187,7 @@ inline void index_ids(const int64_t* ids, const int32_t* item_rows, int64_t coun
   }
 }
 
-// A positive number that tells one content from another.
+// A positive 63-bit hash of the added contents.
 class Fingerprint {
  public:
   template <class T>

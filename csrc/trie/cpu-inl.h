@@ -1,4 +1,4 @@
-// Kernel body, compiled once per instruction set. See kernel.h for what it computes.
+// Kernel bodies, compiled once per instruction set. See kernel.h for what they compute.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// Beams point anywhere into the trie: what is read of it for the next two is fetched while this one is worked on.
+// Beams point to random nodes of the trie, so the children of the next two beams are prefetched during this one.
 inline void prefetch_children(const Trie& trie, int32_t after_next, int32_t next) {
   constexpr int64_t kLines = 8;
   if (after_next >= 0) __builtin_prefetch(trie.first_child + after_next);

@@ -1,4 +1,4 @@
-// Logits by token, and those of a row that pass a cut.
+// Gathering logits by token, and finding the logits of a row above a cut.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,8 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// Whether all tokens are from 0 below `vocab`. Most nodes have few children: of a part of a vector, nothing is left to
-// a loop over single tokens but where there are fewer than its lanes.
+// Whether all tokens are from 0 to vocab − 1. Most nodes have few children. A partial vector at the end is therefore
+// covered by an overlapping load; single tokens are checked only if there are fewer than one vector.
 template <class Token>
 bool are_tokens(const Token* tokens, int64_t count, int64_t vocab) {
   using Unsigned = std::make_unsigned_t<Token>;
@@ -30,8 +30,8 @@ bool are_tokens(const Token* tokens, int64_t count, int64_t vocab) {
   return !any<Unsigned>(beyond);
 }
 
-// row[tokens[i]] of kLanes tokens, put together in a register: a wide load waits for what narrow stores leave in
-// memory.
+// row[tokens[i]] for kLanes tokens, assembled in a register. Storing 16-bit values and loading them as a vector would
+// stall on store forwarding.
 template <class S, class Token, int... i>
 inline Vec<Compute<S>> gather_lanes(const S* row, const Token* tokens, std::integer_sequence<int, i...>) {
   const typename VectorOf<uint16_t>::half bits = {row[tokens[i]].bits...};
@@ -55,8 +55,8 @@ void gather(const S* row, const Token* tokens, int64_t count, Compute<S>* values
   }
 }
 
-// f(i, values[i]) for each value above `cut`, in order, until f returns false; f may raise the cut, and is then still
-// asked about some values below it.
+// Calls f(i, values[i]) in order for each value above `cut`, until f returns false. f may raise the cut; it may still
+// be called for some values below the new cut.
 template <class S, class F>
 void for_each_above(const S* values, int64_t count, const Compute<S>& cut, const F& f) {
   using T = Compute<S>;

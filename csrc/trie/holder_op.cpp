@@ -1,4 +1,4 @@
-// The ops behind SidTrie: building it, and looking things up in it. Their arithmetic is in build.h and lookup.h.
+// Ops behind SidTrie: construction and lookups. build.h and lookup.h have the arithmetic.
 #include <algorithm>
 #include <iterator>
 #include <span>
@@ -13,14 +13,14 @@
 namespace recops::trie {
 namespace {
 
-constexpr int64_t kGrain = 1024;  // look-ups for a thread to be worth waking
+constexpr int64_t kGrain = 1024;  // least number of lookups per thread
 
 template <class T>
 T* data(const Tensor& tensor) {
   return static_cast<T*>(tensor.data_ptr());
 }
 
-// The version of a trie that no catalogue has numbered.
+// Version number of a trie without a catalogue.
 Tensor fingerprint(const Tensor& first_child, const Tensor& tokens, const Tensor& item_ids) {
   Fingerprint content;
   content.add(data<int32_t>(first_child), first_child.numel());
@@ -125,7 +125,7 @@ Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Ten
   return allowed;
 }
 
-// Of positions as they were looked up.
+// Checks the positions that lookups returned.
 template <class Positions>
 void require_order(const char* op, const Positions& positions) {
   require_index(std::find(std::begin(positions), std::end(positions), Items::kBadOrder) == std::end(positions), op,
@@ -161,7 +161,7 @@ Tensor trie_mask(Tensor item_ids_in, Tensor id_order_in, Tensor ids_in, Tensor o
   return words;
 }
 
-// Each row's ids as ascending positions in the row's trie, −1 for those that it does not hold.
+// Converts each row's ids to ascending positions in the row's trie; −1 for ids that the trie lacks.
 Tensor trie_bans(std::vector<Tensor> item_ids_in, std::vector<Tensor> id_order_in, std::optional<Tensor> trie_index,
                  Tensor ids_in, Tensor offsets_in) {
   const char* op = "item_bans";

@@ -1,26 +1,26 @@
 // One step of beam search in a trie, on raw pointers.
 //
-// For row b, every live beam m at node n = nodes[b, m] offers each child c of n with an item below it that the filter
-// allows:
+// For row b, each live beam m at node n = nodes[b, m] offers the children c of n with at least one allowed item below:
 //
 //   score(m, c) = (logits[b, m, token(c)] − normalizer(b, m)) + scores[b, m]
 //
-// where the normalizer is the log-sum-exp of the whole row of logits (vocab), of the offered children's logits
-// (children), or 0 (none). It is subtracted in two parts, about the largest logit first: an offset that all of a row's
-// logits share costs a score no digits. The best `num_beams` are wanted, by score descending, then parent m, then token
-// ascending; a score of −inf is no candidate. Logits stored as float, bfloat16 or float16 are computed with as float,
-// double as double ("the compute type"); so are the scores. Nothing read here overlaps what is written. No kernel
-// allocates, throws or starts a thread.
+// The normalizer is the log-sum-exp of the whole row of logits (vocab) or of the offered children's logits (children),
+// or 0 (none). It is subtracted in two parts, first a value near the largest logit. An offset that all logits of a row
+// share therefore costs no digits.
 //
-// The beams of a row are dealt to chunks. `scan` leaves a chunk's best in a pool of its own, `merge` picks from the
-// pools of a row. The order of candidates is strict, so the result depends neither on the division nor on the order in
-// which beams are scanned; best first is fastest.
+// The result is the best `num_beams` candidates by score descending, then parent m, then token ascending. A score of
+// −inf is not a candidate. The compute type is double for float64 logits and float for float32, bfloat16 and float16;
+// scores have the compute type. Inputs and outputs do not overlap. Kernels do not allocate, throw or start threads.
 //
-// scan holds a threshold, no better than the num_beams-th best so far. Whatever does not pass it goes unlooked-at: a
-// beam whose largest logit does not, by a normalizer known to be at least so large, and within a beam blocks of logits
-// by their maximum. Where the children are a good part of the vocabulary, the row is compared as it lies, and only the
-// few tokens that pass are looked up among the children. The mask is asked last, about children that would win, except
-// under `children`, where it decides the normalizer.
+// The beams of a row are divided into chunks. `scan` collects the best candidates of a chunk in the chunk's pool;
+// `merge` selects from all pools of a row. The order of candidates is strict, so the result does not depend on the
+// division or on the order of scanning. Scanning the best beams first is fastest.
+//
+// scan keeps a threshold, at most the num_beams-th best score so far, and skips what cannot exceed it. It skips a beam
+// if its largest logit cannot pass, using a lower bound on the normalizer. Within a beam it skips blocks of logits by
+// their maximum. If the children cover much of the vocabulary, scan compares the row in memory order and looks up only
+// the few tokens that pass. The item filter is checked last, only for children that would win. The exception is
+// `children`, where the filter determines the normalizer.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ enum class Normalize { vocab, children, none };
 
 struct BeamStep {
   Dtype dtype;          // of the logits
-  int64_t beam_stride;  // from one beam's logits to the next one's
+  int64_t beam_stride;  // distance between the logits of consecutive beams
   int64_t vocab;
   int64_t num_beams;
   Normalize normalize;
@@ -43,11 +43,11 @@ struct BeamStep {
 
 struct BeamRow {
   Trie trie;
-  ItemFilter filter;     // of the items to recommend
+  ItemFilter filter;     // selects the items that may be recommended
   const void* logits;    // element (m, v) at m · beam_stride + v
-  const int32_t* nodes;  // [width]; −1: dead
-  const void* scores;    // [width] of the compute type; −inf: dead
-  const int32_t* order;  // [width]: the beams in the order in which to scan them; null: as they come
+  const int32_t* nodes;  // [width]; −1: dead beam
+  const void* scores;    // [width] of the compute type; −inf: dead beam
+  const int32_t* order;  // [width]: order in which beams are scanned; null: ascending
 
   int64_t beam_at(int64_t place) const { return order == nullptr ? place : order[place]; }
 };
@@ -60,21 +60,20 @@ struct BeamOutputs {  // [num_beams] each
 };
 
 struct Kernels {
-  // Bytes of a pool that finds the best `keep`.
+  // Bytes of a pool for the best `keep` candidates.
   int64_t (*pool_bytes)(Dtype, int64_t keep);
-  // Bytes of scratch for scanning nodes of at most so many children.
+  // Bytes of scratch for nodes with at most `max_children` children.
   int64_t (*scratch_bytes)(Dtype, int64_t max_children);
 
-  // Scans the beams at places begin, begin + stride, … below `width` of the order, and leaves the best `keep`
-  // candidates in `pool`, in any order. Returns their number; −1 − place where the beam at that place, the first such,
-  // has a NaN or +inf among the logits that it reads, the whole row for vocab, the allowed children's else; or where a
-  // child's token is beyond the vocabulary.
+  // Scans the beams at positions begin, begin + stride, … below `width` of the order. Collects the best `keep`
+  // candidates in `pool`, unordered, and returns their number. Returns −1 − position for the first beam with an error:
+  // a child's token outside the vocabulary, or NaN or +inf among the logits that it reads. Those are the whole row for
+  // vocab, otherwise the allowed children.
   int64_t (*scan)(const BeamStep&, const BeamRow&, int64_t begin, int64_t stride, int64_t width, int64_t keep,
                   void* pool, void* scratch);
 
-  // Sorts the counts[0] + … + counts[chunks − 1] candidates of a row, chunk i's in the i-th of its `pools`, which
-  // follow one another, and writes the outputs; places that no candidate takes get score −inf and −1. Destroys the
-  // pools.
+  // Sorts the candidates of a row and writes the outputs. Chunk i has counts[i] candidates in the i-th of the
+  // consecutive `pools`. Unused output positions get score −inf and index −1. Overwrites the pools.
   void (*merge)(const BeamStep&, const BeamRow&, int64_t keep, const int64_t* counts, int64_t chunks, void* pools,
                 const BeamOutputs&);
 };

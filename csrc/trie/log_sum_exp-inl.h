@@ -1,6 +1,6 @@
-// The log-sum-exp of a row, and what is less work: a rough one, five instructions a vector, which tells how large it is
-// at least. Each is one pass, and takes the largest value and looks for NaN on its way. Every row is summed in the same
-// order and about the same reference, whatever the number of threads and whether or not the rough pass came before.
+// Exact log-sum-exp of a row, and a cheaper rough one that gives a lower bound. Each takes one pass, which also finds
+// the largest value and checks for NaN. The order of summation and the reference value are the same for any number of
+// threads, and do not depend on whether the rough pass was run.
 #pragma once
 
 #include <cmath>
@@ -36,7 +36,7 @@ inline Vec<Lane<T>> lane_numbers(std::integer_sequence<int, i...>) {
   return Vec<Lane<T>>{i...};
 }
 
-// kLanes values; past `count` of them, −inf.
+// Loads kLanes values; lanes from `count` on are −inf.
 template <class S>
 inline Vec<Compute<S>> load_or_minus_infinity(const S* from, int64_t count) {
   using T = Compute<S>;
@@ -71,10 +71,9 @@ Extent<Compute<S>> extent(const S* values, int64_t count) {
 inline float logarithm(float x) { return __builtin_logf(x); }
 inline double logarithm(double x) { return __builtin_log(x); }
 
-// take(stream, vector) for all of a row, the last vector filled with −inf. Reads four stretches side by side: the
-// prefetchers of a core keep more memory under way for four streams than for one (16 MiB in 0.70 ms against 0.95, a Zen
-// 3 core). `upcoming`, as many values, is what will be read next: it is fetched meanwhile, so that memory and
-// arithmetic work side by side.
+// Calls take(stream, vector) for all of a row; the last vector is filled with −inf. Reads four parts of the row in
+// parallel, because hardware prefetchers keep more memory requests in flight for four streams than for one. Meanwhile
+// it prefetches `upcoming`, an array of the same size that is read next.
 constexpr int kStreams = 4;
 
 template <class S, class Take>
@@ -96,25 +95,26 @@ inline Vec<T> largest(const Vec<T> (&of)[kStreams]) {
   return larger<T>(larger<T>(of[0], of[1]), larger<T>(of[2], of[3]));
 }
 
-// In two parts, which are subtracted from a value one after the other: of values that share a large offset, the sum of
-// both would not keep the digits that count.
+// A log-sum-exp as a sum of two parts, which are subtracted one after the other. If the values share a large offset,
+// the sum of both parts would lose the significant digits.
 template <class T>
 struct LogSumExp {
   T reference;  // about the largest value
   T log_sum;    // of the exponentials of values − reference
-  T max;        // of the values, up to 1e-4
+  T max;        // of the values, with an error of up to 1e-4
   bool valid;   // no NaN and no +inf
 
   T total() const { return reference + log_sum; }
   T subtracted_from(T value) const { return (value - reference) - log_sum; }
 };
 
-// References from this on take a subtraction a value (see Sum): scaled, they round too coarsely, or overflow.
+// From this magnitude on, references use one subtraction per value (see Sum): scaled references would round too
+// coarsely, or overflow.
 template <class T>
 constexpr T kFar{1 << 16};
 
-// Σ 2^t with t = (value − reference) · log2(e). Where a product and a sum are one instruction, so is t of a reference
-// that is not `far`.
+// Σ 2^t with t = (value − reference) · log2(e). If the reference is not `far` and the machine has fused multiply-add, t
+// is one instruction.
 template <class T, bool far>
 class SumAbout {
  public:
@@ -126,11 +126,11 @@ class SumAbout {
     sums_[s] = add_exp2_scaled(sums_[s], t);
   }
 
-  // Not valid where there was a NaN or +inf, or where the maximum is so far above the reference that t was rounded
-  // much.
+  // The result is invalid if a value is NaN or +inf, or if the maximum is so far above the reference that t lost
+  // precision.
   LogSumExp<T> result() const {
     const T max = reduce_max<T>(largest<T>(max_)), sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
-    // What the reference itself comes to, 0 but for the offset's rounding, by which every term is off.
+    // Exponent of the reference itself: 0 except for the rounding of the offset, which affects every term equally.
     const T excess = exponent(broadcast(reference_))[0];
     return {reference_, logarithm(sum) - excess * static_cast<T>(1 / kLog2E),
             reference_ + max * static_cast<T>(1 / kLog2E), max <= 24 && sum == sum};
@@ -153,8 +153,8 @@ class SumAbout {
 template <class T>
 using Sum = SumAbout<T, false>;
 
-// The same, each term from above by less than 1/16: between powers of two the bits of a number are linear, and 2^f ≤ 1
-// + f.
+// Sum with an upper bound for each term, less than 1/16 too large. It uses that the bits of a number are linear between
+// powers of two, and 2^f ≤ 1 + f.
 template <class T>
 class RoughSum {
  public:
@@ -162,21 +162,21 @@ class RoughSum {
       : reference_(reference), offset_(broadcast(kOrigin + kBias - reference * static_cast<T>(kLog2E))) {}
 
   void take(int s, Vec<T> v) {
-    // From kOrigin to 2 · kOrigin all numbers have one exponent; shifted out, it leaves t + bias where a number keeps
-    // its own. Smaller t become the number 0.
+    // All numbers from kOrigin to 2 · kOrigin have the same exponent. Shifting it out leaves t + bias in the exponent
+    // field. Smaller t become 0.
     const Vec<T> t = v * broadcast(static_cast<T>(kLog2E)) + offset_;
     const auto bits = (Vec<Bits>)at_least(t, kOrigin);
-    max_[s] = larger<Bits>(bits, max_[s]);  // +inf and both NaNs are the largest
+    max_[s] = larger<Bits>(bits, max_[s]);  // +inf and both NaNs compare as largest
     sums_[s] += (Vec<T>)(bits << kShift);
   }
 
-  // Not valid where there was a NaN or +inf, or where the reference is far off the maximum.
+  // The result is invalid if a value is NaN or +inf, or if the reference is far from the maximum.
   LogSumExp<T> result() const {
     const Bits bits = reduce_max<Bits>(largest<Bits>(max_));
     T max;
     std::memcpy(&max, &bits, sizeof(max));
     const T sum = reduce_add<T>((sums_[0] + sums_[1]) + (sums_[2] + sums_[3]));
-    // (1 + f) / 2^f ≤ 1.0615; the rest is left for rounding.
+    // (1 + f) / 2^f ≤ 1.0615; the slack covers rounding.
     return {reference_, logarithm(sum * (T{16} / 17)), (max - offset_[0]) * static_cast<T>(1 / kLog2E),
             std::abs(max - (kOrigin + kBias)) <= 100};
   }
@@ -200,7 +200,7 @@ LogSumExp<T> sum_of(const S* values, int64_t count, const S* upcoming, T referen
   return terms.result();
 }
 
-// By one of the sums above, or of values far from 0 by the sum that serves there; −inf if all values are.
+// Uses the sum `Terms`, or SumAbout<T, true> for values far from 0. Returns −inf if all values are −inf.
 template <template <class> class Terms, class S>
 LogSumExp<Compute<S>> log_sum_exp_by(const S* values, int64_t count, const S* upcoming) {
   using T = Compute<S>;
@@ -219,7 +219,7 @@ LogSumExp<Compute<S>> log_sum_exp(const S* values, int64_t count, const S* upcom
   return log_sum_exp_by<Sum>(values, count, upcoming);
 }
 
-// From the log-sum-exp − 1/16 up to it, rounding and all.
+// Result in [log-sum-exp − 1/16, log-sum-exp], including rounding.
 template <class S>
 LogSumExp<Compute<S>> rough_log_sum_exp(const S* values, int64_t count, const S* upcoming) {
   return log_sum_exp_by<RoughSum>(values, count, upcoming);

@@ -1,5 +1,5 @@
-// Questions to a trie that no step of beam search asks: which node is this SID, where is this item, which items are
-// below. Torch-free.
+// Lookups in a trie outside of beam search: node of a SID, position of an item, items below a node. Does not depend on
+// torch.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace recops::trie {
 
-// The node of tokens sids[begin] … sids[begin + length − 1], or −1. O(length · log of the branching).
+// Returns the node of the tokens sids[begin, begin + length), or −1. O(length · log of the branching factor).
 inline int64_t find_node(const Trie& trie, const Indices& sids, int64_t begin, int64_t length) {
   int64_t node = 0;
   for (int64_t i = begin; i < begin + length; ++i) {
@@ -31,7 +31,7 @@ inline int64_t find_node(const Trie& trie, const Indices& sids, int64_t begin, i
   return node;
 }
 
-// The tokens on the way to a leaf: sid [depth]. O(depth · log num_nodes).
+// Writes the tokens on the path to a leaf to sid [depth]. O(depth · log num_nodes).
 inline void sid_of(const Trie& trie, int64_t leaf, int32_t* sid) {
   int64_t node = leaf;
   for (int64_t level = trie.depth; level > 0; --level) {
@@ -42,13 +42,14 @@ inline void sid_of(const Trie& trie, int64_t leaf, int32_t* sid) {
   }
 }
 
-// Items by position, and the positions in order of ids.
+// Item ids by position, and positions in ascending order of ids.
 struct Items {
   const int64_t* ids;    // [count]
   const int32_t* order;  // [count]
   int64_t count;
 
-  // −1 where there is no such item, kBadOrder where the order that is read holds no position. O(log count).
+  // Returns the position of an item: −1 if there is none, kBadOrder if `order` contains an invalid position. O(log
+  // count).
   static constexpr int64_t kBadOrder = -2;
   int64_t position(int64_t id) const {
     int64_t first = 0;
@@ -67,7 +68,7 @@ struct Items {
   bool holds(int64_t position) const { return 0 <= position && position < count; }
 };
 
-// Sets (keep) or clears (drop) the bits of `positions` in an otherwise empty or full row; −1 is skipped.
+// Packs a mask with only `positions` set (keep) or only `positions` cleared (not keep). Positions of −1 are skipped.
 inline void pack_mask(const int64_t* positions, int64_t count, bool keep, int64_t num_items, uint64_t* words) {
   const int64_t full = num_items / 64;
   std::memset(words, keep ? 0 : 0xff, static_cast<size_t>(full) * sizeof(uint64_t));
@@ -80,9 +81,10 @@ inline void pack_mask(const int64_t* positions, int64_t count, bool keep, int64_
   }
 }
 
-// The first `places` allowed items of the leaves in the order given, best first: within a leaf by prior[item_rows[p]],
-// higher first (Prior null: none), then by position. Writes item positions and which of the leaves each is of, −1 in
-// places left over. `scratch` holds as many positions as the largest leaf has items.
+// Writes the first `places` allowed items of the given leaves, which come best first. Items of a leaf are ordered by
+// descending prior[item_rows[p]] (if `prior` is not null), then by position. Outputs: item positions, and the index of
+// each item's leaf in `leaves`; −1 where no item remains. `scratch` has room for one position per item of the largest
+// leaf.
 template <class Prior>
 void items_of_leaves(const Trie& trie, const int32_t* leaves, int64_t num_leaves, const ItemFilter& filter,
                      const Prior* prior, const int32_t* item_rows, int64_t places, int64_t* positions, int32_t* of,

@@ -1,4 +1,4 @@
-// Which logits of a language model may go on, for sequences that end in a semantic ID under way. Torch-free.
+// Allowed next logits of a language model for sequences that end within a semantic ID. Does not depend on torch.
 #pragma once
 
 #include <algorithm>
@@ -9,15 +9,15 @@
 
 namespace recops::trie {
 
-// A level's tokens among the model's, and back.
+// Map between the tokens of each level and the tokens of the model.
 struct TokenMap {
-  const int32_t* model_tokens;  // [sum of the vocabularies], level after level
-  const int64_t* level_begins;  // [depth + 1]: where each level starts in it, and its end
-  const int32_t* trie_tokens;   // [depth, width]: the level's token; −1: the model's token is none of the level's
+  const int32_t* model_tokens;  // [sum of the vocabulary sizes]: model tokens, level by level
+  const int64_t* level_begins;  // [depth + 1]: first entry of each level in model_tokens, and the end
+  const int32_t* trie_tokens;   // [depth, width]: the level's token of a model token, or −1
   int64_t width;
-  const bool* consecutive;  // [depth]: the model's tokens of the level follow one another
+  const bool* consecutive;  // [depth]: whether the level's model tokens are consecutive numbers
 
-  // Whether the tokens of a trie, from `first` on, are ones of the level.
+  // Whether trie tokens [first, first + count) belong to the level.
   bool holds(int64_t level, int64_t first, int64_t count) const {
     return 0 <= first && first + count <= level_begins[level + 1] - level_begins[level];
   }
@@ -29,12 +29,12 @@ struct TokenMap {
   }
 };
 
-// Where semantic IDs begin: at a fixed place, or after the last `begin_token`.
+// Start of the semantic ID in a sequence: a fixed position, or after the last `begin_token`.
 struct SidStart {
-  int64_t prompt_length;  // −1: after a token
+  int64_t prompt_length;  // −1: the ID starts after begin_token
   int64_t begin_token;
 
-  // How many tokens of its semantic ID a sequence has; more than `depth` where it has ended (or none has begun).
+  // Number of tokens of its semantic ID that a sequence has; more than `depth` if the ID is complete or has no start.
   int64_t tokens_so_far(const int64_t* sequence, int64_t length, int64_t depth) const {
     if (prompt_length >= 0) return length - prompt_length;
     for (int64_t count = 0; count <= std::min(depth, length - 1); ++count)
@@ -43,7 +43,7 @@ struct SidStart {
   }
 };
 
-// The node that the last `count` tokens of a sequence lead to, or −1. `scratch` [count].
+// Returns the node at the end of the path given by the last `count` tokens, or −1. `scratch` is [count].
 inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t* sequence, int64_t length,
                             int64_t count, int64_t* scratch) {
   for (int64_t level = 0; level < count; ++level)
@@ -51,9 +51,9 @@ inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t
   return find_node(trie, {scratch, true}, 0, count);
 }
 
-// Calls use(model token, count) for runs of tokens that may follow an inner node, of level `level`: for every child
-// with an allowed item below it, or for all children at once where they and the model's tokens follow one another.
-// False where a child's token is none of the level's.
+// Calls use(model token, count) for runs of tokens that may follow an inner node of level `level`. There is one call
+// per child with an allowed item below it, or one call for all children if their trie and model tokens are consecutive.
+// Returns false if a child's token is not in the level's map.
 template <class Use>
 bool for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, const ItemFilter& filter,
                           const Use& use) {

@@ -1,5 +1,4 @@
-// The op behind recops.hf: the logits of what may follow sequences of a language model. Its arithmetic is in
-// next_logits.h.
+// Op behind recops.hf: allowed next logits of language model sequences. next_logits.h has the arithmetic.
 #include <algorithm>
 #include <atomic>
 #include <limits>
@@ -13,7 +12,7 @@
 namespace recops::trie {
 namespace {
 
-// Logits to write for each thread to be worth waking.
+// Least number of logits to write per thread.
 constexpr int64_t kGrain = 64 << 10;
 
 struct Rows {
@@ -27,7 +26,7 @@ struct Rows {
   int64_t rows_per_filter;
 };
 
-// False where the trie has a token that the map lacks.
+// Returns false if the trie has a token that the map lacks.
 template <class T>
 bool write_row(const Rows& rows, int64_t row, const T* logits, T forbidden, int64_t* scratch, T* out) {
   const int64_t* sequence = rows.sequences + row * rows.length;
@@ -120,7 +119,7 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
   switch (dtype_of(op, "scores", logits)) {
     case Dtype::f32: write_rows(op, rows, logits, -std::numeric_limits<float>::infinity(), out); break;
     case Dtype::f64: write_rows(op, rows, logits, -std::numeric_limits<double>::infinity(), out); break;
-    // 16-bit logits are only moved: their bits do.
+    // 16-bit logits are only copied, so their bits are enough.
     case Dtype::bf16: write_rows<uint16_t>(op, rows, logits, 0xff80, out); break;
     case Dtype::f16: write_rows<uint16_t>(op, rows, logits, 0xfc00, out); break;
   }

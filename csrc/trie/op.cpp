@@ -1,5 +1,5 @@
-// The ops of constrained beam search: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the
-// rules on dtype and shape in arguments.h.
+// Constrained beam search ops: schemas, data checks, memory and threads. cpu-inl.h has the arithmetic, arguments.h the
+// checks of dtype and shape.
 #include <algorithm>
 #include <limits>
 #include <memory>
@@ -17,7 +17,7 @@ namespace recops::trie {
 namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
-// Logits to read for each thread to be worth waking.
+// Least number of logits to read per thread.
 constexpr int64_t kGrain = 64 << 10;
 
 std::vector<Tensor> joined(std::vector<Tensor> tensors, const std::vector<Tensor>& more) {
@@ -55,8 +55,8 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const Rows work = is_double ? rows_of(static_cast<const double*>(scores.data_ptr()))
                               : rows_of(static_cast<const float*>(scores.data_ptr()));
 
-  // Chunks of beams so that every thread has one, and a pool for the best `keep` of each. Beams are dealt to them in
-  // turn: a chunk without the best ones has no threshold to spare it the others.
+  // Enough chunks of beams for every thread, each with a pool for its best `keep`. Beams are dealt to chunks in turn,
+  // because a chunk without good beams has a low threshold and skips little.
   const int64_t threads = std::max<int64_t>(1, std::min(num_threads(), work.logits / kGrain));
   const int64_t chunks =
       batch == 0 ? 1 : std::clamp<int64_t>((threads + batch - 1) / batch, 1, std::max<int64_t>(width, 1));
@@ -76,7 +76,7 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
     }
   });
   for (int64_t b = 0; b < batch; ++b) {
-    int64_t bad = width;  // the first place with bad logits
+    int64_t bad = width;  // first position with bad logits
     for (int64_t chunk = 0; chunk < chunks; ++chunk)
       if (const int64_t count = counts[b * chunks + chunk]; count < 0) bad = std::min(bad, -1 - count);
     if (bad == width) continue;
@@ -107,7 +107,7 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   return {new_scores, new_tokens, parents, new_nodes};
 }
 
-// Priors of a trie's items as they are stored; null: none.
+// Stored item priors of a trie; null: none.
 struct Prior {
   Tensor values;
   const float* f32 = nullptr;
@@ -122,7 +122,7 @@ struct Prior {
   }
 };
 
-// scores_out [K], sids [K, depth]: of the beams that items came from, −inf and −1 where that is none.
+// scores_out [K], sids [K, depth]: scores and SIDs of the beams that the items came from; −inf and −1 without an item.
 template <class T>
 void write_beams(const Trie& trie, const int32_t* nodes, const T* scores, const int32_t* beams, int64_t num_beams,
                  T* scores_out, int32_t* sids) {
@@ -213,11 +213,11 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor to
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
-  // `more_tries`: of each further trie first_child, tokens and stamp; `more_items`: of each, item_ids and item_rows;
-  // `allowed`: of each trie's mask the words and the stamp; `bans`: positions, offsets and stamps.
+  // `more_tries`: first_child, tokens and stamp of each further trie. `more_items`: item_ids and item_rows of each.
+  // `allowed`: mask words and stamp of each trie. `bans`: positions, offsets and stamps.
   //
-  // A step is taken between two calls of a model, with cold caches, where each list costs it 10 µs (a busy Zen 4 core):
-  // the usual call has none. `vocab_sizes`, of each trie's levels, is none where the logits cover them all.
+  // A step runs between two model calls with cold caches, where every list argument costs time; the usual call passes
+  // no lists. `vocab_sizes` has the level sizes of each trie; it is empty if the logits cover all levels.
   m.def(
       "trie_beam_step(Tensor logits, Tensor first_child, Tensor tokens, Tensor stamp, int depth, Tensor nodes, Tensor "
       "scores, SymInt num_beams, str normalize, int[]? vocab_sizes, Tensor? trie_index, Tensor[]? more_tries, "

@@ -1,5 +1,4 @@
-// The best candidates of a step of beam search, in one strict order: by score descending, then parent, then node
-// ascending.
+// The best candidates of a beam search step in a strict order: score descending, then parent, then node ascending.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +12,7 @@
 namespace recops::trie::RECOPS_ISA {
 namespace {
 
-// Integers in the order of the floats, neither of them NaN.
+// Maps floats to integers with the same order. The value must not be NaN.
 template <class T>
 inline Lane<T> key_of(T value) {
   Lane<T> bits;
@@ -29,15 +28,14 @@ inline T value_of(Lane<T> key) {
   return value;
 }
 
-// The best `keep` of the candidates offered: twice as many are collected, then halved. All that depends on scores is
-// done by comparing and counting whole vectors: a heap or a partition costs a mispredicted branch for every other
-// candidate.
+// The best `keep` of the offered candidates. Up to 2 · keep are collected, then reduced to keep. Scores are compared
+// and counted by whole vectors, because a heap or a partition mispredicts a branch for every second candidate.
 template <class T>
 class Pool {
  public:
   static int64_t bytes(int64_t keep) { return capacity(keep) * int64_t{sizeof(T) + 3 * sizeof(int32_t)}; }
 
-  // `memory` of so many bytes, which holds `size` candidates.
+  // `memory` has bytes(keep) bytes and already contains `size` candidates.
   Pool(void* memory, int64_t keep, int64_t size = 0)
       : keep_(keep),
         size_(size),
@@ -46,22 +44,23 @@ class Pool {
         nodes_(parents_ + capacity(keep)),
         order_(nodes_ + capacity(keep)) {}
 
-  // What scores less is not among the best.
+  // Candidates with a lower score are not among the best.
   T threshold() const { return worst_score_; }
 
-  // A tie with a lower parent wins.
+  // On equal scores, the lower parent wins.
   bool wants(T score, int32_t parent) const {
     return score > worst_score_ || (score == worst_score_ && parent < worst_parent_);
   }
 
-  // Takes a candidate that it wants; those of one parent come in order of nodes. Tells whether the threshold rose.
+  // Adds a candidate for which wants() is true. Candidates of one parent must come in order of nodes. Returns whether
+  // the threshold rose.
   bool offer(T score, int32_t parent, int64_t node) {
     const bool is_full = size_ == 2 * keep_;
     if (is_full) {
       halve();
       if (!wants(score, parent)) return true;
     }
-    scores_[size_] = score + 0;  // −0, which would tie with 0 and differ from it, becomes 0
+    scores_[size_] = score + 0;  // −0 becomes 0, so that the two tie
     parents_[size_] = parent;
     nodes_[size_] = static_cast<int32_t>(node);
     ++size_;
@@ -73,13 +72,13 @@ class Pool {
       if (wants(other.scores_[i], other.parents_[i])) offer(other.scores_[i], other.parents_[i], other.nodes_[i]);
   }
 
-  // Leaves the best `keep` alone. Returns how many there are.
+  // Keeps only the best `keep` candidates. Returns their number.
   int64_t finish() {
     if (size_ > keep_) halve();
     return size_;
   }
 
-  // f(place, score, parent, node), best first.
+  // Calls f(place, score, parent, node), best first.
   template <class F>
   void for_each_in_order(const F& f) {
     sort();
@@ -97,7 +96,7 @@ class Pool {
     return parents_[i] != parents_[j] ? parents_[i] < parents_[j] : nodes_[i] < nodes_[j];
   }
 
-  // Fills the last vector, for loops over whole ones.
+  // Fills the last vector with −inf for loops over whole vectors.
   void pad() { std::fill(scores_ + size_, scores_ + capacity((size_ + 1) / 2), -kInfinity<T>); }
 
   int64_t count_at_least(T score) const {
@@ -106,8 +105,8 @@ class Pool {
     return reduce_add<Lane<T>>(count);
   }
 
-  // The largest score that at least `keep` candidates reach, or any that just so many do, by bisection; `reaching` is
-  // how many.
+  // Bisects for the largest score that at least `keep` candidates reach, or any score that exactly `keep` reach.
+  // `reaching` returns how many candidates reach it.
   T find_cut(int64_t& reaching) const {
     Vec<T> min = broadcast(kInfinity<T>), max = -min;
     for (int64_t i = 0; i + kLanes<T> <= size_; i += kLanes<T>) {
@@ -120,7 +119,7 @@ class Pool {
       least = std::min(least, scores_[i]);
       most = std::max(most, scores_[i]);
     }
-    Lane<T> low = key_of(least), high = key_of(most);  // low is reached by enough, what is above high by none
+    Lane<T> low = key_of(least), high = key_of(most);  // at least `keep` reach low, none is above high
     reaching = size_;
     while (low < high && reaching != keep_) {
       const Lane<T> middle =
@@ -159,7 +158,7 @@ class Pool {
     size_ = kept;
   }
 
-  // Of the candidates that score just `cut`, takes the scores of the last `surplus`.
+  // Removes the last `surplus` of the candidates that score exactly `cut`, by setting their scores to −inf.
   void drop_ties(T cut, int64_t surplus) {
     int64_t ties = 0;
     for (int64_t i = 0; i < size_; ++i)
@@ -169,7 +168,7 @@ class Pool {
     for (int64_t i = ties - surplus; i < ties; ++i) scores_[order_[i]] = -kInfinity<T>;
   }
 
-  // So many at most are ranked each against all: quadratic, but without a branch that could be mispredicted.
+  // Up to this size, each candidate is ranked against all others: quadratic, but without unpredictable branches.
   static constexpr int64_t kMostRanked = 64 * kLanes<T>;
 
   void sort() {
@@ -182,10 +181,10 @@ class Pool {
     pad();
     for (int64_t i = 0; i < size_; ++i) order_[rank(i)] = static_cast<int32_t>(i);
     if (std::is_sorted(order_, order_ + size_, is_better_than)) return;
-    std::sort(order_, order_ + size_, is_better_than);  // ties that did not come in order
+    std::sort(order_, order_ + size_, is_better_than);  // some ties did not come in order
   }
 
-  // How many score more, or as much and come before.
+  // Number of candidates that score more, or equal and come earlier.
   int64_t rank(int64_t i) const {
     const Vec<T> score = broadcast(scores_[i]);
     const int64_t own = i / kLanes<T> * kLanes<T>;
@@ -200,9 +199,9 @@ class Pool {
   using Unsigned = std::make_unsigned_t<Lane<T>>;
 
   int64_t keep_, size_;
-  T* scores_;  // [capacity(keep)], as are the others
+  T* scores_;  // [capacity(keep)], like the other arrays
   int32_t *parents_, *nodes_, *order_;
-  T worst_score_ = -kInfinity<T>;  // of the keep-th best when last halved
+  T worst_score_ = -kInfinity<T>;  // score of the keep-th best when last halved
   int32_t worst_parent_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// The rows of a step of beam search as the kernel takes them, their beams checked, and how much there is to do in them.
+// Rows of a beam search step as kernel arguments, with checked beams and an estimate of the work.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,12 @@ namespace recops::trie {
 
 struct Rows {
   std::vector<BeamRow> rows;
-  std::vector<int64_t> candidates;  // by row: children of its live beams
-  int64_t max_children = 0;         // of a beam
-  int64_t logits = 0;               // to read
+  std::vector<int64_t> candidates;  // per row: number of children of live beams
+  int64_t max_children = 0;         // largest number of children of a beam
+  int64_t logits = 0;               // number of logits to read
 
-  // vocab_sizes: of each trie's levels, one trie after the other; null: the logits cover them. T: what scores [batch,
-  // width] are. Nodes must be in their tries.
+  // vocab_sizes: the level sizes of each trie, one trie after another; null: the logits cover every level. T is the
+  // type of scores [batch, width]. Nodes must be valid for their tries.
   template <class T>
   Rows(const BeamStep& step, const Tensor& logits_in, const Tries& tries, const int64_t* vocab_sizes,
        const Filters& filters, const std::vector<int32_t>& nodes, const T* scores)
@@ -63,7 +63,8 @@ struct Rows {
     }
   }
 
-  // A step leaves its beams best first; those that come otherwise are scanned in that order all the same.
+  // A search step returns beams best first. Other callers may pass any order; the rows are then scanned by descending
+  // score.
   template <class T>
   void put_in_order(const T* scores) {
     if (std::all_of(rows.begin(), rows.end(), [&](const BeamRow& row) {
@@ -76,7 +77,7 @@ struct Rows {
     for (int64_t b = 0; b < batch; ++b) {
       int32_t* order = order_.data() + b * width_;
       std::iota(order, order + width_, 0);
-      // A dead beam's score may be NaN, which has no place in an order.
+      // The score of a dead beam may be NaN, which cannot be ordered.
       const auto rank = [&](int32_t m) {
         return rows[b].nodes[m] < 0 ? -std::numeric_limits<T>::infinity() : scores[b * width_ + m];
       };

@@ -1,4 +1,4 @@
-// Scans beams, one after another, for the best of their children. See kernel.h for what is computed.
+// Scan of beams, one after another, for their best children. See kernel.h for what is computed.
 #pragma once
 
 #include <algorithm>
@@ -28,11 +28,11 @@ class Scanner {
     int64_t node;
   };
 
-  // `gathered`: places for as many logits as a node has children.
+  // `gathered` has room for one logit per child of a node.
   Scanner(const BeamStep& step, const BeamRow& row, Pool<T> pool, T* gathered)
       : step_(step), trie_(row.trie), of_row_(row.filter), pool_(pool), gathered_(gathered) {}
 
-  // False where the logits that this beam reads hold a NaN or +inf, or the row has none for a child.
+  // Returns false if the logits that this beam reads contain NaN or +inf, or if the row has no logit for a child.
   bool scan(const Beam& beam) {
     has_logits_ = true;
     return scan_children(beam) && has_logits_;
@@ -69,14 +69,14 @@ class Scanner {
 
   bool scan_over_children(const Beam& beam) {
     gather_children(beam);
-    // One that is not offered takes no part in the normalizer, and its logit may be anything.
+    // Children that are not offered are not in the normalizer, and their logits may have any value.
     if (!allows_all(filter_)) remove_unoffered();
     return with_normalizer(beam, gathered_, count(), gathered_,
                            [&](const auto& normalizer) { offer_gathered(beam, normalizer); });
   }
 
-  // offer(normalizer) if a logit of the row can win. Of a row whose exact log-sum-exp is most likely asked for, as that
-  // of the row before was, it is taken at once; of others the rough one first.
+  // Calls offer(normalizer) if a logit of the row can win. Computes the rough log-sum-exp first; if the previous row
+  // needed the exact one, this row starts with the exact one.
   template <class V, class Offer>
   bool with_normalizer(const Beam& beam, const V* row, int64_t count, const V* upcoming, const Offer& offer) {
     bool is_exact = expects_exact_, is_asked_for = false;
@@ -88,7 +88,9 @@ class Scanner {
         is_exact = is_asked_for = true;
         return sum;
       });
-    expects_exact_ = is_asked_for && sizeof(T) == sizeof(float);  // doubles' exponentials are taken one by one
+    expects_exact_ =
+        is_asked_for &&
+        sizeof(T) == sizeof(float);  // double exponentials are not vectorized, so the rough sum always comes first
     return true;
   }
 
@@ -112,13 +114,14 @@ class Scanner {
     return true;
   }
 
-  // Can a child of this logit pass the threshold, if the normalizer is at least so large? Sets the cut for the others.
+  // Whether a child with this logit can pass the threshold, given a lower bound on the normalizer. Sets the cut for the
+  // others.
   bool can_win(const Beam& beam, T logit, T normalizer) {
     set_cut(beam, normalizer);
     return logit > cut_;
   }
 
-  // A child whose logit does not pass the cut can't pass the threshold; the margin is far above what is rounded.
+  // A child whose logit does not pass the cut cannot pass the threshold. The margin is far above rounding errors.
   void set_cut(const Beam& beam, T normalizer) {
     constexpr T kMargin{1e-4};
     const T threshold = pool_.threshold();
@@ -126,13 +129,13 @@ class Scanner {
     cut_ = ((threshold - beam.score) + normalizer) - margin;
   }
 
-  // Is it less work to compare the whole row than to gather the children's logits? A vector is compared in the time
-  // that a few logits are gathered in.
+  // Whether comparing the whole row is cheaper than gathering the children's logits. Comparing a vector takes the time
+  // of gathering a few logits.
   static constexpr int64_t kComparedPerGathered = 8;
   bool is_dense() const { return pool_.threshold() > -kInfinity<T> && count() * kComparedPerGathered >= step_.vocab; }
 
-  // The few tokens whose logits pass `cut` are looked for among the children; should many pass, one in so many
-  // children, the rest is gathered.
+  // Looks up the few tokens whose logits pass the cut among the children. If more than one in kChildrenPerLookup
+  // children would be looked up, the remaining children are gathered.
   static constexpr int64_t kChildrenPerLookup = 16;
   template <class F>
   void offer_row(const Beam& beam, const F& normalizer) {
@@ -177,7 +180,7 @@ class Scanner {
         if (!is_offered(children_.begin + i)) gathered_[i] = -kInfinity<T>;
       return;
     }
-    // Only children with a ban below them can be such.
+    // Only a child with a ban below it can lose all of its items.
     int64_t child = children_.begin;
     for (const int32_t* ban = filter_.bans; ban != filter_.bans_end;) {
       child = child_above(child, *ban);
@@ -187,7 +190,7 @@ class Scanner {
     }
   }
 
-  // The child, from `next` on, that the item at `position` is below.
+  // The child in [next, end) whose items include `position`.
   int64_t child_above(int64_t next, int64_t position) const {
     int64_t end = children_.end;
     while (end - next > 1) {
@@ -197,9 +200,9 @@ class Scanner {
     return next;
   }
 
-  // The first child from `next` on whose token is at least `token`. Where a good part of the tokens are children, it
-  // stands about where the token does in the vocabulary: looking around that place touches a line or two of the tokens,
-  // most often not in the cache, where halving touches a handful.
+  // The first child from `next` on whose token is at least `token`. When children cover much of the vocabulary, a
+  // child's index is roughly proportional to its token. A search around that estimate touches one or two cache lines,
+  // often uncached; a plain binary search touches several.
   static constexpr int64_t kFirstStep = 8;
   int64_t first_child_from(int64_t next, int64_t token) const {
     int64_t begin = next, end = children_.end;
@@ -225,7 +228,7 @@ class Scanner {
     return begin;
   }
 
-  // Of tokens beyond the vocabulary, nothing.
+  // If a token is outside the vocabulary, no child is gathered.
   void gather_children(const Beam& beam) {
     const auto gather_of = [&](const auto* tokens) {
       has_logits_ = are_tokens(tokens + children_.begin, count(), step_.vocab);
@@ -241,14 +244,14 @@ class Scanner {
   const BeamStep& step_;
   const Trie& trie_;
   const ItemFilter& of_row_;
-  ItemFilter filter_;  // of the beam at hand
+  ItemFilter filter_;  // filter of the current beam
   Pool<T> pool_;
   T* gathered_;
-  T cut_ = 0;                   // what the logits of the beam at hand must pass
-  bool expects_exact_ = false;  // of the next row
-  bool has_logits_ = true;      // the beam at hand, for all of its children
-  Interval children_ = {0, 0};  // of the beam at hand, those that are left to look at
-  int64_t level_ = 0;           // theirs
+  T cut_ = 0;                   // cut for the logits of the current beam
+  bool expects_exact_ = false;  // whether the next row is likely to need the exact sum
+  bool has_logits_ = true;      // whether the row has logits for all children of the current beam
+  Interval children_ = {0, 0};  // children of the current beam that are not examined yet
+  int64_t level_ = 0;           // level of those children
 };
 
 }  // namespace

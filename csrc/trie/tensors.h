@@ -1,4 +1,4 @@
-// A trie as its ops receive it: tensors, beside the view (trie.h) that kernels use.
+// Trie tensors as ops receive them, together with the view (trie.h) that kernels use.
 #pragma once
 
 #include <string>
@@ -27,7 +27,7 @@ struct TrieTensors {
                     start, "] = ", next);
       level_starts.push_back(next);
     }
-    // What the last level's nodes point to are items.
+    // The nodes of the last level point to items.
     require_value(level_starts.back() == num_nodes && child[num_nodes] >= num_nodes, op, ": trie must be of depth ",
                   depth, ", got first_child of another");
     view = {.first_child = child,
@@ -39,10 +39,10 @@ struct TrieTensors {
             .level_starts = level_starts.data()};
   }
   TrieTensors(const TrieTensors&) = delete;
-  TrieTensors(TrieTensors&&) = default;  // the view points to what the vector holds elsewhere
+  TrieTensors(TrieTensors&&) = default;  // the view points to heap memory of the vector, which a move keeps
 };
 
-// The node as int32, −1 or in the trie.
+// Converts a node to int32 after checking that it is −1 or in the trie.
 inline int32_t checked_node(const char* op, int64_t node, const Trie& trie) {
   require_index(-1 <= node && node < trie.num_nodes, op, ": nodes must be from 0 to ", trie.num_nodes - 1,
                 ", or -1 for none, got ", node);

@@ -1,19 +1,26 @@
-// A trie of semantic IDs as flat arrays in breadth-first order.
+// A trie of semantic IDs (SIDs) as flat arrays in breadth-first order.
 //
-// Node 0 is the root; the nodes of a level follow one another, and siblings follow one another in order of tokens.
-// Items are numbered like a further level: item position p, in order of leaves and within a leaf of insertion, is
-// "node" num_nodes + p. So one array answers every question of structure:
+// Node 0 is the root. Nodes of one level are consecutive, and siblings are consecutive in ascending order of tokens.
+// Items form one further level. Item positions follow the order of leaves, and within a leaf the order of insertion;
+// item position p counts as "node" num_nodes + p. One array therefore describes the whole structure:
 //
 //   children of node n            first_child[n] … first_child[n + 1]     (of a leaf: its items)
 //   first node of level l + 1     first_child[first node of level l]
 //   items below node n            apply first_child to n and to n + 1 until past the leaves
 //
-//   SIDs (1,0) (1,2) (1,2) (4,0):    root 0 ─ 1: node 1 ─ 0: node 3 ─ item 0         tokens      . 1 4 0 2 0
-//                                           │           └ 2: node 4 ─ items 1, 2      first_child 1 3 5 6 7 9 10
-//                                           └ 4: node 2 ─ 0: node 5 ─ item 3
+// Example: the SIDs (1,0) (1,2) (1,2) (4,0) of items 0 to 3 give 6 nodes, so items start at "node" 6.
 //
-// That the arrays agree with one another is for whoever makes them to see to (SidTrie.validate). Whatever they hold,
-// nothing is read outside of them and no walk goes on for ever: numbers of nodes are cut to those that there are.
+//                  level 0    level 1        level 2          items
+//                  root 0 ─┬─ 1: node 1 ─┬─ 0: node 3 ─── item 0        ("1:" is the token of the edge)
+//                          │             └─ 2: node 4 ─── items 1, 2
+//                          └─ 4: node 2 ─── 0: node 5 ─── item 3
+//
+//   node           0   1   2   3   4   5  end
+//   tokens         .   1   4   0   2   0
+//   first_child    1   3   5   6   7   9   10
+//
+// The caller must ensure that the arrays are consistent (SidTrie.validate). Inconsistent arrays still cause no reads
+// outside the arrays and no endless loops, because node numbers are clamped.
 #pragma once
 
 #include <algorithm>
@@ -21,26 +28,25 @@
 
 namespace recops::trie {
 
-// A bound that no trie of items comes near: a trie without items may have any depth, and walks go through all levels.
+// Upper limit on the depth. A trie without items may have any depth, and loops visit all levels.
 constexpr int64_t kMostDepth = 1 << 16;
 
 struct Trie {
   const int32_t* first_child;  // [num_nodes + 1]
-  const void* tokens;          // [num_nodes], of the edge into a node; the root's is 0
-  bool wide_tokens;            // int32, else uint16
+  const void* tokens;          // [num_nodes]: token of the edge to each node; 0 for the root
+  bool wide_tokens;            // int32 if true, else uint16
   int64_t num_nodes;
-  int64_t num_items;  // num_nodes + num_items is the last value of first_child
+  int64_t num_items;  // first_child's last value is num_nodes + num_items
   int64_t depth;
   const int64_t*
       level_starts;  // [depth + 2]: the first node of each level; the last two are the first leaf and num_nodes
 };
 
-// Bits by item position: bit p % 64 of word p / 64. Null: every item is allowed.
+// One bit per item position: bit p % 64 of word p / 64. Null allows every item.
 using MaskBits = const uint64_t*;
 
-// Which items may be recommended: those of the mask, less those that are banned. Bans are ascending positions, −1 and
-// repeated ones among them; looking at them costs in proportion to how many there are, and nothing where there are
-// none.
+// Items that may be recommended: those in the mask, except banned ones. Bans are ascending positions and may contain −1
+// and repetitions. The cost of a check grows with the number of bans and is zero without bans.
 struct ItemFilter {
   MaskBits mask = nullptr;
   const int32_t* bans = nullptr;
@@ -64,27 +70,27 @@ inline int64_t level_of(const Trie& trie, int64_t node) {
   return level;
 }
 
-// What nodes `begin` up to `end` point to, cut to what lies from `least` to `most`.
+// Interval that nodes [begin, end) point to, clamped to [least, most].
 inline Interval below(const Trie& trie, Interval nodes, int64_t least, int64_t most) {
   const int64_t begin = std::clamp<int64_t>(trie.first_child[nodes.begin], least, most);
   return {begin, std::clamp<int64_t>(trie.first_child[nodes.end], begin, most)};
 }
 
-// No child for a leaf: what it points to are items.
+// A leaf has no child nodes: its interval contains items.
 inline Interval children_of(const Trie& trie, int64_t node) {
   if (node >= trie.level_starts[trie.depth]) return {0, 0};
   return below(trie, {node, node + 1}, 0, trie.num_nodes);
 }
 
-// Positions of the items below nodes `begin` up to `end`, all of level `level`.
+// Item positions below the given nodes, which are all of level `level`.
 inline Interval items_below(const Trie& trie, Interval nodes, int64_t level) {
   for (; level < trie.depth; ++level) nodes = below(trie, nodes, 0, trie.num_nodes);
   const Interval items = below(trie, nodes, trie.num_nodes, trie.num_nodes + trie.num_items);
   return {items.begin - trie.num_nodes, items.end - trie.num_nodes};
 }
 
-// Does `mask` hold a bit in the interval? Words at a time; siblings' intervals are disjoint, so that one pass over all
-// children of a node reads each word below it about once.
+// Whether `mask` has a bit in the interval. Reads whole words. Siblings have disjoint intervals, so a pass over all
+// children of a node reads each word about once.
 inline bool any_allowed(MaskBits mask, Interval items) {
   if (items.begin >= items.end) return false;
   const int64_t first = items.begin / 64, last = (items.end - 1) / 64;
@@ -96,7 +102,7 @@ inline bool any_allowed(MaskBits mask, Interval items) {
   return (mask[last] & tail) != 0;
 }
 
-// The first of the ascending positions that is at least `position`.
+// Returns the first of the ascending positions that is at least `position`.
 inline const int32_t* first_from(const int32_t* begin, const int32_t* end, int64_t position) {
   while (begin < end) {
     const int32_t* middle = begin + (end - begin) / 2;
@@ -110,7 +116,7 @@ inline const int32_t* first_from(const int32_t* begin, const int32_t* end, int64
 
 inline bool allows_all(const ItemFilter& filter) { return filter.mask == nullptr && filter.bans == filter.bans_end; }
 
-// The same filter for items of the interval only.
+// Restricts the filter to items of the interval.
 inline ItemFilter within(const ItemFilter& filter, Interval items) {
   const int32_t* first = first_from(filter.bans, filter.bans_end, items.begin);
   return {filter.mask, first, first_from(first, filter.bans_end, items.end)};
