@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TRIE = "trie.safetensors"
 
-# The system of arXiv 2604.12234 without the parts that are inferred or added here; sizes stay.
+# What arXiv 2604.12234 does differently from the defaults, where a setting has it; sizes stay.
 _PAPER = {
     "events": "concat",
     "history_layers": "0",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -11,12 +11,14 @@ import torch
 from click_parquet import write_click_folder
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
+from recops_models.cli.train import train
 from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.out_folder import out_folder
 from recops_models.recipes import ranking
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
+from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, problem_of, run_job
 from recops_models.training import next_item, trainer
 from small_shop import write_shop
@@ -112,6 +114,13 @@ def test_a_preset_is_recorded_as_plain_settings(
     assert run(["evaluate", str(out)]) == 0
     assert run(["train", "unirec", "--data", data, "--preset", "small"]) == 2
     assert "unirec has no preset 'small'; there are: paper" in capsys.readouterr().err
+
+
+def test_the_help_of_train_names_every_preset() -> None:
+    option = get_type_hints(train, include_extras=True)["preset"].__metadata__[0]
+    for name in names():
+        for preset in recipe_of(name).presets:
+            assert f"`{preset}` of {name}" in option.help
 
 
 def test_timing_and_export_are_of_models_that_fit(
