@@ -55,6 +55,7 @@ WORLDS: Mapping[str, Environment] = {
     "ml-1m": Environment(lambda seed, rounds: films(seed, rounds=rounds), "sum-pool"),
     "ml-1m-din": Environment(lambda seed, rounds: films(seed, rounds=rounds), "din"),
 }
+_PER_WORLD = ("reward", "fair_reward", "shift")
 ALL_WORLDS = "all-worlds"
 """The name of the data that stands for all of :data:`WORLDS`."""
 
@@ -88,8 +89,9 @@ class BanditRuns(Experiment[None]):
     """Simulations in one of :data:`WORLDS`, or in all of them with the same settings.
 
     In :data:`ALL_WORLDS` a run serves every world under one seed. Its metrics are means over the
-    worlds, and ``NAME_WORLD`` is metric NAME in one world. Trials and measured runs
-    use different seeds: a trial reports validation metrics, a measured run test metrics.
+    worlds; ``reward_WORLD``, ``fair_reward_WORLD`` and ``shift_WORLD`` are of one world. Trials and
+    measured runs use different seeds: a trial reports validation metrics, a measured run test
+    metrics.
     """
 
     def config(self, run: Run) -> dict[str, object]:
@@ -213,7 +215,7 @@ def _simulated(run: Run, name: str, on_round: Callable[[float], None]) -> Metric
 
 
 def _mean_over_worlds(by_world: Mapping[str, Metrics]) -> Metrics:
-    """Return each metric's mean, followed by the metric in every world if there are several."""
+    """Return each metric's mean, and those of :data:`_PER_WORLD` in every world as well."""
     first, *others = by_world.values()
     metrics: Metrics = {}
     for name, value in first.items():
@@ -221,7 +223,7 @@ def _mean_over_worlds(by_world: Mapping[str, Metrics]) -> Metrics:
         defined = [each for each in values if each is not None]
         metrics[name] = sum(defined) / len(defined) if len(defined) == len(values) else None
     if others:
-        for name in first:
+        for name in (name for name in _PER_WORLD if name in first):
             metrics |= {f"{name}_{world}": values[name] for world, values in by_world.items()}
     return metrics
 
