@@ -65,7 +65,7 @@ class Exploration:
     shared_mask: bool = False
     direction: Literal["pgd", "fgm", "linear"] = "pgd"
     steps: int = 5
-    lam: float = 30.0
+    lam: float = 10.0
     relative: bool = False
     scope: Literal["all", "item"] = "all"
     gate: Literal["dgu", "fixed", "off"] = "dgu"
