@@ -1,4 +1,4 @@
-// The rules on the arguments of co-action: options, dtypes and shapes. They read no data.
+// Checks of co-action arguments: options, dtypes and shapes. No data is read.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 
 namespace recops::coaction {
 
-// The schema of Options and of what goes with them.
+// Schema of Options and the related arguments.
 #define RECOPS_COACTION_OPTIONS                                                                              \
   "SymInt orders, Tensor? lengths, Tensor? feed_index, bool bias, str activation, bool activate_last, bool " \
   "concat_hidden, str pool, bool order_independent"
 
-// Bounds that no network comes near: within them the number of parameters, and with it a shape, is a number of 64 bits.
+// Limits far above practical networks. They keep the number of parameters, and so the shape, within 64 bits.
 constexpr int64_t kMostLayers = 64, kMostDim = 1 << 16, kMostOrders = 1 << 10;
 
 inline Activation activation_of(const char* op, const std::string& name) {
@@ -28,7 +28,7 @@ inline Activation activation_of(const char* op, const std::string& name) {
   return Activation::none;
 }
 
-// What the pairs of a call have in common but the dims.
+// Options shared by all pairs of a call; only the dims differ.
 struct Options {
   int64_t orders;
   bool bias;
@@ -48,7 +48,7 @@ struct Options {
   }
 };
 
-// feed [users, time, dims[0]], a history for each user.
+// Checks feed [users, time, dims[0]], one history per user.
 inline Dtype require_feed(const char* op, const Tensor& feed, const Tensor& first, const Net& net) {
   require_dim(op, "feed", feed, 3);
   require_shape(op, "feed", feed, {first.size(0), first.size(1), net.dims[0]});
@@ -57,7 +57,7 @@ inline Dtype require_feed(const char* op, const Tensor& feed, const Tensor& firs
   return dtype_of(op, "feed", feed);
 }
 
-// A table [rows, width] or the rows of one, of as many bits at least.
+// Checks a table [rows, width], or rows of one.
 inline Dtype require_rows(const char* op, const char* name, const Tensor& rows, int64_t width) {
   require_dim(op, name, rows, 2);
   require_shape(op, name, rows, {rows.size(0), width});
@@ -69,10 +69,10 @@ inline void require_same_precision(const char* op, const char* name, Dtype param
                 " must be of the feed's precision, got float64 beside another");
 }
 
-// What says which user each of `size` candidates belongs to, and how long the users' histories are.
+// Checks the user of each of `size` candidates, and the history lengths.
 inline void require_users(const char* op, int64_t users, int64_t size, const std::optional<Tensor>& lengths,
                           const std::optional<Tensor>& feed_index) {
-  // Histories of no events take no memory, however many there are, but each takes time.
+  // Empty histories use no memory but take time, so the number of users needs a limit.
   constexpr int64_t kMostUsers = std::numeric_limits<int32_t>::max();
   require_value(users <= kMostUsers, op, ": histories must be of at most ", kMostUsers, " users, got ", users);
   if (lengths) require_numel(op, "lengths", *lengths, users);

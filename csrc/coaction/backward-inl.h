@@ -1,4 +1,4 @@
-// The backward pass of a group: forward again, and back through the layers.
+// Backward pass of a group of candidates: forward again, then back through the layers.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ class BackwardPass : Network<T> {
  public:
   using Base::Base;
 
-  // Where the gradients of a lane's user's rows go, and whether they are the first there.
+  // Destination of each lane's feed gradient, and whether the lane writes there first.
   struct Targets {
     T* rows[kLanes<T>];
     bool first[kLanes<T>];
@@ -74,8 +74,8 @@ class BackwardPass : Network<T> {
   }
 
  private:
-  // Of a tile of streams from `stream` on, by what an activation yielded, to the gradients of what went into it, those
-  // of the sums [features][orders] being `sums`.
+  // Multiplies each value of a tile by the derivative of its activation and by the gradient of its sum. `tile` starts
+  // at stream `stream`; `sums` are gradients of the sums [features][orders].
   template <int R, int S, class F>
   void apply_derivative(Vec<T> (&tile)[R][S], const Vec<T>* sums, int64_t stream, int64_t positions,
                         const F& derivative) {
@@ -98,7 +98,7 @@ class BackwardPass : Network<T> {
     }
   }
 
-  // The gradients of all sums that are emitted or lead to such.
+  // Computes the gradients of all sums that are output or lead to an output.
   void start_gradients(const Rows& out) {
     const int64_t orders = net_.orders;
     for (int64_t level = inner_; level < net_.layers; ++level)
@@ -113,7 +113,7 @@ class BackwardPass : Network<T> {
     }
   }
 
-  // From the gradients of what a layer yields to those of what it was given.
+  // Gradient of a layer's inputs from the gradient of its outputs.
   void input_gradient(int64_t layer, const Vec<T>* from, int64_t positions, Vec<T>* to) {
     const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer];
     for_sets(positions, [&](int64_t set, int64_t first, int64_t count) {
@@ -139,7 +139,7 @@ class BackwardPass : Network<T> {
     });
   }
 
-  // Of the positions in `values`: what goes into grad_params; `grad` becomes the gradient of what is fed, as
+  // Adds the positions in `values` to grad_params. On return, `grad` is the gradient of the feed,
   // [features][positions].
   void grad_positions(int64_t positions, bool add) {
     for (int64_t layer = inner_; layer > 0; --layer) {
@@ -158,7 +158,7 @@ class BackwardPass : Network<T> {
     if (inner_ == 0) grad_of_summed_feed(positions);
   }
 
-  // Where no layer has an activation.
+  // Gradient of the feed if no layer has an activation.
   void grad_of_summed_feed(int64_t positions) {
     const Vec<T>*grad = grad_sums(0), *fed = values(0, positions);
     for (int64_t d = 0; d < net_.dims[0]; ++d, grad += net_.orders, fed += net_.orders * positions)
@@ -169,13 +169,14 @@ class BackwardPass : Network<T> {
       }
   }
 
-  // Σ_c c · p^(c−1) · g_c by Horner's rule: from the terms above c to be added to that of c, both without the factors
-  // of those below.
+  // One step of Horner's rule for Σ_c c · p^(c−1) · g_c. Scales the sum of the terms above c so that term c can be
+  // added.
   static Vec<T> horner_step(Vec<T> above, Vec<T> fed, int64_t c) {
     return above * (fed * (static_cast<T>(c + 1) / static_cast<T>(c)));
   }
 
-  // The first layer's `input_gradient` and what it means for the feed, [features][positions]; all orders in registers.
+  // Combines input_gradient of the first layer with the gradient of the powers, [features][positions]. All orders stay
+  // in registers.
   void feed_gradient(int64_t positions, Vec<T>* to) {
     const int64_t outputs = net_.dims[1], streams = net_.orders * positions;
     const int64_t set = net_.order_independent ? set_size(net_) : 0;
@@ -196,7 +197,7 @@ class BackwardPass : Network<T> {
     });
   }
 
-  // To what comes from the layer above is added what comes from the sums, if anything does; then f of it.
+  // Adds the gradient of the sums, if any, to the gradient from the next layer, then applies f.
   template <class F>
   void add_sums_gradient(int64_t level, int64_t positions, const F& f) {
     const bool of_sums = summed(level);

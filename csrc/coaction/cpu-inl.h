@@ -47,7 +47,7 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
         const int64_t place = begin + lane / lanes.strips, user = lanes.user[lane];
         T* rows = targets.rows[lane] = rows_of(user);
         targets.first[lane] = place == from || user_at(place - 1) != user;
-        if (targets.first[lane] && lane % lanes.strips == 0)  // What no position reaches is zero.
+        if (targets.first[lane] && lane % lanes.strips == 0)  // rows without a position
           std::fill(rows + lanes.length[lane] * net.dims[0], rows + row, T{0});
       }
       BackwardPass<T>(net, batch, lanes, scratch).run(to, targets);

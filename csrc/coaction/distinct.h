@@ -1,4 +1,4 @@
-// Histories with each of their rows once.
+// Histories reduced to distinct rows with counts.
 #pragma once
 
 #include <algorithm>
@@ -9,14 +9,14 @@
 
 namespace recops::coaction {
 
-// The rows of a small table repeat within a history, as categories do. Each goes through a candidate's network once,
-// and counts as often as it occurs: of 100 events drawn evenly from 100 rows 37 are repeats.
+// Rows of a small table, such as categories, repeat within a history. Each distinct row passes through a candidate's
+// network once and counts as often as it occurs. For example, of 100 uniform draws from 100 rows, 37 are repeats.
 class Distinct {
  public:
-  // Whether so many rows are few enough to look for repeats: were they drawn evenly, every 16th event would be one.
+  // Whether the table is small enough to look for repeats: with uniform draws, at least every 16th event would be one.
   static bool pays(int64_t rows, int64_t time) { return rows <= 8 * time; }
 
-  // Of ids [users, time], each below `rows` up to length(user).
+  // ids is [users, time]; the first length(user) ids of a user are below `rows`.
   template <class Length>
   Distinct(const int64_t* ids, int64_t users, int64_t time, int64_t rows, const Length& length)
       : ids_(users * time), lengths_(users), times_(users * time) {
@@ -24,7 +24,7 @@ class Distinct {
     const int64_t shares = num_shares(users, kGrain / std::max<int64_t>(time, 1) + 1);
     std::vector<int64_t> of_shares(shares * rows, -1);
     for_shares(users, shares, [&](int64_t share, int64_t begin, int64_t end) {
-      // In the list of the row's last user, counted on from user to user.
+      // Position of each row in the list of the last user that contained it; the count continues from user to user.
       int64_t* const places = of_shares.data() + share * rows;
       for (int64_t user = begin, first = 0; user < end; first += lengths_[user++]) {
         int64_t *list = ids_.data() + user * time, count = 0;
@@ -43,7 +43,7 @@ class Distinct {
     });
   }
 
-  const int64_t* ids() const { return ids_.data(); }          // [users, time], in order of first occurrence
+  const int64_t* ids() const { return ids_.data(); }          // [users, time], by first occurrence
   const int64_t* lengths() const { return lengths_.data(); }  // [users]
   const int32_t* times() const { return times_.data(); }      // [users, time]
 

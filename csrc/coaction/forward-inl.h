@@ -1,4 +1,4 @@
-// The forward pass of a group.
+// Forward pass of a group of candidates.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Co-action on rows of two tables, looked up by the kernel itself, and gradients by row of the tables.
+// Co-action on rows that the kernel looks up in two tables, with gradients per table row.
 #include <tuple>
 
 #include "coaction/problem.h"
@@ -7,11 +7,10 @@
 namespace recops::coaction {
 namespace {
 
-// Rows of gradients by the table row that they belong to, for those alone that have any. The rows of one are summed in
-// order, by one thread.
+// Gradient rows grouped by table row, for table rows that have any. One thread sums the rows of a group, in order.
 class Segments {
  public:
-  // Row i of the gradients, one of `rows`, belongs to row ids[i] of a table of `size`.
+  // Gradient row rows[i] belongs to row ids[i] of a table of `size` rows.
   Segments(const int64_t* ids, std::vector<int64_t> rows, int64_t size) : rows_(std::move(rows)) {
     const int64_t count = static_cast<int64_t>(rows_.size());
     RowSorter sorter(count);
@@ -31,7 +30,7 @@ class Segments {
 
   int64_t count() const { return static_cast<int64_t>(ids_.size()); }
 
-  // The rows of the table, in ascending order, and their gradients.
+  // Returns the table rows in ascending order, and their gradients.
   std::tuple<Tensor, Tensor> sum(const Tensor& values) const {
     Tensor ids = empty({count()}, ScalarType::Long, values);
     Tensor out = empty({count(), values.size(values.dim() - 1)}, values.scalar_type(), values);
@@ -51,7 +50,7 @@ class Segments {
   std::vector<int64_t> rows_, ids_, offsets_;
 };
 
-// A call's arguments, contiguous and checked.
+// Contiguous, checked arguments of a call.
 class Gather {
  public:
   Gather(const char* op, const Tensor& feed_table, const Tensor& history, const Tensor& params_table,
@@ -86,7 +85,7 @@ class Gather {
     return out;
   }
 
-  // By (user, row that is fed) and by candidate, in compute type.
+  // Returns gradients per (user, fed row) and per candidate, in the compute type.
   PairGradients backward(const char* op, const Tensor& grad_in) const {
     const Tensor grad = recops::contiguous(grad_in);
     const ScalarType type = compute_type(pair_[0].batch.feed.dtype);
@@ -97,7 +96,7 @@ class Gather {
     return to[0];
   }
 
-  // A gradient for each row of the tables: those of `rows`, added in order.
+  // Returns a gradient for each table row: the sum of its gradient rows, added in order.
   std::tuple<Tensor, Tensor> dense(const PairGradients& rows) const {
     using Adder = embedding::Kernels;
     const Dtype type = dtype_of("coaction_gather_backward", "rows", rows.feed);
@@ -138,11 +137,11 @@ class Gather {
   Net net_;
   Tensor feed_, params_, targets_, history_;
   Candidates candidates_;
-  const int64_t* rows_;  // of feed_, [users, time]
+  const int64_t* rows_;  // row of feed_ per event, [users, time]
   std::vector<Pair> pair_;
 };
 
-// `sparse` is for the gradients' sake alone.
+// The unnamed argument, `sparse`, affects only the gradients.
 Tensor coaction_gather(Tensor feed_table, Tensor history, Tensor params_table, Tensor targets,
                        std::vector<int64_t> dims, bool, int64_t orders, std::optional<Tensor> lengths,
                        std::optional<Tensor> feed_index, bool bias, Text activation, bool activate_last,

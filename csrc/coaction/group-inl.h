@@ -1,4 +1,4 @@
-// A group of candidates and the memory that it is worked on in: what both passes need to find their way.
+// A group of candidates with its scratch memory, shared by both passes.
 #pragma once
 
 #include <algorithm>
@@ -35,20 +35,20 @@ class Group {
   void clear(Vec<T>* base, int64_t from, int64_t to) {
     std::fill(of_level(from, base), of_level(to + 1, base), Vec<T>{});
   }
-  // Of the levels up to inner_: whether the sum over positions is wanted.
+  // Whether the sum over positions of a level (at most inner_) is needed.
   bool summed(int64_t level) const { return level == inner_ || emitted(net_, level); }
   Vec<T>* values(int64_t level, int64_t positions) {
     return memory_.values + Scratch<T>::before(net_, level) * net_.orders * positions;
   }
 
-  // f(offset of a set of parameters, first stream, streams) for what goes through the same weights.
+  // Calls f(offset of a parameter set, first stream, number of streams) for streams with the same weights.
   template <class F>
   void for_sets(int64_t positions, const F& f) const {
     if (!net_.order_independent) return f(int64_t{0}, int64_t{0}, net_.orders * positions);
     for (int64_t c = 0; c < net_.orders; ++c) f(c * set_size(net_), c * positions, positions);
   }
 
-  // f(value of the row, level, feature, order)
+  // Calls f(value of the output row, level, feature, order).
   template <class F>
   void for_emitted(const F& f) {
     Vec<T>* value = memory_.row;
@@ -58,7 +58,7 @@ class Group {
           for (int64_t j = 0; j < net_.dims[level]; ++j) f(*value++, level, j, c);
   }
 
-  // Of the layer's weights in a set; its biases follow.
+  // Offset of a layer's weights within a set; the biases follow them.
   int64_t weights_at(int64_t layer) const {
     int64_t at = 0;
     for (int64_t l = 1; l < layer; ++l) at += layer_size(net_, l);
@@ -66,7 +66,7 @@ class Group {
   }
   int64_t bias_at(int64_t layer) const { return weights_at(layer) + net_.dims[layer - 1] * net_.dims[layer]; }
 
-  // Each candidate's row, from the first of its lanes.
+  // Writes the row of each candidate from its first lane.
   void store_lanes(const Vec<T>* columns, int64_t width, Table to) {
     with_stored<T>(to.dtype, [&]<class S>(S) {
       S* rows[kLanes<T>] = {};

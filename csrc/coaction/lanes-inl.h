@@ -1,4 +1,4 @@
-// Which candidate is in which lane, and how rows of memory become columns of vectors and back.
+// Assignment of candidates to lanes, and conversion between memory rows and vector columns.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +11,15 @@
 namespace recops::coaction::RECOPS_ISA {
 namespace {
 
-// The candidates of a group: `strips` lanes each, which share its positions out between them.
+// Candidates of a group. Each has `strips` adjacent lanes, which divide its positions among them.
 template <class T>
 struct Lanes {
   static constexpr int kCount = kLanes<T>;
 
-  int used = 0;        // lanes; the others repeat the first, with no positions
+  int used = 0;        // number of used lanes; the others repeat the first lane without positions
   int strips = 1;      // a power of two
-  int64_t steps = 0;   // the most positions of a lane
-  bool shared = true;  // all of one user, from its first position on
+  int64_t steps = 0;   // largest number of positions of a lane
+  bool shared = true;  // whether all lanes belong to one user and start at its first position
   int64_t candidate[kCount] = {}, user[kCount] = {}, first[kCount] = {}, count[kCount] = {}, length[kCount] = {},
           events[kCount] = {};
 
@@ -40,7 +40,7 @@ struct Lanes {
   }
 };
 
-// emit(d, column) for the columns of the lanes' rows, each a vector of the lanes' values.
+// Calls emit(d, column) for each column d of the lanes' rows; a column is a vector with one value per lane.
 template <class S, class T = Compute<S>, class Emit>
 inline void load_columns(const S* const (&rows)[kLanes<T>], int64_t width, const Emit& emit) {
   constexpr int n = kLanes<T>;
@@ -66,7 +66,7 @@ inline void load_columns(const S* const (&rows)[kLanes<T>], int64_t width, const
   }
 }
 
-// write(lane, d, values, count): columns d to d + count of a lane's row, for each lane in order.
+// Calls write(lane, d, values, count) with columns d to d + count − 1 of a lane's row, for each lane in order.
 template <class T, class Write>
 inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, const Write& write) {
   constexpr int n = kLanes<T>;
@@ -81,7 +81,7 @@ inline void store_columns(const Vec<T>* columns, int64_t stride, int64_t width, 
   }
 }
 
-// f(stored type) for those that are computed with as T.
+// Calls f with the stored type, if its compute type is T.
 template <class T, class F>
 void with_stored(Dtype dtype, const F& f) {
   with_stored_type(dtype, [&]<class S>(S stored) {
@@ -89,8 +89,7 @@ void with_stored(Dtype dtype, const F& f) {
   });
 }
 
-// emit(d, column) for row rows[lane] of the table for each lane; a row of −1 is one of zeros, which `zeros` has enough
-// of.
+// Calls emit(d, column) for the table rows rows[lane]. Row −1 is read from `zeros`, which must be as long as a row.
 template <class T, class Emit>
 inline void load_rows(const Rows& table, int64_t width, const int64_t (&rows)[kLanes<T>], const void* zeros,
                       const Emit& emit) {
@@ -108,7 +107,7 @@ inline void load_rows(const Rows& table, int64_t width, const int64_t (&rows)[kL
   });
 }
 
-// emit(d, column) for one row for all lanes.
+// Calls emit(d, column) for one row that all lanes share.
 template <class T, class Emit>
 inline void broadcast_row(const Rows& table, int64_t width, int64_t row, const Emit& emit) {
   with_stored<T>(table.dtype, [&]<class S>(S) {
@@ -121,7 +120,7 @@ inline void broadcast_row(const Rows& table, int64_t width, int64_t row, const E
   });
 }
 
-// Each candidate's lanes get the sum of those lanes.
+// Replaces each candidate's lanes by the sum of those lanes.
 template <class T>
 inline void add_strips(Vec<T>* values, int64_t count, int strips) {
   constexpr std::make_integer_sequence<int, kLanes<T>> lanes{};

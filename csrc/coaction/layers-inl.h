@@ -1,5 +1,5 @@
-// A layer, on columns: the activations of d features are [d][stride] vectors, of which some adjacent *streams* (orders
-// and positions) go through the same weights. Every weight is a vector, one value a lane.
+// One layer on columns. Activations of d features are [d][stride] vectors; adjacent streams (orders and positions) use
+// the same weights. Every weight is a vector with one value per lane.
 #pragma once
 
 #include <algorithm>
@@ -13,10 +13,10 @@ namespace recops::coaction::RECOPS_ISA {
 namespace {
 
 constexpr int kTileRows = 4;
-// A tile of 4 outputs and so many streams needs fewer loads than FMAs, and stays in registers.
+// With this many streams, a tile of 4 outputs needs fewer loads than FMAs and stays in registers.
 constexpr int kTileStreams = kVectorRegisters == 32 ? 6 : 3;
 
-// f(std::integral_constant<int, n>), 1 ≤ n ≤ most.
+// Calls f(std::integral_constant<int, n>) for 1 ≤ n ≤ most.
 template <int most, class F>
 inline void with_count(int64_t n, const F& f) {
   if constexpr (most > 1)
@@ -24,17 +24,17 @@ inline void with_count(int64_t n, const F& f) {
   f(std::integral_constant<int, most>{});
 }
 
-// The weights of a layer as they are walked: from input k to output o it is w[k · input + o · output].
+// Weights of a layer: w[k · input + o · output] connects input k with output o.
 template <class T>
 struct Weights {
   const Vec<T>* w;
   int64_t input, output;
 
-  // Those of outputs from `o` on.
+  // The weights of outputs from `o` on.
   Weights from(int64_t o) const { return {w + o * output, input, output}; }
 };
 
-// f(rows, count, o, stream) for tiles of `rows` outputs from o on and `count` streams.
+// Calls f(rows, count, o, stream) for tiles of `rows` outputs from o on and `count` streams from `stream` on.
 template <class F>
 void for_tiles(int64_t outputs, int64_t streams, const F& f) {
   for (int64_t stream = 0; stream < streams; stream += kTileStreams)
@@ -61,8 +61,8 @@ inline void add_products(const Vec<T>* in, int64_t inputs, int64_t stride, Weigh
   }
 }
 
-// bias[o] + Σ_k in[k] · weight(k, o), stream by stream. finish(o, stream, sum) gets the sums of a tile, of outputs o,
-// o + 1, … and streams stream, stream + 1, …, while they are in registers.
+// Computes bias[o] + Σ_k in[k] · weight(k, o) for each stream. finish(o, stream, sum) receives the sums of a tile while
+// they are in registers: outputs o, o + 1, … and streams stream, stream + 1, …
 template <class T, class Finish>
 void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams, const Weights<T>& weights,
               const Vec<T>* bias, int64_t outputs, const Finish& finish) {
@@ -78,7 +78,7 @@ void multiply(const Vec<T>* in, int64_t inputs, int64_t stride, int64_t streams,
   });
 }
 
-// For `multiply`: the sums as columns, [outputs][stride].
+// For `multiply`: stores the sums as columns [outputs][stride].
 template <class T>
 auto store_to(Vec<T>* out, int64_t stride) {
   return [=]<int R, int S>(int64_t o, int64_t stream, const Vec<T>(&sum)[R][S]) {
@@ -115,8 +115,8 @@ inline void outer_tile(const Vec<T>* in, const Vec<T>* grad, int64_t stride, int
     for (int s = 0; s < S; ++s) sums[r * outputs + s] = sum[r][s];
 }
 
-// sums[k, o] = Σ in[k] · grad[o] over streams, the gradient of the weights [inputs, outputs]; or `add` to what is
-// there.
+// sums[k, o] = Σ in[k] · grad[o] over streams, the gradient of the weights [inputs, outputs]. With `add`, it is added
+// to sums.
 template <class T>
 void sum_outer(const Vec<T>* in, int64_t inputs, const Vec<T>* grad, int64_t outputs, int64_t stride, int64_t streams,
                bool add, Vec<T>* sums) {
@@ -135,7 +135,7 @@ void sum_outer(const Vec<T>* in, int64_t inputs, const Vec<T>* grad, int64_t out
   for (; k < inputs; ++k) row(std::integral_constant<int, 1>{}, k);
 }
 
-// ---- Activations, and their derivatives as functions of what they yielded.
+// ---- Activations, and their derivatives as functions of their results.
 
 constexpr double kSeluScale = 1.0507009873554804934193349852946, kSeluAlpha = 1.6732632423543772848170429916717;
 

@@ -1,5 +1,4 @@
-// A group's layers, position by position up to the last with an activation, and on sums behind it: the part that both
-// passes share.
+// Layers of a group, shared by both passes: per position up to the last activation, and on sums after it.
 #pragma once
 
 #include <algorithm>
@@ -73,8 +72,8 @@ class Network : protected Group<T> {
     return positions;
   }
 
-  // What lanes without a position hold there, of so many [positions] on. Of parameters that are not finite it may be
-  // NaN, which no product with 0 takes away.
+  // Zeroes lanes without a position in `count` rows [positions]. With parameters that are not finite, such values may
+  // be NaN, and multiplying by 0 would keep the NaN.
   [[gnu::noinline]] void drop_absent(Vec<T>* values, int64_t count, int64_t positions) const {
     for (int64_t i = 0; i < count; ++i, values += positions)
       for (int64_t p = full_; p < positions; ++p) values[p] = if_present(values[p], p);
@@ -83,14 +82,14 @@ class Network : protected Group<T> {
     return memory_.times[position] == Vec<T>{} ? Vec<T>{} : value;
   }
 
-  int64_t full_ = 0;  // how many positions of the block at hand, from its first on, no lane lacks
+  int64_t full_ = 0;  // number of leading positions of the current block that all lanes have
 
   void add_strips_to_sums() {
     for (int64_t level = 0; level <= inner_; ++level)
       if (summed(level)) add_strips<T>(sums(level), net_.dims[level] * net_.orders, lanes_.strips);
   }
 
-  // A layer behind the last activation, on sums.
+  // Runs a layer after the last activation, on sums.
   void run_linear(int64_t layer) {
     const int64_t inputs = net_.dims[layer - 1], outputs = net_.dims[layer], orders = net_.orders;
     for_sets(1, [&](int64_t set, int64_t first, int64_t count) {
@@ -138,7 +137,7 @@ class Network : protected Group<T> {
     return load_as_compute(times);
   }
 
-  // To the sums [features][orders] what a tile of streams from `stream` on yielded, where there is a position.
+  // Adds a tile of streams from `stream` on to the sums [features][orders], for lanes with a position.
   template <int R, int S>
   void add_tile(const Vec<T> (&tile)[R][S], Vec<T>* sums, int64_t stream, int64_t positions) {
     int64_t c = stream / positions, p = stream % positions;
@@ -160,7 +159,7 @@ class Network : protected Group<T> {
     }
   }
 
-  // Where no layer has an activation.
+  // Sums of the feed, if no layer has an activation.
   void sum_feed(int64_t positions, bool add) {
     const Vec<T>* value = values(0, positions);
     for (int64_t i = 0; i < net_.dims[0] * net_.orders; ++i) {

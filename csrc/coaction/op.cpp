@@ -1,5 +1,5 @@
-// The ops of co-action: schemas, checks on data, memory, threads. The arithmetic is in cpu-inl.h, the rules on dtype
-// and shape in arguments.h.
+// Co-action ops: schemas, data checks, memory and threads. cpu-inl.h has the arithmetic, arguments.h the checks of
+// dtype and shape.
 #include <cstring>
 #include <numeric>
 #include <tuple>
@@ -9,7 +9,7 @@
 namespace recops::coaction {
 namespace {
 
-// first + the sum of `parts`, in order.
+// Adds the partial sums in `parts` to the rows of their users, in order.
 template <class T>
 void add_parts(const std::vector<std::pair<int64_t, int64_t>>& parts, const void* values, int64_t row, void* feed) {
   for (const auto& [user, part] : parts)
@@ -17,7 +17,7 @@ void add_parts(const std::vector<std::pair<int64_t, int64_t>>& parts, const void
       static_cast<T*>(feed)[user * row + i] += static_cast<const T*>(values)[part * row + i];
 }
 
-// Rows of users without candidates.
+// Zeroes the gradient rows of users without candidates.
 void zero_users_without_candidates(const Candidates& candidates, int64_t row_bytes, Tensor& feed) {
   if (!candidates.indexed()) return;
   std::vector<char> seen(candidates.num_users);
@@ -28,13 +28,13 @@ void zero_users_without_candidates(const Candidates& candidates, int64_t row_byt
 
 }  // namespace
 
-// A user whose candidates reach into further pieces: each of those sums apart, and the sums are added in order, so that
-// no bit depends on threads.
+// If a user's candidates extend into later pieces, each piece sums separately, and the sums are added in order. The
+// result does not depend on the number of threads.
 void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, const Tensor& grad,
                   std::vector<PairGradients>& to) {
   const Kernels& kernels = select_kernels();
   const Plan& plan = candidates.plan();
-  std::vector<std::pair<int64_t, int64_t>> parts;  // user and place among the sums
+  std::vector<std::pair<int64_t, int64_t>> parts;  // user, and index of the partial sum
   std::vector<int64_t> part_of(plan.pieces(), -1);
   for (int64_t piece = 0; piece < plan.pieces(); ++piece)
     if (plan.continues(piece)) {
@@ -50,7 +50,7 @@ void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, 
     sums.push_back(empty({static_cast<int64_t>(parts.size()), candidates.time, pairs[p].net.dims[0]},
                          to[p].feed.scalar_type(), to[p].feed));
   }
-  constexpr int64_t kPasses = 3;  // forward again, the gradients of values, and those of parameters
+  constexpr int64_t kPasses = 3;  // forward again, gradients of values, gradients of parameters
   for_pieces(kernels, pairs, plan, kPasses, grad, [&](int64_t p, int64_t piece, void* scratch) {
     const int64_t row = candidates.time * pairs[p].net.dims[0] * sums[p].element_size();
     const Gradients gradients{
@@ -71,7 +71,7 @@ void run_backward(const std::vector<Pair>& pairs, const Candidates& candidates, 
 
 namespace {
 
-// The pairs of a call, contiguous, and who they are of.
+// Contiguous inputs of all pairs of a call, and their candidates.
 class Problem {
  public:
   Problem(const char* op, const std::vector<Tensor>& feeds, const std::vector<Tensor>& params,
@@ -108,7 +108,7 @@ class Problem {
     return out;
   }
 
-  // Of all feeds, then of all params.
+  // Returns the gradients of all feeds, then of all params.
   std::vector<Tensor> backward(const char* op, const Tensor& grad_in) const {
     const Tensor grad = recops::contiguous(grad_in);
     int64_t width = 0;

@@ -1,4 +1,4 @@
-// In which order candidates are worked on, and in what pieces.
+// Order of candidates, and their division into pieces.
 #pragma once
 
 #include <bit>
@@ -9,15 +9,15 @@
 
 namespace recops::coaction {
 
-// Candidates a piece: whole groups of lanes on every machine, so that pieces, and with them the order of sums, depend
-// on the batch alone.
+// Candidates per piece: a multiple of the lanes on every machine. Pieces, and so the order of sums, depend only on the
+// batch.
 constexpr int64_t kPiece = 64;
 
-// Candidates of one user lie beside each other, users of equal length too; the lanes of a group are then as long as one
-// another, but at the few places where lengths change.
+// Sorts candidates by the length of their users' histories, then by user. The lanes of a group then have equal lengths,
+// except at the few positions where the length changes.
 class Plan {
  public:
-  // users [size] or null, lengths [num_users] or null, none above `time`.
+  // users is [size] or null; lengths is [num_users] or null, each at most `time`.
   Plan(int64_t size, const int64_t* users, int64_t num_users, const int64_t* lengths, int64_t time)
       : size_(size), users_(users) {
     if (!users && !lengths) return;
@@ -41,7 +41,7 @@ class Plan {
     const int64_t b = order_.empty() ? place : order_[place];
     return users_ ? users_[b] : b;
   }
-  // Whether the user that a piece begins with has candidates in the piece before.
+  // Whether the first user of a piece also has candidates in the previous piece.
   bool continues(int64_t piece) const {
     return piece > 0 && users_ && user_at(piece * kPiece) == user_at(piece * kPiece - 1);
   }

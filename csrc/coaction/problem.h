@@ -1,4 +1,4 @@
-// What the ops of co-action share: arguments, checked and ready for the kernels, and the two passes over the pieces.
+// Shared code of the co-action ops: checked arguments, and the forward and backward passes over all pieces.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace recops::coaction {
 
 inline const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// Whether all are from 0 below `size`: no branch an index.
+// Whether all indices are from 0 to size − 1, without a branch per index.
 inline bool all_below(const int64_t* data, int64_t count, int64_t size) {
   uint64_t signs = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -27,7 +27,7 @@ inline bool all_below(const int64_t* data, int64_t count, int64_t size) {
   return static_cast<int64_t>(signs) >= 0;
 }
 
-// Indices as kernels take them; each from 0 below `size`.
+// Returns contiguous int64 indices after checking that each is from 0 to size − 1.
 inline Tensor checked_indices(const char* op, const char* name, const Tensor& values, int64_t size) {
   const Tensor index = recops::contiguous(torch::stable::to(values, ScalarType::Long));
   const int64_t *data = static_cast<const int64_t*>(index.data_ptr()), count = index.numel();
@@ -38,7 +38,7 @@ inline Tensor checked_indices(const char* op, const char* name, const Tensor& va
   return index;
 }
 
-// Which user each candidate belongs to, and how long the users' histories are: one for all pairs of a call.
+// The user of each candidate and the history lengths, shared by all pairs of a call.
 class Candidates {
  public:
   Candidates(const char* op, int64_t users, int64_t time, int64_t size, const std::optional<Tensor>& lengths,
@@ -57,13 +57,13 @@ class Candidates {
   bool indexed() const { return users_.has_value(); }
   const int64_t* users() const { return users_ ? static_cast<const int64_t*>(users_->data_ptr()) : nullptr; }
   const Plan& plan() const { return *plan_; }
-  // Of events.
+  // History lengths in events.
   const int64_t* lengths() const { return lengths_ ? static_cast<const int64_t*>(lengths_->data_ptr()) : nullptr; }
   int64_t length(int64_t user) const { return lengths_ ? lengths()[user] : time; }
-  // Of rows that are fed: events, or distinct ones.
+  // Number of rows to feed: events, or distinct rows.
   int64_t rows(int64_t user) const { return distinct_ ? distinct_->lengths()[user] : length(user); }
 
-  // Feeds each of the rows of a history once; they are of a table of `table_rows`.
+  // Switches to feeding each distinct row of a history once. `ids` are rows of a table of `table_rows` rows.
   const int64_t* feed_distinct(const int64_t* ids, int64_t table_rows) {
     distinct_.emplace(ids, num_users, time, table_rows, [this](int64_t user) { return length(user); });
     plan_.emplace(size, users(), num_users, distinct_->lengths(), time);
@@ -83,13 +83,13 @@ class Candidates {
   std::optional<Plan> plan_;
 };
 
-// One network with its operands.
+// A network with its inputs.
 struct Pair {
   Net net;
   Batch batch;
 };
 
-// f(item, scratch) for items 0 … count − 1, each of about `work` operations, on several threads if that pays.
+// Calls f(item, scratch) for items 0 … count − 1 of about `work` operations each, on several threads if worthwhile.
 template <class F>
 void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
   constexpr int64_t kGrain = 1 << 20;
@@ -102,7 +102,7 @@ void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const Tensor&
   });
 }
 
-// f(pair, piece, scratch) for all pieces of all pairs; `passes` forward passes long each.
+// Calls f(pair, piece, scratch) for all pieces of all pairs; each costs `passes` forward passes.
 template <class F>
 void for_pieces(const Kernels& kernels, const std::vector<Pair>& pairs, const Plan& plan, int64_t passes,
                 const Tensor& like, const F& f) {
@@ -116,7 +116,7 @@ void for_pieces(const Kernels& kernels, const std::vector<Pair>& pairs, const Pl
             [&](int64_t item, void* scratch) { f(item / pieces, item % pieces, scratch); });
 }
 
-// The results of all pairs side by side.
+// Writes the results of all pairs into adjacent columns.
 inline void run_forward(const std::vector<Pair>& pairs, const Plan& plan, Tensor& out) {
   const Kernels& kernels = select_kernels();
   const Dtype dtype = dtype_of("coaction", "feed", out);
@@ -130,7 +130,7 @@ inline void run_forward(const std::vector<Pair>& pairs, const Plan& plan, Tensor
   });
 }
 
-// The gradients of feed rows, in compute type, and of rows of parameters, in any type.
+// Gradients of feed rows (compute type) and of parameter rows (any dtype).
 struct PairGradients {
   Tensor feed, params;
 };

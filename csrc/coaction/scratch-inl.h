@@ -1,4 +1,4 @@
-// What a group of candidates is worked on in.
+// Scratch memory of a group of candidates.
 #pragma once
 
 #include <algorithm>
@@ -9,23 +9,22 @@
 namespace recops::coaction::RECOPS_ISA {
 namespace {
 
-// Orders and positions that go through a layer before the next, at most: whole tiles of positions of one order. The
-// more of them, the less often weights' gradients come from L2, where they and a block's values do not fit into L1 side
-// by side: with 36 backward takes 3 % less time than with 18 at T = 10 (16-8-4, three orders, AVX-512, one Zen 4 core).
+// Limit on the streams (orders × positions) that pass through a layer together: whole tiles of positions of one order.
+// More streams load the gradients of weights less often from L2 when they and a block's values exceed L1.
 constexpr int64_t kBlockStreams = 36;
 
-// What a group works in, one vector a value. Levels lie one behind the other, level 0 being what is fed. Laid out by
-// Arena, it made a forward pass take 4.7 % more instructions (AVX2, GCC 12).
+// Scratch of a group, in vectors. Levels are consecutive; level 0 is the feed. Allocating with Arena would take more
+// instructions per forward pass.
 template <class T>
 struct Scratch {
   int64_t block;  // positions at a time
   Vec<T>*params, *grad_params;
   Vec<T>* values;       // [levels below the last inner one][dims[level]][orders · positions]
-  Vec<T>*grad, *below;  // of one level, and of the level below
+  Vec<T>*grad, *below;  // gradient of one level, and of the level below
   Vec<T>* sums;         // [levels][dims[level]][orders]
   Vec<T>* grad_sums;
   Vec<T>* row;    // [output_width]
-  Vec<T>* times;  // [block]: how often a lane's position counts; 0 where it has none
+  Vec<T>* times;  // [block]: how often a lane's position counts; 0 if there is none
   Vec<T>* zeros;
   int64_t vectors = 0;
 
@@ -48,7 +47,7 @@ struct Scratch {
     zeros = take((net.dims[0] + kLanes<T> - 1) / kLanes<T>);
   }
 
-  // Features of the levels below.
+  // Number of features below `level`.
   static int64_t before(const Net& net, int64_t level) {
     int64_t count = 0;
     for (int64_t l = 0; l < level; ++l) count += net.dims[l];

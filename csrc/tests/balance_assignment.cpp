@@ -1,9 +1,10 @@
-// Repairs a random assignment free of torch and Python: for sanitizers and callgrind.
+// Repairs a random assignment without torch and Python, for sanitizers and callgrind.
 //
 //   balance_assignment ROWS DIM CODES [spread|pile|heavy] [f32|f64]
 //
-// All rows start at code 0. `pile` puts them on one spot, `heavy` makes one heavier than any capacity. The data is the
-// same in every run. Exit code 1 tells of a load above capacity that is said to fit, or of weight lost.
+// All rows start at code 0. `pile` gives all rows the same vector; `heavy` makes one row heavier than any capacity. The
+// data is the same in every run. Exit code 1 means that a load exceeds its capacity although the result claims a fit,
+// or that the total weight changed.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

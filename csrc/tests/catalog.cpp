@@ -1,11 +1,10 @@
-// A live catalogue under load, free of torch and Python: for ThreadSanitizer and the other sanitizers.
+// Load test of a live catalogue without torch and Python, for ThreadSanitizer and other sanitizers.
 //
 //   catalog SECONDS READERS
 //
-// One writer inserts, moves and removes items, and swaps back to earlier versions; readers take snapshots and decode in
-// them. Whatever version a reader is given must hold just what the writer made of that version: an item's SID is told
-// by its id and by the version that last changed its group. Exit code 1 tells of a result that its version does not
-// know.
+// One writer inserts, moves and removes items, and rolls back to earlier versions. Readers take snapshots and decode in
+// them. Each snapshot must contain exactly what the writer put into its version. An item's id and the version that last
+// changed its group determine its SID. Exit code 1 means that a snapshot differs from its version.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -33,8 +32,8 @@ namespace {
 
 constexpr int64_t kGroups = 16, kGroupSize = 24, kDepth = 3, kVocab = 32, kBeams = 20, kHistory = 32;
 
-// The version that gave each group of items its SIDs; 0: it is not there. What version v holds is written before v is
-// published, and never again, for as long as any reader may see it.
+// For each group of items, the version that assigned its SIDs, or 0 if the group is absent. The content of version v is
+// written once, before v is published.
 using Content = std::array<int64_t, kGroups>;
 
 class Contents {
@@ -54,7 +53,7 @@ class Contents {
   std::vector<Content> contents_{Content{}};
 };
 
-// A SID that tells which version gave it to which item, as far as three small tokens can.
+// A SID that identifies the item and the assigning version, as far as three small tokens can.
 int64_t token_of_item(int64_t id, int64_t version, int64_t level) {
   const uint64_t mixed = static_cast<uint64_t>(id * 31 + version * 1009 + level * 7) * 0x9e3779b97f4a7c15u;
   return static_cast<int64_t>(mixed >> 40) % (level == 0 ? 4 : kVocab);
@@ -97,7 +96,7 @@ void write(Catalog& catalog, Contents& contents, const std::atomic<bool>& done) 
   }
 }
 
-// Every item of the tables is what `content` says, and no other is there.
+// Whether the tables contain exactly the items of `content`.
 bool holds(const Tables& tables, const Content& content) {
   int64_t expected = 0;
   for (int64_t group = 0; group < kGroups; ++group) expected += content[group] != 0 ? kGroupSize : 0;
@@ -116,7 +115,7 @@ bool holds(const Tables& tables, const Content& content) {
   return good;
 }
 
-// Beam search by the kernels; every beam ends in a leaf.
+// Runs a beam search; every beam must end in a leaf.
 bool decode(const trie::Trie& trie, uint64_t& random) {
   const trie::Kernels& kernels = trie::best_kernels();
   std::vector<int32_t> nodes{0}, tokens(kBeams), parents(kBeams), new_nodes(kBeams);

@@ -1,12 +1,12 @@
-// Runs the kernels of co-action free of torch and Python: for sanitizers and callgrind.
+// Runs the co-action kernels without torch and Python, for sanitizers and callgrind.
 //
 //   coaction KERNEL CANDIDATES USERS TIME DIMS ORDERS [tanh|selu|relu|none] [plain|full] [f32|bf16|f16|f64]
 //
-// KERNEL: forward or backward. DIMS: as 16-8-4. Users 0: each candidate has its own history; else candidates are the
-// users' in turn, and lengths vary. full: biases, an activation behind the last layer, parameters for each order, the
-// last layer alone, the mean, rows that count several times. The data is the same in every run. Outputs and scratch are
-// filled with NaN first and fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on
-// stdout are for comparing one run with another.
+// KERNEL is forward or backward; DIMS is a list such as 16-8-4. USERS 0 gives each candidate its own history; otherwise
+// users take turns, and lengths vary. `full` selects biases, an activation on the last layer, separate parameters per
+// order, output of the last layer only, the mean, and rows that count several times. The data is the same in every run.
+// Outputs and scratch are filled with NaN and surrounded by guard values first. Exit code 1 means an unwritten output
+// or an overwritten guard value. Checksums on stdout allow comparison between runs.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -34,7 +34,7 @@ Stored stored(const std::string& name) {
   return {Dtype::f32, 4};
 }
 
-// Values of about ±0.6, of any type.
+// Random values of about ±0.6, stored as `type`.
 std::vector<char> random_values(Stored type, int64_t count) {
   std::vector<char> bytes(count * type.bytes);
   for (int64_t i = 0; i < count; ++i) {
@@ -134,7 +134,7 @@ bool run(const Case& c) {
     const Stored compute = c.type.dtype == Dtype::f64 ? c.type : Stored{Dtype::f32, 4};
     const std::vector<char> grad = random_values(c.type, c.candidates * columns);
     Output grad_feed(compute, users * c.time * d0), grad_params(c.type, c.candidates * width);
-    // As long as users do not straddle the middle; the ops see to those that do.
+    // Users must not span the two halves; the ops handle users that do.
     Gradients to{{grad.data(), c.type.dtype, columns, nullptr},
                  grad_feed.data(),
                  nullptr,

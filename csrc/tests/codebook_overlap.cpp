@@ -1,10 +1,10 @@
-// Runs the kernels of codebook overlap free of torch and Python: for sanitizers and callgrind.
+// Runs the codebook overlap kernels without torch and Python, for sanitizers and callgrind.
 //
 //   codebook_overlap KERNEL SIZE DIM [bhattacharyya|product|minimum] [f32|f64]
 //
-// KERNEL: forward or backward. The data is the same in every run. Outputs and scratch are filled with NaN first and
-// fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing
-// one run with another.
+// KERNEL is forward or backward. The data is the same in every run. Outputs and scratch are filled with NaN and
+// surrounded by guard values first. Exit code 1 means an unwritten output or an overwritten guard value. Checksums on
+// stdout allow comparison between runs.
 #include "codebook_overlap/kernel.h"
 
 #include <cstdio>

@@ -1,9 +1,9 @@
-// Runs the kernels of Dice free of torch and Python: for sanitizers and callgrind.
+// Runs the Dice kernels without torch and Python, for sanitizers and callgrind.
 //
 //   dice forward|backward ROWS COLUMNS batch|given [f32|bf16|f16|f64]
 //
-// The data is the same in every run. Outputs are filled with NaN first and fenced by it; exit code 1 tells of an
-// unwritten output or a lost sentinel. The checksums on stdout are for comparing one run with another.
+// The data is the same in every run. Outputs are filled with NaN and surrounded by guard values first. Exit code 1
+// means an unwritten output or an overwritten guard value. Checksums on stdout allow comparison between runs.
 #include "dice/kernel.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace recops::dice {
 namespace {
 
-// Values in [-1, 1), or of 16 bits the bits of small ones.
+// Random values in [-1, 1); for 16-bit types, the bits of small values.
 template <class S>
 std::vector<S> random_values(int64_t count) {
   std::vector<S> values;
@@ -30,7 +30,7 @@ std::vector<S> random_values(int64_t count) {
   return values;
 }
 
-// f(begin, end) over the columns, in two parts.
+// Calls f(begin, end) over the columns in two parts.
 template <class F>
 void for_columns(int64_t columns, const F& f) {
   const int64_t middle = columns / 2 / kColumns * kColumns;
@@ -38,7 +38,7 @@ void for_columns(int64_t columns, const F& f) {
   f(middle, columns);
 }
 
-// S is what x is stored as (uint16_t for 16-bit floats), T what is computed with.
+// S is the storage type of x (uint16_t for 16-bit floats), T the compute type.
 template <class S, class T>
 bool run(bool backward, int64_t rows, int64_t columns, bool of_batch, Dtype dtype) {
   const Kernels& kernels = RECOPS_SELECT_KERNELS();

@@ -1,10 +1,10 @@
-// Runs the kernels of embedding tables free of torch and Python: for sanitizers and callgrind.
+// Runs the embedding kernels without torch and Python, for sanitizers and callgrind.
 //
 //   embedding KERNEL SIZE WIDTH COUNT EACH [f32|bf16|f16|f64] [int32|int64]
 //
-// KERNEL: sums or gradient, of a table [SIZE, WIDTH] and ids [COUNT, EACH]; bags of one row are copied. The data is the
-// same in every run. Outputs are filled with NaN first and fenced by it; exit code 1 tells of an unwritten output
-// or a lost sentinel. The checksums on stdout are for comparing one run with another.
+// KERNEL is sums or gradient, for a table [SIZE, WIDTH] and ids [COUNT, EACH]; EACH 1 tests copying. The data is the
+// same in every run. Outputs are filled with NaN and surrounded by guard values first. Exit code 1 means an unwritten
+// output or an overwritten guard value. Checksums on stdout allow comparison between runs.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +25,7 @@ struct Shape {
   int64_t size, width, bags, each;
 };
 
-// Values of about ±1; 16-bit floats, of either kind, as their bits.
+// Random values of about ±1; 16-bit floats as their bits.
 template <class S>
 std::vector<S> random_values(int64_t count) {
   std::vector<S> values;

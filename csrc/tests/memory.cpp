@@ -1,12 +1,11 @@
-// Runs the kernels of memory networks free of torch and Python: for sanitizers and callgrind.
+// Runs the memory network kernels without torch and Python, for sanitizers and callgrind.
 //
 //   memory mimn|hpmn forward|backward|stream ROWS STEPS INPUTS HIDDEN SLOTS [none|paper|code] [TOPK] [full|ragged]
 //   [f32|bf16|f16|f64]
 //
-// HPMN's periods double from slot to slot; it takes no utilization and moves no channels, whatever is said. A stream
-// writes the states in place. The data is the same in every run. Outputs are filled with NaN first and fenced by it;
-// exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing one run with
-// another.
+// HPMN's periods double from slot to slot; it ignores the utilization and TOPK. `stream` updates the states in place.
+// The data is the same in every run. Outputs are filled with NaN and surrounded by guard values first. Exit code 1
+// means an unwritten output or an overwritten guard value. Checksums on stdout allow comparison between runs.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -22,8 +21,8 @@
 namespace recops::memory {
 namespace {
 
-// Values in [-scale, scale), those of 16 bits as their bits: bf16 keeps float's upper half, f16's range allows the
-// same.
+// Random values in [-scale, scale), 16-bit types as their bits. bf16 keeps the upper half of a float; f16 values use
+// the same range.
 template <class S>
 std::vector<S> random_values(int64_t count, float scale, Dtype dtype = Dtype::f32) {
   std::vector<S> values;
@@ -58,7 +57,7 @@ std::vector<Row> rows_of(const Arguments& with) {
   return rows_of_batch(with.rows, with.steps, lengths.data());
 }
 
-// What rows write: a scan leaves what lies past their lengths to the op.
+// Checks the part of an output that rows write; a scan leaves values past a row's length to the op.
 template <class S>
 bool written(const std::vector<Row>& rows, int64_t steps, int64_t width, Output<S>& output, const char* name) {
   for (const Row& row : rows)
@@ -74,7 +73,7 @@ std::vector<char> sum_groups(const Plan& plan, int64_t values, int64_t value_byt
   return sums;
 }
 
-// S is what inputs and outputs are stored as (uint16_t for 16-bit floats), T what is computed with.
+// S is the storage type of inputs and outputs (uint16_t for 16-bit floats), T the compute type.
 template <class S, class T>
 bool run_mimn(const Arguments& with) {
   const Kernels& kernels = RECOPS_SELECT_KERNELS();

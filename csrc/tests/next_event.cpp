@@ -1,10 +1,10 @@
-// Runs the kernels of the auxiliary loss free of torch and Python: for sanitizers and callgrind.
+// Runs the auxiliary loss kernels without torch and Python, for sanitizers and callgrind.
 //
 //   next_event forward|backward PLACES WIDTH HIDDEN[-HIDDEN…] [f32|bf16|f16|f64]
 //
-// All places but the last are cells. The data is the same in every run. Outputs are filled with NaN first and fenced by
-// it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing one run
-// with another.
+// All places except the last are cells. The data is the same in every run. Outputs are filled with NaN and surrounded
+// by guard values first. Exit code 1 means an unwritten output or an overwritten guard value. Checksums on stdout allow
+// comparison between runs.
 #include "next_event/kernel.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 namespace recops::next_event {
 namespace {
 
-// Values in [-1, 1), or of 16 bits the bits of small ones.
+// Random values in [-1, 1); for 16-bit types, the bits of small values.
 template <class S>
 std::vector<S> random_values(int64_t count) {
   std::vector<S> values;
@@ -31,7 +31,7 @@ std::vector<S> random_values(int64_t count) {
   return values;
 }
 
-// S is what states and events are stored as (uint16_t for 16-bit floats), T what is computed with.
+// S is the storage type of states and events (uint16_t for 16-bit floats), T the compute type.
 template <class S, class T>
 bool run(bool backward, int64_t places, int64_t width, const std::vector<int64_t>& hidden, Dtype dtype) {
   const Kernels& kernels = RECOPS_SELECT_KERNELS();
@@ -64,7 +64,8 @@ bool run(bool backward, int64_t places, int64_t width, const std::vector<int64_t
   std::vector<char> packed(kernels.packed_bytes(problem)), scratch(kernels.scratch_bytes(problem), '\xff');
   kernels.pack(problem, packed.data());
   Output<T> of_states(cells * width), of_events(places * width), of_drawn(cells * width), of_parameters(parameters);
-  std::fill_n(of_events.data(), std::min(places, int64_t{1}) * width, T{0});  // of the first place no cell tells
+  std::fill_n(of_events.data(), std::min(places, int64_t{1}) * width,
+              T{0});  // no cell has its next event at the first place
   const Gradients to{of_states.data(), of_events.data(), of_drawn.data()};
   std::vector<T> sums(2 * kernels.sum_values(problem));
   const int64_t middle = cells / 2;

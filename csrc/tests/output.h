@@ -1,4 +1,4 @@
-// An output of a kernel in a driver: poison in it, and a fence on either side.
+// Kernel output of a test driver, filled with NaN and surrounded by guard values.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace recops {
 
-// 16-bit floats are looked at as integers.
+// 16-bit floats are read as integers.
 template <class T>
 class Output {
  public:
@@ -18,7 +18,7 @@ class Output {
 
   T* data() { return values_.data() + kFence; }
 
-  // Prints a checksum; false where a value was not written or a sentinel was.
+  // Prints a checksum. Returns false if a value was not written or a guard value was overwritten.
   bool report(const char* name) const {
     double sum = 0;
     bool intact = true;

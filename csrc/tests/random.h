@@ -1,11 +1,11 @@
-// Random bits for the drivers, which must do the same work in every run.
+// Random bits for the test drivers, the same in every run.
 #pragma once
 
 #include <cstdint>
 
 namespace recops {
 
-// xorshift: the same numbers on every machine.
+// xorshift, which gives the same numbers on every machine.
 inline uint32_t next_bits() {
   static uint64_t state = 0x9e3779b97f4a7c15;
   state ^= state << 13;

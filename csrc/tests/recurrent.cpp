@@ -1,11 +1,11 @@
-// Runs the kernels of recurrent scans free of torch and Python: for sanitizers and callgrind.
+// Runs the recurrent scan kernels without torch and Python, for sanitizers and callgrind.
 //
 //   recurrent PASS ROWS STEPS HIDDEN INPUTS SOURCES [after|before] [full|ragged] [f32|bf16|f16|f64]
 //
-// PASS: forward, backward, or checkpoint (a backward pass that computes the gates again). INPUTS 0: the input is the
-// gates. SOURCES below ROWS: rows share them. The data is the same in every run. Outputs are filled with NaN first and
-// fenced by it; exit code 1 tells of an unwritten output or a lost sentinel. The checksums on stdout are for comparing
-// one run with another.
+// PASS is forward, backward, or checkpoint (a backward pass that recomputes the gates). With INPUTS 0 the input is the
+// gates. With SOURCES below ROWS, rows share sources. The data is the same in every run. Outputs are filled with NaN
+// and surrounded by guard values first. Exit code 1 means an unwritten output or an overwritten guard value. Checksums
+// on stdout allow comparison between runs.
 #include "recurrent/kernel.h"
 
 #include <cstdio>
@@ -21,8 +21,8 @@
 namespace recops::recurrent {
 namespace {
 
-// Values in [-scale, scale), those of 16 bits as their bits: bf16 keeps float's upper half, f16's range allows the
-// same.
+// Random values in [-scale, scale), 16-bit types as their bits. bf16 keeps the upper half of a float; f16 values use
+// the same range.
 template <class S>
 std::vector<S> random_values(int64_t count, Dtype dtype, float scale) {
   std::vector<S> values;
@@ -48,7 +48,7 @@ struct Arguments {
   Dtype dtype;
 };
 
-// S is what input and outputs are stored as (uint16_t for 16-bit floats), T what is computed with.
+// S is the storage type of input and outputs (uint16_t for 16-bit floats), T the compute type.
 template <class S, class T>
 bool run(const Arguments& with) {
   const Kernels& kernels = RECOPS_SELECT_KERNELS();

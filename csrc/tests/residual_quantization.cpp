@@ -1,12 +1,13 @@
-// Runs one kernel of residual quantization on synthetic data, free of torch and Python: for sanitizers and callgrind.
+// Runs one residual quantization kernel on synthetic data without torch and Python, for sanitizers and callgrind.
 //
 //   residual_quantization KERNEL ROWS DIM LEVELS CODES [K] [DTYPE]
 //
-// KERNEL: encode, encode-unpacked, encode-grid8, encode-grid16, beams, beams-table, beams-coarse, nearest, decode or
-// accumulate; K is nearest's, or the beam; DTYPE: f32 (default), bf16, f16, f64. The data is the same in every run.
-// Every output is filled with NaN (or −2) first and fenced by sentinels; exit code 1 tells of an unwritten output or a
-// lost sentinel. The checksums on stdout are for comparing one run with another. AddressSanitizer of GCC < 14 misaligns
-// 64-byte vectors on its fake stack (GCC bug 110027): run it at AVX-512 with
+// KERNEL is encode, encode-unpacked, encode-grid8, encode-grid16, beams, beams-table, beams-coarse, nearest, decode or
+// accumulate. K is the k of nearest, or the beam width. DTYPE is f32 (default), bf16, f16 or f64. The data is the same
+// in every run. Outputs are filled with NaN (or −2) and surrounded by guard values first. Exit code 1 means an
+// unwritten output or an overwritten guard value. Checksums on stdout allow comparison between runs.
+//
+// AddressSanitizer of GCC < 14 misaligns 64-byte vectors on its fake stack (GCC bug 110027). With AVX-512, run it with
 // ASAN_OPTIONS=detect_stack_use_after_return=0.
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +24,7 @@
 namespace recops::residual_quantization {
 namespace {
 
-// Random numbers of about unit size, as they are stored.
+// Random numbers of about unit size, in their storage types.
 struct Bf16 {
   uint16_t bits;
   static Bf16 random() { return {static_cast<uint16_t>((next_bits() & 0x807f) | 0x3f00)}; }
@@ -47,7 +48,7 @@ std::vector<S> random_values(int64_t count) {
   return values;
 }
 
-// As the op allocates scratch: aligned to 64 bytes.
+// Allocates 64-byte aligned scratch, as the op does.
 std::unique_ptr<void, decltype(&std::free)> aligned_bytes(int64_t bytes) {
   return {std::aligned_alloc(64, (bytes + 63) / 64 * 64), &std::free};
 }
@@ -56,7 +57,7 @@ struct Shape {
   int64_t rows, dim, levels, codes, k;
 };
 
-// S is what values are stored as, T what they are computed in, Stored what decoded ones are looked at as.
+// S is the storage type, T the compute type, and Stored the type for reading decoded values.
 template <class S, class T, class Stored>
 bool run(const std::string& kernel, Dtype dtype, const Shape& s) {
   const Kernels& kernels = RECOPS_SELECT_KERNELS();

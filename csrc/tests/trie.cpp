@@ -1,11 +1,11 @@
-// Builds a trie of random semantic IDs and decodes in it, free of torch and Python: for sanitizers and callgrind.
+// Builds a trie of random semantic IDs and decodes in it without torch and Python, for sanitizers and callgrind.
 //
 //   trie ITEMS VOCAB DEPTH BEAMS [vocab|children|none] [all|half] [f32|bf16|f16|f64]
 //
-// `half` masks every other item. The data is the same in every run. Each level is one step of beam search, its beams in
-// two chunks; outputs, pools and scratch are filled with 0xff (a NaN, or −1) first and fenced by it. Every beam found
-// must be a real prefix with an allowed item below. Exit code 1 tells of an unwritten output, a lost sentinel or a beam
-// that is no prefix. The checksums on stdout are for comparing one run with another.
+// `half` masks every second item. The data is the same in every run. Each level is one beam search step with the beams
+// in two chunks. Outputs, pools and scratch are filled with 0xff (NaN or −1) and surrounded by guard values first.
+// Every resulting beam must be a prefix in the trie with an allowed item below it. Exit code 1 means an unwritten
+// output, an overwritten guard value or an invalid beam. Checksums on stdout allow comparison between runs.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,7 +24,7 @@ namespace {
 
 constexpr int64_t kFence = 64;  // bytes
 
-// Bytes between two fences, every one of them 0xff at first: a NaN, or −1.
+// Bytes between two guard regions, initially all 0xff: NaN or −1.
 class Bytes {
  public:
   explicit Bytes(int64_t size)
@@ -56,7 +56,7 @@ struct Settings {
   Dtype dtype;
 };
 
-// The SIDs and their trie. Tokens are drawn as the square of a uniform number, so that branches differ.
+// Random SIDs and their trie. Tokens are squares of uniform numbers, so that branches have different sizes.
 class Catalogue {
  public:
   explicit Catalogue(const Settings& s) : sids(s.items * s.depth) {
@@ -90,7 +90,7 @@ class Catalogue {
   std::vector<int64_t> level_starts_;
 };
 
-// Numbers from −8 to 0 as they are stored.
+// Random values from −8 to 0 in their storage type.
 Bytes random_logits(int64_t count, Dtype dtype) {
   Bytes bytes(count * (dtype == Dtype::f64 ? 8 : dtype == Dtype::f32 ? 4 : 2));
   for (int64_t i = 0; i < count; ++i) {
