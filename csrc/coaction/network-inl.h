@@ -33,9 +33,10 @@ class Network : protected Group<T> {
   using Base::values;
   using Base::weights_at;
 
-  // Fills the sums, to which later steps add, and `values`, for as many positions from this step on as a block takes
-  // and there are. Of the last inner level nothing is kept: finish(tile, feature, stream, positions, derivative) turns
-  // its values, while they are in registers, into what is left in `grad`; with null nothing is.
+  // Computes `values` for the block of positions that starts at `step`, and adds to the sums; step 0 resets them first.
+  // Returns the number of positions. The values of the last inner level are not stored: finish(tile, feature, stream,
+  // positions, derivative) converts them in registers, and the result is stored in `grad`. If `finish` is null, nothing
+  // is stored.
   template <class Finish>
   int64_t run_positions(int64_t step, const Finish& finish) {
     const int64_t positions = std::min(memory_.block, lanes_.steps - step), streams = net_.orders * positions;

@@ -1,5 +1,5 @@
-// Addressing a memory by content, lane by lane: w = softmax_j(β · s_j) with s_j the cosine of key and slot j, or the
-// mean of that and the cosine of the key and a static slot.
+// Content addressing of a memory, per lane: w = softmax_j(β · s_j). s_j is the cosine of the key and slot j, or the
+// mean of that cosine and the cosine with static slot j.
 #pragma once
 
 #include "memory/product-inl.h"
@@ -10,15 +10,15 @@ namespace {
 template <class T>
 constexpr T kCosineEps = T{1e-8};
 
-// A static memory, the same for all users.
+// Static slots, the same for all users.
 template <class T>
 struct StaticSlots {
-  Matrix<T> slots;  // [m, D], its data null for none
+  Matrix<T> slots;  // [m, D]; null data means no static slots
   const T* norms;   // [m]
-  Matrix<T> back;   // [D, m]
+  Matrix<T> back;   // [D, m] transposed slots
 };
 
-// What addresses a memory [m, D], and what comes of it.
+// Address of a memory [m, D], and its results.
 template <class T>
 struct Head {
   T *key = nullptr, *beta, *key_norm;  // [D], [], []
@@ -52,7 +52,7 @@ template <class T>
       store(norms + j * kUsers<T> + lane, norm_of(memory + j * size * kUsers<T>, size, lane));
 }
 
-// y = softmax of y, slot by slot.
+// Replaces y by its softmax over slots.
 template <class T>
 [[gnu::noinline]] void softmax(int64_t slots, T* y) {
   for (int64_t lane = 0; lane < kUsers<T>; lane += kLanes<T>) {
@@ -72,7 +72,7 @@ template <class T>
   }
 }
 
-// grad = y · (grad − Σ y·grad)
+// Gradient of softmax: grad = y · (grad − Σ y·grad).
 template <class T>
 [[gnu::noinline]] void softmax_back(int64_t slots, const T* y, T* grad) {
   for (int64_t lane = 0; lane < kUsers<T>; lane += kLanes<T>) {
@@ -86,7 +86,7 @@ template <class T>
   }
 }
 
-// head.key and head.beta are there.
+// Computes the weights from head.key and head.beta.
 template <class T>
 [[gnu::noinline]] void address(const T* memory, const T* norms, int64_t slots, int64_t size,
                                const StaticSlots<T>& fixed, const Head<T>& head) {
@@ -118,11 +118,11 @@ template <class T>
   softmax(slots, head.weights);
 }
 
-// Scratch of the way back.
+// Scratch of the backward pass.
 template <class T>
 struct HeadBack {
-  T *key = nullptr, *beta;      // [D], [] gradients
-  T *dot_static, *norm_static;  // [m] gradients of key · static slot, and of |static slot|
+  T *key = nullptr, *beta;      // [D] and []: gradients
+  T *dot_static, *norm_static;  // [m]: gradients of key · static slot, and of |static slot|
 
   void take(Arena& arena, int64_t size, int64_t slots) {
     arena.take(key, size * kUsers<T>);
@@ -132,8 +132,8 @@ struct HeadBack {
   }
 };
 
-// grad_weights, which this changes, to the gradients of key and beta, and onto that of the memory. Where a key or slot
-// is all zeros its norm has the derivative zero.
+// Computes the gradients of key and beta from grad_weights (which it overwrites), and adds to the gradient of the
+// memory. The norm of a zero key or slot has derivative zero.
 template <class T>
 [[gnu::noinline]] void address_back(const T* memory, const T* norms, int64_t slots, int64_t size,
                                     const StaticSlots<T>& fixed, const Head<T>& head, T* grad_weights,
@@ -150,7 +150,7 @@ template <class T>
       const int64_t at = j * kUsers<T> + lane, slot = j * size * kUsers<T> + lane;
       const Vec<T> score = load(grad_weights + at), norm = load(norms + at), near = load(head.near + at);
       const Vec<T> grad_dot = score * beta / (key_norm * norm + eps);
-      const Vec<T> grad_product = -near * grad_dot;  // of |key| · |slot|
+      const Vec<T> grad_product = -near * grad_dot;  // gradient of |key| · |slot|
       grad_key_norm += grad_product * norm;
       const Vec<T> grad_slot = norm > zero ? grad_product * key_norm / norm : zero;
       for (int64_t i = 0; i < size * kUsers<T>; i += kUsers<T>) {

@@ -1,4 +1,5 @@
-// What the ops of memory networks share: tensors held dense, lengths and rows checked, blocks dealt to threads.
+// Shared code of the memory network ops: contiguous tensors, checks of lengths and rows, division of blocks over
+// threads.
 #pragma once
 
 #include <initializer_list>
@@ -22,7 +23,7 @@ inline void require_rows(const char* op, const int64_t* rows, int64_t count, int
                   "] = ", rows[i]);
 }
 
-// The tensors of a call, dense and alive as long as it.
+// Contiguous tensors of a call, kept alive as long as the call.
 class Call {
  public:
   explicit Call(const char* op, const Tensor& x)
@@ -30,9 +31,9 @@ class Call {
 
   const char* const op;
   const Dtype dtype;
-  const ScalarType type;  // of all but inputs and outputs
+  const ScalarType type;  // of everything except inputs and outputs
 
-  // A tensor's data, once its size and dtype are right.
+  // Returns the data of a tensor after checking its size and dtype.
   void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
     require_value(tensor.numel() == size && tensor.scalar_type() == type, op,
                   ": a tensor is of another size or dtype than x and the others ask for");
@@ -40,14 +41,15 @@ class Call {
   }
   void* hold(const Tensor& tensor, int64_t size) { return hold(tensor, size, type); }
 
-  // A parameter's, once its shape is right: as many values would not do, where the gradient is made in its shape.
+  // Returns the data of a parameter after checking its shape. The number of values is not enough, because the gradient
+  // gets the parameter's shape.
   void* hold(const char* name, const Tensor& tensor, std::initializer_list<int64_t> sizes) {
     require_dtype(op, name, tensor, type);
     require_shape(op, name, tensor, sizes);
     return hold(tensor);
   }
 
-  // One that is written to, which must be dense itself.
+  // Returns the data of a tensor that is written to, which must already be contiguous.
   void* hold_in_place(const Tensor& tensor, int64_t size, ScalarType type) {
     require_value(tensor.is_contiguous(), op, ": the pool's tensors must be contiguous");
     return hold(tensor, size, type);
@@ -69,7 +71,7 @@ class Call {
     return row;
   }
 
-  // Events that would spoil a state for good.
+  // Rejects NaN and infinity, which would corrupt a state permanently.
   void require_finite(const void* x, int64_t count, int64_t width) const {
     const int64_t bad = dtype == Dtype::f64    ? first_special<uint64_t>(x, count, width, 0x7ff0000000000000)
                         : dtype == Dtype::bf16 ? first_special<uint16_t>(x, count, width, 0x7f80)
@@ -84,7 +86,7 @@ class Call {
     return held_.back().data_ptr();
   }
 
-  // The first row with a value whose exponent is all ones, or `count`.
+  // Returns the first row with a value whose exponent bits are all ones, or `count`.
   template <class Bits>
   static int64_t first_special(const void* values, int64_t count, int64_t width, Bits exponent) {
     const Bits* value = static_cast<const Bits*>(values);
@@ -99,7 +101,7 @@ class Call {
   std::vector<Tensor> held_;
 };
 
-// The sums of all groups, in the first's place; `add(block, scratch, sums)` adds a block's.
+// Returns the sums of all groups, added into the first. `add(block, scratch, sums)` adds the gradients of a block.
 template <class F>
 Tensor sum_groups(const Kernels& kernels, const Call& call, const Plan& plan, int64_t values, int64_t work,
                   int64_t scratch_bytes, const Tensor& like, const F& add) {
@@ -116,12 +118,12 @@ Tensor sum_groups(const Kernels& kernels, const Call& call, const Plan& plan, in
   return sums;
 }
 
-// How many states a scan keeps: those every `every` steps after the first.
+// Number of states that a scan keeps: one every `every` steps after the first.
 inline int64_t num_checkpoints(int64_t steps, int64_t every) {
   return steps > 0 && every > 0 ? (steps - 1) / every : 0;
 }
 
-// Outputs past a row's length.
+// Zeroes outputs past each row's length.
 inline void zero_past(const int64_t* lengths, int64_t rows, int64_t steps, int64_t row_bytes, void* outputs) {
   for (int64_t i = 0; lengths != nullptr && i < rows; ++i)
     std::memset(static_cast<char*>(outputs) + (i * steps + lengths[i]) * row_bytes, 0,

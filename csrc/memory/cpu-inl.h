@@ -1,4 +1,4 @@
-// The kernels of memory networks for one instruction set, made of the neighbouring *-inl.h.
+// Kernel bodies of memory networks, compiled once per instruction set. See kernel.h for what they compute.
 #include "common/flush_subnormals.h"
 #include "memory/hpmn-backward-inl.h"
 #include "memory/mimn-backward-inl.h"

@@ -1,4 +1,4 @@
-// The GRU of memory networks, a step of a block and back:
+// GRU of memory networks: one step of a block, forward and backward.
 //
 //   r, z = σ(W x + U h + b),  n = tanh(W_n x + U_n (r·h) + b_n),  h' = z·h + (1−z)·n
 #pragma once
@@ -27,7 +27,7 @@ struct Gru {
       : Gru(inputs, size, weights.w_ih, weights.w_hh, weights.bias) {}
 };
 
-// What a step makes of its gates: r, z, n, and r·h.
+// Results of a step: gates r, z, n, and r·h.
 template <class T>
 struct GruStep {
   T *gates = nullptr, *reset = nullptr;
@@ -38,7 +38,7 @@ struct GruStep {
   }
 };
 
-// step.gates holds W x + b. `next` may be h.
+// Advances h to `next`, which may be h. On entry step.gates holds W x + b.
 template <class T>
 [[gnu::noinline]] void advance(const Gru<T>& gru, const T* h, const GruStep<T>& step, T* next) {
   const int64_t z = gru.size * kUsers<T>, n = 2 * z;
@@ -57,12 +57,12 @@ template <class T>
   });
 }
 
-// What gradients go back through.
+// Transposed weights for the backward pass.
 template <class T>
 struct GruBack {
   Matrix<T> input, gates, candidate;
 
-  // Of the first `inputs` columns of the input's weights.
+  // Uses the first `inputs` columns of the input weights.
   void take(const Gru<T>& gru, int64_t inputs, Arena& arena, bool pack) {
     input = transposed(gru.input.columns_from(0, inputs), arena, pack);
     gates = transposed(gru.gates, arena, pack);
@@ -70,8 +70,8 @@ struct GruBack {
   }
 };
 
-// From the gradient of h' to those of W x + b, in grad_gates, and of h, in grad_h; `grad_next` may be grad_h.
-// `grad_reset` is scratch.
+// Computes the gradients of W x + b (grad_gates) and of h (grad_h) from that of h' (grad_next). `grad_next` may be
+// grad_h; `grad_reset` is scratch.
 template <class T>
 [[gnu::noinline]] void go_back(const Gru<T>& gru, const GruBack<T>& back, const T* h, const GruStep<T>& step,
                                const T* grad_next, T* grad_gates, T* grad_reset, T* grad_h) {
@@ -92,13 +92,13 @@ template <class T>
   multiply_into(back.gates, grad_gates, grad_h);
 }
 
-// Sums of the gradients of its weights.
+// Sums of the weight gradients.
 template <class T>
 struct GruSums {
-  T* input;      // [3·size, inputs], rows of padded width like those below
+  T* input;      // [3·size, inputs]; these three have rows of padded width
   T* gates;      // [2·size, size]
   T* candidate;  // [size, size]
-  T* bias;       // [3·size] by users
+  T* bias;       // [3·size] for each user
 
   void take(const Gru<T>& gru, Arena& arena) {
     arena.take(input, 3 * gru.size * padded<T>(gru.inputs));
@@ -107,7 +107,7 @@ struct GruSums {
     arena.take(bias, 3 * gru.size * kUsers<T>);
   }
 
-  // A step's, but of the input's weights: those are taken of the samples of grad_gates that this returns.
+  // Adds the gradients of one step, except for the input weights. The returned samples of grad_gates serve for those.
   Samples<T> add(const Gru<T>& gru, const T* h, const GruStep<T>& step, const T* grad_gates, int64_t live,
                  SampleRows<T>& left, SampleRows<T>& right) const {
     const Samples<T> grads = left.of(grad_gates, 3 * gru.size, live);

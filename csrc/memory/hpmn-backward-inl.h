@@ -1,4 +1,4 @@
-// The way back through a scan of HPMN: the steps between two checkpoints are taken again and kept, then gone back over.
+// Backward scan of HPMN. The steps between two checkpoints are recomputed and stored, then processed in reverse order.
 #pragma once
 
 #include "memory/hpmn-inl.h"
@@ -13,7 +13,7 @@ struct HpmnSums {
 
   HpmnSums(const HpmnNet<T>& net, void* memory) : net(net), arena(memory) {}
 
-  // f(j, sums of layer j); the values of all.
+  // Calls f(j, sums of layer j). Returns the number of values in all sums.
   template <class F>
   int64_t for_layers(const F& f) {
     Arena place = arena;
@@ -26,7 +26,7 @@ struct HpmnSums {
   }
 };
 
-// What gradients go back through, layer by layer.
+// Lays out (and packs, if `pack`) the transposed weights of every layer.
 template <class T>
 void place_backs(const HpmnNet<T>& net, Arena& packed, GruBack<T>* backs, bool pack) {
   for (int64_t j = 0; j < net.layers; ++j) {
@@ -46,11 +46,11 @@ struct HpmnBackScan {
   int64_t every;
   GruBack<T>* backs;
   GruSums<T>* sums;
-  int64_t* moved_at;  // how many layers moved at each step since the checkpoint
+  int64_t* moved_at;  // number of layers that updated at each step since the checkpoint
   HpmnSlots<T> slots;
   T *grad, *grad_gates, *grad_reset, *grad_next, *grad_h, *grad_input;
   SampleRows<T> left, right;
-  HpmnMove<T> first;  // the others follow it
+  HpmnMove<T> first;  // first stored update; the others follow it
   int64_t move_bytes;
 
   HpmnBackScan(const Hpmn& hpmn, const void* packed, void* memory, int64_t every)
@@ -74,7 +74,7 @@ struct HpmnBackScan {
     first.take(net, arena);
     move_bytes = arena.used() - begin;
     moves_ = memory == nullptr ? nullptr : static_cast<char*>(memory) + begin;
-    // Where rows move at different events every layer may move at each; what is not needed is not touched.
+    // Upper limit: every layer may update at each step if rows have different phases. Unneeded memory is never touched.
     for (int64_t i = 0; i < every * net.layers; ++i) arena.take<char>(move_bytes - kCacheLine);
     Arena packed_arena(const_cast<void*>(packed));
     place_backs(net, packed_arena, memory == nullptr ? nullptr : backs, false);
@@ -115,7 +115,7 @@ struct HpmnBackScan {
     return moved;
   }
 
-  // The steps from a checkpoint on; how many moves are kept.
+  // Recomputes the steps after a checkpoint. Returns the number of stored updates.
   int64_t take_again(const Block& block, const HpmnBackward& from, int64_t begin, int64_t end) {
     const int64_t live = live_at(block, begin), width = net.layers * net.h;
     const T* const rows = begin == 0
@@ -134,7 +134,8 @@ struct HpmnBackScan {
     return kept;
   }
 
-  // From the gradient of slot j after a move to that before it, and of what it read: onto the slot below, or x's.
+  // Computes the gradient of slot j before an update from that after it, and adds the gradient of the layer's input: to
+  // the slot below, or to x.
   void layer_back(const HpmnMove<T>& move, int64_t j, int64_t live) {
     const Gru<T> gru = net.layer(j);
     T* const slot = grad + j * net.h * kUsers<T>;

@@ -1,4 +1,4 @@
-// HPMN for a block of users: a stack of GRUs of which the upper ones move at fewer and fewer events.
+// HPMN for a block of users: a stack of GRUs whose upper layers update at fewer events.
 #pragma once
 
 #include "memory/gru-inl.h"
@@ -17,11 +17,11 @@ struct HpmnNet {
     return {j == 0 ? inputs : h, h, hpmn.w_ih[j], static_cast<const T*>(hpmn.w_hh) + j * 3 * h * h,
             static_cast<const T*>(hpmn.bias) + j * 3 * h};
   }
-  // Moves of the layer below from one of layer j to the next.
+  // Number of updates of the layer below per update of layer j.
   int64_t ratio(int64_t j) const { return j == 0 ? 1 : hpmn.periods[j] / hpmn.periods[j - 1]; }
 };
 
-// A move of a layer: what it read and made, and in which lanes it counts.
+// One update of a layer: inputs, results, and the lanes in which it applies.
 template <class T>
 struct HpmnMove {
   T *input = nullptr, *h;  // [I or H], [H]
@@ -39,7 +39,7 @@ struct HpmnMove {
 template <class T>
 struct HpmnSlots {
   T* memory = nullptr;  // [layers, H]
-  Lane<T>* left;        // [layers]: moves of the layer below until a layer moves
+  Lane<T>* left;        // [layers]: updates of the layer below until the layer updates
   T* next;              // [H] scratch
 
   void take(const HpmnNet<T>& net, Arena& arena) {
@@ -50,7 +50,7 @@ struct HpmnSlots {
 
   T* slot(const HpmnNet<T>& net, int64_t j) const { return memory + j * net.h * kUsers<T>; }
 
-  // The memory and the counts, `steps` events on, of the first `live` rows.
+  // Loads the memory of the first `live` rows, and computes their counters after `steps` events.
   void start(const HpmnNet<T>& net, const Block& block, const T* rows, const int64_t* index, const int64_t* counts,
              int64_t steps, int64_t live) const {
     load_rows(rows, net.layers * net.h, index, 0, live, Others::zero, memory);
@@ -64,7 +64,7 @@ struct HpmnSlots {
   }
 };
 
-// Layer j moves where the layer below did as often as it takes; false where it moves in no lane.
+// Layer j updates in lanes where the layer below has updated ratio(j) times. Returns false if it updates in no lane.
 template <class T>
 bool moves(const HpmnNet<T>& net, const HpmnSlots<T>& slots, int64_t j, const Lane<T>* below, Lane<T>* moved) {
   Vec<Lane<T>> in_any{};
@@ -84,7 +84,8 @@ bool moves(const HpmnNet<T>& net, const HpmnSlots<T>& slots, int64_t j, const La
   return any<T>(in_any);
 }
 
-// One event, whose x is in move_at(0).input; how many layers moved. `move_at(j)` is where layer j's move is kept.
+// Processes one event, whose x is in move_at(0).input. Returns the number of layers that updated. `move_at(j)` is the
+// storage for layer j's update.
 template <class T, class MoveAt>
 int64_t advance(const HpmnNet<T>& net, const HpmnSlots<T>& slots, const MoveAt& move_at) {
   const Lane<T>* below = nullptr;
@@ -114,7 +115,7 @@ struct HpmnScan {
   Arena arena;
   HpmnNet<T> net;
   HpmnSlots<T> slots;
-  HpmnMove<T> move[2];  // a layer's, and that of the one below
+  HpmnMove<T> move[2];  // current layer and the layer below
 
   HpmnScan(const Hpmn& hpmn, void* memory) : arena(memory), net(hpmn) {
     slots.take(net, arena);

@@ -1,4 +1,4 @@
-// The ops of HPMN's memory: schemas, checks on data, memory, threads; op.cpp says more.
+// HPMN memory ops: schemas, data checks, memory and threads; see op.cpp.
 #include <tuple>
 
 #include "memory/call.h"
@@ -20,7 +20,7 @@ class HpmnCall : public Call {
     for (int64_t j = 0; j < layers; ++j)
       require_value(periods_[j] > 0 && (j == 0 ? periods_[j] == 1 : periods_[j] % periods_[j - 1] == 0), op,
                     ": periods must begin with 1 and each divide the next, got periods[", j, "] = ", periods_[j]);
-    // Kernels count a layer's moves down in lanes of 32 bits.
+    // Kernels count a layer's updates in int32 lanes.
     for (int64_t j = 1; j < layers; ++j)
       require_value(periods_[j] / periods_[j - 1] <= INT32_MAX, op, ": periods must each be at most ", INT32_MAX,
                     " times the last, got periods[", j, "] = ", periods_[j]);
@@ -38,10 +38,10 @@ class HpmnCall : public Call {
 
   int64_t width() const { return hpmn.layers * hpmn.hidden; }
   int64_t work(const Plan& plan) const {
-    return plan.cells() * 3 * hpmn.hidden * (hpmn.inputs + 3 * hpmn.hidden);  // about two moves an event
+    return plan.cells() * 3 * hpmn.hidden * (hpmn.inputs + 3 * hpmn.hidden);  // about two updates per event
   }
 
-  // Where each row stands in the period of the last slot: rows of one phase move the same slots.
+  // Position of each row in the period of the last slot. Rows of one phase update the same slots.
   std::vector<int64_t> phases(const std::vector<Row>& rows, const int64_t* counts) const {
     std::vector<int64_t> found;
     for (const Row& row : rows) found.push_back(counts[row.from] % periods_.back());
@@ -61,7 +61,7 @@ class HpmnCall : public Call {
   std::vector<const void*> w_ih_;
 };
 
-// Counts below zero belong to no state.
+// Rejects negative counts, which no state has.
 const int64_t* counts_of(HpmnCall& call, const Tensor& count, int64_t rows) {
   const auto* counts = static_cast<const int64_t*>(call.hold(count, rows, ScalarType::Long));
   for (int64_t i = 0; i < rows; ++i)

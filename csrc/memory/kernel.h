@@ -1,9 +1,18 @@
-// Memory networks on raw pointers: what is computed, on which layout, in which order.
+// Memory networks on raw pointers: results, layouts and order of operations.
 //
-// Inputs and outputs are float, double or a 16-bit float; everything else is of the compute type (double for double,
-// else float). All arrays are dense and row-major. No kernel allocates, throws or starts a thread. A row's results
-// depend on that row alone, not on its block, and sums over rows and steps run in an order that the blocks alone
-// decide, so that no bit depends on threads, and streaming in any split gives what a scan gives.
+// Inputs and outputs are float, double or a 16-bit float; everything else has the compute type (double for double, else
+// float). All arrays are dense and row-major. Kernels do not allocate, throw or start threads.
+//
+// A row's results depend only on that row, not on its block. Sums over rows and steps run in an order that depends only
+// on the blocks. Results therefore do not depend on the number of threads, and streaming in any division gives the
+// results of a scan.
+//
+// States are stored as rows, one row per user and field. Kernels load a block of rows into lanes, one lane per user:
+//
+//   rows of a field [n, width]           lanes [width][users of a block]
+//   user 7:  a0 a1 a2 …                  value 0:  a0  b0  …
+//   user 3:  b0 b1 b2 …          ──►     value 1:  a1  b1  …
+//   …                                    value 2:  a2  b2  …
 #pragma once
 
 #include <cstdint>
@@ -13,9 +22,9 @@
 
 namespace recops::memory {
 
-// Rows that are advanced together, by descending length: row i starts from the state from[i], takes lengths[i] steps
-// and leaves its state at to[i]. Its step t reads input number e = first[i] + t, or events[e] where there are events;
-// its outputs stand at that number, too.
+// Rows that advance together, by descending length. Row i starts from state from[i], takes lengths[i] steps and writes
+// its state to to[i]. Step t reads input number e = first[i] + t, or events[e] if `events` is not null. Its output has
+// the same number as its input.
 struct Block {
   int64_t count;
   const int64_t* from;
@@ -23,7 +32,7 @@ struct Block {
   const int64_t* lengths;
   const int64_t* first;
   const int64_t* events;
-  // From which rows the next block will start, to fetch them meanwhile; their number may be 0.
+  // States that the next block starts from, to prefetch them; num_next may be 0.
   const int64_t* next = nullptr;
   int64_t num_next = 0;
 };
@@ -32,7 +41,7 @@ enum class Utilization { none, paper, code };
 
 // ---- MIMN.
 
-// Weights of a GRU, in the order r, z, n; the reset comes before its product, and z is the weight of the old state.
+// Weights of a GRU in the order r, z, n. The reset is applied before its product; z is the weight of the old state.
 struct GruWeights {
   const void* w_ih;  // [3·size, inputs]
   const void* w_hh;  // [3·size, size]
@@ -43,19 +52,19 @@ struct Mimn {
   Dtype dtype;                    // of inputs and outputs
   int64_t inputs, hidden, slots;  // D, H, m
   Utilization utilization;
-  int64_t topk;            // how many channels a step moves, at most m
-  GruWeights controller;   // of [x; read]
+  int64_t topk;            // number of channels that a step updates, at most m
+  GruWeights controller;   // reads [x; read]
   const void* head_w;      // [4 D + 6, H + m]
   const void* head_b;      // [4 D + 6]
   const void* key_memory;  // [m, D], or null
   const void* usage_w;     // [m, m]
-  GruWeights induction;    // of [x; slot]
+  GruWeights induction;    // reads [x; slot]
   const void* out_w;       // [H, H + D]
   const void* out_b;       // [H]
   double usage_scale;
 };
 
-// A state, or its gradient: one row a user. A null field is neither read nor written.
+// A state or its gradient, one row per user. Null fields are neither read nor written.
 struct MimnRows {
   void* hidden;    // [n, H]
   void* read;      // [n, D]
@@ -66,30 +75,30 @@ struct MimnRows {
   void* pooled;    // [n, D]
 };
 
-// Every `every` steps, from that step on, the states of rows that have further to go: one after the other, hidden,
-// read, memory, usage and channels of all rows.
+// States after every `every` steps, for rows with further steps. A checkpoint stores hidden, read, memory, usage and
+// channels one after another, each for all rows.
 struct Checkpoints {
-  void* states;  // null for none
+  void* states;  // null: no checkpoints
   int64_t rows, every;
 };
 
 struct MimnForward {
   const void* x;
-  MimnRows from, to;   // they may be one: a row is read before it is written
+  MimnRows from, to;   // may be the same memory: a row is read before it is written
   void* outputs;       // [inputs, H], or null
-  void* read_weights;  // [n, m] at to[i], of the last step, or null
+  void* read_weights;  // [n, m] or null: weights of the last step, at row to[i]
   Checkpoints kept;
 };
 
 struct MimnBackward {
   const void* x;
   MimnRows from;
-  Checkpoints kept;          // `every` is at least 1, also where all steps lie before the first
+  Checkpoints kept;          // `every` is at least 1, even without checkpoints
   const void* grad_outputs;  // [inputs, H]
   const void* grad_weights;  // [n, m] of the read weights
   MimnRows grad_to;
   void* grad_x;        // [inputs, D] of the compute type
-  MimnRows grad_from;  // without added and pooled, whose gradients pass unchanged
+  MimnRows grad_from;  // without added and pooled, whose gradients equal those in grad_to
 };
 
 struct GruGradients {
@@ -109,13 +118,18 @@ struct MimnGradients {
   void* out_b;
 };
 
-// ---- HPMN: a stack of GRUs, of which layer j moves at every periods[j]-th event of a row, on what moved below.
+// ---- HPMN: a stack of GRUs. Layer j updates at every periods[j]-th event of a row and reads the layer below.
+//
+//   event            1  2  3  4  5  6  7  8
+//   layer 0 (x)      •  •  •  •  •  •  •  •     periods 1, 2, 4
+//   layer 1             •     •     •     •
+//   layer 2                   •           •
 
 struct Hpmn {
   Dtype dtype;
   int64_t inputs, hidden, layers;
   const int64_t* periods;
-  const void* const* w_ih;  // [3 H, I], then [3 H, H] each
+  const void* const* w_ih;  // [3 H, I] for layer 0, [3 H, H] for the others
   const void* w_hh;         // [layers, 3 H, H]
   const void* bias;         // [layers, 3 H]
 };
@@ -123,8 +137,8 @@ struct Hpmn {
 struct HpmnForward {
   const void* x;
   const void* from;       // [n, layers, H]
-  void* to;               // the same layout; they may be one
-  const int64_t* counts;  // [n] events before, at from[i]
+  void* to;               // the same layout; may be the same memory
+  const int64_t* counts;  // [n]: number of earlier events, at from[i]
   Checkpoints kept;
 };
 
@@ -145,20 +159,20 @@ struct HpmnGradients {
 };
 
 struct Kernels {
-  int64_t (*block_rows)(Dtype);  // of a full block
+  int64_t (*block_rows)(Dtype);  // rows of a full block
 
-  // What is derived of the weights, and scratch for one thread, both aligned to 64 bytes. The scratch of a backward
-  // pass holds `every` steps.
+  // Memory for values derived from the weights, and scratch for one thread, both aligned to 64 bytes. The scratch of a
+  // backward pass has room for `every` steps.
   int64_t (*mimn_packed_bytes)(const Mimn&, bool backward);
   void (*mimn_pack)(const Mimn&, bool backward, void* packed);
   int64_t (*mimn_scratch_bytes)(const Mimn&, bool backward, int64_t every);
   void (*mimn_forward)(const Mimn&, const void* packed, const Block&, void* scratch, const MimnForward&);
-  // The gradients of weights are summed by groups of blocks: `sums` of a group starts as sum_values zeros.
+  // Weight gradients are summed per group of blocks: `sums` of a group starts as sum_values zeros.
   int64_t (*mimn_sum_values)(const Mimn&);
   void (*mimn_backward)(const Mimn&, const void* packed, const Block&, void* scratch, const MimnBackward&, void* sums);
   void (*mimn_unpack)(const Mimn&, const void* packed, const void* sums, const MimnGradients&);
 
-  int64_t (*hpmn_packed_bytes)(const Hpmn&);  // of a backward pass; the forward pass takes the weights as they are
+  int64_t (*hpmn_packed_bytes)(const Hpmn&);  // only for a backward pass; the forward pass reads the weights directly
   void (*hpmn_pack)(const Hpmn&, void* packed);
   int64_t (*hpmn_scratch_bytes)(const Hpmn&, bool backward, int64_t every);
   void (*hpmn_forward)(const Hpmn&, const Block&, void* scratch, const HpmnForward&);
@@ -166,7 +180,7 @@ struct Kernels {
   void (*hpmn_backward)(const Hpmn&, const void* packed, const Block&, void* scratch, const HpmnBackward&, void* sums);
   void (*hpmn_unpack)(const Hpmn&, const void* sums, const HpmnGradients&);
 
-  // Adds the sums of all groups to those of the first, in order: values begin up to end of each.
+  // Adds the sums of all groups to those of the first group, in order, for values [begin, end) of each.
   void (*add_groups)(Dtype, void* sums, int64_t groups, int64_t values, int64_t begin, int64_t end);
 };
 

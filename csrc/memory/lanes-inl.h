@@ -1,5 +1,6 @@
-// Users in lanes: a value of a block is a row of kUsers numbers, one a user, and every step of every user is computed
-// by the same instructions, whoever stands beside it. Nothing is summed across lanes but gradients of weights.
+// Users in lanes: a value of a block is a row of kUsers numbers, one per user. Every user passes through the same
+// instructions, so results do not depend on the other users of the block. Only gradients of weights are summed across
+// lanes.
 #pragma once
 
 #include "common/arena.h"
@@ -18,11 +19,11 @@ namespace {
 
 using namespace ::recops::RECOPS_ISA;
 
-// Two vectors: a weight that is broadcast serves both.
+// Two vectors, so that each broadcast weight is used twice.
 template <class T>
 constexpr int64_t kUsers = 2 * kLanes<T>;
 
-// f(i) for every vector of `values` rows.
+// Calls f(i) for every vector of `values` rows.
 template <class T, class F>
 void for_vectors(int64_t values, const F& f) {
   for (int64_t i = 0; i < values * kUsers<T>; i += kLanes<T>) f(i);
@@ -45,7 +46,7 @@ Vec<T> clipped(Vec<T> x) {
   return at_most<T>(at_least<T>(x, T{-20}), T{20});
 }
 
-// The gradient, or 0 where x was clipped.
+// Returns the gradient, or 0 if x was clipped.
 template <class T>
 Vec<T> unclipped(Vec<T> grad, Vec<T> x) {
   return (x < T{-20}) | (x > T{20}) ? Vec<T>{} : grad;

@@ -1,4 +1,4 @@
-// The way back through a scan of MIMN: the steps between two checkpoints are taken again and kept, then gone back over.
+// Backward scan of MIMN. The steps between two checkpoints are recomputed and stored, then processed in reverse order.
 #pragma once
 
 #include "memory/mimn-inl.h"
@@ -26,7 +26,7 @@ template <class T>
 struct MimnSums {
   GruSums<T> controller, induction;
   T *head, *out, *usage, *key_memory;  // rows of padded width
-  T *head_bias, *out_bias, *key_norm;  // by users; key_norm [m] of the norms of static slots
+  T *head_bias, *out_bias, *key_norm;  // per user; key_norm [m]: gradients of the norms of static slots
   int64_t values;
 
   MimnSums(const MimnNet<T>& net, void* memory) {
@@ -71,9 +71,10 @@ struct MimnBackScan {
   MimnNet<T> net;
   MimnBack<T> back;
   int64_t every;
-  MimnFrame<T> frame;  // the one at hand; frames follow one another in memory
+  MimnFrame<T> frame;  // current frame; frames are consecutive in memory
   int64_t frame_bytes;
-  // Of the state after the step at hand, and then of that before; grad.input holds those of x and what was read.
+  // Gradients of the state after the current step, then of the state before it. grad.input holds those of x and of the
+  // previous read.
   MimnFrame<T> grad;
   MimnTotals<T> totals, grad_totals;
   T *scratch, *grad_x, *grad_out, *grad_hidden, *grad_read, *grad_reading, *grad_write, *grad_content, *grad_head;
@@ -144,7 +145,7 @@ struct MimnBackScan {
  private:
   char* frames_;
 
-  // The frame of a step since the last checkpoint: the first one's, moved.
+  // Frame of a step since the last checkpoint.
   MimnFrame<T> at(int64_t step) const {
     MimnFrame<T> moved;
     Arena place(frames_ + step * frame_bytes);
@@ -165,7 +166,7 @@ struct MimnBackScan {
     }
   }
 
-  // Rows begin up to end have no step behind the one at hand: the gradients of their last states join.
+  // Adds the gradients of the final states of rows [begin, end), which have no later step.
   void end_rows(const Block& block, const MimnBackward& from, int64_t begin, int64_t end) {
     if (begin == end) return;
     for_fields(net, from.grad_to, grad, grad_totals, [&](const T* rows, T* lanes, int64_t width) {
@@ -192,7 +193,7 @@ struct MimnBackScan {
     }
   }
 
-  // From the gradients after a step, in grad, grad_totals, grad_out and grad_reading, to those before it and grad_x.
+  // Computes the gradients before a step, and grad_x, from those after it (grad, grad_totals, grad_out, grad_reading).
   void go_back(const MimnFrame<T>& now, const MimnFrame<T>& next, int64_t live, const MimnSums<T>& sums) {
     const int64_t d = net.d, h = net.h, users = kUsers<T>;
     T* const read_grad = grad.input + d * users;
@@ -236,7 +237,7 @@ struct MimnBackScan {
     store(grad_head + at, unclipped<T>(value, load(now.head + at)));
   }
 
-  // Through reading and writing: grad.memory goes on to the memory before the step.
+  // Backward through reading and writing: grad.memory becomes the gradient of the memory before the step.
   [[gnu::noinline]] void write_back(const MimnFrame<T>& now) {
     const int64_t d = net.d, m = net.m, users = kUsers<T>;
     const Vec<T> one = broadcast(T{1}), slots = broadcast(static_cast<T>(m));
@@ -283,7 +284,7 @@ struct MimnBackScan {
     }
   }
 
-  // From grad_write and grad.usage to grad_content, to the head's shift and gamma and to grad.usage.
+  // Computes grad_content, the head's gradients of shift and gamma, and grad.usage from grad_write and grad.usage.
   void weights_back(const MimnFrame<T>& now, int64_t live, const MimnSums<T>& sums) {
     const int64_t m = net.m, users = kUsers<T>;
     std::fill_n(grad_head + net.shift * users, 4 * users, T{0});
@@ -311,7 +312,7 @@ struct MimnBackScan {
     }
   }
 
-  // Through addressing, from the gradient of weights to what the head said of key and beta.
+  // Backward through addressing: gradients of the head's key and beta from the gradient of the weights.
   void head_of(const MimnFrame<T>& now, int64_t live, const MimnSums<T>& sums, const Head<T>& head, int64_t key,
                int64_t beta, T* grad_weights) {
     const int64_t d = net.d, m = net.m, users = kUsers<T>;

@@ -1,4 +1,4 @@
-// MIMN's weights, and what a step of a block reads and makes.
+// MIMN weights, and the inputs and results of one step of a block.
 #pragma once
 
 #include "memory/gru-inl.h"
@@ -7,19 +7,22 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// The weights as matrices, with the norms of the static slots.
+// MIMN weights as matrices, and the norms of the static slots.
 template <class T>
 struct MimnNet {
-  int64_t d, h, m, topk, heads;  // `heads` values are computed for addressing and writing: 4 D + 6
+  int64_t d, h, m, topk, heads;  // heads: number of head values, 4 D + 6
   Utilization utilization;
   T usage_scale;
   Gru<T> controller, induction;
-  Matrix<T> head;  // [heads, H + m], without utilization [heads, H]
+  Matrix<T> head;  // [heads, H + m]; [heads, H] without utilization
   Matrix<T> out_hidden, out_read;
   Matrix<T> usage;
   const T *head_b, *out_b;
   StaticSlots<T> fixed;
-  // Where values for addressing stand.
+  // Offsets of the head values:
+  //
+  //   read_key  read_beta  write_key  write_beta  shift  gamma  erase  add
+  //   D         1          D          1           3      1      D      D
   int64_t read_key, read_beta, write_key, write_beta, shift, gamma, erase, add;
 
   MimnNet(const Mimn& mimn, Arena& packed)
@@ -57,26 +60,26 @@ struct MimnNet {
   }
 };
 
-// What a step reads of the state, and what it makes: as much as the way back needs.
+// Inputs and results of a step that the backward pass needs. All values are in lanes (lanes-inl.h).
 template <class T>
 struct MimnFrame {
-  T *input = nullptr, *hidden, *memory, *usage;  // [2 D] x and what was read before, [H], [m, D], [m]
+  T *input = nullptr, *hidden, *memory, *usage;  // [2 D] x and the previous read, [H], [m, D], [m]
   GruStep<T> controller;
-  T* next_hidden;  // [H], and behind it usage / usage_scale [m]
-  T* head;         // [4 D + 6], before it is clipped
-  T* norms;        // [m] of the slots
+  T* next_hidden;  // [H], followed by usage / usage_scale [m]
+  T* head;         // [4 D + 6], before clipping
+  T* norms;        // [m]: norms of the slots
   Head<T> reading, writing;
   Sharpening<T> sharp;
-  T* share;  // [m] of the content weights, for utilization "paper"
-  T* write;  // [m] the weights to write with
+  T* share;  // [m]: share of the content weights, for utilization "paper"
+  T* write;  // [m]: write weights
   T* erase;  // [D]
   T* add;    // [D]
-  T* out;    // [H], before it is clipped
-  // For each of the channels that moves:
-  T* chosen;             // [topk] the slot, as a number
-  T* slot;               // [topk, D] the slot's memory
-  T* channel;            // [topk, D] the channel before
-  GruStep<T> induction;  // the first's; the others' follow
+  T* out;    // [H], before clipping
+  // For each channel that the step updates:
+  T* chosen;             // [topk]: number of the slot
+  T* slot;               // [topk, D]: memory of the slot
+  T* channel;            // [topk, D]: channel before the step
+  GruStep<T> induction;  // of the first channel; the others follow
 
   void take(const MimnNet<T>& net, Arena& arena) {
     const int64_t d = net.d, h = net.h, m = net.m, users = kUsers<T>;
@@ -109,7 +112,7 @@ struct MimnFrame {
   }
 };
 
-// What a step only adds to, and the channels.
+// Sums over steps, and the channels.
 template <class T>
 struct MimnTotals {
   T *added = nullptr, *channels, *pooled;

@@ -6,7 +6,7 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// f(rows of a field, lanes of it, its width) for every field that is there.
+// Calls f(rows of a field, its lanes, its width) for every field that is not null.
 template <class T, class F>
 void for_fields(const MimnNet<T>& net, const MimnRows& rows, const MimnFrame<T>& frame, const MimnTotals<T>& totals,
                 const F& f) {
@@ -22,7 +22,7 @@ void for_fields(const MimnNet<T>& net, const MimnRows& rows, const MimnFrame<T>&
   field(rows.pooled, totals.pooled, net.d);
 }
 
-// The states kept at a checkpoint, as rows by to[i].
+// The states of a checkpoint; row to[i] belongs to row i of a block.
 template <class T>
 MimnRows checkpoint(const MimnNet<T>& net, const Checkpoints& kept, int64_t number) {
   const int64_t slots = net.m * net.d;
@@ -41,7 +41,8 @@ MimnRows checkpoint(const MimnNet<T>& net, const Checkpoints& kept, int64_t numb
   return rows;
 }
 
-// The forward scan of a block. All rows run as long as the longest: one that has ended goes on with zeros, unread.
+// Forward scan of a block. All rows run as long as the longest; a row that has ended continues with zero inputs, and
+// its results are ignored.
 template <class S>
 struct MimnScan {
   using T = Compute<S>;
@@ -63,7 +64,7 @@ struct MimnScan {
     for_fields(net, with.from, frame, totals, [&](const T* rows, T* lanes, int64_t width) {
       load_rows(rows, width, block.from, 0, block.count, Others::zero, lanes);
     });
-    std::fill_n(frame.reading.weights, net.m * kUsers<T>, T{0});  // of rows without a step
+    std::fill_n(frame.reading.weights, net.m * kUsers<T>, T{0});  // for rows without a step
     int64_t live = retire(block, with, block.count, 0);
     int64_t index[kUsers<T>];
     for (int64_t t = 0; live > 0; ++t) {
@@ -73,7 +74,7 @@ struct MimnScan {
             [&](T* rows, const T* lanes, int64_t width) { store_rows(lanes, width, block.to, 0, live, width, rows); });
       input_rows(block, t, live, index);
       load_rows(static_cast<const S*>(with.x), net.d, index, 0, live, Others::zero, frame.x());
-      // The first step's parts are time enough.
+      // Prefetching during the first step is early enough.
       const Ahead<T> ahead = t > 0 ? Ahead<T>{} : Ahead<T>{block.num_next, block.next, with.from};
       advance(net, frame, frame, totals, ahead, scratch);
       if (with.outputs != nullptr) {
@@ -86,7 +87,7 @@ struct MimnScan {
   }
 
  private:
-  // Writes what is known of the rows, of the first `live`, that end before step t; how many go on.
+  // Writes the states of rows that end before step t, out of the first `live`. Returns the number of remaining rows.
   int64_t retire(const Block& block, const MimnForward& with, int64_t live, int64_t t) {
     const int64_t on = live_at(block, t);
     if (on == live) return live;

@@ -1,4 +1,4 @@
-// A step of MIMN for a block of users.
+// One step of MIMN for a block of users.
 #pragma once
 
 #include "memory/mimn-frame-inl.h"
@@ -6,7 +6,7 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// to[d] = from[slot, d] with the slot that is chosen in each lane.
+// to[d] = from[slot, d], with the chosen slot of each lane.
 template <class T>
 [[gnu::noinline]] void take_slots(const T* from, int64_t slots, int64_t size, const T* chosen, T* to) {
   for (int64_t i = 0; i < size * kUsers<T>; i += kLanes<T>) {
@@ -18,7 +18,7 @@ template <class T>
   }
 }
 
-// The other way.
+// to[slot, d] = from[d], with the chosen slot of each lane.
 template <class T>
 [[gnu::noinline]] void put_slots(const T* from, int64_t slots, int64_t size, const T* chosen, T* to) {
   for (int64_t i = 0; i < size * kUsers<T>; i += kLanes<T>) {
@@ -30,7 +30,7 @@ template <class T>
   }
 }
 
-// The slots with the topk largest weights, the lowest of equal ones first. `rest` is scratch [m].
+// Finds the slots with the topk largest weights; the lowest slot wins ties. `rest` is scratch [m].
 template <class T>
 [[gnu::noinline]] void choose(const T* weights, int64_t slots, int64_t topk, T* rest, T* chosen) {
   std::copy_n(weights, slots * kUsers<T>, rest);
@@ -61,7 +61,7 @@ void fill_head(const T* values, int64_t key_at, int64_t beta_at, int64_t size, c
   });
 }
 
-// How much is written to which slot.
+// Computes the write weights of the slots.
 template <class T>
 void write_weights(const MimnNet<T>& net, const MimnFrame<T>& frame) {
   const int64_t users = kUsers<T>;
@@ -85,7 +85,7 @@ void write_weights(const MimnNet<T>& net, const MimnFrame<T>& frame) {
   }
 }
 
-// The channels of the slots that are read most.
+// Updates the channels of the slots with the largest read weights.
 template <class T>
 void induce(const MimnNet<T>& net, const MimnFrame<T>& frame, T* scratch, T* channels) {
   const int64_t d = net.d, users = kUsers<T>;
@@ -103,8 +103,8 @@ void induce(const MimnNet<T>& net, const MimnFrame<T>& frame, T* scratch, T* cha
   }
 }
 
-// The states that the next block starts from, fetched bit by bit between the parts of a step: all at once they would
-// come no faster and keep the core waiting.
+// Prefetches the states of the next block in parts between the phases of a step. Prefetching all at once would not be
+// faster and would stall the core.
 template <class T>
 struct Ahead {
   static constexpr int64_t kParts = 8;
@@ -124,8 +124,7 @@ struct Ahead {
   }
 };
 
-// One step: from the frame's state and x to the next frame's state, which may be the same frame, and the totals.
-// `scratch` is [max(m, D)].
+// One step: computes the next frame's state (may be the same frame) and updates the totals. `scratch` is [max(m, D)].
 template <class T>
 [[gnu::noinline]] void advance(const MimnNet<T>& net, const MimnFrame<T>& frame, const MimnFrame<T>& next,
                                const MimnTotals<T>& totals, const Ahead<T>& ahead, T* scratch) {
@@ -180,7 +179,7 @@ template <class T>
   ahead.fetch(net, 7);
 }
 
-// What a step says, frame.out; no later step depends on it.
+// Computes the output of a step, frame.out. No later step depends on it.
 template <class T>
 void say(const MimnNet<T>& net, const MimnFrame<T>& frame, const MimnFrame<T>& next) {
   multiply(net.out_hidden, frame.next_hidden, net.out_b, frame.out);

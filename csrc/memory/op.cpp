@@ -1,5 +1,5 @@
-// The ops of MIMN: schemas, checks on data, memory, threads. The arithmetic is in the kernels; the checks on dtype and
-// shape that give a user's error are in recops/ops, here they only keep memory safe.
+// MIMN ops: schemas, data checks, memory and threads. The kernels have the arithmetic. recops/ops checks dtype and
+// shape with messages for users; the checks here only keep memory safe.
 #include <tuple>
 
 #include "memory/call.h"
@@ -46,7 +46,7 @@ class MimnCall : public Call {
     std::copy(all, all + kFields, widths);
   }
 
-  // The rows of a state: `tensors` in the order of the fields, those that `wanted` names.
+  // Rows of a state. `tensors` holds all fields in order.
   MimnRows rows_of(const std::vector<Tensor>& tensors, int64_t rows, bool in_place = false) {
     require_value(tensors.size() == kFields, op, ": a state has 7 floating tensors");
     void* data[kFields];
@@ -206,7 +206,7 @@ std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor r
   return {out, weights, channels};
 }
 
-// The rows, once each is one of the pool: for reads that gather them by torch's own ops, to be differentiated.
+// Returns the rows after checking that each is in the pool. Differentiable reads then gather them with torch's own ops.
 Tensor memory_rows(Tensor rows, int64_t pool, Text op) {
   require_dim(op.c_str(), "rows", rows, 1);
   require_value(rows.scalar_type() == ScalarType::Long, op, ": rows must be int64");

@@ -1,4 +1,4 @@
-// Which rows advance together, and whose gradients are summed together: from the lengths and phases alone.
+// Division of rows into blocks and gradient groups. It depends only on lengths and phases.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +11,15 @@
 
 namespace recops::memory {
 
-// A row: where its state comes from and goes to, how many steps it takes and where its inputs begin.
+// Source and destination of a row's state, its number of steps, and the number of its first input.
 struct Row {
   int64_t from, to, length, first;
 };
 
-// Rows in blocks, in each by descending length. Rows of one phase and about one length stand together.
+// Rows in blocks, by descending length within a block. Rows of equal phase and similar length are adjacent.
 class Plan {
  public:
-  // `phases` [rows], or null: of rows whose layers move at the same events.
+  // `phases` is [rows] or null. Layers of rows with equal phase update at the same events.
   Plan(const std::vector<Row>& rows, std::vector<int64_t> events, int64_t block_rows, const int64_t* phases = nullptr)
       : block_rows_(block_rows), events_(std::move(events)) {
     const int64_t count = static_cast<int64_t>(rows.size());
@@ -42,13 +42,13 @@ class Plan {
   }
 
   int64_t num_blocks() const { return (num_rows() + block_rows_ - 1) / block_rows_; }
-  int64_t cells() const { return cells_; }  // steps of all rows
+  int64_t cells() const { return cells_; }  // number of steps of all rows
 
-  // Block b belongs to group b % num_groups(). More groups feed no more threads than machines have, and each costs a
-  // set of sums.
+  // Block b belongs to group b % num_groups(). More than 32 groups would not occupy more threads on common machines,
+  // and each group costs a set of sums.
   int64_t num_groups() const { return std::max<int64_t>(1, std::min<int64_t>(num_blocks(), 32)); }
 
-  // Block b, with what there is of block `next`.
+  // Returns block b with the source rows of block `next`, if it exists.
   Block block(int64_t b, int64_t next) const {
     Block found = block(b);
     if (next < num_blocks()) {
@@ -75,14 +75,14 @@ class Plan {
   std::vector<int64_t> from_, to_, lengths_, first_, events_;
 };
 
-// The rows of a batch [rows, steps], `lengths` null where all are of `steps`.
+// Rows of a batch [rows, steps]. Null `lengths` means that all rows have `steps` steps.
 inline std::vector<Row> rows_of_batch(int64_t rows, int64_t steps, const int64_t* lengths) {
   std::vector<Row> found(rows);
   for (int64_t i = 0; i < rows; ++i) found[i] = {i, i, lengths == nullptr ? steps : lengths[i], i * steps};
   return found;
 }
 
-// The rows that events go to, each below `pool`, and the events row by row, those of one row in their order.
+// Rows that receive events, each below `pool`, and the events sorted by row. Events of a row keep their order.
 struct Stream {
   std::vector<Row> rows;
   std::vector<int64_t> events;

@@ -1,4 +1,4 @@
-// Weights, each broadcast to all users, times the values of a block.
+// Products of weights, each broadcast to all users, with the values of a block.
 #pragma once
 
 #include "common/arena.h"
@@ -54,7 +54,7 @@ void multiply_lanes(const Matrix<T>& weights, const T* in, const T* bias, T* out
   tiles(std::integral_constant<int, 1>{});
 }
 
-// out = weights · in + bias, the bias null for zeros; each row's sum runs over the columns in order.
+// out = weights · in + bias; a null bias means zeros. Each row's sum adds the columns in order.
 template <class T>
 void multiply(const Matrix<T>& weights, const T* in, const T* bias, T* out) {
   multiply_lanes(weights, in, bias, out, false);
@@ -66,7 +66,7 @@ void multiply_into(const Matrix<T>& weights, const T* in, T* out) {
   multiply_lanes<T>(weights, in, nullptr, out, true);
 }
 
-// The transpose of a part of a matrix, dense, in memory that `pack` writes to: what a gradient goes back through.
+// Transposes a matrix into contiguous memory, for the backward pass. Writes only if `pack`.
 template <class T>
 Matrix<T> transposed(const Matrix<T>& of, Arena& arena, bool pack) {
   T* const to = arena.take<T>(of.rows * of.columns);

@@ -1,4 +1,4 @@
-// Rows of users into lanes and back: squares of registers, transposed.
+// Conversion of user rows to lanes and back, by transposing squares of registers.
 #pragma once
 
 #include "memory/lanes-inl.h"
@@ -6,7 +6,8 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// Lanes begin up to end get `width` values each from the rows `index` of an array stored as S.
+// Loads `width` values per lane into lanes [begin, end), from the rows `index` of an array stored as S. Other lanes are
+// zeroed or kept.
 enum class Others { zero, keep };
 template <class S>
 void load_rows(const S* rows, int64_t width, const int64_t* index, int64_t begin, int64_t end, Others others,
@@ -40,7 +41,7 @@ void load_rows(const S* rows, int64_t width, const int64_t* index, int64_t begin
   }
 }
 
-// The other way: lanes begin up to end into the rows `index`, `stride` apart.
+// Stores lanes [begin, end) into the rows `index`, which are `stride` apart.
 template <class S>
 void store_rows(const Compute<S>* lanes, int64_t width, const int64_t* index, int64_t begin, int64_t end,
                 int64_t stride, S* rows) {
@@ -70,14 +71,14 @@ void store_rows(const Compute<S>* lanes, int64_t width, const int64_t* index, in
   }
 }
 
-// Fetches a row that will be loaded, and then written.
+// Prefetches a row that is loaded and written later.
 template <class T>
 void fetch(const T* rows, int64_t row, int64_t width) {
   constexpr int64_t kLine = 64 / int64_t{sizeof(T)};
   for (int64_t e = 0; e < width; e += kLine) __builtin_prefetch(rows + row * width + e, 1, 2);
 }
 
-// Where the inputs of step t stand, for the first `live` lanes.
+// Input numbers of step t for the first `live` lanes.
 inline void input_rows(const Block& block, int64_t t, int64_t live, int64_t* index) {
   for (int64_t i = 0; i < live; ++i) {
     const int64_t e = block.first[i] + t;
@@ -85,7 +86,7 @@ inline void input_rows(const Block& block, int64_t t, int64_t live, int64_t* ind
   }
 }
 
-// How many rows take step t.
+// Number of rows that take step t.
 inline int64_t live_at(const Block& block, int64_t t) {
   int64_t live = 0;
   while (live < block.count && block.lengths[live] > t) ++live;

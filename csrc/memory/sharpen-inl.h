@@ -1,4 +1,4 @@
-// Where to write: content weights, shifted to neighbours and sharpened, lane by lane.
+// Write weights: content weights, shifted to neighbouring slots and sharpened, per lane.
 #pragma once
 
 #include "memory/address-inl.h"
@@ -6,7 +6,7 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-constexpr double kTiny = 1e-37;  // lesser weights count as this much
+constexpr double kTiny = 1e-37;  // lower bound on shifted weights before the logarithm
 
 template <class T>
 struct Sharpening {
@@ -21,7 +21,7 @@ struct Sharpening {
   }
 };
 
-// sharp.shift, a distribution over the offsets 0, +1 and −1, and sharp.gamma are there.
+// Requires sharp.shift (a distribution over the offsets 0, +1 and −1) and sharp.gamma.
 template <class T>
 [[gnu::noinline]] void shift_and_sharpen(const T* weights, int64_t slots, const Sharpening<T>& sharp, T* to) {
   for (int64_t lane = 0; lane < kUsers<T>; lane += kLanes<T>) {
@@ -45,8 +45,8 @@ template <class T>
   softmax(slots, to);
 }
 
-// From the gradients of the write and of what is counted as usage, both of the same weights `sharp_weights`, to those
-// of the content weights (of the write alone), shift and gamma.
+// Computes the gradients of content weights, shift and gamma. `grad_write` and `grad_used` are gradients of the same
+// weights `sharp_weights`, by writing and by usage. The content weights get only the gradient by writing.
 template <class T>
 [[gnu::noinline]] void sharpen_back(const T* weights, int64_t slots, const Sharpening<T>& sharp, const T* sharp_weights,
                                     const T* grad_write, const T* grad_used, T* moved_scratch, T* grad_weights,

@@ -1,4 +1,4 @@
-// Sums over users, for the gradients of weights.
+// Sums over users for the gradients of weights.
 #pragma once
 
 #include "common/arena.h"
@@ -7,7 +7,7 @@
 namespace recops::memory::RECOPS_ISA {
 namespace {
 
-// Lanes as samples, for the outer products that make up a gradient of weights.
+// Converts lanes to samples for the outer products that form weight gradients.
 template <class T>
 class SampleRows {
  public:
@@ -16,7 +16,7 @@ class SampleRows {
     for (int64_t i = 0; i < kUsers<T>; ++i) identity_[i] = i;
   }
 
-  // The first `live` lanes of these values, until the next call.
+  // Returns the first `live` lanes as samples, valid until the next call.
   Samples<T> of(const T* lanes, int64_t values, int64_t live) {
     store_rows<T>(lanes, values, identity_, 0, live, most_, data_);
     return {data_, most_, values};
@@ -38,7 +38,7 @@ Samples<T> part(const Samples<T>& samples, int64_t first, int64_t values) {
   return {samples.data + first, samples.stride, values};
 }
 
-// sums += lanes, user by user.
+// sums += lanes, separately per user.
 template <class T>
 void add_values(const T* lanes, int64_t values, T* sums) {
   for_vectors<T>(values, [&](int64_t i) { store(sums + i, load(sums + i) + load(lanes + i)); });
@@ -49,7 +49,7 @@ T sum_of_lanes(const T* lanes) {
   return reduce_add<T>(load(lanes) + load(lanes + kLanes<T>));
 }
 
-// Rows of padded width, added up by outer products, into a matrix.
+// Copies rows of padded width into a matrix.
 template <class T>
 void unpad(const T* sums, int64_t rows, int64_t columns, int64_t stride, T* to) {
   for (int64_t r = 0; r < rows; ++r) std::copy_n(sums + r * padded<T>(columns), columns, to + r * stride);

@@ -1,4 +1,4 @@
-// The rules on dtype and shape of the auxiliary loss. They read no data.
+// Checks of dtype and shape for the auxiliary loss. No data is read.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace recops::next_event {
 
-// layers: a weight and a bias by turns, those of hidden layers and of the score; the type they are of.
+// layers holds the weight and bias of each hidden layer and of the score. Returns their dtype.
 inline ScalarType require_layers(const char* op, const Tensor& states, const std::vector<Tensor>& layers) {
   const ScalarType type = compute_type(dtype_of(op, "states", states));
   require_value(layers.size() % 2 == 0 && layers.size() >= 4 && layers.size() / 2 - 1 <= kMostHidden, op,
@@ -30,7 +30,7 @@ inline ScalarType require_layers(const char* op, const Tensor& states, const std
   return type;
 }
 
-// states and events [B, T, d], drawn [B, T − 1], lengths [B].
+// Checks states and events [B, T, d], drawn [B, T − 1] and lengths [B].
 inline void require_sequences(const char* op, const Tensor& states, const Tensor& events, const Tensor& drawn,
                               const Tensor& lengths) {
   require_dim(op, "states", states, 3);

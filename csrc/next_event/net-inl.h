@@ -1,4 +1,4 @@
-// The MLP as a pass reads it: its weights in panels for both directions, and where the gradients of each are summed.
+// MLP weights in panels for both directions, and sums of their gradients.
 #pragma once
 
 #include "common/arena.h"
@@ -10,11 +10,11 @@ namespace {
 
 using namespace ::recops::RECOPS_ISA;
 
-// What hidden layer l reads: of the first, a state or an event.
+// Input width of hidden layer l; the first layer reads states and events separately.
 inline int64_t inputs_of(const Problem& problem, int64_t l) { return l == 0 ? problem.width : problem.hidden[l - 1]; }
 inline int64_t last_hidden(const Problem& problem) { return problem.hidden[problem.num_hidden - 1]; }
 
-// One layer's panels: forward with its bias, and backward from its outputs to what it reads.
+// Panels of one layer: forward with its bias, and backward from outputs to inputs.
 template <class T>
 struct Layer {
   Panels<T> forward, backward;
@@ -24,7 +24,7 @@ struct Layer {
       : forward{arena.take<T>(Panels<T>::size(inputs, outputs)), inputs, outputs},
         backward{arena.take<T>(Panels<T>::size(outputs, inputs)), outputs, inputs} {}
 
-  // From a matrix [outputs, ·] whose rows are `stride` long.
+  // Packs a matrix [outputs, ·] whose rows are `stride` apart.
   void pack(const T* matrix, int64_t stride, const T* bias) const {
     pack_panels<T>(
         forward.depth, forward.width, const_cast<T*>(forward.data),
@@ -36,7 +36,7 @@ struct Layer {
   }
 };
 
-// The first layer is two, W_1 = [W_h, W_e]: both terms share W_h h + b_1.
+// The first layer is split, W_1 = [W_h, W_e], because both loss terms share W_h h + b_1.
 template <class T>
 struct Net {
   Layer<T> state;
@@ -60,7 +60,7 @@ struct Net {
   }
 };
 
-// A group's sums: transposed gradients of matrices, in rows of padded width.
+// Sums of a group: transposed weight gradients in rows of padded width.
 template <class T>
 struct Sums {
   T* state;  // [width, hidden[0]]
@@ -81,7 +81,7 @@ struct Sums {
     values = arena.used() / int64_t{sizeof(T)};
   }
 
-  // As parameters lie.
+  // Writes the sums in parameter order.
   void unpack(const Problem& problem, T* to) const {
     for (int64_t l = 0; l < problem.num_hidden; ++l) {
       const int64_t stride = padded<T>(problem.hidden[l]);

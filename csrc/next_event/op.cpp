@@ -1,5 +1,5 @@
-// The op of the auxiliary loss: schema, checks on data, memory, threads. The arithmetic is in the kernels, the rules on
-// dtype and shape in arguments.h.
+// Auxiliary loss op: schema, data checks, memory and threads. The kernels have the arithmetic, arguments.h the checks
+// of dtype and shape.
 #include <tuple>
 #include <vector>
 
@@ -10,11 +10,11 @@
 namespace recops::next_event {
 namespace {
 
-// The gradients of parameters are summed by groups of cells, each a set of sums; their number depends on the cells
-// alone.
+// Parameter gradients are summed per group of cells, with one set of sums per group. The number of groups depends only
+// on the number of cells.
 constexpr int64_t kMostGroups = 32, kCellsOfGroup = 256;
 
-// The cells of all rows, and the problem on dense tensors that are kept alive with it.
+// The cells of all rows, and the problem on contiguous tensors that the call keeps alive.
 class Call {
  public:
   Problem problem;
@@ -121,7 +121,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> next_event_loss(Tensor states, Tensor
   return {total, grad_states, grad_events, grad_parameters};
 }
 
-// The gradients of the loss, times its own.
+// Multiplies the gradients of the loss by the loss's own gradient.
 std::tuple<Tensor, Tensor, Tensor> next_event_loss_backward(Tensor grad, Tensor grad_states, Tensor grad_events,
                                                             Tensor grad_parameters) {
   const char* op = "next_event_loss";

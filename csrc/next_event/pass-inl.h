@@ -1,5 +1,5 @@
-// Scores, loss and gradient of some cells at once, while all of it is in the cache: a loss is a number, so that its
-// gradient needs nothing that comes after it, and no hidden unit is ever stored for a backward pass.
+// Scores, loss and gradient of a few cells at once, while their values are in cache. The loss is a scalar, so its
+// gradient can be computed right away, and hidden units need not be stored for a backward pass.
 #pragma once
 
 #include <cmath>
@@ -18,7 +18,7 @@ template <class T>
   for (int64_t i = 0; i < count; i += kLanes<T>) store(values + i, sigmoid<T>(load(values + i)));
 }
 
-// Through a layer's σ: of = of ∘ u(1 − u), summed over the rows for its bias.
+// Multiplies gradients by the derivative u(1 − u) of a layer's σ, and sums them over rows for the bias.
 template <class T>
 [[gnu::noinline]] void sigmoids_backward(const T* units, int64_t rows, int64_t stride, T* grad_units, T* bias) {
   const Vec<T> one = broadcast(T{1});
@@ -33,7 +33,7 @@ template <class T>
   }
 }
 
-// From scores to what the last layer's units are to change: of = of_score · w, summed with u for w.
+// Gradients of the last layer's units from those of the scores, and the sum for the score weights.
 template <class T>
 [[gnu::noinline]] void score_backward(const T* grad_scores, const T* score, const T* units, int64_t rows,
                                       int64_t stride, T* grad_units, T* grad_weights) {
@@ -60,16 +60,16 @@ template <class S>
 struct Pass {
   using T = Compute<S>;
 
-  // Both terms of this many fill a hidden layer of 100 with 28 KB.
+  // With both terms of this many cells, a hidden layer of width 100 uses 28 KB.
   static constexpr int64_t kCells = 32;
 
   const Problem& problem;
   Arena arena;
-  int64_t stride;     // of a state or an event
-  T *states, *pairs;  // [kCells] rows, and twice as many: the events that follow, then the drawn ones
+  int64_t stride;     // distance between rows of states or events
+  T *states, *pairs;  // [kCells] states, and [2 · kCells] events: first the following events, then the drawn ones
   T* units[kMostHidden];
-  T *grad_units, *grad_below;  // of a layer's units, and of those of the one below it
-  T *grad_first, *grad_rows;   // of W_h h + b_1; of states or events
+  T *grad_units, *grad_below;  // gradients of a layer's units, and of the units of the layer below
+  T *grad_first, *grad_rows;   // gradients of W_h h + b_1, and of states or events
 
   Pass(const Problem& problem, void* scratch) : problem(problem), arena(scratch), stride(padded<T>(problem.width)) {
     states = arena.take<T>(kCells * stride);
@@ -117,7 +117,7 @@ struct Pass {
     for (int64_t k = 0; k < problem.width; k += kLanes<T>) store(to + k, load_as_compute(from + k, problem.width - k));
   }
 
-  // The loss, and its derivative by each score.
+  // Returns the loss, and writes its derivative with respect to each score.
   double score(const Net<T>& net, int64_t count, T* grad_scores) {
     const int64_t rows = 2 * count, first = row_of(0), last = problem.num_hidden - 1;
     multiply(states, stride, count, net.state.forward, units[0], first);
@@ -147,7 +147,7 @@ struct Pass {
     return found;
   }
 
-  // Down to what the first layer's sums are to change, in grad_units; of both terms together in grad_first.
+  // Backpropagates to the first layer's sums, in grad_units; grad_first adds both terms of a cell.
   void differentiate(const Net<T>& net, int64_t count, const T* grad_scores, const Sums<T>& totals) {
     const int64_t rows = 2 * count, last = problem.num_hidden - 1, first = row_of(0);
     score_backward(grad_scores, net.score, units[last], rows, row_of(last), grad_units, totals.score);

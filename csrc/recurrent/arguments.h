@@ -1,4 +1,4 @@
-// The rules on the arguments of recurrent scans: words, dtypes and shapes. They read no data.
+// Checks of recurrent scan arguments: options, dtypes and shapes. No data is read.
 #pragma once
 
 #include <cstdint>
@@ -28,19 +28,20 @@ inline Keep keep_of(const char* op, const std::string& keep, Dtype dtype) {
   if (keep == "nothing") return Keep::nothing;
   require_value(keep == "states" || keep == "gates", op, ": keep must be 'nothing', 'states' or 'gates', got '", keep,
                 "'");
-  // Outputs of 16 bits are not the states. With those kept too, gates would make five values of a step.
+  // 16-bit outputs are not exact states, so the states are kept. Keeping gates as well would store five values per
+  // step.
   if (dtype == Dtype::bf16 || dtype == Dtype::f16) return Keep::states;
   return keep == "gates" ? Keep::gates : Keep::nothing;
 }
 
-// What may be absent, of this many values and this dtype, in any shape.
+// Checks the dtype and number of values of an optional tensor; any shape is accepted.
 inline void require_values(const char* op, const char* name, const Maybe& tensor, int64_t count, ScalarType type) {
   if (!tensor) return;
   require_dtype(op, name, *tensor, type);
   require_numel(op, name, *tensor, count);
 }
 
-// The input, x [S, T, I] beside w_ih [3 H, I] and else gates [S, T, 3 H], and w_hh [3 H, H]; H.
+// Checks w_hh [3 H, H] and the input: x [S, T, I] if there is w_ih [3 H, I], otherwise gates [S, T, 3 H]. Returns H.
 inline int64_t require_weights(const char* op, const Tensor& input, const Maybe& w_ih, const Tensor& w_hh) {
   const char* name = w_ih ? "x" : "gates";
   const ScalarType type = compute_type(dtype_of(op, name, input));

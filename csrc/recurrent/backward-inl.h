@@ -1,4 +1,4 @@
-// The backward scan of a block, from its last step to its first, and the sums of its parameters' gradients.
+// Backward scan of a block, from its last step to its first, and sums of its parameter gradients.
 #pragma once
 
 #include "recurrent/step-inl.h"
@@ -8,13 +8,13 @@
 namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
-// A group's sums: transposed gradients of the weights, rows of padded width, and of the biases.
+// Sums of a group: transposed weight gradients in rows of padded width, and bias gradients.
 template <class T>
 struct Sums {
   T* input;      // [inputs, 3·hidden] in the order n, r, z
-  T* hidden;     // [hidden, 3·hidden] in the order r, z, n; with the reset before, r and z
-  T* candidate;  // [hidden, hidden] with the reset before
-  T* bias;       // [gates · hidden], in the order of the sums within the gates
+  T* hidden;     // [hidden, 3·hidden] in the order r, z, n; with reset_before only r and z
+  T* candidate;  // [hidden, hidden], only with reset_before
+  T* bias;       // [gates · hidden], in the order of the gradient sums: n, r, z, q
   int64_t values;
 
   Sums(const Scan& scan, void* memory) {
@@ -32,7 +32,7 @@ template <class S>
 struct BackwardScan {
   using T = Compute<S>;
 
-  // Cells whose outer products are summed in one go: their sums stay in registers that long.
+  // Cells per call of add_outer_products, whose sums stay in registers meanwhile.
   static constexpr int64_t kSamples = 4 * kBlockRows;
 
   const Scan& scan;
@@ -40,11 +40,11 @@ struct BackwardScan {
   int64_t stride, sums_stride;
   Stepper<S> stepper;
   T* grad;    // [kBlockRows] rows of `stride`
-  T* kept;    // [kBlockRows, gates · hidden], where gates are computed again
+  T* kept;    // [kBlockRows, gates · hidden], for recomputed gates
   T* unused;  // [kBlockRows] rows of `stride`
   T* reset_grad;
-  T* grad_x;  // a row
-  // What outer products are taken of, [kSamples] rows each.
+  T* grad_x;  // one row
+  // Inputs of the outer products, [kSamples] rows each.
   T *sums, *x, *state, *reset_state;
   int64_t samples = 0;
 
@@ -84,7 +84,7 @@ struct BackwardScan {
   }
 
  private:
-  // Its samples begin at `samples`.
+  // Runs step t backward; its samples start at index `samples`.
   void step(const Weights<T>& weights, const Block& block, const Backward& from, int64_t t, int64_t count) {
     const int64_t hidden = scan.hidden, steps = scan.steps, kept_size = num_gates(scan) * hidden;
     T* const states = state + samples * stride;
@@ -119,7 +119,7 @@ struct BackwardScan {
     write_input_gradients(weights, block, from, t, count, step_sums);
   }
 
-  // The state before step t.
+  // State before step t.
   const T* state_before(const Block& block, const Backward& from, int64_t i, int64_t t) const {
     const int64_t row = block.rows[i], hidden = scan.hidden;
     if (t == 0) return scan.h0 == nullptr ? nullptr : static_cast<const T*>(scan.h0) + row * hidden;
@@ -135,7 +135,7 @@ struct BackwardScan {
       copy_row(before, scan.hidden, to);
   }
 
-  // Fetches what step t of a row will read.
+  // Prefetches the inputs of step t of a row.
   void prefetch(const Block& block, const Backward& from, int64_t i, int64_t t) const {
     const int64_t cell = block.rows[i] * scan.steps + t;
     if (from.keep != Keep::states) prefetch_row(state_before(block, from, i, t), scan.hidden);
@@ -192,7 +192,7 @@ struct BackwardScan {
     samples = 0;
   }
 
-  // What lies past the lengths.
+  // Zeroes gradients past the lengths.
   void zero_rest(const Block& block, const Backward& from) const {
     const int64_t steps = scan.steps, width = scan.projected ? scan.inputs : 3 * scan.hidden;
     for (int64_t i = 0; i < block.count; ++i) {
@@ -205,7 +205,7 @@ struct BackwardScan {
   }
 };
 
-// A transposed sum [depth, width] to the rows first … of a gradient [·, depth]; row(c) says which.
+// Copies a transposed sum [depth, width] into rows row(c) of a gradient [·, depth].
 template <class T, class Row>
 void unpack_transposed(const T* sums, int64_t depth, int64_t width, T* gradient, const Row& row) {
   for (int64_t k = 0; k < depth; ++k)
@@ -215,7 +215,7 @@ void unpack_transposed(const T* sums, int64_t depth, int64_t width, T* gradient,
 template <class T>
 void unpack_sums(const Scan& scan, const Sums<T>& sums, const ParameterGradients& to) {
   const int64_t h = scan.hidden;
-  // Columns in the order n, r, z.
+  // Columns are in the order n, r, z.
   const auto turned = [h](int64_t c) { return c < h ? 2 * h + c : c - h; };
   T* w_hh = static_cast<T*>(to.w_hh);
   unpack_transposed(sums.hidden, h, scan.reset_before ? 2 * h : 3 * h, w_hh, [](int64_t c) { return c; });

@@ -1,4 +1,4 @@
-// The forward scan of a block.
+// Forward scan of a block.
 #pragma once
 
 #include "recurrent/step-inl.h"

@@ -1,4 +1,4 @@
-// The arithmetic of the gates of one row at one step, forward and backward: everything that is not a matrix product.
+// Gate arithmetic of one row at one step, forward and backward: everything except the matrix products.
 #pragma once
 
 #include "recurrent/kernel.h"
@@ -10,7 +10,7 @@
 namespace recops::recurrent::RECOPS_ISA {
 namespace {
 
-// A Mix at one attention: k = base + slope·z.
+// A Mix for one attention value: k = base + slope·z.
 template <class T>
 struct RowMix {
   T base, slope;
@@ -30,7 +30,7 @@ struct MixOf {
   RowMix<T> at(T attention) const { return {base + base_attention * attention, slope + slope_attention * attention}; }
 };
 
-// z = σ(of its sum), n = tanh(of its sum) with one division for both, and the state they lead to.
+// z = σ(z_sum), n = tanh(n_sum), computed with a single division, and the new state.
 template <class T>
 struct Update {
   Vec<T> z, n, state;
@@ -42,13 +42,13 @@ struct Update {
     const Vec<T> n_divisor = one + decay;
     const Vec<T> inverse = one / (z_divisor * n_divisor);
     z = n_divisor * inverse;
-    n = rounded<T>((one - decay) * z_divisor * inverse);  // alike whether it is kept or not
+    n = rounded<T>((one - decay) * z_divisor *
+                   inverse);  // rounded so that n has the same value whether or not it is kept
     state = h + (mix.base + mix.slope * z) * (n - h);
   }
 };
 
-// Rows at one step. Gates are read to their last value and no further, what is kept is written so; all else lies in
-// rows that whole vectors may be read from and written to.
+// Rows at one step. `gates` and `kept` end with their last value; the other rows are padded to whole vectors.
 template <class S>
 struct StepRows {
   using T = Compute<S>;
@@ -56,18 +56,18 @@ struct StepRows {
   int64_t count, hidden;
   RowMix<T> mix[kBlockRows];
   const T* gates[kBlockRows];
-  T* kept[kBlockRows];     // r, z, n, q: wanted of all rows or, null, of none
-  S* outputs[kBlockRows];  // the new states; null where they are not wanted
-  const T* products;       // W_hh h + b_hh: r, z, n; with the reset before r and z alone
+  T* kept[kBlockRows];     // r, z, n, q: required for all rows, or null for all
+  S* outputs[kBlockRows];  // destination of the new states, or null
+  const T* products;       // W_hh h + b_hh: r, z, n; only r and z with reset_before
   int64_t products_stride;
   const T* state;      // h
-  T* next;             // h', which may be in h's place
-  T* reset;            // with the reset before: r·h
-  const T* candidate;  // and W_n (r·h) + b_n
+  T* next;             // h'; may be the same memory as h
+  T* reset;            // with reset_before: r·h
+  const T* candidate;  // with reset_before: W_n (r·h) + b_n
   int64_t stride;      // of these four
 };
 
-// The steps of rows whose reset comes after the product, or, as the second half of a step, before it.
+// A step with the reset after the product, or the second half of a step with the reset before it.
 template <bool before, bool keep, class S>
 [[gnu::noinline]] void step_rows(const StepRows<S>& rows) {
   using T = Compute<S>;
@@ -104,7 +104,7 @@ template <bool before, bool keep, class S>
   }
 }
 
-// The first half of a step with the reset before: r·h, to be multiplied with W_n.
+// First half of a step with the reset before the product: r·h, which is then multiplied by W_n.
 template <bool keep, class S>
 [[gnu::noinline]] void reset_rows(const StepRows<S>& rows) {
   using T = Compute<S>;
@@ -118,13 +118,13 @@ template <bool keep, class S>
     }
 }
 
-// ---- Backward. With d the gradient of what it stands before, s of the sums within the gates:
+// ---- Backward. d means the gradient of the following value, s the gradient of the sum inside a gate:
 //   dk = dh'·(n − h),  dn = dh'·k,  dh = dh' − dn,  da = Σ dk·∂k/∂a
 //   sz = slope·dk·z(1 − z),  sn = dn·(1 − n²)
 //   reset after: sr = sn·q·r(1 − r), dq = sn·r
 //   reset before: with d(rh) = W_nᵀ sn, sr = d(rh)·h·r(1 − r), dh += d(rh)·r
 
-// Rows at one step, backward. What is kept is read to its last value and no further.
+// Rows at one step of the backward pass. `kept` ends with its last value.
 template <class T>
 struct BackwardRows {
   int64_t count, hidden;
@@ -133,15 +133,15 @@ struct BackwardRows {
   const T* kept[kBlockRows];  // r, z, n, q
   T* grad_attention[kBlockRows];
   const T* state;       // h
-  T* grad;              // dh', then what of dh does not pass through products
-  const T* reset_grad;  // with the reset before: d(rh)
-  T* reset_state;       // and r·h
+  T* grad;              // dh', then the part of dh that does not pass through matrix products
+  const T* reset_grad;  // with reset_before: d(rh)
+  T* reset_state;       // with reset_before: r·h
   int64_t stride;       // of these four
   T* sums;              // sn, sr, sz and, with the reset after, dq; each [hidden]
   int64_t sums_stride;
 };
 
-// All of it with the reset after; all but sr and d(rh)'s part of dh with the reset before.
+// The whole step with the reset after; with the reset before, everything except sr and the part of dh from d(rh).
 template <bool before, class T>
 [[gnu::noinline]] void step_backward(const BackwardRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});
@@ -174,7 +174,7 @@ template <bool before, class T>
   }
 }
 
-// What is left with the reset before; r·h comes out of it, too.
+// The remaining part with the reset before; also computes r·h.
 template <class T>
 [[gnu::noinline]] void reset_backward(const BackwardRows<T>& rows) {
   const Vec<T> one = broadcast(T{1});

@@ -1,9 +1,14 @@
-// Gated recurrent scans on raw pointers: what is computed, on which layout, in which order.
+// Gated recurrent scans on raw pointers: results, layouts and order of operations.
 //
-// The input is float, double or a 16-bit float; everything else is of the compute type (double for double, else float).
-// All arrays are dense and row-major, gates stand in the order r, z, n, and outputs never overlap inputs. No kernel
-// allocates, throws or starts a thread. A row's results depend on that row alone, and sums over rows and steps run in
-// an order that the lengths alone decide, so that no bit depends on threads.
+// The input is float, double or a 16-bit float; everything else has the compute type (double for double, else float).
+// All arrays are dense and row-major, and outputs never overlap inputs. Vectors of 3·hidden values hold the gates in
+// the order r, z, n:
+//
+//   gates, b_ih, b_hh:    r [hidden] | z [hidden] | n [hidden]
+//   w_ih, w_hh:           rows of r  | rows of z  | rows of n
+//
+// Kernels do not allocate, throw or start threads. A row's results depend only on that row. Sums over rows and steps
+// run in an order that depends only on the lengths, not on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +18,26 @@
 
 namespace recops::recurrent {
 
-// Rows that are scanned together, one step of all before the next.
+// Rows that are scanned together; all of them take a step before the next step.
 constexpr int64_t kBlockRows = 16;
 
-// What tells the cells apart: the weight of the candidate, k = base + base_attention·a + (slope + slope_attention·a)·z,
-// in h' = h + k·(n − h). z is the update gate, the old state's weight in a GRU, whose k is 1 − z.
+// Difference between the cell types: the weight k of the candidate in h' = h + k·(n − h), with attention a and k = base
+// + base_attention·a + (slope + slope_attention·a)·z. z is the update gate, the weight of the old state in a GRU, whose
+// k is 1 − z.
 struct Mix {
   double base, base_attention, slope, slope_attention;
 };
 
 // One step of a row with state h:
-//   r = σ(g_r + W_r h + b_r),  z = σ(g_z + W_z h + b_z)
-//   n = tanh(g_n + r·(W_n h + b_n)), or with reset_before tanh(g_n + W_n (r·h) + b_n)
-// where the gates g are the input itself, or where it is projected W_ih x + b_ih.
+//   r = σ(g_r + W_r h + b_r),  z = σ(g_z + W_z h + b_z);
+//   n = tanh(g_n + r·(W_n h + b_n)), or with reset_before tanh(g_n + W_n (r·h) + b_n).
+// The gates g are the input itself, or W_ih x + b_ih if the input is projected.
 struct Scan {
   Dtype dtype;  // of input and outputs
   bool reset_before;
   Mix mix;
   int64_t steps, hidden;
-  bool projected;         // whether the input is x, else it is the gates
+  bool projected;         // true: the input is x; false: it is the gates
   int64_t inputs;         // the width of x
   const void* input;      // [sources, steps, inputs or 3·hidden]
   const void* w_ih;       // [3·hidden, inputs]
@@ -42,8 +48,8 @@ struct Scan {
   const void* attention;  // [rows, steps], or null for ones
 };
 
-// Up to kBlockRows rows, by descending length: of the row rows[i], lengths[i] steps of the input row sources[i] count.
-// `first` rows are in the blocks before it.
+// Up to kBlockRows rows, by descending length. Row rows[i] takes the first lengths[i] steps of input row sources[i].
+// The earlier blocks contain `first` rows.
 struct Block {
   int64_t first;
   const int64_t* rows;
@@ -52,34 +58,34 @@ struct Block {
   int64_t count;
 };
 
-// What a forward pass keeps for the backward pass.
+// Values that the forward pass stores for the backward pass.
 enum class Keep {
   nothing,
-  states,  // the new state of every step, where outputs are rounded to 16 bits
-  gates,   // r, z, n and q = W_n h + b_n; without q where the reset comes before
+  states,  // the new state of every step, needed if outputs are rounded to 16 bits
+  gates,   // r, z, n and q = W_n h + b_n; no q with reset_before
 };
 
 struct Forward {
   Keep keep;
   void* outputs;  // [rows, steps, hidden] of the input's dtype: the new states; zero past a row's length
   void* h_last;   // [rows, hidden]
-  void* kept;     // [rows, steps, hidden or gates · hidden] values: block after block [steps, the block's rows, …], as
-                  // the backward pass reads them; unwritten past a row's length
+  void* kept;  // block after block [steps, rows of the block, states: hidden, gates: r z n q], in the reading order of
+               // the backward pass; values past a row's length are not written
 };
 
 struct Backward {
-  Keep keep;                 // what `kept` holds
-  const void* kept;          // without gates they are computed again
-  const void* outputs;       // [rows, steps, hidden]; where no states are kept they are the states
+  Keep keep;                 // contents of `kept`
+  const void* kept;          // if it holds no gates, they are recomputed
+  const void* outputs;       // [rows, steps, hidden]; these are the states if `kept` holds none
   const void* grad_outputs;  // [rows, steps, hidden] of the input's dtype, or null for zeros
   const void* grad_h_last;   // [rows, hidden], or null for zeros
-  bool shared;               // several rows may have one source: grad_input holds numbers already, and is added to
+  bool shared;               // several rows may have one source: grad_input is initialized by the caller and added to
   void* grad_input;          // [sources, steps, inputs or 3·hidden]; zero past a row's length
   void* grad_h0;             // [rows, hidden]
   void* grad_attention;      // [rows, steps], zero past a row's length; null without attention
 };
 
-// The gradients of the parameters, w_ih's and b_ih's null without them.
+// Gradients of the parameters; w_ih and b_ih are null if the input is not projected.
 struct ParameterGradients {
   void* w_ih;
   void* w_hh;
@@ -88,18 +94,18 @@ struct ParameterGradients {
 };
 
 struct Kernels {
-  // The weights, laid out for the pass; scratch for one thread. Both are aligned to 64 bytes.
+  // Memory for weights laid out for a pass, and scratch for one thread. Both are aligned to 64 bytes.
   int64_t (*packed_bytes)(const Scan&, bool backward);
   void (*pack)(const Scan&, bool backward, void* packed);
   int64_t (*scratch_bytes)(const Scan&, bool backward);
 
   void (*forward)(const Scan&, const void* packed, const Block&, void* scratch, const Forward&);
 
-  // The gradients of parameters are summed by groups of blocks. `sums` of one group is sum_values long and starts as
-  // zeros; the blocks of a group add to it in their order.
+  // Parameter gradients are summed per group of blocks. `sums` of a group has sum_values values and starts as zeros;
+  // the blocks of the group add to it in order.
   int64_t (*sum_values)(const Scan&);
   void (*backward)(const Scan&, const void* packed, const Block&, void* scratch, const Backward&, void* sums);
-  // Adds the sums of all groups to those of the first, in order: values begin up to end of each.
+  // Adds the sums of all groups to those of the first group, in order, for values [begin, end) of each.
   void (*add_groups)(const Scan&, void* sums, int64_t groups, int64_t begin, int64_t end);
   void (*unpack)(const Scan&, const void* sums, const ParameterGradients&);
 };

@@ -1,5 +1,5 @@
-// The ops of recurrent scans: schemas, checks on data, memory, threads. The arithmetic is in the kernels, the rules on
-// dtype and shape in arguments.h.
+// Recurrent scan ops: schemas, data checks, memory and threads. The kernels have the arithmetic, arguments.h the checks
+// of dtype and shape.
 #include <cstring>
 #include <optional>
 #include <string>
@@ -15,17 +15,17 @@
 namespace recops::recurrent {
 namespace {
 
-// Multiplications for a thread to be worth waking.
+// Least number of multiplications per thread.
 constexpr int64_t kGrain = 1 << 18;
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// The tensors of a call, dense, and the scan on them.
+// Contiguous tensors of a call, and the scan on them.
 class Call {
  public:
   Scan scan;
   int64_t rows = 0, sources = 0;
-  bool has_attention, shared;  // whether rows share sources
+  bool has_attention, shared;  // shared: several rows may have one source
 
   // Without `w_ih` the input is the gates.
   Call(const char* op, const Tensor& input, const Maybe& w_ih, const Tensor& w_hh, const Maybe& b_ih, const Maybe& b_hh,
@@ -64,7 +64,8 @@ class Call {
   ScalarType type() const { return type_; }
   const Plan& plan() const { return *plan_; }
 
-  // A contiguous tensor's data, kept alive as long as the call, once its size and dtype are right.
+  // Returns the data of an optional tensor after checking its size and dtype. A contiguous copy lives as long as the
+  // call.
   const void* hold(const char* name, const Maybe& tensor, int64_t size, ScalarType type) {
     if (!tensor) return nullptr;
     require_values(op_, name, tensor, size, type);
@@ -73,7 +74,7 @@ class Call {
   }
   const void* hold(const char* name, const Maybe& tensor, int64_t size) { return hold(name, tensor, size, type_); }
 
-  // As on_threads does, f(first, stride, scratch) of a pass over all cells.
+  // Calls recops::on_threads with the work of a pass over all cells.
   template <class F>
   void on_threads(const Kernels& kernels, int64_t pieces, bool backward, const Tensor& like, const F& f) const {
     const int64_t work = plan_->cells() * 3 * scan.hidden * (scan.hidden + scan.inputs);
@@ -133,7 +134,7 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
       keep == Keep::nothing ? nullptr : call.hold("kept", kept, cells * hidden * (keep == Keep::gates ? gates : 1));
 
   Gradients to;
-  // Rows that share a source add to its gradient.
+  // Rows with a shared source add to its gradient.
   to.input = call.shared ? zeros({call.sources, scan.steps, input.size(2)}, call.type(), input)
                          : empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
   to.h0 = empty({call.rows, hidden}, call.type(), input);

@@ -1,4 +1,4 @@
-// Which rows are scanned together, and whose gradients are summed together: from the lengths and sources alone.
+// Division of rows into blocks and of blocks into gradient groups. It depends only on lengths and sources.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,11 @@
 
 namespace recops::recurrent {
 
-// Rows by descending length, rows of one source next to each other, in groups of whole blocks. A group holds all rows
-// of its sources, so that groups write to different places; they get about as much to do.
+// Rows in descending order of length, with rows of one source adjacent, in groups of whole blocks. A group contains all
+// rows of its sources, so groups write to different memory. Groups have about equal work.
 class Plan {
  public:
-  // `source_lengths` is null where all are of `steps`, `row_sources` where row i has source i.
+  // If `source_lengths` is null, all sources have `steps` steps. If `row_sources` is null, row i has source i.
   Plan(int64_t num_rows, int64_t steps, const int64_t* source_lengths, const int64_t* row_sources) {
     const auto source_of = [=](int64_t row) { return row_sources == nullptr ? row : row_sources[row]; };
     const auto length_of = [=](int64_t row) {
@@ -29,7 +29,7 @@ class Plan {
       });
     for (int64_t row : order) cells_ += length_of(row);
 
-    // Units, each of one source or of so many rows as a block holds, are dealt to the groups one by one.
+    // A unit is all rows of one source, or one block of rows. Units are dealt to the groups in turn.
     std::vector<int64_t> units;
     for (int64_t i = 0; i < num_rows; ++i)
       if (row_sources == nullptr ? i % kBlockRows == 0 : i == 0 || source_of(order[i]) != source_of(order[i - 1]))
@@ -55,7 +55,7 @@ class Plan {
 
   int64_t num_blocks() const { return static_cast<int64_t>(blocks_.size()) - 1; }
   int64_t num_groups() const { return static_cast<int64_t>(groups_.size()) - 1; }
-  int64_t cells() const { return cells_; }  // steps of all rows
+  int64_t cells() const { return cells_; }  // number of steps of all rows
 
   Block block(int64_t b) const {
     const int64_t first = blocks_[b];
@@ -64,12 +64,12 @@ class Plan {
   int64_t first_block(int64_t group) const { return groups_[group]; }
 
  private:
-  // More groups than these feed no more threads than machines have, and each costs a set of sums, worth it from so many
-  // cells on.
+  // More groups than kMostGroups would not occupy more threads on common machines. Each group costs a set of sums,
+  // which pays off from kCellsOfGroup cells on.
   static constexpr int64_t kMostGroups = 32, kCellsOfGroup = 256;
 
   std::vector<int64_t> rows_, sources_, lengths_;
-  std::vector<int64_t> blocks_, groups_;  // where each begins, and the end
+  std::vector<int64_t> blocks_, groups_;  // start of each, and the end
   int64_t cells_ = 0;
 };
 

@@ -1,5 +1,4 @@
-// One step of a block of rows: what forward and backward share. The weights as they are laid out, the gates of a step,
-// and the step itself.
+// One step of a block of rows, shared by forward and backward: packed weights, the input's gates, and the step itself.
 #pragma once
 
 #include "common/arena.h"
@@ -14,13 +13,21 @@ namespace {
 
 using namespace ::recops::RECOPS_ISA;
 
-// The weights in panels, for each product that a pass takes.
+// Weights in panels (simd/products-inl.h), one matrix per product of a pass. With hidden size H and `w` columns per
+// panel, for example hidden [H, 3 H]:
+//
+//              columns of r (H)   columns of z (H)   columns of n (H)
+//   bias       b_r                b_z                b_n
+//   row 0      weights of h[0]    …                  …
+//   …
+//   row H−1    weights of h[H−1]  …                  …
+//              └─ panel 0: w ─┘└─ panel 1: w ─┘ …    (each panel contiguous: bias row, then H rows)
 template <class T>
 struct Weights {
-  Panels<T> input;      // x to the gates
-  Panels<T> hidden;     // h to r, z, n; with the reset before, to r and z
-  Panels<T> candidate;  // with the reset before: r·h to n
-  // From the sums within the gates, as backward has them.
+  Panels<T> input;      // x to the gates r, z, n
+  Panels<T> hidden;     // h to r, z, n; with reset_before only to r and z
+  Panels<T> candidate;  // with reset_before: r·h to n
+  // Transposed matrices for the backward pass, whose inputs are the gradients of the sums inside the gates.
   Panels<T> hidden_backward, candidate_backward, input_backward;
 
   Weights(const Scan& scan, bool backward, Arena& arena) {
@@ -38,7 +45,7 @@ struct Weights {
   }
 };
 
-// Fills the panels, which lie in memory of one's own.
+// Fills the panels. Their memory must belong to the caller.
 template <class T>
 void pack_weights(const Scan& scan, const Weights<T>& weights) {
   const int64_t h = scan.hidden, inputs = scan.inputs;
@@ -57,7 +64,7 @@ void pack_weights(const Scan& scan, const Weights<T>& weights) {
       b_hh == nullptr ? nullptr : b_hh + 2 * h);
   fill(weights.hidden_backward, [=](int64_t k, int64_t c) { return w_hh[k * h + c]; }, nullptr);
   fill(weights.candidate_backward, [=](int64_t k, int64_t c) { return w_hh[(2 * h + k) * h + c]; }, nullptr);
-  // Its rows in the order of the sums: n, r, z.
+  // Rows in the order of the gradient sums: n, r, z.
   fill(
       weights.input_backward, [=](int64_t k, int64_t c) { return w_ih[((k + 2 * h) % (3 * h)) * inputs + c]; },
       nullptr);
@@ -65,12 +72,12 @@ void pack_weights(const Scan& scan, const Weights<T>& weights) {
 
 inline int64_t num_gates(const Scan& scan) { return scan.reset_before ? 3 : 4; }
 
-// Where what is kept of a row of the block at step t begins, `values` being kept of each.
+// Offset of the kept values of a row of the block at step t; `values` are kept per row and step.
 inline int64_t kept_at(const Scan& scan, const Block& block, int64_t t, int64_t row, int64_t values) {
   return (block.first * scan.steps + t * block.count + row) * values;
 }
 
-// How many rows of the block have a step t; they are its first ones.
+// Number of rows of the block that have a step t; these are the first rows.
 inline int64_t count_active(const Block& block, int64_t t, int64_t count) {
   while (count > 0 && block.lengths[count - 1] <= t) --count;
   return count;
@@ -86,19 +93,19 @@ void copy_row(const T* from, int64_t count, T* to) {
   for (int64_t i = 0; i < count; i += kLanes<T>) store_as(to + i, load_as_compute(from + i, count - i), count - i);
 }
 
-// A row that a step to come will read: rows lie so far apart that the hardware follows too few of them.
+// Prefetches a row for a later step. Rows are far apart, so hardware prefetchers follow too few of them.
 template <class S>
 void prefetch_row(const S* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kCacheLine / int64_t{sizeof(S)}) __builtin_prefetch(row + i);
 }
 
-// Steps of one block of rows, in scratch of its own.
+// Steps of one block of rows, with separate scratch.
 template <class S>
 class Stepper {
  public:
   using T = Compute<S>;
 
-  static constexpr int64_t kAhead = 2;  // steps that rows are fetched ahead
+  static constexpr int64_t kAhead = 2;  // number of steps by which rows are prefetched
 
   Stepper(const Scan& scan, Arena& arena)
       : scan_(scan), mix_(scan.mix), hidden_stride_(padded<T>(scan.hidden)), gates_stride_(padded<T>(3 * scan.hidden)) {
@@ -113,7 +120,7 @@ class Stepper {
 
   int64_t x_stride() const { return padded<T>(scan_.inputs); }
 
-  // The input of a row of the block at step t.
+  // Input of a row of the block at step t.
   const S* input(const Block& block, int64_t row, int64_t t) const {
     const int64_t width = scan_.projected ? scan_.inputs : 3 * scan_.hidden;
     return static_cast<const S*>(scan_.input) + (block.sources[row] * scan_.steps + t) * width;
@@ -126,8 +133,8 @@ class Stepper {
     return mix_.at(attention == nullptr ? T{1} : attention[block.rows[row] * scan_.steps + t]);
   }
 
-  // Takes the first `count` rows from `state` to `next` (rows of `stride`, which may be the same). kept(row) is where
-  // the row's gates go, or null for all; outputs(row) where its state goes, or null.
+  // Advances the first `count` rows from `state` to `next`, which may be the same memory. kept(row) is the destination
+  // of the row's gates (null for all rows or none), outputs(row) that of its state, or null.
   template <class Kept, class Outputs>
   void step(const Weights<T>& weights, const Block& block, int64_t t, int64_t count, const T* state, T* next,
             const Kept& kept, const Outputs& outputs) {
@@ -163,7 +170,7 @@ class Stepper {
     step_rows<true, keep>(rows);
   }
 
-  // Where each row's gates are: in the input itself, widened, or projected from it.
+  // Finds each row's gates: in the input itself, converted to the compute type, or projected from the input.
   void find_gates(const Weights<T>& weights, const Block& block, int64_t t, int64_t count,
                   const T* (&gates)[kBlockRows]) {
     for (int64_t i = 0; i < count; ++i) {
