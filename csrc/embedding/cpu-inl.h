@@ -63,8 +63,8 @@ void copy_rows(const Bags& bags, const S* table, const I* ids, int64_t count, S*
 
 // ---- Sums. A row is processed in parts of a few vectors.
 
-// N vectors of L values from some column on. The last vector ends at the end of the row and may overlap the one before
-// it, so all vectors must be loaded before one is stored. L = 0 means a single partial vector.
+// N vectors of L values from some column on. The last vector ends at the end of the row and may overlap the previous
+// one. Therefore all vectors must be loaded before one is stored. L = 0 means a single partial vector.
 template <class S, int N, int L>
 struct Part {
   using T = Compute<S>;

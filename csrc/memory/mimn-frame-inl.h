@@ -19,7 +19,7 @@ struct MimnNet {
   Matrix<T> usage;
   const T *head_b, *out_b;
   StaticSlots<T> fixed;
-  // Offsets of the head values:
+  // Offsets of the head values, shown with their sizes:
   //
   //   read_key  read_beta  write_key  write_beta  shift  gamma  erase  add
   //   D         1          D          1           3      1      D      D
@@ -70,7 +70,7 @@ struct MimnFrame {
   T* norms;        // [m]: norms of the slots
   Head<T> reading, writing;
   Sharpening<T> sharp;
-  T* share;  // [m]: share of the content weights, for utilization "paper"
+  T* share;  // [m]: factors on the content weights, for utilization "paper"
   T* write;  // [m]: write weights
   T* erase;  // [D]
   T* add;    // [D]

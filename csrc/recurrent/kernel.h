@@ -21,9 +21,9 @@ namespace recops::recurrent {
 // Rows that are scanned together; all of them take a step before the next step.
 constexpr int64_t kBlockRows = 16;
 
-// Difference between the cell types: the weight k of the candidate in h' = h + k·(n − h), with attention a and k = base
-// + base_attention·a + (slope + slope_attention·a)·z. z is the update gate, the weight of the old state in a GRU, whose
-// k is 1 − z.
+// Difference between the cell types: the weight k of the candidate, with attention a, in
+//   h' = h + k·(n − h),  k = base + base_attention·a + (slope + slope_attention·a)·z.
+// z is the update gate, the weight of the old state in a GRU, whose k is 1 − z.
 struct Mix {
   double base, base_attention, slope, slope_attention;
 };

@@ -83,13 +83,18 @@ struct Kernels {
   void (*pack_grid)(const Codebooks&, const void* packed, int bits, int64_t begin, int64_t end, void* grid);
 
   // Greedy residual quantization of rows [begin, end) of x. Starting with r = x, for each level l:
-  //    codes[n, l] = argmin_k ‖r − c_lk‖² (the lowest k on ties);   r ← r − c_l,codes[n, l]
+  //
+  //   codes[n, l] = argmin_k ‖r − c_lk‖² (the lowest k on ties);   r ← r − c_l,codes[n, l]
+  //
   // After the last level, sq_error[n] = ‖r‖², in the compute type. A row with a value that is not finite gets codes −1
-  // and error NaN. Rows are processed in blocks that stay in cache through all levels. Within a block the outer loop is
-  // over panels and the inner loop over tiles of rows. `packed` may be null: then each block packs the panels one by
-  // one into scratch, which is faster for a single small block. Returns the first codeword with a squared norm that is
-  // not finite, if that packing met one, or −1. Grids require packed panels. They replace most float products and
-  // change no bit of any result.
+  // and error NaN.
+  //
+  // Rows are processed in blocks that stay in cache through all levels. Within a block the outer loop is over panels
+  // and the inner loop over tiles of rows. If `packed` is null, each block packs the panels one by one into scratch,
+  // which is faster for a single small block. The result is then the first codeword with a squared norm that is not
+  // finite, or −1.
+  //
+  // Grids require packed panels. They replace most float products and change no bit of any result.
   int64_t (*encode)(const Matrix& x, const Codebooks&, const void* packed, const Grids&, int64_t begin, int64_t end,
                     int32_t* codes, void* sq_error, void* scratch);
   int64_t (*encode_scratch)(const Codebooks&, int64_t rows, bool by_grids);  // bytes for a range of `rows` rows
@@ -132,13 +137,17 @@ struct Kernels {
 
   // Beam search for rows [begin, end) of x. Each level extends every path of a row by every code and keeps the `beam`
   // extensions with the least ‖x − Σ c‖²; ties go to the lower path. At the end the paths are ordered by squared error,
-  // then by path. The error is computed from the residual, as in encode. The first `kept` paths are written: codes[n,
-  // b, l], sq_error[n, b]. Missing paths have codes −1 and error +inf. Rows with values or scores that are not finite
-  // have codes −1 and error NaN. Without a product table, the search computes and scores the residual of every path. In
-  // both cases the scores of a row against a level are computed in pieces and never stored completely. The integer
-  // search computes float scores only for the few candidates that the integers cannot exclude. Those dot products use
-  // another order of summation. If two errors differ only by rounding, their order may therefore differ from the float
-  // search.
+  // then by path. The error is computed from the residual, as in encode.
+  //
+  // The first `kept` paths are written: codes[n, b, l], sq_error[n, b]. Missing paths have codes −1 and error +inf.
+  // Rows with values or scores that are not finite have codes −1 and error NaN.
+  //
+  // Without a product table, the search computes and scores the residual of every path. In both cases the scores of a
+  // row against a level are computed in pieces and never stored completely.
+  //
+  // The integer search computes float scores only for the few candidates that the integers cannot exclude. Those dot
+  // products use another order of summation. If two errors differ only by rounding, their order may therefore differ
+  // from the float search.
   int64_t (*encode_beams)(const Matrix& x, const Codebooks&, const void* packed, const BeamTables&, int64_t beam,
                           int64_t kept, int64_t begin, int64_t end, int32_t* codes, void* sq_error, void* scratch);
   int64_t (*beam_scratch)(const Codebooks&, int64_t beam, const BeamTables&);

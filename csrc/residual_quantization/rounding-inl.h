@@ -1,10 +1,12 @@
 // Bounds on the rounding error of scores, for certified encoding. All bounds are derived in this file.
 //
-// One float operation has a relative error of at most u = 2⁻²⁴; n operations in sequence have at most γ_n = n u / (1 −
-// n u) (Higham, "Accuracy and stability of numerical algorithms", 2002, lemma 3.1). With at most kMostGridDim
+// One float operation has a relative error of at most u = 2⁻²⁴. A sequence of n operations has at most γ_n = n u / (1 −
+// n u); see Higham, "Accuracy and stability of numerical algorithms", 2002, lemma 3.1. With at most kMostGridDim
 // dimensions n stays below 2¹⁷, so γ_n < n u (1 + 2⁻⁶). The bounds count shares of kRounding = u (1 + 2⁻⁶); the
-// remaining slack covers the rounding of the bounds themselves. Underflow has no relative bound. It costs a product at
-// most the least normal number, 2⁻¹²⁶, even if the machine flushes subnormal numbers to zero.
+// remaining slack covers the rounding of the bounds themselves.
+//
+// Underflow has no relative bound. It costs a product at most the least normal number, 2⁻¹²⁶, even if the machine
+// flushes subnormal numbers to zero.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +49,8 @@ inline float norm_inflation(int64_t dim) { return 1 + static_cast<float>(dim + 1
 // ½‖c‖² is a sum of at most kMostGridDim squares, so √(2 · ½‖c‖²) is below ‖c‖ by at most half a share of 2⁻⁹: 0.98e-3.
 constexpr float kNormOfHalf = 1.001f;
 
-// Loss by underflow: of a norm at most √(dim · 2⁻¹²⁶) = 2⁻⁵⁵·⁵, of a score 2⁻¹²⁶ = 1.2e-38 per product, plus slack for
-// the products of the bounds.
+// Loss by underflow. A norm loses at most √(dim · 2⁻¹²⁶) = 2⁻⁵⁵·⁵. A score loses 2⁻¹²⁶ = 1.2e-38 per product; the
+// constant leaves slack for the products of the bounds.
 constexpr float kNormUnderflow = 3e-17f;
 inline float score_underflow(int64_t dim) { return static_cast<float>(dim) * 1e-36f; }
 

@@ -3,10 +3,11 @@
 //   coaction KERNEL CANDIDATES USERS TIME DIMS ORDERS [tanh|selu|relu|none] [plain|full] [f32|bf16|f16|f64]
 //
 // KERNEL is forward or backward; DIMS is a list such as 16-8-4. USERS 0 gives each candidate its own history; otherwise
-// users take turns, and lengths vary. `full` selects biases, an activation on the last layer, separate parameters per
-// order, output of the last layer only, the mean, and rows that count several times. The data is the same in every run.
-// Outputs and scratch are filled with NaN and surrounded by guard values first. Exit code 1 means an unwritten output
-// or an overwritten guard value. Checksums on stdout allow comparison between runs.
+// users take turns, and lengths vary. `full` selects biases, an activation on the last layer and separate parameters
+// per order. It also selects output of the last layer only, the mean, and rows that count several times.
+//
+// The data is the same in every run. Outputs and scratch are filled with NaN and surrounded by guard values first. Exit
+// code 1 means an unwritten output or an overwritten guard value. Checksums on stdout allow comparison between runs.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // Exact log-sum-exp of a row, and a cheaper rough one that gives a lower bound. Each takes one pass, which also finds
-// the largest value and checks for NaN. The order of summation and the reference value are the same for any number of
-// threads, and do not depend on whether the rough pass was run.
+// the largest value and checks for NaN. The order of summation and the reference value do not depend on the number of
+// threads, nor on whether the rough pass was run.
 #pragma once
 
 #include <cmath>
@@ -147,7 +147,7 @@ class SumAbout {
   T reference_;
   Vec<T> offset_;
   Vec<T> sums_[kStreams] = {};
-  Vec<T> max_[kStreams] = {};  // the reference is among the values
+  Vec<T> max_[kStreams] = {};  // starts at 0 because the reference is one of the values
 };
 
 template <class T>

@@ -51,9 +51,9 @@ inline int64_t node_of_tail(const Trie& trie, const TokenMap& map, const int64_t
   return find_node(trie, {scratch, true}, 0, count);
 }
 
-// Calls use(model token, count) for runs of tokens that may follow an inner node of level `level`. There is one call
-// per child with an allowed item below it, or one call for all children if their trie and model tokens are consecutive.
-// Returns false if a child's token is not in the level's map.
+// Calls use(model token, count) for runs of tokens that may follow an inner node of level `level`. Usually there is one
+// call per child with an allowed item below it. If the trie and model tokens of all children are consecutive, one call
+// covers them all. Returns false if a child's token is not in the level's map.
 template <class Use>
 bool for_allowed_children(const Trie& trie, const TokenMap& map, int64_t node, int64_t level, const ItemFilter& filter,
                           const Use& use) {

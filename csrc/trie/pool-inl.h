@@ -60,7 +60,7 @@ class Pool {
       halve();
       if (!wants(score, parent)) return true;
     }
-    scores_[size_] = score + 0;  // −0 becomes 0, so that the two tie
+    scores_[size_] = score + 0;  // −0 becomes 0: they compare equal but have different bits
     parents_[size_] = parent;
     nodes_[size_] = static_cast<int32_t>(node);
     ++size_;
