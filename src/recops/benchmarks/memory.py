@@ -223,8 +223,11 @@ def mimn_last_state_case(
         outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)
         due = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
         for gradient, other in zip(train(True, few), due, strict=True):
-            if gradient is not None:
-                torch.testing.assert_close(gradient, other, rtol=1e-2, atol=1e-2)
+            if gradient is None:
+                continue
+            # Outputs do not depend on the channels: autograd finds no gradient, the op finds 0.
+            expected = torch.zeros_like(gradient) if other is None else other
+            torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-2)
 
     return Case(
         op="mimn_scan",
