@@ -7,7 +7,7 @@ from recops._load import build_info, cpu_isa, load_ops
 
 load_ops()
 
-# After load_ops(): the modules register fakes and gradients for ops that must be there.
+# After load_ops(): these modules register fakes and gradients for ops that must already exist.
 from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
 from recops.ops.balance_assignment.balance_assignment import balance_assignment  # noqa: E402
@@ -110,7 +110,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Imports a submodule when it is first asked for, so that what needs none stays light."""
+    """Import an optional submodule at its first use, to keep ``import recops`` fast."""
     if name in ("faiss", "hf", "reference"):
         return import_module(f"recops.{name}")
     raise AttributeError(f"module 'recops' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""In which dtype results are computed: float64 for float64 inputs, else float32."""
+"""Dtypes of computation: float64 for float64 inputs, else float32."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from torch import Tensor
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What is summed in, and carried, beside inputs of ``dtype``."""
+    """Return the dtype of sums and carried states for inputs of ``dtype``."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def parameter_dtypes(x: Tensor) -> tuple[torch.dtype, ...]:
-    """What parameters may be beside ``x``: of its dtype, or float32 beside 16 bits; under autocast,
-    which widens all of them, of 16 bits beside float32 as well.
+    """Return the dtypes that parameters may have for the input ``x``.
+
+    These are the dtype of ``x`` and, if ``x`` is 16-bit, float32. Autocast converts all inputs to
+    float32, so under autocast 16-bit parameters may also accompany a float32 ``x``.
     """
     if x.dtype == torch.float64:
         return (x.dtype,)
@@ -25,14 +27,14 @@ def parameter_dtypes(x: Tensor) -> tuple[torch.dtype, ...]:
 
 
 def widened(x: Tensor) -> Tensor:
-    """``x`` in the dtype that its results are computed in."""
+    """Return ``x`` converted to the dtype of its computation."""
     return x.to(compute_dtype(x.dtype))
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    """Where torch's own ops on the device of ``x`` compute in the dtypes that they are given."""
+    """Return a context that disables autocast on the device of ``x``."""
     kind = x.device.type
-    # Where there is none, nothing is entered, so that exported programs hold no trace of it.
+    # Without active autocast, enter nothing: exported programs then contain no autocast region.
     return torch.autocast(kind, enabled=False) if _autocast(kind) else nullcontext()
 
 

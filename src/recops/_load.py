@@ -1,4 +1,4 @@
-"""Load the compiled op libraries into torch, from an installed wheel or an editable build alike."""
+"""Loading of the compiled op libraries into torch, from a wheel or an editable build."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 else:
 
     class _Ops(SimpleNamespace):
-        """Ops of the library as their overloads, from load_ops; those defined in Python as packets.
+        """The library's ops: compiled ones as overloads, ones defined in Python as packets.
 
-        A packet looks for the right overload at each call: with cold caches, of ten arguments, it
-        takes 49 µs where the overload itself takes 32 (a busy Zen 4 core). No op has a second one.
+        A packet searches for the right overload at each call. Each op has only one overload, so
+        calling the overload directly avoids that search.
         """
 
         def __getattr__(self, name: str) -> Any:
@@ -38,7 +38,7 @@ def _library_path(name: str) -> str | None:
 
 
 def load_ops() -> None:
-    """Register ``torch.ops.recops``; CUDA kernels join where they were built and torch has CUDA.
+    """Register ``torch.ops.recops``, with CUDA kernels if they were built and torch has CUDA.
 
     Raises:
         ImportError: the op library is missing from this installation.
@@ -48,17 +48,17 @@ def load_ops() -> None:
         raise ImportError("recops: the op library is missing; reinstall with `pip install .`")
     torch.ops.load_library(path)
     _find_ops()
-    ops.cpu_isa()  # An impossible RECOPS_ISA ends here, not inside the first op.
+    ops.cpu_isa()  # An invalid RECOPS_ISA raises here instead of inside the first op.
     cuda_path = _library_path("_ops_cuda")
     if cuda_path is not None and torch.version.cuda is not None and torch.cuda.is_available():
         _load_cuda(cuda_path)
 
 
 def _find_ops() -> None:
-    """Fill ``ops``, and let those that throw ``std::invalid_argument`` raise ValueError.
+    """Fill ``ops``, and translate the C++ exception ``std::invalid_argument`` to ValueError.
 
-    torch up to 2.13 does so by itself; from 2.14 on it raises RuntimeError. Wrapping the op's own
-    callable leaves ``torch.compile`` and ``torch.export`` what they know, an op.
+    torch up to 2.13 translates it itself; torch 2.14 raises RuntimeError instead. The wrapper goes
+    around the op's own callable, so ``torch.compile`` and ``torch.export`` still see an op.
     """
     for name in torch._C._dispatch_get_all_op_names():
         if name.startswith("recops::"):
@@ -75,7 +75,7 @@ def _raising_value_errors(call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return call(*args, **kwargs)
         except RuntimeError as error:
-            # What an op says of its arguments begins with the function's name; nothing else does.
+            # Only messages about an op's arguments begin with the function's name.
             if type(error) is RuntimeError and re.match(r"[A-Za-z_.]+: ", str(error)):
                 raise ValueError(*error.args) from None
             raise
@@ -87,8 +87,8 @@ def _load_cuda(path: str) -> None:
     runtime, driver = _cuda_versions(path)
     if driver < runtime:
         warnings.warn(
-            f"recops: built for CUDA {_dotted(runtime)}, but the driver serves at most CUDA "
-            f"{_dotted(driver)}; CPU ops work, CUDA ops are left out",
+            f"recops: built for CUDA {_dotted(runtime)}, but the driver supports at most CUDA "
+            f"{_dotted(driver)}; only CPU ops are available",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -107,10 +107,10 @@ def _dotted(version: int) -> str:
 
 @cache
 def cpu_isa() -> str:
-    """The instruction set the CPU kernels run on: ``"base"``, ``"avx2"`` or ``"avx512"``.
+    """Return the instruction set of the CPU kernels: ``"base"``, ``"avx2"`` or ``"avx512"``.
 
-    The best one this machine has, or the one that the environment variable ``RECOPS_ISA`` names
-    when recops is imported.
+    By default it is the best one that this machine supports. The environment variable
+    ``RECOPS_ISA``, read when recops is imported, selects another.
 
     Examples:
         >>> recops.cpu_isa() in ("base", "avx2", "avx512")
@@ -121,11 +121,11 @@ def cpu_isa() -> str:
 
 @cache
 def build_info() -> dict[str, str | None]:
-    """What this build is.
+    """Return the versions and the compiler of this build.
 
     Returns:
-        ``version``, ``torch_target`` (the oldest torch whose stable ABI it needs), ``compiler``,
-        ``cuda_runtime`` and ``cuda_architectures`` (None where the CUDA library was not built).
+        ``version``, ``torch_target`` (the oldest torch with a compatible stable ABI), ``compiler``,
+        ``cuda_runtime`` and ``cuda_architectures`` (None if the CUDA library was not built).
 
     Examples:
         >>> recops.build_info()["version"] == recops.__version__

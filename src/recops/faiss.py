@@ -1,4 +1,4 @@
-"""Codebooks of faiss, in and out: the name of :mod:`recops.integrations.faiss`."""
+"""Conversion of codebooks from and to faiss: public name of :mod:`recops.integrations.faiss`."""
 
 from recops.integrations.faiss import codebooks_from_faiss, codebooks_to_faiss
 

@@ -1,10 +1,10 @@
-"""Files that are written whole or not at all, and that notice a flipped bit.
+"""Atomic writing of files, and checksums that detect any damage.
 
-Every file recops writes and reads back is *sealed*: it carries a token ``recops-sha256:<64 hex
-digits>``, the SHA-256 of the whole file with those digits set to zero. It is the first such token
-of a safetensors file, whose header comes first, and the last one of JSON and Parquet, which end
-with their format: between them an id or a title may be anything, a seal as well. Nothing here ever
-unpickles.
+Every file that recops writes and reads back is *sealed*. It contains a token
+``recops-sha256:<64 hex digits>``: the SHA-256 of the whole file with those digits set to zero. In
+a safetensors file the seal is the first such token, because the header comes first. In JSON and
+Parquet files it is the last one, because the metadata comes last. An id or a title in between may
+contain a similar token. No function of this module unpickles data.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ import safetensors.torch
 from torch import Tensor
 
 SEAL = "recops-sha256:" + "0" * 64
-"""Put this token into a file's metadata, behind its content; :func:`write_sealed` fills it in."""
+"""Blank seal. Put it into the metadata after the content; :func:`write_sealed` fills it in."""
 
 READ_LIMIT = 1 << 30
-"""Bytes of a foreign file, or of what an archive unpacks to, that are held in memory at once."""
+"""Largest number of bytes of a foreign file or an unpacked archive that memory may hold."""
 
 _SEAL_PATTERN = re.compile(rb"recops-sha256:([0-9a-f]{64})")
 
 
 class CorruptFileError(ValueError):
-    """A file is damaged, truncated, of another kind, or written by a newer version."""
+    """Error for a file that is damaged, truncated, of another kind, or from a newer version."""
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write ``data`` to ``path``, all of it or nothing; see :func:`new_file`."""
+    """Write ``data`` to ``path`` atomically; see :func:`new_file`."""
     with new_file(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A temporary file beside ``path``, to be filled: then it is flushed to the disk and renamed.
-    An error inside leaves nothing. A file that is replaced hands its permissions on; a link stays
-    one, to the new file.
+    """Open a temporary file for writing; on success, flush it to disk and rename it to ``path``.
+
+    The temporary file is in the same folder and is deleted after an error. The new file takes over
+    the permissions of the file that it replaces. A symbolic link at ``path`` stays a link.
 
     Raises:
-        OSError: the disk is full or the folder is not writable; a file already at ``path`` stays
-            as it was. So does anything else: a device or a pipe is not replaced.
+        OSError: the disk is full or the folder is not writable; an existing file is unchanged.
+            Also raised if ``path`` is a device, a pipe or a folder.
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
@@ -72,47 +73,48 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_sealed(path: str | os.PathLike[str], data: bytes) -> None:
-    """Fill in the last :data:`SEAL` of ``data``, and :func:`write_file` it.
+    """Replace the last :data:`SEAL` of ``data`` by its checksum and write ``data`` to ``path``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: ``data`` contains no :data:`SEAL`.
     """
     write_file(path, _sealed(data, data.rfind(SEAL.encode())))
 
 
-def _sealed(data: bytes, place: int) -> bytes:
-    if place < 0:
+def _sealed(data: bytes, start: int) -> bytes:
+    if start < 0:
         raise ValueError("write_sealed: data must hold the blank seal, got none")
-    end = place + len(SEAL)
+    end = start + len(SEAL)
     digest = hashlib.sha256(data).hexdigest().encode()
     return data[: end - len(digest)] + digest + data[end:]
 
 
 def seal_file(file: BinaryIO) -> None:
-    """:func:`write_sealed` of a file in place: for one that is too large to be held in memory; with
-    :func:`new_file`.
+    """Fill in the last :data:`SEAL` of an open file, in place.
+
+    Use it inside :func:`new_file` for a file that is too large for memory.
 
     Raises:
-        ValueError: it holds no blank seal.
+        ValueError: the file contains no :data:`SEAL`.
     """
     file.flush()
     with mmap.mmap(file.fileno(), 0) as data:
-        place = data.rfind(SEAL.encode())
-        if place < 0:
+        start = data.rfind(SEAL.encode())
+        if start < 0:
             raise ValueError("seal_file: file must hold the blank seal, got none")
         with memoryview(data) as view:
             digest = hashlib.sha256(view).hexdigest()
-        end = place + len(SEAL)
+        end = start + len(SEAL)
         data[end - len(digest) : end] = digest.encode()
         data.flush()
 
 
 def verify_file(path: str | os.PathLike[str]) -> None:
-    """Check the seal of a file without holding it in memory.
+    """Check the seal of a file without reading all of it into memory.
 
     Raises:
-        CorruptFileError: as :func:`read_sealed`.
-        FileNotFoundError: no such file.
+        CorruptFileError: as in :func:`read_sealed`.
+        FileNotFoundError: the file does not exist.
     """
     with Path(path).open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
@@ -122,11 +124,11 @@ def verify_file(path: str | os.PathLike[str]) -> None:
 
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a sealed file, verified.
+    """Read a sealed file, check its seal and return its bytes.
 
     Raises:
-        CorruptFileError: the file carries no seal (truncated or foreign), or its bytes do not
-            match it.
+        CorruptFileError: the file has no seal (it is truncated or foreign), or its bytes do not
+            match the seal.
     """
     return _verified(Path(path).read_bytes(), path)
 
@@ -137,15 +139,15 @@ def _verified(data: bytes, source: object) -> bytes:
 
 
 def _verify(data: bytes | mmap.mmap, source: object) -> None:
-    seals = [found.span(1) for found in _SEAL_PATTERN.finditer(data)]
+    seals = [match.span(1) for match in _SEAL_PATTERN.finditer(data)]
     if not seals:
         raise CorruptFileError(f"{source}: not a recops file, or truncated (no checksum found)")
-    if not any(_seals(data, *place) for place in {seals[0], seals[-1]}):
+    if not any(_seals(data, *span) for span in {seals[0], seals[-1]}):
         raise CorruptFileError(f"{source}: damaged (checksum mismatch)")
 
 
 def _seals(data: bytes | mmap.mmap, start: int, end: int) -> bool:
-    """Whether the digits at a place are the digest of all else."""
+    """Check whether ``data[start:end]`` is the digest of ``data`` with those digits zeroed."""
     digest = hashlib.sha256()
     with memoryview(data) as view:
         for part in (view[:start], b"0" * 64, view[end:]):
@@ -156,10 +158,10 @@ def _seals(data: bytes | mmap.mmap, start: int, end: int) -> bool:
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal digits; a mebibyte of it is in memory at once.
+    """Return the SHA-256 of a file as hexadecimal digits, reading 1 MiB at a time.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
@@ -169,11 +171,11 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 
 
 def read_bounded(path: str | os.PathLike[str], *, limit: int = READ_LIMIT) -> bytes:
-    """The bytes of somebody else's file that is read whole, such as JSON.
+    """Read a foreign file, such as JSON, of at most ``limit`` bytes.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds more than ``limit`` bytes; no more than those were read.
+        ValueError: the file has more than ``limit`` bytes; at most ``limit + 1`` are read.
     """
     with Path(path).open("rb") as file:
         data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
@@ -213,39 +215,39 @@ def seal_tensors(
     version: int = 1,
     meta: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The bytes of the file that :func:`save_tensors` writes."""
-    # Sorted, the checksum comes before whatever else might look like one.
+    """Return the bytes of the file that :func:`save_tensors` writes."""
+    # The keys are sorted so that the checksum precedes any other text that looks like a seal.
     header = {"checksum": SEAL, "kind": kind, "meta": dict(meta or {}), "version": version}
-    # One metadata entry: safetensors keeps them in a hash map and would write several in any order.
+    # One metadata entry: safetensors writes several entries in the random order of its hash map.
     blob = safetensors.torch.save(
-        _apart(tensors),
+        _unshared(tensors),
         metadata={"recops": json.dumps(header, sort_keys=True)},
     )
     return _sealed(blob, blob.find(SEAL.encode()))
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors of which none shares memory with another, as tied weights do."""
-    apart: dict[str, Tensor] = {}
-    met: set[int] = set()
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous tensors; copy those that share memory with others, such as tied weights."""
+    unshared: dict[str, Tensor] = {}
+    storages: set[int] = set()
     for name, tensor in tensors.items():
         if tensor.is_sparse or tensor.is_sparse_csr:
             raise ValueError(f"{name} must be a dense tensor, got {tensor.layout}")
         tensor = tensor.detach().contiguous()
-        memory = tensor.untyped_storage().data_ptr()
-        apart[name] = tensor.clone() if memory in met else tensor
-        met.add(memory)
-    return apart
+        storage = tensor.untyped_storage().data_ptr()
+        unshared[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    return unshared
 
 
 def load_tensors(
     path: str | os.PathLike[str], *, kind: str, version: int = 1
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The ``(tensors, meta)`` that :func:`save_tensors` wrote.
+    """Load the ``(tensors, meta)`` that :func:`save_tensors` wrote.
 
     Raises:
-        CorruptFileError: damaged, truncated, of another kind, or of a newer version.
-        FileNotFoundError: no such file.
+        CorruptFileError: the file is damaged, truncated, of another kind, or from a newer version.
+        FileNotFoundError: the file does not exist.
     """
     return open_tensors(Path(path).read_bytes(), path, kind=kind, version=version)
 
@@ -253,10 +255,12 @@ def load_tensors(
 def open_tensors(
     data: bytes, source: object, *, kind: str, version: int = 1
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What :func:`seal_tensors` put into ``data``, which is from ``source``.
+    """Return the ``(tensors, meta)`` that :func:`seal_tensors` put into ``data``.
+
+    Errors name ``source``, the origin of ``data``.
 
     Raises:
-        CorruptFileError: as :func:`load_tensors`.
+        CorruptFileError: as in :func:`load_tensors`.
     """
     blob = _verified(data, source)
     try:
@@ -272,7 +276,7 @@ def open_tensors(
 def write_json(
     path: str | os.PathLike[str], content: Mapping[str, Any], *, kind: str, version: int = 1
 ) -> None:
-    """Save a JSON object as a sealed file; ``content`` stays readable at its top level."""
+    """Save a JSON object as a sealed file, with the entries of ``content`` at its top level."""
     sealed = {**content, "format": {"kind": kind, "version": version, "seal": SEAL}}
     write_sealed(
         path, (json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -280,10 +284,10 @@ def write_json(
 
 
 def read_json(path: str | os.PathLike[str], *, kind: str, version: int = 1) -> dict[str, Any]:
-    """The object :func:`write_json` wrote, verified, without its ``format`` entry.
+    """Read and verify the object that :func:`write_json` wrote, without its ``format`` entry.
 
     Raises:
-        CorruptFileError: damaged, truncated, of another kind, or of a newer version.
+        CorruptFileError: the file is damaged, truncated, of another kind, or from a newer version.
     """
     data = read_sealed(path)
     try:

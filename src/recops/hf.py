@@ -1,4 +1,4 @@
-"""Semantic IDs in ``transformers``' ``generate()``: the name of :mod:`recops.integrations.hf`."""
+"""Semantic IDs in transformers ``generate()``: public name of :mod:`recops.integrations.hf`."""
 
 from recops.integrations.hf import SidTrieLogitsProcessor
 

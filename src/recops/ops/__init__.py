@@ -1,1 +1,1 @@
-"""The public functions, a folder a family, on the ops of the same stem in ``torch.ops.recops``."""
+"""Public functions, one folder per family; each calls ops of the same stem in torch.ops.recops."""

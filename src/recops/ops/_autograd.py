@@ -1,4 +1,4 @@
-"""Derivatives of ops: registered for speed, or refused."""
+"""Registration of derivatives of ops, and of errors for second derivatives."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from torch import Tensor
 def register_autograd(
     name: str, backward: Callable[..., Any], setup_context: Callable[[Any, Any, Any], None]
 ) -> None:
-    """As :func:`torch.library.register_autograd`, whose every call reads the schema anew.
+    """Register a derivative with less overhead than :func:`torch.library.register_autograd`.
 
-    That reading takes time in the square of the number of arguments: for the 15 of
-    ``coaction_gather`` 73 µs a call, where all that is done here takes 12 (a Zen 4 core, torch
-    2.13). The op must have no default values, of which the dispatcher would pass on none.
+    The function from torch parses the op's schema at every call, in time quadratic in the number
+    of arguments. This one parses the schema once. The op must have no default values, because the
+    dispatcher does not pass them on.
 
     Args:
-        name: of the op in ``torch.ops.recops``.
-        backward: from the context and the gradients of what the op returned to one for each input,
-            a list of them for a list of tensors.
-        setup_context: keeps in the context what ``backward`` needs, of inputs and output.
+        name: name of the op in ``torch.ops.recops``.
+        backward: function of the context and the output gradients. Returns one gradient for each
+            input; for a list of tensors, a list of gradients.
+        setup_context: function of the context, the inputs and the output. Stores in the context
+            what ``backward`` needs.
     """
     op = getattr(torch.ops.recops, name).default
     arguments = op._schema.arguments
@@ -39,16 +40,16 @@ def register_autograd(
         return tuple(output) if isinstance(output, list) else output
 
     def gradients(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        found = backward(ctx, *grads)
-        return (None, *(_flat(found, lists) if lists else found))
+        input_grads = backward(ctx, *grads)
+        return (None, *(_flat(input_grads, lists) if lists else input_grads))
 
     def once(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():  # There may be a second derivative.
+        if torch.is_grad_enabled():  # A second derivative may follow.
             return gradients(ctx, *grads)
-        # Read once, and before: with checkpointing, reading runs the forward once more.
-        kept = SimpleNamespace(**vars(ctx), saved_tensors=ctx.saved_tensors)
+        # Read saved_tensors once, outside the guard: with checkpointing it reruns the forward pass.
+        context = SimpleNamespace(**vars(ctx), saved_tensors=ctx.saved_tensors)
         with torch._C._AutoDispatchBelowAutograd():
-            return gradients(kept, *grads)
+            return gradients(context, *grads)
 
     functions = {"forward": staticmethod(forward), "backward": staticmethod(once)}
     formula = type(f"recops_{name}", (torch.autograd.Function,), functions)
@@ -57,7 +58,7 @@ def register_autograd(
         if torch.is_grad_enabled():
             flat = _flat(inputs, lists) if lists else inputs
             if any(isinstance(value, Tensor) and value.requires_grad for value in flat):
-                # Autograd looks at the flat ones alone, as it sees no tensor inside a list.
+                # Autograd does not see tensors inside a list, so pass the flat inputs as well.
                 return formula.apply(inputs, *flat)  # type: ignore[attr-defined]
         return below(inputs)
 
@@ -65,7 +66,7 @@ def register_autograd(
 
 
 def _flat(values: Sequence[Any], lists: list[int]) -> list[Any]:
-    """Those values, the lists among them, at ``lists``, laid out."""
+    """Return ``values`` with the lists at the positions ``lists`` expanded."""
     flat: list[Any] = []
     for i, value in enumerate(values):
         if i in lists:
@@ -76,11 +77,11 @@ def _flat(values: Sequence[Any], lists: list[int]) -> list[Any]:
 
 
 def refuse_derivative(name: str, of: str) -> None:
-    """Let the gradient of an op, another op, raise NotImplementedError where it is derived again.
+    """Make the second derivative of an op raise NotImplementedError.
 
     Args:
-        name: of the gradient's op in ``torch.ops.recops``.
-        of: what the error says has no second derivative.
+        name: name of the op in ``torch.ops.recops`` that computes the first derivative.
+        of: subject and verb of the error message, such as "dice has".
     """
 
     def refuse(*_: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Vectors beside codewords: checks that need no data."""
+"""Checks that shapes and dtypes of vectors and codewords match."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from recops._dtypes import parameter_dtypes
 
 
 def check_rows(op: str, name: str, value: Tensor, x: Tensor) -> None:
+    """Check that ``value`` has one entry per row of ``x``."""
     if value.shape[0] != x.shape[0]:
         raise ValueError(
-            f"{op}: {name} must have {x.shape[0]} entries, one a row of x, got {value.shape[0]}"
+            f"{op}: {name} must have {x.shape[0]} entries, one per row of x, got {value.shape[0]}"
         )
 
 
 def check_codewords(op: str, name: str, codewords: Tensor, x: Tensor) -> None:
-    """Codewords live in x's space: same device and dimension; x's dtype, or f32 beside 16-bit x."""
+    """Check that ``codewords`` have the device and dimension of ``x`` and a matching dtype."""
     dtypes = parameter_dtypes(x)
     check_tensor(op, name, codewords, ndim=2, dtypes=dtypes, device=x.device)
     if codewords.shape[1] != x.shape[1]:

@@ -1,1 +1,1 @@
-"""What carries state between calls: tries with masks and bans, the live catalogue, memories."""
+"""Objects that carry state between calls: tries, masks, bans, the live catalogue, memories."""

@@ -1,4 +1,4 @@
-"""Holders of tensors: what they hold fits together from the moment they are made."""
+"""Dataclasses of tensors (holders): checks at construction, and registration as pytrees."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Holder = TypeVar("Holder")
 
 
 def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) -> None:
-    """The tensors of ``holder``, a dataclass, have their dtypes and shapes and are on one device.
+    """Check that the tensors of a dataclass have matching dtypes and shapes and share a device.
 
-    For a dataclass' ``__post_init__``, so that ``dataclasses.replace`` is held to it as well. What
-    the tensors contain is for ops to check as they read it.
+    Call this in ``__post_init__``, so that ``dataclasses.replace`` is checked too. The contents of
+    the tensors are not checked; the ops check what they read.
 
     Args:
-        holder: what is being made.
-        tensors: of each tensor the dtypes it may have, and its shape by names of sizes, which are
-            the same wherever they stand: ``"rows, width"``; ``"rows + 1"``; ``"width or rows,
-            width"`` where it may be either; ``""`` for a scalar.
+        holder: the dataclass under construction.
+        tensors: for each tensor, its allowed dtypes and its shape. A shape lists names of sizes,
+            and equal names mean equal sizes: ``"rows, width"``, ``"rows + 1"``, ``"width or rows,
+            width"`` for one of two shapes, or ``""`` for a scalar.
 
     Raises:
-        TypeError: not a tensor, or of another dtype.
-        ValueError: another shape, device or layout.
+        TypeError: a value is not a tensor or has another dtype.
+        ValueError: a tensor has another shape, device or layout.
     """
     op = type(holder).__name__
     sizes: dict[str, int] = {}
     device: torch.device | None = None
-    # Dynamo warns of what is cached.
+    # Dynamo warns about functions with a cache.
     parsed = _parsed.__wrapped__ if torch.compiler.is_compiling() else _parsed
     for name, (dtypes, shapes) in tensors.items():
         shape_of = parsed(shapes)
@@ -48,19 +48,19 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
                     f"{op}: {name} must be [{shapes}] with {symbol} = {max(known, 0)}, "
                     f"got shape {tuple(tensor.shape)}"
                 )
-        # In the lists that ops take, torch would leave it unresolved; a graph has none.
+        # torch does not resolve a negative view inside a list argument of an op.
         if not torch.compiler.is_compiling() and tensor.is_neg():
             object.__setattr__(holder, name, tensor.resolve_neg())
 
 
 @cache
 def _parsed(shapes: str) -> dict[int, list[tuple[str, int]]]:
-    """By number of dimensions, each dimension's size: a name, and what is added to it."""
-    found = {}
+    """Parse shapes to ``{number of dimensions: [(name of the size, number added to it), …]}``."""
+    shape_of = {}
     for shape in shapes.split(" or "):
         dims = [dim.partition(" + ") for dim in shape.split(", ") if dim]
-        found[len(dims)] = [(symbol, int(more or 0)) for symbol, _, more in dims]
-    return found
+        shape_of[len(dims)] = [(symbol, int(more or 0)) for symbol, _, more in dims]
+    return shape_of
 
 
 def register_holder(
@@ -71,14 +71,14 @@ def register_holder(
     to_dumpable_context: Callable[[Any], Any] | None = None,
     from_dumpable_context: Callable[[Any], Any] | None = None,
 ) -> None:
-    """Make a holder a pytree, so that compilers and exporters take it as an input.
+    """Register a holder as a pytree, so that compiled and exported programs accept it as an input.
 
     Args:
         kind: a dataclass.
-        tensors: the names of its tensors, which become the leaves.
-        context: the name of what else it has, which is compiled in.
-        to_dumpable_context: what JSON can hold of the context.
-        from_dumpable_context: the way back.
+        tensors: names of its tensor fields, the leaves of the pytree.
+        context: name of its other field, which compiled programs treat as a constant.
+        to_dumpable_context: function that converts the context for JSON.
+        from_dumpable_context: its inverse.
     """
 
     def flatten(holder: Holder) -> tuple[list[Tensor], Any]:
@@ -88,17 +88,17 @@ def register_holder(
         )
 
     def flatten_with_keys(holder: Holder) -> tuple[list[tuple[_pytree.KeyEntry, Tensor]], Any]:
-        leaves, rest = flatten(holder)
+        leaves, context_value = flatten(holder)
         keys = [_pytree.GetAttrKey(name) for name in tensors]
-        return list(zip(keys, leaves, strict=True)), rest
+        return list(zip(keys, leaves, strict=True)), context_value
 
-    def unflatten(leaves: Any, rest: Any) -> Holder:
+    def unflatten(leaves: Any, context_value: Any) -> Holder:
         fields = dict(zip(tensors, leaves, strict=True))
         if context is not None:
-            fields[context] = rest
+            fields[context] = context_value
         if all(isinstance(fields[name], Tensor) for name in tensors):
             return kind(**fields)
-        # What a map over the tree, or a compiler, puts in the tensors' place.
+        # Compilers and tree_map also build trees of other leaves; skip the checks for those.
         holder = object.__new__(kind)
         for name, value in fields.items():
             object.__setattr__(holder, name, value)

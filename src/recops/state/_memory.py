@@ -1,4 +1,4 @@
-"""What parameters and states of memory networks share: checks, ``to``, ``state_dict``, pytrees."""
+"""Base class and checks for parameters and states of memory networks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.utils import _pytree
 
 from recops._checks import check_device, check_tensor
 
-MOST = 1024  # wide: of an event, a state, or a memory's slots
+MOST = 1024  # largest width of an event or a state, and largest number of slots
 
 HolderT = TypeVar("HolderT", bound="MemoryHolder")
 
 
 class MemoryHolder:
-    """A frozen dataclass of tensors, tuples of tensors, None and plain numbers."""
+    """Base class of frozen dataclasses of tensors, tuples of tensors, None and plain numbers."""
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Each tensor with its name, those of a tuple as ``name.0``, ``name.1``, …"""
+        """Yield each tensor with its name; tensors of a tuple are ``name.0``, ``name.1``, …"""
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
@@ -31,7 +31,7 @@ class MemoryHolder:
                     yield f"{field.name}.{i}", tensor
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The tensors by name."""
+        """Return the tensors by name."""
         return dict(self.named_tensors())
 
     def to(
@@ -41,48 +41,48 @@ class MemoryHolder:
         *,
         device: torch.device | str | None = None,
     ) -> HolderT:
-        """The same on another device, with floating tensors of another dtype, or both.
+        """Return a copy on another device, with another dtype of the floating tensors, or both.
 
         Args:
-            target: a device, or a dtype where nothing else is given.
-            dtype: of the floating tensors.
-            device: the same as a device for ``target``.
+            target: a device or a dtype.
+            dtype: dtype of the floating tensors.
+            device: alternative to a device as ``target``.
 
         Raises:
-            TypeError: nothing is given, one thing twice, or neither a device nor a dtype.
-            ValueError: no such device.
+            TypeError: no device and no dtype is given, one is given twice, or a type is wrong.
+            ValueError: the device does not exist.
         """
         op = f"{type(self).__name__}.to"
-        where, floats = _place(op, target, dtype, device)
+        new_device, float_dtype = _resolve_target(op, target, dtype, device)
 
         def moved(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(map(moved, value))
             if not isinstance(value, Tensor):
                 return value
-            return value.to(where, floats if value.is_floating_point() else None)
+            return value.to(new_device, float_dtype if value.is_floating_point() else None)
 
         names = [field.name for field in fields(self)]  # type: ignore[arg-type]
         return replace(self, **{name: moved(getattr(self, name)) for name in names})  # type: ignore[type-var]
 
 
-def _place(
+def _resolve_target(
     op: str, target: object, dtype: object, device: object
 ) -> tuple[torch.device | None, torch.dtype | None]:
-    """The device and the dtype that are asked for, one of them at least.
+    """Return the requested device and dtype; at most one of them is None.
 
     Raises:
-        TypeError: nothing is given, one thing twice, or neither a device nor a dtype.
-        ValueError: no such device.
+        TypeError: no device and no dtype is given, one is given twice, or a type is wrong.
+        ValueError: the device does not exist.
     """
-    name, given = "device", f"target {target!r}, dtype {dtype!r} and device {device!r}"
+    name, arguments = "device", f"target {target!r}, dtype {dtype!r} and device {device!r}"
     if isinstance(target, torch.dtype):
         if dtype is not None:
-            raise TypeError(f"{op}: the dtype must be given once, got {given}")
+            raise TypeError(f"{op}: the dtype must be given once, got {arguments}")
         target, dtype = None, target
     elif target is not None:
         if device is not None:
-            raise TypeError(f"{op}: the device must be given once, got {given}")
+            raise TypeError(f"{op}: the device must be given once, got {arguments}")
         name, device = "target", target
     if dtype is None and device is None:
         raise TypeError(f"{op}: a device or a dtype must be given, got None")
@@ -94,15 +94,15 @@ def _place(
 def check_tensors(
     holder: str,
     like: object,
-    due: Mapping[str, tuple[object, tuple[int, ...]]],
+    expected: Mapping[str, tuple[object, tuple[int, ...]]],
     dtypes: tuple[torch.dtype, ...],
 ) -> None:
-    """Each tensor has its shape, on the device and of the dtype of ``like``, one of ``dtypes``.
+    """Check that each tensor has its expected shape, and the device and dtype of ``like``.
 
     Raises:
-        TypeError, ValueError: one has not.
+        TypeError, ValueError: a tensor does not match, or its dtype is not one of ``dtypes``.
     """
-    for name, (tensor, shape) in due.items():
+    for name, (tensor, shape) in expected.items():
         check_tensor(holder, name, tensor, ndim=len(shape), dtypes=dtypes)
         assert isinstance(tensor, Tensor)
         assert isinstance(like, Tensor)
@@ -110,24 +110,24 @@ def check_tensors(
             raise TypeError(f"{holder}: {name} must be {like.dtype}, got {tensor.dtype}")
         if tensor.device != like.device:
             raise ValueError(f"{holder}: {name} must be on {like.device}, got {tensor.device}")
-        if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
+        if any(size != length for size, length in zip(tensor.shape, shape, strict=True)):
             raise ValueError(f"{holder}: {name} must be {shape}, got {tuple(tensor.shape)}")
 
 
 def check_kind(op: str, name: str, value: object, kind: type) -> None:
-    """``value`` is parameters, or a state, of this kind of network.
+    """Check that ``value`` is an instance of ``kind``, a parameter or state class.
 
     Raises:
-        TypeError: it is not.
+        TypeError: ``value`` has another type.
     """
     if not isinstance(value, kind):
         raise TypeError(f"{op}: {name} must be {kind.__name__}, got {type(value).__name__}")
 
 
 def register_memory(kind: type[MemoryHolder]) -> None:
-    """Make a pytree of the holder, so that compiled and exported programs take and return it.
+    """Register a holder as a pytree, so that compiled and exported programs take and return it.
 
-    Trees are also rebuilt of what are no tensors, so this way in has no checks.
+    Unflattening skips the checks, because torch also builds trees whose leaves are not tensors.
     """
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
 

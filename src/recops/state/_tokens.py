@@ -1,4 +1,4 @@
-"""Which token of semantic IDs is outside its vocabulary, told once it is known that one is."""
+"""Error for a token of a semantic ID outside its vocabulary."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def refuse_bad_token(op: str, sids: Tensor, vocab_sizes: Sequence[int]) -> None:
-    """Name the first of ``sids`` ``[N, L]`` outside its level's vocabulary, if there is one.
+    """Raise for the first token of ``sids`` ``[N, L]`` outside its level's vocabulary, if any.
 
     Raises:
-        ValueError: there is one.
+        ValueError: a token is outside its vocabulary; the message names its position.
     """
     outside = (sids < 0) | (sids >= torch.tensor(vocab_sizes, device=sids.device))
     for row, level in outside.nonzero()[:1].tolist():

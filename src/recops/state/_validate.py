@@ -1,4 +1,4 @@
-"""What could be wrong with what the tensors of a trie contain."""
+"""Checks of the contents of a trie's tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def problems(
     tensors: Mapping[str, Tensor], vocab_sizes: tuple[int, ...]
 ) -> Iterator[tuple[str, str]]:
-    """Whatever is wrong, first things first: what comes later relies on what came before."""
+    """Yield the name of each invalid tensor and its problem; later checks rely on earlier ones."""
     depth, device = len(vocab_sizes), tensors["tokens"].device
     nodes, items = tensors["tokens"].numel(), tensors["item_ids"].numel()
     first_child, tokens = tensors["first_child"].long(), tensors["tokens"].to(torch.int64)
@@ -39,9 +39,9 @@ def problems(
     if bool((later_sibling[1:] & (tokens.diff() <= 0)).any()):
         yield "tokens", "must ascend among siblings"
 
-    places = torch.arange(items, device=device)
+    positions = torch.arange(items, device=device)
     for name in ("item_rows", "id_order"):
-        if not torch.equal(tensors[name].long().sort().values, places):
+        if not torch.equal(tensors[name].long().sort().values, positions):
             yield name, "must hold every place once"
             return
     ids = tensors["item_ids"][tensors["id_order"].long()]

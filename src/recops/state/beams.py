@@ -1,4 +1,4 @@
-"""Result types of constrained beam search, shared by the ops and their reference."""
+"""Result types of constrained beam search, for the ops and their reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class BeamStep(NamedTuple):
-    """The best candidates of a step, best first, each ``[B, num_beams]``.
+    """Best candidates of a step, best first; each field is ``[B, num_beams]``.
 
     Unused slots have score −inf, and −1 in the other fields.
     """
@@ -18,13 +18,13 @@ class BeamStep(NamedTuple):
     tokens: Tensor
     """int32: the child's token."""
     parents: Tensor
-    """int32: the index of the beam, of M, that the child continues."""
+    """int32: the index, below M, of the beam that the child extends."""
     nodes: Tensor
-    """int32: the child."""
+    """int32: the child's node."""
 
 
 class BeamResult(NamedTuple):
-    """The best items, best first. Unused places hold item −1, SID −1 and score −inf."""
+    """Best items, best first. Unused slots have item −1, SID −1 and score −inf."""
 
     item_ids: Tensor
     """``[B, num_beams]`` int64."""

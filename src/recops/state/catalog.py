@@ -1,4 +1,4 @@
-"""A catalogue that items enter and leave while it serves."""
+"""Live catalogue of items and semantic IDs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order")
 
 
 class SidCatalog:
-    """Items and their semantic IDs: any number of threads read while others change it.
+    """Live catalogue of items and their semantic IDs, for concurrent readers and writers.
 
-    Native and free of torch: numpy arrays go in, and the interpreter's lock is released meanwhile.
-    Each call that changes something makes a new version, and only then can readers see it, whole.
-    Those who change wait for one another; :meth:`snapshot`, ``len`` and :attr:`version` wait for
-    none of them. A call that fails changes nothing.
+    The catalogue is native code without torch. It takes numpy arrays and releases the interpreter
+    lock during calls. Each call that changes the catalogue makes a new version, which readers see
+    only when it is complete. Writers wait for one another. :meth:`snapshot`, ``len`` and
+    :attr:`version` do not wait for writers. A call that fails changes nothing.
 
-    In memory are the last trie that was asked for, the changes of the versions that can be rolled
-    back to (8 bytes an item and 4 a token), the trie at their beginning, and whatever tries are in
-    use elsewhere: one that no one holds any longer goes.
+    Memory holds the trie of the last snapshot, the changes of the versions that can be rolled back
+    to (8 bytes per item and 4 per token), and the trie of the oldest of these versions. Other tries
+    are freed when no caller references them.
 
     Args:
-        vocab_sizes: how many tokens each level may use.
-        history: how many versions before the newest :meth:`rollback` can go back to, 0 … 4096.
+        vocab_sizes: the vocabulary size of each level.
+        history: number of versions before the newest that :meth:`rollback` can restore, 0 … 4096.
 
     Raises:
-        ValueError: no level, a size outside 1 … 2³¹ − 1, or another history.
+        ValueError: there is no level, a size is outside 1 … 2³¹ − 1, or history is out of range.
 
     Examples:
         >>> catalog = recops.SidCatalog([2, 2])
@@ -59,35 +59,35 @@ class SidCatalog:
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
-        """How many tokens each level may use."""
+        """Vocabulary size of each level."""
         return tuple(self._catalog.vocab_sizes)
 
     @property
     def version(self) -> int:
-        """Of the content: 0 at first. No two contents of a catalogue have the same number."""
+        """Version number of the content, 0 at first; each content has a different number."""
         return self._catalog.version
 
     @property
     def history(self) -> int:
-        """How many versions before the newest can be rolled back to."""
+        """Number of versions before the newest that can be restored."""
         return self._catalog.history
 
     def __len__(self) -> int:
         return len(self._catalog)
 
     def insert(self, item_ids: ArrayLike, sids: ArrayLike, replace: bool = False) -> None:
-        """Add items. O(n · log N).
+        """Insert items in O(n · log N).
 
         Args:
             item_ids: ``[n]`` integers, each once.
             sids: ``[n, L]`` integers.
-            replace: give an item that is there already its new SID; it keeps its place in the order
-                of insertion.
+            replace: whether an item that already exists gets its new SID, instead of an error; it
+                keeps its position in the order of insertion.
 
         Raises:
-            TypeError: something other than integers.
-            ValueError: another shape, a repeated id, an id that is there already, a token outside
-                its vocabulary.
+            TypeError: values are not integers.
+            ValueError: shapes do not match, an id is repeated or already exists, or a token is
+                outside its vocabulary.
         """
         op = "SidCatalog.insert"
         check_flag(op, "replace", replace)
@@ -105,15 +105,15 @@ class SidCatalog:
             raise
 
     def remove(self, item_ids: ArrayLike, missing_ok: bool = False) -> None:
-        """Take items out. O(n · log N).
+        """Remove items in O(n · log N).
 
         Args:
             item_ids: ``[n]`` integers, each once.
-            missing_ok: skip ids that are not there.
+            missing_ok: skip ids that do not exist.
 
         Raises:
-            TypeError: something other than integers.
-            ValueError: another shape, a repeated id, an id that is not there.
+            TypeError: values are not integers.
+            ValueError: the shape is wrong, or an id is repeated or does not exist.
         """
         op = "SidCatalog.remove"
         check_flag(op, "missing_ok", missing_ok)
@@ -121,16 +121,15 @@ class SidCatalog:
         self._catalog.remove(ids, missing_ok)
 
     def snapshot(self) -> SidTrie:
-        """The trie of what is in the catalogue now; later changes do not touch it.
+        """Return the trie of the current content; later changes do not affect it.
 
-        Its version is the catalogue's: masks of one version fit no other of this catalogue. What
-        changed since the last snapshot is merged into its trie: O(changes · log N), and one pass
-        over the arrays at the speed of memory. The first to ask for a version has it merged, and it
-        is at hand for all others. Its tensors share the catalogue's memory and must not be written
-        to.
+        Its version is that of the catalogue, so its masks do not fit other versions. The changes
+        since the last snapshot are merged into that snapshot's trie, in O(changes · log N) plus one
+        copy of the arrays. Only the first call for a version merges; later calls return the same
+        trie. The tensors share the catalogue's memory and must not be written to.
 
         Raises:
-            ValueError: nodes and items together pass 2³¹ − 1.
+            ValueError: nodes and items together exceed 2³¹ − 1.
         """
         latest = self._latest
         if latest is not None and latest.version == self._catalog.version:
@@ -142,25 +141,25 @@ class SidCatalog:
         return trie
 
     def rollback(self, version: int) -> None:
-        """Make an earlier version the current one again, under its old number.
+        """Restore an earlier version, under its old number.
 
-        Versions after it are kept as well, so that one can go back to them, and the next change
-        gets a number that none has had. Costs a merge, if the version's trie is not in use.
+        Later versions stay available for :meth:`rollback`. The next change gets a new number. If
+        the version's trie is not in memory, restoring costs one merge.
 
         Args:
-            version: among the last ``history`` + 1 that were made.
+            version: one of the last ``history`` + 1 versions.
 
         Raises:
-            ValueError: it is not kept; the message says which are.
+            ValueError: the version is not available; the message names those that are.
         """
         check_integer("SidCatalog.rollback", "version", version, most=INT64_MAX)
         self._catalog.rollback(version)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the current version to a sealed safetensors file, whole or not at all.
+        """Write the current version to a sealed safetensors file, atomically.
 
         Raises:
-            OSError: the disk is full or the folder not writable; an older file at ``path`` stays.
+            OSError: the disk is full or the folder is not writable; an existing file is unchanged.
         """
         version, last_version, arrays = self._catalog.snapshot()
         save_tensors(
@@ -176,16 +175,15 @@ class SidCatalog:
 
     @staticmethod
     def load(path: str | os.PathLike[str], *, history: int = 64) -> SidCatalog:
-        """The catalogue that :meth:`save` wrote, at its version; earlier ones are not in the file.
+        """Load the catalogue that :meth:`save` wrote; the file contains no earlier versions.
 
         Args:
             path: the file.
-            history: as for :class:`SidCatalog`.
+            history: as in :class:`SidCatalog`.
 
         Raises:
-            CorruptFileError: the file is damaged, truncated, of a newer format, or holds something
-                else.
-            FileNotFoundError: no such file.
+            CorruptFileError: the file is damaged, truncated, of a newer format, or of another kind.
+            FileNotFoundError: the file does not exist.
             ValueError: ``history`` is outside 0 … 4096.
         """
         tensors, meta = load_tensors(path, kind=_KIND)
@@ -208,24 +206,24 @@ def _trie(tensors: Mapping[str, Tensor], version: int, vocab_sizes: tuple[int, .
 
 
 def _int64(op: str, name: str, values: ArrayLike, row: tuple[int, ...] = ()) -> NDArray[np.int64]:
-    """``values`` as an array of ``[n, *row]``, of which the number of dimensions is checked.
+    """Return ``values`` as an int64 array ``[n, *row]``; only the number of dimensions is checked.
 
     Raises:
-        TypeError: something other than integers.
-        ValueError: another number of dimensions.
+        TypeError: values are not integers.
+        ValueError: the number of dimensions is wrong.
     """
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{op}: {name} must hold integers, got others ({error})") from error
-    if array.size == 0 and array.dtype == np.float64:  # An empty list has no dtype of its own.
+    if array.size == 0 and array.dtype == np.float64:  # numpy makes an empty list float64.
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):
         raise TypeError(
             f"{op}: {name} must be integers of at most 64 bits, one of them the sign, "
             f"got {array.dtype}"
         )
-    if array.shape == (0,):  # Nor has it a shape of its own.
+    if array.shape == (0,):  # numpy makes an empty list one-dimensional.
         array = array.reshape(0, *row)
     if array.ndim != 1 + len(row):
         raise ValueError(

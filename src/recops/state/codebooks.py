@@ -8,7 +8,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 Stack: TypeAlias = Tensor | Iterable[Tensor]
-"""One residual quantizer: ``[L, K, D]``, or L tensors ``[K_l, D]``."""
+"""Codebooks of one residual quantizer: ``[L, K, D]``, or L tensors ``[K_l, D]``."""
 
 Codebooks: TypeAlias = Stack | Iterable[Stack]
-"""One quantizer, or a product of several: ``[G, L, K, D/G]``, or G stacks."""
+"""Codebooks of one quantizer, or of a product of several: ``[G, L, K, D/G]``, or G stacks."""

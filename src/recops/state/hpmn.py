@@ -1,4 +1,4 @@
-"""The parameters and the state of a hierarchical periodic memory network (HPMN)."""
+"""Parameters and state of a hierarchical periodic memory network (HPMN)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 from recops._checks import FLOATS, check_integer, check_list, check_tensor
 from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
 
-MOST_SLOTS = 64  # periods double at least, unless they are alike
-_READERS = (80, 40)  # the widths of the reading network's layers
+MOST_SLOTS = 64  # periods usually double, and 2⁶⁴ events are never reached
+_READERS = (80, 40)  # widths of the hidden layers of the reading network
 
 
 @dataclass(frozen=True, eq=False)
 class HpmnParams(MemoryHolder):
-    """What an HPMN learns, checked once, when it is made; :func:`recops.hpmn_scan` says its use.
+    """Parameters of an HPMN, checked at construction; see :func:`recops.hpmn_scan`.
 
-    With I the width of inputs, H that of a slot and m slots. Weights of GRUs stand in the order r,
-    z, n, with one bias.
+    I is the width of inputs, H the width of a slot and m the number of slots. Weights of GRUs are
+    in the order r, z, n, with one bias.
 
     Attributes:
-        w_ih: m tensors, ``[3H, I]`` and then ``[3H, H]`` each.
+        w_ih: m tensors, the first ``[3H, I]`` and the others ``[3H, H]``.
         w_hh: ``[m, 3H, H]``.
         bias: ``[m, 3H]``.
         query_w: ``[H, I]``.
         query_b: ``[H]``.
-        w1: ``[hops, 80, 4H]``, of [q; slot; q − slot; q · slot].
+        w1: ``[hops, 80, 4H]``, for the input [q; slot; q − slot; q · slot].
         b1: ``[hops, 80]``.
         w2: ``[hops, 40, 80]``.
         b2: ``[hops, 40]``.
@@ -37,7 +37,7 @@ class HpmnParams(MemoryHolder):
         hop_map: ``[H, H]``.
 
     Raises:
-        TypeError, ValueError: a tensor of another dtype, device or shape.
+        TypeError, ValueError: a tensor has another dtype, device or shape.
     """
 
     w_ih: tuple[Tensor, ...]
@@ -85,26 +85,26 @@ class HpmnParams(MemoryHolder):
 
     @property
     def input_size(self) -> int:
-        """I, the width of inputs."""
+        """Width of inputs, I."""
         return self.query_w.shape[1]
 
     @property
     def hidden_size(self) -> int:
-        """H, the width of a slot."""
+        """Width of a slot, H."""
         return self.w_hh.shape[2]
 
     @property
     def num_slots(self) -> int:
-        """m, the slots of the memory."""
+        """Number of slots, m."""
         return self.w_hh.shape[0]
 
     @staticmethod
     def random(
         *, input_size: int, hidden_size: int, num_slots: int, hops: int = 3, seed: int = 0
     ) -> HpmnParams:
-        """Parameters to begin training with, in float32, the same for the same ``seed``.
+        """Draw initial float32 parameters, identical for the same ``seed``.
 
-        Weights are uniform within 1/√inputs, biases of gates 1 and others 0.
+        Weights are uniform within ±1/√inputs. Biases are 1 for gates and 0 otherwise.
         """
         for name, size, most in (
             ("input_size", input_size, MOST),
@@ -143,14 +143,14 @@ class HpmnParams(MemoryHolder):
 
 @dataclass(frozen=True, eq=False)
 class HpmnState(MemoryHolder):
-    """What an HPMN knows of n users, one row each; checked once, when it is made.
+    """HPMN states of n users, one row per user, checked at construction.
 
     Attributes:
         memory: ``[n, m, H]`` float32 or float64.
-        count: ``[n]`` int64, events so far: they say which slots the next event moves.
+        count: ``[n]`` int64, events so far; it determines which slots the next event updates.
 
     Raises:
-        TypeError, ValueError: a tensor of another dtype, device or shape.
+        TypeError, ValueError: a tensor has another dtype, device or shape.
     """
 
     memory: Tensor
@@ -168,12 +168,12 @@ class HpmnState(MemoryHolder):
 
     @property
     def num_rows(self) -> int:
-        """n, the users."""
+        """Number of users, n."""
         return self.memory.shape[0]
 
     @staticmethod
     def zeros(params: HpmnParams, n: int) -> HpmnState:
-        """The state of n users before any event; float64 beside float64 parameters."""
+        """Return the state of n users before any event; float64 for float64 parameters."""
         check_kind("HpmnState.zeros", "params", params, HpmnParams)
         check_integer("HpmnState.zeros", "n", n)
         dtype = torch.float64 if params.w_hh.dtype == torch.float64 else torch.float32

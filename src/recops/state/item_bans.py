@@ -1,4 +1,4 @@
-"""Items banned by row, as positions in their trie."""
+"""Banned items of each row of a batch, as positions in a trie."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recops.state._holder import register_holder, require_fit
 
 @dataclass(frozen=True, eq=False)
 class ItemBans:
-    """Items that a row of a batch must not be recommended: :func:`item_bans` makes it.
+    """Items that must not be recommended to each row of a batch, made by :func:`item_bans`.
 
-    Where an :class:`ItemMask` takes num_items / 8 bytes a row, this takes four a banned item, and
-    decoding looks only at nodes with a ban below them. A pytree of three tensors.
+    Bans take four bytes per banned item, while an :class:`ItemMask` takes num_items / 8 bytes per
+    row. Decoding reads them only at nodes with a banned item below. A pytree of three tensors.
 
     Attributes:
         positions: ``[*]`` int32, each row's ascending item positions in its trie; −1 bans nothing.
-        offsets: ``[B + 1]`` int64: row b's are ``offsets[b]`` up to ``offsets[b + 1]``.
+        offsets: ``[B + 1]`` int64; row b has the positions ``offsets[b]`` to ``offsets[b + 1]``.
         stamps: ``[number of tries]`` int64, the versions of the tries.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: a tensor of another shape or layout, or on another device than the rest.
+        TypeError: a tensor has another dtype.
+        ValueError: a tensor has another shape or layout, or the tensors are on several devices.
     """
 
     positions: Tensor
@@ -41,7 +41,7 @@ class ItemBans:
         )
 
     def to(self, device: torch.device | str) -> ItemBans:
-        """The same bans on another device."""
+        """Return the bans on another device."""
         device = check_device("ItemBans.to", "device", device)
         return ItemBans(self.positions.to(device), self.offsets.to(device), self.stamps.to(device))
 

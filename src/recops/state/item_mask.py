@@ -1,4 +1,4 @@
-"""Subsets of a trie's items, as bits."""
+"""Subsets of a trie's items, as bit masks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from recops._load import ops
 from recops.state._holder import register_holder, require_fit
 
 ItemIds = Tensor | Sequence[int] | Sequence[Tensor] | Sequence[Sequence[int]]
-"""Item ids for all rows of a batch, or a list of those of each row."""
+"""Item ids for all rows of a batch, or a list with the ids of each row."""
 
 _ROWS = (Tensor, np.ndarray, list, tuple)
 
 
 @dataclass(frozen=True, eq=False)
 class ItemMask:
-    """A subset of a trie's items, or one for each row of a batch: :meth:`SidTrie.mask` makes it.
+    """Subset of a trie's items, or one subset per row of a batch, made by :meth:`SidTrie.mask`.
 
     A pytree of two tensors, so that compiled and exported decoders take it as an input.
 
     Attributes:
-        words: ``[W]`` or ``[B, W]`` int64, W = ⌈num_items / 64⌉; bit p % 64 of word p / 64 tells
-            whether the item at position p (in order of leaves, then of insertion) is allowed.
+        words: ``[W]`` or ``[B, W]`` int64, W = ⌈num_items / 64⌉. Bit p % 64 of word ⌊p / 64⌋ is set
+            if the item at position p (in order of leaves, then of insertion) is allowed.
         stamp: ``[]`` int64, the version of the trie.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: a tensor of another shape or layout, or on another device than the rest.
+        TypeError: a tensor has another dtype.
+        ValueError: a tensor has another shape or layout, or the tensors are on several devices.
     """
 
     words: Tensor
@@ -47,11 +47,11 @@ class ItemMask:
 
     @property
     def version(self) -> int:
-        """The version of the trie whose items these are."""
+        """Version of the trie that the mask belongs to."""
         return int(self.stamp)
 
     def to(self, device: torch.device | str) -> ItemMask:
-        """The same mask on another device."""
+        """Return the mask on another device."""
         device = check_device("ItemMask.to", "device", device)
         return ItemMask(self.words.to(device), self.stamp.to(device))
 
@@ -62,17 +62,17 @@ register_holder(ItemMask, ("words", "stamp"))
 def pack_mask(
     ids: ItemIds, item_ids: Tensor, id_order: Tensor, *, keep: bool, missing_ok: bool
 ) -> Tensor:
-    """The words of an :class:`ItemMask` that allows just ``ids`` (keep), or all others."""
+    """Return the words of an :class:`ItemMask` that allows only ``ids`` (keep), or all others."""
     name = "keep" if keep else "drop"
-    given = ids if isinstance(ids, Tensor | np.ndarray) else check_list("SidTrie.mask", name, ids)
-    is_batch = isinstance(given, list) and any(isinstance(row, _ROWS) for row in given)
-    named = {f"{name}[{b}]": row for b, row in enumerate(given)} if is_batch else {name: given}
+    values = ids if isinstance(ids, Tensor | np.ndarray) else check_list("SidTrie.mask", name, ids)
+    is_batch = isinstance(values, list) and any(isinstance(row, _ROWS) for row in values)
+    named = {f"{name}[{b}]": row for b, row in enumerate(values)} if is_batch else {name: values}
     device = item_ids.device
-    rows = [_as_ids(place, row, device) for place, row in named.items()]
+    rows = [_as_ids(row_name, row, device) for row_name, row in named.items()]
     offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
     try:
         words = ops.trie_mask(item_ids, id_order, torch.cat(rows), offsets, keep, missing_ok)
-    except ValueError as error:  # The op calls them ids, whichever they are.
+    except ValueError as error:  # The op's message calls the argument "ids".
         raise ValueError(str(error).replace(": ids must", f": {name} must", 1)) from None
     return words if is_batch else words[0]
 
@@ -82,7 +82,7 @@ def _as_ids(name: str, ids: object, device: torch.device) -> Tensor:
         tensor = torch.as_tensor(ids, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"SidTrie.mask: {name} must hold integers, got others ({error})") from error
-    if tensor.numel() == 0:  # An empty list has no dtype of its own.
+    if tensor.numel() == 0:  # torch makes an empty list float32.
         tensor = tensor.to(torch.int64)
     check_tensor("SidTrie.mask", name, tensor, ndim=1, dtypes=INDICES)
     return tensor.to(torch.int64)

@@ -1,4 +1,4 @@
-"""The parameters and the state of a multi-channel user interest memory network (MIMN)."""
+"""Parameters and state of a multi-channel user interest memory network (MIMN)."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, 
 
 @dataclass(frozen=True, eq=False)
 class MimnParams(MemoryHolder):
-    """What a MIMN learns, checked once, when it is made; :func:`recops.mimn_scan` says its use.
+    """Parameters of a MIMN, checked at construction; see :func:`recops.mimn_scan`.
 
-    With D the width of inputs and of memory, H the hidden size, m slots and P = 4 D + 6. Weights of
-    GRUs stand in the order r, z, n, with one bias.
+    D is the width of inputs and of the memory, H the hidden size, m the number of slots, and
+    P = 4 D + 6. Weights of GRUs are in the order r, z, n, with one bias.
 
     Attributes:
-        controller_w_ih: ``[3H, 2D]``, of the input [x, read].
+        controller_w_ih: ``[3H, 2D]``, for the input [x, read].
         controller_w_hh: ``[3H, H]``.
         controller_bias: ``[3H]``.
-        head_w: ``[P, H + m]``, of [hidden; usage / usage_scale]; rows in the order read key D, read
-            beta 1, write key D, write beta 1, shift 3, gamma 1, erase D, add D. Without utilization
-            the columns of usage are ignored.
+        head_w: ``[P, H + m]``, for the input [hidden; usage / usage_scale]. The rows are read key
+            D, read beta 1, write key D, write beta 1, shift 3, gamma 1, erase D, add D. For
+            utilization "none" the columns of usage are ignored.
         head_b: ``[P]``.
         key_memory: ``[m, D]``, already through tanh, or None.
         usage_w: ``[m, m]``, for utilization "paper".
-        induction_w_ih: ``[3D, 2D]``, of the input [x, slot].
+        induction_w_ih: ``[3D, 2D]``, for the input [x, slot].
         induction_w_hh: ``[3D, D]``.
         induction_bias: ``[3D]``.
-        out_w: ``[H, H + D]``, of [hidden; read].
+        out_w: ``[H, H + D]``, for the input [hidden; read].
         out_b: ``[H]``.
         memory_init: ``[m, D]``.
         read_init: ``[D]``.
-        usage_scale: what usage is divided by, about the length of histories.
+        usage_scale: divisor of usage, about the length of histories.
 
     Raises:
-        TypeError, ValueError: a tensor of another dtype, device or shape, or ``usage_scale`` is
+        TypeError, ValueError: a tensor has another dtype, device or shape, or ``usage_scale`` is
             not positive.
     """
 
@@ -87,28 +87,28 @@ class MimnParams(MemoryHolder):
 
     @property
     def input_size(self) -> int:
-        """D, the width of inputs and of a slot."""
+        """Width of inputs and of a slot, D."""
         return self.memory_init.shape[1]
 
     @property
     def hidden_size(self) -> int:
-        """H, the width of the controller's state."""
+        """Width of the controller's state, H."""
         return self.controller_w_hh.shape[1]
 
     @property
     def num_slots(self) -> int:
-        """m, the slots of the memory."""
+        """Number of slots, m."""
         return self.memory_init.shape[0]
 
     @staticmethod
     def random(
         *, input_size: int, hidden_size: int, num_slots: int, seed: int = 0, key_memory: bool = True
     ) -> MimnParams:
-        """Parameters to begin training with, in float32, the same for the same ``seed``.
+        """Draw initial float32 parameters, identical for the same ``seed``.
 
-        Weights are uniform within 1/√inputs, biases of gates 1 and others 0; the static keys are
-        tanh of a normal deviate of 0.5. Slots start 0.1 apart: about 1e-5, as published, their
-        cosines are noise.
+        Weights are uniform within ±1/√inputs. Biases are 1 for gates and 0 otherwise. Static keys
+        are tanh of normal values with standard deviation 0.5. Initial slots have standard deviation
+        0.1: with the published value of about 1e-5 their cosines are noise.
         """
         for name, size in (
             ("input_size", input_size),
@@ -153,22 +153,22 @@ class MimnParams(MemoryHolder):
 
 @dataclass(frozen=True, eq=False)
 class MimnState(MemoryHolder):
-    """What a MIMN knows of n users, one row each; checked once, when it is made.
+    """MIMN states of n users, one row per user, checked at construction.
 
-    All of one floating dtype, float32 or float64, but ``count``.
+    All tensors except ``count`` have the same dtype, float32 or float64.
 
     Attributes:
-        hidden: ``[n, H]`` the controller's state.
-        read: ``[n, D]`` what was read last.
+        hidden: ``[n, H]``, the controller's state.
+        read: ``[n, D]``, the result of the last read.
         memory: ``[n, m, D]``.
-        usage: ``[n, m]`` the sum of write weights.
-        added: ``[n, D]`` the sum of what was added to the slots, their mean.
-        channels: ``[n, m, D]`` the states of the induction unit.
-        pooled: ``[n, D]`` the sum of inputs.
+        usage: ``[n, m]``, the sum of write weights.
+        added: ``[n, D]``, the sum over events of the mean over slots of the added values.
+        channels: ``[n, m, D]``, the states of the induction unit.
+        pooled: ``[n, D]``, the sum of inputs.
         count: ``[n]`` int64, events so far.
 
     Raises:
-        TypeError, ValueError: a tensor of another dtype, device or shape.
+        TypeError, ValueError: a tensor has another dtype, device or shape.
     """
 
     hidden: Tensor
@@ -202,19 +202,20 @@ class MimnState(MemoryHolder):
 
     @property
     def num_rows(self) -> int:
-        """n, the users."""
+        """Number of users, n."""
         return self.memory.shape[0]
 
     def floats(self) -> list[Tensor]:
-        """The floating tensors, in the order of the fields."""
+        """Return the floating tensors, in the order of the fields."""
         first = [self.hidden, self.read, self.memory, self.usage]
         return [*first, self.added, self.channels, self.pooled]
 
     @staticmethod
     def zeros(params: MimnParams, n: int) -> MimnState:
-        """The state of n users before any event: the initial memory and read, the rest zero.
+        """Return the state of n users before any event: initial memory and read, zero otherwise.
 
-        float64 beside float64 parameters, else float32; differentiable in the initial values.
+        The dtype is float64 for float64 parameters, else float32. Differentiable in the initial
+        values.
         """
         check_kind("MimnState.zeros", "params", params, MimnParams)
         check_integer("MimnState.zeros", "n", n)

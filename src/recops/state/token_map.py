@@ -1,4 +1,4 @@
-"""The tokens of a language model that stand for the tokens of a trie."""
+"""Mapping between the tokens of a trie and those of a language model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from recops._checks import INDICES, INT32_MAX, check_integer, check_list, check_
 
 @dataclass(frozen=True, eq=False)
 class TokenMap:
-    """The tokens of a language model that stand for the tokens of each level of a trie.
+    """Mapping between the tokens of each level of a trie and those of a language model.
 
     Attributes:
-        model_tokens: ``[Σ vocab_sizes]`` int32, level after level.
-        trie_tokens: ``[L, W]`` int32, the inverse: the level's token, or −1.
+        model_tokens: ``[Σ vocab_sizes]`` int32, the model's token of each trie token, level by
+            level.
+        trie_tokens: ``[L, W]`` int32, the inverse: the trie token of each model token, or −1.
     """
 
     model_tokens: Tensor

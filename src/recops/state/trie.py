@@ -1,4 +1,4 @@
-"""The trie of a catalogue's semantic IDs."""
+"""Trie of a catalogue's semantic IDs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp
 
 
 class Branching(TypedDict):
-    """How many children the nodes of one level have."""
+    """Statistics of the number of children of the nodes of one level."""
 
     level: int
     nodes: int
@@ -47,40 +47,42 @@ class Branching(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class SidTrie:
-    """The trie of a catalogue's semantic IDs: immutable, flat tensors in breadth-first order.
+    """Immutable trie of a catalogue's semantic IDs: flat tensors in breadth-first order.
 
-    Node 0 is the root. The nodes of a level follow one another, siblings in order of their tokens;
-    leaves end their SIDs, and the items of a leaf follow one another in order of insertion. An item
-    has a *position*: its place in order of leaves. Thus every node owns one interval of leaves and
-    one of positions. The structure takes 6 bytes a node where no level has more than 65,536 tokens
-    (8 beyond), the items 16 bytes each (id, row of the input, id index).
+    Node 0 is the root. The nodes of a level are contiguous, with siblings in order of their tokens.
+    Leaves end semantic IDs. The items of a leaf are contiguous, in order of insertion. The
+    *position* of an item is its index in the order of leaves, so every node owns one interval of
+    leaves and one interval of positions. The structure takes 6 bytes per node if no level has more
+    than 65,536 tokens, otherwise 8. Items take 16 bytes each (id, row of the input, id index).
 
-    A pytree whose context holds only ``vocab_sizes`` (and with it the depth): version and counts
-    are tensors and their lengths, so that ``torch.compile`` and ``torch.export`` take a trie as an
-    input and a newer one swaps in without recompiling.
+    The trie is a pytree whose context is only ``vocab_sizes``, which also gives the depth. Version
+    and counts are tensors or their lengths. ``torch.compile`` and ``torch.export`` therefore take
+    a trie as an input, and a newer one replaces it without recompiling.
 
     Attributes:
-        first_child: ``[num_nodes + 1]`` int32. Children of node n: ``first_child[n]`` up to
-            ``first_child[n + 1]``. A leaf's "children" are its items, position p as num_nodes + p.
-        tokens: ``[num_nodes]`` uint16, or int32 for large vocabularies: of the edge into a node.
+        first_child: ``[num_nodes + 1]`` int32. The children of node n are ``first_child[n]`` to
+            ``first_child[n + 1] - 1``. The "children" of a leaf are its items: position p is
+            num_nodes + p.
+        tokens: ``[num_nodes]`` uint16, or int32 for large vocabularies: the token of the edge into
+            each node.
         item_ids: ``[num_items]`` int64, by position.
-        item_rows: ``[num_items]`` int32, by position: which of the items given to
-            :meth:`from_sids` it was.
+        item_rows: ``[num_items]`` int32, by position: the item's row in the input of
+            :meth:`from_sids`.
         id_order: ``[num_items]`` int32: the positions in ascending order of ids.
         stamp: ``[]`` int64: the version.
-        vocab_sizes: how many tokens each level may use.
+        vocab_sizes: the vocabulary size of each level.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: tensors of other shapes or layouts, or on several devices. What they contain is
-            checked by :meth:`validate`.
+        TypeError: a tensor has another dtype.
+        ValueError: a tensor has another shape or layout, or the tensors are on several devices.
+            :meth:`validate` checks their contents.
 
     Examples:
         >>> sids = torch.tensor([[0, 0], [1, 0], [1, 1], [1, 1]])
         >>> trie = recops.SidTrie.from_sids(sids, torch.tensor([10, 11, 12, 13]))
         >>> trie.num_nodes, trie.num_leaves, trie.num_items
         (6, 3, 4)
-        >>> node = trie.find(torch.tensor([[1]]))  # whatever begins with 1
+        >>> node = trie.find(torch.tensor([[1]]))  # the prefix 1
         >>> trie.items(node)[1].tolist()
         [11, 12, 13]
     """
@@ -117,26 +119,27 @@ class SidTrie:
         *,
         vocab_sizes: int | Sequence[int] | None = None,
     ) -> SidTrie:
-        """Build the trie of ``sids``: a radix sort of the SIDs, then two walks; O(N · L).
+        """Build the trie of ``sids`` by a radix sort and two passes over the SIDs, in O(N · L).
 
         Args:
             sids: ``[N, L]`` int32 or int64, L from 1 to 65,536, in any order. Items may share a
                 SID. N = 0 makes an empty trie.
-            item_ids: ``[N]`` int64 or int32, each once; the rows' numbers by default.
-            vocab_sizes: tokens of each level, one number for all, or (by default) the largest token
-                of each level plus one.
+            item_ids: ``[N]`` int64 or int32, each once; the row numbers by default.
+            vocab_sizes: the vocabulary size of each level, or one number for all levels; by default
+                the largest token of each level plus one.
 
         Returns:
             The trie, on the device of ``sids``. Its version is a fingerprint of its content.
 
         Raises:
-            TypeError: a tensor of another dtype.
-            ValueError: another shape, a token outside its vocabulary, a repeated id.
+            TypeError: a tensor has an unsupported dtype.
+            ValueError: shapes do not match, a token is outside its vocabulary, or an id is
+                repeated.
         """
         op = "SidTrie.from_sids"
         check_tensor(op, "sids", sids, ndim=2, dtypes=INDICES)
-        for name, given in (("sids", sids), ("item_ids", item_ids)):
-            if isinstance(given, Tensor) and given.is_meta:
+        for name, argument in (("sids", sids), ("item_ids", item_ids)):
+            if isinstance(argument, Tensor) and argument.is_meta:
                 raise ValueError(f"{op}: {name} must hold data, got a tensor on meta")
         count, depth = sids.shape
         if depth == 0:
@@ -164,69 +167,71 @@ class SidTrie:
 
     @property
     def depth(self) -> int:
-        """Tokens in a SID."""
+        """Number of tokens in a semantic ID."""
         return len(self.vocab_sizes)
 
     @property
     def num_nodes(self) -> int:
-        """Nodes, the root and the leaves among them."""
+        """Number of nodes, including the root and the leaves."""
         return self.tokens.shape[0]
 
     @property
     def num_items(self) -> int:
-        """Items."""
+        """Number of items."""
         return self.item_ids.shape[0]
 
     @property
     def num_leaves(self) -> int:
-        """Distinct SIDs."""
+        """Number of leaves, that is of distinct semantic IDs."""
         return self.num_nodes - self.level_starts()[self.depth]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors together."""
+        """Total size of the tensors in bytes."""
         return sum(tensor.nbytes for tensor in _tensors(self).values())
 
     @property
     def version(self) -> int:
-        """What tells this trie from others, masks are bound to it: of :meth:`from_sids` a
-        fingerprint of its content, of a catalogue its count of changes. Two catalogues may be at
-        the same count, and nothing tells their masks apart.
+        """Version of the trie; masks fit only a trie of the same version.
+
+        For a trie from :meth:`from_sids` it is a fingerprint of the content. For a trie from a
+        :class:`SidCatalog` it is the catalogue's version number. Two catalogues may have the same
+        number, and then masks of one are not rejected by the other.
         """
         return int(self.stamp)
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.tokens.device
 
     def to(self, device: torch.device | str) -> SidTrie:
-        """The same trie on another device."""
+        """Return the trie on another device."""
         device = check_device("SidTrie.to", "device", device)
         moved = {name: tensor.to(device) for name, tensor in _tensors(self).items()}
         return SidTrie(**moved, vocab_sizes=self.vocab_sizes)
 
     def level_starts(self) -> list[int]:
-        """The first node of each level 0 … depth, then ``num_nodes``."""
+        """Return the first node of each level 0 … depth, then ``num_nodes``."""
         starts = [0]
         for _ in range(self.depth):
             starts.append(int(self.first_child[starts[-1]]))
         return [*starts, self.num_nodes]
 
     def find(self, sids: Tensor) -> Tensor:
-        """The node of each SID or prefix of one.
+        """Find the node of each semantic ID or prefix, in O(l · log of the branching) each.
 
         Args:
             sids: ``[n, l]`` int32 or int64, l ≤ depth.
 
         Returns:
-            ``[n]`` int32, −1 where no item's SID begins so. O(l · log of the branching) each.
+            ``[n]`` int32; −1 if no item's SID has this prefix.
         """
         check_tensor("SidTrie.find", "sids", sids, ndim=2, dtypes=INDICES, device=self.device)
         return ops.trie_find(self.first_child, self.tokens, self.depth, sids)
 
     def contains(self, sids: Tensor) -> Tensor:
-        """Whether each of ``sids`` ``[n, depth]`` is an item's: ``[n]`` bool."""
+        """Return ``[n]`` bool: whether each of ``sids`` ``[n, depth]`` is an item's SID."""
         op = "SidTrie.contains"
         check_tensor(op, "sids", sids, ndim=2, dtypes=INDICES, device=self.device)
         if sids.shape[1] != self.depth:
@@ -234,34 +239,34 @@ class SidTrie:
         return self.find(sids) >= 0
 
     def items(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The items below each node, in order of position.
+        """Return the items below each node, in order of position.
 
         Args:
             nodes: ``[n]`` int32 or int64; −1 has no items.
 
         Returns:
             ``(offsets [n + 1] int64, item_ids [offsets[n]] int64)``: node i has the items
-            ``offsets[i]`` up to ``offsets[i + 1]``.
+            ``item_ids[offsets[i]:offsets[i + 1]]``.
 
         Raises:
-            IndexError: no such node.
+            IndexError: a node does not exist.
         """
         check_tensor("SidTrie.items", "nodes", nodes, ndim=1, dtypes=INDICES, device=self.device)
         return ops.trie_items(self.first_child, self.tokens, self.depth, self.item_ids, nodes)
 
     def allowed_tokens(self, nodes: Tensor, vocab_size: int) -> Tensor:
-        """Which tokens may follow each node.
+        """Return a mask of the tokens that may follow each node.
 
         Args:
-            nodes: ``[n]`` int32 or int64; nothing follows a leaf or −1.
+            nodes: ``[n]`` int32 or int64; no token follows a leaf or −1.
             vocab_size: columns of the result.
 
         Returns:
             ``[n, vocab_size]`` bool.
 
         Raises:
-            IndexError: no such node.
-            ValueError: a token that may follow is outside ``vocab_size``.
+            IndexError: a node does not exist.
+            ValueError: an allowed token is not below ``vocab_size``.
         """
         op = "SidTrie.allowed_tokens"
         check_tensor(op, "nodes", nodes, ndim=1, dtypes=INDICES, device=self.device)
@@ -269,9 +274,10 @@ class SidTrie:
         return ops.trie_allowed_tokens(self.first_child, self.tokens, self.depth, nodes, vocab_size)
 
     def branching(self) -> list[Branching]:
-        """Mean and percentiles (nearest rank) of the number of children, for levels 0 … depth − 1.
+        """Return mean and nearest-rank percentiles of the number of children, per level.
 
-        A step of beam search scans real children: these numbers predict what it costs.
+        A step of beam search scans the children, so these numbers predict its cost. The levels are
+        0 … depth − 1.
         """
         starts = self.level_starts()
         counts = self.first_child.diff()
@@ -296,28 +302,30 @@ class SidTrie:
         drop: ItemIds | None = None,
         missing_ok: bool = False,
     ) -> ItemMask:
-        """The subset of items to recommend from. O(log num_items) an id, and num_items / 8 bytes.
+        """Build a mask of the items that may be recommended, in O(log num_items) per id.
+
+        A mask takes num_items / 8 bytes per row. Exactly one of ``keep`` and ``drop`` is required.
 
         Args:
-            keep: ids of the items that are allowed, as a tensor, an array or a list; or a list of B
-                of these.
-            drop: ids of those that are not, given as for ``keep``; exactly one of the two.
-            missing_ok: skip ids that the trie does not hold.
+            keep: ids of the allowed items, as a tensor, an array or a list; or a list with such ids
+                for each of B rows.
+            drop: ids of the items that are not allowed, in the same form as ``keep``.
+            missing_ok: skip ids that are not in the trie.
 
         Returns:
-            A mask for every row of a batch, or one that holds B rows.
+            A mask for all rows of a batch, or a mask with B rows.
 
         Raises:
-            TypeError: neither or both of ``keep`` and ``drop``; ids that are no integers.
-            ValueError: an id that the trie does not hold.
+            TypeError: neither or both of ``keep`` and ``drop`` are given, or ids are not integers.
+            ValueError: an id is not in the trie.
         """
         if keep is not None and drop is None:
             ids = keep
         elif drop is not None and keep is None:
             ids = drop
         else:
-            given = "neither" if keep is None else "both"
-            raise TypeError(f"SidTrie.mask: keep or drop must be given, and not both, got {given}")
+            number = "neither" if keep is None else "both"
+            raise TypeError(f"SidTrie.mask: keep or drop must be given, and not both, got {number}")
         check_flag("SidTrie.mask", "missing_ok", missing_ok)
         words = pack_mask(
             ids, self.item_ids, self.id_order, keep=keep is not None, missing_ok=missing_ok
@@ -325,29 +333,29 @@ class SidTrie:
         return ItemMask(words, self.stamp)
 
     def validate(self) -> None:
-        """Check that the tensors make a trie: O(num_nodes + num_items), several temporaries.
+        """Check that the tensors form a valid trie, in O(num_nodes + num_items) time and memory.
 
         Raises:
-            ValueError: they do not; the message says what is wrong.
+            ValueError: the trie is invalid; the message names the problem.
         """
         for name, problem in problems(_tensors(self), self.vocab_sizes):
             raise ValueError(f"SidTrie.validate: {name} {problem}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the trie to a sealed safetensors file, whole or not at all.
+        """Write the trie to a sealed safetensors file, atomically.
 
         Raises:
-            OSError: the disk is full or the folder not writable; an older file at ``path`` stays.
+            OSError: the disk is full or the folder is not writable; an existing file is unchanged.
         """
         write_file(path, self._sealed())
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> SidTrie:
-        """Read what :meth:`save` wrote, to the CPU.
+        """Load and validate a trie that :meth:`save` wrote; its tensors are on the CPU.
 
         Raises:
-            CorruptFileError: the file is damaged, truncated, or holds something else.
-            FileNotFoundError: no such file.
+            CorruptFileError: the file is damaged, truncated or of another kind.
+            FileNotFoundError: the file does not exist.
         """
         trie = _opened(Path(path).read_bytes(), str(path))
         try:
@@ -360,20 +368,20 @@ class SidTrie:
         return seal_tensors(_tensors(self), kind=_KIND, meta={"vocab_sizes": self.vocab_sizes})
 
     def __reduce__(self) -> tuple[Callable[..., SidTrie], tuple[bytes, str]]:
-        """Pickled, a trie is the bytes of its file: it travels to worker processes, and back."""
+        """Pickle the trie as the bytes of its file, for example to send it to a worker process."""
         return _unpickled, (self._sealed(), str(self.device))
 
 
 def _opened(data: bytes, source: str) -> SidTrie:
-    """The trie of a file's bytes, unvalidated.
+    """Return the trie of a file's bytes without validating it.
 
     Raises:
-        CorruptFileError: they are damaged, or hold something else.
+        CorruptFileError: the bytes are damaged or of another kind.
     """
     tensors, meta = open_tensors(data, source, kind=_KIND)
     try:
-        found = {name: tensors[name] for name in _TENSORS}
-        return SidTrie(**found, vocab_sizes=tuple(meta["vocab_sizes"]))
+        fields = {name: tensors[name] for name in _TENSORS}
+        return SidTrie(**fields, vocab_sizes=tuple(meta["vocab_sizes"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(f"{source}: holds no trie ({error})") from error
 
@@ -382,7 +390,7 @@ def _unpickled(data: bytes, device: str) -> SidTrie:
     return _opened(data, "a pickled SidTrie").to(device)
 
 
-# It opens sealed bytes alone, so that exported programs that hold a trie load without unpickling.
+# _unpickled only opens sealed bytes, so it is safe: exported programs with a trie need it to load.
 torch.serialization.add_safe_globals([_unpickled])
 
 

@@ -1,1 +1,1 @@
-"""Assignment to the nearest codewords under a capacity of each."""
+"""Assignment of rows to their nearest codewords under capacities."""

@@ -1,4 +1,4 @@
-"""Assignment to the nearest codewords under a capacity of each."""
+"""Assignment of rows to their nearest codewords under capacities."""
 
 from __future__ import annotations
 
@@ -18,49 +18,50 @@ __all__ = ["balance_assignment"]
 def balance_assignment(
     x: Tensor, codebook: Tensor, weight: Tensor, capacity: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The nearest codeword of every row, repaired so that no code carries more than its capacity.
+    """Assign each row to its nearest codeword, then move rows so that no code exceeds its capacity.
 
     Minimises Σ_n ‖x_n − c_index[n]‖² subject to Σ_{n: index[n] = k} weight[n] ≤ capacity[k],
     greedily:
 
-    1. every row takes its nearest codeword, the lowest index at ties;
-    2. codes above capacity give rows to the others, each to the nearest that has room for it, in
-       order of regret per unit of weight, (d²(new) − d²(old)) / weight, then of rows, until they
-       are within capacity;
-    3. where that leaves a code above capacity, though the sums would fit and no row is heavier than
-       every capacity, all rows are placed anew, heaviest first, each in its nearest code with room.
-       If even so a row finds none, the result of step 2 stands.
+    1. Every row takes its nearest codeword, and the lowest index at ties.
+    2. Codes above capacity give up rows until they are within capacity. Each row moves to the
+       nearest code with room for it. Rows move in order of regret per unit of weight,
+       (d²(new) − d²(old)) / weight, then in order of rows.
+    3. Step 2 may leave a code above capacity even though the total weight fits and no row is
+       heavier than every capacity. Then all rows are assigned again, heaviest first, each to its
+       nearest code with room. If a row finds no room, the result of step 2 is returned.
 
-    Rows on one spot, as residuals are where a level fitted its items exactly, fill their nearest
-    code, then the next. A row heavier than every capacity cannot be placed: it stays where it is,
-    the rows around it make way, and ``feasible`` is false. Clip weights before if that is not
-    wanted. To find the best assignment is NP-hard: with unequal weights ``feasible`` may be false
-    though some assignment fits; with equal ones it is exact.
+    Identical rows fill their nearest code, then the next nearest. A row that is heavier than every
+    capacity stays in its nearest code, other rows leave that code, and ``feasible`` is false; clip
+    weights beforehand to avoid this. Finding the best assignment is NP-hard. With equal weights
+    ``feasible`` is exact. With unequal weights it may be false even though some assignment fits.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebook: ``[K, D]`` of x's dtype, or float32 beside 16-bit x. Codewords must be finite.
+        codebook: ``[K, D]`` of x's dtype, or float32 if x is 16-bit. Codewords must be finite.
         weight: ``[N]`` floating point, finite and at least 0; step 2 never moves a weight of 0.
         capacity: one number, or ``[K]``; at least 0, may be infinite.
 
     Returns:
-        ``index [N]`` int32; ``load [K]`` float32 (float64 for float64), the summed weight of each
-        code, added in float64 in order of rows and, where it is within capacity, rounded to be
-        within it still; ``feasible []`` bool, whether all are. A row of x that is not finite gets
-        index −1 and weighs nothing. None is differentiable.
+        ``index [N]`` int32, ``load [K]`` float32 (float64 for float64) and ``feasible []`` bool.
+        ``load`` is the summed weight of each code, added in float64 in order of rows; rounding
+        never lifts a load above its capacity. ``feasible`` is true if all loads are within
+        capacity. A row of x that is not finite has index −1 and adds no weight. No result is
+        differentiable.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, no codewords, a codeword that is not finite, a weight or
-            a capacity out of its range.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, there are no codewords, a codeword is not finite, or a
+            weight or a capacity is out of range.
 
-    Time is O(N · K · D) for step 1; for the M rows of codes above capacity O(M · K · D) once, and
-    again for a row whose two (then four, then eight) nearest codes with room have all become full;
-    M · log M for the order, or M · K · log M where all rows lie on one spot.
-    Memory is O(N + 8 M + K · D): no N × K matrix is made. The same bits at any number of threads.
+    Time is O(N · K · D) for step 1. For the M rows of codes above capacity, step 2 takes
+    O(M · K · D), repeated for a row when its 2 (then 4, then 8) nearest codes with room are full.
+    Sorting takes O(M · log M), or O(M · K · log M) if all rows are identical. Memory is
+    O(N + 8 M + K · D): no N × K matrix is made. Results are bit-identical at any thread count.
 
     Source: capacity-constrained residual quantization of UniRec, 2026, Algorithm 1 (assign, then
-    repair). The order by regret per weight, step 3 and what happens to what cannot fit are ours.
+    repair). The paper does not define the order by regret per weight, step 3 and the treatment of
+    rows that cannot fit; these are choices of this library.
 
     Examples:
         >>> x, codebook = torch.tensor([[0.0], [0.1], [0.2]]), torch.tensor([[0.0], [4.0]])
@@ -80,7 +81,7 @@ def balance_assignment(
         check_tensor(op, "capacity", capacity, ndim=(0, 1), dtypes=FLOATS, device=x.device)
         if capacity.ndim == 1 and capacity.shape[0] != codebook.shape[0]:
             raise ValueError(
-                f"{op}: capacity must have {codebook.shape[0]} entries, one a codeword, "
+                f"{op}: capacity must have {codebook.shape[0]} entries, one per codeword, "
                 f"got {capacity.shape[0]}"
             )
         limits = capacity.detach().double()

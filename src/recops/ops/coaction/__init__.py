@@ -1,1 +1,1 @@
-"""Co-action: a candidate's own small network, applied to every event of a history."""
+"""Co-action: each candidate's small network, applied to every event of a history."""

@@ -1,4 +1,4 @@
-"""What the functions of co-action share: options, checks that need no data, fakes, gradients."""
+"""Options and argument checks that the co-action functions share."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Pool: TypeAlias = Literal["sum", "mean"]
 _ACTIVATIONS, _POOLS = get_args(Activation), get_args(Pool)
 
 _MOST_ORDERS = 1024
-"""Of 1.1 float32 holds no higher power than the 930th."""
+"""Largest order. Higher powers are useless: 1.1 to the power of 931 overflows float32."""
 
 
 class Options(NamedTuple):
-    """What the pairs of a call have in common, in the order in which every op takes it."""
+    """Options of a co-action call, in the argument order of every op."""
 
     orders: int
     lengths: Tensor | None
@@ -44,17 +44,17 @@ class Options(NamedTuple):
     order_independent: bool
 
     def params_width(self, dims: Sequence[int]) -> int:
-        """Of a candidate's row of parameters."""
+        """Return the width of one candidate's parameter row."""
         one = sum((inputs + int(self.bias)) * outputs for inputs, outputs in pairwise(dims))
         return one * (self.orders if self.order_independent else 1)
 
     def output_width(self, dims: Sequence[int]) -> int:
-        """Of a candidate's row of the result."""
+        """Return the width of one candidate's result row."""
         return self.orders * (sum(dims[1:]) if self.concat_hidden else dims[-1])
 
 
 def check_options(op: str, options: Options) -> None:
-    """All that can be said of the options alone."""
+    """Check the options that do not depend on the tensors."""
     check_integer(op, "orders", options.orders, least=1, most=_MOST_ORDERS)
     check_flag(op, "bias", options.bias)
     check_flag(op, "activate_last", options.activate_last)
@@ -65,11 +65,11 @@ def check_options(op: str, options: Options) -> None:
 
 
 def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
-    """``dims`` as a list: at least two positive sizes."""
+    """Return ``dims`` as a list of at least two positive sizes."""
     sizes = check_sizes(op, name, dims)
     if len(sizes) < 2:
         raise ValueError(
-            f"{op}: {name} must name what is fed and at least one layer, got {tuple(sizes)}"
+            f"{op}: {name} must be the feed width and at least one layer width, got {tuple(sizes)}"
         )
     return sizes
 
@@ -77,19 +77,19 @@ def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
 def check_users(
     op: str, options: Options, users: int, candidates: int, device: torch.device, rows: str
 ) -> None:
-    """Lengths and feed_index fit the users and the candidates."""
+    """Check that lengths and feed_index match the numbers of users and candidates."""
     if options.lengths is not None:
         check_tensor(op, "lengths", options.lengths, ndim=1, dtypes=INDICES, device=device)
         if options.lengths.shape[0] != users:
             raise ValueError(
-                f"{op}: lengths must have {users} entries, one a user, "
+                f"{op}: lengths must have {users} entries, one per user, "
                 f"got {options.lengths.shape[0]}"
             )
     if options.feed_index is not None:
         check_tensor(op, "feed_index", options.feed_index, ndim=1, dtypes=INDICES, device=device)
         if options.feed_index.shape[0] != candidates:
             raise ValueError(
-                f"{op}: feed_index must have {candidates} entries, one a row of {rows}, "
+                f"{op}: feed_index must have {candidates} entries, one per row of {rows}, "
                 f"got {options.feed_index.shape[0]}"
             )
     elif users != candidates:
@@ -102,7 +102,7 @@ def check_users(
 def check_params(
     op: str, name: str, params: Tensor, dims: Sequence[int], options: Options, feed: Tensor
 ) -> None:
-    """A parameter row for ``dims``, of feed's dtype or float32 beside 16-bit feed."""
+    """Check that the parameter rows have the width for ``dims`` and a dtype that matches feed."""
     dtypes = parameter_dtypes(feed)
     check_tensor(op, name, params, ndim=2, dtypes=dtypes, device=feed.device)
     width = options.params_width(dims)
@@ -118,14 +118,14 @@ def check_params(
 
 
 def check_feed(op: str, name: str, feed: Tensor, ndim: int, width: int) -> None:
-    """Values to be fed, ``width`` of them a row."""
+    """Check that ``feed`` is floating point and has ``width`` columns."""
     check_tensor(op, name, feed, ndim=ndim, dtypes=FLOATS)
     if feed.shape[-1] != width:
         raise ValueError(f"{op}: {name} must have {width} columns, dims[0], got {feed.shape[-1]}")
 
 
 def no_gradients(count: int) -> tuple[None, ...]:
-    """For inputs that have none."""
+    """Return the gradients of ``count`` inputs that are not differentiable."""
     return (None,) * count
 
 

@@ -1,4 +1,4 @@
-"""Co-action: a candidate's own small network, applied to every event of a history."""
+"""Co-action: each candidate's small network, applied to every event of a history."""
 
 from __future__ import annotations
 
@@ -41,59 +41,60 @@ def coaction(
     pool: Pool = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """The co-action of candidates with histories: each history through its candidate's network.
+    """Apply each candidate's small network to every event of a history, and pool the results.
 
-    A row of ``params`` is a multilayer perceptron, a row of ``feed`` a history of vectors. For each
-    order c = 1 … orders and each event t below the history's length::
+    A row of ``params`` holds a multilayer perceptron; a row of ``feed`` holds a history of vectors.
+    For each order c = 1 … orders and each event t below the history's length::
 
         h_0 = feed[u, t] ** c                        element by element
         h_l = activation(h_{l−1} @ W_l + b_l)        W_l, b_l from params[b]
         out[b] = [Σ_t h_l for each c, for each l]    orders outer, layers inner
 
-    where the last layer has no activation unless ``activate_last``. Powers are running products, so
-    negative numbers are as good as others. Layers behind the last activation are applied to the
-    sum, Σ_t (h W + b) = (Σ_t h) W + length · b, which is the same and cheaper.
+    The last layer has no activation unless ``activate_last`` is set. Powers are repeated products,
+    so negative numbers are allowed. Linear layers after the last activation are applied to the sum
+    over events, Σ_t (h W + b) = (Σ_t h) W + length · b, which is mathematically equal and cheaper.
 
-    Sums are additive in events: ``coaction`` of new events is what to add to an old result
-    (``pool="sum"``). A feature that is no sequence has T = 1.
+    With ``pool="sum"`` results are additive in events: add ``coaction`` of the new events to an old
+    result. A feature that is not a sequence has T = 1.
 
-    Differentiable once in ``feed`` and ``params``. Backward keeps the inputs and computes the rest
-    anew.
+    Differentiable once in ``feed`` and ``params``. The backward pass keeps only the inputs and
+    recomputes the other values.
 
     Args:
         feed: ``[U, T, d0]`` float32, bfloat16, float16 or float64, any strides.
-        params: ``[B, P]`` of feed's dtype, or float32 beside 16-bit feed. A row holds, layer by
+        params: ``[B, P]`` of feed's dtype, or float32 if feed is 16-bit. A row holds, layer by
             layer, W row-major ``[d_in, d_out]``, then the bias if there is one; with
-            ``order_independent`` a whole set for each order.
-        dims: (d0, d1, … dL), the width of what is fed and of each layer.
-        orders: how many powers of the feed go through, from 1 to 1,024.
-        lengths: ``[U]`` int32 or int64, from 0 to T; None: T. Events past it are never read.
-        feed_index: ``[B]`` int32 or int64: the user of each row of ``params``, so that one history
-            serves many candidates; None: U = B, each its own.
+            ``order_independent`` one such set for each order.
+        dims: (d0, d1, … dL), the width of the feed and of each layer.
+        orders: number of powers of the feed, from 1 to 1,024.
+        lengths: ``[U]`` int32 or int64, from 0 to T; None means T. Events past a length are never
+            read.
+        feed_index: ``[B]`` int32 or int64, the user of each row of ``params``; one history can
+            serve many candidates. None means U = B, with one candidate per user.
         bias: whether layers have a bias.
-        activation: between layers: "tanh", "selu", "relu" or "none".
-        activate_last: whether the last layer has it too.
-        concat_hidden: the results of all layers, else of the last alone.
-        pool: "sum" over events, or "mean": the sum over max(length, 1).
+        activation: function between layers: "tanh", "selu", "relu" or "none".
+        activate_last: whether the last layer has the activation too.
+        concat_hidden: whether to return the results of all layers instead of only the last.
+        pool: "sum" over events, or "mean": the sum divided by max(length, 1).
         order_independent: whether each order has its own parameters.
 
     Returns:
         ``[B, orders · Σ dims[1:]]``, or ``[B, orders · dims[-1]]`` without ``concat_hidden``, of
-        feed's dtype; computed in float32 (float64 for float64), rounded once. The same bits at any
-        number of threads, gradients too.
+        feed's dtype. It is computed in float32 (float64 for float64) and rounded once. Results and
+        gradients are bit-identical at any thread count.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, a length out of range, an unknown option.
-        IndexError: an entry of ``feed_index`` that is no user.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a length is out of range, or an option is unknown.
+        IndexError: an entry of ``feed_index`` is not a user.
 
-    Time is O(B · T · orders · Σ d_{l−1} d_l), without the layers behind the last activation; memory
-    beside the result O(P + T · d0).
+    Time is O(B · T · orders · Σ d_{l−1} d_l), without the layers after the last activation. Extra
+    memory is O(P + T · d0).
 
     Source: Bian et al., "CAN: Feature co-action for click-through rate prediction", WSDM 2022,
     arXiv 2011.05625. Its released code has dims (16, 8, 4), three orders, no bias, tanh, a linear
-    last layer and the outputs of both layers. Mean pooling is ReChorus', ``activate_last``
-    Monolith's.
+    last layer and the outputs of both layers. Mean pooling is from ReChorus, and ``activate_last``
+    from Monolith.
 
     Examples:
         >>> feed, params = torch.ones(4, 100, 16), torch.zeros(4, 160)
@@ -148,5 +149,5 @@ torch.library.register_fake("recops::coaction", _fake_coaction)
 torch.library.register_fake("recops::coaction_backward", _fake_backward)
 register_autograd("coaction", _grad, _save)
 refuse_derivative("coaction_backward", "co-action has")
-# Powers of 16-bit numbers would be gone before they are fed.
+# Autocast computes in float32: in 16 bits the powers would underflow or overflow.
 torch.library.register_autocast("recops::coaction", "cpu", torch.float32)

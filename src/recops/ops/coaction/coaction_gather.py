@@ -1,4 +1,4 @@
-"""Co-action of rows of two tables, which the kernel looks up itself."""
+"""Co-action of rows of two tables, with the look-ups fused into the kernel."""
 
 from __future__ import annotations
 
@@ -45,39 +45,39 @@ def coaction_gather(
     pool: Pool = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """``coaction(feed_table[history], params_table[targets], dims, …)``, both look-ups fused.
+    """Compute ``coaction(feed_table[history], params_table[targets], dims, …)``, look-ups fused.
 
-    Neither the fed rows ``[U, T, d0]`` nor the parameters ``[B, P]`` are ever written out. Where
-    the feed table is small, N ≤ 8 T, as those of categories are, a row that a history holds several
-    times goes through the network once and its results count so often: the same to rounding. In
-    backward the gradients of a table row that occurs more than once are added in order of their
-    occurrence: the same bits at any number of threads.
+    The gathered rows ``[U, T, d0]`` and parameters ``[B, P]`` are never materialised. If the feed
+    table is small (N ≤ 8 T, such as a table of categories), a row that occurs several times in a
+    history is computed once and multiplied by its count; the result is the same up to rounding. In
+    the backward pass the gradients of a repeated table row are added in order of occurrence, so
+    they are bit-identical at any thread count.
 
     Args:
-        feed_table: ``[N, d0]``, dtypes as of :func:`recops.coaction`.
-        history: ``[U, T]`` int32 or int64: rows of ``feed_table``; past the lengths they may be
-            anything.
-        params_table: ``[M, P]`` of feed_table's dtype, or float32 beside a 16-bit one.
-        targets: ``[B]`` int32 or int64: rows of ``params_table``.
-        dims: as of :func:`recops.coaction`.
-        sparse: whether the gradients of the tables are coalesced, in coordinate format, of the
-            rows that occur alone, as optimizers for ``nn.Embedding(sparse=True)`` take them. Not
-            under ``torch.compile``, which knows no sparse gradients.
-        orders: with all that follows, as of :func:`recops.coaction`.
+        feed_table: ``[N, d0]``, dtypes as in :func:`recops.coaction`.
+        history: ``[U, T]`` int32 or int64, rows of ``feed_table``; entries past the lengths are
+            ignored.
+        params_table: ``[M, P]`` of feed_table's dtype, or float32 if feed_table is 16-bit.
+        targets: ``[B]`` int32 or int64, rows of ``params_table``.
+        dims: as in :func:`recops.coaction`.
+        sparse: whether the tables get sparse gradients: coalesced COO tensors of only the rows
+            that occur, as for ``nn.Embedding(sparse=True)``. Not available under
+            ``torch.compile``, which does not support sparse gradients.
+        orders: this and all following arguments are as in :func:`recops.coaction`.
 
     Returns:
-        As :func:`recops.coaction`.
+        The result of :func:`recops.coaction`.
 
     Raises:
-        TypeError, ValueError: as :func:`recops.coaction`.
-        IndexError: an entry of ``history`` below its user's length, of ``targets`` or of
-            ``feed_index`` that is no row.
+        TypeError, ValueError: as in :func:`recops.coaction`.
+        IndexError: an entry of ``targets``, of ``feed_index`` or of ``history`` below its user's
+            length is not a row.
 
-    Time is that of :func:`recops.coaction`; in backward O(U · T + B) more for sorting, and with
-    dense gradients the writing of both tables.
+    Time is that of :func:`recops.coaction`. The backward pass also sorts, in O(U · T + B), and with
+    dense gradients writes both tables.
 
-    Source: that of :func:`recops.coaction`. Fusing the look-ups, and feeding a repeated row once,
-    are ours.
+    Source: that of :func:`recops.coaction`. Fused look-ups and computing a repeated row once are
+    additions of this library.
 
     Examples:
         >>> feed_table, history = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0, 2]])

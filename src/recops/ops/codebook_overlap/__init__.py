@@ -1,7 +1,7 @@
-"""How much the codewords of a codebook overlap, and how many codewords it is worth.
+"""Overlap of the codewords of a codebook, and its effective capacity.
 
-Blur every codeword into a Gaussian of width σ. Two codewords that are far apart stay distinct, two
-that are close are confused with each other. The overlap is the expected confusion of two codes
-drawn by their usage; its inverse is the size of a uniform codebook without overlap that is as hard
-to confuse: the effective capacity.
+Replace every codeword by a Gaussian of width σ. Codewords that are far apart stay distinct, and
+close ones are confused with each other. The overlap is the expected confusion of two codes that
+are drawn by their usage. Its inverse is the effective capacity: the size of a uniform codebook
+without overlap that has the same expected confusion.
 """

@@ -1,4 +1,4 @@
-"""The expected overlap of two codewords drawn by usage."""
+"""Expected overlap of two codewords drawn by usage."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ __all__ = ["OverlapKernel", "codebook_overlap"]
 
 OverlapKernel: TypeAlias = Literal["bhattacharyya", "product", "minimum"]
 
-# Between these, no power of sigma that is needed leaves the range of float32.
+# Within these bounds, all powers of sigma that the kernels need stay in the range of float32.
 _SIGMA = (1e-15, 1e15)
 
 
 def codebook_overlap(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: OverlapKernel = "bhattacharyya"
 ) -> tuple[Tensor, Tensor]:
-    """The expected overlap of two codewords drawn by usage, and what each codeword adds to it.
+    """Compute the expected overlap of two codewords drawn by usage, and each codeword's share.
 
     ``row_sums[i] = Σ_j usage[j] · κ_ij`` and ``overlap = Σ_i usage[i] · row_sums[i]``, where κ_ij
     is the overlap of the Gaussians N(c_i, σ²I) and N(c_j, σ²I) at distance δ = ‖c_i − c_j‖:
 
     - ``"bhattacharyya"``: exp(−δ²/8σ²), the Bhattacharyya coefficient;
     - ``"product"``: exp(−δ²/4σ²), the normalised L² product;
-    - ``"minimum"``: erfc(δ/(2√2 σ)) = ∫ min, twice the Bayes error of telling the two apart.
+    - ``"minimum"``: erfc(δ/(2√2 σ)) = ∫ min, twice the Bayes error of separating the two Gaussians.
 
-    κ_ii is exactly 1, for squared distances are sums of squared differences. Usage is taken as it
-    is given; where it sums to 1, Σ usage² ≤ overlap ≤ 1.
+    κ_ii is exactly 1, because squared distances are sums of squared differences. Usage is not
+    normalised; if it sums to 1, then Σ usage² ≤ overlap ≤ 1.
 
-    Differentiable once in ``codebook`` and ``usage``. Where two codewords coincide, "minimum" has a
-    cusp, and that pair adds nothing to the gradient. A pair further apart than float32 can tell
-    from no overlap counts 2⁻¹²⁶.
+    Differentiable once in ``codebook`` and ``usage``. The kernel "minimum" has a cusp where two
+    codewords coincide; such a pair adds nothing to the gradient. An overlap that is too small for
+    float32 counts as 2⁻¹²⁶.
 
     Args:
         codebook: ``[K, D]`` float32, bfloat16, float16 or float64, any strides; finite.
         usage: ``[K]`` floating point, finite: the share of items, or of exposure, of each code.
         sigma: σ, in the codebook's unit, from 1e-15 to 1e15.
-        kernel: which overlap.
+        kernel: the overlap to compute.
 
     Returns:
         ``overlap []`` and ``row_sums [K]``, float32 (float64 for a float64 codebook). Sums run over
-        the codewords in order: the same bits at any number of threads.
+        the codewords in order, so results are bit-identical at any thread count.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, no codewords, values that are not finite, sigma out of
-            range, an unknown kernel.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, there are no codewords, values are not finite, sigma is out
+            of range, or the kernel is unknown.
 
-    Time is O(K² · D), memory O(K · D): the K × K matrix is never made.
+    Time is O(K² · D) and memory O(K · D): the K × K matrix is never made.
 
-    Source: O_π of "Decoupled residual quantization for robust semantic IDs" (DRQ), 2026. That the
-    perturbation is an isotropic Gaussian is the paper's; the kernels are our reading of it.
+    Source: O_π of "Decoupled residual quantization for robust semantic IDs" (DRQ), 2026. The paper
+    defines the perturbation as an isotropic Gaussian but no kernel; the kernels are our
+    interpretation.
 
     Examples:
         >>> codebook = torch.tensor([[0.0], [100.0], [100.0]])
@@ -72,7 +73,7 @@ def codebook_overlap(
         raise ValueError(f"{op}: codebook must hold at least one codeword, got none")
     if usage.shape[0] != codebook.shape[0]:
         raise ValueError(
-            f"{op}: usage must have {codebook.shape[0]} entries, one a codeword, "
+            f"{op}: usage must have {codebook.shape[0]} entries, one per codeword, "
             f"got {usage.shape[0]}"
         )
     check_number(op, "sigma", sigma, least=_SIGMA[0], most=_SIGMA[1])

@@ -1,4 +1,4 @@
-"""How many codewords a codebook is worth."""
+"""Effective capacity of a codebook."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ __all__ = ["effective_capacity"]
 def effective_capacity(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: OverlapKernel = "bhattacharyya"
 ) -> Tensor:
-    """The size of a uniform codebook without overlap that is as hard to confuse: 1 / overlap.
+    """Compute the effective capacity 1 / overlap of a codebook.
 
-    With usage that sums to 1 it is at least 1 and at most 1 / Σ usage², which is at most the number
-    of codes in use; K where usage is uniform and no codewords overlap. It never grows with sigma,
-    and does not change where a codeword is doubled and its usage divided.
+    It is the size of a uniform codebook without overlap that has the same expected confusion. If
+    usage sums to 1, the capacity is from 1 to 1 / Σ usage², which is at most the number of codes in
+    use. It is K if usage is uniform and no codewords overlap. It never grows with sigma. It does
+    not change if a codeword is duplicated and its usage is divided between the copies.
 
     Arguments, errors, gradients and complexity are those of :func:`codebook_overlap`.
 

@@ -1,4 +1,4 @@
-"""Dice: an activation that bends where its input's distribution is."""
+"""Dice: an activation that adapts to the distribution of its input."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ def dice(
     *,
     eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """PReLU with a gate that follows the distribution of its input, column by column.
+    """Apply Dice, a PReLU whose gate is normalised by the mean and variance of each column.
 
     ``out = p x + (1 − p) α x`` with ``p = σ((x − mean) / √(var + eps))``, σ the logistic function.
-    Without ``mean`` and ``var`` they are those of the batch, var over B, and gradients of x flow
-    through them; given, they are used as they are, and no gradient goes to them.
+    Without ``mean`` and ``var`` arguments, the mean and the biased variance of the batch are used,
+    and gradients of x flow through them. ``mean`` and ``var`` arguments receive no gradient.
 
-    Differentiable once in ``x`` and ``alpha``. Backward keeps x, α, mean and var and computes the
-    rest anew.
+    Differentiable once in ``x`` and ``alpha``. The backward pass keeps x, α, mean and var and
+    recomputes the other values.
 
     Args:
         x: ``[B, N]`` float32, bfloat16, float16 or float64, any strides.
-        alpha: α ``[N]`` of x's dtype, or float32 beside 16-bit x.
-        mean: ``[N]`` of the same dtypes, or None; given together with ``var``.
-        var: ``[N]``, not negative.
+        alpha: α ``[N]`` of x's dtype, or float32 if x is 16-bit.
+        mean: ``[N]`` of the same dtypes, or None; needs ``var``.
+        var: ``[N]``, not negative; needs ``mean``.
         eps: at least 0.
 
     Returns:
-        ``out [B, N]`` of x's dtype, computed in float32 (float64 for float64) and rounded once, and
-        ``mean [N]`` and ``var [N]``, which have no gradient: those of the batch in float32 (float64
-        for float64), 0 where B = 0, or what was given. The batch's var comes of the differences
-        from its mean; sums run over the rows in order: the same bits at any number of threads.
+        ``out [B, N]``, ``mean [N]`` and ``var [N]``. ``out`` has x's dtype; it is computed in
+        float32 (float64 for float64) and rounded once. ``mean`` and ``var`` are the arguments, or
+        the statistics of the batch in float32 (float64 for float64), 0 if B = 0; they have no
+        gradient. The batch variance is computed from differences to the mean. Sums run over the
+        rows in order, so results are bit-identical at any thread count.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, ``mean`` or ``var`` alone, a negative ``eps``.
-        NotImplementedError: a second derivative.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, only one of ``mean`` and ``var`` is given, or ``eps`` is
+            negative.
+        NotImplementedError: a second derivative is computed.
 
-    Time is O(B · N), memory beside the result O(N).
+    Time is O(B · N); extra memory is O(N).
 
     Source: Zhou et al., "Deep interest network for click-through rate prediction", KDD 2018, §5.2,
     with its ε of 1e-8.
@@ -74,11 +76,11 @@ def dice(
         check_tensor(op, name, tensor, ndim=1, dtypes=parameter_dtypes(x), device=x.device)
         if tensor.shape[0] != x.shape[1]:
             raise ValueError(
-                f"{op}: {name} must have {x.shape[1]} entries, one a column of x, "
+                f"{op}: {name} must have {x.shape[1]} entries, one per column of x, "
                 f"got {tensor.shape[0]}"
             )
     check_number(op, "eps", eps, least=0, most=math.inf)
-    if alpha.dtype != dtype:  # A conversion that does nothing takes as long as all checks.
+    if alpha.dtype != dtype:  # Tensor.to without effect would take as long as all checks.
         alpha = alpha.to(dtype)
     if mean is None or var is None:
         return ops.dice(x, alpha, None, None, eps)

@@ -1,1 +1,1 @@
-"""Bags of rows of embedding tables."""
+"""Sums of rows of embedding tables."""

@@ -1,4 +1,4 @@
-"""Bags of rows of embedding tables, of many features in one call."""
+"""Sums of rows of embedding tables, for many features in one call."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ __all__ = ["embedding_bags"]
 def embedding_bags(
     bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
 ) -> Tensor:
-    """``cat([weight[ids].sum(1) for weight, ids in bags], 1)``; no row is written out.
+    """Compute ``cat([weight[ids].sum(1) for weight, ids in bags], 1)`` without gathering rows.
 
-    Row b holds, feature by feature, the sum of ``weight[ids[b, t]]`` over t, in order of t; zero
-    where nothing is summed. Ids ``[B]`` are those of bags of one row, which is copied. Row v of a
-    table's gradient is the sum over all b and t with ``ids[b, t] = v`` of the gradient of those
-    columns of row b, feature by feature and in order of occurrence; it is zero for
-    ``padding_idx``. A table that serves many features, the same tensor, has one gradient.
+    The columns of a feature in row b hold the sum of ``weight[ids[b, t]]`` over t, in order of t,
+    and zero for an empty sum. For ids of shape ``[B]`` they hold a copy of one table row. The
+    gradient of table row v is the sum of the output gradients over all b and t with
+    ``ids[b, t] = v``, feature by feature and in order of occurrence. It is zero for
+    ``padding_idx``. If several features use the same tensor as their table, it has one gradient.
 
     Args:
         bags: ``(weight, ids)`` of each feature. ``weight`` is ``[V, d]`` float32, bfloat16, float16
-            or float64, all of one dtype, any strides; copied at each call where it is not
+            or float64, all of one dtype, any strides; copied at each call if it is not
             contiguous. ``ids`` is ``[B]`` or ``[B, T]`` int32 or int64, from 0 to V − 1. V, d and T
-            may differ from feature to feature.
-        padding_idx: a row, of every table, that adds nothing and learns nothing.
+            may differ between features.
+        padding_idx: a row of every table that is not summed and has no gradient.
 
     Returns:
-        ``[B, Σ d]``, of the dtype of the tables: summed in float32 (float64 for float64), rounded
-        once.
+        ``[B, Σ d]`` of the tables' dtype, summed in float32 (float64 for float64) and rounded once.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: no bags; another number of dimensions or of rows; padding_idx out of range.
-        IndexError: an id that is no row.
-        NotImplementedError: a second derivative.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: there are no bags, numbers of dimensions or rows do not match, or padding_idx is
+            out of range.
+        IndexError: an id is not a row of its table.
+        NotImplementedError: a second derivative is computed.
 
-    Time is O(Σ B · T · d), in backward O(Σ B · T · d + Σ V · d), for gradients are dense; the same
-    bits at any number of threads.
+    Time is O(Σ B · T · d). The backward pass takes O(Σ B · T · d + Σ V · d), because gradients are
+    dense. Results are bit-identical at any thread count.
 
-    Source: ours. For one table it is ``torch.nn.functional.embedding_bag`` with ``mode="sum"``.
+    Source: this library. For one table it equals ``torch.nn.functional.embedding_bag`` with
+    ``mode="sum"``.
 
     Examples:
         >>> weight = torch.tensor([[0.0, 0.0], [1.0, 2.0], [10.0, 20.0]])
@@ -57,23 +58,23 @@ def embedding_bags(
     op = "embedding_bags"
     weights: list[Tensor] = []
     ids: list[Tensor] = []
-    places: dict[Tensor, int] = {}
+    table_of_weight: dict[Tensor, int] = {}
     tables: list[int] = []
     for f, bag in enumerate(check_list(op, "bags", bags)):
-        weight, of_feature = check_tuple(op, f"bags[{f}]", bag, ("weight", "ids"))
-        place = places.get(weight)
-        if place is None:
-            place = places[weight] = len(weights)
+        weight, feature_ids = check_tuple(op, f"bags[{f}]", bag, ("weight", "ids"))
+        table = table_of_weight.get(weight)
+        if table is None:
+            table = table_of_weight[weight] = len(weights)
             weights.append(weight)
             _check_weight(op, f"bags[{f}]: weight", weight, weights[0], padding_idx)
         name, device = f"bags[{f}]: ids", weight.device
-        check_tensor(op, name, of_feature, ndim=(1, 2), dtypes=INDICES, device=device)
-        ids.append(of_feature)
-        tables.append(place)
-        if of_feature.shape[0] != ids[0].shape[0]:
+        check_tensor(op, name, feature_ids, ndim=(1, 2), dtypes=INDICES, device=device)
+        ids.append(feature_ids)
+        tables.append(table)
+        if feature_ids.shape[0] != ids[0].shape[0]:
             raise ValueError(
                 f"{op}: bags[{f}]: ids must have {ids[0].shape[0]} rows as the first have, "
-                f"got {of_feature.shape[0]}"
+                f"got {feature_ids.shape[0]}"
             )
     if not ids:
         raise ValueError(f"{op}: bags must hold at least one feature, got none")
@@ -113,7 +114,7 @@ def _fake_backward(
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     weights, ids, ctx.tables, ctx.padding_idx = inputs
-    # −1 where nobody asks for a gradient.
+    # −1 marks a table that needs no gradient.
     ctx.num_rows = [weight.shape[0] if weight.requires_grad else -1 for weight in weights]
     ctx.widths = [weight.shape[1] for weight in weights]
     ctx.save_for_backward(*ids)
@@ -121,10 +122,13 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     ids = list(ctx.saved_tensors)
-    found = ops.embedding_bags_backward(
+    all_grads = ops.embedding_bags_backward(
         grad, ids, ctx.tables, ctx.num_rows, ctx.widths, ctx.padding_idx
     )
-    grads = [None if rows == -1 else each for rows, each in zip(ctx.num_rows, found, strict=True)]
+    grads = [
+        None if rows == -1 else weight_grad
+        for rows, weight_grad in zip(ctx.num_rows, all_grads, strict=True)
+    ]
     return grads, [None] * len(ids), None, None
 
 

@@ -1,4 +1,4 @@
-"""What the functions of memory networks check, and how far apart they keep states."""
+"""Argument checks and checkpoint intervals of the memory networks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from recops._checks import FLOATS, INDICES, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 
-# The most steps for which states are kept so far apart: about the square root, in few sizes, so
-# that a compiled program serves all lengths in between.
+# Pairs (most steps, interval between kept states). Intervals are about the square root of the
+# steps. There are only a few, so that one compiled program serves many lengths.
 _INTERVALS = ((512, 16), (2048, 32))
 _LONGEST_INTERVAL = 64
 
 
 def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
-    """``x`` is floating, of ``ndim`` dimensions, the last ``width`` wide.
+    """Check that ``x`` is floating with ``ndim`` dimensions, and that the last has size ``width``.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: ``x`` has another dtype or shape.
     """
     check_tensor(op, name, x, ndim=ndim, dtypes=FLOATS)
     assert isinstance(x, Tensor)
@@ -28,10 +28,10 @@ def check_input(op: str, name: str, x: object, ndim: int, width: int) -> None:
 
 
 def check_index(op: str, name: str, index: object, size: int, like: Tensor) -> None:
-    """``index`` is a vector of ``size`` integers.
+    """Check that ``index`` is a vector of ``size`` integers on the device of ``like``.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: ``index`` has another dtype, shape or device.
     """
     check_tensor(op, name, index, ndim=1, dtypes=INDICES, device=like.device)
     assert isinstance(index, Tensor)
@@ -40,35 +40,35 @@ def check_index(op: str, name: str, index: object, size: int, like: Tensor) -> N
 
 
 def check_pool(op: str, memory: Tensor, x: Tensor) -> None:
-    """A pool of states to change or read is where ``x`` is, and of the dtype that x is computed in.
+    """Check that a pool of states has the device of ``x`` and the dtype of its computation.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: the pool has another device or dtype.
     """
     if memory.device != x.device:
         raise ValueError(f"{op}: the pool must be on {x.device}, got {memory.device}")
-    due = compute_dtype(x.dtype)
-    if memory.dtype != due:
+    expected = compute_dtype(x.dtype)
+    if memory.dtype != expected:
         raise TypeError(
-            f"{op}: the pool must be {due} beside inputs of {x.dtype}, got {memory.dtype}"
+            f"{op}: the pool must be {expected} for inputs of {x.dtype}, got {memory.dtype}"
         )
 
 
 def rows_of_pool(op: str, rows: Tensor, pool: int) -> Tensor:
-    """The rows as int64, each one of the pool, to gather by.
+    """Check that ``rows`` are rows of the pool, and return them as int64.
 
     Raises:
-        IndexError: one is outside the pool.
+        IndexError: a row is outside the pool.
     """
     index = rows.long()
     return ops.memory_rows(index, pool, op) if index.device.type in ("cpu", "meta") else index
 
 
 def check_contiguous(op: str, *tensors: Tensor) -> None:
-    """Tensors to change in place are dense.
+    """Check that tensors to change in place are contiguous.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a tensor is not contiguous.
     """
     for tensor in tensors:
         if not tensor.is_contiguous():
@@ -76,10 +76,10 @@ def check_contiguous(op: str, *tensors: Tensor) -> None:
 
 
 def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor]) -> int:
-    """Steps from one kept state to the next; 0 where no gradient will ask for any.
+    """Return the number of steps between kept states, or 0 if no gradient is needed.
 
     Raises:
-        TypeError, ValueError: ``checkpoint`` is no integer from 1 on.
+        TypeError, ValueError: ``checkpoint`` is not a positive integer.
     """
     if checkpoint is not None:
         check_integer(op, "checkpoint", checkpoint, least=1)
@@ -87,14 +87,14 @@ def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor])
         return 0
     if checkpoint is not None:
         return checkpoint
-    for most, apart in _INTERVALS:
+    for most, steps_between in _INTERVALS:
         if steps <= most:
-            return apart
+            return steps_between
     return _LONGEST_INTERVAL
 
 
 def num_checkpoints(steps: int, every: int) -> int:
-    """How many states a scan keeps."""
+    """Return the number of states that a scan keeps."""
     return max(steps - 1, 0) // every if every > 0 else 0
 
 
@@ -104,6 +104,6 @@ torch.library.register_fake(
 
 
 def mark_changed(*tensors: Tensor) -> None:
-    """Tell autograd that an op wrote into them: a graph that kept them as they were then raises."""
+    """Mark tensors as changed, so that autograd raises for a graph that saved their old values."""
     if not torch.compiler.is_compiling():
         torch.autograd.graph.increment_version(tensors)

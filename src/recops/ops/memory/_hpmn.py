@@ -1,4 +1,4 @@
-"""What the functions of HPMN share."""
+"""Argument checks that the HPMN functions share."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from recops.state.hpmn import HpmnParams, HpmnState
 
 
 def check_periods(op: str, periods: Sequence[int], slots: int) -> list[int]:
-    """The periods, one a slot, from 1 on, each a multiple of the last.
+    """Return the periods as a list: one per slot, the first is 1, and each divides the next.
 
     Raises:
-        TypeError, ValueError: they are not.
+        TypeError, ValueError: the periods are invalid.
     """
-    found = check_sizes(op, "periods", periods)
-    if len(found) != slots:
-        raise ValueError(f"{op}: periods must have {slots} entries as the slots, got {found}")
-    if found[0] != 1:
-        raise ValueError(f"{op}: periods must begin with 1, got {found}")
-    for below, above in pairwise(found):
+    sizes = check_sizes(op, "periods", periods)
+    if len(sizes) != slots:
+        raise ValueError(f"{op}: periods must have {slots} entries as the slots, got {sizes}")
+    if sizes[0] != 1:
+        raise ValueError(f"{op}: periods must begin with 1, got {sizes}")
+    for below, above in pairwise(sizes):
         if above % below != 0:
-            raise ValueError(f"{op}: periods must each divide the next, got {found}")
-    return found
+            raise ValueError(f"{op}: periods must each divide the next, got {sizes}")
+    return sizes
 
 
 def check_state(op: str, name: str, state: HpmnState, params: HpmnParams, like: Tensor) -> None:
-    """A state, once made, is of one size; it must be that of the parameters, where x is.
+    """Check that a state has the sizes of the parameters, and that both are on the input's device.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: the state has another type or size, or a device does not match.
     """
     check_kind(op, name, state, HpmnState)
-    due = (params.num_slots, params.hidden_size)
-    found = (state.memory.shape[1], state.memory.shape[2])
-    if found[0] != due[0] or found[1] != due[1]:
-        raise ValueError(f"{op}: {name} must have (slots, hidden) = {due}, got {found}")
-    for held, tensor in ((name, state.memory), ("params", params.w_hh)):
+    expected = (params.num_slots, params.hidden_size)
+    actual = (state.memory.shape[1], state.memory.shape[2])
+    if actual[0] != expected[0] or actual[1] != expected[1]:
+        raise ValueError(f"{op}: {name} must have (slots, hidden) = {expected}, got {actual}")
+    for argument, tensor in ((name, state.memory), ("params", params.w_hh)):
         if tensor.device != like.device:
-            raise ValueError(f"{op}: {held} must be on {like.device}, got {tensor.device}")
+            raise ValueError(f"{op}: {argument} must be on {like.device}, got {tensor.device}")

@@ -1,4 +1,4 @@
-"""What the functions of MIMN share."""
+"""Parameters in the form that the ops take, and argument checks that the MIMN functions share."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ Utilization: TypeAlias = Literal["none", "paper", "code"]
 
 
 class Tensors(NamedTuple):
-    """Parameters as the ops take them."""
+    """Parameters in the form that the ops take."""
 
     params: list[Tensor]
     key_memory: Tensor | None
     usage_scale: float
 
     def all(self) -> list[Tensor]:
+        """Return all tensors as a list."""
         return self.params if self.key_memory is None else [*self.params, self.key_memory]
 
     def detached(self) -> Tensors:
+        """Return the parameters without gradients."""
         key_memory = None if self.key_memory is None else self.key_memory.detach()
         return Tensors([p.detach() for p in self.params], key_memory, self.usage_scale)
 
 
 def tensors_of(params: MimnParams, dtype: torch.dtype) -> Tensors:
-    """The parameters in ``dtype``, without the initial state."""
+    """Return the parameters in ``dtype``, without the initial state."""
     p = params
     ordered = [
         p.controller_w_ih,
@@ -50,24 +52,25 @@ def tensors_of(params: MimnParams, dtype: torch.dtype) -> Tensors:
 
 
 def check_options(op: str, utilization: str, induction_topk: int) -> None:
-    """Raises TypeError or ValueError where one is not known."""
+    """Check the options; raise TypeError or ValueError if one is invalid."""
     check_choice(op, "utilization", utilization, get_args(Utilization))
     check_integer(op, "induction_topk", induction_topk)
 
 
 def check_state(op: str, name: str, state: MimnState, params: MimnParams, like: Tensor) -> None:
-    """A state, once made, is of one size; it must be that of the parameters, where x is.
+    """Check that a state has the sizes of the parameters, and that both are on the input's device.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: the state has another type or size, or a device does not match.
     """
     check_kind(op, name, state, MimnState)
-    due = (params.num_slots, params.input_size, params.hidden_size)
-    found = (state.memory.shape[1], state.memory.shape[2], state.hidden.shape[1])
-    if found[0] != due[0] or found[1] != due[1] or found[2] != due[2]:
+    sizes = (params.num_slots, params.input_size, params.hidden_size)
+    actual = (state.memory.shape[1], state.memory.shape[2], state.hidden.shape[1])
+    if actual[0] != sizes[0] or actual[1] != sizes[1] or actual[2] != sizes[2]:
         raise ValueError(
-            f"{op}: {name} must have (slots, width, hidden) = {due} as the parameters, got {found}"
+            f"{op}: {name} must have (slots, width, hidden) = {sizes} as the parameters, "
+            f"got {actual}"
         )
-    for held, tensor in ((name, state.memory), ("params", params.memory_init)):
+    for argument, tensor in ((name, state.memory), ("params", params.memory_init)):
         if tensor.device != like.device:
-            raise ValueError(f"{op}: {held} must be on {like.device}, got {tensor.device}")
+            raise ValueError(f"{op}: {argument} must be on {like.device}, got {tensor.device}")

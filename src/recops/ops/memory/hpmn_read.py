@@ -1,4 +1,4 @@
-"""What a candidate reads of a user's memory, hop by hop."""
+"""Multi-hop reading of a user's HPMN memory by candidates."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ __all__ = ["hpmn_read"]
 def hpmn_read(
     query: Tensor, pool: HpmnState, rows: Tensor, params: HpmnParams
 ) -> tuple[Tensor, Tensor]:
-    """Attention over the slots of a user's memory, in several hops.
+    """Read a user's memory by attention over its slots, in several hops.
 
-    With one network of three layers a hop::
+    Each hop has one network of three layers::
 
         q = query_w · query + query_b
         s_j = w3 · relu(w2 · relu(w1 · [q; m_j; q − m_j; q ∘ m_j] + b1) + b2) + b3
         a = softmax(s)
         q ← q · hop_map + Σ_j a_j m_j
 
-    Dense products take almost all of the time, so this is made of torch's, and runs on any device.
-    Differentiable in query, pool and parameters.
+    Dense products take almost all of the time, so this function uses torch's products and runs on
+    any device. Differentiable in query, pool and parameters.
 
     Args:
         query: ``[C, I]`` float32, bfloat16, float16 or float64.
         pool: the users' memories.
         rows: ``[C]`` int32 or int64, the row that each candidate reads; candidates may share one.
-        params: of any floating dtype, computed with in that of the pool.
+        params: of any floating dtype, converted to that of the pool.
 
     Returns:
         ``out [C, H]`` of query's dtype and ``weights [C, hops, m]`` of the pool's.
 
     Raises:
-        TypeError: a tensor of another dtype, or a pool of another than query asks for.
-        ValueError: shapes, sizes or devices that do not fit.
-        IndexError: a row outside the pool.
+        TypeError: a tensor has an unsupported dtype, or the pool's dtype does not match query.
+        ValueError: shapes, sizes or devices do not match.
+        IndexError: a row is outside the pool.
 
-    Costs O(hops · m · H) for each of 80 units a candidate, whatever the length of the history.
+    Time per candidate is O(80 · hops · m · H) and does not depend on the length of the history.
 
     Source: that of :func:`hpmn_scan`.
 
@@ -69,12 +69,13 @@ def hpmn_read(
         q = linear(query.to(dtype), p.query_w, p.query_b)
         weights = []
         for w1, b1, w2, b2, w3, b3 in zip(p.w1, p.b1, p.w2, p.b2, p.w3, p.b3, strict=True):
-            # w1 · [q; m; q − m; q ∘ m] without laying that out: what q adds is one product a
-            # candidate.
-            of_q, of_slot, of_difference, of_product = w1.chunk(4, 1)
-            once = linear(q, of_q + of_difference, b1)
-            each = linear(slots, of_slot - of_difference) + linear(q[:, None] * slots, of_product)
-            score = torch.relu(linear(torch.relu(once[:, None] + each), w2, b2)) @ w3 + b3
+            # w1 · [q; m; q − m; q ∘ m] without the concatenation: the terms in q alone take one
+            # product per candidate.
+            w_q, w_slot, w_difference, w_product = w1.chunk(4, 1)
+            query_term = linear(q, w_q + w_difference, b1)
+            slot_term = linear(slots, w_slot - w_difference) + linear(q[:, None] * slots, w_product)
+            hidden = torch.relu(query_term[:, None] + slot_term)
+            score = torch.relu(linear(hidden, w2, b2)) @ w3 + b3
             a = torch.softmax(score, 1)
             q = q @ p.hop_map + (a[:, None] @ slots)[:, 0]
             weights.append(a)

@@ -1,4 +1,4 @@
-"""The scan of a hierarchical periodic memory network over histories."""
+"""Scan of a hierarchical periodic memory network (HPMN) over histories."""
 
 from __future__ import annotations
 
@@ -33,40 +33,43 @@ def hpmn_scan(
     lengths: Tensor | None = None,
     checkpoint: int | None = None,
 ) -> tuple[Tensor, HpmnState]:
-    """A stack of GRUs, the upper ones moved at fewer events, each on what moved just below it.
+    """Run a stack of GRUs over histories, in which upper GRUs are updated at fewer events.
 
-    At event number i of a row, counted from 1 over its whole life::
+    The input of a GRU is the new state of the one below. At event number i of a row, counted from 1
+    since the row's first event::
 
         below = x
         for j in slots:
             if i mod periods[j] ≠ 0: break
             m_j = below = GRU_j(below, m_j)
 
-    with the reset before the product and z on the old state. Rows of a batch may stand at different
-    events: their counts say so. Padding changes no bit, and streaming by :func:`hpmn_step_` in any
-    split gives the bits of this scan, at any number of threads. Subnormal numbers count as
-    zero, in any mode of the caller's threads. Differentiable once, in x, memory and parameters.
+    GRUs apply the reset before the product and z to the old state. The counts of the state allow
+    rows of a batch to be at different events. Padding changes no bit. Streaming by
+    :func:`hpmn_step_`, in any split, is bit-identical to this scan, at any thread count.
+    Subnormal numbers count as zero, in any mode of the caller's threads. Differentiable once in x,
+    memory and parameters.
 
     Args:
         x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.
-        params: of any floating dtype, computed with in float32 (float64 beside float64 x).
-        state: of B rows, to go on from; None for :meth:`HpmnState.zeros`.
-        periods: one a slot, from 1 on, each dividing the next; such as 1, 2, 4, 8, 16.
-        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
-        checkpoint: steps between the states that are kept for the backward pass, which takes the
-            steps between again; None picks about √T.
+        params: of any floating dtype, converted to float32 (float64 for float64 x).
+        state: initial state of B rows; None for :meth:`HpmnState.zeros`.
+        periods: one per slot; the first is 1, and each divides the next, such as 1, 2, 4, 8, 16.
+        lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
+        checkpoint: steps between the states that are kept for the backward pass, which recomputes
+            the steps in between; None chooses about √T.
 
     Returns:
-        ``memory [B, m, H]``, float32 (float64 for float64), and the state that holds it.
+        ``memory [B, m, H]``, float32 (float64 for float64), and the state that contains it.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes, sizes or devices that do not fit, periods that do not divide each other,
-            a length out of range, a negative count.
-        NotImplementedError: from the gradient of a gradient.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes, sizes or devices do not match, a period does not divide the next, a
+            length is out of range, or a count is negative.
+        NotImplementedError: a second derivative is computed.
 
-    An event costs O(H (I + H)) multiplications at the bottom and O(H²) for each slot that moves:
-    under two GRUs for periods that double. Kept are ``T / checkpoint`` memories.
+    An event costs O(H (I + H)) multiplications for the lowest GRU and O(H²) for each other slot
+    that is updated: less than two GRUs on average if periods double. ``T / checkpoint`` memories
+    are kept for the backward pass.
 
     Source: Ren et al., "Lifelong sequential modeling with personalized memorization for user
     response prediction", SIGIR 2019, and its released code.
@@ -114,8 +117,8 @@ def _fake_scan(
     lengths: Tensor | None,
     checkpoint: int,
 ) -> tuple[Tensor, Tensor]:
-    kept = (num_checkpoints(x.shape[1], checkpoint), *memory.shape)
-    return memory.new_empty(memory.shape), memory.new_empty(kept)
+    saved = (num_checkpoints(x.shape[1], checkpoint), *memory.shape)
+    return memory.new_empty(memory.shape), memory.new_empty(saved)
 
 
 def _fake_backward(
@@ -140,7 +143,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _grad(ctx: Any, grad_memory: Tensor | None, _: None) -> tuple[Any, ...]:
     if grad_memory is None:
         return None, None, None, [None] * len(ctx.periods), *(None,) * 5
-    x, memory, count, w_hh, bias, lengths, kept, *w_ih = ctx.saved_tensors
+    x, memory, count, w_hh, bias, lengths, saved, *w_ih = ctx.saved_tensors
     grad_x, grad_start, *grad_w_ih, grad_w_hh, grad_bias = ops.hpmn_scan_backward(
         grad_memory,
         x,
@@ -152,7 +155,7 @@ def _grad(ctx: Any, grad_memory: Tensor | None, _: None) -> tuple[Any, ...]:
         ctx.periods,
         lengths,
         ctx.checkpoint,
-        kept,
+        saved,
     )
     return grad_x.to(x.dtype), grad_start, None, grad_w_ih, grad_w_hh, grad_bias, *(None,) * 3
 

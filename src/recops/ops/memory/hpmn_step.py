@@ -1,4 +1,4 @@
-"""Events that move the memories of a pool of users, as they come."""
+"""Streaming updates of the HPMN memories of a pool of users."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ __all__ = ["hpmn_step_"]
 def hpmn_step_(
     pool: HpmnState, rows: Tensor, x: Tensor, params: HpmnParams, *, periods: Sequence[int]
 ) -> None:
-    """The event of :func:`hpmn_scan` for each x, in place in the rows of a pool of users.
+    """Apply events to the rows of a pool of users in place, as :func:`hpmn_scan` does.
 
-    Several events of one row are applied in the order given. However events are split into calls,
-    and whatever users stand beside each other, the states are those of a scan, to the bit. A call
-    that raises has changed nothing. Not differentiable: a graph that needs what a pool was raises.
+    Several events of one row are applied in the given order. The states are bit-identical to those
+    of a scan, for any split of events into calls and any order of users. A call that raises changes
+    nothing. Not differentiable: autograd raises if a graph needs the old values of the pool.
 
     Args:
-        pool: contiguous, float32 (float64 beside float64 x).
+        pool: contiguous, float32 (float64 for float64 x).
         rows: ``[E]`` int32 or int64, the row of each event.
         x: ``[E, I]`` finite.
         params: as in :func:`hpmn_scan`.
         periods: as in :func:`hpmn_scan`.
 
     Raises:
-        TypeError: a tensor of another dtype, or a pool of another than x asks for.
-        ValueError: shapes, sizes or devices that do not fit, periods that do not divide each other,
-            NaN or infinity in x, a negative count.
-        IndexError: a row outside the pool.
+        TypeError: a tensor has an unsupported dtype, or the pool's dtype does not match x.
+        ValueError: shapes, sizes or devices do not match, a period does not divide the next, x
+            contains NaN or infinity, or a count is negative.
+        IndexError: a row is outside the pool.
 
-    Costs one event of the scan each, and moving each row that has events once in and out.
+    Each event costs one event of the scan. Each row with events is read and written once.
 
     Source: that of :func:`hpmn_scan`.
 

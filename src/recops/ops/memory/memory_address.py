@@ -1,4 +1,4 @@
-"""Addressing an external memory by its content."""
+"""Content-based addressing of an external memory."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ __all__ = ["memory_address"]
 
 
 def memory_address(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor:
-    """``softmax_j(β · cos(key, memory_j))``, the cosine with 1e-8 beside the product of norms.
+    """Compute the addressing weights ``softmax_j(β · cos(key, memory_j))``.
 
-    Differentiable; all-zero keys and slots have the derivative that treats their norm as fixed.
+    The cosine adds 1e-8 to the product of norms. Differentiable; for an all-zero key or slot the
+    derivative treats its norm as constant.
 
     Args:
         key: ``[B, D]`` floating.
         memory: ``[B, m, D]``.
-        beta: ``[B]``, how much the nearest slot stands out.
+        beta: ``[B]``, the sharpness of the softmax.
 
     Returns:
-        ``weights [B, m]``, float32 (float64 where any is float64).
+        ``weights [B, m]``, float32 (float64 if any argument is float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes or devices that do not fit.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes or devices do not match.
 
-    Costs O(B · m · D).
+    Time is O(B · m · D).
 
     Source: Graves et al., "Neural Turing machines", 2014, equations 5 and 6.
 

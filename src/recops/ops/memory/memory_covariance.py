@@ -1,4 +1,4 @@
-"""How alike the slots of a memory are."""
+"""Covariance regularizer of the slots of a memory."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ __all__ = ["memory_covariance"]
 
 
 def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
-    """``½ ‖C − diag C‖²_F`` with ``C = Mc Mcᵀ / H`` and Mc the memory, each slot less its mean.
+    """Compute the covariance regularizer ``½ ‖C − diag C‖²_F`` with ``C = Mc Mcᵀ / H``.
 
-    The regularizer that keeps HPMN's slots apart. Differentiable; the norm has the gradient zero
-    where all covariances are.
+    Mc is the memory minus the mean of each slot. HPMN uses this regularizer to make its slots
+    differ. Differentiable; the gradient of the norm (``squared=False``) is zero if all covariances
+    are zero.
 
     Args:
         memory: ``[B, m, H]`` floating, H ≥ 1.
-        squared: False for the norm itself, not halved, as in the released code.
+        squared: False for the norm, neither squared nor halved, as in the released code.
 
     Returns:
         ``[B]``, float32 (float64 for float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: another number of dimensions.
+        TypeError: the memory has an unsupported dtype.
+        ValueError: the memory has another number of dimensions.
 
-    Costs O(B · m² · H).
+    Time is O(B · m² · H).
 
     Source: that of :func:`hpmn_scan`.
 

@@ -12,20 +12,20 @@ __all__ = ["memory_read"]
 
 
 def memory_read(weights: Tensor, memory: Tensor) -> Tensor:
-    """``Σ_j weights_j memory_j``. Differentiable.
+    """Compute the weighted sum of slots ``Σ_j weights_j memory_j``. Differentiable.
 
     Args:
         weights: ``[B, m]`` floating.
         memory: ``[B, m, D]``.
 
     Returns:
-        ``[B, D]``, float32 (float64 where any is float64).
+        ``[B, D]``, float32 (float64 if any argument is float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes or devices that do not fit.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes or devices do not match.
 
-    Costs O(B · m · D).
+    Time is O(B · m · D).
 
     Source: Graves et al., "Neural Turing machines", 2014, equation 2.
 
@@ -38,8 +38,8 @@ def memory_read(weights: Tensor, memory: Tensor) -> Tensor:
     check_tensor(op, "memory", memory, ndim=3, dtypes=FLOATS)
     check_tensor(op, "weights", weights, ndim=2, dtypes=FLOATS, device=memory.device)
     if weights.shape != memory.shape[:2]:
-        due = tuple(memory.shape[:2])
-        raise ValueError(f"{op}: weights must be {due}, got {tuple(weights.shape)}")
+        expected = tuple(memory.shape[:2])
+        raise ValueError(f"{op}: weights must be {expected}, got {tuple(weights.shape)}")
     return ops.memory_read(weights, memory)
 
 

@@ -1,4 +1,4 @@
-"""How unevenly the slots of a memory are used."""
+"""Utilization regularizer of the slots of a memory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ __all__ = ["memory_utilization"]
 
 
 def memory_utilization(usage: Tensor) -> Tensor:
-    """``Σ_i (usage_i − mean)²``: the regularizer that spreads MIMN's writes. Differentiable.
+    """Compute the utilization regularizer ``Σ_i (usage_i − mean)²``. Differentiable.
+
+    MIMN uses this regularizer to spread writes evenly over its slots.
 
     Args:
-        usage: ``[B, m]`` floating, the write weights of each slot, summed.
+        usage: ``[B, m]`` floating, the sum of the write weights of each slot.
 
     Returns:
         ``[B]``, float32 (float64 for float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: another number of dimensions.
+        TypeError: ``usage`` has an unsupported dtype.
+        ValueError: ``usage`` has another number of dimensions.
 
-    Costs O(B · m).
+    Time is O(B · m).
 
     Source: that of :func:`mimn_scan`.
 

@@ -12,7 +12,7 @@ __all__ = ["memory_write"]
 
 
 def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor:
-    """``memory ∘ (1 − w eᵀ) + w aᵀ``: erased where it is written to, then added to. Differentiable.
+    """Erase and add to the slots of a memory: ``memory ∘ (1 − w eᵀ) + w aᵀ``. Differentiable.
 
     Args:
         memory: ``[B, m, D]`` floating.
@@ -21,13 +21,13 @@ def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) ->
         add: ``[B, D]``.
 
     Returns:
-        ``[B, m, D]``, float32 (float64 where any is float64).
+        ``[B, m, D]``, float32 (float64 if any argument is float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes or devices that do not fit.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes or devices do not match.
 
-    Costs O(B · m · D).
+    Time is O(B · m · D).
 
     Source: Graves et al., "Neural Turing machines", 2014, equations 3 and 4.
 
@@ -40,8 +40,8 @@ def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) ->
     op = "memory_write"
     check_tensor(op, "memory", memory, ndim=3, dtypes=FLOATS)
     rows, slots, width = memory.shape
-    due = {"weights": (weights, slots), "erase": (erase, width), "add": (add, width)}
-    for name, (tensor, size) in due.items():
+    expected = {"weights": (weights, slots), "erase": (erase, width), "add": (add, width)}
+    for name, (tensor, size) in expected.items():
         check_tensor(op, name, tensor, ndim=2, dtypes=FLOATS, device=memory.device)
         if tensor.shape != (rows, size):
             raise ValueError(f"{op}: {name} must be {(rows, size)}, got {tuple(tensor.shape)}")

@@ -1,4 +1,4 @@
-"""What a candidate reads of a user's memory."""
+"""Reading of a user's MIMN memory by candidates."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def mimn_read(
     utilization: Utilization,
     induction_topk: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One more step of :func:`mimn_scan`, the candidate as its x; the pool stays as it is.
+    """Read users' memories: one step of :func:`mimn_scan` with the candidate as input.
 
-    Differentiable once in pool, target and parameters.
+    The pool is not changed. Differentiable once in pool, target and parameters.
 
     Args:
         pool: the users' states.
         rows: ``[C]`` int32 or int64, the row that each candidate reads; candidates may share one.
         target: ``[C, D]`` float32, bfloat16, float16 or float64.
         params: as in :func:`mimn_scan`.
-        utilization: as in :func:`mimn_scan`; the released code reads with that it was trained with.
+        utilization: as in :func:`mimn_scan`; use the value of training, as the released code does.
         induction_topk: as in :func:`mimn_scan`.
 
     Returns:
@@ -40,11 +40,11 @@ def mimn_read(
         pool's.
 
     Raises:
-        TypeError: a tensor of another dtype, or a pool of another than target asks for.
-        ValueError: shapes, sizes or devices that do not fit.
-        IndexError: a row outside the pool.
+        TypeError: a tensor has an unsupported dtype, or the pool's dtype does not match target.
+        ValueError: shapes, sizes or devices do not match.
+        IndexError: a row is outside the pool.
 
-    Costs one step of the scan a candidate, whatever the length of the history.
+    Each candidate costs one step of the scan, independent of the length of the history.
 
     Source: that of :func:`mimn_scan`.
 
@@ -75,11 +75,12 @@ def mimn_read(
     differentiated = [target, *state, *tensors.all()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
         index = rows_of_pool(op, rows, pool.num_rows)
-        own = [
-            tensor.index_select(0, index) for tensor in state
-        ]  # A gradient's rows add up where they are one.
-        found = ops.mimn_scan(target[:, None], own, *tensors, None, utilization, induction_topk, 1)
-        return found[0][:, 0], found[8], found[6]
+        # index_select adds the gradients of candidates that read the same row.
+        selected = [tensor.index_select(0, index) for tensor in state]
+        results = ops.mimn_scan(
+            target[:, None], selected, *tensors, None, utilization, induction_topk, 1
+        )
+        return results[0][:, 0], results[8], results[6]
     return ops.mimn_read(state, rows.long(), target, *tensors, utilization, induction_topk)
 
 

@@ -1,4 +1,4 @@
-"""The scan of a multi-channel user interest memory network over histories."""
+"""Scan of a multi-channel user interest memory network (MIMN) over histories."""
 
 from __future__ import annotations
 
@@ -33,61 +33,61 @@ def mimn_scan(
     induction_topk: int = 1,
     checkpoint: int | None = None,
 ) -> tuple[Tensor, MimnState]:
-    """A memory of m slots a user, addressed by content, read and written at every event.
+    """Run a MIMN over histories: each event reads and writes a memory of m slots per user.
 
-    A step, with M the memory before it and all GRUs with the reset before the product and z on the
-    old state::
+    Slots are addressed by content. All GRUs apply the reset before the product and z to the old
+    state. With M the memory before the event, one step is::
 
         hidden' = GRU([x, read], hidden)
-        p = clip(head_w · [hidden'; usage / usage_scale] + head_b, ±20)       usage is not derived
-        w = softmax_j(β · ½ [cos(k, key_memory_j) + cos(k, M_j)])             to read, and to write
+        p = clip(head_w · [hidden'; usage / usage_scale] + head_b, ±20)       usage: no gradient
+        w = softmax_j(β · ½ [cos(k, key_memory_j) + cos(k, M_j)])             for read and for write
             k = tanh(p_key),  β = 2 (softplus(p_beta) + 1); without key_memory β · cos(k, M_j)
         read' = Σ w_r M
-        channel_i' = GRU([x, M_i], channel_i)            for the slots of the largest w_r; M_i fixed
+        channel_i' = GRU([x, M_i], channel_i)   for slots i with the largest w_r; M_i: no gradient
         e = σ(p_erase),  a = tanh(p_add)
         M' = M ∘ (1 − w_w eᵀ) + w_w aᵀ
-        added' = added + mean(w_w) · a,  pooled' = pooled + x                         w_w is fixed
+        added' = added + mean(w_w) · a,  pooled' = pooled + x                   w_w: no gradient
         out = clip(out_w · [hidden'; read'] + out_b, ±20)
 
-    How writes are spread over slots, ``utilization``:
+    ``utilization`` selects how writes are spread over the slots:
 
-    - "none": w_w = w, usage' = usage + w_w; the head sees no usage;
+    - "none": w_w = w and usage' = usage + w_w; the head does not see usage;
     - "paper": w_w = w ∘ softmax(usage_w · usage), not normalized again; usage' = usage + w_w;
-    - "code": w moved to neighbours by softmax(p_shift) over the offsets 0, +1, −1 around the circle
-      of slots, then to the power γ = 4 (softplus(p_gamma) + 1) and normalized, in logarithms;
-      usage' = usage + w_w, the derivative of which leaves the content weights alone.
+    - "code": w is convolved on the circle of slots with softmax(p_shift) over the offsets 0, +1 and
+      −1, raised to the power γ = 4 (softplus(p_gamma) + 1) and normalized, all in logarithms;
+      usage' = usage + w_w, and the gradient of usage does not reach the content weights.
 
-    The weights of writes are the released code's under "code", with which its results were
-    published; usage there adds w_w moved and sharpened a second time (confirmed), which is not
-    reproduced. Its paper's text is "paper", but for the usage that the head sees, which the code
-    alone tells of. Padding changes no bit, and streaming by
-    :func:`mimn_step_` in any split gives the bits of this scan, at any number of threads.
-    Subnormal numbers count as zero, in any mode of the caller's threads.
-    Differentiable once, in x, state and parameters.
+    "code" has the write weights of the released code, with which the results were published. That
+    code adds w_w to usage after a second shift and sharpening, which is not reproduced here.
+    "paper" follows the text of the paper; only the usage input of the head comes from the code.
+
+    Padding changes no bit. Streaming by :func:`mimn_step_`, in any split, is bit-identical to this
+    scan, at any thread count. Subnormal numbers count as zero, in any mode of the caller's threads.
+    Differentiable once in x, state and parameters.
 
     Args:
         x: ``[B, T, D]`` float32, bfloat16, float16 or float64, any strides.
-        params: of any floating dtype, computed with in float32 (float64 beside float64 x).
-        state: of B rows, to go on from; None for :meth:`MimnState.zeros`.
-        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
-        utilization: how writes are spread.
-        induction_topk: how many channels an event moves, those of the most read slots, of equal
-            weights the lowest; 0 for none, at most m count.
-        checkpoint: steps between the states that are kept for the backward pass, which takes the
-            steps between again; None picks about √T.
+        params: of any floating dtype, converted to float32 (float64 for float64 x).
+        state: initial state of B rows; None for :meth:`MimnState.zeros`.
+        lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
+        utilization: "none", "paper" or "code".
+        induction_topk: number of channels that an event updates, those of the slots with the
+            largest read weights; ties go to the lowest slot. 0 updates none; more than m is m.
+        checkpoint: steps between the states that are kept for the backward pass, which recomputes
+            the steps in between; None chooses about √T.
 
     Returns:
         ``outputs [B, T, H]`` of x's dtype, zero past the lengths, and the last state, float32
         (float64 for float64).
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes, sizes or devices that do not fit, a length out of range, an unknown
-            utilization, a negative ``induction_topk``.
-        NotImplementedError: from the gradient of a gradient.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes, sizes or devices do not match, a length is out of range, the utilization
+            is unknown, or ``induction_topk`` is negative.
+        NotImplementedError: a second derivative is computed.
 
-    A step costs O(H (D + H) + m D + topk · D²) multiplications a row; kept are
-    ``T / checkpoint`` states.
+    A step costs O(H (D + H) + m D + topk · D²) multiplications per row. ``T / checkpoint`` states
+    are kept for the backward pass.
 
     Source: Pi et al., "Practice on long sequential user behavior modeling for click-through rate
     prediction", KDD 2019, equations 1-9, and its released code.
@@ -149,12 +149,12 @@ def _fake_scan(
     checkpoint: int,
 ) -> tuple[Tensor, ...]:
     (rows, steps, d), h, m = x.shape, params[1].shape[1], params[5].shape[0]
-    kept = (num_checkpoints(steps, checkpoint), rows, h + d + 2 * m * d + m)
+    saved = (num_checkpoints(steps, checkpoint), rows, h + d + 2 * m * d + m)
     return (
         x.new_empty((rows, steps, h)),
         *(torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in state),
         state[0].new_empty((rows, m)),
-        state[0].new_empty(kept),
+        state[0].new_empty(saved),
     )
 
 
@@ -182,22 +182,22 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 
 def _grad(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-    x, key_memory, lengths, kept, *rest = ctx.saved_tensors
+    x, key_memory, lengths, saved, *state_and_params = ctx.saved_tensors
     utilization, induction_topk, checkpoint = ctx.options
-    state, params = rest[: -ctx.num_params], rest[-ctx.num_params :]
+    state, params = state_and_params[: -ctx.num_params], state_and_params[-ctx.num_params :]
     grad_outputs, *grad_state, grad_weights, _ = grads
     rows, h, m = x.shape[0], params[1].shape[1], params[5].shape[0]
     if grad_outputs is None:
         grad_outputs = x.new_zeros((rows, x.shape[1], h))
     if grad_weights is None:
         grad_weights = state[0].new_zeros((rows, m))
-    of_state = [
+    state_grads = [
         torch.zeros_like(tensor) if grad is None else grad
         for tensor, grad in zip(state, grad_state, strict=True)
     ]
-    grad_x, hidden, read, memory, usage, channels, *of_params = ops.mimn_scan_backward(
+    grad_x, hidden, read, memory, usage, channels, *param_grads = ops.mimn_scan_backward(
         grad_outputs,
-        of_state,
+        state_grads,
         grad_weights,
         x,
         state,
@@ -208,14 +208,14 @@ def _grad(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         utilization,
         induction_topk,
         checkpoint,
-        kept,
+        saved,
     )
-    added, pooled = of_state[4], of_state[6]
+    added, pooled = state_grads[4], state_grads[6]
     return (
         grad_x.to(x.dtype),
         [hidden, read, memory, usage, added, channels, pooled],
-        of_params[: ctx.num_params],
-        None if key_memory is None else of_params[-1],
+        param_grads[: ctx.num_params],
+        None if key_memory is None else param_grads[-1],
         *(None,) * 5,
     )
 

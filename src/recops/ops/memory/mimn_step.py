@@ -1,4 +1,4 @@
-"""Events that move the states of a pool of users, as they come."""
+"""Streaming updates of the MIMN states of a pool of users."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def mimn_step_(
     utilization: Utilization,
     induction_topk: int = 1,
 ) -> None:
-    """The step of :func:`mimn_scan` for each event, in place in the rows of a pool of users.
+    """Apply events to the rows of a pool of users in place, as :func:`mimn_scan` does.
 
-    Several events of one row are applied in the order given. However events are split into calls,
-    and whatever users stand beside each other, the states are those of a scan, to the bit. A call
-    that raises has changed nothing. Not differentiable: a graph that needs what a pool was raises.
+    Several events of one row are applied in the given order. The states are bit-identical to those
+    of a scan, for any split of events into calls and any order of users. A call that raises changes
+    nothing. Not differentiable: autograd raises if a graph needs the old values of the pool.
 
     Args:
-        pool: contiguous, float32 (float64 beside float64 x).
+        pool: contiguous, float32 (float64 for float64 x).
         rows: ``[E]`` int32 or int64, the row of each event.
         x: ``[E, D]`` finite.
         params: as in :func:`mimn_scan`.
@@ -44,11 +44,11 @@ def mimn_step_(
         induction_topk: as in :func:`mimn_scan`.
 
     Raises:
-        TypeError: a tensor of another dtype, or a pool of another than x asks for.
-        ValueError: shapes, sizes or devices that do not fit, NaN or infinity in x.
-        IndexError: a row outside the pool.
+        TypeError: a tensor has an unsupported dtype, or the pool's dtype does not match x.
+        ValueError: shapes, sizes or devices do not match, or x contains NaN or infinity.
+        IndexError: a row is outside the pool.
 
-    Costs one step of the scan an event, and moving each row that has events once in and out.
+    Each event costs one step of the scan. Each row with events is read and written once.
 
     Source: that of :func:`mimn_scan`: the user interest center.
 

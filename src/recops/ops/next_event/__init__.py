@@ -1,1 +1,1 @@
-"""DIEN's auxiliary loss: does a state know the event that follows it?"""
+"""DIEN's auxiliary loss, which trains states to predict the next event."""

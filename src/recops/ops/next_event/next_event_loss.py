@@ -1,4 +1,4 @@
-"""DIEN's auxiliary loss: does a state know the event that follows it?"""
+"""DIEN's auxiliary loss, which trains states to predict the next event."""
 
 from __future__ import annotations
 
@@ -25,39 +25,42 @@ def next_event_loss(
     *,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """``Σ softplus(−s(h_t, e_{t+1})) + Σ softplus(s(h_t, e⁻_t))``, s an MLP of sigmoids.
+    """Compute DIEN's next-event loss ``Σ softplus(−s(h_t, e_{t+1})) + Σ softplus(s(h_t, e⁻_t))``.
 
-    Sums run over every ``(b, t)`` with ``t + 1`` below the length of row b. e⁻ is the event at the
-    place ``drawn[b, t]`` of ``events.flatten(0, 1)``; where it has the very values of e_{t+1}, from
-    which it was to be told, the second term is left out. The score is ``s(h, e) = w·u_L + c`` with
-    ``u_l = σ(W_l u_{l−1} + b_l)`` and ``u_0 = [h, e]``; both terms share ``W_h h``. The sum of
-    ``−log σ(s)`` and ``−log(1 − σ(s))`` in other words, finite for any score.
+    Sums run over every ``(b, t)`` with ``t + 1`` below the length of row b. e⁻_t is the negative
+    event ``events.flatten(0, 1)[drawn[b, t]]``. If its values equal those of e_{t+1}, the second
+    term is omitted. The scorer s is an MLP with sigmoids: ``s(h, e) = w·u_L + c`` with
+    ``u_l = σ(W_l u_{l−1} + b_l)`` and ``u_0 = [h, e]``; both terms share ``W_h h``. The loss equals
+    the sum of ``−log σ(s)`` and ``−log(1 − σ(s))``, but is finite for any score.
 
-    A loss is a number, so that its gradient waits for nothing: it is found in the same pass, over a
-    few cells at a time, and hidden units are never stored. No work goes into padding.
+    The loss is a scalar, so its gradient is computed in the same pass, over a few cells at a time.
+    Hidden units are never stored, and padding costs no work.
 
     Args:
         states: h ``[B, T, d]`` float32, bfloat16, float16 or float64, any strides.
         events: e ``[B, T, d]`` of the same dtype.
-        drawn: ``[B, T − 1]`` int32 or int64, from 0 to B·T − 1 where it is read.
+        drawn: ``[B, T − 1]`` int32 or int64, from 0 to B·T − 1; entries past the lengths are
+            ignored.
         layers: ``W_1 [H_1, 2d], b_1 [H_1], …, w [1, H_L], c [1]``, for L from 1 to 8; floating,
-            computed with in float32 (float64 beside float64 states).
-        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
+            converted to float32 (float64 for float64 states).
+        lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
 
     Returns:
-        the sum ``[]``, float32 (float64 for float64 states); 0 without cells.
+        The sum ``[]``, float32 (float64 for float64 states); 0 without cells.
 
     Raises:
-        TypeError: another dtype.
-        ValueError: shapes that do not fit, a length out of range, too few layers or too many.
-        IndexError: a place out of range.
-        NotImplementedError: a second derivative.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a length is out of range, or there are too few or too many
+            layers.
+        IndexError: an entry of ``drawn`` is out of range.
+        NotImplementedError: a second derivative is computed.
 
-    Time is O(cells · Σ H_l H_{l−1}), memory that of the gradients. The same bits at any number of
-    threads. Subnormal numbers count as zero, in any mode of the caller's threads.
+    Time is O(cells · Σ H_l H_{l−1}), and memory is that of the gradients. Results are bit-identical
+    at any thread count. Subnormal numbers count as zero, in any mode of the caller's threads.
 
     Source: Zhou et al., "Deep interest evolution network for click-through rate prediction", 2019,
-    equation 6, with the scorer of its released code; both average where this adds up.
+    equation 6, with the scorer of its released code. Paper and code average over the cells, while
+    this function sums.
 
     Examples:
         >>> states, events = torch.zeros(1, 3, 2), torch.arange(6.0).view(1, 3, 2)
@@ -82,16 +85,16 @@ def next_event_loss(
     hidden = (len(layers) - 2) / 2
     if hidden not in range(1, _MOST_HIDDEN + 1):
         raise ValueError(
-            f"{op}: layers must be weights and biases by turns, of 1 to {_MOST_HIDDEN} hidden "
+            f"{op}: layers must be alternating weights and biases, of 1 to {_MOST_HIDDEN} hidden "
             f"layers and the score, got {len(layers)} tensors"
         )
     inputs = 2 * width
-    for place in range(0, len(layers), 2):
-        name, weight, bias = f"layers[{place}]", layers[place], layers[place + 1]
+    for i in range(0, len(layers), 2):
+        name, weight, bias = f"layers[{i}]", layers[i], layers[i + 1]
         check_tensor(op, name, weight, ndim=2, dtypes=FLOATS, device=states.device)
-        outputs = weight.shape[0] if place + 2 < len(layers) else 1
-        check_tensor(op, f"layers[{place + 1}]", bias, ndim=1, dtypes=FLOATS, device=states.device)
-        expected += [(name, weight, (outputs, inputs)), (f"layers[{place + 1}]", bias, (outputs,))]
+        outputs = weight.shape[0] if i + 2 < len(layers) else 1
+        check_tensor(op, f"layers[{i + 1}]", bias, ndim=1, dtypes=FLOATS, device=states.device)
+        expected += [(name, weight, (outputs, inputs)), (f"layers[{i + 1}]", bias, (outputs,))]
         inputs = outputs
     for name, tensor, shape in expected:
         if tuple(tensor.shape) != shape:
@@ -142,14 +145,14 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _grad(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Any, ...]:
     if grad is None:
         return None, None, None, None, [None] * len(ctx.shapes), None
-    of_states, of_events, of_parameters = ops.next_event_loss_backward(grad, *ctx.saved_tensors)
-    of_layers = of_parameters.split([shape.numel() for shape in ctx.shapes])
+    grad_states, grad_events, grad_layers = ops.next_event_loss_backward(grad, *ctx.saved_tensors)
+    layer_grads = grad_layers.split([shape.numel() for shape in ctx.shapes])
     return (
-        of_states.to(ctx.dtype),
-        of_events.to(ctx.dtype),
+        grad_states.to(ctx.dtype),
+        grad_events.to(ctx.dtype),
         None,
         None,
-        [each.view(shape) for each, shape in zip(of_layers, ctx.shapes, strict=True)],
+        [each.view(shape) for each, shape in zip(layer_grads, ctx.shapes, strict=True)],
         None,
     )
 

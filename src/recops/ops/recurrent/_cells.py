@@ -1,4 +1,4 @@
-"""What the functions of recurrent scans share: the names of cells, the checks of their tensors."""
+"""Cell names and argument checks that the recurrent functions share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONVENTIONS: dict[str, tuple[Reset, Update]] = {
 def resolve(
     op: str, cell: str, reset: str, update: str, convention: str | None, attention: object
 ) -> tuple[str, str]:
-    """``(reset, update)``, the convention's where there is one, once all names are known ones."""
+    """Check all names and return ``(reset, update)``, those of ``convention`` if there is one."""
     if convention is not None:
         check_choice(op, "convention", convention, tuple(_CONVENTIONS))
         reset, update = _CONVENTIONS[convention]
@@ -34,16 +34,16 @@ def resolve(
     check_choice(op, "reset", reset, _RESETS)
     check_choice(op, "update", update, _UPDATES)
     if (attention is None) != (cell == "gru"):
-        rule, given = ("None", "some") if cell == "gru" else ("given", "None")
-        raise ValueError(f"{op}: attention must be {rule} for cell {cell!r}, got {given}")
+        rule, actual = ("None", "a tensor") if cell == "gru" else ("given", "None")
+        raise ValueError(f"{op}: attention must be {rule} for cell {cell!r}, got {actual}")
     return reset, update
 
 
 def check_weights(op: str, w_hh: Tensor, b_hh: Tensor | None, like: Tensor) -> int:
-    """The hidden size, once ``w_hh`` and ``b_hh`` fit each other.
+    """Check ``w_hh`` and ``b_hh`` and return the hidden size.
 
     Raises:
-        TypeError, ValueError: they do not.
+        TypeError, ValueError: the shapes, dtypes or devices do not match.
     """
     check_tensor(op, "w_hh", w_hh, ndim=2, dtypes=FLOATS, device=like.device)
     hidden = w_hh.shape[1]
@@ -56,24 +56,24 @@ def check_weights(op: str, w_hh: Tensor, b_hh: Tensor | None, like: Tensor) -> i
 def check_shapes(
     op: str, like: Tensor, expected: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
 ) -> None:
-    """Each floating tensor that is there has its shape, on the device of ``like``.
+    """Check that each tensor is floating, has its expected shape and is on the device of ``like``.
 
     Raises:
-        TypeError, ValueError: one has not.
+        TypeError, ValueError: a tensor does not match; None is skipped.
     """
     for name, (tensor, shape) in expected.items():
         if tensor is None:
             continue
         check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=like.device)
-        if any(size != wanted for size, wanted in zip(tensor.shape, shape, strict=True)):
+        if any(size != length for size, length in zip(tensor.shape, shape, strict=True)):
             raise ValueError(f"{op}: {name} must be {shape}, got {tuple(tensor.shape)}")
 
 
 def check_indices(op: str, name: str, index: Tensor | None, size: int | None, like: Tensor) -> None:
-    """``index`` is a vector of integers, of ``size`` entries where that is known.
+    """Check that ``index`` is None or a vector of integers, with ``size`` entries if that is known.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: ``index`` has another dtype, shape or device.
     """
     if index is None:
         return
@@ -83,11 +83,12 @@ def check_indices(op: str, name: str, index: Tensor | None, size: int | None, li
 
 
 def converted(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Return ``tensor`` in ``dtype``, or None for None."""
     return None if tensor is None else tensor.to(dtype)
 
 
 def what_to_keep(checkpoint: bool, *tensors: Tensor | None) -> str:
-    """What the forward pass keeps for the backward pass, where there will be one."""
+    """Return what the forward pass keeps for the backward pass: nothing, states or gates."""
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in tensors):
         return "nothing"
     return "states" if checkpoint else "gates"
@@ -96,24 +97,24 @@ def what_to_keep(checkpoint: bool, *tensors: Tensor | None) -> str:
 def fake_scan(
     x: Tensor, rows: int, w_hh: Tensor, reset: str, keep: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs, last states and what is kept, as the ops of csrc/recurrent/op.cpp allocate them."""
+    """Return empty outputs, last states and kept values, allocated as in csrc/recurrent/op.cpp."""
     hidden, steps, dtype = w_hh.shape[1], x.shape[1], compute_dtype(x.dtype)
     if keep == "nothing" or (keep == "states" and x.dtype == dtype):
-        kept: tuple[int, ...] = (0,)
+        saved: tuple[int, ...] = (0,)
     elif x.dtype != dtype:
-        kept = (rows, steps, hidden)
+        saved = (rows, steps, hidden)
     else:
-        kept = (rows, steps, (4 if reset == "after" else 3) * hidden)
+        saved = (rows, steps, (4 if reset == "after" else 3) * hidden)
     return (
         x.new_empty((rows, steps, hidden)),
         x.new_empty((rows, hidden), dtype=dtype),
-        x.new_empty(kept, dtype=dtype),
+        x.new_empty(saved, dtype=dtype),
     )
 
 
 def save_scan(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Keep what the backward pass reads."""
+    """Store in ``ctx`` what the backward pass reads."""
     *tensors, ctx.cell, ctx.reset, ctx.update, _ = inputs
-    outputs, _, kept = output
-    ctx.save_for_backward(outputs, kept, *tensors)
+    outputs, _, saved = output
+    ctx.save_for_backward(outputs, saved, *tensors)
     ctx.set_materialize_grads(False)

@@ -1,4 +1,4 @@
-"""Recurrent layers: a scan with the projection of its input fused into it, in both directions."""
+"""Recurrent layers: scans with a fused input projection, forward and backward."""
 
 from __future__ import annotations
 
@@ -45,32 +45,32 @@ def recurrent_layer(
     convention: Convention | None = None,
     checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`recurrent_scan` of ``gates = x @ w_ih.T + b_ih``, which are never stored.
+    """Run :func:`recurrent_scan` on ``gates = x @ w_ih.T + b_ih`` without storing the gates.
 
-    Neither are their gradients: those of x and of the weights are taken of a few steps' at a time.
-    The cells, lengths, precision and promises are those of :func:`recurrent_scan`; the weights
-    those of a layer of ``torch.nn.GRU``.
+    The gradients of the gates are not stored either: the gradients of x and of the weights are
+    computed from a few steps at a time. Cells, lengths, precision and guarantees are those of
+    :func:`recurrent_scan`. The weights have the layout of a layer of ``torch.nn.GRU``.
 
     Args:
         x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.
-        w_ih: ``[3H, I]`` floating, computed with in float32 (float64 beside float64 x).
+        w_ih: ``[3H, I]`` floating, converted to float32 (float64 for float64 x).
         w_hh: ``[3H, H]``.
         b_ih: ``[3H]``, or None for zeros.
         b_hh: ``[3H]``, or None for zeros.
         h0: ``[B, H]``, or None for zeros.
-        attention: ``[B, T]``, for "agru" and "augru" alone.
-        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
-        cell: as in :func:`recurrent_scan`, like all below.
-        reset: where the reset gate stands.
+        attention: ``[B, T]``, only for "agru" and "augru".
+        lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
+        cell: as in :func:`recurrent_scan`, like all following arguments.
+        reset: position of the reset gate.
         update: how attention enters an AUGRU.
-        convention: short for the two.
-        checkpoint: keep states alone for the backward pass and compute the gates again.
+        convention: name of a pair of ``reset`` and ``update``.
+        checkpoint: keep only states for the backward pass and recompute the gates.
 
     Returns:
         ``outputs [B, T, H]`` of x's dtype and ``h_last [B, H]`` float32 (float64 for float64).
 
     Raises:
-        TypeError, ValueError, NotImplementedError: as :func:`recurrent_scan`.
+        TypeError, ValueError, NotImplementedError: as in :func:`recurrent_scan`.
 
     Time is O(cells · H · (H + I)) with cells the sum of lengths.
 
@@ -135,7 +135,7 @@ def _fake_backward(
     grad_outputs: Tensor | None,
     grad_h_last: Tensor | None,
     outputs: Tensor,
-    kept: Tensor,
+    saved: Tensor,
     x: Tensor,
     w_ih: Tensor,
     w_hh: Tensor,
@@ -164,12 +164,12 @@ def _grad(
 ) -> tuple[Tensor | None, ...]:
     if grad_outputs is None and grad_h_last is None:
         return (None,) * 12
-    outputs, kept, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths = ctx.saved_tensors
+    outputs, saved, x, w_ih, w_hh, b_ih, b_hh, h0, attention, lengths = ctx.saved_tensors
     grad_x, grad_w_ih, grad_w_hh, *grads = ops.recurrent_layer_backward(
         grad_outputs,
         grad_h_last,
         outputs,
-        kept,
+        saved,
         x,
         w_ih,
         w_hh,
@@ -183,8 +183,10 @@ def _grad(
         ctx.update,
     )
     optional = (b_ih, b_hh, h0, attention)
-    there = (None if tensor is None else grad for tensor, grad in zip(optional, grads, strict=True))
-    return grad_x.to(x.dtype), grad_w_ih, grad_w_hh, *there, *(None,) * 5
+    optional_grads = (
+        None if tensor is None else grad for tensor, grad in zip(optional, grads, strict=True)
+    )
+    return grad_x.to(x.dtype), grad_w_ih, grad_w_hh, *optional_grads, *(None,) * 5
 
 
 torch.library.register_fake("recops::recurrent_layer", _fake_layer)

@@ -1,4 +1,4 @@
-"""Gated recurrent scans, from gates computed before."""
+"""Gated recurrent scans over precomputed gates."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recurrent_scan(
     convention: Convention | None = None,
     checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """A GRU, AGRU or AUGRU over the steps of every row.
+    """Run a GRU, AGRU or AUGRU over the steps of every row.
 
     With r, z, n in the gate order of ``torch.nn.GRU``, z the weight of the *old* state, a the
     attention of a step and ``gates = x @ W_ih.T + b_ih``::
@@ -61,53 +61,56 @@ def recurrent_scan(
     Who uses which:
 
     - reset "after": the paper, ``nn.GRU``, every torch port of DIEN, oneDNN's ``lbr_augru``;
-    - reset "before": TensorFlow's GRUCell, hence DIEN's released code, Monolith, oneDNN's
+    - reset "before": TensorFlow's GRUCell and thus DIEN's released code, Monolith, oneDNN's
       ``augru``, OpenVINO;
-    - update "paper": DIEN's equations, DeepCTR-Torch, FuxiCTR, RecBole: attention *and* gate must
-      let a behaviour in; at a = 0 the state stays, at a = 1 it is a GRU's;
-    - update "or": DIEN's released code, oneDNN, OpenVINO, Monolith: attention *or* gate; at a = 0
-      it is a GRU, at a = 1 the state is overwritten.
+    - update "paper": DIEN's equations, DeepCTR-Torch, FuxiCTR, RecBole. A behaviour changes the
+      state only if attention *and* gate admit it. At a = 0 the state is unchanged, and at a = 1
+      the update is that of a GRU;
+    - update "or": DIEN's released code, oneDNN, OpenVINO, Monolith. A behaviour changes the state
+      if attention *or* gate admits it. At a = 0 the update is that of a GRU, and at a = 1 the
+      state is overwritten.
 
     With the same weights the two updates are different models. AIGRU is "gru" on
     ``linear(a·x, W_ih, b_ih)``.
 
-    Past ``lengths`` the state holds and outputs are zero; padding costs no work and changes no bit
-    of what lies before it. A scan split anywhere, ``h_last`` of one piece the ``h0`` of the next,
-    gives the same bits as one in one piece, and results, gradients included, are the same bits at
-    any number of threads. Subnormal numbers count as zero, in any mode of the caller's threads.
-    Differentiable once in every floating argument.
+    Past ``lengths`` the state is unchanged and outputs are zero. Padding costs no work and changes
+    no bit of other results. A scan may be split into pieces, with the ``h_last`` of a piece as the
+    ``h0`` of the next; the results are bit-identical to those of one scan. Results and gradients
+    are bit-identical at any thread count. Subnormal numbers count as zero, in any mode of the
+    caller's threads. Differentiable once in every floating argument.
 
     Args:
         gates: ``[B, T, 3H]`` float32, bfloat16, float16 or float64, any strides.
-        w_hh: ``[3H, H]`` floating, as all below computed with in float32 (float64 beside float64).
+        w_hh: ``[3H, H]`` floating. This and all following floating arguments are converted to
+            float32 (float64 for float64 gates).
         b_hh: ``[3H]``, or None for zeros.
         h0: ``[B, H]``, ``[C, H]`` with ``gates_index``; None for zeros.
-        attention: ``[B, T]``, ``[C, T]`` with ``gates_index``; for "agru" and "augru" alone.
-        lengths: ``[B]`` int32 or int64 from 0 to T; None where all are T.
-        gates_index: ``[C]`` int32 or int64: the row of ``gates`` that each of C candidates reads,
-            so that one user's gates and length serve many candidates. The outputs then have C rows.
-        cell: which state follows.
-        reset: where the reset gate stands.
-        update: how attention enters an AUGRU.
-        convention: "torch" for reset "after" and update "paper", "tf" for "before" and "or",
-            whatever those two say.
-        checkpoint: keep states alone for the backward pass, H values a step, and compute the gates
-            again, which costs half a forward pass more. Else r, z, n and W_n h + b_n are kept as
-            well, 4H (3H with the reset before). 16-bit gates are always computed again.
+        attention: ``[B, T]``, ``[C, T]`` with ``gates_index``; only for "agru" and "augru".
+        lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
+        gates_index: ``[C]`` int32 or int64, the row of ``gates`` that each of C candidates reads.
+            One user's gates and length then serve many candidates, and the outputs have C rows.
+        cell: "gru", "agru" or "augru".
+        reset: position of the reset gate, "after" or "before" the product with W_n.
+        update: how attention enters an AUGRU, "paper" or "or".
+        convention: "torch" for reset "after" and update "paper", "tf" for "before" and "or". It
+            overrides ``reset`` and ``update``.
+        checkpoint: keep only states for the backward pass, H values per step, and recompute the
+            gates; this costs half a forward pass more. Otherwise r, z, n and W_n h + b_n are kept
+            too, 4H values per step (3H for reset "before"). 16-bit gates are always recomputed.
 
     Returns:
         ``outputs [B, T, H]`` of the dtype of ``gates`` and ``h_last [B, H]`` float32 (float64 for
-        float64): the states are carried in that, and outputs rounded from it.
+        float64). States are carried in that dtype, and outputs are rounded from them.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, a length out of range, attention missing or idle, an
-            unknown name.
-        IndexError: a ``gates_index`` that is no row of ``gates``.
-        NotImplementedError: from the gradient of a gradient.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a length is out of range, attention is missing or
+            unexpected, or a name is unknown.
+        IndexError: an entry of ``gates_index`` is not a row of ``gates``.
+        NotImplementedError: a second derivative is computed.
 
-    Time is O(cells · H²) with cells the sum of lengths; memory beside the results is O(H²) for each
-    thread, and for 32 sums of weight gradients at most.
+    Time is O(cells · H²) with cells the sum of lengths. Extra memory is O(H²) per thread, plus at
+    most 32 sums of weight gradients.
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; Zhou et
     al., "Deep interest evolution network for click-through rate prediction", AAAI 2019, equations
@@ -169,7 +172,7 @@ def _fake_backward(
     grad_outputs: Tensor | None,
     grad_h_last: Tensor | None,
     outputs: Tensor,
-    kept: Tensor,
+    saved: Tensor,
     gates: Tensor,
     w_hh: Tensor,
     b_hh: Tensor | None,
@@ -195,12 +198,12 @@ def _grad(
 ) -> tuple[Tensor | None, ...]:
     if grad_outputs is None and grad_h_last is None:
         return (None,) * 11
-    outputs, kept, gates, w_hh, b_hh, h0, attention, lengths, gates_index = ctx.saved_tensors
+    outputs, saved, gates, w_hh, b_hh, h0, attention, lengths, gates_index = ctx.saved_tensors
     grad_gates, grad_w_hh, grad_b_hh, grad_h0, grad_attention = ops.recurrent_scan_backward(
         grad_outputs,
         grad_h_last,
         outputs,
-        kept,
+        saved,
         gates,
         w_hh,
         b_hh,

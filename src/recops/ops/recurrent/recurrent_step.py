@@ -34,26 +34,26 @@ def recurrent_step(
     update: Update = "paper",
     convention: Convention | None = None,
 ) -> Tensor:
-    """One step of :func:`recurrent_scan`, to the same bits: how a new behaviour moves a state.
+    """Update states with one step of :func:`recurrent_scan`, bit-identical to the scan.
 
-    Differentiable as the scan is.
+    Differentiable like the scan.
 
     Args:
-        h: ``[N, H]`` the states; float32 beside 16-bit gates, to lose nothing.
+        h: ``[N, H]``, the states; use float32 with 16-bit gates to keep full precision.
         gates: ``[N, 3H]`` float32, bfloat16, float16 or float64.
         w_hh: ``[3H, H]``.
         b_hh: ``[3H]``, or None for zeros.
-        attention: ``[N]``, for "agru" and "augru" alone.
+        attention: ``[N]``, only for "agru" and "augru".
         cell: as in :func:`recurrent_scan`, like ``reset``, ``update`` and ``convention``.
-        reset: where the reset gate stands.
+        reset: position of the reset gate.
         update: how attention enters an AUGRU.
-        convention: short for the two.
+        convention: name of a pair of ``reset`` and ``update``.
 
     Returns:
         The new states ``[N, H]``, float32 (float64 for float64 gates).
 
     Raises:
-        TypeError, ValueError, NotImplementedError: as :func:`recurrent_scan`.
+        TypeError, ValueError, NotImplementedError: as in :func:`recurrent_scan`.
 
     Time is O(N · H²).
 

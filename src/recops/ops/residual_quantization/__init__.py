@@ -1,7 +1,7 @@
-"""Residual quantization: vectors to codes, codes to vectors, and the sums codebooks are made of.
+"""Residual quantization: encoding, decoding and the sums that train codebooks.
 
-A vector x is written as a sum of codewords, one a level: r₀ = x; level l takes the codeword nearest
-to r_l and leaves r_{l+1} = r_l − c. The codes of all levels together are the vector's semantic ID.
-Nearest is by squared distance or by cosine; in a product of G groups, each piece of x has levels
-of its own.
+A vector x is approximated by a sum of codewords, one per level. Starting from r₀ = x, level l takes
+the codeword c nearest to r_l and leaves the residual r_{l+1} = r_l − c. The codes of all levels are
+the semantic ID of the vector. "Nearest" is by squared distance or by cosine. In a product of G
+groups, x is cut into G pieces, and each piece has separate levels.
 """

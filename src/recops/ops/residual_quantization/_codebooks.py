@@ -1,4 +1,4 @@
-"""Vectors beside codebooks: checks that need no data, codebooks as ops take them, a fake kernel."""
+"""Argument checks of residual quantization, and codebooks in the form that the ops take."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ METRICS = get_args(Metric)
 
 
 def check_search(op: str, x: Tensor, beam: int, metric: str) -> None:
+    """Check the input, the width and the metric of a search for codes."""
     check_integer(op, "beam", beam, least=1, most=MOST_BEAMS)
     check_choice(op, "metric", metric, METRICS)
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
 
 
 def check_columns(op: str, codes: Tensor, levels: int) -> None:
+    """Check that ``codes`` has one column per level."""
     if codes.shape[1] != levels:
         raise ValueError(
-            f"{op}: codes must have {levels} columns, one a level, got {codes.shape[1]}"
+            f"{op}: codes must have {levels} columns, one per level, got {codes.shape[1]}"
         )
 
 
 def check_encode(op: str, x: Tensor, codebooks: Stack) -> tuple[Tensor, list[int]]:
-    """The codewords of all levels, detached, and the K_l; everything checked but the data."""
+    """Check x and the codebooks; return the detached codewords of all levels, and the K_l."""
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
     codewords, sizes = flatten(op, codebooks)
     check_codewords(op, "codebooks", codewords, x)
@@ -45,7 +47,7 @@ def check_encode(op: str, x: Tensor, codebooks: Stack) -> tuple[Tensor, list[int
 
 
 def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:
-    """All levels' codewords in one ``[Σ K_l, D]``, and the K_l."""
+    """Return the codewords of all levels as one tensor ``[Σ K_l, D]``, and the K_l."""
     if isinstance(codebooks, Tensor):
         check_tensor(op, "codebooks", codebooks, ndim=3, dtypes=FLOATS)
         levels, size, _ = codebooks.shape
@@ -72,6 +74,6 @@ def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:
 
 
 def fake_nearest(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Codes and squared distances, as the ops that find the nearest codewords allocate them."""
+    """Return empty codes and squared distances, as the ops for nearest codewords allocate them."""
     shape = (x.shape[0], k)
     return x.new_empty(shape, dtype=torch.int32), x.new_empty(shape, dtype=compute_dtype(x.dtype))

@@ -1,8 +1,9 @@
-"""Codes by cosine: the nearest codewords of directions, from the kernels of squared distance.
+"""Codes by cosine, computed by the kernels of squared distance.
 
-With u(x) = x/‖x‖, ‖u(x) − u(c)‖² = 2 − 2 cos(x, c): by cosine is by distance, of directions. A zero
-vector has none; its cosine with anything counts as 0. A zero codeword is set on a dimension of its
-own, at distance √2 from every direction; a zero row, which is as far from all, takes the lowest.
+With the direction u(x) = x/‖x‖, ‖u(x) − u(c)‖² = 2 − 2 cos(x, c). The largest cosine is therefore
+the smallest distance between directions. A zero vector has no direction, and its cosine with any
+vector counts as 0. An extra dimension represents zero codewords, at distance √2 from every
+direction. A zero row has the same distance to all codewords and takes the lowest codes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from recops._load import ops
 from recops.ops.residual_quantization._codebooks import fake_nearest
 
 _ROWS = 2048
-"""Rows at a time, so that directions, and what beam search makes of them, stay in cache."""
+"""Rows per block. The directions and the beam search of one block stay in cache."""
 
 _SHORT = 1e-15
-"""Of vectors longer than this, and shorter than one over it, float32 holds the squares."""
+"""Smallest norm whose square float32 holds; the largest such norm is its inverse."""
 
 
 @torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
@@ -32,7 +33,7 @@ def _cosine_nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, 
 def _cosine_rq_encode(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, kept: int
 ) -> tuple[Tensor, Tensor]:
-    """Codes ``[N, kept, L]`` and squared errors ``[N, kept]`` of the best of ``beam`` paths."""
+    """Return the best ``kept`` paths: codes ``[N, kept, L]`` and squared errors ``[N, kept]``."""
     levels = [
         (book, _directions(f"rq_encode: codebooks[{level}]", book, x))
         for level, book in enumerate(codewords.split(sizes))
@@ -40,17 +41,17 @@ def _cosine_rq_encode(
     codes = x.new_full((len(x), kept, len(levels)), -1, dtype=torch.int32)
     sq_error = x.new_full((len(x), kept), torch.inf, dtype=compute_dtype(x.dtype))
     for first in range(0, len(x), _ROWS):
-        some = slice(first, first + _ROWS)
-        paths, errors = _greedy(x[some], levels) if beam == 1 else _beams(x[some], levels, beam)
-        codes[some, : paths.shape[1]] = paths[:, :kept]
-        sq_error[some, : errors.shape[1]] = errors[:, :kept]
-    lost = _length(x)[:, 0].isnan()
-    codes.masked_fill_(lost[:, None, None], -1)
-    return codes, sq_error.masked_fill_(lost[:, None], torch.nan)
+        block = slice(first, first + _ROWS)
+        paths, errors = _greedy(x[block], levels) if beam == 1 else _beams(x[block], levels, beam)
+        codes[block, : paths.shape[1]] = paths[:, :kept]
+        sq_error[block, : errors.shape[1]] = errors[:, :kept]
+    not_finite = _length(x)[:, 0].isnan()
+    codes.masked_fill_(not_finite[:, None, None], -1)
+    return codes, sq_error.masked_fill_(not_finite[:, None], torch.nan)
 
 
 def _greedy(x: Tensor, levels: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The path of the nearest codewords, ``[n, 1, L]``, and its squared error ``[n, 1]``."""
+    """Return the path of nearest codewords ``[n, 1, L]`` and its squared error ``[n, 1]``."""
     residual = x.to(compute_dtype(x.dtype), copy=True)
     codes = x.new_empty((len(x), 1, len(levels)), dtype=torch.int32)
     for level, (book, words) in enumerate(levels):
@@ -61,21 +62,21 @@ def _greedy(x: Tensor, levels: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Ten
 
 
 def _beams(x: Tensor, levels: list[tuple[Tensor, Tensor]], beam: int) -> tuple[Tensor, Tensor]:
-    """Paths ``[n, ≤ beam, L]`` by squared error, and those errors."""
+    """Return the best paths ``[n, ≤ beam, L]`` by squared error, and their squared errors."""
     rows, dim = x.shape
     residual = widened(x)[:, None]  # (n, beams, D), in the order of paths
     paths = x.new_empty((rows, 1, 0), dtype=torch.int32)
-    turned = residual.new_zeros((rows, 1))  # Σ 2 − 2 cos
+    path_score = residual.new_zeros((rows, 1))  # Σ 2 − 2 cos
     for book, words in levels:
         k = min(beam, len(book))
-        # Of one parent's continuations no more than `beam` can be kept.
+        # At most `beam` continuations of one parent can survive.
         index, distance = _nearest(residual.flatten(0, 1), words, k)
         index, order = index.sort(dim=1)
         candidates = (rows, paths.shape[1] * k)
         distance = distance.gather(1, order).view(candidates)
-        score = turned.repeat_interleave(k, 1) + distance  # in the order of paths
+        score = path_score.repeat_interleave(k, 1) + distance  # in the order of paths
         best = score.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
-        turned = score.gather(1, best)
+        path_score = score.gather(1, best)
         codes = index.view(candidates).gather(1, best)
         parents = (best // k)[:, :, None]
         paths = paths.gather(1, parents.expand(-1, -1, paths.shape[2]))
@@ -88,7 +89,7 @@ def _beams(x: Tensor, levels: list[tuple[Tensor, Tensor]], beam: int) -> tuple[T
 
 
 def _nearest(x: Tensor, words: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest of the directions ``words [K, D + 1]``, and 2 − 2 cos."""
+    """Return the k nearest of the directions ``words [K, D + 1]``, and 2 − 2 cos of each."""
     length = _length(x)
     scaled = torch.empty((len(x), words.shape[1]), dtype=length.dtype, device=x.device)
     torch.div(x, length.where(length != 0, 1), out=scaled[:, :-1])
@@ -99,10 +100,10 @@ def _nearest(x: Tensor, words: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
-    """Codewords over their lengths, and 1 in a further dimension for those of length 0.
+    """Return the directions of codewords ``[K, D + 1]``; the last column is 1 for zero codewords.
 
     Raises:
-        ValueError: there are none; a length that is not finite.
+        ValueError: there are no codewords, or a length is not finite.
     """
     if not len(codebook):
         raise ValueError(f"{name} must hold at least one codeword, got none")
@@ -110,19 +111,19 @@ def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
     length = _length(wide)
     bad = length.isnan().nonzero()
     if len(bad):
-        place = int(bad[0, 0])
-        norm = float(torch.linalg.vector_norm(wide[place]))
-        raise ValueError(f"{name}[{place}] must have a finite norm, got {norm}")
+        index = int(bad[0, 0])
+        norm = float(torch.linalg.vector_norm(wide[index]))
+        raise ValueError(f"{name}[{index}] must have a finite norm, got {norm}")
     zero = length == 0
     return torch.cat([wide / length.where(~zero, 1), zero.to(wide.dtype)], dim=1)
 
 
 def _length(x: Tensor) -> Tensor:
-    """``[N, 1]`` in the dtype of results; NaN where it is not finite."""
+    """Return the norm of each row ``[N, 1]`` in the dtype of computation, NaN if not finite."""
     wide = widened(x)
     length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
     extreme = ~((length > _SHORT) & (length < 1 / _SHORT))
-    if extreme.any():  # Float32 loses such squares, row by row: float64 may not.
+    if extreme.any():  # float32 cannot hold these squares, but float64 may.
         exact = torch.linalg.vector_norm(wide, dim=1, keepdim=True, dtype=torch.float64)
         length = torch.where(extreme, exact.to(length.dtype), length)
         length = length.where(length.isfinite(), torch.nan)
@@ -141,6 +142,6 @@ def _(
     return codes, x.new_empty(shape, dtype=compute_dtype(x.dtype))
 
 
-# As for the ops they call: codes chosen in 16 bits would not be those chosen outside.
+# Autocast computes in float32, as for the ops they call: 16 bits would change the codes.
 for _op in (_cosine_nearest_codes, _cosine_rq_encode):
     _op.register_autocast("cpu", torch.float32)

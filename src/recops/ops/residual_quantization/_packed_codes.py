@@ -1,4 +1,4 @@
-"""Bit strings of codes: how many bits a level takes, and what is no code."""
+"""Widths and checks of codes packed into bit strings."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from collections.abc import Sequence
 from torch import Tensor
 
 MOST_CODES = 2**31
-"""As many codes as int32 holds."""
+"""Largest number of codes per level: codes are int32."""
 
 
 def bits_of(sizes: Sequence[int]) -> list[int]:
+    """Return the number of bits of each level's codes."""
     return [(size - 1).bit_length() for size in sizes]
 
 
 def packed_width(sizes: Sequence[int]) -> int:
+    """Return the number of bytes per packed row."""
     return (sum(bits_of(sizes)) + 7) // 8
 
 
 def check_codes(op: str, codes: Tensor, sizes: Sequence[int]) -> None:
+    """Check that every code is in its level's codebook.
+
+    Raises:
+        IndexError: a code is out of range.
+    """
     for level, size in enumerate(sizes):
-        bad = (codes[:, level] < 0) | (codes[:, level] > size - 1)  # 2^31 is no int32
+        bad = (codes[:, level] < 0) | (codes[:, level] > size - 1)  # size may be 2^31, beyond int32
         if bad.any():
             row = int(bad.nonzero()[0])
             raise IndexError(

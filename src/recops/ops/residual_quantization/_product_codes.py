@@ -1,8 +1,8 @@
-"""Products of levels: x is cut into G pieces, each with its own stack of codebooks.
+"""Products of residual quantizers: x is cut into G pieces, each with its own stack of codebooks.
 
-A stack is what one residual quantizer has: ``[L, K, D]``, or L tensors ``[K_l, D]``. A product is a
-tensor ``[G, L, K, D/G]``, or G stacks, whose widths and levels may differ. Its codes are those of
-the first piece, level by level, then those of the second, and so on.
+A stack is the codebooks of one residual quantizer: ``[L, K, D]``, or L tensors ``[K_l, D]``. A
+product is a tensor ``[G, L, K, D/G]``, or G stacks whose widths and levels may differ. Its codes
+are those of the first piece, level by level, then those of the second, and so on.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from recops.state.codebooks import Codebooks, Stack
 
 
 def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
-    """One stack, or those of a product.
+    """Return the stacks of a product, or the only stack.
 
     Raises:
-        TypeError, ValueError: a product of none, or one that is no dense tensor.
+        TypeError, ValueError: the product has no stack, or a stack is not a dense tensor or a list.
     """
     stacks: list[Stack]
     if isinstance(codebooks, Tensor):
@@ -27,22 +27,22 @@ def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
         check_tensor(op, "codebooks", codebooks, ndim=4, dtypes=FLOATS)
         stacks = [*codebooks.unbind(0)]
     else:
-        held = [
-            book if isinstance(book, Tensor) else check_list(op, f"codebooks[{place}]", book)
-            for place, book in enumerate(check_list(op, "codebooks", codebooks))
+        books = [
+            book if isinstance(book, Tensor) else check_list(op, f"codebooks[{index}]", book)
+            for index, book in enumerate(check_list(op, "codebooks", codebooks))
         ]
-        is_product = len(held) > 0 and (not isinstance(held[0], Tensor) or held[0].ndim == 3)
-        stacks = [*held] if is_product else [held]  # type: ignore[list-item]
+        is_product = len(books) > 0 and (not isinstance(books[0], Tensor) or books[0].ndim == 3)
+        stacks = [*books] if is_product else [books]  # type: ignore[list-item]
     if not stacks:
         raise ValueError(f"{op}: codebooks must hold at least one group, got none")
     return stacks
 
 
 def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
-    """x ``[N, D]``, cut as the stacks ask. A row that is not finite is NaN in every piece.
+    """Cut x ``[N, D]`` into pieces of the stacks' widths; rows that are not finite become NaN.
 
     Raises:
-        ValueError: stacks that do not make up x's dimensions.
+        ValueError: the widths do not add up to D.
     """
     if len(stacks) == 1:
         return [x]
@@ -52,36 +52,37 @@ def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
             f"{op}: codebooks' {len(stacks)} groups must make up x's dimension {x.shape[1]}, "
             f"got widths {widths}"
         )
-    lost = (x.detach() * 0).sum(1, keepdim=True).isnan()  # isfinite().all() takes as long as codes
-    return list(x.masked_fill(lost, torch.nan).split(widths, 1))
+    # x · 0 is NaN where x is not finite; this is much faster than isfinite().all().
+    not_finite = (x.detach() * 0).sum(1, keepdim=True).isnan()
+    return list(x.masked_fill(not_finite, torch.nan).split(widths, 1))
 
 
 def levels_of(op: str, group: int, stack: Stack) -> int:
-    """L of a product's stack."""
+    """Return the number of levels of a product's stack."""
     if isinstance(stack, Tensor):
         check_tensor(op, f"codebooks[{group}]", stack, ndim=3, dtypes=FLOATS)
         return stack.shape[0]
     return len(list(stack))
 
 
-def join(found: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Codes side by side, errors added in the order of pieces."""
-    codes, errors = zip(*found, strict=True)
+def join(results: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Concatenate the codes of the pieces, and add their errors in the order of pieces."""
+    codes, errors = zip(*results, strict=True)
     return torch.cat(codes, dim=-1), torch.stack(errors).sum(0)
 
 
-def join_beams(found: list[tuple[Tensor, Tensor]], beam: int) -> tuple[Tensor, Tensor]:
-    """The ``beam`` best of all combinations of the pieces' paths, best first.
+def join_beams(results: list[tuple[Tensor, Tensor]], beam: int) -> tuple[Tensor, Tensor]:
+    """Return the ``beam`` best combinations of the pieces' paths, best first.
 
-    Of equal errors the one whose paths stand first in their pieces' orders.
+    Among equal errors, combinations keep the order of the paths in their pieces.
     """
-    codes, error = found[0]
-    for more, added in found[1:]:
-        total = (error[:, :, None] + added[:, None]).flatten(1)
+    codes, error = results[0]
+    for next_codes, next_error in results[1:]:
+        total = (error[:, :, None] + next_error[:, None]).flatten(1)
         best = total.sort(dim=1, stable=True).indices[:, :beam]
         error = total.gather(1, best)
-        ours, theirs = best // added.shape[1], best % added.shape[1]
-        codes = torch.cat([_rows(codes, ours), _rows(more, theirs)], dim=2)
+        first, second = best // next_error.shape[1], best % next_error.shape[1]
+        codes = torch.cat([_rows(codes, first), _rows(next_codes, second)], dim=2)
     return codes.masked_fill(~error.isfinite()[:, :, None], -1), error
 
 

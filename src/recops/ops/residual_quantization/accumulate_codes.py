@@ -1,4 +1,4 @@
-"""Sums of vectors by code: what codebooks are made of."""
+"""Sums of vectors by code, from which codebooks are trained."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ def accumulate_codes(
 ) -> tuple[Tensor, Tensor]:
     """Sum rows by code: ``sums[k] = Σ_n weight[n] · x[n]`` and ``weights[k] = Σ_n weight[n]``.
 
-    Both sums run over the rows n with ``index[n] = k``, in order, so they are the same bits at any
-    number of threads. With ``index`` from :func:`nearest_codes`, ``sums / weights`` is the update
-    of Lloyd's k-means; rows that are not finite have index −1 there, any other index adds them as
-    they are.
+    Both sums run over the rows n with ``index[n] = k``, in order, so they are bit-identical at any
+    thread count. With ``index`` from :func:`nearest_codes`, ``sums / weights`` is the update step
+    of Lloyd's k-means. :func:`nearest_codes` gives rows that are not finite the index −1. With any
+    other index such rows are added like all others.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        index: ``[N]`` int32 or int64; −1 leaves a row out.
+        index: ``[N]`` int32 or int64; rows with index −1 are skipped.
         num_codes: K, the number of codes.
         weight: ``[N]`` floating point; 1 for every row by default.
 
     Returns:
-        ``sums [K, D]`` and ``weights [K]``, float32 (float64 for float64); a code without rows has
-        zeros. Weights are accumulated in float64. Neither is differentiable.
+        ``sums [K, D]`` and ``weights [K]``, float32 (float64 for float64), zero for a code without
+        rows. Weights are accumulated in float64. Neither is differentiable.
 
     Raises:
-        IndexError: an index that is neither −1 nor a code.
-        TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
+        IndexError: an index is neither −1 nor a code.
+        TypeError, ValueError: a tensor has an unsupported dtype, or shapes do not match.
 
     Time is O(N · D + K · D).
 
     Source: the last step of Algorithm 1 of UniRec, 2026, which recomputes centroids. Weights are
-    ours.
+    an addition of this library.
 
     Examples:
         >>> x, index = torch.tensor([[1.0], [2.0], [5.0]]), torch.tensor([0, 0, 2])

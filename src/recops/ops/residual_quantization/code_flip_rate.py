@@ -1,4 +1,4 @@
-"""How easily codes change: the share that noise moves to another codeword."""
+"""Share of codes that change under noise."""
 
 from __future__ import annotations
 
@@ -15,49 +15,48 @@ from recops.ops.residual_quantization._codebooks import check_encode
 __all__ = ["code_flip_rate"]
 
 _MOST_SAMPLES = 2**20
-"""Of one row alone, that many tell its rate to half a thousandth."""
+"""Largest number of samples. It estimates the rate of a single row to about 0.0005."""
 _BLOCK = 2**34
-"""Multiply-adds of one call of the op, under a second: between them Ctrl-C is heeded."""
+"""Multiply-adds per call of the op. A call takes under a second, so Ctrl-C works in between."""
 
 
 def code_flip_rate(
     x: Tensor, codebooks: Tensor | Iterable[Tensor], sigma: Tensor, *, samples: int, seed: int
 ) -> Tensor:
-    """The share of codes that change when each level's clean residual gets Gaussian noise.
+    """Estimate the share of codes that change when each level's residual gets Gaussian noise.
 
-    With r_l the residual that greedy encoding (:func:`rq_encode`) meets at level l and s_l the code
-    it takes there ::
+    Let r_l be the residual at level l of greedy encoding (:func:`rq_encode`) and s_l its code::
 
         flip_l = mean over rows and samples of 1[argmin_k ‖r_l + σ_l ε − c_lk‖² ≠ s_l], ε ~ N(0, I)
 
-    Each level is judged by itself: its residual is the clean one, whatever happened above. A
-    collapsed codebook hardly flips, so the figure is no measure of quality by itself.
+    Levels are independent: each level uses the residual of noise-free encoding. The codes of a
+    collapsed codebook rarely flip, so a low rate alone is not a sign of quality.
 
-    The noise is a function of seed, row, level, sample and dimension alone (Philox4x32-10 and Box
-    and Muller's transform, in float32), so the result is the same bits at any number of threads.
+    The noise depends only on seed, row, level, sample and dimension (Philox4x32-10 and the
+    Box-Muller transform in float32), so the result is bit-identical at any thread count.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]``; of x's dtype, or float32 beside 16-bit
-            x. Codewords must be finite.
-        sigma: ``[L]`` floating point, finite and ≥ 0: the noise's standard deviation in each
-            dimension, a level, in units of x. At 0 nothing flips.
-        samples: draws of noise for each row and level, from 1 to 2^20.
-        seed: any integer of 64 bits.
+        codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]``; of x's dtype, or float32 if x is
+            16-bit. Codewords must be finite.
+        sigma: ``[L]`` floating point, finite and ≥ 0: the standard deviation of the noise per
+            dimension at each level, in units of x. At 0 no code flips.
+        samples: number of noise samples per row and level, from 1 to 2^20.
+        seed: any 64-bit integer.
 
     Returns:
-        ``[L]`` float32 (float64 for float64). Rows that are not finite are left out; NaN where no
-        row is left. Not differentiable.
+        ``[L]`` float32 (float64 for float64). Rows that are not finite are skipped; NaN if all
+        rows are skipped. Not differentiable.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, a
-            sigma that is negative or not finite, samples or seed out of range.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a codebook is empty, a codeword is not finite, a sigma is
+            negative or not finite, or samples or seed are out of range.
 
     Time is O(N · samples · D · Σ K_l); no N × K matrix is made.
 
     Source: the perturbation of "Decoupled residual quantization for robust semantic IDs"
-    (arXiv 2606.01844); the rate itself, level by level, is our inference of it.
+    (arXiv 2606.01844). The paper does not define the rate per level; it is our interpretation.
 
     Examples:
         >>> codebooks = torch.tensor([[[-1.0], [1.0]], [[-0.1], [0.1]]])
@@ -71,7 +70,7 @@ def code_flip_rate(
     check_tensor(op, "sigma", sigma, ndim=1, dtypes=FLOATS, device=x.device)
     if sigma.shape[0] != len(sizes):
         raise ValueError(
-            f"{op}: sigma must have {len(sizes)} values, one a level, got {sigma.shape[0]}"
+            f"{op}: sigma must have {len(sizes)} values, one per level, got {sigma.shape[0]}"
         )
     check_integer(op, "samples", samples, least=1, most=_MOST_SAMPLES)
     check_integer(op, "seed", seed, least=-INT64_MAX - 1, most=INT64_MAX)
@@ -107,5 +106,5 @@ def _fake_code_flips(
 
 
 torch.library.register_fake("recops::code_flips", _fake_code_flips)
-# Under autocast in float32, as encoding is.
+# Autocast computes in float32, as for encoding.
 torch.library.register_autocast("recops::code_flips", "cpu", torch.float32)

@@ -1,4 +1,4 @@
-"""The nearest codewords of vectors."""
+"""Nearest codewords of vectors."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ __all__ = ["Metric", "nearest_codes"]
 def nearest_codes(
     x: Tensor, codebook: Tensor, *, k: int = 1, metric: Metric = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest codewords of every row, nearest first; the lower index first at equal distance.
+    """Find the k nearest codewords of every row, nearest first; ties go to the lower index.
 
-    Codewords are chosen as :func:`rq_encode` chooses them, by ½‖c‖² − x·c about a common shift; the
-    distances of those chosen, and the order in which they are returned, come from the difference
-    x − c itself. One nearest codeword is found by products of small integers where that pays, as
-    there. Where products x·c overflow, so that scores are infinite, codewords chosen need not be
-    the nearest.
+    Codewords are chosen as in :func:`rq_encode`, by the score ½‖c‖² − x·c after a common shift. The
+    distances of the chosen codewords and their order come from the difference x − c. For k = 1,
+    integer products select candidates if that is faster, as in :func:`rq_encode`. If products x·c
+    overflow, scores are infinite, and the chosen codewords need not be the nearest.
 
-    By cosine, those of largest cos(x, c) = x·c / (‖x‖ ‖c‖), and ``sq_distance`` is that of their
-    directions, ‖x/‖x‖ − c/‖c‖‖² = 2 − 2 cos(x, c). A zero vector's cosine with anything is 0: a
-    zero codeword is at distance 2, nearer than what points away from x; a zero row takes the codes
-    0 … k − 1, at distance 2. Rows and codewords whose length overflows count as not finite.
+    By cosine, the codewords with the largest cos(x, c) = x·c / (‖x‖ ‖c‖) are chosen, and
+    ``sq_distance`` is that of the directions, ‖x/‖x‖ − c/‖c‖‖² = 2 − 2 cos(x, c). The cosine of a
+    zero vector with any vector is 0. A zero codeword is therefore at distance 2, nearer than
+    codewords with a negative cosine. A zero row has the codes 0 … k − 1, all at distance 2. Rows
+    and codewords whose norm overflows count as not finite.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebook: ``[K, D]`` of x's dtype, or float32 beside 16-bit x. Codewords must be finite.
-        k: how many, from 1 to K.
-        metric: what is nearest: ``"l2"`` or ``"cosine"``.
+        codebook: ``[K, D]`` of x's dtype, or float32 if x is 16-bit. Codewords must be finite.
+        k: number of codewords per row, from 1 to K.
+        metric: ``"l2"`` or ``"cosine"``.
 
     Returns:
         ``index [N, k]`` int32 and ``sq_distance [N, k]`` float32 (float64 for float64). A row of x
-        that holds a NaN or an infinity gets −1 and NaN, and at k > 1 so does one that has fewer
-        than k scores below +inf. Neither is differentiable.
+        with a NaN or an infinity has −1 and NaN. At k > 1, so has a row with fewer than k scores
+        below +inf. Neither is differentiable.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, k outside 1 … K, a codeword that is not finite, another
-            metric.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, k is outside 1 … K, a codeword is not finite, or the metric
+            is unknown.
 
     Time is O(N · (K · D + k · (D + log k))); the N × K matrix is never made.
 
-    Source: ours. At k = 1 it is a level of :func:`rq_encode`, and the first step of Algorithm 1 of
-    UniRec, 2026.
+    Source: this library. At k = 1 it is one level of :func:`rq_encode`, and the first step of
+    Algorithm 1 of UniRec, 2026.
 
     Examples:
         >>> codebook = torch.tensor([[0.0], [2.0], [5.0]])
@@ -68,5 +68,5 @@ def nearest_codes(
 
 
 torch.library.register_fake("recops::nearest_codes", fake_nearest)
-# Under autocast in float32: codes chosen in 16 bits would not be those chosen outside.
+# Autocast computes in float32: 16 bits would change the codes.
 torch.library.register_autocast("recops::nearest_codes", "cpu", torch.float32)

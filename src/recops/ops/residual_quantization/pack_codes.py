@@ -1,4 +1,4 @@
-"""Codes to bit strings, as small as their codebooks allow."""
+"""Packing of codes into bit strings."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ __all__ = ["pack_codes"]
 
 
 def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """The codes of a row one after another, each in as few bits as its codebook needs.
+    """Pack the codes of each row into a bit string, with the fewest bits that each codebook allows.
 
-    Level l takes b_l = ⌈log₂ sizes[l]⌉ bits, none where sizes[l] is 1. Bit i of a row is bit
-    i mod 8 of byte ⌊i / 8⌋, the lowest first, and so within a code; bits past the last are 0. With
-    sizes that are powers of two this is faiss' own layout.
+    Level l takes b_l = ⌈log₂ sizes[l]⌉ bits, and none if sizes[l] is 1. Bit i of a row is bit
+    i mod 8 of byte ⌊i / 8⌋. The lowest bit comes first, also within a code. Unused bits are 0. If
+    all sizes are powers of two, the layout is that of faiss.
 
-    There are no bits for "no code": −1 is refused. Leave such rows out.
+    The code −1 (no code) has no representation and raises; remove such rows first.
 
     Args:
         codes: ``[N, L]`` int32 or int64, 0 ≤ codes[n, l] < sizes[l].
-        sizes: the number of codes of each level, from 1 to 2³¹; any, not only powers of two.
+        sizes: the number of codes of each level, from 1 to 2³¹, not necessarily a power of two.
 
     Returns:
         ``[N, ⌈Σ b_l / 8⌉]`` uint8.
 
     Raises:
-        IndexError: a code that is not one of its level's; −1 too.
-        TypeError, ValueError: a tensor of another dtype; other shapes; a size out of its range.
+        IndexError: a code is out of range for its level, or −1.
+        TypeError, ValueError: a tensor has an unsupported dtype, shapes do not match, or a size is
+            out of range.
 
     Time is O(N · Σ ⌈1 + b_l / 8⌉).
 
-    Source: ours; the order of bits is that of faiss.
+    Source: this library; the order of bits is that of faiss.
 
     Examples:
         >>> packed = recops.pack_codes(torch.tensor([[1, 2], [0, 3]]), [2, 4])
@@ -53,7 +54,7 @@ def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
     if codes.shape[1] != len(sizes):
         raise ValueError(
-            f"{op}: codes must have {len(sizes)} columns, one a level, got {codes.shape[1]}"
+            f"{op}: codes must have {len(sizes)} columns, one per level, got {codes.shape[1]}"
         )
     return ops.pack_codes(codes, sizes)
 

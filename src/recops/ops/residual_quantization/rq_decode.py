@@ -1,4 +1,4 @@
-"""Codes to the vectors that they stand for."""
+"""Residual-quantization decoding: codes to vectors."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ __all__ = ["rq_decode"]
 
 
 def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
-    """The vectors that codes stand for: ``out[n] = Σ_l codebooks[l][codes[n, l]]``.
+    """Decode codes to the sums of their codewords: ``out[n] = Σ_l codebooks[l][codes[n, l]]``.
 
-    Of a product of groups, the pieces that its groups' codes stand for, side by side.
+    For a product of groups, the decoded pieces are concatenated.
 
-    Differentiable in ``codebooks``, any number of times; the gradient of a codeword is the sum of
-    the gradients of the rows that use it, added in the order of rows, so it is the same bits at any
-    number of threads.
+    Differentiable in ``codebooks``, any number of times. The gradient of a codeword is the sum of
+    the gradients of the rows that use it. It is added in the order of rows, so it is bit-identical
+    at any thread count.
 
     Args:
         codes: ``[N, L]`` int32 or int64. Code −1 (a row that could not be encoded) adds zero.
-        codebooks: as :func:`rq_encode` takes them; float32, bfloat16, float16 or float64.
+        codebooks: as in :func:`rq_encode`; float32, bfloat16, float16 or float64.
 
     Returns:
-        ``[N, D]`` of the codebooks' dtype; sums and gradients are accumulated in float32 (float64
-        for float64), then rounded once.
+        ``[N, D]`` of the codebooks' dtype. Sums and gradients are accumulated in float32 (float64
+        for float64) and rounded once.
 
     Raises:
-        IndexError: a code that is neither −1 nor in its codebook.
-        TypeError, ValueError: a tensor of another dtype; shapes that do not fit.
+        IndexError: a code is neither −1 nor in its codebook.
+        TypeError, ValueError: a tensor has an unsupported dtype, or shapes do not match.
 
     Time is O(N · L · D).
 
-    Source: that of :func:`rq_encode`; it is the sum q of DRQ, 2026. That −1 adds zero is ours.
+    Source: that of :func:`rq_encode`; the result is the sum q of DRQ, 2026. The rule that −1 adds
+    zero is an addition of this library.
 
     Examples:
         >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
@@ -87,7 +88,8 @@ def _backward_grad(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 torch.library.register_fake("recops::rq_decode", _fake)
 torch.library.register_fake("recops::rq_decode_backward", _fake_backward)
-# Decoding is linear in the codewords, its backward in the gradient: each is the other's derivative.
+# Decoding is linear in the codewords and its backward pass in the gradient, so each is the
+# derivative of the other.
 register_autograd("rq_decode", _grad, _save)
 torch.library.register_autograd("recops::rq_decode_backward", _backward_grad, setup_context=_save)
 torch.library.register_autocast("recops::rq_decode", "cpu", torch.float32)

@@ -1,4 +1,4 @@
-"""Vectors to codes: a codeword a level."""
+"""Residual-quantization encoding: vectors to codes, one codeword per level."""
 
 from __future__ import annotations
 
@@ -18,56 +18,59 @@ __all__ = ["rq_encode"]
 def rq_encode(
     x: Tensor, codebooks: Codebooks, *, beam: int = 1, metric: Metric = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """Residual quantization: a codeword a level, chosen greedily or by beam search.
+    """Encode vectors by residual quantization: one codeword per level, greedily or by beam search.
 
-    Greedy, at beam 1: for l = 0 … L−1, starting from r = x, ``codes[n, l] = argmin_k
-    ‖r − codebooks[l][k]‖²``, then ``r ← r − codebooks[l][codes[n, l]]``; at the end ``sq_error[n] =
-    ‖r‖²``. Ties go to the lowest code. At beam > 1: the first of :func:`rq_encode_beams`.
+    Greedy encoding (beam 1) starts from r = x. For l = 0 … L−1 it chooses ``codes[n, l] = argmin_k
+    ‖r − codebooks[l][k]‖²`` and updates ``r ← r − codebooks[l][codes[n, l]]``. At the end
+    ``sq_error[n] = ‖r‖²``. Ties go to the lowest code. At beam > 1 the result is the best path of
+    :func:`rq_encode_beams`.
 
-    Codewords are ordered by ½‖c‖² − r·c, accumulated in float32 (float64 for float64 input) over
-    the dimensions in order, the same for every codeword: equal codewords tie exactly, and the codes
-    are the same bits at any number of threads and, at beam 1, in any batch. Where level 0's
-    codewords lie far from the origin, they and x are first moved towards it by a common shift of
-    few digits, so that an offset costs no precision. Groups of codewords that lie hundreds of
-    their spread apart have no common shift that helps: in a group one may be taken that is farther
-    than the nearest by a few times 2⁻²³ · ‖c‖², and another one at another instruction set. Later
-    levels, whose residuals lie near the origin where the first level did its work, are not moved:
-    codewords there that share an offset of a hundred times their spread lose the digits that tell
-    them apart. Where products r·c overflow, so that scores are infinite, the code at beam 1 need
-    not be the nearest codeword's; at beam > 1 see :func:`rq_encode_beams`. ``sq_error`` is taken
-    from the residual itself, so a perfect fit gives exactly 0.
+    Codewords are ordered by the score ½‖c‖² − r·c. It is accumulated in float32 (float64 for
+    float64 input) over the dimensions in order, in the same way for every codeword. Equal codewords
+    therefore tie exactly. Codes are bit-identical at any thread count and, at beam 1, in any batch.
+    ``sq_error`` is computed from the residual, so a perfect fit gives exactly 0.
 
-    At beam 1 and from about a thousand rows on, most codewords are ruled out by products of 8- or
-    16-bit integers and a bound on what their rounding left, where the machine is quick at those
-    (AVX-512 with VNNI; AVX2 from 128 dimensions on). That changes no bit of any result.
+    Precision. If the codewords of level 0 are far from the origin, they and x are first moved
+    towards it by a common shift with few significant digits, so a common offset costs no precision.
+    The shift does not help if the codewords form groups whose distance is hundreds of times their
+    spread. Within such a group the chosen codeword may be farther than the
+    nearest by a few times 2⁻²³ · ‖c‖², and the choice can differ between instruction sets. Later
+    levels are not shifted, because their residuals are usually near the origin. Codewords of a
+    later level that share an offset of a hundred times their spread lose the digits in which they
+    differ. If products r·c overflow, scores are infinite, and the code at beam 1 need not be that
+    of the nearest codeword; for beam > 1 see :func:`rq_encode_beams`.
 
-    By cosine: ``codes[n, l] = argmax_k cos(r, codebooks[l][k])``, the rest as it was: the codeword
-    itself is subtracted, with its length, and ``sq_error[n] = ‖x − Σ_l c_l‖²``, what
-    :func:`rq_decode` leaves over. Zero rows and codewords: see :func:`nearest_codes`.
+    At beam 1 and about a thousand rows or more, products of 8- or 16-bit integers and a bound on
+    their rounding error exclude most codewords. This needs AVX-512 with VNNI, or AVX2 and at least
+    128 dimensions. It changes no bit of any result.
 
-    A product of groups cuts x into G pieces, and encodes each with its own codebooks; their codes
-    stand side by side, group by group, and their errors add up.
+    By cosine, ``codes[n, l] = argmax_k cos(r, codebooks[l][k])``. The codeword itself, not its
+    direction, is subtracted, and ``sq_error[n] = ‖x − Σ_l c_l‖²`` is the error of
+    :func:`rq_decode`. For zero rows and zero codewords see :func:`nearest_codes`.
+
+    A product of groups cuts x into G pieces and encodes each with its own codebooks. The codes are
+    concatenated group by group, and the errors are added.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
         codebooks: ``[L, K, D]``, or L tensors ``[K_l, D]`` where levels differ in size; of x's
-            dtype, or float32 beside 16-bit x. Codewords must be finite. For a product
-            ``[G, L, K, D/G]``, or G of what one group may be, whose widths add up to D.
-        beam: width of the search, from 1 to 2^20; in a product, of each group's.
-        metric: what is nearest: ``"l2"`` or ``"cosine"``.
+            dtype, or float32 if x is 16-bit. Codewords must be finite. For a product
+            ``[G, L, K, D/G]``, or G of the former, whose widths add up to D.
+        beam: width of the search, from 1 to 2^20; in a product, of each group's search.
+        metric: ``"l2"`` or ``"cosine"``.
 
     Returns:
         ``codes [N, L]`` (``[N, Σ L_g]`` of a product) int32 and ``sq_error [N]`` float32 (float64
-        for float64). A row of x that holds a NaN or an infinity gets codes −1 and error NaN.
-        Neither is differentiable.
+        for float64). A row of x with a NaN or an infinity has codes −1 and error NaN. Neither is
+        differentiable.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite,
-            beam out of range, another metric.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a codebook is empty, a codeword is not finite, beam is out
+            of range, or the metric is unknown.
 
-    At beam 1 time is O(N · D · Σ K_l), memory O(D · Σ K_l) beside the results: no N × K matrix is
-    ever made. :func:`rq_encode_beams` tells of beam > 1.
+    At beam 1 time is O(N · D · Σ K_l) and extra memory O(D · Σ K_l): no N × K matrix is made. For
+    beam > 1 see :func:`rq_encode_beams`.
 
     Source: Chen, Guan, Wang, "Approximate nearest neighbor search by residual vector quantization",
     Sensors 2010; as semantic IDs: Rajput et al., "Recommender systems with generative retrieval"
@@ -110,5 +113,5 @@ def _fake(x: Tensor, codewords: Tensor, sizes: list[int], bits: int = 0) -> tupl
 
 
 torch.library.register_fake("recops::rq_encode", _fake)
-# Under autocast in float32: codes chosen in 16 bits would not be those chosen outside.
+# Autocast computes in float32: 16 bits would change the codes.
 torch.library.register_autocast("recops::rq_encode", "cpu", torch.float32)

@@ -1,4 +1,4 @@
-"""Vectors to their candidate codes, by beam search over the levels."""
+"""Residual-quantization encoding by beam search: vectors to candidate codes."""
 
 from __future__ import annotations
 
@@ -22,53 +22,57 @@ __all__ = ["rq_encode_beams"]
 def rq_encode_beams(
     x: Tensor, codebooks: Codebooks, *, beam: int, metric: Metric = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """The best paths that beam search finds for every row: its candidate semantic IDs, best first.
+    """Encode every row by beam search and return its best paths, the candidate semantic IDs.
 
-    From the empty path on, level by level, every path kept is continued by every code, and the
-    ``beam`` continuations of least ‖x − Σ_l c_l‖² are kept; of equal ones those with the lowest
-    path, codes compared from the first on. At the end paths are ordered by their ``sq_error``, then
-    by path. With beam ≥ K₀ · … · K_{L−1} that is every path there is.
+    The search starts with the empty path. At each level, every path is continued by every code,
+    and the ``beam`` continuations with the smallest ‖x − Σ_l c_l‖² are kept. Ties go to the
+    lexicographically lowest path. At the end paths are sorted by ``sq_error``, then by path. With
+    beam ≥ K₀ · … · K_{L−1} all paths are returned.
 
     Continuing a path with residual r by c adds ½‖c‖² − r·c = (½‖c‖² − x·c) + Σ_m c_m·c to ½‖r‖².
-    Where it pays, all c_m·c are put into a table first, up to 64 MB of it, so that the dimensions
-    enter once for all paths; else the residuals of all paths are made. From a few hundred rows on,
-    on AVX-512 with VNNI, sums of 16-bit integers, with a bound on what their rounding left, rule
-    out all but the few continuations that floats then weigh. The three round differently, and which
-    one runs depends on N: candidates whose errors differ by rounding alone may come out otherwise
-    in another batch. At any number of threads the result is the same bits. ``sq_error`` is taken
-    from the residual itself, level by level, so a perfect fit gives exactly 0.
+    Three methods compute this sum:
 
-    By cosine, the continuations kept are those of least Σ_l (1 − cos(r_l, c_l)), which at beam 1 is
-    greedy encoding by cosine; at the end paths are ordered by ``sq_error`` all the same.
+    - a table of all c_m·c, at most 64 MB, so that x·c is computed only once for all paths;
+    - the residuals of all paths, if the table does not pay off;
+    - with a few hundred rows or more on AVX-512 with VNNI, sums of 16-bit integers and a bound on
+      their rounding error, which leave only a few continuations for float arithmetic.
 
-    In a product of groups each piece of x is searched by itself; of all combinations of the paths
-    found the ``beam`` with the least sum of errors are returned, of equal ones that whose first
-    group's path comes first.
+    The methods round differently, and the choice of the method depends on N. Candidates whose
+    errors differ only by rounding may therefore be ordered differently in another batch. Results
+    are bit-identical at any thread count. ``sq_error`` is computed from the residual, level by
+    level, so a perfect fit gives exactly 0.
+
+    By cosine, the continuations with the smallest Σ_l (1 − cos(r_l, c_l)) are kept; at beam 1 this
+    is greedy encoding by cosine. At the end paths are still sorted by ``sq_error``.
+
+    In a product of groups each piece of x is searched separately. Of all combinations of their
+    paths, the ``beam`` with the smallest sum of errors are returned. Ties go to the combination
+    whose path in the first group comes first.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebooks: as :func:`rq_encode` takes them.
-        beam: how many paths are kept at each level, from 1 to 2^20.
-        metric: what is nearest: ``"l2"`` or ``"cosine"``.
+        codebooks: as in :func:`rq_encode`.
+        beam: number of paths per level, from 1 to 2^20.
+        metric: ``"l2"`` or ``"cosine"``.
 
     Returns:
         ``codes [N, beam, L]`` (``[N, beam, Σ L_g]`` of a product) int32 and ``sq_error [N, beam]``
-        float32 (float64 for float64). Paths that do not exist (beam > K₀ · … · K_{L−1}) have codes
-        −1 and error +inf. A row of x that holds a NaN or an infinity gets codes −1 and error NaN,
-        and at beam > 1 so does one whose products with codewords overflow so that the best are not
-        known. At beam 1 the codes are those of :func:`rq_encode`. Neither is differentiable.
+        float32 (float64 for float64), best first. Paths that do not exist (beam > K₀ · … · K_{L−1})
+        have codes −1 and error +inf. A row of x with a NaN or an infinity has codes −1 and error
+        NaN. At beam > 1, so has a row whose products with codewords overflow so that the best paths
+        are unknown. At beam 1 the codes are those of :func:`rq_encode`. Neither is differentiable.
 
     Raises:
-        TypeError: a tensor of another dtype.
-        ValueError: shapes that do not fit, an empty codebook, a codeword that is not finite, beam
-            out of range, beam · K_l ≥ 2³¹, another metric.
+        TypeError: a tensor has an unsupported dtype.
+        ValueError: shapes do not match, a codebook is empty, a codeword is not finite, beam is out
+            of range, beam · K_l ≥ 2³¹, or the metric is unknown.
 
-    With a table, time is O(N · Σ K_l · (D + beam · L)) and O(D · Σ_{m<l} K_m · K_l) for the table;
-    without, and by cosine, O(N · beam · D · Σ K_l). No N × K matrix is ever made. A product adds
-    O(N · G · beam² · log beam).
+    With a table, time is O(N · Σ K_l · (D + beam · L)) and O(D · Σ_{m<l} K_m · K_l) for the table.
+    Without a table, and by cosine, time is O(N · beam · D · Σ K_l). No N × K matrix is made. A
+    product adds O(N · G · beam² · log beam).
 
     Source: beam search over residual codebooks, as in Babenko, Lempitsky, "Additive quantization
-    for extreme vector compression", CVPR 2014; the order of ties is ours.
+    for extreme vector compression", CVPR 2014. The order of ties is a choice of this library.
 
     Examples:
         >>> codebooks = torch.tensor([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])
@@ -81,11 +85,11 @@ def rq_encode_beams(
     stacks = stacks_of(op, codebooks)
     pieces = pieces_of(op, x, stacks)
     if len(pieces) > 1:
-        found = [
+        results = [
             rq_encode_beams(piece, stack, beam=beam, metric=metric)
             for piece, stack in zip(pieces, stacks, strict=True)
         ]
-        return join_beams(found, beam)
+        return join_beams(results, beam)
     codewords, sizes = check_encode(op, x, stacks[0])
     if metric == "cosine":
         return ops.cosine_rq_encode(x.detach(), codewords, sizes, beam, beam)
@@ -96,9 +100,9 @@ def rq_encode_beams(
 
 
 def _fake(
-    x: Tensor, codewords: Tensor, sizes: list[int], beam: int, kept: int, bits: int = 0
+    x: Tensor, codewords: Tensor, sizes: list[int], beam: int, num_paths: int, bits: int = 0
 ) -> tuple[Tensor, Tensor]:
-    shape = (x.shape[0], kept)
+    shape = (x.shape[0], num_paths)
     return (
         x.new_empty((*shape, len(sizes)), dtype=torch.int32),
         x.new_empty(shape, dtype=compute_dtype(x.dtype)),
@@ -106,5 +110,5 @@ def _fake(
 
 
 torch.library.register_fake("recops::rq_encode_beams", _fake)
-# Under autocast in float32: codes chosen in 16 bits would not be those chosen outside.
+# Autocast computes in float32: 16 bits would change the codes.
 torch.library.register_autocast("recops::rq_encode_beams", "cpu", torch.float32)

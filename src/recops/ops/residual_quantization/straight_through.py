@@ -1,4 +1,4 @@
-"""Residual quantization inside a network: codes forward, gradients back to encoder, codebooks."""
+"""Differentiable residual quantization, to train an encoder and its codebooks."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ __all__ = ["straight_through"]
 def straight_through(
     x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Quantize x greedily, with the gradients that train its encoder and the codebooks.
+    """Quantize x greedily, with gradients that train its encoder and the codebooks.
 
-    With ``codes`` of :func:`recops.rq_encode`, their codewords c_l, r₀ = x and r_{l+1} = r_l − c_l,
-    and sg what no gradient passes:
+    Let c_l be the codewords of the ``codes`` from :func:`recops.rq_encode`, r₀ = x and
+    r_{l+1} = r_l − c_l. sg stops gradients. The results are:
 
-    - ``quantized = Σ_l c_l``, with the gradient of x: the straight-through estimator;
+    - ``quantized = Σ_l c_l``, whose gradient passes to x unchanged (straight-through estimator);
     - ``commitment = Σ_l mean_n ‖r_l − sg(c_l)‖²``, whose gradient goes to x alone;
     - ``codebook_loss = Σ_l mean_n ‖sg(r_l) − c_l‖²``, the same value, whose gradient goes to the
       codebooks alone.
 
     A VQ-VAE adds ``codebook_loss + 0.25 · commitment`` to its loss.
 
-    With ``rotation``, the gradient of ``quantized`` reaches x through the map that takes x to q:
-    q = λ R x, R the rotation in the plane of x and q, λ = ‖q‖/‖x‖, both held constant. So angles
-    between gradient and codeword are kept. Where x or q is zero there is no such map, and the
-    estimator stays straight-through. R is for the sum of all levels, not for each of them: that is
-    our reading, since the paper has one level. In a product of groups each piece of x is quantized,
-    and turned, by itself; losses add up.
+    With ``rotation``, the gradient of ``quantized`` passes to x through the map q = λ R x. R is the
+    rotation in the plane of x and q = ``quantized``, and λ = ‖q‖/‖x‖; both are constants. This
+    preserves the angle between gradient and codeword. If x or q is zero, the map does not exist and
+    the estimator is straight-through. R rotates to the sum of all levels; this is our
+    interpretation, because the paper has only one level. In a product of groups each piece of x is
+    quantized and rotated separately, and the losses are added.
 
     Args:
         x: ``[N, D]`` float32, bfloat16, float16 or float64, any strides.
-        codebooks: as :func:`recops.rq_encode` takes them. Codewords must be finite.
+        codebooks: as in :func:`recops.rq_encode`. Codewords must be finite.
         rotation: whether to use the rotation trick.
 
     Returns:
         ``quantized [N, D]`` of x's dtype; ``codes [N, L]`` int32; ``commitment []`` and
-        ``codebook_loss []``, float32 (float64 for float64), 0 for no rows. A row that is not finite
-        has codes −1, is quantized to 0, and makes both losses NaN or infinite.
+        ``codebook_loss []``, float32 (float64 for float64), 0 without rows. A row that is not
+        finite has codes −1 and quantized value 0, and makes both losses NaN or infinite.
 
     Raises:
-        TypeError, ValueError: as :func:`recops.rq_encode`.
+        TypeError, ValueError: as in :func:`recops.rq_encode`.
 
-    Time is O(N · D · Σ K_l), memory O(N · D) beside the results: residuals are recomputed in the
-    backward pass. All sums are taken in order of rows: the same bits at any number of threads.
+    Time is O(N · D · Σ K_l) and extra memory O(N · D): the backward pass recomputes the residuals.
+    All sums run over the rows in order, so results are bit-identical at any thread count.
 
     Source: van den Oord et al., "Neural discrete representation learning", 2017; in levels: Lee et
     al., "Autoregressive image generation using residual quantization", 2022; the rotation: Fifty
@@ -77,11 +77,11 @@ def straight_through(
     stacks = stacks_of(op, codebooks)
     pieces = pieces_of(op, x, stacks)
     if len(pieces) > 1:
-        found = [
+        results = [
             straight_through(piece, stack, rotation=rotation)
             for piece, stack in zip(pieces, stacks, strict=True)
         ]
-        quantized, codes, commitment, codebook_loss = zip(*found, strict=True)
+        quantized, codes, commitment, codebook_loss = zip(*results, strict=True)
         losses = torch.stack(commitment).sum(), torch.stack(codebook_loss).sum()
         return torch.cat(quantized, 1), torch.cat(codes, 1), *losses
     codewords, sizes = flatten(op, stacks[0])
@@ -113,25 +113,25 @@ def _straight_through_backward(
     sizes: Sequence[int],
     rotation: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x and of the codewords; zero without ``grad_codebook_loss``."""
+    """Return the gradients of x and of the codewords; the latter are 0 without their loss."""
     scale = 2 / max(len(x), 1)
-    left: Tensor | None = None  # Σ r₁ … r_L
+    residual_sum: Tensor | None = None  # Σ r₁ … r_L
     sums: list[Tensor] = []
     for level, residual in enumerate(_residuals(x, codewords, codes, sizes)):
         if grad_codebook_loss is not None:
             total, _ = ops.accumulate_codes(residual, codes[:, level], sizes[level], None)
             sums.append(total.mul_(-scale * grad_codebook_loss))
         if grad_commitment is not None:
-            left = residual if left is None else left.add_(residual)
-    if left is None or grad_commitment is None:
+            residual_sum = residual if residual_sum is None else residual_sum.add_(residual)
+    if residual_sum is None or grad_commitment is None:
         grad_x = x.new_zeros(x.shape, dtype=compute_dtype(x.dtype))
     else:
-        grad_x = left.mul_(scale * grad_commitment)
+        grad_x = residual_sum.mul_(scale * grad_commitment)
     if grad_quantized is not None:
-        passed = grad_quantized.to(grad_x.dtype)
+        grad = grad_quantized.to(grad_x.dtype)
         if rotation:
-            passed = _rotate_back(passed, x, ops.rq_decode(codes, codewords, sizes))
-        grad_x += passed
+            grad = _rotate_back(grad, x, ops.rq_decode(codes, codewords, sizes))
+        grad_x += grad
     grad_codewords = torch.cat(sums).to(codewords.dtype) if sums else torch.zeros_like(codewords)
     return grad_x.to(x.dtype), grad_codewords
 
@@ -139,7 +139,7 @@ def _straight_through_backward(
 def _residuals(
     x: Tensor, codewords: Tensor, codes: Tensor, sizes: Sequence[int]
 ) -> Iterator[Tensor]:
-    """What each level leaves over, r₁ … r_L. A residual is the caller's once the next is there."""
+    """Yield the residuals r₁ … r_L; the caller may overwrite one after taking the next."""
     residual = x.to(compute_dtype(x.dtype))
     for level, size in enumerate(sizes):
         first = sum(sizes[:level])
@@ -150,25 +150,25 @@ def _residuals(
 
 
 def _mean(rows: Tensor) -> Tensor:
-    """The mean of ``rows [N]``, added in float64 and in order: torch's own depends on threads."""
-    nothing, code = rows.new_empty((len(rows), 0)), rows.new_zeros(len(rows), dtype=torch.int32)
-    _, total = ops.accumulate_codes(nothing, code, 1, rows)
+    """Return the mean of ``rows [N]``, summed in float64 in order, unlike torch's mean."""
+    empty, code = rows.new_empty((len(rows), 0)), rows.new_zeros(len(rows), dtype=torch.int32)
+    _, total = ops.accumulate_codes(empty, code, 1, rows)
     return total[0] / max(len(rows), 1)
 
 
 def _rotate_back(gradient: Tensor, x: Tensor, quantized: Tensor) -> Tensor:
-    """λ Rᵀ gradient, R = I − 2 h hᵀ + 2 q̂ x̂ᵀ with h the half-way direction of x̂ and q̂."""
+    """Return λ Rᵀ gradient, R = I − 2 h hᵀ + 2 q̂ x̂ᵀ, with h the direction of x̂ + q̂."""
     wide, target = x.to(gradient.dtype), quantized.to(gradient.dtype)
     norm = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
     target_norm = torch.linalg.vector_norm(target, dim=1, keepdim=True)
-    there = (norm > 0) & (target_norm > 0)
-    start, end = wide / norm.where(there, 1), target / target_norm.where(there, 1)
+    nonzero = (norm > 0) & (target_norm > 0)
+    start, end = wide / norm.where(nonzero, 1), target / target_norm.where(nonzero, 1)
     half = torch.nn.functional.normalize(start + end, dim=1)
     along_half = (half * gradient).sum(1, keepdim=True)
     along_end = (end * gradient).sum(1, keepdim=True)
-    turned = gradient - 2 * along_half * half + 2 * along_end * start
-    rotated: Tensor = turned * (target_norm / norm.where(there, 1))
-    return rotated.where(there, gradient)
+    rotated = gradient - 2 * along_half * half + 2 * along_end * start
+    scaled: Tensor = rotated * (target_norm / norm.where(nonzero, 1))
+    return scaled.where(nonzero, gradient)
 
 
 @_straight_through.register_fake

@@ -1,4 +1,4 @@
-"""Bit strings back to codes."""
+"""Unpacking of codes from bit strings."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["unpack_codes"]
 
 
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
-    """The codes that :func:`pack_codes` packed.
+    """Unpack the codes that :func:`pack_codes` packed.
 
     Args:
         packed: ``[N, ⌈Σ b_l / 8⌉]`` uint8.
-        sizes: the number of codes of each level, as when packed.
+        sizes: the number of codes of each level, as given to :func:`pack_codes`.
 
     Returns:
         ``[N, L]`` int32.
 
     Raises:
-        IndexError: bits that are no code of their level: packed with other sizes, or damaged.
-        TypeError, ValueError: a tensor of another dtype; another width; a size out of its range.
+        IndexError: a code is out of range: the bits are damaged or packed with other sizes.
+        TypeError, ValueError: ``packed`` has another dtype or width, or a size is out of range.
 
     Time is that of :func:`pack_codes`.
 
@@ -46,7 +46,7 @@ def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
     sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
     if packed.shape[1] != packed_width(sizes):
         raise ValueError(
-            f"{op}: packed must have {packed_width(sizes)} bytes a row for these sizes, "
+            f"{op}: packed must have {packed_width(sizes)} bytes per row for these sizes, "
             f"got {packed.shape[1]}"
         )
     return ops.unpack_codes(packed, sizes)

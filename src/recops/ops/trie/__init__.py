@@ -1,1 +1,1 @@
-"""Constrained beam search: decoding in tries, one or several, with masks and bans."""
+"""Constrained beam search: decoding in one or several tries, with masks and bans."""

@@ -1,4 +1,4 @@
-"""What the rows of a batch decode in, as the ops take it: tries, the masks of each, bans by row."""
+"""Argument checks for tries, masks and bans of a batch, and their tensors for the ops."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from recops.state.item_mask import ItemMask
 from recops.state.trie import SidTrie
 
 Tries = SidTrie | Sequence[SidTrie]
-"""One trie for all rows of a batch, or several of one depth, of which each row names its own."""
+"""One trie for all rows of a batch, or several tries of one depth with an index per row."""
 Masks = ItemMask | Sequence[ItemMask]
-"""A mask of the one trie, or one for each of several."""
+"""A mask of the only trie, or one mask per trie."""
 Bans = ItemBans | list[Tensor] | tuple[Tensor, Tensor]
-"""Bans made before, or what :func:`recops.item_bans` makes them of."""
+"""Bans, or the ``ids`` argument of :func:`recops.item_bans`."""
 
 
 def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
-    """The tries, alike in depth and device, and indexed where there are several.
+    """Check ``trie`` and ``trie_index`` and return the tries as a list.
 
     Raises:
-        TypeError: something else than tries; an index of another dtype.
-        ValueError: no trie, several that differ in depth or device, or have no index.
+        TypeError: an element is not a trie, or the index has another dtype.
+        ValueError: there is no trie, tries differ in depth or device, or there are several tries
+            without an index.
     """
     if isinstance(trie, SidTrie) and trie_index is None:
         return [trie]
@@ -40,7 +41,8 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
     if len(tries) > 1:
         if trie_index is None:
             raise ValueError(
-                f"{op}: trie_index must tell each row's of the {len(tries)} tries, got None"
+                f"{op}: trie_index must give the index of each row's trie, "
+                f"got None for {len(tries)} tries"
             )
         for each in tries[1:]:
             if each.depth != first.depth or each.device != first.device:
@@ -54,16 +56,16 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
 
 
 def tensors_of(tries: Sequence[SidTrie]) -> list[Tensor]:
-    """What the ops take of tries: first_child, tokens and stamp of each."""
+    """Return the tensors of tries that the ops take: first_child, tokens and stamp of each."""
     return [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
 
 
 def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
-    """What the ops take of masks: words and stamp of each trie's.
+    """Check masks and return the tensors that the ops take: words and stamp of each.
 
     Raises:
-        TypeError: something else than masks.
-        ValueError: not one for each trie, or on another device.
+        TypeError: an element is not a mask.
+        ValueError: there is not one mask per trie, or a mask is on another device.
     """
     masks = [allowed] if isinstance(allowed, ItemMask) else allowed
     if not isinstance(masks, list | tuple):
@@ -79,11 +81,11 @@ def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
 
 
 def bans_of(op: str, banned: ItemBans, tries: list[SidTrie]) -> list[Tensor]:
-    """What the ops take of bans.
+    """Check bans and return the tensors that the ops take: positions, offsets and stamps.
 
     Raises:
-        TypeError: something else than bans.
-        ValueError: on another device.
+        TypeError: ``banned`` is not an :class:`ItemBans`.
+        ValueError: the bans are on another device.
     """
     if not isinstance(banned, ItemBans):
         raise TypeError(f"{op}: banned must be ItemBans, got {type(banned).__name__}")

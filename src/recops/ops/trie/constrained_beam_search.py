@@ -1,4 +1,4 @@
-"""Beam search whose every hypothesis is the semantic ID of a real item."""
+"""Beam search that generates only semantic IDs of real items."""
 
 from __future__ import annotations
 
@@ -51,47 +51,46 @@ def constrained_beam_search(
 ) -> BeamResult:
     """Decode semantic IDs level by level with :func:`recops.trie_beam_step`, and look up the items.
 
-    Several items at one leaf each take a place, by ``item_prior`` (higher first), then in order of
-    insertion; masked and banned items take none. Under ``torch.compile`` and ``torch.export`` the
-    loop unrolls into L steps of the model.
+    If several items share a leaf, each takes one slot of the result. They are ordered by
+    ``item_prior`` (higher first), then by insertion. Masked and banned items take no slot. Under
+    ``torch.compile`` and ``torch.export`` the loop is unrolled into L steps of the model.
 
     Args:
-        step: the model. ``step(None, None)`` returns the first logits ``[B, 1, V]``; then
-            ``step(tokens, parents)``, both ``[B, M]`` int32 with M the last step's width, returns
-            ``[B, M, V]`` for the beams extended by ``tokens``. The model reorders whatever state it
-            keeps by ``parents``. Dead slots carry −1 in both, and their logits are ignored. V may
-            differ from level to level.
-        trie: the catalogue; or several of one depth, of which ``trie_index`` tells each row its
-            own.
+        step: the model. ``step(None, None)`` returns the first logits ``[B, 1, V]``. Then
+            ``step(tokens, parents)``, both ``[B, M]`` int32 with M the width of the last step,
+            returns ``[B, M, V]`` for the beams extended by ``tokens``. The model must reorder its
+            state by ``parents``. Dead slots have −1 in both, and their logits are ignored. V may
+            differ between levels.
+        trie: the catalogue, or several of one depth; ``trie_index`` then selects each row's trie.
         batch_size: B.
-        num_beams: items to find for each row, from 1 to 2^20.
-        normalize: as for :func:`recops.trie_beam_step`.
-        allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
-            for each trie, where ``trie`` is a list.
-        widths: beams to keep after each of the L steps; ``num_beams`` each by default.
+        num_beams: number of items per row, from 1 to 2^20.
+        normalize: as in :func:`recops.trie_beam_step`.
+        allowed: the items that may be recommended: one mask for all rows, or one with a row for
+            each. If ``trie`` is a list, a list with one such mask per trie.
+        widths: number of beams after each of the L steps; ``num_beams`` by default.
         item_prior: ``[num_items]`` floating point, in the order in which the items were given to
-            :meth:`SidTrie.from_sids`; a list of such, one for each trie, where ``trie`` is a list.
-        banned: items that a row must not be recommended, as those that its user has seen: what
-            :func:`recops.item_bans` takes (a list of B tensors of ids, or ids and offsets), or
-            returns. Costs in proportion to the bans, whatever the catalogue.
-        trie_index: ``[B]`` int32 or int64: each row's place in the list of tries.
+            :meth:`SidTrie.from_sids`. If ``trie`` is a list, a list with one such tensor per trie.
+        banned: items that must not be recommended to a row, such as those that its user has seen:
+            an argument of :func:`recops.item_bans` (a list of B tensors of ids, or ids and
+            offsets), or its result. The cost depends on the number of bans, not on the catalogue.
+        trie_index: ``[B]`` int32 or int64, each row's index in the list of tries.
 
     Returns:
-        Items, their SIDs and scores, as :class:`BeamResult`.
+        The items, their SIDs and scores as a :class:`BeamResult`.
 
     Raises:
-        TypeError: ``step`` returns no floating-point tensor; a prior of another dtype.
-        ValueError: ``step`` returns another shape; a shape or number is off; a NaN prior is met;
-            and all that :func:`recops.trie_beam_step` raises.
+        TypeError: ``step`` does not return a floating-point tensor, or a prior has another dtype.
+        ValueError: ``step`` returns another shape, a shape or number is invalid, or a prior of an
+            item at a leaf of the result is NaN; also the errors of :func:`recops.trie_beam_step`.
 
-    Time is that of L calls of ``step`` and of :func:`recops.trie_beam_step`. Looking up the items
-    adds, for each row, O(K · L · log num_nodes) for their SIDs, K being ``num_beams``. The n items
-    of the leaves that fill its places cost O(n), with bans O(n · log bans), with a prior
-    O(n · log K) more. A 16-bit prior is widened at each call. Memory beside the results is that of
-    ``step`` and of one beam step, and O(the most items of a leaf).
+    Time is that of L calls of ``step`` and of :func:`recops.trie_beam_step`. Looking up the SIDs
+    adds O(K · L · log num_nodes) per row, with K = ``num_beams``. The n items at the leaves of the
+    result add O(n), with bans O(n · log bans), and with a prior O(n · log K) more. A 16-bit prior
+    is converted at each call. Extra memory is that of ``step``, of one beam step, and O(the most
+    items of a leaf).
 
     Source: the decoding of UniRec, 2026: beam search along the trie, then from paths to items.
-    Priors within a leaf, widths, bans and several tries are ours.
+    Priors within a leaf, widths, bans and several tries are additions of this library.
 
     Examples:
         >>> trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
@@ -113,7 +112,7 @@ def constrained_beam_search(
         widths = [num_beams] * depth
     widths = check_sizes(op, "widths", widths, most=MOST_BEAMS)
     if len(widths) != depth:
-        raise ValueError(f"{op}: widths must be {depth} numbers, one a level, got {len(widths)}")
+        raise ValueError(f"{op}: widths must be {depth} numbers, one per level, got {len(widths)}")
     priors = None if item_prior is None else _priors(op, item_prior, tries)
     if banned is not None and not isinstance(banned, ItemBans):
         banned = make_bans(op, "banned", tries, banned, trie_index)
@@ -164,7 +163,7 @@ def constrained_beam_search(
 
 
 def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]) -> list[Tensor]:
-    """float32 or float64 for each trie."""
+    """Check the priors and return one float32 or float64 tensor per trie."""
     priors = (
         [item_prior] if isinstance(item_prior, Tensor) else check_list(op, "item_prior", item_prior)
     )
@@ -176,7 +175,7 @@ def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]
             raise ValueError(
                 f"{op}: item_prior must have {trie.num_items} entries, got {prior.shape[0]}"
             )
-    # Inside a list that may be left out torch would leave a negative view unresolved.
+    # torch does not resolve a negative view inside an optional list of tensors.
     return [widened(prior.detach().resolve_neg()) for prior in priors]
 
 

@@ -1,4 +1,4 @@
-"""Bans by row, made of item ids."""
+"""Bans of items per row of a batch."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def item_bans(
     *,
     trie_index: Tensor | None = None,
 ) -> ItemBans:
-    """Ban items by row, as what a user has seen. O(log num_items) an id, whatever the catalogue.
+    """Ban items per row, such as those that a user has seen, in O(log num_items) per id.
 
     Args:
         trie: the trie, or several.
         ids: a list of B tensors of item ids, or the pair ``(ids [*], offsets [B + 1])`` of two
-            int64 tensors, row b's being ``ids[offsets[b]:offsets[b + 1]]``. Ids that the row's
-            trie does not hold are skipped: a user may have seen what is no longer sold.
-        trie_index: ``[B]`` int32 or int64, each row's trie, where there are several.
+            int64 tensors; row b has ``ids[offsets[b]:offsets[b + 1]]``. Ids that are not in the
+            row's trie are skipped, because a user may have seen items that are no longer sold.
+        trie_index: ``[B]`` int32 or int64, the index of each row's trie if there are several.
 
     Returns:
         The bans of B rows.
 
     Raises:
-        TypeError: ids of another dtype; no trie.
-        ValueError: offsets that do not fit the ids.
-        IndexError: a trie index out of range.
+        TypeError: ids have another dtype, or ``trie`` is not a trie.
+        ValueError: the offsets do not match the ids.
+        IndexError: a trie index is out of range.
 
-    Source: ours.
+    Source: this library.
 
     Examples:
         >>> trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
@@ -56,7 +56,7 @@ def make_bans(
     ids: list[Tensor] | tuple[Tensor, Tensor],
     trie_index: Tensor | None,
 ) -> ItemBans:
-    """The bans of ``ids``, which are the argument ``name`` of ``op``."""
+    """Return the bans of ``ids``; errors name the argument ``name`` of ``op``."""
     device = tries[0].device
     if isinstance(ids, tuple):
         flat, offsets = check_tuple(op, name, ids, ("ids", "offsets"))
@@ -64,8 +64,8 @@ def make_bans(
         check_tensor(op, f"{name}[1]", offsets, ndim=1, dtypes=[torch.int64], device=device)
     else:
         rows = check_list(op, name, ids)
-        for place, row in enumerate(rows):
-            check_tensor(op, f"{name}[{place}]", row, ndim=1, dtypes=INDICES, device=device)
+        for b, row in enumerate(rows):
+            check_tensor(op, f"{name}[{b}]", row, ndim=1, dtypes=INDICES, device=device)
         offsets = torch.tensor([0, *(len(row) for row in rows)], device=device).cumsum(0)
         flat = torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64, device=device)
     positions = ops.trie_bans(

@@ -1,4 +1,4 @@
-"""One exact step of beam search over the real children in a trie."""
+"""One exact step of beam search over the children of trie nodes."""
 
 from __future__ import annotations
 
@@ -47,57 +47,59 @@ def trie_beam_step(
     banned: ItemBans | None = None,
     trie_index: Tensor | None = None,
 ) -> BeamStep:
-    """Continue every beam by every child of its node, and keep the best ``num_beams`` of all.
+    """Extend every beam by every child of its node, and return the best ``num_beams`` candidates.
 
-    The candidate that continues beam m by child c of its node has the score ::
+    The candidate that extends beam m by child c of its node has the score ::
 
         scores[b, m] + logits[b, m, token(c)] − Z(b, m)
 
     with Z the log-sum-exp of the whole row of logits (``vocab``), of the logits of the node's
-    children (``children``), or 0 (``none``). Order: score descending, then parent ascending, then
-    token ascending; the result is exact and the same bits at any number of threads.
+    children (``children``), or 0 (``none``). Candidates are ordered by descending score, then
+    ascending parent, then ascending token. The result is exact and bit-identical at any thread
+    count.
 
-    A child all of whose items are masked or banned is no child, to the normalizer either. A score
-    of −inf is no candidate: so logits of −inf forbid tokens. A beam is dead where its node is −1 or
-    its score −inf; its logits may be anything. A leaf has no children.
+    A child whose items are all masked or banned does not count as a child, and the normalizer
+    ignores it too. A score of −inf is not a candidate, so a logit of −inf forbids a token. A beam
+    is dead if its node is −1 or its score is −inf; its logits are ignored. A leaf has no children.
 
-    Work grows with the real children, not with V or the widest branch, but for the one reading of
-    each row that ``vocab`` needs. Beams are scanned best first; one whose largest logit cannot lift
-    it to the num_beams-th best so far is skipped: exactly, and after its logits were looked through
-    for NaN. Gradients do not flow through: a selection in a trie is no differentiable function.
+    Work grows with the number of children, not with V or the widest branch; only ``vocab`` reads
+    each row of logits once. Beams are scanned best first. A beam is skipped if its largest logit
+    cannot lift it to the num_beams-th best score so far; skipping is exact, and NaN logits are
+    still found. The selection is not differentiable, so no gradients pass through.
 
     Args:
         logits: ``[B, M, V]`` float32, bfloat16, float16 or float64, any strides; V is at least the
             vocabulary of the beams' levels.
-        trie: whose nodes these are; or several tries of one depth, of which ``trie_index`` tells
-            each row its own.
-        nodes: ``[B, M]`` int32 or int64; the root is 0. Beams may be of different levels.
-        scores: ``[B, M]`` float32 or float64; computed with as float32, float64 for float64 logits.
-        num_beams: places to fill, from 1 to 2^20.
+        trie: the trie of the nodes, or several tries of one depth; ``trie_index`` then selects each
+            row's trie.
+        nodes: ``[B, M]`` int32 or int64; the root is 0. Beams may be at different levels.
+        scores: ``[B, M]`` float32 or float64, converted to float32 (float64 for float64 logits).
+        num_beams: number of new beams, from 1 to 2^20.
         normalize: ``"vocab"``, ``"children"`` or ``"none"``.
-        allowed: the items to recommend from, one mask for all rows or one each; a list of such, one
-            for each trie, where ``trie`` is a list.
-        banned: items that a row must not be recommended, from :func:`recops.item_bans`.
-        trie_index: ``[B]`` int32 or int64: each row's place in the list of tries.
+        allowed: the items that may be recommended: one mask for all rows, or one with a row for
+            each. If ``trie`` is a list, a list with one such mask per trie.
+        banned: items that must not be recommended to a row, from :func:`recops.item_bans`.
+        trie_index: ``[B]`` int32 or int64, each row's index in the list of tries.
 
     Returns:
-        The new beams, as :class:`BeamStep`.
+        The new beams as a :class:`BeamStep`.
 
     Raises:
-        TypeError: another dtype, or something else than a trie or a mask.
-        ValueError: another shape or device; logits that are read and hold NaN or +inf; a NaN score;
-            V below the level's vocabulary; a mask of another trie or batch size.
-        IndexError: no such node, no such trie.
+        TypeError: an argument has another dtype or is not a trie or a mask.
+        ValueError: a shape or device does not match, logits that are read are NaN or +inf, a score
+            is NaN, V is less than the level's vocabulary, or a mask has another trie or batch size.
+        IndexError: a node or a trie does not exist.
 
-    Time is O(M · (L + log M) + C + K · log K) a row, for L levels, C children of its beams in all
-    and K = ``num_beams``; ``vocab`` adds O(V) for each live beam. A row's bans are read once.
-    Whether a mask or bans leave an item below a child is asked of children that would win, under
-    ``children`` of all; it costs O(L), the bans below it, and a word of the mask for 64 items.
-    Memory beside the results is O(M + K + the most children of a beam) a row, or a thread where
-    there are more threads than rows. Logits whose last stride is not 1 are copied.
+    Time is O(M · (L + log M) + C + K · log K) per row, for L levels, C children of all its beams
+    and K = ``num_beams``; ``vocab`` adds O(V) per live beam. A row's bans are read once. Masks and
+    bans are checked only for children that would win, and under ``children`` for all children. A
+    check costs O(L), the bans below the child, and one word of the mask per 64 items. Extra memory
+    is O(M + K + the most children of a beam) per row, or per thread if there are more threads than
+    rows. Logits whose last stride is not 1 are copied.
 
     Source: the decoding of UniRec, 2026: add the path's log-probability, mask by the trie, keep
-    the best. Reading real children alone, ``children``, ``none`` and the order of ties are ours.
+    the best. Reading only real children, ``children``, ``none`` and the order of ties are
+    additions of this library.
 
     Examples:
         >>> trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
@@ -112,8 +114,8 @@ def trie_beam_step(
     else:
         tries = tries_of(op, trie, trie_index)
     device = tries[0].first_child.device
-    # All in one place: a step comes after a call of a model, which leaves none of this in the
-    # caches, so that each Python function takes 5 µs to enter (a busy Zen 4 core).
+    # Inlined checks: the model's call before each step has evicted this code from the caches, so
+    # every further Python function call would be slow.
     if not (
         isinstance(logits, Tensor)
         and isinstance(nodes, Tensor)
@@ -152,7 +154,7 @@ def _refuse(
     num_beams: int,
     normalize: str,
 ) -> NoReturn:
-    """Says which of a step's arguments is wrong, and how."""
+    """Raise the error that names the wrong argument of a step."""
     check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
     check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
     check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
@@ -173,7 +175,7 @@ def step_of(
     allowed: list[Tensor] | None,
     bans: list[Tensor] | None,
 ) -> BeamStep:
-    """The step itself, on tensors that were checked before."""
+    """Run the step on checked arguments."""
     if logits.requires_grad:
         logits = logits.detach()
     if scores.dtype != compute_dtype(logits.dtype) or scores.requires_grad:
@@ -195,7 +197,7 @@ def step_of(
             scores,
             num_beams,
             normalize,
-            sizes if logits.shape[2] < max(sizes) else None,  # a list costs 10 µs as well
+            sizes if logits.shape[2] < max(sizes) else None,  # converting a list is slow
             trie_index,
             more,
             allowed,

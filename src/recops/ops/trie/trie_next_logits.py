@@ -1,4 +1,4 @@
-"""A language model's logits, with what leads to no item forbidden."""
+"""Masking of a language model's logits to tokens that lead to items."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def trie_next_logits(
     end_tokens: Sequence[int],
     allowed: ItemMask | None = None,
 ) -> Tensor:
-    """``logits``, and −inf for each token that may not follow its sequence.
+    """Return ``logits`` with −inf for each token that may not follow its sequence.
 
-    A sequence's semantic ID begins after ``prompt_length`` tokens, or (None) after its last
-    ``begin_token``. Allowed are the children of the node that its tokens lead to; where there are
-    none, the ``end_tokens``, with logit 0. Without a ``begin_token`` in reach of the trie's depth,
-    a row is as it was.
+    The semantic ID of a sequence begins after ``prompt_length`` tokens. If that is None, it begins
+    after the last ``begin_token``. The children of the node at the end of the sequence are allowed.
+    If there are none, the ``end_tokens`` are allowed, with logit 0. A row is unchanged if
+    ``begin_token`` is not among its last tokens, within the depth of the trie.
 
     Args:
         logits: ``[R, V]`` float32, bfloat16, float16 or float64.
         sequences: ``[R, T]`` int32 or int64, the model's tokens.
         trie: the catalogue.
-        token_map: its tokens among the model's.
-        prompt_length: T or less.
-        begin_token: read where ``prompt_length`` is None.
-        end_tokens: below V.
+        token_map: the model's tokens that represent the trie's tokens.
+        prompt_length: at most T.
+        begin_token: token before a semantic ID; used if ``prompt_length`` is None.
+        end_tokens: tokens below V that end a sequence.
         allowed: one mask for all rows, or B masks for R / B rows each.
 
     Returns:
-        ``[R, V]`` of the logits' dtype. O(R · V) to write, and the real children.
+        ``[R, V]`` of the logits' dtype. Time is O(R · V) plus the number of children.
 
     Raises:
-        ValueError: another shape, dtype or number of masks; a token outside V; a sequence shorter
-            than ``prompt_length``; a mask of another trie.
+        ValueError: a shape, dtype or number of masks does not match, a token is outside V, a
+            sequence is shorter than ``prompt_length``, or a mask is of another trie.
     """
     op = "SidTrieLogitsProcessor"
     check_tensor(op, "scores", logits, ndim=2, dtypes=FLOATS, device=trie.device)

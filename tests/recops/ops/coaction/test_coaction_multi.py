@@ -135,7 +135,7 @@ ERRORS: list[tuple[list[Any], type[Exception], str]] = [
     ([GOOD, (FEED[:2], PARAMS, DIMS)], ValueError, r"pairs\[1\]: feed must have 3 rows"),
     ([GOOD, (FEED, PARAMS[:2], DIMS)], ValueError, r"pairs\[1\]: params must have 3 rows"),
     ([GOOD, (FEED, PARAMS, (4, 3))], ValueError, r"pairs\[1\]: params must have 12 columns"),
-    ([GOOD, (FEED, PARAMS, (4,))], ValueError, r"pairs\[1\]: dims must name"),
+    ([GOOD, (FEED, PARAMS, (4,))], ValueError, r"pairs\[1\]: dims must be the feed width"),
     ([GOOD, (FEED.int(), PARAMS, DIMS)], TypeError, r"pairs\[1\]: feed must be one of"),
 ]
 
@@ -148,7 +148,7 @@ def test_errors(pairs: list[Any], error: type[Exception], message: str) -> None:
 
 def test_lengths_of_two_histories_are_refused() -> None:
     pairs = [(FEED[:, :1], PARAMS, DIMS), GOOD, (FEED[:, :4], PARAMS, DIMS)]
-    message = r"^coaction_multi: pairs\[2\]: feed must have T = 5 or 1 beside lengths, got shape"
+    message = r"^coaction_multi: pairs\[2\]: feed must have T = 5 or 1 with lengths, got shape"
     with pytest.raises(ValueError, match=message):
         recops.coaction_multi(pairs, lengths=torch.tensor([1, 2, 3]))
 

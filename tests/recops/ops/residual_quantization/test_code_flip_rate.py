@@ -144,7 +144,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.code_flip_rate(X, BOOKS, SIGMA[:1], samples=1, seed=0),
         ValueError,
-        "sigma must have 2 values, one a level, got 1",
+        "sigma must have 2 values, one per level, got 1",
     ),
 ]
 

@@ -83,7 +83,7 @@ ERRORS: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: recops.unpack_codes(CODES.to(torch.uint8), [5, 3]),
         ValueError,
-        "packed must have 1 bytes a row.*got 2",
+        "packed must have 1 bytes per row.*got 2",
     ),
     (
         lambda: recops.unpack_codes(torch.tensor([[7]], dtype=torch.uint8), [5, 3]),

@@ -173,7 +173,7 @@ X, BOOKS = torch.randn(4, 6), torch.randn(3, 2, 5, 2)
         (
             lambda: recops.rq_decode(torch.zeros(4, 5, dtype=torch.int32), BOOKS),
             ValueError,
-            "codes must have 6 columns, one a level, got 5",
+            "codes must have 6 columns, one per level, got 5",
         ),
         (
             lambda: recops.rq_decode(torch.full((4, 6), 5), BOOKS),

@@ -226,7 +226,7 @@ def test_bans_are_a_pytree_and_bound_to_their_version() -> None:
     [
         ({"trie": []}, ValueError, "trie must hold at least one SidTrie"),
         ({"trie": ["a"]}, TypeError, "trie must hold SidTries, got str"),
-        ({"trie_index": None}, ValueError, "trie_index must tell each row's of the 2 tries"),
+        ({"trie_index": None}, ValueError, "trie_index must give the index of each row's trie"),
         (
             {"trie_index": torch.tensor([0, 2])},
             IndexError,

@@ -178,7 +178,7 @@ def test_double_logits_are_searched_in_double() -> None:
     [
         ({"num_beams": 0}, ValueError, "num_beams must be from 1 to 1048576, got 0"),
         ({"batch_size": -1}, ValueError, "batch_size must be from 0 to"),
-        ({"widths": [4]}, ValueError, "widths must be 2 numbers, one a level, got 1"),
+        ({"widths": [4]}, ValueError, "widths must be 2 numbers, one per level, got 1"),
         ({"widths": [4, 0]}, ValueError, "widths[1] must be from 1 to 1048576, got 0"),
         ({"item_prior": torch.zeros(7)}, ValueError, "item_prior must have 50 entries, got 7"),
         ({"item_prior": torch.zeros(50).int()}, TypeError, "item_prior must be one of float32"),
