@@ -1,4 +1,4 @@
-"""Recommend with a package of ``recops export``: torch and recops, no model's Python code.
+"""Recommendations from a package of ``recops export``, with torch and recops only.
 
 recops train tiger --data ml-100k --out runs/tiger
 recops export runs/tiger --out tiger.pt2
@@ -20,13 +20,15 @@ import recops
 
 
 class ExportedDecoder:
-    """A compiled encoder, its steps, and the trie beside them; a newer trie may take its place.
+    """Compiled encoder and decoding steps of a model, with the trie of its catalogue.
+
+    A newer trie file may replace the one next to the package.
 
     Args:
-        package: what ``recops export`` wrote of a model that spells items.
+        package: output of ``recops export`` for a model with beam search.
 
     Raises:
-        ValueError: the package is of another format, or the trie of other vocabularies.
+        ValueError: the package has another format, or the trie has other vocabulary sizes.
     """
 
     def __init__(self, package: Path) -> None:
@@ -38,7 +40,7 @@ class ExportedDecoder:
                 f"{metadata['recops_format']}; export its model again"
             )
         self.window, self.beams = int(metadata["window"]), int(metadata["beams"])
-        self.told = [name for name in metadata["told"].split(",") if name]
+        self.inputs = [name for name in metadata["told"].split(",") if name]
         self.tasks: list[str] = json.loads(metadata["tasks"])
         self.steps = [
             load_package(str(package), f"step_{step}") for step in range(int(metadata["steps"]))
@@ -61,80 +63,82 @@ class ExportedDecoder:
         tasks: Sequence[str] = (),
         users: Sequence[int] = (),
     ) -> recops.BeamResult:
-        """The best ``k`` items after each history of item ids, none of which is in it.
+        """Return the best ``k`` items for each history, without the items of the history.
 
         Args:
-            histories: of B requests.
-            k: how many items.
-            tasks: where each request is made, by name, if the model tells tasks apart.
-            users: who makes it, by id, if the model has fields of users; one whom training did not
-                know is nobody.
+            histories: item ids of B requests, oldest first.
+            k: number of items.
+            tasks: name of each request's task, if the model has tasks.
+            users: user id of each request, if the model has user fields. A user whom training did
+                not know has no fields.
 
         Raises:
-            ValueError: an empty history; ``k`` < 1; more or fewer tasks or users than the model
-                goes by; there is no such task.
+            ValueError: a history is empty, ``k`` < 1, the number of tasks or users is wrong, or a
+                task is unknown.
         """
-        told = self._told(histories, tasks, users)
+        context = self._context(histories, tasks, users)
         if k < 1:
             raise ValueError(f"recommend: k must be 1 or more, got {k}")
         last = [list(history[-self.window :]) for history in histories]
         lengths = torch.tensor([len(items) for items in last])
         ids = torch.tensor([items + [0] * (self.window - len(items)) for items in last])
-        read, steps = self.encode(ids, lengths, *told), iter(self.steps)
-        kept: list[Tensor] = []
+        read, steps = self.encode(ids, lengths, *context), iter(self.steps)
+        state: list[Tensor] = []
 
         def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
-            nonlocal kept
-            grown = () if tokens is None else (kept, tokens, parents)
-            logits, kept = next(steps)(read, *grown)
+            nonlocal state
+            beams = () if tokens is None else (state, tokens, parents)
+            logits, state = next(steps)(read, *beams)
             return logits
 
-        found = recops.constrained_beam_search(
+        result = recops.constrained_beam_search(
             step,
             self.trie,
             batch_size=len(histories),
             num_beams=max(k, self.beams),
             banned=[torch.tensor(history) for history in histories],
         )
-        scores = found.scores
+        scores = result.scores
         if self.rescore is not None:
-            scores = scores + self.rescore(read, found.item_ids)
+            scores = scores + self.rescore(read, result.item_ids)
         best = scores.sort(dim=-1, descending=True, stable=True)
-        place = best.indices[:, :k]
-        sids = found.sids.gather(1, place[..., None].expand(-1, -1, found.sids.shape[-1]))
-        return recops.BeamResult(found.item_ids.gather(1, place), sids, best.values[:, :k])
+        order = best.indices[:, :k]
+        sids = result.sids.gather(1, order[..., None].expand(-1, -1, result.sids.shape[-1]))
+        return recops.BeamResult(result.item_ids.gather(1, order), sids, best.values[:, :k])
 
-    def _told(
+    def _context(
         self, histories: Sequence[Sequence[int]], tasks: Sequence[str], users: Sequence[int]
     ) -> list[Tensor]:
-        """What ``encode`` takes beside histories, which it does not check."""
+        """Check and convert the additional inputs of ``encode``, which it does not check."""
         for row, history in enumerate(histories):
             if not len(history):
                 raise ValueError(f"recommend: histories[{row}] must be 1 item or more, got 0")
-        goes_by = " and ".join(self.told) or "histories alone"
+        inputs = " and ".join(self.inputs) or "histories alone"
         for name, values in (("task", tasks), ("user", users)):
-            due = len(histories) if name in self.told else 0
-            if len(values) != due:
+            expected = len(histories) if name in self.inputs else 0
+            if len(values) != expected:
                 raise ValueError(
-                    f"recommend: {name}s must be {due}, as the model goes by {goes_by}, got "
+                    f"recommend: {name}s must be {expected}, as the model goes by {inputs}, got "
                     f"{len(values)}"
                 )
         for task in tasks:
             if task not in self.tasks:
                 known = ", ".join(self.tasks[:20])
                 raise ValueError(f"recommend: tasks must be among {known}, got {task}")
-        given = {"task": [self.tasks.index(task) for task in tasks], "user": list(users)}
-        return [torch.tensor(given[name]) for name in self.told]
+        values_of = {"task": [self.tasks.index(task) for task in tasks], "user": list(users)}
+        return [torch.tensor(values_of[name]) for name in self.inputs]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("package", type=Path)
-    parser.add_argument("history", type=int, nargs="+", help="ids of items, the latest one last")
-    parser.add_argument("--task", nargs=1, default=[], help="if the model tells tasks apart")
-    parser.add_argument("--user", nargs=1, default=[], type=int, help="if it has fields of users")
-    asked = parser.parse_args()
-    decoder = ExportedDecoder(asked.package)
-    found = decoder.recommend([asked.history], 10, tasks=asked.task, users=asked.user)
-    for item, score in zip(found.item_ids[0].tolist(), found.scores[0].tolist(), strict=True):
+    parser.add_argument("history", type=int, nargs="+", help="item ids, the latest last")
+    parser.add_argument("--task", nargs=1, default=[], help="task name, if the model has tasks")
+    parser.add_argument(
+        "--user", nargs=1, default=[], type=int, help="user id, if the model has user fields"
+    )
+    options = parser.parse_args()
+    decoder = ExportedDecoder(options.package)
+    result = decoder.recommend([options.history], 10, tasks=options.task, users=options.user)
+    for item, score in zip(result.item_ids[0].tolist(), result.scores[0].tolist(), strict=True):
         print(item, round(score, 3))

@@ -1,10 +1,10 @@
-"""The User Interest Center from end to end: train, write states, score, let new events in, score.
+"""User Interest Center from end to end: train, write states, score, ingest new events, score.
 
     python examples/user_interest_center.py --out uic-example
 
-A small MIMN learns from the first nine tenths of MovieLens 100K. The center then takes those events
-into users' states. The last tenth comes in as events would from a web site; of the users to whom
-most happened, the script prints which films rose and fell. Takes half a minute of one core.
+A small MIMN is trained on the first nine tenths of MovieLens 100K. The center ingests those events
+into users' states, then the last tenth, as from a web site. For the users with most new events, the
+script prints the films whose ranks rose and fell most. It takes half a minute on one core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--data", default="ml-100k", help="a data set by name or folder")
-    parser.add_argument("--users", type=int, default=3, help="to be shown")
+    parser.add_argument("--users", type=int, default=3, help="number of users to print")
     options = parser.parse_args()
 
     data = load(options.data)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def train(past: Dataset, out: Path) -> Path:
-    """A small MIMN; the folder of its training."""
+    """Train a small MIMN and return the folder of the run."""
     save_dataset(past, out / "past")
     job = Job.of("mimn", str(out / "past"), {"width": "8"}, seed=0, quick=True)
     (out / "model").mkdir()
@@ -61,14 +61,14 @@ def train(past: Dataset, out: Path) -> Path:
 
 
 def busiest(past: list[Any], news: list[Any], number: int) -> dict[int, int]:
-    """The users of the past to whom most happens in the news, and how much."""
+    """Return the known users with most new events, and the number of these events."""
     met = {event["user_id"] for event in past}
     counts = Counter(event["user_id"] for event in news if event["user_id"] in met)
     return dict(counts.most_common(number))
 
 
 def ranks(center: Center, user: int, data: Dataset) -> NDArray[np.int64]:
-    """Of each item of the catalogue for a user, 1 the best."""
+    """Return the rank of each item of the catalogue for a user, from 1."""
     scores = center.score(user, data.items["item_id"].to_pylist()).scores
     places = np.empty(len(scores), dtype=np.int64)
     places[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
@@ -76,7 +76,7 @@ def ranks(center: Center, user: int, data: Dataset) -> NDArray[np.int64]:
 
 
 def show(before: NDArray[np.int64], after: NDArray[np.int64], titles: list[str]) -> None:
-    """What moved among the first hundred, and how far."""
+    """Print the largest changes of rank among the first hundred items."""
     first = np.flatnonzero(np.minimum(before, after) <= 100)
     moved = first[np.argsort((after - before)[first], kind="stable")]
     for word, items in (("rose", moved[:3]), ("fell", moved[:-4:-1])):
