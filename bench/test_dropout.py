@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from recops.benchmarks.registry import Case
-from recops_models.heap import keep_freed_memory
 from recops_models.layers.dropout import Dropout
+from recops_models.process import keep_freed_memory
 
 SHAPE = (12_800, 64)
 """Of 64 windows of 50 events, 4 tokens each."""

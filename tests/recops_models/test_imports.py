@@ -25,7 +25,7 @@ ROOMS = (
     ("item_vectors", "graphs"),
     "examples",
     "data",
-    ("settings", "versions", "printable", "out_folder", "dotted", "setting_checks", "heap"),
+    ("settings", "versions", "printable", "out_folder", "dotted", "setting_checks", "process"),
 )
 """From the top down; those of one place do not import each other."""
 

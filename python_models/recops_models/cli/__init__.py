@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from recops_models.printable import printable
+from recops_models.process import wait_passively
 
 COMMANDS = (
     "quickstart",
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     An error is one line on stderr; with ``RECOPS_DEBUG=1`` its traceback too.
     """
+    wait_passively()  # Before a command imports torch.
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

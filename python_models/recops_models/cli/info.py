@@ -21,6 +21,7 @@ def info() -> None:
     import recops
     from recops_models.data import NAMED_SETS
     from recops_models.data.cache import cache_folder
+    from recops_models.process import wait_settings
 
     build = recops.build_info()
     cuda = (
@@ -34,6 +35,7 @@ def info() -> None:
     rows = {
         "recops": f"{build['version']} ({build['compiler']}; torch ABI {build['torch_target']})",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "idle threads": wait_settings(),
         "python": f"{platform.python_version()} on {platform.machine()}",
         "CPU kernels": recops.cpu_isa(),
         "CUDA": f"{cuda}; {device}",

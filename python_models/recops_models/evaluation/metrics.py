@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import Recommender
-from recops_models.heap import keep_freed_memory
+from recops_models.process import keep_freed_memory
 
 
 class Evaluation(NamedTuple):

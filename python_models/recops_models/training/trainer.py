@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import recops
-from recops_models.heap import keep_freed_memory
+from recops_models.process import keep_freed_memory
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished

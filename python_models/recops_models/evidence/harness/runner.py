@@ -14,6 +14,7 @@ from typing import Protocol
 from recops_models.evidence.harness.experiment import AnyExperiment, Measure, Run
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore, make
+from recops_models.process import threads_per_job, worker_environment
 from recops_models.tokenizers.clustering.threads import one_thread
 
 
@@ -35,7 +36,8 @@ def run_ahead(
 ) -> dict[Run, Record]:
     """Run everything that ``plan`` asks for and ``store`` lacks; all records.
 
-    Every run has one thread, so that its bits are the same however many there are at once.
+    Every run has one thread of torch, so its bits do not depend on ``jobs``. With several jobs the
+    cores are divided among them for all other libraries.
 
     Raises:
         ValueError: see :func:`~recops_models.evidence.harness.run_store.make`.
@@ -59,9 +61,17 @@ def _side_by_side(
     plan: Plan, store: RunStore, progress: RunProgress, done: dict[Run, Record], jobs: int
 ) -> None:
     """By ``jobs`` processes; this one alone writes to the store."""
+    cores, threads = len(os.sched_getaffinity(0)), threads_per_job(jobs)
+    progress.note(
+        f"{jobs} jobs on {cores} cores: a run of torch has 1 thread, so its bits do not depend on "
+        f"the machine; other libraries have at most {threads} per job"
+    )
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong) as pool:
+    with (
+        worker_environment(jobs),
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong) as pool,
+    ):
         going: dict[Future[Record], Run] = {}
         try:
             while ahead := _look_up(plan, store, done):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore
 from recops_models.evidence.harness.verdict import verdict
+from recops_models.process import threads_per_job
 from recops_models.training.diverged import DivergedError
 from small_shop import write_shop
 from synthetic_histories import write_ring
@@ -57,12 +60,14 @@ class Watch:
 
     def __init__(self, stop_in: int | None = None) -> None:
         self.begun: list[Run] = []
+        self.worker_threads: set[str | None] = set()
         self.ahead: list[int] = []
         self.notes: list[str] = []
         self.stop_in = stop_in
 
     def start(self, run: Run, ahead: int, seconds: float | None) -> None:
         self.begun.append(run)
+        self.worker_threads.add(os.environ.get("OMP_NUM_THREADS"))
         self.ahead.append(ahead)
 
     def note(self, text: str) -> None:
@@ -402,13 +407,19 @@ def test_a_damaged_line_is_named(data: str, tmp_path: Path) -> None:
         measure(tmp_path, asked, resume=True)
 
 
-def test_runs_side_by_side_give_the_same_bits(data: str, tmp_path: Path) -> None:
+def test_runs_side_by_side_give_the_same_bits(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     asked = claim(data, SASREC, tuned("narrow", width=4))
     expected = measure(tmp_path / "one", asked, seeds=2)
     watch = Watch()
     found = measure(tmp_path / "two", asked, seeds=2, jobs=2, progress=watch)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     assert len(watch.begun) == len(set(watch.begun)) == 8
+    assert watch.worker_threads == {str(threads_per_job(2))}
+    assert len(watch.notes) == 1
+    assert re.fullmatch(r"2 jobs on \d+ cores: .* at most \d+ per job", watch.notes[0])
     # No arm is measured before its trials have told by which settings.
     assert [run.test for run in watch.begun] == [False] * 4 + [True] * 4
 

@@ -1,0 +1,132 @@
+"""Tests of process settings: how threads wait, how cores are divided, freed memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+
+import pytest
+
+from recops_models.process import threads_per_job, worker_environment
+
+STEPS = """
+import resource, sys
+import torch
+from recops_models.process import keep_freed_memory
+
+print(keep_freed_memory() if sys.argv[1] == "kept" else None)
+
+def steps():  # Blocks of 4 MB, several at once, as activations are.
+    for _ in range(20):
+        blocks = [torch.ones(1_000_000) for _ in range(8)]
+        del blocks
+
+for _ in range(3):
+    steps()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+steps()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+on_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc has these settings"
+)
+
+
+def _faults(how: str, **environment: str) -> tuple[str, int]:
+    cleared = {name: value for name, value in os.environ.items() if "MALLOC" not in name.upper()}
+    cleared.pop("GLIBC_TUNABLES", None)
+    ran = subprocess.run(
+        [sys.executable, "-c", STEPS, how],
+        env=cleared | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, faults = ran.stdout.split()
+    return said, int(faults)
+
+
+@on_glibc
+def test_the_next_step_finds_its_pages_mapped() -> None:
+    said, kept = _faults("kept")
+    assert said == "True"
+    _, given_back = _faults("as it is")
+    assert kept < 100 < 1000 < given_back
+
+
+@on_glibc
+def test_a_heap_that_was_told_otherwise_stays_so() -> None:
+    said, _ = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
+    assert said == "False"
+
+
+def _info(**environment: str) -> tuple[str, str]:
+    """Run ``recops info``; return its output, and the spin count of torch's libgomp."""
+    unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    process = subprocess.run(
+        [sys.executable, "-c", "from recops_models.cli import main; main(['info'])"],
+        env=inherited | {"OMP_DISPLAY_ENV": "VERBOSE"} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    counts = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", process.stderr)
+    if not counts:
+        pytest.skip("torch's OpenMP runtime is not libgomp")
+    return process.stdout, counts[0]
+
+
+def test_threads_of_the_command_line_do_not_spin() -> None:
+    shown, count = _info()
+    assert count == "0"
+    assert re.search(r"idle threads +OMP_WAIT_POLICY=PASSIVE", shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "spins"),
+    [("OMP_WAIT_POLICY", "ACTIVE", "30000000000"), ("GOMP_SPINCOUNT", "1234", "1234")],
+)
+def test_the_command_line_keeps_the_wait_policy_of_a_user(
+    name: str, value: str, spins: str
+) -> None:
+    shown, count = _info(**{name: value})
+    assert count == spins
+    assert re.search(rf"idle threads +{name}={value}", shown)
+
+
+def test_cores_are_divided_among_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    assert [threads_per_job(jobs) for jobs in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+
+
+NAMES = ["OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]
+
+
+def _variables() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in NAMES}
+
+
+def test_workers_get_their_share_of_the_cores_and_wait_passively(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    with worker_environment(2):
+        assert _variables() == dict(zip(NAMES, ("3", "PASSIVE", None), strict=True))
+    assert _variables() == dict.fromkeys(NAMES)
+
+
+def test_workers_keep_the_settings_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    chosen = dict(zip(NAMES, ("5", None, "7"), strict=True))
+    with worker_environment(2):
+        assert _variables() == chosen
+    assert _variables() == chosen
