@@ -97,8 +97,8 @@ def measure(
     order = [(is_busy, threads) for is_busy in (False, True) for threads in (1, 2)]
     best: dict[tuple[bool, int], Cell] = {}
     timed(job, data, busy)  # The first run in a process imports modules.
-    for done in range(rounds):
-        for is_busy, threads in order if done % 2 else reversed(order):
+    for turn in range(rounds):
+        for is_busy, threads in order if turn % 2 else reversed(order):
             torch.set_num_threads(threads)
             with running(busy) if is_busy else contextlib.nullcontext():
                 cell = timed(job, data, busy)

@@ -37,7 +37,7 @@ def wait_passively() -> bool:
 
 
 def wait_settings() -> str:
-    """Return how the environment tells libgomp's threads to wait, for people to read."""
+    """Return the wait settings of the environment as text."""
     settings = [f"{name}={os.environ[name]}" for name in _WAIT_SETTINGS if name in os.environ]
     return ", ".join(settings) or "libgomp's default (threads spin)"
 
