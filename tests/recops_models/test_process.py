@@ -52,14 +52,14 @@ def _faults(how: str, **environment: str) -> tuple[str, int]:
 
 @on_glibc
 def test_the_next_step_finds_its_pages_mapped() -> None:
-    said, kept = _faults("kept")
+    said, few = _faults("kept")
     assert said == "True"
-    _, given_back = _faults("as it is")
-    assert kept < 100 < 1000 < given_back
+    _, many = _faults("as it is")
+    assert few < 100 < 1000 < many
 
 
 @on_glibc
-def test_a_heap_that_was_told_otherwise_stays_so() -> None:
+def test_the_heap_settings_of_a_user_stay() -> None:
     said, _ = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
     assert said == "False"
 
