@@ -62,17 +62,17 @@ def train(past: Dataset, out: Path) -> Path:
 
 def busiest(past: list[Any], news: list[Any], number: int) -> dict[int, int]:
     """Return the known users with most new events, and the number of these events."""
-    met = {event["user_id"] for event in past}
-    counts = Counter(event["user_id"] for event in news if event["user_id"] in met)
+    known = {event["user_id"] for event in past}
+    counts = Counter(event["user_id"] for event in news if event["user_id"] in known)
     return dict(counts.most_common(number))
 
 
 def ranks(center: Center, user: int, data: Dataset) -> NDArray[np.int64]:
     """Return the rank of each item of the catalogue for a user, from 1."""
     scores = center.score(user, data.items["item_id"].to_pylist()).scores
-    places = np.empty(len(scores), dtype=np.int64)
-    places[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
-    return places
+    rank = np.empty(len(scores), dtype=np.int64)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return rank
 
 
 def show(before: NDArray[np.int64], after: NDArray[np.int64], titles: list[str]) -> None:
