@@ -55,8 +55,8 @@ def recommend(
             show_default=False,
         ),
     ] = None,
-    no_explore: Annotated[
-        bool, typer.Option("--no-explore", help="AGE: rank by plain probabilities of a click.")
+    plain: Annotated[
+        bool, typer.Option("--plain", help="AGE: rank by plain probabilities of a click.")
     ] = False,
     seed: Annotated[
         int,
@@ -78,7 +78,7 @@ def recommend(
 
     AGE explores: it ranks by scores that add what it could learn. `explored` marks the items that
     the list without exploration lacks; the file then also has `plain_score`, the probability of a
-    click. The same seed gives the same lists; `--no-explore` ranks by plain probabilities.
+    click. The same seed gives the same lists; `--plain` ranks by plain probabilities.
 
     A click model scores the whole catalogue, for one user after the other; its scores are
     probabilities. With `--new-items`, UniRec also decodes items that came after its training, by
@@ -103,7 +103,7 @@ def recommend(
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
-    exploration_seed = None if no_explore else seed
+    exploration_seed = None if plain else seed
     ready = ready_model(
         folder, job, model, dataset, new_items=new_items, task=task, seed=exploration_seed
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.columns import parse_numbers
 from recops_models.data.errors import DataError
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import AnyArray, Int64Array
 from recops_models.data.splits import Split
 from recops_models.examples.block import Block, Column
 from recops_models.examples.events import PARTS, Events
@@ -140,7 +139,7 @@ def _usual_labels(split: Split, events: Events, value: str | None) -> dict[str, 
     return tasks
 
 
-def _numbers(split: Split, setting: str, column: str) -> NDArray[Any]:
+def _numbers(split: Split, setting: str, column: str) -> AnyArray:
     """``[E]``: a numeric column of the interactions, without missing values."""
     name, names = split.dataset.name, split.dataset.interactions.column_names
     if column not in names:
@@ -156,11 +155,11 @@ def _numbers(split: Split, setting: str, column: str) -> NDArray[Any]:
     return of_events(split, column) if floats else values
 
 
-def of_events(split: Split, column: str) -> NDArray[Any]:
+def of_events(split: Split, column: str) -> AnyArray:
     """``[E]``: a column of a split's interactions in the order of its
     :class:`~recops_models.examples.events.Events`.
     """
-    values: NDArray[Any] = _column(split, column).to_numpy()
+    values: AnyArray = _column(split, column).to_numpy()
     return values
 
 

@@ -106,7 +106,7 @@ def test_exploring_can_be_switched_off(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = tmp_path / "lists.parquet"
-    command = ["recommend", str(trained), "-k", "3", "--no-explore"]
+    command = ["recommend", str(trained), "-k", "3", "--plain"]
     assert run([*command, "--users", "all", "--out", str(plain)]) == 0
     table = read_table(plain)
     assert table.column_names == ["user", "place", "item", "score"]

@@ -24,7 +24,7 @@ ERRORS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "width": (
         lambda: recops.dice(X, ALPHA[:4]),
         ValueError,
-        "alpha must have 5 entries, one a column of x, got 4",
+        "alpha must have 5 entries, one per column of x, got 4",
     ),
     "mean alone": (
         lambda: recops.dice(X, ALPHA, MEAN),
@@ -35,7 +35,7 @@ ERRORS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "a wide mean": (
         lambda: recops.dice(X, ALPHA, torch.zeros(6), VAR),
         ValueError,
-        "mean must have 5 entries, one a column of x, got 6",
+        "mean must have 5 entries, one per column of x, got 6",
     ),
     "integer var": (lambda: recops.dice(X, ALPHA, MEAN, VAR.int()), TypeError, "var must be one"),
     "eps": (

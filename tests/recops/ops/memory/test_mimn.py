@@ -530,7 +530,7 @@ def test_errors_of_scans(changes: dict[str, Any], error: type[Exception], messag
         ),
         ({"rows": torch.tensor([-1, 6])}, IndexError, r"from 0 to 5, got rows\[0\] = -1"),
         ({"rows": ROWS[:1]}, ValueError, "rows must have 2 entries, got 1"),
-        ({"x": X[:, 0].double()}, TypeError, "the pool must be torch.float64 beside inputs"),
+        ({"x": X[:, 0].double()}, TypeError, "the pool must be torch.float64 for inputs"),
         ({"x": torch.full((2, 4), torch.nan)}, ValueError, r"x must be finite, got .* in x\[0\]"),
         (
             {"x": torch.tensor([[0.0] * 4, [0, 0, torch.inf, 0]]).bfloat16()},

@@ -204,7 +204,7 @@ def test_the_capacity_claims_alone(tmp_path: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert "unirec has no claim 'luck'" in said
     assert (
-        "capacity, retrieval, headline, parts, levers, alignment, control, new-items, top-prefixes"
+        "capacity, retrieval, headline, parts, levers, alignment, control, new-items, published, "
         in " ".join(said.split())
     )
 
