@@ -1,1 +1,1 @@
-"""Other libraries' formats and hooks: each a thin file, which nothing else here imports."""
+"""Formats and hooks of other libraries, one file per library, independent of each other."""

@@ -1,4 +1,4 @@
-"""Codebooks of faiss' residual quantizers, in and out. Needs the package ``faiss-cpu``."""
+"""Conversion of codebooks from and to faiss; needs the package ``faiss-cpu``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ __all__ = ["codebooks_from_faiss", "codebooks_to_faiss"]
 
 
 def codebooks_from_faiss(quantizer: Any) -> list[Tensor] | list[list[Tensor]]:
-    """The codebooks of a trained ``faiss.ResidualQuantizer``, a copy, or of a product of them.
+    """Copy the codebooks of a trained ``faiss.ResidualQuantizer`` or of a product of them.
 
-    With them, :func:`recops.rq_encode` at beam 1 gives the codes that faiss gives at
-    ``max_beam_size = 1``, but for near ties, which another order of summation may decide otherwise.
+    With these codebooks, :func:`recops.rq_encode` at beam 1 returns the codes of faiss at
+    ``max_beam_size = 1``. Only near ties may differ, because the order of summation differs.
 
     Args:
-        quantizer: the quantizer or a ``ProductResidualQuantizer``, or an index that holds one as
-            ``rq`` or ``prq`` (IndexResidualQuantizer, IndexProductResidualQuantizer).
+        quantizer: a ``ResidualQuantizer`` or a ``ProductResidualQuantizer``, or an index with one
+            as ``rq`` or ``prq`` (IndexResidualQuantizer, IndexProductResidualQuantizer).
 
     Returns:
-        one ``[2**nbits[l], D]`` float32 tensor a level; for a product a list of such lists, a
-        group each.
+        One ``[2**nbits[l], D]`` float32 tensor per level; for a product one such list per group.
 
     Raises:
         ImportError: faiss is not installed.
-        ValueError: not trained.
+        ValueError: the quantizer is not trained.
     """
     faiss = _faiss()
     quantizer = getattr(quantizer, "prq", getattr(quantizer, "rq", quantizer))
@@ -43,16 +42,16 @@ def codebooks_from_faiss(quantizer: Any) -> list[Tensor] | list[list[Tensor]]:
 
 
 def codebooks_to_faiss(codebooks: Tensor | Iterable[Tensor], *, beam: int = 1) -> Any:
-    """A trained ``faiss.ResidualQuantizer`` with these codebooks.
+    """Build a trained ``faiss.ResidualQuantizer`` with these codebooks.
 
     Args:
         codebooks: ``[L, K, D]`` or L tensors ``[K_l, D]``, float32; every K_l a power of two.
-        beam: its ``max_beam_size``.
+        beam: ``max_beam_size`` of the quantizer.
 
     Raises:
         ImportError: faiss is not installed.
-        TypeError: codebooks of another dtype.
-        ValueError: a level whose size is no power of two.
+        TypeError: the codebooks have another dtype.
+        ValueError: the size of a level is not a power of two.
     """
     faiss = _faiss()
     op = "codebooks_to_faiss"
@@ -76,7 +75,7 @@ def codebooks_to_faiss(codebooks: Tensor | Iterable[Tensor], *, beam: int = 1) -
 def _levels(faiss: Any, quantizer: Any) -> list[Tensor]:
     words = torch.from_numpy(faiss.vector_to_array(quantizer.codebooks).copy())
     sizes = [2**bits for bits in faiss.vector_to_array(quantizer.nbits).tolist()]
-    # Progressive training keeps room for further codewords; those of the levels come first.
+    # After progressive training the array has unused space at the end.
     return list(words.view(-1, quantizer.d)[: sum(sizes)].split(sizes))
 
 

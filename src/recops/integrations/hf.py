@@ -1,4 +1,4 @@
-"""Semantic IDs in ``transformers``' ``generate()``. Needs the extra ``hf``."""
+"""Semantic IDs in transformers ``generate()``; needs the extra ``hf``."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ __all__ = ["SidTrieLogitsProcessor"]
 
 
 class SidTrieLogitsProcessor(LogitsProcessor):
-    """Lets ``generate()`` write nothing but the semantic IDs of real items.
+    """Logits processor that restricts ``generate()`` to the semantic IDs of real items.
 
-    For beam search, greedy search and sampling, with decoder-only and encoder-decoder models::
+    It works for beam search, greedy search and sampling, with decoder-only and encoder-decoder
+    models::
 
         processor = SidTrieLogitsProcessor(
             trie, [1000, 1256, 1512], prompt_length=inputs.shape[1], eos_token_id=2
         )
         model.generate(inputs, logits_processor=[processor], num_beams=20, max_new_tokens=4)
 
-    What may follow is read off the tokens of each sequence alone, so that beams may be reordered at
-    will and one processor serves any number of calls. Within a semantic ID every token that leads
-    to no allowed item gets −inf and the others keep their score; after it only the end of sequence
-    is left, with score 0: with beams, whose scores are log-probabilities, ending costs nothing.
-    So the beams are those of :func:`recops.constrained_beam_search` on the same log-probabilities
-    with ``normalize="none"``. Fewer items than beams are the exception: transformers then fills up
-    with repeated or dead sequences of scores from −10⁹ down to −inf.
+    The allowed tokens depend only on the tokens of each sequence. Beams may therefore be reordered,
+    and one processor serves any number of calls. Within a semantic ID, tokens that lead to no
+    allowed item get −inf, and the others keep their score. After a semantic ID, only the end of
+    sequence is allowed, with score 0. Scores of beams are log-probabilities, so ending costs
+    nothing. The beams equal those of :func:`recops.constrained_beam_search` on the same
+    log-probabilities with ``normalize="none"``. If there are fewer items than beams, transformers
+    adds repeated or dead sequences with scores from −10⁹ down to −inf.
 
     Args:
-        trie: the catalogue. May be assigned anew between calls, to a trie of the same vocabularies:
-            a newer version then serves what comes.
+        trie: the catalogue. The attribute ``trie`` may be set between calls, for example to a newer
+            version with the same vocabularies.
         token_map: for each level, the model's ids of its tokens: an integer tensor
-            ``[vocab_sizes[l]]``, or the id of token 0, whence the others follow one another.
-        prompt_length: the semantic ID begins after so many tokens: the (left-padded) prompt's
-            length, or 1 for an encoder-decoder model, for the token its decoder starts with.
-        begin_token_id: it begins after the last such token instead, and other tokens are free
-            before and once it has ended. Give one of the two.
-        eos_token_id: the end of sequence, or several.
-        allowed: the items to recommend from: one mask for all, or one for each prompt of the batch.
-            May be assigned anew too.
+            ``[vocab_sizes[l]]``, or the id of token 0 if the ids are consecutive.
+        prompt_length: number of tokens before the semantic ID: the length of the (left-padded)
+            prompt, or 1 for the start token of an encoder-decoder model.
+        begin_token_id: alternative to ``prompt_length``: the semantic ID begins after the last such
+            token. Tokens before and after the semantic ID are not restricted.
+        eos_token_id: one or several end-of-sequence tokens.
+        allowed: the items that may be recommended: one mask for all prompts, or one for each prompt
+            of the batch. The attribute may be set between calls.
 
     Raises:
-        TypeError: something else than a trie or a mask; neither or both of ``prompt_length`` and
-            ``begin_token_id``; token ids that are no integers.
-        ValueError: ``token_map`` does not name each level's tokens, once each, or names an
-            end or begin token.
+        TypeError: an argument is not a trie or a mask, token ids are not integers, or neither or
+            both of ``prompt_length`` and ``begin_token_id`` are given.
+        ValueError: ``token_map`` does not contain each token of each level exactly once, or
+            contains an end or begin token.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class SidTrieLogitsProcessor(LogitsProcessor):
         if allowed is not None and not isinstance(allowed, ItemMask):
             raise TypeError(f"{op}: allowed must be an ItemMask, got {type(allowed).__name__}")
         if (prompt_length is None) == (begin_token_id is None):
-            given = "neither" if prompt_length is None else "both"
-            raise TypeError(f"{op}: prompt_length or begin_token_id must be given, got {given}")
+            number = "neither" if prompt_length is None else "both"
+            raise TypeError(f"{op}: prompt_length or begin_token_id must be given, got {number}")
         if prompt_length is not None:
             check_integer(op, "prompt_length", prompt_length)
         if begin_token_id is not None:
@@ -94,17 +95,17 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             raise ValueError(f"{op}: eos_token_id must name a token, got none")
         for token in self._end_tokens:
             check_integer(op, "eos_token_id", token)
-        named = self._tokens.model_tokens
+        mapped = self._tokens.model_tokens
         for name, ids in (("eos", self._end_tokens), ("begin", [self._begin_token])):
-            if bool(torch.isin(named, torch.tensor(ids, device=named.device)).any()):
+            if bool(torch.isin(mapped, torch.tensor(ids, device=mapped.device)).any()):
                 raise ValueError(f"{op}: token_map must not hold the {name}_token_id, got {ids}")
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """``scores [R, V]`` of the sequences ``input_ids [R, T]``, with −inf for what may not be.
+        """Return ``scores [R, V]`` of ``input_ids [R, T]`` with −inf for forbidden tokens.
 
         Raises:
-            ValueError: a token of the map or the end is outside V; a mask of another trie or batch;
-                sequences shorter than ``prompt_length``.
+            ValueError: a mapped or end token is outside V, a mask is of another trie or batch, or
+                sequences are shorter than ``prompt_length``.
         """
         return trie_next_logits(
             scores,

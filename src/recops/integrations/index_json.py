@@ -1,4 +1,4 @@
-"""Semantic IDs as MiniOneRec and LETTER write them: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
+"""Semantic IDs in the format of MiniOneRec and LETTER: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _MOST = 1 << 63
 
 
 def codes_of_tokens(tokens: object) -> list[int] | None:
-    """``["<a_183>", "<b_70>"]`` is ``[183, 70]``; None for what is no such list, level by level."""
+    """Convert ``["<a_183>", "<b_70>"]`` to ``[183, 70]``; return None for any other format."""
     if not isinstance(tokens, list):
         return None
     codes = []
     for level, token in enumerate(tokens):
-        found = _TOKEN.fullmatch(token) if isinstance(token, str) else None
-        if found is None or ord(found[1]) - ord("a") != level:
+        match = _TOKEN.fullmatch(token) if isinstance(token, str) else None
+        if match is None or ord(match[1]) - ord("a") != level:
             return None
-        codes.append(int(found[2]))
+        codes.append(int(match[2]))
     return codes
 
 
 def read_index_json(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
-    """The semantic IDs of an ``….index.json`` file, as :meth:`recops.SidTrie.from_sids` takes them.
+    """Read the semantic IDs of an ``….index.json`` file, for :meth:`recops.SidTrie.from_sids`.
 
     ::
 
         trie = recops.SidTrie.from_sids(*recops.read_index_json("office.index.json"))
 
     Args:
-        path: a JSON object from item id, an integer as text, to the tokens of its levels: ``<a_…>``
-            of the first, ``<b_…>`` of the second, and so on, with the level's code in it.
+        path: a file with a JSON object. Its keys are item ids, integers as strings. Its values are
+            lists with one token per level: ``<a_…>``, then ``<b_…>``, and so on, with the code.
 
     Returns:
         ``(sids [N, L] int32, item_ids [N] int64)`` in the order of the file.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: something else in the file, an item twice (the message names the first), or more
-            than a gibibyte.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file has another format, contains an item twice (the message names the
+            first), or is larger than 1 GiB.
 
     Time and memory are O(size of the file).
 
@@ -83,13 +83,13 @@ def read_index_json(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
                 f"got {json.dumps(tokens)[:80]}"
             )
         if item in sids:
-            raise ValueError(f"{path}: item {key} is there twice")
+            raise ValueError(f"{path}: item ids must be unique, got {key} twice")
         sids[item] = codes
     return torch.tensor(list(sids.values()), dtype=torch.int32), torch.tensor(list(sids))
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object, every pair of it."""
+    """Key-value pairs of a JSON object, including repeated keys."""
 
 
 def _item_id(path: str | os.PathLike[str], key: str) -> int:

@@ -1,4 +1,4 @@
-"""Each op in plain PyTorch: the specification that tests and benches compare with."""
+"""Reference implementations of all ops in plain PyTorch, for tests and benchmarks."""
 
 from recops.reference.balance_assignment import balance_assignment
 from recops.reference.coaction import coaction, coaction_gather, coaction_multi

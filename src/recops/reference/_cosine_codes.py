@@ -1,4 +1,4 @@
-"""Codes by cosine in plain PyTorch; :mod:`recops.ops.residual_quantization` says more."""
+"""Reference of codes by cosine; see :mod:`recops.ops.residual_quantization`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch.nn.functional import normalize
 
 
 def distances(x: Tensor, codebook: Tensor) -> Tensor:
-    """2 − 2 cos ``[…, K]``; the cosine with a zero vector is 0."""
+    """Return 2 − 2 cos of rows and codewords ``[…, K]``; the cosine with a zero vector is 0."""
     tiny = torch.finfo(x.dtype).tiny
     return 2 - 2 * normalize(x, dim=-1, eps=tiny) @ normalize(codebook, dim=-1, eps=tiny).T
 
 
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.nearest_codes`."""
+    """Reference of :func:`recops.nearest_codes` by cosine, for finite rows."""
     sq_distance, index = distances(x, codebook).sort(dim=1, stable=True)
     return index[:, :k], sq_distance[:, :k]
 
 
 def rq_encode_beams(x: Tensor, codebooks: Iterable[Tensor], beam: int) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.rq_encode_beams`; only paths that exist, of finite rows."""
+    """Reference of :func:`recops.rq_encode_beams` by cosine, for finite rows and existing paths."""
     residual = x[:, None]  # (N, beams, D), in the order of paths
     paths = torch.empty((len(x), 1, 0), dtype=torch.int64)
-    turned = x.new_zeros((len(x), 1))
+    score = x.new_zeros((len(x), 1))
     for codebook in codebooks:
-        total = (turned[:, :, None] + distances(residual, codebook)).flatten(1)  # (N, beams · K)
-        kept = total.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
-        turned = total.gather(1, kept)
-        parents, codes = kept // len(codebook), kept % len(codebook)
+        total = (score[:, :, None] + distances(residual, codebook)).flatten(1)  # (N, beams · K)
+        best = total.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
+        score = total.gather(1, best)
+        parents, codes = best // len(codebook), best % len(codebook)
         row = torch.arange(len(x))[:, None]
         paths = torch.cat([paths[row, parents], codes[:, :, None]], 2)
         residual = residual[row, parents] - codebook[codes]

@@ -1,4 +1,4 @@
-"""Balanced assignment in plain Python; :mod:`recops.ops.balance_assignment` says more."""
+"""Reference of balanced assignment in plain Python; see :mod:`recops.ops.balance_assignment`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops.reference.residual_quantization import nearest_codes
 def balance_assignment(
     x: Tensor, codebook: Tensor, weight: Tensor, capacity: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`recops.balance_assignment`."""
+    """Reference of :func:`recops.balance_assignment`."""
     x, codebook = widened(x), widened(codebook)
     distances = (x[:, None] - codebook).square().sum(2).tolist()  # (N, K)
     limits = torch.as_tensor(capacity, dtype=torch.float64).expand(len(codebook)).tolist()
@@ -26,8 +26,8 @@ def balance_assignment(
         repaired = _repair(distances, index, weights, limits, load)
         load = _loads(repaired, weights, len(limits))
         if not _within(load, limits):
-            placed = _place_heaviest_first(distances, index, weights, limits)
-            repaired = repaired if placed is None else placed
+            by_weight = _assign_heaviest_first(distances, index, weights, limits)
+            repaired = repaired if by_weight is None else by_weight
             load = _loads(repaired, weights, len(limits))
         index = repaired
     return (
@@ -46,7 +46,7 @@ def _loads(index: list[int], weights: list[float], size: int) -> list[float]:
 
 
 def _within(load: list[float], limits: list[float]) -> bool:
-    return all(have <= limit for have, limit in zip(load, limits, strict=True))
+    return all(actual <= limit for actual, limit in zip(load, limits, strict=True))
 
 
 def _repair(
@@ -56,49 +56,50 @@ def _repair(
     limits: list[float],
     load: list[float],
 ) -> list[int]:
-    """Codes above capacity give, the others take, in order of regret per unit of weight."""
+    """Move items from codes above capacity to other codes, by regret per unit of weight."""
     index, load = index.copy(), load.copy()
-    takers = [code for code, limit in enumerate(limits) if load[code] <= limit]
-    queue: list[tuple[float, int, int]] = []  # regret per weight, item, code wanted
+    receivers = [code for code, limit in enumerate(limits) if load[code] <= limit]
+    queue: list[tuple[float, int, int]] = []  # regret per weight, item, new code
 
-    def want(item: int) -> None:
-        room = [k for k in takers if load[k] + weights[item] <= limits[k]]
-        if room:
-            best = min(room, key=lambda k: (distances[item][k], k))
+    def propose(item: int) -> None:
+        """Queue the move of an item to its nearest code with room."""
+        with_room = [k for k in receivers if load[k] + weights[item] <= limits[k]]
+        if with_room:
+            best = min(with_room, key=lambda k: (distances[item][k], k))
             regret = distances[item][best] - distances[item][index[item]]
             regret = math.inf if math.isnan(regret) else regret  # both distances overflow
             heapq.heappush(queue, (regret / weights[item], item, best))
 
     for item, code in enumerate(index):
-        if code >= 0 and code not in takers and weights[item] > 0:
-            want(item)
+        if code >= 0 and code not in receivers and weights[item] > 0:
+            propose(item)
     while queue:
         _, item, code = heapq.heappop(queue)
-        own = index[item]
-        if load[own] <= limits[own]:
+        old_code = index[item]
+        if load[old_code] <= limits[old_code]:
             continue
         if load[code] + weights[item] > limits[code]:
-            want(item)
+            propose(item)
             continue
-        load[own] -= weights[item]
+        load[old_code] -= weights[item]
         load[code] += weights[item]
         index[item] = code
     return index
 
 
-def _place_heaviest_first(
+def _assign_heaviest_first(
     distances: list[list[float]], index: list[int], weights: list[float], limits: list[float]
 ) -> list[int] | None:
-    """Every item into its nearest code with room, heaviest first; None where one finds none."""
+    """Assign items to their nearest code with room, heaviest first; None if one finds no room."""
     if max(weights) > max(limits) or math.fsum(weights) > math.fsum(limits) * (1 + 1e-12):
         return None
     index, load = index.copy(), [0.0] * len(limits)
     for item in sorted(range(len(weights)), key=lambda item: -weights[item]):
         if index[item] < 0:
             continue
-        room = [k for k, limit in enumerate(limits) if load[k] + weights[item] <= limit]
-        if not room:
+        with_room = [k for k, limit in enumerate(limits) if load[k] + weights[item] <= limit]
+        if not with_room:
             return None
-        index[item] = min(room, key=lambda k: (distances[item][k], k))
+        index[item] = min(with_room, key=lambda k: (distances[item][k], k))
         load[index[item]] += weights[item]
     return index

@@ -1,4 +1,4 @@
-"""Co-action in plain PyTorch; :mod:`recops.ops.coaction` says more."""
+"""Reference of co-action; see :mod:`recops.ops.coaction`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def coaction(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """See :func:`recops.coaction`."""
+    """Reference of :func:`recops.coaction`."""
     dtype = feed.dtype
     feed, params = widened(feed), widened(params)
     users, time, _ = feed.shape
@@ -43,7 +43,7 @@ def coaction(
     if feed_index is not None:
         feed, lengths = feed[feed_index.long()], lengths[feed_index.long()]
     present = torch.arange(time, device=feed.device) < lengths[:, None]  # (B, T)
-    feed = feed.where(present[:, :, None], 0)  # padding may hold anything
+    feed = feed.where(present[:, :, None], 0)  # padding may contain NaN
     outputs = []
     rows = iter(params.split(_layer_sizes(dims, bias) * (orders if order_independent else 1), 1))
     layers: list[tuple[Tensor, Tensor | float]] = []
@@ -70,7 +70,7 @@ def _layer_sizes(dims: Sequence[int], bias: bool) -> list[int]:
 
 
 def _layer(row: Tensor, inputs: int, outputs: int, bias: bool) -> tuple[Tensor, Tensor | float]:
-    """Weights ``[B, inputs, outputs]`` and a bias ``[B, 1, outputs]`` from a layer's parameters."""
+    """Return the weights ``[B, inputs, outputs]`` and the bias ``[B, 1, outputs]`` of a layer."""
     weight = row[:, : inputs * outputs].unflatten(1, (inputs, outputs))
     return weight, row[:, None, inputs * outputs :] if bias else 0.0
 
@@ -93,9 +93,9 @@ def coaction_gather(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """See :func:`recops.coaction_gather`."""
+    """Reference of :func:`recops.coaction_gather`."""
     history = history.long()
-    if lengths is not None:  # padding may be any number
+    if lengths is not None:  # padding may be an invalid index
         history = history.where(
             torch.arange(history.shape[1], device=history.device) < lengths[:, None], 0
         )
@@ -128,7 +128,7 @@ def coaction_multi(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> list[Tensor]:
-    """See :func:`recops.coaction_multi`."""
+    """Reference of :func:`recops.coaction_multi`."""
     pairs = list(pairs)
     sequences = any(feed.shape[1] != 1 for feed, _, _ in pairs)
     return [

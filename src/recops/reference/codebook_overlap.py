@@ -1,4 +1,4 @@
-"""Codebook overlap in plain PyTorch; :mod:`recops.ops.codebook_overlap` says more."""
+"""Reference of codebook overlap; see :mod:`recops.ops.codebook_overlap`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recops._dtypes import widened
 
 
 def pair_overlaps(codebook: Tensor, sigma: float, *, kernel: str = "bhattacharyya") -> Tensor:
-    """κ of every pair of codewords. (K, K)"""
+    """Return κ of every pair of codewords, ``[K, K]``."""
     sq_distance = (codebook[:, None] - codebook).square().sum(2)
     if kernel == "minimum":
-        # sqrt has no finite gradient at 0, where the overlap has a cusp: there it is taken as 0.
-        apart = sq_distance > 0
-        distance = sq_distance.where(apart, 1).sqrt()
-        return torch.erfc(distance / (2 * math.sqrt(2) * sigma)).where(apart, 1)
+        # The gradient of sqrt is infinite at 0, so the gradient of such pairs is set to 0.
+        is_distinct = sq_distance > 0
+        distance = sq_distance.where(is_distinct, 1).sqrt()
+        return torch.erfc(distance / (2 * math.sqrt(2) * sigma)).where(is_distinct, 1)
     width = {"bhattacharyya": 8, "product": 4}[kernel]
     return torch.exp(-sq_distance / (width * sigma**2))
 
@@ -25,7 +25,7 @@ def pair_overlaps(codebook: Tensor, sigma: float, *, kernel: str = "bhattacharyy
 def codebook_overlap(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.codebook_overlap`."""
+    """Reference of :func:`recops.codebook_overlap`."""
     codebook = widened(codebook)
     usage = usage.to(codebook.dtype)
     row_sums = pair_overlaps(codebook, sigma, kernel=kernel) @ usage
@@ -35,6 +35,6 @@ def codebook_overlap(
 def effective_capacity(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
 ) -> Tensor:
-    """See :func:`recops.effective_capacity`."""
+    """Reference of :func:`recops.effective_capacity`."""
     overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)
     return 1 / overlap

@@ -1,4 +1,4 @@
-"""Dice in plain PyTorch; :mod:`recops.ops.dice` says more."""
+"""Reference of Dice; see :mod:`recops.ops.dice`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def dice(
     *,
     eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`recops.dice`."""
+    """Reference of :func:`recops.dice`."""
     values = widened(x)
     if mean is None or var is None:
         rows = max(len(x), 1)

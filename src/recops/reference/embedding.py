@@ -1,4 +1,4 @@
-"""Bags of rows of embedding tables in plain PyTorch; :mod:`recops.ops.embedding` says more."""
+"""Reference of sums of rows of embedding tables; see :mod:`recops.ops.embedding`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recops._dtypes import widened
 def embedding_bags(
     bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
 ) -> Tensor:
-    """See :func:`recops.embedding_bags`."""
+    """Reference of :func:`recops.embedding_bags`."""
     return torch.cat([_sums(weight, ids, padding_idx) for weight, ids in bags], 1)
 
 

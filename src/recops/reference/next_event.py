@@ -1,4 +1,4 @@
-"""DIEN's auxiliary loss in plain PyTorch; :mod:`recops.ops.next_event` says more."""
+"""Reference of DIEN's auxiliary loss; see :mod:`recops.ops.next_event`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def next_event_loss(
     *,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """See :func:`recops.next_event_loss`."""
+    """Reference of :func:`recops.next_event_loss`."""
     wide = compute_dtype(states.dtype)
     states, events = states.to(wide), events.to(wide)
     layers = [each.to(wide) for each in layers]
@@ -27,13 +27,13 @@ def next_event_loss(
     device = states.device
     lengths = torch.full((rows,), steps, device=device) if lengths is None else lengths
     valid = torch.arange(1, max(steps, 1), device=device) < lengths[:, None]
-    following, other = events[:, 1:][valid], events.flatten(0, 1)[drawn[valid].long()]
+    positive, negative = events[:, 1:][valid], events.flatten(0, 1)[drawn[valid].long()]
 
-    def scores(of: Tensor) -> Tensor:
-        x = torch.cat([states[:, :-1][valid], of], -1)
+    def scores(candidates: Tensor) -> Tensor:
+        x = torch.cat([states[:, :-1][valid], candidates], -1)
         for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
             x = F.linear(x, weight, bias).sigmoid()
         return F.linear(x, layers[-2], layers[-1])[:, 0]
 
-    told_apart = (following != other).any(-1)
-    return F.softplus(-scores(following)).sum() + F.softplus(scores(other))[told_apart].sum()
+    is_different = (positive != negative).any(-1)
+    return F.softplus(-scores(positive)).sum() + F.softplus(scores(negative))[is_different].sum()

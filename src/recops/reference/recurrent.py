@@ -1,4 +1,4 @@
-"""Gated recurrent scans in plain PyTorch; :func:`recops.recurrent_scan` says more."""
+"""Reference of gated recurrent scans; see :func:`recops.recurrent_scan`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def recurrent_step(
     update: str = "paper",
     convention: str | None = None,
 ) -> Tensor:
-    """See :func:`recops.recurrent_step`."""
+    """Reference of :func:`recops.recurrent_step`."""
     reset, update = _resolved(reset, update, convention)
     h, gates, w_hh = widened(h), widened(gates), widened(w_hh)
     b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else widened(b_hh)
@@ -60,9 +60,9 @@ def recurrent_scan(
     reset: str = "after",
     update: str = "paper",
     convention: str | None = None,
-    checkpoint: bool = False,  # nothing here: autograd keeps all that it meets
+    checkpoint: bool = False,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.recurrent_scan`."""
+    """Reference of :func:`recops.recurrent_scan`."""
     reset, update = _resolved(reset, update, convention)
     dtype, steps = gates.dtype, gates.shape[1]
     gates = widened(gates)
@@ -100,7 +100,7 @@ def recurrent_layer(
     convention: str | None = None,
     checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.recurrent_layer`."""
+    """Reference of :func:`recops.recurrent_layer`."""
     gates = linear(widened(x), widened(w_ih), None if b_ih is None else widened(b_ih))
     outputs, h_last = recurrent_scan(
         gates,
@@ -119,7 +119,7 @@ def recurrent_layer(
 
 
 def _resolved(reset: str, update: str, convention: str | None) -> tuple[str, str]:
-    """``(reset, update)``, the convention's where there is one."""
+    """Return ``(reset, update)``, those of ``convention`` if there is one."""
     if convention is None:
         return reset, update
     return {"torch": ("after", "paper"), "tf": ("before", "or")}[convention]

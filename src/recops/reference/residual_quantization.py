@@ -1,4 +1,4 @@
-"""Residual quantization in plain PyTorch; :mod:`recops.ops.residual_quantization` says more."""
+"""Reference of residual quantization; see :mod:`recops.ops.residual_quantization`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops.state.codebooks import Codebooks
 
 
 def _scores(x: Tensor, codebook: Tensor) -> Tensor:
-    """½‖c‖² − x·c, which orders codewords as ‖x − c‖² does. (N, K)"""
+    """Return ½‖c‖² − x·c, ``[N, K]``; it orders codewords like ‖x − c‖²."""
     half_norms = codebook.square().sum(1) / 2  # (K,)
     return torch.addmm(half_norms, x, codebook.T, alpha=-1)
 
@@ -23,16 +23,16 @@ def _scores(x: Tensor, codebook: Tensor) -> Tensor:
 def rq_encode(
     x: Tensor, codebooks: Codebooks, *, beam: int = 1, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.rq_encode`."""
+    """Reference of :func:`recops.rq_encode`."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = product.cut(x, stacks)
-        found = [
+        results = [
             rq_encode(piece, books, beam=beam, metric=metric)
             for piece, books in zip(pieces, stacks, strict=True)
         ]
-        return torch.cat([codes for codes, _ in found], 1), torch.stack(
-            [error for _, error in found]
+        return torch.cat([codes for codes, _ in results], 1), torch.stack(
+            [error for _, error in results]
         ).sum(0)
     if beam > 1 or metric == "cosine":
         paths, sq_error = rq_encode_beams(x, stacks[0], beam=beam, metric=metric)
@@ -41,7 +41,7 @@ def rq_encode(
     finite = residual.isfinite().all(1)
     levels = [torch.empty((len(x), 0), dtype=torch.int32)]
     for codebook in map(widened, stacks[0]):
-        codes = _scores(residual, codebook).argmin(1)  # (N,), the first minimum
+        codes = _scores(residual, codebook).argmin(1)  # (N,); ties go to the first
         residual = residual - codebook[codes]
         levels.append(codes.int()[:, None])
     codes = torch.cat(levels, 1).masked_fill(~finite[:, None], -1)
@@ -51,15 +51,15 @@ def rq_encode(
 def rq_encode_beams(
     x: Tensor, codebooks: Codebooks, *, beam: int, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.rq_encode_beams`."""
+    """Reference of :func:`recops.rq_encode_beams`."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = product.cut(x, stacks)
-        found = [
+        results = [
             rq_encode_beams(piece, books, beam=beam, metric=metric)
             for piece, books in zip(pieces, stacks, strict=True)
         ]
-        return product.combine(found, beam)
+        return product.combine(results, beam)
     search = _cosine_beams if metric == "cosine" else _l2_beams
     x = widened(x)
     finite = x.isfinite().all(1)
@@ -73,16 +73,16 @@ def rq_encode_beams(
 
 
 def _l2_beams(x: Tensor, codebooks: list[Tensor], beam: int) -> tuple[Tensor, Tensor]:
-    """Only paths that exist, of finite rows."""
+    """Return the paths that exist and their squared errors, for finite rows."""
     n, dim = x.shape
     paths = torch.empty((n, 1, 0), dtype=torch.int32)  # (N, beams, l), in the order of paths
     residual = x[:, None]  # (N, beams, D)
     for codebook in codebooks:
         size = len(codebook)
         error = (residual[:, :, None] - codebook).square().sum(3).flatten(1)  # (N, beams · K)
-        # A stable sort keeps the lower path first; sorted again, the kept are in order of paths.
-        kept = error.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
-        parents, codes = kept // size, kept % size
+        # The stable sort gives ties to the lower path; the second sort restores the path order.
+        best = error.sort(dim=1, stable=True).indices[:, :beam].sort(dim=1).values
+        parents, codes = best // size, best % size
         paths = paths.gather(1, parents[:, :, None].expand(-1, -1, paths.shape[2]))
         paths = torch.cat([paths, codes.int()[:, :, None]], 2)
         residual = residual.gather(1, parents[:, :, None].expand(-1, -1, dim)) - codebook[codes]
@@ -91,7 +91,7 @@ def _l2_beams(x: Tensor, codebooks: list[Tensor], beam: int) -> tuple[Tensor, Te
 
 
 def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
-    """See :func:`recops.rq_decode`."""
+    """Reference of :func:`recops.rq_decode`."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         parts = codes.split([len(books) for books in stacks], 1)
@@ -106,13 +106,13 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
 def nearest_codes(
     x: Tensor, codebook: Tensor, *, k: int = 1, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.nearest_codes`."""
+    """Reference of :func:`recops.nearest_codes`."""
     x, codebook = widened(x), widened(codebook)
     finite = x.isfinite().all(1, keepdim=True)
     if metric == "cosine":
         index, sq_distance = _cosine_nearest(x, codebook, k)
     else:
-        # A stable sort keeps the lower index first at equal scores.
+        # The stable sort gives ties to the lower index.
         index = _scores(x, codebook).sort(dim=1, stable=True).indices[:, :k]  # (N, k)
         sq_distance = (x[:, None] - codebook[index]).square().sum(2)
     return index.int().masked_fill(~finite, -1), sq_distance.masked_fill(~finite, torch.nan)
@@ -121,7 +121,7 @@ def nearest_codes(
 def code_flip_rate(
     x: Tensor, codebooks: Tensor | Iterable[Tensor], sigma: Tensor, *, samples: int, seed: int
 ) -> Tensor:
-    """See :func:`recops.code_flip_rate`; the noise is another generator's."""
+    """Reference of :func:`recops.code_flip_rate`, with noise from another generator."""
     generator = torch.Generator().manual_seed(seed)
     x = widened(x)
     residual = x[x.isfinite().all(1)]
@@ -140,35 +140,35 @@ def code_flip_rate(
 def accumulate_codes(
     x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.accumulate_codes`."""
+    """Reference of :func:`recops.accumulate_codes`."""
     x = widened(x)
     weight = x.new_ones(len(x)) if weight is None else weight.to(x.dtype)
-    kept = index >= 0
-    index, x, weight = index[kept].long(), x[kept], weight[kept]
+    has_code = index >= 0
+    index, x, weight = index[has_code].long(), x[has_code], weight[has_code]
     sums = x.new_zeros((num_codes, x.shape[1])).index_add(0, index, x * weight[:, None])
     weights = weight.new_zeros(num_codes).index_add(0, index, weight)
     return sums, weights
 
 
 def _mean(rows: Tensor) -> Tensor:
-    """0 of no rows."""
+    """Return the mean of ``rows``, or 0 without rows."""
     return rows.sum() / max(len(rows), 1)
 
 
 def straight_through(
     x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`recops.straight_through`."""
+    """Reference of :func:`recops.straight_through`."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = zip(product.cut(x, stacks), stacks, strict=True)
-        found = [straight_through(piece, books, rotation=rotation) for piece, books in pieces]
-        parts, lists, pulls, pushes = zip(*found, strict=True)
+        results = [straight_through(piece, books, rotation=rotation) for piece, books in pieces]
+        parts, codes_of_parts, commitments, codebook_losses = zip(*results, strict=True)
         return (
             torch.cat(parts, 1),
-            torch.cat(lists, 1),
-            torch.stack(pulls).sum(),
-            torch.stack(pushes).sum(),
+            torch.cat(codes_of_parts, 1),
+            torch.stack(commitments).sum(),
+            torch.stack(codebook_losses).sum(),
         )
     books = stacks[0]
     codes, _ = rq_encode(x, books)
@@ -181,38 +181,38 @@ def straight_through(
         residual = residual - codeword.detach()
     quantized = widened(rq_decode(codes, books)).detach()
     if rotation:
-        moved = _rotate(wide, quantized)
-        quantized = quantized + moved - moved.detach()
+        rotated = _rotate(wide, quantized)
+        quantized = quantized + rotated - rotated.detach()
     else:
         quantized = quantized + wide - wide.detach()
     return quantized.to(x.dtype), codes, commitment, codebook_loss
 
 
 def _rotate(x: Tensor, target: Tensor) -> Tensor:
-    """x, rotated and stretched onto the target by constants; x itself where either is zero."""
+    """Rotate and scale x onto the target, by constants; return x where either is zero."""
     norm, target_norm = x.norm(dim=1, keepdim=True).detach(), target.norm(dim=1, keepdim=True)
     from_, to = x.detach() / norm, target / target_norm
     half = (from_ + to) / (from_ + to).norm(dim=1, keepdim=True).clamp(min=1e-12)
-    turned = (
+    rotated = (
         x - 2 * half * (half * x).sum(1, keepdim=True) + 2 * to * (from_ * x).sum(1, keepdim=True)
     )
-    stretched: Tensor = turned * (target_norm / norm)
-    return stretched.where((norm > 0) & (target_norm > 0), x)
+    scaled: Tensor = rotated * (target_norm / norm)
+    return scaled.where((norm > 0) & (target_norm > 0), x)
 
 
 def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """See :func:`recops.pack_codes`."""
+    """Reference of :func:`recops.pack_codes`."""
     widths = [(size - 1).bit_length() for size in sizes]
     packed = torch.zeros((len(codes), (sum(widths) + 7) // 8), dtype=torch.uint8)
     for row, code in enumerate(codes.tolist()):
         bits = [c >> bit & 1 for c, width in zip(code, widths, strict=True) for bit in range(width)]
-        for place, bit in enumerate(bits):
-            packed[row, place // 8] |= bit << place % 8
+        for position, bit in enumerate(bits):
+            packed[row, position // 8] |= bit << position % 8
     return packed
 
 
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
-    """See :func:`recops.unpack_codes`."""
+    """Reference of :func:`recops.unpack_codes`."""
     codes = torch.zeros((len(packed), len(sizes)), dtype=torch.int32)
     for row, data in enumerate(packed.tolist()):
         number = int.from_bytes(bytes(data), "little")

@@ -1,7 +1,7 @@
-"""Tries and constrained beam search, defined: dense over the vocabulary, or item by item.
+"""Reference of tries and constrained beam search, dense over the vocabulary or item by item.
 
-The same signatures as the ops; :func:`sid_trie` and :func:`item_mask` stand for
-``SidTrie.from_sids`` and ``SidTrie.mask``, and answer in plain Python objects.
+The functions have the signatures of the ops. :func:`sid_trie` is the reference of
+``SidTrie.from_sids``, and :func:`item_mask` unpacks the result of ``SidTrie.mask``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recops.state.trie import SidTrie
 
 
 class TrieArrays(NamedTuple):
-    """What a :class:`recops.SidTrie` holds, all int64."""
+    """Tensors of a :class:`recops.SidTrie`, all int64."""
 
     first_child: Tensor
     tokens: Tensor
@@ -30,7 +30,7 @@ class TrieArrays(NamedTuple):
 
 
 def sid_trie(sids: Tensor, item_ids: Tensor | None = None) -> TrieArrays:
-    """The arrays of ``SidTrie.from_sids``, level by level from the sorted SIDs."""
+    """Build the arrays of ``SidTrie.from_sids`` from the sorted SIDs, level by level."""
     count, depth = sids.shape
     ids = torch.arange(count) if item_ids is None else item_ids.long()
     rows = torch.arange(count)
@@ -39,7 +39,7 @@ def sid_trie(sids: Tensor, item_ids: Tensor | None = None) -> TrieArrays:
     ordered = sids[rows].long()
 
     first_child, tokens = [1], [0]
-    level_nodes = torch.zeros(count, dtype=torch.long)  # which node of its level each item is below
+    level_nodes = torch.zeros(count, dtype=torch.long)  # each item's node, counted in its level
     next_node = 1
     for level in range(depth):
         keys = torch.stack([level_nodes, ordered[:, level]], 1)
@@ -61,7 +61,7 @@ def sid_trie(sids: Tensor, item_ids: Tensor | None = None) -> TrieArrays:
 
 
 def item_mask(mask: ItemMask, trie: SidTrie) -> Tensor:
-    """``[num_items]`` or ``[B, num_items]`` bool: the mask by item position, unpacked."""
+    """Unpack a mask to ``[num_items]`` or ``[B, num_items]`` bool, by item position."""
     bits = (mask.words.unsqueeze(-1) >> torch.arange(64)) & 1
     return bits.flatten(-2)[..., : trie.num_items].bool()
 
@@ -81,14 +81,14 @@ def _allowed_of_rows(
     allowed: ItemMask | Sequence[ItemMask] | None,
     banned: ItemBans | None,
 ) -> list[Tensor]:
-    """Which items each row may be recommended, ``[num_items of its trie]`` bool."""
+    """Return for each row which items are allowed, ``[num_items of its trie]`` bool."""
     masks = [allowed] if isinstance(allowed, ItemMask) else allowed
     index = [0] * batch if trie_index is None else trie_index.tolist()
     rows = []
-    for b, of_row in enumerate(_tries_of_rows(trie, trie_index, batch)):
-        bits = torch.ones(of_row.num_items, dtype=torch.bool)
+    for b, row_trie in enumerate(_tries_of_rows(trie, trie_index, batch)):
+        bits = torch.ones(row_trie.num_items, dtype=torch.bool)
         if masks is not None:
-            bits = item_mask(masks[index[b]], of_row).expand(batch, -1)[b].clone()
+            bits = item_mask(masks[index[b]], row_trie).expand(batch, -1)[b].clone()
         if banned is not None:
             positions = banned.positions[banned.offsets[b] : banned.offsets[b + 1]].long()
             bits[positions[positions >= 0]] = False
@@ -97,16 +97,17 @@ def _allowed_of_rows(
 
 
 def _children(trie: SidTrie, node: int) -> range:
-    """The children of a node, or the items (as num_nodes + position) of a leaf."""
+    """Return the children of a node, or the items (as num_nodes + position) of a leaf."""
     return range(int(trie.first_child[node]), int(trie.first_child[node + 1]))
 
 
 def _level(trie: SidTrie, node: int) -> int:
+    """Return the level of a node; the root has level 0."""
     return sum(start <= node for start in trie.level_starts()[1:-1])
 
 
 def _is_offered(trie: SidTrie, child: int, allowed: Tensor) -> bool:
-    """Whether an allowed item is below ``child``."""
+    """Check whether an allowed item is below ``child``."""
     if child >= trie.num_nodes:
         return bool(allowed[child - trie.num_nodes])
     return any(_is_offered(trie, below, allowed) for below in _children(trie, child))
@@ -124,19 +125,19 @@ def trie_beam_step(
     banned: ItemBans | None = None,
     trie_index: Tensor | None = None,
 ) -> BeamStep:
-    """See :func:`recops.trie_beam_step`: every token of every beam is scored, and all sorted."""
+    """Reference of :func:`recops.trie_beam_step`: score all tokens of all beams and sort them."""
     batch, width, vocab = logits.shape
     logits = logits if logits.dtype == torch.float64 else logits.float()
     bits = _allowed_of_rows(trie, trie_index, batch, allowed, banned)
     child_of = torch.full((batch, width, vocab), -1, dtype=torch.int32)
-    for b, of_row in enumerate(_tries_of_rows(trie, trie_index, batch)):
+    for b, row_trie in enumerate(_tries_of_rows(trie, trie_index, batch)):
         for m in range(width):
             node = int(nodes[b, m])
-            if node < 0 or scores[b, m] == -torch.inf or _level(of_row, node) == of_row.depth:
+            if node < 0 or scores[b, m] == -torch.inf or _level(row_trie, node) == row_trie.depth:
                 continue
-            for child in _children(of_row, node):
-                if _is_offered(of_row, child, bits[b]):
-                    child_of[b, m, int(of_row.tokens[child])] = child
+            for child in _children(row_trie, node):
+                if _is_offered(row_trie, child, bits[b]):
+                    child_of[b, m, int(row_trie.tokens[child])] = child
 
     is_child = child_of >= 0
     live = is_child.any(2, keepdim=True)
@@ -145,26 +146,26 @@ def trie_beam_step(
         raise ValueError("trie_beam_step: logits hold NaN or +inf")
     logits = logits.masked_fill(~read, -torch.inf)
     if normalize != "none":
-        logits = logits.log_softmax(2)  # NaN in rows that are −inf throughout
+        logits = logits.log_softmax(2)  # NaN in rows where all logits are −inf
     totals = (logits + scores.to(logits.dtype).unsqueeze(2)).masked_fill(~is_child, -torch.inf)
     totals = totals.nan_to_num(nan=-torch.inf, neginf=-torch.inf).flatten(1)
 
-    # A stable sort keeps ties in order of parent and token.
+    # The stable sort orders ties by parent, then by token.
     best, order = totals.sort(dim=1, descending=True, stable=True)
     slots = min(num_beams, order.shape[1])
     chosen = order[:, :slots]
-    found = best[:, :slots] > -torch.inf
+    is_candidate = best[:, :slots] > -torch.inf
 
-    def place(values: Tensor, fill: float) -> Tensor:
+    def pad(values: Tensor, fill: float) -> Tensor:
         padded = values.new_full((batch, num_beams), fill)
-        padded[:, :slots] = values.masked_fill(~found, fill)
+        padded[:, :slots] = values.masked_fill(~is_candidate, fill)
         return padded
 
     return BeamStep(
-        place(best[:, :slots], -torch.inf),
-        place(chosen % max(vocab, 1), -1).int(),
-        place(chosen // max(vocab, 1), -1).int(),
-        place(child_of.flatten(1).gather(1, chosen), -1),
+        pad(best[:, :slots], -torch.inf),
+        pad(chosen % max(vocab, 1), -1).int(),
+        pad(chosen // max(vocab, 1), -1).int(),
+        pad(child_of.flatten(1).gather(1, chosen), -1),
     )
 
 
@@ -181,7 +182,7 @@ def constrained_beam_search(
     banned: ItemBans | None = None,
     trie_index: Tensor | None = None,
 ) -> BeamResult:
-    """See :func:`recops.constrained_beam_search`; hypotheses are Python lists."""
+    """Reference of :func:`recops.constrained_beam_search`, with paths as Python lists."""
     tries = _tries_of_rows(trie, trie_index, batch_size)
     depth = (trie if isinstance(trie, SidTrie) else trie[0]).depth
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32)
@@ -214,19 +215,19 @@ def constrained_beam_search(
     item_ids = torch.full((batch_size, num_beams), -1)
     sids = torch.full((batch_size, num_beams, depth), -1, dtype=torch.int32)
     best = scores.new_full((batch_size, num_beams), -torch.inf)
-    for b, of_row in enumerate(tries):
-        place = 0
+    for b, row_trie in enumerate(tries):
+        slot = 0
         for m, node in enumerate(nodes[b].tolist()):
-            items = [i - of_row.num_nodes for i in _children(of_row, node)] if node >= 0 else []
+            items = [i - row_trie.num_nodes for i in _children(row_trie, node)] if node >= 0 else []
             items = [i for i in items if bits[b][i]]
             if priors is not None:
-                prior = priors[index[b]][of_row.item_rows.long()]
+                prior = priors[index[b]][row_trie.item_rows.long()]
                 items.sort(key=lambda i, prior=prior: -float(prior[i]))  # type: ignore[misc]
-            for item in items[: num_beams - place]:
-                item_ids[b, place] = of_row.item_ids[item]
-                sids[b, place] = torch.tensor(paths[b][m])
-                best[b, place] = scores[b, m]
-                place += 1
+            for item in items[: num_beams - slot]:
+                item_ids[b, slot] = row_trie.item_ids[item]
+                sids[b, slot] = torch.tensor(paths[b][m])
+                best[b, slot] = scores[b, m]
+                slot += 1
     return BeamResult(item_ids, sids, best)
 
 
@@ -241,7 +242,7 @@ def trie_next_logits(
     end_tokens: Sequence[int],
     allowed: ItemMask | None = None,
 ) -> Tensor:
-    """The tokens that follow a sequence's in some allowed item's SID, and no others."""
+    """Reference of ``trie_next_logits``: allow the next tokens of the SIDs of allowed items."""
     rows, depth = len(logits), trie.depth
     sids = torch.empty(trie.num_items, depth, dtype=torch.long)  # by position, of model tokens
     levels = token_map.model_tokens.long().split(list(trie.vocab_sizes))
@@ -268,8 +269,8 @@ def trie_next_logits(
             continue
         following = []
         if len(prefix) < depth:
-            fits = (sids[:, : len(prefix)] == torch.tensor(prefix, dtype=torch.long)).all(1)
-            following = sids[fits & bits[row], len(prefix)].tolist()
+            matches = (sids[:, : len(prefix)] == torch.tensor(prefix, dtype=torch.long)).all(1)
+            following = sids[matches & bits[row], len(prefix)].tolist()
         result[row, following] = logits[row, following]
         if not following:
             result[row, list(end_tokens)] = 0

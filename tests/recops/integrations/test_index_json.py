@@ -42,8 +42,8 @@ def test_tokens_become_codes_in_the_order_of_the_file(tmp_path: Path) -> None:
         ('{"1": ["<a_1>", "<b_-1>"]}', "the semantic ID of item 1 must be"),
         ('{"1": ["<a_1>", 5]}', "the semantic ID of item 1 must be"),
         ('{"1": ["<a_1>", "<b_2>"], "4": ["<a_1>"]}', "ID of item 4 must be 2 tokens <a_…>, <b"),
-        ('{"1": ["<a_1>"], "01": ["<a_2>"]}', "item 01 is there twice"),
-        ('{"1": ["<a_1>"], "1": ["<a_2>"]}', "item 1 is there twice"),
+        ('{"1": ["<a_1>"], "01": ["<a_2>"]}', "item ids must be unique, got 01 twice"),
+        ('{"1": ["<a_1>"], "1": ["<a_2>"]}', "item ids must be unique, got 1 twice"),
     ],
 )
 def test_what_is_no_index_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Memory networks in plain PyTorch."""
+"""Reference of memory networks."""
 
 from recops.reference.memory.hpmn import hpmn_read, hpmn_scan, hpmn_step_
 from recops.reference.memory.mimn import mimn_read, mimn_scan, mimn_step_

@@ -1,4 +1,4 @@
-"""HPMN in plain PyTorch, an event after the other; :mod:`recops.ops.memory.hpmn_scan` says more."""
+"""Reference of HPMN, event by event; see :mod:`recops.ops.memory.hpmn_scan`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def hpmn_scan(
     *,
     periods: Sequence[int],
     lengths: Tensor | None = None,
-    checkpoint: int | None = None,  # nothing here: autograd keeps all that it meets
+    checkpoint: int | None = None,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, HpmnState]:
-    """See :func:`recops.hpmn_scan`."""
+    """Reference of :func:`recops.hpmn_scan`."""
     rows, steps, _ = x.shape
     wide = widened(x)
     params = params.to(wide.dtype)
@@ -40,7 +40,7 @@ def hpmn_scan(
 def hpmn_step_(
     pool: HpmnState, rows: Tensor, x: Tensor, params: HpmnParams, *, periods: Sequence[int]
 ) -> None:
-    """See :func:`recops.hpmn_step_`."""
+    """Reference of :func:`recops.hpmn_step_`."""
     params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
     live = torch.ones(1, dtype=torch.bool, device=x.device)
     for row, event in zip(rows.tolist(), wide, strict=True):
@@ -52,15 +52,15 @@ def hpmn_step_(
 def hpmn_read(
     query: Tensor, pool: HpmnState, rows: Tensor, params: HpmnParams
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`recops.hpmn_read`."""
+    """Reference of :func:`recops.hpmn_read`."""
     p = params.to(pool.memory.dtype)
     slots = pool.memory[rows.long()]
     with without_autocast(slots):
         q = linear(query.to(slots.dtype), p.query_w, p.query_b)
         weights = []
         for hop in range(len(p.w1)):
-            each = q[:, None].expand_as(slots)
-            f = torch.cat([each, slots, each - slots, each * slots], 2)
+            queries = q[:, None].expand_as(slots)
+            f = torch.cat([queries, slots, queries - slots, queries * slots], 2)
             f = torch.relu(linear(f, p.w1[hop], p.b1[hop]))
             f = torch.relu(linear(f, p.w2[hop], p.b2[hop]))
             a = torch.softmax(f @ p.w3[hop] + p.b3[hop], 1)
@@ -77,12 +77,12 @@ def _step(
     p: HpmnParams,
     periods: Sequence[int],
 ) -> Tensor:
-    """The memory after an event of every live row, the first that moves a slot from the bottom."""
+    """Return the memory after one event of every live row, updating slots from the lowest up."""
     slots, below = [], x
     for j, period in enumerate(periods):
-        moves = live & ((count + 1) % period == 0)
+        is_updated = live & ((count + 1) % period == 0)
         old = memory[:, j]
         new = gru(below, old, p.w_ih[j], p.w_hh[j], p.bias[j])
-        below = torch.where(moves[:, None], new, old)
+        below = torch.where(is_updated[:, None], new, old)
         slots.append(below)
     return torch.stack(slots, 1)

@@ -1,4 +1,4 @@
-"""MIMN in plain PyTorch, a step after the other; :mod:`recops.ops.memory.mimn_scan` says more."""
+"""Reference of MIMN, step by step; see :mod:`recops.ops.memory.mimn_scan`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recops._dtypes import widened
 from recops.reference.memory.primitives import cosine, gru, memory_read, memory_write
 from recops.state.mimn import MimnParams, MimnState
 
-TINY = 1e-37  # below it, weights to be sharpened count as this much
+TINY = 1e-37  # lower bound of weights before sharpening
 
 
 def mimn_scan(
@@ -23,9 +23,9 @@ def mimn_scan(
     lengths: Tensor | None = None,
     utilization: str = "none",
     induction_topk: int = 1,
-    checkpoint: int | None = None,  # nothing here: autograd keeps all that it meets
+    checkpoint: int | None = None,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, MimnState]:
-    """See :func:`recops.mimn_scan`."""
+    """Reference of :func:`recops.mimn_scan`."""
     rows, steps, _ = x.shape
     wide = widened(x)
     params = params.to(wide.dtype)
@@ -51,7 +51,7 @@ def mimn_step_(
     utilization: str,
     induction_topk: int = 1,
 ) -> None:
-    """See :func:`recops.mimn_step_`."""
+    """Reference of :func:`recops.mimn_step_`."""
     params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
     for row, event in zip(rows.tolist(), wide, strict=True):
         new, _, _ = step(_rows(pool, row), event[None], params, utilization, induction_topk)
@@ -68,7 +68,7 @@ def mimn_read(
     utilization: str,
     induction_topk: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`recops.mimn_read`."""
+    """Reference of :func:`recops.mimn_read`."""
     params = params.to(pool.memory.dtype)
     x = target.to(pool.memory.dtype)
     new, out, weights = step(_rows(pool, rows), x, params, utilization, induction_topk)
@@ -78,7 +78,7 @@ def mimn_read(
 def step(
     now: MimnState, x: Tensor, params: MimnParams, utilization: str, induction_topk: int
 ) -> tuple[MimnState, Tensor, Tensor]:
-    """The next state, its output and the weights of the read."""
+    """Return the next state, its output and the read weights."""
     p, d, h = params, params.input_size, params.hidden_size
     controller = (p.controller_w_ih, p.controller_w_hh, p.controller_bias)
     hidden = gru(torch.cat([x, now.read], 1), now.hidden, *controller)
@@ -128,14 +128,14 @@ def _address(key: Tensor, beta: Tensor, memory: Tensor, key_memory: Tensor | Non
 
 
 def _shift_and_sharpen(weights: Tensor, shift: Tensor, gamma: Tensor) -> Tensor:
-    stay, forth, back = torch.softmax(shift, 1).split(1, 1)
-    moved = stay * weights + forth * weights.roll(1, 1) + back * weights.roll(-1, 1)
-    return torch.softmax(4 * (softplus(gamma) + 1) * moved.clamp_min(TINY).log(), 1)
+    center, forward, backward = torch.softmax(shift, 1).split(1, 1)
+    shifted = center * weights + forward * weights.roll(1, 1) + backward * weights.roll(-1, 1)
+    return torch.softmax(4 * (softplus(gamma) + 1) * shifted.clamp_min(TINY).log(), 1)
 
 
 def _induce(now: MimnState, x: Tensor, weights: Tensor, p: MimnParams, topk: int) -> Tensor:
-    """The channels, those of the slots with the ``topk`` largest weights moved."""
-    # A stable sort: of equal weights the lowest slot comes first.
+    """Return the channels after updating those of the slots with the ``topk`` largest weights."""
+    # The stable sort gives ties to the lowest slot.
     chosen = weights.argsort(dim=1, descending=True, stable=True)[:, :topk, None]
     chosen = chosen.expand(-1, -1, x.shape[1])
     slots = now.memory.detach().gather(1, chosen)
