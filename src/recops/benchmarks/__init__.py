@@ -1,4 +1,4 @@
-"""Benchmarks that verify before they time, beside their peers and the machine's own ceiling.
+"""Benchmarks of the ops: verified, then compared with peers and with the machine's ceilings.
 
-``recops bench`` runs them; the gates in ``bench/`` assert floors on the same cases.
+``recops bench`` runs them. The tests in ``bench/`` apply regression thresholds to the same cases.
 """

@@ -1,4 +1,4 @@
-"""Balanced assignment beside a plain one and beside the min-cost flow of k-means-constrained."""
+"""Benchmarks of balanced assignment against nearest_codes and k-means-constrained."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def _inputs(rows: int, dim: int, size: int) -> tuple[Tensor, Tensor]:
-    """Anisotropic rows, and codewords drawn from them."""
+    """Return anisotropic rows, and codewords drawn from them."""
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, dim, generator=random) * torch.linspace(2, 0.1, dim)
     return x, x[torch.randperm(rows, generator=random)[:size]].clone()
 
 
 def balance_case(rows: int, dim: int, size: int) -> Case:
-    """Weights over some decades, at 1.05 times the mean load; the peer only assigns."""
+    """Balance rows of very different weights at 1.05 times the mean load; the peer only assigns."""
     x, codebook = _inputs(rows, dim, size)
     weight = torch.rand(rows, generator=torch.Generator().manual_seed(1)) ** 4 + 0.01
     capacity = 1.05 * weight.double().sum().item() / size
@@ -57,7 +57,10 @@ def balance_case(rows: int, dim: int, size: int) -> Case:
 
 
 def iteration_case(rows: int, dim: int, size: int) -> Case:
-    """One iteration of k-means with at most 1.05 times the mean number of rows a code."""
+    """Run one iteration of k-means with at most 1.05 times the mean number of rows per code.
+
+    The peer k-means-constrained solves a min-cost flow.
+    """
     x, codebook = _inputs(rows, dim, size)
     ones, most = torch.ones(rows), math.ceil(1.05 * rows / size)
 

@@ -1,4 +1,4 @@
-"""A live catalogue that takes in a few items, beside the build of the whole trie."""
+"""Benchmarks of snapshots of a live catalogue against building the trie."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def snapshot_case(workload: Workload, count: int, *, remove: bool = False) -> Case:
-    """Insert (or remove) so many items, and take a new snapshot; the peer builds the trie anew."""
+    """Insert (or remove) ``count`` items and take a snapshot; the peer builds the whole trie."""
     sids, _ = zipf_sids(
         workload.items + count, workload.vocab, workload.depth, exponent=workload.exponent
     )
@@ -29,8 +29,8 @@ def snapshot_case(workload: Workload, count: int, *, remove: bool = False) -> Ca
     catalog.insert(ids, sids.numpy())
     if not remove:
         catalog.remove(ids[-count:])
-    before = catalog.snapshot()  # held, so that rolling back to it costs nothing
-    left = slice(0, workload.items)
+    before = catalog.snapshot()  # referenced, so that rolling back to it needs no merge
+    remaining = slice(0, workload.items)
 
     def run() -> recops.SidTrie:
         catalog.rollback(before.version)
@@ -41,15 +41,15 @@ def snapshot_case(workload: Workload, count: int, *, remove: bool = False) -> Ca
         return catalog.snapshot()
 
     def build() -> recops.SidTrie:
-        chosen = left if remove else slice(None)
+        chosen = remaining if remove else slice(None)
         return recops.SidTrie.from_sids(
             sids[chosen], torch.from_numpy(ids[chosen]), vocab_sizes=workload.vocab
         )
 
     def verify() -> None:
-        found, expected = run(), build()
+        actual, expected = run(), build()
         for name in ("first_child", "tokens", "item_ids", "item_rows", "id_order"):
-            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+            assert torch.equal(getattr(actual, name), getattr(expected, name)), name
 
     change = "removed" if remove else "inserted"
     return Case(

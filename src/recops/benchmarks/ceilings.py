@@ -1,4 +1,4 @@
-"""The machine's own ceilings: how fast it multiplies and adds, and how fast it copies."""
+"""Ceilings of the machine: its rates of multiply-adds and of copying."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import torch
 from recops._load import ops
 from recops.benchmarks.registry import Thunk
 
-# Long beside a call that finds its code evicted by the case before, short beside a time slice.
+# Much longer than loading evicted code after the previous case, but shorter than a time slice.
 FMA_ITERATIONS = 400_000
 COPY_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Probe:
-    """``run`` does ``work`` units at the ceiling's rate: float operations, or bytes in and out."""
+    """Call that runs at a ceiling; ``work`` counts its float operations, or bytes in and out."""
 
     run: Thunk
     work: float
 
 
 def probe(ceiling: Literal["fma", "bandwidth"]) -> Probe:
-    """A probe to interleave with what is measured, at the current ``torch.get_num_threads()``.
+    """Return a probe to interleave with a measured call, at ``torch.get_num_threads()`` threads.
 
-    ``fma`` runs float32 FMAs on registers at the dispatched ISA (about 2.5 ms a call);
-    ``bandwidth`` copies 64 MiB, more than the caches hold, and counts bytes read and written.
+    ``fma`` runs float32 FMAs on registers at the dispatched instruction set. ``bandwidth`` copies
+    64 MiB, more than the caches hold, and counts bytes read and written.
     """
     if ceiling == "fma":
         fma = ops.fma_ceiling

@@ -1,4 +1,4 @@
-"""Co-action beside its plain form, eager and compiled."""
+"""Benchmarks of co-action against plain PyTorch, eager and compiled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
 RELEASED = (16, 8, 4)
-# Candidates, users (None: each its own), events.
+# Candidates, users (None: one per candidate), events.
 SHAPES: list[tuple[int, int | None, int]] = [
     (128, None, 100),
     (1024, None, 50),
@@ -52,13 +52,13 @@ def coaction_case(
     backward: bool = False,
     compiled: bool = False,
 ) -> Case:
-    """Forward, or forward and backward, on rows at hand."""
+    """Run co-action on given rows, forward or forward and backward."""
     generator = torch.Generator().manual_seed(0)
     feed = torch.randn(users or candidates, events, dims[0], generator=generator) * 0.3
     params = torch.randn(candidates, _width(dims), generator=generator) * 0.3
     index = None if users is None else torch.arange(candidates) * users // candidates
 
-    def ours(feed: Tensor, params: Tensor) -> Tensor:
+    def run_op(feed: Tensor, params: Tensor) -> Tensor:
         return recops.coaction(feed, params, dims, orders=orders, feed_index=index)
 
     def plain(feed: Tensor, params: Tensor) -> Tensor:
@@ -69,27 +69,27 @@ def coaction_case(
     peers = {"eager": _side(plain, operands, weight, backward)}
     if compiled:
         peers["compile"] = _side(torch.compile(plain), operands, weight, backward)
-    whose = "" if users is None else f" of {users} user{'s' * (users > 1)}"
+    of_users = "" if users is None else f" of {users} user{'s' * (users > 1)}"
     return Case(
         op="coaction",
-        shape=f"B={candidates}{whose} T={events} {'-'.join(map(str, dims))} orders={orders}",
+        shape=f"B={candidates}{of_users} T={events} {'-'.join(map(str, dims))} orders={orders}",
         direction="backward" if backward else "forward",
-        run=_side(ours, operands, weight, backward),
+        run=_side(run_op, operands, weight, backward),
         peers=peers,
-        verify=lambda: _verify(ours, plain, operands, weight),
+        verify=lambda: _verify(run_op, plain, operands, weight),
         flops=_flops(candidates, events, dims, orders) * (3 if backward else 1),
     )
 
 
 def gather_case(candidates: int = 128, events: int = 100, *, items: int = 10_000) -> Case:
-    """Forward and backward from tables, gradients as sparse optimizers take them."""
+    """Run co-action on table rows, forward and backward with sparse gradients."""
     generator = torch.Generator().manual_seed(0)
     feed = torch.randn(items, RELEASED[0], generator=generator) * 0.3
     params = torch.randn(items, _width(RELEASED), generator=generator) * 0.3
     history = torch.randint(items, (candidates, events), generator=generator)
     targets = torch.randint(items, (candidates,), generator=generator)
 
-    def ours(feed: Tensor, params: Tensor) -> Tensor:
+    def run_op(feed: Tensor, params: Tensor) -> Tensor:
         return recops.coaction_gather(
             feed, history, params, targets, RELEASED, orders=3, sparse=True
         )
@@ -105,18 +105,17 @@ def gather_case(candidates: int = 128, events: int = 100, *, items: int = 10_000
         op="coaction_gather",
         shape=f"B={candidates} T={events} 16-8-4 orders=3 items={items}",
         direction="backward",
-        run=_side(ours, operands, weight, backward=True),
+        run=_side(run_op, operands, weight, backward=True),
         peers={"eager": _side(plain, operands, weight, backward=True)},
-        verify=lambda: _verify(ours, plain, operands, weight),
+        verify=lambda: _verify(run_op, plain, operands, weight),
         flops=_flops(candidates, events, RELEASED, 3) * 3,
     )
 
 
 def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = False) -> Case:
-    """All pairs of one user's request.
+    """Run all feature pairs of one user's request.
 
-    The eager peer takes pair by pair; what is compiled has stacked them, which is quicker and needs
-    more memory.
+    The peer "eager" runs pair by pair. The stacked peers are faster but need more memory.
     """
     generator = torch.Generator().manual_seed(0)
     dims, width = (4, 4), 20
@@ -125,7 +124,7 @@ def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = F
     index = torch.zeros(candidates, dtype=torch.int64)
     both = [(feed, row, dims) for feed, row in zip(feeds, params, strict=True)]
 
-    def ours() -> list[Tensor]:
+    def run_op() -> list[Tensor]:
         return recops.coaction_multi(
             both, orders=2, bias=True, activate_last=True, feed_index=index
         )
@@ -140,22 +139,23 @@ def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = F
         powers = [feeds, feeds * feeds]
         return torch.cat([(p @ weights + bias).tanh().sum(2) for p in powers], -1)
 
-    at_once: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"eager, stacked": stacked}
+    stacked_peers: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"eager, stacked": stacked}
     if compiled:
-        at_once["compile, stacked"] = torch.compile(stacked)
+        stacked_peers["compile, stacked"] = torch.compile(stacked)
 
     def verify() -> None:
-        expected = torch.stack(ours())
-        for found in (torch.stack(plain()), *(side(feeds, params) for side in at_once.values())):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        expected = torch.stack(run_op())
+        results = [peer(feeds, params) for peer in stacked_peers.values()]
+        for result in (torch.stack(plain()), *results):
+            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
 
     return Case(
         op="coaction_multi",
         shape=f"B={candidates} of 1 user T={events} 4-4 orders=2 pairs={pairs}",
-        run=ours,
+        run=run_op,
         peers={
             "eager": plain,
-            **{name: partial(side, feeds, params) for name, side in at_once.items()},
+            **{name: partial(peer, feeds, params) for name, peer in stacked_peers.items()},
         },
         verify=verify,
         flops=pairs * 2.0 * candidates * events * 2 * width,
@@ -168,7 +168,7 @@ def _width(dims: Sequence[int]) -> int:
 
 
 def _flops(candidates: int, events: int, dims: Sequence[int], orders: int) -> float:
-    """A multiply-add a weight, order and event, but for the last layer, and the powers."""
+    """Count one multiply-add per weight, order and event, without the last layer and the powers."""
     return 2.0 * candidates * events * orders * _width(dims[:-1])
 
 
@@ -182,10 +182,10 @@ def _side(
 
 
 def _verify(
-    ours: Function, plain: Function, operands: tuple[Tensor, Tensor], weight: Tensor
+    run_op: Function, plain: Function, operands: tuple[Tensor, Tensor], weight: Tensor
 ) -> None:
-    forward = [function(*operands) for function in (ours, plain)]
+    forward = [function(*operands) for function in (run_op, plain)]
     torch.testing.assert_close(*forward, rtol=1e-4, atol=1e-3)
-    grads = [_side(function, operands, weight, True)() for function in (ours, plain)]
+    grads = [_side(function, operands, weight, True)() for function in (run_op, plain)]
     for actual, expected in zip(*grads, strict=True):
         torch.testing.assert_close(actual.to_dense(), expected.to_dense(), rtol=1e-4, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Codebook overlap beside torch's dense form, which makes the K × K matrix."""
+"""Benchmarks of codebook overlap against dense PyTorch, which makes the K × K matrix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def dense(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: OverlapKernel = "bhattacharyya"
 ) -> tuple[Tensor, Tensor]:
-    """The overlap by torch's fused distance matrix."""
+    """Compute the overlap from torch's distance matrix."""
     distance = torch.cdist(codebook, codebook)
     if kernel == "minimum":
         overlaps = torch.special.erfc(distance / (8**0.5 * sigma))
@@ -45,7 +45,7 @@ def overlap_case(
     backward: bool = False,
     compiled: bool = False,
 ) -> Case:
-    """Forward, or forward and backward with the gradient of the codebook."""
+    """Run the overlap, forward or forward and backward with the gradient of the codebook."""
     random = torch.Generator().manual_seed(0)
     codebook = torch.randn(size, dim, generator=random)
     usage = torch.rand(size, generator=random)
@@ -70,7 +70,7 @@ def overlap_case(
         torch.testing.assert_close(overlap, expected[0], rtol=1e-5, atol=0)
         torch.testing.assert_close(row_sums, expected[1], rtol=1e-4, atol=0)
 
-    # A difference and a multiply-add a coordinate of a pair; backward does as much again, twice.
+    # One difference and one multiply-add per coordinate of a pair; the backward pass doubles that.
     passes = 3 if backward else 1
     return Case(
         op="codebook_overlap",

@@ -1,4 +1,4 @@
-"""A whole constrained decode, beside transformers' generate() with a prefix_allowed_tokens_fn."""
+"""Benchmark of constrained decoding against transformers' prefix_allowed_tokens_fn."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def decode_case(workload: Workload) -> Case:
-    """All levels, the model's logits lying ready: what a decoder does between calls of its model.
+    """Decode all levels from precomputed logits, which measures the work between model calls.
 
-    generate() takes a log-softmax, asks its function for every beam in Python, masks the rows, and
-    keeps sequences and scores of 2 · M beams. Its function looks prefixes up in a dictionary of
-    lists, made beforehand.
+    The peer is generate() of transformers. It computes a log-softmax, calls its function for every
+    beam in Python, masks the rows, and keeps sequences and scores of 2 · M beams. The function
+    looks up prefixes in a precomputed dictionary of lists.
     """
-    search = Search(workload, distinct=True)  # generate() returns semantic IDs, not their items
+    search = Search(workload, distinct=True)  # generate() returns semantic IDs, not items
     trie, batch, beams = search.trie, workload.batch, workload.beams
     logits = [search.logits(level) for level in range(workload.depth)]
     generate = _generate_from(logits, batch, beams)
@@ -50,10 +50,10 @@ def decode_case(workload: Workload) -> Case:
         return generate(prefix_allowed_tokens_fn=lambda _, row: allowed[tuple(row.tolist()[1:])])
 
     def verify() -> None:
-        found, written = run(), prefix_allowed_tokens_fn()
-        assert torch.equal(written.sequences[:, 1:].view_as(found.sids), found.sids.long())
-        scores = written.sequences_scores.view_as(found.scores)
-        torch.testing.assert_close(scores, found.scores, rtol=1e-5, atol=1e-4)
+        actual, expected = run(), prefix_allowed_tokens_fn()
+        assert torch.equal(expected.sequences[:, 1:].view_as(actual.sids), actual.sids.long())
+        scores = expected.sequences_scores.view_as(actual.scores)
+        torch.testing.assert_close(scores, actual.scores, rtol=1e-5, atol=1e-4)
 
     return Case(
         op="constrained_beam_search",
@@ -67,7 +67,7 @@ def decode_case(workload: Workload) -> Case:
 
 
 def _generate_from(logits: list[Tensor], batch: int, beams: int) -> Any:
-    """generate() of a model that reads its logits off a table, after a prompt of one token."""
+    """Return generate() of a model that reads its logits from a table, with a one-token prompt."""
     from transformers import GenerationConfig, GenerationMixin, PreTrainedConfig, PreTrainedModel
     from transformers.modeling_outputs import CausalLMOutput
 

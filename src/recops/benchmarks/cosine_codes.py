@@ -1,4 +1,4 @@
-"""Codes by cosine beside torch eager, and beside the same by distance."""
+"""Benchmarks of codes by cosine against plain PyTorch and against codes by distance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def encode_case(rows: int, dim: int, levels: int, size: int) -> Case:
-    """Greedy encoding by cosine; ``l2`` is the same work by distance, without directions."""
+    """Encode greedily by cosine; the peer ``l2`` encodes by distance, without normalising."""
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, dim, generator=random)
     books = torch.randn(levels, size, dim, generator=random) / 2

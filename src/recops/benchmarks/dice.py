@@ -1,4 +1,4 @@
-"""Dice beside torch's batch norm and what follows it, op by op and compiled."""
+"""Benchmarks of Dice against plain PyTorch with batch norm, eager and compiled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
-# rows, columns: of a training step and of a larger one.
+# rows, columns: a usual and a large training batch.
 SHAPES = [(128, 200), (4096, 200)]
 
 
@@ -24,13 +24,13 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def plain(x: Tensor, alpha: Tensor) -> Tensor:
-    """Dice of the batch's statistics, which it keeps to itself."""
+    """Compute Dice with batch statistics, without returning them."""
     standardised = F.batch_norm(x, None, None, training=True, eps=1e-8)
     return x * (alpha + (1 - alpha) * torch.sigmoid(standardised))
 
 
 def dice_case(rows: int, columns: int, *, backward: bool = False, compiled: bool = False) -> Case:
-    """Forward, or forward and backward with both gradients, of the batch's statistics."""
+    """Run Dice with batch statistics, forward or forward and backward with both gradients."""
     random = torch.Generator().manual_seed(0)
     x, grad = torch.randn(2, rows, columns, generator=random)
     leaves = [x, torch.rand(columns, generator=random)]
@@ -42,7 +42,7 @@ def dice_case(rows: int, columns: int, *, backward: bool = False, compiled: bool
             return lambda: function(*leaves)
         return lambda: torch.autograd.grad(function(*leaves), leaves, grad)
 
-    ours = side(lambda x, alpha: recops.dice(x, alpha)[0])
+    run_op = side(lambda x, alpha: recops.dice(x, alpha)[0])
     peers = {"eager": side(plain)}
     if compiled:
         peers["compile"] = side(torch.compile(plain))
@@ -50,16 +50,16 @@ def dice_case(rows: int, columns: int, *, backward: bool = False, compiled: bool
     def verify() -> None:
         exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
         out, _, _ = reference.dice(*exact)
-        due = torch.autograd.grad(out, exact, grad.double()) if backward else out.detach()
-        for run in (ours, *peers.values()):
-            torch.testing.assert_close(run(), due, rtol=1e-4, atol=1e-4, check_dtype=False)
+        expected = torch.autograd.grad(out, exact, grad.double()) if backward else out.detach()
+        for run in (run_op, *peers.values()):
+            torch.testing.assert_close(run(), expected, rtol=1e-4, atol=1e-4, check_dtype=False)
 
-    # x in and out; backward x and the gradient in, that of x out.
+    # Forward reads x and writes out; backward reads x and a gradient and writes a gradient.
     return Case(
         op="dice",
         shape=f"B={rows} N={columns}",
         direction="backward" if backward else "forward",
-        run=ours,
+        run=run_op,
         peers=peers,
         verify=verify,
         bytes=4.0 * rows * columns * (5 if backward else 2),

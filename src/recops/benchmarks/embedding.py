@@ -1,4 +1,4 @@
-"""Bags of rows of embedding tables beside torch's own look-ups, eager and compiled."""
+"""Benchmarks of embedding_bags against torch's embedding look-ups, eager and compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
-# Rows of ids, ids a row, rows of the table, width: a batch of CAN's, and a large table.
+# Rows of ids, ids per row, rows of the table, width: a batch of CAN, and a large table.
 SHAPES = [(128, 100, 2000, 18), (128, 100, 100_000, 64)]
 
 Reduction = Literal["rows", "sum"]
@@ -42,7 +42,7 @@ def lookup_case(
     backward: bool = False,
     compiled: bool = False,
 ) -> Case:
-    """One feature; forward, or forward and backward."""
+    """Look up one feature, forward or forward and backward."""
     random = torch.Generator().manual_seed(0)
     weight = torch.randn(size, width, generator=random)
     ids = torch.randint(size, (rows, each), generator=random)
@@ -60,7 +60,7 @@ def lookup_case(
 def features_case(
     rows: int = 128, events: int = 100, *, backward: bool = False, compiled: bool = False
 ) -> Case:
-    """What CAN on sum pooling reads of its tables: three rows and the sums of two histories."""
+    """Look up the features of CAN with sum pooling: three rows and the sums of two histories."""
     random = torch.Generator().manual_seed(0)
     tables = [torch.randn(size, 18, generator=random) for size in (2000, 2000, 100)]
     shapes = [(table, (rows,)) for table in tables] + [
@@ -86,13 +86,13 @@ def _case(
     width = sum(weight.shape[1] for weight, _ in bags)
     grad = torch.randn(len(bags[0][1]), width, generator=torch.Generator().manual_seed(1))
 
-    def ours(bags: Bags) -> Tensor:
+    def run_op(bags: Bags) -> Tensor:
         return recops.embedding_bags(bags, padding_idx=padding_idx)
 
     def plain(bags: Bags) -> Tensor:
         return reference.embedding_bags(bags, padding_idx=padding_idx)
 
-    def torchs(bags: Bags) -> Tensor:
+    def torch_lookup(bags: Bags) -> Tensor:
         columns = [
             F.embedding(ids, weight, padding_idx=padding_idx)
             if ids.ndim == 1
@@ -114,29 +114,29 @@ def _case(
         exact = {
             id(weight): weight.detach().double().requires_grad_(backward) for weight in weights
         }
-        twins = [(exact[id(weight)], ids) for weight, ids in bags]
-        due = side(plain, twins, list(exact.values()))()
-        for name, run in (("ours", side(ours)), *peers.items()):
+        exact_bags = [(exact[id(weight)], ids) for weight, ids in bags]
+        expected = side(plain, exact_bags, list(exact.values()))()
+        for name, run in (("ours", side(run_op)), *peers.items()):
             torch.testing.assert_close(
-                run(), due, rtol=1e-4, atol=1e-4, check_dtype=False, msg=name
+                run(), expected, rtol=1e-4, atol=1e-4, check_dtype=False, msg=name
             )
 
-    peers = {peer: side(torchs)}
+    peers = {peer: side(torch_lookup)}
     if compiled:
-        torch._dynamo.reset()  # It keeps no more than 8 programs of one function.
-        peers["compile"] = side(torch.compile(torchs))
-    # Ids and their rows in, the result out; backward its gradient in, the rows read and written
-    # once more, and the tables' gradients cleared.
+        torch._dynamo.reset()  # Dynamo keeps at most 8 programs of one function.
+        peers["compile"] = side(torch.compile(torch_lookup))
+    # Forward reads ids and rows and writes the result. Backward reads the result's gradient, reads
+    # and writes the rows' gradients, and clears the tables' gradients.
     looked_up = sum(ids.numel() * weight.shape[1] for weight, ids in bags)
     cleared = sum(weight.numel() for weight in weights)
-    moved = looked_up + grad.numel() + (grad.numel() + 2 * looked_up + cleared if backward else 0)
+    values = looked_up + grad.numel() + (grad.numel() + 2 * looked_up + cleared if backward else 0)
     return Case(
         op="embedding_bags",
         shape=shape,
         direction="backward" if backward else "forward",
-        run=side(ours),
+        run=side(run_op),
         peers=peers,
         verify=verify,
-        bytes=4.0 * moved + 8.0 * sum(ids.numel() for _, ids in bags) * (2 if backward else 1),
+        bytes=4.0 * values + 8.0 * sum(ids.numel() for _, ids in bags) * (2 if backward else 1),
         ceiling="bandwidth",
     )

@@ -1,4 +1,4 @@
-"""Lloyd's k-means by our ops, as the benchmarks train codebooks, beside faiss'."""
+"""Lloyd's k-means with ops of recops, which trains codebooks of benchmarks, against faiss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HAS_FAISS = importlib.util.find_spec("faiss") is not None
 
 
 def lloyd_iteration(x: Tensor, codebook: Tensor) -> Tensor:
-    """Each codeword becomes the mean of the rows nearest to it; one without rows stays."""
+    """Move each codeword to the mean of its nearest rows; codewords without rows are unchanged."""
     index, _ = recops.nearest_codes(x, codebook)
     sums, weights = recops.accumulate_codes(x, index[:, 0], len(codebook))
     return torch.where(weights[:, None] > 0, sums / weights[:, None].clamp(min=1), codebook)
 
 
 def train_codebooks(x: Tensor, levels: int, size: int, *, iterations: int = 8) -> Tensor:
-    """Codebooks ``[levels, size, D]``, each trained on what the ones before it leave of x."""
+    """Train codebooks ``[levels, size, D]``, each on the residuals of the previous levels."""
     books = []
     for _ in range(levels):
         codebook = x[torch.arange(size) * len(x) // size]
@@ -39,12 +39,12 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def lloyd_case(rows: int, dim: int, size: int) -> Case:
-    """One iteration on clustered rows; faiss assigns by its flat index and adds up centroids."""
+    """Run one iteration on clustered rows; faiss uses its flat index and Clustering."""
     random = torch.Generator().manual_seed(0)
     centres = torch.randn(size, dim, generator=random)
     x = centres[torch.randint(size, (rows,), generator=random)]
     x += torch.randn(rows, dim, generator=random) / 2
-    codebook = lloyd_iteration(x, centres)  # none is left without rows, which faiss would move
+    codebook = lloyd_iteration(x, centres)  # every codeword has rows; faiss would move others
     peers: dict[str, Thunk] = {}
     if HAS_FAISS:
         peers["faiss"] = lambda: _faiss_iteration(x, codebook)
@@ -70,7 +70,7 @@ def lloyd_case(rows: int, dim: int, size: int) -> Case:
 
 
 def _faiss_iteration(x: Tensor, codebook: Tensor) -> Tensor:
-    """One iteration of faiss' Clustering from these centroids, and nothing beside it."""
+    """Run one iteration of faiss' Clustering from these centroids."""
     import faiss
 
     rows, dim = x.shape

@@ -1,4 +1,4 @@
-"""MIMN beside its loop over steps, eager and compiled, and HPMN beside a stack of strided GRUs."""
+"""Benchmarks of MIMN against a loop over steps, and of HPMN against a stack of strided GRUs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from recops import HpmnParams, HpmnState, MimnParams, MimnState, reference
 from recops.benchmarks.registry import Case, Thunk, register
 from recops.reference.memory.mimn import step
 
-# rows, steps, width of inputs and state, slots, utilization, channels that move: the paper's
-# Taobao, without and with its two additions.
+# rows, steps, width of inputs and state, slots, utilization, updated channels: Taobao of the
+# paper, without and with utilization and induction
 MIMN = [(256, 200, 32, 4, "none", 0), (256, 200, 32, 8, "code", 1)]
-# rows, steps, width of inputs, of slots, periods: Taobao, and a thousand events (XLong).
+# rows, steps, width of inputs, width of slots, periods: Taobao, and a thousand events (XLong)
 HPMN = [(128, 300, 64, 32, (1, 2, 4, 12)), (500, 1024, 32, 32, (1, 2, 4, 8, 16))]
 # Histories with a loss on the last state alone, whose gradient becomes subnormal.
 LAST_STATE_STEPS = [200, 400, 2000]
-# users of a pool, events of a call
+# users in the pool, events per call
 STREAM = (200_000, 20_000)
 
 
@@ -44,7 +44,7 @@ def _leaves(holder: object) -> list[Tensor]:
 
 
 def mimn_flops(width: int, slots: int, topk: int) -> float:
-    """Of a step: two a multiplication of a weight or of a slot."""
+    """Return the operations of a step: two per multiplication of a weight or a slot."""
     controller, head, out = 9 * width**2, (4 * width + 6) * width, 2 * width**2
     return 2.0 * (controller + head + out + 9 * topk * width**2 + 8 * slots * width)
 
@@ -60,7 +60,7 @@ def mimn_case(
     backward: bool = False,
     compiled: bool = False,
 ) -> Case:
-    """Forward, or forward and backward with the gradients of x and all weights."""
+    """Run MIMN, forward or forward and backward with the gradients of x and all weights."""
     params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
     x = torch.randn(rows, steps, width, generator=torch.Generator().manual_seed(0))
     weights = _leaves(params)
@@ -68,7 +68,7 @@ def mimn_case(
         for leaf in (x, *weights):
             leaf.requires_grad_()
 
-    def ours() -> Tensor:
+    def run_op() -> Tensor:
         options = {"utilization": utilization, "induction_topk": topk}
         return recops.mimn_scan(x, params, **options)[0]  # type: ignore[arg-type]
 
@@ -89,7 +89,7 @@ def mimn_case(
     if compiled:
         fused = torch.compile(step)
         peers["compile"] = side(lambda: loop(fused))
-    run = side(ours)
+    run = side(run_op)
 
     def verify() -> None:
         for peer in peers.values():
@@ -107,14 +107,14 @@ def mimn_case(
 
 
 def stream_case(users: int, events: int, width: int = 32, slots: int = 8) -> Case:
-    """Events of random users, in place in a pool; the peer gathers, scans a step and scatters."""
+    """Apply events of random users to a pool; the peer gathers, runs one step and scatters."""
     params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
     random = torch.Generator().manual_seed(0)
     pool, other = MimnState.zeros(params, users), MimnState.zeros(params, users)
     rows = torch.randperm(users, generator=random)[:events]
     x = torch.randn(events, width, generator=random)
 
-    def ours() -> None:
+    def run_op() -> None:
         recops.mimn_step_(pool, rows, x, params, utilization="code")
 
     def gathered() -> None:
@@ -124,14 +124,14 @@ def stream_case(users: int, events: int, width: int = 32, slots: int = 8) -> Cas
             getattr(other, name)[rows] = tensor
 
     def verify() -> None:
-        ours()
+        run_op()
         gathered()
         torch.testing.assert_close(pool.memory[rows], other.memory[rows], rtol=1e-3, atol=1e-3)
 
     return Case(
         op="mimn_step_",
         shape=f"N={users} E={events} D=H={width} m={slots} code topk=1",
-        run=ours,
+        run=run_op,
         peers={"gather, step, scatter": gathered},
         verify=verify,
         flops=mimn_flops(width, slots, 1) * events,
@@ -147,10 +147,11 @@ def hpmn_case(
     *,
     backward: bool = False,
 ) -> Case:
-    """Forward, or forward and backward with the gradients of x and all weights.
+    """Run HPMN, forward or forward and backward with the gradients of x and all weights.
 
-    The peer is the published layout in torch's own GRUs, whose reset stands after the product: it
-    does the same work and is no oracle; the reference is. Steps are cut to whole periods.
+    The peer is the published layout with GRUs of torch, which apply the reset after the product. It
+    does the same work with other results, so the check uses the reference. The number of steps is
+    rounded down to a multiple of the last period.
     """
     slots, steps = len(periods), steps // periods[-1] * periods[-1]
     params = HpmnParams.random(input_size=inputs, hidden_size=hidden, num_slots=slots)
@@ -164,7 +165,7 @@ def hpmn_case(
         for leaf in (x, *weights):
             leaf.requires_grad_()
 
-    def ours() -> Tensor:
+    def run_op() -> Tensor:
         return recops.hpmn_scan(x, params, periods=periods)[0]
 
     def stack() -> Tensor:
@@ -185,10 +186,10 @@ def hpmn_case(
         return infer
 
     def verify() -> None:
-        few, state = x[:8, : 3 * periods[-1]].detach(), HpmnState.zeros(params, 8)
-        due, _ = reference.hpmn_scan(few, params, state, periods=periods)
-        found, _ = recops.hpmn_scan(few, params, state, periods=periods)
-        torch.testing.assert_close(found, due, rtol=1e-4, atol=1e-4)
+        events, state = x[:8, : 3 * periods[-1]].detach(), HpmnState.zeros(params, 8)
+        expected, _ = reference.hpmn_scan(events, params, state, periods=periods)
+        actual, _ = recops.hpmn_scan(events, params, state, periods=periods)
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
     calls = sum(steps // period for period in periods)
     flops = 2.0 * 3 * hidden * (steps * (inputs + hidden) + (calls - steps) * 2 * hidden)
@@ -196,7 +197,7 @@ def hpmn_case(
         op="hpmn_scan",
         shape=f"B={rows} T={steps} I={inputs} H={hidden} periods={periods}",
         direction="backward" if backward else "forward",
-        run=side(ours, [x, *weights]),
+        run=side(run_op, [x, *weights]),
         peers={"strided nn.GRU": side(stack, [x, *grus.parameters()])},
         verify=verify,
         flops=flops * rows * (4 if backward else 1),
@@ -207,7 +208,7 @@ def hpmn_case(
 def mimn_last_state_case(
     steps: int, *, rows: int = 64, width: int = 32, slots: int = 8, utilization: str = "code"
 ) -> Case:
-    """Forward and backward of a loss on the last output; the peer has a loss on all outputs."""
+    """Run a loss on the last output, forward and backward; the peer's loss is on all outputs."""
     params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, steps, width, generator=random).requires_grad_()
@@ -219,10 +220,10 @@ def mimn_last_state_case(
         return torch.autograd.grad(loss, leaves, allow_unused=True)
 
     def verify() -> None:
-        few = min(steps, 50)
-        outputs, _ = reference.mimn_scan(x[:, :few], params, utilization=utilization)
-        due = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
-        for gradient, other in zip(train(True, few), due, strict=True):
+        few_steps = min(steps, 50)
+        outputs, _ = reference.mimn_scan(x[:, :few_steps], params, utilization=utilization)
+        reference_grads = torch.autograd.grad(outputs[:, -1].sum(), leaves, allow_unused=True)
+        for gradient, other in zip(train(True, few_steps), reference_grads, strict=True):
             if gradient is None:
                 continue
             # Outputs do not depend on the channels: autograd finds no gradient, the op finds 0.
@@ -243,7 +244,7 @@ def mimn_last_state_case(
 def hpmn_last_state_case(
     steps: int, *, rows: int = 64, width: int = 32, periods: tuple[int, ...] = (1, 2, 4, 8, 16)
 ) -> Case:
-    """Forward and backward of a loss on the final memory; the peer reads only 200 events."""
+    """Run a loss on the final memory, forward and backward; the peer reads only 200 events."""
     params = HpmnParams.random(input_size=width, hidden_size=width, num_slots=len(periods))
     x = torch.randn(rows, max(steps, 200), width, generator=torch.Generator().manual_seed(0))
     weights = [*params.w_ih, params.w_hh, params.bias]
@@ -256,8 +257,8 @@ def hpmn_last_state_case(
         return torch.autograd.grad(memory.sum(), [events[count], *weights])
 
     def verify() -> None:
-        gradients, due = (train(module, 50) for module in (recops, reference))
-        torch.testing.assert_close(gradients, due, rtol=1e-2, atol=1e-2)
+        gradients, expected = (train(module, 50) for module in (recops, reference))
+        torch.testing.assert_close(gradients, expected, rtol=1e-2, atol=1e-2)
 
     calls = sum(steps // period for period in periods)
     return Case(

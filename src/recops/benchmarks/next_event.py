@@ -1,4 +1,4 @@
-"""The auxiliary loss of DIEN beside the plain form, which writes [h, e] and all units out."""
+"""Benchmarks of DIEN's auxiliary loss against plain PyTorch, which stores all hidden units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
-# rows, steps, width, hidden layers: those of the released code.
+# rows, steps, width, hidden layers of the released code
 SHAPES = [(128, 100, 36, (100, 50)), (128, 400, 36, (100, 50))]
 
 
@@ -26,7 +26,7 @@ def cases(quick: bool) -> Iterator[Case]:
 def loss_case(
     rows: int, steps: int, width: int, hidden: tuple[int, ...], *, backward: bool = False
 ) -> Case:
-    """Forward, or forward and backward with all gradients, of full histories."""
+    """Run the loss on full histories, forward or forward and backward with all gradients."""
     random = torch.Generator().manual_seed(0)
     states, events = torch.randn(2, rows, steps, width, generator=random).tanh()
     drawn = torch.randint(rows * steps, (rows, steps - 1), generator=random)
@@ -47,22 +47,22 @@ def loss_case(
             return run
         return lambda: torch.autograd.grad(run(), leaves)
 
-    ours, plain = side(recops.next_event_loss), side(reference.next_event_loss)
+    run_op, plain = side(recops.next_event_loss), side(reference.next_event_loss)
 
     def verify() -> None:
         exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
         loss = reference.next_event_loss(exact[0], exact[1], drawn, exact[2:])
-        due = torch.autograd.grad(loss, exact) if backward else loss.detach()
-        torch.testing.assert_close(ours(), due, rtol=1e-4, atol=1e-3, check_dtype=False)
+        expected = torch.autograd.grad(loss, exact) if backward else loss.detach()
+        torch.testing.assert_close(run_op(), expected, rtol=1e-4, atol=1e-3, check_dtype=False)
 
-    # W_h h once and W_e e twice, all other layers twice; backward the gradients of both sides.
+    # W_h h is computed once; W_e e and all other layers twice, for the positive and the negative.
     pair = sum(2 * i * o for i, o in itertools.pairwise(sizes))
     work = 3 * width * hidden[0] + pair
     return Case(
         op="next_event_loss",
         shape=f"B={rows} T={steps} d={width} {'-'.join(map(str, hidden))}",
         direction="backward" if backward else "forward",
-        run=ours,
+        run=run_op,
         peers={"plain": plain},
         verify=verify,
         flops=2.0 * work * rows * (steps - 1) * (3 if backward else 1),

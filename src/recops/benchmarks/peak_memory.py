@@ -1,4 +1,4 @@
-"""How much memory a call holds at its worst."""
+"""Peak memory of a call."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from recops.benchmarks.registry import Thunk
 
 
 def peak_bytes(run: Thunk) -> int:
-    """The most that torch's CPU allocator had given out at once in ``run``, its result included.
+    """Return the peak memory of torch's CPU allocator during ``run``, including its result.
 
-    What was there before does not count, nor what a kernel allocates past torch: scratch of a few
-    pages a thread. Runs once before, so that nothing is compiled in between.
+    Earlier allocations do not count. Kernels also allocate a few pages per thread without torch,
+    which do not count either. ``run`` is called once before, to exclude compilation.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # The profiler would tell of itself.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # Silences the profiler's log.
     run()
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
-        kept = run()
-    del kept
+        result = run()
+    del result
     assert profile.profiler is not None
     results = profile.profiler.kineto_results
     assert results is not None
-    given = sorted(
+    allocations = sorted(
         (event.start_ns(), event.nbytes())
         for event in results.events()
         if event.name() == "[memory]"
     )
-    held = most = 0
-    for _, size in given:
-        held += size
-        most = max(most, held)
-    return most
+    allocated = peak = 0
+    for _, size in allocations:
+        allocated += size
+        peak = max(peak, allocated)
+    return peak

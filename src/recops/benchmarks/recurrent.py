@@ -1,4 +1,4 @@
-"""Recurrent layers beside nn.GRU and the loop over steps that every torch port of DIEN runs."""
+"""Benchmarks of recurrent layers against nn.GRU and a loop over steps, as in DIEN's torch ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
-# rows, steps, hidden size; the input is as wide as the state. DIEN's paper, MIMN's DIEN, BARS.
+# rows, steps, hidden size, which is also the width of the input: the paper of DIEN, DIEN in the
+# paper of MIMN, BARS
 SHAPES = [(128, 100, 36), (128, 200, 32), (256, 50, 64), (256, 50, 128)]
 # With a loss on the last state alone, gradients become subnormal after some 150 steps.
 LAST_STATE_SHAPES = [(64, 200, 36), (64, 400, 36), (64, 2000, 36)]
@@ -31,7 +32,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 @dataclass
 class ScanInputs:
-    """An AUGRU layer and what it reads; attention of a row sums to 1."""
+    """Weights and inputs of an AUGRU layer; the attention of each row sums to 1."""
 
     x: Tensor
     w_ih: Tensor
@@ -71,9 +72,9 @@ def layer_case(
     update: str = "paper",
     backward: bool = False,
 ) -> Case:
-    """Forward, or forward and backward with the gradients of input, weights and attention.
+    """Run an AUGRU layer, forward or forward and backward with the gradients of all inputs.
 
-    ``nn.GRU`` knows no attention: it does less, and is no oracle.
+    ``nn.GRU`` has no attention. It does less work, and its results are not compared.
     """
     inputs = ScanInputs.random(rows, steps, hidden)
 
@@ -91,23 +92,23 @@ def layer_case(
             )[0]
 
         if not backward:
-            given = (inputs.x, inputs.w_ih, inputs.w_hh, inputs.bias, inputs.attention)
-            return lambda: run(*given)
+            arguments = (inputs.x, inputs.w_ih, inputs.w_hh, inputs.bias, inputs.attention)
+            return lambda: run(*arguments)
         leaves = inputs.leaves()
         return lambda: torch.autograd.grad(run(*leaves), leaves, inputs.grad_outputs)
 
-    ours, loop = side(recops.recurrent_layer), side(reference.recurrent_layer)
+    run_op, loop = side(recops.recurrent_layer), side(reference.recurrent_layer)
 
     def verify() -> None:
-        torch.testing.assert_close(ours(), loop(), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(run_op(), loop(), rtol=1e-3, atol=1e-3)
 
-    # The projections of input and state; backward the gradients of both sides of both.
+    # The projections of input and state; the backward pass has two products for each.
     passes = 3 if backward else 1
     return Case(
         op="recurrent_layer",
         shape=f"B={rows} T={steps} H={hidden} augru {reset} {update}",
         direction="backward" if backward else "forward",
-        run=ours,
+        run=run_op,
         peers={"loop": loop, "nn.GRU": _gru(inputs, backward)},
         verify=verify,
         flops=2.0 * 6 * hidden * hidden * rows * steps * passes,
@@ -124,7 +125,7 @@ def last_state_case(
     reset: str = "after",
     update: str = "paper",
 ) -> Case:
-    """Forward and backward of a loss on the last state, with the gradients of all inputs.
+    """Run a loss on the last state, forward and backward with the gradients of all inputs.
 
     The peer "all outputs" is the same call with a loss on every output. nn.GRU is measured with
     subnormal numbers, as users run it, and with these flushed.
@@ -134,7 +135,7 @@ def last_state_case(
         steps: T.
         hidden: H, also the width of x.
         cell: "gru", "agru" or "augru".
-        projected: ``recurrent_layer``; else ``recurrent_scan``.
+        projected: whether to run ``recurrent_layer`` instead of ``recurrent_scan``.
         reset: position of the reset gate.
         update: form of an AUGRU's update.
     """
@@ -149,28 +150,29 @@ def last_state_case(
     def run(module: ModuleType, steps: int) -> tuple[Tensor, Tensor]:
         first, *weights = leaves[:-1] if cell != "gru" else leaves
         options = {"cell": cell, "reset": reset, "update": update}
-        attended = {} if cell == "gru" else {"attention": attention[:, :steps]}
+        attention_option = {} if cell == "gru" else {"attention": attention[:, :steps]}
         # scan: gates, w_hh, b_hh; layer: x, w_ih, w_hh, b_ih
         states: tuple[Tensor, Tensor] = getattr(module, op)(
-            first[:, :steps], *weights, **attended, **options
+            first[:, :steps], *weights, **attention_option, **options
         )
         return states
 
-    def last() -> object:
+    def last_state_loss() -> object:
         return torch.autograd.grad(run(recops, steps)[1], leaves, inputs.grad_outputs[:, -1])
 
-    def every() -> object:
+    def all_outputs_loss() -> object:
         return torch.autograd.grad(run(recops, steps)[0], leaves, inputs.grad_outputs)
 
     def verify() -> None:
-        few = min(steps, 100)
+        few_steps = min(steps, 100)
         grad = inputs.grad_outputs[:, 0]
-        gradients, due = (
-            torch.autograd.grad(run(module, few)[1], leaves, grad) for module in (recops, reference)
+        gradients, expected = (
+            torch.autograd.grad(run(module, few_steps)[1], leaves, grad)
+            for module in (recops, reference)
         )
-        torch.testing.assert_close(gradients, due, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(gradients, expected, rtol=1e-3, atol=1e-3)
 
-    peers: dict[str, Thunk] = {"all outputs": every}
+    peers: dict[str, Thunk] = {"all outputs": all_outputs_loss}
     if projected and cell == "gru":
         train = _gru(inputs, True, last_state=True)
 
@@ -184,7 +186,7 @@ def last_state_case(
         op=op,
         shape=f"B={rows} T={steps} H={hidden} {cell} {reset} {update} last state",
         direction="backward",
-        run=last,
+        run=last_state_loss,
         peers=peers,
         verify=verify,
         flops=2.0 * width * hidden * hidden * rows * steps * 3,

@@ -1,4 +1,4 @@
-"""What is measured: one :class:`Case` an op, shape and direction, listed by a function a family."""
+"""Registry of benchmarks: each family of ops lists a :class:`Case` per op, shape and direction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Thunk = Callable[[], object]
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to time, with everything it is compared with.
+    """Benchmark of one call, with its peers and its ceiling.
 
-    ``run`` and each of ``peers`` do the same work on the same inputs; ``verify`` raises where they
-    disagree, and runs before any timing. ``flops`` and ``bytes`` are what the algorithm cannot
-    avoid, whatever the implementation spends; ``ceiling`` names the one that bounds it. With
-    ``memory``, what each side allocates at its worst is told too; all of them then allocate by
-    torch.
+    ``run`` and each of ``peers`` do the same work on the same inputs. ``verify`` runs before any
+    timing and raises if the results disagree. ``flops`` and ``bytes`` are the minimum work of the
+    algorithm, not that of the implementation. ``ceiling`` names the limit of the machine that
+    applies. With ``memory``, the peak memory of each side is measured too; all sides must then
+    allocate by torch.
     """
 
     op: str
@@ -41,10 +41,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows.
+    """Point of a sweep: ``size`` has ``value``, and ``case`` works on ``rows`` rows.
 
-    ``of`` names what the size is changed of, where there are several; ``side``, what ``case.run``
-    is drawn as; ``facts`` tells what else is to be known of the point.
+    ``of`` names the swept object if there are several. ``side`` is the label of ``case.run`` in
+    the plot. ``facts`` is a remark for the table.
     """
 
     size: str
@@ -63,7 +63,7 @@ _sweeps: dict[str, PointList] = {}
 
 
 def register(family: str) -> Callable[[CaseList], CaseList]:
-    """Decorate a family's ``cases(quick)``; quick leaves out what takes long to set up."""
+    """Decorate a family's ``cases(quick)``; quick omits cases with a long setup."""
 
     def add(cases: CaseList) -> CaseList:
         _families[family] = cases
@@ -73,7 +73,7 @@ def register(family: str) -> Callable[[CaseList], CaseList]:
 
 
 def register_scaling(family: str) -> Callable[[PointList], PointList]:
-    """Decorate a family's ``points()``, sweep by sweep."""
+    """Decorate a family's ``points()``, which yields the points sweep by sweep."""
 
     def add(points: PointList) -> PointList:
         _sweeps[family] = points
@@ -83,17 +83,19 @@ def register_scaling(family: str) -> Callable[[PointList], PointList]:
 
 
 def families() -> list[str]:
-    """The families with benchmarks: every module of this package that registers cases."""
+    """Import all modules of this package and return the families that have benchmarks."""
     for module in pkgutil.iter_modules(recops.benchmarks.__path__):
         importlib.import_module(f"recops.benchmarks.{module.name}")
     return sorted(_families)
 
 
 def cases(family: str, *, quick: bool = False) -> Iterator[Case]:
-    """The cases of a family, one at a time: each holds its inputs, so drop it before the next.
+    """Return an iterator over the cases of a family.
+
+    Each case holds its inputs, so release it before the next.
 
     Raises:
-        ValueError: no such family.
+        ValueError: the family does not exist.
     """
     known = families()
     if family not in known:
@@ -102,13 +104,13 @@ def cases(family: str, *, quick: bool = False) -> Iterator[Case]:
 
 
 def sweeps() -> list[str]:
-    """The names of what is swept: of a family, or of a grid of its sizes."""
+    """Return the names of all sweeps."""
     families()
     return sorted(_sweeps)
 
 
 def points(family: str) -> Iterator[Point]:
-    """The points of a family's sweeps, one at a time, as :func:`cases`.
+    """Return an iterator over the points of a family's sweeps; see :func:`cases`.
 
     Raises:
         ValueError: the family has no sweeps.

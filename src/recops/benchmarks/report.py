@@ -1,4 +1,4 @@
-"""``bench.json``, ``bench.md`` and a plot of the rows a run measured."""
+"""Reports of benchmark rows: ``bench.json``, ``bench.md`` and a plot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recops.files import write_file, write_json
 
 
 def environment() -> dict[str, Any]:
-    """Where the figures come from: machine, versions, date."""
+    """Return the machine, the versions and the date of a measurement."""
     return {
         "date": datetime.date.today().isoformat(),
         "machine": _cpu_name(),
@@ -41,23 +41,23 @@ def _cpu_name() -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """``0.0000123`` as ``12.3 µs``."""
+    """Format a duration with three digits: ``0.0000123`` becomes ``12.3 µs``."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= 0.9995 * scale:  # what three digits would round to it
+        if seconds >= 0.9995 * scale:  # three digits round 0.9995 up to 1
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
 
 
 def format_peaks(row: Row) -> str:
-    """``ours 0.38 MB, eager 12.3 MB``; nothing where it was not asked."""
+    """Format the peak memory of each side, such as ``ours 0.38 MB, eager 12.3 MB``."""
     return ", ".join(f"{name} {size / 1e6:.3g} MB" for name, size in row["peak_bytes"].items())
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """A table of the rows; a peer's figure is its time over ours."""
+    """Return a table of the rows; the figure of a peer is its time divided by ours."""
     lines = [
-        "| op | shape | dtype | direction | threads | time | ceiling | peers (their time / ours) "
-        "| peak memory |",
+        "| op | shape | dtype | direction | threads | time | share of ceiling "
+        "| peers (time / recops' time) | peak memory |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -71,12 +71,12 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 
 def write_report(rows: Sequence[Row], out: Path) -> None:
-    """Leave ``bench.json`` (sealed), ``bench.md`` and ``bench.svg`` in ``out``."""
+    """Write ``bench.json`` (sealed), ``bench.md`` and ``bench.svg`` to the folder ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    where = environment()
-    write_json(out / "bench.json", {"environment": where, "rows": list(rows)}, kind="recops-bench")
-    told = ", ".join(f"{key} {value}" for key, value in where.items())
-    write_file(out / "bench.md", f"{told}\n\n{to_markdown(rows)}".encode())
+    info = environment()
+    write_json(out / "bench.json", {"environment": info, "rows": list(rows)}, kind="recops-bench")
+    heading = ", ".join(f"{key} {value}" for key, value in info.items())
+    write_file(out / "bench.md", f"{heading}\n\n{to_markdown(rows)}".encode())
     write_file(out / "bench.svg", _plot(rows))
 
 
@@ -93,14 +93,14 @@ def _plot(rows: Sequence[Row]) -> bytes:
     shares.set_yticks(positions, labels, fontsize=7)
     shares.axvline(100, color="0.6", linewidth=0.8)
     shares.set_xlim(0, max(100.0, *(105 * row["ceiling_share"] for row in rows)))
-    shares.set_xlabel("share of the measured ceiling, %")
+    shares.set_xlabel("share of the measured ceiling (%)")
     shares.invert_yaxis()
     for name in names:
         points = [(row["peers"][name], at) for at, row in enumerate(rows) if name in row["peers"]]
         ratios.scatter(*zip(*points, strict=True), s=18, label=name)
     ratios.axvline(1, color="0.6", linewidth=0.8)
     ratios.set_xscale("log")
-    ratios.set_xlabel("peer's time / ours (right of 1: ours is faster)")
+    ratios.set_xlabel("peer's time / recops' time (above 1: recops is faster)")
     if names:
         ratios.legend(fontsize=7)
     buffer = io.BytesIO()

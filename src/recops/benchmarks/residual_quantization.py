@@ -1,4 +1,4 @@
-"""Residual quantization beside faiss, torch eager, torch.compile and the machine's ceilings."""
+"""Benchmarks of residual quantization against faiss, plain PyTorch and vector-quantize-pytorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HAS_FAISS = importlib.util.find_spec("faiss") is not None
 HAS_VQP = importlib.util.find_spec("vector_quantize_pytorch") is not None
 VectorKind = Literal["spread", "clustered", "outlying"]
 
-# rows, dimension, levels, codewords a level
+# rows, dimension, levels, codewords per level
 SHAPES = [
     (50_000, 64, 3, 256),
     (20_000, 128, 4, 256),
@@ -27,7 +27,7 @@ SHAPES = [
     (10_000, 768, 3, 1024),
 ]
 BATCHES = (1, 16, 256)
-# the same, and the width of the beam
+# rows, dimension, levels, codewords per level, width of the beam
 BEAM_SHAPES = [
     (20_000, 128, 4, 256, 5),
     (20_000, 128, 4, 256, 16),
@@ -63,12 +63,12 @@ def cases(quick: bool) -> Iterator[Case]:
 def _inputs(
     rows: int, dim: int, levels: int, size: int, data: VectorKind = "spread"
 ) -> tuple[Tensor, Tensor]:
-    """Rows and codebooks.
+    """Draw rows and codebooks.
 
-    Spread: both normal, the codewords of half the deviation. Clustered: rows about as many normal
-    centres as there are codewords, with noise of half their deviation, and codebooks trained on
-    them level by level, ours and not the peers'. Outlying: the same with one dimension 100 times
-    as wide.
+    - "spread": both normal; codewords have half the standard deviation of rows.
+    - "clustered": one normal centre per codeword of a level, and rows around the centres with half
+      the standard deviation. Codebooks are trained on the rows, level by level, by recops.
+    - "outlying": like "clustered", but one dimension is 100 times as wide.
     """
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, dim, generator=random)
@@ -91,9 +91,9 @@ def encode_case(
     compiled: bool = False,
     data: VectorKind = "spread",
 ) -> Case:
-    """Greedy encoding; faiss is its ResidualQuantizer with the same codebooks and a beam of 1.
+    """Encode greedily; the peer ``faiss`` is ResidualQuantizer with the same codebooks at beam 1.
 
-    The peer ``floats`` is our own kernel kept from products of small integers.
+    The peer ``floats`` is the kernel of recops without integer products.
     """
     x, codebooks = (t.to(dtype) for t in _inputs(rows, dim, levels, size, data))
     peers: dict[str, Thunk] = {
@@ -119,9 +119,9 @@ def encode_case(
 
 
 def beam_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
-    """Encoding by beam search; faiss looks its products up in a table (use_beam_LUT) as well."""
+    """Encode by beam search; faiss also uses a table of products (use_beam_LUT)."""
     x, codebooks = _inputs(rows, dim, levels, size)
-    few = x[:50]
+    first_rows = x[:50]
     peers: dict[str, Thunk] = {"greedy": lambda: recops.rq_encode(x, codebooks)}
     quantizer = None
     if HAS_FAISS:
@@ -129,8 +129,8 @@ def beam_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
         peers["faiss"] = lambda: quantizer.compute_codes(array)
 
     def verify() -> None:
-        codes, sq_error = recops.rq_encode(few, codebooks, beam=beam)
-        expected, expected_error = reference.rq_encode(few, codebooks, beam=beam)
+        codes, sq_error = recops.rq_encode(first_rows, codebooks, beam=beam)
+        expected, expected_error = reference.rq_encode(first_rows, codebooks, beam=beam)
         assert (codes == expected).all(1).float().mean().item() > 0.95
         torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
         if quantizer is not None:
@@ -171,15 +171,15 @@ def _faiss_codes(quantizer: Any, x: Tensor, codebooks: Tensor) -> Tensor:
 
 
 def _encode_by_floats(x: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
-    """The float kernel alone: no products of small integers."""
+    """Encode with float arithmetic only, without integer products."""
     levels, size, _ = codebooks.shape
     return ops.rq_encode(x, codebooks.flatten(0, 1), [size] * levels, 32)
 
 
 def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
     codes, sq_error = recops.rq_encode(x, codebooks)
-    for ours, by_floats in zip((codes, sq_error), _encode_by_floats(x, codebooks), strict=True):
-        assert torch.equal(ours, by_floats)
+    for actual, by_floats in zip((codes, sq_error), _encode_by_floats(x, codebooks), strict=True):
+        assert torch.equal(actual, by_floats)
     expected, expected_error = reference.rq_encode(x, codebooks)
     _assert_mostly_equal(codes, expected)
     torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
@@ -188,13 +188,13 @@ def _verify_encode(x: Tensor, codebooks: Tensor, quantizer: Any = None) -> None:
 
 
 def _assert_mostly_equal(codes: Tensor, expected: Tensor) -> None:
-    """Up to near ties, which another order of summation may decide otherwise."""
+    """Check that codes are equal except for near ties, which depend on the order of summation."""
     different = (codes != expected).any(1).float().mean().item()
     assert different < 1e-3, f"{different:.2%} of the rows have other codes"
 
 
 def scaling_case(rows: int, dim: int, levels: int, size: int) -> Case:
-    """Encoding on two threads; the peer is the same on one."""
+    """Encode on two threads; the peer encodes on one thread."""
     x, codebooks = _inputs(rows, dim, levels, size)
 
     def on_one_thread() -> None:
@@ -214,10 +214,10 @@ def scaling_case(rows: int, dim: int, levels: int, size: int) -> Case:
 
 
 def vqp_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
-    """Encoding beside vector-quantize-pytorch's ResidualVQ in evaluation, with the same codebooks.
+    """Encode; the peer is ResidualVQ of vector-quantize-pytorch with the same codebooks.
 
-    Its beam keeps the least sum of the errors of all levels, not the least error at the end: the
-    codes differ, and ours may leave no more than its own do.
+    Its beam search minimises the sum of the errors of all levels instead of the final error, so its
+    codes differ. The check requires that the error of recops is not larger.
     """
     from vector_quantize_pytorch import ResidualVQ
 
@@ -227,30 +227,30 @@ def vqp_case(rows: int, dim: int, levels: int, size: int, beam: int) -> Case:
         layer._codebook.embed.data.copy_(codebook[None])
 
     @torch.no_grad()
-    def codes_of_peer() -> Tensor:
+    def peer_codes() -> Tensor:
         codes: Tensor = peer(x[None], **({"beam_size": beam} if beam > 1 else {}))[1]
         return codes[0].int()
 
     def verify() -> None:
         codes, sq_error = recops.rq_encode(x, codebooks, beam=beam)
-        theirs = codes_of_peer()
+        expected = peer_codes()
         if beam == 1:
-            _assert_mostly_equal(codes, theirs)
-        left = (x - recops.rq_decode(theirs, codebooks)).square().sum(1)
-        assert sq_error.mean() <= left.mean() * (1 + 1e-5)
+            _assert_mostly_equal(codes, expected)
+        peer_error = (x - recops.rq_decode(expected, codebooks)).square().sum(1)
+        assert sq_error.mean() <= peer_error.mean() * (1 + 1e-5)
 
     return Case(
         op="rq_encode",
         shape=f"N={rows} D={dim} L={levels} K={size} clustered" + f" beam={beam}" * (beam > 1),
         run=lambda: recops.rq_encode(x, codebooks, beam=beam),
-        peers={"vector-quantize-pytorch": codes_of_peer},
+        peers={"vector-quantize-pytorch": peer_codes},
         verify=verify,
         flops=2.0 * rows * dim * levels * size,
     )
 
 
 def nearest_case(rows: int, dim: int, size: int, k: int) -> Case:
-    """The k nearest codewords; faiss is an exact flat index."""
+    """Find the k nearest codewords; the peer ``faiss`` is an exact flat index."""
     x, codebooks = _inputs(rows, dim, 1, size)
     codebook = codebooks[0]
     peers: dict[str, Thunk] = {"reference": lambda: reference.nearest_codes(x, codebook, k=k)}
@@ -277,14 +277,14 @@ def nearest_case(rows: int, dim: int, size: int, k: int) -> Case:
 
 
 def decode_case(rows: int, dim: int, levels: int, size: int, *, compiled: bool = False) -> Case:
-    """Decoding; torch's fused equivalent is an embedding bag over one table of all levels."""
+    """Decode; the peer ``embedding_bag`` sums rows of one table of all levels."""
     x, codebooks = _inputs(rows, dim, levels, size)
     codes, _ = recops.rq_encode(x, codebooks)
     table = codebooks.flatten(0, 1)
-    places = codes + torch.arange(levels, dtype=torch.int32) * size
+    table_rows = codes + torch.arange(levels, dtype=torch.int32) * size
     peers: dict[str, Thunk] = {
         "reference": lambda: reference.rq_decode(codes, codebooks),
-        "embedding_bag": lambda: torch.nn.functional.embedding_bag(places, table, mode="sum"),
+        "embedding_bag": lambda: torch.nn.functional.embedding_bag(table_rows, table, mode="sum"),
     }
     if compiled:
         compiled_reference = torch.compile(reference.rq_decode)
@@ -303,7 +303,7 @@ def decode_case(rows: int, dim: int, levels: int, size: int, *, compiled: bool =
 
 
 def decode_backward_case(rows: int, dim: int, levels: int, size: int) -> Case:
-    """The gradient of the codebooks, through autograd on either side."""
+    """Compute the gradient of the codebooks by autograd."""
     gradient, codebooks = _inputs(rows, dim, levels, size)
     codes, _ = recops.rq_encode(gradient, codebooks)
     codebooks.requires_grad_()
@@ -326,7 +326,7 @@ def decode_backward_case(rows: int, dim: int, levels: int, size: int) -> Case:
 
 
 def accumulate_case(rows: int, dim: int, size: int) -> Case:
-    """Sums of rows by code."""
+    """Sum rows by code."""
     x, codebooks = _inputs(rows, dim, 1, size)
     index = recops.nearest_codes(x, codebooks[0])[0][:, 0]
     return Case(

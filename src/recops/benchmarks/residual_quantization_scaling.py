@@ -1,4 +1,4 @@
-"""How encoding scales: one size changed at a time, beside faiss."""
+"""Scaling of encoding compared with faiss, varying one size at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops.benchmarks.residual_quantization import beam_case, encode_case
 
 @dataclass(frozen=True)
 class ScalingSizes:
-    """Of one run: rows, dimensions, levels, codewords a level, width of the beam."""
+    """Sizes of one run: rows, dimensions, levels, codewords per level, width of the beam."""
 
     N: int = 2048
     D: int = 64

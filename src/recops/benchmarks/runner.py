@@ -1,4 +1,4 @@
-"""Run a case: verify, interleave it with its peers and its ceiling, and tell the row."""
+"""Runner of benchmark cases: verification, then timing against peers and the ceiling."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from recops.benchmarks.timing import interleave, interleave_all
 
 
 class Row(TypedDict):
-    """One row of ``bench.json``. ``peers``: a peer's time over ours; above 1, ours is faster.
-    ``peak_bytes``: by side, ``"ours"`` and the peers; empty where a case does not ask.
+    """Row of ``bench.json``.
+
+    ``peers`` maps a peer to its time divided by the op's time; above 1, the op is faster.
+    ``peak_bytes`` maps ``"ours"`` and each peer to peak memory; it is empty if not measured.
     """
 
     op: str
@@ -37,7 +39,7 @@ class Row(TypedDict):
 
 @contextmanager
 def thread_count(threads: int) -> Iterator[None]:
-    """torch, and faiss where it is imported, on this many threads."""
+    """Run torch, and faiss if it is imported, with this number of threads."""
     before = torch.get_num_threads()
     faiss = sys.modules.get("faiss")
     torch.set_num_threads(threads)
@@ -50,20 +52,20 @@ def thread_count(threads: int) -> Iterator[None]:
 
 
 def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
-    """Verify, then time for about ``seconds`` a side.
+    """Verify a case, then time each side for about ``seconds``.
 
     Raises:
-        AssertionError: the case's ``verify`` found ours and a peer to disagree; nothing is timed.
+        AssertionError: ``verify`` found that the op and a peer disagree; nothing is timed.
     """
     with thread_count(case.threads):
         case.verify()
-        # Apart from the peers: the ceiling's copy would leave cold caches to whoever comes next.
+        # The ceiling is timed separately from the peers: its copy would evict their data.
         ceiling = probe(case.ceiling)
-        beside_ceiling, ceiling_seconds = interleave(
+        op_seconds, ceiling_seconds = interleave(
             case.run, ceiling.run, pairs=rounds, seconds=2 * seconds
         )
         sides = [case.run, *case.peers.values()]
-        ours, *peers = interleave_all(sides, rounds=rounds, seconds=seconds * len(sides))
+        best, *peers = interleave_all(sides, rounds=rounds, seconds=seconds * len(sides))
         named = {"ours": case.run, **case.peers} if case.memory else {}
         peaks = {name: peak_bytes(side) for name, side in named.items()}
     work = case.flops if case.ceiling == "fma" else case.bytes
@@ -75,9 +77,9 @@ def run_case(case: Case, *, rounds: int = 150, seconds: float = 2.0) -> Row:
         device=case.device,
         isa=cpu_isa(),
         threads=case.threads,
-        seconds=ours,
+        seconds=best,
         ceiling=case.ceiling,
-        ceiling_share=(work / beside_ceiling) / (ceiling.work / ceiling_seconds),
-        peers={name: peer / ours for name, peer in zip(case.peers, peers, strict=True)},
+        ceiling_share=(work / op_seconds) / (ceiling.work / ceiling_seconds),
+        peers={name: peer / best for name, peer in zip(case.peers, peers, strict=True)},
         peak_bytes=peaks,
     )

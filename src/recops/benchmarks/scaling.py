@@ -1,4 +1,4 @@
-"""How an op scales: the points of its sweeps, their table and their plot."""
+"""Scaling of an op: measurement of the points of its sweeps, table and plot."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PEERS = (
     "prefix_allowed_tokens_fn",
     "beamgrad, unconstrained",
 )
-"""What sweeps are drawn beside; others would take longer than they tell."""
+"""Peers that sweeps are compared with; the others take too long."""
 
 _ACROSS = 3
-"""Panels of the plot in a row."""
+"""Panels per row of the plot."""
 
 _DRAWN = 3
-"""Points that make a line; sweeps of fewer are in the table alone."""
+"""Fewest points of a sweep in the plot; shorter sweeps are only in the table."""
 
 
 class ScalingRow(TypedDict):
-    """One row of ``scaling.json``: the seconds of ours, the first, and of each peer."""
+    """Row of ``scaling.json``; the first entry of ``seconds`` is recops, the others are peers."""
 
     size: str
     of: str
@@ -43,17 +43,17 @@ class ScalingRow(TypedDict):
 
 
 def run_point(point: Point, *, seconds: float = 0.5) -> ScalingRow:
-    """Verify, then time ours and the peers interleaved, ``seconds`` a side.
+    """Verify a point, then time recops and the peers interleaved, ``seconds`` for each side.
 
     Raises:
-        AssertionError: ours and a peer disagree; nothing is timed.
+        AssertionError: recops and a peer disagree; nothing is timed.
     """
     case = point.case
     sides = {point.side: case.run} | {n: run for n, run in case.peers.items() if n in PEERS}
     with thread_count(case.threads):
         case.verify()
         times = interleave_all(list(sides.values()), rounds=1000, seconds=seconds * len(sides))
-    told = dict(zip(sides, times, strict=True))
+    seconds_of_sides = dict(zip(sides, times, strict=True))
     return ScalingRow(
         size=point.size,
         of=point.of,
@@ -61,42 +61,42 @@ def run_point(point: Point, *, seconds: float = 0.5) -> ScalingRow:
         shape=case.shape,
         rows=point.rows,
         facts=point.facts,
-        seconds=told,
+        seconds=seconds_of_sides,
     )
 
 
 def write_scaling(rows: Sequence[ScalingRow], out: Path) -> None:
-    """Leave ``scaling.json`` (sealed), ``scaling.md`` and ``scaling.svg`` in ``out``."""
+    """Write ``scaling.json`` (sealed), ``scaling.md`` and ``scaling.svg`` to the folder ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    where = environment()
-    content = {"environment": where, "rows": list(rows)}
+    info = environment()
+    content = {"environment": info, "rows": list(rows)}
     write_json(out / "scaling.json", content, kind="recops-scaling")
-    told = ", ".join(f"{key} {value}" for key, value in where.items())
-    write_file(out / "scaling.md", f"{told}\n\n{to_markdown(rows)}".encode())
+    heading = ", ".join(f"{key} {value}" for key, value in info.items())
+    write_file(out / "scaling.md", f"{heading}\n\n{to_markdown(rows)}".encode())
     write_file(out / "scaling.svg", plot(rows))
 
 
 def to_markdown(rows: Sequence[ScalingRow]) -> str:
-    """A table of the rows, or of their lines where no row has a peer."""
+    """Return a table with one line per row, or a cross table if no row has a peer."""
     return _table(rows) if any(len(row["seconds"]) > 1 for row in rows) else _crossed(rows)
 
 
 def _table(rows: Sequence[ScalingRow]) -> str:
-    """A line for each row; a peer's figure is its time over ours."""
+    """Return a table with one line per row; the figure of a peer is its time divided by ours."""
     has_facts = any(row["facts"] for row in rows)
-    columns = ["size", "shape", "time", "peers (their time / ours)", *["facts"] * has_facts]
+    columns = ["size", "shape", "time", "peers (time / recops' time)", *["facts"] * has_facts]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for row in rows:
-        (_, ours), *others = row["seconds"].items()
-        peers = ", ".join(f"{name} {seconds / ours:.2f}×" for name, seconds in others)
-        time = format_seconds(ours)
+        (_, own_seconds), *others = row["seconds"].items()
+        peers = ", ".join(f"{name} {seconds / own_seconds:.2f}×" for name, seconds in others)
+        time = format_seconds(own_seconds)
         cells = [f"{row['size']} = {row['value']:,}", row["shape"], time, peers]
         lines.append(f"| {' | '.join([*cells, *[row['facts']] * has_facts])} |")
     return "\n".join(lines) + "\n"
 
 
 def _crossed(rows: Sequence[ScalingRow]) -> str:
-    """A line for each side of what is measured, a column for each value."""
+    """Return a table with one line per swept object and side, and one column per value."""
     values = list(dict.fromkeys(row["value"] for row in rows))
     size = rows[0]["size"] if rows else ""
     lines = [f"| | {' | '.join(f'{size} = {value:,}' for value in values)} |"]
@@ -105,13 +105,13 @@ def _crossed(rows: Sequence[ScalingRow]) -> str:
     for row in rows:
         ((side, seconds),) = row["seconds"].items()
         times.setdefault(f"{row['of']}, {side}", {})[row["value"]] = format_seconds(seconds)
-    for name, told in times.items():
-        lines.append(f"| {name} | {' | '.join(told.get(value, '') for value in values)} |")
+    for name, cells in times.items():
+        lines.append(f"| {name} | {' | '.join(cells.get(value, '') for value in values)} |")
     return "\n".join(lines) + "\n"
 
 
 def plot(rows: Sequence[ScalingRow]) -> bytes:
-    """Rows a second against each size, both on logarithmic axes, as SVG."""
+    """Plot rows per second against each size on logarithmic axes, as SVG."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
@@ -143,7 +143,7 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         axes.grid(visible=True, color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     for first in panels[::_ACROSS]:
-        first.set_ylabel("rows a second")
+        first.set_ylabel("rows per second")
     names = panels[0].get_legend_handles_labels()
     figure.legend(*names, loc="outside lower center", ncols=_ACROSS, frameon=False)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A training step through the quantizer beside vector-quantize-pytorch's and the plain form."""
+"""Benchmarks of training steps of the quantizer against vector-quantize-pytorch and PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recops.benchmarks.registry import Case, Thunk, register
 
 HAS_VQP = importlib.util.find_spec("vector_quantize_pytorch") is not None
 
-# rows, dimension, levels, codewords a level
+# rows, dimension, levels, codewords per level
 SHAPES = [(4096, 32, 3, 256), (4096, 128, 4, 256), (4096, 768, 3, 256)]
 
 
@@ -25,10 +25,10 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def training_case(rows: int, dim: int, levels: int, size: int, *, rotation: bool = False) -> Case:
-    """Forward and backward, with gradients for rows and codebooks.
+    """Run forward and backward, with gradients for rows and codebooks.
 
-    The peer is ResidualVQ with learnable codebooks, which does the same; it is written for batches
-    of sequences, so all rows are one sequence.
+    The peer is ResidualVQ with learnable codebooks, which does the same work. It expects batches of
+    sequences, so all rows form one sequence.
     """
     random = torch.Generator().manual_seed(0)
     x = torch.randn(rows, dim, generator=random).requires_grad_()

@@ -1,4 +1,4 @@
-"""A step of constrained beam search beside its peers, and the trie build."""
+"""Benchmarks of steps of constrained beam search against peers, and of building a trie."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from recops.ops.trie.trie_beam_step import Normalize
 
 @dataclass(frozen=True)
 class Workload:
-    """A catalogue whose tokens follow a Zipf law, and the beams that decode it.
+    """Sizes of a catalogue whose tokens follow a Zipf law, and of the beams that decode it.
 
-    ``exponent`` 0 is the uniform law.
+    With ``exponent`` 0 the tokens are uniform.
     """
 
     items: int
@@ -49,7 +49,7 @@ STATIC_ZIPF = Workload(1_000_000, 2048, 4, batch=2, beams=70, exponent=1.0)
 STATIC_UNIFORM = Workload(1_000_000, 2048, 8, batch=2, beams=70, exponent=0.0)
 TIGER = Workload(1_000_000, 256, 4, batch=8, beams=50, exponent=0.8)
 HUNDRED_THOUSAND = Workload(100_000, 2048, 4, batch=2, beams=70, exponent=1.0)
-# Steps · batch · beams · vocabulary that beamgrad, which knows no trie, searches from logits.
+# Workloads for beamgrad, which searches the whole vocabulary without a trie.
 BEAMGRAD_LONG = STATIC_UNIFORM
 BEAMGRAD_WIDE = replace(ONE_REC, beams=256)
 SMALL = Workload(10_000, 256, 3, batch=1, beams=10, exponent=0.8)
@@ -76,10 +76,10 @@ def cases(quick: bool) -> Iterator[Case]:
 def zipf_sids(
     items: int, vocab: int, depth: int, *, exponent: float = 1.0, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """A catalogue as skewed as real ones.
+    """Draw a catalogue that is as skewed as real ones.
 
-    Every level's token is drawn on its own from p(rank r) ∝ 1 / r^exponent, and each level has an
-    order of tokens by rank of its own.
+    The tokens of all levels are independent. A token of rank r has probability p ∝ 1 / r^exponent.
+    Each level has a different random order of tokens by rank.
 
     Returns:
         SIDs ``[items, depth]`` int64, and log p ``[depth, vocab]``.
@@ -100,39 +100,39 @@ def zipf_sids(
 
 
 class Search:
-    """The beams that a model which knows how popular tokens are, but for noise, has at a level."""
+    """Beam search in a catalogue by a model that predicts the popularity of tokens with noise."""
 
     def __init__(self, workload: Workload, *, distinct: bool = False) -> None:
         self.workload = workload
         sids, self._log_shares = zipf_sids(
             workload.items, workload.vocab, workload.depth, exponent=workload.exponent
         )
-        if distinct:  # one item a semantic ID
+        if distinct:  # one item per semantic ID
             sids = sids.unique(dim=0)
-        started = time.process_time()  # built once: other work on the machine must not count
+        started = time.process_time()  # CPU time, because the trie is built only once
         self.trie = recops.SidTrie.from_sids(sids, vocab_sizes=workload.vocab)
         self.build_seconds = time.process_time() - started
 
     def by(self, *, batch: int, beams: int) -> Search:
-        """The same catalogue, decoded by so many beams."""
+        """Return a search in the same catalogue with another batch and number of beams."""
         other = copy.copy(self)
         other.workload = replace(self.workload, batch=batch, beams=beams)
         return other
 
     def logits(self, level: int) -> Tensor:
-        """``[B, M, V]``, the same at every call."""
+        """Return the logits ``[B, M, V]`` of a level, identical at every call."""
         width = self.workload.beams if level else 1
         shape = (self.workload.batch, width, self.workload.vocab)
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(level))
         return noise + self._log_shares[level]
 
     def beams(self, level: int) -> tuple[Tensor, Tensor]:
-        """Nodes and scores, each ``[B, M]``, on entering ``level``."""
+        """Return the nodes and scores, each ``[B, M]``, before ``level``."""
         nodes, scores, _ = self._search(level)
         return nodes, scores
 
     def prefixes(self, level: int) -> Tensor:
-        """The beams' tokens ``[B, M, level]`` on entering ``level``."""
+        """Return the tokens of the beams ``[B, M, level]`` before ``level``."""
         return self._search(level)[2]
 
     def _search(self, level: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,7 +151,7 @@ class Search:
 def step_case(
     search: Search, level: int, *, dtype: torch.dtype = torch.float32, compiled: bool = False
 ) -> Case:
-    """One step over the vocabulary, beside the padded rows and the sorted keys."""
+    """Run one step over the vocabulary; the peers are padded rows and sorted keys."""
     trie, num_beams = search.trie, search.workload.beams
     nodes, scores = search.beams(level)
     logits = search.logits(level).to(dtype)
@@ -167,18 +167,19 @@ def step_case(
         return sorted_keys.step(logits, wide_nodes, scores, num_beams, level)
 
     def verify() -> None:
-        ours, theirs = run(), padded_rows()
-        torch.testing.assert_close(ours.scores, theirs[0], rtol=1e-5, atol=1e-4)
-        # Which beams is another matter: topk breaks ties as it likes, and 16-bit logits tie often.
-        parents, tokens = ours.parents.long(), ours.tokens.long()
+        actual, exact_scores = run(), padded_rows()[0]
+        torch.testing.assert_close(actual.scores, exact_scores, rtol=1e-5, atol=1e-4)
+        # The peer's beams may differ: topk orders ties arbitrarily, and 16-bit logits tie often.
+        # Check instead that the chosen beams have the reported scores.
+        parents, tokens = actual.parents.long(), actual.tokens.long()
         log_probs = logits.log_softmax(2, dtype=torch.float32)
         chosen = log_probs[torch.arange(len(parents))[:, None], parents, tokens]
-        told = chosen + scores.gather(1, parents)
-        torch.testing.assert_close(ours.scores, told, rtol=1e-5, atol=1e-4)
-        assert torch.equal(padded.tokens[ours.nodes.long()], tokens)
-        assert all(len(row.unique()) == len(row) for row in ours.nodes)
-        inexact = looked_up()[0]  # may miss what is best, and finds nothing better
-        assert bool((inexact <= theirs[0] + 1e-4).all())
+        recomputed = chosen + scores.gather(1, parents)
+        torch.testing.assert_close(actual.scores, recomputed, rtol=1e-5, atol=1e-4)
+        assert torch.equal(padded.tokens[actual.nodes.long()], tokens)
+        assert all(len(row.unique()) == len(row) for row in actual.nodes)
+        inexact_scores = looked_up()[0]  # this peer may miss the best beams
+        assert bool((inexact_scores <= exact_scores + 1e-4).all())
 
     peers: dict[str, Thunk] = {"padded rows": padded_rows, "sorted keys": looked_up}
     if compiled:
@@ -197,7 +198,7 @@ def step_case(
 
 
 def prefix_case(search: Search, level: int) -> Case:
-    """One step beside transformers' ``prefix_allowed_tokens_fn``, which must be installed."""
+    """Run one step; the peer is transformers' ``prefix_allowed_tokens_fn``."""
     trie, num_beams = search.trie, search.workload.beams
     nodes, scores = search.beams(level)
     logits = search.logits(level)
@@ -207,10 +208,10 @@ def prefix_case(search: Search, level: int) -> Case:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
 
     def verify() -> None:
-        ours, theirs = run(), peer.step(logits, scores, num_beams)
-        torch.testing.assert_close(ours.scores, theirs[0], rtol=1e-5, atol=1e-4)
-        assert torch.equal(ours.tokens.long(), theirs[1])
-        assert torch.equal(ours.parents.long(), theirs[2])
+        actual, expected = run(), peer.step(logits, scores, num_beams)
+        torch.testing.assert_close(actual.scores, expected[0], rtol=1e-5, atol=1e-4)
+        assert torch.equal(actual.tokens.long(), expected[1])
+        assert torch.equal(actual.parents.long(), expected[2])
 
     return Case(
         op="trie_beam_step",
@@ -224,7 +225,7 @@ def prefix_case(search: Search, level: int) -> Case:
 
 
 def unconstrained_case(search: Search) -> Case:
-    """All steps in a trie, beside beamgrad's over the whole vocabulary, which must be installed."""
+    """Run all steps in a trie; the peer is beamgrad over the whole vocabulary."""
     import beamgrad
 
     workload, trie = search.workload, search.trie
@@ -244,10 +245,10 @@ def unconstrained_case(search: Search) -> Case:
         return scores
 
     def unconstrained() -> Tensor:
-        found: Tensor = beamgrad.decode(stacked, options, from_logits=True).final_scores
-        return found
+        final_scores: Tensor = beamgrad.decode(stacked, options, from_logits=True).final_scores
+        return final_scores
 
-    def verify() -> None:  # fewer hypotheses can't do better
+    def verify() -> None:  # the trie only removes paths, so the best score cannot be higher
         assert bool((run()[:, 0] <= unconstrained().max(1).values + 1e-4).all())
 
     return Case(
@@ -264,9 +265,9 @@ def unconstrained_case(search: Search) -> Case:
 def variant_case(
     search: Search, level: int, *, normalize: Normalize = "vocab", keep: float | None = None
 ) -> Case:
-    """One step in a way that padded rows do not know; the peer is our own plain step.
+    """Run one step with a mask or another normalizer; the peer is the step without them.
 
-    ``keep`` is the share of items that a mask leaves.
+    ``keep`` is the share of items that the mask allows.
     """
     trie, num_beams = search.trie, search.workload.beams
     nodes, scores = search.beams(level)
@@ -274,8 +275,8 @@ def variant_case(
     name: str = normalize
     allowed = None
     if keep is not None:
-        kept = torch.rand(trie.num_items, generator=torch.Generator().manual_seed(0)) < keep
-        name, allowed = f"keep={keep:g}", trie.mask(keep=trie.item_ids[kept])
+        is_kept = torch.rand(trie.num_items, generator=torch.Generator().manual_seed(0)) < keep
+        name, allowed = f"keep={keep:g}", trie.mask(keep=trie.item_ids[is_kept])
 
     def run() -> recops.BeamStep:
         return recops.trie_beam_step(
@@ -291,14 +292,14 @@ def variant_case(
     def plain() -> recops.BeamStep:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
 
-    def verify() -> None:  # on one beam: the reference is too slow for more
+    def verify() -> None:  # with one beam: the reference is too slow for more
         arguments = (logits[:1, :1], trie, nodes[:1, :1], scores[:1, :1])
-        found, expected = (
+        actual, expected = (
             step(*arguments, num_beams=50, normalize=normalize, allowed=allowed)
             for step in (recops.trie_beam_step, reference.trie_beam_step)
         )
-        torch.testing.assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
-        assert torch.equal(found.nodes, expected.nodes)
+        torch.testing.assert_close(actual.scores, expected.scores, rtol=1e-5, atol=1e-5)
+        assert torch.equal(actual.nodes, expected.nodes)
 
     rows = logits.nbytes if normalize == "vocab" else 0
     return Case(
@@ -313,14 +314,14 @@ def variant_case(
 
 
 def _bytes_of_children(trie: recops.SidTrie, nodes: Tensor, logits: Tensor) -> int:
-    """Tokens and logits of the real children of live beams."""
+    """Count the bytes of the tokens and logits of the beams' children."""
     live = nodes.long()
     children = int((trie.first_child[live + 1] - trie.first_child[live]).sum())
     return children * (trie.tokens.element_size() + logits.element_size())
 
 
 def build_case(workload: Workload) -> Case:
-    """Building the trie; the peers sort the SIDs (numpy), or build in plain torch (reference)."""
+    """Build a trie; the peers only sort the SIDs (numpy), or build in PyTorch (reference)."""
     sids, _ = zipf_sids(workload.items, workload.vocab, workload.depth, exponent=workload.exponent)
     columns = np.ascontiguousarray(sids.numpy().T[::-1])
 

@@ -1,4 +1,4 @@
-"""Constrained steps of transformers' generate(), beside its own prefix_allowed_tokens_fn."""
+"""Benchmarks of the logits processor for transformers against prefix_allowed_tokens_fn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recops.benchmarks.registry import Case, register
 
 HAS_TRANSFORMERS = importlib.util.find_spec("transformers") is not None
 PROMPT, END, FIRST = 5, 1, 10
-# items, tokens a level, levels, batch, beams: uniform SIDs
+# items, tokens per level, levels, batch, beams; SIDs are uniform
 SHAPES = [(100_000, 256, 4, 2, 70), (100_000, 2048, 4, 2, 70), (100_000, 256, 4, 1, 10)]
 
 
@@ -26,9 +26,10 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def decode_case(items: int, vocab: int, depth: int, batch: int, beams: int) -> Case:
-    """Every step of writing a semantic ID and its end, in a vocabulary of all levels' tokens.
+    """Process the logits of each step of a semantic ID and its end token.
 
-    The peer's function looks the prefix up in a dictionary of lists, made beforehand.
+    The vocabulary contains the tokens of all levels. The peer's function looks up prefixes in a
+    precomputed dictionary of lists.
     """
     from transformers import PrefixConstrainedLogitsProcessor
 
@@ -37,14 +38,14 @@ def decode_case(items: int, vocab: int, depth: int, batch: int, beams: int) -> C
     generator = torch.Generator().manual_seed(0)
     sids = torch.randint(0, vocab, (items, depth), generator=generator)
     words = sids + FIRST + vocab * torch.arange(depth)
-    ours = SidTrieLogitsProcessor(
+    processor = SidTrieLogitsProcessor(
         recops.SidTrie.from_sids(sids, vocab_sizes=vocab),
         [FIRST + vocab * level for level in range(depth)],
         prompt_length=PROMPT,
         eos_token_id=END,
     )
     following = _following(words)
-    theirs = PrefixConstrainedLogitsProcessor(
+    peer_processor = PrefixConstrainedLogitsProcessor(
         lambda _, tokens: following[tuple(tokens.tolist()[PROMPT:])], beams
     )
     steps = []
@@ -55,15 +56,15 @@ def decode_case(items: int, vocab: int, depth: int, batch: int, beams: int) -> C
         steps.append((torch.cat([prompt, words[chosen, :level]], 1), logits.log_softmax(1)))
 
     def run() -> list[Tensor]:
-        return [ours(*step) for step in steps]
+        return [processor(*step) for step in steps]
 
     def prefix_allowed_tokens_fn() -> list[Tensor]:
-        return [theirs(*step) for step in steps]
+        return [peer_processor(*step) for step in steps]
 
     def verify() -> None:
         *inner, last = zip(run(), prefix_allowed_tokens_fn(), strict=True)
-        for found, expected in inner:
-            assert torch.equal(found, expected)
+        for actual, expected in inner:
+            assert torch.equal(actual, expected)
         assert all(torch.equal(step.isfinite(), last[0].isfinite()) for step in last)
 
     return Case(
@@ -78,10 +79,10 @@ def decode_case(items: int, vocab: int, depth: int, batch: int, beams: int) -> C
 
 
 def _following(words: Tensor) -> dict[tuple[int, ...], list[int]]:
-    """The words that may follow each prefix, ascending; after the last, the end."""
-    found: dict[tuple[int, ...], set[int]] = defaultdict(set)
+    """Map each prefix to the sorted words that may follow; END follows a complete semantic ID."""
+    following: dict[tuple[int, ...], set[int]] = defaultdict(set)
     for row in words.tolist():
         for level, word in enumerate(row):
-            found[tuple(row[:level])].add(word)
-        found[tuple(row)].add(END)
-    return {prefix: sorted(some) for prefix, some in found.items()}
+            following[tuple(row[:level])].add(word)
+        following[tuple(row)].add(END)
+    return {prefix: sorted(next_words) for prefix, next_words in following.items()}

@@ -1,4 +1,4 @@
-"""Other ways to take a step of constrained beam search, each on the same trie, logits and beams.
+"""Peer methods for a step of constrained beam search on a trie.
 
 ``step(logits [B, M, V], nodes [B, M] int64, scores [B, M], num_beams, level)`` returns scores,
 tokens, parents and nodes ``[B, num_beams]``.
@@ -18,10 +18,11 @@ PeerStep = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PaddedRows:
-    """Every beam's children padded to the level's widest branch, masked, then top-k.
+    """Step that pads each beam's children to the level's widest branch, masks them and runs top-k.
 
-    The idea of STATIC (arXiv 2602.22647) for levels past its dense head, in plain torch: the work
-    is B · M · (the widest branch), whatever the beams' own branching. All beams must be live.
+    This is the method of STATIC (arXiv 2602.22647) for levels past its dense head, in PyTorch. The
+    work is B · M · (the widest branch) and does not depend on the beams' own numbers of children.
+    All beams must be live.
     """
 
     def __init__(self, trie: recops.SidTrie) -> None:
@@ -34,11 +35,11 @@ class PaddedRows:
     def step(
         self, logits: Tensor, nodes: Tensor, scores: Tensor, num_beams: int, level: int
     ) -> PeerStep:
-        """Exact; ties go as topk likes."""
+        """Run one exact step; the order of ties is that of topk."""
         first = self.first_child[nodes]
-        place = torch.arange(self.widest[level])
-        is_child = place < (self.first_child[nodes + 1] - first).unsqueeze(2)
-        children = torch.where(is_child, first.unsqueeze(2) + place, 0)
+        offset = torch.arange(self.widest[level])
+        is_child = offset < (self.first_child[nodes + 1] - first).unsqueeze(2)
+        children = torch.where(is_child, first.unsqueeze(2) + offset, 0)
         tokens = self.tokens[children]
         log_probs = logits.log_softmax(2, dtype=torch.float32).gather(2, tokens)
         totals = log_probs + scores.unsqueeze(2)
@@ -52,16 +53,16 @@ class PaddedRows:
         )
 
 
-# Of the last trie alone: the arrays of a large one take longer to make than to use.
+# Caches only the last trie, because building the arrays of a large one takes long.
 padded_rows_in = lru_cache(maxsize=1)(PaddedRows)
 
 
 class SortedKeys:
-    """Every beam's best ``2 · num_beams`` tokens, looked up among sorted keys (node, token).
+    """Step that looks up each beam's best ``2 · num_beams`` tokens in sorted keys (node, token).
 
-    As FlashRec decodes with a large vocabulary, written anew in plain torch. What the vocabulary
-    prefers is cut off before the trie is asked, so that valid beams are lost: the step is not
-    exact, and where few children are among the best tokens it leaves dead beams.
+    This is the method of FlashRec for a large vocabulary, in PyTorch. It chooses the best tokens of
+    the whole vocabulary before it looks at the trie, so valid beams are lost. The step is not
+    exact. If few of the chosen tokens are children, some beams are dead.
     """
 
     def __init__(self, trie: recops.SidTrie) -> None:
@@ -74,21 +75,21 @@ class SortedKeys:
     def step(
         self, logits: Tensor, nodes: Tensor, scores: Tensor, num_beams: int, level: int
     ) -> PeerStep:
-        """Inexact: −inf where too few of the tokens looked up were children."""
-        taken = min(logits.shape[2], 2 * num_beams)
-        log_probs, tokens = logits.log_softmax(2, dtype=torch.float32).topk(taken)
+        """Run one inexact step; scores are −inf if too few of the chosen tokens are children."""
+        num_tokens = min(logits.shape[2], 2 * num_beams)
+        log_probs, tokens = logits.log_softmax(2, dtype=torch.float32).topk(num_tokens)
         keys = nodes.unsqueeze(2) * self.vocab + tokens
-        places = torch.searchsorted(self.keys, keys)
-        totals = torch.where(self.keys[places] == keys, log_probs + scores.unsqueeze(2), -torch.inf)
+        index = torch.searchsorted(self.keys, keys)
+        totals = torch.where(self.keys[index] == keys, log_probs + scores.unsqueeze(2), -torch.inf)
         totals = totals.flatten(1)
-        few = max(0, num_beams - totals.shape[1])  # of a first step with many beams
-        best, chosen = nn.functional.pad(totals, (0, few), value=-torch.inf).topk(num_beams)
+        missing = max(0, num_beams - totals.shape[1])  # in the first step with many beams
+        best, chosen = nn.functional.pad(totals, (0, missing), value=-torch.inf).topk(num_beams)
         chosen = chosen.clamp(max=totals.shape[1] - 1)
         return (
             best,
             tokens.flatten(1).gather(1, chosen),
-            chosen // taken,
-            places.flatten(1).gather(1, chosen) + 1,
+            chosen // num_tokens,
+            index.flatten(1).gather(1, chosen) + 1,
         )
 
 
@@ -96,7 +97,7 @@ sorted_keys_in = lru_cache(maxsize=1)(SortedKeys)
 
 
 def allowed_after(trie: recops.SidTrie, prefixes: Tensor) -> dict[tuple[int, ...], list[int]]:
-    """The tokens that may follow each of ``prefixes`` ``[n, l]``, all in the trie."""
+    """Return the tokens that may follow each of ``prefixes`` ``[n, l]``, all in the trie."""
     nodes = trie.find(prefixes).long()
     first, end = trie.first_child[nodes].tolist(), trie.first_child[nodes + 1].tolist()
     return {
@@ -106,14 +107,15 @@ def allowed_after(trie: recops.SidTrie, prefixes: Tensor) -> dict[tuple[int, ...
 
 
 class PrefixAllowedTokens:
-    """A step of transformers' generate() with a ``prefix_allowed_tokens_fn`` that asks a dict.
+    """Step of transformers' generate() with a ``prefix_allowed_tokens_fn`` that reads a dict.
 
-    Its own logits processor, which asks for every beam in Python and masks the vocabulary, between
-    its log-softmax and its top-k. Exact, ties aside, while every beam has a child.
+    The logits processor of transformers calls the function for every beam in Python and masks the
+    vocabulary. It runs between log-softmax and top-k. The step is exact except for ties, as long as
+    every beam has a child.
     """
 
     def __init__(self, trie: recops.SidTrie, prefixes: Tensor) -> None:
-        """``prefixes``: ``[B, M, l]``, all in the trie."""
+        """Prepare the step for ``prefixes`` ``[B, M, l]``, all in the trie."""
         from transformers.generation.logits_process import PrefixConstrainedLogitsProcessor
 
         self.prefixes = prefixes.flatten(0, 1)
@@ -123,7 +125,7 @@ class PrefixAllowedTokens:
         )
 
     def step(self, logits: Tensor, scores: Tensor, num_beams: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, tokens and parents ``[B, num_beams]``."""
+        """Return scores, tokens and parents ``[B, num_beams]``."""
         batch, width, vocab = logits.shape
         log_probs = logits.flatten(0, 1).log_softmax(1, dtype=torch.float32)
         masked = self.processor(self.prefixes, log_probs)

@@ -1,4 +1,4 @@
-"""How a step scales with beams, batch and catalogue, beside other ways to take it."""
+"""Scaling of a beam-search step with beams, batch and catalogue, compared with peers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recops.benchmarks.registry import Case, Point, Thunk, register_scaling
 from recops.benchmarks.trie import Search, Workload, prefix_case, step_case
 from recops.benchmarks.trie_peers import sorted_keys_in
 
-LEVEL = 1  # the one with the most children
+LEVEL = 1  # the level with the most children
 SHAPES = [  # items, vocabulary, depth
     (100_000, 256, 4),
     (1_000_000, 2048, 4),
@@ -25,7 +25,7 @@ SHAPES = [  # items, vocabulary, depth
 EXPONENTS = (1.0, 0.8, 0.0)  # of Zipf's law; 0: uniform
 BEAMS = (10, 50, 70, 128, 256, 512, 1024)
 BATCHES = (1, 2, 8, 32)
-MOST_ASKED = 128  # beams that a function in Python is asked for
+MOST_ASKED = 128  # largest number of beams for the peer that calls Python for each beam
 
 
 @register_scaling("trie")
@@ -40,7 +40,7 @@ def points() -> Iterator[Point]:
 
 @register_scaling("trie_grid")
 def grid() -> Iterator[Point]:
-    """Every catalogue, batch, number of beams and of threads: ours alone."""
+    """Yield every combination of catalogue, batch, beams and threads, without peers."""
     for search in _catalogues():
         for batch in BATCHES:
             for beams in BEAMS:
@@ -48,8 +48,10 @@ def grid() -> Iterator[Point]:
                 case = _alone(crossed)
                 for threads in (1, 2):
                     side = f"B = {batch}, {threads} thread{'s' * (threads > 1)}"
-                    at = replace(case, threads=threads)
-                    yield Point("M", beams, batch * beams, at, of=_catalogue(crossed), side=side)
+                    point_case = replace(case, threads=threads)
+                    yield Point(
+                        "M", beams, batch * beams, point_case, of=_catalogue(crossed), side=side
+                    )
 
 
 def _catalogues() -> Iterator[Search]:
@@ -64,7 +66,7 @@ def _catalogue(search: Search) -> str:
 
 
 def _alone(search: Search) -> Case:
-    """A step, which must be to each request what it is to that one alone."""
+    """Return a step without peers; its check compares the batch with each single request."""
     nodes, scores = search.beams(LEVEL)
     logits = search.logits(LEVEL)
 
@@ -73,10 +75,10 @@ def _alone(search: Search) -> Case:
         return recops.trie_beam_step(*arguments, num_beams=search.workload.beams)
 
     def verify() -> None:
-        together = step(slice(None))
+        batched = step(slice(None))
         for b in range(search.workload.batch):
-            for whole, part in zip(together, step(slice(b, b + 1)), strict=True):
-                assert torch.equal(whole[b : b + 1], part)
+            for rows, row in zip(batched, step(slice(b, b + 1)), strict=True):
+                assert torch.equal(rows[b : b + 1], row)
 
     return Case(
         op="trie_beam_step",
@@ -100,7 +102,7 @@ def _point(size: str, value: int, search: Search) -> Point:
 
 
 def _unconstrained(search: Search) -> Thunk:
-    """beamgrad's step over the whole vocabulary, after a first one that reads one row."""
+    """Return beamgrad's step over the whole vocabulary, after a first step that reads one row."""
     import beamgrad
 
     rows = search.logits(LEVEL)
@@ -110,19 +112,22 @@ def _unconstrained(search: Search) -> Thunk:
 
 
 def _facts(search: Search) -> str:
-    """Of the trie, and how whole searches end: ours, and one that cuts off before it asks it."""
+    """Describe the trie and the results of complete searches by recops and by sorted keys."""
     trie, workload = search.trie, search.workload
-    ours, _ = search.beams(workload.depth)
+    exact, _ = search.beams(workload.depth)
     peer = sorted_keys_in(trie)
     nodes, scores = torch.zeros(workload.batch, 1).long(), torch.zeros(workload.batch, 1)
     for level in range(workload.depth):
         logits = search.logits(level)
         scores, _, _, nodes = peer.step(logits, nodes, scores, workload.beams, level)
-    found = torch.where(scores > -torch.inf, nodes, -1)
-    lost = sum(int((~torch.isin(best, row)).sum()) for best, row in zip(ours, found, strict=True))
+    inexact = torch.where(scores > -torch.inf, nodes, -1)
+    lost = sum(
+        int((~torch.isin(best, row)).sum()) for best, row in zip(exact, inexact, strict=True)
+    )
     structure = trie.first_child.nbytes + trie.tokens.nbytes
     return (
         f"built in {search.build_seconds:.2f} s; {structure / 2**20:.1f} MiB, "
-        f"{structure / trie.num_nodes:.1f} B a node; exact, {int((ours < 0).sum())} dead; "
-        f"sorted keys: {lost} lost, {int((found < 0).sum())} dead"
+        f"{structure / trie.num_nodes:.1f} B per node; "
+        f"recops: {int((exact < 0).sum())} dead beams; "
+        f"sorted keys: {lost} beams lost, {int((inexact < 0).sum())} dead"
     )
