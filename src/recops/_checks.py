@@ -12,7 +12,7 @@ from torch import Tensor
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 INDICES = (torch.int32, torch.int64)
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
-MOST_BEAMS = 2**20
+MAX_BEAMS = 2**20
 """Largest number of beams: their paths already take 16 MB per row."""
 
 INTEGERS = (int, np.integer, torch.SymInt)

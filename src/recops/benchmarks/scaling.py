@@ -23,10 +23,10 @@ PEERS = (
 )
 """Peers that sweeps are compared with; the others take too long."""
 
-_ACROSS = 3
+_COLUMNS = 3
 """Panels per row of the plot."""
 
-_DRAWN = 3
+_MIN_POINTS = 3
 """Fewest points of a sweep in the plot; shorter sweeps are only in the table."""
 
 
@@ -117,10 +117,10 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     points = Counter((row["size"], row["of"]) for row in rows)
-    sizes = [size for size, count in points.items() if count >= _DRAWN] or list(points)
-    down = -(-len(sizes) // _ACROSS)
-    figure = Figure(figsize=(2.6 * _ACROSS, 2.6 * down), layout="constrained")
-    panels = figure.subplots(down, _ACROSS, sharey=True, squeeze=False).ravel()
+    sizes = [size for size, count in points.items() if count >= _MIN_POINTS] or list(points)
+    down = -(-len(sizes) // _COLUMNS)
+    figure = Figure(figsize=(2.6 * _COLUMNS, 2.6 * down), layout="constrained")
+    panels = figure.subplots(down, _COLUMNS, sharey=True, squeeze=False).ravel()
     for spare in panels[len(sizes) :]:
         spare.set_axis_off()
     for axes, size in zip(panels, sizes, strict=False):
@@ -142,10 +142,10 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         axes.set_title(size[1], fontsize=8)
         axes.grid(visible=True, color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-    for first in panels[::_ACROSS]:
+    for first in panels[::_COLUMNS]:
         first.set_ylabel("rows per second")
     names = panels[0].get_legend_handles_labels()
-    figure.legend(*names, loc="outside lower center", ncols=_ACROSS, frameon=False)
+    figure.legend(*names, loc="outside lower center", ncols=_COLUMNS, frameon=False)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recops"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -25,7 +25,7 @@ SHAPES = [  # items, vocabulary, depth
 EXPONENTS = (1.0, 0.8, 0.0)  # of Zipf's law; 0: uniform
 BEAMS = (10, 50, 70, 128, 256, 512, 1024)
 BATCHES = (1, 2, 8, 32)
-MOST_ASKED = 128  # largest number of beams for the peer that calls Python for each beam
+MAX_PEER_BEAMS = 128  # largest number of beams for the peer that calls Python for each beam
 
 
 @register_scaling("trie")
@@ -45,7 +45,7 @@ def grid() -> Iterator[Point]:
         for batch in BATCHES:
             for beams in BEAMS:
                 crossed = search.by(batch=batch, beams=beams)
-                case = _alone(crossed)
+                case = _case_without_peers(crossed)
                 for threads in (1, 2):
                     side = f"B = {batch}, {threads} thread{'s' * (threads > 1)}"
                     point_case = replace(case, threads=threads)
@@ -65,7 +65,7 @@ def _catalogue(search: Search) -> str:
     return name
 
 
-def _alone(search: Search) -> Case:
+def _case_without_peers(search: Search) -> Case:
     """Return a step without peers; its check compares the batch with each single request."""
     nodes, scores = search.beams(LEVEL)
     logits = search.logits(LEVEL)
@@ -94,7 +94,7 @@ def _point(size: str, value: int, search: Search) -> Point:
     peers: dict[str, Thunk] = dict(case.peers)
     if find_spec("beamgrad"):
         peers["beamgrad, unconstrained"] = _unconstrained(search)
-    if workload.beams <= MOST_ASKED and find_spec("transformers"):
+    if workload.beams <= MAX_PEER_BEAMS and find_spec("transformers"):
         peers |= prefix_case(search, LEVEL).peers
     rows = workload.batch * workload.beams
     case = replace(case, peers=peers)

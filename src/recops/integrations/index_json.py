@@ -15,7 +15,7 @@ from recops.files import read_bounded
 __all__ = ["codes_of_tokens", "read_index_json"]
 
 _TOKEN = re.compile(r"<([a-z])_(\d{1,9})>")
-_MOST = 1 << 63
+_ID_LIMIT = 1 << 63
 
 
 def codes_of_tokens(tokens: object) -> list[int] | None:
@@ -93,6 +93,9 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _item_id(path: str | os.PathLike[str], key: str) -> int:
-    if not re.fullmatch(r"-?\d{1,19}", key, flags=re.ASCII) or not -_MOST <= int(key) < _MOST:
+    if (
+        not re.fullmatch(r"-?\d{1,19}", key, flags=re.ASCII)
+        or not -_ID_LIMIT <= int(key) < _ID_LIMIT
+    ):
         raise ValueError(f"{path}: item ids must be integers of 64 bits, got {key[:40]!r}")
     return int(key)

@@ -41,9 +41,9 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
         tensor: Tensor = getattr(holder, name)
         check_tensor(op, name, tensor, ndim=tuple(shape_of), dtypes=dtypes, device=device)
         device = tensor.device
-        for (symbol, more), size in zip(shape_of[tensor.ndim], tensor.shape, strict=True):
-            known = sizes.setdefault(symbol, size - more)
-            if known < 0 or size != known + more:
+        for (symbol, offset), size in zip(shape_of[tensor.ndim], tensor.shape, strict=True):
+            known = sizes.setdefault(symbol, size - offset)
+            if known < 0 or size != known + offset:
                 raise ValueError(
                     f"{op}: {name} must be [{shapes}] with {symbol} = {max(known, 0)}, "
                     f"got shape {tuple(tensor.shape)}"
@@ -59,7 +59,7 @@ def _parsed(shapes: str) -> dict[int, list[tuple[str, int]]]:
     shape_of = {}
     for shape in shapes.split(" or "):
         dims = [dim.partition(" + ") for dim in shape.split(", ") if dim]
-        shape_of[len(dims)] = [(symbol, int(more or 0)) for symbol, _, more in dims]
+        shape_of[len(dims)] = [(symbol, int(offset or 0)) for symbol, _, offset in dims]
     return shape_of
 
 

@@ -12,7 +12,7 @@ from torch.utils import _pytree
 
 from recops._checks import check_device, check_tensor
 
-MOST = 1024  # largest width of an event or a state, and largest number of slots
+MAX_SIZE = 1024  # largest width of an event or a state, and largest number of slots
 
 HolderT = TypeVar("HolderT", bound="MemoryHolder")
 

@@ -28,9 +28,9 @@ class SidCatalog:
     only when it is complete. Writers wait for one another. :meth:`snapshot`, ``len`` and
     :attr:`version` do not wait for writers. A call that fails changes nothing.
 
-    Memory holds the trie of the last snapshot, the changes of the versions that can be rolled back
-    to (8 bytes per item and 4 per token), and the trie of the oldest of these versions. Other tries
-    are freed when no caller references them.
+    Memory holds the trie of the last snapshot and that of the oldest version that can be restored.
+    It also holds the changes of all versions in between, with 8 bytes per item and 4 per token.
+    Other tries are freed when no caller references them.
 
     Args:
         vocab_sizes: the vocabulary size of each level.

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_integer, check_list, check_tensor
-from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
+from recops.state._memory import MAX_SIZE, MemoryHolder, check_kind, check_tensors, register_memory
 
-MOST_SLOTS = 64  # periods usually double, and 2⁶⁴ events are never reached
-_READERS = (80, 40)  # widths of the hidden layers of the reading network
+MAX_SLOTS = 64  # periods usually double, and 2⁶⁴ events are never reached
+_READER_WIDTHS = (80, 40)  # widths of the hidden layers of the reading network
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class HpmnParams(MemoryHolder):
             )
         if len(self.w_ih) != m:
             raise ValueError(f"HpmnParams: w_ih must hold {m} tensors, got {len(self.w_ih)}")
-        wide, narrow = _READERS
-        due: dict[str, tuple[object, tuple[int, ...]]] = {
+        wide, narrow = _READER_WIDTHS
+        expected: dict[str, tuple[object, tuple[int, ...]]] = {
             "w_hh": (self.w_hh, (m, 3 * h, h)),
             "bias": (self.bias, (m, 3 * h)),
             "query_w": (self.query_w, (h, i)),
@@ -80,8 +80,8 @@ class HpmnParams(MemoryHolder):
             "hop_map": (self.hop_map, (h, h)),
         }
         for j, weights in enumerate(self.w_ih):
-            due[f"w_ih[{j}]"] = (weights, (3 * h, h if j else i))
-        check_tensors("HpmnParams", self.w_hh, due, FLOATS)
+            expected[f"w_ih[{j}]"] = (weights, (3 * h, h if j else i))
+        check_tensors("HpmnParams", self.w_hh, expected, FLOATS)
 
     @property
     def input_size(self) -> int:
@@ -107,10 +107,10 @@ class HpmnParams(MemoryHolder):
         Weights are uniform within ±1/√inputs. Biases are 1 for gates and 0 otherwise.
         """
         for name, size, most in (
-            ("input_size", input_size, MOST),
-            ("hidden_size", hidden_size, MOST),
-            ("num_slots", num_slots, MOST_SLOTS),
-            ("hops", hops, MOST_SLOTS),
+            ("input_size", input_size, MAX_SIZE),
+            ("hidden_size", hidden_size, MAX_SIZE),
+            ("num_slots", num_slots, MAX_SLOTS),
+            ("hops", hops, MAX_SLOTS),
         ):
             check_integer("HpmnParams.random", name, size, least=1, most=most)
         check_integer("HpmnParams.random", "seed", seed, most=2**63 - 1)
@@ -123,7 +123,7 @@ class HpmnParams(MemoryHolder):
             return scaled
 
         i, h, m, hops = int(input_size), int(hidden_size), int(num_slots), int(hops)
-        wide, narrow = _READERS
+        wide, narrow = _READER_WIDTHS
         bias = torch.cat([torch.ones(2 * h, **kind), torch.zeros(h, **kind)])
         return HpmnParams(
             w_ih=tuple(weights(3 * h, h if j else i) for j in range(m)),
@@ -159,8 +159,8 @@ class HpmnState(MemoryHolder):
     def __post_init__(self) -> None:
         floats = (torch.float32, torch.float64)
         check_tensor("HpmnState", "memory", self.memory, ndim=3, dtypes=floats)
-        due = {"count": (self.count, (self.memory.shape[0],))}
-        check_tensors("HpmnState", self.count, due, (torch.int64,))
+        expected = {"count": (self.count, (self.memory.shape[0],))}
+        check_tensors("HpmnState", self.count, expected, (torch.int64,))
         if self.count.device != self.memory.device:
             raise ValueError(
                 f"HpmnState: count must be on {self.memory.device}, got {self.count.device}"

@@ -16,7 +16,7 @@ from recops.state._holder import register_holder, require_fit
 ItemIds = Tensor | Sequence[int] | Sequence[Tensor] | Sequence[Sequence[int]]
 """Item ids for all rows of a batch, or a list with the ids of each row."""
 
-_ROWS = (Tensor, np.ndarray, list, tuple)
+_ROW_TYPES = (Tensor, np.ndarray, list, tuple)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def pack_mask(
     """Return the words of an :class:`ItemMask` that allows only ``ids`` (keep), or all others."""
     name = "keep" if keep else "drop"
     values = ids if isinstance(ids, Tensor | np.ndarray) else check_list("SidTrie.mask", name, ids)
-    is_batch = isinstance(values, list) and any(isinstance(row, _ROWS) for row in values)
+    is_batch = isinstance(values, list) and any(isinstance(row, _ROW_TYPES) for row in values)
     named = {f"{name}[{b}]": row for b, row in enumerate(values)} if is_batch else {name: values}
     device = item_ids.device
     rows = [_as_ids(row_name, row, device) for row_name, row in named.items()]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_flag, check_integer, check_number, check_tensor
-from recops.state._memory import MOST, MemoryHolder, check_kind, check_tensors, register_memory
+from recops.state._memory import MAX_SIZE, MemoryHolder, check_kind, check_tensors, register_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class MimnParams(MemoryHolder):
         if min(d, h, m) < 1:
             raise ValueError(f"MimnParams: sizes must be at least 1, got D={d}, H={h}, m={m}")
         check_number("MimnParams", "usage_scale", self.usage_scale, least=1e-30, most=1e30)
-        due: dict[str, tuple[object, tuple[int, ...]]] = {
+        expected: dict[str, tuple[object, tuple[int, ...]]] = {
             "controller_w_ih": (self.controller_w_ih, (3 * h, 2 * d)),
             "controller_w_hh": (self.controller_w_hh, (3 * h, h)),
             "controller_bias": (self.controller_bias, (3 * h,)),
@@ -82,8 +82,8 @@ class MimnParams(MemoryHolder):
             "read_init": (self.read_init, (d,)),
         }
         if self.key_memory is not None:
-            due["key_memory"] = (self.key_memory, (m, d))
-        check_tensors("MimnParams", self.memory_init, due, FLOATS)
+            expected["key_memory"] = (self.key_memory, (m, d))
+        check_tensors("MimnParams", self.memory_init, expected, FLOATS)
 
     @property
     def input_size(self) -> int:
@@ -115,7 +115,7 @@ class MimnParams(MemoryHolder):
             ("hidden_size", hidden_size),
             ("num_slots", num_slots),
         ):
-            check_integer("MimnParams.random", name, size, least=1, most=MOST)
+            check_integer("MimnParams.random", name, size, least=1, most=MAX_SIZE)
         check_integer("MimnParams.random", "seed", seed, most=2**63 - 1)
         check_flag("MimnParams.random", "key_memory", key_memory)
         random = torch.Generator("cpu").manual_seed(int(seed))
@@ -185,7 +185,7 @@ class MimnState(MemoryHolder):
         check_tensor("MimnState", "memory", self.memory, ndim=3, dtypes=floats)
         check_tensor("MimnState", "hidden", self.hidden, ndim=2, dtypes=floats)
         n, m, d = self.memory.shape
-        due = {
+        expected = {
             "hidden": (self.hidden, (n, self.hidden.shape[1])),
             "read": (self.read, (n, d)),
             "usage": (self.usage, (n, m)),
@@ -193,7 +193,7 @@ class MimnState(MemoryHolder):
             "channels": (self.channels, (n, m, d)),
             "pooled": (self.pooled, (n, d)),
         }
-        check_tensors("MimnState", self.memory, due, floats)
+        check_tensors("MimnState", self.memory, expected, floats)
         check_tensors("MimnState", self.count, {"count": (self.count, (n,))}, (torch.int64,))
         if self.count.device != self.memory.device:
             raise ValueError(

@@ -27,7 +27,7 @@ from recops.state._tokens import refuse_bad_token
 from recops.state._validate import problems
 from recops.state.item_mask import ItemIds, ItemMask, pack_mask
 
-MOST_LEVELS = 65_536
+MAX_LEVELS = 65_536
 
 _KIND = "sid_trie"
 _TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
@@ -144,8 +144,8 @@ class SidTrie:
         count, depth = sids.shape
         if depth == 0:
             raise ValueError(f"{op}: sids must have at least one level, got shape {(count, depth)}")
-        if depth > MOST_LEVELS:
-            raise ValueError(f"{op}: sids must have at most {MOST_LEVELS:,} levels, got {depth:,}")
+        if depth > MAX_LEVELS:
+            raise ValueError(f"{op}: sids must have at most {MAX_LEVELS:,} levels, got {depth:,}")
         if item_ids is None:
             item_ids = torch.arange(count, device="cpu")
         check_tensor(op, "item_ids", item_ids, ndim=1, dtypes=INDICES)

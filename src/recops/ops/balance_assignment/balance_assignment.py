@@ -54,9 +54,9 @@ def balance_assignment(
         ValueError: shapes do not match, there are no codewords, a codeword is not finite, or a
             weight or a capacity is out of range.
 
-    Time is O(N · K · D) for step 1. For the M rows of codes above capacity, step 2 takes
-    O(M · K · D), repeated for a row when its 2 (then 4, then 8) nearest codes with room are full.
-    Sorting takes O(M · log M), or O(M · K · log M) if all rows are identical. Memory is
+    Time is O(N · K · D) for step 1. Step 2 takes O(M · K · D) for the M rows of codes above
+    capacity. It searches again for a row when its 2 (then 4, then 8) nearest codes with room are
+    full. Sorting takes O(M · log M), or O(M · K · log M) if all rows are identical. Memory is
     O(N + 8 M + K · D): no N × K matrix is made. Results are bit-identical at any thread count.
 
     Source: capacity-constrained residual quantization of UniRec, 2026, Algorithm 1 (assign, then

@@ -26,7 +26,7 @@ Pool: TypeAlias = Literal["sum", "mean"]
 
 _ACTIVATIONS, _POOLS = get_args(Activation), get_args(Pool)
 
-_MOST_ORDERS = 1024
+_MAX_ORDERS = 1024
 """Largest order. Higher powers are useless: 1.1 to the power of 931 overflows float32."""
 
 
@@ -55,7 +55,7 @@ class Options(NamedTuple):
 
 def check_options(op: str, options: Options) -> None:
     """Check the options that do not depend on the tensors."""
-    check_integer(op, "orders", options.orders, least=1, most=_MOST_ORDERS)
+    check_integer(op, "orders", options.orders, least=1, most=_MAX_ORDERS)
     check_flag(op, "bias", options.bias)
     check_flag(op, "activate_last", options.activate_last)
     check_flag(op, "concat_hidden", options.concat_hidden)

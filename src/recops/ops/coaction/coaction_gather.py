@@ -47,11 +47,11 @@ def coaction_gather(
 ) -> Tensor:
     """Compute ``coaction(feed_table[history], params_table[targets], dims, …)``, look-ups fused.
 
-    The gathered rows ``[U, T, d0]`` and parameters ``[B, P]`` are never materialised. If the feed
-    table is small (N ≤ 8 T, such as a table of categories), a row that occurs several times in a
-    history is computed once and multiplied by its count; the result is the same up to rounding. In
-    the backward pass the gradients of a repeated table row are added in order of occurrence, so
-    they are bit-identical at any thread count.
+    The gathered rows ``[U, T, d0]`` and parameters ``[B, P]`` are never materialised. A small feed
+    table (N ≤ 8 T) often has rows that occur several times in a history. Such a row is computed
+    once and multiplied by its count; the result is equal up to rounding. In the backward pass the
+    gradients of a repeated table row are added in order of occurrence, so they are bit-identical at
+    any thread count.
 
     Args:
         feed_table: ``[N, d0]``, dtypes as in :func:`recops.coaction`.

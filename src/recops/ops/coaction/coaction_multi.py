@@ -87,7 +87,7 @@ def coaction_multi(
     feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), options)
     check_users(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
     outputs: dict[int, Tensor] = {}
-    for group in _of_one_length(feeds):
+    for group in _group_by_steps(feeds):
         dims = [sizes[p] for p in group]
         group_options = options
         if options.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
@@ -104,7 +104,7 @@ def coaction_multi(
     return [outputs[p] for p in range(len(feeds))]
 
 
-def _of_one_length(feeds: list[Tensor]) -> list[list[int]]:
+def _group_by_steps(feeds: list[Tensor]) -> list[list[int]]:
     """Group the indices of the feeds by T."""
     groups: list[list[int]] = []
     for p, feed in enumerate(feeds):

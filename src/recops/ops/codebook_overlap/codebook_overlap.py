@@ -17,7 +17,7 @@ __all__ = ["OverlapKernel", "codebook_overlap"]
 OverlapKernel: TypeAlias = Literal["bhattacharyya", "product", "minimum"]
 
 # Within these bounds, all powers of sigma that the kernels need stay in the range of float32.
-_SIGMA = (1e-15, 1e15)
+_SIGMA_RANGE = (1e-15, 1e15)
 
 
 def codebook_overlap(
@@ -76,7 +76,7 @@ def codebook_overlap(
             f"{op}: usage must have {codebook.shape[0]} entries, one per codeword, "
             f"got {usage.shape[0]}"
         )
-    check_number(op, "sigma", sigma, least=_SIGMA[0], most=_SIGMA[1])
+    check_number(op, "sigma", sigma, least=_SIGMA_RANGE[0], most=_SIGMA_RANGE[1])
     check_choice(op, "kernel", kernel, get_args(OverlapKernel))
     dtype = compute_dtype(codebook.dtype)
     return ops.codebook_overlap(codebook.to(dtype), usage.to(dtype), sigma, kernel)

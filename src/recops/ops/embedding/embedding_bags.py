@@ -23,7 +23,7 @@ def embedding_bags(
     The columns of a feature in row b hold the sum of ``weight[ids[b, t]]`` over t, in order of t,
     and zero for an empty sum. For ids of shape ``[B]`` they hold a copy of one table row. The
     gradient of table row v is the sum of the output gradients over all b and t with
-    ``ids[b, t] = v``, feature by feature and in order of occurrence. It is zero for
+    ``ids[b, t] = v``. It is added feature by feature, in order of occurrence, and is zero for
     ``padding_idx``. If several features use the same tensor as their table, it has one gradient.
 
     Args:

@@ -31,7 +31,7 @@ class Tensors(NamedTuple):
         return Tensors([p.detach() for p in self.params], key_memory, self.usage_scale)
 
 
-def tensors_of(params: MimnParams, dtype: torch.dtype) -> Tensors:
+def op_tensors(params: MimnParams, dtype: torch.dtype) -> Tensors:
     """Return the parameters in ``dtype``, without the initial state."""
     p = params
     ordered = [

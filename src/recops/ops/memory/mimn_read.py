@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
-from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.ops.memory._mimn import Utilization, check_options, check_state, op_tensors
 from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
@@ -71,7 +71,7 @@ def mimn_read(
         return composite(
             pool, rows, target, params, utilization=utilization, induction_topk=induction_topk
         )
-    state, tensors = pool.floats(), tensors_of(params, pool.memory.dtype)
+    state, tensors = pool.floats(), op_tensors(params, pool.memory.dtype)
     differentiated = [target, *state, *tensors.all()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):
         index = rows_of_pool(op, rows, pool.num_rows)

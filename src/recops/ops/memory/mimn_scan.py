@@ -16,7 +16,7 @@ from recops.ops.memory._checks import (
     interval,
     num_checkpoints,
 )
-from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.ops.memory._mimn import Utilization, check_options, check_state, op_tensors
 from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
@@ -123,7 +123,7 @@ def mimn_scan(
             induction_topk=induction_topk,
         )
     floats = [tensor.to(dtype) for tensor in state.floats()]
-    tensors = tensors_of(params, dtype)
+    tensors = op_tensors(params, dtype)
     outputs, hidden, read, memory, usage, added, channels, pooled, _, _ = ops.mimn_scan(
         x,
         floats,

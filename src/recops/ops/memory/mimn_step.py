@@ -13,7 +13,7 @@ from recops.ops.memory._checks import (
     check_pool,
     mark_changed,
 )
-from recops.ops.memory._mimn import Utilization, check_options, check_state, tensors_of
+from recops.ops.memory._mimn import Utilization, check_options, check_state, op_tensors
 from recops.state._memory import check_kind
 from recops.state.mimn import MimnParams, MimnState
 
@@ -78,7 +78,7 @@ def mimn_step_(
         pool.count,
         rows.long(),
         x.detach(),
-        *tensors_of(params, pool.memory.dtype).detached(),
+        *op_tensors(params, pool.memory.dtype).detached(),
         utilization,
         induction_topk,
     )

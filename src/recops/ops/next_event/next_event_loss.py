@@ -14,7 +14,7 @@ from recops._load import ops
 
 __all__ = ["next_event_loss"]
 
-_MOST_HIDDEN = 8
+_MAX_HIDDEN = 8
 
 
 def next_event_loss(
@@ -83,9 +83,9 @@ def next_event_loss(
         expected.append(("lengths", lengths, (rows,)))
     layers = check_list(op, "layers", layers)
     hidden = (len(layers) - 2) / 2
-    if hidden not in range(1, _MOST_HIDDEN + 1):
+    if hidden not in range(1, _MAX_HIDDEN + 1):
         raise ValueError(
-            f"{op}: layers must be alternating weights and biases, of 1 to {_MOST_HIDDEN} hidden "
+            f"{op}: layers must be alternating weights and biases, of 1 to {_MAX_HIDDEN} hidden "
             f"layers and the score, got {len(layers)} tensors"
         )
     inputs = 2 * width

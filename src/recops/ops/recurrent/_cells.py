@@ -82,12 +82,12 @@ def check_indices(op: str, name: str, index: Tensor | None, size: int | None, li
         raise ValueError(f"{op}: {name} must have {size} entries, got {index.shape[0]}")
 
 
-def converted(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def to_dtype(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """Return ``tensor`` in ``dtype``, or None for None."""
     return None if tensor is None else tensor.to(dtype)
 
 
-def what_to_keep(checkpoint: bool, *tensors: Tensor | None) -> str:
+def values_to_keep(checkpoint: bool, *tensors: Tensor | None) -> str:
     """Return what the forward pass keeps for the backward pass: nothing, states or gates."""
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in tensors):
         return "nothing"

@@ -19,11 +19,11 @@ from recops.ops.recurrent._cells import (
     check_indices,
     check_shapes,
     check_weights,
-    converted,
     fake_scan,
     resolve,
     save_scan,
-    what_to_keep,
+    to_dtype,
+    values_to_keep,
 )
 
 __all__ = ["recurrent_layer"]
@@ -101,15 +101,15 @@ def recurrent_layer(
         x,
         w_ih.to(dtype),
         w_hh.to(dtype),
-        converted(b_ih, dtype),
-        converted(b_hh, dtype),
-        converted(h0, dtype),
-        converted(attention, dtype),
-        converted(lengths, torch.int64),
+        to_dtype(b_ih, dtype),
+        to_dtype(b_hh, dtype),
+        to_dtype(h0, dtype),
+        to_dtype(attention, dtype),
+        to_dtype(lengths, torch.int64),
         cell,
         reset_,
         update_,
-        what_to_keep(checkpoint, x, w_ih, w_hh, b_ih, b_hh, h0, attention),
+        values_to_keep(checkpoint, x, w_ih, w_hh, b_ih, b_hh, h0, attention),
     )
     return outputs, h_last
 

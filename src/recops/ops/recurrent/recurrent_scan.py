@@ -19,11 +19,11 @@ from recops.ops.recurrent._cells import (
     check_indices,
     check_shapes,
     check_weights,
-    converted,
     fake_scan,
     resolve,
     save_scan,
-    what_to_keep,
+    to_dtype,
+    values_to_keep,
 )
 
 __all__ = ["recurrent_scan"]
@@ -138,15 +138,15 @@ def recurrent_scan(
     outputs, h_last, _ = ops.recurrent_scan(
         gates,
         w_hh.to(dtype),
-        converted(b_hh, dtype),
-        converted(h0, dtype),
-        converted(attention, dtype),
-        converted(lengths, torch.int64),
-        converted(gates_index, torch.int64),
+        to_dtype(b_hh, dtype),
+        to_dtype(h0, dtype),
+        to_dtype(attention, dtype),
+        to_dtype(lengths, torch.int64),
+        to_dtype(gates_index, torch.int64),
         cell,
         reset_,
         update_,
-        what_to_keep(checkpoint, gates, w_hh, b_hh, h0, attention),
+        values_to_keep(checkpoint, gates, w_hh, b_hh, h0, attention),
     )
     return outputs, h_last
 

@@ -14,9 +14,9 @@ from recops.ops.recurrent._cells import (
     Update,
     check_shapes,
     check_weights,
-    converted,
     resolve,
-    what_to_keep,
+    to_dtype,
+    values_to_keep,
 )
 
 __all__ = ["recurrent_step"]
@@ -81,7 +81,7 @@ def recurrent_step(
     _, h_last, _ = ops.recurrent_scan(
         gates.unsqueeze(1),
         w_hh.to(dtype),
-        converted(b_hh, dtype),
+        to_dtype(b_hh, dtype),
         h.to(dtype),
         None if attention is None else attention.to(dtype).unsqueeze(1),
         None,
@@ -89,6 +89,6 @@ def recurrent_step(
         cell,
         reset_,
         update_,
-        what_to_keep(False, h, gates, w_hh, b_hh, attention),
+        values_to_keep(False, h, gates, w_hh, b_hh, attention),
     )
     return h_last

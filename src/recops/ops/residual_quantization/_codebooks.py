@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops._checks import (
     FLOATS,
-    MOST_BEAMS,
+    MAX_BEAMS,
     check_choice,
     check_integer,
     check_list,
@@ -25,7 +25,7 @@ METRICS = get_args(Metric)
 
 def check_search(op: str, x: Tensor, beam: int, metric: str) -> None:
     """Check the input, the width and the metric of a search for codes."""
-    check_integer(op, "beam", beam, least=1, most=MOST_BEAMS)
+    check_integer(op, "beam", beam, least=1, most=MAX_BEAMS)
     check_choice(op, "metric", metric, METRICS)
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
 

@@ -17,10 +17,10 @@ from recops._dtypes import compute_dtype, widened
 from recops._load import ops
 from recops.ops.residual_quantization._codebooks import fake_nearest
 
-_ROWS = 2048
+_BLOCK_ROWS = 2048
 """Rows per block. The directions and the beam search of one block stay in cache."""
 
-_SHORT = 1e-15
+_MIN_NORM = 1e-15
 """Smallest norm whose square float32 holds; the largest such norm is its inverse."""
 
 
@@ -40,8 +40,8 @@ def _cosine_rq_encode(
     ]
     codes = x.new_full((len(x), kept, len(levels)), -1, dtype=torch.int32)
     sq_error = x.new_full((len(x), kept), torch.inf, dtype=compute_dtype(x.dtype))
-    for first in range(0, len(x), _ROWS):
-        block = slice(first, first + _ROWS)
+    for first in range(0, len(x), _BLOCK_ROWS):
+        block = slice(first, first + _BLOCK_ROWS)
         paths, errors = _greedy(x[block], levels) if beam == 1 else _beams(x[block], levels, beam)
         codes[block, : paths.shape[1]] = paths[:, :kept]
         sq_error[block, : errors.shape[1]] = errors[:, :kept]
@@ -122,7 +122,7 @@ def _length(x: Tensor) -> Tensor:
     """Return the norm of each row ``[N, 1]`` in the dtype of computation, NaN if not finite."""
     wide = widened(x)
     length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
-    extreme = ~((length > _SHORT) & (length < 1 / _SHORT))
+    extreme = ~((length > _MIN_NORM) & (length < 1 / _MIN_NORM))
     if extreme.any():  # float32 cannot hold these squares, but float64 may.
         exact = torch.linalg.vector_norm(wide, dim=1, keepdim=True, dtype=torch.float64)
         length = torch.where(extreme, exact.to(length.dtype), length)

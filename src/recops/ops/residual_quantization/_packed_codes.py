@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-MOST_CODES = 2**31
+MAX_CODES = 2**31
 """Largest number of codes per level: codes are int32."""
 
 
-def bits_of(sizes: Sequence[int]) -> list[int]:
+def bit_widths(sizes: Sequence[int]) -> list[int]:
     """Return the number of bits of each level's codes."""
     return [(size - 1).bit_length() for size in sizes]
 
 
 def packed_width(sizes: Sequence[int]) -> int:
     """Return the number of bytes per packed row."""
-    return (sum(bits_of(sizes)) + 7) // 8
+    return (sum(bit_widths(sizes)) + 7) // 8
 
 
 def check_codes(op: str, codes: Tensor, sizes: Sequence[int]) -> None:

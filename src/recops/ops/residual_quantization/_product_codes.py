@@ -14,7 +14,7 @@ from recops._checks import FLOATS, check_list, check_tensor
 from recops.state.codebooks import Codebooks, Stack
 
 
-def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
+def codebook_stacks(op: str, codebooks: Codebooks) -> list[Stack]:
     """Return the stacks of a product, or the only stack.
 
     Raises:
@@ -38,7 +38,7 @@ def stacks_of(op: str, codebooks: Codebooks) -> list[Stack]:
     return stacks
 
 
-def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
+def split_input(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
     """Cut x ``[N, D]`` into pieces of the stacks' widths; rows that are not finite become NaN.
 
     Raises:
@@ -57,7 +57,7 @@ def pieces_of(op: str, x: Tensor, stacks: list[Stack]) -> list[Tensor]:
     return list(x.masked_fill(not_finite, torch.nan).split(widths, 1))
 
 
-def levels_of(op: str, group: int, stack: Stack) -> int:
+def num_levels(op: str, group: int, stack: Stack) -> int:
     """Return the number of levels of a product's stack."""
     if isinstance(stack, Tensor):
         check_tensor(op, f"codebooks[{group}]", stack, ndim=3, dtypes=FLOATS)

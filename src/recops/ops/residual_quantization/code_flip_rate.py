@@ -14,9 +14,9 @@ from recops.ops.residual_quantization._codebooks import check_encode
 
 __all__ = ["code_flip_rate"]
 
-_MOST_SAMPLES = 2**20
+_MAX_SAMPLES = 2**20
 """Largest number of samples. It estimates the rate of a single row to about 0.0005."""
-_BLOCK = 2**34
+_MULTIPLY_ADDS = 2**34
 """Multiply-adds per call of the op. A call takes under a second, so Ctrl-C works in between."""
 
 
@@ -72,7 +72,7 @@ def code_flip_rate(
         raise ValueError(
             f"{op}: sigma must have {len(sizes)} values, one per level, got {sigma.shape[0]}"
         )
-    check_integer(op, "samples", samples, least=1, most=_MOST_SAMPLES)
+    check_integer(op, "samples", samples, least=1, most=_MAX_SAMPLES)
     check_integer(op, "seed", seed, least=-INT64_MAX - 1, most=INT64_MAX)
     rows, block = x.shape[0], _rows_at_once(x.shape[1], sizes, samples)
     operands = (x.detach(), codewords, sizes, sigma.detach(), samples, seed)
@@ -89,7 +89,7 @@ def code_flip_rate(
 
 
 def _rows_at_once(width: int, sizes: list[int], samples: int) -> int:
-    return max(1, _BLOCK // max(1, width * sum(sizes) * samples))
+    return max(1, _MULTIPLY_ADDS // max(1, width * sum(sizes) * samples))
 
 
 def _fake_code_flips(

@@ -10,8 +10,8 @@ from torch import Tensor
 from recops._checks import INDICES, check_sizes, check_tensor
 from recops._load import ops
 from recops.ops.residual_quantization._packed_codes import (
-    MOST_CODES,
-    bits_of,
+    MAX_CODES,
+    bit_widths,
     check_codes,
     packed_width,
 )
@@ -51,7 +51,7 @@ def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     op = "pack_codes"
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)
-    sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
+    sizes = check_sizes(op, "sizes", sizes, most=MAX_CODES)
     if codes.shape[1] != len(sizes):
         raise ValueError(
             f"{op}: codes must have {len(sizes)} columns, one per level, got {codes.shape[1]}"
@@ -64,7 +64,7 @@ def _pack(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     check_codes("pack_codes", codes, sizes)
     packed = codes.new_zeros((len(codes), packed_width(sizes)), dtype=torch.uint8)
     start = 0
-    for level, bits in enumerate(bits_of(sizes)):
+    for level, bits in enumerate(bit_widths(sizes)):
         shifted = codes[:, level].long() << start % 8
         for byte in range(start // 8, (start + bits + 7) // 8):
             packed[:, byte] |= (shifted & 255).to(torch.uint8)

@@ -11,7 +11,7 @@ from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
 from recops.ops._autograd import register_autograd
 from recops.ops.residual_quantization._codebooks import check_columns, flatten
-from recops.ops.residual_quantization._product_codes import levels_of, stacks_of
+from recops.ops.residual_quantization._product_codes import codebook_stacks, num_levels
 from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_decode"]
@@ -51,9 +51,9 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
     """
     op = "rq_decode"
     check_tensor(op, "codes", codes, ndim=2, dtypes=INDICES)
-    stacks = stacks_of(op, codebooks)
+    stacks = codebook_stacks(op, codebooks)
     if len(stacks) > 1:
-        levels = [levels_of(op, group, stack) for group, stack in enumerate(stacks)]
+        levels = [num_levels(op, group, stack) for group, stack in enumerate(stacks)]
         check_columns(op, codes, sum(levels))
         parts = zip(codes.split(levels, 1), stacks, strict=True)
         return torch.cat([rq_decode(part, stack) for part, stack in parts], 1)

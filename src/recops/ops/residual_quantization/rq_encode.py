@@ -9,7 +9,7 @@ from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
-from recops.ops.residual_quantization._product_codes import join, pieces_of, stacks_of
+from recops.ops.residual_quantization._product_codes import codebook_stacks, join, split_input
 from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_encode"]
@@ -31,14 +31,14 @@ def rq_encode(
     ``sq_error`` is computed from the residual, so a perfect fit gives exactly 0.
 
     Precision. If the codewords of level 0 are far from the origin, they and x are first moved
-    towards it by a common shift with few significant digits, so a common offset costs no precision.
-    The shift does not help if the codewords form groups whose distance is hundreds of times their
-    spread. Within such a group the chosen codeword may be farther than the
-    nearest by a few times 2⁻²³ · ‖c‖², and the choice can differ between instruction sets. Later
-    levels are not shifted, because their residuals are usually near the origin. Codewords of a
-    later level that share an offset of a hundred times their spread lose the digits in which they
-    differ. If products r·c overflow, scores are infinite, and the code at beam 1 need not be that
-    of the nearest codeword; for beam > 1 see :func:`rq_encode_beams`.
+    towards it by a common shift with few significant digits. A common offset therefore costs no
+    precision. The shift does not help if the codewords form groups whose distance is hundreds of
+    times their spread. Within such a group the chosen codeword may be farther than the nearest by a
+    few times 2⁻²³ · ‖c‖². The choice can then differ between instruction sets. Later levels are not
+    shifted, because their residuals are usually near the origin. Codewords of a later level that
+    share an offset of a hundred times their spread lose the digits in which they differ. If
+    products r·c overflow, scores are infinite, and the code at beam 1 need not be that of the
+    nearest codeword; for beam > 1 see :func:`rq_encode_beams`.
 
     At beam 1 and about a thousand rows or more, products of 8- or 16-bit integers and a bound on
     their rounding error exclude most codewords. This needs AVX-512 with VNNI, or AVX2 and at least
@@ -86,8 +86,8 @@ def rq_encode(
     """
     op = "rq_encode"
     check_search(op, x, beam, metric)
-    stacks = stacks_of(op, codebooks)
-    pieces = pieces_of(op, x, stacks)
+    stacks = codebook_stacks(op, codebooks)
+    pieces = split_input(op, x, stacks)
     if len(pieces) > 1:
         return join(
             [

@@ -10,9 +10,9 @@ from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
 from recops.ops.residual_quantization._product_codes import (
+    codebook_stacks,
     join_beams,
-    pieces_of,
-    stacks_of,
+    split_input,
 )
 from recops.state.codebooks import Codebooks
 
@@ -34,8 +34,8 @@ def rq_encode_beams(
 
     - a table of all c_m·c, at most 64 MB, so that x·c is computed only once for all paths;
     - the residuals of all paths, if the table does not pay off;
-    - with a few hundred rows or more on AVX-512 with VNNI, sums of 16-bit integers and a bound on
-      their rounding error, which leave only a few continuations for float arithmetic.
+    - sums of 16-bit integers and a bound on their rounding error, which leave only a few
+      continuations for float arithmetic (from a few hundred rows on, on AVX-512 with VNNI).
 
     The methods round differently, and the choice of the method depends on N. Candidates whose
     errors differ only by rounding may therefore be ordered differently in another batch. Results
@@ -82,8 +82,8 @@ def rq_encode_beams(
     """
     op = "rq_encode_beams"
     check_search(op, x, beam, metric)
-    stacks = stacks_of(op, codebooks)
-    pieces = pieces_of(op, x, stacks)
+    stacks = codebook_stacks(op, codebooks)
+    pieces = split_input(op, x, stacks)
     if len(pieces) > 1:
         results = [
             rq_encode_beams(piece, stack, beam=beam, metric=metric)

@@ -13,7 +13,7 @@ from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization._codebooks import flatten
-from recops.ops.residual_quantization._product_codes import pieces_of, stacks_of
+from recops.ops.residual_quantization._product_codes import codebook_stacks, split_input
 from recops.state.codebooks import Codebooks
 
 __all__ = ["straight_through"]
@@ -74,8 +74,8 @@ def straight_through(
     op = "straight_through"
     check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
     check_flag(op, "rotation", rotation)
-    stacks = stacks_of(op, codebooks)
-    pieces = pieces_of(op, x, stacks)
+    stacks = codebook_stacks(op, codebooks)
+    pieces = split_input(op, x, stacks)
     if len(pieces) > 1:
         results = [
             straight_through(piece, stack, rotation=rotation)

@@ -10,8 +10,8 @@ from torch import Tensor
 from recops._checks import check_sizes, check_tensor
 from recops._load import ops
 from recops.ops.residual_quantization._packed_codes import (
-    MOST_CODES,
-    bits_of,
+    MAX_CODES,
+    bit_widths,
     check_codes,
     packed_width,
 )
@@ -43,7 +43,7 @@ def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     op = "unpack_codes"
     check_tensor(op, "packed", packed, ndim=2, dtypes=(torch.uint8,))
-    sizes = check_sizes(op, "sizes", sizes, most=MOST_CODES)
+    sizes = check_sizes(op, "sizes", sizes, most=MAX_CODES)
     if packed.shape[1] != packed_width(sizes):
         raise ValueError(
             f"{op}: packed must have {packed_width(sizes)} bytes per row for these sizes, "
@@ -56,7 +56,7 @@ def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
 def _unpack(packed: Tensor, sizes: Sequence[int]) -> Tensor:
     codes = packed.new_empty((len(packed), len(sizes)), dtype=torch.int32)
     start = 0
-    for level, bits in enumerate(bits_of(sizes)):
+    for level, bits in enumerate(bit_widths(sizes)):
         first = start // 8
         code = packed.new_zeros(len(packed), dtype=torch.int64)
         for byte in range(first, (start + bits + 7) // 8):

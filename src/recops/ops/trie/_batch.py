@@ -19,7 +19,7 @@ Bans = ItemBans | list[Tensor] | tuple[Tensor, Tensor]
 """Bans, or the ``ids`` argument of :func:`recops.item_bans`."""
 
 
-def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
+def check_tries(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
     """Check ``trie`` and ``trie_index`` and return the tries as a list.
 
     Raises:
@@ -55,12 +55,12 @@ def tries_of(op: str, trie: Tries, trie_index: Tensor | None) -> list[SidTrie]:
     return list(tries)
 
 
-def tensors_of(tries: Sequence[SidTrie]) -> list[Tensor]:
+def trie_tensors(tries: Sequence[SidTrie]) -> list[Tensor]:
     """Return the tensors of tries that the ops take: first_child, tokens and stamp of each."""
     return [t for each in tries for t in (each.first_child, each.tokens, each.stamp)]
 
 
-def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
+def mask_tensors(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
     """Check masks and return the tensors that the ops take: words and stamp of each.
 
     Raises:
@@ -80,7 +80,7 @@ def masks_of(op: str, allowed: Masks, tries: list[SidTrie]) -> list[Tensor]:
     return [t for mask in masks for t in (mask.words, mask.stamp)]
 
 
-def bans_of(op: str, banned: ItemBans, tries: list[SidTrie]) -> list[Tensor]:
+def ban_tensors(op: str, banned: ItemBans, tries: list[SidTrie]) -> list[Tensor]:
     """Check bans and return the tensors that the ops take: positions, offsets and stamps.
 
     Raises:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops._checks import (
     FLOATS,
-    MOST_BEAMS,
+    MAX_BEAMS,
     check_choice,
     check_integer,
     check_list,
@@ -22,13 +22,13 @@ from recops.ops.trie._batch import (
     Bans,
     Masks,
     Tries,
-    bans_of,
-    masks_of,
-    tensors_of,
-    tries_of,
+    ban_tensors,
+    check_tries,
+    mask_tensors,
+    trie_tensors,
 )
 from recops.ops.trie.item_bans import make_bans
-from recops.ops.trie.trie_beam_step import NORMALIZERS, Normalize, step_of
+from recops.ops.trie.trie_beam_step import NORMALIZERS, Normalize, run_step
 from recops.state.beams import BeamResult
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
@@ -101,24 +101,24 @@ def constrained_beam_search(
         ([[0, 1]], [[[0, 0], [1, 0]]])
     """
     op = "constrained_beam_search"
-    tries = tries_of(op, trie, trie_index)
+    tries = check_tries(op, trie, trie_index)
     depth, device = tries[0].depth, tries[0].device
     if not callable(step):
         raise TypeError(f"{op}: step must be callable, got {type(step).__name__}")
     check_integer(op, "batch_size", batch_size)
-    check_integer(op, "num_beams", num_beams, least=1, most=MOST_BEAMS)
+    check_integer(op, "num_beams", num_beams, least=1, most=MAX_BEAMS)
     check_choice(op, "normalize", normalize, NORMALIZERS)
     if widths is None:
         widths = [num_beams] * depth
-    widths = check_sizes(op, "widths", widths, most=MOST_BEAMS)
+    widths = check_sizes(op, "widths", widths, most=MAX_BEAMS)
     if len(widths) != depth:
         raise ValueError(f"{op}: widths must be {depth} numbers, one per level, got {len(widths)}")
     priors = None if item_prior is None else _priors(op, item_prior, tries)
     if banned is not None and not isinstance(banned, ItemBans):
         banned = make_bans(op, "banned", tries, banned, trie_index)
 
-    masks = None if allowed is None else masks_of(op, allowed, tries)
-    bans = None if banned is None else bans_of(op, banned, tries)
+    masks = None if allowed is None else mask_tensors(op, allowed, tries)
+    bans = None if banned is None else ban_tensors(op, banned, tries)
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32, device=device)
     scores = torch.zeros(batch_size, 1, device=device)
     tokens = parents = None
@@ -136,11 +136,11 @@ def constrained_beam_search(
                 f"{op}: step must return logits of shape ({batch_size}, {nodes.shape[1]}, V), the "
                 f"first batch_size, got {tuple(logits.shape)}"
             )
-        scores, tokens, parents, nodes = step_of(
+        scores, tokens, parents, nodes = run_step(
             logits, tries, trie_index, nodes, scores, width, normalize, masks, bans
         )
 
-    first, *more = tries
+    first, *others = tries
     return BeamResult(
         *ops.trie_beam_items(
             first.first_child,
@@ -153,8 +153,8 @@ def constrained_beam_search(
             scores,
             num_beams,
             trie_index,
-            tensors_of(more) if more else None,
-            [t for each in more for t in (each.item_ids, each.item_rows)] if more else None,
+            trie_tensors(others) if others else None,
+            [t for each in others for t in (each.item_ids, each.item_rows)] if others else None,
             masks,
             bans,
             priors,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops._checks import INDICES, check_list, check_tensor, check_tuple
 from recops._load import ops
-from recops.ops.trie._batch import Tries, tries_of
+from recops.ops.trie._batch import Tries, check_tries
 from recops.state.item_bans import ItemBans
 from recops.state.trie import SidTrie
 
@@ -46,7 +46,7 @@ def item_bans(
         ([-1, 2, 0], [0, 2, 3])
     """
     op = "item_bans"
-    return make_bans(op, "ids", tries_of(op, trie, trie_index), ids, trie_index)
+    return make_bans(op, "ids", check_tries(op, trie, trie_index), ids, trie_index)
 
 
 def make_bans(

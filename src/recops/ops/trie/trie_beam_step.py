@@ -12,7 +12,7 @@ from recops._checks import (
     FLOATS,
     INDICES,
     INTEGERS,
-    MOST_BEAMS,
+    MAX_BEAMS,
     check_choice,
     check_integer,
     check_tensor,
@@ -22,10 +22,10 @@ from recops._load import ops
 from recops.ops.trie._batch import (
     Masks,
     Tries,
-    bans_of,
-    masks_of,
-    tensors_of,
-    tries_of,
+    ban_tensors,
+    check_tries,
+    mask_tensors,
+    trie_tensors,
 )
 from recops.state.beams import BeamStep
 from recops.state.item_bans import ItemBans
@@ -112,7 +112,7 @@ def trie_beam_step(
     if trie_index is None and isinstance(trie, SidTrie):
         tries = [trie]
     else:
-        tries = tries_of(op, trie, trie_index)
+        tries = check_tries(op, trie, trie_index)
     device = tries[0].first_child.device
     # Inlined checks: the model's call before each step has evicted this code from the caches, so
     # every further Python function call would be slow.
@@ -128,11 +128,11 @@ def trie_beam_step(
         and logits.device == nodes.device == scores.device == device
         and isinstance(num_beams, INTEGERS)
         and not isinstance(num_beams, bool)
-        and 1 <= num_beams <= MOST_BEAMS
+        and 1 <= num_beams <= MAX_BEAMS
         and normalize in NORMALIZERS
     ):
         _refuse(op, logits, nodes, scores, device, num_beams, normalize)
-    return step_of(
+    return run_step(
         logits,
         tries,
         trie_index,
@@ -140,8 +140,8 @@ def trie_beam_step(
         scores,
         num_beams,
         normalize,
-        None if allowed is None else masks_of(op, allowed, tries),
-        None if banned is None else bans_of(op, banned, tries),
+        None if allowed is None else mask_tensors(op, allowed, tries),
+        None if banned is None else ban_tensors(op, banned, tries),
     )
 
 
@@ -158,13 +158,13 @@ def _refuse(
     check_tensor(op, "logits", logits, ndim=3, dtypes=FLOATS, device=device)
     check_tensor(op, "nodes", nodes, ndim=2, dtypes=INDICES, device=device)
     check_tensor(op, "scores", scores, ndim=2, dtypes=FLOATS, device=device)
-    check_integer(op, "num_beams", num_beams, least=1, most=MOST_BEAMS)
+    check_integer(op, "num_beams", num_beams, least=1, most=MAX_BEAMS)
     check_choice(op, "normalize", normalize, NORMALIZERS)
     name, beams = ("scores", scores) if nodes.shape == logits.shape[:2] else ("nodes", nodes)
     raise ValueError(f"{op}: {name} must be {tuple(logits.shape[:2])}, got {tuple(beams.shape)}")
 
 
-def step_of(
+def run_step(
     logits: Tensor,
     tries: list[SidTrie],
     trie_index: Tensor | None,
@@ -182,10 +182,10 @@ def step_of(
         scores = scores.detach().to(compute_dtype(logits.dtype))
     first = tries[0]
     sizes: Sequence[int] = first.vocab_sizes
-    more = None
+    other_tries = None
     if len(tries) > 1:
         sizes = [size for each in tries for size in each.vocab_sizes]
-        more = tensors_of(tries[1:])
+        other_tries = trie_tensors(tries[1:])
     return BeamStep(
         *ops.trie_beam_step(
             logits,
@@ -199,7 +199,7 @@ def step_of(
             normalize,
             sizes if logits.shape[2] < max(sizes) else None,  # converting a list is slow
             trie_index,
-            more,
+            other_tries,
             allowed,
             bans,
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
-from recops.ops.trie._batch import masks_of, tensors_of
+from recops.ops.trie._batch import mask_tensors, trie_tensors
 from recops.state.item_mask import ItemMask
 from recops.state.token_map import TokenMap
 from recops.state.trie import SidTrie
@@ -59,12 +59,12 @@ def trie_next_logits(
         sequences,
         -1 if prompt_length is None else prompt_length,
         begin_token,
-        tensors_of([trie]),
+        trie_tensors([trie]),
         trie.vocab_sizes,
         token_map.model_tokens,
         token_map.trie_tokens,
         end_tokens,
-        [] if allowed is None else masks_of(op, allowed, [trie]),
+        [] if allowed is None else mask_tensors(op, allowed, [trie]),
     )
 
 
