@@ -154,7 +154,7 @@ def check_device(op: str, name: str, device: object) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{op}: {name} must be a device of this torch, got {str(device)!r}: {reason}"
+            f"{op}: {name} must be a device that torch can use, got {str(device)!r}: {reason}"
         ) from None
 
 

@@ -55,7 +55,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
-        raise FileExistsError(f"{path}: is there and is no file, so it is not replaced")
+        raise FileExistsError(f"{path}: exists and is not a regular file, so it is not replaced")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     folder = os.open(target.parent, os.O_RDONLY)
     try:

@@ -292,7 +292,7 @@ def test_a_sparse_tensor_is_named(tmp_path: Path) -> None:
 def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(FileExistsError, match="is there and is no file"):
+        with pytest.raises(FileExistsError, match="exists and is not a regular file"):
             files.write_file(path, b"data")
     assert (tmp_path / "pipe").is_fifo()
     assert [left.name for left in tmp_path.iterdir()] == ["pipe"]

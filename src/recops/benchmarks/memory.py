@@ -19,7 +19,7 @@ from recops.reference.memory.mimn import step
 MIMN = [(256, 200, 32, 4, "none", 0), (256, 200, 32, 8, "code", 1)]
 # rows, steps, width of inputs, width of slots, periods: Taobao, and a thousand events (XLong)
 HPMN = [(128, 300, 64, 32, (1, 2, 4, 12)), (500, 1024, 32, 32, (1, 2, 4, 8, 16))]
-# Histories with a loss on the last state alone, whose gradient becomes subnormal.
+# steps of histories with a loss only on the last state, whose gradients become subnormal
 LAST_STATE_STEPS = [200, 400, 2000]
 # users in the pool, events per call
 STREAM = (200_000, 20_000)

@@ -16,7 +16,7 @@ from recops.benchmarks.registry import Case, Thunk, register
 # rows, steps, hidden size, which is also the width of the input: the paper of DIEN, DIEN in the
 # paper of MIMN, BARS
 SHAPES = [(128, 100, 36), (128, 200, 32), (256, 50, 64), (256, 50, 128)]
-# With a loss on the last state alone, gradients become subnormal after some 150 steps.
+# With a loss only on the last state, gradients become subnormal after about 150 steps.
 LAST_STATE_SHAPES = [(64, 200, 36), (64, 400, 36), (64, 2000, 36)]
 
 

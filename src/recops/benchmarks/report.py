@@ -54,7 +54,7 @@ def format_peaks(row: Row) -> str:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Return a table of the rows; the figure of a peer is its time divided by ours."""
+    """Return a table of the rows; the figure of a peer is its time divided by the op's time."""
     lines = [
         "| op | shape | dtype | direction | threads | time | share of ceiling "
         "| peers (time / recops' time) | peak memory |",

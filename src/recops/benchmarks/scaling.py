@@ -82,7 +82,7 @@ def to_markdown(rows: Sequence[ScalingRow]) -> str:
 
 
 def _table(rows: Sequence[ScalingRow]) -> str:
-    """Return a table with one line per row; the figure of a peer is its time divided by ours."""
+    """Return a table with one line per row; a peer's figure is its time divided by recops' time."""
     has_facts = any(row["facts"] for row in rows)
     columns = ["size", "shape", "time", "peers (time / recops' time)", *["facts"] * has_facts]
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]

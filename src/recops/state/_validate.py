@@ -42,7 +42,7 @@ def problems(
     positions = torch.arange(items, device=device)
     for name in ("item_rows", "id_order"):
         if not torch.equal(tensors[name].long().sort().values, positions):
-            yield name, "must hold every place once"
+            yield name, "must hold every position once"
             return
     ids = tensors["item_ids"][tensors["id_order"].long()]
     if bool((ids[1:] <= ids[:-1]).any()):

@@ -219,10 +219,7 @@ def _int64(op: str, name: str, values: ArrayLike, row: tuple[int, ...] = ()) -> 
     if array.size == 0 and array.dtype == np.float64:  # numpy makes an empty list float64.
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or not np.can_cast(array.dtype, np.int64):
-        raise TypeError(
-            f"{op}: {name} must be integers of at most 64 bits, one of them the sign, "
-            f"got {array.dtype}"
-        )
+        raise TypeError(f"{op}: {name} must be integers that fit into int64, got {array.dtype}")
     if array.shape == (0,):  # numpy makes an empty list one-dimensional.
         array = array.reshape(0, *row)
     if array.ndim != 1 + len(row):

@@ -203,7 +203,7 @@ def test_a_damaged_pickle_is_no_trie() -> None:
 
 @pytest.mark.parametrize("name", HOLDERS)
 def test_a_device_that_is_none_is_refused(name: str) -> None:
-    message = rf"^{name}.to: device must be a device of this torch, got 'none': "
+    message = rf"^{name}.to: device must be a device that torch can use, got 'none': "
     with pytest.raises(ValueError, match=message):
         HOLDERS[name].to("none")
     with pytest.raises(TypeError, match=rf"^{name}.to: device must be a device or its name"):

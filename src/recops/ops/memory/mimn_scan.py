@@ -72,7 +72,8 @@ def mimn_scan(
         lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
         utilization: "none", "paper" or "code".
         induction_topk: number of channels that an event updates, those of the slots with the
-            largest read weights; ties go to the lowest slot. 0 updates none; more than m is m.
+            largest read weights; ties go to the lowest slot. 0 updates no channel, and at most m
+            are updated.
         checkpoint: steps between the states that are kept for the backward pass, which recomputes
             the steps in between; None chooses about √T.
 

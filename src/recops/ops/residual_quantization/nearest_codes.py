@@ -38,8 +38,8 @@ def nearest_codes(
 
     Returns:
         ``index [N, k]`` int32 and ``sq_distance [N, k]`` float32 (float64 for float64). A row of x
-        with a NaN or an infinity has −1 and NaN. At k > 1, so has a row with fewer than k scores
-        below +inf. Neither is differentiable.
+        with a NaN or an infinity has −1 and NaN. At k > 1 this also applies to a row with fewer
+        than k scores below +inf. Neither is differentiable.
 
     Raises:
         TypeError: a tensor has an unsupported dtype.

@@ -59,8 +59,9 @@ def rq_encode_beams(
         ``codes [N, beam, L]`` (``[N, beam, Σ L_g]`` of a product) int32 and ``sq_error [N, beam]``
         float32 (float64 for float64), best first. Paths that do not exist (beam > K₀ · … · K_{L−1})
         have codes −1 and error +inf. A row of x with a NaN or an infinity has codes −1 and error
-        NaN. At beam > 1, so has a row whose products with codewords overflow so that the best paths
-        are unknown. At beam 1 the codes are those of :func:`rq_encode`. Neither is differentiable.
+        NaN. At beam > 1 this also applies to a row for which products with codewords overflow and
+        leave the best paths unknown. At beam 1 the codes are those of :func:`rq_encode`. Neither is
+        differentiable.
 
     Raises:
         TypeError: a tensor has an unsupported dtype.

@@ -86,8 +86,8 @@ def trie_beam_step(
 
     Raises:
         TypeError: an argument has another dtype or is not a trie or a mask.
-        ValueError: a shape or device does not match, logits that are read are NaN or +inf, a score
-            is NaN, V is less than the level's vocabulary, or a mask has another trie or batch size.
+        ValueError: a shape or device does not match, V is less than the level's vocabulary, a score
+            is NaN, logits that are read are NaN or +inf, or a mask has another trie or batch size.
         IndexError: a node or a trie does not exist.
 
     Time is O(M · (L + log M) + C + K · log K) per row, for L levels, C children of all its beams

@@ -30,8 +30,8 @@ def trie_next_logits(
 
     The semantic ID of a sequence begins after ``prompt_length`` tokens. If that is None, it begins
     after the last ``begin_token``. The children of the node at the end of the sequence are allowed.
-    If there are none, the ``end_tokens`` are allowed, with logit 0. A row is unchanged if
-    ``begin_token`` is not among its last tokens, within the depth of the trie.
+    If there are none, the ``end_tokens`` are allowed, with logit 0. If ``begin_token`` is used, a
+    row without it, or with more than ``trie.depth`` tokens after the last one, is unchanged.
 
     Args:
         logits: ``[R, V]`` float32, bfloat16, float16 or float64.
