@@ -16,13 +16,13 @@ def distances(x: Tensor, codebook: Tensor) -> Tensor:
 
 
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.nearest_codes` by cosine, for finite rows."""
+    """Compute :func:`recops.nearest_codes` in PyTorch by cosine, for finite rows."""
     sq_distance, index = distances(x, codebook).sort(dim=1, stable=True)
     return index[:, :k], sq_distance[:, :k]
 
 
 def rq_encode_beams(x: Tensor, codebooks: Iterable[Tensor], beam: int) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.rq_encode_beams` by cosine, for finite rows and existing paths."""
+    """Compute :func:`recops.rq_encode_beams` by cosine, only for finite rows and real paths."""
     residual = x[:, None]  # (N, beams, D), in the order of paths
     paths = torch.empty((len(x), 1, 0), dtype=torch.int64)
     score = x.new_zeros((len(x), 1))

@@ -15,7 +15,7 @@ from recops.reference.residual_quantization import nearest_codes
 def balance_assignment(
     x: Tensor, codebook: Tensor, weight: Tensor, capacity: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Reference of :func:`recops.balance_assignment`."""
+    """Compute :func:`recops.balance_assignment` in plain Python."""
     x, codebook = widened(x), widened(codebook)
     distances = (x[:, None] - codebook).square().sum(2).tolist()  # (N, K)
     limits = torch.as_tensor(capacity, dtype=torch.float64).expand(len(codebook)).tolist()

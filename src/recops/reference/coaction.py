@@ -34,7 +34,7 @@ def coaction(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """Reference of :func:`recops.coaction`."""
+    """Compute :func:`recops.coaction` in PyTorch."""
     dtype = feed.dtype
     feed, params = widened(feed), widened(params)
     users, time, _ = feed.shape
@@ -93,7 +93,7 @@ def coaction_gather(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> Tensor:
-    """Reference of :func:`recops.coaction_gather`."""
+    """Compute :func:`recops.coaction_gather` in PyTorch."""
     history = history.long()
     if lengths is not None:  # padding may be an invalid index
         history = history.where(
@@ -128,7 +128,7 @@ def coaction_multi(
     pool: str = "sum",
     order_independent: bool = False,
 ) -> list[Tensor]:
-    """Reference of :func:`recops.coaction_multi`."""
+    """Compute :func:`recops.coaction_multi` in PyTorch."""
     pairs = list(pairs)
     sequences = any(feed.shape[1] != 1 for feed, _, _ in pairs)
     return [

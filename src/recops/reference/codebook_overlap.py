@@ -25,7 +25,7 @@ def pair_overlaps(codebook: Tensor, sigma: float, *, kernel: str = "bhattacharyy
 def codebook_overlap(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.codebook_overlap`."""
+    """Compute :func:`recops.codebook_overlap` in PyTorch."""
     codebook = widened(codebook)
     usage = usage.to(codebook.dtype)
     row_sums = pair_overlaps(codebook, sigma, kernel=kernel) @ usage
@@ -35,6 +35,6 @@ def codebook_overlap(
 def effective_capacity(
     codebook: Tensor, usage: Tensor, sigma: float, *, kernel: str = "bhattacharyya"
 ) -> Tensor:
-    """Reference of :func:`recops.effective_capacity`."""
+    """Compute :func:`recops.effective_capacity` in PyTorch."""
     overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)
     return 1 / overlap

@@ -16,7 +16,7 @@ def dice(
     *,
     eps: float = 1e-8,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Reference of :func:`recops.dice`."""
+    """Compute :func:`recops.dice` in PyTorch."""
     values = widened(x)
     if mean is None or var is None:
         rows = max(len(x), 1)

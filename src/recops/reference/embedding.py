@@ -13,7 +13,7 @@ from recops._dtypes import widened
 def embedding_bags(
     bags: Iterable[tuple[Tensor, Tensor]], *, padding_idx: int | None = None
 ) -> Tensor:
-    """Reference of :func:`recops.embedding_bags`."""
+    """Compute :func:`recops.embedding_bags` in PyTorch."""
     return torch.cat([_sums(weight, ids, padding_idx) for weight, ids in bags], 1)
 
 

@@ -19,7 +19,7 @@ def next_event_loss(
     *,
     lengths: Tensor | None = None,
 ) -> Tensor:
-    """Reference of :func:`recops.next_event_loss`."""
+    """Compute :func:`recops.next_event_loss` in PyTorch."""
     wide = compute_dtype(states.dtype)
     states, events = states.to(wide), events.to(wide)
     layers = [each.to(wide) for each in layers]

@@ -21,7 +21,7 @@ def recurrent_step(
     update: str = "paper",
     convention: str | None = None,
 ) -> Tensor:
-    """Reference of :func:`recops.recurrent_step`."""
+    """Compute :func:`recops.recurrent_step` in PyTorch."""
     reset, update = _resolved(reset, update, convention)
     h, gates, w_hh = widened(h), widened(gates), widened(w_hh)
     b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else widened(b_hh)
@@ -62,7 +62,7 @@ def recurrent_scan(
     convention: str | None = None,
     checkpoint: bool = False,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.recurrent_scan`."""
+    """Compute :func:`recops.recurrent_scan` in PyTorch."""
     reset, update = _resolved(reset, update, convention)
     dtype, steps = gates.dtype, gates.shape[1]
     gates = widened(gates)
@@ -100,7 +100,7 @@ def recurrent_layer(
     convention: str | None = None,
     checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.recurrent_layer`."""
+    """Compute :func:`recops.recurrent_layer` in PyTorch."""
     gates = linear(widened(x), widened(w_ih), None if b_ih is None else widened(b_ih))
     outputs, h_last = recurrent_scan(
         gates,

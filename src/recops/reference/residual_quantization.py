@@ -23,7 +23,7 @@ def _scores(x: Tensor, codebook: Tensor) -> Tensor:
 def rq_encode(
     x: Tensor, codebooks: Codebooks, *, beam: int = 1, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.rq_encode`."""
+    """Compute :func:`recops.rq_encode` in PyTorch."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = product.cut(x, stacks)
@@ -51,7 +51,7 @@ def rq_encode(
 def rq_encode_beams(
     x: Tensor, codebooks: Codebooks, *, beam: int, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.rq_encode_beams`."""
+    """Compute :func:`recops.rq_encode_beams` in PyTorch."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = product.cut(x, stacks)
@@ -91,7 +91,7 @@ def _l2_beams(x: Tensor, codebooks: list[Tensor], beam: int) -> tuple[Tensor, Te
 
 
 def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
-    """Reference of :func:`recops.rq_decode`."""
+    """Compute :func:`recops.rq_decode` in PyTorch."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         parts = codes.split([len(books) for books in stacks], 1)
@@ -106,7 +106,7 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
 def nearest_codes(
     x: Tensor, codebook: Tensor, *, k: int = 1, metric: str = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.nearest_codes`."""
+    """Compute :func:`recops.nearest_codes` in PyTorch."""
     x, codebook = widened(x), widened(codebook)
     finite = x.isfinite().all(1, keepdim=True)
     if metric == "cosine":
@@ -121,7 +121,7 @@ def nearest_codes(
 def code_flip_rate(
     x: Tensor, codebooks: Tensor | Iterable[Tensor], sigma: Tensor, *, samples: int, seed: int
 ) -> Tensor:
-    """Reference of :func:`recops.code_flip_rate`, with noise from another generator."""
+    """Compute :func:`recops.code_flip_rate` in PyTorch, with noise from another generator."""
     generator = torch.Generator().manual_seed(seed)
     x = widened(x)
     residual = x[x.isfinite().all(1)]
@@ -140,7 +140,7 @@ def code_flip_rate(
 def accumulate_codes(
     x: Tensor, index: Tensor, num_codes: int, *, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.accumulate_codes`."""
+    """Compute :func:`recops.accumulate_codes` in PyTorch."""
     x = widened(x)
     weight = x.new_ones(len(x)) if weight is None else weight.to(x.dtype)
     has_code = index >= 0
@@ -158,7 +158,7 @@ def _mean(rows: Tensor) -> Tensor:
 def straight_through(
     x: Tensor, codebooks: Codebooks, *, rotation: bool = False
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Reference of :func:`recops.straight_through`."""
+    """Compute :func:`recops.straight_through` in PyTorch."""
     stacks = product.groups(codebooks)
     if len(stacks) > 1:
         pieces = zip(product.cut(x, stacks), stacks, strict=True)
@@ -201,7 +201,7 @@ def _rotate(x: Tensor, target: Tensor) -> Tensor:
 
 
 def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Reference of :func:`recops.pack_codes`."""
+    """Compute :func:`recops.pack_codes` in PyTorch."""
     widths = [(size - 1).bit_length() for size in sizes]
     packed = torch.zeros((len(codes), (sum(widths) + 7) // 8), dtype=torch.uint8)
     for row, code in enumerate(codes.tolist()):
@@ -212,7 +212,7 @@ def pack_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Reference of :func:`recops.unpack_codes`."""
+    """Compute :func:`recops.unpack_codes` in PyTorch."""
     codes = torch.zeros((len(packed), len(sizes)), dtype=torch.int32)
     for row, data in enumerate(packed.tolist()):
         number = int.from_bytes(bytes(data), "little")

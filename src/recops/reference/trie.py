@@ -125,7 +125,7 @@ def trie_beam_step(
     banned: ItemBans | None = None,
     trie_index: Tensor | None = None,
 ) -> BeamStep:
-    """Reference of :func:`recops.trie_beam_step`: score all tokens of all beams and sort them."""
+    """Compute :func:`recops.trie_beam_step` by scoring and sorting all tokens of all beams."""
     batch, width, vocab = logits.shape
     logits = logits if logits.dtype == torch.float64 else logits.float()
     bits = _allowed_of_rows(trie, trie_index, batch, allowed, banned)
@@ -182,7 +182,7 @@ def constrained_beam_search(
     banned: ItemBans | None = None,
     trie_index: Tensor | None = None,
 ) -> BeamResult:
-    """Reference of :func:`recops.constrained_beam_search`, with paths as Python lists."""
+    """Compute :func:`recops.constrained_beam_search` in PyTorch, with paths as Python lists."""
     tries = _tries_of_rows(trie, trie_index, batch_size)
     depth = (trie if isinstance(trie, SidTrie) else trie[0]).depth
     nodes = torch.zeros(batch_size, 1, dtype=torch.int32)
@@ -242,7 +242,7 @@ def trie_next_logits(
     end_tokens: Sequence[int],
     allowed: ItemMask | None = None,
 ) -> Tensor:
-    """Reference of ``trie_next_logits``: allow the next tokens of the SIDs of allowed items."""
+    """Compute ``trie_next_logits`` by comparing prefixes with the SIDs of all allowed items."""
     rows, depth = len(logits), trie.depth
     sids = torch.empty(trie.num_items, depth, dtype=torch.long)  # by position, of model tokens
     levels = token_map.model_tokens.long().split(list(trie.vocab_sizes))

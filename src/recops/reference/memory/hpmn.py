@@ -22,7 +22,7 @@ def hpmn_scan(
     lengths: Tensor | None = None,
     checkpoint: int | None = None,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, HpmnState]:
-    """Reference of :func:`recops.hpmn_scan`."""
+    """Compute :func:`recops.hpmn_scan` in PyTorch."""
     rows, steps, _ = x.shape
     wide = widened(x)
     params = params.to(wide.dtype)
@@ -40,7 +40,7 @@ def hpmn_scan(
 def hpmn_step_(
     pool: HpmnState, rows: Tensor, x: Tensor, params: HpmnParams, *, periods: Sequence[int]
 ) -> None:
-    """Reference of :func:`recops.hpmn_step_`."""
+    """Compute :func:`recops.hpmn_step_` in PyTorch."""
     params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
     live = torch.ones(1, dtype=torch.bool, device=x.device)
     for row, event in zip(rows.tolist(), wide, strict=True):
@@ -52,7 +52,7 @@ def hpmn_step_(
 def hpmn_read(
     query: Tensor, pool: HpmnState, rows: Tensor, params: HpmnParams
 ) -> tuple[Tensor, Tensor]:
-    """Reference of :func:`recops.hpmn_read`."""
+    """Compute :func:`recops.hpmn_read` in PyTorch."""
     p = params.to(pool.memory.dtype)
     slots = pool.memory[rows.long()]
     with without_autocast(slots):

@@ -25,7 +25,7 @@ def mimn_scan(
     induction_topk: int = 1,
     checkpoint: int | None = None,  # ignored: autograd keeps all intermediate values
 ) -> tuple[Tensor, MimnState]:
-    """Reference of :func:`recops.mimn_scan`."""
+    """Compute :func:`recops.mimn_scan` in PyTorch."""
     rows, steps, _ = x.shape
     wide = widened(x)
     params = params.to(wide.dtype)
@@ -51,7 +51,7 @@ def mimn_step_(
     utilization: str,
     induction_topk: int = 1,
 ) -> None:
-    """Reference of :func:`recops.mimn_step_`."""
+    """Compute :func:`recops.mimn_step_` in PyTorch."""
     params, wide = params.to(pool.memory.dtype), x.to(pool.memory.dtype)
     for row, event in zip(rows.tolist(), wide, strict=True):
         new, _, _ = step(_rows(pool, row), event[None], params, utilization, induction_topk)
@@ -68,7 +68,7 @@ def mimn_read(
     utilization: str,
     induction_topk: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Reference of :func:`recops.mimn_read`."""
+    """Compute :func:`recops.mimn_read` in PyTorch."""
     params = params.to(pool.memory.dtype)
     x = target.to(pool.memory.dtype)
     new, out, weights = step(_rows(pool, rows), x, params, utilization, induction_topk)

@@ -21,30 +21,30 @@ def cosine(key: Tensor, memory: Tensor) -> Tensor:
 
 
 def memory_address(key: Tensor, memory: Tensor, beta: Tensor) -> Tensor:
-    """Reference of :func:`recops.memory_address`."""
+    """Compute :func:`recops.memory_address` in PyTorch."""
     key, memory, beta = widened(key), widened(memory), widened(beta)
     return torch.softmax(beta[:, None] * cosine(key, memory), 1)
 
 
 def memory_read(weights: Tensor, memory: Tensor) -> Tensor:
-    """Reference of :func:`recops.memory_read`."""
+    """Compute :func:`recops.memory_read` in PyTorch."""
     return (widened(weights)[:, :, None] * widened(memory)).sum(1)
 
 
 def memory_write(memory: Tensor, weights: Tensor, erase: Tensor, add: Tensor) -> Tensor:
-    """Reference of :func:`recops.memory_write`."""
+    """Compute :func:`recops.memory_write` in PyTorch."""
     w, e, a = widened(weights)[:, :, None], widened(erase)[:, None], widened(add)[:, None]
     return widened(memory) * (1 - w * e) + w * a
 
 
 def memory_utilization(usage: Tensor) -> Tensor:
-    """Reference of :func:`recops.memory_utilization`."""
+    """Compute :func:`recops.memory_utilization` in PyTorch."""
     usage = widened(usage)
     return (usage - usage.mean(1, keepdim=True)).square().sum(1)
 
 
 def memory_covariance(memory: Tensor, *, squared: bool = True) -> Tensor:
-    """Reference of :func:`recops.memory_covariance`."""
+    """Compute :func:`recops.memory_covariance` in PyTorch."""
     memory = widened(memory)
     centred = memory - memory.mean(2, keepdim=True)
     with without_autocast(memory):
