@@ -74,8 +74,8 @@ def hpmn_read(
             w_q, w_slot, w_difference, w_product = w1.chunk(4, 1)
             query_term = linear(q, w_q + w_difference, b1)
             slot_term = linear(slots, w_slot - w_difference) + linear(q[:, None] * slots, w_product)
-            hidden = torch.relu(query_term[:, None] + slot_term)
-            score = torch.relu(linear(hidden, w2, b2)) @ w3 + b3
+            hidden = linear(torch.relu(query_term[:, None] + slot_term), w2, b2)
+            score = torch.relu(hidden) @ w3 + b3
             a = torch.softmax(score, 1)
             q = q @ p.hop_map + (a[:, None] @ slots)[:, 0]
             weights.append(a)

@@ -64,7 +64,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, codebooks = torch.randn(301, 9), torch.randn(2, 20, 9)
     x[7] = math.nan
     whole = rate(x, codebooks, 0.5)
-    monkeypatch.setattr(MODULE, "_BLOCK", 9 * 40 * 4 * 10)
+    monkeypatch.setattr(MODULE, "_MULTIPLY_ADDS", 9 * 40 * 4 * 10)
     assert torch.equal(rate(x, codebooks, 0.5), whole)
 
 
