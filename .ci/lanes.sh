@@ -107,6 +107,7 @@ lint() {
   git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs clang-format --dry-run -Werror
   mypy
   codespell
+  actionlint
 }
 
 # The installed op library's path.
