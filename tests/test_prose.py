@@ -63,6 +63,11 @@ def test_findings_in_markdown_leave_out_code(checker: ModuleType) -> None:
     assert [finding.line for finding in checker.markdown_findings(source)] == [9]
 
 
+def test_findings_in_markdown_leave_out_drawings(checker: ModuleType) -> None:
+    source = f"<svg>\n<text>{ARCHAIC}</text>\n</svg>\n\nRests {ARCHAIC} it.\n"
+    assert [finding.line for finding in checker.markdown_findings(source)] == [5]
+
+
 def test_findings_in_html_are_in_visible_text(checker: ModuleType) -> None:
     source = f"<script>{ARCHAIC}</script>\n<p title='rests {ARCHAIC} it'>rests {ARCHAIC} it</p>\n"
     assert [finding.line for finding in checker.html_findings(source)] == [2, 2]

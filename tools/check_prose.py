@@ -162,8 +162,12 @@ def cpp_findings(source: str) -> Iterator[Finding]:
 
 
 def markdown_findings(source: str) -> Iterator[Finding]:
-    """Yield the findings in the paragraphs, lists and table cells of a Markdown file."""
-    source = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), source, flags=re.S)
+    """Yield the findings in the paragraphs, lists and table cells of a Markdown file.
+
+    Code blocks and drawings (``<svg>``) are skipped.
+    """
+    not_prose = re.compile(r"```.*?```|<svg.*?</svg>", re.S)
+    source = not_prose.sub(lambda block: "\n" * block[0].count("\n"), source)
     line = 1
     for paragraph in re.split(r"(\n\s*\n)", source):
         if paragraph.lstrip().startswith("|"):
