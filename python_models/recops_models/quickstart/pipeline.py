@@ -20,8 +20,7 @@ from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.quickstart.stages import OUTPUTS, TRAINED, Made, Stages
-from recops_models.recipes.semantic_ids import chosen_attributes, load_semantic_ids
-from recops_models.recipes.unirec import TRIE
+from recops_models.recipes.semantic_ids import TRIE, chosen_attributes, load_semantic_ids
 from recops_models.tokenizers.metrics import sid_metrics
 
 

@@ -18,9 +18,8 @@ from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.recipes.run import MODEL, train_job
-from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, TRIE, VECTORS
 from recops_models.recipes.stage import AnyProblem
-from recops_models.recipes.unirec import TRIE
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, Fit
 from recops_models.training.trainer import CHECKPOINT

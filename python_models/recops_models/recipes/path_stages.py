@@ -21,7 +21,7 @@ from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
 from recops_models.training.path_problem import PathProblem
 from recops_models.training.path_task import PathTask
-from recops_models.training.trainer import check_select
+from recops_models.training.trainer import CHECKPOINT, check_select
 
 
 def path_parts() -> dict[str, PartSettings]:
@@ -41,10 +41,18 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
     Args:
         name: of the model.
         make: from a problem and an order.
+        files: names of the files that ``make`` writes.
     """
 
-    def __init__(self, name: str, make: Callable[[PathProblem, Order], PathRanker]) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[PathProblem, Order], PathRanker],
+        *,
+        files: tuple[str, ...] = (),
+    ) -> None:
         self.name, self.make = name, make
+        self.files = (CHECKPOINT, *files)
 
     def check(self, order: Order) -> None:
         """See :meth:`Stage.check`; what :class:`AlignmentStage` reads is the same."""

@@ -17,7 +17,7 @@ from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.optimizers import check_dense
 from recops_models.training.ranking_problem import RankingProblem
-from recops_models.training.trainer import check_select
+from recops_models.training.trainer import CHECKPOINT, check_select
 
 
 def ranking_problem(
@@ -78,10 +78,18 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
     Args:
         name: of the model.
         make: from a problem and an order.
+        files: names of the files that ``make`` writes.
     """
 
-    def __init__(self, name: str, make: Callable[[RankingProblem, Order], Ranker]) -> None:
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[RankingProblem, Order], Ranker],
+        *,
+        files: tuple[str, ...] = (),
+    ) -> None:
         self.name, self.make = name, make
+        self.files = (CHECKPOINT, *files)
 
     def check(self, order: Order) -> None:
         """See :meth:`Stage.check`; all models here score every item."""

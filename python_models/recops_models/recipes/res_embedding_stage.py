@@ -19,6 +19,7 @@ from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.optimizers import check_dense
+from recops_models.training.trainer import CHECKPOINT
 
 GRAPH, TABLE = "graph.safetensors", "item_table.safetensors"
 
@@ -40,6 +41,7 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
     """
 
     name = "res-embedding"
+    files = (CHECKPOINT, GRAPH)
 
     def check(self, order: Order) -> None:
         """See :meth:`Stage.check`; a step must leave something of the residuals, and

@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from recops.files import write_json
+from recops.files import read_json, write_json
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
 from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
+from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.catalogue import (
     CATALOGUE,
     catalogue,
@@ -27,11 +28,12 @@ from recops_models.recipes.catalogue import (
 )
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
+from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
 from recops_models.recipes.watch import Watch
 from recops_models.training.curve import Epoch, finite
 from recops_models.training.tensorboard import figure_events
-from recops_models.training.trainer import CHECKPOINT
 from recops_models.versions import versions
 
 MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.parquet"
@@ -82,8 +84,9 @@ def train_job(
 
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
 
-    places = [] if resume else [folder, *(folder / stage.name for stage in before)]
-    stale = [place / name for place in places for name in _left()]
+    folders = [folder, *(folder / stage.name for stage in before)]
+    names = () if resume else _stale_files(job.recipe, folder)
+    stale = [each / name for each in folders for name in names]
 
     @functools.cache
     def begun() -> None:
@@ -108,13 +111,19 @@ def train_job(
     return made
 
 
-def _left() -> tuple[str, ...]:
-    """What trainings leave that a later one would take for its own."""
-    from recops_models.recipes.res_embedding_stage import GRAPH
-    from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
-    from recops_models.recipes.unirec import TRIE
+def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:
+    """Return the files to remove before a new training: its own and those of the folder's last."""
+    recipes = [recipe, *_last_recipe(folder)]
+    names = {name for each in recipes for stage in each.stages() for name in stage.files}
+    return (CATALOGUE, MODEL, METRICS, *names)
 
-    return CATALOGUE, MODEL, METRICS, CHECKPOINT, VECTORS, TOKENIZER, SIDS, TRIE, GRAPH
+
+def _last_recipe(folder: Path) -> list[Recipe]:
+    """Return the recipe that was last trained in ``folder``, or nothing if it is unknown."""
+    try:
+        return [recipe_of(read_json(folder / CONFIG, kind=TRAINING_KIND)["model"])]
+    except (OSError, ImportError, KeyError, ValueError):
+        return []
 
 
 def run_job(

@@ -37,6 +37,10 @@ from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids, save_sids
 
 VECTORS, TOKENIZER, SIDS = "item_vectors.safetensors", "tokenizer.safetensors", "sids.parquet"
+TRIE = "trie.safetensors"
+
+SID_FILES = (VECTORS, TOKENIZER, SIDS, TRIE)
+"""Files of a stage that builds semantic IDs and trains a model on them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from recops_models.training.curve import Epoch, Fit, finite
 from recops_models.training.problem import Problem
 from recops_models.training.task import Task
 from recops_models.training.tensorboard import epoch_events
-from recops_models.training.trainer import check_select, fit
+from recops_models.training.trainer import CHECKPOINT, check_select, fit
 
 CURVES = "curves.json"
 
@@ -81,9 +81,13 @@ class Stage(ABC, Generic[ProblemT]):
 
     Attributes:
         name: shown as it begins.
+        files: names of the files in the stage's folder that a new training removes first. An
+            interrupted training would otherwise resume from another model's files. Files that a
+            later training may read as its input are left out.
     """
 
     name: str
+    files: tuple[str, ...] = ()
 
     @abstractmethod
     def problem(
@@ -130,6 +134,7 @@ class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
     """
 
     part: str = "training"
+    files = (CHECKPOINT,)
 
     @abstractmethod
     def build(self, problem: ProblemT, order: Order) -> ModelT:

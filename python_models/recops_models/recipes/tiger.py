@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, Order
     from recops_models.training.ranking_problem import RankingProblem
 
-TRIE = "trie.safetensors"
-
 
 class TIGERRecipe(Recipe):
     """One training on next items, upon semantic IDs that are made before it.
@@ -51,8 +49,9 @@ class TIGERRecipe(Recipe):
         """Item vectors, with ``collaborative=true``, and one training."""
         from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.ranking import NextItemStage
+        from recops_models.recipes.semantic_ids import SID_FILES
 
-        return (CollaborativeStage(), NextItemStage(self.name, _make))
+        return (CollaborativeStage(), NextItemStage(self.name, _make, files=SID_FILES))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -68,7 +67,7 @@ def _make(problem: RankingProblem, order: Order) -> TIGER:
     import torch
 
     from recops_models.recipes.ranking import training_counts
-    from recops_models.recipes.semantic_ids import make_semantic_ids
+    from recops_models.recipes.semantic_ids import TRIE, make_semantic_ids
     from recops_models.recipes.sid_config import SidConfig
     from recops_models.tokenizers.collisions import resolve_collisions
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, Order
     from recops_models.training.path_problem import PathProblem
 
-TRIE = "trie.safetensors"
-
 # What arXiv 2604.12234 does differently from the defaults, where a setting has it; sizes stay.
 _PAPER = {
     "events": "concat",
@@ -70,8 +68,9 @@ class UniRecRecipe(Recipe):
         """
         from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.path_stages import AlignmentStage, NextTokenStage
+        from recops_models.recipes.semantic_ids import SID_FILES
 
-        tokens = NextTokenStage(self.name, _make)
+        tokens = NextTokenStage(self.name, _make, files=SID_FILES)
         return (CollaborativeStage(), tokens, AlignmentStage(self.name))
 
     def restore(
@@ -89,7 +88,7 @@ def _make(problem: PathProblem, order: Order) -> UniRec:
     from recops_models.data.attributes import user_fields
     from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
-    from recops_models.recipes.semantic_ids import make_paths
+    from recops_models.recipes.semantic_ids import TRIE, make_paths
 
     inputs = part(order.parts, "inputs", InputConfig)
     users = user_fields(problem.dataset, inputs.user_fields)
