@@ -25,7 +25,10 @@ ROOMS = (
     ("item_vectors", "graphs"),
     "examples",
     "data",
-    ("settings", "versions", "printable", "out_folder", "dotted", "setting_checks", "process"),
+    (
+        *("callbacks", "settings", "versions", "printable", "out_folder", "dotted"),
+        *("setting_checks", "process"),
+    ),
 )
 """From the top down; those of one place do not import each other."""
 

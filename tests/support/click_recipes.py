@@ -9,7 +9,6 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.registry import names, recipe_of
-from recops_models.recipes.watch import Watch
 
 CLICK = [name for name in names() if isinstance(recipe_of(name), ClickRecipe)]
 
@@ -19,10 +18,3 @@ def net(name: str, schema: FittedSchema, **sizes: Any) -> ClickModel:
     recipe = recipe_of(name)
     assert isinstance(recipe, ClickRecipe)
     return recipe.net(schema, replace(recipe.sizes, **{"dropout": 0.0, **sizes}))
-
-
-class Steps(Watch):
-    """Hands every step on to a function."""
-
-    def __init__(self, on_step: Any) -> None:
-        self.step = on_step

@@ -95,7 +95,7 @@ def quickstart(
                     dataset,
                     folder,
                     resume=resume,
-                    progress=bars,
+                    callbacks=bars,
                 )
         except KeyboardInterrupt:
             raise RuntimeError(

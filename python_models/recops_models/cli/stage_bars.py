@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from typing_extensions import Self
 
+from recops_models.callbacks import Callbacks, progress_text
 
-class StageBars:
-    """Shows each stage's progress, its latest figure and its time; finished ones stay."""
+
+class StageBars(Callbacks):
+    """One bar per stage with its progress, latest figure and time; finished bars stay."""
 
     def __init__(self) -> None:
         self._bars = Progress(
@@ -38,14 +40,13 @@ class StageBars:
         self._bars.stop()
 
     def start(self, stage: str) -> None:
-        """A stage begins; the one before it is finished."""
         self._finish()
         self._current = self._bars.add_task(stage, total=1.0, note="")
 
-    def advance(self, share: float, note: str = "") -> None:
-        """The stage has come to ``share`` of its work."""
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
         if self._current is not None:
-            self._bars.update(self._current, completed=share, note=note)
+            text = progress_text(note, metrics)
+            self._bars.update(self._current, completed=share, note=text)
 
     def _finish(self) -> None:
         if self._current is not None:

@@ -220,6 +220,7 @@ def _fitted(
     from rich.console import Console
     from rich.progress import Progress
 
+    from recops_models.cli.fit_bars import FitBars
     from recops_models.tokenizers.sid_folder import finished_tokenizer, seconds_of_fit
 
     done = finished_tokenizer(folder) if resume else None
@@ -228,11 +229,6 @@ def _fitted(
     console = Console(stderr=True)
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {stage: bars.add_task(stage, total=1.0) for stage in tokenizer.stages}
-
-        def show(stage: str, done: float, error: float) -> None:
-            told = f"{stage}, error {error:.4g}"
-            bars.update(tasks[stage], completed=done, description=told)
-
-        catalogue.fit(tokenizer, seed=seed, progress=show, folder=folder, resume=resume)
+        show = FitBars(bars, tokenizer.stages)
+        catalogue.fit(tokenizer, seed=seed, callbacks=show, folder=folder, resume=resume)
     return tokenizer, time.perf_counter() - started

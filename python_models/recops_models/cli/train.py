@@ -120,9 +120,9 @@ def train(
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-            watch = TrainingBar(bars, model, job.epochs)
+            bar = TrainingBar(bars, model)
             with out_folder(folder, kind="training-config"):
-                trained = run_job(job, dataset, folder, resume=resume, watch=watch)
+                trained = run_job(job, dataset, folder, resume=resume, callbacks=bar)
     except KeyboardInterrupt:
         kept = (
             f"{folder} keeps the last checkpoint: go on with --resume"
@@ -130,7 +130,7 @@ def train(
             else f"the training had not begun, and {folder} is as it was"
         )
         raise RuntimeError(f"interrupted; {kept}") from None
-    for note in trained.notes:
+    for note in trained.problem.notes:
         typer.echo(f"note: {note}")
     for part in ("validation", "test"):
         figures = ", ".join(

@@ -1,39 +1,42 @@
-"""A training's progress bar, and a line an epoch."""
+"""Progress bar of a training, with one printed line per epoch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.progress import Progress
 
-from recops_models.recipes.watch import Watch
-from recops_models.training.curve import Epoch
+from recops_models.callbacks import Callbacks, progress_text
 
 
-class TrainingBar(Watch):
-    """One bar over all epochs.
+class TrainingBar(Callbacks):
+    """One bar per stage, in one place.
 
     Args:
-        bars: where it is shown.
-        model: what is trained.
-        epochs: of the whole training.
+        bars: where the bar is shown.
+        model: the recipe's name.
     """
 
-    def __init__(self, bars: Progress, model: str, epochs: int) -> None:
+    def __init__(self, bars: Progress, model: str) -> None:
         self._bars, self._model = bars, model
-        self._task = bars.add_task(model, total=epochs)
+        self._task = bars.add_task(model, total=1.0)
 
-    def advance(self, share: float, note: str = "") -> None:
-        """What comes before a training: its note beside the bar."""
-        self._bars.update(self._task, description=f"{self._model}, {note}")
+    def start(self, stage: str) -> None:
+        text = self._model if stage == self._model else f"{self._model}, {stage}"
+        self._bars.update(self._task, completed=0.0, description=text)
 
-    def step(self, epoch: int, share: float, loss: float) -> None:
-        """Move the bar."""
-        description = f"{self._model}, loss {loss:.2f}"
-        self._bars.update(self._task, completed=epoch + share, description=description)
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        text = f"{self._model}, {progress_text(note, metrics)}"
+        self._bars.update(self._task, completed=share, description=text)
 
-    def epoch(self, epoch: Epoch) -> None:
-        """Print the epoch's figures."""
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in epoch.validation.items())
+    def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Print the epoch's metrics."""
+        figures = ", ".join(
+            f"{name} {value:.4f}"
+            for name, value in metrics.items()
+            if name not in ("train_loss", "seconds")
+        )
         self._bars.console.print(
-            f"epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, validation {figures}",
+            f"epoch {step}: loss {metrics['train_loss']:.3f}, validation {figures}",
             soft_wrap=True,
         )

@@ -2,7 +2,6 @@
 
 from recops_models.quickstart.outcome import Outcome
 from recops_models.quickstart.pipeline import quickstart
-from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.settings import Settings
 
-__all__ = ["Outcome", "Progress", "Settings", "quickstart"]
+__all__ = ["Outcome", "Settings", "quickstart"]

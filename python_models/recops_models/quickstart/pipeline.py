@@ -9,6 +9,7 @@ from torch import Tensor
 
 import recops
 from recops.files import write_file, write_json
+from recops_models.callbacks import Callbacks
 from recops_models.data.attributes import item_paths
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Examples, leave_one_out
@@ -16,16 +17,16 @@ from recops_models.evaluation.metrics import ranking_metrics, target_ranks
 from recops_models.evaluation.report import render
 from recops_models.generative.popularity import item_counts
 from recops_models.quickstart.outcome import Outcome, Tested, metrics, recommendations, report
-from recops_models.quickstart.progress import Progress
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
-from recops_models.quickstart.stages import OUTPUTS, TRAINED, Made, Stages
+from recops_models.quickstart.stages import OUTPUTS, TRAINED, Stages
 from recops_models.recipes.semantic_ids import TRIE, chosen_attributes, load_semantic_ids
+from recops_models.recipes.stage import TrainResult
 from recops_models.tokenizers.metrics import sid_metrics
 
 
 def quickstart(
-    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, progress: Progress
+    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, callbacks: Callbacks
 ) -> Outcome:
     """Run the stages that are not finished yet, and leave the report in ``out``.
 
@@ -34,7 +35,7 @@ def quickstart(
         dataset: what ``settings.data`` names.
         out: the run's folder; see :class:`RunFolder` for what may be in it.
         resume: go on with the run that is there.
-        progress: is told of every step.
+        callbacks: receive every stage and its progress.
 
     Raises:
         ValueError: the folder holds another run; the data cannot be split or tokenized.
@@ -46,12 +47,12 @@ def quickstart(
     if not len(test.users):
         raise ValueError(f"{dataset.name}: no user has three events, so nothing can be held out")
     folder = RunFolder(out, settings.config(), outputs=OUTPUTS, resume=resume)
-    stages = Stages(settings, folder, progress, resume=resume)
+    stages = Stages(settings, folder, callbacks, resume=resume)
     trained = {name: stages.trained(name, dataset) for name in TRAINED}
     num_items = dataset.items.num_rows
-    lists = stages.test_lists({name: made.model for name, made in trained.items()}, test, num_items)
+    lists = stages.test_lists(trained, test, num_items)
 
-    progress.start("report")
+    callbacks.start("report")
     made = load_semantic_ids(out / "unirec")
     attributes = chosen_attributes(dataset, settings.inputs, settings.seed)
     spelled = item_paths(made.codes, made.tokenizer.vocab_sizes, attributes)
@@ -69,7 +70,7 @@ def quickstart(
         # A training's own seconds, which count the epochs of earlier sittings too.
         seconds={
             **folder.seconds,
-            **{name: each.fit.seconds for name, each in trained.items() if each.fit is not None},
+            **{name: each.seconds for name, each in trained.items() if each.curve},
         },
     )
     write_json(out / "recommendations.json", recommendations(outcome), kind="recommendations")
@@ -79,19 +80,18 @@ def quickstart(
     return outcome
 
 
-def _tested(made: Made, items: Tensor, test: Examples, num_items: int) -> Tested:
-    """How a model did, by the lists that it gave the test users."""
+def _tested(result: TrainResult, items: Tensor, test: Examples, num_items: int) -> Tested:
+    """Measure a model by its recommendations to the test users."""
     ranks = target_ranks(items, torch.from_numpy(test.targets.items))
-    fit = made.fit
-    if fit is None:
-        validation = made.problem.measure(made.model, "validation").metrics
+    if result.best is None:
+        validation = result.problem.measure(result.model, "validation").metrics
     else:
-        validation = fit.curve[fit.best_epoch].validation
+        validation = result.best.validation
     return Tested(
         items=items,
         ranks=ranks,
         test=ranking_metrics(items, ranks, num_items),
         validation=validation,
-        curve=[] if fit is None else fit.curve,
-        seconds=0.0 if fit is None else fit.seconds,
+        curve=list(result.curve),
+        seconds=result.seconds,
     )

@@ -18,7 +18,7 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
-    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.click_problem import ClickProblem
 
 _BASE = "base."
@@ -45,11 +45,11 @@ class AgeRecipe(Recipe):
 
         return (AgeStage(self.name, self.build),)
 
-    def build(self, problem: ClickProblem, order: Order) -> Age:
+    def build(self, problem: ClickProblem, context: StageContext) -> Age:
         """The base first: it begins as it would alone."""
-        config = part(order.parts, "sizes", AgeConfig)
-        base = click_net(self.name, config.base).build(problem, order.with_sizes("base"))
-        sizes = dataclasses.asdict(order.parts["base"])
+        config = part(context.settings, "sizes", AgeConfig)
+        base = click_net(self.name, config.base).build(problem, context.with_sizes("base"))
+        sizes = dataclasses.asdict(context.settings["base"])
         return Age(base, dataclasses.replace(config, base_sizes=sizes))
 
     def restore(

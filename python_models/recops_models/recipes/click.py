@@ -13,7 +13,7 @@ from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.click_problem import ClickProblem
     from recops_models.training.config import TrainingConfig
 
@@ -84,9 +84,9 @@ class ClickRecipe(Recipe, Generic[SizesT]):
             )
         return self.make(schema, sizes)
 
-    def build(self, problem: ClickProblem, order: Order) -> ClickModel:
+    def build(self, problem: ClickProblem, context: StageContext) -> ClickModel:
         """A new model for a training's data."""
-        return self.net(problem.data.fitted, order.parts["sizes"])
+        return self.net(problem.data.fitted, context.settings["sizes"])
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

@@ -11,7 +11,7 @@ from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, ModelT, Order, TrainingStage
+from recops_models.recipes.stage import Data, ModelT, StageContext, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.trainer import check_select
@@ -26,9 +26,9 @@ class ExampleStage(TrainingStage[ClickProblem, ModelT]):
 
     problem_type: ClassVar[type[ClickProblem]] = ClickProblem
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`."""
-        check_select(self.metrics(order.parts), self.config(order.parts))
+        check_select(self.metrics(context.settings), self.config(context.settings))
 
     def metrics(self, parts: Parts) -> Sequence[str]:
         """The names of what :meth:`task` measures on validation."""
@@ -47,15 +47,15 @@ class ClickStage(ExampleStage[ClickModel]):
 
     Args:
         name: of the model.
-        make: from a problem and an order.
+        make: from a problem and a context.
     """
 
-    def __init__(self, name: str, make: Callable[[ClickProblem, Order], ClickModel]) -> None:
+    def __init__(self, name: str, make: Callable[[ClickProblem, StageContext], ClickModel]) -> None:
         self.name, self.make = name, make
 
-    def build(self, problem: ClickProblem, order: Order) -> ClickModel:
+    def build(self, problem: ClickProblem, context: StageContext) -> ClickModel:
         """See :meth:`TrainingStage.build`."""
-        return self.make(problem, order)
+        return self.make(problem, context)
 
     def task(self, problem: ClickProblem, model: ClickModel, batch: int) -> ClickTask:
         """See :meth:`TrainingStage.task`."""

@@ -8,7 +8,7 @@ from recops_models.item_vectors import ItemVectors
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.ranking import NextItemStage
 from recops_models.recipes.sid_config import SidConfig
-from recops_models.recipes.stage import Order
+from recops_models.recipes.stage import StageContext
 from recops_models.training.config import TrainingConfig
 from recops_models.training.ranking_problem import RankingProblem
 
@@ -36,13 +36,13 @@ def collaborative_nets() -> dict[str, PartSettings]:
     return {"sasrec": SASRecConfig(), "collaborating": TrainingConfig()}
 
 
-def collaborative_vectors(order: Order, dataset: Dataset) -> ItemVectors:
+def collaborative_vectors(context: StageContext, dataset: Dataset) -> ItemVectors:
     """The item table that the stage left, ``[N, d]``, by ascending item id."""
-    model = order.earlier[_NAME]
+    model = context.earlier[_NAME]
     assert isinstance(model, SASRec)
     rows = model.item.weight[1:].detach().numpy().copy()
     return ItemVectors(dataset.item_vocabulary.ids, rows)
 
 
-def _make(problem: RankingProblem, order: Order) -> SASRec:
-    return SASRec(problem.num_items, part(order.parts, "sasrec", SASRecConfig))
+def _make(problem: RankingProblem, context: StageContext) -> SASRec:
+    return SASRec(problem.num_items, part(context.settings, "sasrec", SASRecConfig))

@@ -25,7 +25,7 @@ from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.knowledge_stage import Extracted, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, TrainingStage
+from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
@@ -100,14 +100,14 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
 
     name = "keep"
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`; the base is made of its examples, as it will be again."""
-        check_select(CLICK_METRICS, self.config(order.parts))
+        check_select(CLICK_METRICS, self.config(context.settings))
         domains, examples = (
-            part(order.parts, "domains", DomainConfig),
-            part(order.parts, "examples", ExampleConfig),
+            part(context.settings, "domains", DomainConfig),
+            part(context.settings, "examples", ExampleConfig),
         )
-        small = Domains.of(all_domains(order.data, order.split), domains).small_domain()
+        small = Domains.of(all_domains(context.data, context.split), domains).small_domain()
         if domains.slices > small.train.num_rows:
             raise ValueError(
                 f"domains: slices must be ≤ {small.train.num_rows:,}, the events of training, got "
@@ -115,7 +115,7 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
             )
         data = click_data(small.dataset, small, **dataclasses.asdict(examples))
         with torch.random.fork_rng(devices=[]):
-            _check_plug(_base(ClickProblem(data, examples), order), order)
+            _check_plug(_base(ClickProblem(data, examples), context), context)
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
@@ -129,22 +129,22 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
             fitted=model.schema if isinstance(model, ClickModel) else None,
         )
 
-    def begin(self, order: Order) -> tuple[KeepProblem, ClickModel]:
+    def begin(self, context: StageContext) -> tuple[KeepProblem, ClickModel]:
         """See :meth:`TrainingStage.begin`."""
-        extracted = order.earlier[KnowledgeStage.name]
-        problem = self.problem(order.data, order.parts, order.split, extracted)
+        extracted = context.earlier[KnowledgeStage.name]
+        problem = self.problem(context.data, context.settings, context.split, extracted)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(order.seed)
-            return problem, self.build(problem, order)
+            torch.manual_seed(context.seed)
+            return problem, self.build(problem, context)
 
-    def build(self, problem: KeepProblem, order: Order) -> Keep:
+    def build(self, problem: KeepProblem, context: StageContext) -> Keep:
         """The base first: it begins as it would alone."""
-        extracted = order.earlier[KnowledgeStage.name]
+        extracted = context.earlier[KnowledgeStage.name]
         assert isinstance(extracted, Extracted)
         alone = copy.copy(problem)
         alone.data = dataclasses.replace(problem.data, fitted=without_known(problem.data.fitted))
-        sizes = part(order.parts, "sizes", KeepConfig)
-        return plug_in(_base(alone, order), extracted.knowledge, sizes)
+        sizes = part(context.settings, "sizes", KeepConfig)
+        return plug_in(_base(alone, context), extracted.knowledge, sizes)
 
     def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:
         """See :meth:`TrainingStage.task`."""
@@ -162,15 +162,15 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         return stream_config(config, domains.slices * domains.passes)
 
 
-def _base(problem: ClickProblem, order: Order) -> ClickModel:
+def _base(problem: ClickProblem, context: StageContext) -> ClickModel:
     """A new one, for examples that tell nothing of knowledge."""
-    net = click_net("keep", part(order.parts, "sizes", KeepConfig).base)
-    return net.build(problem, order.with_sizes("base"))
+    net = click_net("keep", part(context.settings, "sizes", KeepConfig).base)
+    return net.build(problem, context.with_sizes("base"))
 
 
-def _check_plug(base: ClickModel, order: Order) -> None:
+def _check_plug(base: ClickModel, context: StageContext) -> None:
     """That a plug can stand beside a layer of the base, whose head is of no use afterwards."""
-    sizes = part(order.parts, "sizes", KeepConfig)
+    sizes = part(context.settings, "sizes", KeepConfig)
     PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=sizes.plug_hidden)
 
 

@@ -36,7 +36,7 @@ from recops_models.generative.ranker import Ranking
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, Staged, TrainingStage
+from recops_models.recipes.stage import Data, StageContext, TrainingStage, TrainResult
 from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ExampleTask
@@ -195,9 +195,9 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
     name = "knowledge"
     part = "extracting"
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`."""
-        named = part(order.parts, "sizes", KeepConfig).knowledge
+        named = part(context.settings, "sizes", KeepConfig).knowledge
         if named is not None:
             check_file("keep", "knowledge", Path(named))
 
@@ -216,27 +216,27 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
         named = part(parts, "sizes", KeepConfig).knowledge
         return super().epochs(parts) if named is None else 0
 
-    def build(self, problem: KnowledgeProblem, order: Order) -> Extractor:
+    def build(self, problem: KnowledgeProblem, context: StageContext) -> Extractor:
         """See :meth:`TrainingStage.build`."""
-        sizes = part(order.parts, "extractor", ExtractorConfig)
+        sizes = part(context.settings, "extractor", ExtractorConfig)
         return Extractor(problem.data.fitted, sizes, problem.tasks, len(problem.cut.names))
 
     def task(self, problem: KnowledgeProblem, model: Extractor, batch: int) -> ExtractorTask:
         """See :meth:`TrainingStage.task`."""
         return ExtractorTask(problem.data.train, problem.data.validation, batch, model.tasks)
 
-    def run(self, order: Order) -> Staged:
+    def run(self, context: StageContext) -> TrainResult:
         """See :meth:`TrainingStage.run`; leaves ``knowledge.safetensors`` too."""
-        named = part(order.parts, "sizes", KeepConfig).knowledge
+        named = part(context.settings, "sizes", KeepConfig).knowledge
         if named is not None:
-            problem = self.problem(order.data, order.parts, order.split)
-            return Staged(Extracted(Knowledge.load(Path(named))), problem, None)
-        staged = super().run(order)
-        assert isinstance(staged.problem, KnowledgeProblem)
-        assert isinstance(staged.model, Extractor)
-        knowledge = staged.problem.extract(staged.model)
-        knowledge.save(order.folder / KNOWLEDGE)
-        return dataclasses.replace(staged, model=Extracted(knowledge))
+            problem = self.problem(context.data, context.settings, context.split)
+            return TrainResult(Extracted(Knowledge.load(Path(named))), problem)
+        result = super().run(context)
+        assert isinstance(result.problem, KnowledgeProblem)
+        assert isinstance(result.model, Extractor)
+        knowledge = result.problem.extract(result.model)
+        knowledge.save(context.folder / KNOWLEDGE)
+        return dataclasses.replace(result, model=Extracted(knowledge))
 
 
 def all_domains(data: Data, split: SplitName | None) -> Dataset:

@@ -16,7 +16,7 @@ from recops_models.generative.path_ranker import PathRanker
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.ranking import whole_dataset
-from recops_models.recipes.stage import Data, Order, TrainingStage
+from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
 from recops_models.training.path_problem import PathProblem
@@ -40,29 +40,29 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
 
     Args:
         name: of the model.
-        make: from a problem and an order.
+        make: from a problem and a context.
         files: names of the files that ``make`` writes.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[PathProblem, Order], PathRanker],
+        make: Callable[[PathProblem, StageContext], PathRanker],
         *,
         files: tuple[str, ...] = (),
     ) -> None:
         self.name, self.make = name, make
         self.files = (CHECKPOINT, *files)
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`; what :class:`AlignmentStage` reads is the same."""
-        problem = self.problem(order.data, order.parts, order.split)
-        inputs = part(order.parts, "inputs", InputConfig)
+        problem = self.problem(context.data, context.settings, context.split)
+        inputs = part(context.settings, "inputs", InputConfig)
         item_attributes(problem.dataset, inputs.attributes)
         user_fields(problem.dataset, inputs.user_fields)
         _ = problem.events  # Refuses unfit columns.
         asked = problem.told(problem.asked_each_epoch, "validation")
-        check_select(asked.metrics, self.config(order.parts))
+        check_select(asked.metrics, self.config(context.settings))
 
     def problem(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
@@ -77,9 +77,9 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
             part(parts, "choice", ChoiceConfig).validation_users,
         )
 
-    def build(self, problem: PathProblem, order: Order) -> PathRanker:
+    def build(self, problem: PathProblem, context: StageContext) -> PathRanker:
         """See :meth:`TrainingStage.build`."""
-        return self.make(problem, order)
+        return self.make(problem, context)
 
     def task(self, problem: PathProblem, model: PathRanker, batch: int) -> PathTask:
         """See :meth:`TrainingStage.task`."""
@@ -103,9 +103,9 @@ class AlignmentStage(NextTokenStage):
     """
 
     def __init__(self, of: str) -> None:
-        super().__init__("alignment", lambda _, order: _trained(order, of))
+        super().__init__("alignment", lambda _, context: _trained(context, of))
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """The stage before has looked."""
 
     def wanted(self, parts: Parts) -> bool:
@@ -139,7 +139,7 @@ class AlignmentStage(NextTokenStage):
         )
 
 
-def _trained(order: Order, of: str) -> PathRanker:
-    model = order.earlier[of]
+def _trained(context: StageContext, of: str) -> PathRanker:
+    model = context.earlier[of]
     assert isinstance(model, PathRanker)
     return copy.deepcopy(model)

@@ -12,7 +12,7 @@ from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, Order, Stage, Staged, TrainingStage
+from recops_models.recipes.stage import Data, Stage, StageContext, TrainingStage, TrainResult
 from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item import NextItem
 from recops_models.training.optimizers import check_dense
@@ -64,12 +64,12 @@ class CountingStage(Stage[RankingProblem]):
         """See :meth:`Stage.problem`."""
         return ranking_problem(self.name, data, split)
 
-    def run(self, order: Order) -> Staged:
+    def run(self, context: StageContext) -> TrainResult:
         """See :meth:`Stage.run`."""
-        problem = self.problem(order.data, order.parts, order.split)
-        order.begun()
-        order.watch.start(self.name)
-        return Staged(self.make(training_counts(problem)), problem, None)
+        problem = self.problem(context.data, context.settings, context.split)
+        context.start_output()
+        context.callbacks.start(self.name)
+        return TrainResult(self.make(training_counts(problem)), problem)
 
 
 class NextItemStage(TrainingStage[RankingProblem, Ranker]):
@@ -77,23 +77,23 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
 
     Args:
         name: of the model.
-        make: from a problem and an order.
+        make: from a problem and a context.
         files: names of the files that ``make`` writes.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[RankingProblem, Order], Ranker],
+        make: Callable[[RankingProblem, StageContext], Ranker],
         *,
         files: tuple[str, ...] = (),
     ) -> None:
         self.name, self.make = name, make
         self.files = (CHECKPOINT, *files)
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`; all models here score every item."""
-        config = self.config(order.parts)
+        config = self.config(context.settings)
         check_select(RANKING_METRICS, config)
         check_dense(config)
 
@@ -104,9 +104,9 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
         choice = part(parts, "choice", ChoiceConfig)
         return ranking_problem(self.name, data, split, choice.validation_users)
 
-    def build(self, problem: RankingProblem, order: Order) -> Ranker:
+    def build(self, problem: RankingProblem, context: StageContext) -> Ranker:
         """See :meth:`TrainingStage.build`."""
-        return self.make(problem, order)
+        return self.make(problem, context)
 
     def task(self, problem: RankingProblem, model: Ranker, batch: int) -> NextItem:
         """See :meth:`TrainingStage.task`."""

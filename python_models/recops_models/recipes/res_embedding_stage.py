@@ -14,7 +14,7 @@ from recops_models.graphs.training_histories import histories_key, training_hist
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.parts import part
-from recops_models.recipes.stage import Order, Staged
+from recops_models.recipes.stage import StageContext, TrainResult
 from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
@@ -43,12 +43,13 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
     name = "res-embedding"
     files = (CHECKPOINT, GRAPH)
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`; a step must leave something of the residuals, and
         attention reads all rows.
         """
-        super().check(order)
-        config, sizes = self.config(order.parts), part(order.parts, "sizes", ResEmbeddingConfig)
+        super().check(context)
+        config = self.config(context.settings)
+        sizes = part(context.settings, "sizes", ResEmbeddingConfig)
         name = "learning_rate" if config.table_learning_rate is None else "table_learning_rate"
         rate, decay = getattr(config, name), sizes.residual_decay
         if sizes.weights == "attention":
@@ -58,30 +59,30 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
                 f"{self.name}: {name} · residual_decay must be < 1, got {rate:g} · {decay:g}"
             )
 
-    def build(self, problem: ClickProblem, order: Order) -> ResEmbedding:
+    def build(self, problem: ClickProblem, context: StageContext) -> ResEmbedding:
         """The base first: it begins as it would alone.
 
         Raises:
             ValueError: ``graph_file`` is of other training data or settings.
             FileNotFoundError: there is no such file.
         """
-        sizes = part(order.parts, "sizes", ResEmbeddingConfig)
-        base = click_net(self.name, sizes.base).build(problem, order.with_sizes("base"))
-        return ResEmbedding(base, _graph(problem, order, sizes), sizes.table())
+        sizes = part(context.settings, "sizes", ResEmbeddingConfig)
+        base = click_net(self.name, sizes.base).build(problem, context.with_sizes("base"))
+        return ResEmbedding(base, _graph(problem, context, sizes), sizes.table())
 
     def task(self, problem: ClickProblem, model: ResEmbedding, batch: int) -> ResEmbeddingTask:
         """See :meth:`TrainingStage.task`."""
         return ResEmbeddingTask(problem.data.train, problem.data.validation, batch)
 
-    def run(self, order: Order) -> Staged:
+    def run(self, context: StageContext) -> TrainResult:
         """See :meth:`Stage.run`; what it makes is the base with a plain table."""
-        staged = super().run(order)
-        assert isinstance(staged.model, ResEmbedding)
-        staged.model.table.save(order.folder / TABLE)
-        return dataclasses.replace(staged, model=staged.model.fold())
+        result = super().run(context)
+        assert isinstance(result.model, ResEmbedding)
+        result.model.table.save(context.folder / TABLE)
+        return dataclasses.replace(result, model=result.model.fold())
 
 
-def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> ItemGraph:
+def _graph(problem: ClickProblem, context: StageContext, sizes: ResEmbeddingConfig) -> ItemGraph:
     """From the folder, if a run that is gone on with left it there; else from ``graph_file``; else
     counted.
     """
@@ -91,13 +92,13 @@ def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> It
     histories, rows = training_histories(problem.data), schema.cardinality(candidate)
     settings = {**sizes.graph_settings(), "rows": rows}
     if sizes.graph == "random":
-        settings["seed"] = order.seed
+        settings["seed"] = context.seed
     key = histories_key(histories, settings)
-    here = order.folder / GRAPH
-    if order.resume and here.exists() and (found := ItemGraph.load(here, key)) is not None:
+    here = context.folder / GRAPH
+    if context.resume and here.exists() and (found := ItemGraph.load(here, key)) is not None:
         return found
     if sizes.graph_file is None:
-        graph = sizes.make_graph(histories, rows, order.seed)
+        graph = sizes.make_graph(histories, rows, context.seed)
     else:
         check_file("res-embedding", "graph_file", Path(sizes.graph_file))
         given = ItemGraph.load(Path(sizes.graph_file), key)
@@ -107,6 +108,6 @@ def _graph(problem: ClickProblem, order: Order, sizes: ResEmbeddingConfig) -> It
                 "and graph settings; it is of others"
             )
         graph = given
-    order.begun()
+    context.start_output()
     graph.save(here, key)
     return graph

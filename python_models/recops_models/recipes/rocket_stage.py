@@ -18,7 +18,7 @@ from recops_models.recipes.click_nets import light_and_booster
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.files import load_model
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Order
+from recops_models.recipes.stage import StageContext
 from recops_models.setting_checks import check_file
 from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
@@ -75,14 +75,14 @@ class RocketStage(ExampleStage[Rocket]):
         _, booster = light_and_booster(vars(part(parts, "sizes", RocketConfig)))
         return _metrics(booster is not None)
 
-    def build(self, problem: ClickProblem, order: Order) -> Rocket:
+    def build(self, problem: ClickProblem, context: StageContext) -> Rocket:
         """The light net first: it begins as it would alone."""
-        schema, sizes = problem.data.fitted, part(order.parts, "sizes", RocketConfig)
+        schema, sizes = problem.data.fitted, part(context.settings, "sizes", RocketConfig)
         light, booster = light_and_booster(vars(sizes))
         teacher = None if sizes.teacher is None else _teacher(Path(sizes.teacher), schema)
         return Rocket(
-            light.build(problem, order.with_sizes("light")),
-            None if booster is None else booster.build(problem, order.with_sizes("booster")),
+            light.build(problem, context.with_sizes("light")),
+            None if booster is None else booster.build(problem, context.with_sizes("booster")),
             sizes,
             teacher=teacher,
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from torch import nn
 
 from recops.files import read_json, write_json
+from recops_models.callbacks import Callbacks
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
@@ -30,9 +30,8 @@ from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
-from recops_models.recipes.stage import CURVES, AnyProblem, Data, Order, Staged
-from recops_models.recipes.watch import Watch
-from recops_models.training.curve import Epoch, finite
+from recops_models.recipes.stage import CURVES, AnyProblem, Data, StageContext, TrainResult
+from recops_models.training.curve import finite
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
 
@@ -41,26 +40,9 @@ MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.
 Figures: TypeAlias = dict[str, float | None]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model, what it reached, and what to tell of the data it was trained on.
-
-    Attributes:
-        model: what ``model.safetensors`` holds.
-        metrics: the content of ``metrics.json``.
-        notes: on the data.
-        curve: the epochs of the last training.
-    """
-
-    model: nn.Module
-    metrics: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    curve: list[Epoch] = field(default_factory=list)
-
-
 def train_job(
-    job: Job, data: Data, folder: Path, *, resume: bool = False, watch: Watch | None = None
-) -> Staged:
+    job: Job, data: Data, folder: Path, *, resume: bool = False, callbacks: Callbacks | None = None
+) -> TrainResult:
     """Run a job's trainings, each with its best epoch kept, and leave the model in ``folder``.
 
     Args:
@@ -68,7 +50,7 @@ def train_job(
         data: what ``job.data`` names; or, for a click model, examples made by hand.
         folder: exists. Trainings before the last one have folders of their own in it.
         resume: go on from the folder's checkpoints, if it has a training.
-        watch: is told of everything.
+        callbacks: receive stages, progress and metrics.
 
     Raises:
         ValueError: ``resume`` with another job than the folder's, or with other items or events;
@@ -89,7 +71,7 @@ def train_job(
     stale = [each / name for each in folders for name in names]
 
     @functools.cache
-    def begun() -> None:
+    def start_output() -> None:
         numbered = catalogue(job.parts, data)  # Refuses what is unfit, so nothing is lost.
         for path in stale:  # What is there would be taken for this job's, were it stopped.
             path.unlink(missing_ok=True)
@@ -97,18 +79,26 @@ def train_job(
         save_catalogue(folder, numbered)
 
     earlier: dict[str, nn.Module] = {}
-    order = Order(
-        data, job.split, job.parts, job.seed, folder, resume, watch or Watch(), earlier, begun
+    context = StageContext(
+        data,
+        job.split,
+        job.parts,
+        job.seed,
+        folder,
+        resume,
+        callbacks or Callbacks(),
+        earlier,
+        start_output,
     )
     for stage in (*before, last):
-        stage.check(order)
+        stage.check(context)
     for stage in before:
         place = folder / stage.name
         place.mkdir(exist_ok=True)
-        earlier[stage.name] = stage.run(dataclasses.replace(order, folder=place)).model
-    made = last.run(order)
-    save_model(folder / MODEL, *job.recipe.kept(made.model, job.parts))
-    return made
+        earlier[stage.name] = stage.run(dataclasses.replace(context, folder=place)).model
+    result = last.run(context)
+    save_model(folder / MODEL, *job.recipe.kept(result.model, job.parts))
+    return result
 
 
 def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:
@@ -133,8 +123,8 @@ def run_job(
     *,
     resume: bool = False,
     test: bool = True,
-    watch: Watch | None = None,
-) -> Trained:
+    callbacks: Callbacks | None = None,
+) -> TrainResult:
     """:func:`train_job`, and measure once on test.
 
     Leaves ``config.json``, ``catalogue.json`` of a data set, ``model.safetensors``,
@@ -143,12 +133,15 @@ def run_job(
     events.
 
     Args:
-        job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``watch``.
+        job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``callbacks``.
         test: False leaves the test part alone, as tuning must; ``metrics.json`` then has an empty
             ``"test"``.
+
+    Returns:
+        The model that ``model.safetensors`` holds, with the content of ``metrics.json``.
     """
-    made = train_job(job, data, folder, resume=resume, watch=watch)
-    problem, model, fit = made.problem, made.model, made.fit
+    result = train_job(job, data, folder, resume=resume, callbacks=callbacks)
+    problem, model = result.problem, result.model
     figures: dict[str, Figures] = {
         "test": _measure_test(problem, model, data, folder) if test else {},
         "validation": finite(problem.measure(model, "validation").metrics),
@@ -159,15 +152,15 @@ def run_job(
         "seed": job.seed,
         "split": problem.split,
         **figures,
-        "train_seconds": 0.0 if fit is None else round(fit.seconds, 3),
+        "train_seconds": round(result.seconds, 3),
         "versions": versions(),
     }
     write_json(folder / METRICS, metrics, kind="metrics")
-    if fit is None:  # No stage has told of epochs, since there are none.
+    if not result.curve:  # No epochs, so the stage has written no curve.
         write_json(folder / CURVES, {"rows": []}, kind="curves")
         figure_events(folder, figures)
     _, kept = job.recipe.kept(model, job.parts)
-    return Trained(kept, metrics, problem.notes, [] if fit is None else fit.curve)
+    return dataclasses.replace(result, model=kept, metrics=metrics)
 
 
 def load_trained(folder: Path) -> tuple[Job, nn.Module]:

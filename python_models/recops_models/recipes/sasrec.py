@@ -13,7 +13,7 @@ from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.ranking_problem import RankingProblem
 
 
@@ -43,8 +43,8 @@ class SASRecRecipe(Recipe):
         return SASRec(len(weights["item_bias"]), sizes)
 
 
-def _make(problem: RankingProblem, order: Order) -> SASRec:
-    return SASRec(problem.num_items, part(order.parts, "sizes", SASRecConfig))
+def _make(problem: RankingProblem, context: StageContext) -> SASRec:
+    return SASRec(problem.num_items, part(context.settings, "sizes", SASRecConfig))
 
 
 recipe = SASRecRecipe()

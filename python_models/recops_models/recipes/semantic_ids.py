@@ -29,8 +29,9 @@ from recops_models.recipes.collaborative import collaborative_vectors
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import part
 from recops_models.recipes.sid_config import SidConfig
-from recops_models.recipes.stage import Order
+from recops_models.recipes.stage import StageContext
 from recops_models.tokenizers.behaviour import exposures
+from recops_models.tokenizers.fitting import FitShare
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.registry import load_tokenizer
@@ -53,12 +54,12 @@ class SemanticIds:
 
 
 def make_semantic_ids(
-    dataset: Dataset, train: pa.Table, config: SidConfig, order: Order
+    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
 ) -> SemanticIds:
     """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
-    vectors = _vectors(dataset, train, config, order)
-    if order.resume and _kept(order.folder, TOKENIZER, SIDS):
-        return load_semantic_ids(order.folder)
+    vectors = _vectors(dataset, train, config, context)
+    if context.resume and _kept(context.folder, TOKENIZER, SIDS):
+        return load_semantic_ids(context.folder)
     points, ids = torch.from_numpy(vectors.vectors), torch.from_numpy(vectors.item_ids)
     kind: type[RQKMeans] = RQKMeans
     weights = None
@@ -66,28 +67,24 @@ def make_semantic_ids(
         histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
         kind, weights = BalancedRQ, exposures(histories, len(points))
     tokenizer = kind(config.levels, min(config.codes, len(points)))
-
-    def show(stage: str, done: float, error: float) -> None:
-        share = (tokenizer.stages.index(stage) + done) / len(tokenizer.stages)
-        order.watch.advance(share, f"{stage}, error {error:.4f}")
-
-    order.watch.start("semantic IDs")
-    tokenizer.fit(points, ids, seed=order.seed, weights=weights, progress=show)
+    context.callbacks.start("semantic IDs")
+    show = FitShare(tokenizer.stages, context.callbacks)
+    tokenizer.fit(points, ids, seed=context.seed, weights=weights, callbacks=show)
     codes = tokenizer.encode(points, weights=weights)
-    tokenizer.save(order.folder / TOKENIZER)
-    save_sids(order.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))
+    tokenizer.save(context.folder / TOKENIZER)
+    save_sids(context.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))
     return SemanticIds(vectors, tokenizer, codes)
 
 
-def make_paths(dataset: Dataset, train: pa.Table, order: Order) -> ItemPaths:
-    """The attributes that the order's inputs name, then the codes of :func:`make_semantic_ids`.
+def make_paths(dataset: Dataset, train: pa.Table, context: StageContext) -> ItemPaths:
+    """Return each item's path: the attributes that the settings name, then its semantic ID.
 
     Raises:
         DataError: there is no such attribute; nothing was made.
     """
-    inputs = part(order.parts, "inputs", InputConfig)
-    attributes = chosen_attributes(dataset, inputs, order.seed)
-    made = make_semantic_ids(dataset, train, part(order.parts, "sids", SidConfig), order)
+    inputs = part(context.settings, "inputs", InputConfig)
+    attributes = chosen_attributes(dataset, inputs, context.seed)
+    made = make_semantic_ids(dataset, train, part(context.settings, "sids", SidConfig), context)
     return item_paths(made.codes, made.tokenizer.vocab_sizes, attributes)
 
 
@@ -110,13 +107,15 @@ def load_semantic_ids(folder: Path) -> SemanticIds:
     return SemanticIds(read_item_vectors(folder / VECTORS), tokenizer, codes)
 
 
-def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order) -> ItemVectors:
+def _vectors(
+    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
+) -> ItemVectors:
     """Those learnt before, the user's own, or what is made of text, attributes and events."""
-    if order.resume and _kept(order.folder, VECTORS):
-        return read_item_vectors(order.folder / VECTORS)
-    order.watch.start("item vectors")
+    if context.resume and _kept(context.folder, VECTORS):
+        return read_item_vectors(context.folder / VECTORS)
+    context.callbacks.start("item vectors")
     if config.collaborative:
-        vectors = collaborative_vectors(order, dataset)
+        vectors = collaborative_vectors(context, dataset)
     elif config.vectors is not None:
         vectors = load_item_vectors(
             Path(config.vectors),
@@ -126,10 +125,10 @@ def _vectors(dataset: Dataset, train: pa.Table, config: SidConfig, order: Order)
         )
     else:
         vectors = build_item_vectors(
-            dataset, train, text_encoder=config.text_encoder, seed=order.seed
+            dataset, train, text_encoder=config.text_encoder, seed=context.seed
         )
-    order.begun()
-    write_item_vectors(order.folder / VECTORS, vectors)
+    context.start_output()
+    write_item_vectors(context.folder / VECTORS, vectors)
     return vectors
 
 

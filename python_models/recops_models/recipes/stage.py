@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from recops.files import write_json
+from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.watch import Watch
 from recops_models.training.config import TrainingConfig
-from recops_models.training.curve import Epoch, Fit, finite
+from recops_models.training.curve import Epoch, best_epoch, finite
 from recops_models.training.problem import Problem
 from recops_models.training.task import Task
-from recops_models.training.tensorboard import epoch_events
+from recops_models.training.tensorboard import TensorBoard
 from recops_models.training.trainer import CHECKPOINT, check_select, fit
 
 CURVES = "curves.json"
@@ -36,44 +36,60 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a stage is asked for; what it makes depends on nothing else.
+class StageContext:
+    """Inputs of a stage; its result depends on nothing else.
 
     Attributes:
         data: a data set, or examples.
         split: how a data set is cut; None: as is usual for the problem.
-        parts: the settings.
+        settings: by part.
         seed: of every random draw.
         folder: exists; takes what the stage leaves.
         resume: go on from what is in the folder.
-        watch: is told of everything.
+        callbacks: receive stages, progress and metrics.
         earlier: the models of the stages before, by their names.
-        begun: called once data and settings have been found fit, before the first file is written;
-            every later call does nothing.
+        start_output: a stage calls it after its checks and before it writes its first file. The
+            first call removes the files of an earlier training; later calls do nothing.
     """
 
     data: Data
     split: SplitName | None
-    parts: Parts
+    settings: Parts
     seed: int
     folder: Path
     resume: bool = False
-    watch: Watch = field(default_factory=Watch)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
-    begun: Callable[[], None] = lambda: None
+    start_output: Callable[[], None] = lambda: None
 
-    def with_sizes(self, name: str) -> Order:
+    def with_sizes(self, name: str) -> StageContext:
         """The same for a net whose sizes are the part ``name``."""
-        return dataclasses.replace(self, parts={**self.parts, "sizes": self.parts[name]})
+        settings = {**self.settings, "sizes": self.settings[name]}
+        return dataclasses.replace(self, settings=settings)
 
 
 @dataclass(frozen=True)
-class Staged:
-    """What a stage made: the model, by what it is measured, and how its training went."""
+class TrainResult:
+    """Trained model with its problem, training curve and metrics.
+
+    Attributes:
+        model: with the weights of its best epoch.
+        problem: the data and how the model is measured on it.
+        curve: the epochs; empty where nothing learns by gradient.
+        best: the epoch whose weights the model has; None where the curve is empty.
+        metrics: the content of ``metrics.json``; empty before the model is measured.
+    """
 
     model: nn.Module
     problem: AnyProblem
-    fit: Fit | None
+    curve: Sequence[Epoch] = ()
+    best: Epoch | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Training time in seconds of all epochs, also of those before a resumption."""
+        return sum((epoch.seconds for epoch in self.curve), 0.0)
 
 
 class Stage(ABC, Generic[ProblemT]):
@@ -99,7 +115,7 @@ class Stage(ABC, Generic[ProblemT]):
             ValueError: the data cannot be split, or is of the wrong kind.
         """
 
-    def check(self, order: Order) -> None:
+    def check(self, context: StageContext) -> None:
         """Refuse what no training could be made of, before the first stage begins: what
         :meth:`run` would find out too late, with files written or an earlier stage trained.
 
@@ -117,7 +133,7 @@ class Stage(ABC, Generic[ProblemT]):
         return 0
 
     @abstractmethod
-    def run(self, order: Order) -> Staged:
+    def run(self, context: StageContext) -> TrainResult:
         """Make the model.
 
         Raises:
@@ -134,10 +150,10 @@ class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
     """
 
     part: str = "training"
-    files = (CHECKPOINT,)
+    files: tuple[str, ...] = (CHECKPOINT,)
 
     @abstractmethod
-    def build(self, problem: ProblemT, order: Order) -> ModelT:
+    def build(self, problem: ProblemT, context: StageContext) -> ModelT:
         """A new model, whose weights are drawn from torch's generator; it may leave files."""
 
     @abstractmethod
@@ -152,40 +168,34 @@ class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
         """See :meth:`Stage.epochs`."""
         return self.config(parts).epochs
 
-    def begin(self, order: Order) -> tuple[ProblemT, ModelT]:
+    def begin(self, context: StageContext) -> tuple[ProblemT, ModelT]:
         """The problem, and the model before its first step, which the seed determines."""
-        problem = self.problem(order.data, order.parts, order.split)
+        problem = self.problem(context.data, context.settings, context.split)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(order.seed)
-            return problem, self.build(problem, order)
+            torch.manual_seed(context.seed)
+            return problem, self.build(problem, context)
 
-    def run(self, order: Order) -> Staged:
+    def run(self, context: StageContext) -> TrainResult:
         """Train; leaves a checkpoint, TensorBoard events and ``curves.json``."""
-        problem, model = self.begin(order)
-        config = self.config(order.parts)
+        problem, model = self.begin(context)
+        config = self.config(context.settings)
         task = self.task(problem, model, config.batch)
         check_select(task.metrics, config)
-        order.begun()
-        order.watch.start(self.name)
-        with epoch_events(order.folder) as write:
-
-            def on_epoch(epoch: Epoch) -> None:
-                write(epoch)
-                order.watch.epoch(epoch)
-
-            done = fit(
+        context.start_output()
+        context.callbacks.start(self.name)
+        with TensorBoard(context.folder) as events:
+            curve = fit(
                 model,
                 task,
                 config,
-                seed=order.seed,
-                folder=order.folder,
-                resume=order.resume,
-                on_step=order.watch.step,
-                on_epoch=on_epoch,
+                seed=context.seed,
+                folder=context.folder,
+                resume=context.resume,
+                callbacks=CallbackList(events, context.callbacks),
             )
-        rows = [finite(epoch.row()) for epoch in done.curve]
-        write_json(order.folder / CURVES, {"rows": rows}, kind="curves")
-        return Staged(model, problem, done)
+        rows = [finite(epoch.row()) for epoch in curve]
+        write_json(context.folder / CURVES, {"rows": rows}, kind="curves")
+        return TrainResult(model, problem, curve, curve[best_epoch(curve, config)])
 
 
 AnyStage: TypeAlias = Stage[Any]

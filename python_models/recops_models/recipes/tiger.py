@@ -13,7 +13,7 @@ from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from recops_models.recipes.stage import AnyStage, Order
+    from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.ranking_problem import RankingProblem
 
 
@@ -63,7 +63,7 @@ class TIGERRecipe(Recipe):
         return TIGER(paths, vocab_sizes, weights["prior"], sizes)
 
 
-def _make(problem: RankingProblem, order: Order) -> TIGER:
+def _make(problem: RankingProblem, context: StageContext) -> TIGER:
     import torch
 
     from recops_models.recipes.ranking import training_counts
@@ -72,15 +72,15 @@ def _make(problem: RankingProblem, order: Order) -> TIGER:
     from recops_models.tokenizers.collisions import resolve_collisions
 
     made = make_semantic_ids(
-        problem.dataset, problem.parts.train, part(order.parts, "sids", SidConfig), order
+        problem.dataset, problem.parts.train, part(context.settings, "sids", SidConfig), context
     )
-    sizes = part(order.parts, "sizes", TIGERConfig)
+    sizes = part(context.settings, "sizes", TIGERConfig)
     paths, vocab_sizes = made.codes, list(made.tokenizer.vocab_sizes)
     if sizes.collision_token:
         paths = torch.from_numpy(resolve_collisions(paths.numpy())[0])
         vocab_sizes.append(int(paths[:, -1].max()) + 1)
     model = TIGER(paths, vocab_sizes, training_counts(problem), sizes)
-    model.trie.save(order.folder / TRIE)
+    model.trie.save(context.folder / TRIE)
     return model
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from recops.ops.residual_quantization.nearest_codes import Metric
+from recops_models.callbacks import Callbacks
 from recops_models.tokenizers.checks import (
     check_ids,
     check_vectors,
@@ -17,7 +18,7 @@ from recops_models.tokenizers.checks import (
     check_width,
     rows_of,
 )
-from recops_models.tokenizers.fitting import FitProgress, Fitting
+from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.stored import StoredTokenizer
 
 
@@ -52,7 +53,7 @@ class Tokenizer(StoredTokenizer):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The parts of :meth:`fit`, in order, as its ``progress`` names them."""
+        """The parts of :meth:`fit`, in order, as its ``callbacks`` receive them."""
         return tuple(f"level {level}" for level in range(len(self._sizes)))
 
     def fit(
@@ -61,7 +62,7 @@ class Tokenizer(StoredTokenizer):
         item_ids: Tensor,
         *,
         seed: int = 0,
-        progress: FitProgress | None = None,
+        callbacks: Callbacks | None = None,
         pairs: Tensor | None = None,
         weights: Tensor | None = None,
         folder: Path | None = None,
@@ -74,7 +75,7 @@ class Tokenizer(StoredTokenizer):
                 learnt.
             item_ids: ``[N]`` i64, unique.
             seed: of every random draw.
-            progress: called with each stage, the share of it that is done and its error.
+            callbacks: receive each stage and, within it, the share done and the current figures.
             pairs: ``[E, 2]`` i64, ids of items that users met together. Pairs of an unknown item,
                 or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
             weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
@@ -91,7 +92,7 @@ class Tokenizer(StoredTokenizer):
             KeyboardInterrupt: handed on.
         """
         points, rows, checked = self._checked(vectors, item_ids, pairs, weights)
-        given = Fitting(seed, progress or (lambda *_: None), rows, checked, folder, resume)
+        given = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume)
         given.begin()
         self._fit(points, given)
         return self
@@ -118,7 +119,7 @@ class Tokenizer(StoredTokenizer):
         *,
         keep_levels: int = 0,
         seed: int = 0,
-        progress: FitProgress | None = None,
+        callbacks: Callbacks | None = None,
         weights: Tensor | None = None,
     ) -> Self:
         """Learn codebooks anew for a changed catalogue; what came before them stays.
@@ -134,7 +135,7 @@ class Tokenizer(StoredTokenizer):
             item_ids: ``[N]``.
             keep_levels: 0 … L − 1.
             seed: of k-means.
-            progress: called with each stage, the share of it that is done and its error.
+            callbacks: receive each stage and, within it, the share done and the current figures.
             weights: as in :meth:`fit`.
 
         Raises:
@@ -149,8 +150,7 @@ class Tokenizer(StoredTokenizer):
                 f"level is left to learn, got {keep_levels}"
             )
         checked = self._check_weights("refit", weights, points)
-        report = progress or (lambda *_: None)
-        self._refit(points, keep_levels, Fitting(seed, report, weights=checked))
+        self._refit(points, keep_levels, Fitting(seed, callbacks or Callbacks(), weights=checked))
         return self
 
     def check_count(self, items: int) -> None:

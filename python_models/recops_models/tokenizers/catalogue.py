@@ -10,11 +10,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, named_split
 from recops_models.item_vectors import ItemVectors
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures
-from recops_models.tokenizers.fitting import FitProgress
 from recops_models.tokenizers.metrics import SidMetrics, sid_metrics
 from recops_models.tokenizers.sids import Sids
 
@@ -48,7 +48,7 @@ class Catalogue:
         tokenizer: Tokenizer,
         *,
         seed: int,
-        progress: FitProgress | None = None,
+        callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
     ) -> None:
@@ -58,7 +58,7 @@ class Catalogue:
             self._vectors(),
             ids,
             seed=seed,
-            progress=progress,
+            callbacks=callbacks,
             pairs=self.pairs,
             weights=self.weights,
             folder=folder,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from torch import Tensor
 
-FitProgress: TypeAlias = Callable[[str, float, float], None]
-"""Called with one of a tokenizer's ``stages``, the share of it that is done, its error so far."""
-
+from recops_models.callbacks import Callbacks
 
 PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
 """What an unfinished fit leaves in its folder, to be resumed."""
@@ -24,7 +21,7 @@ class Fitting:
 
     Attributes:
         seed: of every random draw.
-        report: progress.
+        callbacks: receive each stage and, within it, the share done and the current figures.
         pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
         weights: ``[N]`` f32, of the items; None: all 1.
         folder: where finished work is kept; None: nowhere.
@@ -32,7 +29,7 @@ class Fitting:
     """
 
     seed: int
-    report: FitProgress
+    callbacks: Callbacks = field(default_factory=Callbacks)
     pairs: Tensor | None = None
     weights: Tensor | None = None
     folder: Path | None = None
@@ -47,3 +44,22 @@ class Fitting:
     def with_seed(self, seed: int) -> Fitting:
         """The same with another seed."""
         return dataclasses.replace(self, seed=seed)
+
+
+class FitShare(Callbacks):
+    """Callbacks that report all stages of one fit as a single stage of other callbacks.
+
+    Args:
+        stages: of the tokenizer.
+        outer: receive the share of the whole fit, with the current stage as the note.
+    """
+
+    def __init__(self, stages: Sequence[str], outer: Callbacks) -> None:
+        self._stages, self._outer, self._stage = stages, outer, stages[0]
+
+    def start(self, stage: str) -> None:
+        self._stage = stage
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        done = (self._stages.index(self._stage) + share) / len(self._stages)
+        self._outer.advance(done, self._stage, **metrics)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recops_models.callbacks import Callbacks
 from recops_models.item_vectors.vector_file import ROWS, VectorFile
 from recops_models.tokenizers.base import Tokenizer
-from recops_models.tokenizers.fitting import FitProgress
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.metrics import SidMetrics, code_metrics, upto
 from recops_models.tokenizers.sids import Sids
@@ -46,7 +46,7 @@ class StreamedCatalogue:
         tokenizer: Tokenizer,
         *,
         seed: int,
-        progress: FitProgress | None = None,
+        callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
     ) -> None:
@@ -56,7 +56,7 @@ class StreamedCatalogue:
             ValueError: another method.
         """
         streaming = _that_streams(tokenizer)
-        streaming.fit_file(self.file, seed=seed, progress=progress, folder=folder, resume=resume)
+        streaming.fit_file(self.file, seed=seed, callbacks=callbacks, folder=folder, resume=resume)
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Every item's codes, by ascending id."""

@@ -24,27 +24,14 @@ class Epoch:
     validation: dict[str, float]
     seconds: float
 
-    def row(self) -> dict[str, float]:
-        """Flat, as ``curves.json`` holds it."""
-        return {
-            "epoch": self.epoch,
-            "train_loss": self.train_loss,
-            **self.validation,
-            "seconds": self.seconds,
-        }
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What training did: its curve, and which epoch's weights the model now has."""
-
-    curve: list[Epoch]
-    best_epoch: int
-
     @property
-    def seconds(self) -> float:
-        """The time of all epochs, over all sittings."""
-        return sum(epoch.seconds for epoch in self.curve)
+    def metrics(self) -> dict[str, float]:
+        """Training loss, validation metrics and seconds, by name."""
+        return {"train_loss": self.train_loss, **self.validation, "seconds": self.seconds}
+
+    def row(self) -> dict[str, float]:
+        """Return the epoch as a flat row of ``curves.json``."""
+        return {"epoch": self.epoch, **self.metrics}
 
 
 def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:

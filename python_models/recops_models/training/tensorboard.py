@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recops_models.training.curve import Epoch
+from typing_extensions import Self
+
+from recops_models.callbacks import Callbacks
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-@contextmanager
-def epoch_events(folder: Path) -> Iterator[Callable[[Epoch], None]]:
-    """A function that adds an epoch to the folder's TensorBoard events, which begin anew."""
-    with _new_events(folder) as writer:
+class TensorBoard(Callbacks):
+    """Callbacks that write metrics as TensorBoard events, for use in a ``with`` statement.
 
-        def write(epoch: Epoch) -> None:
-            for name, value in epoch.row().items():
-                if name != "epoch":
-                    writer.add_scalar(name, value, epoch.epoch + 1)
-            writer.flush()
+    Args:
+        folder: exists; its earlier events are removed.
+    """
 
-        yield write
+    def __init__(self, folder: Path) -> None:
+        self._writer = _new_events(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
 
 
 def figure_events(folder: Path, figures: Mapping[str, Mapping[str, float | None]]) -> None:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import recops
+from recops_models.callbacks import Callbacks
 from recops_models.process import keep_freed_memory
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
-from recops_models.training.curve import LAST, Epoch, Fit, best_epoch, is_finished
+from recops_models.training.curve import LAST, Epoch, best_epoch, is_finished
 from recops_models.training.diverged import DivergedError
 from recops_models.training.optimizers import (
     check_dense,
@@ -38,9 +39,8 @@ def fit(
     seed: int,
     folder: Path | None,
     resume: bool = False,
-    on_step: Callable[[int, float, float], None] = lambda *_: None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> Fit:
+    callbacks: Callbacks | None = None,
+) -> list[Epoch]:
     """Train ``model`` and leave it with the weights of its best epoch.
 
     The whole state goes to ``folder/checkpoint.safetensors`` after every epoch, and within one
@@ -55,8 +55,12 @@ def fit(
         seed: with the data and the configuration, it determines everything.
         folder: exists; None: no state is kept.
         resume: go on from the checkpoint, if the folder holds one; otherwise it is removed.
-        on_step: progress: the epoch, the share of it that is done, the loss.
-        on_epoch: told of each finished epoch, the earlier ones of a resumed run included.
+        callbacks: receive the share of all epochs that is done with the last step's ``loss``, and
+            the metrics of each finished epoch. A resumed training reports its earlier epochs too.
+
+    Returns:
+        The training curve. :func:`~recops_models.training.curve.best_epoch` gives the epoch whose
+        weights the model has.
 
     Raises:
         ValueError: the loss became NaN or infinite; an unknown ``config.select``; nothing to train
@@ -66,6 +70,7 @@ def fit(
     """
     check_select(task.metrics, config)
     keep_freed_memory()
+    callbacks = callbacks or Callbacks()
     path = None if folder is None else folder / CHECKPOINT
     optimizers = make_optimizers(model, config)
     step = Step(model, task)
@@ -77,7 +82,7 @@ def fit(
     if path is not None and path.exists():
         state = load_checkpoint(path, model, optimizers)
         for epoch in state.curve:
-            on_epoch(epoch)
+            callbacks.log_metrics(epoch.epoch + 1, epoch.metrics)
 
     def save() -> None:
         if path is not None:
@@ -85,7 +90,7 @@ def fit(
 
     while not is_finished(state.curve, config):
         started = time.perf_counter() - state.seconds
-        _run_epoch(step, optimizers, task, config, seed, state, save, on_step)
+        _run_epoch(step, optimizers, task, config, seed, state, save, callbacks)
         if not all(weights.isfinite().all() for weights in model.parameters()):
             raise DivergedError(
                 f"training: a weight is not finite after epoch {len(state.curve) + 1}; "
@@ -103,10 +108,10 @@ def fit(
         if best_epoch(state.curve, config) == epoch.epoch:
             state.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
         save()
-        on_epoch(epoch)
+        callbacks.log_metrics(epoch.epoch + 1, epoch.metrics)
     model.load_state_dict(state.best)
     model.eval()
-    return Fit(state.curve, best_epoch(state.curve, config))
+    return state.curve
 
 
 def check_select(metrics: Sequence[str], config: TrainingConfig) -> None:
@@ -130,7 +135,7 @@ def _run_epoch(
     seed: int,
     state: State,
     save: Callable[[], None],
-    on_step: Callable[[int, float, float], None],
+    callbacks: Callbacks,
 ) -> None:
     """What is left of the epoch in progress, summed up in ``state``."""
     epoch = len(state.curve)
@@ -159,7 +164,7 @@ def _run_epoch(
             state.step += 1
             state.total += value * int(count)
             state.targets += int(count)
-            on_step(epoch, done, value)
+            callbacks.advance((epoch + done) / config.epochs, loss=value)
             now = time.perf_counter()
             if now - saved >= 60 * config.checkpoint_minutes:
                 state.seconds, state.rng = before + now - started, torch.get_rng_state()

@@ -12,6 +12,7 @@ import torch
 
 import recops
 from recops.files import CorruptFileError, read_json
+from recops_models.callbacks import Callbacks
 from recops_models.cli import run
 from recops_models.data import Dataset, save_dataset
 from recops_models.data.attributes import coarsest_attributes, item_titles
@@ -29,8 +30,8 @@ SETTINGS = Settings(
 ).quick()
 
 
-class Watcher:
-    """Progress that remembers the stages, and may press Ctrl-C."""
+class Watcher(Callbacks):
+    """Callbacks that collect the stages, and may raise ``KeyboardInterrupt``."""
 
     def __init__(self, interrupt: Callable[[str, float], bool] = lambda *_: False) -> None:
         self.stages: list[str] = []
@@ -40,7 +41,7 @@ class Watcher:
     def start(self, stage: str) -> None:
         self.stages.append(stage)
 
-    def advance(self, share: float, note: str = "") -> None:
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
         self.notes.append(f"{self.stages[-1]}: {note}")
         if self.interrupt(self.stages[-1], share):
             raise KeyboardInterrupt
@@ -49,7 +50,7 @@ class Watcher:
 def start(
     dataset: Dataset, out: Path, *, resume: bool = False, watcher: Watcher | None = None
 ) -> Outcome:
-    return quickstart(SETTINGS, dataset, out, resume=resume, progress=watcher or Watcher())
+    return quickstart(SETTINGS, dataset, out, resume=resume, callbacks=watcher or Watcher())
 
 
 def same(first: Outcome, second: Outcome) -> bool:

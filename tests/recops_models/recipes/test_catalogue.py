@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callback_doubles import Interrupt
 from recops.files import CorruptFileError, read_json
 from recops_models.cli import run
 from recops_models.data import load
@@ -18,7 +19,6 @@ from recops_models.recipes.catalogue import CATALOGUE, check_catalogue
 from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
-from recops_models.recipes.watch import Watch
 from recops_models.serving.served import ServedModel
 from small_shop import SETTINGS, write_shop
 
@@ -207,16 +207,12 @@ def test_the_record_says_what_it_is_of(tmp_path: Path) -> None:
 
 
 def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) -> None:
-    class Stop(Watch):
-        def step(self, epoch: int, share: float, loss: float) -> None:
-            raise KeyboardInterrupt
-
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec", seed=1)
     write_shop(shop, items=range(31))
     job = Job.of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
     with pytest.raises(KeyboardInterrupt):
-        run_job(job, load(shop), out, watch=Stop())
+        run_job(job, load(shop), out, callbacks=Interrupt())
     write_shop(shop)
     with pytest.raises(DataError, match="has 30 items where the model was trained on 31"):
         run_job(job, load(shop), out, resume=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from callback_doubles import Interrupt
 from recops_models.data import Dataset
 from recops_models.data.errors import DataError
 from recops_models.generative.ranker import Ranker
@@ -19,7 +20,6 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.recipes.semantic_ids import load_semantic_ids
-from recops_models.recipes.watch import Watch
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.training.alignment_task import AlignmentConfig
 
@@ -194,16 +194,12 @@ def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
 
 
 def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_path: Path) -> None:
-    class Stop(Watch):
-        def step(self, epoch: int, share: float, loss: float) -> None:
-            raise KeyboardInterrupt
-
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     train_job(Job.of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path / "one")
     job = Job.of("unirec", "small", COLLABORATIVE, seed=0, quick=False)
     with pytest.raises(KeyboardInterrupt):  # While the SASRec is trained.
-        train_job(job, small, tmp_path / "one", watch=Stop())
+        train_job(job, small, tmp_path / "one", callbacks=Interrupt())
     train_job(job, small, tmp_path / "one", resume=True)
     train_job(job, small, tmp_path / "other")
     found = [(tmp_path / name / "sids.parquet").read_bytes() for name in ("one", "other")]

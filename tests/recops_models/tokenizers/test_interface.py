@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from callback_doubles import Interrupt
 from recops.files import CorruptFileError, save_tensors
 from recops_models import cli
 from recops_models.data import Dataset, leave_one_out
@@ -182,23 +183,19 @@ def test_refit_needs_a_level_to_learn(keep: int) -> None:
         tokenizer.refit(items(), torch.arange(200), keep_levels=keep)
 
 
-class Stop:
-    """Ctrl-C when a stage has come so far."""
-
-    def __init__(self, stage: str, share: float) -> None:
-        self.at = (stage, share)
-
-    def __call__(self, stage: str, done: float, error: float) -> None:
-        if stage == self.at[0] and done >= self.at[1]:
-            raise KeyboardInterrupt
-
-
 @every_method
 def test_interrupted_and_resumed_equals_never_stopped(method: str, tmp_path: Path) -> None:
     vectors, whole = items(), fitted(method)
     for stage in dict.fromkeys((whole.stages[0], whole.stages[-1])):
         with pytest.raises(KeyboardInterrupt):
-            fit(method, vectors, seed=2, folder=tmp_path, resume=True, progress=Stop(stage, 0.6))
+            fit(
+                method,
+                vectors,
+                seed=2,
+                folder=tmp_path,
+                resume=True,
+                callbacks=Interrupt(stage, after=0.599),
+            )
     assert same(fit(method, vectors, seed=2, folder=tmp_path, resume=True), whole)
 
 
@@ -209,7 +206,7 @@ def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) 
     fit(method, vectors, seed=2, folder=tmp_path)
     stage = new(method).stages[0]
     with pytest.raises(KeyboardInterrupt):
-        fit(method, vectors, seed=3, folder=tmp_path, progress=Stop(stage, 0.6))
+        fit(method, vectors, seed=3, folder=tmp_path, callbacks=Interrupt(stage, after=0.599))
     resumed = fit(method, vectors, seed=3, folder=tmp_path, resume=True)
     assert same(resumed, fit(method, vectors, seed=3))
 
@@ -387,7 +384,11 @@ def test_the_command_goes_on_after_ctrl_c(
     kind, last = METHODS[method], new(method).stages[-1]
     fit_whole = kind.fit
     monkeypatch.setattr(
-        kind, "fit", lambda self, *a, **k: fit_whole(self, *a, **{**k, "progress": Stop(last, 0.5)})
+        kind,
+        "fit",
+        lambda self, *a, **k: fit_whole(
+            self, *a, **{**k, "callbacks": Interrupt(last, after=0.499)}
+        ),
     )
     out = tmp_path / "stopped"
     assert cli.run([*arguments, "--out", str(out)]) == 1

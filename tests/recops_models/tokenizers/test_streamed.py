@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from callback_doubles import Interrupt
 from recops.files import read_json
 from recops_models import cli
 from recops_models.data.errors import DataError
@@ -73,12 +74,9 @@ def test_a_stream_repeats_and_resumes_to_the_bit(batch: int, tmp_path: Path) -> 
     other = RQKMeans(2, 16, settings).fit_file(file, seed=4).codebooks
     assert not torch.equal(torch.stack(due), torch.stack(other))
 
-    def stop(stage: str, done: float, _: float) -> None:
-        if stage == "level 1" and done > 0:
-            raise KeyboardInterrupt
-
+    stop = Interrupt("level 1", after=0)
     with pytest.raises(KeyboardInterrupt):
-        RQKMeans(2, 16, settings).fit_file(file, seed=3, progress=stop, folder=tmp_path)
+        RQKMeans(2, 16, settings).fit_file(file, seed=3, callbacks=stop, folder=tmp_path)
     again = RQKMeans(2, 16, settings).fit_file(file, seed=3, folder=tmp_path, resume=True)
     assert torch.equal(torch.stack(again.codebooks), torch.stack(due))
 

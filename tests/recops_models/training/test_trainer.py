@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._inductor import config as inductor
 
+from callback_doubles import Interrupt, OnAdvance
 from float_modes import MODES, count_subnormals, modes_set, thread_modes
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.popularity import Popularity, item_counts
@@ -17,6 +18,7 @@ from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.layers.dropout import Dropout
 from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import best_epoch
 from recops_models.training.diverged import DivergedError
 from recops_models.training.next_item import NextItem
 from recops_models.training.trainer import fit
@@ -47,17 +49,17 @@ def task(batch: int = 16) -> NextItem:
 def test_learns_what_popularity_cannot(name: str, tmp_path: Path) -> None:
     model = build(name)
     config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15)
-    done = fit(model, task(), config, seed=0, folder=tmp_path)
+    curve = fit(model, task(), config, seed=0, folder=tmp_path)
     popular = evaluate(Popularity(item_counts(TRAIN, NUM_ITEMS)), VALIDATION, NUM_ITEMS)
     found = evaluate(model, VALIDATION, NUM_ITEMS)
     assert found.metrics["ndcg@10"] > popular.metrics["ndcg@10"] + 0.3
-    assert found.metrics == done.curve[done.best_epoch].validation
+    assert found.metrics == curve[best_epoch(curve, config)].validation
 
 
 def test_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     config = TrainingConfig(epochs=50, batch=16, learning_rate=0.0, patience=2)
-    done = fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
-    assert (len(done.curve), done.best_epoch) == (3, 0)
+    curve = fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
+    assert (len(curve), best_epoch(curve, config)) == (3, 0)
 
 
 def test_a_loss_that_explodes_is_one_clear_line(tmp_path: Path) -> None:
@@ -92,9 +94,9 @@ def test_sparse_adam_says_which_tables_it_is_not_for(tmp_path: Path) -> None:
 def test_bf16_learns_as_well(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15, precision="bf16")
     model = build(name)
-    done = fit(model, task(), config, seed=0, folder=tmp_path)
+    curve = fit(model, task(), config, seed=0, folder=tmp_path)
     assert all(value.dtype != torch.bfloat16 for value in model.state_dict().values())
-    assert done.curve[done.best_epoch].validation["ndcg@10"] > 0.5
+    assert curve[best_epoch(curve, config)].validation["ndcg@10"] > 0.5
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
@@ -115,8 +117,8 @@ def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
                 layer.p = 0.0  # Compiled, its masks are torch's own.
         # Of itself a compiled model draws other numbers, for UniRec's negatives.
         with inductor.patch(fallback_random=True):
-            done = fit(model, task(), config, seed=0, folder=tmp_path)
-        losses.append([epoch.train_loss for epoch in done.curve])
+            curve = fit(model, task(), config, seed=0, folder=tmp_path)
+        losses.append([epoch.train_loss for epoch in curve])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -133,7 +135,7 @@ def test_subnormal_numbers_are_flushed_on_all_threads_until_the_end(
             config,
             seed=0,
             folder=None,
-            on_step=lambda *_: inside.append(thread_modes()),
+            callbacks=OnAdvance(lambda *_: inside.append(thread_modes())),
         )
         assert thread_modes() == modes
     assert inside
@@ -141,9 +143,6 @@ def test_subnormal_numbers_are_flushed_on_all_threads_until_the_end(
 
 
 def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int], None]) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with modes_set([0, 1, 0], set_threads):
         with pytest.raises(KeyboardInterrupt):
             fit(
@@ -152,7 +151,7 @@ def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int],
                 TrainingConfig(epochs=1, batch=16),
                 seed=0,
                 folder=None,
-                on_step=interrupt,
+                callbacks=Interrupt(),
             )
         assert thread_modes() == [0, 1, 0]
 

@@ -22,7 +22,7 @@ from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import problem_of, run_job
-from recops_models.recipes.stage import Order
+from recops_models.recipes.stage import StageContext
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
 from recops_models.training.trainer import fit
@@ -40,7 +40,7 @@ def data(small: Dataset) -> ClickData:
 
 def build(name: str, data: ClickData, **settings: str) -> nn.Module:
     job = Job.of(name, "", {"width": "4", "hidden": "8", **settings}, seed=0, quick=True)
-    return job.recipe.stages()[-1].begin(Order(data, None, job.parts, 0, Path()))[1]
+    return job.recipe.stages()[-1].begin(StageContext(data, None, job.parts, 0, Path()))[1]
 
 
 @pytest.mark.parametrize("name", ["din", "mimn", "can", "dien"])
@@ -110,8 +110,8 @@ def test_a_compiled_loss_is_the_same_loss(
         config = TrainingConfig(epochs=2, batch=32, select="auc", tables=tables, compile=compiled)
         task = ClickTask(data.train, data.validation, 32)  # Lengths differ from batch to batch.
         # Without dropout: a compiled model draws other numbers.
-        done = fit(build(name, data, dropout="0"), task, config, seed=0, folder=tmp_path)
-        losses.append([epoch.train_loss for epoch in done.curve])
+        curve = fit(build(name, data, dropout="0"), task, config, seed=0, folder=tmp_path)
+        losses.append([epoch.train_loss for epoch in curve])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from click_recipes import Steps
+from callback_doubles import Interrupt
 from recops.files import CorruptFileError, read_json
 from recops_models.cli import run
 from recops_models.click.extractor import Extractor, ExtractorConfig
@@ -33,7 +33,8 @@ from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageErr
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.keep_stage import KeepProblem
 from recops_models.recipes.knowledge_stage import KnowledgeProblem
-from recops_models.recipes.run import Trained, load_trained, problem_of, run_job
+from recops_models.recipes.run import load_trained, problem_of, run_job
+from recops_models.recipes.stage import TrainResult
 from recops_models.training.click_problem import ExampleConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,12 +51,12 @@ def domains() -> Dataset:
     return LAW.draw(0)
 
 
-def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> Trained:
+def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> TrainResult:
     folder.mkdir(exist_ok=True, parents=True)
-    resume, on_step = settings.pop("resume", False), settings.pop("on_step", lambda *_: None)
+    resume, callbacks = settings.pop("resume", False), settings.pop("callbacks", None)
     text = {"batch": "64", "extracting.batch": "256", **CUT, **SMALL, **settings}
     job = Job.of("keep", "made up", text, seed=seed, quick=True)
-    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
+    return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
 def test_the_command_line_trains_both_stages(
@@ -143,23 +144,16 @@ def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -
     assert files == {"model", "din", "keep"}
 
 
-@pytest.mark.parametrize("at", [(0, 0.4), (3, 0.4)])
+@pytest.mark.parametrize(("stage", "epoch"), [("knowledge", 0), ("keep", 1)])
 def test_an_interrupted_training_lands_on_the_same_bits(
-    at: tuple[int, float], tmp_path: Path, domains: Dataset
+    stage: str, epoch: int, tmp_path: Path, domains: Dataset
 ) -> None:
     train(domains, tmp_path / "whole")
-    epochs: list[int] = []
-
-    def interrupt(epoch: int, done: float, loss: float) -> None:
-        if done == 0:
-            epochs.append(epoch)
-        if len(epochs) - 1 == at[0] and done > at[1]:
-            raise KeyboardInterrupt
-
+    interrupt = Interrupt(stage, after=(epoch + 0.4) / 2)
     parts = tmp_path / "parts"
     often = {"checkpoint_minutes": "0", "extracting.checkpoint_minutes": "0"}
     with pytest.raises(KeyboardInterrupt):
-        train(domains, parts, on_step=interrupt, **often)
+        train(domains, parts, callbacks=interrupt, **often)
     train(domains, parts, resume=True, **often)
     for name in (MODEL, KNOWLEDGE, "predictions.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (parts / name).read_bytes()

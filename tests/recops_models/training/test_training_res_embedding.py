@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from click_recipes import Steps
+from callback_doubles import Interrupt
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.din import Din
@@ -19,7 +19,8 @@ from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualTable
 from recops_models.recipes.job import Job
 from recops_models.recipes.res_embedding_stage import GRAPH, TABLE
-from recops_models.recipes.run import Trained, load_trained, run_job
+from recops_models.recipes.run import load_trained, run_job
+from recops_models.recipes.stage import TrainResult
 from synthetic_histories import write_ring
 
 MODEL = "model.safetensors"
@@ -30,9 +31,9 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)
 
 
-def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any) -> Trained:
+def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any) -> TrainResult:
     folder.mkdir(exist_ok=True)
-    on_step = settings.pop("on_step", lambda *_: None)
+    callbacks = settings.pop("callbacks", None)
     net = {"base.hidden": "6", "base.width": "4"}
     job = Job.of(
         "res-embedding",
@@ -41,7 +42,7 @@ def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any)
         seed=3,
         quick=True,
     )
-    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
+    return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
 def test_it_leaves_a_plain_base_and_what_a_refresh_needs(small: Dataset, tmp_path: Path) -> None:
@@ -64,16 +65,9 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     settings: dict[str, str], small: Dataset, tmp_path: Path
 ) -> None:
     train(small, tmp_path / "whole", **settings)
-
-    class Stop(Exception):
-        pass
-
-    def stop(epoch: int, share: float, loss: float) -> None:
-        if epoch == 1 and share > 0.4:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(small, tmp_path / "cut", on_step=stop, checkpoint_minutes="0", **settings)
+    interrupt = Interrupt(after=1.4 / 2)
+    with pytest.raises(KeyboardInterrupt):
+        train(small, tmp_path / "cut", callbacks=interrupt, checkpoint_minutes="0", **settings)
     made = ItemGraph.save
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ItemGraph, "save", None)  # The graph is there: it is not made again.

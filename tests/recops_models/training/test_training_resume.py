@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from callback_doubles import Interrupt, LoggedSteps
 from recops.files import CorruptFileError, load_tensors
+from recops_models.callbacks import Callbacks
 from recops_models.data import load
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
@@ -18,7 +20,7 @@ from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
 from recops_models.training.config import TrainingConfig
-from recops_models.training.curve import Epoch, Fit
+from recops_models.training.curve import Epoch
 from recops_models.training.next_item import NextItem
 from recops_models.training.trainer import CHECKPOINT, fit
 from synthetic_histories import NUM_ITEMS, paths, ring
@@ -47,32 +49,29 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
-    on_step: Callable[[int, float, float], None] = lambda *_: None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> tuple[Fit, dict[str, torch.Tensor]]:
+    callbacks: Callbacks | None = None,
+) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
     model = build(name)
     folder.mkdir(exist_ok=True)
     task = NextItem(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=config.batch)
     torch.manual_seed(99)  # The surroundings' random state does not matter.
-    done = fit(
+    curve = fit(
         model,
         task,
         config,
         seed=3,
         folder=folder,
         resume=resume,
-        on_step=on_step,
-        on_epoch=on_epoch,
+        callbacks=callbacks,
     )
-    return done, model.state_dict()
+    return curve, model.state_dict()
 
 
 def assert_same(
-    found: tuple[Fit, dict[str, torch.Tensor]], expected: tuple[Fit, dict[str, torch.Tensor]]
+    found: tuple[list[Epoch], dict[str, torch.Tensor]],
+    expected: tuple[list[Epoch], dict[str, torch.Tensor]],
 ) -> None:
-    timeless = [
-        [replace(epoch, seconds=0.0) for epoch in done.curve] for done, _ in (found, expected)
-    ]
+    timeless = [[replace(epoch, seconds=0.0) for epoch in curve] for curve, _ in (found, expected)]
     assert timeless[0] == timeless[1]
     for key, value in expected[1].items():
         assert torch.equal(value, found[1][key]), key
@@ -82,24 +81,14 @@ def assert_same(
 def test_an_interrupted_run_makes_the_same_bits(name: str, minutes: float, tmp_path: Path) -> None:
     config = replace(CONFIG, checkpoint_minutes=minutes)
     expected = train(name, replace(config, checkpoint_minutes=60), tmp_path / "whole")
-
-    def interrupt(epoch: int, done: float, loss: float) -> None:
-        if epoch == 1 and done > 0.4:
-            raise KeyboardInterrupt
-
+    interrupt = Interrupt(after=1.4 / config.epochs)
     with pytest.raises(KeyboardInterrupt):
-        train(name, config, tmp_path / "parts", on_step=interrupt)
+        train(name, config, tmp_path / "parts", callbacks=interrupt)
     _, kept = load_tensors(tmp_path / "parts" / CHECKPOINT, kind="training-state")
     assert (len(kept["curve"]), kept["step"] > 0) == (1, minutes == 0)
-    told: list[int] = []
-    found = train(
-        name,
-        config,
-        tmp_path / "parts",
-        resume=True,
-        on_epoch=lambda epoch: told.append(epoch.epoch),
-    )
-    assert told == [0, 1, 2]
+    epochs = LoggedSteps()
+    found = train(name, config, tmp_path / "parts", resume=True, callbacks=epochs)
+    assert epochs.steps == [1, 2, 3]
     assert_same(found, expected)
 
 
@@ -110,17 +99,17 @@ import torch
 from recops_models.data import load
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
-from recops_models.recipes.watch import Watch
+from recops_models.callbacks import Callbacks
 
-class Kill(Watch):
-    def step(self, epoch, share, loss):
-        if epoch == 1 and share > 0.4:
+class Kill(Callbacks):
+    def advance(self, share, note="", **metrics):
+        if share > 1.4 / 2:
             signal.raise_signal(signal.SIGKILL)
 
 data, out, model, *settings = sys.argv[1:]
 torch.set_num_threads(1)
 job = Job.of(model, data, dict(s.split("=") for s in settings), seed=3, quick=False)
-run_job(job, load(data), Path(out), watch=Kill())
+run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
 

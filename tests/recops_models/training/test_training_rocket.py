@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from click_recipes import Steps
+from callback_doubles import Interrupt
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.din import Din
@@ -18,7 +18,8 @@ from recops_models.click.gru_attention import GruAttention
 from recops_models.click.sum_pool import SumPool
 from recops_models.data import Dataset, load
 from recops_models.recipes.job import Job
-from recops_models.recipes.run import Trained, load_trained, run_job
+from recops_models.recipes.run import load_trained, run_job
+from recops_models.recipes.stage import TrainResult
 from synthetic_histories import write_ring
 
 MODEL = "model.safetensors"
@@ -31,15 +32,15 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 def train(
     model: str, data: Dataset, folder: Path, *, resume: bool = False, **settings: Any
-) -> Trained:
+) -> TrainResult:
     folder.mkdir(exist_ok=True)
-    on_step = settings.pop("on_step", lambda *_: None)
+    callbacks = settings.pop("callbacks", None)
     text = {"batch": "32", "max_len": "6", **settings}
     job = Job.of(model, "small", text, seed=3, quick=True)
-    return run_job(job, data, folder, resume=resume, watch=Steps(on_step))
+    return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
-def rocket(data: Dataset, folder: Path, **settings: Any) -> Trained:
+def rocket(data: Dataset, folder: Path, **settings: Any) -> TrainResult:
     nets = {"light.hidden": "6", "booster.hidden": "16", "light.width": "4", "booster.width": "4"}
     return train("rocket", data, folder, **{**nets, **settings})
 
@@ -68,15 +69,10 @@ def test_an_interrupted_rocket_lands_on_the_same_bits(
     settings = {"share": share, "hint_warmup": "5", "teacher": str(tmp_path / "teacher" / MODEL)}
     expected = rocket(small, tmp_path / "whole", **settings)
     again = rocket(small, tmp_path / "again", **settings)
-
-    def interrupt(epoch: int, done: float, loss: float) -> None:
-        if epoch == 1 and done > 0.4:
-            raise KeyboardInterrupt
-
     parts = tmp_path / "parts"
     settings["checkpoint_minutes"] = "0"
     with pytest.raises(KeyboardInterrupt):
-        rocket(small, parts, on_step=interrupt, **settings)
+        rocket(small, parts, callbacks=Interrupt(after=1.4 / 2), **settings)
     found = rocket(small, parts, resume=True, **settings)
     for other in (again, found):
         assert other.metrics["test"] == expected.metrics["test"]

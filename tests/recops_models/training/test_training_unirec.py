@@ -15,6 +15,7 @@ import pyarrow.csv
 import pytest
 import torch
 
+from callback_doubles import Interrupt
 from recops.files import read_json
 from recops_models.cli import run
 from recops_models.data import load
@@ -25,7 +26,6 @@ from recops_models.data.storage import read_table
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, run_job
-from recops_models.recipes.watch import Watch
 from recops_models.training.path_problem import PathProblem
 from recops_models.training.trainer import CHECKPOINT
 
@@ -118,29 +118,26 @@ import torch
 from recops_models.data import load
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
-from recops_models.recipes.watch import Watch
+from recops_models.callbacks import Callbacks
 
-class Kill(Watch):
-    stage = 0
+class Kill(Callbacks):
+    def start(self, stage):
+        self.stage = stage
 
-    def start(self, part):
-        self.stage += part in ("unirec", "alignment")
-
-    def step(self, epoch, share, loss):
-        if (self.stage, epoch) == at and share > 0.4:
+    def advance(self, share, note="", **metrics):
+        if self.stage == at and share > float(after):
             signal.raise_signal(signal.SIGKILL)
 
-data, out, *settings, stage, epoch = sys.argv[1:]
-at = int(stage), int(epoch)
+data, out, *settings, at, after = sys.argv[1:]
 torch.set_num_threads(1)
 job = Job.of("unirec", data, dict(s.split("=") for s in settings), seed=3, quick=False)
-run_job(job, load(data), Path(out), watch=Kill())
+run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
 
-@pytest.mark.parametrize("at", [(1, 1), (2, 0)])
+@pytest.mark.parametrize(("stage", "epoch"), [("unirec", 1), ("alignment", 0)])
 def test_a_run_killed_in_either_stage_makes_the_same_bits(
-    at: tuple[int, int], tmp_path: Path
+    stage: str, epoch: int, tmp_path: Path
 ) -> None:
     (tmp_path / "shop").mkdir()
     pa.parquet.write_table(shop().interactions, tmp_path / "shop/interactions.parquet")
@@ -152,9 +149,9 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
     expected = run_job(job, data, tmp_path / "whole")
     arguments = [str(tmp_path / "shop"), str(tmp_path / "parts"), "checkpoint_minutes=0"]
     arguments += [f"{key}={value}" for key, value in settings.items()]
-    command = [sys.executable, "-c", PROGRAM, *arguments, *map(str, at)]
+    command = [sys.executable, "-c", PROGRAM, *arguments, stage, str((epoch + 0.4) / 2)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert (tmp_path / "parts" / CHECKPOINT).exists() == (at[0] == 2)
+    assert (tmp_path / "parts" / CHECKPOINT).exists() == (stage == "alignment")
     found = run_job(job, data, tmp_path / "parts", resume=True)
     timeless = [[replace(e, seconds=0.0) for e in each.curve] for each in (found, expected)]
     assert timeless[0] == timeless[1]
@@ -163,17 +160,12 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
 
 
 def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> None:
-    class Stop(Watch):
-        def start(self, part: str) -> None:
-            if part == "semantic IDs":
-                raise KeyboardInterrupt
-
     settings = {**SMALL, "align": "rft"}
     job = Job.of("unirec", "made up", settings, seed=0, quick=True)
     run_job(job, shop(), tmp_path)
     other = Job.of("unirec", "made up", settings, seed=1, quick=True)
     with pytest.raises(KeyboardInterrupt):
-        run_job(other, shop(), tmp_path, watch=Stop())
+        run_job(other, shop(), tmp_path, callbacks=Interrupt("semantic IDs"))
     left = {path.name for place in (tmp_path, tmp_path / "unirec") for path in place.iterdir()}
     assert not left & {CHECKPOINT, "model.safetensors", "tokenizer.safetensors", "sids.parquet"}
     run_job(other, shop(), tmp_path, resume=True)

@@ -10,8 +10,10 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from torch import Tensor
 from typing_extensions import Self
 
+from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.tokenizers import Tokenizer
+from recops_models.tokenizers.fitting import FitShare
 
 _QUICK_ITEMS = 2000
 
@@ -94,11 +96,10 @@ def fit_and_save(
     weights: Tensor | None = None,
 ) -> None:
     """Fit, from where an interrupted start left it; leaves ``tokenizer.safetensors``."""
-    stages = tokenizer.stages
     tokenizer.fit(
         vectors,
         item_ids,
-        progress=lambda stage, done, _: on_step((stages.index(stage) + done) / len(stages)),
+        callbacks=FitShare(tokenizer.stages, ShareOnly(on_step)),
         seed=seed,
         pairs=pairs,
         weights=weights,

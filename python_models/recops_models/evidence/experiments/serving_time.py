@@ -17,7 +17,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import Candidates
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.stage import Order, TrainingStage
+from recops_models.recipes.stage import StageContext, TrainingStage
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 
 _CANDIDATES = 100
@@ -73,9 +73,9 @@ def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], to
     """Scoring one request, ready to be called."""
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, TrainingStage)
-    problem, begun = stage.begin(Order(data, job.split, job.parts, seed, folder))
+    problem, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))
     assert isinstance(problem, ClickProblem)
-    _, model = job.recipe.kept(begun, job.parts)
+    _, model = job.recipe.kept(untrained, job.parts)
     model.eval()
     user = seed % len(data.user_vocabulary.ids)
     examples = part(job.parts, "examples", ExampleConfig)

@@ -16,6 +16,7 @@ from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.evidence.experiments.predictions import prediction_draws
+from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.click import ClickData, click_data
@@ -23,7 +24,6 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, run_job
-from recops_models.recipes.watch import Watch
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
 
@@ -113,20 +113,9 @@ def train(
     """Metrics on validation and, if asked for, on test; ``folder`` is gone on with, if it holds
     just this job: one that names files elsewhere is another where these have moved.
     """
-    watch = ShareWatch(job.epochs, on_step)
-    trained = run_job(job, data, folder, resume=holds(folder, job), test=test, watch=watch)
-    metrics: dict[str, Metrics] = trained.metrics
-    return metrics["validation"], metrics["test"]
-
-
-class ShareWatch(Watch):
-    """Tells the share of all epochs that is done."""
-
-    def __init__(self, epochs: int, on_step: Callable[[float], None]) -> None:
-        self._epochs, self._on_step = epochs, on_step
-
-    def step(self, epoch: int, share: float, loss: float) -> None:
-        self._on_step((epoch + share) / self._epochs)
+    share = ShareOnly(on_step)
+    trained = run_job(job, data, folder, resume=holds(folder, job), test=test, callbacks=share)
+    return trained.metrics["validation"], trained.metrics["test"]
 
 
 def trained_model(folder: Path) -> ClickModel:

@@ -20,9 +20,9 @@ from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.once import one_at_a_time
+from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.evidence.experiments.training import (
-    ShareWatch,
     Training,
     finite_floors,
     some_users,
@@ -39,7 +39,7 @@ from recops_models.recipes.keep_stage import KeepProblem
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import PREDICTIONS, holds, run_job
-from recops_models.recipes.stage import Order
+from recops_models.recipes.stage import StageContext
 from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.curve import finite
 
@@ -203,19 +203,19 @@ class Transfer(Training):
         with one_at_a_time(place):
             if not (place / KNOWLEDGE).exists():
                 place.mkdir(exist_ok=True)
-                watch = ShareWatch(extraction.epochs, lambda share: on_step(share / 2))
+                share = ShareOnly(lambda share: on_step(share / 2))
                 parts = extraction.parts
-                order = Order(domains.dataset, None, parts, run.seed, place, True, watch)
-                KnowledgeStage().run(order)
+                context = StageContext(domains.dataset, None, parts, run.seed, place, True, share)
+                KnowledgeStage().run(context)
             shuffled = place / f"{SHUFFLED}.safetensors"
             if not shuffled.exists():
                 Knowledge.load(place / KNOWLEDGE).shuffled(run.seed).save(shuffled)
         path = shuffled if run.setting("knowledge") == SHUFFLED else place / KNOWLEDGE
         sizes = dataclasses.replace(part(job.parts, "sizes", KeepConfig), knowledge=str(path))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
-        watch = ShareWatch(job.epochs, lambda share: on_step(0.5 + share / 2))
+        share = ShareOnly(lambda share: on_step(0.5 + share / 2))
         done = run_job(
-            job, domains.dataset, folder, resume=holds(folder, job), test=run.test, watch=watch
+            job, domains.dataset, folder, resume=holds(folder, job), test=run.test, callbacks=share
         )
         return done.model, done.metrics
 
@@ -232,9 +232,11 @@ class Transfer(Training):
             raise ValueError(f"no way {way!r}; there are {', '.join(WAYS)}")
         slices = domains.config.slices
         if way != "fine-tune" and not slices:
-            watch = ShareWatch(job.epochs, on_step)
+            share = ShareOnly(on_step)
             data = way_examples(job, domains, way)
-            done = run_job(job, data, folder, resume=holds(folder, job), test=run.test, watch=watch)
+            done = run_job(
+                job, data, folder, resume=holds(folder, job), test=run.test, callbacks=share
+            )
             return done.model, done.metrics
         if way == "fine-tune":
             model = self._pretrained(run, domains, folder, on_step)
@@ -255,10 +257,10 @@ class Transfer(Training):
         place, job = folder.parent / f"pretrained-{first.key}", self._job(first)
         with one_at_a_time(place):
             place.mkdir(exist_ok=True)
-            watch = ShareWatch(job.epochs, lambda share: on_step(share / 2))
+            share = ShareOnly(lambda share: on_step(share / 2))
             data = way_examples(job, domains, "zero-shot")
             if not (place / "metrics.json").exists():
-                run_job(job, data, place, resume=holds(place, job), test=False, watch=watch)
+                run_job(job, data, place, resume=holds(place, job), test=False, callbacks=share)
         model = load_model(place / "model.safetensors")
         assert isinstance(model, ClickModel)
         return model

@@ -13,6 +13,7 @@ import pyarrow as pa
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import Split
 from recops_models.data.storage import write_table
+from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.domains import Domains, slices_of
 from recops_models.examples.features import FittedSchema
@@ -95,10 +96,8 @@ def train_further(
         config = stream_config(config, slices * passes)
         task = StreamTask(data.train, data.validation, config.batch, sources, passes)
 
-    def step(epoch: int, share: float, loss: float) -> None:
-        on_step(0.5 + (epoch + share) / config.epochs / 2)
-
-    fit(model, task, config, seed=job.seed, folder=folder, resume=True, on_step=step)
+    share = ShareOnly(lambda done: on_step(0.5 + done / 2))
+    fit(model, task, config, seed=job.seed, folder=folder, resume=True, callbacks=share)
     problem = ClickProblem(data, part(job.parts, "examples", ExampleConfig))
     metrics = {"validation": finite(problem.measure(model, "validation").metrics), "test": {}}
     if test:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
+from recops_models.callbacks import Callbacks
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
 
 _SEEDING_POINTS = 64
@@ -47,7 +47,7 @@ def kmeans(
     *,
     rng: np.random.Generator,
     settings: KMeansSettings,
-    progress: Callable[[float, float], None],
+    callbacks: Callbacks,
     assign: Assign | None = None,
     patience: int = 1,
 ) -> Tensor:
@@ -71,7 +71,7 @@ def kmeans(
         num_codes: K.
         rng: draws the start, and the batches.
         settings: see there.
-        progress: called with the share of the passes that are done, and the mean error.
+        callbacks: receive the share of the passes that are done, and the mean ``error``.
         assign: of points to codewords; None: to the nearest.
         patience: 1, or more where ``assign`` takes others than the nearest codewords, so that the
             error may rise before it falls further; the codebook of the least error is then the
@@ -105,7 +105,7 @@ def kmeans(
             for piece in points.pieces():
                 found.add(piece, codebook, assign)
         error = found.error
-        progress(iteration / settings.iterations, error)
+        callbacks.advance(iteration / settings.iterations, error=error)
         empty = torch.nonzero(found.weights == 0)[:, 0]
         if error < lowest:
             best, lowest = codebook, error
@@ -123,7 +123,7 @@ def kmeans(
         seen[empty] = 0
     if patience > 1:
         codebook, error = best, lowest
-    progress(1.0, error)
+    callbacks.advance(1.0, error=error)
     return codebook
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -37,7 +36,7 @@ def residual_kmeans(
     Args:
         points: N of them, finite.
         sizes: K_l ≤ N.
-        given: seed, progress, and the folder in which every finished level is kept, the state of
+        given: seed, callbacks, and the folder in which every finished level is kept, the state of
             the generator beside it, so that a resumed run draws on as one never stopped.
         settings: of :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
         kept: codebooks of the first levels, which stay as they are.
@@ -66,13 +65,13 @@ def residual_kmeans(
         if not place:
             residual = points.within(pieces[group])
         if level == len(books):
-            report = partial(given.report, f"level {level}")
+            given.callbacks.start(f"level {level}")
             book = kmeans(
                 residual,
                 size,
                 rng=rng,
                 settings=settings,
-                progress=report,
+                callbacks=given.callbacks,
                 assign=assign,
                 patience=patience,
             )

@@ -15,6 +15,7 @@ from recops_models.setting_checks import check_at_least
 from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.training.config import TrainingConfig
+from recops_models.training.curve import best_epoch
 from recops_models.training.task import Pass, Task
 from recops_models.training.trainer import fit
 
@@ -194,16 +195,16 @@ def train_network(
         patience=passes,
         select="objective",
     )
+    given.callbacks.start("network")
     with one_thread():
-        done = fit(
+        curve = fit(
             network,
             ItemTask(points, partners, -(-settings.steps // passes), batch),
             config,
             seed=given.seed,
             folder=given.folder,
             resume=given.resume,
-            on_step=lambda epoch, done, loss: given.report(
-                "network", (epoch + done) / passes, loss
-            ),
+            callbacks=given.callbacks,
         )
-    given.report("network", 1.0, done.curve[done.best_epoch].validation["objective"])
+    best = curve[best_epoch(curve, config)]
+    given.callbacks.advance(1.0, objective=best.validation["objective"])

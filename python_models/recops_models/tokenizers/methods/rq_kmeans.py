@@ -13,13 +13,14 @@ from typing_extensions import Self
 
 import recops
 from recops.ops.residual_quantization.nearest_codes import Metric
+from recops_models.callbacks import Callbacks
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.clustering.points import Assign, Points, TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import pieces_of, residual_kmeans
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
-from recops_models.tokenizers.fitting import FitProgress, Fitting
+from recops_models.tokenizers.fitting import Fitting
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class RQKMeans(Tokenizer):
         file: VectorFile,
         *,
         seed: int = 0,
-        progress: FitProgress | None = None,
+        callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
     ) -> Self:
@@ -100,8 +101,7 @@ class RQKMeans(Tokenizer):
             DataError: the file is damaged, or holds a vector that is not finite.
         """
         self.check_file(file)
-        report = progress or (lambda *_: None)
-        given = Fitting(seed, report, folder=folder, resume=resume)
+        given = Fitting(seed, callbacks or Callbacks(), folder=folder, resume=resume)
         given.begin()
         self._learn(StreamedPoints(file), (), given)
         return self

@@ -112,8 +112,7 @@ class RQVAE(LatentTokenizer):
     ) -> tuple[Tensor, ...]:
         if self.settings.start == "kmeans":
             latents = TensorPoints(autoencoder.latents(points))
-            quiet = Fitting(given.seed, lambda *_: None)
-            return residual_kmeans(latents, self.vocab_sizes, quiet, settings=_START)
+            return residual_kmeans(latents, self.vocab_sizes, Fitting(given.seed), settings=_START)
         generator = torch.Generator().manual_seed(given.seed)
         return tuple(
             (2 * torch.rand(size, self.settings.width, generator=generator) - 1) / size

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from callback_doubles import OnAdvance
 from recops_models import cli
 from recops_models.evidence.experiments.balancing import metrics_of
 from recops_models.evidence.experiments.exposed_items import synthetic_exposed_items
@@ -119,7 +120,11 @@ def test_an_error_that_rises_in_between_does_not_end_it() -> None:
             vectors,
             torch.arange(len(vectors)),
             weights=exposure,
-            progress=lambda stage, _, error, told=told: told.setdefault(stage, []).append(error),
+            callbacks=OnAdvance(
+                lambda stage, _, metrics, told=told: told.setdefault(stage, []).append(
+                    metrics["error"]
+                )
+            ),
         )
         errors[patience] = told
     for patient in errors[10].values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from callback_doubles import OnAdvance
 from recops_models import cli
 from recops_models.tokenizers import Tokenizer, make_tokenizer
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
@@ -226,9 +228,11 @@ def test_fsq_takes_fewer_items_than_codes() -> None:
 
 
 def test_progress_ends_with_the_objective_of_the_best_pass() -> None:
-    told: list[tuple[str, float, float]] = []
+    told: list[tuple[str, float, Mapping[str, float]]] = []
     tokenizer = make_tokenizer("fsq", 1, 8, {**NETWORK, "steps": "20"})
-    tokenizer.fit(items(), torch.arange(240), progress=lambda *state: told.append(state))
-    stage, done, error = told[-1]
+    tokenizer.fit(
+        items(), torch.arange(240), callbacks=OnAdvance(lambda *state: told.append(state))
+    )
+    stage, done, metrics = told[-1]
     assert (stage, done) == ("network", 1.0)
-    assert 0 < error < told[0][2]
+    assert 0 < metrics["objective"] < told[0][2]["loss"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from callback_doubles import OnAdvance
 from recops.files import CorruptFileError
 from recops_models.tokenizers import RQKMeans, Sids, load_sids, save_sids, sid_metrics
 
@@ -43,9 +44,9 @@ def test_well_parted_clusters_each_get_a_code() -> None:
 
 def test_every_level_lowers_the_error_and_progress_tells() -> None:
     vectors = clusters(spread=0.6)
-    seen: list[tuple[str, float, float]] = []
+    seen: list[tuple[str, float, Mapping[str, float]]] = []
     tokenizer = RQKMeans(4, 8).fit(
-        vectors, torch.arange(600), progress=lambda *state: seen.append(state)
+        vectors, torch.arange(600), callbacks=OnAdvance(lambda *state: seen.append(state))
     )
     shares = [
         level["error_share"]
@@ -54,7 +55,7 @@ def test_every_level_lowers_the_error_and_progress_tells() -> None:
     assert shares == sorted(shares, reverse=True)
     assert tuple(dict.fromkeys(stage for stage, _, _ in seen)) == tokenizer.stages
     for stage in tokenizer.stages:
-        errors = [error for at, _, error in seen if at == stage]
+        errors = [metrics["error"] for at, _, metrics in seen if at == stage]
         assert errors == sorted(errors, reverse=True)
         shares = [done for at, done, _ in seen if at == stage]
         assert (shares[0], shares[-1]) == (0.0, 1.0)

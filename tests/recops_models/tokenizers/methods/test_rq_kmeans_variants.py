@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import recops
+from callback_doubles import Interrupt, OnAdvance
 from recops_models import cli
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers import Tokenizer, diagnose, load_tokenizer, make_tokenizer
@@ -71,13 +72,9 @@ def test_same_seed_same_bits_and_a_stop_changes_nothing(
 ) -> None:
     whole = books(fit(settings, seed=3))
 
-    def stop(stage: str, done: float, _: float) -> None:
-        if stage == "level 2" and done > 0:
-            raise KeyboardInterrupt
-
     set_threads(3)
     with pytest.raises(KeyboardInterrupt):
-        fit(settings, seed=3, folder=tmp_path, progress=stop)
+        fit(settings, seed=3, folder=tmp_path, callbacks=Interrupt("level 2", after=0))
     again = books(fit(settings, seed=3, folder=tmp_path, resume=True))
     assert all(torch.equal(one, other) for one, other in zip(again, whole, strict=True))
 
@@ -120,7 +117,8 @@ def test_spherical_k_means_never_loses_what_it_gained_and_finds_the_clusters() -
     told: list[float] = []
     tokenizer = RQKMeans(1, 15, RQKMeansSettings(metric="cosine", tolerance=0.0))
     vectors = items()
-    tokenizer.fit(vectors, torch.arange(400), progress=lambda _, done, error: told.append(error))
+    show = OnAdvance(lambda stage, share, metrics: told.append(metrics["error"]))
+    tokenizer.fit(vectors, torch.arange(400), callbacks=show)
     assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(told))
     codes = tokenizer.encode(vectors)[:, 0]
     pure = sum(len(codes[cluster::15].unique()) == 1 for cluster in range(15))
