@@ -28,6 +28,7 @@ class AgeRecipe(Recipe):
     """Settings of the base are dotted: ``base.hidden``."""
 
     name = "age"
+    data_kind = "click"
     sizes = AgeConfig()
     derived = frozenset({"base_sizes"})
 

@@ -24,6 +24,7 @@ from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.recipes.input_config import InputConfig
+from recops_models.recipes.job import Job
 from recops_models.recipes.parts import Parts
 from recops_models.recipes.stage import Data
 
@@ -64,20 +65,20 @@ class Numbering:
     names: Mapping[str, Collection[str]]
 
     @classmethod
-    def of(cls, parts: Parts, dataset: Dataset) -> Numbering:
-        """How ``dataset`` numbers what a model of those settings reads.
+    def of(cls, job: Job, dataset: Dataset) -> Numbering:
+        """Return how ``dataset`` numbers what the job's model reads.
 
         Raises:
-            DataError: a column that the settings name is not there, or unfit.
+            DataError: a column that the job's settings name is not there, or unfit.
         """
         ids = {
             what: NumberedIds.of(dataset.item_keys if what == "items" else dataset.user_keys)
-            for what in _known_by_place(parts, dataset)
+            for what in _known_by_place(job, dataset)
         }
-        return cls(ids, dict(_names(parts, dataset)))
+        return cls(ids, dict(_names(job.parts, dataset)))
 
 
-def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
+def catalogue(job: Job, data: Data) -> dict[str, Any]:
     """What :func:`check_catalogue` and :func:`check_unchanged` compare with; nothing of examples
     that were made by hand.
 
@@ -91,7 +92,7 @@ def catalogue(parts: Parts, data: Data) -> dict[str, Any]:
         return {**dataclasses.asdict(Numbering({}, {})), "data": digest}
     categories = {name: integer_categories(getattr(data, name)) for name in _DESCRIBED}
     return {
-        **dataclasses.asdict(Numbering.of(parts, data)),
+        **dataclasses.asdict(Numbering.of(job, data)),
         "data": digest,
         "categories": categories,
     }
@@ -126,7 +127,7 @@ def with_recorded_categories(folder: Path, data: Data) -> Data:
     return dataclasses.replace(data, **tables)
 
 
-def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
+def check_catalogue(folder: Path, job: Job, data: Data) -> None:
     """Refuse data that number items, users or names in another way than a training found them.
 
     More events are the same catalogue, and so are more users where the model does not know users by
@@ -134,7 +135,7 @@ def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
 
     Args:
         folder: of the training.
-        parts: its settings.
+        job: what was trained.
         data: what the model is to be asked about.
 
     Raises:
@@ -146,7 +147,7 @@ def check_catalogue(folder: Path, parts: Parts, data: Data) -> None:
         return
     content = read_json(path, kind=_KIND)
     ids = {what: NumberedIds(**told) for what, told in content["ids"].items()}
-    change = _change(Numbering(ids, content["names"]), Numbering.of(parts, data))
+    change = _change(Numbering(ids, content["names"]), Numbering.of(job, data))
     if change is not None:
         raise DataError(f"{data.name} {change}")
 
@@ -176,20 +177,20 @@ def _digest(data: Data) -> str | None:
     return hashlib.sha256(" ".join(map(file_digest, data.files)).encode()).hexdigest()
 
 
-def _known_by_place(parts: Parts, dataset: Dataset) -> Iterator[str]:
+def _known_by_place(job: Job, dataset: Dataset) -> Iterator[str]:
     """Rankers have a row an item, and one a user where they read fields of users.
 
     Click models have vocabularies of ids, so that other ids may come and go; but ids that are text
     are numbers there, by their place among all of them.
     """
-    if "examples" in parts:
+    if job.data_kind == "click":
         if dataset.text_keys("item") is not None:
             yield "items"
         if dataset.text_keys("user") is not None:
             yield "users"
         return
     yield "items"
-    if _inputs(parts).user_fields:
+    if _inputs(job.parts).user_fields:
         yield "users"
 
 

@@ -54,6 +54,7 @@ class ClickRecipe(Recipe, Generic[SizesT]):
         ``recops_models.recipes.registry.register("mine", "my_module:recipe")`` needs.
     """
 
+    data_kind = "click"
     sizes: SizesT
 
     def __init__(

@@ -13,7 +13,7 @@ from recops_models.data.splits import SplitName
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
-from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.recipe import DataKind, Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.settings import changed_at_once, from_json
 from recops_models.training.config import TrainingConfig
@@ -88,6 +88,11 @@ class Job:
     def recipe(self) -> Recipe:
         """Of the model."""
         return recipe_of(self.model)
+
+    @property
+    def data_kind(self) -> DataKind:
+        """What the model is trained on."""
+        return self.recipe.data_kind
 
     @property
     def epochs(self) -> int:

@@ -32,6 +32,7 @@ class KeepRecipe(Recipe):
     """
 
     name = "keep"
+    data_kind = "click"
     sizes = KeepConfig()
     derived = frozenset({"base_sizes", "version"})
 

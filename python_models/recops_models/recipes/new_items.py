@@ -91,7 +91,7 @@ def insert_new_items(
             "new items: collaborative must be false, as codes that are made of events say nothing "
             "of an item without any"
         )
-    check_catalogue(folder, job.parts, dataset)
+    check_catalogue(folder, job, dataset)
     table = read_new_items(path, dataset)
     made = load_semantic_ids(_with_tokenizer(job, folder))
     if config.vectors is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torch import Tensor, nn
 
@@ -14,6 +14,8 @@ from recops_models.recipes.parts import Parts, PartSettings
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage
+
+DataKind: TypeAlias = Literal["dataset", "click"]
 
 
 class Recipe(ABC):
@@ -24,6 +26,7 @@ class Recipe(ABC):
 
     Attributes:
         name: on the command line, and in files.
+        data_kind: what the model is trained on: a data set, or click examples.
         sizes: the model's own settings; None where it has none.
         derived: names of settings that the data decides, which nobody may set.
         presets: settings that belong together, by the preset's name; values are texts, as
@@ -31,6 +34,7 @@ class Recipe(ABC):
     """
 
     name: str
+    data_kind: DataKind = "dataset"
     sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
     presets: Mapping[str, Mapping[str, str]] = MappingProxyType({})

@@ -23,6 +23,7 @@ class ResEmbeddingRecipe(Recipe):
     """Settings of the base are dotted: ``base.hidden``."""
 
     name = "res-embedding"
+    data_kind = "click"
     sizes = ResEmbeddingConfig()
 
     def defaults(self) -> dict[str, PartSettings]:

@@ -25,6 +25,7 @@ class RocketRecipe(Recipe):
     """Settings of its nets are dotted: ``light.hidden``, ``booster.width``."""
 
     name = "rocket"
+    data_kind = "click"
     sizes = RocketConfig()
 
     def defaults(self) -> dict[str, PartSettings]:

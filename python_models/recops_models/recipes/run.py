@@ -61,7 +61,7 @@ def train_job(
     if resume:
         _refuse_another(job, folder)
         data = with_recorded_categories(folder, data)
-        check_catalogue(folder, job.parts, data)
+        check_catalogue(folder, job, data)
         check_unchanged(folder, data)
 
     *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
@@ -72,7 +72,7 @@ def train_job(
 
     @functools.cache
     def start_output() -> None:
-        numbered = catalogue(job.parts, data)  # Refuses what is unfit, so nothing is lost.
+        numbered = catalogue(job, data)  # Refuses what is unfit, so nothing is lost.
         for path in stale:  # What is there would be taken for this job's, were it stopped.
             path.unlink(missing_ok=True)
         save_job(folder, job)
@@ -193,14 +193,14 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         UnknownDataError: ``job.data`` names nothing.
         DataError: the data is missing, damaged or unfit.
     """
-    if "examples" in job.parts:
+    if job.data_kind == "click":
         fitted = model.schema if isinstance(model, ClickModel) else None
         data = open_events(job.data, fitted=fitted)
     else:
         data = load(job.data)
     if folder is not None:
         data = with_recorded_categories(folder, data)
-        check_catalogue(folder, job.parts, data)
+        check_catalogue(folder, job, data)
     return data
 
 

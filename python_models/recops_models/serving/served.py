@@ -91,7 +91,7 @@ class ServedModel:
         fitted, history = model.schema, model.embedding.apart[0]
         explicit, items, users = False, None, None
         if dataset is not None:
-            check_catalogue(folder, job.parts, dataset)
+            check_catalogue(folder, job, dataset)
             explicit = _explicit(examples, fitted.schema, dataset)
             items, users = described_items(dataset, fitted), described_users(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)

@@ -192,7 +192,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     told = (out / CATALOGUE).read_text()
     (out / CATALOGUE).write_text(told.replace('"number": 30', '"number": 31'))
     with pytest.raises(CorruptFileError, match="damaged"):
-        check_catalogue(out, job.parts, load(job.data))
+        check_catalogue(out, job, load(job.data))
 
 
 def test_the_record_says_what_it_is_of(tmp_path: Path) -> None:

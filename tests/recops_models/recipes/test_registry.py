@@ -86,6 +86,12 @@ def test_a_model_from_outside_the_package_is_trained_by_the_command_line(
     assert run([*rocket, "--set", "booster=last-event", "--set", "booster.scale=3"]) == 0
 
 
+@pytest.mark.parametrize("name", names())
+def test_recipes_on_click_examples_have_settings_of_examples(name: str) -> None:
+    recipe = recipe_of(name)
+    assert (recipe.data_kind == "click") == ("examples" in recipe.defaults())
+
+
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="'din' must be a new name, got that of"):
         register("din", "elsewhere:recipe")

@@ -81,12 +81,12 @@ def finite_floors(found: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:
 
 def _examples(run: Run) -> dict[str, Any] | None:
     """Which click examples a run is made on, but for how long histories are; None: no clicks."""
-    parts = job_of(run).parts
-    if "examples" not in parts:
+    job = job_of(run)
+    if job.data_kind != "click":
         return None
     return {
         name: value
-        for name, value in dataclasses.asdict(part(parts, "examples", ExampleConfig)).items()
+        for name, value in dataclasses.asdict(part(job.parts, "examples", ExampleConfig)).items()
         if name != "max_len"
     }
 
