@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class Callbacks:
@@ -17,8 +18,14 @@ class Callbacks:
         ...         print(step, metrics["train_loss"])
     """
 
-    def start(self, stage: str) -> None:
-        """Start a stage; the previous stage is finished."""
+    def start(self, stage: str, **details: Any) -> None:
+        """Start a stage; the previous stage is finished.
+
+        Args:
+            stage: its name, for display.
+            details: more on the stage. A reproduction passes its ``run``, the number of runs
+                ``ahead`` including this one, and the ``seconds`` they may take, or None.
+        """
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
         """Report progress within the stage.
@@ -51,9 +58,9 @@ class CallbackList(Callbacks):
     def __init__(self, *callbacks: Callbacks) -> None:
         self._callbacks = callbacks
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         for each in self._callbacks:
-            each.start(stage)
+            each.start(stage, **details)
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
         for each in self._callbacks:
@@ -66,6 +73,24 @@ class CallbackList(Callbacks):
     def log_message(self, text: str) -> None:
         for each in self._callbacks:
             each.log_message(text)
+
+
+class Portion(Callbacks):
+    """Callbacks that report inner work as a portion of one stage of other callbacks.
+
+    The stages, metrics and messages of the inner work are left out.
+
+    Args:
+        outer: receive the progress.
+        before: share of the outer stage that is done before the inner work.
+        width: share of the outer stage that is the inner work.
+    """
+
+    def __init__(self, outer: Callbacks, before: float = 0.0, width: float = 1.0) -> None:
+        self._outer, self._before, self._width = outer, before, width
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        self._outer.advance(self._before + self._width * share, note, **metrics)
 
 
 def progress_text(note: str, metrics: Mapping[str, float]) -> str:

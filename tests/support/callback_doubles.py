@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from recops_models.callbacks import Callbacks
 
@@ -13,7 +14,7 @@ class OnAdvance(Callbacks):
     def __init__(self, function: Callable[[str, float, Mapping[str, float]], None]) -> None:
         self._function, self._stage = function, ""
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
@@ -31,7 +32,7 @@ class Interrupt(Callbacks):
     def __init__(self, stage: str | None = None, *, after: float = -1.0) -> None:
         self._target, self._after, self._stage = stage, after, ""
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:

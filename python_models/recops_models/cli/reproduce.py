@@ -112,7 +112,7 @@ def reproduce(
                 quick=quick,
                 resume=resume,
                 jobs=jobs,
-                progress=bars,
+                callbacks=bars,
             )
     except UnknownDataError as error:
         raise typer.BadParameter(str(error)) from error

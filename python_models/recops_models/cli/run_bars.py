@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from typing_extensions import Self
 
-from recops_models.evidence.harness.experiment import Run
+from recops_models.callbacks import Callbacks
 
 
-class RunBars:
-    """Says how many trainings lie ahead and about how long they take; shows the one that runs."""
+class RunBars(Callbacks):
+    """One bar that counts runs, and a printed line per run with the runs and time ahead."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -26,7 +27,7 @@ class RunBars:
             disable=not console.is_terminal,
         )
         self._task = self._bars.add_task("", total=None)
-        self._begun = 0
+        self._started = 0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -40,28 +41,24 @@ class RunBars:
     ) -> None:
         self._bars.stop()
 
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        """A training begins, the first of ``ahead``."""
+    def start(self, stage: str, **details: Any) -> None:
+        ahead, seconds = details["ahead"], details["seconds"]
         left = "" if seconds is None else f", about {_time(seconds)}"
-        settings = " ".join(f"{name}={value}" for name, value in run.settings)
-        what = f"{run.model} on {run.data}, seed {run.seed} {settings}".strip()
-        kind = "measured" if run.test else "trial"
+        text = f"{ahead} ahead{left}: {stage}"
         self._bars.update(
             self._task,
-            completed=self._begun,
-            total=self._begun + ahead,
-            description=f"{ahead} ahead{left}: {kind}, {what}",
+            completed=self._started,
+            total=self._started + ahead,
+            description=text,
         )
-        self._bars.console.print(f"{ahead} ahead{left}: {kind}, {what}", soft_wrap=True)
-        self._begun += 1
+        self._bars.console.print(text, soft_wrap=True)
+        self._started += 1
 
-    def note(self, text: str) -> None:
-        """Something to be told once."""
+    def log_message(self, text: str) -> None:
         self._bars.console.print(text, soft_wrap=True)
 
-    def advance(self, share: float) -> None:
-        """The training has come to ``share`` of its work."""
-        self._bars.update(self._task, completed=self._begun - 1 + share)
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        self._bars.update(self._task, completed=self._started - 1 + share)
 
 
 def _time(seconds: float) -> str:

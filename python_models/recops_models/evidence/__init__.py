@@ -4,6 +4,5 @@ from recops_models.evidence.harness.claim import Arm, Claim
 from recops_models.evidence.harness.experiment import Experiment
 from recops_models.evidence.harness.finding import Finding
 from recops_models.evidence.harness.reproduce import reproduce
-from recops_models.evidence.harness.runner import RunProgress
 
-__all__ = ["Arm", "Claim", "Experiment", "Finding", "RunProgress", "reproduce"]
+__all__ = ["Arm", "Claim", "Experiment", "Finding", "reproduce"]

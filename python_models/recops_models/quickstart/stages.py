@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -97,12 +98,12 @@ class _TimedStages(Callbacks):
         self._stage, self._started = model, 0.0
         self.seconds: dict[str, float] = {}
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         now = time.perf_counter()
         if self._stage != self._model:
             self.seconds[self._stage] = round(now - self._started, 3)
         self._stage, self._started, self._latest = stage, now, ""
-        self._outer.start(stage)
+        self._outer.start(stage, **details)
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
         if self._latest:

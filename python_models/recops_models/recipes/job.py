@@ -91,7 +91,7 @@ class Job:
 
     @property
     def data_kind(self) -> DataKind:
-        """What the model is trained on."""
+        """Kind of data that the model is trained on."""
         return self.recipe.data_kind
 
     @property

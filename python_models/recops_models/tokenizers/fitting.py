@@ -1,4 +1,4 @@
-"""What one fit is given beside the vectors."""
+"""Inputs of a tokenizer's fit other than the vectors, and the progress of a whole fit."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from recops_models.callbacks import Callbacks
 
 PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
-"""What an unfinished fit leaves in its folder, to be resumed."""
+"""Files of an unfinished fit in its folder, from which it can be resumed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """What one fit is given beside the vectors.
+    """Inputs of a tokenizer's fit other than the vectors.
 
     Attributes:
         seed: of every random draw.
@@ -25,7 +26,7 @@ class Fitting:
         pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
         weights: ``[N]`` f32, of the items; None: all 1.
         folder: where finished work is kept; None: nowhere.
-        resume: go on from what ``folder`` holds.
+        resume: continue from the state in ``folder``.
     """
 
     seed: int
@@ -57,9 +58,9 @@ class FitShare(Callbacks):
     def __init__(self, stages: Sequence[str], outer: Callbacks) -> None:
         self._stages, self._outer, self._stage = stages, outer, stages[0]
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
-        done = (self._stages.index(self._stage) + share) / len(self._stages)
-        self._outer.advance(done, self._stage, **metrics)
+        total = (self._stages.index(self._stage) + share) / len(self._stages)
+        self._outer.advance(total, self._stage, **metrics)

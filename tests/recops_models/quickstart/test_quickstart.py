@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ class Watcher(Callbacks):
         self.notes: list[str] = []
         self.interrupt = interrupt
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, **details: Any) -> None:
         self.stages.append(stage)
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from recops.files import read_json
+from recops_models.callbacks import Callbacks
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.training import TRAINING
-from recops_models.evidence.harness.experiment import Run
 from recops_models.evidence.harness.page import page
 from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
 from stored_fixtures.tokenizers import tokenize
@@ -31,17 +31,6 @@ def _read_diagnosis(folder: Path) -> Values:
     del again["versions"]
     stored = read_json(folder / _DIAGNOSIS, kind=_DIAGNOSIS_KIND)
     return {_DIAGNOSIS: stored, "diagnosed again": again}
-
-
-class _NoProgress:
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        """See :class:`recops_models.evidence.RunProgress`."""
-
-    def advance(self, share: float) -> None:
-        """See :class:`recops_models.evidence.RunProgress`."""
-
-    def note(self, text: str) -> None:
-        """See :class:`recops_models.evidence.RunProgress`."""
 
 
 def _write_results(folder: Path) -> None:
@@ -67,7 +56,7 @@ def _write_results(folder: Path) -> None:
             *("fixtures", [claim], Path(out)),
             command="python tools/write_fixtures.py results",
             seeds=2,
-            progress=_NoProgress(),
+            callbacks=Callbacks(),
         )
         (folder / _RESULTS).write_bytes((Path(out) / _RESULTS).read_bytes())
 

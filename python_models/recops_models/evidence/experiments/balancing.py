@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recops_models.callbacks import Callbacks
 from recops_models.evidence.experiments.exposed_items import (
     ExposedItems,
     real_exposed_items,
@@ -54,12 +54,14 @@ class Balancing(ItemRuns[ExposedItems]):
         return real_exposed_items(data)
 
     def _measure(
-        self, run: Run, items: ExposedItems, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, items: ExposedItems, folder: Path, callbacks: Callbacks
     ) -> Metrics:
         tokenizer, kind = _tokenizer(run)
         weights = items.exposure if kind == "exposure" else torch.ones(len(items.exposure))
         ids = torch.arange(len(items.vectors))
-        fit_and_save(tokenizer, items.vectors, ids, folder, on_step, seed=run.seed, weights=weights)
+        fit_and_save(
+            tokenizer, items.vectors, ids, folder, callbacks, seed=run.seed, weights=weights
+        )
         codes = tokenizer.encode(items.vectors, weights=weights)
         if isinstance(tokenizer, BalancedRQ):
             assert_capacity(codes, weights, tokenizer.vocab_sizes, tokenizer.settings)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.click.age import Age, AgeConfig
 from recops_models.click.age_scores import AgeScores
 from recops_models.click.din import Din, DinConfig
@@ -117,7 +118,7 @@ class BanditRuns(Experiment[None]):
             load("ml-1m")
 
     def measure(
-        self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: None, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :class:`~recops_models.evidence.experiments.simulated_bandit.Simulated`.
 
@@ -128,12 +129,8 @@ class BanditRuns(Experiment[None]):
         names = _names(run.data)
         by_world: dict[str, Metrics] = {}
         for name in names:
-            served = len(by_world)
-
-            def on_round(share: float, served: int = served) -> None:
-                on_step((served + share) / len(names))
-
-            by_world[name] = _simulated(run, name, on_round)
+            portion = Portion(callbacks, len(by_world) / len(names), 1 / len(names))
+            by_world[name] = _simulated(run, name, portion)
         metrics = _mean_over_worlds(by_world)
         return ({}, metrics) if run.test else (metrics, {})
 
@@ -194,7 +191,7 @@ def _world_configs(run: Run) -> list[dict[str, object]]:
     ]
 
 
-def _simulated(run: Run, name: str, on_round: Callable[[float], None]) -> Metrics:
+def _simulated(run: Run, name: str, callbacks: Callbacks) -> Metrics:
     settings, rounds = settings_of(run), _rounds(run)
     world = WORLDS[name].make(run.seed, rounds)
     with torch.random.fork_rng(devices=[]):
@@ -209,7 +206,7 @@ def _simulated(run: Run, name: str, on_round: Callable[[float], None]) -> Metric
             weight_decay=settings.weight_decay,
             seed=run.seed,
             told=scores,
-            on_round=on_round,
+            callbacks=callbacks,
         )
     return dataclasses.asdict(outcome)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, named_split
 from recops_models.data.splits import Split, leave_last
 from recops_models.evaluation.floors import floors
@@ -64,11 +64,11 @@ class ClickRuns(Training):
         return {**super().config(run), **self._choice(run)}
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         made = self.made(run, data)
-        return train(job_of(run), made, folder, test=run.test, on_step=on_step)
+        return train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
 
     @property
     def label(self) -> str:
@@ -150,7 +150,7 @@ class MadeUpClicks(Experiment[None]):
         """Nothing: the seed says what is drawn."""
 
     def measure(
-        self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: None, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`.
 
@@ -160,7 +160,7 @@ class MadeUpClicks(Experiment[None]):
         if run.share != 1:
             raise ValueError(f"{run.data}: made-up clicks have no users to take a share of")
         made = self.law(run).draw(run.seed)
-        return train(job_of(run), made, folder, test=run.test, on_step=on_step)
+        return train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
 
     def floors_config(self, run: Run) -> object | None:
         """What is drawn, and the seed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.data import Dataset
 from recops_models.data.storage import write_table
 from recops_models.evaluation.metrics import Evaluation, evaluate
@@ -44,23 +44,23 @@ class EnsembleRuns(RankingRuns):
         return config if codes is None else {**config, _SETTING: codes}
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         codes, alone = run.choice(_SETTING, CODES, model="unirec"), run.without(_SETTING)
         if codes is None:
-            return super().measure(alone, data, folder, on_step)
+            return super().measure(alone, data, folder, callbacks)
         first, second = folder / "first", folder / "second"
         for place in (first, second):
             place.mkdir(exist_ok=True)
         alone = dataclasses.replace(alone, test=False)
-        super().measure(alone, data, first, lambda share: on_step(share / 2))
+        super().measure(alone, data, first, Portion(callbacks, 0.0, 0.5))
         other = dataclasses.replace(alone, seed=run.seed + _FAR)
         if codes == "shared":
             save_job(second, job_of(other))  # One that has begun takes what it finds made.
             for name in (VECTORS, TOKENIZER, SIDS):
                 shutil.copyfile(first / name, second / name)
-        super().measure(other, data, second, lambda share: on_step(0.5 + share / 2))
+        super().measure(other, data, second, Portion(callbacks, 0.5, 0.5))
         some = some_users(self._made(run, data), run.share)
         return _together(first, second, some, folder, test=run.test)
 

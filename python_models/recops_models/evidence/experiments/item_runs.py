@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 from torch import Tensor
 from typing_extensions import Self
 
-from recops_models.evidence.experiments.share_only import ShareOnly
+from recops_models.callbacks import Callbacks
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.tokenizers import Tokenizer
 from recops_models.tokenizers.fitting import FitShare
@@ -51,7 +51,7 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         run: Run,
         data: Callable[[int], ItemsT],
         folder: Path,
-        on_step: Callable[[float], None],
+        callbacks: Callbacks,
     ) -> tuple[Metrics, Metrics]:
         """Leaves ``tokenizer.safetensors``; validation of a trial, else test.
 
@@ -61,7 +61,7 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         if not (run.test or self.tunable):
             raise ValueError(f"{run.model}: these runs have no validation to choose by")
         items = self.some(data(run.seed), quick=run.quick)
-        found = self._measure(run, items, folder, on_step)
+        found = self._measure(run, items, folder, callbacks)
         return ({}, found) if run.test else (found, {})
 
     @staticmethod
@@ -78,9 +78,7 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         """The items of a data set."""
 
     @abstractmethod
-    def _measure(
-        self, run: Run, items: ItemsT, folder: Path, on_step: Callable[[float], None]
-    ) -> Metrics:
+    def _measure(self, run: Run, items: ItemsT, folder: Path, callbacks: Callbacks) -> Metrics:
         """Fit and measure: on test, or a trial on validation."""
 
 
@@ -89,7 +87,7 @@ def fit_and_save(
     vectors: Tensor,
     item_ids: Tensor,
     folder: Path,
-    on_step: Callable[[float], None],
+    callbacks: Callbacks,
     *,
     seed: int,
     pairs: Tensor | None = None,
@@ -99,7 +97,7 @@ def fit_and_save(
     tokenizer.fit(
         vectors,
         item_ids,
-        callbacks=FitShare(tokenizer.stages, ShareOnly(on_step)),
+        callbacks=FitShare(tokenizer.stages, callbacks),
         seed=seed,
         pairs=pairs,
         weights=weights,

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
+from recops_models.callbacks import Callbacks
 from recops_models.click.age import Age
 from recops_models.click.loss import training_loss
 from recops_models.data import Dataset, load
@@ -111,7 +112,7 @@ class LoggedBandit(Experiment[_Logs]):
         return _logs(load(data))
 
     def measure(
-        self, run: Run, data: _Logs, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: _Logs, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """``snips``, ``dr``, and ``effective``: what the log is worth in impressions of its own."""
         settings = settings_of(run)
@@ -120,7 +121,7 @@ class LoggedBandit(Experiment[_Logs]):
             model = Age(small_net(data.schema), age_config(settings))
             epochs = 1 if run.quick else _EPOCHS
             _learn(model, data, settings.learning_rate, settings.weight_decay, epochs, run.seed)
-        on_step(0.5)
+        callbacks.advance(0.5)
         rows = np.flatnonzero(data.part == (2 if run.test else 1))
         log = BanditLog(
             data.item[rows],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from recops_models.callbacks import Callbacks
 from recops_models.click.mimn import Mimn
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.click_runs import ClickRuns
@@ -26,11 +26,11 @@ class MemoryRuns(ClickRuns):
         return {**super().config(run), "told": "usage_variance"}
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`."""
         made = self.made(run, data)
-        validation, test = train(job_of(run), made, folder, test=run.test, on_step=on_step)
+        validation, test = train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
         model = trained_model(folder)
         if not run.test or not isinstance(model, Mimn):
             return validation, test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset
 from recops_models.data.histories import Histories
 from recops_models.data.storage import write_table
@@ -67,7 +67,7 @@ class NewItemRuns(RankingRuns):
         }
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         made = self._held_out(run, some_users(self._made(run, data), run.share))
@@ -78,7 +78,7 @@ class NewItemRuns(RankingRuns):
             alone = alone.having("vectors", str(folder / _OLD))
             _write_content(made, run.seed, folder, shuffled=codes == "chance")
         job = job_of(alone)
-        validation, _ = train(job, made.old, folder, test=False, on_step=on_step)
+        validation, _ = train(job, made.old, folder, test=False, callbacks=callbacks)
         if not run.test:
             return validation, {}
         model = load_model(folder / MODEL)

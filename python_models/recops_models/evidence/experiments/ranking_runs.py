@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import torch
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, named_split
 from recops_models.data.splits import Split
 from recops_models.data.storage import read_table, write_table
@@ -45,11 +45,11 @@ class RankingRuns(Training):
         return {**super().config(run), "users": _QUICK_USERS if run.quick else None}
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         data = self._made(run, data)
-        validation, test = super().measure(run, data, folder, on_step)
+        validation, test = super().measure(run, data, folder, callbacks)
         if run.test:
             split = named_split(some_users(data, run.share), job_of(run).split)[1]
             test |= _liked(split, folder)

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 
 from recops.benchmarks.timing import interleave
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, load
 from recops_models.evidence.experiments.training import job_of
 from recops_models.evidence.harness.experiment import ArmSettings, Experiment, Metrics, Run
@@ -49,7 +50,7 @@ class ServingTime(Experiment[Dataset]):
         return load(data)
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """``microseconds`` of a request of 100 candidates, and ``time_ratio`` to the reference.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recops_models.callbacks import Callbacks
 from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores
 from recops_models.click.loss import training_loss
@@ -130,7 +131,7 @@ def simulate(
     weight_decay: float = 0.0,
     seed: int = 0,
     told: Sequence[AgeScores] = (),
-    on_round: Callable[[float], None] = lambda share: None,
+    callbacks: Callbacks | None = None,
 ) -> Simulated:
     """Serve 64 requests a round, and learn from their clicks, one step of Adam a round.
 
@@ -147,8 +148,9 @@ def simulate(
         weight_decay: of Adam, decoupled.
         seed: of users and clicks, and of the policy's draws.
         told: to which the policy, if it is AGE's, adds what each round's scores came to.
-        on_round: told the share that is done.
+        callbacks: receive the share of the rounds that is done.
     """
+    callbacks = callbacks or Callbacks()
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     probability = world.probability
 
@@ -188,7 +190,7 @@ def simulate(
         sums["predicted"] += y[each, chosen].sum()
         sums["new"] += new[pool[chosen]].sum()
         learn(visit, pool[chosen])
-        on_round((number + 1) / rounds)
+        callbacks.advance((number + 1) / rounds)
     when, shown = tally.when[new], tally.shown[new]
     reach = sums["best"] - sums["uniform"]
     return Simulated(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.click_runs import ClickRuns, MadeUpClicks
 from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
@@ -31,11 +31,11 @@ class TableRuns(ClickRuns):
         return {**super().config(run), "told": "gap, radius_ratio, auc_seldom"}
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`."""
         made = self.made(run, data)
-        validation, test = train(job_of(run), made, folder, test=run.test, on_step=on_step)
+        validation, test = train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
         if not run.test:
             return validation, test
         model, of_rows = trained_model(folder), categories(data, made)
@@ -55,10 +55,10 @@ class DelayRuns(MadeUpClicks):
         return {**super().config(run), "told": "gap, radius_ratio, auc_new"}
 
     def measure(
-        self, run: Run, data: None, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: None, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`."""
-        validation, test = super().measure(run, data, folder, on_step)
+        validation, test = super().measure(run, data, folder, callbacks)
         law = self.law(run)
         if not run.test or not isinstance(law, SyntheticDelays):
             return validation, test

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.click.rocket import RocketConfig
 from recops_models.data import Dataset
 from recops_models.evidence.experiments.once import one_at_a_time
@@ -48,26 +48,22 @@ class TeacherFirst(Training):
         )
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """The teacher's training, unless it is there, and then the run's."""
         if not _follows(run):
-            return super().measure(run, data, folder, on_step)
+            return super().measure(run, data, folder, callbacks)
         teacher = self._teacher(run)
         place = folder.parent / f"teacher-{teacher.key}"
         place.mkdir(exist_ok=True)
         some = some_users(data, run.share)
         with one_at_a_time(place):
-            train(
-                job_of(teacher), some, place, test=False, on_step=lambda share: on_step(share / 2)
-            )
+            train(job_of(teacher), some, place, test=False, callbacks=Portion(callbacks, 0.0, 0.5))
         job = job_of(run)
         sizes = part(job.parts, "sizes", RocketConfig)
         sizes = dataclasses.replace(sizes, teacher=str(place / "model.safetensors"))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
-        return train(
-            job, some, folder, test=run.test, on_step=lambda share: on_step(0.5 + share / 2)
-        )
+        return train(job, some, folder, test=run.test, callbacks=Portion(callbacks, 0.5, 0.5))
 
     def _teacher(self, run: Run) -> Run:
         return Run(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, load, named_split
 from recops_models.evidence.experiments.input_noise import InputNoise, under_input_noise
 from recops_models.evidence.experiments.item_runs import ItemRuns, fit_and_save
@@ -76,9 +77,7 @@ class Tokenization(ItemRuns[Items]):
     def _read(self, data: str) -> Items:
         return _content_items(data)
 
-    def _measure(
-        self, run: Run, items: Items, folder: Path, on_step: Callable[[float], None]
-    ) -> Metrics:
+    def _measure(self, run: Run, items: Items, folder: Path, callbacks: Callbacks) -> Metrics:
         tokenizer = _tokenizer(run, **(_MANY if len(items.ids) >= _MANY_ITEMS else _FEW))
         vectors = torch.from_numpy(items.vectors)
         fit_and_save(
@@ -86,7 +85,7 @@ class Tokenization(ItemRuns[Items]):
             vectors,
             torch.from_numpy(items.ids),
             folder,
-            on_step,
+            callbacks,
             seed=run.seed,
             pairs=torch.from_numpy(items.ids[items.known]),
         )

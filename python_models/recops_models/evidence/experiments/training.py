@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from recops_models.callbacks import Callbacks
 from recops_models.click.model import ClickModel
 from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.evidence.experiments.predictions import prediction_draws
-from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.examples.click import ClickData, click_data
@@ -41,11 +41,11 @@ class Training(Experiment[Dataset]):
         return load(data)
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
         some = some_users(data, run.share)
-        return train(job_of(run), some, folder, test=run.test, on_step=on_step)
+        return train(job_of(run), some, folder, test=run.test, callbacks=callbacks)
 
     def floors_config(self, run: Run) -> object | None:
         """The data, and which examples are made of it."""
@@ -108,13 +108,13 @@ def train(
     folder: Path,
     *,
     test: bool,
-    on_step: Callable[[float], None],
+    callbacks: Callbacks,
 ) -> tuple[Metrics, Metrics]:
     """Metrics on validation and, if asked for, on test; ``folder`` is gone on with, if it holds
     just this job: one that names files elsewhere is another where these have moved.
     """
-    share = ShareOnly(on_step)
-    trained = run_job(job, data, folder, resume=holds(folder, job), test=test, callbacks=share)
+    resume = holds(folder, job)
+    trained = run_job(job, data, folder, resume=resume, test=test, callbacks=callbacks)
     return trained.metrics["validation"], trained.metrics["test"]
 
 

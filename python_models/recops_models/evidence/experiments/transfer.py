@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.click.keep import KeepConfig
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.data import Dataset, load
@@ -20,7 +20,6 @@ from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evidence.experiments.once import one_at_a_time
-from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.evidence.experiments.training import (
     Training,
@@ -108,14 +107,14 @@ class Transfer(Training):
         return data in dict(self.cuts)
 
     def measure(
-        self, run: Run, data: Dataset, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """What comes first, unless it is there, and the run's own training."""
         job, domains = self._job(run), self._domains(run, data)
         if run.model == "keep":
-            model, metrics = self._keep(run, job, domains, folder, on_step)
+            model, metrics = self._keep(run, job, domains, folder, callbacks)
         else:
-            model, metrics = self._other(run, job, domains, folder, on_step)
+            model, metrics = self._other(run, job, domains, folder, callbacks)
         problem = self._problem(run, job, domains, model)
         validation, test = metrics["validation"], metrics["test"]
         validation |= _figures(self._buckets(problem, domains, model, "validation"))
@@ -194,7 +193,7 @@ class Transfer(Training):
         job: Job,
         domains: Domains,
         folder: Path,
-        on_step: Callable[[float], None],
+        callbacks: Callbacks,
     ) -> tuple[nn.Module, dict[str, Any]]:
         settings = {**dict(self.extraction), **self._cut_settings(run)}
         extraction = Job.of("keep", run.data, settings, seed=run.seed, quick=run.quick)
@@ -203,7 +202,7 @@ class Transfer(Training):
         with one_at_a_time(place):
             if not (place / KNOWLEDGE).exists():
                 place.mkdir(exist_ok=True)
-                share = ShareOnly(lambda share: on_step(share / 2))
+                share = Portion(callbacks, 0.0, 0.5)
                 parts = extraction.parts
                 context = StageContext(domains.dataset, None, parts, run.seed, place, True, share)
                 KnowledgeStage().run(context)
@@ -213,7 +212,7 @@ class Transfer(Training):
         path = shuffled if run.setting("knowledge") == SHUFFLED else place / KNOWLEDGE
         sizes = dataclasses.replace(part(job.parts, "sizes", KeepConfig), knowledge=str(path))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
-        share = ShareOnly(lambda share: on_step(0.5 + share / 2))
+        share = Portion(callbacks, 0.5, 0.5)
         done = run_job(
             job, domains.dataset, folder, resume=holds(folder, job), test=run.test, callbacks=share
         )
@@ -225,31 +224,30 @@ class Transfer(Training):
         job: Job,
         domains: Domains,
         folder: Path,
-        on_step: Callable[[float], None],
+        callbacks: Callbacks,
     ) -> tuple[nn.Module, dict[str, Any]]:
         way = run.setting("way")
         if way not in WAYS:
             raise ValueError(f"no way {way!r}; there are {', '.join(WAYS)}")
         slices = domains.config.slices
         if way != "fine-tune" and not slices:
-            share = ShareOnly(on_step)
             data = way_examples(job, domains, way)
             done = run_job(
-                job, data, folder, resume=holds(folder, job), test=run.test, callbacks=share
+                job, data, folder, resume=holds(folder, job), test=run.test, callbacks=callbacks
             )
             return done.model, done.metrics
         if way == "fine-tune":
-            model = self._pretrained(run, domains, folder, on_step)
+            model = self._pretrained(run, domains, folder, callbacks)
             data = way_examples(job, domains, way, model.schema)
         else:
             data = way_examples(job, domains, way)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(run.seed)
                 model = _recipe(job).net(data.fitted, job.parts["sizes"])
-        return model, train_further(job, domains, way, model, data, folder, run.test, on_step)
+        return model, train_further(job, domains, way, model, data, folder, run.test, callbacks)
 
     def _pretrained(
-        self, run: Run, domains: Domains, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, domains: Domains, folder: Path, callbacks: Callbacks
     ) -> ClickModel:
         """The model of ``zero-shot`` under the settings of pretraining, made once a seed."""
         settings = (*self.pretraining, ("way", "zero-shot"))
@@ -257,7 +255,7 @@ class Transfer(Training):
         place, job = folder.parent / f"pretrained-{first.key}", self._job(first)
         with one_at_a_time(place):
             place.mkdir(exist_ok=True)
-            share = ShareOnly(lambda share: on_step(share / 2))
+            share = Portion(callbacks, 0.0, 0.5)
             data = way_examples(job, domains, "zero-shot")
             if not (place / "metrics.json").exists():
                 run_job(job, data, place, resume=holds(place, job), test=False, callbacks=share)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import Split
 from recops_models.data.storage import write_table
-from recops_models.evidence.experiments.share_only import ShareOnly
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.domains import Domains, slices_of
 from recops_models.examples.features import FittedSchema
@@ -81,7 +80,7 @@ def train_further(
     data: ClickData,
     folder: Path,
     test: bool,
-    on_step: Callable[[float], None],
+    callbacks: Callbacks,
 ) -> dict[str, Any]:
     """Train ``model`` from where it stands; leaves a checkpoint and the predictions of test."""
     config, slices = part(job.parts, "training", TrainingConfig), domains.config.slices
@@ -96,7 +95,7 @@ def train_further(
         config = stream_config(config, slices * passes)
         task = StreamTask(data.train, data.validation, config.batch, sources, passes)
 
-    share = ShareOnly(lambda done: on_step(0.5 + done / 2))
+    share = Portion(callbacks, 0.5, 0.5)
     fit(model, task, config, seed=job.seed, folder=folder, resume=True, callbacks=share)
     problem = ClickProblem(data, part(job.parts, "examples", ExampleConfig))
     metrics = {"validation": finite(problem.measure(model, "validation").metrics), "test": {}}

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from recops_models.callbacks import Callbacks
 from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.versions import versions
 
@@ -29,8 +30,8 @@ AnyExperiment: TypeAlias = "Experiment[Any]"
 """An experiment on data that it alone knows the type of."""
 
 
-Measure: TypeAlias = Callable[["Run", Path, Callable[[float], None]], tuple[Metrics, Metrics]]
-"""A run, its folder and what to call with the share that is done, to its metrics."""
+Measure: TypeAlias = Callable[["Run", Path, Callbacks], tuple[Metrics, Metrics]]
+"""Function of a run, its folder and callbacks that returns validation and test metrics."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,11 @@ class Experiment(ABC, Generic[DataT]):
     def on(self, data: str) -> Measure:
         """:meth:`measure` on the data of that name, which is loaded once, now."""
         loaded = self.load(data)
-        return lambda run, folder, on_step: self.measure(run, loaded, folder, on_step)
+        return lambda run, folder, callbacks: self.measure(run, loaded, folder, callbacks)
 
     @abstractmethod
     def measure(
-        self, run: Run, data: DataT, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: DataT, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """Metrics on validation and on test; no test where ``run.test`` is False.
 
@@ -143,7 +144,7 @@ class Experiment(ABC, Generic[DataT]):
             run: what to do.
             data: of :meth:`load`.
             folder: exists; may hold what an interrupted start of the same run left.
-            on_step: called with the share that is done.
+            callbacks: receive the share of the run that is done.
 
         Raises:
             ValueError: data that the run cannot be made on.

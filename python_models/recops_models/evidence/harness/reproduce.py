@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recops.files import write_file, write_json
+from recops_models.callbacks import Callbacks
 from recops_models.data import NAMED_SETS, DataError, Dataset
 from recops_models.data.digest import dataset_digest
 from recops_models.evidence.harness.claim import Claim
@@ -16,7 +17,7 @@ from recops_models.evidence.harness.page import page
 from recops_models.evidence.harness.plan import TUNING_SEED, Plan
 from recops_models.evidence.harness.results import Results, results
 from recops_models.evidence.harness.run_store import RunStore
-from recops_models.evidence.harness.runner import RunProgress, run_ahead
+from recops_models.evidence.harness.runner import run_ahead
 
 
 def reproduce(
@@ -30,7 +31,7 @@ def reproduce(
     quick: bool = False,
     resume: bool = False,
     jobs: int = 1,
-    progress: RunProgress,
+    callbacks: Callbacks,
 ) -> Results:
     """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
 
@@ -44,7 +45,7 @@ def reproduce(
         quick: :meth:`Claim.quick`, with small runs.
         resume: go on with the reproduction that is there; nothing finished is repeated.
         jobs: runs at once, each in a process of its own; the same bits for any number.
-        progress: called as every run begins and advances.
+        callbacks: receive every run as a stage, its progress, and messages.
 
     Returns:
         the content of ``results.json``.
@@ -74,12 +75,12 @@ def reproduce(
     store = RunStore(out, paper, resume=resume)
     store.begin(_digests(claims))
     if store.dropped is not None:
-        progress.note(store.dropped)
-    done = run_ahead(plan, store, progress, jobs=jobs)
+        callbacks.log_message(store.dropped)
+    done = run_ahead(plan, store, callbacks, jobs=jobs)
     content = results(
         paper,
         findings(plan, done),
-        floors_of(plan, store, progress.note),
+        floors_of(plan, store, callbacks.log_message),
         command=command,
         quick=quick,
         # By key: what names a default is the run of what leaves it out.

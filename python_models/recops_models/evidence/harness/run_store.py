@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
+from recops_models.callbacks import Callbacks
 from recops_models.evidence.harness.experiment import Measure, Metrics, Run
 from recops_models.evidence.harness.user_draws import UserDraws
 from recops_models.training.curve import finite
@@ -127,9 +128,9 @@ class RunStore:
             os.fsync(file.fileno())
         self._records[run.key] = record
 
-    def finish(self, run: Run, measure: Measure, on_step: Callable[[float], None]) -> Record:
+    def finish(self, run: Run, measure: Measure, callbacks: Callbacks) -> Record:
         """:func:`make` the run and keep its record."""
-        record = make(run, measure, self.folder(run), on_step)
+        record = make(run, measure, self.folder(run), callbacks)
         self.keep(run, record)
         return record
 
@@ -161,14 +162,14 @@ class RunStore:
         return dict(_record(path, number, line) for number, line in enumerate(lines, 1))
 
 
-def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], None]) -> Record:
+def make(run: Run, measure: Measure, folder: Path, callbacks: Callbacks) -> Record:
     """Make the run in ``folder`` by ``measure``, from where an interrupted start left it.
 
     Args:
         run: what.
         measure: :meth:`Experiment.on` its data.
         folder: its own; made where it is missing.
-        on_step: called with the share that is done.
+        callbacks: receive the share of the run that is done.
 
     Raises:
         DivergedError: a run that is measured on test did; of a trial that is a record.
@@ -179,7 +180,7 @@ def make(run: Run, measure: Measure, folder: Path, on_step: Callable[[float], No
     validation: Metrics
     test: Metrics
     try:
-        validation, test = (finite(metrics) for metrics in measure(run, folder, on_step))
+        validation, test = (finite(metrics) for metrics in measure(run, folder, callbacks))
         diverged, draws = False, None
         if run.test:
             draws = run.experiment.user_draws(run, folder, test)

@@ -9,8 +9,8 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.evidence.harness.experiment import AnyExperiment, Measure, Run
 from recops_models.evidence.harness.plan import Plan, seconds_left
 from recops_models.evidence.harness.run_store import Record, RunStore, make
@@ -18,24 +18,12 @@ from recops_models.process import threads_per_job, worker_environment
 from recops_models.tokenizers.clustering.threads import one_thread
 
 
-class RunProgress(Protocol):
-    """Called as every run begins, and, where runs are made one by one, within it."""
-
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        """``run`` begins, the first of ``ahead``; these may take ``seconds`` (None: unknown)."""
-
-    def advance(self, share: float) -> None:
-        """The run has come to ``share`` of its work, 0 to 1."""
-
-    def note(self, text: str) -> None:
-        """Something to be told once."""
-
-
 def run_ahead(
-    plan: Plan, store: RunStore, progress: RunProgress, *, jobs: int = 1
+    plan: Plan, store: RunStore, callbacks: Callbacks, *, jobs: int = 1
 ) -> dict[Run, Record]:
     """Run everything that ``plan`` asks for and ``store`` lacks; all records.
 
+    A stage of ``callbacks`` is a run. Its progress is reported where runs are made one by one.
     Every run has one thread of torch, so its bits do not depend on ``jobs``. With several jobs the
     cores are divided among them for all other libraries.
 
@@ -46,23 +34,24 @@ def run_ahead(
     """
     done: dict[Run, Record] = {}
     if jobs > 1:
-        _side_by_side(plan, store, progress, done, jobs)
+        _side_by_side(plan, store, callbacks, done, jobs)
         return done
     while ahead := _look_up(plan, store, done):
         run = ahead[0]
-        progress.start(run, len(ahead), seconds_left(ahead, done))
+        seconds = seconds_left(ahead, done)
+        callbacks.start(_title(run), run=run, ahead=len(ahead), seconds=seconds)
         with one_thread():
             measure = _measure_on(run.experiment, run.data)
-            done[run] = store.finish(run, measure, progress.advance)
+            done[run] = store.finish(run, measure, Portion(callbacks))
     return done
 
 
 def _side_by_side(
-    plan: Plan, store: RunStore, progress: RunProgress, done: dict[Run, Record], jobs: int
+    plan: Plan, store: RunStore, callbacks: Callbacks, done: dict[Run, Record], jobs: int
 ) -> None:
     """By ``jobs`` processes; this one alone writes to the store."""
     cores, threads = len(os.sched_getaffinity(0)), threads_per_job(jobs)
-    progress.note(
+    callbacks.log_message(
         f"{jobs} jobs on {cores} cores: a run of torch has 1 thread, so its bits do not depend on "
         f"the machine; other libraries have at most {threads} per job"
     )
@@ -83,7 +72,8 @@ def _side_by_side(
                     if len(going) == jobs or (going and _apart(run, *going.values())):
                         break
                     left = [other for other in ahead if other.key not in begun]
-                    progress.start(run, len(left), seconds_left(left, done))
+                    seconds = seconds_left(left, done)
+                    callbacks.start(_title(run), run=run, ahead=len(left), seconds=seconds)
                     begun.add(run.key)
                     going[pool.submit(_made, run, store.folder(run))] = run
                 ended = wait(going, return_when=FIRST_COMPLETED).done
@@ -99,6 +89,12 @@ def _side_by_side(
             raise
 
 
+def _title(run: Run) -> str:
+    settings = " ".join(f"{name}={value}" for name, value in run.settings)
+    kind = "measured" if run.test else "trial"
+    return f"{kind}, {run.model} on {run.data}, seed {run.seed} {settings}".strip()
+
+
 def _apart(*runs: Run) -> bool:
     return any(run.experiment.alone for run in runs)
 
@@ -106,7 +102,7 @@ def _apart(*runs: Run) -> bool:
 def _made(run: Run, folder: Path) -> Record:
     """In a process of the pool."""
     with one_thread():
-        return make(run, _measure_on(run.experiment, run.data), folder, lambda share: None)
+        return make(run, _measure_on(run.experiment, run.data), folder, Callbacks())
 
 
 def _belong() -> None:

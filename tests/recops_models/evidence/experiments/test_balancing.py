@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recops.files import read_json
 from recops_models import cli
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of
 from recops_models.evidence.experiments.balancing import (
     SYNTHETIC,
@@ -148,7 +149,7 @@ def test_a_run_that_passes_the_capacity_ends_there(
     asked = run("balanced-rq", weights="exposure")
     draw = asked.experiment.load(SYNTHETIC)
     with pytest.raises(AssertionError, match="carries"):
-        asked.experiment.measure(asked, draw, tmp_path, lambda share: None)
+        asked.experiment.measure(asked, draw, tmp_path, Callbacks())
 
 
 def test_what_is_balanced_is_a_setting(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_what_is_balanced_is_a_setting(tmp_path: Path) -> None:
         folder = tmp_path / kind
         folder.mkdir()
         draw = asked.experiment.load(SYNTHETIC)
-        _, found[kind] = asked.experiment.measure(asked, draw, folder, lambda share: None)
+        _, found[kind] = asked.experiment.measure(asked, draw, folder, Callbacks())
     assert found["exposure"]["over_capacity"] == 0 < found["items"]["over_capacity"]
     assert found["exposure"]["fullest"] <= 1 < found["items"]["fullest"]
     assert found["exposure"]["clipped_items"] > found["exposure"]["infeasible_items"] > 0

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from recops_models.callbacks import Callbacks
 from recops_models.click.age import Age, AgeConfig
 from recops_models.click.age_scores import Exploration
 from recops_models.click.loss import training_loss
@@ -49,7 +50,7 @@ def run(model: str, data: str = "arrivals", *, test: bool = True, **settings: An
 
 
 def measured(of: Run) -> dict[str, Any]:
-    validation, test = RUNS.measure(of, None, Path("nowhere"), lambda share: None)
+    validation, test = RUNS.measure(of, None, Path("nowhere"), Callbacks())
     return test if of.test else validation
 
 

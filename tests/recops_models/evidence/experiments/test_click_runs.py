@@ -12,6 +12,7 @@ import torch
 
 from recops.files import read_json
 from recops_models import cli
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of
 from recops_models.data import Dataset, load
 from recops_models.evaluation.grouped_auc import auc
@@ -110,7 +111,7 @@ def test_dien_wins_where_its_mechanism_is_what_there_is(tmp_path: Path) -> None:
         settings |= {"auxiliary": "none"} if model == "dien" else {}
         job = Job.of(model, "interests", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
-        _, test = train(job, made, tmp_path / model, test=True, on_step=lambda share: None)
+        _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
         found[model] = test["auc"]
     assert found["din"] < 0.54
     assert found["dien"] > found["din"] + 0.1
@@ -127,7 +128,7 @@ def test_can_wins_where_pairs_that_are_no_product_are_what_there_is(tmp_path: Pa
         settings |= {"base": "sum-pool"} if model == "can" else {}
         job = Job.of(model, "pairs", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
-        _, test = train(job, made, tmp_path / model, test=True, on_step=lambda share: None)
+        _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
         found[model] = test["auc"]
     assert found["can"] > found["din"] + 0.03
 
@@ -192,7 +193,7 @@ def test_made_up_clicks_that_are_not_there_are_named() -> None:
         claim.experiment.config(run)
     share = Run(claim.experiment, "can", claim.data[0], (), 0, True, True, share=0.5)
     with pytest.raises(ValueError, match="no users to take a share of"):
-        claim.experiment.measure(share, None, Path(), lambda share: None)
+        claim.experiment.measure(share, None, Path(), Callbacks())
 
 
 def test_every_arm_of_a_claim_on_tables_reads_pairs_alone() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import load
 from recops_models.data.wheels import OPEN_BANDIT
 from recops_models.evidence.experiments.logged_bandit import LoggedBandit
@@ -47,7 +48,7 @@ def test_parts_are_in_time_and_none_is_in_two(logs: Any) -> None:
 
 
 def test_a_random_policy_is_worth_its_rate_of_clicks(logs: Any, tmp_path: Path) -> None:
-    _, test = RUNS.measure(run("random"), logs, tmp_path, lambda share: None)
+    _, test = RUNS.measure(run("random"), logs, tmp_path, Callbacks())
     last = logs.part == 2
     assert test["snips"] == pytest.approx(1000 * logs.label[last].mean(), rel=1e-5)
     assert test["effective"] == pytest.approx(last.sum(), rel=1e-5)
@@ -59,11 +60,11 @@ def test_runs_follow_their_seed_and_tell_of_users(logs: Any, tmp_path: Path) -> 
         folder = tmp_path / model
         folder.mkdir()
         of = run(model, strength=0.3)
-        _, found[model] = RUNS.measure(of, logs, folder, lambda share: None)
+        _, found[model] = RUNS.measure(of, logs, folder, Callbacks())
         draws[model] = RUNS.user_draws(of, folder, found[model])
     assert found["greedy"] != found["age-ts"]
     assert all(0 < figure["effective"] < 12_000 for figure in found.values())
-    validation, none = RUNS.measure(run("greedy", test=False), logs, tmp_path, lambda share: None)
+    validation, none = RUNS.measure(run("greedy", test=False), logs, tmp_path, Callbacks())
     assert not none
     assert validation["snips"] != found["greedy"]["snips"]
     drawn = user_difference("snips", [draws["age-ts"]], [draws["greedy"]])
@@ -72,7 +73,7 @@ def test_runs_follow_their_seed_and_tell_of_users(logs: Any, tmp_path: Path) -> 
     assert drawn.min() < difference < drawn.max()
     assert drawn.std() > 0
     assert user_difference("dr", [draws["age-ts"]], [draws["greedy"]]) is None
-    again = RUNS.measure(run("age-ts", strength=0.3), logs, tmp_path, lambda share: None)[1]
+    again = RUNS.measure(run("age-ts", strength=0.3), logs, tmp_path, Callbacks())[1]
     assert again == found["age-ts"]
 
 

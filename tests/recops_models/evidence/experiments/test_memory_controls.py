@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of
 from recops_models.click.mimn import Mimn
 from recops_models.data import Dataset
@@ -129,7 +130,7 @@ def test_memories_reach_back_where_their_rivals_do_not(
         job = Job.of(arm.model, "lags", {**settings, "learning_rate": "0.003"}, seed=0, quick=False)
         folder = tmp_path / arm.name
         folder.mkdir()
-        _, test = train(job, made, folder, test=True, on_step=lambda share: None)
+        _, test = train(job, made, folder, test=True, callbacks=Callbacks())
         found.append(test["auc"] or 0.0)
     ours, rival = found
     assert rival < 0.55
@@ -167,7 +168,7 @@ def test_the_spread_of_writes_is_the_variance_of_shares(
     settings = (("hidden", "8"), ("epochs", "1"), ("slots", "4"))
     experiment = MemoryRuns(held_out=3)
     run = Run(experiment, "mimn", "small", settings, 0, True, False)
-    _, told = experiment.measure(run, small, tmp_path, lambda share: None)
+    _, told = experiment.measure(run, small, tmp_path, Callbacks())
     made, model = experiment.made(run, small), trained_model(tmp_path)
     assert isinstance(model, Mimn)
     found = usage_variance(model, made.test)
@@ -195,7 +196,7 @@ def test_a_trial_and_a_model_without_slots_tell_nothing_of_writes(
         run = Run(experiment, model, "small", (("hidden", "8"), ("epochs", "1")), 0, test, False)
         folder = tmp_path / model
         folder.mkdir()
-        _, told = experiment.measure(run, small, folder, lambda share: None)
+        _, told = experiment.measure(run, small, folder, Callbacks())
         assert "usage_variance" not in told
 
 

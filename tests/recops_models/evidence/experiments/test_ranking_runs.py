@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import leave_one_out, load
 from recops_models.data.storage import read_table
 from recops_models.evidence.experiments.ranking_runs import RankingRuns, SceneRuns
@@ -46,7 +47,7 @@ def run_of(model: str, data: str, *, test: bool = True, **changes: str) -> Run:
 def measured(run: Run, folder: Path) -> tuple[Metrics, Metrics]:
     folder.mkdir(exist_ok=True)
     experiment = run.experiment
-    return experiment.on(run.data)(run, folder, lambda share: None)
+    return experiment.on(run.data)(run, folder, Callbacks())
 
 
 def test_what_spells_tells_where_its_beams_lose_the_item(shop: str, tmp_path: Path) -> None:

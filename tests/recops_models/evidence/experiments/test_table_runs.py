@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recops_models import cli
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of
 from recops_models.data import Dataset
 from recops_models.evaluation.click_metrics import ClickMetrics
@@ -119,16 +120,16 @@ def test_a_run_tells_of_its_table(model: str, small: Dataset, tmp_path: Path) ->
     net = "" if model == "din" else "base."
     settings = ((f"{net}hidden", "8"), (f"{net}attention_hidden", "4"), ("epochs", "1"))
     run = Run(TableRuns(), model, "small", settings, 0, True, False)
-    _, test = run.experiment.measure(run, small, tmp_path, lambda share: None)
+    _, test = run.experiment.measure(run, small, tmp_path, Callbacks())
     assert {"auc", "gap", "auc_gap", "radius_ratio", "auc_seldom"} <= test.keys()
     made = DelayRuns((("law", LAW),))
     run = Run(made, model, "law", settings, 0, True, False)
     (tmp_path / "made-up").mkdir()
-    _, test = made.measure(run, None, tmp_path / "made-up", lambda share: None)
+    _, test = made.measure(run, None, tmp_path / "made-up", Callbacks())
     assert {"gap", "auc_gap", "radius_ratio", "auc_new"} <= test.keys()
     tuned = Run(made, model, "law", settings, 0, False, False)
     (tmp_path / "trial").mkdir()
-    assert made.measure(tuned, None, tmp_path / "trial", lambda share: None)[1] == {}
+    assert made.measure(tuned, None, tmp_path / "trial", Callbacks())[1] == {}
 
 
 @pytest.mark.parametrize("model", ["din", "res-embedding"])
@@ -140,7 +141,7 @@ def test_items_without_a_row_are_asked_for_apart(
     settings = ((f"{net}hidden", "8"), ("epochs", "1"), ("rare_count", "9"))
     experiment = TableRuns()
     run = Run(experiment, model, "small", settings, 0, True, False)
-    experiment.measure(run, small, tmp_path, lambda share: None)
+    experiment.measure(run, small, tmp_path, Callbacks())
     made, trained = experiment.made(run, small), trained_model(tmp_path)
     every = experiment.made(run, small, every_item(small, made.fitted))
     lacks = np.setdiff1d(small.item_vocabulary.ids, made.fitted.lookup("item").keys.ids)

@@ -10,6 +10,7 @@ import pytest
 
 from recops.files import read_json
 from recops_models import cli
+from recops_models.callbacks import Callbacks
 from recops_models.evaluation.paired_ratio import paired_ratio
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.serving_time import ServingTime
@@ -27,18 +28,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_ring(tmp_path_factory.mktemp("data") / "shop", users=40)
 
 
-class Quiet:
+class Quiet(Callbacks):
     """Notes the runs that begin."""
 
     def __init__(self) -> None:
         self.begun: list[Run] = []
 
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        self.begun.append(run)
+    def start(self, stage: str, **details: Any) -> None:
+        self.begun.append(details["run"])
 
-    def note(self, text: str) -> None: ...
-
-    def advance(self, share: float) -> None:
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
         assert 0 <= share <= 1
 
 
@@ -66,7 +65,7 @@ def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: 
     strong = arm("strong KD", booster="none", teacher=FIRST, teacher_weight=100.0)
     asked = claim(data, kd, alone, heavy, strong, ceiling="heavy", experiment=experiment)
     watch = Quiet()
-    options = {"command": "recops", "seeds": 2, "progress": watch}
+    options = {"command": "recops", "seeds": 2, "callbacks": watch}
     content = reproduce("a-paper", [asked], tmp_path, **options)
     assert len(watch.begun) == 8
     teachers = sorted((tmp_path / "runs").glob("teacher-*"))
@@ -99,7 +98,7 @@ def test_two_processes_do_not_train_one_teacher_at_once(data: str, tmp_path: Pat
         for weight in (1.0, 10.0)
     ]
     asked = claim(data, *arms, experiment=experiment)
-    options = {"command": "recops", "seeds": 2, "progress": Quiet()}
+    options = {"command": "recops", "seeds": 2, "callbacks": Quiet()}
     apart, together = (
         reproduce("a-paper", [asked], tmp_path / str(jobs), jobs=jobs, **options) for jobs in (1, 2)
     )

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import recops
+from callback_doubles import OnAdvance
+from recops_models.callbacks import Callbacks
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.input_noise import under_input_noise
 from recops_models.evidence.experiments.items import HeldOut, Items
@@ -27,12 +29,8 @@ SHORT = Arm("short", "rq-kmeans", {"iterations": 1})
 NETWORK = {"hidden": "32", "width": 8, "steps": 40}
 
 
-class Silent:
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def advance(self, share: float) -> None:
+class Silent(Callbacks):
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
         assert 0 <= share <= 1
 
 
@@ -43,7 +41,7 @@ def claim(*arms: Arm, data: str = SYNTHETIC, **changes: Any) -> Claim:
 
 
 def measure(out: Path, *claims: Claim, **options: Any) -> dict[str, Any]:
-    options = {"command": "recops reproduce", "quick": True, "progress": Silent(), **options}
+    options = {"command": "recops reproduce", "quick": True, "callbacks": Silent(), **options}
     return reproduce("a-paper", claims, out, **options)
 
 
@@ -125,7 +123,8 @@ def test_quick_runs_train_networks_briefly_and_give_them_pairs(tmp_path: Path) -
     assert run.experiment.config(run)["steps"] == 100
     shares: list[float] = []
     draw = run.experiment.load(SYNTHETIC)
-    _, test = run.experiment.measure(run, draw, tmp_path, shares.append)
+    show = OnAdvance(lambda stage, share, metrics: shares.append(share))
+    _, test = run.experiment.measure(run, draw, tmp_path, show)
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert test["k_eff@0.25"] is not None
@@ -161,7 +160,7 @@ def test_figures_are_of_unseen_pairs_and_seen_ones_stand_beside(tmp_path: Path) 
     settings = tuple((name, str(value)) for name, value in NETWORK.items())
     run = Run(Tokenization(), "drq-vae-cl", SYNTHETIC, settings, 0, test=True, quick=True)
     draw = run.experiment.load(SYNTHETIC)
-    _, test = run.experiment.measure(run, draw, tmp_path, lambda share: None)
+    _, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
     items = draw(0).first(2000)
     assert test["unseen_pairs"] == len(items.test.unseen)
     assert test["seen_pairs"] == len(items.test.seen)
@@ -172,7 +171,7 @@ def test_figures_are_of_unseen_pairs_and_seen_ones_stand_beside(tmp_path: Path) 
 def test_a_trial_is_measured_on_the_pairs_of_validation(tmp_path: Path) -> None:
     run = Run(Tokenization(), "rq-kmeans", SYNTHETIC, (), 0, test=False, quick=True)
     draw = run.experiment.load(SYNTHETIC)
-    validation, test = run.experiment.measure(run, draw, tmp_path, lambda share: None)
+    validation, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
     assert test == {}
     assert validation["unseen_pairs"] == len(draw(0).first(2000).validation.unseen)
 
@@ -274,7 +273,7 @@ def test_unknown_methods_and_settings_are_told(tmp_path: Path) -> None:
 def test_a_run_leaves_what_gives_its_figures(tmp_path: Path) -> None:
     run = Run(Tokenization(), "rq-kmeans", SYNTHETIC, (), 1, test=True, quick=True)
     draw = run.experiment.load(SYNTHETIC)
-    validation, test = run.experiment.measure(run, draw, tmp_path, lambda share: None)
+    validation, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
     assert validation == {}
     vectors = torch.from_numpy(draw(1).vectors[:2000])
     tokenizer = RQKMeans.load(tmp_path / "tokenizer.safetensors")

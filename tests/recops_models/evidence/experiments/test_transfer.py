@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recops.files import read_json
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of
 from recops_models.claims.keep import _CONTROL, _FINE, _KEEP, _SLIGHT, _STREAM, _STRONG
 from recops_models.data.vocabulary import Vocabulary
@@ -57,7 +58,7 @@ def a_run(of: Transfer, way: str, seed: int = 0, **more: str) -> Run:
 def measured(run: Run, folder: Path) -> tuple[Metrics, Metrics]:
     place = folder / run.key
     place.mkdir(parents=True, exist_ok=True)
-    return run.experiment.measure(run, LAW.draw(0), place, lambda share: None)
+    return run.experiment.measure(run, LAW.draw(0), place, Callbacks())
 
 
 def test_what_each_way_is_trained_on() -> None:
@@ -181,7 +182,7 @@ def test_trials_never_touch_test_and_runs_tell_all_that_counts(tmp_path: Path) -
     with pytest.raises(ValueError, match="no way 'sideways'; there are base, long, zero-shot"):
         measured(a_run(of, "sideways"), tmp_path)
     with pytest.raises(ValueError, match="made-up users are all of them"):
-        of.measure(dataclasses.replace(trial, share=0.5), LAW.draw(0), tmp_path, lambda _: None)
+        of.measure(dataclasses.replace(trial, share=0.5), LAW.draw(0), tmp_path, Callbacks())
 
 
 def test_drawn_negatives_are_the_same_for_all_or_refused(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_drawn_negatives_are_the_same_for_all_or_refused(tmp_path: Path) -> None
     table = events.append_column("domain", [np.where(few, "small", "super")])
     data = dataclasses.replace(LAW.draw(0), interactions=table)
     with pytest.raises(ValueError, match="mixed: negatives drawn from all domains are no other"):
-        of.measure(a_run(of, "mixed"), data, tmp_path, lambda _: None)
+        of.measure(a_run(of, "mixed"), data, tmp_path, Callbacks())
 
 
 def test_the_page_has_at_most_six_arms_a_headline() -> None:
@@ -226,7 +227,7 @@ def figures(arms: Mapping[str, Arm], data: str, seeds: range, folder: Path, metr
             run = Run(_CONTROL, arm.model, data, text, seed, True, False)
             place = folder / run.key
             place.mkdir(parents=True, exist_ok=True)
-            _, test = _CONTROL.measure(run, _CONTROL.load(data), place, lambda share: None)
+            _, test = _CONTROL.measure(run, _CONTROL.load(data), place, Callbacks())
             value = test[metric]
             assert value is not None
             found[name].append(value)
@@ -255,7 +256,7 @@ def test_made_up_tastes_carry_over_by_knowledge_alone(tmp_path: Path) -> None:
 def measured_on(of: Transfer, run: Run, law: SyntheticDomains, folder: Path) -> Metrics:
     place = folder / run.key
     place.mkdir(parents=True)
-    return of.measure(run, law.draw(0), place, lambda share: None)[1]
+    return of.measure(run, law.draw(0), place, Callbacks())[1]
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from recops.files import CorruptFileError, read_json
 from recops_models import cli
+from recops_models.callbacks import Callbacks
 from recops_models.claims import claims_of, papers
 from recops_models.data import DataError
 from recops_models.data.storage import read_table
@@ -55,7 +55,7 @@ def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
     return Claim(arms=arms, data=(data,), **content)
 
 
-class Watch:
+class Watch(Callbacks):
     """Notes the runs that begin; stops the one numbered ``stop_in`` half way."""
 
     def __init__(self, stop_in: int | None = None) -> None:
@@ -65,21 +65,21 @@ class Watch:
         self.notes: list[str] = []
         self.stop_in = stop_in
 
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        self.begun.append(run)
+    def start(self, stage: str, **details: Any) -> None:
+        self.begun.append(details["run"])
         self.worker_threads.add(os.environ.get("OMP_NUM_THREADS"))
-        self.ahead.append(ahead)
+        self.ahead.append(details["ahead"])
 
-    def note(self, text: str) -> None:
+    def log_message(self, text: str) -> None:
         self.notes.append(text)
 
-    def advance(self, share: float) -> None:
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
         if len(self.begun) == self.stop_in and share > 0.5:
             raise KeyboardInterrupt
 
 
 def measure(out: Path, *claims: Claim, **options: Any) -> dict[str, Any]:
-    options = {"command": "recops reproduce", "seeds": 3, "progress": Watch(), **options}
+    options = {"command": "recops reproduce", "seeds": 3, "callbacks": Watch(), **options}
     return reproduce("a-paper", claims, out, **options)
 
 
@@ -90,7 +90,7 @@ def tuned(name: str, **settings: Any) -> Arm:
 def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
     one_trial = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
     watch = Watch()
-    measure(tmp_path, claim(data, one_trial, POPULARITY), progress=watch)
+    measure(tmp_path, claim(data, one_trial, POPULARITY), callbacks=watch)
     content = read_json(tmp_path / "results.json", kind="results")
     assert set(content) == {"paper", "claims", "floors", "tables", "command", "seconds"}
     (found,) = content["claims"]
@@ -129,7 +129,7 @@ def test_a_claim_end_to_end(data: str, tmp_path: Path) -> None:
 def test_trials_are_chosen_on_validation_and_never_see_test(data: str, tmp_path: Path) -> None:
     watch = Watch()
     rival = tuned("untrained", epochs=1)
-    content = measure(tmp_path, claim(data, SASREC, rival), progress=watch)
+    content = measure(tmp_path, claim(data, SASREC, rival), callbacks=watch)
     trials = [run for run in watch.begun if not run.test]
     assert len(trials) == 4
     for trial in trials:
@@ -148,22 +148,22 @@ def test_an_interrupted_reproduction_goes_on_to_the_same_results(data: str, tmp_
     expected = measure(tmp_path / "whole", asked, seeds=2)
     out, stopped, resumed, again = tmp_path / "parts", Watch(stop_in=3), Watch(), Watch()
     with pytest.raises(KeyboardInterrupt):
-        measure(out, asked, seeds=2, progress=stopped)
+        measure(out, asked, seeds=2, callbacks=stopped)
     assert not (out / "results.json").exists()
-    found = measure(out, asked, seeds=2, progress=resumed, resume=True)
+    found = measure(out, asked, seeds=2, callbacks=resumed, resume=True)
     assert stopped.begun[:2] + resumed.begun == list(dict.fromkeys(stopped.begun + resumed.begun))
     assert (len(stopped.begun), len(resumed.begun)) == (3, 2)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     for run in resumed.begun:
         name = f"runs/{run.key}/predictions.parquet"
         assert read_table(out / name).equals(read_table(tmp_path / "whole" / name))
-    assert measure(out, asked, seeds=2, progress=again, resume=True) == found
+    assert measure(out, asked, seeds=2, callbacks=again, resume=True) == found
     assert not again.begun
     more = Watch()
-    measure(out, asked, seeds=3, progress=more, resume=True)
+    measure(out, asked, seeds=3, callbacks=more, resume=True)
     assert [run.seed for run in more.begun] == [2, 2]
     fresh = Watch()
-    measure(out, asked, seeds=2, progress=fresh)
+    measure(out, asked, seeds=2, callbacks=fresh)
     assert len(fresh.begun) == 4
 
 
@@ -176,7 +176,7 @@ def test_claims_share_the_runs_they_have_in_common(data: str, tmp_path: Path) ->
         claim(data, POPULARITY, one, id="mirrored", metric="hr@10"),
         claim(data, one, Arm("itself", "sasrec", one.settings), id="null", metric="coverage"),
         seeds=2,
-        progress=watch,
+        callbacks=watch,
     )
     assert len(watch.begun) == 4
     verdicts = [found["verdict"] for found in content["claims"]]
@@ -215,7 +215,7 @@ def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> No
         claim(data, one, POPULARITY, seeds=3),
         claim(data, one, wide, id="width", seeds=2),
         seeds=None,
-        progress=watch,
+        callbacks=watch,
     )
     assert [found["seeds"] for found in content["claims"]] == [3, 2]
     assert len(watch.begun) == 3 + 3 + 2
@@ -225,7 +225,7 @@ def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> No
 def test_quick_tunes_nothing(data: str, tmp_path: Path) -> None:
     watch = Watch()
     asked = claim(data, SASREC, tuned("narrow", width=4))
-    content = measure(tmp_path, asked, seeds=None, quick=True, progress=watch)
+    content = measure(tmp_path, asked, seeds=None, quick=True, callbacks=watch)
     assert len(watch.begun) == 4
     assert content["claims"][0]["seeds"] == 2
     assert "no evidence" in (tmp_path / "results.md").read_text()
@@ -337,7 +337,7 @@ def test_other_peoples_files_are_left_alone(data: str, tmp_path: Path) -> None:
         measure(tmp_path, asked)
     measure(tmp_path / "out", asked)
     with pytest.raises(ValueError, match="holds a-paper, not another"):
-        reproduce("another", [asked], tmp_path / "out", command="", progress=Watch())
+        reproduce("another", [asked], tmp_path / "out", command="", callbacks=Watch())
 
 
 def test_runs_are_lines_of_which_a_torn_last_one_is_made_again(data: str, tmp_path: Path) -> None:
@@ -349,13 +349,13 @@ def test_runs_are_lines_of_which_a_torn_last_one_is_made_again(data: str, tmp_pa
     assert [line["seed"] for line in lines] == [0, 1, 2]
     runs.write_bytes(whole[:-20])
     watch = Watch()
-    assert measure(tmp_path, asked, resume=True, progress=watch)["claims"] == expected["claims"]
+    assert measure(tmp_path, asked, resume=True, callbacks=watch)["claims"] == expected["claims"]
     assert [run.seed for run in watch.begun] == [2]
     assert watch.notes == [f"{runs}: its last line was cut off; that run is made again"]
     # The last run took another time.
     assert runs.read_bytes().splitlines()[:2] == whole.splitlines()[:2]
     watch = Watch()
-    measure(tmp_path, asked, resume=True, progress=watch)
+    measure(tmp_path, asked, resume=True, callbacks=watch)
     assert (watch.begun, watch.notes) == ([], [])
 
 
@@ -381,7 +381,7 @@ def test_lines_alone_are_enough_to_go_on(data: str, tmp_path: Path) -> None:
     for name in ("runs.jsonl", "reproduction.json"):
         (elsewhere / name).write_bytes((tmp_path / "a" / name).read_bytes())
     watch = Watch()
-    found = measure(elsewhere, claim(data, one, POPULARITY), seeds=2, resume=True, progress=watch)
+    found = measure(elsewhere, claim(data, one, POPULARITY), seeds=2, resume=True, callbacks=watch)
     assert not watch.begun
     assert found == expected
     assert found["tables"]["differences"][0]["users_interval"] is not None
@@ -414,7 +414,7 @@ def test_runs_side_by_side_give_the_same_bits(
     asked = claim(data, SASREC, tuned("narrow", width=4))
     expected = measure(tmp_path / "one", asked, seeds=2)
     watch = Watch()
-    found = measure(tmp_path / "two", asked, seeds=2, jobs=2, progress=watch)
+    found = measure(tmp_path / "two", asked, seeds=2, jobs=2, callbacks=watch)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     assert len(watch.begun) == len(set(watch.begun)) == 8
     assert watch.worker_threads == {str(threads_per_job(2))}
@@ -426,7 +426,7 @@ def test_runs_side_by_side_give_the_same_bits(
 def test_what_names_a_default_is_run_and_timed_once(data: str, tmp_path: Path) -> None:
     arms = (Arm("as it is", "sasrec", SMALL), Arm("said", "sasrec", {**SMALL, "dropout": "0.10"}))
     watch = Watch()
-    found = measure(tmp_path, claim(data, *arms), seeds=2, jobs=2, progress=watch)
+    found = measure(tmp_path, claim(data, *arms), seeds=2, jobs=2, callbacks=watch)
     assert [run.seed for run in watch.begun] == [0, 1]
     assert watch.ahead == [2, 1]
     assert found["claims"][0]["measured"] == 0
@@ -444,8 +444,8 @@ def test_an_error_in_one_of_two_processes_ends_both(data: str, tmp_path: Path) -
 class InterruptedBy(Watch):
     """As Ctrl-C, once so many runs have begun."""
 
-    def start(self, run: Run, ahead: int, seconds: float | None) -> None:
-        super().start(run, ahead, seconds)
+    def start(self, stage: str, **details: Any) -> None:
+        super().start(stage, **details)
         if len(self.begun) == self.stop_in:
             raise KeyboardInterrupt
 
@@ -455,12 +455,12 @@ def test_interrupted_side_by_side_it_goes_on_to_the_same(data: str, tmp_path: Pa
     expected = measure(tmp_path / "whole", asked, seeds=2)
     out = tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt):
-        measure(out, asked, seeds=2, jobs=2, progress=InterruptedBy(stop_in=4))
+        measure(out, asked, seeds=2, jobs=2, callbacks=InterruptedBy(stop_in=4))
     assert not [child for child in multiprocessing.active_children() if child.is_alive()]
     kept = len((out / "runs.jsonl").read_bytes().splitlines())
     assert kept >= 2
     watch = Watch()
-    found = measure(out, asked, seeds=2, jobs=2, resume=True, progress=watch)
+    found = measure(out, asked, seeds=2, jobs=2, resume=True, callbacks=watch)
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     assert len(watch.begun) == 8 - kept
 
@@ -468,24 +468,22 @@ def test_interrupted_side_by_side_it_goes_on_to_the_same(data: str, tmp_path: Pa
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from recops_models.callbacks import Callbacks
 from recops_models.evidence import Arm, Claim, reproduce
 from recops_models.evidence.experiments.training import TRAINING, Training
 
-class Killed:
+class Killed(Callbacks):
     begun = 0
 
-    def start(self, run, ahead, seconds):
+    def start(self, stage, **details):
         self.begun += 1
         if self.begun == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def note(self, text):
-        pass
-
 data, out = sys.argv[1:]
 arms = Arm("a", "sasrec", {"width": 8, "epochs": 2}), Arm("b", "popularity")
 asked = Claim("ring", "It does.", "here", "+.1", arms, (data,), "ndcg@10", TRAINING)
-reproduce("ring", (asked,), Path(out), command="", seeds=3, jobs=2, progress=Killed())
+reproduce("ring", (asked,), Path(out), command="", seeds=3, jobs=2, callbacks=Killed())
 """
 
 
@@ -512,11 +510,11 @@ class Bold(Training):
     """At the higher rate every training ends in infinity."""
 
     def measure(
-        self, run: Run, data: Any, folder: Path, on_step: Callable[[float], None]
+        self, run: Run, data: Any, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         if dict(run.settings).get("learning_rate") == "0.01":
             raise DivergedError("training: the loss became nan in epoch 1; lower learning_rate")
-        return super().measure(run, data, folder, on_step)
+        return super().measure(run, data, folder, callbacks)
 
 
 def test_a_trial_that_diverges_loses_and_is_not_made_again(data: str, tmp_path: Path) -> None:
@@ -525,7 +523,7 @@ def test_a_trial_that_diverges_loses_and_is_not_made_again(data: str, tmp_path: 
     (arm,) = (arm for arm in content["tables"]["arms"] if arm["arm"] == "SASRec")
     assert arm["settings"]["learning_rate"] == "0.0"
     again = Watch()
-    assert measure(tmp_path, asked, resume=True, progress=again)["claims"] == content["claims"]
+    assert measure(tmp_path, asked, resume=True, callbacks=again)["claims"] == content["claims"]
     assert not again.begun
 
 
@@ -613,7 +611,7 @@ def test_a_figure_that_is_not_defined_is_told_and_kept(data: str, tmp_path: Path
 
     asked = claim(data, POPULARITY, Arm("again", "popularity", {}), experiment=Undefined(), seeds=2)
     with pytest.raises(ValueError, match="claim ring: ndcg@10 of popularity is not defined in one"):
-        reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+        reproduce("sasrec", [asked], tmp_path, command="", callbacks=Watch())
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) >= 2
 
 
@@ -624,19 +622,19 @@ def test_a_run_that_diverges_is_named(data: str, tmp_path: Path) -> None:
 
     asked = claim(data, POPULARITY, Arm("again", "popularity", {}), experiment=Bold(), seeds=2)
     with pytest.raises(DivergedError, match=r"popularity on .*shop, seed 0, : the loss became nan"):
-        reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+        reproduce("sasrec", [asked], tmp_path, command="", callbacks=Watch())
 
 
 def test_seeds_of_trials_are_not_measured(data: str, tmp_path: Path) -> None:
     asked = claim(data, POPULARITY, Arm("again", "popularity", {}), seeds=2)
     with pytest.raises(ValueError, match="seeds must be below 10,000, from where trials draw"):
-        reproduce("sasrec", [asked], tmp_path, command="", first_seed=9999, progress=Watch())
+        reproduce("sasrec", [asked], tmp_path, command="", first_seed=9999, callbacks=Watch())
 
 
 def test_a_new_start_takes_the_old_page_away(data: str, tmp_path: Path) -> None:
     (tmp_path / "reproduction.json").unlink(missing_ok=True)
     asked = claim(data, POPULARITY, Arm("again", "popularity", {}), seeds=2)
-    reproduce("sasrec", [asked], tmp_path, command="", progress=Watch())
+    reproduce("sasrec", [asked], tmp_path, command="", callbacks=Watch())
     assert (tmp_path / "results.md").exists()
     RunStore(tmp_path, "sasrec", resume=True)
     assert (tmp_path / "results.md").exists()
