@@ -94,12 +94,6 @@ class Job:
         """Kind of data that the model is trained on."""
         return self.recipe.data_kind
 
-    @property
-    def epochs(self) -> int:
-        """How many there are at most, over all trainings; 1 where there is none."""
-        stages = [stage for stage in self.recipe.stages() if stage.wanted(self.parts)]
-        return sum(stage.epochs(self.parts) for stage in stages) or 1
-
     def config(self) -> dict[str, Any]:
         """JSON-ready: a flat object, in which each part has its name."""
         parts = {name: dataclasses.asdict(part) for name, part in self.parts.items()}

@@ -211,11 +211,6 @@ class KnowledgeStage(TrainingStage[KnowledgeProblem, Extractor]):
             all_domains(data, split), domains, part(parts, "examples", ExampleConfig), fitted
         )
 
-    def epochs(self, parts: Parts) -> int:
-        """See :meth:`Stage.epochs`; a finished file needs none."""
-        named = part(parts, "sizes", KeepConfig).knowledge
-        return super().epochs(parts) if named is None else 0
-
     def build(self, problem: KnowledgeProblem, context: StageContext) -> Extractor:
         """See :meth:`TrainingStage.build`."""
         sizes = part(context.settings, "extractor", ExtractorConfig)

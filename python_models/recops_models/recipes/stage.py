@@ -128,10 +128,6 @@ class Stage(ABC, Generic[ProblemT]):
         """Whether the settings ask for this stage; a recipe may have stages that they leave out."""
         return True
 
-    def epochs(self, parts: Parts) -> int:
-        """How many there are at most; 0 where nothing learns by gradient."""
-        return 0
-
     @abstractmethod
     def run(self, context: StageContext) -> TrainResult:
         """Make the model.
@@ -163,10 +159,6 @@ class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
     def config(self, parts: Parts) -> TrainingConfig:
         """How this stage trains."""
         return part(parts, self.part, TrainingConfig)
-
-    def epochs(self, parts: Parts) -> int:
-        """See :meth:`Stage.epochs`."""
-        return self.config(parts).epochs
 
     def begin(self, context: StageContext) -> tuple[ProblemT, ModelT]:
         """The problem, and the model before its first step, which the seed determines."""
