@@ -26,8 +26,8 @@ class CollaborativeStage(NextItemStage):
     def __init__(self) -> None:
         super().__init__(_NAME, _make)
 
-    def wanted(self, parts: Parts) -> bool:
-        """See :meth:`Stage.wanted`: with ``collaborative=true``."""
+    def is_enabled(self, parts: Parts) -> bool:
+        """See :meth:`Stage.is_enabled`: with ``collaborative=true``."""
         return part(parts, "sids", SidConfig).collaborative
 
 

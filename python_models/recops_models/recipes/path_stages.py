@@ -108,8 +108,8 @@ class AlignmentStage(NextTokenStage):
     def check(self, context: StageContext) -> None:
         """The stage before has looked."""
 
-    def wanted(self, parts: Parts) -> bool:
-        """See :meth:`Stage.wanted`: not with ``align=none``."""
+    def is_enabled(self, parts: Parts) -> bool:
+        """See :meth:`Stage.is_enabled`: not with ``align=none``."""
         return part(parts, "alignment", AlignmentConfig).align != "none"
 
     def config(self, parts: Parts) -> TrainingConfig:

@@ -67,8 +67,10 @@ class Recipe(ABC):
 
     @abstractmethod
     def stages(self) -> Sequence[AnyStage]:
-        """The trainings, in order, those among them that settings may leave out
-        (:meth:`~recops_models.recipes.stage.Stage.wanted`); the last one's model is the recipe's.
+        """Return the trainings in order; the last one's model is the recipe's.
+
+        Settings may leave out some of them, see
+        :meth:`~recops_models.recipes.stage.Stage.is_enabled`.
         """
 
     @abstractmethod

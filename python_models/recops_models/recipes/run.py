@@ -64,7 +64,7 @@ def train_job(
         check_catalogue(folder, job, data)
         check_unchanged(folder, data)
 
-    *before, last = (stage for stage in job.recipe.stages() if stage.wanted(job.parts))
+    *before, last = (stage for stage in job.recipe.stages() if stage.is_enabled(job.parts))
 
     folders = [folder, *(folder / stage.name for stage in before)]
     names = () if resume else _stale_files(job.recipe, folder)

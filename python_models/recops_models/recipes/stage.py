@@ -45,7 +45,7 @@ class StageContext:
         settings: by part.
         seed: of every random draw.
         folder: exists; takes what the stage leaves.
-        resume: go on from what is in the folder.
+        resume: continue from the files in the folder.
         callbacks: receive stages, progress and metrics.
         earlier: the models of the stages before, by their names.
         start_output: a stage calls it after its checks and before it writes its first file. The
@@ -124,8 +124,8 @@ class Stage(ABC, Generic[ProblemT]):
         """
         return
 
-    def wanted(self, parts: Parts) -> bool:
-        """Whether the settings ask for this stage; a recipe may have stages that they leave out."""
+    def is_enabled(self, parts: Parts) -> bool:
+        """Return whether the settings ask for this stage."""
         return True
 
     @abstractmethod
