@@ -273,7 +273,7 @@ def test_checkpoints_change_no_bit_of_the_rows() -> None:
 def test_opcheck(utilization: str) -> None:
     scan = MimnScan(rows=3, steps=2, utilization=utilization, ragged=False)
     x, state, params = scan.leaves()
-    p = recops.ops.memory._mimn.tensors_of(params, torch.float32)
+    p = recops.ops.memory._mimn.op_tensors(params, torch.float32)
     common = (p.params, p.key_memory, p.usage_scale)
     arguments = (x, state.floats(), *common, None, utilization, 1, 1)
     torch.library.opcheck(torch.ops.recops.mimn_scan.default, arguments)
