@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 
 class Callbacks:
@@ -18,7 +17,7 @@ class Callbacks:
         ...         print(step, metrics["train_loss"])
     """
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         """Start a stage; the previous stage is finished.
 
         Args:
@@ -58,7 +57,7 @@ class CallbackList(Callbacks):
     def __init__(self, *callbacks: Callbacks) -> None:
         self._callbacks = callbacks
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         for each in self._callbacks:
             each.start(stage, **details)
 

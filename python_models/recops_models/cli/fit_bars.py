@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.progress import Progress
 
@@ -22,7 +21,7 @@ class FitBars(Callbacks):
         self._bars, self._stage = bars, stages[0]
         self._tasks = {stage: bars.add_task(stage, total=1.0) for stage in stages}
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:

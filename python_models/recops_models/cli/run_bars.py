@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -41,9 +40,10 @@ class RunBars(Callbacks):
     ) -> None:
         self._bars.stop()
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         ahead, seconds = details["ahead"], details["seconds"]
-        left = "" if seconds is None else f", about {_time(seconds)}"
+        assert isinstance(ahead, int)
+        left = f", about {_time(seconds)}" if isinstance(seconds, (int, float)) else ""
         text = f"{ahead} ahead{left}: {stage}"
         self._bars.update(
             self._task,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -40,7 +39,7 @@ class StageBars(Callbacks):
             self._finish()
         self._bars.stop()
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         self._finish()
         self._current = self._bars.add_task(stage, total=1.0, note="")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.progress import Progress
 
@@ -22,7 +21,7 @@ class TrainingBar(Callbacks):
         self._bars, self._model = bars, model
         self._task = bars.add_task(model, total=1.0)
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         text = self._model if stage == self._model else f"{self._model}, {stage}"
         self._bars.update(self._task, completed=0.0, description=text)
 

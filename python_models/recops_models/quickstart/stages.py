@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -98,7 +97,7 @@ class _TimedStages(Callbacks):
         self._stage, self._started = model, 0.0
         self.seconds: dict[str, float] = {}
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         now = time.perf_counter()
         if self._stage != self._model:
             self.seconds[self._stage] = round(now - self._started, 3)

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -58,7 +57,7 @@ class FitShare(Callbacks):
     def __init__(self, stages: Sequence[str], outer: Callbacks) -> None:
         self._stages, self._outer, self._stage = stages, outer, stages[0]
 
-    def start(self, stage: str, **details: Any) -> None:
+    def start(self, stage: str, **details: object) -> None:
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:

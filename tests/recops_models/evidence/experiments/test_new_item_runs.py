@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recops_models.callbacks import Callbacks
 from recops_models.data import leave_one_out, load
 from recops_models.data.storage import read_table
 from recops_models.evidence.experiments.new_item_runs import NewItemRuns
@@ -95,7 +96,7 @@ def test_new_items_are_ranked_among_themselves(
     run = _run(shop, epochs="2", **({} if codes is None else {"codes_of": codes}))
     folder = tmp_path / "run"
     folder.mkdir()
-    validation, test = run.experiment.on(shop)(run, folder, lambda _: None)
+    validation, test = run.experiment.on(shop)(run, folder, Callbacks())
     left = read_table(folder / "predictions.parquet")
     made = HeldOutItems.draw(load(shop), 0.2, seed=0)
     assert left.num_rows == len(made.asked.users)
@@ -110,7 +111,7 @@ def test_codes_by_chance_are_a_permutation_of_the_others(shop: str, tmp_path: Pa
     for codes in ("content", "chance"):
         run, folder = _run(shop, epochs="1", codes_of=codes), tmp_path / codes
         folder.mkdir()
-        run.experiment.on(shop)(run, folder, lambda _: None)
+        run.experiment.on(shop)(run, folder, Callbacks())
         vectors[codes] = [
             tuple(v) for v in read_table(folder / "new_items.parquet")["vector"].to_pylist()
         ]
