@@ -12,8 +12,6 @@ PACKAGE = Path(__file__).resolve().parents[2] / "python_models" / "recops_models
 ROOMS = (
     "cli",
     "quickstart",
-    "claims",
-    "evidence",
     ("serving", "export"),
     "recipes",
     "tokenizers",

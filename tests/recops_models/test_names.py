@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (ROOT / "src/recops", ROOT / "python_models/recops_models")
+PACKAGES = (
+    ROOT / "src/recops",
+    ROOT / "python_models/recops_models",
+    ROOT / "python_models/recops_evidence",
+)
 
 
 def public_types(source: str) -> Iterator[tuple[str, str | None]]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from recops_models.evidence.harness.claim import Claim
-    from recops_models.evidence.harness.results import Results
+    from recops_evidence.harness.claim import Claim
+    from recops_evidence.harness.results import Results
 
 
 @app.command()
@@ -84,10 +84,10 @@ def reproduce(
     """
     from rich.console import Console
 
-    from recops_models.claims import claims_of
+    from recops_evidence import reproduce
+    from recops_evidence.claims import claims_of
     from recops_models.cli.run_bars import RunBars
     from recops_models.data import UnknownDataError
-    from recops_models.evidence import reproduce
     from recops_models.out_folder import out_folder
 
     ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
@@ -159,7 +159,7 @@ def _command(
 def _table(content: Results) -> Table:
     from rich.table import Table
 
-    from recops_models.evidence.harness.page import signed, span
+    from recops_evidence.harness.page import signed, span
 
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", overflow="fold")

@@ -11,10 +11,10 @@ import pytest
 
 from click_inputs import schema
 from click_parquet import write_click_folder
+from recops_evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.data import Dataset, named_split
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories
-from recops_models.evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_models.examples.click import click_data
 from recops_models.examples.click_stream import open_click_folder
 from recops_models.examples.features import Categorical, Sequence

@@ -18,12 +18,12 @@ import torch
 
 from callback_doubles import Interrupt
 from recops.files import CorruptFileError, read_json
+from recops_evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.cli import run
 from recops_models.click.extractor import Extractor, ExtractorConfig
 from recops_models.click.keep import Keep
 from recops_models.data import Dataset, load
 from recops_models.data.errors import DataError
-from recops_models.evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.examples.click import click_data
 from recops_models.examples.click_schema import KNOWN
 from recops_models.examples.domains import DomainConfig

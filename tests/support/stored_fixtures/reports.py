@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from recops.files import read_json
+from recops_evidence import Arm, Claim, reproduce
+from recops_evidence.experiments.training import TRAINING
+from recops_evidence.harness.page import page
 from recops_models.callbacks import Callbacks
-from recops_models.evidence import Arm, Claim, reproduce
-from recops_models.evidence.experiments.training import TRAINING
-from recops_models.evidence.harness.page import page
 from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
 from stored_fixtures.tokenizers import tokenize
 

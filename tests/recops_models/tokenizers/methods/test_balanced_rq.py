@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from callback_doubles import OnAdvance
+from recops_evidence.experiments.balancing import metrics_of
+from recops_evidence.experiments.exposed_items import synthetic_exposed_items
+from recops_evidence.experiments.synthetic_items import synthetic_items
+from recops_evidence.harness.experiment import Metrics
 from recops_models import cli
-from recops_models.evidence.experiments.balancing import metrics_of
-from recops_models.evidence.experiments.exposed_items import synthetic_exposed_items
-from recops_models.evidence.experiments.synthetic_items import synthetic_items
-from recops_models.evidence.harness.experiment import Metrics
 from recops_models.tokenizers import RQKMeans, load_sids
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSettings, capacity_of
 

@@ -1,0 +1,44 @@
+"""The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes.
+
+What several papers' claims share, and the parts of a long file, have an underscore before their
+names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+
+from recops_evidence.harness.claim import Claim
+
+
+def papers() -> list[str]:
+    """The papers with claims, as ``recops reproduce`` takes them."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
+
+
+def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tuple[Claim, ...]:
+    """The claims of ``paper``, or those with ``ids``, in the order of its file.
+
+    Args:
+        paper: one of :func:`papers`.
+        ids: of claims, or of groups of them.
+        quick: without ``ids``, those that are glanced at alone.
+
+    Raises:
+        ValueError: no such paper, claim or group.
+    """
+    if paper not in papers():
+        raise ValueError(f"no claims of {paper!r}; there are those of {', '.join(papers())}")
+    module = importlib.import_module(f"{__name__}.{paper.replace('-', '_')}")
+    claims: tuple[Claim, ...] = module.CLAIMS
+    groups = dict.fromkeys(claim.group for claim in claims if claim.group)
+    known = [*groups, *(claim.id for claim in claims)]
+    for name in ids:
+        if name not in known:
+            raise ValueError(f"{paper} has no claim {name!r}; it has {', '.join(known)}")
+    if not ids:
+        return tuple(claim for claim in claims if claim.glanced or not quick)
+    return tuple(claim for claim in claims if {claim.id, claim.group} & {*ids})

@@ -1,0 +1,97 @@
+"""Runs that may be two trainings of UniRec, whose lists are made one."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from recops_evidence.experiments.ranking_runs import RankingRuns
+from recops_evidence.experiments.training import job_of, some_users
+from recops_evidence.harness.experiment import Metrics, Run
+from recops_models.callbacks import Callbacks, Portion
+from recops_models.data import Dataset
+from recops_models.data.storage import write_table
+from recops_models.evaluation.metrics import Evaluation, evaluate
+from recops_models.generative.ensemble import Ensemble
+from recops_models.generative.unirec import UniRec
+from recops_models.recipes.files import load_model
+from recops_models.recipes.job import save_job
+from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, problem_of
+from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
+from recops_models.training.path_problem import PathProblem
+
+CODES = ("own", "shared")
+"""An arm's setting ``codes_of_two``: a second model has semantic IDs of its own, or the first
+one's. An arm without the setting is one model, as in :class:`RankingRuns`."""
+
+_SETTING = "codes_of_two"
+_FAR = 1000
+"""From the first training's seed to the second's: no other run has it."""
+
+
+@dataclass(frozen=True)
+class EnsembleRuns(RankingRuns):
+    """Trainings of one ranker, or of two UniRecs that answer together: :class:`Ensemble`."""
+
+    def config(self, run: Run) -> dict[str, object]:
+        """The job, and what a second model's codes are."""
+        config = super().config(run.without(_SETTING))
+        codes = run.choice(_SETTING, CODES, model="unirec")
+        return config if codes is None else {**config, _SETTING: codes}
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Training.measure`."""
+        codes, alone = run.choice(_SETTING, CODES, model="unirec"), run.without(_SETTING)
+        if codes is None:
+            return super().measure(alone, data, folder, callbacks)
+        first, second = folder / "first", folder / "second"
+        for place in (first, second):
+            place.mkdir(exist_ok=True)
+        alone = dataclasses.replace(alone, test=False)
+        super().measure(alone, data, first, Portion(callbacks, 0.0, 0.5))
+        other = dataclasses.replace(alone, seed=run.seed + _FAR)
+        if codes == "shared":
+            save_job(second, job_of(other))  # One that has begun takes what it finds made.
+            for name in (VECTORS, TOKENIZER, SIDS):
+                shutil.copyfile(first / name, second / name)
+        super().measure(other, data, second, Portion(callbacks, 0.5, 0.5))
+        some = some_users(self._made(run, data), run.share)
+        return _together(first, second, some, folder, test=run.test)
+
+    def floors_config(self, run: Run) -> object | None:
+        """See :meth:`RankingRuns.floors_config`."""
+        return super().floors_config(run.without(_SETTING))
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """See :meth:`RankingRuns.floors`."""
+        return super().floors(run.without(_SETTING), data)
+
+
+def _together(
+    first: Path, second: Path, data: Dataset, folder: Path, *, test: bool
+) -> tuple[Metrics, Metrics]:
+    """Of two trainings' models as one; ``folder`` gets the ranks of test."""
+    job, _ = load_trained(first)
+    problem = problem_of(job, data)
+    assert isinstance(problem, PathProblem)
+    models = [load_model(place / MODEL) for place in (first, second)]
+
+    def found(part: str) -> Evaluation:
+        asked = problem.asked(part)
+        both = Ensemble([asked.of(model) for model in models if isinstance(model, UniRec)])
+        return evaluate(both, asked.examples, problem.num_items)
+
+    validation: Metrics = {**found("validation").metrics}
+    if not test:
+        return validation, {}
+    told = found("test")
+    users = data.user_vocabulary.ids[problem.asked("test").examples.users]
+    ranks = pa.table({"user": users, "rank": told.ranks.numpy()})
+    write_table(folder / PREDICTIONS, ranks)
+    return validation, {**told.metrics}

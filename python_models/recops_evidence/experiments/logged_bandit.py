@@ -1,0 +1,243 @@
+"""Runs that are off-policy estimates: what a policy would have earned on the Open Bandit logs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from recops_evidence.experiments.bandit_runs import age_config, settings_of, small_net
+from recops_evidence.harness.experiment import Experiment, Metrics, Run
+from recops_evidence.harness.user_draws import UserDraws
+from recops_models.callbacks import Callbacks
+from recops_models.click.age import Age
+from recops_models.click.loss import training_loss
+from recops_models.data import Dataset, load
+from recops_models.data.histories import Int64Array
+from recops_models.data.storage import read_table, write_table
+from recops_models.data.vocabulary import Vocabulary
+from recops_models.evaluation.off_policy.estimators import doubly_robust, snips
+from recops_models.evaluation.off_policy.log import BanditLog
+from recops_models.evaluation.weighted_ratio import WeightedRatio
+from recops_models.examples.batch import Batch
+from recops_models.examples.click_schema import item_columns, keys, user_columns
+from recops_models.examples.features import Categorical, Feature, FeatureSchema, FittedSchema
+from recops_models.examples.features import Sequence as Events
+from recops_models.examples.lookup import Lookup
+from recops_models.exploration.policy import named_policy
+from recops_models.exploration.selection import Greedy
+
+_EPSILON = 0.1
+"""Of every policy: none of its probabilities is 0."""
+_DRAWS = 8
+"""Of drawn scores, over which a policy's probabilities are averaged."""
+_PARTS = (0.4, 0.6)
+"""The random policy's log, in time: training, validation, test."""
+_EPOCHS, _BATCH = 2, 256
+_FILE = "weights.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class _Logs:
+    """All six logs as rows of contexts and items.
+
+    Attributes:
+        schema: of the four features of a user and those of an item.
+        users: by feature ``[N]``, of every impression.
+        items: by feature ``[I]``.
+        campaign: ``[N]`` and ``[I]``, which items could be shown.
+        item: ``[N]``, what was.
+        label: ``[N]``, whether it was clicked.
+        propensity: ``[N]``.
+        group: ``[N]``, the user.
+        part: ``[N]``: 0 training, 1 validation, 2 test.
+    """
+
+    schema: FittedSchema
+    users: dict[str, torch.Tensor]
+    items: dict[str, torch.Tensor]
+    campaign: tuple[Int64Array, Int64Array]
+    item: Int64Array
+    label: NDArray[np.float64]
+    propensity: NDArray[np.float64]
+    group: Int64Array
+    part: Int64Array
+
+    def batch(self, rows: Int64Array, items: Int64Array, group: Int64Array) -> Batch:
+        """The contexts of ``rows`` with items, by place."""
+        of_rows, of_items = torch.from_numpy(rows), torch.from_numpy(items)
+        features = {name: values[of_rows] for name, values in self.users.items()}
+        features |= {name: values[of_items] for name, values in self.items.items()}
+        features["history_item"] = torch.zeros(len(rows), 1, dtype=torch.int64)
+        lengths = {"history_item": torch.zeros(len(rows), dtype=torch.int64)}
+        label = torch.from_numpy(self.label[rows]).float()
+        return Batch(features, lengths, label, torch.from_numpy(group))
+
+
+@dataclass(frozen=True)
+class LoggedBandit(Experiment[_Logs]):
+    """A click model learns from the logs of Thompson sampling and the first 40 % of the random
+    policy's; the policy upon it, mixed with 10 % of any item, is valued on the rest of the random
+    policy's, the next 20 % for trials, the last 40 % for test, by SNIPS and by DR.
+
+    The model knows a user by four features, an item by its id and three; users have no histories
+    here. Scores that are drawn are averaged over 8 draws. Figures are clicks a thousand
+    impressions. Intervals hold the draw of users too.
+    """
+
+    def config(self, run: Run) -> dict[str, object]:
+        """Settings, and how the log is cut."""
+        return {
+            "policy": run.model,
+            "data": run.data,
+            "seed": run.seed,
+            "epochs": 1 if run.quick else _EPOCHS,
+            "cut": [_EPSILON, _DRAWS, _PARTS, _BATCH],
+            **dataclasses.asdict(settings_of(run)),
+        }
+
+    def takes(self, data: str) -> bool:
+        """The Open Bandit logs alone."""
+        return data == "open-bandit"
+
+    def load(self, data: str) -> _Logs:
+        """See :func:`recops_models.data.load`."""
+        return _logs(load(data))
+
+    def measure(
+        self, run: Run, data: _Logs, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """``snips``, ``dr``, and ``effective``: what the log is worth in impressions of its own."""
+        settings = settings_of(run)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)
+            model = Age(small_net(data.schema), age_config(settings))
+            epochs = 1 if run.quick else _EPOCHS
+            _learn(model, data, settings.learning_rate, settings.weight_decay, epochs, run.seed)
+        callbacks.advance(0.5)
+        rows = np.flatnonzero(data.part == (2 if run.test else 1))
+        log = BanditLog(
+            data.item[rows],
+            data.label[rows],
+            data.propensity[rows],
+            len(data.campaign[1]),
+            data.group[rows],
+        )
+        policy = named_policy(run.model, model, c=settings.strength, selection=Greedy(_EPSILON))
+        target, rate = _probabilities(policy.propensities, model, data, rows, run.seed)
+        value, robust = snips(log, target), doubly_robust(log, target, rate)
+        weight = target[np.arange(len(rows)), log.action] / log.propensity
+        columns = {"user": log.group, "weight": weight, "reward": log.reward}
+        write_table(folder / _FILE, pa.table(columns))
+        metrics: Metrics = {
+            "snips": 1000 * value.value,
+            "dr": 1000 * robust.value,
+            "effective": value.effective,
+        }
+        return ({}, metrics) if run.test else (metrics, {})
+
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws:
+        """Of ``snips``, by the weights that a run left."""
+        table = read_table(folder / _FILE)
+        ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
+        weight, reward = table["weight"].to_numpy(), table["reward"].to_numpy()
+        value = WeightedRatio(1000 * weight * reward, weight, user, len(ids))
+        return UserDraws.of(ids, {"snips": value}, len(ids))
+
+
+def _logs(dataset: Dataset) -> _Logs:
+    events = dataset.interactions
+    order = np.argsort(events["timestamp"].to_numpy(), kind="stable")
+    events = events.take(order)
+    of_item = dataset.item_vocabulary.index(events["item_id"].to_numpy())
+    of_user = dataset.user_vocabulary.index(events["user_id"].to_numpy())
+    names = ("all", "men", "women")
+    campaign = np.array([names.index(name) for name in events["campaign"].to_pylist()])
+    of_items = np.array([names.index(name) for name in dataset.items["campaign"].to_pylist()])
+    users = {name: column for name, column in user_columns(dataset).items() if name != "user"}
+    items = {
+        name: column
+        for name, column in item_columns(dataset).items()
+        if name not in ("campaign", "item_feature_0")
+    }
+    lookups, columns = {}, {}
+    for name, column in {**users, **items}.items():
+        values = keys(column)
+        lookups[name] = (
+            Lookup(Vocabulary(np.unique(values.to_numpy())))
+            if pa.types.is_integer(values.type)
+            else Lookup(pc.unique(values).sort())
+        )
+        columns[name] = torch.from_numpy(lookups[name].rows(values))
+    features: tuple[Feature, ...] = (
+        *(Categorical(name) for name in columns),
+        Events("history_item", 1, share_embedding="item"),
+    )
+    random = np.array(events["policy"].to_pylist()) == "random"
+    rank = np.cumsum(random) / random.sum()
+    part = np.where(random, np.searchsorted(_PARTS, rank, side="left"), 0)
+    return _Logs(
+        FittedSchema(FeatureSchema(features, group=None), lookups),
+        {name: columns[name][torch.from_numpy(of_user)] for name in users},
+        {name: columns[name] for name in items},
+        (campaign, of_items),
+        of_item,
+        events["label"].to_numpy().astype(np.float64),
+        events["propensity"].to_numpy().astype(np.float64),
+        of_user,
+        part,
+    )
+
+
+def _learn(model: Age, data: _Logs, rate: float, decay: float, epochs: int, seed: int) -> None:
+    rows = np.flatnonzero(data.part == 0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    rng = np.random.default_rng((seed, 2))
+    model.train()
+    for _ in range(epochs):
+        order = rng.permutation(rows)
+        for start in range(0, len(order), _BATCH):
+            some = order[start : start + _BATCH]
+            optimizer.zero_grad()
+            training_loss(model, data.batch(some, data.item[some], data.group[some])).backward()
+            optimizer.step()
+    model.eval()
+
+
+def _probabilities(
+    propensities: Callable[..., torch.Tensor],
+    model: Age,
+    data: _Logs,
+    rows: Int64Array,
+    seed: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``[N, I]`` of the rows: with what probability each item is shown, and clicked on; 0 outside
+    of the row's campaign. A user has one context a campaign, which is asked about once.
+    """
+    of_rows, of_items = data.campaign
+    target = np.zeros((len(rows), len(of_items)))
+    rate = np.zeros_like(target)
+    for number in range(3):
+        items = np.flatnonzero(of_items == number)
+        mine = np.flatnonzero(of_rows[rows] == number)
+        users, first, place = np.unique(
+            data.group[rows[mine]], return_index=True, return_inverse=True
+        )
+        batch = data.batch(
+            np.repeat(rows[mine][first], len(items)),
+            np.tile(items, len(users)),
+            np.repeat(users, len(items)),
+        )
+        share = propensities(batch, seed=seed, draws=_DRAWS, candidates=len(items)).numpy()
+        with torch.no_grad():
+            clicks = model(batch).sigmoid().double().view(len(users), -1).numpy()
+        cells = np.ix_(mine, items)
+        target[cells], rate[cells] = share[place], clicks[place]
+    return target, rate

@@ -1,0 +1,59 @@
+"""What the predictions that a run left tell of other users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from recops_evidence.harness.user_draws import UserDraws
+from recops_models.data.storage import read_table
+from recops_models.evaluation.bootstrap import Statistic
+from recops_models.evaluation.metrics import gains, hits
+from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
+from recops_models.evaluation.weighted_ratio import WeightedRatio
+from recops_models.recipes.run import PREDICTIONS
+
+
+def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:
+    """Those of ``metrics`` that are a figure of users, in each draw of the run's.
+
+    Of clicks these are ``auc`` and ``gauc``, of ranks ``hr@k`` and ``ndcg@k``: over all rows or,
+    as in ``hr@k_liked``, over those where the column of that name is true.
+    """
+    table = read_table(folder / PREDICTIONS)
+    ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
+    of_table = _of_clicks if "probability" in table.column_names else _of_ranks
+    found = ((metric, of_table(metric, table, user, len(ids))) for metric in metrics)
+    statistics = {metric: statistic for metric, statistic in found if statistic is not None}
+    return UserDraws.of(ids, statistics, table.num_rows)
+
+
+def _of_clicks(
+    metric: str, table: pa.Table, user: NDArray[np.int64], users: int
+) -> Statistic | None:
+    kind, _, column = metric.partition("_")
+    if kind not in ("auc", "gauc") or (column and column not in table.column_names):
+        return None
+    counted = table[column].to_numpy() if column else np.ones(len(user), dtype=np.bool_)
+    weighted = WeightedAuc if kind == "auc" else WeightedGauc
+    scores, label = table["probability"].to_numpy(), table["label"].to_numpy() > 0
+    return weighted(scores[counted], label[counted], user[counted])
+
+
+def _of_ranks(
+    metric: str, table: pa.Table, user: NDArray[np.int64], users: int
+) -> Statistic | None:
+    kind, _, rest = metric.partition("@")
+    cutoff, _, column = rest.partition("_")
+    if kind not in ("hr", "ndcg") or (column and column not in table.column_names):
+        return None
+    value = hits if kind == "hr" else gains
+    ranks = torch.from_numpy(table["rank"].to_numpy().copy())
+    counted = table[column].to_numpy() if column else np.ones(len(user))
+    reached = value(ranks, int(cutoff)).numpy() * counted
+    return WeightedRatio(reached, counted, user, users)

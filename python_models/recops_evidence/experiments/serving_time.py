@@ -1,0 +1,90 @@
+"""Runs that are stopwatches: how long a click model takes to score one user's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from recops.benchmarks.timing import interleave
+from recops_evidence.experiments.training import job_of
+from recops_evidence.harness.experiment import ArmSettings, Experiment, Metrics, Run
+from recops_models.callbacks import Callbacks
+from recops_models.data import Dataset, load
+from recops_models.examples.batch import Batch
+from recops_models.examples.candidates import Candidates
+from recops_models.recipes.job import Job
+from recops_models.recipes.parts import part
+from recops_models.recipes.stage import StageContext, TrainingStage
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
+
+_CANDIDATES = 100
+
+
+@dataclass(frozen=True)
+class ServingTime(Experiment[Dataset]):
+    """Times a net and a reference in one process, A B A B …, minimum against minimum.
+
+    Weights are as they begin, since time does not depend on them; another seed asks for another
+    user. There is no validation, so that nothing can be tuned. Figures are of the machine and of
+    the number of threads that torch has, and come out a little different each time.
+
+    Attributes:
+        model: the reference.
+        settings: its sizes, and what the examples are.
+    """
+
+    alone: ClassVar[bool] = True
+    model: str
+    settings: ArmSettings
+
+    def config(self, run: Run) -> list[object]:
+        """Both jobs."""
+        return [job_of(run).config(), self._reference(run).config(), _CANDIDATES]
+
+    def load(self, data: str) -> Dataset:
+        """See :func:`recops_models.data.load`."""
+        return load(data)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """``microseconds`` of a request of 100 candidates, and ``time_ratio`` to the reference.
+
+        Raises:
+            ValueError: a trial, which would need validation.
+        """
+        if not run.test:
+            raise ValueError(f"{run.model}: a stopwatch has no validation to choose by")
+        sides = [
+            _scorer(job, data, run.seed, folder) for job in (job_of(run), self._reference(run))
+        ]
+        with torch.no_grad():
+            ours, reference = interleave(*sides, pairs=2000, seconds=0.2 if run.quick else 2.0)
+        return {}, {"time_ratio": ours / reference, "microseconds": ours * 1e6}
+
+    def _reference(self, run: Run) -> Job:
+        return Job.of(self.model, run.data, dict(self.settings), seed=run.seed, quick=run.quick)
+
+
+def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:
+    """Scoring one request, ready to be called."""
+    stage = job.recipe.stages()[-1]
+    assert isinstance(stage, TrainingStage)
+    problem, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))
+    assert isinstance(problem, ClickProblem)
+    _, model = job.recipe.kept(untrained, job.parts)
+    model.eval()
+    user = seed % len(data.user_vocabulary.ids)
+    examples = part(job.parts, "examples", ExampleConfig)
+    every = Candidates(data, problem.data.fitted, positive=examples.positive).shown_to(user)
+    request = Batch(
+        {name: value[:_CANDIDATES].contiguous() for name, value in every.features.items()},
+        {name: value[:_CANDIDATES] for name, value in every.lengths.items()},
+        every.label[:_CANDIDATES],
+        every.group[:_CANDIDATES],
+    )
+    return lambda: model(request)

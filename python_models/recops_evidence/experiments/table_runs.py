@@ -1,0 +1,73 @@
+"""Trainings of click models that also tell of the item table: its gap, its radius, new items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.synthetic_delays import SyntheticDelays
+from recops_evidence.experiments.table_figures import (
+    categories,
+    every_item,
+    gap_figures,
+    item_rows,
+    new_figures,
+    radius_ratio,
+    seldom_figures,
+)
+from recops_evidence.experiments.training import job_of, train, trained_model
+from recops_evidence.harness.experiment import Metrics, Run
+from recops_models.callbacks import Callbacks
+from recops_models.data import Dataset
+
+
+class TableRuns(ClickRuns):
+    """As :class:`ClickRuns`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the items'
+    categories, and ``auc_seldom``.
+    """
+
+    def config(self, run: Run) -> dict[str, object]:
+        """That of :class:`ClickRuns`, and that more is told."""
+        return {**super().config(run), "told": "gap, radius_ratio, auc_seldom"}
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Experiment.measure`."""
+        made = self.made(run, data)
+        validation, test = train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
+        if not run.test:
+            return validation, test
+        model, of_rows = trained_model(folder), categories(data, made)
+        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), of_rows)}
+        every = self.made(run, data, every_item(data, made.fitted))
+        seldom = seldom_figures(folder, model, every)
+        return validation, {**test, **gap_figures(model, made, test), **radius, **seldom}
+
+
+class DelayRuns(MadeUpClicks):
+    """On :class:`SyntheticDelays`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the
+    domains that clicks are made of, and ``auc_new``.
+    """
+
+    def config(self, run: Run) -> dict[str, object]:
+        """That of :class:`MadeUpClicks`, and that more is told."""
+        return {**super().config(run), "told": "gap, radius_ratio, auc_new"}
+
+    def measure(
+        self, run: Run, data: None, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """See :meth:`Experiment.measure`."""
+        validation, test = super().measure(run, data, folder, callbacks)
+        law = self.law(run)
+        if not run.test or not isinstance(law, SyntheticDelays):
+            return validation, test
+        model = trained_model(folder)
+        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy()[2:], law.domain())}
+        gap = gap_figures(model, law.draw(run.seed), test)
+        return validation, {
+            **test,
+            **gap,
+            **radius,
+            **new_figures(folder, model, law.draw_new(run.seed)),
+        }

@@ -1,0 +1,125 @@
+"""Runs that are trainings, as ``recops train`` makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from recops_evidence.experiments.predictions import prediction_draws
+from recops_evidence.harness.experiment import Experiment, Metrics, Run
+from recops_evidence.harness.user_draws import UserDraws
+from recops_models.callbacks import Callbacks
+from recops_models.click.model import ClickModel
+from recops_models.data import Dataset, load, named_split
+from recops_models.evaluation.floors import floors
+from recops_models.evaluation.ranking_floors import ranking_floors
+from recops_models.examples.click import ClickData, click_data
+from recops_models.recipes.files import load_model
+from recops_models.recipes.job import Job
+from recops_models.recipes.parts import part
+from recops_models.recipes.run import MODEL, holds, run_job
+from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.curve import finite
+
+
+@dataclass(frozen=True)
+class Training(Experiment[Dataset]):
+    """Trains a model and measures it on the parts of a data set."""
+
+    def config(self, run: Run) -> dict[str, object]:
+        """The job, the model's defaults among it; see :meth:`Experiment.config`."""
+        return job_of(run).config()
+
+    def load(self, data: str) -> Dataset:
+        """See :func:`recops_models.data.load`."""
+        return load(data)
+
+    def measure(
+        self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
+        some = some_users(data, run.share)
+        return train(job_of(run), some, folder, test=run.test, callbacks=callbacks)
+
+    def floors_config(self, run: Run) -> object | None:
+        """The data, and which examples are made of it."""
+        return {"data": run.data, "split": job_of(run).split, "examples": _examples(run)}
+
+    def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
+        """Of click models what :func:`~recops_models.evaluation.floors.floors` counts, of others
+        :func:`~recops_models.evaluation.ranking_floors.ranking_floors`.
+        """
+        examples, split = _examples(run), job_of(run).split
+        if examples is None:
+            return finite_floors(ranking_floors(named_split(data, split)[1]))
+        return finite_floors(floors(click_data(data, split, **examples)))
+
+    def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
+        """By the predictions that a run left."""
+        return prediction_draws(folder, [name for name, value in test.items() if value is not None])
+
+
+TRAINING = Training()
+"""As most claims have it; it has no state."""
+
+
+def job_of(run: Run) -> Job:
+    """The training that ``run`` is."""
+    return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
+
+
+def finite_floors(found: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:
+    """As runs tell their figures: None where one is not defined."""
+    return {name: {**finite(metrics)} for name, metrics in found.items()}
+
+
+def _examples(run: Run) -> dict[str, Any] | None:
+    """Which click examples a run is made on, but for how long histories are; None: no clicks."""
+    job = job_of(run)
+    if job.data_kind != "click":
+        return None
+    return {
+        name: value
+        for name, value in dataclasses.asdict(part(job.parts, "examples", ExampleConfig)).items()
+        if name != "max_len"
+    }
+
+
+def some_users(data: Dataset, share: float) -> Dataset:
+    """The data set with a share of its users alone, the same ones every time; items stay."""
+    if share == 1:
+        return data
+    known = data.interactions["user_id"].unique().sort()
+    number = max(1, round(share * len(known)))
+    drawn = np.sort(np.random.default_rng(0).permutation(len(known))[:number])
+    kept = pc.is_in(data.interactions["user_id"], value_set=known.take(drawn))
+    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
+
+
+def train(
+    job: Job,
+    data: Dataset | ClickData,
+    folder: Path,
+    *,
+    test: bool,
+    callbacks: Callbacks,
+) -> tuple[Metrics, Metrics]:
+    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with, if it holds
+    just this job: one that names files elsewhere is another where these have moved.
+    """
+    resume = holds(folder, job)
+    trained = run_job(job, data, folder, resume=resume, test=test, callbacks=callbacks)
+    return trained.metrics["validation"], trained.metrics["test"]
+
+
+def trained_model(folder: Path) -> ClickModel:
+    """What a run left."""
+    model = load_model(folder / MODEL)
+    assert isinstance(model, ClickModel)
+    return model

@@ -1,0 +1,76 @@
+"""Runs of two UniRecs that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recops_evidence.experiments.ensemble_runs import EnsembleRuns
+from recops_evidence.experiments.ranking_runs import RankingRuns
+from recops_evidence.harness.experiment import Run
+from recops_models.callbacks import Callbacks
+from recops_models.data.storage import read_table
+from recops_models.recipes.semantic_ids import SIDS
+from synthetic_histories import write_ring
+
+_SMALL = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2", "beams": "8"}
+
+
+class Shares(Callbacks):
+    """Callbacks that record the shares of the work."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        self.shares.append(share)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> str:
+    return write_ring(tmp_path / "shop", users=40)
+
+
+def _run(data: str, model: str = "unirec", **more: str) -> Run:
+    settings = tuple(sorted({**_SMALL, **more}.items()))
+    return Run(EnsembleRuns(), model, data, settings, 0, True, True)
+
+
+@pytest.mark.parametrize("codes", ["own", "shared"])
+def test_two_are_measured_as_one(shop: str, tmp_path: Path, codes: str) -> None:
+    run, folder = _run(shop, codes_of_two=codes), tmp_path / "run"
+    folder.mkdir()
+    callbacks = Shares()
+    validation, test = run.experiment.on(shop)(run, folder, callbacks)
+    first, second = (read_table(folder / name / SIDS) for name in ("first", "second"))
+    assert first.equals(second) == (codes == "shared")
+    ranks = read_table(folder / "predictions.parquet")["rank"].to_numpy()
+    assert test["hr@10"] == pytest.approx((ranks < 10).mean())
+    assert set(validation) == set(test)
+    # Each stage of a model starts again at the beginning of the model's half of the work.
+    shares = callbacks.shares
+    second = next(step for step, share in enumerate(shares) if share > 0.5)
+    assert max(shares[:second]) > 0.45
+    assert min(shares[second:]) >= 0.5
+    assert shares[-1] > 0.9
+
+
+def test_one_model_is_the_run_it_is_elsewhere(shop: str) -> None:
+    run = _run(shop)
+    elsewhere = Run(RankingRuns(), *(run.model, run.data, run.settings, 0, True, True))
+    assert run.key == elsewhere.key
+    assert run.key != _run(shop, codes_of_two="own").key
+
+
+def test_two_of_what_does_not_spell_so_are_refused(shop: str) -> None:
+    with pytest.raises(ValueError, match="codes_of_two must be one of own, shared, of unirec"):
+        _ = _run(shop, codes_of_two="neither").key
+    with pytest.raises(ValueError, match="got 'own' of sasrec"):
+        _ = Run(EnsembleRuns(), "sasrec", shop, (("codes_of_two", "own"),), 0, True, True).key

@@ -1,0 +1,154 @@
+"""What Rocket's claims ask of the harness: the share of a gap, teachers, stopwatches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recops.files import read_json
+from recops_evidence import Arm, Claim, reproduce
+from recops_evidence.experiments.serving_time import ServingTime
+from recops_evidence.experiments.teacher import FIRST, TeacherFirst
+from recops_evidence.experiments.training import TRAINING
+from recops_evidence.harness.experiment import Run
+from recops_evidence.harness.run_store import RunStore
+from recops_models import cli
+from recops_models.callbacks import Callbacks
+from recops_models.evaluation.paired_ratio import paired_ratio
+from synthetic_histories import write_ring
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_ring(tmp_path_factory.mktemp("data") / "shop", users=40)
+
+
+class Quiet(Callbacks):
+    """Notes the runs that begin."""
+
+    def __init__(self) -> None:
+        self.begun: list[Run] = []
+
+    def start(self, stage: str, **details: Any) -> None:
+        self.begun.append(details["run"])
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        assert 0 <= share <= 1
+
+
+SMALL = {"epochs": 2, "batch": 64, "max_len": 5}
+LIGHT = {"width": 2, "hidden": "4", "dropout": 0.0}
+
+
+def arm(name: str, **settings: Any) -> Arm:
+    nets = {"light": "sum-pool", **{f"light.{key}": value for key, value in LIGHT.items()}}
+    return Arm(name, "rocket", {**SMALL, **nets, **settings})
+
+
+def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
+    content: dict[str, Any] = {"id": "gap", "text": "It does.", "source": "here"}
+    content |= {"reported": "nothing", "metric": "auc", "experiment": TRAINING, **changes}
+    return Claim(arms=arms, data=(data,), **content)
+
+
+def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: Path) -> None:
+    teacher = (("hidden", "8"), *((key, str(value)) for key, value in SMALL.items()))
+    experiment = TeacherFirst("din", tuple(sorted(teacher)))
+    alone = Arm("alone", "sum-pool", {**SMALL, **LIGHT})
+    heavy = Arm("heavy", "din", {**SMALL, "hidden": "8"})
+    kd = arm("KD", booster="none", teacher=FIRST)
+    strong = arm("strong KD", booster="none", teacher=FIRST, teacher_weight=100.0)
+    asked = claim(data, kd, alone, heavy, strong, ceiling="heavy", experiment=experiment)
+    watch = Quiet()
+    options = {"command": "recops", "seeds": 2, "callbacks": watch}
+    content = reproduce("a-paper", [asked], tmp_path, **options)
+    assert len(watch.begun) == 8
+    teachers = sorted((tmp_path / "runs").glob("teacher-*"))
+    assert len(teachers) == 2, "one a seed, for both arms"
+    for folder in teachers:
+        assert read_json(folder / "metrics.json", kind="metrics")["test"] == {}
+        assert not (folder / "predictions.parquet").exists()
+    figures = {
+        told["arm"]: np.array(told["test"]["auc"]["per_seed"]) for told in content["tables"]["arms"]
+    }
+    assert (figures["KD"] != figures["strong KD"]).all()
+    gap = content["tables"]["differences"][0]["gap"]
+    assert gap["to"] == "heavy"
+    expected = paired_ratio(figures["KD"] - figures["alone"], figures["heavy"] - figures["alone"])
+    assert gap["closed"] == pytest.approx(expected.value)
+    assert f"{100 * gap['closed']:.0f} % of that to heavy".replace("-", "−") in (
+        tmp_path / "results.md"
+    ).read_text(encoding="utf-8")
+    before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+    again = reproduce("a-paper", [asked], tmp_path, resume=True, **options)
+    assert again == content
+    assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+
+
+def test_two_processes_do_not_train_one_teacher_at_once(data: str, tmp_path: Path) -> None:
+    teacher = (("hidden", "4"), *((name, str(value)) for name, value in SMALL.items()))
+    experiment = TeacherFirst("din", tuple(sorted(teacher)))
+    arms = [
+        arm(f"KD {weight}", booster="none", teacher=FIRST, teacher_weight=weight)
+        for weight in (1.0, 10.0)
+    ]
+    asked = claim(data, *arms, experiment=experiment)
+    options = {"command": "recops", "seeds": 2, "callbacks": Quiet()}
+    apart, together = (
+        reproduce("a-paper", [asked], tmp_path / str(jobs), jobs=jobs, **options) for jobs in (1, 2)
+    )
+    assert together["tables"] == apart["tables"]
+
+
+def test_a_teachers_settings_make_another_run(data: str) -> None:
+    def key(hidden: str, teacher: str) -> str:
+        experiment = TeacherFirst("din", (("hidden", hidden),))
+        settings = (("booster", "none"), ("light", "sum-pool"), ("teacher", teacher))
+        return Run(experiment, "rocket", data, settings, 0, True, False).key
+
+    assert key("8", FIRST) != key("9", FIRST)
+    assert key("8", "a file") == key("9", "a file")
+
+
+def test_a_ceiling_is_an_arm(data: str) -> None:
+    one, other = arm("a"), arm("b", hint_weight=0.5)
+    with pytest.raises(ValueError, match="no arm 'c' to be its ceiling"):
+        claim(data, one, other, ceiling="c")
+
+
+def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) -> None:
+    experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
+    folder = RunStore(tmp_path, "a-paper", resume=False)
+    measure = experiment.on(data)
+
+    def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:
+        asked = Run(experiment, model, data, settings, 0, test, True)
+        return folder.finish(asked, measure, lambda _: None).test
+
+    slow = run("din", ("attention_hidden", "800,800"), ("width", "64"))
+    itself = run("sum-pool", ("hidden", "4"), ("width", "2"))
+    assert slow["time_ratio"] > 2 > itself["time_ratio"] > 0.5
+    assert slow["microseconds"] > itself["microseconds"] > 1
+    with pytest.raises(ValueError, match="no validation to choose by"):
+        run("din", test=False)
+
+
+def test_rockets_claims_from_the_command_line(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    ids = "rocket-lifts-the-light-net,the-block-guards-the-booster,the-light-net-is-faster"
+    command = ["reproduce", "rocket", "--quick", "--claims", ids, "--data", data]
+    assert cli.run([*command, "--out", str(out)]) == 0
+    assert "no evidence" in capsys.readouterr().out
+    content = read_json(out / "results.json", kind="results")
+    differences = content["tables"]["differences"]
+    assert [told["metric"] for told in differences] == ["auc", "booster_auc", "time_ratio"]
+    assert [("gap" in told) for told in differences] == [True, False, False]
+    served = content["tables"]["arms"][0]["settings"]
+    assert served["light.hidden"] == "8"

@@ -1,0 +1,281 @@
+"""Claims about tokenizers: made-up items, the runs, and the page of several arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import recops
+from callback_doubles import OnAdvance
+from recops_evidence import Arm, Claim, reproduce
+from recops_evidence.experiments.input_noise import under_input_noise
+from recops_evidence.experiments.items import HeldOut, Items
+from recops_evidence.experiments.pair_floors import pair_floors
+from recops_evidence.experiments.synthetic_items import synthetic_items
+from recops_evidence.experiments.tokenization import SYNTHETIC, Tokenization
+from recops_evidence.harness.experiment import Run
+from recops_evidence.harness.page import page
+from recops_models.callbacks import Callbacks
+from recops_models.tokenizers import RQKMeans
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LONG = Arm("long", "rq-kmeans", {"iterations": 20})
+SHORT = Arm("short", "rq-kmeans", {"iterations": 1})
+NETWORK = {"hidden": "32", "width": 8, "steps": 40}
+
+
+class Silent(Callbacks):
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        assert 0 <= share <= 1
+
+
+def claim(*arms: Arm, data: str = SYNTHETIC, **changes: Any) -> Claim:
+    content = {"text": "It does.", "source": "here", "reported": "+.1", "metric": "nmse"}
+    content |= {"id": "less", "direction": "lower", **changes}
+    return Claim(arms=arms, data=(data,), experiment=Tokenization(), **content)
+
+
+def measure(out: Path, *claims: Claim, **options: Any) -> dict[str, Any]:
+    options = {"command": "recops reproduce", "quick": True, "callbacks": Silent(), **options}
+    return reproduce("a-paper", claims, out, **options)
+
+
+def test_synthetic_items_are_what_they_say() -> None:
+    items = synthetic_items(3, items=3000, clusters=50)
+    again, other = (synthetic_items(seed, items=3000, clusters=50) for seed in (3, 4))
+    assert np.array_equal(items.vectors, again.vectors)
+    assert np.array_equal(items.test.unseen, again.test.unseen)
+    assert not np.array_equal(items.vectors, other.vectors)
+    assert items.vectors.shape == (3000, 64)
+    spread = items.vectors.var(axis=0)
+    assert spread[:8].mean() > 4 * spread[-8:].mean()
+    assert len(items.known) > 1000
+    assert len(items.test.unseen) > 1000
+    for pairs in (items.known, items.test.unseen, items.validation.seen):
+        assert (pairs[:, 0] != pairs[:, 1]).all()
+
+
+def unordered(pairs: np.ndarray) -> set[tuple[int, ...]]:
+    return {tuple(sorted(pair)) for pair in pairs.tolist()}
+
+
+@pytest.mark.parametrize("source", ["made up", "real"])
+def test_held_out_pairs_are_disjoint_from_known_ones(source: str, tmp_path: Path) -> None:
+    items = synthetic_items(3, items=3000, clusters=50)
+    if source == "real":
+        items = Tokenization().load(shop(tmp_path))(0)
+    known = unordered(items.known)
+    for held_out in (items.validation, items.test):
+        assert len(held_out.unseen) > 0
+        assert len(held_out.seen) > 0
+        assert known.isdisjoint(unordered(held_out.unseen))
+        assert known >= unordered(held_out.seen)
+
+
+def test_pairs_are_told_apart_in_either_order() -> None:
+    asked = np.array([[0, 1], [1, 0], [2, 3], [4, 4]])
+    held_out = HeldOut.of(asked, np.array([[1, 0], [5, 6]]), 7)
+    assert held_out.seen.tolist() == [[0, 1], [1, 0]]
+    assert held_out.unseen.tolist() == [[2, 3]]
+
+
+def test_behaviour_follows_content_as_far_as_they_agree() -> None:
+    near = []
+    for agreement in (0.0, 1.0):
+        items = synthetic_items(0, items=2000, clusters=50, agreement=agreement)
+        first, second = items.vectors[items.known.T]
+        apart = np.linalg.norm(items.vectors[:1000] - items.vectors[1000:], axis=1).mean()
+        near.append(np.linalg.norm(first - second, axis=1).mean() / apart)
+    # Two items of one cluster differ by the noise alone.
+    assert near[1] < 0.5 < 0.9 < near[0]
+
+
+def test_a_claim_of_tokenizers_end_to_end(tmp_path: Path) -> None:
+    content = measure(tmp_path, claim(LONG, SHORT))
+    (found,) = content["claims"]
+    assert (found["seeds"], found["data"]) == (2, SYNTHETIC)
+    assert found["measured"] < 0
+    test = content["tables"]["arms"][0]["test"]
+    assert {"retention@20", "sid_auc", "k_eff@0.25", "flips", "last_perplexity"} <= set(test)
+    assert test["active"]["mean"] == 64
+    # Another seed draws other items.
+    assert len(set(test["sid_auc"]["per_seed"])) == 2
+    assert content["tables"]["differences"][0]["users_interval"] is None
+    told = (tmp_path / "results.md").read_text()
+    assert "over users" not in told
+    assert set(content["floors"]) == set()
+    for floor in ("look-up", "raw cosines"):
+        assert f"| floor: {floor} |" in told
+    assert "Nothing was tuned" in told
+    written = (tmp_path / "results.json").read_bytes()
+    measure(tmp_path, claim(LONG, SHORT), resume=True)
+    assert (tmp_path / "results.json").read_bytes() == written
+
+
+def test_quick_runs_train_networks_briefly_and_give_them_pairs(tmp_path: Path) -> None:
+    settings = tuple((name, str(value)) for name, value in NETWORK.items())
+    run = Run(Tokenization(), "drq-vae-cl", SYNTHETIC, settings, 0, test=True, quick=True)
+    assert run.experiment.config(run)["steps"] == 100
+    shares: list[float] = []
+    draw = run.experiment.load(SYNTHETIC)
+    show = OnAdvance(lambda stage, share, metrics: shares.append(share))
+    _, test = run.experiment.measure(run, draw, tmp_path, show)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert test["k_eff@0.25"] is not None
+
+
+def shop(tmp_path: Path) -> str:
+    """40 users of 6 events among 80 items, each told by four words."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    rows = [f"{u},{100 + rng.integers(80)},{step}" for u in range(40) for step in range(6)]
+    (folder / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    words = ["red", "green", "blue", "round", "flat", "tall", "old", "new"]
+    things = [f"{i},{' '.join(rng.choice(words, 4))} {i}" for i in range(100, 180)]
+    (folder / "items.csv").write_text("\n".join(["item_id,title", *things]) + "\n")
+    return str(folder)
+
+
+def test_real_items_are_told_by_their_content(tmp_path: Path) -> None:
+    data = shop(tmp_path)
+    items = Tokenization().load(data)(0)
+    assert items.vectors.shape[0] == 80
+    held_out = (items.validation, items.test)
+    # Of each of 40 users one event a part; none met the item just before.
+    assert all(len(part.unseen) + len(part.seen) in (39, 40) for part in held_out)
+    assert items.known.max() < 80
+    content = measure(tmp_path / "out", claim(LONG, SHORT, data=data))
+    assert content["claims"][0]["seeds"] == 2
+
+
+def test_figures_are_of_unseen_pairs_and_seen_ones_stand_beside(tmp_path: Path) -> None:
+    """Contrast remembers the pairs it was given, which says little of those it was not."""
+    settings = tuple((name, str(value)) for name, value in NETWORK.items())
+    run = Run(Tokenization(), "drq-vae-cl", SYNTHETIC, settings, 0, test=True, quick=True)
+    draw = run.experiment.load(SYNTHETIC)
+    _, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
+    items = draw(0).first(2000)
+    assert test["unseen_pairs"] == len(items.test.unseen)
+    assert test["seen_pairs"] == len(items.test.seen)
+    assert None not in (test["seen_sid_auc"], test["seen_retention@20"])
+    assert test["seen_sid_auc"] != test["sid_auc"]
+
+
+def test_a_trial_is_measured_on_the_pairs_of_validation(tmp_path: Path) -> None:
+    run = Run(Tokenization(), "rq-kmeans", SYNTHETIC, (), 0, test=False, quick=True)
+    draw = run.experiment.load(SYNTHETIC)
+    validation, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
+    assert test == {}
+    assert validation["unseen_pairs"] == len(draw(0).first(2000).validation.unseen)
+
+
+def test_what_pairs_tell_without_a_tokenizer() -> None:
+    """Six items on a line; 0 and 1 were met twice, 0 and 2 once."""
+    vectors = np.stack([np.cos(angles := np.arange(6) / 4), np.sin(angles)], axis=1)
+    known = np.array([[0, 1], [1, 0], [0, 2]])
+    asked = HeldOut.of(np.array([[0, 1], [0, 2], [3, 4]]), known, 6)
+    items = Items(vectors.astype("f4"), np.arange(6), known, asked, asked)
+    found = pair_floors(items, asked, seed=0)
+    assert found["look-up"]["seen_hit@20"] == found["raw cosines"]["seen_hit@20"] == 1
+    assert found["look-up"]["seen_sid_auc"] == 1
+    assert found["look-up"]["sid_auc"] <= 0.5
+    assert found["raw cosines"]["seen_sid_auc"] > 0.5
+
+
+def test_a_look_up_hits_as_its_counts_rank() -> None:
+    known = np.array([[0, i] for i in range(1, 31)] + [[0, 1]] * 3)
+    asked = np.array([[0, 1], [0, 2], [0, 40]])
+    items = Items(np.eye(50, dtype="f4"), np.arange(50), known, HeldOut.of(asked, known, 50), None)
+    found = pair_floors(items, HeldOut(asked, asked[:0]), seed=0)["look-up"]
+    # The first is met most often; the next stands among 29 equals for 19 places; the last never.
+    assert found["hit@20"] == pytest.approx((1 + 19 / 29 + 0) / 3)
+
+
+class Latents:
+    """Level 0 of codewords ``book`` in a space where vectors stand as ``matrix`` makes them."""
+
+    def __init__(self, book: torch.Tensor, matrix: torch.Tensor) -> None:
+        self.codebooks, self.matrix = (book @ matrix,), matrix
+
+    def latents(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors @ self.matrix
+
+    def encode(self, vectors: torch.Tensor) -> torch.Tensor:
+        # By distance in the vectors' own space, whatever the latents' scale.
+        back = torch.linalg.pinv(self.matrix)
+        return torch.cdist(vectors, self.codebooks[0] @ back).argmin(1, keepdim=True)
+
+
+def test_noise_of_the_input_compares_spaces_of_different_width() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(4000, 6, generator=generator)
+    book = torch.randn(16, 6, generator=generator)
+    stretched = torch.randn(6, 6, generator=generator)
+    padded = torch.cat([torch.eye(6), torch.zeros(6, 18)], dim=1)
+    found = []
+    for matrix in (torch.eye(6), 100 * torch.eye(6), stretched, padded):
+        space: Any = Latents(book, matrix)
+        codes = space.encode(vectors)
+        found.append(under_input_noise(space, vectors, codes, 0.5, seed=0))
+    plain = found[0]
+    assert 2 < plain.k_eff < 15
+    for other in found[1:]:
+        assert other.k_eff == pytest.approx(plain.k_eff, rel=1e-3)
+        assert other.flips == pytest.approx(plain.flips, abs=1e-3)
+    # Where the vectors themselves are quantized it is the overlap at σ = ρ s, but for sampling.
+    scale = 0.5 * float((vectors - vectors.mean(0)).square().mean().sqrt())
+    codes = Latents(book, torch.eye(6)).encode(vectors)
+    usage = torch.bincount(codes[:, 0], minlength=16).double() / 4000
+    overlap, _ = recops.codebook_overlap(book.double(), usage, scale)
+    assert plain.k_eff == pytest.approx(float(1 / overlap), rel=0.02)
+
+
+def test_a_page_says_where_cosines_of_the_vectors_tell_more(tmp_path: Path) -> None:
+    content = measure(tmp_path, claim(LONG, SHORT, metric="sid_auc", direction="higher"))
+    raw = next(floor for floor in content["tables"]["floors"] if floor["name"] == "raw cosines")
+    assert raw["test"]["sid_auc"] == content["floors"][SYNTHETIC]["raw cosines"] > 0.6
+    for value, told in ((0.9, True), (0.6, False)):
+        raw["test"]["sid_auc"] = value
+        line = f"**On {SYNTHETIC} no arm beats the floors in sid_auc** (raw cosines has 0.9000"
+        assert (line in page(content)) is told
+    raw["test"]["sid_auc"] = 0.9
+    assert page(content).index("no arm beats") < page(content).index("## Verdicts")
+
+
+def test_arms_that_claims_share_stand_in_one_table(tmp_path: Path) -> None:
+    tiny = Arm("tiny", "rq-kmeans", {"iterations": 2})
+    claims = [claim(LONG, SHORT), claim(LONG, tiny, id="too")]
+    content = measure(tmp_path, *claims)
+    assert [arm["arm"] for arm in content["tables"]["arms"]] == ["long", "short", "tiny"]
+    told = page(content)
+    assert told.count("| arm |") == 1
+    for arm in ("long", "short", "tiny"):
+        assert told.count(f"| {arm} (`rq-kmeans`) |") == 1
+    figure = content["tables"]["arms"][0]["test"]["nmse"]
+    low, high = figure["mean"] - 0.01, figure["mean"] + 0.01
+    assert low < float(told.split("| long (`rq-kmeans`) | ")[1].split(" ±")[0]) < high
+
+
+def test_unknown_methods_and_settings_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no tokenizer 'abacus'"):
+        measure(tmp_path / "a", claim(LONG, Arm("b", "abacus")))
+    with pytest.raises(ValueError, match="no setting 'beads'"):
+        measure(tmp_path / "b", claim(LONG, Arm("b", "rq-kmeans", {"beads": 3})))
+
+
+def test_a_run_leaves_what_gives_its_figures(tmp_path: Path) -> None:
+    run = Run(Tokenization(), "rq-kmeans", SYNTHETIC, (), 1, test=True, quick=True)
+    draw = run.experiment.load(SYNTHETIC)
+    validation, test = run.experiment.measure(run, draw, tmp_path, Callbacks())
+    assert validation == {}
+    vectors = torch.from_numpy(draw(1).vectors[:2000])
+    tokenizer = RQKMeans.load(tmp_path / "tokenizer.safetensors")
+    error = (vectors - tokenizer.decode(tokenizer.encode(vectors))).square().sum()
+    assert test["nmse"] == pytest.approx(float(error / (vectors - vectors.mean(0)).square().sum()))
