@@ -77,18 +77,48 @@ class CallbackList(Callbacks):
 class Portion(Callbacks):
     """Callbacks that report inner work as a portion of one stage of other callbacks.
 
-    The stages, metrics and messages of the inner work are left out.
+    The metrics and messages of the inner work are left out. Its stages become one share, which
+    never decreases.
 
     Args:
         outer: receive the progress.
         before: share of the outer stage that is done before the inner work.
         width: share of the outer stage that is the inner work.
+        weights: weights of the inner stages by name, in order. An inner stage without a weight
+            reports no progress. None: the inner work is one stage.
+
+    Example:
+        >>> class Printer(Callbacks):
+        ...     def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        ...         print(share)
+        >>> portion = Portion(Printer(), weights={"pretrain": 1, "train": 3})
+        >>> portion.start("train")
+        >>> portion.advance(0.5)
+        0.625
     """
 
-    def __init__(self, outer: Callbacks, before: float = 0.0, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        outer: Callbacks,
+        before: float = 0.0,
+        width: float = 1.0,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self._outer, self._before, self._width = outer, before, width
+        self._weights = dict(weights or {})
+        self._stage: str | None = None
+
+    def start(self, stage: str, **details: object) -> None:
+        self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        if self._weights:
+            if self._stage not in self._weights:
+                return
+            names = list(self._weights)
+            finished = sum(self._weights[name] for name in names[: names.index(self._stage)])
+            share = finished + self._weights[self._stage] * share
+            share /= sum(self._weights.values())
         self._outer.advance(self._before + self._width * share, note, **metrics)
 
 

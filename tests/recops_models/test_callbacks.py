@@ -54,6 +54,19 @@ def test_a_portion_scales_progress_and_leaves_the_rest_out() -> None:
     assert outer.calls == [("", "advance", 0.625, "first half", {"loss": 0.25})]
 
 
+def test_a_portion_weighs_its_stages() -> None:
+    outer = Calls()
+    portion = Portion(outer, 0.5, 0.5, {"pretrain": 1, "train": 3})
+    portion.start("pretrain")
+    portion.advance(1.0)
+    portion.start("item vectors")
+    portion.advance(0.5)
+    portion.start("train")
+    portion.advance(0.0)
+    portion.advance(1.0)
+    assert [call[2] for call in outer.calls] == [0.625, 0.625, 1.0]
+
+
 def test_the_stages_of_a_fit_are_one_stage() -> None:
     outer = Calls()
     share = FitShare(("level 0", "level 1"), outer)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from recops_evidence.experiments.predictions import prediction_draws
 from recops_evidence.harness.experiment import Experiment, Metrics, Run
 from recops_evidence.harness.user_draws import UserDraws
-from recops_models.callbacks import Callbacks
+from recops_models.callbacks import Callbacks, Portion
 from recops_models.click.model import ClickModel
 from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
@@ -24,6 +24,7 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, run_job
+from recops_models.recipes.stage import TrainingStage
 from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
 
@@ -110,12 +111,32 @@ def train(
     test: bool,
     callbacks: Callbacks,
 ) -> tuple[Metrics, Metrics]:
-    """Metrics on validation and, if asked for, on test; ``folder`` is gone on with, if it holds
-    just this job: one that names files elsewhere is another where these have moved.
+    """Train a job and return its metrics on validation and, with ``test``, on test.
+
+    A folder that holds this very job is resumed. A job that names files by path counts as another
+    one after the files have moved.
+
+    Args:
+        job: the training.
+        data: what it is trained on.
+        folder: receives the model; exists.
+        test: whether to measure test.
+        callbacks: receive the share of all the job's trainings that is done.
     """
+    portion = Portion(callbacks, weights=_epochs(job))
     resume = holds(folder, job)
-    trained = run_job(job, data, folder, resume=resume, test=test, callbacks=callbacks)
+    trained = run_job(job, data, folder, resume=resume, test=test, callbacks=portion)
+    callbacks.advance(1.0)
     return trained.metrics["validation"], trained.metrics["test"]
+
+
+def _epochs(job: Job) -> dict[str, float]:
+    """Return the number of epochs of each of a job's stages; 1 for a stage without epochs."""
+    stages = [stage for stage in job.recipe.stages() if stage.is_enabled(job.parts)]
+    return {
+        stage.name: stage.config(job.parts).epochs if isinstance(stage, TrainingStage) else 1
+        for stage in stages
+    }
 
 
 def trained_model(folder: Path) -> ClickModel:
