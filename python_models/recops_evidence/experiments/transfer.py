@@ -34,7 +34,7 @@ from recops_models.graphs.knowledge import Knowledge
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
-from recops_models.recipes.keep_stage import KeepProblem
+from recops_models.recipes.keep_problem import KeepProblem
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import PREDICTIONS, holds, run_job

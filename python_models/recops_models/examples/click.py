@@ -66,7 +66,6 @@ def click_data(
     running_rates: bool | None = None,
     seed: int = 0,
     fitted: FittedSchema | None = None,
-    make: Callable[[Events, FittedSchema, int], ExampleMaker] = ExampleMaker,
 ) -> ClickData:
     """Click examples of ``dataset``.
 
@@ -108,7 +107,6 @@ def click_data(
         seed: of the negatives in validation and test.
         fitted: the schema of a model already trained, in place of one learnt here, with the
             features that it has.
-        make: how events become blocks of examples, by ``targets_per_history``.
 
     Raises:
         DataError: labels other than 0 and 1, feedback or features that the source does not have, a
@@ -122,20 +120,81 @@ def click_data(
     if not isinstance(split, Split):
         name, split = named_split(dataset, split, clock=True)
     feedback = feedback or feedback_of(dataset)
-    explicit = feedback == "explicit"
     events = Events.of(split, feedback, positive)
     if fitted is None:
-        schema = click_schema(
-            dataset,
+        fitted = fit_click_schema(
+            events,
+            feedback,
             max_len=max_len,
             rare_count=rare_count,
             rare_share=rare_share,
-            signed=signed and explicit,
-            running_rates=explicit if running_rates is None else running_rates,
+            signed=signed,
+            running_rates=running_rates,
         )
-        fitted = fit_schema(schema, events)
-    maker = make(events, fitted, targets_per_history)
-    if explicit:
+    return click_examples(
+        ExampleMaker(events, fitted, targets_per_history),
+        feedback,
+        positive=positive,
+        negatives=negatives,
+        negatives_law=negatives_law,
+        seed=seed,
+        split_name=name,
+    )
+
+
+def fit_click_schema(
+    events: Events,
+    feedback: Feedback,
+    *,
+    max_len: int,
+    rare_count: int,
+    rare_share: float,
+    signed: bool,
+    running_rates: bool | None,
+) -> FittedSchema:
+    """Choose the features of click examples and fit them on the training part.
+
+    The arguments are those of :func:`click_data`.
+
+    Raises:
+        DataError: see :func:`~recops_models.examples.click_schema.click_schema`.
+    """
+    explicit = feedback == "explicit"
+    schema = click_schema(
+        events.dataset,
+        max_len=max_len,
+        rare_count=rare_count,
+        rare_share=rare_share,
+        signed=signed and explicit,
+        running_rates=explicit if running_rates is None else running_rates,
+    )
+    return fit_schema(schema, events)
+
+
+def click_examples(
+    maker: ExampleMaker,
+    feedback: Feedback,
+    *,
+    positive: float,
+    negatives: int,
+    negatives_law: Law,
+    seed: int = 0,
+    split_name: str = "given",
+) -> ClickData:
+    """Return the training, validation and test examples of the events of ``maker``.
+
+    Args:
+        maker: builds the examples.
+        feedback: "explicit": each event is an example with its label. "implicit": each event is a
+            positive and gets ``negatives`` sampled items.
+        positive: see :func:`click_data`.
+        negatives: see :func:`click_data`.
+        negatives_law: see :func:`click_data`.
+        seed: see :func:`click_data`.
+        split_name: the name of the split, for reports.
+    """
+    dataset, events = maker.events.dataset, maker.events
+    if feedback == "explicit":
         sources, drawn = [labelled(maker, part) for part in range(3)], "real"
     else:
         drawn = f"{negatives} by {negatives_law}"
@@ -148,18 +207,18 @@ def click_data(
     warning = rating_warning(dataset.interactions, feedback, positive)
     if warning is not None:
         notes.append(warning)
-    if not explicit:
+    if feedback == "implicit":
         notes.append(
             f"negatives: {drawn} beside each event; in training, items that the user does not meet "
             "there; in validation and test, items that the user meets nowhere"
         )
     return ClickData(
         dataset.name,
-        fitted,
+        maker.fitted,
         train,
         validation,
         test,
-        name,
+        split_name,
         tuple(notes),
         drawn,
         maker.training_histories,

@@ -73,7 +73,7 @@ class ExampleMaker:
     """
 
     def __init__(self, events: Events, fitted: FittedSchema, targets: int = 1) -> None:
-        self.events, self._fitted, self._targets = events, fitted, targets
+        self.events, self.fitted, self._targets = events, fitted, targets
         dataset, schema = events.dataset, fitted.schema
         self._user_ids = dataset.users["user_id"].to_numpy()
         self._users = encoded(user_columns(dataset), fitted)
@@ -148,7 +148,7 @@ class ExampleMaker:
         if self._rates is not None:
             rates = self._rates.features(user, item, place)
             columns |= {
-                name: Column(self._fitted.standardised(name, values))
+                name: Column(self.fitted.standardised(name, values))
                 for name, values in rates.items()
             }
         return Block(

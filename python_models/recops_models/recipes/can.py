@@ -31,6 +31,14 @@ class CanRecipe(ClickRecipe[CanConfig]):
         pairs = pairs_of(fitted, sizes.pairs)
         return Can(fitted, sizes, PairTable.fit(pairs, sizes.width, batches, sizes.min_count))
 
+    def outline(self, schema: FittedSchema, sizes: PartSettings) -> Can:
+        """See :meth:`ClickRecipe.outline`."""
+        assert isinstance(sizes, CanConfig)
+        if sizes.interaction != "cartesian":
+            return Can(schema, sizes)
+        pairs = pairs_of(schema, sizes.pairs)
+        return Can(schema, sizes, PairTable(pairs, sizes.width, [0] * len(pairs)))
+
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> Can:

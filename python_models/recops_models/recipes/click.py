@@ -85,6 +85,13 @@ class ClickRecipe(Recipe, Generic[SizesT]):
             )
         return self.make(schema, sizes)
 
+    def outline(self, schema: FittedSchema, sizes: PartSettings) -> ClickModel:
+        """Return a model with the layers of :meth:`build`, for checks before there are examples.
+
+        Its tables of counted values, if any, are empty.
+        """
+        return self.net(schema, sizes)
+
     def build(self, problem: ClickProblem, context: StageContext) -> ClickModel:
         """A new model for a training's data."""
         return self.net(problem.data.fitted, context.settings["sizes"])

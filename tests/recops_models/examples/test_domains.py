@@ -16,9 +16,11 @@ from recops_models.data.report import ImportReport
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
+from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN
+from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.tasks import DOMAIN, TaskMaker, further_labels, of_events, task_feature
-from recops_models.recipes.knowledge_stage import KnowledgeProblem
+from recops_models.recipes.knowledge_problem import KnowledgeProblem
 from recops_models.training.click_problem import ExampleConfig
 
 KINDS = [["toys", "games"], ["games"], None, ["books"], []]
@@ -127,28 +129,22 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     weight = rng.random(200).astype(np.float32)
     domain = pa.array(["ads", "feed"] * 100)
     data = shop(more=95, feedback=feedback, weight=weight, domain=domain)
-    cut = Domains.of(data, DomainConfig(domain_column="domain", until=0.8))
-    split, makers = cut.super_domain(), []
-
-    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
-        domain = of_events(split, DOMAIN_ID)
-        makers.append(TaskMaker(events, fitted, further_labels(split, events), domain, targets))
-        return makers[-1]
-
-    made = click_data(split.dataset, split, make=make)
-    assert makers[0].tasks == ("kept", "heavy")
-    (batch,) = made.train.batches(1000, seed=None)
-    train = split.train
-    found = {task: batch.features[task_feature(task)].numpy() > 0 for task in makers[0].tasks}
+    domains = DomainConfig(domain_column="domain", until=0.8)
+    problem = KnowledgeProblem(data, domains, ExampleConfig())
+    assert problem.tasks == ("click", "kept", "heavy")
+    (batch,) = problem.data.train.batches(1000, seed=None)
+    train = problem.source.train
+    found = {task: batch.features[task_feature(task)].numpy() > 0 for task in problem.tasks[1:]}
     assert (found["kept"] == (train["feedback"].to_numpy() > 0)).all()
     assert (found["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
     assert (batch.features[DOMAIN].numpy() == train[DOMAIN_ID].to_numpy()).all()
     assert ((batch.label.numpy() == 1) <= found["kept"]).all()
     # What is drawn beside an event has no label of any task; where events tell of domains, it is
     # shown in the same one.
-    drawn = click_data(split.dataset, split, feedback="implicit", negatives=1, make=make)
-    assert makers[1].tasks == ("heavy",)
-    (batch,) = drawn.validation.batches(1000, seed=None)
+    implicit = ExampleConfig(feedback="implicit", negatives=1)
+    problem = KnowledgeProblem(data, domains, implicit)
+    assert problem.tasks == ("click", "heavy")
+    (batch,) = problem.data.validation.batches(1000, seed=None)
     heavy = batch.features[task_feature("heavy")].numpy()
     assert (heavy[batch.label.numpy() == 0] == 0).all()
     assert heavy.sum() > 0
@@ -158,17 +154,11 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
 
 def labels_of(data: Dataset, **settings: Any) -> dict[str, Any]:
     """The labels of the training part, by task."""
-    cut = Domains.of(data, DomainConfig(until=0.8, **settings))
-    split, labels = cut.super_domain(), {}
-
-    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
-        config = cut.config
-        named = further_labels(split, events, config.task_labels, config.task_value)
-        labels.update({task: values[events.part(0)] for task, values in named.items()})
-        return TaskMaker(events, fitted, named, of_events(split, DOMAIN_ID), targets)
-
-    click_data(split.dataset, split, make=make)
-    return labels
+    config = DomainConfig(until=0.8, **settings)
+    split = Domains.of(data, config).super_domain()
+    events = Events.of(split, feedback_of(split.dataset), positive=4.0)
+    labels = further_labels(split, events, config.task_labels, config.task_value)
+    return {task: values[events.part(0)] for task, values in labels.items()}
 
 
 def test_labels_come_from_named_columns() -> None:
@@ -275,14 +265,10 @@ def test_slices_are_the_training_part_in_order() -> None:
 def test_examples_behind_all_events() -> None:
     data = shop(label=np.ones(200, dtype=np.float32))
     split = Domains.of(data, DomainConfig(until=0.5)).super_domain()
-    makers = []
-
-    def make(events: Events, fitted: Any, targets: int) -> TaskMaker:
-        makers.append(TaskMaker(events, fitted, {}, np.zeros(len(events.user), dtype=np.int64)))
-        return makers[-1]
-
-    fitted = click_data(split.dataset, split, max_len=3, make=make).fitted
-    block = makers[0].after_all(np.arange(10), np.zeros(10, dtype=np.int64))
+    fitted = click_data(split.dataset, split, max_len=3).fitted
+    events = Events.of(split, "explicit", positive=4.0)
+    maker = ExampleMaker(events, fitted)
+    block = maker.after_all(np.arange(10), np.zeros(10, dtype=np.int64))
     batch = block.batch(np.arange(10))
     users, items = (split.dataset.interactions[name].to_numpy() for name in ("user_id", "item_id"))
     for user in range(10):

@@ -31,8 +31,9 @@ from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.tasks import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
 from recops_models.recipes.job import Job, load_job
-from recops_models.recipes.keep_stage import KeepProblem, KeepStage
-from recops_models.recipes.knowledge_stage import KnowledgeProblem
+from recops_models.recipes.keep_problem import KeepProblem
+from recops_models.recipes.keep_stage import KeepStage
+from recops_models.recipes.knowledge_problem import KnowledgeProblem
 from recops_models.recipes.run import load_trained, problem_of, run_job
 from recops_models.recipes.stage import TrainResult
 from recops_models.training.click_problem import ExampleConfig
@@ -173,7 +174,7 @@ def test_knowledge_does_not_depend_on_what_is_downstream(tmp_path: Path, domains
     path = tmp_path / "one" / KNOWLEDGE
     found = train(domains, tmp_path / "given", seed=9, knowledge=str(path))
     assert path.read_bytes() == one
-    assert not (tmp_path / "given" / KNOWLEDGE).exists()
+    assert not (tmp_path / "given" / KNOWLEDGE).parent.exists()
     assert found.model.config.version == Knowledge.load(path).version
 
 
@@ -231,6 +232,11 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
         train(click_data(domains), tmp_path / "examples")
     with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
+    with pytest.raises(DataError, match=r"no history 'carts'; there are history"):
+        train(domains, tmp_path / "unknown", **{"base.history": "carts"})
+    assert not any(path.is_file() for path in (tmp_path / "unknown").rglob("*"))
+    with pytest.raises(FileNotFoundError, match="keep: knowledge must be a file"):
+        train(domains, tmp_path / "absent", knowledge=str(tmp_path / "none.safetensors"))
     with pytest.raises(ValueError, match=r"domains: slices must be ≤ \d+, the .*, got 9,999"):
         train(domains, tmp_path / "sliced", slices="9999")
     assert not any(path.is_file() for path in (tmp_path / "sliced").rglob("*"))

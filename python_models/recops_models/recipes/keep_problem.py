@@ -1,0 +1,129 @@
+"""Training data of ``keep``: click examples of the small domain, with rows of the knowledge."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from recops_models.click.keep import with_known
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import Split
+from recops_models.examples.click import ClickData, click_data, fit_click_schema
+from recops_models.examples.click_schema import KNOWN, entity_keys, keys
+from recops_models.examples.domains import DomainConfig, Domains, slices_of
+from recops_models.examples.events import Events
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import feedback_of
+from recops_models.examples.loader import Source
+from recops_models.examples.lookup import UNKNOWN
+from recops_models.graphs.knowledge import Knowledge, KnowledgeError
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.problem import Measured
+
+_BATCH = 1024
+
+
+class KeepProblem(ClickProblem):
+    """Examples of the small domain's later events, with each user's and item's knowledge row.
+
+    Args:
+        dataset: the events of all domains.
+        domains: the super-domain, the small domain and the time between them.
+        examples: how examples are made of events.
+        knowledge: of the super-domain; None: ``fitted`` has its rows.
+        fitted: the schema of a trained ``keep`` model; None: it is fitted on the training part.
+
+    Attributes:
+        domains: see the argument.
+        knowledge: see the argument.
+
+    Raises:
+        KnowledgeError: neither ``knowledge`` nor ``fitted`` is given, or the knowledge covers no
+            user or no item of this data set.
+        LeakageError: the knowledge was learnt from events as late as the examples.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        domains: DomainConfig,
+        examples: ExampleConfig,
+        *,
+        knowledge: Knowledge | None = None,
+        fitted: FittedSchema | None = None,
+    ) -> None:
+        cut = Domains.of(dataset, domains)
+        small = cut.small_domain()
+        if knowledge is not None:
+            _check_knowledge(knowledge, small, domains)
+        if fitted is None:
+            if knowledge is None:
+                raise KnowledgeError("keep: examples need knowledge, or a trained model")
+            fitted = with_known(fit_small_domain(small, examples), knowledge)
+        data = _examples(small, examples, fitted)
+        super().__init__(dataclasses.replace(data, split=cut.split_name), examples)
+        self.dataset, self.domains, self.knowledge = small.dataset, domains, knowledge
+        self._small = small
+
+    @cached_property
+    def slices(self) -> list[Source]:
+        """The training examples of each slice, in time order."""
+        splits = slices_of(self._small, self.domains.slices)
+        return [_examples(split, self.examples, self.data.fitted).train for split in splits]
+
+    def measure(self, model: nn.Module, part: str) -> Measured:
+        """Return the click metrics and the shares of examples with an unknown user or item."""
+        measured = super().measure(model, part)
+        unknown: dict[str, list[Tensor]] = {name: [] for name in KNOWN}
+        for batch in getattr(self.data, part).batches(_BATCH, seed=None):
+            for name, feature in KNOWN.items():
+                unknown[name].append(batch.features[feature] <= UNKNOWN)
+        for name, flags in unknown.items():
+            measured.metrics[f"unknown_{name}"] = float(torch.cat(flags).double().mean())
+        return measured
+
+
+def fit_small_domain(small: Split, examples: ExampleConfig) -> FittedSchema:
+    """Fit the features of the small domain, without rows of the knowledge.
+
+    Args:
+        small: the split of the small domain.
+        examples: how examples are made of events.
+
+    Raises:
+        DataError: see :func:`~recops_models.examples.click.click_data`.
+    """
+    feedback = examples.feedback or feedback_of(small.dataset)
+    return fit_click_schema(
+        Events.of(small, feedback, examples.positive),
+        feedback,
+        max_len=examples.max_len,
+        rare_count=examples.rare_count,
+        rare_share=examples.rare_share,
+        signed=examples.signed,
+        running_rates=examples.running_rates,
+    )
+
+
+def _examples(split: Split, examples: ExampleConfig, fitted: FittedSchema) -> ClickData:
+    return click_data(split.dataset, split, fitted=fitted, **dataclasses.asdict(examples))
+
+
+def _check_knowledge(knowledge: Knowledge, small: Split, domains: DomainConfig) -> None:
+    """Check that the knowledge predates the examples and covers a user and an item of them."""
+    dataset = small.dataset
+    if domains.cut == "clock":
+        first = min(
+            int(table["timestamp"].to_numpy().min())
+            for table in (small.train, small.validation, small.test)
+        )
+        knowledge.check_before(first, data=dataset.name, seconds=dataset.time == "seconds")
+    for name in KNOWN:
+        if not (knowledge.lookups[name].rows(keys(entity_keys(dataset, name))) > UNKNOWN).any():
+            raise KnowledgeError(
+                f"keep: knowledge must be of {dataset.name}'s {name}s, got that of "
+                f"{knowledge.source}, which knows none of them"
+            )

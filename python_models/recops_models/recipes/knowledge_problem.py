@@ -1,0 +1,135 @@
+"""Training data of KEEP's extractor, and the extraction of its knowledge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from recops_models.click.extractor import Extractor
+from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Int64Array
+from recops_models.data.vocabulary import Vocabulary, distinct
+from recops_models.examples.batch import Batch
+from recops_models.examples.block import Block
+from recops_models.examples.click import click_examples, fit_click_schema
+from recops_models.examples.click_schema import entity_keys, keys
+from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains
+from recops_models.examples.events import Events
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import feedback_of
+from recops_models.examples.lookup import UNKNOWN, Lookup
+from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_events
+from recops_models.graphs.coded_rows import CodedRows
+from recops_models.graphs.knowledge import Knowledge, Window, version_of
+from recops_models.training.click_problem import ClickProblem, ExampleConfig
+
+_BATCH = 1024
+
+
+class KnowledgeProblem(ClickProblem):
+    """Click examples of the super-domain, with the labels of all tasks of the extractor.
+
+    Running rates are never features here: stored knowledge must not depend on a moment.
+
+    Args:
+        dataset: the events of all domains.
+        domains: the super-domain, the small domain and the time between them.
+        examples: how examples are made of events.
+        fitted: the schema of a trained extractor; None: it is fitted on the training part.
+
+    Attributes:
+        cut: the data set, cut into domains.
+        source: the split of the super-domain.
+        tasks: the names of all tasks; the first is clicks.
+
+    Raises:
+        DataError: the data set has no super-domain of these settings, or lacks a task's column.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        domains: DomainConfig,
+        examples: ExampleConfig,
+        fitted: FittedSchema | None = None,
+    ) -> None:
+        self.cut = Domains.of(dataset, domains)
+        self.source = split = self.cut.super_domain()
+        feedback = examples.feedback or feedback_of(split.dataset)
+        events = Events.of(split, feedback, examples.positive)
+        if fitted is None:
+            fitted = fit_click_schema(
+                events,
+                feedback,
+                max_len=examples.max_len,
+                rare_count=examples.rare_count,
+                rare_share=examples.rare_share,
+                signed=examples.signed,
+                running_rates=False,
+            )
+        self._maker = TaskMaker(
+            events,
+            fitted,
+            further_labels(split, events, domains.task_labels, domains.task_value),
+            of_events(split, DOMAIN_ID),
+            examples.targets_per_history,
+            of_items=self.cut.of_items,
+        )
+        data = click_examples(
+            self._maker,
+            feedback,
+            positive=examples.positive,
+            negatives=examples.negatives,
+            negatives_law=examples.negatives_law,
+            split_name="super-domain",
+        )
+        super().__init__(data, examples)
+        self.tasks = (CLICK, *self._maker.tasks)
+
+    @property
+    def window(self) -> Window:
+        """The period of the super-domain's events."""
+        times = self.source.dataset.interactions["timestamp"].to_numpy()
+        return Window(int(times[0]), int(times[-1]), self.cut.config.cut == "clock")
+
+    @torch.no_grad()
+    def extract(self, model: Extractor) -> Knowledge:
+        """Return the knowledge of all users and items with events, as of the last event."""
+        model.eval()
+        user, item = distinct(self._maker.events.user), distinct(self._maker.events.item)
+        users = self._maker.after_all(user, np.zeros_like(user))
+        items = self._maker.after_all(np.zeros_like(item), item)
+        return Knowledge(
+            {
+                "user": _lookup(self.source.dataset, "user", user),
+                "item": _lookup(self.source.dataset, "item", item),
+            },
+            {
+                "user": _table(model.of_users, users),
+                "item": _table(model.of_items, items),
+            },
+            {name: value.clone() for name, value in model.pair.state_dict().items()},
+            version_of(model.state_dict(), model.tasks, dataclasses.asdict(model.config)),
+            self.name,
+            model.tasks,
+            self.window,
+        )
+
+
+def _lookup(dataset: Dataset, entity: str, rows: Int64Array) -> Lookup:
+    """Map the source's ids of the users or items ``rows`` to rows of their knowledge table."""
+    ids = keys(entity_keys(dataset, entity)).take(pa.array(rows))
+    return Lookup(Vocabulary(ids.to_numpy()) if pa.types.is_int64(ids.type) else ids)
+
+
+def _table(tower: Callable[[Batch], Tensor], block: Block) -> CodedRows:
+    """Return a row per example of ``block``, after zero rows for padding and for unknown ids."""
+    starts = range(0, len(block), _BATCH)
+    batches = (block.batch(np.arange(s, min(s + _BATCH, len(block)))) for s in starts)
+    rows = torch.cat([tower(batch) for batch in batches])
+    return CodedRows.of(torch.cat([rows.new_zeros(UNKNOWN + 1, rows.shape[1]), rows]), "float32")
