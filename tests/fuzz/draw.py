@@ -16,7 +16,7 @@ import torch
 
 import recops
 from fuzz.call import Call
-from fuzz.targets import Parameter, Target, told_anywhere
+from fuzz.targets import Parameter, Target, shape_anywhere
 
 _SIZES = [0, 1, 2, 3, 4, 5, 8, 17, 33, 65]
 _FLOATS = ["float32", "float32", "float64", "bfloat16", "float16"]
@@ -200,7 +200,7 @@ class Drawing:
         for place, kind in enumerate(kinds):
             name = names[place] if len(names) == len(kinds) else parameter.name
             told = re.search(rf"``{name}`` is (.*?)(?=``\w+`` is |\Z)", parameter.text)
-            text = told[1] if told else told_anywhere(name)
+            text = told[1] if told else shape_anywhere(name)
             element = Parameter(name, kind, False, text)
             yield self._special(element) or self._value(kind, element)
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: all that recops exports, and all ops of its library."""
+"""Targets of the fuzzer: everything that recops exports, and every op of its library."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from typing_extensions import Unpack, is_typeddict
 
 import recops
 
@@ -31,7 +32,7 @@ _SCHEMA_TYPES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument: its type, whether it may be left out, and what its docstring says."""
+    """A parameter: its type, whether it has a default, and its description in a docstring."""
 
     name: str
     annotation: Any
@@ -41,7 +42,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Target:
-    """A function to call: the expression that names it, and its arguments."""
+    """A function to call: an expression that evaluates to it, its parameters and its reference."""
 
     function: str
     parameters: tuple[Parameter, ...]
@@ -57,23 +58,24 @@ class Target:
 
 
 def public_targets() -> list[Target]:
-    """Functions of ``recops.__all__``, and methods of its classes by their holder's variable."""
-    found = []
+    """Return the functions in ``recops.__all__``, and the methods of its holders."""
+    targets = []
     for name in recops.__all__:
         value = getattr(recops, name)
         if inspect.isclass(value):
-            found += list(_methods(name, value))
+            targets += list(_methods(name, value))
         elif callable(value):
-            known = hasattr(recops.reference, name) and name not in _CHANCE
-            found.append(_target(f"recops.{name}", value, f"recops.reference.{name}", known))
-    return found
+            has_reference = hasattr(recops.reference, name) and name not in _RANDOM
+            reference = f"recops.reference.{name}" if has_reference else None
+            targets.append(_target(f"recops.{name}", value, reference))
+    return targets
 
 
-_CHANCE = ("code_flip_rate",)
+_RANDOM = ("code_flip_rate",)
 """Estimates: the reference draws other noise."""
 
 HOLDERS = {"SidTrie": "T", "SidCatalog": "C", "ItemMask": "M"}
-"""Exported classes whose methods are fuzzed, and the variable that holds one."""
+"""Exported classes whose methods are fuzzed, and the variable of an instance."""
 
 
 def _methods(name: str, kind: type) -> Iterator[Target]:
@@ -87,71 +89,93 @@ def _methods(name: str, kind: type) -> Iterator[Target]:
             yield _target(f"{HOLDERS[name]}.{method}", value)
 
 
-def _target(function: str, value: Any, reference: str = "", known: bool = False) -> Target:
-    of = value.__init__ if inspect.isclass(value) else value
+def _target(function: str, value: Any, reference: str | None = None) -> Target:
+    constructor = value.__init__ if inspect.isclass(value) else value
     try:
-        hints = typing.get_type_hints(value.__new__ if hasattr(value, "_fields") else of)
+        hints = typing.get_type_hints(value.__new__ if hasattr(value, "_fields") else constructor)
     except (NameError, AttributeError):
         hints = {}
-    told = _told(inspect.getdoc(value) or "")
-    parameters = tuple(
-        Parameter(
-            each.name,
-            hints.get(each.name, Any),
-            each.default is not each.empty,
-            told.get(each.name) or told_anywhere(each.name),
-        )
-        for each in inspect.signature(value).parameters.values()
-        if each.name not in ("self", "cls") and each.kind is not each.VAR_KEYWORD
-    )
-    return Target(function, parameters, reference if known else None)
+    parameters = []
+    for each in inspect.signature(value).parameters.values():
+        annotation = hints.get(each.name, Any)
+        if each.kind is each.VAR_KEYWORD:
+            if typing.get_origin(annotation) is Unpack:
+                parameters += _keyword_parameters(value, *typing.get_args(annotation))
+        elif each.name not in ("self", "cls"):
+            has_default = each.default is not each.empty
+            text = description(value, each.name)
+            parameters.append(Parameter(each.name, annotation, has_default, text))
+    return Target(function, tuple(parameters), reference)
 
 
-def _told(docstring: str) -> dict[str, str]:
-    """What a docstring says of each argument or attribute."""
-    told: dict[str, str] = {}
-    for section in re.findall(r"^(?:Args|Attributes):\n(.*?)(?:\n\S|\Z)", docstring, re.S | re.M):
-        for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section, re.S | re.M):
-            told[name] = " ".join(text.split())
-    return told
+def _keyword_parameters(function: Any, arguments: type) -> list[Parameter]:
+    """Return the parameters that ``**options: Unpack[arguments]`` stands for."""
+    assert is_typeddict(arguments)
+    return [
+        Parameter(name, annotation, True, description(function, name))
+        for name, annotation in typing.get_type_hints(arguments).items()
+    ]
 
 
 def raw_targets() -> list[Target]:
-    """Every op of the library; what its arguments mean is read off the public functions."""
-    found = []
+    """Return all ops of the library, with the descriptions of the public functions' parameters."""
+    targets = []
     for name in sorted(torch._C._dispatch_get_all_op_names()):
         if not name.startswith("recops::"):
             continue
         op = name.removeprefix("recops::")
-        public = getattr(recops, op.removesuffix("_backward"), None)
-        own = _told(inspect.getdoc(public) or "")
+        public = getattr(recops, op.partition("_backward")[0], None)
         schema = getattr(torch.ops.recops, op).default._schema
         parameters = tuple(
             Parameter(
                 argument.name,
                 _SCHEMA_TYPES[str(argument.type)],
                 argument.has_default_value(),
-                own.get(argument.name) or told_anywhere(argument.name),
+                description(public, argument.name),
             )
             for argument in schema.arguments
         )
-        found.append(Target(f"torch.ops.recops.{op}", parameters, None))
-    return found
+        targets.append(Target(f"torch.ops.recops.{op}", parameters, None))
+    return targets
 
 
-def told_anywhere(name: str) -> str:
-    """What the first of the exported docstrings that gives its shape says of such an argument."""
-    return _all_told().get(name, "")
+def description(function: Any, name: str) -> str:
+    """Return what docstrings say about a parameter, preferably with its shape.
+
+    The function's own docstring comes first, then those that it refers to ("as in
+    :func:`recops.coaction`"), then any exported docstring that gives a shape.
+    """
+    own = _descriptions(function)
+    references = re.findall(r"as in :func:`(?:recops\.)?(\w+)`", " ".join(own.values()))
+    others = [_descriptions(getattr(recops, other)).get(name, "") for other in references]
+    texts = [text for text in (own.get(name, ""), *others) if text]
+    shaped = [text for text in texts if "`[" in text]
+    return (shaped or texts or [shape_anywhere(name)])[0]
+
+
+def shape_anywhere(name: str) -> str:
+    """Return the first description with a shape of a parameter ``name``, or an empty string."""
+    return _shapes().get(name, "")
 
 
 @cache
-def _all_told() -> dict[str, str]:
-    told: dict[str, str] = {}
-    for name in recops.__all__:
-        value = getattr(recops, name)
+def _shapes() -> dict[str, str]:
+    shapes: dict[str, str] = {}
+    for exported in recops.__all__:
+        value = getattr(recops, exported)
         members = vars(value).values() if inspect.isclass(value) else ()
         for each in (value, *members):
-            for argument, text in _told(inspect.getdoc(each) or "").items():
+            for name, text in _descriptions(each).items():
                 if "`[" in text:
-                    told.setdefault(argument, text)
-    return told
+                    shapes.setdefault(name, text)
+    return shapes
+
+
+def _descriptions(documented: Any) -> dict[str, str]:
+    """Return the description of each argument or attribute in a docstring."""
+    docstring = inspect.getdoc(documented) or ""
+    texts: dict[str, str] = {}
+    for section in re.findall(r"^(?:Args|Attributes):\n(.*?)(?:\n\S|\Z)", docstring, re.S | re.M):
+        for name, text in re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section, re.S | re.M):
+            texts[name] = " ".join(text.split())
+    return texts

@@ -15,6 +15,7 @@ from fuzz.call import Call
 from fuzz.draw import Drawing
 from fuzz.shrink import shrink
 from fuzz.targets import public_targets, raw_targets
+from recops.state.coaction import CoactionOptions
 
 ROOT = Path(__file__).parents[1]
 ZERO = ("x", "torch.zeros(3)")
@@ -74,6 +75,17 @@ def test_what_is_exported_is_fuzzed() -> None:
         assert f"recops.{name}" in functions or not callable(getattr(recops, name))
     assert "T.find" in functions
     assert "torch.ops.recops.trie_find" in {target.function for target in raw_targets()}
+
+
+def test_options_and_references_between_docstrings_are_read() -> None:
+    targets = {target.function: target for target in public_targets()}
+    for name in ("coaction", "coaction_gather", "coaction_multi"):
+        options = {p.name: p for p in targets[f"recops.{name}"].parameters if p.optional}
+        assert tuple(options)[-9:] == CoactionOptions._fields
+        assert options["lengths"].text.startswith("``[U]``")
+        assert options["orders"].annotation is int
+    codebooks = next(p for p in targets["recops.rq_decode"].parameters if p.name == "codebooks")
+    assert codebooks.text.startswith("``[L, K, D]``")
 
 
 def test_the_entry_tells_seed_and_counts() -> None:

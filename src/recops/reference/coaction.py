@@ -8,8 +8,10 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import Unpack
 
 from recops._dtypes import widened
+from recops.state.coaction import CoactionArguments, CoactionOptions
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -23,44 +25,40 @@ def coaction(
     feed: Tensor,
     params: Tensor,
     dims: Sequence[int],
-    *,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: str = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: str = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> Tensor:
     """Compute :func:`recops.coaction` in PyTorch."""
+    settings = CoactionOptions(**options)
     dtype = feed.dtype
     feed, params = widened(feed), widened(params)
     users, time, _ = feed.shape
+    lengths = settings.lengths
     if lengths is None:
         lengths = torch.full((users,), time, device=feed.device)
-    if feed_index is not None:
-        feed, lengths = feed[feed_index.long()], lengths[feed_index.long()]
+    if settings.feed_index is not None:
+        index = settings.feed_index.long()
+        feed, lengths = feed[index], lengths[index]
     present = torch.arange(time, device=feed.device) < lengths[:, None]  # (B, T)
     feed = feed.where(present[:, :, None], 0)  # padding may contain NaN
+    activation = _ACTIVATIONS[settings.activation]
+    sets = settings.orders if settings.order_independent else 1
+    rows = iter(params.split(_layer_sizes(dims, settings.bias) * sets, 1))
     outputs = []
-    rows = iter(params.split(_layer_sizes(dims, bias) * (orders if order_independent else 1), 1))
     layers: list[tuple[Tensor, Tensor | float]] = []
-    for order in range(1, orders + 1):
-        if order_independent or not layers:
-            layers = [_layer(next(rows), *sizes, bias) for sizes in pairwise(dims)]
+    for order in range(1, settings.orders + 1):
+        if settings.order_independent or not layers:
+            layers = [_layer(next(rows), *sizes, settings.bias) for sizes in pairwise(dims)]
         hidden = feed
         for _ in range(order - 1):
             hidden = hidden * feed
         for layer, (weight, shift) in enumerate(layers, 1):
             hidden = torch.einsum("bti,bio->bto", hidden, weight) + shift
-            if layer < len(layers) or activate_last:
-                hidden = _ACTIVATIONS[activation](hidden)
-            if concat_hidden or layer == len(layers):
+            if layer < len(layers) or settings.activate_last:
+                hidden = activation(hidden)
+            if settings.concat_hidden or layer == len(layers):
                 outputs.append(hidden.where(present[:, :, None], 0).sum(1))
     output = torch.cat(outputs, 1)  # (B, orders · Σ d_l)
-    if pool == "mean":
+    if settings.pool == "mean":
         output = output / lengths.clamp(min=1)[:, None]
     return output.to(dtype)
 
@@ -83,68 +81,30 @@ def coaction_gather(
     dims: Sequence[int],
     *,
     sparse: bool = False,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: str = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: str = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> Tensor:
     """Compute :func:`recops.coaction_gather` in PyTorch."""
-    history = history.long()
+    history, lengths = history.long(), options.get("lengths")
     if lengths is not None:  # padding may be an invalid index
         history = history.where(
             torch.arange(history.shape[1], device=history.device) < lengths[:, None], 0
         )
-    return coaction(
-        F.embedding(history, feed_table, sparse=sparse),
-        F.embedding(targets.long(), params_table, sparse=sparse),
-        dims,
-        orders=orders,
-        lengths=lengths,
-        feed_index=feed_index,
-        bias=bias,
-        activation=activation,
-        activate_last=activate_last,
-        concat_hidden=concat_hidden,
-        pool=pool,
-        order_independent=order_independent,
-    )
+    feed = F.embedding(history, feed_table, sparse=sparse)
+    params = F.embedding(targets.long(), params_table, sparse=sparse)
+    return coaction(feed, params, dims, **options)
 
 
 def coaction_multi(
     pairs: Iterable[tuple[Tensor, Tensor, Sequence[int]]],
-    *,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: str = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: str = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> list[Tensor]:
     """Compute :func:`recops.coaction_multi` in PyTorch."""
     pairs = list(pairs)
-    sequences = any(feed.shape[1] != 1 for feed, _, _ in pairs)
-    return [
-        coaction(
-            feed,
-            params,
-            dims,
-            orders=orders,
-            lengths=None if sequences and feed.shape[1] == 1 else lengths,
-            feed_index=feed_index,
-            bias=bias,
-            activation=activation,
-            activate_last=activate_last,
-            concat_hidden=concat_hidden,
-            pool=pool,
-            order_independent=order_independent,
-        )
-        for feed, params, dims in pairs
-    ]
+    has_sequences = any(feed.shape[1] != 1 for feed, _, _ in pairs)
+    outputs = []
+    for feed, params, dims in pairs:
+        own = options.copy()
+        if has_sequences and feed.shape[1] == 1:
+            own["lengths"] = None
+        outputs.append(coaction(feed, params, dims, **own))
+    return outputs

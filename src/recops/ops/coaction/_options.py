@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -20,9 +19,7 @@ from recops._checks import (
     check_tensor,
 )
 from recops._dtypes import parameter_dtypes
-
-Activation: TypeAlias = Literal["tanh", "selu", "relu", "none"]
-Pool: TypeAlias = Literal["sum", "mean"]
+from recops.state.coaction import Activation, CoactionArguments, CoactionOptions, Pool
 
 _ACTIVATIONS, _POOLS = get_args(Activation), get_args(Pool)
 
@@ -30,31 +27,19 @@ _MAX_ORDERS = 1024
 """Largest order. Higher powers are useless: 1.1 to the power of 931 overflows float32."""
 
 
-class Options(NamedTuple):
-    """Options of a co-action call, in the argument order of every op."""
+def read_options(op: str, arguments: CoactionArguments) -> CoactionOptions:
+    """Return the options of a call, and check those that do not depend on the tensors.
 
-    orders: int
-    lengths: Tensor | None
-    feed_index: Tensor | None
-    bias: bool
-    activation: Activation
-    activate_last: bool
-    concat_hidden: bool
-    pool: Pool
-    order_independent: bool
-
-    def params_width(self, dims: Sequence[int]) -> int:
-        """Return the width of one candidate's parameter row."""
-        one = sum((inputs + int(self.bias)) * outputs for inputs, outputs in pairwise(dims))
-        return one * (self.orders if self.order_independent else 1)
-
-    def output_width(self, dims: Sequence[int]) -> int:
-        """Return the width of one candidate's result row."""
-        return self.orders * (sum(dims[1:]) if self.concat_hidden else dims[-1])
-
-
-def check_options(op: str, options: Options) -> None:
-    """Check the options that do not depend on the tensors."""
+    Raises:
+        TypeError: there is no such option, or one has another type.
+        ValueError: an option is out of range.
+    """
+    for name in arguments:
+        if name not in CoactionOptions._fields:
+            raise TypeError(
+                f"{op}: options must be among {', '.join(CoactionOptions._fields)}, got {name!r}"
+            )
+    options = CoactionOptions(**arguments)
     check_integer(op, "orders", options.orders, least=1, most=_MAX_ORDERS)
     check_flag(op, "bias", options.bias)
     check_flag(op, "activate_last", options.activate_last)
@@ -62,6 +47,7 @@ def check_options(op: str, options: Options) -> None:
     check_flag(op, "order_independent", options.order_independent)
     check_choice(op, "activation", options.activation, _ACTIVATIONS)
     check_choice(op, "pool", options.pool, _POOLS)
+    return options
 
 
 def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
@@ -75,7 +61,7 @@ def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:
 
 
 def check_users(
-    op: str, options: Options, users: int, candidates: int, device: torch.device, rows: str
+    op: str, options: CoactionOptions, users: int, candidates: int, device: torch.device, rows: str
 ) -> None:
     """Check that lengths and feed_index match the numbers of users and candidates."""
     if options.lengths is not None:
@@ -100,7 +86,7 @@ def check_users(
 
 
 def check_params(
-    op: str, name: str, params: Tensor, dims: Sequence[int], options: Options, feed: Tensor
+    op: str, name: str, params: Tensor, dims: Sequence[int], options: CoactionOptions, feed: Tensor
 ) -> None:
     """Check that the parameter rows have the width for ``dims`` and a dtype that matches feed."""
     dtypes = parameter_dtypes(feed)
@@ -124,9 +110,22 @@ def check_feed(op: str, name: str, feed: Tensor, ndim: int, width: int) -> None:
         raise ValueError(f"{op}: {name} must have {width} columns, dims[0], got {feed.shape[-1]}")
 
 
-def no_gradients(count: int) -> tuple[None, ...]:
-    """Return the gradients of ``count`` inputs that are not differentiable."""
-    return (None,) * count
+def save_call(ctx: Any, tensors: Sequence[Tensor], options: Sequence[Any]) -> None:
+    """Store the tensors and the options of a call in ``ctx``."""
+    record = CoactionOptions(*options)
+    ctx.save_for_backward(record.lengths, record.feed_index, *tensors)
+    ctx.options = record._replace(lengths=None, feed_index=None)
+
+
+def saved_call(ctx: Any) -> tuple[list[Tensor], CoactionOptions]:
+    """Return the tensors and the options that :func:`save_call` stored."""
+    lengths, feed_index, *tensors = ctx.saved_tensors
+    return tensors, ctx.options._replace(lengths=lengths, feed_index=feed_index)
+
+
+def no_gradients(others: int) -> tuple[None, ...]:
+    """Return the gradients of the options and of ``others`` inputs: None for each."""
+    return (None,) * (others + len(CoactionOptions._fields))
 
 
 Inputs: TypeAlias = tuple[Any, ...]

@@ -7,21 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
-    Activation,
     Inputs,
-    Options,
-    Pool,
     check_dims,
     check_feed,
-    check_options,
     check_params,
     check_users,
     no_gradients,
+    read_options,
+    save_call,
+    saved_call,
 )
+from recops.state.coaction import CoactionArguments, CoactionOptions
 
 __all__ = ["coaction"]
 
@@ -30,16 +31,7 @@ def coaction(
     feed: Tensor,
     params: Tensor,
     dims: Sequence[int],
-    *,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: Activation = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: Pool = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> Tensor:
     """Apply each candidate's small network to every event of a history, and pool the results.
 
@@ -66,17 +58,17 @@ def coaction(
             layer, W row-major ``[d_in, d_out]``, then the bias if there is one; with
             ``order_independent`` one such set for each order.
         dims: (d0, d1, … dL), the width of the feed and of each layer.
-        orders: number of powers of the feed, from 1 to 1,024.
-        lengths: ``[U]`` int32 or int64, from 0 to T; None means T. Events past a length are never
-            read.
+        orders: number of powers of the feed, from 1 to 1,024; default 1.
+        lengths: ``[U]`` int32 or int64, from 0 to T; None, the default, means T. Events past a
+            length are never read.
         feed_index: ``[B]`` int32 or int64, the user of each row of ``params``; one history can
-            serve many candidates. None means U = B, with one candidate per user.
-        bias: whether layers have a bias.
-        activation: function between layers: "tanh", "selu", "relu" or "none".
-        activate_last: whether the last layer has the activation too.
-        concat_hidden: whether to return the results of all layers instead of only the last.
-        pool: "sum" over events, or "mean": the sum divided by max(length, 1).
-        order_independent: whether each order has its own parameters.
+            serve many candidates. None, the default, means U = B, with one candidate per user.
+        bias: whether layers have a bias; default False.
+        activation: function between layers: "tanh" (the default), "selu", "relu" or "none".
+        activate_last: whether the last layer has the activation too; default False.
+        concat_hidden: whether to return the results of all layers (the default) or only the last.
+        pool: "sum" over events (the default), or "mean": the sum divided by max(length, 1).
+        order_independent: whether each order has its own parameters; default False.
 
     Returns:
         ``[B, orders · Σ dims[1:]]``, or ``[B, orders · dims[-1]]`` without ``concat_hidden``, of
@@ -84,7 +76,7 @@ def coaction(
         gradients are bit-identical at any thread count.
 
     Raises:
-        TypeError: a tensor has an unsupported dtype.
+        TypeError: a tensor has an unsupported dtype, or an option does not exist.
         ValueError: shapes do not match, a length is out of range, or an option is unknown.
         IndexError: an entry of ``feed_index`` is not a user.
 
@@ -106,26 +98,15 @@ def coaction(
     """
     op = "coaction"
     sizes = check_dims(op, "dims", dims)
-    options = Options(
-        orders,
-        lengths,
-        feed_index,
-        bias,
-        activation,
-        activate_last,
-        concat_hidden,
-        pool,
-        order_independent,
-    )
-    check_options(op, options)
+    settings = read_options(op, options)
     check_feed(op, "feed", feed, 3, sizes[0])
-    check_params(op, "params", params, sizes, options, feed)
-    check_users(op, options, feed.shape[0], params.shape[0], feed.device, "params")
-    return ops.coaction(feed, params, sizes, *options)
+    check_params(op, "params", params, sizes, settings, feed)
+    check_users(op, settings, feed.shape[0], params.shape[0], feed.device, "params")
+    return ops.coaction(feed, params, sizes, *settings)
 
 
 def _fake_coaction(feed: Tensor, params: Tensor, dims: list[int], *options: Any) -> Tensor:
-    return feed.new_empty((params.shape[0], Options(*options).output_width(dims)))
+    return feed.new_empty((params.shape[0], CoactionOptions(*options).output_width(dims)))
 
 
 def _fake_backward(
@@ -135,14 +116,14 @@ def _fake_backward(
 
 
 def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
-    feed, params, ctx.dims, ctx.orders, lengths, feed_index, *ctx.options = inputs
-    ctx.save_for_backward(feed, params, lengths, feed_index)
+    feed, params, ctx.dims, *options = inputs
+    save_call(ctx, (feed, params), options)
 
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    feed, params, *indices = ctx.saved_tensors
-    grads = ops.coaction_backward(grad, feed, params, ctx.dims, ctx.orders, *indices, *ctx.options)
-    return *grads, *no_gradients(1 + len(Options._fields))
+    (feed, params), options = saved_call(ctx)
+    grads = ops.coaction_backward(grad, feed, params, ctx.dims, *options)
+    return *grads, *no_gradients(1)
 
 
 torch.library.register_fake("recops::coaction", _fake_coaction)

@@ -7,22 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from recops._checks import INDICES, check_flag, check_tensor
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
-    Activation,
     Inputs,
-    Options,
-    Pool,
     check_dims,
     check_feed,
-    check_options,
     check_params,
     check_users,
     no_gradients,
+    read_options,
+    save_call,
+    saved_call,
 )
+from recops.state.coaction import CoactionArguments, CoactionOptions
 
 __all__ = ["coaction_gather"]
 
@@ -35,15 +36,7 @@ def coaction_gather(
     dims: Sequence[int],
     *,
     sparse: bool = False,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: Activation = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: Pool = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> Tensor:
     """Compute ``coaction(feed_table[history], params_table[targets], dims, …)``, look-ups fused.
 
@@ -87,26 +80,15 @@ def coaction_gather(
     """
     op = "coaction_gather"
     sizes = check_dims(op, "dims", dims)
-    options = Options(
-        orders,
-        lengths,
-        feed_index,
-        bias,
-        activation,
-        activate_last,
-        concat_hidden,
-        pool,
-        order_independent,
-    )
-    check_options(op, options)
+    settings = read_options(op, options)
     check_flag(op, "sparse", sparse)
     check_feed(op, "feed_table", feed_table, 2, sizes[0])
     device = feed_table.device
     check_tensor(op, "history", history, ndim=2, dtypes=INDICES, device=device)
-    check_params(op, "params_table", params_table, sizes, options, feed_table)
+    check_params(op, "params_table", params_table, sizes, settings, feed_table)
     check_tensor(op, "targets", targets, ndim=1, dtypes=INDICES, device=device)
-    check_users(op, options, history.shape[0], targets.shape[0], device, "targets")
-    return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *options)
+    check_users(op, settings, history.shape[0], targets.shape[0], device, "targets")
+    return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *settings)
 
 
 def _fake_gather(
@@ -118,7 +100,7 @@ def _fake_gather(
     sparse: bool,
     *options: Any,
 ) -> Tensor:
-    return feed_table.new_empty((targets.shape[0], Options(*options).output_width(dims)))
+    return feed_table.new_empty((targets.shape[0], CoactionOptions(*options).output_width(dims)))
 
 
 def _fake_backward(
@@ -141,21 +123,19 @@ def _fake_backward_sparse(
 
 
 def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
-    *tables, ctx.dims, ctx.sparse, ctx.orders, lengths, feed_index = inputs[:9]
-    ctx.options = inputs[9:]
-    ctx.save_for_backward(*tables, lengths, feed_index)
+    feed_table, history, params_table, targets, ctx.dims, ctx.sparse, *options = inputs
+    save_call(ctx, (feed_table, history, params_table, targets), options)
 
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    *tables, lengths, feed_index = ctx.saved_tensors
-    feed_table, _, params_table, _ = tables
-    arguments: list[Any] = [grad, *tables, ctx.dims, ctx.orders, lengths, feed_index, *ctx.options]
+    (feed_table, history, params_table, targets), options = saved_call(ctx)
+    arguments = (grad, feed_table, history, params_table, targets, ctx.dims, *options)
     if ctx.sparse:
         feed_ids, feed, params_ids, params = ops.coaction_gather_backward_sparse(*arguments)
         grads = _coo(feed_ids, feed, feed_table), _coo(params_ids, params, params_table)
     else:
         grads = ops.coaction_gather_backward(*arguments)
-    return grads[0], None, grads[1], *no_gradients(3 + len(Options._fields))
+    return grads[0], None, grads[1], *no_gradients(3)
 
 
 def _coo(ids: Tensor, rows: Tensor, table: Tensor) -> Tensor:

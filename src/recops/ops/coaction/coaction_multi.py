@@ -8,38 +8,30 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from recops._checks import check_list, check_tuple
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
-    Activation,
     Inputs,
-    Options,
-    Pool,
     check_dims,
     check_feed,
-    check_options,
     check_params,
     check_users,
     no_gradients,
+    read_options,
+    save_call,
+    saved_call,
 )
+from recops.state.coaction import CoactionArguments, CoactionOptions
 
 __all__ = ["coaction_multi"]
 
 
 def coaction_multi(
     pairs: Iterable[tuple[Tensor, Tensor, Sequence[int]]],
-    *,
-    orders: int = 1,
-    lengths: Tensor | None = None,
-    feed_index: Tensor | None = None,
-    bias: bool = False,
-    activation: Activation = "tanh",
-    activate_last: bool = False,
-    concat_hidden: bool = True,
-    pool: Pool = "sum",
-    order_independent: bool = False,
+    **options: Unpack[CoactionArguments],
 ) -> list[Tensor]:
     """Compute ``[coaction(feed, params, dims, …) for feed, params, dims in pairs]`` in one call.
 
@@ -72,34 +64,23 @@ def coaction_multi(
         [torch.Size([4, 36]), torch.Size([4, 6])]
     """
     op = "coaction_multi"
-    options = Options(
-        orders,
-        lengths,
-        feed_index,
-        bias,
-        activation,
-        activate_last,
-        concat_hidden,
-        pool,
-        order_independent,
-    )
-    check_options(op, options)
-    feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), options)
-    check_users(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
+    settings = read_options(op, options)
+    feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), settings)
+    check_users(op, settings, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
     outputs: dict[int, Tensor] = {}
     for group in _group_by_steps(feeds):
         dims = [sizes[p] for p in group]
-        group_options = options
-        if options.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
-            group_options = options._replace(lengths=None)
+        group_settings = settings
+        if settings.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
+            group_settings = settings._replace(lengths=None)
         out = ops.coaction_multi(
             [feeds[p] for p in group],
             [params[p] for p in group],
             [size for layers in dims for size in layers],
             [len(layers) for layers in dims],
-            *group_options,
+            *group_settings,
         )
-        columns = out.split([options.output_width(layers) for layers in dims], 1)
+        columns = out.split([settings.output_width(layers) for layers in dims], 1)
         outputs.update(zip(group, columns, strict=True))
     return [outputs[p] for p in range(len(feeds))]
 
@@ -123,7 +104,7 @@ def _steps_of_history(feeds: list[Tensor]) -> int:
 
 
 def _check_pairs(
-    op: str, pairs: list[tuple[Tensor, Tensor, Sequence[int]]], options: Options
+    op: str, pairs: list[tuple[Tensor, Tensor, Sequence[int]]], options: CoactionOptions
 ) -> tuple[list[Tensor], list[Tensor], list[list[int]]]:
     """Return feeds, params and dims, and check that all agree with those of the first pair."""
     if not pairs:
@@ -166,7 +147,7 @@ def _fake_multi(
     feeds: list[Tensor], params: list[Tensor], dims: list[int], depths: list[int], *options: Any
 ) -> Tensor:
     bounds = pairwise(accumulate(depths, initial=0))
-    width = sum(Options(*options).output_width(dims[begin:end]) for begin, end in bounds)
+    width = sum(CoactionOptions(*options).output_width(dims[begin:end]) for begin, end in bounds)
     return feeds[0].new_empty((params[0].shape[0], width))
 
 
@@ -177,18 +158,17 @@ def _fake_backward(
 
 
 def _save(ctx: Any, inputs: Inputs, output: Tensor) -> None:
-    feeds, params, ctx.dims, ctx.depths, ctx.orders, lengths, feed_index, *ctx.options = inputs
-    ctx.save_for_backward(lengths, feed_index, *feeds, *params)
+    feeds, params, ctx.dims, ctx.depths, *options = inputs
+    save_call(ctx, (*feeds, *params), options)
 
 
 def _grad(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    lengths, feed_index, *rows = ctx.saved_tensors
+    rows, options = saved_call(ctx)
     pairs = len(ctx.depths)
-    indices = (ctx.orders, lengths, feed_index)
     grads = ops.coaction_multi_backward(
-        grad, rows[:pairs], rows[pairs:], ctx.dims, ctx.depths, *indices, *ctx.options
+        grad, rows[:pairs], rows[pairs:], ctx.dims, ctx.depths, *options
     )
-    return grads[:pairs], grads[pairs:], *no_gradients(2 + len(Options._fields))
+    return grads[:pairs], grads[pairs:], *no_gradients(2)
 
 
 torch.library.register_fake("recops::coaction_multi", _fake_multi)
