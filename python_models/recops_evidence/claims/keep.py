@@ -9,7 +9,7 @@ from functools import partial
 
 from recops_evidence.claims._on_clicks import of_net
 from recops_evidence.experiments.synthetic_domains import SyntheticDomains
-from recops_evidence.experiments.transfer import SHUFFLED, Transfer
+from recops_evidence.experiments.transfer import SHUFFLED, DomainSource, Transfer
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import ArmSettings, Setting
 
@@ -89,15 +89,17 @@ _HALVES: Mapping[str, Setting] = {
     "test": 0.25,
 }
 _CONTROL = Transfer(
-    cuts=(
-        *((name, _pairs(_HALVES, {"until": 0.8})) for name in (_SLIGHT, _STRONG)),
-        (_STREAM, _pairs(_HALVES, {"until": 232 / (232 + 160), "slices": 12, "passes": 3})),
+    DomainSource(
+        cuts=(
+            *((name, _pairs(_HALVES, {"until": 0.8})) for name in (_SLIGHT, _STRONG)),
+            (_STREAM, _pairs(_HALVES, {"until": 232 / (232 + 160), "slices": 12, "passes": 3})),
+        ),
+        laws=_LAWS,
     ),
     extraction=_pairs(
         _MADE_UP, _EXTRACTION, {"extracting.batch": 512, "extracting.learning_rate": 1e-2}
     ),
     pretraining=_pairs(_MADE_UP, _NET, {**_TRAINING, "learning_rate": 1e-2}),
-    laws=_LAWS,
 )
 _TOYS = _Arms(_MADE_UP, _TRAINING, {"learning_rate": (1e-3, 3e-3, 1e-2)})
 _KEEP, _BASE = _TOYS.keep(), _TOYS.din("base", "base")
@@ -201,7 +203,7 @@ def _transfer(
     examples = {**_READ, **more}
     pretraining = {**_LEARN, "batch": 1024, "epochs": 2, "learning_rate": 3e-3}
     return Transfer(
-        ((data, _pairs(cut)),),
+        DomainSource(((data, _pairs(cut)),)),
         _pairs(examples, extraction),
         _pairs(examples, _NET, pretraining),
     )

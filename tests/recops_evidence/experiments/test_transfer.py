@@ -14,12 +14,11 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from recops.files import read_json
 from recops_evidence.claims import claims_of
 from recops_evidence.claims.keep import _CONTROL, _FINE, _KEEP, _SLIGHT, _STREAM, _STRONG
 from recops_evidence.experiments.synthetic_domains import SyntheticDomains
-from recops_evidence.experiments.transfer import SHUFFLED, Transfer
-from recops_evidence.experiments.transfer_ways import WAYS, way_examples, way_split
+from recops_evidence.experiments.transfer import SHUFFLED, DomainSource, Transfer
+from recops_evidence.experiments.transfer.ways import WAYS, way_examples, way_split
 from recops_evidence.harness.claim import Arm
 from recops_evidence.harness.experiment import Metrics, Run
 from recops_models.callbacks import Callbacks
@@ -42,7 +41,7 @@ def pairs(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 def experiment(**cut: str) -> Transfer:
     cuts = (("made up", pairs({**CUT, **cut})),)
-    return Transfer(cuts, pairs(EXTRACTION), pairs(SMALL), (("made up", LAW),))
+    return Transfer(DomainSource(cuts, (("made up", LAW),)), pairs(EXTRACTION), pairs(SMALL))
 
 
 def a_run(of: Transfer, way: str, seed: int = 0, **more: str) -> Run:
@@ -158,9 +157,30 @@ def test_every_way_gives_its_figures(cut: dict[str, str], tmp_path: Path) -> Non
     assert sum(name.startswith("knowledge-") for name in places) == 1, "one for both arms"
     assert sum(name.startswith("pretrained-") for name in places) == 1
     (first,) = tmp_path.glob("pretrained-*")
-    assert read_json(first / "metrics.json", kind="metrics")["test"] == {}
+    assert not (first / "predictions.parquet").exists(), "test is not measured"
     again = measured(a_run(of, "fine-tune"), tmp_path)
     assert again[1]["auc"] == found["fine-tune"][1]["auc"]
+
+
+class Shares(Callbacks):
+    """Callbacks that record the shares of the work."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        self.shares.append(share)
+
+
+@pytest.mark.parametrize("way", ["keep", "base", "fine-tune"])
+def test_progress_rises_over_all_trainings(way: str, tmp_path: Path) -> None:
+    run, callbacks = a_run(experiment(), way), Shares()
+    folder = tmp_path / run.key
+    folder.mkdir()
+    run.experiment.measure(run, LAW.draw(0), folder, callbacks)
+    assert callbacks.shares == sorted(callbacks.shares)
+    assert callbacks.shares[0] < 0.5
+    assert callbacks.shares[-1] == 1
 
 
 def test_trials_never_touch_test_and_runs_tell_all_that_counts(tmp_path: Path) -> None:
@@ -179,19 +199,20 @@ def test_trials_never_touch_test_and_runs_tell_all_that_counts(tmp_path: Path) -
     other = dataclasses.replace(of, extraction=pairs({**EXTRACTION, "extractor.width": "8"}))
     assert a_run(other, "keep").key != a_run(of, "keep").key
     assert a_run(other, "base").key == a_run(of, "base").key
-    with pytest.raises(ValueError, match="no way 'sideways'; there are base, long, zero-shot"):
+    with pytest.raises(ValueError, match=r"way must be one of base, .*, got 'sideways'"):
         measured(a_run(of, "sideways"), tmp_path)
-    with pytest.raises(ValueError, match="made-up users are all of them"):
+    with pytest.raises(ValueError, match=r"share must be 1 for made-up users, got 0\.5"):
         of.measure(dataclasses.replace(trial, share=0.5), LAW.draw(0), tmp_path, Callbacks())
 
 
 def test_drawn_negatives_are_the_same_for_all_or_refused(tmp_path: Path) -> None:
-    of = dataclasses.replace(experiment(until="0.5"), laws=())
+    of = experiment(until="0.5")
+    of = dataclasses.replace(of, source=dataclasses.replace(of.source, laws=()))
     events = LAW.draw(0).interactions.drop_columns(["label", "domain"])
     few = events["item_id"].to_numpy() < 9
     table = events.append_column("domain", [np.where(few, "small", "super")])
     data = dataclasses.replace(LAW.draw(0), interactions=table)
-    with pytest.raises(ValueError, match="mixed: negatives drawn from all domains are no other"):
+    with pytest.raises(ValueError, match="mixed: feedback must be explicit, got implicit"):
         of.measure(a_run(of, "mixed"), data, tmp_path, Callbacks())
 
 
@@ -241,9 +262,9 @@ def din(way: str) -> Arm:
 def test_made_up_tastes_carry_over_by_knowledge_alone(tmp_path: Path) -> None:
     """One seed of a smaller law: knowledge lifts the base, somebody else's does not."""
     law = SyntheticDomains(0.3, users=150, items=80)
-    cut = dict(dict(_CONTROL.cuts)[_SLIGHT])
+    cut = _CONTROL.source.cut_settings(_SLIGHT)
     extraction = {**dict(_CONTROL.extraction), "extracting.batch": "128", "extractor.width": "16"}
-    of = Transfer((("small", pairs(cut)),), pairs(extraction), (), (("small", law),))
+    of = Transfer(DomainSource((("small", pairs(cut)),), (("small", law),)), pairs(extraction), ())
     found = {}
     for name, arm in (("keep", _KEEP), ("base", din("base"))):
         settings = {**arm.settings, "learning_rate": 3e-3, "batch": 128}
