@@ -1,13 +1,14 @@
-"""Res-embedding under any click model: its item table, centre and residual, while it is trained.
+"""Res-embedding: a click model whose item table is a sum of centres and residuals.
 
 See :mod:`recops_models.layers.residual_table` for the source, and what of it is confirmed.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,31 +24,30 @@ from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualConfig, ResidualTable
 from recops_models.setting_checks import check_above_zero, check_at_least
 
-NetT = TypeVar("NetT", bound=nn.Module)
-
 
 @dataclass(frozen=True)
 class ResEmbeddingConfig:
-    """Which graph, and how it is used, beside the net whose item table it makes.
+    """Settings of the item graph and of the item table.
 
     Attributes:
-        base: a click model by name; its own settings are ``base.hidden`` and so on.
-        window: k: items at most so many events apart are met together.
-        neighbours: m: of each item the most frequent ones that count.
-        per_user_cap: how often at most one user counts for a pair; none: always.
-        weights: "average" of the neighbours, by "counts", "gcn", or "attention".
-        self_weight: of an item among its neighbours, in units of the largest.
-        attention: the hidden width of "attention".
-        graph: "cooccurrence"; or, controls, "random": as many neighbours drawn for each item by
-            itself, or "self": none, so that centre and residual are two plain rows.
-        residual_decay: λ of the residuals, which under Adam end at most about 1 / λ large.
-        residual_scale: where they begin, in units of a plain table's deviation.
-        residual: false: centres alone.
-        graph_file: the ``graph.safetensors`` of an earlier run, to spare the counting; it is
-            refused if it was made of other histories or settings.
+        base: the name of a click model; ``base.hidden`` and so on are its settings.
+        window: k: two items co-occur when they are at most k events apart.
+        neighbours: m: each item keeps its m most frequent neighbours.
+        per_user_cap: the largest number of co-occurrences of a pair that count per user; none: all.
+        weights: of the neighbours: "average", "counts", "gcn" or "attention".
+        self_weight: of an item among its own neighbours, relative to the largest count.
+        attention: hidden width of "attention".
+        graph: "cooccurrence"; "random": a control with the same number of random
+            neighbours per item; "self": a control without neighbours, so that a row is the sum of two plain rows.
+        residual_decay: λ, weight decay of the residuals. Under Adam, residuals stay below about
+            1 / λ in absolute value.
+        residual_scale: standard deviation of initial residuals, relative to a plain table's.
+        residual: False: centres alone.
+        graph_file: the ``graph.safetensors`` of an earlier run, which saves counting again. A file
+            of other histories or settings is refused.
 
     Raises:
-        ValueError: a size below 1, a negative decay, a scale outside [0, 1], a weight of the loop
+        ValueError: a size below 1, a negative decay, a scale outside [0, 1], or a ``self_weight``
             that is not positive.
     """
 
@@ -73,21 +73,21 @@ class ResEmbeddingConfig:
             raise ValueError(f"{name}: residual_scale must be ≤ 1, got {self.residual_scale}")
 
     def table(self) -> ResidualConfig:
-        """Of the table."""
+        """Return the settings of the item table."""
         width = self.attention if self.weights == "attention" else None
         return ResidualConfig(self.residual_decay, self.residual_scale, self.residual, width)
 
     def graph_settings(self) -> dict[str, object]:
-        """What the graph depends on beside the histories."""
+        """Return the settings that change the graph."""
         names = ("window", "neighbours", "per_user_cap", "weights", "self_weight", "graph")
         return {name: getattr(self, name) for name in names}
 
     def make_graph(self, histories: Histories, rows: int, seed: int) -> ItemGraph:
-        """Of histories of the training part.
+        """Build the item graph from the histories of the training part.
 
         Args:
-            histories: items are rows of the table, −1 unknown.
-            rows: V of the table, padding and unknown among them.
+            histories: items are rows of the table; −1 is unknown.
+            rows: V, the number of rows of the table, with padding and the unknown item.
             seed: of the random control.
         """
         if self.graph == "self":
@@ -110,19 +110,19 @@ class ResEmbeddingConfig:
 
 
 class ResEmbedding(nn.Module):
-    """A click model whose table of the candidate, which histories share, is a
+    """A click model in training, whose item table is a
     :class:`~recops_models.layers.residual_table.ResidualTable`.
 
-    The model itself is not told: it looks rows up as before. :meth:`fold` gives it back with a
-    plain table.
+    The candidate and the histories share this table. The base model looks rows up as usual.
+    :meth:`fold` returns the base with a plain table again.
 
     Args:
-        base: any click model; its table is replaced.
-        graph: of the rows of that table.
-        config: how.
+        base: any click model; its item table is replaced.
+        graph: a graph of the rows of that table.
+        config: settings of the new table.
 
     Raises:
-        DataError: no candidate shares its table with a history.
+        DataError: no history shares the candidate's table.
         ValueError: see :class:`~recops_models.layers.residual_table.ResidualTable`.
     """
 
@@ -144,7 +144,7 @@ class ResEmbedding(nn.Module):
 
     @property
     def table(self) -> ResidualTable:
-        """The candidate's."""
+        """Item table with centres and residuals."""
         table = self.base.embedding.tables[self._name]
         assert isinstance(table, ResidualTable)
         return table
@@ -156,29 +156,29 @@ class ResEmbedding(nn.Module):
             return logits
 
     def loss(self, batch: Batch) -> Tensor:
-        """The cross-entropy, and what the base has of its own beside it."""
+        """Cross-entropy plus the auxiliary loss of the base, a scalar."""
         with self.table.reading(self._ids(batch)):
             return training_loss(self.base, batch)
 
-    def fold(self) -> ClickModel:
-        """The base with a plain table, whose logits are the same to the bit.
+    @contextmanager
+    def folded(self) -> Iterator[ClickModel]:
+        """Give the base a plain table with the same rows, inside a ``with`` block.
 
-        Everything else is shared with this model, not copied: take it when training is done, or
-        for a look in between.
+        Its logits equal those of this model bit for bit. Do not use this model in the block.
         """
-        base = _shallow(self.base)
-        base.embedding = embedding = _shallow(base.embedding)
-        embedding.tables = _shallow(embedding.tables)
-        embedding.tables[self._name] = self.table.fold()
-        return base
+        table = self.table
+        try:
+            yield self.fold()
+        finally:
+            self.base.embedding.tables[self._name] = table
+
+    def fold(self) -> ClickModel:
+        """Return the base with a plain table, which replaces :attr:`table`.
+
+        Its logits equal those of this model bit for bit. This model cannot be used afterwards.
+        """
+        self.base.embedding.tables[self._name] = self.table.fold()
+        return self.base
 
     def _ids(self, batch: Batch) -> list[Tensor]:
         return [batch.features[name] for name in self._features]
-
-
-def _shallow(module: NetT) -> NetT:
-    """Another module of the same parts."""
-    twin = copy.copy(module)
-    for name in ("_parameters", "_buffers", "_modules"):
-        vars(twin)[name] = dict(vars(module)[name])
-    return twin

@@ -1,4 +1,4 @@
-"""The recipe of ``keep``: knowledge is extracted first, and plugged into a click model."""
+"""Recipe of ``keep``: extract knowledge of a super-domain, plug it into a click model."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _BASE, _READER = "base.", "reader."
 
 
 class KeepRecipe(Recipe):
-    """Two trainings: an extractor on the super-domain, then the base with its knowledge.
+    """Two trainings: an extractor on the super-domain, then a base model with the knowledge.
 
-    Settings of the base are dotted, ``base.hidden``; so are those of the extractor,
-    ``extractor.width``, and of its training, ``extracting.epochs``. The first training
-    has a folder of its own, ``knowledge``, and leaves ``knowledge.safetensors`` in it.
+    ``base.hidden`` and so on are settings of the base, ``extractor.width`` of the extractor,
+    ``extracting.epochs`` of its training. The first training writes
+    ``knowledge/knowledge.safetensors``; it is left out when the setting ``knowledge`` names a file.
     """
 
     name = "keep"
@@ -37,13 +37,13 @@ class KeepRecipe(Recipe):
     derived = frozenset({"base_sizes", "version"})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, the base's training, examples, and how domains are cut."""
+        """Return the default settings of the plug, training, examples and domains."""
         from recops_models.examples.domains import DomainConfig
 
         return {"sizes": self.sizes, **example_parts(), "domains": DomainConfig()}
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """The base, the extractor, and how the extractor is trained."""
+        """Return the settings of the base, of the extractor and of its training."""
         from recops_models.click.extractor import ExtractorConfig
         from recops_models.training.config import TrainingConfig
 
@@ -56,7 +56,7 @@ class KeepRecipe(Recipe):
         }
 
     def stages(self) -> Sequence[AnyStage]:
-        """Extraction, and the base with its plug."""
+        """Return the training of the extractor and that of the base with its plug."""
         from recops_models.recipes.keep_stage import KeepStage
         from recops_models.recipes.knowledge_stage import KnowledgeStage
 

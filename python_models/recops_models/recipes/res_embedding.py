@@ -1,4 +1,4 @@
-"""The recipe of ``res-embedding``: any click model, its item table of centres and residuals."""
+"""Recipe of ``res-embedding``: a click model with a residual item table."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class ResEmbeddingRecipe(Recipe):
-    """Settings of the base are dotted: ``base.hidden``."""
+    """Res-embedding around any click model; ``base.hidden`` and so on are the base's settings."""
 
     name = "res-embedding"
     data_kind = "click"
     sizes = ResEmbeddingConfig()
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and examples; no decay on tables but the residuals' own."""
+        """Return the default settings; the only weight decay of tables is that of the residuals."""
         training = dataclasses.replace(click_training(), tables="adam")
         return {"sizes": self.sizes, **example_parts(), "training": training}
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """``base``."""
+        """Return the settings of ``base``."""
         return base_part(self.name, chosen, self.sizes.base)
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training."""
+        """Return the single training."""
         from recops_models.recipes.res_embedding_stage import ResEmbeddingStage
 
         return (ResEmbeddingStage(),)
@@ -44,11 +44,11 @@ class ResEmbeddingRecipe(Recipe):
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
-        """Never: a file holds the base, under its own name."""
+        """Raise ValueError: a file holds the base model, under the base's name."""
         raise ValueError("res-embedding: a file holds the base, under its own name")
 
     def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
-        """The folded base, under its own name."""
+        """Return the base model with a plain table, and its recipe's name."""
         return part(parts, "sizes", ResEmbeddingConfig).base, model
 
 

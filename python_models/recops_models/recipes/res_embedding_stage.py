@@ -1,4 +1,4 @@
-"""The training of ``res-embedding``: the graph, the table upon it, and the folded base."""
+"""Training of ``res-embedding``: build the item graph, train, fold the table."""
 
 from __future__ import annotations
 
@@ -25,27 +25,31 @@ GRAPH, TABLE = "graph.safetensors", "item_table.safetensors"
 
 
 class ResEmbeddingTask(ExampleTask[ResEmbedding]):
-    """As of the base; it is the folded one that is evaluated."""
+    """Loss of the base model; validation measures the base with the folded table."""
 
     def loss(self, model: ResEmbedding, batch: Batch) -> tuple[Tensor, int]:
         return model.loss(batch), len(batch.label)
 
     def evaluate(self, model: ResEmbedding) -> dict[str, float]:
-        return self.validated(model.fold())
+        with model.folded() as base:
+            return self.validated(base)
 
 
 class ResEmbeddingStage(ExampleStage[ResEmbedding]):
-    """Counts the graph, trains, and folds; beside what every training leaves there are
-    ``graph.safetensors``, under a hash of the training ids, and ``item_table.safetensors``, which a
-    later refresh of the graph needs.
+    """Training of a base model with a residual item table.
+
+    It also writes ``graph.safetensors``, with a hash of the training ids, and
+    ``item_table.safetensors``, which a later refresh of the graph needs.
     """
 
     name = "res-embedding"
     files = (CHECKPOINT, GRAPH)
 
     def check(self, context: StageContext) -> None:
-        """See :meth:`Stage.check`; a step must leave something of the residuals, and
-        attention reads all rows.
+        """Check the settings of the optimizer against those of the table.
+
+        One step must not shrink a residual to zero or beyond: learning rate · decay must be below
+        1. Attention reads every row of the table, so its gradients must be dense.
         """
         super().check(context)
         config = self.config(context.settings)
@@ -60,11 +64,11 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
             )
 
     def build(self, problem: ClickProblem, context: StageContext) -> ResEmbedding:
-        """The base first: it begins as it would alone.
+        """See :meth:`TrainingStage.build`; the base starts with the weights it has alone.
 
         Raises:
             ValueError: ``graph_file`` is of other training data or settings.
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: ``graph_file`` does not exist.
         """
         sizes = part(context.settings, "sizes", ResEmbeddingConfig)
         base = click_net(self.name, sizes.base).build(problem, context.with_sizes("base"))
@@ -75,7 +79,7 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         return ResEmbeddingTask(problem.data.train, problem.data.validation, batch)
 
     def run(self, context: StageContext) -> TrainResult:
-        """See :meth:`Stage.run`; what it makes is the base with a plain table."""
+        """See :meth:`Stage.run`; the resulting model is the base with a plain table."""
         result = super().run(context)
         assert isinstance(result.model, ResEmbedding)
         result.model.table.save(context.folder / TABLE)
@@ -83,31 +87,39 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
 
 
 def _graph(problem: ClickProblem, context: StageContext, sizes: ResEmbeddingConfig) -> ItemGraph:
-    """From the folder, if a run that is gone on with left it there; else from ``graph_file``; else
-    counted.
+    """Return the item graph and leave it in the folder.
+
+    The first of these that exists: the folder's graph of the run to resume, the graph in
+    ``graph_file``, a new graph.
     """
     schema = problem.data.fitted
     candidate = schema.schema.candidate
-    assert candidate is not None  # Else the base could not have been made.
+    assert candidate is not None  # The base model needs one too.
     histories, rows = training_histories(problem.data), schema.cardinality(candidate)
     settings = {**sizes.graph_settings(), "rows": rows}
     if sizes.graph == "random":
         settings["seed"] = context.seed
     key = histories_key(histories, settings)
-    here = context.folder / GRAPH
-    if context.resume and here.exists() and (found := ItemGraph.load(here, key)) is not None:
-        return found
+    path = context.folder / GRAPH
+    if context.resume and path.exists():
+        saved = ItemGraph.load(path, key)
+        if saved is not None:
+            return saved
     if sizes.graph_file is None:
         graph = sizes.make_graph(histories, rows, context.seed)
     else:
-        check_file("res-embedding", "graph_file", Path(sizes.graph_file))
-        given = ItemGraph.load(Path(sizes.graph_file), key)
-        if given is None:
-            raise ValueError(
-                f"res-embedding: graph_file {sizes.graph_file} must be of the same training data "
-                "and graph settings; it is of others"
-            )
-        graph = given
+        graph = _graph_file(Path(sizes.graph_file), key)
     context.start_output()
-    graph.save(here, key)
+    graph.save(path, key)
+    return graph
+
+
+def _graph_file(path: Path, key: str) -> ItemGraph:
+    check_file("res-embedding", "graph_file", path)
+    graph = ItemGraph.load(path, key)
+    if graph is None:
+        raise ValueError(
+            f"res-embedding: graph_file {path} must be of the same training data "
+            "and graph settings; it is of others"
+        )
     return graph
