@@ -1,4 +1,4 @@
-"""A small data set in RecBole's form, so that tests on data need neither network nor cache."""
+"""Fixtures with a small data set in RecBole's format, which need neither network nor cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ GENRES = ("Action", "Comedy", "Drama", "Horror", "Sci-Fi")
 def write_atomic_files(
     folder: Path, *, users: int = 60, items: int = 90, events: int = 12, seed: int = 0
 ) -> Path:
-    """Atomic files of users who each keep to a genre; ``events`` is the least number a user has."""
+    """Write atomic files of users who each prefer one genre.
+
+    Each user has at least ``events`` events.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     genre = rng.integers(len(GENRES), size=items)
@@ -25,11 +28,11 @@ def write_atomic_files(
     for user in range(1, users + 1):
         weight = np.where(genre == user % len(GENRES), 20.0, 1.0)
         count = events + int(rng.integers(8))
-        chosen = rng.choice(items, size=count, replace=False, p=weight / weight.sum())
+        sample = rng.choice(items, size=count, replace=False, p=weight / weight.sum())
         times = 880_000_000 + np.sort(rng.integers(10_000_000, size=count))
         lines += [
             f"{user}\t{item + 1}\t{1 + rng.integers(5)}\t{time}"
-            for item, time in zip(chosen, times, strict=True)
+            for item, time in zip(sample, times, strict=True)
         ]
     (folder / "small.inter").write_text("\n".join(lines) + "\n")
     lines = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
@@ -53,13 +56,13 @@ def atomic_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small(atomic_files: Path) -> Dataset:
-    """The small data set, loaded: 60 users, 90 items, 12 to 19 events a user."""
+    """The small data set: 60 users, 90 items, 12 to 19 events per user."""
     return read_recbole(atomic_files)
 
 
 @pytest.fixture(scope="session")
 def ml_100k() -> Dataset:
-    """MovieLens 100K where it is at hand; tests fetch nothing."""
-    if not (ML_100K.at_hand or ML_100K.cached.exists()):
+    """MovieLens 100K, if it is available locally; tests fetch nothing."""
+    if not (ML_100K.local or ML_100K.cached.exists()):
         pytest.skip("ml-100k is not here: `recops data get ml-100k`, or set RECOPS_DATA")
     return load("ml-100k")

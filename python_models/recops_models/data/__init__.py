@@ -1,7 +1,6 @@
-"""Data sets: one in-memory form, named sets, importers, splits, histories.
+"""Data sets: the in-memory format, named data sets, importers, splits and histories.
 
-What is named here is imported when it is first asked for: a trained model reads vocabularies, and
-no importer.
+Names are imported on first use, so that loading a trained model imports no importer.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from recops_models.data.storage import load_dataset, save_dataset
     from recops_models.data.vocabulary import Vocabulary
 
-_HOMES = {
+_EXPORTS = {
     "dataset": ("Dataset",),
     "errors": ("DataError", "UnknownDataError"),
     "histories": ("Histories",),
@@ -36,7 +35,7 @@ _HOMES = {
     "storage": ("load_dataset", "save_dataset"),
     "vocabulary": ("Vocabulary",),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "IMPORTERS",
@@ -61,6 +60,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,4 +1,4 @@
-"""Archives of others, unpacked into memory."""
+"""Reading zip archives into memory, with a size limit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from recops.files import READ_LIMIT
 def unpack(
     archive: zipfile.ZipFile, members: Iterable[str], *, limit: int = READ_LIMIT
 ) -> dict[str, bytes]:
-    """The contents of ``members``, by name.
+    """Return the contents of ``members``, by name.
 
-    Sizes are looked at first. One that the archive understates is no danger: zipfile reads no
-    further than it says, and then the checksum is wrong.
+    The declared sizes are checked before anything is unpacked. An archive that understates a size
+    fails its checksum, because zipfile reads only the declared number of bytes.
 
     Raises:
-        KeyError: no such member.
-        ValueError: together they unpack to more than ``limit`` bytes.
-        zipfile.BadZipFile: damaged.
+        KeyError: the archive has no such member.
+        ValueError: the members unpack to more than ``limit`` bytes in total.
+        zipfile.BadZipFile: the archive is damaged.
     """
-    wanted = [archive.getinfo(member) for member in members]
-    size = sum(member.file_size for member in wanted)
+    infos = [archive.getinfo(member) for member in members]
+    size = sum(info.file_size for info in infos)
     if size > limit:
         raise ValueError(f"must unpack to at most {limit:,} bytes, got {size:,}")
-    return {member.filename: archive.read(member) for member in wanted}
+    return {info.filename: archive.read(info) for info in infos}

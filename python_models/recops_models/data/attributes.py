@@ -1,4 +1,4 @@
-"""Categorical columns as tokens: items as a decoder spells them, attributes before codes."""
+"""Categorical columns as tokens, and item token paths: attribute tokens, then codes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
 
 AUTO = "auto"
-"""Name that chooses attributes: the column with the fewest values; ``auto:2`` chooses two."""
+"""Setting that selects the column with the fewest values; ``auto:2`` selects two columns."""
 
 MISSING = "—"
-"""The value of an item that has none."""
+"""Attribute value of an item without one."""
 
 _OWN = ("item_id", "item_key", "user_id", "user_key", "held_out")
 
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """One categorical token an item: ``tokens [N]`` i64 index ``values``."""
+    """One categorical token per item: ``tokens [N]`` i64 index ``values``."""
 
     column: str
     values: list[str]
@@ -34,16 +34,16 @@ class Attribute:
 
 
 def item_attributes(dataset: Dataset, names: Sequence[str] = (AUTO,)) -> list[Attribute]:
-    """The attributes of all items, in the order named: coarse to fine, where they are a hierarchy.
+    """Return the named attributes of all items, in the order of ``names``.
 
-    ``"brand"`` is a column, ``"categories:1"`` the second value of each list in one; of a list
-    without a place named the first value counts. An item without a value has one of its own.
-    ``"auto"`` stands for the first of :func:`coarsest_attributes`, ``"auto:2"`` for the first two,
-    or for fewer where there are fewer.
+    A hierarchy goes from coarse to fine. ``"brand"`` names a column. ``"categories:1"`` names the
+    second value of each list in a column of lists, ``"categories"`` the first. Items without a
+    value get :data:`MISSING`. ``"auto"`` is the first of :func:`coarsest_attributes`, ``"auto:2"``
+    the first two, or fewer if the items have fewer.
 
     Raises:
-        DataError: a name is no such column; it names the columns there are. A count of ``auto`` is
-            no number of 1 or more.
+        DataError: a name is not a categorical column (the message lists them), or the count of
+            ``auto`` is not an integer of at least 1.
     """
     attributes: list[Attribute] = []
     for name in names:
@@ -62,8 +62,9 @@ def item_attributes(dataset: Dataset, names: Sequence[str] = (AUTO,)) -> list[At
 def coarsest_attributes(dataset: Dataset, count: int) -> list[Attribute]:
     """Return at most ``count`` attributes with at least two values each, coarse to fine.
 
-    Columns come first, by ascending number of values; of a list the first value counts. Where they
-    are too few, the second value of each list follows, then the third, and so on.
+    Columns come first, by ascending number of values; a list is represented by its first value. If
+    these are fewer than ``count``, the second value of each list follows, then the third, and so
+    on.
     """
     columns = dataset.item_columns("attribute")
     attributes = _varied(_attribute(name, dataset.items[name]) for name in columns)
@@ -83,10 +84,10 @@ def _varied(attributes: Iterable[Attribute]) -> list[Attribute]:
 
 
 def shuffled(attributes: Sequence[Attribute], seed: int) -> list[Attribute]:
-    """The same attributes dealt to items by one random permutation: a control.
+    """Return the attributes assigned to items by one random permutation, as a control.
 
-    What an item's attributes say of each other stays, what they say of the item is gone. Whatever a
-    model still gains by them, it gains by longer paths and not by attributes.
+    Attributes of one item still agree with each other but carry no information on the item. Any
+    remaining gain of a model comes from longer paths, not from the attributes.
     """
     if not attributes:
         return []
@@ -96,7 +97,13 @@ def shuffled(attributes: Sequence[Attribute], seed: int) -> list[Attribute]:
 
 @dataclass(frozen=True, eq=False)
 class ItemPaths:
-    """Every item's tokens ``[N, m + L]`` i64, the positions' sizes, and what the first m are."""
+    """Token paths of all items: m attribute tokens, then L codes.
+
+    Attributes:
+        tokens: ``[N, m + L]`` i64.
+        vocab_sizes: number of tokens at each of the m + L positions.
+        attributes: the attributes at the first m positions.
+    """
 
     tokens: Tensor
     vocab_sizes: tuple[int, ...]
@@ -106,7 +113,7 @@ class ItemPaths:
 def item_paths(
     codes: Tensor, code_sizes: Sequence[int], attributes: Sequence[Attribute]
 ) -> ItemPaths:
-    """Chain of attribute: the attributes' tokens, then the codes ``[N, L]``."""
+    """Return the paths of attribute tokens followed by ``codes [N, L]``."""
     columns = [torch.from_numpy(attribute.tokens) for attribute in attributes]
     tokens = torch.cat([*(column[:, None] for column in columns), codes.long()], 1)
     sizes = (*(len(attribute.values) for attribute in attributes), *code_sizes)
@@ -114,12 +121,12 @@ def item_paths(
 
 
 def user_fields(dataset: Dataset, names: Sequence[str]) -> Tensor | None:
-    """``[1 + U, F]`` i64: fields of all users as tokens from 1; 0 where there is no value.
+    """Return user fields as tokens ``[1 + U, F]`` i64, from 1; 0 marks a missing value.
 
-    Row 0 is nobody, row u + 1 the user of index u. None where no field is named.
+    Row 0 stands for no user, row u + 1 for the user of index u. Return None if ``names`` is empty.
 
     Raises:
-        DataError: a name is no column of the users that could be a field.
+        DataError: a name is not a categorical column of the users.
     """
     if not names:
         return None
@@ -136,11 +143,11 @@ def user_fields(dataset: Dataset, names: Sequence[str]) -> Tensor | None:
 
 
 def item_titles(dataset: Dataset, items: pa.Table | None = None) -> list[str]:
-    """One name an item: what its first text column says, else its key in the source, else its id.
+    """Return one title per item: its first text column, else its source key, else its id.
 
     Args:
-        dataset: whose columns of text are looked for.
-        items: those named, with columns as ``dataset.items`` has them; None: these.
+        dataset: defines which columns are text.
+        items: the items, with the columns of ``dataset.items``; None takes ``dataset.items``.
     """
     items = dataset.items if items is None else items
     key = "item_key" if "item_key" in items.column_names else "item_id"
@@ -151,42 +158,40 @@ def item_titles(dataset: Dataset, items: pa.Table | None = None) -> list[str]:
 
 
 def encode_attribute(attribute: Attribute, items: pa.Table) -> NDArray[np.int64]:
-    """``[n]`` i64: an attribute's tokens of items of another table; −1 for a value that it does not
-    have.
-    """
-    found = pc.index_in(attribute_text(attribute, items), value_set=pa.array(attribute.values))
-    tokens: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    """Return an attribute's tokens ``[n]`` i64 for items of another table; −1: unknown value."""
+    index = pc.index_in(attribute_text(attribute, items), value_set=pa.array(attribute.values))
+    tokens: NDArray[np.int64] = pc.fill_null(index, -1).to_numpy().astype(np.int64)
     return tokens
 
 
 def attribute_text(attribute: Attribute, items: pa.Table) -> pa.ChunkedArray:
-    """``[n]``: what items of another table have as an attribute; :data:`MISSING` for nothing."""
-    column, _, place = attribute.column.rpartition(":")
+    """Return the attribute's values ``[n]`` for items of another table, or :data:`MISSING`."""
+    column, _, position = attribute.column.rpartition(":")
     if attribute.column in items.column_names:
-        column, place = attribute.column, "0"
-    return _text(items[column], int(place))
+        column, position = attribute.column, "0"
+    return _text(items[column], int(position))
 
 
 def _named(dataset: Dataset, name: str) -> Attribute:
-    there = _categorical(dataset, "items")
-    column, _, place = name.rpartition(":")
-    if name in there:
+    available = _categorical(dataset, "items")
+    column, _, position = name.rpartition(":")
+    if name in available:
         return _attribute(name, dataset.items[name])
-    if column in there and place.isdecimal() and is_list(dataset.items[column].type):
-        return _attribute(name, dataset.items[column], int(place))
+    if column in available and position.isdecimal() and is_list(dataset.items[column].type):
+        return _attribute(name, dataset.items[column], int(position))
     raise _no_column(dataset, "attributes", "items", name)
 
 
 def _no_column(dataset: Dataset, setting: str, table: str, name: str) -> DataError:
-    there = ", ".join(_categorical(dataset, table)) or "none"
+    available = ", ".join(_categorical(dataset, table)) or "none"
     return DataError(
         f"{dataset.name}: {setting} must name categorical columns of the {table}, got {name!r}; "
-        f"there are {there}"
+        f"there are {available}"
     )
 
 
 def _categorical(dataset: Dataset, table: str) -> list[str]:
-    """The columns that can be a token: attributes, and whole numbers."""
+    """Return the columns that can be tokens: attributes and integers."""
     rows: pa.Table = getattr(dataset, table)
     return [
         name
@@ -196,14 +201,16 @@ def _categorical(dataset: Dataset, table: str) -> list[str]:
     ]
 
 
-def _attribute(column: str, values: pa.ChunkedArray, place: int = 0) -> Attribute:
-    names, tokens = np.unique(_text(values, place).to_numpy().astype(str), return_inverse=True)
+def _attribute(column: str, values: pa.ChunkedArray, position: int = 0) -> Attribute:
+    names, tokens = np.unique(_text(values, position).to_numpy().astype(str), return_inverse=True)
     return Attribute(column, names.tolist(), tokens)
 
 
-def _text(values: pa.ChunkedArray, place: int) -> pa.ChunkedArray:
-    """One value an item, that at ``place`` of a list; :data:`MISSING` where there is none."""
+def _text(values: pa.ChunkedArray, position: int) -> pa.ChunkedArray:
+    """Return one value per item, the one at ``position`` of a list, or :data:`MISSING`."""
     if is_list(values.type):
         rows = values.to_pylist()
-        values = pa.chunked_array([[r[place] if r and len(r) > place else None for r in rows]])
+        values = pa.chunked_array(
+            [[row[position] if row and len(row) > position else None for row in rows]]
+        )
     return pc.fill_null(values.cast(pa.string()), MISSING)

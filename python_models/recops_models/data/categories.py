@@ -97,8 +97,9 @@ def is_id_name(name: str) -> bool:
 
 
 def _integer_columns(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Yield the integer columns, and id columns of whole floats, which pandas writes for integers
-    with missing values.
+    """Yield the integer columns, and id columns of floats with integer values.
+
+    pandas writes integers with missing values as such floats.
     """
     for name in table.column_names:
         kind = table[name].type
@@ -119,7 +120,7 @@ def _is_category(name: str, values: int, rows: int) -> bool:
 
 
 def _as_integers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """The column as int64, or None where a value does not fit. NaN counts as missing."""
+    """Return the column as int64, or None if a value does not fit. NaN counts as missing."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
     try:

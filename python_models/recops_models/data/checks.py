@@ -1,4 +1,4 @@
-"""The sieve that every imported row passes."""
+"""Checks of imported rows, and the count of the rows that fail."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from recops_models.data.report import BadRows
 
 @dataclass(frozen=True)
 class RawTable:
-    """A file as it was read, before any check.
+    """A file's content before any check.
 
     Attributes:
-        file: its name, for the report.
-        table: its rows and columns, of whatever types.
-        malformed: the numbers (from 1, over all data rows) of rows that could not even be split
-            into columns, and why.
-        numbers: each table row's number in the file, where one line makes several rows; None: rows
-            are numbered as they come, malformed ones included.
+        file: name of the file, for the report.
+        table: rows and columns, of any types.
+        malformed: number (from 1, over all data rows) and reason for each row that could not be
+            split into columns.
+        numbers: number of each table row in the file, where one line yields several rows; None
+            numbers the rows in order, malformed ones included.
     """
 
     file: str
@@ -35,19 +35,19 @@ class RawTable:
 
 
 def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str] = ()) -> RawTable:
-    """``raw`` with these columns as plain values, where dictionaries or views of text stood.
+    """Return ``raw`` with these columns decoded: no dictionaries, text as plain strings.
 
     Raises:
-        DataError: two columns bear one name, a required one is missing, or one holds lists,
-            structures or bytes.
+        DataError: two columns have the same name, a required column is missing, or a column holds
+            lists, structures or bytes.
     """
     table, names = raw.table, raw.table.column_names
     if len(set(names)) < len(names):
-        raise DataError(f"{raw.file}: two columns bear one name ({', '.join(names)})")
+        raise DataError(f"{raw.file}: column names must be unique, got {', '.join(names)}")
     for name in required:
         if name not in names:
-            found = ", ".join(names) or "none"
-            raise DataError(f"{raw.file}: no column {name!r} (columns: {found})")
+            available = ", ".join(names) or "none"
+            raise DataError(f"{raw.file}: no column {name!r} (columns: {available})")
     for name in (*required, *(name for name in optional if name in names)):
         column, kind = table[name], table[name].type
         if pa.types.is_dictionary(kind):
@@ -55,13 +55,13 @@ def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str]
         if _is_text(kind):
             kind = pa.string()
         if pa.types.is_nested(kind) or "binary" in str(kind):
-            raise DataError(f"{raw.file}: column {name!r} must hold numbers or text, found {kind}")
+            raise DataError(f"{raw.file}: column {name!r} must hold numbers or text, got {kind}")
         table = table.set_column(names.index(name), name, column.cast(kind))
     return replace(raw, table=table)
 
 
 def plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """``column`` with strings where views of text or long strings stood, in lists as well."""
+    """Return ``column`` with string views and large strings cast to strings, also in lists."""
     kind = column.type
     if _is_text(kind):
         return column.cast(pa.string())
@@ -75,13 +75,13 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 class RowCheck:
-    """Which rows of one file are bad, and why; each counts once, under the first reason found."""
+    """Record of one file's bad rows; each row counts once, under the first reason."""
 
     def __init__(self, raw: RawTable) -> None:
         self._raw = raw
         self.good: BoolArray = np.ones(raw.table.num_rows, dtype=bool)
         self.bad_rows: list[BadRows] = []
-        self.unsorted = 0  # Good rows that are earlier than the good row before them.
+        self.unsorted = 0  # Valid rows that are earlier than the previous valid row.
         reasons: dict[str, list[int]] = {}
         for number, reason in raw.malformed:
             reasons.setdefault(reason, []).append(number)
@@ -90,27 +90,27 @@ class RowCheck:
 
     @property
     def rows_read(self) -> int:
-        """All data rows of the file."""
+        """Number of data rows in the file."""
         return len(self.good) + len(self._raw.malformed)
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The rows that passed so far."""
+        """Indices of the rows that passed all checks so far."""
         return np.flatnonzero(self.good)
 
     def reject(self, bad: BoolArray, reason: str, columns: Sequence[str]) -> None:
-        """Take out the rows of ``bad`` that are still in; ``columns`` are shown in the example."""
-        fresh = bad & self.good
-        count = int(fresh.sum())
+        """Reject the rows marked in ``bad``; the report's example shows ``columns``."""
+        newly_bad = bad & self.good
+        count = int(newly_bad.sum())
         if not count:
             return
-        row = int(fresh.argmax())
+        row = int(newly_bad.argmax())
         shown = ", ".join(f"{name}={self._raw.table[name][row].as_py()!r}" for name in columns)
         self._note(reason, count, f"row {self._row_number(row)}: {shown}")
         self.good &= ~bad
 
     def reject_faults(self, faults: Sequence[tuple[str, BoolArray]], column: str) -> None:
-        """:meth:`reject` for each fault that a parser of ``column`` found."""
+        """Reject the rows of each fault that a parser of ``column`` reported."""
         for reason, bad in faults:
             self.reject(bad, reason, [column])
 
@@ -118,7 +118,7 @@ class RowCheck:
         self.bad_rows.append(BadRows(self._raw.file, reason, count, example))
 
     def _row_number(self, row: int) -> int:
-        """Table row ``row``'s number in the file, whose malformed rows are not in the table."""
+        """Return the number in the file of table row ``row``; malformed rows count."""
         if self._raw.numbers is not None:
             return int(self._raw.numbers[row])
         number = row + 1
@@ -130,11 +130,11 @@ class RowCheck:
 
 
 def repeats(columns: Sequence[NDArray[np.generic]], rows: NDArray[np.int64]) -> BoolArray:
-    """Mark those of ``rows`` that equal an earlier one of them in every column."""
-    found = np.zeros(len(columns[0]), dtype=bool)
+    """Mark the ``rows`` that equal an earlier one of ``rows`` in every column."""
+    marks = np.zeros(len(columns[0]), dtype=bool)
     order = rows[np.lexsort([column[rows] for column in columns])]
-    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    equal = np.ones(max(len(order) - 1, 0), dtype=bool)
     for column in columns:
-        same &= column[order[1:]] == column[order[:-1]]
-    found[order[1:][same]] = True
-    return found
+        equal &= column[order[1:]] == column[order[:-1]]
+    marks[order[1:][equal]] = True
+    return marks

@@ -1,7 +1,7 @@
-"""Raw columns to numbers, row by row: what cannot be read is named, not raised.
+"""Parsers of raw columns, which report bad values per row and do not raise.
 
-Each parser takes an Arrow column of any type a file may hold and returns the values (zero where
-unreadable) and the faults: a reason and the rows it holds for.
+Each parser takes an Arrow column of any type. It returns the values (zero where unreadable) and the
+faults: pairs of a reason and a mask of the affected rows.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 Faults: TypeAlias = list[tuple[str, BoolArray]]
-"""Reasons, each with the rows it holds for."""
+"""Pairs of a reason and a mask of the affected rows."""
 
-_INTEGER = r"^(0|[1-9][0-9]*)$"  # Canonical: "007" and "7" are two ids, so "007" is no integer.
+_INTEGER = r"^(0|[1-9][0-9]*)$"  # "007" and "7" are different ids, so "007" is not an integer.
 _NEGATIVE = r"^-[1-9][0-9]*$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
@@ -29,36 +29,39 @@ _DATE = (
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 _LARGEST = "9223372036854775807"
 _START_OF_TIME = -62_135_596_800  # Year 1 in seconds.
-_END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; milliseconds pass it from January 1978 on.
+_END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; times in ms after January 1978 exceed it.
 
 
 def mask(condition: pa.ChunkedArray) -> BoolArray:
-    """An Arrow condition as a NumPy mask; null is False."""
+    """Return an Arrow condition as a NumPy mask; null becomes False."""
     result: BoolArray = pc.fill_null(condition, False).to_numpy().astype(bool)
     return result
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as trimmed strings; null becomes empty."""
+    """Return the column as trimmed strings; null becomes the empty string."""
     return pc.utf8_trim_whitespace(pc.fill_null(column.cast(pa.string()), ""))
 
 
-def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Float ids (integers that met a NaN in pandas) as text: 3.0 is "3", 3.5 stays "3.5"."""
+def _float_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return float ids as text: 3.0 becomes "3", 3.5 becomes "3.5".
+
+    pandas stores integer ids as floats if one is missing.
+    """
     exact = pc.and_(pc.equal(column, pc.floor(column)), pc.less_equal(pc.abs(column), float(2**53)))
     integers = pc.if_else(exact, column, None).cast(pa.int64()).cast(pa.string())
     return pc.coalesce(integers, pc.if_else(pc.is_nan(column), None, column).cast(pa.string()))
 
 
 def id_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """An id column as trimmed strings; a missing id is empty."""
+    """Return an id column as trimmed strings; a missing id becomes the empty string."""
     if pa.types.is_floating(column.type):
-        column = _whole(column.cast(pa.float64()))
+        column = _float_ids(column.cast(pa.float64()))
     return as_text(column)
 
 
 def mostly_integers(text: pa.ChunkedArray) -> bool:
-    """Whether more than half of the ids that are there are integers, of any sign and size."""
+    """Return whether more than half of the non-empty ids are integers, of any sign and size."""
     present = int(mask(pc.not_equal(text, "")).sum())
     integers = mask(pc.match_substring_regex(text, r"^-?(0|[1-9][0-9]*)$"))
     return 2 * int(integers.sum()) > present
@@ -67,9 +70,9 @@ def mostly_integers(text: pa.ChunkedArray) -> bool:
 def parse_integer_ids(
     text: pa.ChunkedArray, name: str, *, hint: str = ""
 ) -> tuple[NDArray[np.int64], Faults]:
-    """Ids in ``[0, 2^63)`` from the strings of :func:`id_text`, exact beyond 2^53.
+    """Parse the strings of :func:`id_text` as ids in ``[0, 2^63)``, exact beyond 2^53.
 
-    ``hint`` follows the reason of ids that are no integers.
+    ``hint`` is appended to the reason "not an integer".
     """
     missing = mask(pc.equal(text, ""))
     negative = mask(pc.match_substring_regex(text, _NEGATIVE))
@@ -90,13 +93,13 @@ def parse_integer_ids(
 def parse_keys(
     text: pa.ChunkedArray, keys: pa.Array, name: str
 ) -> tuple[NDArray[np.int64], Faults]:
-    """String ids as their places in ``keys``."""
+    """Parse string ids as their indices in ``keys``."""
     values = pc.fill_null(pc.index_in(text, value_set=keys), 0).to_numpy().astype(np.int64)
     return values, [(f"{name} is missing", mask(pc.equal(text, "")))]
 
 
 def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float64], Faults]:
-    """Finite float64 values from numbers or their text."""
+    """Parse numbers, or numbers written as text, as finite float64 values."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if (
@@ -124,7 +127,7 @@ def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float6
 
 
 def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """ISO dates and times as seconds, UTC where no zone is told; null where the text is no date."""
+    """Parse ISO dates and times as seconds, in UTC unless a zone is given; null if not a date."""
     parts = pc.extract_regex(text, _DATE)
     day, clock, zone = (pc.struct_field(parts, [name]) for name in ("day", "clock", "zone"))
     clock = pc.if_else(pc.equal(clock, ""), "00:00:00", clock)
@@ -133,7 +136,7 @@ def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
     )
     moment = pc.binary_join_element_wise(day, clock, " ")
     seconds = pc.strptime(moment, format=_MOMENT, unit="s", error_is_null=True)
-    # February 30th would be read as March 1st.
+    # strptime reads February 30th as March 1st.
     seconds = pc.if_else(pc.equal(pc.strftime(seconds, format=_MOMENT), moment), seconds, None)
     digits = pc.replace_substring_regex(zone, r"[^0-9]", "")
     digits = pc.utf8_rpad(digits, 4, "0").cast(pa.int64())
@@ -146,7 +149,7 @@ def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def parse_times(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
-    """Seconds since the epoch, from numbers (cut to whole ones), text, ISO dates or timestamps."""
+    """Parse numbers (rounded down), text, ISO dates or timestamps as seconds since the epoch."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())

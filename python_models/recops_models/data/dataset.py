@@ -1,4 +1,4 @@
-"""The one in-memory form of a data set: three Arrow tables."""
+"""The in-memory format of a data set: three Arrow tables."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ ColumnRole = Literal["text", "attribute", "number"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Who met what, when; and what is known of either side.
+    """Interactions, items and users of one data set.
 
     Attributes:
         name: the data set's name.
-        interactions: ``user_id`` i64, ``item_id`` i64, ``timestamp`` i64, and where the source has
+        interactions: ``user_id`` i64, ``item_id`` i64, ``timestamp`` i64, and if the source has
             them ``rating``, ``label``, ``feedback`` (0 disliked, 1 neutral, 2 liked), ``weight``,
-            ``position`` (the slot of an impression) and ``propensity`` f32. No nulls; sorted by
-            time, ties in the order of the source.
-        items: ``item_id`` i64 (ascending, unique: the catalogue) and whatever text and attribute
-            columns there are. String ids of the source stand in ``item_key``.
-        users: ``user_id`` i64 (ascending, unique) and attributes; string ids stand in ``user_key``.
-        report: what the import read and left out.
-        time: ``"seconds"`` since the epoch, or ``"order"`` where the source knows only the order of
-            each user's events (``timestamp`` is then the event's position within its user's
-            history), or ``"none"`` where it knows not even that (the positions are then drawn at
-            random, always the same: what is last says nothing, and holds out a random event).
+            ``position`` (the slot of an impression) and ``propensity`` f32. No nulls. Sorted by
+            time; ties stay in the order of the source.
+        items: ``item_id`` i64 (ascending, unique: the catalogue) and any text and attribute
+            columns. ``item_key`` holds the source's ids if they are text.
+        users: ``user_id`` i64 (ascending, unique) and attributes. ``user_key`` holds the source's
+            ids if they are text.
+        report: counts of rows read and dropped by the import.
+        time: meaning of ``timestamp``. ``"seconds"``: since the epoch. ``"order"``: position of
+            the event within its user's history, for sources without times. ``"none"``: a random
+            position from a fixed seed, for sources without order; a held-out last event is then a
+            random event.
     """
 
     name: str
@@ -60,36 +61,36 @@ class Dataset:
 
     @property
     def item_vocabulary(self) -> Vocabulary:
-        """The catalogue's dense index: index ``i`` is row ``i`` of ``items``."""
+        """Vocabulary of the catalogue: index ``i`` is row ``i`` of ``items``."""
         return Vocabulary(self.items["item_id"].to_numpy().copy())
 
     @property
     def user_vocabulary(self) -> Vocabulary:
-        """The users' dense index: index ``i`` is row ``i`` of ``users``."""
+        """Vocabulary of the users: index ``i`` is row ``i`` of ``users``."""
         return Vocabulary(self.users["user_id"].to_numpy().copy())
 
     @property
     def item_keys(self) -> list[str] | list[int]:
-        """``[N]``: the items' ids as the source has them, in the order of ``items``."""
+        """Ids ``[N]`` of the items in the source, in the order of ``items``."""
         return _keys(self.items, "item")
 
     @property
     def user_keys(self) -> list[str] | list[int]:
-        """``[U]``: the users' ids as the source has them, in the order of ``users``."""
+        """Ids ``[U]`` of the users in the source, in the order of ``users``."""
         return _keys(self.users, "user")
 
     def text_keys(self, entity: Literal["item", "user"]) -> pa.ChunkedArray | None:
-        """The ids as the source has them, where they are text; None where they are integers."""
+        """Return the ids in the source if they are text, None if they are integers."""
         table = self.items if entity == "item" else self.users
         return table[f"{entity}_key"] if f"{entity}_key" in table.column_names else None
 
     def item_columns(self, role: ColumnRole) -> list[str]:
-        """The columns of ``items`` of one role; see :func:`column_role`."""
+        """Return the names of the ``items`` columns with this role; see :func:`column_role`."""
         names = [name for name in self.items.column_names if name not in ("item_id", "item_key")]
         return [name for name in names if column_role(self.items[name]) == role]
 
     def user_id(self, key: str) -> int:
-        """The id of the user whom the source calls ``key`` (the id itself where ids are integers).
+        """Return the id of the user with the source's id ``key``, as text.
 
         Raises:
             DataError: no such user.
@@ -97,7 +98,7 @@ class Dataset:
         return self._resolve(self.users, "user", key)
 
     def item_id(self, key: str) -> int:
-        """The id of the item that the source calls ``key`` (the id itself where ids are integers).
+        """Return the id of the item with the source's id ``key``, as text.
 
         Raises:
             DataError: no such item.
@@ -126,17 +127,18 @@ def _keys(table: pa.Table, entity: str) -> list[str] | list[int]:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists, which may be of any length."""
+    """Return whether a column of this type holds lists of variable length."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
-    """How a column describes its item or user.
+    """Return the role of a column that describes items or users.
 
-    Numbers are numbers; lists of strings or integers, dictionary-encoded columns and booleans are
-    categorical attributes. A plain string column is text where more than half of its values are
-    distinct (titles), else an attribute (brands). None: of a type that nothing here reads (nested
-    lists, dates, bytes).
+    - ``"number"``: integers, floats and decimals.
+    - ``"attribute"``: booleans, dictionary-encoded columns, lists of strings or integers, and
+      string columns with at most half of their values distinct (brands).
+    - ``"text"``: string columns with more than half of their values distinct (titles).
+    - None: types that no model reads (nested lists, dates, bytes).
     """
     kind = column.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):

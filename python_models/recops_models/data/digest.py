@@ -1,4 +1,4 @@
-"""What tells whether a data set is the same as before."""
+"""Digest of a data set's content."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _ROWS = 1 << 20
 
 
 def dataset_digest(dataset: Dataset) -> str:
-    """SHA-256 of all interactions, in their order, and of what is told of items and users.
+    """Return the SHA-256 of all interactions, in order, and of the items' and users' columns.
 
     O(events + items + users).
     """
     digest = hashlib.sha256()
     events = dataset.interactions.combine_chunks()
-    with pa.ipc.new_stream(_Hashed(digest), events.schema.remove_metadata()) as stream:
+    with pa.ipc.new_stream(_HashingSink(digest), events.schema.remove_metadata()) as stream:
         for batch in events.replace_schema_metadata(None).to_batches(max_chunksize=_ROWS):
             stream.write_batch(batch)
-    # As JSON, since columns here have nulls, and the bytes under a null may be any.
+    # JSON, because these columns have nulls, and the bytes under a null are undefined.
     for table in (dataset.items, dataset.users):
         for batch in table.combine_chunks().to_batches(max_chunksize=_ROWS):
             digest.update(json.dumps(batch.to_pydict(), default=str).encode())
     return digest.hexdigest()
 
 
-class _Hashed:
-    """A file of which nothing but the digest is kept."""
+class _HashingSink:
+    """Writable file object that only updates a digest."""
 
     closed = False
 

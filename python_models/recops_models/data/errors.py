@@ -1,11 +1,11 @@
-"""The errors of the data layer: one line that says what was wrong and what to do."""
+"""Errors of the data layer; each message is one line."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """Data that is missing, unreadable or unfit."""
+    """Data is missing, unreadable or unsuitable."""
 
 
 class UnknownDataError(DataError):
-    """A name that is neither a named data set nor a folder."""
+    """A name is neither a named data set nor a folder."""

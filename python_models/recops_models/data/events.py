@@ -1,4 +1,4 @@
-"""Raw rows of interactions to good ones, in order."""
+"""Parsing, checking and sorting of raw interactions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from recops_models.data.dataset import TimeKind
 from recops_models.data.ids import IdReader
 
 OPTIONAL = ("rating", "label", "feedback", "weight", "position", "propensity")
-"""Numbers that an interaction may have: f32, finite; feedback 0 (disliked), 1 (neutral) or 2
-(liked), weights ≥ 0, propensities in (0, 1]."""
+"""Optional numbers of an interaction, f32 and finite: feedback 0 (disliked), 1 (neutral) or 2
+(liked), weight ≥ 0, propensity in (0, 1]."""
 
 
 def read_events(
@@ -24,13 +24,13 @@ def read_events(
     catalogue: pa.Table | None,
     *,
     time: TimeKind,
-    keep: tuple[str, ...],
-    distinct: bool,
+    extra_columns: tuple[str, ...],
+    drop_duplicates: bool,
 ) -> pa.Table:
-    """The good interactions, by time; ties stay in the order of the file.
+    """Return the valid interactions, sorted by time; ties stay in the order of the file.
 
-    The arguments are those of :func:`~recops_models.data.assemble.assemble`; ``check`` takes note
-    of the bad rows.
+    The arguments are those of :func:`~recops_models.data.assemble.assemble`; ``check`` records the
+    bad rows.
     """
     read = {"user_id": user_ids.read(raw, check), "item_id": item_ids.read(raw, check)}
     if time != "none":
@@ -53,7 +53,7 @@ def read_events(
     if catalogue is not None:
         unknown = ~np.isin(read["item_id"], catalogue["item_id"].to_numpy())
         check.reject(unknown, "item_id is not among the items", ["item_id"])
-    if distinct:
+    if drop_duplicates:
         shown = [name for name in ("user_id", "item_id", "timestamp") if name in read]
         check.reject(
             repeats(list(read.values()), check.rows), "exact repetition of an earlier row", shown
@@ -61,22 +61,22 @@ def read_events(
     rows = check.rows
     if time == "none":
         rows = np.random.default_rng(0).permutation(rows)
-        read["timestamp"] = _places(read["user_id"], rows)
+        read["timestamp"] = _positions(read["user_id"], rows)
     times = read["timestamp"][rows]
     if time == "seconds":
         check.unsorted = int((np.diff(times) < 0).sum())
     rows = rows[np.argsort(times, kind="stable")]
     first = ("user_id", "item_id", "timestamp")
     table = pa.table({name: read[name][rows] for name in (*first, *read)})
-    for name in keep:
+    for name in extra_columns:
         table = table.append_column(name, raw.table[name].take(pa.array(rows)))
     return table
 
 
-def _places(user: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each of ``rows``, how many of its user's rows stand before it in that order."""
+def _positions(user: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of each row among its user's ``rows``, from 0; other rows get 0."""
     order = rows[np.argsort(user[rows], kind="stable")]
     sorted_users = user[order]
-    places = np.zeros(len(user), dtype=np.int64)
-    places[order] = np.arange(len(order)) - np.searchsorted(sorted_users, sorted_users)
-    return places
+    positions = np.zeros(len(user), dtype=np.int64)
+    positions[order] = np.arange(len(order)) - np.searchsorted(sorted_users, sorted_users)
+    return positions

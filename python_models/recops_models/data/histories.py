@@ -1,4 +1,4 @@
-"""Users' histories as ragged arrays, for models that read them without loops over users."""
+"""Users' histories as ragged arrays, for vectorised access."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ AnyArray: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """U histories laid end to end: row ``u`` is ``[offsets[u], offsets[u + 1])``, oldest first.
+    """U concatenated histories: history ``u`` is ``[offsets[u], offsets[u + 1])``, oldest first.
 
     Attributes:
         offsets: ``[U + 1]`` i64.
-        items: ``[E]`` i64, item indices of a vocabulary; −1 marks an item that is not in it.
-        rows: ``[E]`` i64, each event's row in the table it came from, for its other columns.
+        items: ``[E]`` i64, item indices of a vocabulary; −1 marks an unknown item.
+        rows: ``[E]`` i64, row of each event in its source table, for its other columns.
     """
 
     offsets: Int64Array
@@ -32,41 +32,43 @@ class Histories:
 
     @classmethod
     def of(cls, interactions: pa.Table, users: Vocabulary, items: Vocabulary) -> Histories:
-        """The histories of all ``users`` (empty where a user has no event) in a time-ordered table.
+        """Return the histories of all ``users`` from interactions in time order.
+
+        A user without events has an empty history.
 
         Raises:
-            KeyError: an event of a user who is not among ``users``.
+            KeyError: an event's user is not in ``users``.
         """
         user = users.index(interactions["user_id"].to_numpy())
         rows = np.argsort(user, kind="stable")
         counts = np.bincount(user, minlength=len(users))
-        found = items.index(interactions["item_id"].to_numpy(), missing="mark")
-        return cls(_offsets(counts), found[rows], rows)
+        indices = items.index(interactions["item_id"].to_numpy(), missing="mark")
+        return cls(_offsets(counts), indices[rows], rows)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> Int64Array:
-        """``[U]``: events per history."""
+        """Number of events ``[U]`` in each history."""
         return np.diff(self.offsets)
 
     def take(self, users: NDArray[np.integer]) -> Histories:
-        """The histories of some users, in the order given."""
+        """Return the histories of ``users``, in that order."""
         lengths = self.lengths[users]
         offsets = _offsets(lengths)
         source = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], lengths)
         return Histories(offsets, self.items[source], self.rows[source])
 
     def first(self) -> Histories:
-        """Each history's first event alone; none of them is empty."""
+        """Return histories with only the first event of each; no history may be empty."""
         starts = self.offsets[:-1]
         return Histories(np.arange(len(self) + 1), self.items[starts], self.rows[starts])
 
     def near(self, window: int) -> Iterator[tuple[Int64Array, Int64Array]]:
-        """Different known items at most ``window`` events apart in one history.
+        """Yield pairs of different known items at most ``window`` events apart in one history.
 
-        For each distance, those that come first and, beside them, those that follow.
+        Each distance yields two arrays: the earlier items and the later items.
         """
         user = np.repeat(np.arange(len(self)), self.lengths)
         for distance in range(1, window + 1):
@@ -76,13 +78,16 @@ class Histories:
             yield first[near], second[near]
 
     def last(self, length: int, *, padding: int = -1) -> tuple[Int64Array, Int64Array]:
-        """The last items of each history, right-padded: ``(items [U, length], lengths [U])``."""
+        """Return the last items of each history: ``(items [U, length], lengths [U])``.
+
+        Rows are padded on the right.
+        """
         lengths = np.minimum(self.lengths, length)
         column = np.arange(length)
-        place = (self.offsets[1:] - lengths)[:, None] + column
+        index = (self.offsets[1:] - lengths)[:, None] + column
         inside = column < lengths[:, None]
-        padded = np.full(place.shape, padding, dtype=np.int64)
-        padded[inside] = self.items[place[inside]]
+        padded = np.full(index.shape, padding, dtype=np.int64)
+        padded[inside] = self.items[index[inside]]
         return padded, lengths
 
 

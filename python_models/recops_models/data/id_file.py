@@ -1,4 +1,4 @@
-"""Files that name users or items: one id per line, or a column of a table."""
+"""Files of user or item ids: one id per line, or a column of a table."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class IdFile:
     """The ids in a file, in the file's order.
 
     Attributes:
-        path: of the file.
-        entity: what the ids name.
+        path: path of the file.
+        entity: ``"item"`` or ``"user"``.
         keys: the ids, as text.
-        unit: what ``numbers`` count: ``"line"`` or ``"row"``.
-        numbers: the line or row of each id, from 1.
+        unit: ``"line"`` or ``"row"``, for messages.
+        numbers: line or row number of each id, from 1.
     """
 
     path: Path
@@ -40,16 +40,18 @@ class IdFile:
 
     @classmethod
     def read(cls, path: Path, entity: Entity) -> IdFile:
-        """Read ``path``: the column ``item_id`` or ``user_id`` of ``.csv`` (with a header line) or
-        ``.parquet``; of any other file, one id per line.
+        """Read the ids in ``path``.
+
+        ``.csv`` (with a header line) and ``.parquet`` need a column ``item_id`` or ``user_id``.
+        Any other file has one id per line.
 
         Raises:
-            DataError: the file cannot be read or names nothing.
+            DataError: the file cannot be read or has no ids.
         """
         read = _read_table if path.suffix in (".csv", ".parquet") else _read_lines
         file = read(path, entity)
         if not len(file.keys):
-            raise DataError(f"{path}: names no {entity}")
+            raise DataError(f"{path}: has no {entity} ids")
         return file
 
     def refuse(self, bad: BoolArray, reason: str) -> None:
@@ -67,8 +69,8 @@ def _read_lines(path: Path, entity: Entity) -> IdFile:
         raise DataError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as text ({error})") from error
-    named = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
-    return IdFile(path, entity, pa.array(named.values(), pa.string()), "line", list(named))
+    ids = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
+    return IdFile(path, entity, pa.array(ids.values(), pa.string()), "line", list(ids))
 
 
 def _read_table(path: Path, entity: Entity) -> IdFile:

@@ -1,4 +1,4 @@
-"""One entity's ids, over all files that name it."""
+"""Parsing of user or item ids consistently over several files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ _KEEP_TEXT = ", as most are; `recops data import --ids string` keeps every id, a
 
 
 class IdReader:
-    """How one entity's ids are read: as integers, or as strings numbered over all files."""
+    """Parser of one entity's ids: integers, or strings numbered over all files.
+
+    Attributes:
+        column: name of the id column.
+        keys: sorted distinct string ids over all files; None for integer ids.
+    """
 
     def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:
         self.column, self._kind = f"{entity}_id", kind
@@ -30,10 +35,11 @@ class IdReader:
             every = pa.chunked_array(
                 [chunk for text in texts for chunk in text.chunks], pa.string()
             )
-            distinct = pc.unique(every.filter(pc.not_equal(every, "")))
-            self.keys = distinct.take(pc.array_sort_indices(distinct))
+            unique = pc.unique(every.filter(pc.not_equal(every, "")))
+            self.keys = unique.take(pc.array_sort_indices(unique))
 
     def read(self, raw: RawTable, check: RowCheck) -> NDArray[np.int64]:
+        """Return the id of each row of ``raw``; ``check`` records the bad rows."""
         text = columns.id_text(raw.table[self.column])
         if self.keys is None:
             hint = _KEEP_TEXT if self._kind == "auto" else ""

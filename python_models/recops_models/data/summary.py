@@ -1,4 +1,4 @@
-"""A data set in a few lines."""
+"""Summary statistics of a data set."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _PERCENTILES = (0, 10, 50, 90, 99, 100)
 
 
 def summarize(dataset: Dataset) -> dict[str, str]:
-    """Label → value: counts, sparsity, history lengths, time range and columns."""
+    """Return counts, sparsity, history lengths, time range and columns, as label → text."""
     users, items, events = (
         table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)
     )
     user = dataset.interactions["user_id"].to_numpy()
     _, lengths = np.unique(user, return_counts=True)
-    met = pc.count_distinct(dataset.interactions["item_id"]).as_py()
+    num_with_events = pc.count_distinct(dataset.interactions["item_id"]).as_py()
     pairs = (
         dataset.interactions.select(["user_id", "item_id"])
         .group_by(["user_id", "item_id"])
@@ -31,9 +31,9 @@ def summarize(dataset: Dataset) -> dict[str, str]:
     summary = {
         "name": dataset.name,
         "users": f"{users:,}, {len(lengths):,} of them with events",
-        "items": f"{items:,}, {met:,} of them with events",
+        "items": f"{items:,}, {num_with_events:,} of them with events",
         "interactions": f"{events:,}",
-        "sparsity": f"{1 - pairs / (users * items):.4%} of all user-item pairs unseen",
+        "sparsity": f"{1 - pairs / (users * items):.4%} of user-item pairs have no event",
         "history length": ", ".join(
             f"p{p} {int(q):,}" for p, q in zip(_PERCENTILES, quantiles, strict=True)
         ),
@@ -48,7 +48,7 @@ def _time_range(dataset: Dataset) -> str:
     if dataset.time == "order":
         return "order only"
     if dataset.time == "none":
-        return "none, not even an order"
+        return "none (random order)"
     ends = pc.min_max(dataset.interactions["timestamp"]).as_py()
     first, last = (datetime.fromtimestamp(ends[key], timezone.utc) for key in ("min", "max"))
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Data that Python packages carry, and how each file must be."""
+"""Data sets inside Python packages, with the SHA-256 of each file."""
 
 from __future__ import annotations
 

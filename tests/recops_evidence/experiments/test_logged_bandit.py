@@ -25,7 +25,7 @@ def _one_thread(set_threads) -> None:
 
 @pytest.fixture(scope="module")
 def logs() -> Any:
-    if not (OPEN_BANDIT.at_hand or OPEN_BANDIT.cached.exists()):
+    if not (OPEN_BANDIT.local or OPEN_BANDIT.cached.exists()):
         pytest.skip("open-bandit is not here: `recops data get open-bandit`, or set RECOPS_DATA")
     return RUNS.load("open-bandit")
 

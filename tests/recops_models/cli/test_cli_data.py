@@ -56,7 +56,7 @@ def test_import_describe_and_load(
     ]
     assert cli.run(["data", "describe", str(out)]) == 0
     shown = capsys.readouterr().out
-    for part in ("60, 60 of them", "90, ", "% of all", "p50", "1997-11", "class (list of string)"):
+    for part in ("60, 60 of them", "90, ", "% of user-item pairs", "p50", "1997-11", "class (list of string)"):
         assert part in shown
     assert load(out).name == "small"
 
@@ -78,7 +78,7 @@ def test_import_reads_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "left out: play.dat: 1 × exact repetition of an earlier row (e.g. row 2" in shown
     assert "games: 2 users, 2 items, 2 interactions" in shown
     assert cli.run(["data", "describe", out]) == 0
-    assert "none, not even an order" in capsys.readouterr().out
+    assert "none (random order)" in capsys.readouterr().out
 
 
 def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,8 +161,8 @@ def test_a_row_with_a_tab_too_many_is_still_named(
         (["data", "get", "beauty"], 1, "beauty: set RECOPS_DATA"),
         (["data", "get", "office"], 1, "office: set RECOPS_DATA"),
         (["data", "describe", "anime"], 1, "anime: set RECOPS_DATA"),
-        (["data", "import", "letter", "/nowhere", "--out", "x"], 1, "/nowhere: one .inter.json"),
-        (["data", "import", "onerec", "/nowhere", "--out", "x"], 1, "/nowhere: one .item.json"),
+        (["data", "import", "letter", "/nowhere", "--out", "x"], 1, "/nowhere: must hold one"),
+        (["data", "import", "onerec", "/nowhere", "--out", "x"], 1, "/nowhere: must hold one"),
         (["data", "import", "caserec", "/nowhere", "--out", "x"], 1, "/nowhere: no such file"),
         (["data", "describe", "toys"], 1, "toys: set RECOPS_DATA"),
         (["data", "import", "xml", ".", "--out", "x"], 2, "xml"),

@@ -1,4 +1,4 @@
-"""Attributes of items and fields of users as tokens."""
+"""Attributes of items and fields of users, as tokens."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ def shop() -> Dataset:
     return Dataset("shop", events, items, users, ImportReport("made"))
 
 
-def test_columns_and_places_in_lists_are_attributes_in_the_order_named(shop: Dataset) -> None:
-    found = item_attributes(shop, ("categories", "categories:1", "floor"))
-    assert [each.column for each in found] == ["categories", "categories:1", "floor"]
-    named = [[each.values[token] for token in each.tokens] for each in found]
-    assert named[0] == ["hair", "hair", "—", "skin"]
-    assert named[1] == ["care", "—", "—", "care"]
-    assert named[2] == ["0", "1", "1", "0"]
+def test_columns_and_list_positions_are_attributes_in_the_order_of_names(shop: Dataset) -> None:
+    attributes = item_attributes(shop, ("categories", "categories:1", "floor"))
+    assert [each.column for each in attributes] == ["categories", "categories:1", "floor"]
+    values = [[each.values[token] for token in each.tokens] for each in attributes]
+    assert values[0] == ["hair", "hair", "—", "skin"]
+    assert values[1] == ["care", "—", "—", "care"]
+    assert values[2] == ["0", "1", "1", "0"]
 
 
 def test_auto_is_the_column_with_the_fewest_values(shop: Dataset) -> None:
-    (found,) = item_attributes(shop)
+    (automatic,) = item_attributes(shop)
     (coarsest,) = coarsest_attributes(shop, 1)
-    assert found.column == coarsest.column
+    assert automatic.column == coarsest.column
     bare = Dataset(
         "bare", shop.interactions, shop.items.select(["item_id"]), shop.users, shop.report
     )
     assert item_attributes(bare) == []
 
 
-def test_auto_with_a_number_takes_columns_then_later_places_in_lists(shop: Dataset) -> None:
+def test_auto_with_a_number_selects_columns_then_later_list_positions(shop: Dataset) -> None:
     def columns(*names: str) -> list[str]:
         return [each.column for each in item_attributes(shop, names)]
 
@@ -73,7 +73,7 @@ def test_the_number_of_auto_must_be_positive(shop: Dataset, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["colour", "price", "item_id", "brand:1", "categories:x", ""])
-def test_a_missing_column_is_one_line_that_names_those_there_are(shop: Dataset, name: str) -> None:
+def test_the_error_for_a_missing_column_lists_the_available_ones(shop: Dataset, name: str) -> None:
     with pytest.raises(DataError) as caught:
         item_attributes(shop, (name,))
     assert str(caught.value) == (
@@ -103,16 +103,16 @@ def test_shuffled_attributes_keep_their_rows_but_not_their_items() -> None:
     events = pa.table({n: pa.array([], pa.int64()) for n in ("user_id", "item_id", "timestamp")})
     dataset = Dataset("made", events, table, users, ImportReport("made"))
     real = item_attributes(dataset, ("coarse", "fine"))
-    found = shuffled(real, seed=1)
-    assert (found[0].tokens != real[0].tokens).mean() > 0.5
+    control = shuffled(real, seed=1)
+    assert (control[0].tokens != real[0].tokens).mean() > 0.5
     pairs = {(a, b) for a, b in zip(real[0].tokens, real[1].tokens, strict=True)}
-    assert {(a, b) for a, b in zip(found[0].tokens, found[1].tokens, strict=True)} == pairs
-    for one, other in zip(real, found, strict=True):
+    assert {(a, b) for a, b in zip(control[0].tokens, control[1].tokens, strict=True)} == pairs
+    for one, other in zip(real, control, strict=True):
         assert np.array_equal(np.bincount(one.tokens), np.bincount(other.tokens))
     assert shuffled([], 0) == []
 
 
-def test_fields_of_users_count_from_one_and_know_nobody(shop: Dataset) -> None:
+def test_fields_of_users_count_from_one_and_row_zero_is_no_user(shop: Dataset) -> None:
     fields = user_fields(shop, ("group",))
     assert fields is not None
     assert fields.tolist() == [[0], [1], [0], [2]]

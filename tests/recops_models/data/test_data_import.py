@@ -1,4 +1,4 @@
-"""Importers: what comes in whole, and how every kind of bad row is counted and named."""
+"""Importers: valid rows, and counts and reasons of every kind of bad row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from recops_models.data.importers.s3rec import read_s3rec
 
 
 def write(folder: Path, **files: str) -> Path:
-    """CSV files by their stems."""
+    """Write CSV files; the keywords are their stems."""
     for stem, content in files.items():
         (folder / f"{stem}.csv").write_text(content)
     return folder
@@ -47,7 +47,7 @@ KEEP_TEXT = ", as most are; `recops data import --ids string` keeps every id, as
 GOOD = "user_id,item_id,timestamp\n1,10,100\n2,11,90\n1,12,110\n"
 
 
-def test_a_folder_comes_in_time_order(tmp_path: Path) -> None:
+def test_a_folder_is_loaded_in_time_order(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, interactions=GOOD))
     assert dataset.interactions.to_pydict() == {
         "user_id": [2, 1, 1],
@@ -149,7 +149,7 @@ def test_ids_beyond_two_to_the_53_survive_csv(tmp_path: Path) -> None:
     assert dataset.items["title"].to_pylist() == [f"t{item}" for item in ids]
 
 
-def test_string_ids_are_numbered_and_kept_beside(tmp_path: Path) -> None:
+def test_string_ids_are_numbered_and_kept_as_keys(tmp_path: Path) -> None:
     rows = "user_id,item_id,timestamp\nzoe,B07,1\nann,A01,2\nann,B07,3\n,B07,4\n"
     write(tmp_path, interactions=rows, items="item_id,title\nA01,One\nB07,Two\nC99,Three\n")
     dataset = load(tmp_path)
@@ -179,7 +179,7 @@ def test_infinite_numbers_of_items_are_left_out_and_counted(tmp_path: Path) -> N
     assert note == "items.csv: 2 values of price are infinite; left out"
 
 
-def test_text_of_items_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+def test_text_of_items_must_be_utf8(tmp_path: Path) -> None:
     write(tmp_path, interactions=GOOD)
     (tmp_path / "items.csv").write_bytes("item_id,title\n10,Amélie\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"items\.csv: column 'title' is not UTF-8 text"):
@@ -187,21 +187,21 @@ def test_text_of_items_that_is_not_utf8_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["-62135596801", "2024-01-01 10:00:00+99:99"])
-def test_times_that_no_clock_shows_are_bad_rows(moment: str, tmp_path: Path) -> None:
+def test_impossible_times_are_bad_rows(moment: str, tmp_path: Path) -> None:
     dataset = load(write(tmp_path, interactions=f"{GOOD}3,10,{moment}\n"))
     (reason,) = reasons(dataset)
     assert reason.startswith("timestamp is ")
     assert dataset.interactions.num_rows == 3
 
 
-def test_integer_ids_answer_to_their_digits(tmp_path: Path) -> None:
+def test_integer_ids_are_looked_up_as_text(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, interactions=GOOD))
     assert dataset.user_id("2") == 2
     with pytest.raises(DataError, match="no item '9'"):
         dataset.item_id("9")
 
 
-def test_ids_can_be_forced(tmp_path: Path) -> None:
+def test_the_kind_of_ids_can_be_set(tmp_path: Path) -> None:
     write(tmp_path, interactions="user_id,item_id,timestamp\n1,a,1\n1,5,2\n2,b,3\n")
     assert reasons(read_folder(tmp_path, ids="integer")) == {"item_id is not an integer": 2}
     assert read_folder(tmp_path, ids="string").users["user_key"].to_pylist() == ["1", "2"]
@@ -220,14 +220,14 @@ def test_the_items_file_is_the_catalogue(tmp_path: Path) -> None:
     }
 
 
-def test_only_an_empty_text_is_a_missing_one(tmp_path: Path) -> None:
+def test_only_empty_text_is_missing(tmp_path: Path) -> None:
     items = "item_id,title,price\n10,NA,1.5\n11,,NA\n12,null,\n13,Up,\n"
     dataset = load(write(tmp_path, interactions=GOOD, items=items))
     assert dataset.items["title"].to_pylist() == ["NA", None, "null", "Up"]
     assert dataset.items["price"].to_pylist() == [1.5, None, None, None]
 
 
-def test_users_who_are_not_listed_get_nulls(tmp_path: Path) -> None:
+def test_unlisted_users_get_nulls(tmp_path: Path) -> None:
     users = "user_id,age\n2,30\n8,40\n"
     dataset = load(write(tmp_path, interactions=GOOD, users=users))
     assert dataset.users.to_pydict() == {"user_id": [1, 2, 8], "age": [None, 30, 40]}
@@ -292,20 +292,20 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
     [
         ({}, "no interactions.parquet or interactions.csv"),
         ({"interactions": ""}, "interactions.csv: not readable as delimited text"),
-        ({"interactions": "user_id,item_id,timestamp\n"}, "no good interaction is left"),
+        ({"interactions": "user_id,item_id,timestamp\n"}, "no valid interaction is left"),
         ({"interactions": "user_id,item\n1,2\n"}, "no column 'item_id' .columns: user_id, item"),
         ({"interactions": "user_id,item_id\n1,2\n"}, "no column 'timestamp'"),
         ({"interactions": GOOD, "items": "id\n1\n"}, "items.csv: no column 'item_id'"),
         ({"interactions": GOOD, "items": "item_id,item_key\n1,2\n"}, "item_key is reserved"),
-        ({"interactions": GOOD, "items": "item_id,a,a\n1,2,3\n"}, "two columns bear one name"),
+        ({"interactions": GOOD, "items": "item_id,a,a\n1,2,3\n"}, "column names must be unique"),
         ({"interactions": "user_id;item_id\n1;2\n"}, "no column 'user_id' .columns: user_id;item"),
         (
             {"interactions": "user_id,item_id,timestamp\nx,y,z\n"},
-            "no good interaction is left .*timestamp is not a number",
+            "no valid interaction is left .*timestamp is not a number",
         ),
     ],
 )
-def test_unusable_folders_are_told(files: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_unusable_folders_are_refused(files: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         load(write(tmp_path, **files))
 
@@ -313,7 +313,7 @@ def test_unusable_folders_are_told(files: dict[str, str], message: str, tmp_path
 @pytest.mark.parametrize(
     "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
 )
-def test_text_in_parquet_is_text_however_it_is_stored(kind: pa.DataType, tmp_path: Path) -> None:
+def test_every_parquet_type_of_text_is_read_as_text(kind: pa.DataType, tmp_path: Path) -> None:
     moments = pa.array(["1970-01-02", "1970-01-03", None]).cast(kind)
     table = pa.table({"user_id": pa.array(["a", "b", "c"]).cast(kind), "item_id": [1, 2, 3]})
     pq.write_table(table.append_column("timestamp", moments), tmp_path / "interactions.parquet")
@@ -323,7 +323,7 @@ def test_text_in_parquet_is_text_however_it_is_stored(kind: pa.DataType, tmp_pat
     assert reasons(dataset) == {"timestamp is missing": 1}
 
 
-def test_views_of_text_describe_items(tmp_path: Path) -> None:
+def test_string_views_are_text_of_items(tmp_path: Path) -> None:
     write(tmp_path, interactions=GOOD)
     titles = pa.array(["Heat", "Up"]).cast(pa.string_view())
     genres = pa.array([["a"], ["a", "b"]], pa.list_(pa.string_view()))
@@ -336,42 +336,42 @@ def test_views_of_text_describe_items(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "rating"])
 @pytest.mark.parametrize("value", [b"\xff", [1], {"a": 1}])
-def test_columns_that_are_no_values_are_told(column: str, value: object, tmp_path: Path) -> None:
+def test_columns_must_hold_numbers_or_text(column: str, value: object, tmp_path: Path) -> None:
     table = {name: [1] for name in ("user_id", "item_id", "timestamp", "rating")}
     pq.write_table(pa.table({**table, column: [value]}), tmp_path / "interactions.parquet")
-    with pytest.raises(DataError, match=f"column '{column}' must .* found (binary|list|struct)"):
+    with pytest.raises(DataError, match=f"column '{column}' must .* got (binary|list|struct)"):
         load(tmp_path)
 
 
-def test_parquet_columns_of_one_name_are_told(tmp_path: Path) -> None:
+def test_parquet_column_names_must_be_unique(tmp_path: Path) -> None:
     table = pa.Table.from_arrays(
         [pa.array([1])] * 4, ["user_id", "item_id", "item_id", "timestamp"]
     )
     pq.write_table(table, tmp_path / "interactions.parquet")
-    with pytest.raises(DataError, match="two columns bear one name"):
+    with pytest.raises(DataError, match="column names must be unique"):
         load(tmp_path)
 
 
-def test_a_catalogue_may_be_ids_alone(tmp_path: Path) -> None:
+def test_a_catalogue_may_have_only_ids(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, interactions=GOOD, items="item_id\n12\n11\n77\n"))
     assert dataset.items.to_pydict() == {"item_id": [11, 12, 77]}
     assert reasons(dataset) == {"item_id is not among the items": 1}
 
 
-def test_a_lone_file_is_a_folder_of_interactions(tmp_path: Path) -> None:
+def test_a_single_file_holds_interactions(tmp_path: Path) -> None:
     write(tmp_path, events=GOOD)
     for dataset in (read_folder(tmp_path / "events.csv"), load(tmp_path / "events.csv")):
         assert (dataset.name, dataset.interactions.num_rows) == ("events", 3)
 
 
-def test_two_files_for_one_table_are_told(tmp_path: Path) -> None:
+def test_two_files_for_one_table_are_refused(tmp_path: Path) -> None:
     write(tmp_path, interactions=GOOD)
     (tmp_path / "interactions.parquet").write_bytes(b"")
     with pytest.raises(DataError, match="remove one"):
         load(tmp_path)
 
 
-def test_files_of_another_kind_are_told(tmp_path: Path) -> None:
+def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     (tmp_path / "interactions.parquet").write_text("not parquet")
     with pytest.raises(DataError, match="not readable as Parquet"):
         load(tmp_path)
@@ -394,8 +394,8 @@ def test_recbole_keeps_quotes_lists_and_types(small: Dataset) -> None:
     assert small.report.num_bad == 0
 
 
-def test_recbole_faults_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one \.inter file is due, found 0"):
+def test_recbole_errors_name_the_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"must hold one \.inter file, got 0"):
         read_recbole(tmp_path)
     (tmp_path / "a.inter").write_text("user_id:token\titem_id:token\ttimestamp\n1\t2\t3\n")
     with pytest.raises(DataError, match="header 'timestamp' has no type"):
@@ -440,14 +440,14 @@ def test_s3rec_reads_sequences_and_attributes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "attributes", "message"),
     [
-        (b"", b"{}", "holds no sequence"),
+        (b"", b"{}", "has no sequences"),
         (b"\xff\xfe", b"{}", "not UTF-8"),
         (b"1 2 3\n", b"[1]", "a JSON object from item id"),
         (b"1 2 3\n", b'{"2": "red"}', "a JSON object from item id"),
         (b"1 2 3\n", b"{", "a JSON object from item id"),
     ],
 )
-def test_s3rec_faults_are_told(
+def test_s3rec_errors_name_the_fault(
     text: bytes, attributes: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "S.txt").write_bytes(text)
@@ -456,7 +456,7 @@ def test_s3rec_faults_are_told(
         read_s3rec(tmp_path / "S.txt")
 
 
-def test_a_saved_data_set_comes_back_the_same(small: Dataset, tmp_path: Path) -> None:
+def test_a_saved_data_set_is_loaded_unchanged(small: Dataset, tmp_path: Path) -> None:
     save_dataset(small, tmp_path / "new" / "folder")
     again = load(tmp_path / "new" / "folder")
     assert again.interactions.equals(small.interactions)
@@ -466,48 +466,48 @@ def test_a_saved_data_set_comes_back_the_same(small: Dataset, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["interactions.parquet", "items.parquet", "dataset.json"])
-def test_a_flipped_bit_is_noticed(name: str, small: Dataset, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected(name: str, small: Dataset, tmp_path: Path) -> None:
     save_dataset(small, tmp_path)
     content = bytearray((tmp_path / name).read_bytes())
-    for place in range(5, len(content), max(1, len(content) // 7)):
-        content[place] ^= 16
+    for position in range(5, len(content), max(1, len(content) // 7)):
+        content[position] ^= 16
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CorruptFileError, match=name):
             load(tmp_path)
-        content[place] ^= 16
+        content[position] ^= 16
     (tmp_path / name).write_bytes(content)
     load(tmp_path)
 
 
 @pytest.mark.parametrize("writes", range(5))
 @pytest.mark.parametrize("before", ["nothing", "another data set"])
-def test_an_import_that_was_stopped_is_no_data_set(
+def test_an_interrupted_import_is_refused(
     writes: int, before: str, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, interactions=GOOD)
     out = tmp_path / "out"
     if before == "another data set":
         save_dataset(load(tmp_path), out)
-    left = writes
+    remaining = writes
     write_file = files.write_file
 
-    def killed(path: Path, data: bytes) -> None:
-        nonlocal left
-        if not left:
+    def interrupted_write(path: Path, data: bytes) -> None:
+        nonlocal remaining
+        if not remaining:
             raise KeyboardInterrupt
-        left -= 1
+        remaining -= 1
         write_file(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_file", killed)
+        patch.setattr(files, "write_file", interrupted_write)
         with pytest.raises(KeyboardInterrupt):
             save_dataset(small, out)
     if writes == 0 and before == "another data set":
         assert load(out).interactions.equals(load(tmp_path).interactions)
     else:
-        told = "no interactions" if writes == 0 else "its import did not end"
+        message = "no interactions" if writes == 0 else "the import was interrupted"
         for read in (load, read_folder):
-            with pytest.raises(DataError, match=told):
+            with pytest.raises(DataError, match=message):
                 read(out)
     save_dataset(small, out)
     assert load(out).interactions.equals(small.interactions)
@@ -518,7 +518,7 @@ def test_files_of_two_imports_are_not_mixed(small: Dataset, tmp_path: Path) -> N
     save_dataset(load(tmp_path), tmp_path / "out")
     save_dataset(small, tmp_path / "small")
     (tmp_path / "small" / "items.parquet").rename(tmp_path / "out" / "items.parquet")
-    with pytest.raises(CorruptFileError, match="another import"):
+    with pytest.raises(CorruptFileError, match="does not belong to the import"):
         load_dataset(tmp_path / "out")
 
 
@@ -530,8 +530,8 @@ def test_a_report_survives_json() -> None:
 
 
 def test_a_dataset_checks_its_tables(small: Dataset) -> None:
-    late_first = small.interactions.take(np.arange(small.interactions.num_rows)[::-1].copy())
+    reversed_rows = small.interactions.take(np.arange(small.interactions.num_rows)[::-1].copy())
     with pytest.raises(DataError, match="not in time order"):
-        Dataset("d", late_first, small.items, small.users, small.report)
+        Dataset("d", reversed_rows, small.items, small.users, small.report)
     with pytest.raises(DataError, match="lacks its int64 column 'item_id'"):
         Dataset("d", small.interactions, small.users, small.users, small.report)

@@ -1,4 +1,4 @@
-"""Every import kind on the same events, whole and malformed."""
+"""Every import kind on the same events, valid and malformed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def text(value: object) -> str:
 
 
 def sequences(rows: list[Row]) -> dict[object, list[object]]:
-    found: dict[object, list[object]] = {}
+    items_of: dict[object, list[object]] = {}
     for user, item in rows:
-        found.setdefault(user, []).append(item)
-    return found
+        items_of.setdefault(user, []).append(item)
+    return items_of
 
 
 def write_csv(folder: Path, rows: list[Row]) -> Path:
@@ -42,8 +42,8 @@ def write_csv(folder: Path, rows: list[Row]) -> Path:
 
 def write_parquet(folder: Path, rows: list[Row]) -> Path:
     def column(values: tuple[object, ...]) -> pa.Array:
-        whole = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
-        return pa.array(values if whole else [v if v is None else str(v) for v in values])
+        fits = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
+        return pa.array(values if fits else [v if v is None else str(v) for v in values])
 
     users, items = (column(values) for values in zip(*rows, strict=True))
     table = pa.table({"user_id": users, "item_id": items, "timestamp": np.arange(len(rows))})
@@ -146,7 +146,7 @@ BAD_IDS = {
     "negative": -3,
     "2^63 or more": 2**63,
     "not an integer": "1.5",
-    "missing": None,  # Not in s3rec: a line of words has no place for a missing one.
+    "missing": None,  # Not for s3rec: a line of words cannot express a missing id.
 }
 KINDS_AND_BAD_IDS = [
     (kind, fault) for kind in KINDS for fault in BAD_IDS if (kind, fault) != ("s3rec", "missing")
@@ -164,7 +164,7 @@ def test_bad_ids_are_counted_and_named(kind: str, fault: str, column: str, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_comes_twice_is_counted_and_named(kind: str, tmp_path: Path) -> None:
+def test_duplicates_are_counted_and_named(kind: str, tmp_path: Path) -> None:
     path = WRITE[kind](tmp_path, GOOD)
     file = tmp_path / MAIN_FILE[kind]
     if kind == "parquet":
@@ -185,7 +185,7 @@ def test_what_comes_twice_is_counted_and_named(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", TIMED)
-def test_unsorted_times_are_sorted_and_told(kind: str, tmp_path: Path) -> None:
+def test_unsorted_times_are_sorted_and_noted(kind: str, tmp_path: Path) -> None:
     path = WRITE[kind](tmp_path, GOOD)
     file = tmp_path / MAIN_FILE[kind]
     if kind == "parquet":
@@ -213,8 +213,8 @@ def test_rows_that_cannot_be_split_are_counted_and_named(kind: str, tmp_path: Pa
         file = tmp_path / MAIN_FILE[kind]
         file.write_text(f"{file.read_text().rstrip()}\n{row}\n")
     dataset = read(kind, path)
-    fields, due = len(row.split("\t" if "\t" in row else ",")), 3
-    assert reasons(dataset) == {f"a row has {fields} fields, not {due}": 1}
+    fields = len(row.split("\t" if "\t" in row else ","))
+    assert reasons(dataset) == {f"a row has {fields} fields, not 3": 1}
     assert sorted(events(dataset)) == sorted(GOOD)
 
 
@@ -223,9 +223,9 @@ FOREIGN = {"empty": b"", "binary": b"\x00\xff\xfe\x80" * 50, "list": b"[1, 2]", 
 
 @pytest.mark.parametrize("content", FOREIGN)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_foreign_file_is_one_line(kind: str, content: str, tmp_path: Path) -> None:
+def test_a_foreign_file_gives_a_one_line_error(kind: str, content: str, tmp_path: Path) -> None:
     if (kind, content) == ("s3rec", "list"):
-        content = "nothing"  # "[1, 2]" is a user and an item of strange names.
+        content = "nothing"  # "[1, 2]" is a valid line: user "[1,", item "2]".
     path = WRITE[kind](tmp_path, GOOD)
     (tmp_path / MAIN_FILE[kind]).write_bytes(FOREIGN[content])
     with pytest.raises(DataError, match=MAIN_FILE[kind]) as error:
@@ -235,7 +235,7 @@ def test_a_foreign_file_is_one_line(kind: str, content: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
 @pytest.mark.parametrize("kind", ["parquet", "letter", "caserec"])
-def test_a_form_that_knows_its_end_misses_it(kind: str, share: float, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(kind: str, share: float, tmp_path: Path) -> None:
     path = WRITE[kind](tmp_path, GOOD)
     file = tmp_path / MAIN_FILE[kind]
     content = file.read_bytes()
@@ -245,7 +245,7 @@ def test_a_form_that_knows_its_end_misses_it(kind: str, share: float, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_path_that_is_not_there_is_told(kind: str, tmp_path: Path) -> None:
+def test_a_missing_path_is_named(kind: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         read(kind, tmp_path / "nowhere")
     with pytest.raises(DataError, match=tmp_path.name):
@@ -287,31 +287,31 @@ def test_bad_numbers_are_counted_and_named(kind: str, value: str, tmp_path: Path
         head, *lines = file.read_text().rstrip("\n").split("\n")
         rows = [f"{line}{comma}{v}" for line, v in zip(lines, values, strict=True)]
         file.write_text("\n".join([f"{head}{comma}{column}{kind_of}", *rows]) + "\n")
-    what = {"good": "not a number", "": "missing"}.get(value, "not finite")
+    fault = {"good": "not a number", "": "missing"}.get(value, "not finite")
     dataset = read(kind, path)
-    assert reasons(dataset) == {f"{column} is {what}": 1}
+    assert reasons(dataset) == {f"{column} is {fault}": 1}
     assert sorted(events(dataset)) == sorted(GOOD[:1] + GOOD[2:])
 
 
-SIDES: list[tuple[str, dict[str, str], str | dict[str, int]]] = [
+OTHER_FILES: list[tuple[str, dict[str, str], str | dict[str, int]]] = [
     ("recbole", {"d.item": ""}, "d.item: not readable as delimited text"),
     ("recbole", {"d.item": "x:token\n1\n"}, "d.item: no column 'item_id'"),
-    ("recbole", {"d.item": "item_id:token\tx:int\n10\t1\n"}, "column 'x' has type 'int'"),
-    ("recbole", {"d.item": "item_id:token\tx:token\tx:float\n10\t1\t1\n"}, "two columns bear"),
+    ("recbole", {"d.item": "item_id:token\tx:int\n10\t1\n"}, "type of column 'x' must be token"),
+    ("recbole", {"d.item": "item_id:token\tx:token\tx:float\n1\t1\t1\n"}, "names must be unique"),
     ("recbole", {"d.user": "user_id:token\n1\n2\n2\n"}, {"user_id is listed twice": 1}),
     ("recbole", {"d.user": "user_id:token\n-1\n"}, {"user_id is negative": 1}),
-    ("s3rec", {"d_item2attributes.json": '{"10": [1.5]}'}, "that of item '10' is none"),
-    ("s3rec", {"d_item2attributes.json": f'{{"10": [{2**63}]}}'}, "that of item '10' is none"),
-    ("s3rec", {"d_item2attributes.json": '{"10": [true]}'}, "that of item '10' is none"),
-    ("s3rec", {"d_item2attributes.json": '{"10": null}'}, "that of item '10' is none"),
-    ("s3rec", {"d_item2attributes.json": "{}"}, "holds nothing; a JSON object from item id"),
+    ("s3rec", {"d_item2attributes.json": '{"10": [1.5]}'}, "got another value for item '10'"),
+    ("s3rec", {"d_item2attributes.json": f'{{"1": [{2**63}]}}'}, "got another value for item '1'"),
+    ("s3rec", {"d_item2attributes.json": '{"10": [true]}'}, "got another value for item '10'"),
+    ("s3rec", {"d_item2attributes.json": '{"10": null}'}, "got another value for item '10'"),
+    ("s3rec", {"d_item2attributes.json": "{}"}, "must be a JSON object from item id"),
     (
         "s3rec",
         {"d_item2attributes.json": '{"10": [1], "11": [], "12": [], "13": [2], "10": [3]}'},
         {"item_id is listed twice": 1},
     ),
-    ("letter", {"d.index.json": '{"10": [1, 2]}'}, "no semantic ID in it is a list of tokens"),
-    ("letter", {"d.index.json": '{"10": ["<b_1>", "<a_1>"]}'}, "no semantic ID in it"),
+    ("letter", {"d.index.json": '{"10": [1, 2]}'}, "semantic IDs must be lists of tokens"),
+    ("letter", {"d.index.json": '{"10": ["<b_1>", "<a_1>"]}'}, "semantic IDs must be lists"),
     (
         "letter",
         {"d.index.json": '{"10": ["<a_1>", "<b_0>"], "11": ["<a_1>"], "11": ["<a_2>", "<b_2>"]}'},
@@ -320,16 +320,16 @@ SIDES: list[tuple[str, dict[str, str], str | dict[str, int]]] = [
             "item_id is not among the items": 3,
         },
     ),
-    ("letter", {"d.inter.json": '{"1": [10], "2": [1.0], "3": [true]}'}, {"no list of ids": 2}),
-    ("onerec", {"d.item.json": '{"10": null}'}, "no good interaction is left"),
+    ("letter", {"d.inter.json": '{"1": [10], "2": [1.0], "3": [true]}'}, {"not a list of ids": 2}),
+    ("onerec", {"d.item.json": '{"10": null}'}, "no valid interaction is left"),
     ("onerec", {"d.index.json": "[]"}, "an object from item id to a list of tokens"),
-    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,[1.5],10\n"}, {"no list": 1}),
-    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,10,10\n"}, {"no list": 1}),
+    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,[1.5],10\n"}, {"not a list": 1}),
+    ("onerec", {"d_test.csv": "user_id,history_item_id,item_id\n1,10,10\n"}, {"not a list": 1}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "files", "expected"), SIDES)
-def test_what_goes_with_the_events_is_checked_too(
+@pytest.mark.parametrize(("kind", "files", "expected"), OTHER_FILES)
+def test_files_of_items_and_users_are_checked(
     kind: str, files: dict[str, str], expected: str | dict[str, int], tmp_path: Path
 ) -> None:
     path = WRITE[kind](tmp_path, GOOD)
@@ -340,10 +340,10 @@ def test_what_goes_with_the_events_is_checked_too(
             read(kind, path)
         assert "\n" not in str(error.value)
     else:
-        found = reasons(read(kind, path))
-        assert len(found) == len(expected)
+        counts = reasons(read(kind, path))
+        assert len(counts) == len(expected)
         for part, count in expected.items():
-            assert [n for reason, n in found.items() if part in reason] == [count]
+            assert [n for reason, n in counts.items() if part in reason] == [count]
 
 
 def test_recbole_lists_of_categories_hold_no_blanks(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_recbole_lists_of_categories_hold_no_blanks(tmp_path: Path) -> None:
     assert read("recbole", path).items["class"].to_pylist() == [None, ["a", "b"], ["b"], ["a"]]
 
 
-def test_semantic_ids_of_the_source_are_no_attribute(tmp_path: Path) -> None:
+def test_semantic_ids_of_the_source_are_not_attributes(tmp_path: Path) -> None:
     path = write_letter(tmp_path, GOOD)
     index = {str(item): [f"<a_{item}>", f"<b_{2 * item}>"] for item in (10, 11, 12, 13)}
     (tmp_path / "d.index.json").write_text(json.dumps(index))
@@ -364,7 +364,7 @@ def test_semantic_ids_of_the_source_are_no_attribute(tmp_path: Path) -> None:
         assert not any(data.item_columns(role) for role in ("text", "attribute", "number"))
 
 
-def test_onerec_lays_examples_over_one_another(tmp_path: Path) -> None:
+def test_onerec_merges_overlapping_examples(tmp_path: Path) -> None:
     write_onerec(tmp_path, GOOD[:1])
     (tmp_path / "d_train.csv").unlink()
     head = "user_id,history_item_id,item_id\n"
@@ -391,7 +391,7 @@ def test_onerec_lays_examples_over_one_another(tmp_path: Path) -> None:
     assert dataset.items["description"].to_pylist() == ["one two"] * 4
     assert dataset.items["sid"].to_pylist() == [[1], None, None, None]
     assert "d.item.json: 3 items have no semantic ID" in dataset.report.notes
-    assert any("1 do not overlap the one before" in note for note in dataset.report.notes)
+    assert any("1 do not overlap the previous one" in note for note in dataset.report.notes)
 
 
 def test_caserec_joins_values_and_describes_items(tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ def test_caserec_joins_values_and_describes_items(tmp_path: Path) -> None:
         "episodes": [3.0, None, 1.0],
     }
     assert dataset.report.notes[1:3] == (
-        "d_ratings.dat: 4 values are the weights of d_history.dat's pairs; "
-        "1 name no such pair, 1 repeat an earlier one, 0 could not be split",
+        "d_ratings.dat: 4 values are weights of the pairs in d_history.dat; "
+        "1 have an unknown pair, 1 repeat an earlier one, 0 could not be split",
         "user_info.dat: not used",
     )

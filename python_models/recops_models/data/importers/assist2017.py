@@ -1,7 +1,7 @@
-"""ASSISTments 2017: pupils and their answers, in order.
+"""Importer of ASSISTments 2017: pupils' answers to problems, in order.
 
-``interactions`` has ``user_id``, ``item_id`` (a problem), ``skill``, ``position`` (an event's place
-in its user's history) and ``label``: 1 where the answer was right.
+``interactions`` has ``user_id``, ``item_id`` (a problem), ``skill``, ``position`` (of the event in
+its user's history) and ``label`` (1: correct answer).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_assist2017(folder: Path, *, name: str = "assist2017") -> Dataset:
         DataError: the file is missing, or lacks a column.
     """
     raw = with_columns(read_parquet(folder / "interactions.parquet"), _EVENTS)
-    skills, other = _skills(raw.table)
+    skills, num_other = _skills(raw.table)
     events = raw.table.drop_columns(["skill"])
     names = ["timestamp" if column == "position" else column for column in events.column_names]
     return assemble(
@@ -39,14 +39,17 @@ def read_assist2017(folder: Path, *, name: str = "assist2017") -> Dataset:
         time="order",
         notes=(
             ORDER_NOTE,
-            f"an item's skill is its most frequent one over all events, another than that of "
-            f"{other:,} of them",
+            f"an item's skill is its most frequent one over all events; {num_other:,} events have "
+            "another skill",
         ),
     )
 
 
 def _skills(events: pa.Table) -> tuple[pa.Table, int]:
-    """Each item's most frequent skill, the lowest of equally frequent ones; events of others."""
+    """Return each item's most frequent skill, and the number of events with another skill.
+
+    Ties go to the lowest skill.
+    """
     counts = (
         events.group_by(["item_id", "skill"], use_threads=False)
         .aggregate([([], "count_all")])
@@ -56,5 +59,5 @@ def _skills(events: pa.Table) -> tuple[pa.Table, int]:
     first = np.flatnonzero(np.append(True, item[1:] != item[:-1]))
     table = counts.take(pa.array(first))
     skill = table["skill"].cast(pa.string()).dictionary_encode()
-    other = events.num_rows - int(table["count_all"].to_numpy().sum())
-    return pa.table({"item_id": table["item_id"], "skill": skill}), other
+    num_other = events.num_rows - int(table["count_all"].to_numpy().sum())
+    return pa.table({"item_id": table["item_id"], "skill": skill}), num_other

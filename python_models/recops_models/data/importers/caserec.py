@@ -1,9 +1,9 @@
-"""CaseRecommender's archives: a zip of tab-separated ``.dat`` files with a header each.
+"""Importer of CaseRecommender's zip archives of tab-separated ``.dat`` files with headers.
 
-Of the files with three columns (user, item, value) the one with the most rows holds the
-interactions; the next one's values, such as hours played or a rating given, become ``weight``, 0
-where it does not name the pair. A file ``…info.dat`` that speaks of items is the catalogue. There
-is neither time nor order: the data set says ``time="none"``.
+The largest file with three columns (user, item, value) holds the interactions. The values of the
+second largest, such as hours played or ratings, become ``weight``; pairs without a value get 0. A
+file ``…info.dat`` about items is the catalogue. Events have neither times nor an order
+(``time="none"``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.ids import IdKind
 from recops_models.data.importers.text_files import read_delimited
 
-_NOTE = "neither time nor order in the source: positions are drawn at random, always the same"
+_NOTE = "the source has neither times nor an order: positions are random, with a fixed seed"
 _TITLES = ("name", "game name", "title", "book-title")
 
 
@@ -34,8 +34,8 @@ def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -
     """Read the archive ``path``.
 
     Raises:
-        DataError: not there, no zip archive, damaged, one that unpacks to more than a gibibyte, or
-            without a file of interactions.
+        DataError: the file is missing, damaged or not a zip archive; it unpacks to more than 1 GiB;
+            or it has no file of interactions.
     """
     files = _read_archive(path)
     items = {file: raw for file, raw in files.items() if file.endswith("info.dat")}
@@ -44,13 +44,13 @@ def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -
         key=lambda raw: -raw.table.num_rows,
     )
     if not feedback:
-        raise DataError(f"{path}: no .dat file in it has the columns user, item, value")
+        raise DataError(f"{path}: must hold a .dat file with the columns user, item, value")
     catalogue = [raw for file, raw in items.items() if not file.startswith("user")]
     interactions = _named(feedback[0])
     notes = [_NOTE]
     if len(feedback) > 1:
-        interactions, found = _weighted(interactions, _named(feedback[1]))
-        notes.append(found)
+        interactions, note = _weighted(interactions, _named(feedback[1]))
+        notes.append(note)
     used = {raw.file for raw in (*catalogue[:1], *feedback[:2])}
     notes += [f"{raw.file}: not used" for raw in files.values() if raw.file not in used]
     return assemble(
@@ -66,7 +66,7 @@ def read_caserec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -
 
 def _read_archive(path: Path) -> dict[str, RawTable]:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; a zip archive of .dat files is due")
+        raise DataError(f"{path}: no such file; expected a zip archive of .dat files")
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in sorted(archive.namelist()) if name.endswith(".dat")]
@@ -86,10 +86,10 @@ def _read_archive(path: Path) -> dict[str, RawTable]:
 
 
 def _without_end_tabs(content: bytes) -> bytes:
-    """Remove the tab at the end of the header, and of every row that has one tab too many for it.
+    """Remove the trailing tab of the header, and of rows with one tab too many.
 
-    The rows of Book-Crossing end in a tab, which would be a further, empty column. If a row has the
-    number of tabs that the header needs, it keeps its last tab: its last column is empty.
+    Rows of Book-Crossing end with a tab, which would add an empty column. A row with the right
+    number of tabs keeps its trailing tab, because its last column is empty.
     """
     header, newline, rows = content.partition(b"\n")
     names = header.rstrip(b"\r\t")
@@ -108,7 +108,7 @@ def _named(raw: RawTable) -> RawTable:
 
 
 def _weighted(first: RawTable, second: RawTable) -> tuple[RawTable, str]:
-    """The rows of ``first`` with the values of ``second`` as weights, and how well they fit."""
+    """Return the rows of ``first`` with the values of ``second`` as weights, and a note."""
     pairs, others = (
         pc.binary_join_element_wise(
             *(columns.as_text(raw.table[name]) for name in ("user_id", "item_id")), "\t"
@@ -120,8 +120,8 @@ def _weighted(first: RawTable, second: RawTable) -> tuple[RawTable, str]:
     known = columns.mask(pa.chunked_array([pc.is_in(others, value_set=pairs)]))
     repeated = len(others) - pc.count_distinct(others).as_py()
     note = (
-        f"{second.file}: {second.table.num_rows:,} values are the weights of "
-        f"{first.file}'s pairs; {int(np.count_nonzero(~known)):,} name no such pair, "
+        f"{second.file}: {second.table.num_rows:,} values are weights of the pairs in "
+        f"{first.file}; {int(np.count_nonzero(~known)):,} have an unknown pair, "
         f"{repeated:,} repeat an earlier one, {len(second.malformed):,} could not be split"
     )
     table = first.table.select(["user_id", "item_id"]).append_column("weight", weight)
@@ -129,7 +129,10 @@ def _weighted(first: RawTable, second: RawTable) -> tuple[RawTable, str]:
 
 
 def _described(raw: RawTable) -> RawTable:
-    """The catalogue: a title, lists where commas separate, numbers where there are any."""
+    """Return the catalogue with typed columns: a title, lists of genres, numbers and categories.
+
+    A column is numeric if more than half of its non-empty values are numbers.
+    """
     first, *others = raw.table.column_names
     table = {"item_id": raw.table[first]}
     for header in others:
@@ -141,11 +144,11 @@ def _described(raw: RawTable) -> RawTable:
         else:
             values, faults = columns.parse_numbers(column, name)
             bad = np.any([rows for _, rows in faults], axis=0)
-            there = int(columns.mask(pc.not_equal(columns.as_text(column), "")).sum())
-            numbers = 2 * int((~bad).sum()) > there
+            num_values = int(columns.mask(pc.not_equal(columns.as_text(column), "")).sum())
+            is_numeric = 2 * int((~bad).sum()) > num_values
             table[name] = (
                 pa.chunked_array([pa.array(values, mask=bad)])
-                if numbers
+                if is_numeric
                 else column.dictionary_encode()
             )
     return RawTable(raw.file, pa.table(table), raw.malformed)

@@ -1,4 +1,4 @@
-"""MovieLens' films and people, in one shape whichever files they come from."""
+"""Films and users of MovieLens in a common format."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ _YEAR = r"\((?P<year>[0-9]{4})\)\s*$"
 
 
 def films(items: pa.Table, separator: str) -> pa.Table:
-    """``item_id``, ``title``, ``year`` (that in brackets behind the title), ``genres`` (a list) and
-    ``genre_set``: all of a film's genres as one category, for models that take one a film.
+    """Return the catalogue: ``item_id``, ``title``, ``year``, ``genres`` and ``genre_set``.
+
+    ``year`` is the year in brackets at the end of the title. ``genres`` is a list. ``genre_set``
+    joins all genres of a film to one category, for models with one category per item.
 
     Args:
-        items: ``item_id``, ``title`` and ``genres``: text with ``separator`` between.
-        separator: see above.
+        items: ``item_id``, ``title`` and ``genres``, as text with ``separator`` between genres.
+        separator: delimiter of the genres.
     """
     year = pc.struct_field(pc.extract_regex(items["title"], _YEAR), ["year"])
     genres = pc.split_pattern(items["genres"], separator)
@@ -30,7 +32,7 @@ def films(items: pa.Table, separator: str) -> pa.Table:
 
 
 def people(users: pa.Table) -> pa.Table:
-    """``user_id``, ``gender``, ``age`` and ``occupation``: codes, hence categories."""
+    """Return ``user_id``, and ``gender``, ``age`` and ``occupation`` as categories."""
     table = users.select(["user_id"])
     for name in ("gender", "age", "occupation"):
         table = table.append_column(name, users[name].cast(pa.string()).dictionary_encode())

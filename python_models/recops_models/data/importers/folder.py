@@ -1,11 +1,17 @@
-"""A user's own folder: ``interactions.parquet`` or ``.csv``, optionally ``items.*``, ``users.*``.
+"""Importer of a user's own folder of CSV or Parquet tables.
 
-``interactions`` has ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
-timestamp), and optionally ``rating``, ``label``, ``feedback``, ``weight``, ``position``,
-``propensity``, ``domain`` or ``scene`` (where it happened). Further columns of numbers or of
-repeated text, such as ``price`` or ``event_type``, are kept for settings that name them.
-``items`` has ``item_id`` and any text or attribute columns, ``users`` ``user_id`` and any
-attributes; lists need Parquet. Where an ``items`` file is there, it is the catalogue.
+The folder has ``interactions.parquet`` or ``.csv``, and optionally ``items.*`` and ``users.*``.
+
+- ``interactions``: ``user_id``, ``item_id``, ``timestamp`` (seconds, an ISO date or a Parquet
+  timestamp), and optionally ``rating``, ``label``, ``feedback``, ``weight``, ``position``,
+  ``propensity``, ``domain`` and ``scene`` (where the interaction happened). Other columns of
+  numbers or of repeated text, such as ``price`` or ``event_type``, are kept for settings that name
+  them.
+- ``items``: ``item_id`` and any text or attribute columns. The file is the catalogue: events with
+  other items are dropped.
+- ``users``: ``user_id`` and any attributes.
+
+Columns of lists need Parquet.
 """
 
 from __future__ import annotations
@@ -25,61 +31,67 @@ from recops_models.data.importers.text_files import read_delimited
 from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
-_MORE = ("domain", "scene")
+_CONTEXT = ("domain", "scene")
 """Columns that say where an interaction happened; kept with any content."""
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the tables in folder ``path``, or the interactions in file ``path`` alone.
+    """Read the tables in folder ``path``, or only interactions from file ``path``.
 
     Raises:
-        CorruptFileError: a ``dataset.json`` beside the tables is damaged or foreign.
-        DataError: no interactions, two files for one table, an unreadable file, a missing column,
-            or tables of an import that was stopped.
+        CorruptFileError: a ``dataset.json`` in the folder is damaged or foreign.
+        DataError: there are no interactions, two files for one table, an unreadable file, or a
+            missing column; or the tables belong to an interrupted import.
     """
     if path.is_file():
-        alone = _read_file(path, _EVENTS)
-        return assemble(name or path.stem, alone, source=str(path), ids=ids, keep=_more(alone))
+        interactions = _read_file(path, _EVENTS)
+        return assemble(
+            name or path.stem,
+            interactions,
+            source=str(path),
+            ids=ids,
+            extra_columns=_extra_columns(interactions),
+        )
     if not path.is_dir():
         raise DataError(
-            f"{path}: no such folder; one with interactions.csv or interactions.parquet is due"
+            f"{path}: no such folder; expected one with interactions.csv or interactions.parquet"
         )
     refuse_unfinished(path)
-    interactions = _read(path, "interactions", _EVENTS)
-    if interactions is None:
+    table = _read(path, "interactions", _EVENTS)
+    if table is None:
         raise DataError(f"{path}: no interactions.parquet or interactions.csv in it")
     return assemble(
         name or path.resolve().name,
-        interactions,
+        table,
         _read(path, "items", ("item_id",)),
         _read(path, "users", ("user_id",)),
         source=str(path),
         ids=ids,
-        keep=_more(interactions),
+        extra_columns=_extra_columns(table),
     )
 
 
-def _more(raw: RawTable) -> tuple[str, ...]:
-    """Return the columns that settings may name: scenes, numbers, and text that repeats."""
+def _extra_columns(raw: RawTable) -> tuple[str, ...]:
+    """Return the columns that settings may name: domain, scene, numbers and repeated text."""
     columns = zip(raw.table.column_names, raw.table.columns, strict=True)
     return tuple(
         name
         for name, column in columns
-        if name in _MORE or (name not in _EVENTS and _is_plain(column))
+        if name in _CONTEXT or (name not in _EVENTS and _is_number_or_category(column))
     )
 
 
-def _is_plain(column: pa.ChunkedArray) -> bool:
+def _is_number_or_category(column: pa.ChunkedArray) -> bool:
     return column_role(column) in ("number", "attribute") and not is_list(column.type)
 
 
 def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:
-    found = [
+    files = [
         file for suffix in ("parquet", "csv") if (file := folder / f"{stem}.{suffix}").exists()
     ]
-    if len(found) > 1:
+    if len(files) > 1:
         raise DataError(f"{folder}: holds {stem}.parquet and {stem}.csv; remove one")
-    return _read_file(found[0], text) if found else None
+    return _read_file(files[0], text) if files else None
 
 
 def _read_file(file: Path, text: tuple[str, ...]) -> RawTable:

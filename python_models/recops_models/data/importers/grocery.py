@@ -1,8 +1,8 @@
-"""Amazon Grocery with its graph: ``train.csv`` and ``item_meta.csv``, both tab-separated.
+"""Importer of Amazon Grocery with its item graph: ``train.csv`` and ``item_meta.csv``.
 
-``train`` has ``user_id``, ``item_id``, ``time`` (seconds); ``item_meta`` ``item_id``,
-``i_category``, and ``r_complement`` (also bought) and ``r_substitute`` (also viewed), which are
-lists of item ids such as ``[12, 7]``.
+Both are tab-separated. ``train`` has ``user_id``, ``item_id`` and ``time`` (seconds). ``item_meta``
+has ``item_id``, ``i_category`` and lists of item ids such as ``[12, 7]``: ``r_complement`` (also
+bought) and ``r_substitute`` (also viewed).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_grocery(folder: Path, *, name: str = "grocery") -> Dataset:
     ``items`` has ``category`` and the lists ``also_bought`` and ``also_viewed`` of item ids.
 
     Raises:
-        DataError: a file is missing, lacks a column, or a list is none.
+        DataError: a file is missing or lacks a column, or a list cannot be parsed.
     """
     events, meta = (
         read_delimited(folder / file, delimiter="\t", quoting=False, only_text=True)
@@ -39,8 +39,8 @@ def read_grocery(folder: Path, *, name: str = "grocery") -> Dataset:
         source=str(folder),
         ids="integer",
         notes=(
-            "also_bought and also_viewed are of all times: vectors of content made of them know "
-            "what was bought later",
+            "also_bought and also_viewed cover all times: content vectors built from them leak "
+            "later purchases",
         ),
     )
 
@@ -57,8 +57,8 @@ def _described(meta: RawTable) -> pa.Table:
         )
     except (KeyError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"{meta.file}: item_id, i_category, and r_complement and r_substitute with lists such "
-            f"as [12, 7] are due ({error})"
+            f"{meta.file}: must have item_id, i_category, r_complement and r_substitute, the last "
+            f"two with lists such as [12, 7] ({error})"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""JSON objects as lists of pairs, so that a key that comes twice is seen."""
+"""Reading JSON objects as lists of pairs, which preserve repeated keys."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from recops_models.data.errors import DataError
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object, every pair of it."""
+    """All key–value pairs of a JSON object."""
 
 
 def read_object(file: Path, meaning: str) -> list[tuple[str, Any]]:
-    """The pairs of the JSON object in ``file``; objects within it become dicts.
+    """Return the pairs of the JSON object in ``file``; nested objects become dicts.
 
     Args:
-        file: UTF-8.
-        meaning: what is due, for the error.
+        file: path of a UTF-8 file.
+        meaning: description of the expected content, for errors.
 
     Raises:
-        DataError: no such file, one of more than a gibibyte, not JSON, not an object, or an empty
+        DataError: the file is missing or larger than 1 GiB; it is not a JSON object, or an empty
             one.
     """
     try:
         pairs = json.loads(read_bounded(file), object_pairs_hook=_Pairs)
     except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file; {meaning} is due") from error
+        raise DataError(f"{file}: no such file; expected {meaning}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error}); {meaning} is due") from error
+        raise DataError(f"{file}: not readable as JSON ({error}); expected {meaning}") from error
     if not isinstance(pairs, _Pairs):
-        raise DataError(f"{file}: {meaning} is due, found a {type(pairs).__name__}")
+        raise DataError(f"{file}: must be {meaning}, got a {type(pairs).__name__}")
     if not pairs:
-        raise DataError(f"{file}: holds nothing; {meaning} is due")
+        raise DataError(f"{file}: must be {meaning}, got an empty object")
     return [(key, dict(value) if isinstance(value, _Pairs) else value) for key, value in pairs]

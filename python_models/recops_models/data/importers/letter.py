@@ -1,7 +1,7 @@
-"""LETTER's files: ``NAME.inter.json``, and where it is ``NAME.index.json``.
+"""Importer of LETTER's files: ``NAME.inter.json`` and optionally ``NAME.index.json``.
 
-``inter`` is an object from user id to the list of its items in time order, ``index`` one from item
-id to a semantic ID; the latter is the catalogue, and its codes stand in ``items["sid"]``.
+``inter`` maps user ids to the user's items in time order. ``index`` maps item ids to semantic IDs;
+it is the catalogue, and its codes become ``items["sid"]``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from recops_models.data.importers.json_files import read_object
 from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
 from recops_models.data.importers.sids import read_sids
 
-_ID_TYPES = (int, str, type(None))  # Not float, nor bool; None is a missing id.
+_ID_TYPES = (int, str, type(None))  # None is a missing id; floats and bools are refused.
 
 
 def read_letter(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
     """Read the files in folder ``path``, or the file ``path`` (``….inter.json``) and its index.
 
     Raises:
-        DataError: there is no ``.inter.json``, or more than one; a file is not the JSON described
-            above.
+        DataError: there is not exactly one ``.inter.json``, or a file does not have the format
+            described above.
     """
     inter = _inter_file(path)
     stem = inter.name.removesuffix(".inter.json")
@@ -44,12 +44,12 @@ def read_letter(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
 def _inter_file(path: Path) -> Path:
     if path.is_file():
         return path
-    found = sorted(path.glob("*.inter.json"))
-    if len(found) != 1:
+    files = sorted(path.glob("*.inter.json"))
+    if len(files) != 1:
         raise DataError(
-            f"{path}: one .inter.json file is due, found {len(found)}; name the file itself"
+            f"{path}: must hold one .inter.json file, got {len(files)}; name the file itself"
         )
-    return found[0]
+    return files[0]
 
 
 def _read_sequences(file: Path) -> RawTable:
@@ -59,7 +59,7 @@ def _read_sequences(file: Path) -> RawTable:
     pairs = read_object(file, "an object from user id to the list of its items")
     for number, (user, items) in enumerate(pairs, 1):
         if not isinstance(items, list) or not all(type(item) in _ID_TYPES for item in items):
-            malformed.append((number, "a user has no list of ids"))
+            malformed.append((number, "a user's items are not a list of ids"))
         elif not items:
             malformed.append((number, "a user without items"))
         elif user in sequences:

@@ -1,8 +1,8 @@
-"""Yelp with LETTER's semantic IDs: S3Rec's sequences, and LETTER's items counted from 0.
+"""Importer of Yelp: S3Rec's sequences with LETTER's item texts and semantic IDs.
 
-``amazon_s3rec/Yelp.txt`` holds the sequences, ``letter/yelp.item.json`` an object from item id to
-its ``title`` and ``description`` (categories with commas between), ``letter/yelp.index.json`` one
-to its semantic ID. LETTER's ids are S3Rec's less one, and so are those of the data set.
+``amazon_s3rec/Yelp.txt`` holds the sequences. ``letter/yelp.item.json`` maps item ids to ``title``
+and ``description`` (comma-separated categories), ``letter/yelp.index.json`` to semantic IDs. The
+data set uses LETTER's ids, which count from 0 and are S3Rec's ids minus one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _ITEMS = "an object from item id to one with a title and a description"
 
 
 def read_letter_yelp(folder: Path, *, name: str = "letter-yelp") -> Dataset:
-    """Read the three files below ``folder``; ``items`` has ``title``, ``categories`` and ``sid``.
+    """Read the three files under ``folder``; ``items`` has ``title``, ``categories`` and ``sid``.
 
     Raises:
-        DataError: a file is missing, or is not what is described above.
+        DataError: a file is missing or does not have the format described above.
     """
     sequences = read_sequences(folder / "amazon_s3rec/Yelp.txt")
     shifted = sequences.table
-    for place, column in enumerate(("user_id", "item_id")):
-        shifted = shifted.set_column(place, column, _less_one(shifted[column], sequences.file))
+    for index, column in enumerate(("user_id", "item_id")):
+        shifted = shifted.set_column(index, column, _minus_one(shifted[column], sequences.file))
     sids = read_sids(folder / "letter/yelp.index.json")
     described = _described(folder / "letter/yelp.item.json", sids.table["item_id"])
     items = described.append_column("sid", sids.table["sid"])
@@ -45,23 +45,23 @@ def read_letter_yelp(folder: Path, *, name: str = "letter-yelp") -> Dataset:
         source=str(folder),
         ids="integer",
         time="order",
-        notes=(ORDER_NOTE, "ids are LETTER's: those of Yelp.txt less one"),
+        notes=(ORDER_NOTE, "ids are LETTER's: those of Yelp.txt minus one"),
     )
 
 
-def _less_one(ids: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
+def _minus_one(ids: pa.ChunkedArray, file: str) -> pa.ChunkedArray:
     values, faults = parse_integer_ids(ids, "id")
     if any(rows.any() for _, rows in faults):
-        raise DataError(f"{file}: integers of 1 and more are due for ids")
+        raise DataError(f"{file}: ids must be integers of at least 1")
     return pa.chunked_array([values - 1])
 
 
 def _described(file: Path, ids: pa.ChunkedArray) -> pa.Table:
-    """The items ``ids``, in this order, with null where the file does not know one."""
-    found = dict(read_object(file, _ITEMS))
-    rows = [found.get(item) or {} for item in ids.to_pylist()]
+    """Return title and categories of the items ``ids``, in this order; null if missing."""
+    texts = dict(read_object(file, _ITEMS))
+    rows = [texts.get(item) or {} for item in ids.to_pylist()]
     if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{file}: {_ITEMS} is due")
+        raise DataError(f"{file}: must be {_ITEMS}")
     categories = pa.array([row.get("description") for row in rows], pa.string())
     return pa.table(
         {

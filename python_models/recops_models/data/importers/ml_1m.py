@@ -1,10 +1,14 @@
-"""MovieLens 1M as a folder of Parquet files: the order of all events, classes instead of stars.
+"""Importer of MovieLens 1M as Parquet files, with rating classes instead of stars.
 
-``interactions`` has ``user_id``, ``item_id``, ``position`` (an event's place in its user's
-history), ``timestamp`` (to about 15 minutes; ``time_known`` tells where it is the event's own) and
-``rating_class``: 2 for 4 or 5 stars, 1 for 3, 0 for 1 or 2, null where no more is known than that
-they were 3 or fewer. ``items`` has ``title`` and ``genres`` with spaces between, ``users``
-``gender``, ``age`` and ``occupation``.
+``interactions`` has ``user_id``, ``item_id`` and
+
+- ``position``: of the event in its user's history;
+- ``timestamp``: accurate to about 15 minutes, and the event's own if ``time_known``;
+- ``rating_class``: 2 for 4 or 5 stars, 1 for 3, 0 for 1 or 2, null for an unknown rating of at most
+  3 stars.
+
+``items`` has ``title`` and space-separated ``genres``; ``users`` has ``gender``, ``age`` and
+``occupation``.
 """
 
 from __future__ import annotations
@@ -24,9 +28,9 @@ _USERS = ("user_id", "gender", "age", "occupation")
 
 
 def read_ml_1m(folder: Path, *, name: str = "ml-1m") -> Dataset:
-    """Read the three files in ``folder``; ``interactions`` has ``feedback``.
+    """Read the three files in ``folder``; ``interactions`` gets ``feedback``.
 
-    Times never contradict ``position`` within a user, which orders events of one moment.
+    Events of one user are in the order of ``position``, which also orders equal times.
 
     Raises:
         DataError: a file is missing, or lacks a column.
@@ -35,8 +39,8 @@ def read_ml_1m(folder: Path, *, name: str = "ml-1m") -> Dataset:
     items = with_columns(read_parquet(folder / "items.parquet"), ("item_id", "title", "genres"))
     users = with_columns(read_parquet(folder / "users.parquet"), _USERS)
     table = events.table.sort_by([("user_id", "ascending"), ("position", "ascending")])
-    unclear = table["rating_class"].null_count
-    guessed = table.num_rows - (pc.sum(table["time_known"]).as_py() or 0)
+    num_unclear = table["rating_class"].null_count
+    num_guessed = table.num_rows - (pc.sum(table["time_known"]).as_py() or 0)
     feedback = pc.fill_null(table["rating_class"], 1)
     table = table.select(["user_id", "item_id", "timestamp"]).append_column("feedback", feedback)
     return assemble(
@@ -48,7 +52,7 @@ def read_ml_1m(folder: Path, *, name: str = "ml-1m") -> Dataset:
         ids="integer",
         notes=(
             "feedback: liked 4 or 5 stars, neutral 3, disliked 1 or 2; "
-            f"{unclear:,} of 3 or fewer count as neutral",
-            f"{guessed:,} times are carried forward or guessed; the order within a user is true",
+            f"{num_unclear:,} unknown ratings of at most 3 stars count as neutral",
+            f"{num_guessed:,} times are carried forward or guessed; each user's order is exact",
         ),
     )

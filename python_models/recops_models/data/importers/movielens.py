@@ -1,11 +1,11 @@
-"""GroupLens' own files of MovieLens, of any of the three forms that they came in.
+"""Importer of GroupLens' MovieLens files, in any of their three formats.
 
-- ``ratings.dat``, ``movies.dat`` and perhaps ``users.dat`` (1M, 10M): ``::`` between fields, no
-  header, genres with ``|`` between.
-- ``ratings.csv`` and ``movies.csv`` (20M, 25M, 32M and the small one): a header, quotes.
-- ``u.data``, ``u.item`` and ``u.user`` (100K): tabs and ``|``, no header, a flag for each genre.
+- ``ratings.dat``, ``movies.dat`` and optionally ``users.dat`` (1M, 10M): fields separated by
+  ``::``, no header, genres separated by ``|``.
+- ``ratings.csv`` and ``movies.csv`` (20M, 25M, 32M and the small one): CSV with a header.
+- ``u.data``, ``u.item`` and ``u.user`` (100K): tabs and ``|``, no header, a flag per genre.
 
-Text is UTF-8, or Latin-1 where it is not.
+Text is UTF-8, else Latin-1.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _NO_GENRES = "(no genres listed)"
 
 
 def read_movielens(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the files in folder ``path``, or those beside the file ``path`` of ratings.
+    """Read the files in folder ``path``, or in the folder of the ratings file ``path``.
 
-    ``interactions`` has ``rating`` in stars, ``items`` what
-    :func:`~recops_models.data.importers.films.films` tells, ``users`` gender, age and occupation
-    where the source has them.
+    ``interactions`` has ``rating`` in stars; ``items`` has the columns of
+    :func:`~recops_models.data.importers.films.films`; ``users`` has gender, age and occupation if
+    the source has them.
 
     Raises:
-        DataError: no ratings of any form, a file is missing or lacks a column.
+        DataError: there is not exactly one file of ratings, or a file is missing or lacks a column.
     """
     folder = path.parent if path.is_file() else path
-    forms = {"ratings.dat": _dat, "ratings.csv": _csv, "u.data": _u_data}
-    found = [file for file in forms if (folder / file).is_file()]
-    if len(found) != 1:
-        there = ", ".join(found) or "none of them"
-        raise DataError(f"{path}: one of {', '.join(forms)} is due, found {there}")
-    ratings, items, users = forms[found[0]](folder)
+    formats = {"ratings.dat": _dat, "ratings.csv": _csv, "u.data": _u_data}
+    files = [file for file in formats if (folder / file).is_file()]
+    if len(files) != 1:
+        got = ", ".join(files) or "none of them"
+        raise DataError(f"{path}: must hold one of {', '.join(formats)}, got {got}")
+    ratings, items, users = formats[files[0]](folder)
     return assemble(
         name or folder.resolve().name,
         with_columns(ratings, _RATINGS),
@@ -113,7 +113,7 @@ def _u_data(folder: Path) -> _Files:
 
 
 def _headless(file: Path, delimiter: str, names: tuple[str, ...]) -> RawTable:
-    """A file of text without a header, its columns so named."""
+    """Read a delimited file without a header; ``names`` are its columns."""
     if not file.is_file():
         raise DataError(f"{file}: no such file")
     content = file.read_bytes()
@@ -121,7 +121,7 @@ def _headless(file: Path, delimiter: str, names: tuple[str, ...]) -> RawTable:
         text = content.decode()
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    if len(delimiter) > 1:  # The reader takes one character: one that no text holds.
+    if len(delimiter) > 1:  # Arrow takes one character. The text does not contain \x1f.
         text, delimiter = text.replace(delimiter, "\x1f"), "\x1f"
     return read_delimited(
         file,

@@ -1,7 +1,7 @@
-"""Foursquare's check-ins of New York: ``interactions.parquet`` and ``items.parquet``.
+"""Importer of Foursquare's New York check-ins: ``interactions.parquet`` and ``items.parquet``.
 
-``interactions`` has ``user_id``, ``item_id`` (a venue) and ``timestamp``: seconds since the log
-began, to the minute. ``items`` has ``latitude`` and ``longitude``, in degrees.
+``interactions`` has ``user_id``, ``item_id`` (a venue) and ``timestamp``: seconds since the start
+of the log, rounded to minutes. ``items`` has ``latitude`` and ``longitude`` in degrees.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def read_nyc_checkins(folder: Path, *, name: str = "nyc-checkins") -> Dataset:
         read_parquet(folder / "items.parquet"),
         source=str(folder),
         ids="integer",
-        notes=("times are seconds since the log began, to the minute: 1970 is no year of theirs",),
+        notes=("times are seconds since the start of the log, not since 1970, to the minute",),
     )

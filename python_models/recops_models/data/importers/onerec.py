@@ -1,12 +1,13 @@
-"""MiniOneRec's files: ``NAME.item.json``, ``NAME.index.json``, ``NAME_{train,valid,test}.csv``.
+"""Importer of MiniOneRec's files.
 
-A row of the CSV files is an example: a user's last items (``history_item_id``, at most ten) and the
-next one (``item_id``). A user's examples overlap, and laid over one another they give back the
-sequence. Items have text, a brand and a semantic ID (``items["sid"]``).
+The files are ``NAME.item.json``, ``NAME.index.json`` and ``NAME_{train,valid,test}.csv``. A CSV row
+is an example: a user's last items (``history_item_id``, at most ten) and the next one
+(``item_id``). A user's examples overlap, so that their sequence can be reconstructed. Items have
+text, a brand and a semantic ID (``items["sid"]``).
 
-Where there is no ``train`` file, the users of ``test`` are marked in ``users["held_out"]``:
-validation targets of those users stand in their test histories, so that only the others may be
-trained on, which is what :func:`~recops_models.data.splits.by_user` does.
+Without a ``train`` file, ``users["held_out"]`` marks the users of ``test``. Their test histories
+contain their validation targets, so training may use only the other users, as
+:func:`~recops_models.data.splits.by_user` does.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ def read_onerec(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
     """Read the files in folder ``path``.
 
     Raises:
-        DataError: there is no ``.item.json``, or more than one; there is no CSV file; a column is
-            missing; a file is not what is described above.
+        DataError: there is not exactly one ``.item.json``; there is no CSV file; a column is
+            missing; a file does not have the format described above.
     """
-    found = sorted(path.glob("*.item.json"))
-    if len(found) != 1:
-        raise DataError(f"{path}: one .item.json file is due, found {len(found)}")
-    stem = found[0].name.removesuffix(".item.json")
+    item_files = sorted(path.glob("*.item.json"))
+    if len(item_files) != 1:
+        raise DataError(f"{path}: must hold one .item.json file, got {len(item_files)}")
+    stem = item_files[0].name.removesuffix(".item.json")
     files = [file for part in _PARTS if (file := path / f"{stem}_{part}.csv").exists()]
     if not files:
         raise DataError(f"{path}: no {stem}_train.csv, {stem}_valid.csv or {stem}_test.csv in it")
@@ -58,7 +59,7 @@ def read_onerec(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
             f"{stem}_test.csv: users",
             pa.table({"user_id": list(marks), "held_out": list(marks.values())}),
         )
-    items = _read_items(found[0], path / f"{stem}.index.json")
+    items = _read_items(item_files[0], path / f"{stem}.index.json")
     return assemble(
         name or stem,
         examples.rows(stem),
@@ -67,7 +68,7 @@ def read_onerec(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
         source=str(path),
         ids=ids,
         time="order",
-        notes=(ORDER_NOTE, *examples.notes(), *_bare_items(items)),
+        notes=(ORDER_NOTE, *examples.notes(), *_missing_sid_notes(items)),
     )
 
 
@@ -81,15 +82,15 @@ def _read_items(file: Path, index: Path) -> RawTable:
             described.pop("item_id", None)
             rows.append({"item_id": item, **described})
         else:
-            malformed.append((number, "an item is no object"))
+            malformed.append((number, "an item is not an object"))
     columns = dict.fromkeys(["item_id", *(key for row in rows for key in row)])
     table = pa.table(
         {key: pa.array([row.get(key) for row in rows], pa.string()) for key in columns}
     )
     if index.exists():
         sids = read_sids(index).table
-        place = pa.compute.index_in(table["item_id"], value_set=sids["item_id"].combine_chunks())
-        table = table.append_column("sid", sids["sid"].combine_chunks().take(place))
+        rows = pa.compute.index_in(table["item_id"], value_set=sids["item_id"].combine_chunks())
+        table = table.append_column("sid", sids["sid"].combine_chunks().take(rows))
     empty = [
         key
         for key in table.column_names
@@ -98,13 +99,13 @@ def _read_items(file: Path, index: Path) -> RawTable:
     return RawTable(file.name, table.drop_columns(empty), malformed)
 
 
-def _bare_items(items: RawTable) -> Iterator[str]:
+def _missing_sid_notes(items: RawTable) -> Iterator[str]:
     if "sid" in items.table.column_names and items.table["sid"].null_count:
         yield f"{items.file}: {items.table['sid'].null_count:,} items have no semantic ID"
 
 
 def _text(key: str, value: Any) -> str | None:
-    """A field as text; a description is a Python list of paragraphs, in quotes."""
+    """Return a field as text; a description is the repr of a Python list of paragraphs."""
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value)

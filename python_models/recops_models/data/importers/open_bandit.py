@@ -1,8 +1,8 @@
-"""The Open Bandit Dataset: logs of two policies, ``{random,bts}/{all,men,women}``.
+"""Importer of the Open Bandit Dataset: logs of two policies, ``{random,bts}/{all,men,women}``.
 
-A row is an impression: time, item, position on the page, whether it was clicked, and the
-probability with which the policy showed it there. The logs name no users: those with the same four
-features count as one. Each campaign has items of its own.
+A row is an impression: time, item, position on the page, click, and the policy's probability of
+showing the item there (propensity). The logs have no user ids: users with the same four features
+count as one user. Each campaign has separate items.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ POLICIES = ("random", "bts")
 CAMPAIGNS = ("all", "men", "women")
 
 _LOGS = [(policy, campaign) for policy in POLICIES for campaign in CAMPAIGNS]
-_USER = tuple(f"user_feature_{place}" for place in range(4))
-_ITEM = ("item_id", *(f"item_feature_{place}" for place in range(4)))
+_USER = tuple(f"user_feature_{index}" for index in range(4))
+_ITEM = ("item_id", *(f"item_feature_{index}" for index in range(4)))
 _LOG = ("timestamp", "item_id", "position", "click", "propensity_score", *_USER)
 
 
 def read_open_bandit(folder: Path, *, name: str = "open-bandit") -> Dataset:
     """Read the six logs in ``folder``.
 
-    ``interactions`` has ``label`` (the click), ``position``, ``propensity``, and the columns
-    ``policy`` and ``campaign`` to choose by. ``item_key`` is such as ``men/7``; ``items`` has
-    ``campaign``, the number ``item_feature_0`` as the random policy's file tells it, and three
-    categories; ``users`` have four.
+    ``interactions`` has ``label`` (the click), ``position``, ``propensity``, ``policy`` and
+    ``campaign``. ``items`` has an ``item_key`` such as ``men/7``, ``campaign``, the number
+    ``item_feature_0`` (from the random policy's file) and three categories. ``users`` has four
+    categories.
 
     Raises:
         DataError: a file is missing, or lacks a column.
@@ -65,10 +65,10 @@ def read_open_bandit(folder: Path, *, name: str = "open-bandit") -> Dataset:
         RawTable("users", _categories(users.rename_columns(["user_id", *_USER]), _USER)),
         source=str(folder),
         ids="string",
-        keep=("policy", "campaign"),
-        distinct=False,
+        extra_columns=("policy", "campaign"),
+        drop_duplicates=False,
         notes=(
-            "the logs name no users: those with the same four features count as one",
+            "the logs have no user ids: users with the same four features count as one user",
             "the affinities of users and items are not used",
         ),
     )
@@ -112,7 +112,7 @@ def _items(context: pa.Table, campaign: str) -> pa.Table:
 
 def _categories(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
     for name in names:
-        place = table.column_names.index(name)
+        index = table.column_names.index(name)
         encoded = table[name].combine_chunks().dictionary_encode()
-        table = table.set_column(place, name, encoded)
+        table = table.set_column(index, name, encoded)
     return table

@@ -1,4 +1,4 @@
-"""Examples of a history and the next item, laid over one another, give back the sequence."""
+"""Reconstruction of users' sequences from overlapping examples (history, next item)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ _COLUMNS = ("user_id", "history_item_id", "item_id")
 
 
 class OverlappingExamples:
-    """Users' sequences, put together from examples in the order they come."""
+    """Users' sequences, merged from examples in file order.
+
+    Attributes:
+        sequences: user id → item ids, oldest first.
+        users_of: file name → ids of the users in it.
+    """
 
     def __init__(self) -> None:
         self.sequences: dict[str, list[str]] = {}
@@ -25,7 +30,11 @@ class OverlappingExamples:
         self._gaps = 0
 
     def add(self, file: Path) -> None:
-        """All examples of one file."""
+        """Add all examples of one file.
+
+        Raises:
+            DataError: the file is missing, unreadable or lacks a column.
+        """
         raw = with_columns(read_delimited(file, only_text=True), _COLUMNS)
         users = self.users_of.setdefault(file.name, set())
         self._malformed += [(self._count + row, reason) for row, reason in raw.malformed]
@@ -41,7 +50,7 @@ class OverlappingExamples:
             if fault is not None:
                 self._malformed.append((self._count + row, fault))
                 continue
-            assert items is not None  # _fault looked.
+            assert items is not None  # Checked by _fault.
             self._seen.add(example)
             users.add(user)
             self._numbers.setdefault(user, self._count + row)
@@ -54,7 +63,7 @@ class OverlappingExamples:
         sequence += [*history[overlap:], target]
 
     def rows(self, stem: str) -> RawTable:
-        """What :func:`assemble` takes."""
+        """Return the events of all sequences, as :func:`assemble` expects them."""
         return sequence_rows(
             f"{stem}_*.csv",
             list(self.sequences),
@@ -64,10 +73,10 @@ class OverlappingExamples:
         )
 
     def notes(self) -> list[str]:
-        """How well the examples fitted together."""
+        """Return a note on the merge, with the number of gaps."""
         return [
-            f"{self._count:,} examples of {len(self.sequences):,} users, laid over one another; "
-            f"{self._gaps:,} do not overlap the one before: events between may be missing"
+            f"{self._count:,} examples of {len(self.sequences):,} users merged into sequences; "
+            f"{self._gaps:,} do not overlap the previous one: events between may be missing"
         ]
 
 
@@ -75,12 +84,12 @@ def _fault(user: str | None, items: list[str] | None, target: str | None) -> str
     if not user:
         return "user_id is missing"
     if items is None:
-        return "history_item_id is no list of ids"
+        return "history_item_id is not a list of ids"
     return None if target else "item_id is missing"
 
 
 def _items(text: str | None) -> list[str] | None:
-    """``"[926, 38]"`` as ``["926", "38"]``; None where it is no such list."""
+    """Parse ``"[926, 38]"`` as ``["926", "38"]``; return None if it is not a list of integers."""
     try:
         values = json.loads(text or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Parquet files as raw tables."""
+"""Reading Parquet files as raw tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from recops_models.data.errors import DataError
 
 
 def read_parquet(file: Path) -> RawTable:
-    """The file's rows and columns.
+    """Read all rows and columns of a Parquet file.
 
     Raises:
-        DataError: not there, or not readable.
+        DataError: the file is missing or unreadable.
     """
     try:
         table = pa.parquet.ParquetFile(file).read()

@@ -1,9 +1,8 @@
-"""RecBole's atomic files: ``NAME.inter``, and where they are ``NAME.item`` and ``NAME.user``.
+"""Importer of RecBole's atomic files: ``NAME.inter``, optionally ``NAME.item`` and ``NAME.user``.
 
-Tab-separated, unquoted, with a typed header such as ``user_id:token`` or ``movie_title:token_seq``.
-A ``token`` column becomes categorical, ``float`` a number, ``token_seq`` a list of categories; but
-a ``token_seq`` whose name speaks of text (title, name, description, text, review, summary) becomes
-text, as its words are no categories.
+Files are tab-separated and unquoted, with a typed header such as ``user_id:token``. A ``token``
+column becomes a category, ``float`` a number, and ``token_seq`` a list of categories. A
+``token_seq`` with a name of text (title, name, description, text, review, summary) becomes text.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ _TEXT_NAME = re.compile(r"title|name|desc|text|review|summary", re.IGNORECASE)
 
 
 def read_recbole(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the atomic files in folder ``path``, or those beside the file ``path`` (``….inter``).
+    """Read the atomic files in folder ``path``, or those with the stem of ``path`` (``….inter``).
 
     Raises:
-        DataError: there is no ``.inter`` file, or more than one; a header is not typed; a column is
+        DataError: there is not exactly one ``.inter`` file; a header has no type; a column is
             missing.
     """
     inter = _inter_file(path)
@@ -48,10 +47,12 @@ def read_recbole(path: Path, *, name: str | None = None, ids: IdKind = "auto") -
 def _inter_file(path: Path) -> Path:
     if path.is_file():
         return path
-    found = sorted(path.glob("*.inter"))
-    if len(found) != 1:
-        raise DataError(f"{path}: one .inter file is due, found {len(found)}; name the file itself")
-    return found[0]
+    files = sorted(path.glob("*.inter"))
+    if len(files) != 1:
+        raise DataError(
+            f"{path}: must hold one .inter file, got {len(files)}; name the file itself"
+        )
+    return files[0]
 
 
 def _read(file: Path) -> RawTable | None:
@@ -83,9 +84,10 @@ def _typed(column: pa.ChunkedArray, name: str, kind: str, file: Path) -> pa.Chun
             else pc.split_pattern_regex(pc.utf8_trim(column, " "), " +")
         )
     if kind == "float_seq":
-        return column  # Nothing reads it: it stays as its text.
+        return column  # Kept as text, because no model reads it.
     raise DataError(
-        f"{file}: column {name!r} has type {kind!r}; token, token_seq, float or float_seq is due"
+        f"{file}: type of column {name!r} must be token, token_seq, float or float_seq, "
+        f"got {kind!r}"
     )
 
 

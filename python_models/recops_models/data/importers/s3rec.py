@@ -1,9 +1,8 @@
-"""The text form of S3Rec: one line a user, ``user item item …``, in time order.
+"""Importer of S3Rec's text format: one line per user, ``user item item …``, in time order.
 
-``NAME.txt`` goes with an optional ``NAME_item2attributes.json``, an object from item id to a list
-of attribute ids, and an optional ``NAME_item2title.json``, one from item id to its title: the items
-that either names are the catalogue. There are no times: an event's timestamp is its position in its
-user's line, and the data set says ``time="order"``.
+``NAME.txt`` has two optional companions: ``NAME_item2attributes.json`` maps item ids to lists of
+attribute ids, ``NAME_item2title.json`` maps item ids to titles. Items in either are the catalogue.
+The source has no times: an event's timestamp is its position in the line (``time="order"``).
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ from recops_models.data.importers.json_files import read_object
 from recops_models.data.importers.sequences import ORDER_NOTE, sequence_rows
 
 _ATTRIBUTES = "a JSON object from item id to a list of integers"
-_BESIDE = ("attributes", "title")
+_COMPANIONS = ("attributes", "title")
 _TITLES = "a JSON object from item id to its title"
 
 
 def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the sequences in file ``path``, and attributes and titles beside it, if they are there.
+    """Read the sequences in file ``path``, and the optional attributes and titles.
 
     Raises:
-        DataError: the file is not there, not text, or empty; attributes or titles are not the JSON
-            described above.
+        DataError: the file is missing, not text, or empty; attributes or titles do not have the
+            format described above.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; S3Rec's form is NAME.txt with one user a line")
+        raise DataError(f"{path}: no such file; expected NAME.txt with one user per line")
     interactions = read_sequences(path)
-    attributes, titles = (path.with_name(f"{path.stem}_item2{of}.json") for of in _BESIDE)
+    attributes, titles = (path.with_name(f"{path.stem}_item2{of}.json") for of in _COMPANIONS)
     items = _read_attributes(attributes) if attributes.exists() else None
     items = _with_titles(items, titles) if titles.exists() else items
     return assemble(
@@ -52,7 +51,7 @@ def read_s3rec(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> 
 
 
 def read_sequences(path: Path) -> RawTable:
-    """The sequences alone, one row an event.
+    """Read the sequences in file ``path``, one row per event.
 
     Raises:
         DataError: the file is not text, or empty.
@@ -74,7 +73,7 @@ def read_sequences(path: Path) -> RawTable:
             sequences[user] = items
             numbers.append(number)
     if not sequences and not malformed:
-        raise DataError(f"{path}: holds no sequence")
+        raise DataError(f"{path}: has no sequences")
     return sequence_rows(path.name, list(sequences), list(sequences.values()), numbers, malformed)
 
 
@@ -82,11 +81,11 @@ def _read_attributes(path: Path) -> RawTable:
     pairs = read_object(path, _ATTRIBUTES)
     for item, values in pairs:
         if not isinstance(values, list) or not all(_is_id(value) for value in values):
-            raise DataError(f"{path}: {_ATTRIBUTES} is due; that of item {item!r} is none")
+            raise DataError(f"{path}: must be {_ATTRIBUTES}, got another value for item {item!r}")
     table = pa.table(
         {
             "item_id": [item for item, _ in pairs],
-            # A list may repeat an attribute; to an item it is one.
+            # A list may repeat an attribute.
             "attributes": pa.array(
                 [list(dict.fromkeys(values)) for _, values in pairs], pa.list_(pa.int64())
             ),
@@ -96,20 +95,20 @@ def _read_attributes(path: Path) -> RawTable:
 
 
 def _with_titles(items: RawTable | None, path: Path) -> RawTable:
-    """``items`` and those that the file of titles names, with their titles."""
+    """Return ``items`` and the items in the file of titles, with their titles."""
     pairs = read_object(path, _TITLES)
     for item, title in pairs:
         if not isinstance(title, str):
-            raise DataError(f"{path}: {_TITLES} is due; that of item {item!r} is none")
+            raise DataError(f"{path}: must be {_TITLES}, got another value for item {item!r}")
     ids, titles = (pa.array(values) for values in zip(*pairs, strict=True))
     if items is None:
         return RawTable(path.name, pa.table({"item_id": ids, "title": titles}))
     known = items.table["item_id"]
-    fresh = ids.filter(pc.invert(pc.is_in(ids, value_set=known)))
-    table = pa.concat_tables([items.table, pa.table({"item_id": fresh})], promote_options="default")
-    place = pc.index_in(table["item_id"], value_set=ids)
-    return RawTable(f"{items.file}, {path.name}", table.append_column("title", titles.take(place)))
+    new = pa.table({"item_id": ids.filter(pc.invert(pc.is_in(ids, value_set=known)))})
+    table = pa.concat_tables([items.table, new], promote_options="default")
+    rows = pc.index_in(table["item_id"], value_set=ids)
+    return RawTable(f"{items.file}, {path.name}", table.append_column("title", titles.take(rows)))
 
 
 def _is_id(value: object) -> bool:
-    return type(value) is int and abs(value) < 2**63  # A bool is an int, but no id.
+    return type(value) is int and abs(value) < 2**63  # Not isinstance: a bool is an int.

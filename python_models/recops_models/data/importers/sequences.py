@@ -1,4 +1,4 @@
-"""Sequences, a list of items a user, as rows of interactions."""
+"""Conversion of sequences, one list of items per user, to rows of interactions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from recops_models.data.checks import RawTable
 
-ORDER_NOTE = "no times in the source: timestamps are positions within each user's history"
+ORDER_NOTE = "the source has no times: timestamps are positions within each user's history"
 
 
 def sequence_rows(
@@ -20,14 +20,16 @@ def sequence_rows(
     numbers: Sequence[int],
     malformed: Sequence[tuple[int, str]] = (),
 ) -> RawTable:
-    """One row an event, its place in its sequence for a time; items as text, None where missing.
+    """Return one row per event; its timestamp is its position in the sequence.
+
+    Items become text; None is a missing id.
 
     Args:
-        file: its name, for the report.
-        users: whose they are.
+        file: name of the file, for the report.
+        users: user id of each sequence.
         sequences: items, oldest first.
-        numbers: the row of ``file`` that each sequence comes from.
-        malformed: rows of ``file`` that hold no sequence, and why.
+        numbers: row of ``file`` of each sequence.
+        malformed: number and reason for each row of ``file`` without a sequence.
     """
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     items = [None if item is None else str(item) for sequence in sequences for item in sequence]

@@ -1,4 +1,4 @@
-"""Semantic IDs that come with a data set: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
+"""Reading a data set's semantic IDs: ``{"0": ["<a_183>", "<b_70>", …], …}``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from recops_models.data.importers.json_files import read_object
 
 
 def read_sids(file: Path) -> RawTable:
-    """``item_id`` and ``sid``, a list of fixed length, which no model takes for an attribute.
+    """Read ``item_id`` and ``sid``, a list of fixed length.
+
+    Models do not read lists of fixed length as attributes.
 
     Raises:
-        DataError: the file is not what is described above.
+        DataError: the file does not have the format described above.
     """
     pairs = read_object(file, "an object from item id to a list of tokens such as <a_183>")
     depth = len(pairs[0][1]) if isinstance(pairs[0][1], list) else 0
@@ -30,7 +32,7 @@ def read_sids(file: Path) -> RawTable:
             keys.append(key)
             codes.append(code)
     if not codes or not depth:
-        raise DataError(f"{file}: no semantic ID in it is a list of tokens such as <a_183>")
+        raise DataError(f"{file}: semantic IDs must be lists of tokens such as <a_183>")
     flat = pa.array(np.array(codes, dtype=np.int32).ravel())
     table = pa.table({"item_id": keys, "sid": pa.FixedSizeListArray.from_arrays(flat, depth)})
     return RawTable(file.name, table, malformed)

@@ -1,4 +1,4 @@
-"""Delimited text to Arrow, keeping count of rows that cannot be split."""
+"""Reading delimited text as raw tables, with a record of the rows that cannot be split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops_models.data.checks import RawTable
 from recops_models.data.errors import DataError
 
 _BLOCK = 1 << 20
-"""Bytes that Arrow reads at once; a header must fit into them."""
+"""Bytes per block of Arrow's reader; the header must fit into one block."""
 
 
 def read_delimited(
@@ -30,16 +30,15 @@ def read_delimited(
     """Read a delimited file with a header line.
 
     Args:
-        file: UTF-8 text.
+        file: path of a UTF-8 file.
         delimiter: one character.
         quoting: whether ``"…"`` protects delimiters and line breaks.
-        only_text: keep every column as strings.
-        text: columns to keep as strings, whatever is in them: ids beyond 2^53 must not pass through
-            a float.
-        content: the file's, where it lies in an archive and ``file`` is only its name.
+        only_text: read every column as strings.
+        text: columns to read as strings, such as ids, which may exceed the 2^53 of floats.
+        content: content of a file in an archive; ``file`` is then used in messages only.
 
     Raises:
-        DataError: not there, empty, not UTF-8, or without columns.
+        DataError: the file is missing, empty, not UTF-8, or has no or repeated columns.
     """
     if content is None and not file.is_file():
         raise DataError(f"{file}: no such file")
@@ -57,7 +56,7 @@ def read_delimited(
         newlines_in_values=quoting,
         invalid_row_handler=skip,
     )
-    # One thread: only so are malformed rows numbered.
+    # Arrow numbers malformed rows only with one thread.
     read = pa.csv.ReadOptions(use_threads=False)
 
     data = file if content is None else pa.BufferReader(content)
@@ -73,7 +72,7 @@ def read_delimited(
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
-        raise DataError(f"{file}: two columns bear one name ({', '.join(names)})")
+        raise DataError(f"{file}: column names must be unique, got {', '.join(names)}")
     for name, column in zip(names, table.columns, strict=True):
         if pa.types.is_binary(column.type):
             raise DataError(f"{file}: column {name!r} is not UTF-8 text")
@@ -82,10 +81,10 @@ def read_delimited(
 
 
 def _header(file: Path, content: bytes | None, delimiter: str, quoting: bool) -> list[str]:
-    """The names of the columns; of a header that is no text, something like them.
+    """Return the column names; undecodable bytes are replaced.
 
-    Not by Arrow's streaming reader: its thread outlives an error, and then aborts the interpreter
-    at its end (pyarrow 26).
+    Arrow's streaming reader is not used: after an error its thread stays alive and aborts the
+    interpreter at exit (pyarrow 26).
     """
     if content is None:
         with file.open("rb") as opened:
@@ -101,7 +100,7 @@ def _header(file: Path, content: bytes | None, delimiter: str, quoting: bool) ->
 
 
 def _empty_is_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Only an empty string is a missing one: a film may be called "NA" or "null"."""
+    """Return the column with empty strings as null; "NA" and "null" may be titles."""
     if not pa.types.is_string(column.type):
         return column
     return pc.if_else(pc.equal(column, ""), None, column)

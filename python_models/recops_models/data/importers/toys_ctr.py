@@ -1,7 +1,8 @@
-"""Amazon Toys with labels: ``toys_train.csv`` and ``toys_test.csv``, a random split, merged.
+"""Importer of Amazon Toys with labels: ``toys_train.csv`` and ``toys_test.csv``, merged.
 
 Both have ``user_id``, ``item_id``, ``class`` (the item's category), ``reviewTime`` (a day) and
-``overall`` (1 for a rating of 4 or more). Whoever splits them by time splits them anew.
+``overall`` (1 for a rating of at least 4). The files are a random split, so evaluation should split
+the merged data by time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _NAMES = {
 
 
 def read_toys_ctr(folder: Path, *, name: str = "toys-ctr") -> Dataset:
-    """Read the two files in ``folder``; an item's category is the first one that it is met with.
+    """Read the two files in ``folder``; an item's category is that of its first row.
 
     Raises:
         DataError: a file is missing, or lacks a column.
@@ -43,12 +44,16 @@ def read_toys_ctr(folder: Path, *, name: str = "toys-ctr") -> Dataset:
     ]
     items = None
     if {"item_id", "category"} <= set(interactions.column_names):
-        found = interactions.group_by("item_id", use_threads=False).aggregate(
+        first = interactions.group_by("item_id", use_threads=False).aggregate(
             [("category", "first")]
         )
-        table = {"item_id": found["item_id"], "category": found["category_first"]}
-        table["category"] = table["category"].dictionary_encode()
-        items = RawTable("toys_*.csv: items", pa.table(table))
+        table = pa.table(
+            {
+                "item_id": first["item_id"],
+                "category": first["category_first"].dictionary_encode(),
+            }
+        )
+        items = RawTable("toys_*.csv: items", table)
         interactions = interactions.drop_columns(["category"])
     return assemble(
         name,
@@ -58,6 +63,6 @@ def read_toys_ctr(folder: Path, *, name: str = "toys-ctr") -> Dataset:
         ids="integer",
         notes=(
             "train and test, a random split, are merged: split by time",
-            "times are days: the order of a user's events within a day is the files'",
+            "times are days: a user's events of one day are in the order of the files",
         ),
     )

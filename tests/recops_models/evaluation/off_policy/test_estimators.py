@@ -164,7 +164,7 @@ def test_bad_targets_are_named() -> None:
 
 def test_the_open_bandit_logs() -> None:
     """The random policy's own value is its rate of clicks; a log that is not there is named."""
-    if not (OPEN_BANDIT.at_hand or OPEN_BANDIT.cached.exists()):
+    if not (OPEN_BANDIT.local or OPEN_BANDIT.cached.exists()):
         pytest.skip("open-bandit is not here: `recops data get open-bandit`, or set RECOPS_DATA")
     data = load("open-bandit")
     log, ids, users = open_bandit_log(data, policy="random", campaign="men")
