@@ -56,7 +56,14 @@ def test_import_describe_and_load(
     ]
     assert cli.run(["data", "describe", str(out)]) == 0
     shown = capsys.readouterr().out
-    for part in ("60, 60 of them", "90, ", "% of user-item pairs", "p50", "1997-11", "class (list of string)"):
+    for part in (
+        "60, 60 of them",
+        "90, ",
+        "% of user-item pairs",
+        "p50",
+        "1997-11",
+        "class (list of string)",
+    ):
         assert part in shown
     assert load(out).name == "small"
 
