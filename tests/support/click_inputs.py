@@ -72,6 +72,17 @@ def batch(lengths: list[int], width: int | None = None, seed: int = 0) -> Batch:
     )
 
 
+def one_request(rows: int, length: int) -> Batch:
+    """Random candidates for one user: the user and the histories are the same in every row."""
+    some = batch([length] * rows)
+    features, lengths = dict(some.features), dict(some.lengths)
+    for name in ("user", "age", "history_item", "history_category"):
+        features[name] = features[name][:1].repeat_interleave(rows, 0)
+    for name in ("history_item", "history_category"):
+        lengths[name] = lengths[name][:1].repeat_interleave(rows, 0)
+    return some._replace(features=features, lengths=lengths, is_one_request=True)
+
+
 def begun_alike(lengths: list[int]) -> tuple[Batch, Batch]:
     """Examples whose histories are all the beginnings of the longest; and the same, who know so."""
     some, events = batch([max(lengths)] * len(lengths)), torch.tensor(lengths)

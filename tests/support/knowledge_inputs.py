@@ -41,7 +41,11 @@ def knowledge(*, version: str = "0123456789ab", last: int = 99, **changes: Any) 
 
 def known_batch(lengths: list[int], seed: int = 0) -> Batch:
     """A batch whose users and items have rows of :func:`knowledge`; the last two are unknown."""
-    some = batch(lengths, seed=seed)
+    return with_known_rows(batch(lengths, seed=seed))
+
+
+def with_known_rows(some: Batch) -> Batch:
+    """Add the rows of :func:`knowledge` to a batch of ``click_inputs``."""
     rows = {
         feature: torch.where(
             some.features[name] < SIZES[name], some.features[name], torch.ones(1, dtype=torch.int64)

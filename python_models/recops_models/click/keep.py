@@ -111,7 +111,7 @@ class Keep(ClickModel):
         return torch.cat([x, *columns], -1), auxiliary
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``; where all rows are one user's, its half of the plug is made once."""
+        """Logits ``[B]``; for one request, the user's half of the plug is computed once."""
         return self.head.beside(self.base.bottom(batch)[0], self._known(batch)).squeeze(-1)
 
     def use(self, knowledge: Knowledge) -> None:
@@ -134,8 +134,9 @@ class Keep(ClickModel):
         self.reader = reader.to(next(self.parameters()).device).train(self.training)
 
     def _known(self, batch: Batch) -> list[Tensor]:
-        found = self.reader(batch.features[KNOWN["user"]], batch.features[KNOWN["item"]])
-        return [found[part] for part in self.config.parts]
+        user, item = (batch.features[KNOWN[name]] for name in ("user", "item"))
+        knowledge = self.reader(user[:1] if batch.is_one_request else user, item)
+        return [knowledge[part] for part in self.config.parts]
 
 
 def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:

@@ -38,7 +38,8 @@ class ResEmbeddingConfig:
         self_weight: of an item among its own neighbours, relative to the largest count.
         attention: hidden width of "attention".
         graph: "cooccurrence"; "random": a control with the same number of random
-            neighbours per item; "self": a control without neighbours, so that a row is the sum of two plain rows.
+            neighbours per item; "self": a control without neighbours, in which a row is the sum
+            of two plain rows.
         residual_decay: λ, weight decay of the residuals. Under Adam, residuals stay below about
             1 / λ in absolute value.
         residual_scale: standard deviation of initial residuals, relative to a plain table's.

@@ -1,4 +1,4 @@
-"""What a click model sees at once."""
+"""Batch of click examples, the input of every click model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ class Batch(NamedTuple):
         lengths: ``[B]`` i64 for every sequence, by its name; 0 where a history is empty.
         label: ``[B]`` f32, 0 or 1.
         group: ``[B]`` i64, the user.
-        begun_by: ``[B]`` i64 for a sequence, by its name: the row, which may be its own, whose
-            events begin with all of its events. None where nobody knows of any.
+        begun_by: by sequence, ``[B]`` i64: a row whose events start with all events of this row;
+            it may be the row itself. None: unknown.
+        is_one_request: whether all rows are candidates for one user at one moment: the user's id,
+            the user's features and all histories are the same in every row. Models then read them
+            once. False is always correct.
     """
 
     features: dict[str, Tensor]
@@ -27,30 +30,32 @@ class Batch(NamedTuple):
     label: Tensor
     group: Tensor
     begun_by: dict[str, Tensor] | None = None
+    is_one_request: bool = False
 
     def split(self, size: int) -> Iterator[Batch]:
-        """``size`` examples at a time, in order, as views; of none there is one batch, of none.
+        """Yield batches of ``size`` rows, in order, as views; an empty batch yields itself once.
 
         Raises:
-            ValueError: histories are begun by others, which would be torn apart.
+            ValueError: ``begun_by`` is set; its rows may lie in another part.
         """
         if self.begun_by is not None:
             raise ValueError("Batch.split: begun_by must be None")
         for start in range(0, max(len(self.label), 1), size):
             part = slice(start, start + size)
-            yield Batch(
-                {name: tensor[part] for name, tensor in self.features.items()},
-                {name: tensor[part] for name, tensor in self.lengths.items()},
-                self.label[part],
-                self.group[part],
+            yield self._replace(
+                features={name: tensor[part] for name, tensor in self.features.items()},
+                lengths={name: tensor[part] for name, tensor in self.lengths.items()},
+                label=self.label[part],
+                group=self.group[part],
             )
 
     def to(self, device: str) -> Batch:
-        """The same on another device."""
-        return Batch(
-            {name: tensor.to(device) for name, tensor in self.features.items()},
-            {name: tensor.to(device) for name, tensor in self.lengths.items()},
-            self.label.to(device),
-            self.group.to(device),
-            self.begun_by and {name: tensor.to(device) for name, tensor in self.begun_by.items()},
+        """Return the batch on another device."""
+        return self._replace(
+            features={name: tensor.to(device) for name, tensor in self.features.items()},
+            lengths={name: tensor.to(device) for name, tensor in self.lengths.items()},
+            label=self.label.to(device),
+            group=self.group.to(device),
+            begun_by=self.begun_by
+            and {name: tensor.to(device) for name, tensor in self.begun_by.items()},
         )

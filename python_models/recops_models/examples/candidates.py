@@ -64,7 +64,7 @@ class Candidates:
         return torch.from_numpy(np.bincount(self._item, minlength=self._dataset.items.num_rows))
 
     def shown_to(self, user: int) -> Batch:
-        """N examples with label 0, whose histories are one in memory, expanded.
+        """Return the whole catalogue as one request of ``user``: N examples with label 0.
 
         Args:
             user: an index of the data set's ``user_vocabulary``.
@@ -89,7 +89,8 @@ class Candidates:
             length = torch.tensor(min(len(items), sequence.max_len))
             lengths[sequence.name] = length.expand(num_items)
         group = torch.full((num_items,), int(self._dataset.user_vocabulary.ids[user]))
-        return Batch(features, lengths, torch.zeros(num_items), group)
+        label = torch.zeros(num_items)
+        return Batch(features, lengths, label, group, is_one_request=True)
 
     def _events_of(self, user: int) -> NDArray[np.int64]:
         return self._rows[self._bounds[user] : self._bounds[user + 1]]

@@ -172,14 +172,12 @@ class FeatureEmbedding(nn.Module):
         return embedding_bags([(self._table_of(name), ids[name]) for name in names])
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Those of the first history, each once: events ``[U, T, d]`` and lengths ``[U]``.
+        """Return the events ``[U, T, d]`` and lengths ``[U]`` of the first history.
 
-        U is 1 where all rows read one history, such as those of one user's candidates: rows of a
-        tensor that :meth:`torch.Tensor.expand` made. Else it is B.
+        U is 1 if the batch is one request, else B.
         """
-        keys = self.apart[0].sequences
-        tensors = [batch.features[name] for name in keys] + [batch.lengths[name] for name in keys]
-        if len(tensors[0]) > 1 and all(tensor.stride(0) == 0 for tensor in tensors):
+        if batch.is_one_request:
+            keys = self.apart[0].sequences
             batch = batch._replace(
                 features={name: batch.features[name][:1] for name in keys},
                 lengths={name: batch.lengths[name][:1] for name in keys},

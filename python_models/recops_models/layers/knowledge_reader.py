@@ -69,11 +69,13 @@ class KnowledgeReader(nn.Module):
 
     @torch.no_grad()
     def forward(self, user: Tensor, item: Tensor) -> dict[KnowledgePart, Tensor]:
-        """By part ``[B, part_width]`` f32, of rows ``[B]`` i64; the user's part is ``[1, …]`` where
-        all rows are one user's, as :meth:`torch.Tensor.expand` leaves them.
+        """Return the knowledge of each part, ``[B, part_width]`` f32.
+
+        Args:
+            user: ``[B]`` i64, rows of the users' table; or ``[1]`` for one user with B items. The
+                user's part is then ``[1, part_width]``.
+            item: ``[B]`` i64, rows of the items' table.
         """
-        if len(user) > 1 and user.stride(0) == 0:
-            user = user[:1]
         of_user, of_item = self._table("user").take(user), self._table("item").take(item)
         absent_user, absent_item = (user <= UNKNOWN)[:, None], (item <= UNKNOWN)[:, None]
         pair = self.pair(of_user.expand_as(of_item), of_item)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from click_inputs import SIZES, batch, schema
+from click_inputs import SIZES, batch, one_request, schema
 from recops import reference
 from recops_models.click.dien import DienConfig, Quirk
 from recops_models.click.loss import click_loss, training_loss
@@ -253,20 +253,6 @@ def test_a_rocket_counts_every_auxiliary_loss_once(share: str) -> None:
     torch.testing.assert_close(loss, sum(crossed) + added)
 
 
-def one_user(rows: int = 7, length: int = 5) -> tuple[Batch, Batch]:
-    """Candidates who read one history in memory, and the same with a copy for each."""
-    some, first = batch([length] * rows), {}
-    for name, ids in some.features.items():
-        first[name] = ids[:1].expand(rows, -1) if name.startswith("history") else ids
-    lengths = {name: each[:1].expand(rows) for name, each in some.lengths.items()}
-    shared = some._replace(features=first, lengths=lengths | {"tags": some.lengths["tags"]})
-    copied = shared._replace(
-        features={name: value.contiguous() for name, value in shared.features.items()},
-        lengths={name: value.contiguous() for name, value in shared.lengths.items()},
-    )
-    return shared, copied
-
-
 @pytest.mark.parametrize("compat", [(), ("released",)])
 @pytest.mark.parametrize("evolution", EVOLUTIONS)
 @pytest.mark.parametrize("length", [5, 1, 0])
@@ -274,9 +260,10 @@ def test_candidates_of_one_user_share_its_states(evolution, compat, length) -> N
     model = dien(evolution=evolution, compat=compat).eval()
     read = []
     model.extractor.register_forward_hook(lambda *hooked: read.append(len(hooked[1][0])))
-    shared, copied = one_user(length=length)
+    request = one_request(7, length)
     with torch.no_grad():
-        torch.testing.assert_close(model(shared), model(copied))
+        logits = model(request)
+        torch.testing.assert_close(logits, model(request._replace(is_one_request=False)))
     assert read == [1, 7]
 
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from click_inputs import one_request
 from click_recipes import CLICK
-from knowledge_inputs import base_net, knowledge, known_batch
+from knowledge_inputs import base_net, knowledge, known_batch, with_known_rows
 from recops_models.click.keep import Keep, KeepConfig, plug_in, with_known, without_known
 from recops_models.click.loss import training_loss
 from recops_models.data.vocabulary import Vocabulary
@@ -120,14 +121,13 @@ def test_parts_are_what_is_read(parts: tuple[str, ...]) -> None:
 
 
 def test_one_user_with_many_candidates() -> None:
-    """A user's half, computed once, comes to the same as row by row."""
-    model, some = plugged().eval(), known_batch([4] * 6)
-    row = some.features[KNOWN["user"]][:1].expand(6)
-    shared = some._replace(features={**some.features, KNOWN["user"]: row})
-    copied = some._replace(features={**some.features, KNOWN["user"]: row.clone()})
-    torch.testing.assert_close(model(shared), model(copied), rtol=0, atol=1e-6)
-    x, _ = model.bottom(shared)
-    torch.testing.assert_close(model.logits(x), model(shared), rtol=0, atol=1e-6)
+    """The user's half of the plug, computed once, gives the logits of computing it per row."""
+    model, request = plugged().eval(), with_known_rows(one_request(6, 4))
+    assert len(model._known(request)[0]) == 1
+    each_row = request._replace(is_one_request=False)
+    torch.testing.assert_close(model(request), model(each_row), rtol=0, atol=1e-6)
+    x, _ = model.bottom(request)
+    torch.testing.assert_close(model.logits(x), model(request), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("plug", PLUGS)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import recops
-from click_inputs import batch, begun_alike, schema
+from click_inputs import batch, begun_alike, one_request, schema
 from click_recipes import net
 from recops.files import load_tensors, save_tensors
 from recops_models.click.loss import click_loss, training_loss
@@ -38,20 +38,6 @@ def memory(name: str, **sizes: Any) -> Any:
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
     return model
-
-
-def one_user(rows: int, length: int) -> tuple[Batch, Batch]:
-    """Candidates who read one history in memory, and the same with a copy for each."""
-    some = batch([length] * rows)
-    histories = [name for name in some.features if name.startswith("history")]
-    first = {name: some.features[name][:1].expand(rows, -1) for name in histories}
-    lengths = {name: some.lengths[name][:1].expand(rows) for name in histories}
-    shared = some._replace(features=some.features | first, lengths=some.lengths | lengths)
-    copied = shared._replace(
-        features={name: value.contiguous() for name, value in shared.features.items()},
-        lengths={name: value.contiguous() for name, value in shared.lengths.items()},
-    )
-    return shared, copied
 
 
 @pytest.mark.parametrize("pool", ["sum", "mean"])
@@ -86,9 +72,9 @@ def test_hpmn_is_the_mlp_of_what_its_slots_tell() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_candidates_of_one_user_read_one_memory(name: str) -> None:
     model = memory(name).eval()
-    shared, copied = one_user(6, 5)
-    torch.testing.assert_close(model(shared), model(copied))
-    events, _ = model.embedding.histories(shared)
+    request = one_request(6, 5)
+    torch.testing.assert_close(model(request), model(request._replace(is_one_request=False)))
+    events, _ = model.embedding.histories(request)
     assert len(events) == 1
 
 

@@ -193,6 +193,7 @@ def test_the_catalogue_is_shown_as_the_next_event_would_be() -> None:
     fitted = click_data(source, max_len=5).fitted
     index = int(source.user_vocabulary.index([user])[0])
     shown = Candidates(source, fitted).shown_to(index)
+    assert shown.is_one_request
     # The same, by a data set with one more event of that user for each item.
     for item in (0, 7, 24):
         more = {"user_id": user, "item_id": item * 1000, "timestamp": 1000, "rating": 5.0}

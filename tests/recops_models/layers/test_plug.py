@@ -97,5 +97,5 @@ def test_knowledge_learns_nothing() -> None:
     found = reader(torch.tensor([3, 4]), torch.tensor([5, 6]))
     assert not any(part.requires_grad for part in found.values())
     assert not any(parameter.requires_grad for parameter in reader.parameters())
-    shared = reader(torch.tensor([3]).expand(4), torch.arange(2, 6))
+    shared = reader(torch.tensor([3]), torch.arange(2, 6))
     assert [len(shared[part]) for part in ("user", "item", "pair")] == [1, 4, 4]
