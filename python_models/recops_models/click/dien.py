@@ -1,4 +1,4 @@
-"""DIEN: a candidate decides how far each event moves the state of an interest.
+"""DIEN: a click model in which the candidate controls how events update an interest state.
 
 Zhou et al., Deep Interest Evolution Network for Click-Through Rate Prediction, AAAI 2019, arXiv
 1809.03672.
@@ -17,8 +17,8 @@ from recops_models.click.model import ClickModel, check_quirks
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history
-from recops_models.layers.next_event import NextEvent, ScorerKind
-from recops_models.layers.recurrent import Recurrent, Reset, Update
+from recops_models.layers.next_event import NextEvent
+from recops_models.layers.recurrent import Cell, Recurrent, Reset, Update
 from recops_models.layers.target_attention import BilinearAttention, TargetAttention, pool
 from recops_models.setting_checks import check_at_least, check_lengths
 
@@ -28,24 +28,24 @@ Quirk = Literal["cell", "query", "affine", "auxiliary", "sums", "dice", "tables"
 
 @dataclass(frozen=True)
 class DienConfig(DinConfig):
-    """Sizes, beside those of DIN. GRUs are as wide as the history.
+    """Settings in addition to those of DIN. GRUs are as wide as an event of the history.
 
     Attributes:
-        extractor: "gru" reads the events into states; "none": the events are the states.
-        evolution: what the attended states become: the last state of an "augru", "agru" or "aigru"
-            (a GRU of attended inputs), or with "none" their weighted mean, as in DIN.
-        reset: where the reset gate of both GRUs stands; see :func:`recops.recurrent_scan`.
-        update: how attention enters an AUGRU: "paper", or "or" (the released code's).
-        attention_form: "mlp", DIN's, or the paper's "bilinear".
-        auxiliary: the scorer of the auxiliary loss: "mlp", "inner", or "none" for no such loss.
-        auxiliary_hidden: the widths of the hidden layers of that MLP.
-        auxiliary_weight: α, of that loss beside the cross-entropy.
-        compat: quirks of the released code, by name; "released" for all; see
-            :class:`~recops_models.click.dien_released.ReleasedDien`, the class for any of them.
+        extractor: "gru": a GRU turns events into states; "none": events are the states.
+        evolution: how attended states become one interest: the last state of an "augru", an "agru"
+            or an "aigru" (a GRU over attended inputs); "none": their weighted mean, as in DIN.
+        reset: position of the reset gate in both GRUs; see :func:`recops.recurrent_scan`.
+        update: how attention enters an AUGRU: "paper", or "or" (as in the released code).
+        attention_form: "mlp" as in DIN, or "bilinear" as in the paper.
+        auxiliary: scorer of the auxiliary loss: "mlp" or "inner"; "none": no auxiliary loss.
+        auxiliary_hidden: hidden widths of the scorer "mlp".
+        auxiliary_weight: α, the weight of the auxiliary loss.
+        compat: quirks of the released code, by name, or "released" for all of them; see
+            :class:`~recops_models.click.dien_released.ReleasedDien`.
 
     Raises:
-        ValueError: unknown quirks; a negative α; an auxiliary MLP without a hidden layer, or with
-            one below 1; raw attention weights in a recurrence; and see
+        ValueError: unknown quirks; a negative α; no hidden layer of the scorer "mlp", or one of
+            width 0; raw attention weights in a recurrence; see also
             :class:`~recops_models.click.din.DinConfig`.
     """
 
@@ -70,36 +70,55 @@ class DienConfig(DinConfig):
             raise ValueError("dien: attention_weights=raw are no shares of a state's update")
 
     def has(self, quirk: Quirk) -> bool:
-        """Whether this quirk of the released code is wanted."""
+        """Return whether the model has this quirk of the released code."""
         return quirk in self.compat or "released" in self.compat
 
     def scorer(self, width: int) -> TargetAttention | BilinearAttention:
-        """A new attention to states of this width."""
+        """Return a new attention over states of this width."""
         if self.attention_form == "bilinear":
             return BilinearAttention(width, weights=self.attention_weights)
         return self.attention(width)
 
-    def recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:
-        """A new recurrent layer from states of this width to others."""
+    def recurrent(self, width: int, cell: Cell) -> Recurrent:
+        """Return a new recurrent layer whose inputs and states have this width."""
+        if self.has("cell"):
+            return Recurrent(width, width, cell, reset="before", update="or", tensorflow=True)
         return Recurrent(width, width, cell, reset=self.reset, update=self.update)
+
+    def next_event(self, width: int) -> NextEvent | None:
+        """Return a new auxiliary loss on states of this width, or None if there is none."""
+        if self.auxiliary == "none":
+            return None
+        return NextEvent(
+            width,
+            self.auxiliary_hidden,
+            self.auxiliary,
+            affine=self.has("affine"),
+            over_all_cells=self.has("auxiliary"),
+        )
+
+    def query_layer(self, width: int) -> nn.Module:
+        """Return a new layer between the candidate and the attention."""
+        if self.has("query"):
+            return nn.Sequential(nn.Linear(width, width), nn.PReLU(width, 0.1))
+        return nn.Identity()
 
 
 class Dien(ClickModel):
-    """``logit = MLP([context, h'_T])``, h' the states of an AUGRU over those of a GRU.
+    """``logit = MLP([context, h'_T])``, where h' are states of an AUGRU over the states h of a GRU.
 
-    The extractor's states ``h_t`` tell interests from events; with the auxiliary loss each must
-    tell the next event from another (:class:`NextEvent`). The candidate's attention
-    ``a = softmax_t(score(e_a, h_t))`` then says how far each of them moves the evolving state, by
-    one of DIEN's three cells. Candidates of one user share the extractor's states and the gates of
-    the second scan.
+    The extractor's states ``h_t`` represent interests. With the auxiliary loss, each state must
+    distinguish the next event from a random one (:class:`NextEvent`). The candidate's attention
+    ``a = softmax_t(score(e_a, h_t))`` scales how much ``h_t`` updates h', in one of the paper's
+    three cells. Candidates of one user share h and the input gates of the second scan.
 
     Args:
         schema: the features, fitted.
         config: sizes.
 
     Raises:
-        ValueError: quirks of the released code, which
-            :class:`~recops_models.click.dien_released.ReleasedDien` has.
+        ValueError: ``config.compat`` is not empty; use
+            :class:`~recops_models.click.dien_released.ReleasedDien`.
     """
 
     config: DienConfig
@@ -109,75 +128,59 @@ class Dien(ClickModel):
         if config.compat and type(self) is Dien:
             raise ValueError("Dien: compat must be empty, got quirks that ReleasedDien has")
         d = self.embedding.history_dim
-        self.extractor = self._recurrent(d, "gru") if config.extractor == "gru" else None
-        self.auxiliary: NextEvent | None = None
-        if config.auxiliary != "none":
-            self.auxiliary = self._auxiliary(d, config.auxiliary)
-        self._make_query(d)
+        self.extractor = config.recurrent(d, "gru") if config.extractor == "gru" else None
+        self.auxiliary = config.next_event(d)
+        self.query = config.query_layer(d)
         self.attention = config.scorer(d)
         self.evolution: Recurrent | None = None
         if config.evolution != "none":
             cell = "gru" if config.evolution == "aigru" else config.evolution
-            self.evolution = self._recurrent(d, cell)
-        self._make_sums(d)
-        self.head = self._head()
+            self.evolution = config.recurrent(d, cell)
+        self.head = self._build_head()
 
-    # What released code does otherwise, in the order in which weights are drawn.
-
-    def _recurrent(self, width: int, cell: Literal["gru", "agru", "augru"]) -> Recurrent:
-        return self.config.recurrent(width, cell)
-
-    def _auxiliary(self, width: int, scorer: ScorerKind) -> NextEvent:
-        return NextEvent(width, self.config.auxiliary_hidden, scorer)
-
-    def _make_query(self, width: int) -> None:
-        """Layers between the candidate and the attention."""
-
-    def _make_sums(self, width: int) -> None:
-        """Weights that :meth:`_sums` has."""
-
-    def _head(self) -> nn.Module:
+    def _build_head(self) -> nn.Module:
         return self.config.head(self.output_dim())
 
-    def _auxiliary_weight(self) -> float:
-        return self.config.auxiliary_weight
-
-    def _asked(self, query: Tensor) -> Tensor:
-        """The candidate ``[B, d]`` as the attention reads it."""
-        return query
-
-    def _sums(self, query: Tensor, events: Tensor, lengths: Tensor) -> list[Tensor]:
-        """What the MLP reads of the events beside the interest."""
-        return []
-
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]``, what the MLP reads; in training, α times the auxiliary loss."""
+        """Input of the MLP ``[B, output_dim]``; in training, also α times the auxiliary loss."""
         query = self.embedding.query(batch)  # (B, d)
-        # (U, T, d), (U,); U is B, or 1 where candidates are scored upon one history.
-        events, lengths = self.embedding.histories(batch)
+        events, lengths = self.embedding.histories(batch)  # (U, T, d), (U,); U is B or 1
         states = self.embedding.states(batch, self.states)
-        parts = self.embedding.context(batch) + self._sums(query, events, lengths)
-        parts.append(self.evolved(query, states, lengths))
-        return torch.cat(parts, -1), self.auxiliary_loss(states, events, lengths)
+        columns = self.embedding.context(batch)
+        columns += self.interest(query, states, events, lengths)
+        return torch.cat(columns, -1), self.auxiliary_loss(states, events, lengths)
 
     def auxiliary_loss(self, states: Tensor, events: Tensor, lengths: Tensor) -> Tensor | None:
-        """α times the auxiliary loss; None outside of training, or where there is none."""
-        weight = self._auxiliary_weight()
+        """Return α times the auxiliary loss, or None in evaluation and without such a loss."""
+        weight = self.config.auxiliary_weight
         if not self.training or self.auxiliary is None or weight == 0:
             return None
         loss: Tensor = self.auxiliary(states, events, lengths)
         return weight * loss
 
     def states(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """Interests ``[U, T, d]``."""
+        """Interest states ``[U, T, d]`` of events ``[U, T, d]`` with lengths ``[U]``."""
         if self.extractor is None:
             return events
         states: Tensor = self.extractor(events, lengths)[0]
         return states
 
+    def interest(
+        self, query: Tensor, states: Tensor, events: Tensor, lengths: Tensor
+    ) -> list[Tensor]:
+        """Return the columns of the MLP's input that depend on the history, each ``[B, ·]``.
+
+        Args:
+            query: candidates ``[B, d]``.
+            states: ``[U, T, d]``; U is B, or 1 if all candidates share one history.
+            events: ``[U, T, d]``.
+            lengths: ``[U]``.
+        """
+        return [self.evolved(query, states, lengths)]
+
     def evolved(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, d]``: what the candidates make of the states."""
-        query = self._asked(query)
+        """Final interest ``[B, d]`` of the candidates; arguments as in :meth:`interest`."""
+        query = self.query(query)
         of_each = states.expand(len(query), -1, -1)
         lengths_of_each = lengths.expand(len(query))
         attention = self.attention.attention(query, of_each, lengths_of_each)  # (B, T)
