@@ -23,11 +23,10 @@ Metric: TypeAlias = Literal["l2", "cosine"]
 METRICS = get_args(Metric)
 
 
-def check_search(op: str, x: Tensor, beam: int, metric: str) -> None:
-    """Check the input, the width and the metric of a search for codes."""
+def check_search(op: str, beam: int, metric: str) -> None:
+    """Check the width and the metric of a search for codes."""
     check_integer(op, "beam", beam, least=1, most=MAX_BEAMS)
     check_choice(op, "metric", metric, METRICS)
-    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
 
 
 def check_columns(op: str, codes: Tensor, levels: int) -> None:
@@ -38,12 +37,11 @@ def check_columns(op: str, codes: Tensor, levels: int) -> None:
         )
 
 
-def check_encode(op: str, x: Tensor, codebooks: Stack) -> tuple[Tensor, list[int]]:
-    """Check x and the codebooks; return the detached codewords of all levels, and the K_l."""
-    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+def matching_codewords(op: str, codebooks: Stack, x: Tensor) -> tuple[Tensor, list[int]]:
+    """Return the codewords of all levels and the K_l, and check that the codewords match x."""
     codewords, sizes = flatten(op, codebooks)
     check_codewords(op, "codebooks", codewords, x)
-    return codewords.detach(), sizes
+    return codewords, sizes
 
 
 def flatten(op: str, codebooks: Stack) -> tuple[Tensor, list[int]]:

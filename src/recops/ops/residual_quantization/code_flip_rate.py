@@ -10,7 +10,7 @@ from torch import Tensor
 from recops._checks import FLOATS, INT64_MAX, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
-from recops.ops.residual_quantization._codebooks import check_encode
+from recops.ops.residual_quantization._codebooks import matching_codewords
 
 __all__ = ["code_flip_rate"]
 
@@ -66,7 +66,8 @@ def code_flip_rate(
         (0.0, True)
     """
     op = "code_flip_rate"
-    codewords, sizes = check_encode(op, x, codebooks)
+    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
+    codewords, sizes = matching_codewords(op, codebooks, x)
     check_tensor(op, "sigma", sigma, ndim=1, dtypes=FLOATS, device=x.device)
     if sigma.shape[0] != len(sizes):
         raise ValueError(
@@ -75,7 +76,7 @@ def code_flip_rate(
     check_integer(op, "samples", samples, least=1, most=_MAX_SAMPLES)
     check_integer(op, "seed", seed, least=-INT64_MAX - 1, most=INT64_MAX)
     rows, block = x.shape[0], _rows_at_once(x.shape[1], sizes, samples)
-    operands = (x.detach(), codewords, sizes, sigma.detach(), samples, seed)
+    operands = (x.detach(), codewords.detach(), sizes, sigma.detach(), samples, seed)
     if torch.compiler.is_compiling() or rows <= block:
         counts = ops.code_flips(*operands, 0, rows)
     else:

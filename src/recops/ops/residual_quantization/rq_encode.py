@@ -8,8 +8,8 @@ from torch import Tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
-from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
-from recops.ops.residual_quantization._product_codes import codebook_stacks, join, split_input
+from recops.ops.residual_quantization._codebooks import Metric, check_search
+from recops.ops.residual_quantization._product_codes import Piece, check_pieces, join
 from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_encode"]
@@ -85,23 +85,16 @@ def rq_encode(
         ([[1, 0], [0, 1]], [0.0, 0.25])
     """
     op = "rq_encode"
-    check_search(op, x, beam, metric)
-    stacks = codebook_stacks(op, codebooks)
-    pieces = split_input(op, x, stacks)
-    if len(pieces) > 1:
-        return join(
-            [
-                rq_encode(piece, stack, beam=beam, metric=metric)
-                for piece, stack in zip(pieces, stacks, strict=True)
-            ]
-        )
-    codewords, sizes = check_encode(op, x, stacks[0])
-    if metric == "cosine":
-        codes, sq_error = ops.cosine_rq_encode(x.detach(), codewords, sizes, beam, 1)
-        return codes[:, 0], sq_error[:, 0]
-    if beam == 1:
-        return ops.rq_encode(x.detach(), codewords, sizes)
-    codes, sq_error = ops.rq_encode_beams(x.detach(), codewords, sizes, beam, 1)
+    check_search(op, beam, metric)
+    return join([_encode(piece, beam, metric) for piece in check_pieces(op, x, codebooks)])
+
+
+def _encode(piece: Piece, beam: int, metric: Metric) -> tuple[Tensor, Tensor]:
+    x, codewords = piece.x.detach(), piece.codewords.detach()
+    if beam == 1 and metric == "l2":
+        return ops.rq_encode(x, codewords, piece.sizes)
+    search = ops.cosine_rq_encode if metric == "cosine" else ops.rq_encode_beams
+    codes, sq_error = search(x, codewords, piece.sizes, beam, 1)
     return codes[:, 0], sq_error[:, 0]
 
 

@@ -8,12 +8,8 @@ from torch import Tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
-from recops.ops.residual_quantization._codebooks import Metric, check_encode, check_search
-from recops.ops.residual_quantization._product_codes import (
-    codebook_stacks,
-    join_beams,
-    split_input,
-)
+from recops.ops.residual_quantization._codebooks import Metric, check_search
+from recops.ops.residual_quantization._product_codes import Piece, check_pieces, join_beams
 from recops.state.codebooks import Codebooks
 
 __all__ = ["rq_encode_beams"]
@@ -82,22 +78,18 @@ def rq_encode_beams(
         ([[[1, 0], [1, 1]]], [[1.25, 3.25]])
     """
     op = "rq_encode_beams"
-    check_search(op, x, beam, metric)
-    stacks = codebook_stacks(op, codebooks)
-    pieces = split_input(op, x, stacks)
-    if len(pieces) > 1:
-        results = [
-            rq_encode_beams(piece, stack, beam=beam, metric=metric)
-            for piece, stack in zip(pieces, stacks, strict=True)
-        ]
-        return join_beams(results, beam)
-    codewords, sizes = check_encode(op, x, stacks[0])
-    if metric == "cosine":
-        return ops.cosine_rq_encode(x.detach(), codewords, sizes, beam, beam)
-    if beam > 1:
-        return ops.rq_encode_beams(x.detach(), codewords, sizes, beam, beam)
-    codes, sq_error = ops.rq_encode(x.detach(), codewords, sizes)
-    return codes[:, None], sq_error[:, None]
+    check_search(op, beam, metric)
+    pieces = check_pieces(op, x, codebooks)
+    return join_beams([_encode(piece, beam, metric) for piece in pieces], beam)
+
+
+def _encode(piece: Piece, beam: int, metric: Metric) -> tuple[Tensor, Tensor]:
+    x, codewords = piece.x.detach(), piece.codewords.detach()
+    if beam == 1 and metric == "l2":
+        codes, sq_error = ops.rq_encode(x, codewords, piece.sizes)
+        return codes[:, None], sq_error[:, None]
+    search = ops.cosine_rq_encode if metric == "cosine" else ops.rq_encode_beams
+    return search(x, codewords, piece.sizes, beam, beam)
 
 
 def _fake(

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, check_flag, check_tensor
+from recops._checks import check_flag
 from recops._dtypes import compute_dtype
 from recops._load import ops
-from recops.ops._codewords import check_codewords
-from recops.ops.residual_quantization._codebooks import flatten
-from recops.ops.residual_quantization._product_codes import codebook_stacks, split_input
+from recops.ops.residual_quantization._product_codes import check_pieces
 from recops.state.codebooks import Codebooks
 
 __all__ = ["straight_through"]
@@ -72,21 +70,14 @@ def straight_through(
         tensor([[1., 1.]])
     """
     op = "straight_through"
-    check_tensor(op, "x", x, ndim=2, dtypes=FLOATS)
     check_flag(op, "rotation", rotation)
-    stacks = codebook_stacks(op, codebooks)
-    pieces = split_input(op, x, stacks)
-    if len(pieces) > 1:
-        results = [
-            straight_through(piece, stack, rotation=rotation)
-            for piece, stack in zip(pieces, stacks, strict=True)
-        ]
-        quantized, codes, commitment, codebook_loss = zip(*results, strict=True)
-        losses = torch.stack(commitment).sum(), torch.stack(codebook_loss).sum()
-        return torch.cat(quantized, 1), torch.cat(codes, 1), *losses
-    codewords, sizes = flatten(op, stacks[0])
-    check_codewords(op, "codebooks", codewords, x)
-    return ops.straight_through(x, codewords, sizes, rotation)
+    pieces = check_pieces(op, x, codebooks)
+    results = [ops.straight_through(*piece, rotation) for piece in pieces]
+    if len(results) == 1:
+        return results[0]
+    quantized, codes, commitment, codebook_loss = zip(*results, strict=True)
+    losses = torch.stack(commitment).sum(), torch.stack(codebook_loss).sum()
+    return torch.cat(quantized, 1), torch.cat(codes, 1), *losses
 
 
 @torch.library.custom_op("recops::straight_through", mutates_args=())
