@@ -39,37 +39,42 @@ def resolve(
     return reset, update
 
 
-def check_weights(op: str, w_hh: Tensor, b_hh: Tensor | None, like: Tensor) -> int:
-    """Check ``w_hh`` and ``b_hh`` and return the hidden size.
+def hidden_size(op: str, w_hh: Tensor) -> int:
+    """Return H of the weights ``[3H, H]``.
 
     Raises:
-        TypeError, ValueError: the shapes, dtypes or devices do not match.
+        TypeError, ValueError: ``w_hh`` has another dtype or shape.
     """
-    check_tensor(op, "w_hh", w_hh, ndim=2, dtypes=FLOATS, device=like.device)
+    check_tensor(op, "w_hh", w_hh, ndim=2, dtypes=FLOATS)
     hidden = w_hh.shape[1]
     if hidden == 0 or w_hh.shape[0] != 3 * hidden:
         raise ValueError(f"{op}: w_hh must be [3 H, H] with H ≥ 1, got {tuple(w_hh.shape)}")
-    check_shapes(op, like, {"b_hh": (b_hh, (3 * hidden,))})
     return hidden
 
 
 def check_shapes(
-    op: str, like: Tensor, expected: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
+    op: str,
+    device: torch.device,
+    required: Mapping[str, tuple[Tensor, tuple[int, ...]]],
+    optional: Mapping[str, tuple[Tensor | None, tuple[int, ...]]],
 ) -> None:
-    """Check that each tensor is floating, has its expected shape and is on the device of ``like``.
+    """Check that tensors are floating, have their expected shapes and are on ``device``.
 
     Raises:
-        TypeError, ValueError: a tensor does not match; None is skipped.
+        TypeError, ValueError: a tensor does not match; optional ones may be None.
     """
-    for name, (tensor, shape) in expected.items():
-        if tensor is None:
-            continue
-        check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=like.device)
+    present = {
+        name: (value, shape) for name, (value, shape) in optional.items() if value is not None
+    }
+    for name, (tensor, shape) in {**required, **present}.items():
+        check_tensor(op, name, tensor, ndim=len(shape), dtypes=FLOATS, device=device)
         if any(size != length for size, length in zip(tensor.shape, shape, strict=True)):
             raise ValueError(f"{op}: {name} must be {shape}, got {tuple(tensor.shape)}")
 
 
-def check_indices(op: str, name: str, index: Tensor | None, size: int | None, like: Tensor) -> None:
+def check_indices(
+    op: str, device: torch.device, name: str, index: Tensor | None, size: int | None = None
+) -> None:
     """Check that ``index`` is None or a vector of integers, with ``size`` entries if that is known.
 
     Raises:
@@ -77,7 +82,7 @@ def check_indices(op: str, name: str, index: Tensor | None, size: int | None, li
     """
     if index is None:
         return
-    check_tensor(op, name, index, ndim=1, dtypes=INDICES, device=like.device)
+    check_tensor(op, name, index, ndim=1, dtypes=INDICES, device=device)
     if size is not None and index.shape[0] != size:
         raise ValueError(f"{op}: {name} must have {size} entries, got {index.shape[0]}")
 

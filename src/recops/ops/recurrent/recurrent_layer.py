@@ -18,8 +18,8 @@ from recops.ops.recurrent._cells import (
     Update,
     check_indices,
     check_shapes,
-    check_weights,
     fake_scan,
+    hidden_size,
     resolve,
     save_scan,
     to_dtype,
@@ -86,17 +86,17 @@ def recurrent_layer(
     check_tensor(op, "x", x, ndim=3, dtypes=FLOATS)
     check_flag(op, "checkpoint", checkpoint)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
-    hidden = check_weights(op, w_hh, b_hh, x)
-    check_indices(op, "lengths", lengths, x.shape[0], x)
-    check_tensor(op, "w_ih", w_ih, ndim=2, dtypes=FLOATS, device=x.device)
-    expected = {
-        "w_ih": (w_ih, (3 * hidden, x.shape[2])),
+    hidden = hidden_size(op, w_hh)
+    (rows, steps, inputs), device, dtype = x.shape, x.device, compute_dtype(x.dtype)
+    required = {"w_hh": (w_hh, (3 * hidden, hidden)), "w_ih": (w_ih, (3 * hidden, inputs))}
+    optional = {
+        "b_hh": (b_hh, (3 * hidden,)),
         "b_ih": (b_ih, (3 * hidden,)),
-        "h0": (h0, (x.shape[0], hidden)),
-        "attention": (attention, (x.shape[0], x.shape[1])),
+        "h0": (h0, (rows, hidden)),
+        "attention": (attention, (rows, steps)),
     }
-    check_shapes(op, x, expected)
-    dtype = compute_dtype(x.dtype)
+    check_shapes(op, device, required, optional)
+    check_indices(op, device, "lengths", lengths, rows)
     outputs, h_last, _ = ops.recurrent_layer(
         x,
         w_ih.to(dtype),

@@ -18,8 +18,8 @@ from recops.ops.recurrent._cells import (
     Update,
     check_indices,
     check_shapes,
-    check_weights,
     fake_scan,
+    hidden_size,
     resolve,
     save_scan,
     to_dtype,
@@ -126,15 +126,19 @@ def recurrent_scan(
     check_tensor(op, "gates", gates, ndim=3, dtypes=FLOATS)
     check_flag(op, "checkpoint", checkpoint)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
-    hidden = check_weights(op, w_hh, b_hh, gates)
-    if gates.shape[2] != 3 * hidden:
+    hidden = hidden_size(op, w_hh)
+    (users, steps, width), device, dtype = gates.shape, gates.device, compute_dtype(gates.dtype)
+    if width != 3 * hidden:
         raise ValueError(f"{op}: gates must be {3 * hidden} wide, got shape {tuple(gates.shape)}")
-    check_indices(op, "lengths", lengths, gates.shape[0], gates)
-    check_indices(op, "gates_index", gates_index, None, gates)
-    rows = gates.shape[0] if gates_index is None else gates_index.shape[0]
-    expected = {"h0": (h0, (rows, hidden)), "attention": (attention, (rows, gates.shape[1]))}
-    check_shapes(op, gates, expected)
-    dtype = compute_dtype(gates.dtype)
+    check_indices(op, device, "lengths", lengths, users)
+    check_indices(op, device, "gates_index", gates_index)
+    rows = users if gates_index is None else gates_index.shape[0]
+    optional = {
+        "b_hh": (b_hh, (3 * hidden,)),
+        "h0": (h0, (rows, hidden)),
+        "attention": (attention, (rows, steps)),
+    }
+    check_shapes(op, device, {"w_hh": (w_hh, (3 * hidden, hidden))}, optional)
     outputs, h_last, _ = ops.recurrent_scan(
         gates,
         w_hh.to(dtype),

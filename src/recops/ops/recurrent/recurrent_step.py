@@ -13,7 +13,7 @@ from recops.ops.recurrent._cells import (
     Reset,
     Update,
     check_shapes,
-    check_weights,
+    hidden_size,
     resolve,
     to_dtype,
     values_to_keep,
@@ -67,16 +67,18 @@ def recurrent_step(
     """
     op = "recurrent_step"
     check_tensor(op, "gates", gates, ndim=2, dtypes=FLOATS)
-    check_tensor(op, "h", h, ndim=2, dtypes=FLOATS, device=gates.device)
     reset_, update_ = resolve(op, cell, reset, update, convention, attention)
-    hidden = check_weights(op, w_hh, b_hh, gates)
-    rows = gates.shape[0]
-    expected = {
+    hidden, rows = hidden_size(op, w_hh), gates.shape[0]
+    required = {
         "gates": (gates, (rows, 3 * hidden)),
         "h": (h, (rows, hidden)),
+        "w_hh": (w_hh, (3 * hidden, hidden)),
+    }
+    optional = {
+        "b_hh": (b_hh, (3 * hidden,)),
         "attention": (attention, (rows,)),
     }
-    check_shapes(op, gates, expected)
+    check_shapes(op, gates.device, required, optional)
     dtype = compute_dtype(gates.dtype)
     _, h_last, _ = ops.recurrent_scan(
         gates.unsqueeze(1),
