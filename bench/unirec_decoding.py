@@ -78,7 +78,7 @@ def build(items: int, width: int, history: int, beams: int) -> UniRec:
     print(
         f"{items:,} items, {trie.num_nodes:,} nodes; d = {width}, {beams} beams, {len(SIZES)} steps"
     )
-    return trained.over(paths, torch.ones(items), trie)
+    return trained.with_catalogue(paths, torch.ones(items), trie)
 
 
 if __name__ == "__main__":

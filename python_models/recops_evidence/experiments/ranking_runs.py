@@ -20,7 +20,7 @@ from recops_models.data.storage import read_table, write_table
 from recops_models.evaluation.beam_recall import beam_recall
 from recops_models.evaluation.metrics import LIST_LENGTH, hits
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
-from recops_models.generative.speller import Speller, told_of
+from recops_models.generative.path_ranker import PathRanker
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL, PREDICTIONS
 
@@ -73,7 +73,7 @@ class RankingRuns(Training):
     def _recall(self, split: Split, folder: Path) -> Metrics:
         """Of the model that the run left, where it spells."""
         model = load_model(folder / MODEL)
-        if not isinstance(model, Speller) or told_of(model).names:
+        if not isinstance(model, PathRanker) or model.inputs.names:
             return {}
         return {**beam_recall(model, split.examples("test").next_events(), beams=LIST_LENGTH)}
 

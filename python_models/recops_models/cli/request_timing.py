@@ -8,7 +8,6 @@ from recops_models.data import Dataset
 from recops_models.generative.latency import latency
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.ranker import items_met
-from recops_models.generative.speller import Speller
 from recops_models.generative.windows import last_windows
 from recops_models.recipes.stage import AnyProblem
 from recops_models.training.path_problem import PathProblem
@@ -23,14 +22,13 @@ def request_timing(
     Raises:
         ValueError: the model does not spell items, or the user has met nothing.
     """
-    if not isinstance(model, Speller):
+    if not isinstance(model, PathRanker):
         raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
     known, beams = met(dataset, user), max(k, model.beams)
     history, lengths = last_windows(known, model.window)
     task: int | Tensor = 0
     who: Tensor | None = None
     if isinstance(problem, PathProblem):
-        assert isinstance(model, PathRanker)
         request = problem.request(model, user, known)
         task, who = request.task, request.user
     found = latency(

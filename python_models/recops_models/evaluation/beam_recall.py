@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from recops_models.data.splits import Examples
+from recops_models.generative.path_ranker import PathRanker, beam_search
 from recops_models.generative.ranker import REQUESTS, in_batches, items_met
-from recops_models.generative.speller import Speller, search, told_of
 from recops_models.generative.windows import last_windows
 
 
 @torch.no_grad()
 def beam_recall(
-    model: Speller, examples: Examples, *, beams: int, batch: int = REQUESTS
+    model: PathRanker, examples: Examples, *, beams: int, batch: int = REQUESTS
 ) -> dict[str, float]:
     """The share of held-out items whose first t tokens are those of a beam after t steps.
 
@@ -38,7 +38,7 @@ def beam_recall(
         raise ValueError(f"beam_recall: beams must be 1 or more, got {beams}")
     if (examples.targets.lengths != 1).any():
         raise ValueError("beam_recall: each user must have one held-out event")
-    if told_of(model).names:
+    if model.inputs.names:
         raise ValueError(
             "beam_recall: model must go by histories alone, got one that must be told the task or "
             "the user"
@@ -49,8 +49,10 @@ def beam_recall(
         in_batches(examples.histories, batch), targets.split(batch), strict=True
     ):
         followed: list[Tensor] = []
-        read = model.read(*last_windows(some, model.window))
-        result = search(model, read, beams=beams, banned=items_met(some), watch=followed.append)
+        encoded = model.encode_requests(*last_windows(some, model.window))
+        result = beam_search(
+            model, encoded, beams=beams, banned=items_met(some), on_step=followed.append
+        )
         followed.append(result.sids.long())
         path = model.paths[target + 1] - 1  # (B, L)
         found.append(

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 import recops
 from recops.files import new_file
 from recops_models.export.programs import Scorer, programs
-from recops_models.generative.speller import Rescorer, Speller, told_of
-from recops_models.generative.told import Told
+from recops_models.generative.path_ranker import PathRanker, RequestInputs
 
 _FORMAT = "2"
 """Since 2 ``encode`` may take who asks, and where, which readers of 1 do not give."""
@@ -37,7 +36,7 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
     if not path.parent.is_dir():
         raise ValueError(f"export: {path.parent} must be a folder that is there")
-    if not isinstance(model, Speller | Scorer):
+    if not isinstance(model, PathRanker | Scorer):
         raise ValueError(
             f"export: the model must be one that spells items or scores all of them, as unirec, "
             f"tiger and sasrec; got {name}"
@@ -96,8 +95,9 @@ def export_model(
 
     check_exportable(model, path, name=name)
     _check_ids("item_ids", item_ids)
-    _check_told(told_of(model), user_ids, tasks)
-    trie = _trie(model, item_ids) if isinstance(model, Speller) else None
+    inputs = model.inputs if isinstance(model, PathRanker) else RequestInputs()
+    _check_inputs(inputs, user_ids, tasks)
+    trie = _trie(model, item_ids) if isinstance(model, PathRanker) else None
     made = programs(model.eval(), item_ids, user_ids)
     metadata = _metadata(model, name, tasks)
     options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
@@ -124,39 +124,40 @@ def _check_ids(name: str, ids: Tensor) -> None:
         raise ValueError(f"export: {name} must be [N] and ascend")
 
 
-def _check_told(told: Told, user_ids: Tensor | None, tasks: Sequence[str]) -> None:
-    if told.users:
+def _check_inputs(inputs: RequestInputs, user_ids: Tensor | None, tasks: Sequence[str]) -> None:
+    if inputs.users:
         count = 0 if user_ids is None else len(user_ids)
-        if user_ids is None or count != told.users:
-            raise ValueError(f"export: user_ids must be {told.users}, got {count}")
+        if user_ids is None or count != inputs.users:
+            raise ValueError(f"export: user_ids must be {inputs.users}, got {count}")
         _check_ids("user_ids", user_ids)
-    if told.tasks and tasks and len(tasks) != told.tasks:
-        raise ValueError(f"export: tasks must be {told.tasks} names, got {len(tasks)}")
+    if inputs.tasks and tasks and len(tasks) != inputs.tasks:
+        raise ValueError(f"export: tasks must be {inputs.tasks} names, got {len(tasks)}")
 
 
 def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, str]:
     """See :func:`export_model`."""
-    told = told_of(model)
-    found = {
+    path_ranker = model if isinstance(model, PathRanker) else None
+    inputs = RequestInputs() if path_ranker is None else path_ranker.inputs
+    metadata = {
         "window": str(model.window),
-        "told": ",".join(told.names),
-        "steps": str(model.paths.shape[1] if isinstance(model, Speller) else 0),
-        "rescores": "yes" if isinstance(model, Rescorer) else "no",
+        "told": ",".join(inputs.names),
+        "steps": str(0 if path_ranker is None else path_ranker.paths.shape[1]),
+        "rescores": "yes" if path_ranker is not None and path_ranker.rescores else "no",
         "recops_format": _FORMAT,
         "recops_model": name,
         "recops_version": version("recops"),
         "torch_version": torch.__version__,
         "isa": recops.cpu_isa(),
     }
-    if isinstance(model, Speller):
-        names = [*(tasks or map(str, range(told.tasks)))] if told.tasks else []
-        found["beams"] = str(model.beams)
-        found["vocab_sizes"] = ",".join(map(str, model.trie.vocab_sizes))
-        found["tasks"] = json.dumps(names)
-    return found
+    if path_ranker is not None:
+        names = [*(tasks or map(str, range(inputs.tasks)))] if inputs.tasks else []
+        metadata["beams"] = str(path_ranker.beams)
+        metadata["vocab_sizes"] = ",".join(map(str, path_ranker.trie.vocab_sizes))
+        metadata["tasks"] = json.dumps(names)
+    return metadata
 
 
-def _trie(model: Speller, item_ids: Tensor) -> recops.SidTrie:
+def _trie(model: PathRanker, item_ids: Tensor) -> recops.SidTrie:
     """Of the items' own ids; of one path the one with the highest prior comes first."""
     if len(item_ids) != len(model.prior):
         raise ValueError(f"export: item_ids must be {len(model.prior)}, got {len(item_ids)}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from recops_models.generative.speller import Rescorer, Speller, ToldSpeller, told_of
+from recops_models.generative.path_ranker import PathRanker
 
 _REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
 """Of the examples that are traced: different, and no 1, which would be taken for a constant."""
@@ -66,12 +66,12 @@ class _Encode(nn.Module):
         self.rows, self.model = IdRows(item_ids), model
 
     def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
-        assert isinstance(self.model, Speller)
-        return _laid(self.model.read(self.rows.within(ids, lengths), lengths))
+        assert isinstance(self.model, PathRanker)
+        return _laid(self.model.encode_requests(self.rows.within(ids, lengths), lengths))
 
 
-class _EncodeTold(nn.Module):
-    """Of a model that must be told: ``names``, of what, in the order of the inputs."""
+class _EncodeWithInputs(nn.Module):
+    """Encoder of requests with additional inputs; ``names`` lists them in order."""
 
     def __init__(
         self, model: nn.Module, item_ids: Tensor, names: tuple[str, ...], user_ids: Tensor | None
@@ -81,11 +81,12 @@ class _EncodeTold(nn.Module):
         self.users = None if user_ids is None else IdRows(user_ids)
 
     def forward(self, ids: Tensor, lengths: Tensor, *told: Tensor) -> list[Tensor]:
-        assert isinstance(self.model, ToldSpeller)
-        given = dict(zip(self.names, told, strict=True))
+        assert isinstance(self.model, PathRanker)
+        inputs = dict(zip(self.names, told, strict=True))
         if self.users is not None:
-            given["user"] = self.users(given["user"])
-        return _laid(self.model.read(self.rows.within(ids, lengths), lengths, **given))
+            inputs["user"] = self.users(inputs["user"])
+        rows = self.rows.within(ids, lengths)
+        return _laid(self.model.encode_requests(rows, lengths, **inputs))
 
 
 class _First(nn.Module):
@@ -94,8 +95,8 @@ class _First(nn.Module):
         self.model = model
 
     def forward(self, read: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        assert isinstance(self.model, Speller)
-        logits, kept = self.model.spell(read, [], None, None)
+        assert isinstance(self.model, PathRanker)
+        logits, kept = self.model.next_token_logits(read, [], None, None)
         return logits, _laid(kept)
 
 
@@ -107,8 +108,8 @@ class _Step(nn.Module):
     def forward(
         self, read: list[Tensor], kept: list[Tensor], tokens: Tensor, parents: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        assert isinstance(self.model, Speller)
-        logits, kept = self.model.spell(read, kept, tokens, parents)
+        assert isinstance(self.model, PathRanker)
+        logits, kept = self.model.next_token_logits(read, kept, tokens, parents)
         return logits, _laid(kept)
 
 
@@ -118,7 +119,7 @@ class _Rescore(nn.Module):
         self.rows, self.model = IdRows(item_ids), model
 
     def forward(self, read: list[Tensor], ids: Tensor) -> Tensor:
-        assert isinstance(self.model, Rescorer)
+        assert isinstance(self.model, PathRanker)
         return self.model.rescore(read, self.rows(ids) - 1)
 
 
@@ -138,11 +139,11 @@ def programs(
 ) -> dict[str, ExportedProgram]:
     """A model's functions, traced; batches and beams may be of any size.
 
-    Of a :class:`Speller` with L tokens a path: ``encode(ids [B, T] i64, lengths [B] i64) -> read``;
-    ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32, parents
-    [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1; ``read`` and ``kept`` are lists
-    of tensors. A :class:`Rescorer` has ``rescore(read, ids [B, k]) -> [B, k]`` as well, which is
-    added to the scores of the items found. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B,
+    A :class:`PathRanker` with L tokens per path has ``encode(ids [B, T] i64, lengths [B] i64) ->
+    read``; ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32,
+    parents [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1; ``read`` and ``kept``
+    are lists of tensors. One that rescores has ``rescore(read, ids [B, k]) -> [B, k]`` as well,
+    which is added to the scores of the items found. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B,
     N]``. Histories are of item ids, right-padded; an id that training did not know is an event that
     nothing is known of.
 
@@ -156,8 +157,8 @@ def programs(
         item_ids: ``[N]`` i64, ascending.
         user_ids: ``[U]`` i64, ascending, of a model that has fields of users; others need none.
     """
-    if isinstance(model, Speller):
-        return _spelling(model, item_ids, user_ids)
+    if isinstance(model, PathRanker):
+        return _path_programs(model, item_ids, user_ids)
     assert isinstance(model, Scorer)
     return {"scores": _traced(_Scores(model, item_ids), *_requests(model.window, item_ids))}
 
@@ -171,35 +172,33 @@ def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[s
 
 
 def _encoding(
-    model: Speller, item_ids: Tensor, user_ids: Tensor | None
+    model: PathRanker, item_ids: Tensor, user_ids: Tensor | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, object]]:
     """What reads requests, examples of them, and what may change in these."""
-    assert isinstance(model, nn.Module)
     arguments, shapes = _requests(model.window, item_ids)
-    told = told_of(model)
-    if not told.names:
+    inputs = model.inputs
+    if not inputs.names:
         return _Encode(model, item_ids), arguments, shapes
     request, examples = torch.arange(_REQUESTS), list[Tensor]()
-    if told.tasks:
-        examples.append(request % told.tasks)
-    if told.users:
+    if inputs.tasks:
+        examples.append(request % inputs.tasks)
+    if inputs.users:
         assert user_ids is not None
-        examples.append(user_ids[request % told.users])
-    encode = _EncodeTold(model, item_ids, told.names, user_ids if told.users else None)
+        examples.append(user_ids[request % inputs.users])
+    encode = _EncodeWithInputs(model, item_ids, inputs.names, user_ids if inputs.users else None)
     return encode, (*arguments, *examples), {**shapes, "told": (shapes["lengths"],) * len(examples)}
 
 
-def _spelling(
-    model: Speller, item_ids: Tensor, user_ids: Tensor | None
+def _path_programs(
+    model: PathRanker, item_ids: Tensor, user_ids: Tensor | None
 ) -> dict[str, ExportedProgram]:
-    assert isinstance(model, nn.Module)
     encode, arguments, shapes = _encoding(model, item_ids, user_ids)
     found = {"encode": _traced(encode, arguments, shapes)}
     read = encode(*arguments)
     batch, beams, before = (Dim(name, min=1) for name in ("requests", "beams", "before"))
     of_read = [{0: batch} for _ in read]
     found["step_0"] = _traced(_First(model), (read,), {"read": of_read})
-    _, kept = model.spell(read, [], None, None)
+    _, kept = model.next_token_logits(read, [], None, None)
     for step in range(1, model.paths.shape[1]):
         # The first beams are the one that each request begins with; later ones are of any number.
         old, new = (1, _BEAMS) if step == 1 else (_BEFORE, _BEAMS)
@@ -213,8 +212,8 @@ def _spelling(
             (read, kept, tokens, parents),
             {"read": of_read, "kept": of_kept, "tokens": of_beams, "parents": of_beams},
         )
-        _, kept = model.spell(read, kept, tokens, parents)
-    if isinstance(model, Rescorer):
+        _, kept = model.next_token_logits(read, kept, tokens, parents)
+    if model.rescores:
         found["rescore"] = _traced(
             _Rescore(model, item_ids),
             (read, arguments[0]),

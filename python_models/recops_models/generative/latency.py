@@ -1,38 +1,40 @@
-"""How long one request takes, part by part."""
+"""Latency of one request, by part."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recops_models.generative.path_ranker import PathRanker, beam_search
 from recops_models.generative.ranker import check_lengths
-from recops_models.generative.speller import Rescorer, Speller, ToldSpeller, search
 
-Clock = Callable[[], float]
-"""Seconds since some moment."""
+_Result = TypeVar("_Result")
+
+Clock: TypeAlias = Callable[[], float]
+"""Returns seconds since a fixed time."""
 
 
 class Latency(NamedTuple):
     """Milliseconds of a request, each a median over its repetitions."""
 
     encode: float
-    """To read the history, once."""
+    """Encoding of the history."""
     steps: float
-    """The model's logits, of all steps together, and its say on the items found."""
+    """Logits of all decoding steps, and scores of the items found."""
     beam: float
-    """The rest: the beams' choice in the trie, and the look-up of items."""
+    """Selection of beams in the trie, and look-up of items."""
     total: float
     """From history to items."""
 
 
 @torch.no_grad()
 def latency(
-    model: Speller,
+    model: PathRanker,
     history: Tensor,
     lengths: Tensor,
     *,
@@ -43,67 +45,58 @@ def latency(
     repeats: int = 20,
     clock: Clock = time.perf_counter,
 ) -> Latency:
-    """Of requests ``history [B, T]``, ``lengths [B]``; see :class:`Speller`. The first repetition,
-    which warms caches up, does not count. ``time.process_time`` as the clock tells what is
-    computed, whoever else is on the machine. ``task`` and ``user`` are told to a
-    :class:`ToldSpeller`.
+    """Measure the latency of requests by part.
+
+    One more request warms up caches and does not count.
+
+    Args:
+        model: the ranker.
+        history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+        lengths: ``[B]`` i64, from 1.
+        beams: beams per request.
+        banned: for each request the items (from 0) to exclude; None: exclude none.
+        task: see :meth:`PathRanker.encode_requests`, as for ``user``.
+        user: ``[B]``.
+        repeats: measured repetitions.
+        clock: ``time.perf_counter`` measures elapsed time; ``time.process_time`` measures CPU time,
+            which other processes hardly disturb.
 
     Raises:
-        ValueError: no repetition, or an empty history.
+        ValueError: ``repeats`` < 1, or a history is empty.
     """
     if repeats < 1:
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
     check_lengths("latency", lengths)
-
-    def encode() -> list[Tensor]:
-        if isinstance(model, ToldSpeller):
-            return model.read(history, lengths, task, user=user)
-        return model.read(history, lengths)
-
     rows = []
     for _ in range(repeats + 1):
-        timed = (_TimedRescorer if isinstance(model, Rescorer) else _Timed)(model, clock)
-        begun = clock()
-        read = encode()
-        encoded = clock()
-        search(timed, read, beams=beams, banned=banned)
-        done = clock()
-        rows.append((encoded - begun, timed.seconds, done - encoded - timed.seconds, done - begun))
+        timed = _TimedSteps(model, clock)
+        start = clock()
+        encoded = model.encode_requests(history, lengths, task, user=user)
+        encoded_at = clock()
+        beam_search(cast(PathRanker, timed), encoded, beams=beams, banned=banned)
+        end = clock()
+        search = end - encoded_at
+        rows.append((encoded_at - start, timed.seconds, search - timed.seconds, end - start))
     return Latency(*(1e3 * np.median(rows[1:], axis=0)).tolist())
 
 
-class _Timed:
-    """A speller that counts the seconds of its steps."""
+class _TimedSteps:
+    """A ranker's attributes, with a clock around its decoding steps and its rescoring."""
 
-    def __init__(self, model: Speller, clock: Clock) -> None:
-        self.trie, self.paths, self.prior = model.trie, model.paths, model.prior
-        self.window, self.beams = model.window, model.beams
-        self.read, self._spell = model.read, model.spell
-        self.seconds, self._clock = 0.0, clock
+    def __init__(self, model: PathRanker, clock: Clock) -> None:
+        self._model, self._clock, self.seconds = model, clock, 0.0
 
-    def spell(
-        self,
-        read: Sequence[Tensor],
-        kept: Sequence[Tensor],
-        tokens: Tensor | None,
-        parents: Tensor | None,
-    ) -> tuple[Tensor, list[Tensor]]:
-        begun = self._clock()
-        out = self._spell(read, kept, tokens, parents)
-        self.seconds += self._clock() - begun
-        return out
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
 
+    def next_token_logits(self, *arguments: Any) -> tuple[Tensor, list[Tensor]]:
+        return self._timed(self._model.next_token_logits, *arguments)
 
-class _TimedRescorer(_Timed):
-    """One that rescores as well."""
+    def rescore(self, *arguments: Any) -> Tensor:
+        return self._timed(self._model.rescore, *arguments)
 
-    def __init__(self, model: Speller, clock: Clock) -> None:
-        super().__init__(model, clock)
-        assert isinstance(model, Rescorer)
-        self._rescore = model.rescore
-
-    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
-        begun = self._clock()
-        out = self._rescore(read, items)
-        self.seconds += self._clock() - begun
-        return out
+    def _timed(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        start = self._clock()
+        result = function(*arguments)
+        self.seconds += self._clock() - start
+        return result

@@ -1,4 +1,4 @@
-"""Items that come and go while a trained model serves."""
+"""Insert and remove items of a trained UniRec."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from recops_models.generative.unirec.model import UniRec
 
 
 class LiveItems:
-    """A trained UniRec, and the items it decodes now: nothing is trained again.
+    """A trained UniRec with a catalogue that changes; no weight is trained again.
 
-    A new item has a path by the frozen tokenizer and its attributes, and an index behind all
-    others. It is decoded like any other, as a path is scored token by token; in histories it is its
-    tokens alone (:meth:`UniRec.over`). An item that left is recommended no more, and histories may
-    still hold it.
+    A new item has a path, from its attributes and the frozen tokenizer, and the next free index. It
+    is decoded like any other item, since paths are scored token by token. In histories it has
+    tokens and a zero item embedding (:meth:`UniRec.with_catalogue`). A removed item is never
+    recommended; histories may still contain it.
 
-    Each change makes a model; one that is in use goes on with the items it had. Insertion costs the
-    catalogue's merge, see :class:`recops.SidCatalog`.
+    Each change creates a new :attr:`model`; earlier ones keep their items. The cost of an insertion
+    is a merge of the catalogue, see :class:`recops.SidCatalog`.
 
     Args:
-        model: trained, of N items.
+        model: trained, with all its N items.
 
     Raises:
-        ValueError: the model is one of another ``LiveItems``, whose catalogue has changed.
+        ValueError: ``model`` belongs to another ``LiveItems`` whose catalogue has changed.
 
     Examples:
         >>> import torch
@@ -48,7 +48,7 @@ class LiveItems:
         if (model.num_items, model.trie.num_items) != (trained, trained):
             raise ValueError(
                 f"LiveItems: model must decode the {trained} items that it was trained on, got "
-                f"{model.trie.num_items} of {model.num_items}; go on with the LiveItems it is of"
+                f"{model.trie.num_items} of {model.num_items}; use the LiveItems it belongs to"
             )
         self.catalog = recops.SidCatalog(model.vocab_sizes)
         self._trained, self._paths = model, model.paths[1:] - 1
@@ -57,30 +57,30 @@ class LiveItems:
         self.model: UniRec = model
 
     def insert(self, paths: Tensor) -> Tensor:
-        """``[n]`` i64: the indices of new items, from the number of items that there ever were.
+        """Insert items and return their indices, ``[n]`` i64; an index is never used twice.
 
         Args:
             paths: ``[n, m + L]`` integers, from 0: attributes, then codes.
 
         Raises:
-            ValueError: another number of tokens, or one outside its vocabulary; nothing changes.
+            ValueError: wrong number of tokens, or a token out of range; nothing changes.
         """
         first = len(self._paths)
         indices = torch.arange(first, first + len(paths))
         self.catalog.insert(indices.numpy(), paths.cpu().numpy())
         self._paths = torch.cat([self._paths, paths.to(self._paths)])
         self._prior = torch.cat([self._prior, self._prior.new_zeros(len(paths))])
-        self._renew()
+        self._update_model()
         return indices
 
     def remove(self, items: Tensor) -> None:
-        """Take items out, by index.
+        """Remove items by index.
 
         Raises:
-            ValueError: one is not there; nothing changes.
+            ValueError: an item is not in the catalogue; nothing changes.
         """
         self.catalog.remove(items.cpu().numpy())
-        self._renew()
+        self._update_model()
 
-    def _renew(self) -> None:
-        self.model = self._trained.over(self._paths, self._prior, self.catalog.snapshot())
+    def _update_model(self) -> None:
+        self.model = self._trained.with_catalogue(self._paths, self._prior, self.catalog.snapshot())

@@ -1,20 +1,29 @@
-"""Rankers that spell an item as a path of tokens, and say how likely each token is."""
+"""Rankers that generate an item as a path of tokens, and the beam search over all paths.
+
+A request is encoded once; each decoding step then reads the encoded request and the state of its
+beams. :meth:`PathRanker.encode_requests` and :meth:`PathRanker.next_token_logits` take and return
+tensors only, so that ``recops export`` can compile them one by one.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+import recops
 from recops_models.data.histories import Histories
 from recops_models.generative.ranker import (
     REQUESTS,
     Ranker,
     Ranking,
     Recommender,
+    check_lengths,
     concatenate,
     in_batches,
     items_met,
@@ -22,12 +31,63 @@ from recops_models.generative.ranker import (
 from recops_models.generative.windows import last_windows
 
 GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
-"""What the gradient of a path's log-probabilities reaches: everything; what the last step's comes
-from, the other steps being constants; the head of the last step alone, its inputs constants too."""
+"""Parameters that receive a gradient from a path's log-probabilities.
+
+``"all"``: every step; ``"last_step"``: the last step only, with its encoder and decoder;
+``"last_head"``: the output head of the last step only.
+"""
+
+BeamCallback: TypeAlias = Callable[[Tensor], None]
+"""Receives the beams after each step except the last: their tokens ``[B, M, t]`` i64, from 0; −1
+marks a dead beam."""
+
+
+@dataclass(frozen=True)
+class RequestInputs:
+    """Inputs that a model reads in addition to the history.
+
+    Attributes:
+        tasks: number of tasks that the model distinguishes; 0 if it reads no task.
+        users: number of users whose fields the model stores; 0 if it reads no user.
+    """
+
+    tasks: int = 0
+    users: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs: ``task``, then ``user``."""
+        counts = {"task": self.tasks, "user": self.users}
+        return tuple(name for name, count in counts.items() if count)
 
 
 class PathRanker(Ranker):
-    """``log p(item | history, task) = Σ_t log p(x_t | x_<t, history, task)``."""
+    """Ranker that generates an item token by token.
+
+    ``log p(item | history, task) = Σ_t log p(x_t | x_<t, history, task)`` along the item's path.
+    The paths of all items form a trie; beam search in it returns the best items.
+
+    Attributes:
+        trie: the paths of the catalogue.
+        paths: ``[1 + N, S]`` i64, tokens of each item, counted from 1; row 0 is padding.
+        prior: ``[N]`` f32; among items with one path, higher ranks first.
+        rescores: whether :meth:`rescore` adds to the scores of the items found.
+    """
+
+    trie: recops.SidTrie
+    paths: Tensor
+    prior: Tensor
+    rescores: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def beams(self) -> int:
+        """Beams per request; a request for more items uses more."""
+
+    @property
+    def inputs(self) -> RequestInputs:
+        """Inputs that requests need in addition to the history; none by default."""
+        return RequestInputs()
 
     @abstractmethod
     def path_log_probs(
@@ -39,21 +99,20 @@ class PathRanker(Ranker):
         user: Tensor | None = None,
         scope: GradScope = "all",
     ) -> Tensor:
-        """``log p(x_t | x_<t, history, task)`` of given items, ``[targets, steps]``.
+        """Return ``log p(x_t | x_<t, history, task)`` of the targets, ``[targets, S]``.
 
-        Row i is the i-th entry of ``target`` that is not 0, in row-major order; the sum of a row is
-        ``log p(item)``, what beam search scores by.
+        Row i belongs to the i-th non-zero entry of ``target`` in row-major order. The sum of a row
+        is ``log p(item)``, the score of beam search.
 
         Args:
             history: ``[B, T]`` i64, 1-based items, right-padded with 0.
-            target: ``[B, T]`` i64; target t is asked about after history items up to t; 0: nothing
-                is asked.
-            task: of all, ``[B]`` or ``[B, T]``.
-            user: ``[B]`` i64, 1-based; 0 or None: nobody.
-            scope: what a gradient reaches; the values are the same.
+            target: ``[B, T]`` i64; ``target[b, t]`` follows ``history[b, : t + 1]``; 0: no target.
+            task: one task for all, or ``[B]``, or ``[B, T]``.
+            user: ``[B]`` i64, 1-based; 0 or None: unknown.
+            scope: parameters that receive a gradient; the values do not depend on it.
 
         Raises:
-            ValueError: there is no such task, or ``task`` has another shape.
+            ValueError: ``task`` is out of range or has another shape.
         """
 
     def target_log_probs(
@@ -64,12 +123,56 @@ class PathRanker(Ranker):
         *,
         user: Tensor | None = None,
     ) -> Tensor:
-        """``[targets]``: ``log p(item)``, in the order of :meth:`path_log_probs`, less what else a
-        model charges for a target.
+        """Return the training objective per target, ``[targets]``: ``log p(item)`` by default.
+
+        The order is that of :meth:`path_log_probs`. A model may subtract further losses.
         """
         return self.path_log_probs(history, target, task, user=user).sum(-1)
 
     @abstractmethod
+    def encode_requests(
+        self,
+        history: Tensor,
+        lengths: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return the tensors that decoding reads; their first dimension is the request.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+            lengths: ``[B]`` i64, from 1.
+            task: one task for all, or ``[B]``.
+            user: ``[B]`` i64, 1-based; 0 or None: unknown.
+        """
+
+    @abstractmethod
+    def next_token_logits(
+        self,
+        encoded: Sequence[Tensor],
+        state: Sequence[Tensor],
+        tokens: Tensor | None,
+        parents: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits ``[B, M, V]`` of each beam's next token, and the new beam state.
+
+        Args:
+            encoded: from :meth:`encode_requests`.
+            state: beam state of the previous step, ``[B, M', …]`` each; empty at the first step.
+            tokens: ``[B, M]`` i32, last token of each beam, from 0; −1: a dead beam, whose logits
+                are ignored. None at the first step, where each request has one beam.
+            parents: ``[B, M]`` i32, the beam among M' that each beam extends; −1: a dead beam.
+        """
+
+    def rescore(self, encoded: Sequence[Tensor], items: Tensor) -> Tensor:
+        """Return ``[B, k]``, added to the path scores of ``items [B, k]`` i64, from 0; −1: none.
+
+        Raises:
+            NotImplementedError: the model does not rescore.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not rescore items")
+
     def decode(
         self,
         history: Tensor,
@@ -80,15 +183,33 @@ class PathRanker(Ranker):
         *,
         user: Tensor | None = None,
     ) -> Ranking:
-        """See :meth:`Ranker.decode`; ``task``: of all, or ``[B]``; ``user``: ``[B]``, 1-based."""
+        """Return the ``k`` best items that beam search finds; see :meth:`Ranker.decode`.
+
+        Scores are ``log p(path)``, plus :meth:`rescore` where the model has it.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            lengths: ``[B]`` i64, from 1.
+            k: number of items.
+            met: for each request the items (from 0) to exclude; None: exclude none.
+            task: one task for all, or ``[B]``.
+            user: ``[B]`` i64, 1-based; 0 or None: unknown.
+
+        Raises:
+            ValueError: a history is empty, or ``task`` is out of range.
+        """
+        check_lengths(type(self).__name__, lengths)
+        encoded = self.encode_requests(history, lengths, task, user=user)
+        result = beam_search(self, encoded, beams=max(k, self.beams), banned=met)
+        return Ranking(result.item_ids[:, :k], result.scores[:, :k])
 
 
 class Requests(Recommender):
-    """A path ranker that is told who asks, and where.
+    """Path ranker with a fixed task and user for each request.
 
     Args:
-        model: what answers.
-        task: ``[U]`` i64, the scene of each history that :meth:`recommend` is asked about.
+        model: the ranker.
+        task: ``[U]`` i64, task of each history given to :meth:`recommend`.
         user: ``[U]`` i64, 1-based.
     """
 
@@ -99,13 +220,89 @@ class Requests(Recommender):
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """See :meth:`Recommender.recommend`."""
-        task, user = (told.split(batch) if len(told) else () for told in (self.task, self.user))
+        tasks, users = (
+            values.split(batch) if len(values) else () for values in (self.task, self.user)
+        )
         return concatenate(
             [
                 self.model.decode(
-                    *last_windows(some, self.model.window), k, items_met(some), where, user=who
+                    *last_windows(part, self.model.window), k, items_met(part), task, user=user
                 )
-                for some, where, who in zip(in_batches(histories, batch), task, user, strict=True)
+                for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True)
             ],
             k,
         )
+
+
+def beam_search(
+    model: PathRanker,
+    encoded: Sequence[Tensor],
+    *,
+    beams: int,
+    banned: Sequence[Tensor] | None = None,
+    on_step: BeamCallback | None = None,
+) -> recops.BeamResult:
+    """Return the ``beams`` best items of encoded requests, by beam search in the model's trie.
+
+    If the model rescores, the items are sorted by the sum of both scores; equal sums keep the order
+    of beam search.
+
+    Args:
+        model: the ranker.
+        encoded: from :meth:`PathRanker.encode_requests`.
+        beams: number of beams, and of items returned.
+        banned: for each of the B requests, the items (from 0) to exclude.
+        on_step: receives the beams after each step except the last.
+
+    Raises:
+        ValueError: rescoring returns NaN.
+    """
+    requests, state = len(encoded[0]), list[Tensor]()
+    prefix = torch.zeros(requests, 1, 0, dtype=torch.int64, device=encoded[0].device)
+
+    def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
+        nonlocal state, prefix
+        logits, state = model.next_token_logits(encoded, state, tokens, parents)
+        if on_step is not None and tokens is not None and parents is not None:
+            prefix = torch.cat([gather_beams(prefix, parents), tokens.long()[..., None]], -1)
+            on_step(prefix)
+        return logits
+
+    result = recops.constrained_beam_search(
+        step,
+        model.trie,
+        batch_size=requests,
+        num_beams=beams,
+        widths=_widths(model.trie, beams),
+        banned=None if banned is None else list(banned),
+        item_prior=model.prior,
+    )
+    if not model.rescores:
+        return result
+    scores = result.scores + model.rescore(encoded, result.item_ids)
+    if scores.isnan().any():
+        row = int(scores.isnan().any(1).nonzero()[0])
+        raise ValueError(f"beam_search: item scores must be numbers, got NaN in request {row}")
+    best = scores.sort(dim=-1, descending=True, stable=True)
+    sids = result.sids.gather(1, best.indices[..., None].expand_as(result.sids))
+    return recops.BeamResult(result.item_ids.gather(1, best.indices), sids, best.values)
+
+
+def _widths(trie: recops.SidTrie, beams: int) -> list[int]:
+    """Return the number of beams after each step: at most the number of trie nodes at its depth.
+
+    Further beams would be dead, and still be decoded.
+    """
+    starts = trie.level_starts()
+    nodes = [end - start for start, end in pairwise(starts[1:])]
+    return [max(1, min(beams, count)) for count in nodes]
+
+
+def gather_beams(state: Tensor, parents: Tensor) -> Tensor:
+    """Return ``state [B, M', …]`` of each beam's parent, for ``parents [B, M]``.
+
+    A dead beam (parent −1) gets the state of beam 0; the search ignores its logits.
+    """
+    row = parents.long().clamp(min=0).reshape(*parents.shape, *[1] * (state.dim() - 2))
+    # torch.take_along_dim would trace the batch size as a constant in torch.export.
+    return state.gather(1, row.expand(-1, -1, *state.shape[2:]))

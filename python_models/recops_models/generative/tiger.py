@@ -1,11 +1,11 @@
 """TIGER: an encoder–decoder from the tokens of a history to the tokens of the next item.
 
 ``p(item | history) = Π_t p(x_t | x_<t, history)`` along the item's semantic ID. The encoder reads
-the semantic IDs of the history, laid end to end, and the decoder spells the next one; both are T5's
-transformer, whose only positions are biases by distance.
+the concatenated semantic IDs of the history; the decoder generates the next one. Both are T5
+transformers, whose only position information is a relative attention bias.
 
-Source: Rajput et al., Recommender Systems with Generative Retrieval, 2023 (arXiv 2305.05065). Where
-this differs from it, ``docs/deviations.md`` says why.
+Source: Rajput et al., Recommender Systems with Generative Retrieval, 2023 (arXiv 2305.05065).
+``docs/deviations.md`` lists the differences from the paper and their reasons.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.generative.ranker import Ranker, Ranking, check_lengths
-from recops_models.generative.speller import TokensCallback, of_beams, search
+from recops_models.generative.path_ranker import GradScope, PathRanker, gather_beams
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.padded_rows import draw_rows
@@ -31,27 +30,26 @@ from recops_models.setting_checks import check_at_least, check_heads, check_shar
 
 @dataclass(frozen=True)
 class TIGERConfig:
-    """Sizes. The paper's: 6 heads of 64, MLPs of 1024, 20 events, dropout 0.1.
+    """Sizes of TIGER. The paper has 6 heads of 64, MLPs of 1024, 20 events, dropout 0.1.
 
     Attributes:
-        history: T, the most recent events that are read.
+        history: T, number of most recent events that are read.
         width: d.
-        heads: of every attention; divides ``width``.
-        encoder_layers: that read the history.
-        decoder_layers: that spell the item.
+        heads: attention heads; must divide ``width``.
+        encoder_layers: encoder layers.
+        decoder_layers: decoder layers.
         hidden: width of the MLPs.
-        reading: ``"causal"``: an event's tokens see those of that event and of earlier ones, so
-            that one reading of a window serves all targets in it; ``"whole"``, the paper's: all
-            tokens see each other, and each target has a reading of its own, T times the work.
-        collision_token: whether items whose codes are the same are told apart by one token more,
-            the paper's way; otherwise they share a path and come in the order of their training
-            events.
+        reading: ``"causal"``: tokens attend to their own event and earlier ones, so one encoding of
+            a window serves all its targets; ``"whole"``, as in the paper: all tokens attend to each
+            other, and each target needs its own encoding, T times the work.
+        collision_token: whether one more token distinguishes items with equal codes, as in the
+            paper. Otherwise they share a path, and rank by their training events.
         dropout: on embeddings and residual branches.
-        beams: decoded paths per request.
+        beams: beams per request.
 
     Raises:
-        ValueError: a size that is too small, heads that do not divide the width, a dropout outside
-            [0, 1).
+        ValueError: a size is too small, the heads do not divide the width, or the dropout is
+            outside [0, 1).
     """
 
     history: int = 20
@@ -73,7 +71,7 @@ class TIGERConfig:
 
 
 class _Block(nn.Module):
-    """``x += attention(RMSNorm(x))``, then ``x += MLP(RMSNorm(x))`` with ReLU, as T5 has it."""
+    """T5 block: ``x += attention(RMSNorm(x))``, then ``x += MLP(RMSNorm(x))`` with ReLU."""
 
     def __init__(self, config: TIGERConfig) -> None:
         super().__init__()
@@ -88,59 +86,72 @@ class _Block(nn.Module):
         )
         self.dropout = Dropout(config.dropout)
 
-    def mix(self, x: Tensor) -> Tensor:
-        """The MLP's half."""
+    def add_mlp(self, x: Tensor) -> Tensor:
+        """Return ``x + MLP(RMSNorm(x))``."""
         out: Tensor = x + self.dropout(self.mlp(self.mlp_norm(x)))
         return out
 
 
 class EncoderBlock(_Block):
-    """Tokens of a history see each other."""
+    """Block in which the tokens of a history attend to each other."""
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """``[R, S, d]``; ``bias`` over ``[R or 1, heads, S, S]`` scores, −inf where one does not
-        see another.
+        """Return ``[R, S, d]``.
+
+        Args:
+            x: ``[R, S, d]``.
+            bias: added to the attention scores, ``[R or 1, heads, S, S]``; −inf: not visible.
         """
         normed = self.attention_norm(x)
         attended = self.attention(normed, self.attention.keys_values(normed), bias)
-        return self.mix(x + self.dropout(attended))
+        return self.add_mlp(x + self.dropout(attended))
 
 
 class DecoderBlock(_Block):
-    """A path's tokens see those before, then the history's, in an attention between the halves."""
+    """Block in which a path's tokens attend to earlier ones, then to the history, then an MLP."""
 
     def __init__(self, config: TIGERConfig) -> None:
         super().__init__(config)
         self.history_norm = RMSNorm(config.width)
         self.history = Attention(config.width, config.heads)
 
-    def look_back(self, x: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
-        """``x [P, Q, d]`` with what :meth:`own` made of its paths' tokens."""
+    def path_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the self-attention's keys and values of path tokens ``x [P, Q, d]``."""
+        return self.attention.keys_values(self.attention_norm(x))
+
+    def add_self_attention(
+        self, x: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor
+    ) -> Tensor:
+        """Return ``x + attention(RMSNorm(x))``.
+
+        Args:
+            x: ``[P, Q, d]``.
+            keys_values: from :meth:`path_keys_values`.
+            bias: added to the attention scores.
+        """
         attended = self.attention(self.attention_norm(x), keys_values, bias)
         out: Tensor = x + self.dropout(attended)
         return out
 
-    def own(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of paths ``x [P, Q, d]``."""
-        return self.attention.keys_values(self.attention_norm(x))
-
 
 class EncodedHistory(NamedTuple):
-    """What the decoder reads of histories."""
+    """Tensors that the decoder reads of R histories."""
 
     keys_values: list[tuple[Tensor, Tensor]]
-    """Per decoder block ``[R, heads, T · L, d / heads]`` each."""
+    """``[R, heads, T · L, d / heads]`` each, per decoder block."""
     bias: Tensor
-    """``[R or 1, heads, Q, T · L]``, by how many events lie between; −inf on what Q do not know."""
+    """``[R or 1, heads, Q, T · L]``, by the number of events between a query and a token; −inf for
+    events that the query must not read."""
 
 
-class TIGER(Ranker):
-    """See the module. Inside, items and tokens count from 1, and 0 is padding.
+class TIGER(PathRanker):
+    """TIGER; see the module. Items and tokens count from 1; 0 is padding.
 
     Args:
-        paths: ``[N, L]`` integers, each item's tokens, from 0.
-        vocab_sizes: how many tokens each of the L positions has.
-        prior: ``[N]``, decides between items of one path: their training events.
+        paths: ``[N, L]`` integers, tokens of each item, from 0.
+        vocab_sizes: number of tokens at each of the L positions.
+        prior: ``[N]``, number of training events per item. Among items with one path, higher ranks
+            first.
         config: sizes.
     """
 
@@ -151,8 +162,6 @@ class TIGER(Ranker):
         self.config, self.vocab_sizes = config, tuple(vocab_sizes)
         self.num_items, self.steps = len(paths), len(self.vocab_sizes)
         self.trie = recops.SidTrie.from_sids(paths, vocab_sizes=self.vocab_sizes)
-        self.paths: Tensor
-        self.prior: Tensor
         self.register_buffer("paths", F.pad(paths.long() + 1, (0, 0, 1, 0)))  # (1 + N, L)
         self.register_buffer("prior", prior.float())
         self.token = nn.ModuleList(
@@ -174,12 +183,12 @@ class TIGER(Ranker):
 
     @property
     def window(self) -> int:
-        """T."""
+        """T, the number of events that are read."""
         return self.config.history
 
     @property
     def beams(self) -> int:
-        """Paths that a request follows, unless more items are asked for."""
+        """Beams per request; a request for more items uses more."""
         return self.config.beams
 
     def _embed(self, level: int, tokens: Tensor) -> Tensor:
@@ -187,117 +196,168 @@ class TIGER(Ranker):
         return out
 
     def encode(self, history: Tensor, known: Tensor) -> EncodedHistory:
-        """Read ``history [R, T]``, 1-based, right-padded with 0, for queries ``[R or 1, Q]`` of
-        which each knows the first ``known`` events.
+        """Encode histories for queries that each read a number of first events.
+
+        Args:
+            history: ``[R, T]`` i64, 1-based items, right-padded with 0.
+            known: ``[R or 1, Q]`` i64, number of first events that each query reads. With
+                ``reading="whole"`` all queries of a history read equally many.
         """
         levels, device = self.steps, history.device
         paths = self.paths[history]  # (R, T, L)
         x = torch.stack([self._embed(i, paths[..., i]) for i in range(levels)], 2).flatten(1, 2)
-        place = torch.arange(x.shape[1], device=device)
-        event = place // levels
+        position = torch.arange(x.shape[1], device=device)
+        event = position // levels
         if self.config.reading == "causal":
-            seen = (event <= event[:, None])[None]
-        else:  # The queries of a history know as much as each other.
-            seen = event < known[:, :1, None]
-        bias = self.history_bias(place[:, None] - place).masked_fill(~seen[:, None], -torch.inf)
+            visible = (event <= event[:, None])[None]
+        else:
+            visible = event < known[:, :1, None]
+        bias = self.history_bias(position[:, None] - position)
+        bias = bias.masked_fill(~visible[:, None], -torch.inf)
         x = self.dropout(x)
         for block in self.encoder:
             x = block(x, bias)
         x = self.dropout(self.encoder_norm(x))
-        ago = known[..., None] - 1 - event  # (R or 1, Q, T · L)
-        recency = self.recency_bias(ago).masked_fill(ago[:, None] < 0, -torch.inf)
+        age = known[..., None] - 1 - event  # (R or 1, Q, T · L), 0: the last event
+        recency = self.recency_bias(age).masked_fill(age[:, None] < 0, -torch.inf)
         return EncodedHistory([block.history.keys_values(x) for block in self._blocks()], recency)
 
     def _blocks(self) -> list[DecoderBlock]:
         return [block for block in self.decoder if isinstance(block, DecoderBlock)]
 
     def _logits(self, step: int, x: Tensor) -> Tensor:
-        """``[..., V_step]``: the step's own tokens, by the table that reads them."""
+        """Return ``[..., V_step]``, with the token embeddings as output weights."""
         table = self.token[step]
         assert isinstance(table, nn.Embedding)
         return F.linear(self.dropout(self.decoder_norm(x)), table.weight[1:])
 
-    def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced."""
-        there, steps = target > 0, self.steps
+    def _decode_targets(self, history: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the decoder's output at each token of the targets, teacher-forced.
+
+        Returns:
+            the output ``[targets, L, d]``, and the tokens ``[targets, L]``, from 1.
+        """
+        is_target, steps = target > 0, self.steps
         known = torch.arange(1, history.shape[1] + 1, device=history.device)[None]  # (1, T)
         if self.config.reading == "whole":
-            row, last = there.nonzero(as_tuple=True)
+            row, last = is_target.nonzero(as_tuple=True)
             history, target, known = history[row], target[row, last, None], known[0, last, None]
-            there = torch.ones_like(target, dtype=torch.bool)
-        memory = self.encode(history, known.repeat_interleave(steps, 1))
-        paths = self.paths[target[there]]  # (targets, L)
+            is_target = torch.ones_like(target, dtype=torch.bool)
+        encoded = self.encode(history, known.repeat_interleave(steps, 1))
+        paths = self.paths[target[is_target]]  # (targets, L)
         start = self.start.expand(len(paths), -1)
         x = torch.stack(
             [start, *(self._embed(i, paths[:, i]) for i in range(steps - 1))], 1
         )  # (targets, L, d)
         x = self.dropout(x)
-        place = torch.arange(steps, device=x.device)
-        apart = place[:, None] - place
-        bias = self.path_bias(apart).masked_fill(apart < 0, -torch.inf)
-        for block, keys_values in zip(self._blocks(), memory.keys_values, strict=True):
-            x = block.look_back(x, block.own(x), bias)
-            # A history's targets stand side by side here, so that its keys need not be repeated.
-            asked = x.new_zeros(*there.shape, *x.shape[1:])
-            asked[there] = block.history_norm(x)
-            read = block.history(asked.flatten(1, 2), keys_values, memory.bias)
-            x = block.mix(x + block.dropout(read.unflatten(1, (-1, steps))[there]))
-        losses = [F.cross_entropy(self._logits(t, x[:, t]), paths[:, t] - 1) for t in range(steps)]
+        position = torch.arange(steps, device=x.device)
+        distance = position[:, None] - position
+        bias = self.path_bias(distance).masked_fill(distance < 0, -torch.inf)
+        for block, keys_values in zip(self._blocks(), encoded.keys_values, strict=True):
+            x = block.add_self_attention(x, block.path_keys_values(x), bias)
+            # Queries as [R, T · L, d]: the targets of a history share its keys without a copy.
+            queries = x.new_zeros(*is_target.shape, *x.shape[1:])
+            queries[is_target] = block.history_norm(x)
+            read = block.history(queries.flatten(1, 2), keys_values, encoded.bias)
+            x = block.add_mlp(x + block.dropout(read.unflatten(1, (-1, steps))[is_target]))
+        return x, paths
+
+    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+        """Return the mean of ``−Σ_t log p(x_t | x_<t, history)`` over targets."""
+        x, paths = self._decode_targets(history, target)
+        losses = [
+            F.cross_entropy(self._logits(step, x[:, step]), paths[:, step] - 1)
+            for step in range(self.steps)
+        ]
         return torch.stack(losses).sum()
 
-    def decode(
+    def path_log_probs(
+        self,
+        history: Tensor,
+        target: Tensor,
+        task: int | Tensor = 0,
+        *,
+        user: Tensor | None = None,
+        scope: GradScope = "all",
+    ) -> Tensor:
+        """See :meth:`PathRanker.path_log_probs`; TIGER reads no task and no user.
+
+        Raises:
+            ValueError: ``task`` is not 0, or ``user`` is not None.
+        """
+        _check_history_only(task, user)
+        x, paths = self._decode_targets(history, target)
+        if scope == "last_head":
+            x = x.detach()
+        log_probs = []
+        for step in range(self.steps):
+            logits = self._logits(step, x[:, step])
+            log_prob = -F.cross_entropy(logits, paths[:, step] - 1, reduction="none")
+            is_trained = scope == "all" or step == self.steps - 1
+            log_probs.append(log_prob if is_trained else log_prob.detach())
+        return torch.stack(log_probs, -1)
+
+    def encode_requests(
         self,
         history: Tensor,
         lengths: Tensor,
-        k: int,
-        met: Sequence[Tensor] | None = None,
+        task: int | Tensor = 0,
         *,
-        watch: TokensCallback | None = None,
-    ) -> Ranking:
-        """The ``k`` best items that beam search finds; scores are log p(path)."""
-        check_lengths("TIGER", lengths)
-        read = self.read(history, lengths)
-        found = search(self, read, beams=max(k, self.beams), banned=met, watch=watch)
-        return Ranking(found.item_ids[:, :k], found.scores[:, :k])
+        user: Tensor | None = None,
+    ) -> list[Tensor]:
+        """See :meth:`PathRanker.encode_requests`; TIGER reads no task and no user.
 
-    def read(self, history: Tensor, lengths: Tensor) -> list[Tensor]:
-        """The history's keys and values, block by block, and its bias ``[B, heads, 1, T · L]``."""
+        Returns:
+            keys and values per decoder block, then the bias ``[B, heads, 1, T · L]``.
+
+        Raises:
+            ValueError: ``task`` is not 0, or ``user`` is not None.
+        """
+        _check_history_only(task, user)
         keys_values, bias = self.encode(history, lengths[:, None])
         return [*(tensor for pair in keys_values for tensor in pair), bias]
 
-    def spell(
+    def next_token_logits(
         self,
-        read: Sequence[Tensor],
-        kept: Sequence[Tensor],
+        encoded: Sequence[Tensor],
+        state: Sequence[Tensor],
         tokens: Tensor | None,
         parents: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """See :meth:`~recops_models.generative.speller.Speller.spell`; beams keep their tokens'
-        keys and values, ``[B, M, heads, t, d / heads]`` each.
+        """See :meth:`PathRanker.next_token_logits`.
+
+        The state holds the keys and values of each beam's tokens, ``[B, M, heads, t, d / heads]``
+        each, per decoder block.
         """
-        *keys_values, bias = read
+        *keys_values, bias = encoded
         if tokens is None or parents is None:
-            t, x = 0, self.start.expand(bias.shape[0], 1, -1)  # len() would trace as a constant
-            kept = []
+            # torch.export would trace len() as a constant.
+            step, x = 0, self.start.expand(bias.shape[0], 1, -1)
+            state = []
         else:
-            t = kept[0].shape[-2]
-            x = self._embed(t - 1, tokens.long().clamp(min=0) + 1)  # (B, M, d)
-            kept = [of_beams(tensor, parents) for tensor in kept]
-        ago = t - torch.arange(t + 1, device=x.device)
-        path_bias = self.path_bias(ago[None])  # (heads, 1, t + 1)
-        grown: list[Tensor] = []
+            step = state[0].shape[-2]
+            x = self._embed(step - 1, tokens.long().clamp(min=0) + 1)  # (B, M, d)
+            state = [gather_beams(tensor, parents) for tensor in state]
+        distance = step - torch.arange(step + 1, device=x.device)
+        path_bias = self.path_bias(distance[None])  # (heads, 1, step + 1)
+        new_state: list[Tensor] = []
         for i, block in enumerate(self._blocks()):
-            alone = x.flatten(0, 1)[:, None]  # (B · M, 1, d)
-            pair = [tensor.unflatten(0, x.shape[:2]) for tensor in block.own(alone)]
-            if kept:
+            flat = x.flatten(0, 1)[:, None]  # (B · M, 1, d)
+            pair = [tensor.unflatten(0, x.shape[:2]) for tensor in block.path_keys_values(flat)]
+            if state:
                 pair = [
                     torch.cat([old, new], -2)
-                    for old, new in zip(kept[2 * i : 2 * i + 2], pair, strict=True)
+                    for old, new in zip(state[2 * i : 2 * i + 2], pair, strict=True)
                 ]
-            grown += pair
+            new_state += pair
             keys, values = (tensor.flatten(0, 1) for tensor in pair)
-            x = block.look_back(alone, (keys, values), path_bias).view_as(x)
-            asked = block.history_norm(x)
-            x = x + block.history(asked, (keys_values[2 * i], keys_values[2 * i + 1]), bias)
-            x = block.mix(x)
-        return self._logits(t, x), grown
+            x = block.add_self_attention(flat, (keys, values), path_bias).view_as(x)
+            query = block.history_norm(x)
+            x = x + block.history(query, (keys_values[2 * i], keys_values[2 * i + 1]), bias)
+            x = block.add_mlp(x)
+        return self._logits(step, x), new_state
+
+
+def _check_history_only(task: int | Tensor, user: Tensor | None) -> None:
+    if isinstance(task, Tensor) or task != 0 or user is not None:
+        raise ValueError("TIGER: task must be 0 and user None, as it reads the history only")

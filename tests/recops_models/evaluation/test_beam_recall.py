@@ -9,7 +9,7 @@ import torch
 from recops_models.data import Examples
 from recops_models.evaluation.beam_recall import beam_recall
 from recops_models.evaluation.metrics import target_ranks
-from recops_models.generative.speller import Speller
+from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, histories, paths, ring
@@ -30,7 +30,7 @@ def model() -> TIGER:
 
 
 def test_falls_from_step_to_step_and_bounds_the_hit_rate(model: TIGER) -> None:
-    assert isinstance(model, Speller)
+    assert isinstance(model, PathRanker)
     _, asked = ring()
     found = beam_recall(model, asked, beams=4, batch=50)
     assert list(found) == ["beam_recall@1", "beam_recall@2", "beam_recall@3"]
@@ -78,7 +78,7 @@ def test_a_model_that_must_be_told_of_requests_is_refused(
 def test_scenes_that_share_their_start_need_not_be_told() -> None:
     config = UniRecConfig(history=6, width=8, heads=2, scenes=2, bos="shared")
     model = UniRec(*paths(), torch.zeros(NUM_ITEMS), config).eval()
-    assert not model.told.names
+    assert not model.inputs.names
     _, asked = ring()
     found = beam_recall(model, asked, beams=2)
     assert all(0 <= share <= 1 for share in found.values())

@@ -9,7 +9,6 @@ import torch
 
 from recops_models.export.programs import IdRows, programs
 from recops_models.generative.sasrec import SASRec, SASRecConfig
-from recops_models.generative.speller import Rescorer
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
@@ -46,24 +45,24 @@ def unirec() -> UniRec:
 @torch.no_grad()
 def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
     made = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}
-    rescores = isinstance(model, Rescorer)
+    rescores = model.rescores
     assert list(made) == ["encode", "step_0", "step_1", "step_2", *["rescore"] * rescores]
     for requests, widths in ((1, (1, 7)), (5, (6, 2))):
         rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
         lengths = torch.full((requests,), 4)
-        read = model.read(rows, lengths)
+        read = model.encode_requests(rows, lengths)
         torch.testing.assert_close(made["encode"](ITEM_IDS[rows - 1], lengths), read)
-        logits, kept = model.spell(read, [], None, None)
+        logits, kept = model.next_token_logits(read, [], None, None)
         torch.testing.assert_close(made["step_0"](read)[0], logits)
         for step, (before, beams) in enumerate(zip((1, widths[0]), widths, strict=True), 1):
             grown = torch.randint(0, 4, (requests, beams), dtype=torch.int32)
             parents = torch.randint(0, before, (requests, beams), dtype=torch.int32)
             parents[0, -1] = grown[0, -1] = -1  # A dead beam.
-            expected = model.spell(read, kept, grown, parents)
+            expected = model.next_token_logits(read, kept, grown, parents)
             found = made[f"step_{step}"](read, kept, grown, parents)
             torch.testing.assert_close(found, expected)
             kept = expected[1]
-        if isinstance(model, Rescorer):
+        if model.rescores:
             items = torch.randint(-1, NUM_ITEMS, (requests, 9))
             ids = ITEM_IDS[items].where(items >= 0, -1)
             torch.testing.assert_close(made["rescore"](read, ids), model.rescore(read, items))

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from recops_models.export.programs import _encoding, _traced
-from recops_models.generative.sasrec import SASRec, SASRecConfig
-from recops_models.generative.speller import told_of
-from recops_models.generative.told import Told
+from recops_models.generative.path_ranker import PathRanker, RequestInputs
+from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.generative.unirec import Bos, UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
 
@@ -25,19 +24,19 @@ def unirec(bos: Bos = "table", users: torch.Tensor | None = None, scenes: int = 
 
 
 @pytest.mark.parametrize(
-    ("model", "told", "names"),
+    ("model", "inputs", "names"),
     [
-        (SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8)), Told(), ()),
-        (unirec(scenes=1), Told(), ()),
-        (unirec("shared"), Told(), ()),
-        (unirec("factorised"), Told(tasks=3), ("task",)),
-        (unirec("shared", FIELDS), Told(users=3), ("user",)),
-        (unirec("table", FIELDS), Told(tasks=3, users=3), ("task", "user")),
+        (TIGER(*paths(), torch.ones(NUM_ITEMS), TIGERConfig(width=8)), RequestInputs(), ()),
+        (unirec(scenes=1), RequestInputs(), ()),
+        (unirec("shared"), RequestInputs(), ()),
+        (unirec("factorised"), RequestInputs(tasks=3), ("task",)),
+        (unirec("shared", FIELDS), RequestInputs(users=3), ("user",)),
+        (unirec("table", FIELDS), RequestInputs(tasks=3, users=3), ("task", "user")),
     ],
 )
-def test_what_a_model_goes_by(model: torch.nn.Module, told: Told, names: tuple[str, ...]) -> None:
-    assert told_of(model) == told
-    assert told.names == names
+def test_request_inputs(model: PathRanker, inputs: RequestInputs, names: tuple[str, ...]) -> None:
+    assert model.inputs == inputs
+    assert inputs.names == names
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_what_a_model_goes_by(model: torch.nn.Module, told: Told, names: tuple[s
 def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tensor | None) -> None:
     model = unirec(bos, users)
     encode = _traced(*_encoding(model, ITEM_IDS, USER_IDS)).module()
-    names = told_of(model).names
+    names = model.inputs.names
     for requests in (1, 5):
         rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
         lengths = torch.full((requests,), 4)
@@ -55,6 +54,6 @@ def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tens
         known = {"task": task, "user": row}
         # Row 0 is nobody: some id that there was not.
         asked = {"task": task, "user": torch.tensor([8, 7, 9, 12])[row]}
-        expected = model.read(rows, lengths, **{name: known[name] for name in names})
+        expected = model.encode_requests(rows, lengths, **{name: known[name] for name in names})
         found = encode(ITEM_IDS[rows - 1], lengths, *[asked[name] for name in names])
         torch.testing.assert_close(found, expected)

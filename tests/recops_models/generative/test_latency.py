@@ -45,9 +45,9 @@ def test_what_must_be_told_of_requests_is() -> None:
     heard: list[tuple[object, object]] = []
 
     class Listening(UniRec):
-        def read(self, *request: Any, **told: Any) -> list[torch.Tensor]:
-            heard.append((request[2], told["user"]))
-            return super().read(*request, **told)
+        def encode_requests(self, *request: Any, **inputs: Any) -> list[torch.Tensor]:
+            heard.append((request[2], inputs["user"]))
+            return super().encode_requests(*request, **inputs)
 
     config = UniRecConfig(history=4, width=8, heads=2, scenes=2)
     users, prior = torch.tensor([[0], [1], [2]]), torch.arange(float(NUM_ITEMS))

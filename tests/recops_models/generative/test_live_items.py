@@ -140,8 +140,8 @@ def test_unfit_items_are_refused_and_change_nothing() -> None:
 
 def test_a_trie_of_another_model_is_refused() -> None:
     trie = recops.SidTrie.from_sids(torch.tensor([[0, 1]]))
-    with pytest.raises(ValueError, match=r"UniRec.over: trie must have the model's vocab_sizes"):
-        build().over(paths()[0], torch.ones(NUM_ITEMS), trie)
+    with pytest.raises(ValueError, match="trie must have the model's vocab_sizes"):
+        build().with_catalogue(paths()[0], torch.ones(NUM_ITEMS), trie)
 
 
 def test_the_example_runs() -> None:

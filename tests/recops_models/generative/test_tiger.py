@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recops_models.generative.path_ranker import GradScope, beam_search
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from synthetic_histories import NUM_ITEMS, histories, paths
 
@@ -71,6 +72,35 @@ def test_scores_are_the_loss_of_the_path(reading: str) -> None:
 
 
 @READINGS
+@pytest.mark.parametrize("scope", ["all", "last_step", "last_head"])
+def test_path_log_probs_sum_to_the_loss_in_every_gradient_scope(
+    scope: GradScope, reading: str
+) -> None:
+    model = build(reading=reading)
+    log_probs = model.path_log_probs(HISTORY, TARGET, scope=scope)
+    assert log_probs.shape == (int((TARGET > 0).sum()), model.steps)
+    torch.testing.assert_close(-log_probs.sum(-1).mean(), model.loss(HISTORY, TARGET))
+    log_probs.sum().backward()
+    trained = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    last_head = {f"token.{model.steps - 1}.weight", "decoder_norm.weight"}
+    if scope == "last_head":
+        assert trained == last_head
+    else:
+        assert trained == {name for name, _ in model.named_parameters()}
+
+
+def test_a_task_or_a_user_is_an_error() -> None:
+    model, lengths = build(), torch.tensor([3, 6])
+    message = "TIGER: task must be 0 and user None"
+    with pytest.raises(ValueError, match=message):
+        model.path_log_probs(HISTORY, TARGET, task=1)
+    with pytest.raises(ValueError, match=message):
+        model.decode(HISTORY, lengths, 5, task=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=message):
+        model.decode(HISTORY, lengths, 5, user=torch.tensor([1, 2]))
+
+
+@READINGS
 def test_the_future_does_not_change_the_past(reading: str) -> None:
     model = build(reading=reading)
     only_first = TARGET.clone()
@@ -109,15 +139,16 @@ def test_beams_share_one_reading_of_their_request(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(model, "encode", told)
     model.recommend(histories([np.arange(3), np.arange(7)]), 20)
     assert read == [2]
-    found = model.read(HISTORY, torch.tensor([3, 6]))
+    found = model.encode_requests(HISTORY, torch.tensor([3, 6]))
     assert {len(tensor) for tensor in found} == {2}
 
 
 def test_a_watcher_is_told_of_every_steps_beams_but_the_last() -> None:
     model, told = build(beams=10), list[torch.Tensor]()
-    found = model.decode(HISTORY, torch.tensor([3, 6]), 10, watch=told.append)
+    encoded = model.encode_requests(HISTORY, torch.tensor([3, 6]))
+    found = beam_search(model, encoded, beams=10, on_step=told.append)
     assert [tuple(beams.shape) for beams in told] == [(2, 4, 1), (2, 10, 2)]  # Four first tokens.
-    sids = model.paths[found.items + 1] - 1
+    sids = model.paths[found.item_ids + 1] - 1
     for beams in told:
         length = beams.shape[-1]
         for row in range(2):

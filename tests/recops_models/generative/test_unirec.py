@@ -233,7 +233,7 @@ def test_refuses_what_does_not_fit() -> None:
         UniRecConfig(layers=0)
     with pytest.raises(ValueError, match="unirec: item_scores must be ≥ 0, got -1"):
         UniRecConfig(item_scores=-1)
-    with pytest.raises(ValueError, match=r"item_scores must be 0 where item_loss is.* got 2"):
+    with pytest.raises(ValueError, match=r"item_scores must be 0 if item_loss is 0.* got 2"):
         UniRecConfig(item_loss=0)
 
 
@@ -258,8 +258,8 @@ def trie(sids: torch.Tensor, items: list[int]) -> recops.SidTrie:
 def test_a_catalogue_of_another_model_is_one_line(
     foreign: recops.SidTrie, tokens: torch.Tensor, said: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"UniRec.over: {said}"):
-        build().over(tokens, torch.ones(3), foreign)
+    with pytest.raises(ValueError, match=f"UniRec.with_catalogue: {said}"):
+        build().with_catalogue(tokens, torch.ones(3), foreign)
 
 
 def test_a_score_that_is_no_number_is_one_line() -> None:
@@ -267,7 +267,7 @@ def test_a_score_that_is_no_number_is_one_line() -> None:
     assert model.scores is not None
     with torch.no_grad():
         model.scores.bias.weight[3] = torch.nan
-    with pytest.raises(ValueError, match="search: scores of items must be numbers, got nan of"):
+    with pytest.raises(ValueError, match="item scores must be numbers, got NaN in request 0"):
         model.decode(HISTORY, torch.tensor([3, 2]), 40)
 
 
@@ -286,7 +286,7 @@ def test_without_an_item_that_training_shows_there_are_no_negatives() -> None:
     tokens, sizes = paths()
     config = UniRecConfig(history=6, width=8, heads=2, expert_hidden=8)
     model = UniRec(tokens, sizes, torch.zeros(NUM_ITEMS), config)
-    with pytest.raises(ValueError, match="UniRec: prior must be above 0 for an item"):
+    with pytest.raises(ValueError, match="UniRec: prior must be above 0 for at least one item"):
         model.loss(HISTORY, TARGET)
 
 

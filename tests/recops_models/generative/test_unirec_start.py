@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recops_models.generative.unirec import Bos, UniRec, UniRecConfig
-from recops_models.generative.unirec.start import TaskStart
+from recops_models.generative.unirec.decoder import TaskStart
 from synthetic_histories import NUM_ITEMS, paths
 
 CONFIG = UniRecConfig(

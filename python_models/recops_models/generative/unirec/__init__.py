@@ -1,14 +1,13 @@
-"""UniRec: an autoregressive decoder from a history to an item, attributes first, then its SID.
+"""UniRec: an autoregressive decoder that generates an item's attributes, then its semantic ID.
 
 ``p(item | history) = Π_t p(x_t | x_<t, history)`` along the item's path ``x = (a_1 … a_m, s_1 …
-s_L)``, attributes coarse to fine and then codes (chain of attribute). The paths of the catalogue
-form a trie, and beam search walks it, so that whatever is decoded is an item.
+s_L)``: attributes from coarse to fine, then codes (chain of attributes). The paths of the catalogue
+form a trie. Beam search follows it, so every result is an item.
 
-Data flows one way: ``history`` reads events into a memory, ``start`` says what is asked for,
-``prefix`` tells of the tokens already decoded, ``decoder`` crosses them with the memory, and a rank
-head a step gives logits; ``model`` puts them together.
+:mod:`~.model` draws the network; ``history`` encodes events, ``decoder`` predicts tokens, and
+``item_scores`` scores whole items.
 
-Source: arXiv 2604.12234, §4 to §6. [I] marks what is inferred or added here.
+Source: arXiv 2604.12234, §4 to §6. [I] marks details that the paper does not state.
 """
 
 from recops_models.generative.unirec.config import Bos, UniRecConfig

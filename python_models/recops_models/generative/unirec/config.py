@@ -1,4 +1,4 @@
-"""UniRec's sizes, and which of its parts are there."""
+"""Configuration of UniRec."""
 
 from __future__ import annotations
 
@@ -8,45 +8,50 @@ from typing import Literal, TypeAlias
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
 EventForm: TypeAlias = Literal["concat", "sum"]
-"""How an event's item and attributes become one vector: a linear map of them beside each other;
-``√d · e_item + Σ e_attribute``."""
+"""How the embeddings of an event's item and attributes become one vector.
+
+``"concat"``: a linear map of their concatenation; ``"sum"``: ``√d · e_item + Σ e_attribute``.
+"""
 
 Bos: TypeAlias = Literal["table", "factorised", "shared"]
-"""Where a path's first query comes from: a row for each task; the sum of its objective's row and
-its scene's, so that a pair never trained on has one too; one row for all tasks."""
+"""Where a task's first query comes from.
+
+``"table"``: one row per task; ``"factorised"``: a row per objective plus a row per scene, which
+also covers pairs without training data; ``"shared"``: one row for all tasks.
+"""
 
 
 @dataclass(frozen=True)
 class UniRecConfig:
-    """Sizes. The paper's: d 256, 8 heads, 3 layers, 4 experts of 4d, d_hash 64.
+    """Sizes of UniRec. The paper has width 256, 8 heads, 3 layers, 4 experts of 4d, d_hash 64.
 
     Attributes:
-        num_attributes: m: the first m tokens of a path are attributes, the others codes; 0 is
-            allowed.
-        history: T, the most recent events that are read.
+        num_attributes: m ≥ 0, number of attribute tokens at the start of a path.
+        history: T, number of most recent events that are read.
         width: d.
-        events: how an event becomes a vector: ``"concat"`` is the paper's, ``"sum"`` SASRec's [I].
-        heads: of every attention; divides ``width``.
-        history_layers: causal self-attention over the events before the decoder reads them [I]; 0
-            is the paper's encoder, where events meet only in the decoder.
-        layers: of the decoder.
-        experts: in each decoder layer.
-        expert_hidden: an expert's hidden width.
+        events: how an event becomes a vector: ``"concat"`` as in the paper, ``"sum"`` as in SASRec
+            [I].
+        heads: attention heads; must divide ``width``.
+        history_layers: causal self-attention layers over the events [I]; 0 as in the paper, where
+            only the decoder combines events.
+        layers: decoder layers.
+        experts: experts per decoder layer.
+        expert_hidden: hidden width of one expert.
         head_hidden: width of MaskNet's bottleneck and output.
-        hash_width: d_hash; 0 leaves the content summary out.
-        objectives: how many a user may be asked for (click, purchase, …).
-        scenes: where (feed, search, …); task = objective · scenes + scene.
-        bos: how a task becomes the first query.
-        item_scores: what scores of whole items count beside ``log p(path)`` among the items that
-            the beams found [I], see :class:`~.item_scores.ItemScores`; 0 leaves them out.
-        item_loss: what learning them counts beside learning paths.
-        negatives: items drawn for each batch to learn them.
-        dropout: on embeddings, residual branches and before the logits [I].
-        beams: decoded paths per request.
+        hash_width: d_hash; 0 removes the content summary.
+        objectives: number of objectives (click, purchase, …).
+        scenes: number of scenes (feed, search, …); task = objective · scenes + scene.
+        bos: where a task's first query comes from.
+        item_scores: weight of :class:`~.item_scores.ItemScores` relative to ``log p(path)`` when
+            items found by the beams are ranked [I]; 0 removes these scores.
+        item_loss: weight of their loss relative to the loss of paths.
+        negatives: negative items drawn per batch for that loss.
+        dropout: on embeddings, residual branches and the input of the logits [I].
+        beams: beams per request.
 
     Raises:
-        ValueError: a size or a weight that is too small, heads that do not divide the width, scores
-            of items that nothing learns, a dropout outside [0, 1).
+        ValueError: a size or weight is too small, the heads do not divide the width, item scores
+            have no loss, or the dropout is outside [0, 1).
     """
 
     num_attributes: int = 1
@@ -79,11 +84,11 @@ class UniRecConfig:
         check_heads("unirec", self.width, self.heads)
         if self.item_scores and not self.item_loss:
             raise ValueError(
-                "unirec: item_scores must be 0 where item_loss is, as nothing learns them, got "
+                "unirec: item_scores must be 0 if item_loss is 0, since nothing trains them, got "
                 f"{self.item_scores:g}"
             )
 
     @property
     def tasks(self) -> int:
-        """objectives · scenes."""
+        """Number of tasks: objectives · scenes."""
         return self.objectives * self.scenes

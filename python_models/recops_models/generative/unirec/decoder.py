@@ -1,8 +1,9 @@
-"""The decoder: queries of a path cross a history that was read once."""
+"""The decoder of UniRec: the first query of a task, tokens of a path, and layers over a history."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TypeAlias
 
 import torch
@@ -10,18 +11,147 @@ from torch import Tensor, nn
 
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import Attention
+from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.experts import ExpertMixture
+from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 
 KeysValues: TypeAlias = tuple[Tensor, Tensor]
-"""Of ``H = [H_seq; H_mm]``, ``[B, heads, 2T, d / heads]`` each."""
+"""Keys and values of ``H = [H_seq; H_mm]``, ``[B, heads, 2T, d / heads]`` each."""
+
+
+class TaskStart(nn.Module):
+    """Task-conditioned BOS (UniRec §5.1): ``e_BOS(task)``, task = objective · scenes + scene.
+
+    ``config.bos`` selects the form: one row per task, as in the paper; ``E_obj[objective] +
+    E_scene[scene]``, which also covers pairs without training data [I]; or one row for all tasks,
+    an ablation.
+    """
+
+    def __init__(self, config: UniRecConfig) -> None:
+        super().__init__()
+        self.tasks, self.scenes = config.tasks, config.scenes
+        rows = {
+            "table": [config.tasks],
+            "factorised": [config.objectives, config.scenes],
+            "shared": [1],
+        }[config.bos]
+        self.bos = config.bos
+        self.tables = nn.ModuleList(nn.Embedding(count, config.width) for count in rows)
+        for table in self.tables:
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, std=(config.width * len(rows)) ** -0.5)
+
+    @property
+    def distinct(self) -> int:
+        """Number of tasks with different first queries."""
+        return 1 if self.bos == "shared" else self.tasks
+
+    def forward(self, task: int | Tensor, shape: torch.Size) -> Tensor:
+        """Return the first queries ``[B, T, d]``.
+
+        Args:
+            task: one task for all, or ``[B]``, or ``[B, T]``.
+            shape: (B, T).
+
+        Raises:
+            ValueError: ``task`` is out of range or has another shape. Exported programs cannot
+                check the range; their caller does.
+        """
+        first = self.tables[0]
+        assert isinstance(first, nn.Embedding)
+        tasks = torch.as_tensor(task, device=first.weight.device)
+        if tasks.shape not in (torch.Size(), shape[:1], shape):
+            raise ValueError(
+                f"UniRec: task must be a number, {list(shape[:1])} or {list(shape)}, "
+                f"got shape {list(tasks.shape)}"
+            )
+        if not torch.compiler.is_exporting():
+            self._check_range(task, tasks)
+        tasks = (tasks[:, None] if tasks.dim() == 1 else tasks).expand(shape)
+        rows = {
+            "table": [tasks],
+            "factorised": [tasks // self.scenes, tasks % self.scenes],
+            "shared": [torch.zeros_like(tasks)],
+        }[self.bos]
+        parts = [table(row) for table, row in zip(self.tables, rows, strict=True)]
+        out: Tensor = torch.stack(parts).sum(0)
+        return out
+
+    def _check_range(self, task: int | Tensor, tasks: Tensor) -> None:
+        if not tasks.numel():
+            return
+        # torch.compile breaks the graph where a tensor's value is read; an int needs no tensor.
+        bounds = (task, task) if isinstance(task, int) else (tasks.min(), tasks.max())
+        low, high = map(int, bounds)
+        if low < 0 or high >= self.tasks:
+            wrong = low if low < 0 else high
+            raise ValueError(f"UniRec: task must be from 0 to {self.tasks - 1}, got {wrong}")
+
+
+class PathTokens(nn.Module):
+    """Token embeddings, and a step's inputs from the tokens before it (UniRec §5.2).
+
+    A step reads the embedding of each earlier token (e_prefix), and the content summary c_t of each
+    pair (attribute, code) or (code, code) among them. The paper has zeros for pairs that are not
+    decoded yet; here a step has no input for them [I]. Tokens count from 1; 0 is padding.
+
+    Args:
+        vocab_sizes: number of tokens per position.
+        config: sizes.
+    """
+
+    def __init__(self, vocab_sizes: Sequence[int], config: UniRecConfig) -> None:
+        super().__init__()
+        self.width, self.summary_width = config.width, 3 * config.hash_width
+        self.token = nn.ModuleList(
+            nn.Embedding(1 + size, config.width, padding_idx=0) for size in vocab_sizes
+        )
+        for table in self.token:
+            assert isinstance(table, nn.Embedding)
+            draw_rows(table, config.width**-0.5)
+        self.pairs: list[tuple[int, int]] = []
+        if config.hash_width:
+            earlier = combinations(range(len(vocab_sizes) - 1), 2)
+            self.pairs = [(i, j) for i, j in earlier if j >= config.num_attributes]
+        self.summary = nn.ModuleList(
+            ContentSummary((vocab_sizes[i], vocab_sizes[j]), config.hash_width)
+            for i, j in self.pairs
+        )
+
+    def embed(self, step: int, tokens: Tensor) -> Tensor:
+        """Return embeddings ``[…, d]`` of tokens ``[…]`` at position ``step``."""
+        out: Tensor = self.token[step](tokens)
+        return out
+
+    def embed_all(self, paths: Tensor) -> list[Tensor]:
+        """Return embeddings ``[…, d]`` per position, for paths ``[…, S]``."""
+        return [self.embed(step, paths[..., step]) for step in range(len(self.token))]
+
+    def fields(self, step: int, prefix: Tensor) -> list[Tensor]:
+        """Return e_prefix and c_t of a step, one tensor per token and per pair.
+
+        Args:
+            step: t.
+            prefix: tokens ``[…, ≥ step]``.
+        """
+        fields = [self.embed(i, prefix[..., i]) for i in range(step)]
+        for (i, j), summary in zip(self.pairs, self.summary, strict=True):
+            if j < step:
+                fields.append(summary(prefix[..., i], prefix[..., j]))
+        return fields
+
+    def widths(self, step: int) -> list[int]:
+        """Return the widths of :meth:`fields`."""
+        return [self.width] * step + [self.summary_width] * sum(j < step for _, j in self.pairs)
 
 
 class DecoderLayer(nn.Module):
-    """``x += γ · MHA(RMSNorm(x), H)``, then ``x += experts(RMSNorm(x))``; queries stay apart.
+    """``x += γ · attention(RMSNorm(x), H)``, then ``x += experts(RMSNorm(x))``.
 
-    γ is learnt, from 1 [I]. Scores are divided by √(d / heads); the sources print √d.
+    Queries do not attend to each other. γ is a parameter that starts at 1 [I]. Attention scores are
+    divided by √(d / heads); the sources print √d.
     """
 
     def __init__(self, config: UniRecConfig) -> None:
@@ -32,31 +162,41 @@ class DecoderLayer(nn.Module):
         self.experts = ExpertMixture(config.width, config.expert_hidden, config.experts)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, keys_values: KeysValues, seen: Tensor) -> Tensor:
-        attended = self.attention(self.attention_norm(x), keys_values, seen)
+    def forward(self, x: Tensor, keys_values: KeysValues, visible: Tensor) -> Tensor:
+        attended = self.attention(self.attention_norm(x), keys_values, visible)
         x = x + self.gamma * self.dropout(attended)
         out: Tensor = x + self.dropout(self.experts(self.expert_norm(x)))
         return out  # (B, Q, d)
 
 
 class PathDecoder(nn.Module):
-    """``config.layers`` decoder layers over one memory."""
+    """Stack of ``config.layers`` decoder layers over one encoded history."""
 
     def __init__(self, config: UniRecConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
 
     def keys_values(self, events: Tensor, content: Tensor) -> list[KeysValues]:
-        """What each layer reads of H_seq and H_mm ``[B, T, d]``: once a request, for all beams."""
-        memory = torch.cat([events, content], 1)  # (B, 2T, d)
-        return [layer.attention.keys_values(memory) for layer in self._layers()]
+        """Return each layer's keys and values of H_seq and H_mm ``[B, T, d]``.
 
-    def forward(self, queries: Tensor, memory: Sequence[KeysValues], seen: Tensor) -> Tensor:
-        """Queries ``[B, Q, d]``; ``seen [.., Q, T]``: the events that each knows."""
-        both = torch.cat([seen, seen], -1)  # Of H_seq and of H_mm.
+        They are computed once per request and shared by all its beams.
+        """
+        memory = torch.cat([events, content], 1)  # (B, 2T, d)
+        pairs = []
+        for layer in self.layers:
+            assert isinstance(layer, DecoderLayer)
+            pairs.append(layer.attention.keys_values(memory))
+        return pairs
+
+    def forward(self, queries: Tensor, memory: Sequence[KeysValues], visible: Tensor) -> Tensor:
+        """Decode queries ``[B, Q, d]``.
+
+        Args:
+            queries: ``[B, Q, d]``.
+            memory: keys and values per layer.
+            visible: ``[.., Q, T]`` bool, events that each query may read.
+        """
+        both = torch.cat([visible, visible], -1)  # once for H_seq, once for H_mm
         for layer, keys_values in zip(self.layers, memory, strict=True):
             queries = layer(queries, keys_values, both)
         return queries
-
-    def _layers(self) -> list[DecoderLayer]:
-        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]

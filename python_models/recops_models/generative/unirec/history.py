@@ -1,4 +1,4 @@
-"""What UniRec makes of a history before anything is asked: one memory a request."""
+"""The encoder of UniRec: a history and a user's fields, encoded once per request."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from torch import Tensor, nn
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
+from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 
 
-class Read(NamedTuple):
-    """A history as the decoder meets it; row t of ``[B, T, …]`` knows the events up to t."""
+class HistoryEncoding(NamedTuple):
+    """Output of :class:`HistoryEncoder`; row t of each ``[B, T, …]`` depends on events up to t."""
 
     events: Tensor
     """H_seq ``[B, T, d]``."""
     content: Tensor
-    """H_mm ``[B, T, d]``."""
+    """H_mm ``[B, T, d]``, from the codes of the items."""
     state: Tensor
-    """``[B, T, d]``, H_seq before its norm."""
+    """H_seq before its norm, ``[B, T, d]``."""
     aggregate: Tensor
-    """h_agg ``[B, T, 2d]``, the fields of users beside it where there are any."""
+    """h_agg ``[B, T, 2d + static]``."""
 
 
 class HistoryEncoder(nn.Module):
-    """H_seq, H_mm and h_agg of a history (UniRec §6).
+    """Encoder of events into H_seq, H_mm and h_agg (UniRec §6).
 
-    ``h_i = Linear(RMSNorm([e_item ⊕ e_attributes])) + place``, or with ``events="sum"`` [I]
-    ``√d · e_item + Σ e_attribute + place``, then ``history_layers`` causal blocks; ``h_mm =
-    RMSNorm(Linear([e_code ⊕ …]))``. Place embeddings and causal blocks are [I].
-    The pooling behind ``h_agg = RMSNorm([h_static ⊕ Pool(H)])`` is, [I], the latest event beside
-    the mean of all, of each both its rows in one sum.
+    - ``H_seq``: ``Linear(RMSNorm([e_item ⊕ e_attributes])) + p``, or with ``events="sum"`` [I]
+      ``√d · e_item + Σ e_attribute + p``, then ``history_layers`` causal blocks and RMSNorm. The
+      position embeddings p and the causal blocks are [I].
+    - ``H_mm``: ``RMSNorm(Linear([e_code ⊕ …]))``.
+    - ``h_agg``: ``RMSNorm([H_seq,t ⊕ mean_{i ≤ t}(H_seq,i + H_mm,i) ⊕ h_static])``. The pooling is
+      [I].
 
     Args:
-        codes: how many codes an item has.
-        static: the width of the static fields beside the history, 0 for none.
+        codes: number of codes per item.
+        static: width of h_static, the user's fields; 0 for none.
         config: sizes.
     """
 
@@ -59,27 +61,30 @@ class HistoryEncoder(nn.Module):
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.place, std=event_std(config))
 
-    def forward(self, item: Tensor, tokens: Sequence[Tensor], static: Tensor | None) -> Read:
-        """Read embedded events.
+    def forward(
+        self, item: Tensor, tokens: Sequence[Tensor], static: Tensor | None
+    ) -> HistoryEncoding:
+        """Encode embedded events.
 
         Args:
             item: ``[B, T, d]``, e_item.
-            tokens: of each event's path, ``[B, T, d]`` each, attributes first.
-            static: ``[B, static]``, of the request; None where there are no such fields.
+            tokens: embeddings of the path's tokens, ``[B, T, d]`` each, attributes first.
+            static: ``[B, static]``, h_static; None without user fields.
         """
-        width, m = item.shape[1], self.attributes
-        state = self.dropout(self._events(item, tokens[:m]) + self.place[:width])
+        length, m = item.shape[1], self.attributes
+        state = self.dropout(self._event_vectors(item, tokens[:m]) + self.place[:length])
         for block in self.blocks:
             state = block(state)
         events = self.norm(state)
         content = self.dropout(self.content(torch.cat(list(tokens[m:]), -1)))
-        count = torch.arange(1, width + 1, device=item.device)[:, None]
+        count = torch.arange(1, length + 1, device=item.device)[:, None]
         pooled = [events, (events + content).cumsum(1) / count]
         if static is not None:
-            pooled.append(static[:, None].expand(-1, width, -1))
-        return Read(events, content, state, self.aggregate_norm(torch.cat(pooled, -1)))
+            pooled.append(static[:, None].expand(-1, length, -1))
+        aggregate = self.aggregate_norm(torch.cat(pooled, -1))
+        return HistoryEncoding(events, content, state, aggregate)
 
-    def _events(self, item: Tensor, attributes: Sequence[Tensor]) -> Tensor:
+    def _event_vectors(self, item: Tensor, attributes: Sequence[Tensor]) -> Tensor:
         if self.event is None:
             return torch.stack([item * item.shape[-1] ** 0.5, *attributes]).sum(0)
         out: Tensor = self.event(torch.cat([item, *attributes], -1))
@@ -87,7 +92,43 @@ class HistoryEncoder(nn.Module):
 
 
 def event_std(config: UniRecConfig) -> float:
-    """How far item and place embeddings begin from 0: SASRec's .02 where events are sums, since
-    those raise items by √d.
+    """Return the standard deviation of initial item and position embeddings.
+
+    Sums scale items by √d, so they start from SASRec's 0.02.
     """
     return 0.02 if config.events == "sum" else config.width**-0.5
+
+
+class UserFields(nn.Module):
+    """Embeddings of a user's fields, such as age group: ``h_static = [E_1[f_1] ⊕ …]``.
+
+    The user's id is not a field, so users without training data have fields too.
+
+    Args:
+        values: ``[1 + U, F]`` i64, tokens of each user's fields, from 1; 0: value unknown. Row 0 is
+            the unknown user.
+        width: width of one field's embedding.
+    """
+
+    values: Tensor
+
+    def __init__(self, values: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("values", values)
+        sizes = values.amax(0).tolist()
+        self.tables = nn.ModuleList(nn.Embedding(1 + size, width, padding_idx=0) for size in sizes)
+        for table in self.tables:
+            assert isinstance(table, nn.Embedding)
+            draw_rows(table, width**-0.5)
+        self.width = width * len(sizes)
+
+    def forward(self, user: Tensor) -> Tensor:
+        """Return ``[B, F · width]`` for users ``[B]``, 1-based; 0: unknown.
+
+        Raises:
+            IndexError: a user is out of range.
+        """
+        if not torch.compiler.is_exporting() and (user < 0).any():
+            raise IndexError(f"UniRec: user must be 0 or more, got {int(user.min())}")
+        tokens = self.values[user]
+        return torch.cat([table(tokens[:, i]) for i, table in enumerate(self.tables)], -1)

@@ -1,4 +1,4 @@
-"""Scores of whole items, for the few that the beams found [I]."""
+"""Scores of whole items, for the items that the beams found [I]."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from recops_models.generative.unirec.config import UniRecConfig
 
 
 class ItemScores(nn.Module):
-    """``s(i | history) = ⟨LayerNorm(h), e_i⟩ + b_i``, ``h`` the history's state, ``e`` the table
-    that reads it.
+    """Scores ``s(i | history) = ⟨LayerNorm(h), e_i⟩ + b_i`` from the item table of the encoder.
 
-    A path tells an item token by token, through heads that share nothing with what reads the
-    history; these scores share the item table. Learnt by a softmax over the target and ``K`` items
-    drawn uniformly for each batch from the N that training shows, whose scores are raised by
-    ``ln(N / K)`` so that their sum stands for that of all others: ``s`` estimates ``log p(i |
-    history)`` up to a constant of the history, and is added to ``log p(path)``. At no time are all
-    items scored: a step of training scores 1 + K items a target, a request as many as there are
-    beams. An item that training never showed has no row that says anything: it gets the mean of the
-    others that were found beside it.
+    h is the history's state and e the table that embeds its events. ``log p(path)`` comes from rank
+    heads that share no weights with this table; s adds what the table knows about whole items.
 
-    Not in UniRec's paper. Beside generated candidates, dense scores are LIGER's idea (Yang et al.,
-    Unifying Generative and Dense Retrieval for Sequential Recommendation, arXiv 2411.18814);
-    sampled softmax is Jean et al., 2015 (arXiv 1412.2007).
+    Training draws K items uniformly from the N items with training events, once per batch, and
+    takes a softmax over them and the target. Scores of drawn items are raised by ``ln(N / K)``, so
+    that their sum estimates the sum over all items. Then s estimates ``log p(i | history)`` up to a
+    constant per history, and can be added to ``log p(path)``. A target costs 1 + K scores and a
+    request one score per beam; nothing scores the whole catalogue. An item without training events
+    gets the mean score of the other items found.
+
+    The UniRec paper has no such scores. Dense scores of generated candidates are the idea of LIGER
+    (Yang et al., Unifying Generative and Dense Retrieval for Sequential Recommendation, arXiv
+    2411.18814); sampled softmax is from Jean et al., 2015 (arXiv 1412.2007).
 
     Args:
-        events: ``[N]``, of each item in training.
+        events: ``[N]``, number of training events per item.
         config: sizes.
     """
 
@@ -44,9 +44,12 @@ class ItemScores(nn.Module):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, state: Tensor, item: Tensor, table: nn.Embedding) -> Tensor:
-        """``[B, k]``: ``state [B, d]`` with the items ``[B, k]``, 1-based; O(B · k · d).
+        """Return scores ``[B, k]``, in O(B · k · d).
 
-        0 is no item; items beyond the table came after training.
+        Args:
+            state: ``[B, d]``.
+            item: ``[B, k]``, 1-based; 0: no item. Items beyond the table were added after training.
+            table: item embeddings ``[1 + N, d]``.
         """
         row = item.where(item < len(self.known), 0)
         known = self.known[row]
@@ -55,16 +58,21 @@ class ItemScores(nn.Module):
         return scores.where(known, mean)
 
     def loss(self, state: Tensor, target: Tensor, table: nn.Embedding) -> Tensor:
-        """``[n]``: ``−log`` of the sampled softmax of ``target [n]`` at ``state [n, d]``.
+        """Return ``−log softmax`` of each target among the drawn items, ``[n]``.
 
-        Draws from torch's generator. A drawn item that is the target does not count.
+        Draws from torch's generator. A drawn item that equals the target is ignored.
+
+        Args:
+            state: ``[n, d]``.
+            target: ``[n]``, 1-based.
+            table: item embeddings ``[1 + N, d]``.
 
         Raises:
-            ValueError: training shows no item.
+            ValueError: no item has training events.
         """
         items = self.known.nonzero()[:, 0]
         if not len(items):
-            raise ValueError("UniRec: prior must be above 0 for an item that training shows")
+            raise ValueError("UniRec: prior must be above 0 for at least one item, got all 0")
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
         positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
@@ -72,5 +80,5 @@ class ItemScores(nn.Module):
         raised = negative + math.log(len(items) / self.negatives)
         raised = raised.masked_fill(drawn == target[:, None], -torch.inf)
         logits = torch.cat([positive[:, None], raised], -1)
-        lost: Tensor = logits.logsumexp(-1) - positive
-        return lost
+        loss: Tensor = logits.logsumexp(-1) - positive
+        return loss

@@ -1,50 +1,105 @@
-"""UniRec put together: log-probabilities of paths to learn from, beams of paths to recommend."""
+"""The UniRec network: log-probabilities of paths for training, encoded requests for decoding.
+
+A path has S = m + L tokens. Step t of S predicts token x_t from the history and the tokens before::
+
+    events of a request [B, T]                      user's fields [B, F]
+       │ item table, token tables                       │ UserFields
+       ▼                                                ▼
+    HistoryEncoder ──────────────────────────────► h_agg [B, T, 2d + static]
+       │ H_seq, H_mm [B, T, d]                          │
+       ▼                                                │
+    keys and values per layer [B, heads, 2T, d/heads]   │
+       │                                                │
+       │     task ──► TaskStart ──► query of x_1        │
+       │     x_{t-1} ─► token table ─► query of x_t     │
+       ▼               ▼ (+ position of t, of event)    │
+    PathDecoder: queries cross-attend to the events     │
+       │ q_t                                            │
+       ▼                                                ▼
+    RankHead t: [q_t ⊕ e_prefix ⊕ c_t ⊕ h_agg] ──► logits [V_t] of x_t
+
+Beam search follows the trie of all paths. :class:`~.item_scores.ItemScores` then rescores the items
+it found with the last state of the history.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
-from recops_models.generative.path_ranker import GradScope, PathRanker
-from recops_models.generative.ranker import Ranking, check_lengths
-from recops_models.generative.speller import of_beams, search
-from recops_models.generative.told import Told
+from recops_models.generative.path_ranker import (
+    GradScope,
+    PathRanker,
+    RequestInputs,
+    gather_beams,
+)
+from recops_models.generative.trie_check import check_trie
 from recops_models.generative.unirec.config import UniRecConfig
-from recops_models.generative.unirec.decoder import PathDecoder
-from recops_models.generative.unirec.history import HistoryEncoder, Read, event_std
+from recops_models.generative.unirec.decoder import KeysValues, PathDecoder, PathTokens, TaskStart
+from recops_models.generative.unirec.history import (
+    HistoryEncoder,
+    HistoryEncoding,
+    UserFields,
+    event_std,
+)
 from recops_models.generative.unirec.item_scores import ItemScores
-from recops_models.generative.unirec.prefix import Prefix
-from recops_models.generative.unirec.start import TaskStart
-from recops_models.generative.unirec.static import UserFields
-from recops_models.generative.unirec.trie_check import check_trie
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
 
 _USER_FIELD_WIDTH = 16
-_STATE = 2
-"""Where :meth:`UniRec.read` has the state."""
+
+
+class EncodedRequests(NamedTuple):
+    """Tensors that decoding reads of B requests."""
+
+    start: Tensor
+    """First query ``[B, 1, d]``, before positions are added."""
+    position: Tensor
+    """Position embedding of the last event, ``[B, 1, d]``."""
+    state: Tensor
+    """State of the history after its last event, ``[B, 1, d]``."""
+    aggregate: Tensor
+    """h_agg after the last event, ``[B, 1, 2d + static]``."""
+    visible: Tensor
+    """``[B, 1, 1, T]`` bool, False for padding."""
+    memory: list[KeysValues]
+    """Keys and values per decoder layer."""
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors in order, the keys and values of each layer last."""
+        start, position, state, aggregate, visible, memory = self
+        return [start, position, state, aggregate, visible, *(x for pair in memory for x in pair)]
+
+    @classmethod
+    def from_tensors(cls, tensors: Sequence[Tensor]) -> EncodedRequests:
+        """Return the encoded requests with these :meth:`tensors`."""
+        start, position, state, aggregate, visible, *memory = tensors
+        pairs = list(zip(memory[::2], memory[1::2], strict=True))
+        return cls(start, position, state, aggregate, visible, pairs)
 
 
 class UniRec(PathRanker):
-    """See the package. Inside, items, tokens and users count from 1, and 0 is padding.
+    """Decoder of attributes and codes; see the module. Items, tokens and users count from 1.
 
     Args:
-        paths: ``[N, m + L]`` integers, each item's tokens, from 0.
-        vocab_sizes: how many tokens each of the m + L positions has.
-        prior: ``[N]``, each item's training events: of items of one path the first has the most.
-            What has none begins at zero, and has no score of its own.
+        paths: ``[N, m + L]`` integers, tokens of each item, from 0.
+        vocab_sizes: number of tokens at each of the m + L positions.
+        prior: ``[N]``, number of training events per item. Among items with one path, higher ranks
+            first. An item with 0 starts from a zero embedding and has no item score.
         config: sizes.
-        users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: nothing is known
-            of them.
+        users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: no fields.
 
     Raises:
-        ValueError: paths, sizes, prior or attributes that do not fit each other.
+        ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other.
     """
+
+    rescores: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -59,14 +114,12 @@ class UniRec(PathRanker):
         self.config, self.vocab_sizes = config, tuple(vocab_sizes)
         self.num_items, self.steps = len(paths), len(self.vocab_sizes)
         self.trie = recops.SidTrie.from_sids(paths, vocab_sizes=self.vocab_sizes)
-        self.paths: Tensor
-        self.prior: Tensor
         self.register_buffer("paths", F.pad(paths.long() + 1, (0, 0, 1, 0)))  # (1 + N, m + L)
         self.register_buffer("prior", prior.float())
 
         d = config.width
         self.item = nn.Embedding(1 + self.num_items, d, padding_idx=0)
-        self.prefix = Prefix(self.vocab_sizes, config)
+        self.prefix = PathTokens(self.vocab_sizes, config)
         self.user = None if users is None else UserFields(users, _USER_FIELD_WIDTH)
         static = 0 if self.user is None else self.user.width
         self.history = HistoryEncoder(self.steps - config.num_attributes, static, config)
@@ -85,59 +138,64 @@ class UniRec(PathRanker):
         self.scores = ItemScores(self.prior, config) if config.item_scores else None
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
-        with torch.no_grad():  # A row that no event teaches says nothing, rather than anything.
+        with torch.no_grad():  # Without training events a random row would be noise.
             self.item.weight[F.pad(self.prior, (1, 0)) == 0] = 0
         nn.init.normal_(self.position, std=d**-0.5)
 
     @property
     def window(self) -> int:
-        """T."""
+        """T, the number of events that are read."""
         return self.config.history
 
     @property
     def beams(self) -> int:
-        """Paths that a request follows, unless more items are asked for."""
+        """Beams per request; a request for more items uses more."""
         return self.config.beams
 
     @property
-    def told(self) -> Told:
-        """The tasks that have a start of their own, and the users whose fields it has."""
-        tasks = self.start.apart
+    def inputs(self) -> RequestInputs:
+        """Tasks with different first queries, and users with fields."""
+        tasks = self.start.distinct
         users = 0 if self.user is None else len(self.user.values) - 1
-        return Told(tasks if tasks > 1 else 0, users)
+        return RequestInputs(tasks if tasks > 1 else 0, users)
 
-    def encode(self, history: Tensor, user: Tensor | None = None) -> Read:
-        """Read ``history [B, T]``, 1-based and right-padded with 0, of users ``[B]``, 1-based; None
-        is nobody.
+    def encode(self, history: Tensor, user: Tensor | None = None) -> HistoryEncoding:
+        """Encode histories.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0. Items that were added after
+                training have tokens, and a zero item embedding.
+            user: ``[B]`` i64, 1-based; 0 or None: unknown.
         """
         static = None
         if self.user is not None:
-            nobody = torch.zeros(history.shape[0], dtype=torch.int64, device=history.device)
-            static = self.user(nobody if user is None else user)
+            unknown = torch.zeros(history.shape[0], dtype=torch.int64, device=history.device)
+            static = self.user(unknown if user is None else user)
         tokens = self.prefix.embed_all(self.paths[history])  # (B, T, d) each
-        known = history.where(history < self.item.num_embeddings, 0)
-        read: Read = self.history(self.item(known), tokens, static)
-        return read
+        trained = history.where(history < self.item.num_embeddings, 0)
+        encoded: HistoryEncoding = self.history(self.item(trained), tokens, static)
+        return encoded
 
-    def over(self, paths: Tensor, prior: Tensor, trie: recops.SidTrie) -> UniRec:
-        """The same network, weights shared, over another catalogue of items.
+    def with_catalogue(self, paths: Tensor, prior: Tensor, trie: recops.SidTrie) -> UniRec:
+        """Return this network, with the same weights, over another catalogue.
 
-        An item that has no row in the item table, as its index is past those of training, is zero
-        there: of such an event the history tells the tokens alone, its attributes and its codes.
+        Items without a row in the item table, which were added after training, get a zero
+        embedding: a history reads only their attributes and codes.
 
         Args:
-            paths: ``[N', m + L]`` integers, from 0: of items by index, those of training first.
-            prior: ``[N']``, by index.
-            trie: whose item ids are such indices, all of them or some.
+            paths: ``[N', m + L]`` integers, from 0, by item index; the items of training first.
+            prior: ``[N']``, by item index.
+            trie: its item ids are item indices, all or some of them.
 
         Raises:
-            ValueError: a trie of other paths or items (of many items some are looked up), paths
-                outside the model's vocabularies, or another length of prior.
+            ValueError: the trie or the paths do not fit the model, see
+                :func:`~recops_models.generative.trie_check.check_trie`; ``prior`` has another
+                length.
         """
         _check(paths, self.vocab_sizes, prior, self.config)
-        check_trie(trie, paths, self.vocab_sizes)
+        check_trie("UniRec.with_catalogue", trie, paths, self.vocab_sizes)
         view = copy.copy(self)
-        view._buffers = dict(self._buffers)
+        view._buffers = dict(self._buffers)  # so that new buffers do not replace those of self
         view.paths = F.pad(paths.long() + 1, (0, 0, 1, 0))
         view.prior = prior.new_empty(trie.num_items, dtype=torch.float32)
         view.prior[trie.item_rows.long()] = prior.float()[trie.item_ids]
@@ -152,11 +210,10 @@ class UniRec(PathRanker):
         *,
         user: Tensor | None = None,
     ) -> Tensor:
-        """Mean over targets of ``−Σ_t log p(x_t | x_<t, history)``, teacher-forced, and beside it
-        ``config.item_loss`` times the loss of :class:`~.item_scores.ItemScores`.
+        """Return the mean of ``−log p(path)`` over targets, plus the loss of item scores.
 
-        Every prefix of a window is an example: target ``[B, T]`` item t follows history items up to
-        t.
+        The latter is weighted by ``config.item_loss``; see :class:`~.item_scores.ItemScores`. Every
+        prefix of a window is an example: ``target[b, t]`` follows ``history[b, : t + 1]``.
         """
         return -self.target_log_probs(history, target, task, user=user).mean()
 
@@ -168,14 +225,14 @@ class UniRec(PathRanker):
         *,
         user: Tensor | None = None,
     ) -> Tensor:
-        """See :meth:`PathRanker.target_log_probs`; the history is read once for both losses."""
-        read = self.encode(history, user)
-        paths = self._path_log_probs(read, target, task, "all").sum(-1)
+        """Return ``log p(path)`` less the weighted loss of item scores, ``[targets]``."""
+        encoded = self.encode(history, user)
+        paths = self._path_log_probs(encoded, target, task, "all").sum(-1)
         if self.scores is None:
             return paths
-        there = target > 0
-        own = self.scores.loss(read.state[there], target[there], self.item)
-        return paths - self.config.item_loss * own
+        is_target = target > 0
+        item_loss = self.scores.loss(encoded.state[is_target], target[is_target], self.item)
+        return paths - self.config.item_loss * item_loss
 
     def path_log_probs(
         self,
@@ -190,64 +247,37 @@ class UniRec(PathRanker):
         return self._path_log_probs(self.encode(history, user), target, task, scope)
 
     def _path_log_probs(
-        self, read: Read, target: Tensor, task: int | Tensor, scope: GradScope
+        self, encoded: HistoryEncoding, target: Tensor, task: int | Tensor, scope: GradScope
     ) -> Tensor:
-        width, steps = target.shape[1], self.steps
+        length, steps = target.shape[1], self.steps
         paths = self.paths[target]  # (B, T, S)
         inputs = [
             self.start(task, target.shape),
             *(self.prefix.embed(step, paths[..., step]) for step in range(steps - 1)),
         ]
-        place = self.history.place[:width, None]
-        queries = torch.stack(inputs, 2) + self.position + place  # (B, T, S, d)
-        seen = torch.ones(width, width, dtype=torch.bool, device=target.device).tril()
+        event_position = self.history.place[:length, None]
+        queries = torch.stack(inputs, 2) + self.position + event_position  # (B, T, S, d)
+        visible = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
         decoded = self.decoder(
             self.dropout(queries).flatten(1, 2),
-            self.decoder.keys_values(read.events, read.content),
-            seen.repeat_interleave(steps, 0),
+            self.decoder.keys_values(encoded.events, encoded.content),
+            visible.repeat_interleave(steps, 0),
         )
-        there = target > 0
-        decoded = decoded.unflatten(1, (width, steps))[there]  # (targets, S, d)
-        paths, aggregate = paths[there], read.aggregate[there]
-        found = []
+        is_target = target > 0
+        decoded = decoded.unflatten(1, (length, steps))[is_target]  # (targets, S, d)
+        paths, aggregate = paths[is_target], encoded.aggregate[is_target]
+        log_probs = []
         for step in range(steps):
-            fields = self._head_inputs(step, decoded[:, step], paths, aggregate)
+            fields = self._head_fields(step, decoded[:, step], paths, aggregate)
             if scope == "last_head":
                 fields = [field.detach() for field in fields]
             logits = self._logits(step, fields)
             log_prob = -F.cross_entropy(logits, paths[:, step] - 1, reduction="none")
-            found.append(log_prob if scope == "all" or step == steps - 1 else log_prob.detach())
-        return torch.stack(found, -1)
+            is_trained = scope == "all" or step == steps - 1
+            log_probs.append(log_prob if is_trained else log_prob.detach())
+        return torch.stack(log_probs, -1)
 
-    def decode(
-        self,
-        history: Tensor,
-        lengths: Tensor,
-        k: int,
-        met: Sequence[Tensor] | None = None,
-        task: int | Tensor = 0,
-        *,
-        user: Tensor | None = None,
-    ) -> Ranking:
-        """The ``k`` best of the items that beam search finds.
-
-        Scores are log p(path), plus ``config.item_scores`` times those of
-        :class:`~.item_scores.ItemScores`.
-
-        Args:
-            history: see :meth:`Ranker.decode`, as for ``lengths``, ``k`` and ``met``.
-            task: of all, or ``[B]``.
-            user: ``[B]`` i64, 1-based; 0 or None: nobody.
-
-        Raises:
-            ValueError: a history is empty; there is no such task.
-        """
-        check_lengths("UniRec", lengths)
-        read = self.read(history, lengths, task, user=user)
-        found = search(self, read, beams=max(k, self.beams), banned=met)
-        return Ranking(found.item_ids[:, :k], found.scores[:, :k])
-
-    def read(
+    def encode_requests(
         self,
         history: Tensor,
         lengths: Tensor,
@@ -255,77 +285,65 @@ class UniRec(PathRanker):
         *,
         user: Tensor | None = None,
     ) -> list[Tensor]:
-        """What the decoder reads of requests, computed once and shared by all beams.
-
-        The first query, place and the state of the history ``[B, 1, d]`` each, h_agg
-        ``[B, 1, ·]``, the events known ``[B, 1, 1, T]``, and keys and values a layer
-        ``[B, heads, 2T, d / heads]``.
-        """
-        read = self.encode(history, user)
-        requests = history.shape[0]  # len() would trace as a constant.
+        """See :meth:`PathRanker.encode_requests`; the tensors of an :class:`EncodedRequests`."""
+        encoded = self.encode(history, user)
+        requests = history.shape[0]  # torch.export would trace len() as a constant.
         row, last = torch.arange(requests, device=history.device), lengths - 1
-        seen = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
-        memory = self.decoder.keys_values(read.events, read.content)
-        return [
-            self.start(task, torch.Size((requests, 1))),
-            self.history.place[last][:, None],
-            read.state[row, last][:, None],
-            read.aggregate[row, last][:, None],
-            seen[:, None, None],
-            *(tensor for pair in memory for tensor in pair),
-        ]
+        visible = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
+        return EncodedRequests(
+            start=self.start(task, torch.Size((requests, 1))),
+            position=self.history.place[last][:, None],
+            state=encoded.state[row, last][:, None],
+            aggregate=encoded.aggregate[row, last][:, None],
+            visible=visible[:, None, None],
+            memory=self.decoder.keys_values(encoded.events, encoded.content),
+        ).tensors()
 
-    def spell(
+    def next_token_logits(
         self,
-        read: Sequence[Tensor],
-        kept: Sequence[Tensor],
+        encoded: Sequence[Tensor],
+        state: Sequence[Tensor],
         tokens: Tensor | None,
         parents: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Logits ``[B, M, V]`` of each beam's next token, and its prefix ``[B, M, t]``.
+        """See :meth:`PathRanker.next_token_logits`; the state is each beam's tokens ``[B, M, t]``.
 
-        Args:
-            read: of :meth:`read`.
-            kept: the prefixes that the step before gave; empty at first.
-            tokens: ``[B, M]`` i32, by which each beam grew; −1: the beam is dead, and decodes on as
-                some other one, which the search ignores. None at first.
-            parents: ``[B, M]`` i32, which of the step before's beams it was.
+        The state counts tokens from 1. A dead beam decodes token 1, which the search ignores.
         """
-        start, place, _, aggregate, seen, *flat = read
+        requests = EncodedRequests.from_tensors(encoded)
+        start = requests.start
         if tokens is None or parents is None:
             prefix = torch.zeros(start.shape[0], 1, 0, dtype=torch.int64, device=start.device)
             last = start
         else:
             prefix = torch.cat(
-                [of_beams(kept[0], parents), tokens.long().clamp(min=0)[..., None] + 1], -1
+                [gather_beams(state[0], parents), tokens.long().clamp(min=0)[..., None] + 1], -1
             )
             last = self.prefix.embed(prefix.shape[-1] - 1, prefix[..., -1])
         step, beams = prefix.shape[-1], prefix.shape[1]
-        memory = list(zip(flat[::2], flat[1::2], strict=True))
-        query = self.decoder(last + self.position[step] + place, memory, seen)
-        fields = self._head_inputs(step, query, prefix, aggregate.expand(-1, beams, -1))
+        query = last + self.position[step] + requests.position
+        decoded = self.decoder(query, requests.memory, requests.visible)
+        aggregate = requests.aggregate.expand(-1, beams, -1)
+        fields = self._head_fields(step, decoded, prefix, aggregate)
         return self._logits(step, fields), [prefix]
 
-    def rescore(self, read: Sequence[Tensor], items: Tensor) -> Tensor:
-        """``config.item_scores`` times :class:`~.item_scores.ItemScores` of ``items [B, k]``; see
-        :meth:`~recops_models.generative.speller.Rescorer.rescore`.
-        """
-        state = read[_STATE][:, 0]
+    def rescore(self, encoded: Sequence[Tensor], items: Tensor) -> Tensor:
+        """Return ``config.item_scores · s(item | history)``; see :meth:`PathRanker.rescore`."""
+        state = EncodedRequests.from_tensors(encoded).state[:, 0]
         if self.scores is None:
             return state.new_zeros(items.shape)
-        own: Tensor = self.scores(state, items + 1, self.item)
-        return self.config.item_scores * own
+        scores: Tensor = self.scores(state, items + 1, self.item)
+        return self.config.item_scores * scores
 
-    def _head_inputs(
+    def _head_fields(
         self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor
     ) -> list[Tensor]:
-        """What the rank head of a step reads: ``[q ⊕ e_prefix ⊕ c ⊕ h_agg]``, field by field."""
+        """Return the inputs of a step's rank head: q_t, e_prefix, c_t and h_agg."""
         return [query, *self.prefix.fields(step, prefix), aggregate]
 
     def _logits(self, step: int, fields: list[Tensor]) -> Tensor:
-        """``[.., V_step]``, by the step's own head."""
         out: Tensor = self.head[step](fields)
-        return out
+        return out  # (.., V_t)
 
 
 def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: UniRecConfig) -> None:
