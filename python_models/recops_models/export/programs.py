@@ -141,16 +141,15 @@ def programs(
 
     A :class:`PathRanker` with L tokens per path has ``encode(ids [B, T] i64, lengths [B] i64) ->
     read``; ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32,
-    parents [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1; ``read`` and ``kept``
-    are lists of tensors. One that rescores has ``rescore(read, ids [B, k]) -> [B, k]`` as well,
-    which is added to the scores of the items found. Of a :class:`Scorer`: ``scores(ids, lengths) -> [B,
-    N]``. Histories are of item ids, right-padded; an id that training did not know is an event that
-    nothing is known of.
+    parents [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1. ``read`` and ``kept``
+    are lists of tensors. If it rescores, ``rescore(read, ids [B, k]) -> [B, k]`` returns what is
+    added to the scores of the items found. A :class:`Scorer` has ``scores(ids, lengths) ->
+    [B, N]``. Histories hold item ids, right-padded; an id that training did not know is an event
+    without information.
 
-    Of a model that must be told who asks, or where, ``encode`` takes more, each where the model
-    goes by it: ``encode(ids, lengths, task [B] i64, user [B] i64)``. Users are told by their ids;
-    one that training did not know is nobody. Who calls checks that no history is empty, and that
-    there is such a task.
+    If the model has :attr:`~PathRanker.inputs`, ``encode`` takes them too: ``encode(ids, lengths,
+    task [B] i64, user [B] i64)``. A user is given by id; one that training did not know has no
+    fields. The caller checks that no history is empty and that the task exists.
 
     Args:
         model: trained, in evaluation mode.
