@@ -32,7 +32,7 @@ from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.unseen_pairs import unseen_pairs
 from recops_models.recipes.parts import part
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.example_config import ExampleConfig
 
 _QUICK_USERS, _QUICK_EXAMPLES = 60, 2000
 

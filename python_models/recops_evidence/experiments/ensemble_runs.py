@@ -20,9 +20,9 @@ from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import save_job
-from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, problem_of
+from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, task_of
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
-from recops_models.training.path_problem import PathProblem
+from recops_models.training.path_task import PathTask
 
 CODES = ("own", "shared")
 """An arm's setting ``codes_of_two``: a second model has semantic IDs of its own, or the first
@@ -78,20 +78,20 @@ def _together(
 ) -> tuple[Metrics, Metrics]:
     """Of two trainings' models as one; ``folder`` gets the ranks of test."""
     job, _ = load_trained(first)
-    problem = problem_of(job, data)
-    assert isinstance(problem, PathProblem)
+    task = task_of(job, data)
+    assert isinstance(task, PathTask)
     models = [load_model(place / MODEL) for place in (first, second)]
 
     def found(part: str) -> Evaluation:
-        asked = problem.asked(part)
-        both = Ensemble([asked.of(model) for model in models if isinstance(model, UniRec)])
-        return evaluate(both, asked.examples, problem.num_items)
+        events = task.held_out(part)
+        both = Ensemble([events.requests(model) for model in models if isinstance(model, UniRec)])
+        return evaluate(both, events.examples, task.num_items)
 
     validation: Metrics = {**found("validation").metrics}
     if not test:
         return validation, {}
     told = found("test")
-    users = data.user_vocabulary.ids[problem.asked("test").examples.users]
+    users = data.user_vocabulary.ids[task.held_out("test").examples.users]
     ranks = pa.table({"user": users, "rank": told.ranks.numpy()})
     write_table(folder / PREDICTIONS, ranks)
     return validation, {**told.metrics}

@@ -19,7 +19,8 @@ from recops_models.examples.candidates import Candidates
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.stage import StageContext, TrainingStage
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.click_task import ExampleTask
+from recops_models.training.example_config import ExampleConfig
 
 _CANDIDATES = 100
 
@@ -74,13 +75,13 @@ def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], to
     """Scoring one request, ready to be called."""
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, TrainingStage)
-    problem, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))
-    assert isinstance(problem, ClickProblem)
+    task, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))
+    assert isinstance(task, ExampleTask)
     _, model = job.recipe.kept(untrained, job.parts)
     model.eval()
     user = seed % len(data.user_vocabulary.ids)
     examples = part(job.parts, "examples", ExampleConfig)
-    every = Candidates(data, problem.data.fitted, positive=examples.positive).shown_to(user)
+    every = Candidates(data, task.data.fitted, positive=examples.positive).shown_to(user)
     request = Batch(
         {name: value[:_CANDIDATES].contiguous() for name, value in every.features.items()},
         {name: value[:_CANDIDATES] for name, value in every.lengths.items()},

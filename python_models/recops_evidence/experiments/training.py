@@ -25,8 +25,8 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, run_job
 from recops_models.recipes.stage import TrainingStage
-from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
+from recops_models.training.example_config import ExampleConfig
 
 
 @dataclass(frozen=True)

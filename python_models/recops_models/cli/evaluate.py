@@ -26,11 +26,11 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    from recops_models.recipes.run import load_trained, problem_of
+    from recops_models.recipes.run import load_trained, task_of
 
     job, model = load_trained(folder)
-    problem = problem_of(job, load_job_data(job, model, folder), model)
-    found = {part: problem.measure(model, part).metrics for part in ("validation", "test")}
+    task = task_of(job, load_job_data(job, model, folder), model)
+    found = {part: task.measure(model, part)[0] for part in ("validation", "test")}
     table = Table("", *found["test"], box=None, pad_edge=False)
     for part, metrics in found.items():
         told = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())

@@ -105,7 +105,7 @@ def recommend(
         raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
     exploration_seed = None if plain else seed
     ready = ready_model(
-        folder, job, model, dataset, new_items=new_items, task=task, seed=exploration_seed
+        folder, job, model, dataset, new_items=new_items, scene=task, seed=exploration_seed
     )
     dataset, k = ready.dataset, min(k, len(ready.item_ids))
     if users is not None:
@@ -120,7 +120,7 @@ def recommend(
     if timing:
         from recops_models.cli.request_timing import request_timing
 
-        typer.echo(request_timing(ready.model, dataset, ready.problem, int(asked[0]), k))
+        typer.echo(request_timing(ready.model, dataset, ready.task, int(asked[0]), k))
 
 
 def _check_usage(user: str | None, users: str | None, out: Path | None, timing: bool) -> None:
@@ -146,7 +146,7 @@ def _show(ready: ReadyModel, user: int, k: int) -> None:
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
     marks = None
     if ready.seed is None:
-        (items, *_), (scores, *_) = ready.problem.recommend(ready.model, user, k)
+        (items, *_), (scores, *_) = ready.task.recommend(ready.model, user, k)
     else:
         items, scores, _, explored = ready.exploring_list(user, k)
         marks = ["explored" if mark else "" for mark in explored.tolist()]

@@ -1,4 +1,4 @@
-"""How long a request takes, as ``recops recommend --timing`` tells it."""
+"""Latency of one request, for ``recops recommend --timing``."""
 
 from __future__ import annotations
 
@@ -9,30 +9,28 @@ from recops_models.generative.latency import latency
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.ranker import items_met
 from recops_models.generative.windows import last_windows
-from recops_models.recipes.stage import AnyProblem
-from recops_models.training.path_problem import PathProblem
-from recops_models.training.ranking_problem import met
+from recops_models.training.path_task import PathTask
+from recops_models.training.ranking_task import user_history
+from recops_models.training.task import AnyTask
 
 
-def request_timing(
-    model: nn.Module, dataset: Dataset, problem: AnyProblem, user: int, k: int
-) -> str:
-    """One line on a user's request, as ``problem`` asks it.
+def request_timing(model: nn.Module, dataset: Dataset, task: AnyTask, user: int, k: int) -> str:
+    """Return one line on the latency of a user's request.
 
     Raises:
-        ValueError: the model does not spell items, or the user has met nothing.
+        ValueError: the model does not generate items token by token, or the user has no events.
     """
     if not isinstance(model, PathRanker):
         raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
-    known, beams = met(dataset, user), max(k, model.beams)
+    known, beams = user_history(dataset, user), max(k, model.beams)
     history, lengths = last_windows(known, model.window)
-    task: int | Tensor = 0
+    scene: int | Tensor = 0
     who: Tensor | None = None
-    if isinstance(problem, PathProblem):
-        request = problem.request(model, user, known)
-        task, who = request.task, request.user
+    if isinstance(task, PathTask):
+        request = task.request(model, user, known)
+        scene, who = request.task, request.user
     found = latency(
-        model, history, lengths, beams=beams, banned=items_met(known), task=task, user=who
+        model, history, lengths, beams=beams, banned=items_met(known), task=scene, user=who
     )
     return (
         f"{found.total:.2f} ms a request of {beams} beams: encode {found.encode:.2f}, "

@@ -130,7 +130,7 @@ def train(
             else f"the training had not begun, and {folder} is as it was"
         )
         raise RuntimeError(f"interrupted; {kept}") from None
-    for note in trained.problem.notes:
+    for note in trained.task.notes:
         typer.echo(f"note: {note}")
     for part in ("validation", "test"):
         figures = ", ".join(
@@ -144,7 +144,7 @@ def train(
 def _warn_of_ratings(dataset: Dataset, job: Job) -> None:
     """Print a warning, before the training, if the threshold of ratings hardly divides them."""
     from recops_models.examples.feedback import rating_warning
-    from recops_models.training.click_problem import ExampleConfig
+    from recops_models.training.example_config import ExampleConfig
 
     examples = job.parts.get("examples")
     if isinstance(examples, ExampleConfig):

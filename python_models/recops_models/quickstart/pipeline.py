@@ -84,7 +84,7 @@ def _tested(result: TrainResult, items: Tensor, test: Examples, num_items: int) 
     """Measure a model by its recommendations to the test users."""
     ranks = target_ranks(items, torch.from_numpy(test.targets.items))
     if result.best is None:
-        validation = result.problem.measure(result.model, "validation").metrics
+        validation = result.task.measure(result.model, "validation")[0]
     else:
         validation = result.best.validation
     return Tested(

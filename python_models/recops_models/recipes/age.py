@@ -18,8 +18,8 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
+    from recops_models.examples.click import ClickData
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.click_problem import ClickProblem
 
 _BASE = "base."
 
@@ -46,10 +46,10 @@ class AgeRecipe(Recipe):
 
         return (AgeStage(self.name, self.build),)
 
-    def build(self, problem: ClickProblem, context: StageContext) -> Age:
+    def build(self, data: ClickData, context: StageContext) -> Age:
         """The base first: it begins as it would alone."""
         config = part(context.settings, "sizes", AgeConfig)
-        base = click_net(self.name, config.base).build(problem, context.with_sizes("base"))
+        base = click_net(self.name, config.base).build(data, context.with_sizes("base"))
         sizes = dataclasses.asdict(context.settings["base"])
         return Age(base, dataclasses.replace(config, base_sizes=sizes))
 

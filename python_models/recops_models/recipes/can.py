@@ -15,19 +15,19 @@ from recops_models.recipes.click import DROPOUT, ClickRecipe
 from recops_models.recipes.parts import PartSettings, part
 
 if TYPE_CHECKING:
+    from recops_models.examples.click import ClickData
     from recops_models.recipes.stage import StageContext
-    from recops_models.training.click_problem import ClickProblem
 
 
 class CanRecipe(ClickRecipe[CanConfig]):
     """CAN; where its interaction is a table of pairs, that of the training part's first pass."""
 
-    def build(self, problem: ClickProblem, context: StageContext) -> Can:
+    def build(self, data: ClickData, context: StageContext) -> Can:
         """See :meth:`ClickRecipe.build`."""
-        sizes, fitted = part(context.settings, "sizes", CanConfig), problem.data.fitted
+        sizes, fitted = part(context.settings, "sizes", CanConfig), data.fitted
         if sizes.interaction != "cartesian":
             return Can(fitted, sizes)
-        batches = problem.data.train.batches(1024, seed=context.seed)
+        batches = data.train.batches(1024, seed=context.seed)
         pairs = pairs_of(fitted, sizes.pairs)
         return Can(fitted, sizes, PairTable.fit(pairs, sizes.width, batches, sizes.min_count))
 

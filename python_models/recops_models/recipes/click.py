@@ -13,8 +13,8 @@ from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from recops_models.examples.click import ClickData
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.click_problem import ClickProblem
     from recops_models.training.config import TrainingConfig
 
 SizesT = TypeVar("SizesT", bound=ClickConfig)
@@ -36,7 +36,7 @@ def click_training() -> TrainingConfig:
 
 def example_parts() -> dict[str, PartSettings]:
     """The parts that every training on click examples has."""
-    from recops_models.training.click_problem import ExampleConfig
+    from recops_models.training.example_config import ExampleConfig
 
     return {"training": click_training(), "examples": ExampleConfig()}
 
@@ -92,9 +92,9 @@ class ClickRecipe(Recipe, Generic[SizesT]):
         """
         return self.net(schema, sizes)
 
-    def build(self, problem: ClickProblem, context: StageContext) -> ClickModel:
-        """A new model for a training's data."""
-        return self.net(problem.data.fitted, context.settings["sizes"])
+    def build(self, data: ClickData, context: StageContext) -> ClickModel:
+        """Return a new model for ``data``."""
+        return self.net(data.fitted, context.settings["sizes"])
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

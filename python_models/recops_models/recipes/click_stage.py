@@ -1,62 +1,62 @@
-"""Trainings on click examples: what they share, and the one of most click models."""
+"""Stages that train click models on examples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
+from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import Data, ModelT, StageContext, TrainingStage
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
-from recops_models.training.click_task import ClickTask
+from recops_models.recipes.stage import Data, StageContext, TrainingStage
+from recops_models.training.click_task import ClickTask, ExampleTask
+from recops_models.training.example_config import ExampleConfig
+from recops_models.training.task import ModelT
 from recops_models.training.trainer import check_select
 
 
-class ExampleStage(TrainingStage[ClickProblem, ModelT]):
-    """Trains on click examples.
+class ExampleStage(TrainingStage[ExampleTask[ModelT], ModelT]):
+    """Training on click examples.
 
     Attributes:
-        problem_type: the class of its problem.
+        task_type: class of the task.
     """
 
-    problem_type: ClassVar[type[ClickProblem]] = ClickProblem
+    task_type: ClassVar[type[ExampleTask[Any]]]
 
     def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`."""
         check_select(self.metrics(context.settings), self.config(context.settings))
 
     def metrics(self, parts: Parts) -> Sequence[str]:
-        """The names of what :meth:`task` measures on validation."""
+        """Return the names of the validation metrics."""
         return CLICK_METRICS
 
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> ClickProblem:
-        """See :meth:`Stage.problem`."""
+    ) -> ExampleTask[ModelT]:
+        """See :meth:`Stage.task`."""
         fitted = model.schema if isinstance(model, ClickModel) else None
-        return self.problem_type(data, part(parts, "examples", ExampleConfig), split, fitted)
+        return self.task_type(data, part(parts, "examples", ExampleConfig), split, fitted)
 
 
 class ClickStage(ExampleStage[ClickModel]):
-    """Trains a click model by the cross-entropy of clicks, and its own loss.
+    """Training of one click model by cross-entropy, plus the model's auxiliary loss.
 
     Args:
-        name: of the model.
-        make: from a problem and a context.
+        name: name of the model.
+        make: builds the model from examples and a context.
     """
 
-    def __init__(self, name: str, make: Callable[[ClickProblem, StageContext], ClickModel]) -> None:
+    task_type = ClickTask
+
+    def __init__(self, name: str, make: Callable[[ClickData, StageContext], ClickModel]) -> None:
         self.name, self.make = name, make
 
-    def build(self, problem: ClickProblem, context: StageContext) -> ClickModel:
+    def build(self, task: ExampleTask[ClickModel], context: StageContext) -> ClickModel:
         """See :meth:`TrainingStage.build`."""
-        return self.make(problem, context)
-
-    def task(self, problem: ClickProblem, model: ClickModel, batch: int) -> ClickTask:
-        """See :meth:`TrainingStage.task`."""
-        return ClickTask(problem.data.train, problem.data.validation, batch)
+        return self.make(task.data, context)

@@ -10,7 +10,7 @@ from recops_models.recipes.ranking import NextItemStage
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import StageContext
 from recops_models.training.config import TrainingConfig
-from recops_models.training.ranking_problem import RankingProblem
+from recops_models.training.next_item_task import NextItemTask
 
 _NAME = "collaborative"
 
@@ -44,5 +44,5 @@ def collaborative_vectors(context: StageContext, dataset: Dataset) -> ItemVector
     return ItemVectors(dataset.item_vocabulary.ids, rows)
 
 
-def _make(problem: RankingProblem, context: StageContext) -> SASRec:
-    return SASRec(problem.num_items, part(context.settings, "sasrec", SASRecConfig))
+def _make(task: NextItemTask, context: StageContext) -> SASRec:
+    return SASRec(task.num_items, part(context.settings, "sasrec", SASRecConfig))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -15,8 +15,8 @@ from recops_models.data.histories import Int64Array
 from recops_models.exploration.policy import named_policy
 from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.recipes.many_users import ranking_table
-from recops_models.training.click_problem import ClickProblem
-from recops_models.training.ranking_problem import nothing_met
+from recops_models.training.click_task import ExampleTask
+from recops_models.training.ranking_task import no_history_error
 
 
 class ExploringList(NamedTuple):
@@ -36,7 +36,7 @@ class ExploringList(NamedTuple):
 
 
 def exploring_list(
-    problem: ClickProblem, model: Age, user: int, k: int, *, seed: int
+    task: ExampleTask[Any], model: Age, user: int, k: int, *, seed: int
 ) -> ExploringList:
     """Choose the k items with the highest ŷ_e among those that the user has not met.
 
@@ -45,20 +45,20 @@ def exploring_list(
     (``max_impressions``).
 
     Args:
-        problem: asks about users.
+        task: gives the candidates.
         model: in evaluation.
         user: an index of the data set.
         k: length of the list.
         seed: of all draws; give every visit of a user another one.
 
     Raises:
-        ValueError: the user has met nothing, or the problem has no catalogue.
+        ValueError: the user has met nothing, or the task has no catalogue.
     """
-    candidates = problem.candidates
+    candidates = task.candidates
     seen = candidates.met(user)
     if not len(seen):
-        assert problem.dataset is not None
-        raise nothing_met(problem.dataset, user)
+        assert task.dataset is not None
+        raise no_history_error(task.dataset, user)
     batch = candidates.shown_to(user)
     is_available = torch.ones(len(batch.group), dtype=torch.bool)
     is_available[seen] = False

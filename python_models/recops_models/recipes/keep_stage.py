@@ -16,19 +16,18 @@ from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import NetRecipe, click_net
-from recops_models.recipes.keep_problem import KeepProblem, fit_small_domain
+from recops_models.recipes.keep_task import KeepTask, fit_small_domain
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.setting_checks import check_file
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
-from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
-from recops_models.training.stream_task import StreamTask, stream_config
+from recops_models.training.example_config import ExampleConfig
+from recops_models.training.stream_task import stream_config
 from recops_models.training.trainer import check_select
 
 
-class KeepStage(TrainingStage[KeepProblem, ClickModel]):
+class KeepStage(TrainingStage[KeepTask, ClickModel]):
     """Training of the base model and its plug; the knowledge stays frozen."""
 
     name = "keep"
@@ -56,20 +55,20 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
             base = _base_recipe(context).outline(fitted, context.settings["base"])
             PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=1)
 
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> KeepProblem:
-        """See :meth:`Stage.problem`; ``model`` brings the rows of its knowledge."""
-        return KeepProblem(
+    ) -> KeepTask:
+        """See :meth:`Stage.task`; ``model`` brings the rows of its knowledge."""
+        return KeepTask(
             all_domains(data, split),
             part(parts, "domains", DomainConfig),
             part(parts, "examples", ExampleConfig),
             fitted=model.schema if isinstance(model, ClickModel) else None,
         )
 
-    def begin(self, context: StageContext) -> tuple[KeepProblem, ClickModel]:
+    def begin(self, context: StageContext) -> tuple[KeepTask, ClickModel]:
         """See :meth:`TrainingStage.begin`; reads the knowledge of the first stage."""
-        problem = KeepProblem(
+        task = KeepTask(
             all_domains(context.data, context.split),
             part(context.settings, "domains", DomainConfig),
             part(context.settings, "examples", ExampleConfig),
@@ -77,28 +76,18 @@ class KeepStage(TrainingStage[KeepProblem, ClickModel]):
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
-            return problem, self.build(problem, context)
+            return task, self.build(task, context)
 
-    def build(self, problem: KeepProblem, context: StageContext) -> Keep:
+    def build(self, task: KeepTask, context: StageContext) -> Keep:
         """See :meth:`TrainingStage.build`; the base starts with the weights it has without a plug.
 
         The base reads no rows of the knowledge, so its schema lacks them.
         """
-        assert problem.knowledge is not None
-        schema = without_known(problem.data.fitted)
-        base_data = dataclasses.replace(problem.data, fitted=schema)
-        base = _base_recipe(context).build(
-            ClickProblem(base_data, problem.examples), context.with_sizes("base")
-        )
-        return plug_in(base, problem.knowledge, part(context.settings, "sizes", KeepConfig))
-
-    def task(self, problem: KeepProblem, model: ClickModel, batch: int) -> ClickTask:
-        """See :meth:`TrainingStage.task`; with slices, an epoch is a pass over one of them."""
-        data = problem.data
-        if not problem.domains.slices:
-            return ClickTask(data.train, data.validation, batch)
-        passes = problem.domains.passes
-        return StreamTask(data.train, data.validation, batch, problem.slices, passes)
+        assert task.knowledge is not None
+        schema = without_known(task.data.fitted)
+        base_data = dataclasses.replace(task.data, fitted=schema)
+        base = _base_recipe(context).build(base_data, context.with_sizes("base"))
+        return plug_in(base, task.knowledge, part(context.settings, "sizes", KeepConfig))
 
     def config(self, parts: Parts) -> TrainingConfig:
         """See :meth:`TrainingStage.config`.

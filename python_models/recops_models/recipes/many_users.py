@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,46 +13,46 @@ from torch import nn
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.generative.path_ranker import PathRanker, Requests
 from recops_models.generative.ranker import REQUESTS, Ranking, Recommender, in_batches
-from recops_models.recipes.stage import AnyProblem
-from recops_models.training.path_problem import PathProblem
-from recops_models.training.ranking_problem import RankingProblem
+from recops_models.training.path_task import PathTask
+from recops_models.training.ranking_task import RankingTask
+from recops_models.training.task import AnyTask
 
 
-def rankings(problem: AnyProblem, model: nn.Module, users: Int64Array, k: int) -> Iterator[Ranking]:
-    """What ``problem.recommend`` answers each user, in order, some users at a time.
+def rankings(task: AnyTask, model: nn.Module, users: Int64Array, k: int) -> Iterator[Ranking]:
+    """What ``task.recommend`` answers each user, in order, some users at a time.
 
     A ranker reads a batch at once. Matrix products of other sizes may round otherwise, so that a
     score differs from that of a single request in its last bits, about 1e-6 of it, and items that
     score as alike may change places. A click model is asked user by user.
 
     Args:
-        problem: how users are asked about.
+        task: recommends with the model.
         model: trained.
         users: ``[U]``, indices of users who have met something.
         k: how many items.
     """
-    if not isinstance(problem, RankingProblem):
+    if not isinstance(task, RankingTask):
         for user in users.tolist():
-            yield problem.recommend(model, user, k)
+            yield task.recommend(model, user, k)
         return
     assert isinstance(model, Recommender)
-    data = problem.dataset
+    data = task.dataset
     met = Histories.of(data.interactions, data.user_vocabulary, data.item_vocabulary)
     for start in range(0, len(users), REQUESTS):
         some = users[start : start + REQUESTS]
         histories = met.take(some)
-        yield _told(problem, model, some, histories).recommend(histories, k)
+        yield _told(task, model, some, histories).recommend(histories, k)
 
 
 def _told(
-    problem: RankingProblem, model: Recommender, users: Int64Array, histories: Histories
+    task: RankingTask[Any, Any], model: Recommender, users: Int64Array, histories: Histories
 ) -> Recommender:
     """``model``, told of each user what a single request tells it."""
-    if not isinstance(problem, PathProblem):
+    if not isinstance(task, PathTask):
         return model
     assert isinstance(model, PathRanker)
     alone = zip(users.tolist(), in_batches(histories, 1), strict=True)
-    each = [problem.request(model, user, known) for user, known in alone]
+    each = [task.request(model, user, known) for user, known in alone]
     return Requests(
         model, torch.cat([one.task for one in each]), torch.cat([one.user for one in each])
     )

@@ -32,7 +32,7 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.semantic_ids import SemanticIds, chosen_attributes, load_semantic_ids
 from recops_models.recipes.sid_config import SidConfig
-from recops_models.training.alignment_task import AlignmentConfig
+from recops_models.training.alignment_config import AlignmentConfig
 
 _CONTENT_WIDTH = 64
 """As :func:`~recops_models.item_vectors.build_item_vectors` makes it."""

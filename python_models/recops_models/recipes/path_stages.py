@@ -1,10 +1,11 @@
-"""The two trainings of a path ranker: next tokens, then rewards and preferences."""
+"""Stages of path rankers: next-token prediction, then alignment by rewards and preferences."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -15,17 +16,17 @@ from recops_models.examples.scenes import SceneConfig
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.ranking import whole_dataset
+from recops_models.recipes.ranking import check_dataset
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
-from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
+from recops_models.training.alignment_config import AlignmentConfig
+from recops_models.training.alignment_task import AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
-from recops_models.training.path_problem import PathProblem
 from recops_models.training.path_task import PathTask
 from recops_models.training.trainer import CHECKPOINT, check_select
 
 
 def path_parts() -> dict[str, PartSettings]:
-    """The settings that both trainings read, at their defaults."""
+    """Return the default settings of both stages."""
     return {
         "training": TrainingConfig(),
         "choice": ChoiceConfig(),
@@ -35,19 +36,19 @@ def path_parts() -> dict[str, PartSettings]:
     }
 
 
-class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
-    """Trains a model to spell the next item, weighted by engagement.
+class NextTokenStage(TrainingStage[PathTask, PathRanker]):
+    """Training on the tokens of the next item, weighted by engagement.
 
     Args:
-        name: of the model.
-        make: from a problem and a context.
+        name: name of the model.
+        make: builds the model from its task and a context.
         files: names of the files that ``make`` writes.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[PathProblem, StageContext], PathRanker],
+        make: Callable[[PathTask, StageContext], PathRanker],
         *,
         files: tuple[str, ...] = (),
     ) -> None:
@@ -55,21 +56,27 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
         self.files = (CHECKPOINT, *files)
 
     def check(self, context: StageContext) -> None:
-        """See :meth:`Stage.check`; what :class:`AlignmentStage` reads is the same."""
-        problem = self.problem(context.data, context.settings, context.split)
+        """See :meth:`Stage.check`; this also covers :class:`AlignmentStage`."""
+        task = self.task(context.data, context.settings, context.split)
         inputs = part(context.settings, "inputs", InputConfig)
-        item_attributes(problem.dataset, inputs.attributes)
-        user_fields(problem.dataset, inputs.user_fields)
-        _ = problem.events  # Refuses unfit columns.
-        asked = problem.told(problem.asked_each_epoch, "validation")
-        check_select(asked.metrics, self.config(context.settings))
+        item_attributes(task.dataset, inputs.attributes)
+        user_fields(task.dataset, inputs.user_fields)
+        _ = task.events  # Raises for unfit columns.
+        check_select(task.metrics, self.config(context.settings))
 
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> PathProblem:
-        """See :meth:`Stage.problem`."""
-        return PathProblem(
-            whole_dataset(self.name, data),
+    ) -> PathTask:
+        """See :meth:`Stage.task`."""
+        return PathTask(*self._task_arguments(data, parts, split))
+
+    def build(self, task: PathTask, context: StageContext) -> PathRanker:
+        """See :meth:`TrainingStage.build`."""
+        return self.make(task, context)
+
+    def _task_arguments(self, data: Data, parts: Parts, split: SplitName | None) -> tuple[Any, ...]:
+        return (
+            check_dataset(self.name, data),
             part(parts, "engagement", EngagementConfig),
             part(parts, "scenes", SceneConfig),
             part(parts, "alignment", AlignmentConfig),
@@ -77,36 +84,22 @@ class NextTokenStage(TrainingStage[PathProblem, PathRanker]):
             part(parts, "choice", ChoiceConfig).validation_users,
         )
 
-    def build(self, problem: PathProblem, context: StageContext) -> PathRanker:
-        """See :meth:`TrainingStage.build`."""
-        return self.make(problem, context)
-
-    def task(self, problem: PathProblem, model: PathRanker, batch: int) -> PathTask:
-        """See :meth:`TrainingStage.task`."""
-        return PathTask(
-            problem.train,
-            problem.events,
-            problem.told(problem.asked_each_epoch, "validation"),
-            problem.num_items,
-            model.window,
-            batch,
-        )
-
 
 class AlignmentStage(NextTokenStage):
-    """Goes on from what :class:`NextTokenStage` of the same name left, by rewards and preferences.
+    """Training by rewards and preferences, from the model of a :class:`NextTokenStage`.
 
-    The reference is that model, frozen; the learning rate is a share of that training's.
+    That model, frozen, is the reference. The learning rate is a share of the earlier one.
 
     Args:
-        of: the name of the stage before.
+        earlier: name of the earlier stage.
     """
 
-    def __init__(self, of: str) -> None:
-        super().__init__("alignment", lambda _, context: _trained(context, of))
+    def __init__(self, earlier: str) -> None:
+        super().__init__("alignment", lambda _, context: self._copy_model(context))
+        self._earlier = earlier
 
     def check(self, context: StageContext) -> None:
-        """The stage before has looked."""
+        """Check nothing: the earlier stage has checked its settings and these."""
 
     def is_enabled(self, parts: Parts) -> bool:
         """See :meth:`Stage.is_enabled`: not with ``align=none``."""
@@ -114,32 +107,22 @@ class AlignmentStage(NextTokenStage):
 
     def config(self, parts: Parts) -> TrainingConfig:
         """See :meth:`TrainingStage.config`."""
-        training, how = super().config(parts), part(parts, "alignment", AlignmentConfig)
+        training, alignment = super().config(parts), part(parts, "alignment", AlignmentConfig)
         tables = training.table_learning_rate
         return dataclasses.replace(
             training,
-            epochs=min(how.align_epochs, training.epochs),
-            learning_rate=how.align_rate * training.learning_rate,
-            table_learning_rate=None if tables is None else how.align_rate * tables,
+            epochs=min(alignment.align_epochs, training.epochs),
+            learning_rate=alignment.align_rate * training.learning_rate,
+            table_learning_rate=None if tables is None else alignment.align_rate * tables,
         )
 
-    def task(self, problem: PathProblem, model: PathRanker, batch: int) -> AlignmentTask:
-        """See :meth:`TrainingStage.task`; ``model`` as it is now becomes the reference."""
-        plain = super().task(problem, model, batch)
-        reference = copy.deepcopy(model).eval().requires_grad_(False)
-        return AlignmentTask(
-            plain.train,
-            plain.events,
-            plain.validation,
-            plain.num_items,
-            plain.window,
-            batch,
-            problem.alignment,
-            reference,
-        )
+    def begin(self, context: StageContext) -> tuple[AlignmentTask, PathRanker]:
+        """See :meth:`TrainingStage.begin`; the model has the weights of the earlier stage."""
+        model = self._copy_model(context)
+        arguments = self._task_arguments(context.data, context.settings, context.split)
+        return AlignmentTask(*arguments, reference=model), model
 
-
-def _trained(context: StageContext, of: str) -> PathRanker:
-    model = context.earlier[of]
-    assert isinstance(model, PathRanker)
-    return copy.deepcopy(model)
+    def _copy_model(self, context: StageContext) -> PathRanker:
+        model = context.earlier[self._earlier]
+        assert isinstance(model, PathRanker)
+        return copy.deepcopy(model)

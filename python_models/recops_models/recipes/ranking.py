@@ -1,8 +1,9 @@
-"""The stages of models that rank the catalogue."""
+"""Stages of models that rank the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,77 +15,66 @@ from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Stage, StageContext, TrainingStage, TrainResult
 from recops_models.training.config import ChoiceConfig
-from recops_models.training.next_item import NextItem
+from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.optimizers import check_dense
-from recops_models.training.ranking_problem import RankingProblem
+from recops_models.training.ranking_task import RankingTask
 from recops_models.training.trainer import CHECKPOINT, check_select
 
 
-def ranking_problem(
-    name: str, data: Data, split: SplitName | None, validation_users: int | None = None
-) -> RankingProblem:
-    """Which item comes next, of a data set.
+def check_dataset(model: str, data: Data) -> Dataset:
+    """Return ``data`` if it is a data set.
 
     Raises:
-        ValueError: ``data`` holds click examples; it names ``name``.
-    """
-    return RankingProblem(whole_dataset(name, data), split, validation_users)
-
-
-def whole_dataset(name: str, data: Data) -> Dataset:
-    """``data``, which must be a data set.
-
-    Raises:
-        ValueError: it holds click examples; it names ``name``.
+        ValueError: ``data`` holds click examples; the message names ``model``.
     """
     if not isinstance(data, Dataset):
-        raise ValueError(f"{name}: data must be a data set, got the click examples of {data.name}")
+        raise ValueError(f"{model}: data must be a data set, got the click examples of {data.name}")
     return data
 
 
-def training_counts(problem: RankingProblem) -> Tensor:
-    """``[N]`` i64: how often each item stands in the training part."""
-    return item_counts(problem.train, problem.num_items)
+def training_counts(task: RankingTask[Any, Any]) -> Tensor:
+    """Return the number of training events of each item, ``[N]`` i64."""
+    return item_counts(task.train, task.num_items)
 
 
-class CountingStage(Stage[RankingProblem]):
-    """Makes a model of the training part's counts, by no gradient.
+class CountingStage(Stage[NextItemTask]):
+    """Stage that builds a model from item counts, without a training by gradient.
 
     Args:
-        name: of the model.
-        make: from counts ``[N]``.
+        name: name of the model.
+        make: builds the model from the counts ``[N]``.
     """
 
     def __init__(self, name: str, make: Callable[[Tensor], Recommender]) -> None:
         self.name, self.make = name, make
 
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> RankingProblem:
-        """See :meth:`Stage.problem`."""
-        return ranking_problem(self.name, data, split)
+    ) -> NextItemTask:
+        """See :meth:`Stage.task`."""
+        return NextItemTask(check_dataset(self.name, data), split)
 
     def run(self, context: StageContext) -> TrainResult:
         """See :meth:`Stage.run`."""
-        problem = self.problem(context.data, context.settings, context.split)
+        task = self.task(context.data, context.settings, context.split)
         context.start_output()
         context.callbacks.start(self.name)
-        return TrainResult(self.make(training_counts(problem)), problem)
+        return TrainResult(self.make(training_counts(task)), task)
 
 
-class NextItemStage(TrainingStage[RankingProblem, Ranker]):
-    """Trains a model on which event follows which.
+class NextItemStage(TrainingStage[NextItemTask, Ranker]):
+    """Training on the next item of each history.
 
     Args:
-        name: of the model.
-        make: from a problem and a context.
+        name: name of the model.
+        make: builds the model from its task and a context.
         files: names of the files that ``make`` writes.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[RankingProblem, StageContext], Ranker],
+        make: Callable[[NextItemTask, StageContext], Ranker],
         *,
         files: tuple[str, ...] = (),
     ) -> None:
@@ -92,24 +82,18 @@ class NextItemStage(TrainingStage[RankingProblem, Ranker]):
         self.files = (CHECKPOINT, *files)
 
     def check(self, context: StageContext) -> None:
-        """See :meth:`Stage.check`; all models here score every item."""
+        """See :meth:`Stage.check`; all these models score every item, so gradients are dense."""
         config = self.config(context.settings)
         check_select(RANKING_METRICS, config)
         check_dense(config)
 
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> RankingProblem:
-        """See :meth:`Stage.problem`."""
+    ) -> NextItemTask:
+        """See :meth:`Stage.task`."""
         choice = part(parts, "choice", ChoiceConfig)
-        return ranking_problem(self.name, data, split, choice.validation_users)
+        return NextItemTask(check_dataset(self.name, data), split, choice.validation_users)
 
-    def build(self, problem: RankingProblem, context: StageContext) -> Ranker:
+    def build(self, task: NextItemTask, context: StageContext) -> Ranker:
         """See :meth:`TrainingStage.build`."""
-        return self.make(problem, context)
-
-    def task(self, problem: RankingProblem, model: Ranker, batch: int) -> NextItem:
-        """See :meth:`TrainingStage.task`."""
-        return NextItem(
-            problem.train, problem.asked_each_epoch, problem.num_items, model.window, batch
-        )
+        return self.make(task, context)

@@ -19,10 +19,10 @@ from recops_models.generative.ranker import concatenate
 from recops_models.recipes.exploring import ExploringList, exploring_list, exploring_table
 from recops_models.recipes.job import Job
 from recops_models.recipes.many_users import ranking_table, rankings
-from recops_models.recipes.run import problem_of
-from recops_models.recipes.stage import AnyProblem
-from recops_models.training.click_problem import ClickProblem
-from recops_models.training.path_problem import PathProblem
+from recops_models.recipes.run import task_of
+from recops_models.training.click_task import ExampleTask
+from recops_models.training.path_task import PathTask
+from recops_models.training.task import AnyTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class ReadyModel:
     Attributes:
         dataset: whose users they are, and whose items.
         model: over all items that there are.
-        problem: how it is asked.
+        task: measures the model and recommends with it.
         item_ids: as the source has them, by index; new items' behind all others.
         titles: how items are called, by index.
         seed: of the draws of lists that explore; None: lists do not explore.
@@ -40,7 +40,7 @@ class ReadyModel:
 
     dataset: Dataset
     model: nn.Module
-    problem: AnyProblem
+    task: AnyTask
     item_ids: pa.ChunkedArray
     titles: list[str]
     seed: int | None = None
@@ -48,9 +48,9 @@ class ReadyModel:
     def exploring_list(self, user: int, k: int) -> ExploringList:
         """The ``k`` items that an AGE model with a ``seed`` shows a user."""
         assert isinstance(self.model, Age)
-        assert isinstance(self.problem, ClickProblem)
+        assert isinstance(self.task, ExampleTask)
         assert self.seed is not None
-        return exploring_list(self.problem, self.model, user, k, seed=self.seed)
+        return exploring_list(self.task, self.model, user, k, seed=self.seed)
 
     def many(self, users: Int64Array, k: int, answered: Callable[[int], None]) -> pa.Table:
         """The ``k`` best items of each user; see :func:`~.many_users.ranking_table`, and with a
@@ -69,7 +69,7 @@ class ReadyModel:
                 answered(1)
             return exploring_table(lists, users, user_ids, self.item_ids)
         found = []
-        for some in rankings(self.problem, self.model, users, k):
+        for some in rankings(self.task, self.model, users, k):
             found.append(some)
             answered(len(some.items))
         return ranking_table(concatenate(found, k), users, user_ids, self.item_ids)
@@ -82,7 +82,7 @@ def ready_model(
     dataset: Dataset,
     *,
     new_items: Path | None = None,
-    task: str | None = None,
+    scene: str | None = None,
     seed: int | None = None,
 ) -> ReadyModel:
     """A model that :func:`~recops_models.recipes.run.load_trained` loaded, ready to be asked.
@@ -93,15 +93,15 @@ def ready_model(
         model: what it became.
         dataset: as it is now.
         new_items: a file, see :func:`~recops_models.recipes.new_items.insert_new_items`.
-        task: where users are now; None: where their last events were.
+        scene: where users are now; None: where their last events were.
         seed: of exploration; None, or a model other than AGE: lists do not explore.
 
     Raises:
         DataError: an unfit file of new items.
-        ValueError: new items, or a task, for a model that takes none; no such task.
+        ValueError: new items, or a scene, for a model that takes none; no such scene.
     """
     new = None
-    if new_items is not None or task is not None:
+    if new_items is not None or scene is not None:
         from recops_models.generative.unirec import UniRec
         from recops_models.recipes.new_items import insert_new_items
 
@@ -110,16 +110,16 @@ def ready_model(
         if new_items is not None:
             new = insert_new_items(job, dataset, model, folder, new_items)
             model = new.live.model
-    problem = problem_of(job, dataset, model)
-    dataset = problem.dataset or dataset  # A model of a part of it counts that part's items.
+    task = task_of(job, dataset, model)
+    dataset = task.dataset or dataset  # A model of a part of it counts that part's items.
     item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
     if new is not None:
         item_ids, titles = _with_new(item_ids, new.keys), titles + new.titles
-    if task is not None:
-        assert isinstance(problem, PathProblem)
-        problem = problem.asked_in(task)
+    if scene is not None:
+        assert isinstance(task, PathTask)
+        task = task.in_scene(scene)
     explores = isinstance(model, Age)
-    return ReadyModel(dataset, model, problem, item_ids, titles, seed if explores else None)
+    return ReadyModel(dataset, model, task, item_ids, titles, seed if explores else None)
 
 
 def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:

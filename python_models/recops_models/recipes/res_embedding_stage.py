@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
 from recops_models.examples.batch import Batch
+from recops_models.examples.click import ClickData
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.training_histories import histories_key, training_histories
 from recops_models.recipes.click_nets import click_net
@@ -16,7 +17,6 @@ from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.stage import StageContext, TrainResult
 from recops_models.setting_checks import check_file
-from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.optimizers import check_dense
 from recops_models.training.trainer import CHECKPOINT
@@ -43,6 +43,7 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
     """
 
     name = "res-embedding"
+    task_type = ResEmbeddingTask
     files = (CHECKPOINT, GRAPH)
 
     def check(self, context: StageContext) -> None:
@@ -63,7 +64,7 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
                 f"{self.name}: {name} · residual_decay must be < 1, got {rate:g} · {decay:g}"
             )
 
-    def build(self, problem: ClickProblem, context: StageContext) -> ResEmbedding:
+    def build(self, task: ExampleTask[ResEmbedding], context: StageContext) -> ResEmbedding:
         """See :meth:`TrainingStage.build`; the base starts with the weights it has alone.
 
         Raises:
@@ -71,12 +72,8 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
             FileNotFoundError: ``graph_file`` does not exist.
         """
         sizes = part(context.settings, "sizes", ResEmbeddingConfig)
-        base = click_net(self.name, sizes.base).build(problem, context.with_sizes("base"))
-        return ResEmbedding(base, _graph(problem, context, sizes), sizes.table())
-
-    def task(self, problem: ClickProblem, model: ResEmbedding, batch: int) -> ResEmbeddingTask:
-        """See :meth:`TrainingStage.task`."""
-        return ResEmbeddingTask(problem.data.train, problem.data.validation, batch)
+        base = click_net(self.name, sizes.base).build(task.data, context.with_sizes("base"))
+        return ResEmbedding(base, _graph(task.data, context, sizes), sizes.table())
 
     def run(self, context: StageContext) -> TrainResult:
         """See :meth:`Stage.run`; the resulting model is the base with a plain table."""
@@ -86,16 +83,16 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         return dataclasses.replace(result, model=result.model.fold())
 
 
-def _graph(problem: ClickProblem, context: StageContext, sizes: ResEmbeddingConfig) -> ItemGraph:
+def _graph(data: ClickData, context: StageContext, sizes: ResEmbeddingConfig) -> ItemGraph:
     """Return the item graph and leave it in the folder.
 
     The first of these that exists: the folder's graph of the run to resume, the graph in
     ``graph_file``, a new graph.
     """
-    schema = problem.data.fitted
+    schema = data.fitted
     candidate = schema.schema.candidate
     assert candidate is not None  # The base model needs one too.
-    histories, rows = training_histories(problem.data), schema.cardinality(candidate)
+    histories, rows = training_histories(data), schema.cardinality(candidate)
     settings = {**sizes.graph_settings(), "rows": rows}
     if sizes.graph == "random":
         settings["seed"] = context.seed

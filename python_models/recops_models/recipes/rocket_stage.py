@@ -1,16 +1,17 @@
-"""The training of ``rocket``: two click models trained as one."""
+"""Training of ``rocket``: a light net and a booster together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from recops_models.click.model import ClickModel
 from recops_models.click.rocket import Rocket, RocketConfig
+from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
@@ -18,28 +19,45 @@ from recops_models.recipes.click_nets import light_and_booster
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.files import load_model
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.stage import StageContext
+from recops_models.recipes.stage import Data, StageContext
 from recops_models.setting_checks import check_file
-from recops_models.training.click_problem import ClickProblem
 from recops_models.training.click_task import ExampleTask
-from recops_models.training.problem import Measured
+from recops_models.training.example_config import ExampleConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BOOSTER = "booster_auc"
 
 
-@dataclass(frozen=True, eq=False)
 class RocketTask(ExampleTask[Rocket]):
-    """As of one click model, by the joint loss; validation tells the booster's AUC too.
+    """Click prediction by the joint loss of both nets; validation includes the booster's AUC.
 
-    Attributes:
-        boosted: whether there is a booster.
+    :meth:`measure` and :meth:`recommend` also take the light net alone, which is what files hold.
+
+    Args:
+        data: see :class:`~recops_models.training.click_task.ExampleTask`.
+        examples: see there.
+        split: see there.
+        fitted: see there.
+        has_booster: whether models of this task have a booster.
     """
 
-    boosted: bool = True
+    def __init__(
+        self,
+        data: Data,
+        examples: ExampleConfig,
+        split: SplitName | None = None,
+        fitted: FittedSchema | None = None,
+        *,
+        has_booster: bool = True,
+    ) -> None:
+        super().__init__(data, examples, split, fitted)
+        self._has_booster = has_booster
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return _metrics(self.boosted)
+        return _metrics(self._has_booster)
 
     def loss(self, model: Rocket, batch: Batch) -> tuple[Tensor, int]:
         return model.loss(batch), len(batch.label)
@@ -53,48 +71,50 @@ class RocketTask(ExampleTask[Rocket]):
     def clipped(self, model: Rocket) -> Sequence[nn.Module]:
         return model.nets()
 
-
-class RocketProblem(ClickProblem):
-    """:class:`ClickProblem`, where a model may be a light net still beside its booster."""
-
-    def measure(self, model: nn.Module, part: str) -> Measured:
-        measured = super().measure(model, part)
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        metrics, predictions = super().measure(model, part)
         if isinstance(model, Rocket) and model.booster is not None:
-            measured.metrics[_BOOSTER] = super().measure(model.booster, part).metrics["auc"]
-        return measured
+            metrics[_BOOSTER] = super().measure(model.booster, part)[0]["auc"]
+        return metrics, predictions
 
 
 class RocketStage(ExampleStage[Rocket]):
-    """Trains both nets at once."""
+    """Training of both nets at once."""
 
     name = "rocket"
-    problem_type = RocketProblem
 
     def metrics(self, parts: Parts) -> Sequence[str]:
         """See :meth:`ExampleStage.metrics`."""
-        _, booster = light_and_booster(vars(part(parts, "sizes", RocketConfig)))
-        return _metrics(booster is not None)
+        return _metrics(_has_booster(parts))
 
-    def build(self, problem: ClickProblem, context: StageContext) -> Rocket:
-        """The light net first: it begins as it would alone."""
-        schema, sizes = problem.data.fitted, part(context.settings, "sizes", RocketConfig)
+    def task(
+        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    ) -> RocketTask:
+        """See :meth:`Stage.task`."""
+        fitted = model.schema if isinstance(model, ClickModel) else None
+        examples = part(parts, "examples", ExampleConfig)
+        return RocketTask(data, examples, split, fitted, has_booster=_has_booster(parts))
+
+    def build(self, task: ExampleTask[Rocket], context: StageContext) -> Rocket:
+        """See :meth:`TrainingStage.build`; the light net starts with the weights it has alone."""
+        sizes = part(context.settings, "sizes", RocketConfig)
         light, booster = light_and_booster(vars(sizes))
+        schema = task.data.fitted
         teacher = None if sizes.teacher is None else _teacher(Path(sizes.teacher), schema)
         return Rocket(
-            light.build(problem, context.with_sizes("light")),
-            None if booster is None else booster.build(problem, context.with_sizes("booster")),
+            light.build(task.data, context.with_sizes("light")),
+            None if booster is None else booster.build(task.data, context.with_sizes("booster")),
             sizes,
             teacher=teacher,
         )
 
-    def task(self, problem: ClickProblem, model: Rocket, batch: int) -> RocketTask:
-        """See :meth:`TrainingStage.task`."""
-        data = problem.data
-        return RocketTask(data.train, data.validation, batch, model.booster is not None)
+
+def _has_booster(parts: Parts) -> bool:
+    return light_and_booster(vars(part(parts, "sizes", RocketConfig)))[1] is not None
 
 
-def _metrics(boosted: bool) -> tuple[str, ...]:
-    return (*CLICK_METRICS, _BOOSTER) if boosted else CLICK_METRICS
+def _metrics(has_booster: bool) -> tuple[str, ...]:
+    return (*CLICK_METRICS, _BOOSTER) if has_booster else CLICK_METRICS
 
 
 def _teacher(path: Path, schema: FittedSchema) -> ClickModel:

@@ -30,8 +30,9 @@ from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
-from recops_models.recipes.stage import CURVES, AnyProblem, Data, StageContext, TrainResult
+from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
 from recops_models.training.curve import finite
+from recops_models.training.task import AnyTask
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
 
@@ -141,16 +142,16 @@ def run_job(
         The model that ``model.safetensors`` holds, with the content of ``metrics.json``.
     """
     result = train_job(job, data, folder, resume=resume, callbacks=callbacks)
-    problem, model = result.problem, result.model
+    task, model = result.task, result.model
     figures: dict[str, Figures] = {
-        "test": _measure_test(problem, model, data, folder) if test else {},
-        "validation": finite(problem.measure(model, "validation").metrics),
+        "test": _measure_test(task, model, data, folder) if test else {},
+        "validation": finite(task.measure(model, "validation")[0]),
     }
     metrics = {
-        "data": problem.name,
+        "data": task.name,
         "model": job.model,
         "seed": job.seed,
-        "split": problem.split,
+        "split": task.split,
         **figures,
         "train_seconds": round(result.seconds, 3),
         "versions": versions(),
@@ -204,18 +205,23 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     return data
 
 
-def problem_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyProblem:
-    """``data`` as a job's model is asked about it; a trained ``model`` brings its vocabularies.
+def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
+    """Return the task of a job's model, to measure it and to recommend with it.
+
+    Args:
+        job: the job.
+        data: the data set or the examples; split as in training.
+        model: the trained model, whose vocabularies are used; None: new vocabularies.
 
     Raises:
         ValueError: the data cannot be split.
     """
-    problem: AnyProblem = job.recipe.stages()[-1].problem(data, job.parts, job.split, model)
-    return problem
+    task: AnyTask = job.recipe.stages()[-1].task(data, job.parts, job.split, model)
+    return task
 
 
-def _measure_test(problem: AnyProblem, model: nn.Module, data: Data, folder: Path) -> Figures:
-    metrics, predictions = problem.measure(model, "test")
+def _measure_test(task: AnyTask, model: nn.Module, data: Data, folder: Path) -> Figures:
+    metrics, predictions = task.measure(model, "test")
     if isinstance(data, Dataset) and (keys := data.text_keys("user")) is not None:
         import pyarrow as pa
 

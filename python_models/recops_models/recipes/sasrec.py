@@ -14,7 +14,7 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.ranking_problem import RankingProblem
+    from recops_models.training.next_item_task import NextItemTask
 
 
 class SASRecRecipe(Recipe):
@@ -43,8 +43,8 @@ class SASRecRecipe(Recipe):
         return SASRec(len(weights["item_bias"]), sizes)
 
 
-def _make(problem: RankingProblem, context: StageContext) -> SASRec:
-    return SASRec(problem.num_items, part(context.settings, "sizes", SASRecConfig))
+def _make(task: NextItemTask, context: StageContext) -> SASRec:
+    return SASRec(task.num_items, part(context.settings, "sizes", SASRecConfig))
 
 
 recipe = SASRecRecipe()

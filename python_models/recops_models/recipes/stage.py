@@ -1,4 +1,4 @@
-"""One training of a recipe: a problem, a new model, its task, its fit."""
+"""Stages of a recipe: the task, the model and its training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite
-from recops_models.training.problem import Problem
-from recops_models.training.task import Task
+from recops_models.training.task import AnyTask, ModelT
 from recops_models.training.tensorboard import TensorBoard
 from recops_models.training.trainer import CHECKPOINT, check_select, fit
 
@@ -29,10 +28,7 @@ CURVES = "curves.json"
 
 Data: TypeAlias = "Dataset | ClickData"
 
-AnyProblem: TypeAlias = Problem[Any]
-
-ProblemT = TypeVar("ProblemT", bound=AnyProblem)
-ModelT = TypeVar("ModelT", bound=nn.Module)
+TaskT = TypeVar("TaskT", bound=AnyTask)
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,16 @@ class StageContext:
 
     Attributes:
         data: a data set, or examples.
-        split: how a data set is cut; None: as is usual for the problem.
+        split: how a data set is split; None: the task's default.
         settings: by part.
         seed: of every random draw.
-        folder: exists; takes what the stage leaves.
+        folder: existing folder for the stage's files.
         resume: continue from the files in the folder.
         callbacks: receive stages, progress and metrics.
-        earlier: the models of the stages before, by their names.
+        earlier: models of the earlier stages, by stage name.
         start_output: a stage calls it after its checks and before it writes its first file. The
             first call removes the files of an earlier training; later calls do nothing.
+        device: where the stage trains; the job chooses it once for all stages.
     """
 
     data: Data
@@ -61,27 +58,28 @@ class StageContext:
     callbacks: Callbacks = field(default_factory=Callbacks)
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
     start_output: Callable[[], None] = lambda: None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def with_sizes(self, name: str) -> StageContext:
-        """The same for a net whose sizes are the part ``name``."""
+        """Return the context of a net whose sizes are the part ``name`` of the settings."""
         settings = {**self.settings, "sizes": self.settings[name]}
         return dataclasses.replace(self, settings=settings)
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Trained model with its problem, training curve and metrics.
+    """Trained model with its task, training curve and metrics.
 
     Attributes:
         model: with the weights of its best epoch.
-        problem: the data and how the model is measured on it.
-        curve: the epochs; empty where nothing learns by gradient.
-        best: the epoch whose weights the model has; None where the curve is empty.
+        task: the data, and the evaluation of the model.
+        curve: the epochs; empty if the model is not trained by gradient.
+        best: the epoch whose weights the model has; None if the curve is empty.
         metrics: the content of ``metrics.json``; empty before the model is measured.
     """
 
     model: nn.Module
-    problem: AnyProblem
+    task: AnyTask
     curve: Sequence[Epoch] = ()
     best: Epoch | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -92,11 +90,11 @@ class TrainResult:
         return sum((epoch.seconds for epoch in self.curve), 0.0)
 
 
-class Stage(ABC, Generic[ProblemT]):
-    """What makes a model of data.
+class Stage(ABC, Generic[TaskT]):
+    """Step of a recipe that builds one model from data.
 
     Attributes:
-        name: shown as it begins.
+        name: display name; also the stage's folder and its key in ``StageContext.earlier``.
         files: names of the files in the stage's folder that a new training removes first. An
             interrupted training would otherwise resume from another model's files. Files that a
             later training may read as its input are left out.
@@ -106,18 +104,26 @@ class Stage(ABC, Generic[ProblemT]):
     files: tuple[str, ...] = ()
 
     @abstractmethod
-    def problem(
+    def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> ProblemT:
-        """What the model is trained on and measured by; a trained ``model`` brings vocabularies.
+    ) -> TaskT:
+        """Return the task of the stage's model.
+
+        Args:
+            data: a data set, or examples.
+            parts: the settings.
+            split: how a data set is split; None: the task's default.
+            model: a trained model, whose vocabularies are used; None: new vocabularies.
 
         Raises:
-            ValueError: the data cannot be split, or is of the wrong kind.
+            ValueError: ``data`` has the wrong kind, or cannot be split.
         """
 
     def check(self, context: StageContext) -> None:
-        """Refuse what no training could be made of, before the first stage begins: what
-        :meth:`run` would find out too late, with files written or an earlier stage trained.
+        """Refuse inputs that :meth:`run` cannot use.
+
+        All stages are checked before the first one runs, so that a refusal costs no training and
+        no files.
 
         Raises:
             ValueError: data or settings that do not fit.
@@ -130,48 +136,43 @@ class Stage(ABC, Generic[ProblemT]):
 
     @abstractmethod
     def run(self, context: StageContext) -> TrainResult:
-        """Make the model.
+        """Build and train the model.
 
         Raises:
-            ValueError: data that cannot be split, settings that do not fit each other.
-            KeyboardInterrupt: handed on; the folder keeps what is finished.
+            ValueError: the data cannot be split, or settings contradict each other.
+            KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
         """
 
 
-class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
-    """A stage whose model learns by gradient.
+class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
+    """Stage that trains a model by gradient.
 
     Attributes:
-        part: which part of the settings says how to train.
+        part: name of the part of the settings with the training configuration.
     """
 
     part: str = "training"
     files: tuple[str, ...] = (CHECKPOINT,)
 
     @abstractmethod
-    def build(self, problem: ProblemT, context: StageContext) -> ModelT:
-        """A new model, whose weights are drawn from torch's generator; it may leave files."""
-
-    @abstractmethod
-    def task(self, problem: ProblemT, model: ModelT, batch: int) -> Task[ModelT, Any]:
-        """What is learnt, ``batch`` examples a step."""
+    def build(self, task: TaskT, context: StageContext) -> ModelT:
+        """Return a new model, with weights from torch's generator; may write files."""
 
     def config(self, parts: Parts) -> TrainingConfig:
-        """How this stage trains."""
+        """Return the training configuration of this stage."""
         return part(parts, self.part, TrainingConfig)
 
-    def begin(self, context: StageContext) -> tuple[ProblemT, ModelT]:
-        """The problem, and the model before its first step, which the seed determines."""
-        problem = self.problem(context.data, context.settings, context.split)
+    def begin(self, context: StageContext) -> tuple[TaskT, ModelT]:
+        """Return the task and the untrained model, which the seed determines."""
+        task = self.task(context.data, context.settings, context.split)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
-            return problem, self.build(problem, context)
+            return task, self.build(task, context)
 
     def run(self, context: StageContext) -> TrainResult:
-        """Train; leaves a checkpoint, TensorBoard events and ``curves.json``."""
-        problem, model = self.begin(context)
+        """See :meth:`Stage.run`; write a checkpoint, TensorBoard events and ``curves.json``."""
+        task, model = self.begin(context)
         config = self.config(context.settings)
-        task = self.task(problem, model, config.batch)
         check_select(task.metrics, config)
         context.start_output()
         context.callbacks.start(self.name)
@@ -187,7 +188,7 @@ class TrainingStage(Stage[ProblemT], Generic[ProblemT, ModelT]):
             )
         rows = [finite(epoch.row()) for epoch in curve]
         write_json(context.folder / CURVES, {"rows": rows}, kind="curves")
-        return TrainResult(model, problem, curve, curve[best_epoch(curve, config)])
+        return TrainResult(model, task, curve, curve[best_epoch(curve, config)])
 
 
 AnyStage: TypeAlias = Stage[Any]

@@ -14,7 +14,7 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.ranking_problem import RankingProblem
+    from recops_models.training.next_item_task import NextItemTask
 
 
 class TIGERRecipe(Recipe):
@@ -63,7 +63,7 @@ class TIGERRecipe(Recipe):
         return TIGER(paths, vocab_sizes, weights["prior"], sizes)
 
 
-def _make(problem: RankingProblem, context: StageContext) -> TIGER:
+def _make(task: NextItemTask, context: StageContext) -> TIGER:
     import torch
 
     from recops_models.recipes.ranking import training_counts
@@ -72,14 +72,14 @@ def _make(problem: RankingProblem, context: StageContext) -> TIGER:
     from recops_models.tokenizers.collisions import resolve_collisions
 
     made = make_semantic_ids(
-        problem.dataset, problem.parts.train, part(context.settings, "sids", SidConfig), context
+        task.dataset, task.parts.train, part(context.settings, "sids", SidConfig), context
     )
     sizes = part(context.settings, "sizes", TIGERConfig)
     paths, vocab_sizes = made.codes, list(made.tokenizer.vocab_sizes)
     if sizes.collision_token:
         paths = torch.from_numpy(resolve_collisions(paths.numpy())[0])
         vocab_sizes.append(int(paths[:, -1].max()) + 1)
-    model = TIGER(paths, vocab_sizes, training_counts(problem), sizes)
+    model = TIGER(paths, vocab_sizes, training_counts(task), sizes)
     model.trie.save(context.folder / TRIE)
     return model
 

@@ -16,7 +16,7 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.path_problem import PathProblem
+    from recops_models.training.path_task import PathTask
 
 # What arXiv 2604.12234 does differently from the defaults, where a setting has it; sizes stay.
 _PAPER = {
@@ -84,22 +84,22 @@ class UniRecRecipe(Recipe):
         return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)
 
 
-def _make(problem: PathProblem, context: StageContext) -> UniRec:
+def _make(task: PathTask, context: StageContext) -> UniRec:
     from recops_models.data.attributes import user_fields
     from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
     from recops_models.recipes.semantic_ids import TRIE, make_paths
 
     inputs = part(context.settings, "inputs", InputConfig)
-    users = user_fields(problem.dataset, inputs.user_fields)
-    paths = make_paths(problem.dataset, problem.parts.train, context)
+    users = user_fields(task.dataset, inputs.user_fields)
+    paths = make_paths(task.dataset, task.parts.train, context)
     sizes = dataclasses.replace(
         part(context.settings, "sizes", UniRecConfig),
         num_attributes=len(paths.attributes),
-        objectives=problem.scenes.num_objectives,
-        scenes=problem.scenes.num_scenes,
+        objectives=task.scenes.num_objectives,
+        scenes=task.scenes.num_scenes,
     )
-    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(problem), sizes, users)
+    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(task), sizes, users)
     model.trie.save(context.folder / TRIE)
     return model
 

@@ -30,7 +30,7 @@ from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestEncoder
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.example_config import ExampleConfig
 
 _VERSION_BYTES = 16
 

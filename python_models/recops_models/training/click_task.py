@@ -1,9 +1,11 @@
-"""The task of click models: will this user click on this item, now?"""
+"""Training and evaluation of click models on examples of (user, item, history, click)."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,49 +13,136 @@ from torch import Tensor, nn
 
 from recops_models.click.loss import training_loss
 from recops_models.click.model import ClickModel
+from recops_models.data.dataset import Dataset
+from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
+from recops_models.examples.candidates import Candidates
+from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.features import FittedSchema
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
-from recops_models.training.task import ModelT, Pass, Task
+from recops_models.generative.ranker import Ranking, top_unseen
+from recops_models.training.example_config import ExampleConfig
+from recops_models.training.ranking_task import no_history_error
+from recops_models.training.task import ModelT, RecommenderTask, with_shares
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _EVALUATION_BATCH = 1024
+_CANDIDATES = 4096
+"""Candidates per batch; a model may copy the history for each of them."""
 
 
-@dataclass(frozen=True, eq=False)
-class ExampleTask(Task[ModelT, Batch]):
-    """Batches of examples; validation by AUC and its kin.
+class ExampleTask(RecommenderTask[ModelT, Batch]):
+    """Click prediction; a module from a batch to logits ``[B]`` can be measured.
 
-    Attributes:
-        train: the training examples.
-        validation: those that choose the epoch.
-        batch: examples a step.
+    Args:
+        data: a data set, or examples.
+        examples: how examples are built from a data set.
+        split: how a data set is split; None: by time if events have timestamps, else the last
+            events of each user are held out.
+        fitted: vocabularies to use instead of new ones.
+
+    Raises:
+        ValueError: ``split`` is given with examples, which are split already.
+        DataError: the data set gives no examples.
     """
 
-    train: Source
-    validation: Source
-    batch: int
+    def __init__(
+        self,
+        data: Dataset | ClickData,
+        examples: ExampleConfig,
+        split: SplitName | None = None,
+        fitted: FittedSchema | None = None,
+    ) -> None:
+        self.dataset, self.examples = None, examples
+        if isinstance(data, Dataset):
+            self.dataset = data
+            data = click_data(data, split, fitted=fitted, **dataclasses.asdict(examples))
+        elif split is not None:
+            raise ValueError(f"{data.name} is split already: leave out the split {split}")
+        self._data, self.name, self.split, self.notes = data, data.name, data.split, data.notes
+
+    @property
+    def data(self) -> ClickData:
+        """The examples."""
+        return self._data
 
     @property
     def metrics(self) -> tuple[str, ...]:
         return CLICK_METRICS
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[Batch]:
-        batches = self.train.batches(self.batch, seed=seed, epoch=epoch, skip=skip)
+    def training_part(self, epoch: int) -> Source:
+        """Return the training examples of an epoch: all of them, by default."""
+        return self.data.train
+
+    def start_epoch(
+        self, model: ModelT, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, Batch]]]:
+        train = self.training_part(epoch)
+        batches = train.batches(size, seed=seed, epoch=epoch, skip=skip)
         torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
-        return Pass(batches, self.train.num_examples, self.batch, torch_seed)
+        return torch_seed, with_shares(batches, skip, size, train.num_examples)
 
     def validated(self, model: ClickModel) -> dict[str, float]:
-        """The metrics of a model on the validation part."""
+        """Return the metrics of a model on the validation part."""
         metrics = ClickMetrics()
-        for logits, batch in predictions(model, self.validation):
+        for logits, batch in predictions(model, self.data.validation):
             known = known_candidates(model.schema.schema, batch)
             metrics.update(logits, batch.label, batch.group, known)
         return metrics.compute()
 
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        import pyarrow as pa
+
+        metrics = ClickMetrics()
+        rows = []
+        for logits, batch in predictions(model, getattr(self.data, part)):
+            known = known_candidates(self.data.fitted.schema, batch)
+            metrics.update(logits, batch.label, batch.group, known)
+            rows.append((batch.group, batch.label, logits.float().sigmoid(), known))
+        names = ("user", "label", "probability", "known")
+        columns = zip(names, zip(*rows, strict=True), strict=True)
+        table = {name: torch.cat(parts).numpy() for name, parts in columns}
+        return metrics.compute(), pa.table(table)
+
+    @torch.no_grad()
+    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
+        """Return the ``k`` items with the highest click probability after the user's history.
+
+        Raises:
+            ValueError: the user has no events, or there is no catalogue.
+        """
+        candidates = self.candidates
+        history = candidates.met(user)
+        if not len(history):
+            assert self.dataset is not None
+            raise no_history_error(self.dataset, user)
+        batch = candidates.shown_to(user)
+        logits = torch.cat([model(part) for part in batch.split(_CANDIDATES)])
+        return top_unseen(logits.sigmoid()[None], [history], k)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The catalogue as inputs of the model.
+
+        Raises:
+            ValueError: there is no catalogue, only examples.
+        """
+        if self.dataset is None:
+            raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
+        return Candidates(
+            self.dataset,
+            self.data.fitted,
+            feedback=self.examples.feedback,
+            positive=self.examples.positive,
+        )
+
 
 class ClickTask(ExampleTask[ClickModel]):
-    """The cross-entropy of a click model, and the loss that it has of its own."""
+    """Training of one click model by cross-entropy, plus the model's auxiliary loss."""
 
     def loss(self, model: ClickModel, batch: Batch) -> tuple[Tensor, int]:
         return training_loss(model, batch), len(batch.label)
@@ -64,6 +153,6 @@ class ClickTask(ExampleTask[ClickModel]):
 
 @torch.no_grad()
 def predictions(model: nn.Module, source: Source) -> Iterator[tuple[Tensor, Batch]]:
-    """Logits ``[B]`` of all examples in order, beside their batches."""
+    """Return logits ``[B]`` of all examples in order, with their batches."""
     for batch in source.batches(_EVALUATION_BATCH, seed=None):
         yield model(batch), batch

@@ -1,4 +1,4 @@
-"""The optimizers of one training, and clipping that knows sparse gradients."""
+"""Optimizers of a training, and gradient clipping for sparse gradients."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 
 
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
-    """AdamW for the network, and for the tables what ``config.tables`` says.
+    """Return AdamW for the network, and the optimizer ``config.tables`` for embedding tables.
 
-    A table is the weight of an ``nn.Embedding``, whose ``sparse`` flag is set to what its optimizer
-    reads. One of :class:`~recops_models.layers.decaying_rows.DecayingRows` decays by itself, at its
-    group's rate, and not by ``weight_decay`` too. Each parameter group carries its ``peak``, from
-    which :func:`set_learning_rate` goes. Neighbours with the same settings are one group, for a
-    step has work of its own for each group.
+    A table is the weight of an ``nn.Embedding``; its ``sparse`` flag is set to what the optimizer
+    reads. A :class:`~recops_models.layers.decaying_rows.DecayingRows` decays by itself at the rate
+    of its group, without ``weight_decay``. Each parameter group has its ``peak`` rate, which
+    :func:`set_learning_rate` reads. Adjacent groups with equal settings are merged, because each
+    group costs time per step.
 
     Raises:
-        ValueError: sparse optimizers for a model without tables.
+        ValueError: a sparse optimizer for a model without tables.
     """
     modules = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     sparse = config.tables in ("sparse-adam", "rowwise-adagrad")
@@ -60,8 +60,9 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
 
 
 def check_dense(config: TrainingConfig) -> None:
-    """That the optimizer of tables takes dense gradients, which a model has that reads one as a
-    whole.
+    """Check that the optimizer of tables accepts dense gradients.
+
+    Models that read a whole table give dense gradients.
 
     Raises:
         ValueError: it does not.
@@ -73,11 +74,24 @@ def check_dense(config: TrainingConfig) -> None:
         )
 
 
+def check_gradients(optimizers: Iterable[Optimizer], config: TrainingConfig) -> None:
+    """Check that SparseAdam, if present, gets no dense gradient.
+
+    Raises:
+        ValueError: it does.
+    """
+    for optimizer in optimizers:
+        if isinstance(optimizer, torch.optim.SparseAdam):
+            tables = (table for group in optimizer.param_groups for table in group["params"])
+            if any(table.grad is not None and not table.grad.is_sparse for table in tables):
+                check_dense(config)
+
+
 def _decay_with(optimizer: Optimizer, rows: DecayingRows) -> None:
-    """Have every step of the rows' optimizer decay them, at the rate that it then has."""
+    """Decay ``rows`` before each step of their optimizer, at its current rate."""
 
     def before_step(*_: object) -> None:
-        for group in optimizer.param_groups:  # A checkpoint puts others in their place.
+        for group in optimizer.param_groups:  # Loading a checkpoint replaces the groups.
             if any(parameter is rows.weight for parameter in group["params"]):
                 rows.advance(float(group["lr"]))
 
@@ -85,7 +99,10 @@ def _decay_with(optimizer: Optimizer, rows: DecayingRows) -> None:
 
 
 def _merged(groups: Iterable[tuple[float, float, list[nn.Parameter]]]) -> list[dict[str, Any]]:
-    """Of peak, weight decay and parameters, which keep their order: checkpoints count them."""
+    """Merge adjacent groups of peak rate and weight decay.
+
+    Parameters keep their order, which numbers them in checkpoints.
+    """
     return [
         {
             "params": [each for *_, some in alike for each in some],
@@ -97,7 +114,7 @@ def _merged(groups: Iterable[tuple[float, float, list[nn.Parameter]]]) -> list[d
 
 
 def set_learning_rate(optimizers: Iterable[Optimizer], config: TrainingConfig, at: float) -> None:
-    """Every group's rate after ``at`` epochs."""
+    """Set the rate of every group to its value after ``at`` epochs."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = config.rate(group["peak"], at)
@@ -105,10 +122,10 @@ def set_learning_rate(optimizers: Iterable[Optimizer], config: TrainingConfig, a
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
-    """Scale all gradients by ``min(1, limit / (norm + 1e-6))``, ``norm`` that of them as one.
+    """Scale all gradients by ``min(1, limit / (norm + 1e-6))``, where ``norm`` is their joint norm.
 
-    As :func:`torch.nn.utils.clip_grad_norm_`, to the bit; but a sparse gradient is summed over
-    repeated rows first, and counts by what it then holds.
+    Dense gradients are scaled bit-identically to :func:`torch.nn.utils.clip_grad_norm_`. Repeated
+    rows of a sparse gradient are summed first.
     """
     pieces: list[Tensor] = []
     for parameter in parameters:

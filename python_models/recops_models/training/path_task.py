@@ -1,142 +1,192 @@
-"""The task of path rankers: the next item's tokens, weighted by how much the event says."""
+"""Training of path rankers on the tokens of the next item, weighted by engagement."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories
-from recops_models.data.splits import Examples
-from recops_models.evaluation.metrics import RANKING_METRICS, evaluate, hits
-from recops_models.generative.path_losses import next_token_loss
+from recops_models.data.splits import Examples, SplitName
+from recops_models.evaluation.metrics import evaluate
+from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
+from recops_models.examples.scenes import SceneConfig, Scenes
+from recops_models.generative.path_losses import check_reward_weights, next_token_loss
 from recops_models.generative.path_ranker import PathRanker, Requests
+from recops_models.generative.ranker import Ranking
 from recops_models.generative.windows import items_at, window_batches
-from recops_models.training.task import Pass, Task
+from recops_models.training.alignment_config import AlignmentConfig
+from recops_models.training.path_events import HeldOutEvents, PathEvents, PathWindows
+from recops_models.training.ranking_task import RankingTask, user_history
+from recops_models.training.task import with_shares
 
-ENGAGED = "hr@10_engaged"
-"""HR@10 among targets of the highest level: the paper's "orders only"."""
-
-
-class PathEvents(NamedTuple):
-    """What is known of events beside their items, ``[E]`` each."""
-
-    weight: Tensor
-    """f32, α; see :class:`~recops_models.examples.engagement.Engagement`."""
-    reward: Tensor
-    """f32, R."""
-    level: Tensor
-    """i64, of engagement."""
-    task: Tensor
-    """i64, the scene."""
-
-    def at(self, places: Tensor) -> PathEvents:
-        """Those at some places; what is said of place −1 is nobody's concern."""
-        return PathEvents(*(column[places] for column in self))
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-class PathWindows(NamedTuple):
-    """Windows of histories, and what is known of their targets ``items[:, 1:]``."""
+class PathTask(RankingTask[PathRanker, PathWindows]):
+    """Next-token prediction with a weight per target and a scene per request.
 
-    items: Tensor
-    """``[W, T + 1]`` i64, 1-based, right-padded with 0."""
-    targets: PathEvents
-    """``[W, T]`` each."""
-    user: Tensor
-    """``[W]`` i64, whose they are, 1-based."""
+    Args:
+        dataset: the data set.
+        engagement: the column of engagement.
+        scenes: the columns of scenes and objectives.
+        alignment: the training that follows next-token prediction.
+        split: how the data set is split; None: see
+            :func:`~recops_models.data.splits.named_split`.
+        validation_users: at most this many users choose the best epoch; None: all.
 
-
-@dataclass(frozen=True, eq=False)
-class AskedEvents:
-    """Held-out events, which a ranker is asked for.
-
-    Attributes:
-        examples: one target a user.
-        task: ``[U]`` i64, the scenes they happened in.
-        level: ``[U]`` i64, of engagement.
-        levels: how many there can be.
+    Raises:
+        DataError: a column is missing or unfit; all events have the same reward or level, so that
+            the alignment has nothing to learn.
+        ValueError: no user has three events; settings that contradict each other.
     """
 
-    examples: Examples
-    task: Tensor
-    level: Tensor
-    levels: int
+    def __init__(
+        self,
+        dataset: Dataset,
+        engagement: EngagementConfig,
+        scenes: SceneConfig,
+        alignment: AlignmentConfig,
+        split: SplitName | None = None,
+        validation_users: int | None = None,
+    ) -> None:
+        check_reward_weights(alignment.strength, alignment.reward_clip)
+        super().__init__(dataset, split, validation_users)
+        self.scenes, self.alignment = Scenes.of(dataset, scenes), alignment
+        self._engagement = engagement
+        self._scene: int | None = None
+        for weight, column in ((alignment.strength, "reward"), (alignment.preferences, "level")):
+            if weight and len(getattr(self.events, column).unique()) < 2:
+                raise DataError(
+                    f"{dataset.name}: align={alignment.align} must have events of more than one "
+                    f"{column}; name their column by engagement, or set align=none"
+                )
+
+    @cached_property
+    def events(self) -> PathEvents:
+        """The training events in the order of ``train``."""
+        table, rows = self.parts.train, self.train.rows
+        engagement = Engagement.of(table, self._engagement, name=self.name)
+        scenes = self.scenes.of_events(table)
+        columns = (engagement.weight, engagement.reward, engagement.level, scenes)
+        return PathEvents(*(torch.from_numpy(column[rows]) for column in columns))
+
+    @cached_property
+    def epoch_events(self) -> HeldOutEvents:
+        """The validation events that choose the best epoch."""
+        return self._held_out(self.epoch_validation, "validation")
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names that :meth:`measure` gives."""
-        return (*RANKING_METRICS, *((ENGAGED,) if self.levels > 1 else ()))
+        return self.epoch_events.metrics
 
-    def of(self, model: PathRanker) -> Requests:
-        """``model``, told who asks these questions, and where."""
-        return Requests(model, self.task, torch.from_numpy(self.examples.users + 1))
+    def held_out(self, part: str) -> HeldOutEvents:
+        """Return all events to predict of ``"validation"`` or ``"test"``."""
+        return self._held_out(self._examples(part), part)
 
-    def engaged(self, ranks: Tensor) -> dict[str, float]:
-        """``hr@10_engaged`` of ``ranks [U]``, NaN where no target has the highest level; nothing
-        where there is one level.
-        """
-        if self.levels == 1:
-            return {}
-        return {ENGAGED: hits(ranks[self.level == self.levels - 1], 10).mean().item()}
-
-
-@dataclass(frozen=True, eq=False)
-class PathTask(Task[PathRanker, PathWindows]):
-    """:class:`~recops_models.training.next_item.NextItem` for a ranker that gives log-probabilities
-    of tokens: its windows, weights of targets, scenes of requests.
-
-    Attributes:
-        train: the training histories.
-        events: what is known of their events, in their order.
-        validation: held-out events.
-        num_items: N.
-        window: T, the model's.
-        batch: windows a step, on average.
-    """
-
-    train: Histories
-    events: PathEvents
-    validation: AskedEvents
-    num_items: int
-    window: int
-    batch: int
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return self.validation.metrics
-
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[PathWindows]:
+    def start_epoch(
+        self, model: PathRanker, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, PathWindows]]]:
         rng = np.random.default_rng((seed, epoch))
-        batches = window_batches(self.train, self.window, self.batch, rng)
+        batches = window_batches(self.train, model.window, size, rng)
         torch_seed = int(rng.integers(2**63))
-        windows: Iterator[PathWindows] = map(self.windows, batches[skip:])
-        return Pass(windows, sum(map(len, batches)), self.batch, torch_seed)
+        windows = map(self.windows, batches[skip:])
+        return torch_seed, with_shares(windows, skip, size, sum(map(len, batches)))
 
-    def windows(self, places: Tensor) -> PathWindows:
-        """What stands at the places ``[W, T + 1]`` of the training histories."""
-        owner = np.searchsorted(self.train.offsets, places[:, 0].numpy(), side="right")
+    def windows(self, rows: Tensor) -> PathWindows:
+        """Return the windows with the events ``rows [W, T + 1]`` of the training histories."""
+        owner = np.searchsorted(self.train.offsets, rows[:, 0].numpy(), side="right")
         user = torch.from_numpy(owner)
-        return PathWindows(items_at(self.train, places), self.events.at(places[:, 1:]), user)
+        return PathWindows(items_at(self.train, rows), self.events.at(rows[:, 1:]), user)
 
     def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
-        """The weighted next-token loss, and the number of targets; with equal weights to the bit
-        what :class:`~recops_models.training.next_item.NextItem` gives.
+        """Return the weighted next-token loss, and the number of targets.
+
+        With equal weights it is bit-identical to the loss of
+        :class:`~recops_models.training.next_item_task.NextItemTask`.
         """
-        there = batch.items[:, 1:] > 0
+        is_target = batch.items[:, 1:] > 0
         log_prob = target_log_probs(model, batch)
-        return next_token_loss(log_prob, batch.targets.weight[there]), there.sum()
+        return next_token_loss(log_prob, batch.targets.weight[is_target]), is_target.sum()
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
-        asked = self.validation
-        found = evaluate(asked.of(model), asked.examples, self.num_items)
-        return {**found.metrics, **self.validation.engaged(found.ranks)}
+        events = self.epoch_events
+        result = evaluate(events.requests(model), events.examples, self.num_items)
+        return {**result.metrics, **events.engaged(result.ranks)}
+
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        """Evaluate ``model``; see :meth:`RecommenderTask.measure`.
+
+        With more than one engagement level, the metrics include ``hr@10_engaged`` and the
+        predictions the level of each target.
+        """
+        import pyarrow as pa
+
+        assert isinstance(model, PathRanker)
+        events = self.held_out(part)
+        result = evaluate(events.requests(model), events.examples, self.num_items)
+        users = self.dataset.user_vocabulary.ids[events.examples.users]
+        table = pa.table({"user": users, "rank": result.ranks.numpy()})
+        if events.levels > 1:
+            table = table.append_column("level", pa.array(events.level.numpy()))
+        return {**result.metrics, **events.engaged(result.ranks)}, table
+
+    def in_scene(self, scene: str) -> PathTask:
+        """Return a copy of this task whose :meth:`recommend` uses a scene, given by name.
+
+        Raises:
+            ValueError: there is no such scene.
+        """
+        task = copy.copy(self)
+        task._scene = self.scenes.index(scene)
+        return task
+
+    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
+        """Return the ``k`` best new items in the user's last scene, or in that of :meth:`in_scene`.
+
+        Raises:
+            ValueError: the user has no events.
+        """
+        assert isinstance(model, PathRanker)
+        histories = user_history(self.dataset, user)
+        return self.request(model, user, histories).recommend(histories, k)
+
+    def request(self, model: PathRanker, user: int, histories: Histories) -> Requests:
+        """Return ``model`` with the scene and user of one request as inputs.
+
+        Args:
+            model: the ranker.
+            user: index of the user.
+            histories: all events of this user.
+        """
+        scene = self._last_scene(histories) if self._scene is None else self._scene
+        return Requests(model, torch.tensor([scene]), torch.tensor([user + 1]))
+
+    def _held_out(self, examples: Examples, part: str) -> HeldOutEvents:
+        table = getattr(self.parts, part)
+        rows = examples.targets.rows
+        level, levels = levels_of(table, self._engagement, name=self.name)
+        return HeldOutEvents(
+            examples,
+            torch.from_numpy(self.scenes.of_events(table)[rows]),
+            torch.from_numpy(level[rows]),
+            levels,
+        )
+
+    def _last_scene(self, histories: Histories) -> int:
+        row = int(histories.rows[-1])
+        return int(self.scenes.of_events(self.dataset.interactions.slice(row, 1))[0])
 
 
 def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:
-    """See :meth:`PathRanker.target_log_probs`."""
+    """Return :meth:`PathRanker.target_log_probs` of a batch."""
     history, target = batch.items[:, :-1], batch.items[:, 1:]
     return model.target_log_probs(history, target, batch.targets.task, user=batch.user)

@@ -1,4 +1,4 @@
-"""One training step as a module: what is compiled, autocast, moved and replicated."""
+"""Training step as a module, which can be compiled, autocast, moved and replicated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from recops_models.training.task import BatchT, ModelT, Task
 
 
 class Step(nn.Module, Generic[ModelT, BatchT]):
-    """``batch ↦ (loss, targets)``, the loss of a model in a task.
+    """``batch ↦ (loss, targets)``: the loss of a model on a batch of its task.
 
     Args:
-        model: what learns.
-        task: what for.
+        model: the model to train.
+        task: its task.
     """
 
     def __init__(self, model: ModelT, task: Task[ModelT, BatchT]) -> None:
@@ -23,5 +23,5 @@ class Step(nn.Module, Generic[ModelT, BatchT]):
         self._task = task
 
     def forward(self, batch: BatchT) -> tuple[Tensor, Tensor | int]:
-        """The mean loss of a batch, and over how many targets."""
+        """Return the mean loss of a batch, and the number of targets it is the mean of."""
         return self._task.loss(self.model, batch)

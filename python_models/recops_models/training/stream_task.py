@@ -1,40 +1,48 @@
-"""A click model that goes with the time: slice after slice, each once, none a second time."""
+"""Streamed training of click models: the training part in time order, slice by slice."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from recops_models.examples.batch import Batch
+from recops_models.examples.click import ClickData
 from recops_models.examples.loader import Source
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST
-from recops_models.training.task import Pass
+from recops_models.training.example_config import ExampleConfig
 
 
-@dataclass(frozen=True, eq=False)
 class StreamTask(ClickTask):
-    """:class:`ClickTask`, where an epoch is a pass over one slice of the stream.
+    """Click prediction whose epochs are passes over one slice of the training part each.
 
-    Weights and the optimizer's moments go from slice to slice, as an online model's do.
+    Weights and optimizer moments are kept from slice to slice, as in online training.
 
-    Attributes:
-        slices: the examples of each, in time order; ``train`` is not read.
-        passes: how often each slice is gone through before the next one.
+    Args:
+        data: the examples; their training part is not read.
+        examples: how they were built.
+        slices: the training examples of each slice, in time order.
+        passes: epochs per slice.
     """
 
-    slices: Sequence[Source] = ()
-    passes: int = 1
+    def __init__(
+        self, data: ClickData, examples: ExampleConfig, slices: Sequence[Source], passes: int
+    ) -> None:
+        super().__init__(data, examples)
+        self._slices, self._passes = slices, passes
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[Batch]:
-        slice_ = ClickTask(self.slices[epoch // self.passes], self.validation, self.batch)
-        return slice_.start(seed, epoch, skip)
+    def training_part(self, epoch: int) -> Source:
+        """See :meth:`ExampleTask.training_part`."""
+        return self._slices[epoch // self._passes]
 
 
 def stream_config(config: TrainingConfig, epochs: int) -> TrainingConfig:
-    """As ``config``, for a stream of so many passes: at one learning rate, its last state kept."""
+    """Return ``config`` for streamed training: a constant learning rate, no early stopping.
+
+    Args:
+        config: the settings of an ordinary training.
+        epochs: number of slices times passes per slice; the model of the last one is kept.
+    """
     return dataclasses.replace(
         config, epochs=epochs, patience=epochs, select=LAST, warmup_epochs=0.0, decay=1.0
     )

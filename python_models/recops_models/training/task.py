@@ -1,65 +1,112 @@
-"""What the trainer asks of a task: batches, a loss, a validation."""
+"""Training tasks: batches, a loss and an evaluation."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from recops_models.data.dataset import Dataset
+    from recops_models.generative.ranker import Ranking
+
 ModelT = TypeVar("ModelT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
-"""A batch: whatever the task's own ``loss`` reads."""
-
-
-@dataclass(frozen=True)
-class Pass(Generic[BatchT]):
-    """One pass over the training part.
-
-    Attributes:
-        batches: those that are left of it, in order. Making them draws nothing from torch's global
-            generator.
-        examples: of the whole pass; None where nobody counted them.
-        batch: examples a step, on average.
-        torch_seed: of what the model draws (dropout) during the pass.
-    """
-
-    batches: Iterator[BatchT]
-    examples: int | None
-    batch: int
-    torch_seed: int
-
-    def share(self, step: int) -> float:
-        """How much of the pass is done before ``step``, from 0 to 1; 0 where nobody knows."""
-        return min(1.0, step * self.batch / self.examples) if self.examples else 0.0
+"""A batch; its type is the task's own."""
 
 
 class Task(ABC, Generic[ModelT, BatchT]):
-    """What a model is trained for."""
+    """Training batches, a loss and a validation; what the trainer needs to know."""
 
     @property
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
-        """The names that :meth:`evaluate` gives."""
+        """Names of the metrics that :meth:`evaluate` returns."""
 
     @abstractmethod
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[BatchT]:
-        """Pass ``epoch`` from its batch ``skip`` on.
+    def start_epoch(
+        self, model: ModelT, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, BatchT]]]:
+        """Return a seed for torch, and the batches of an epoch from number ``skip`` on.
 
-        The pass is a function of ``seed`` and ``epoch``, and ``skip`` leaves batches out without
-        changing those that follow: a resumed run sees what an undisturbed one would have.
+        An epoch is a function of ``size``, ``seed`` and ``epoch``. A larger ``skip`` leaves the
+        remaining batches as they are, so a resumed training sees those of an uninterrupted one.
+        Iterating draws nothing from torch's global generator.
+
+        Args:
+            model: the model to train.
+            size: examples per batch, on average.
+            seed: of the training.
+            epoch: counted from 0.
+            skip: number of batches that are done.
+
+        Returns:
+            The seed of the model's own draws, such as dropout, and pairs of a batch and the share
+            of the epoch before it, from 0 to 1; see :func:`with_shares`.
         """
 
     @abstractmethod
     def loss(self, model: ModelT, batch: BatchT) -> tuple[Tensor, Tensor | int]:
-        """The mean loss of a batch, and over how many targets."""
+        """Return the mean loss of a batch, and the number of targets it is the mean of."""
 
     @abstractmethod
     def evaluate(self, model: ModelT) -> dict[str, float]:
-        """Metrics on the validation part; ``model`` is in evaluation mode."""
+        """Return metrics on the validation part for a model in evaluation mode."""
 
     def clipped(self, model: ModelT) -> Sequence[nn.Module]:
-        """What has its gradient cut by its own norm: the model as one, unless a task says more."""
+        """Return the modules whose gradients are clipped, each by its own norm."""
         return [model]
+
+
+class RecommenderTask(Task[ModelT, BatchT]):
+    """Task on the parts of one data set, which also tests a model and recommends with it.
+
+    Attributes:
+        name: name of the data set.
+        split: how it is split.
+        notes: remarks on the data for reports.
+        dataset: indexes the users and items of :meth:`recommend`; None: there is no catalogue.
+    """
+
+    name: str
+    split: str
+    notes: tuple[str, ...] = ()
+    dataset: Dataset | None = None
+
+    @abstractmethod
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        """Evaluate ``model`` on ``"validation"`` or ``"test"``.
+
+        Returns:
+            Metrics by name, NaN if undefined, and the predictions, one row per example.
+        """
+
+    @abstractmethod
+    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
+        """Return the ``k`` best new items, ``[1, k]``, for a user given by index.
+
+        Raises:
+            ValueError: the user has no events.
+        """
+
+
+AnyTask: TypeAlias = RecommenderTask[Any, Any]
+
+
+def with_shares(
+    batches: Iterable[BatchT], skip: int, size: int, examples: int | None
+) -> Iterator[tuple[float, BatchT]]:
+    """Pair each batch with the share of the epoch that is done before it.
+
+    Args:
+        batches: the batches from number ``skip`` on.
+        skip: number of batches that are done.
+        size: examples per batch, on average.
+        examples: examples per epoch; None: unknown, all shares are 0.
+    """
+    for number, batch in enumerate(batches, skip):
+        yield (min(1.0, number * size / examples) if examples else 0.0), batch

@@ -1,4 +1,4 @@
-"""The one trainer: any model on any task, the best epoch kept, resumable to the bit."""
+"""Trainer of all models: keeps the best epoch and resumes bit-identically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, best_epoch, is_finished
 from recops_models.training.diverged import DivergedError
 from recops_models.training.optimizers import (
-    check_dense,
+    check_gradients,
     clip_gradients,
     make_optimizers,
     set_learning_rate,
@@ -30,7 +30,7 @@ from recops_models.training.task import BatchT, ModelT, Task
 CHECKPOINT = "checkpoint.safetensors"
 
 
-@recops.flush_subnormals()  # Moments and gradients of rare rows decay below normal numbers.
+@recops.flush_subnormals()  # Moments and gradients of rare rows become subnormal.
 def fit(
     model: ModelT,
     task: Task[ModelT, BatchT],
@@ -41,32 +41,34 @@ def fit(
     resume: bool = False,
     callbacks: Callbacks | None = None,
 ) -> list[Epoch]:
-    """Train ``model`` and leave it with the weights of its best epoch.
+    """Train ``model``, and leave it with the weights of its best epoch.
 
-    The whole state goes to ``folder/checkpoint.safetensors`` after every epoch, and within one
-    every ``config.checkpoint_minutes``. Each epoch draws its batches and its dropout from a seed of
-    its own, so that a run resumed from there makes the same bits as one never stopped.
-    Subnormal numbers count as zero until it returns (:func:`recops.flush_subnormals`).
+    The training state is saved to ``folder/checkpoint.safetensors`` after every epoch, and every
+    ``config.checkpoint_minutes`` within an epoch. Each epoch draws its batches and its dropout from
+    its own seed, so a resumed training is bit-identical to an uninterrupted one. Subnormal numbers
+    are flushed to zero during training (:func:`recops.flush_subnormals`).
 
     Args:
-        model: what ``task.loss`` and ``task.evaluate`` ask for.
-        task: batches, loss, validation.
-        config: how.
-        seed: with the data and the configuration, it determines everything.
-        folder: exists; None: no state is kept.
-        resume: go on from the checkpoint, if the folder holds one; otherwise it is removed.
-        callbacks: receive the share of all epochs that is done with the last step's ``loss``, and
-            the metrics of each finished epoch. A resumed training reports its earlier epochs too.
+        model: the model to train.
+        task: batches, loss and validation.
+        config: the training settings.
+        seed: of every random draw. Seed, data and settings determine the result.
+        folder: an existing folder; None: no checkpoints.
+        resume: continue from the checkpoint in ``folder``, if there is one; otherwise it is
+            removed.
+        callbacks: receive the share of all epochs that is done, with the ``loss`` of the last step,
+            and the metrics of each finished epoch. A resumed training reports its earlier epochs
+            again.
 
     Returns:
-        The training curve. :func:`~recops_models.training.curve.best_epoch` gives the epoch whose
+        The training curve; :func:`~recops_models.training.curve.best_epoch` gives the epoch whose
         weights the model has.
 
     Raises:
-        ValueError: the loss became NaN or infinite; an unknown ``config.select``; nothing to train
-            on; a checkpoint of another model.
+        ValueError: the loss became NaN or infinite; unknown ``config.select``; empty training part;
+            checkpoint of another model.
         CorruptFileError: the checkpoint is damaged.
-        KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
+        KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
     check_select(task.metrics, config)
     keep_freed_memory()
@@ -77,7 +79,7 @@ def fit(
     if config.compile:
         step.compile(dynamic=True)
     state = State()
-    if path is not None and not resume:  # Stopped before its first one, this run would go on there.
+    if path is not None and not resume:  # A later resumption must not find an older training.
         path.unlink(missing_ok=True)
     if path is not None and path.exists():
         state = load_checkpoint(path, model, optimizers)
@@ -115,10 +117,10 @@ def fit(
 
 
 def check_select(metrics: Sequence[str], config: TrainingConfig) -> None:
-    """That ``config.select`` is one of the ``metrics`` of validation.
+    """Check that ``config.select`` names one of the validation ``metrics``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it does not.
     """
     if config.select not in (*metrics, LAST):
         raise ValueError(
@@ -137,9 +139,11 @@ def _run_epoch(
     save: Callable[[], None],
     callbacks: Callbacks,
 ) -> None:
-    """What is left of the epoch in progress, summed up in ``state``."""
+    """Run the remaining steps of the current epoch and accumulate totals in ``state``."""
     epoch = len(state.curve)
-    remaining = task.start(seed, epoch, state.step)
+    torch_seed, batches = task.start_epoch(
+        step.model, config.batch, seed=seed, epoch=epoch, skip=state.step
+    )
     bf16 = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
     before, saved = state.seconds, time.perf_counter()
     started = saved
@@ -147,11 +151,10 @@ def _run_epoch(
     clipped = task.clipped(step.model) if config.clip else ()
     with torch.random.fork_rng(devices=[]):
         if state.rng is None:
-            torch.manual_seed(remaining.torch_seed)
+            torch.manual_seed(torch_seed)
         else:
             torch.set_rng_state(state.rng)
-        for batch in remaining.batches:
-            done = remaining.share(state.step)
+        for done, batch in batches:
             set_learning_rate(optimizers, config, epoch + done)
             with bf16:
                 loss, count = step(batch)
@@ -185,11 +188,6 @@ def _learn(
     loss.backward()
     for net in clipped:
         clip_gradients(net.parameters(), config.clip)
-    try:
-        for optimizer in optimizers:
-            optimizer.step()
-    except RuntimeError as error:
-        if "does not support dense gradients" not in str(error):
-            raise
-        check_dense(config)
-        raise
+    check_gradients(optimizers, config)
+    for optimizer in optimizers:
+        optimizer.step()

@@ -15,9 +15,9 @@ from recops_models.cli import run
 from recops_models.data import Dataset
 from recops_models.export import package
 from recops_models.generative.unirec import UniRec
-from recops_models.recipes.run import load_trained, open_data, problem_of
-from recops_models.training.path_problem import PathProblem
-from recops_models.training.ranking_problem import met
+from recops_models.recipes.run import load_trained, open_data, task_of
+from recops_models.training.path_task import PathTask
+from recops_models.training.ranking_task import user_history
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py"
 USERS = [10 * user + 7 for user in range(40)]
@@ -74,11 +74,11 @@ def test_a_package_recommends_as_recops_does(trained: Path, tmp_path: Path) -> N
     job, model = load_trained(trained)
     dataset = open_data(job, model)
     assert isinstance(dataset, Dataset)
-    problem = problem_of(job, dataset, model)
-    assert isinstance(problem, PathProblem)
+    task = task_of(job, dataset, model)
+    assert isinstance(task, PathTask)
     assert isinstance(model, UniRec)
-    expected = problem.asked_in("search").recommend(model, 5, 10)
-    history = [str(100 + item) for item in met(dataset, 5).items]
+    expected = task.in_scene("search").recommend(model, 5, 10)
+    history = [str(100 + item) for item in user_history(dataset, 5).items]
     told = ["--task", "search", "--user", str(USERS[5])]
     command = [sys.executable, str(EXAMPLE), str(exported), *history, *told]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -19,8 +19,8 @@ from recops_models.recipes import ranking
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.registry import names, recipe_of
-from recops_models.recipes.run import load_trained, problem_of, run_job
-from recops_models.training import next_item, trainer
+from recops_models.recipes.run import load_trained, run_job, task_of
+from recops_models.training import next_item_task, trainer
 from small_shop import write_shop
 
 
@@ -155,7 +155,7 @@ def test_any_split_for_any_model(
     assert metrics["split"] == split
     before = read_table(out / "predictions.parquet")
     assert run(["evaluate", str(out)]) == 0
-    again = problem_of(load_job(out), load(data), load_model(out / "model.safetensors"))
+    again = task_of(load_job(out), load(data), load_model(out / "model.safetensors"))
     assert again.split == split
     assert again.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
 
@@ -260,8 +260,8 @@ def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path:
     dataset = load(data)
     job = Job.of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
     trained = run_job(job, dataset, tmp_path)
-    problem = problem_of(job, dataset, trained.model)
-    items, scores = problem.recommend(trained.model, 7, 30)
+    task = task_of(job, dataset, trained.model)
+    items, scores = task.recommend(trained.model, 7, 30)
     told = items[0][items[0] >= 0].tolist()
     seen = dataset.interactions.filter(
         dataset.interactions["user_id"].to_numpy() == dataset.user_vocabulary.ids[7]
@@ -281,7 +281,7 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
 ) -> None:
     out = tmp_path / "out"
     command = ["train", "sasrec", "--data", data, *SMALL, "--set", "epochs=3", "--out", str(out)]
-    cut = next_item.window_batches
+    cut = next_item_task.window_batches
 
     def stop_in_the_second(*arguments: Any) -> list[torch.Tensor]:
         if (out / trainer.CHECKPOINT).exists():
@@ -289,11 +289,11 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
         return cut(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(next_item, "window_batches", stop_in_the_second)
+        patch.setattr(next_item_task, "window_batches", stop_in_the_second)
         assert run(command) == 1
     assert "keeps the last checkpoint: go on with --resume" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(ranking, "NextItem", stop_in_the_second)
+        patch.setattr(ranking, "NextItemTask", stop_in_the_second)
         assert run([*command, "--seed", "1"]) == 1
     assert f"the training had not begun, and {out} is as it was" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
@@ -311,7 +311,7 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
     def stop(*arguments: Any) -> torch.Tensor:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(next_item, "window_batches", stop)
+    monkeypatch.setattr(next_item_task, "window_batches", stop)
     assert run([*command, "--seed", "1"]) == 1
     assert load_job(out).seed == 1
     with pytest.raises(FileNotFoundError):

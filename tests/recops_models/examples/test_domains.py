@@ -20,8 +20,8 @@ from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.tasks import DOMAIN, TaskMaker, further_labels, of_events, task_feature
-from recops_models.recipes.knowledge_problem import KnowledgeProblem
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.recipes.knowledge_task import KnowledgeTask
+from recops_models.training.example_config import ExampleConfig
 
 KINDS = [["toys", "games"], ["games"], None, ["books"], []]
 
@@ -130,11 +130,11 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     domain = pa.array(["ads", "feed"] * 100)
     data = shop(more=95, feedback=feedback, weight=weight, domain=domain)
     domains = DomainConfig(domain_column="domain", until=0.8)
-    problem = KnowledgeProblem(data, domains, ExampleConfig())
-    assert problem.tasks == ("click", "kept", "heavy")
-    (batch,) = problem.data.train.batches(1000, seed=None)
-    train = problem.source.train
-    found = {task: batch.features[task_feature(task)].numpy() > 0 for task in problem.tasks[1:]}
+    task = KnowledgeTask(data, domains, ExampleConfig())
+    assert task.tasks == ("click", "kept", "heavy")
+    (batch,) = task.data.train.batches(1000, seed=None)
+    train = task.source.train
+    found = {name: batch.features[task_feature(name)].numpy() > 0 for name in task.tasks[1:]}
     assert (found["kept"] == (train["feedback"].to_numpy() > 0)).all()
     assert (found["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
     assert (batch.features[DOMAIN].numpy() == train[DOMAIN_ID].to_numpy()).all()
@@ -142,9 +142,9 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     # What is drawn beside an event has no label of any task; where events tell of domains, it is
     # shown in the same one.
     implicit = ExampleConfig(feedback="implicit", negatives=1)
-    problem = KnowledgeProblem(data, domains, implicit)
-    assert problem.tasks == ("click", "heavy")
-    (batch,) = problem.data.validation.batches(1000, seed=None)
+    task = KnowledgeTask(data, domains, implicit)
+    assert task.tasks == ("click", "heavy")
+    (batch,) = task.data.validation.batches(1000, seed=None)
     heavy = batch.features[task_feature("heavy")].numpy()
     assert (heavy[batch.label.numpy() == 0] == 0).all()
     assert heavy.sum() > 0
@@ -207,8 +207,8 @@ def test_columns_of_a_source_may_have_any_name() -> None:
 def test_what_is_drawn_is_of_its_own_domain(column: str) -> None:
     examples = ExampleConfig(feedback="implicit", rare_count=1, rare_share=0.0)
     domains = DomainConfig(domain_column=column, until=0.8)
-    problem = KnowledgeProblem(shop(more=95), domains, examples)
-    made, names, items = problem.data, problem.cut.names, problem.source.dataset.items
+    task = KnowledgeTask(shop(more=95), domains, examples)
+    made, names, items = task.data, task.cut.names, task.source.dataset.items
     rows = made.fitted.lookup("item").rows(items["item_id"].to_numpy()).tolist()
     firsts = [
         told if column == "shelf" else next(iter(told or ()), "")

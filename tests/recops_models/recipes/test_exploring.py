@@ -16,7 +16,7 @@ from recops_models.data.storage import read_table
 from recops_models.recipes.job import Job
 from recops_models.recipes.recommending import ReadyModel, ready_model
 from recops_models.recipes.run import load_trained, train_job
-from recops_models.training.click_problem import ClickProblem
+from recops_models.training.click_task import ExampleTask
 from small_shop import write_shop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,8 +55,8 @@ def ready(folder: Path, seed: int | None) -> ReadyModel:
 def test_a_list_has_the_highest_scores_that_explore(trained: Path) -> None:
     exploring, plain = ready(trained, 3), ready(trained, None)
     assert isinstance(exploring.model, Age)
-    assert isinstance(exploring.problem, ClickProblem)
-    candidates = exploring.problem.candidates
+    assert isinstance(exploring.task, ExampleTask)
+    candidates = exploring.task.candidates
     explored = 0
     for user in range(19):
         items, scores, plain_scores, marks = exploring.exploring_list(user, 2)
@@ -66,7 +66,7 @@ def test_a_list_has_the_highest_scores_that_explore(trained: Path) -> None:
         assert torch.equal(items, best.indices[:2])
         assert torch.equal(scores, best.values[:2])
         assert torch.equal(plain_scores, direct.y[items])
-        (without, *_), _ = plain.problem.recommend(plain.model, user, 2)
+        (without, *_), _ = plain.task.recommend(plain.model, user, 2)
         assert marks.tolist() == [item not in without for item in items]
         explored += int(marks.sum())
     assert explored > 0
@@ -111,7 +111,7 @@ def test_exploring_can_be_switched_off(
     table = read_table(plain)
     assert table.column_names == ["user", "place", "item", "score"]
     model = ready(trained, None)
-    (items, *_), _ = model.problem.recommend(model.model, 5, 3)
+    (items, *_), _ = model.task.recommend(model.model, 5, 3)
     listed = [row["item"] for row in table.to_pylist() if row["user"] == 5]
     assert listed == [model.item_ids[item].as_py() for item in items.tolist()]
     capsys.readouterr()

@@ -38,7 +38,7 @@ def trained(tmp_path: Path, model: str, *, id_format: str = "{}", **settings: st
 
 def ready(out: Path, *, new_items: Path | None = None, task: str | None = None) -> ReadyModel:
     job, model = load_trained(out)
-    return ready_model(out, job, model, load(job.data), new_items=new_items, task=task)
+    return ready_model(out, job, model, load(job.data), new_items=new_items, scene=task)
 
 
 def check_alike(model: ReadyModel, users: np.ndarray, k: int) -> None:
@@ -51,7 +51,7 @@ def check_alike(model: ReadyModel, users: np.ndarray, k: int) -> None:
     rows = list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
     names = model.dataset.user_keys
     for user in users[::9].tolist():
-        alone = model.problem.recommend(model.model, user, k)
+        alone = model.task.recommend(model.model, user, k)
         there = alone.items[0] >= 0
         items = [model.item_ids[item].as_py() for item in alone.items[0][there].tolist()]
         mine = [row for row in rows if row[0] == names[user]]

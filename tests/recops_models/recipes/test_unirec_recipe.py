@@ -21,7 +21,7 @@ from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.recipes.semantic_ids import load_semantic_ids
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
-from recops_models.training.alignment_task import AlignmentConfig
+from recops_models.training.alignment_config import AlignmentConfig
 
 SMALL = {
     "width": "8",

@@ -7,27 +7,22 @@ from typing import Any
 import pytest
 import torch
 
+from recops_models.examples.engagement import EngagementConfig
+from recops_models.examples.scenes import SceneConfig
 from recops_models.generative.path_losses import preference_margins
 from recops_models.generative.path_ranker import GradScope
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.training.alignment_task import AlignmentConfig, AlignmentTask
-from recops_models.training.next_item import NextItem
-from recops_models.training.path_task import AskedEvents, PathEvents, PathTask, PathWindows
-from synthetic_histories import NUM_ITEMS, paths, ring
+from recops_models.training.alignment_config import AlignmentConfig
+from recops_models.training.alignment_task import AlignmentTask
+from recops_models.training.next_item_task import NextItemTask
+from recops_models.training.path_events import HeldOutEvents, PathWindows
+from recops_models.training.path_task import PathTask
+from synthetic_histories import NUM_ITEMS, paths, ring, ring_dataset
 
 TRAIN, VALIDATION = ring()
-ITEMS = torch.from_numpy(TRAIN.items)
-EVENTS = PathEvents(
-    weight=torch.ones(len(ITEMS)),
-    reward=(ITEMS % 3).float(),
-    level=ITEMS % 3,
-    task=torch.zeros(len(ITEMS), dtype=torch.int64),
-)
-ASKED = AskedEvents(
-    VALIDATION, torch.zeros(len(VALIDATION.users), dtype=torch.int64), ITEMS[:120] % 3, levels=3
-)
-GIVEN: tuple[Any, ...] = (TRAIN, EVENTS, ASKED, NUM_ITEMS, 8, 16)
+ENGAGEMENT = EngagementConfig(engagement="rank", level_edges=(1.0, 2.0))
+"""Level and reward of an event are its item modulo 3."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +38,19 @@ def build() -> UniRec:
 
 
 def aligned(**changes: Any) -> tuple[UniRec, AlignmentTask]:
-    model, reference = build(), build().eval().requires_grad_(False)
-    return model, AlignmentTask(*GIVEN, AlignmentConfig(**{"align": "both", **changes}), reference)
+    config = AlignmentConfig(**{"align": "both", **changes})
+    return build(), AlignmentTask(
+        ring_dataset(), ENGAGEMENT, SceneConfig(), config, reference=build()
+    )
+
+
+def plain_task() -> PathTask:
+    return PathTask(ring_dataset(), ENGAGEMENT, SceneConfig(), AlignmentConfig())
 
 
 def first_batch(task: PathTask) -> PathWindows:
-    return next(task.start(0, 0, 0).batches)
+    _, batches = task.start_epoch(build(), 16, seed=0, epoch=0, skip=0)
+    return next(batches)[1]
 
 
 def loss_of(task: PathTask, model: UniRec, batch: PathWindows) -> torch.Tensor:
@@ -59,19 +61,23 @@ def loss_of(task: PathTask, model: UniRec, batch: PathWindows) -> torch.Tensor:
 
 
 def test_windows_weights_and_loss_are_those_of_next_items_to_the_bit() -> None:
-    model, task = build(), PathTask(*GIVEN)
-    plain = NextItem(TRAIN, VALIDATION, NUM_ITEMS, 8, 16)
-    ours, theirs = task.start(3, 1, 2), plain.start(3, 1, 2)
-    assert (ours.examples, ours.torch_seed) == (theirs.examples, theirs.torch_seed)
-    batches = list(ours.batches)
-    assert all(torch.equal(a.items, b) for a, b in zip(batches, theirs.batches, strict=True))
+    model, task, plain = build(), plain_task(), NextItemTask(ring_dataset())
+    (seed, ours), (plain_seed, theirs) = (
+        each.start_epoch(model, 16, seed=3, epoch=1, skip=2) for each in (task, plain)
+    )
+    assert seed == plain_seed
+    pairs = list(zip(ours, theirs, strict=True))
+    for (share, batch), (plain_share, items) in pairs:
+        assert share == plain_share
+        assert torch.equal(batch.items, items)
+    (_, batch), _ = pairs[0]
     torch.manual_seed(0)
-    expected, _ = plain.loss(model, batches[0].items)
-    assert torch.equal(loss_of(task, model, batches[0]), expected)
+    expected, _ = plain.loss(model, batch.items)
+    assert torch.equal(loss_of(task, model, batch), expected)
 
 
 def test_a_target_brings_what_its_own_event_says() -> None:
-    batch = first_batch(PathTask(*GIVEN))
+    batch = first_batch(plain_task())
     target = batch.items[:, 1:]
     there = target > 0
     assert torch.equal(batch.targets.level[there], (target[there] - 1) % 3)
@@ -85,7 +91,7 @@ def test_equal_rewards_change_nothing() -> None:
     batch = first_batch(task)
     same = torch.full_like(batch.targets.reward, 3.3)
     equal = batch._replace(targets=batch.targets._replace(reward=same))
-    plain = loss_of(PathTask(*GIVEN), model, batch)
+    plain = loss_of(plain_task(), model, batch)
     assert torch.equal(loss_of(task, model, equal), plain)
     assert not torch.equal(loss_of(task, model, batch), plain)
     _, without = aligned(align="rft", reward_strength=0.0)
@@ -98,7 +104,7 @@ def test_both_losses_add_up() -> None:
     rewarded, preferred = (
         loss_of(aligned(align=align)[1], model, batch) for align in ("rft", "dpo")
     )
-    plain = loss_of(PathTask(*GIVEN), model, batch)
+    plain = loss_of(plain_task(), model, batch)
     torch.testing.assert_close(preferred - plain, torch.tensor(0.15 * math.log(2)))
     torch.testing.assert_close(loss_of(both, model, batch) - rewarded, preferred - plain)
 
@@ -145,9 +151,13 @@ def test_preferences_are_learnt_and_prefixes_stay_as_they_are() -> None:
 
 
 def test_engaged_hits_are_those_of_the_highest_level() -> None:
-    asked = AskedEvents(VALIDATION, ASKED.task, torch.tensor([0, 2, 2, 1]), levels=3)
+    events = HeldOutEvents(
+        VALIDATION, torch.zeros(4, dtype=torch.int64), torch.tensor([0, 2, 2, 1]), levels=3
+    )
     ranks = torch.tensor([0, 50, 9, 0])
-    assert asked.engaged(ranks) == {"hr@10_engaged": 0.5}
-    alone = AskedEvents(VALIDATION, ASKED.task, torch.zeros(4, dtype=torch.int64), levels=1)
+    assert events.engaged(ranks) == {"hr@10_engaged": 0.5}
+    alone = HeldOutEvents(
+        VALIDATION, torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), levels=1
+    )
     assert alone.engaged(ranks) == {}
     assert "hr@10_engaged" not in alone.metrics

@@ -20,9 +20,9 @@ from recops_models.layers.dropout import Dropout
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import best_epoch
 from recops_models.training.diverged import DivergedError
-from recops_models.training.next_item import NextItem
+from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.trainer import fit
-from synthetic_histories import NUM_ITEMS, paths, ring
+from synthetic_histories import NUM_ITEMS, paths, ring, ring_dataset
 
 TRAIN, VALIDATION = ring()
 
@@ -41,8 +41,8 @@ def build(name: str) -> SASRec | UniRec:
     return UniRec(tokens, sizes, item_counts(TRAIN, NUM_ITEMS), config)
 
 
-def task(batch: int = 16) -> NextItem:
-    return NextItem(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=batch)
+def task() -> NextItemTask:
+    return NextItemTask(ring_dataset())
 
 
 @pytest.mark.parametrize("name", ["sasrec", "unirec"])
@@ -156,7 +156,7 @@ def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int],
         assert thread_modes() == [0, 1, 0]
 
 
-class SmallLoss(NextItem):
+class SmallLoss(NextItemTask):
     """Next items with a loss so small that squares of its gradients are subnormal."""
 
     def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,9 +165,8 @@ class SmallLoss(NextItem):
 
 
 def test_the_moments_hold_no_subnormal_numbers(tmp_path: Path) -> None:
-    small = SmallLoss(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=16)
     config = TrainingConfig(epochs=1, batch=16)
-    fit(build("sasrec"), small, config, seed=0, folder=tmp_path)
+    fit(build("sasrec"), SmallLoss(ring_dataset()), config, seed=0, folder=tmp_path)
     saved = load_file(tmp_path / "checkpoint.safetensors")
     moments = {name: tensor for name, tensor in saved.items() if "exp_avg" in name}
     assert sum(count_subnormals(tensor) for tensor in moments.values()) == 0

@@ -21,10 +21,11 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import Job
-from recops_models.recipes.run import problem_of, run_job
+from recops_models.recipes.run import run_job, task_of
 from recops_models.recipes.stage import StageContext
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
+from recops_models.training.example_config import ExampleConfig
 from recops_models.training.trainer import fit
 
 
@@ -65,7 +66,7 @@ def test_every_click_model_takes_sparse_tables_and_bf16(
     model = build(name, data)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     config = TrainingConfig(epochs=1, batch=32, select="auc", tables=tables, precision="bf16")
-    task = ClickTask(data.train, data.validation, 32)
+    task = ClickTask(data, ExampleConfig())
     fit(model, task, config, seed=0, folder=tmp_path)
     for key, value in model.state_dict().items():
         assert value.dtype == before[key].dtype
@@ -91,7 +92,7 @@ def test_the_row_of_the_unknown_begins_at_zero_and_is_trained(
     assert tables
     assert all((table[1] == 0).all() for table in tables)
     config = TrainingConfig(epochs=1, batch=32, select="auc", tables="adam")
-    fit(model, ClickTask(data.train, data.validation, 32), config, seed=0, folder=tmp_path)
+    fit(model, ClickTask(data, ExampleConfig()), config, seed=0, folder=tmp_path)
     assert all((table[1] != 0).any() for table in tables)
 
 
@@ -108,7 +109,7 @@ def test_a_compiled_loss_is_the_same_loss(
     losses = []
     for compiled in (False, True):
         config = TrainingConfig(epochs=2, batch=32, select="auc", tables=tables, compile=compiled)
-        task = ClickTask(data.train, data.validation, 32)  # Lengths differ from batch to batch.
+        task = ClickTask(data, ExampleConfig())  # Lengths differ from batch to batch.
         # Without dropout: a compiled model draws other numbers.
         curve = fit(build(name, data, dropout="0"), task, config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in curve])
@@ -173,14 +174,14 @@ def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
         Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
         for feedback in ("none", "implicit")
     )
-    of_ratings, problem = problem_of(ratings, small), problem_of(clicks, small)
+    of_ratings, task = task_of(ratings, small), task_of(clicks, small)
     assert of_ratings.notes == ("label: rating ≥ 4; neutral from 3, else disliked",)
-    assert problem.notes[1].startswith("negatives: 1 by popularity beside each event")
-    assert problem.data.train.num_examples == 2 * of_ratings.data.train.num_examples
+    assert task.notes[1].startswith("negatives: 1 by popularity beside each event")
+    assert task.data.train.num_examples == 2 * of_ratings.data.train.num_examples
     read = []
-    model = net("sum-pool", problem.data.fitted)
+    model = net("sum-pool", task.data.fitted)
     model.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths["history_item"]))
-    problem.recommend(model, 3, 5)
+    task.recommend(model, 3, 5)
     user = small.user_vocabulary.ids[3]
     met = (small.interactions["user_id"].to_numpy() == user).sum()
     assert (read[0] == met).all()

@@ -31,12 +31,12 @@ from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.tasks import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
 from recops_models.recipes.job import Job, load_job
-from recops_models.recipes.keep_problem import KeepProblem
 from recops_models.recipes.keep_stage import KeepStage
-from recops_models.recipes.knowledge_problem import KnowledgeProblem
-from recops_models.recipes.run import load_trained, problem_of, run_job
+from recops_models.recipes.keep_task import KeepTask
+from recops_models.recipes.knowledge_task import KnowledgeTask
+from recops_models.recipes.run import load_trained, run_job, task_of
 from recops_models.recipes.stage import TrainResult
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.example_config import ExampleConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
         train(domains, tmp_path / "sliced", slices="9999")
     assert not any(path.is_file() for path in (tmp_path / "sliced").rglob("*"))
     with pytest.raises(KnowledgeError, match="examples need knowledge, or a trained model"):
-        KeepProblem(domains, DomainConfig(until=0.6), ExampleConfig())
+        KeepTask(domains, DomainConfig(until=0.6), ExampleConfig())
 
 
 def test_a_base_whose_table_is_fitted(tmp_path: Path, domains: Dataset) -> None:
@@ -260,30 +260,30 @@ def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> 
     losses = [epoch.train_loss for epoch in expected.curve]
     assert len(set(losses)) == 4
     job, model = load_trained(tmp_path / "one")
-    problem = problem_of(job, domains, model)
+    task = task_of(job, domains, model)
     # The last state is what is kept, not the best one.
-    measured = problem.measure(model, "validation").metrics
+    measured = task.measure(model, "validation")[0]
     assert measured["auc"] == pytest.approx(expected.curve[-1].validation["auc"], abs=1e-9)
-    sizes = [source.num_examples for source in problem.slices]
-    assert sum(sizes) == problem.data.train.num_examples
+    sizes = [source.num_examples for source in task.slices]
+    assert sum(sizes) == task.data.train.num_examples
     assert max(sizes) - min(sizes) <= 1
 
 
 def test_what_is_extracted_is_what_the_towers_say(domains: Dataset) -> None:
     torch.manual_seed(0)
     cut = DomainConfig(domain_column="domain", domain="small", until=0.6)
-    problem = KnowledgeProblem(domains, cut, ExampleConfig(max_len=6))
+    task = KnowledgeTask(domains, cut, ExampleConfig(max_len=6))
     config = ExtractorConfig(width=4, tower_hidden=(6,), hidden=(5,), attention_hidden=(3,))
-    model = Extractor(problem.data.fitted, config, problem.tasks, 2)
+    model = Extractor(task.data.fitted, config, task.tasks, 2)
     for table in model.embedding.tables.values():
         torch.nn.init.normal_(table.weight[1:])
-    knowledge = problem.extract(model)
+    knowledge = task.extract(model)
     assert knowledge.tasks == ("click",)
     assert [len(knowledge.tables[name].values) - 2 for name in ("user", "item")] == [40, 30]
     assert (knowledge.tables["user"].values[: UNKNOWN + 1] == 0).all()
     # Items do not depend on a moment: whatever batch shows one, its tower says the same.
-    (batch,) = problem.data.train.batches(10_000, seed=None)
-    ids = problem.source.train["item_id"].to_numpy()
+    (batch,) = task.data.train.batches(10_000, seed=None)
+    ids = task.source.train["item_id"].to_numpy()
     with torch.no_grad():
         found = model.of_items(batch)
         x, _ = model.bottom(batch)
@@ -318,10 +318,8 @@ def test_the_guide_goes_on_from_a_running_model(
     made: dict[str, Any] = {}
     exec(block, made)  # The page's own words.
     model, before = made["model"], load_trained(tmp_path / "runs/din")[1]
-    problem = KeepProblem(
-        domains, DomainConfig(until=0.6), ExampleConfig(max_len=4), fitted=model.schema
-    )
-    (batch,) = problem.data.test.batches(10_000, seed=None)
+    task = KeepTask(domains, DomainConfig(until=0.6), ExampleConfig(max_len=4), fitted=model.schema)
+    (batch,) = task.data.test.batches(10_000, seed=None)
     assert torch.equal(model.eval()(batch), before(batch))
     assert len(made["optimizer"].param_groups) == 2
 

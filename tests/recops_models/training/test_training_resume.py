@@ -21,11 +21,11 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch
-from recops_models.training.next_item import NextItem
+from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.trainer import CHECKPOINT, fit
-from synthetic_histories import NUM_ITEMS, paths, ring
+from synthetic_histories import NUM_ITEMS, paths, ring, ring_dataset
 
-TRAIN, VALIDATION = ring()
+TRAIN, _ = ring()
 CONFIG = TrainingConfig(epochs=3, batch=32)
 
 
@@ -53,7 +53,7 @@ def train(
 ) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
     model = build(name)
     folder.mkdir(exist_ok=True)
-    task = NextItem(TRAIN, VALIDATION, NUM_ITEMS, window=8, batch=config.batch)
+    task = NextItemTask(ring_dataset())
     torch.manual_seed(99)  # The surroundings' random state does not matter.
     curve = fit(
         model,

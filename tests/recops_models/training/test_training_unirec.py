@@ -26,7 +26,7 @@ from recops_models.data.storage import read_table
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, run_job
-from recops_models.training.path_problem import PathProblem
+from recops_models.training.path_task import PathTask
 from recops_models.training.trainer import CHECKPOINT
 
 SIZES = {"width": "8", "heads": "2", "history": "6", "expert_hidden": "8", "head_hidden": "8"}
@@ -57,31 +57,31 @@ def shop() -> Dataset:
     )
 
 
-def problem_of(data: Dataset, **settings: str) -> PathProblem:
+def task_of(data: Dataset, **settings: str) -> PathTask:
     job = Job.of("unirec", "made up", {**SMALL, **settings}, seed=0, quick=False)
-    problem = job.recipe.stages()[-1].problem(data, job.parts, None)
-    assert isinstance(problem, PathProblem)
-    return problem
+    task = job.recipe.stages()[-1].task(data, job.parts, None)
+    assert isinstance(task, PathTask)
+    return task
 
 
 def test_some_users_choose_the_epoch_and_all_are_told_of() -> None:
-    problem = problem_of(shop(), validation_users="10", task="scene")
-    asked = problem.told(problem.asked_each_epoch, "validation")
+    task = task_of(shop(), validation_users="10", task="scene")
+    asked = task.epoch_events
     assert len(asked.task) == len(asked.level) == len(asked.examples.users) == 10
-    every = problem.asked("validation")
+    every = task.held_out("validation")
     assert len(every.task) == 40
     assert torch.equal(asked.task, every.task[asked.examples.users])
-    assert len(problem_of(shop()).asked_each_epoch.users) == 40
+    assert len(task_of(shop()).epoch_validation.users) == 40
 
 
 def test_weights_are_shares_of_their_mean() -> None:
-    problem = problem_of(shop(), level_weights="0,1,4", task="scene")
-    weights, levels = problem.events.weight, problem.events.level
+    task = task_of(shop(), level_weights="0,1,4", task="scene")
+    weights, levels = task.events.weight, task.events.level
     assert set((weights / weights.max()).tolist()) == {0, 0.25, 1}
     torch.testing.assert_close(weights.mean(), torch.tensor(1.0))
     assert torch.equal(weights == 0, levels == 0)
-    odd = torch.from_numpy(problem.train.items) % 2 == 1
-    assert torch.equal(problem.events.task == problem.scenes.index("feed"), odd)
+    odd = torch.from_numpy(task.train.items) % 2 == 1
+    assert torch.equal(task.events.task == task.scenes.index("feed"), odd)
 
 
 @pytest.mark.parametrize("align", ["rft", "dpo", "both"])
@@ -188,7 +188,7 @@ def test_unfit_settings_are_refused_before_anything_is_made(
     settings: dict[str, str], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        problem_of(shop(), **settings)
+        task_of(shop(), **settings)
 
 
 def write_events(folder: Path) -> Path:
@@ -241,10 +241,10 @@ def test_objectives_condition_what_is_learnt() -> None:
         ["buy" if item % 3 == 0 else "click" for item in data.interactions["item_id"].to_pylist()]
     )
     data = replace(data, interactions=data.interactions.append_column("event_type", kinds))
-    problem = problem_of(data, objective="event_type")
-    bought = torch.from_numpy(problem.train.items) % 3 == 0
-    assert torch.equal(problem.events.task == problem.scenes.index("buy"), bought)
-    assert set(problem.asked("test").task.tolist()) == {0, 1}
+    task = task_of(data, objective="event_type")
+    bought = torch.from_numpy(task.train.items) % 3 == 0
+    assert torch.equal(task.events.task == task.scenes.index("buy"), bought)
+    assert set(task.held_out("test").task.tolist()) == {0, 1}
 
 
 def test_levels_and_values_come_from_named_columns(
@@ -254,13 +254,13 @@ def test_levels_and_values_come_from_named_columns(
     assert run(["data", "import", "csv", str(folder), "--out", str(imported)]) == 0
     assert "not used: note" in capsys.readouterr().out
     chosen = {"engagement": "bought", "level_edges": "1", "level_weights": "1,3", "value": "price"}
-    problem = problem_of(load(imported), **chosen)
-    bought = torch.from_numpy(problem.train.items) % 3 == 0
-    assert torch.equal(problem.events.level == 1, bought)
+    task = task_of(load(imported), **chosen)
+    bought = torch.from_numpy(task.train.items) % 3 == 0
+    assert torch.equal(task.events.level == 1, bought)
     scale = float(1 + np.log1p(10.0))
-    ratio = problem.events.weight[bought][0] / problem.events.weight[~bought][0]
+    ratio = task.events.weight[bought][0] / task.events.weight[~bought][0]
     assert float(ratio) == pytest.approx(3 * scale)
-    assert float(problem.events.reward[bought][0]) == pytest.approx(scale)
+    assert float(task.events.reward[bought][0]) == pytest.approx(scale)
     command = ["train", "unirec", "--data", str(imported), *sets(**{**SMALL, **chosen})]
     assert run([*command, "--out", str(out)]) == 0
     assert "hr@10_engaged" in read_json(out / "metrics.json", kind="metrics")["test"]

@@ -20,7 +20,7 @@ from recops_models.recipes.asked_users import asked_users
 from recops_models.recipes.catalogue import CATALOGUE
 from recops_models.recipes.job import CONFIG, load_job
 from recops_models.recipes.recommending import ready_model
-from recops_models.recipes.run import load_trained, open_data, problem_of, run_job
+from recops_models.recipes.run import load_trained, open_data, run_job, task_of
 from recops_models.tokenizers import load_sids
 from recops_models.training.curve import finite
 from recops_models.training.trainer import CHECKPOINT
@@ -98,12 +98,12 @@ def _read(folder: Path) -> Values:
     """Evaluate a model; recommend with it if it ranks items; read its other files."""
     job, model = load_trained(folder)
     data = open_data(job, model, folder)
-    problem = problem_of(job, data, model)
-    values: Values = {"model": job.model, "split": problem.split}
+    task = task_of(job, data, model)
+    values: Values = {"model": job.model, "split": task.split}
     for part in ("validation", "test"):
-        measured = problem.measure(model, part)
-        values[part] = finite(measured.metrics)
-        values[f"{part} predictions"] = measured.predictions.to_pydict()
+        metrics, predictions = task.measure(model, part)
+        values[part] = finite(metrics)
+        values[f"{part} predictions"] = predictions.to_pydict()
     if isinstance(model, Recommender):
         assert isinstance(data, Dataset)
         ready = ready_model(folder, job, model, data)

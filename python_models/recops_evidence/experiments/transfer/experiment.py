@@ -21,8 +21,8 @@ from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import PREDICTIONS
-from recops_models.training.click_problem import ExampleConfig
 from recops_models.training.curve import finite
+from recops_models.training.example_config import ExampleConfig
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Transfer(Training):
         """Train the run's model and measure it on all examples and in each bucket."""
         method, domains = self._method(run), self.source.domains(run, data)
         model = method.train(run, domains, folder, callbacks)
-        problem = method.problem(run, domains, model)
+        task = method.task(run, domains, model)
         metrics: list[Metrics] = []
         for name in ("validation", "test") if run.test else ("validation",):
-            measured = problem.measure(model, name)
-            predictions = with_buckets(measured.predictions, domains, name)
-            metrics.append({**finite(measured.metrics), **bucket_aucs(predictions)})
+            part_metrics, predictions = task.measure(model, name)
+            predictions = with_buckets(predictions, domains, name)
+            metrics.append({**finite(part_metrics), **bucket_aucs(predictions)})
             if name == "test":
                 write_table(folder / PREDICTIONS, predictions)
         callbacks.advance(1.0)

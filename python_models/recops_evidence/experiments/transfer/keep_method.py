@@ -16,12 +16,12 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.domains import Domains
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.recipes.job import Job
-from recops_models.recipes.keep_problem import KeepProblem
+from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import holds, train_job
 from recops_models.recipes.stage import StageContext
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.example_config import ExampleConfig
 
 SHUFFLED = "shuffled"
 """Value of an arm's setting ``knowledge``: each user and item has the knowledge of another one."""
@@ -64,10 +64,10 @@ class KeepMethod(TransferMethod):
         )
         return trained_model(folder)
 
-    def problem(self, run: Run, domains: Domains, model: ClickModel) -> KeepProblem:
-        """See :meth:`TransferMethod.problem`."""
+    def task(self, run: Run, domains: Domains, model: ClickModel) -> KeepTask:
+        """See :meth:`TransferMethod.task`."""
         examples = part(self.job(run).parts, "examples", ExampleConfig)
-        return KeepProblem(domains.dataset, domains.config, examples, fitted=model.schema)
+        return KeepTask(domains.dataset, domains.config, examples, fitted=model.schema)
 
     def _extraction_settings(self, run: Run) -> dict[str, str]:
         return {**dict(self.extraction), **self.source.cut_settings(run.data)}

@@ -10,7 +10,7 @@ from recops_models.callbacks import Callbacks
 from recops_models.click.model import ClickModel
 from recops_models.examples.domains import Domains
 from recops_models.recipes.job import Job
-from recops_models.training.click_problem import ClickProblem
+from recops_models.training.click_task import ClickTask
 
 
 class TransferMethod(ABC):
@@ -36,5 +36,5 @@ class TransferMethod(ABC):
         """
 
     @abstractmethod
-    def problem(self, run: Run, domains: Domains, model: ClickModel) -> ClickProblem:
+    def task(self, run: Run, domains: Domains, model: ClickModel) -> ClickTask:
         """Return the small domain's examples in the vocabularies of ``model``."""

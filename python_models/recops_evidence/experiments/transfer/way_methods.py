@@ -21,9 +21,9 @@ from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, train_job
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
+from recops_models.training.example_config import ExampleConfig
 from recops_models.training.stream_task import StreamTask, stream_config
 from recops_models.training.trainer import fit
 
@@ -50,11 +50,11 @@ class WayMethod(TransferMethod):
         train_job(job, data, folder, resume=holds(folder, job), callbacks=Portion(callbacks))
         return trained_model(folder)
 
-    def problem(self, run: Run, domains: Domains, model: ClickModel) -> ClickProblem:
-        """See :meth:`TransferMethod.problem`."""
+    def task(self, run: Run, domains: Domains, model: ClickModel) -> ClickTask:
+        """See :meth:`TransferMethod.task`."""
         job = self.job(run)
         data = way_examples(job, domains, self.way, model.schema)
-        return ClickProblem(data, part(job.parts, "examples", ExampleConfig))
+        return ClickTask(data, part(job.parts, "examples", ExampleConfig))
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,14 @@ def fit_way(
     """
     config = part(job.parts, "training", TrainingConfig)
     slices, passes = domains.config.slices, domains.config.passes
-    task = ClickTask(data.train, data.validation, config.batch)
+    examples = part(job.parts, "examples", ExampleConfig)
+    task = ClickTask(data, examples)
     if slices:
-        examples = dataclasses.asdict(part(job.parts, "examples", ExampleConfig))
+        settings = dataclasses.asdict(examples)
         sources = [
-            click_data(piece.dataset, piece, **examples, fitted=data.fitted).train
+            click_data(piece.dataset, piece, **settings, fitted=data.fitted).train
             for piece in slices_of(way_split(domains, way), slices)
         ]
         config = stream_config(config, slices * passes)
-        task = StreamTask(data.train, data.validation, config.batch, sources, passes)
+        task = StreamTask(data, examples, sources, passes)
     fit(model, task, config, seed=job.seed, folder=folder, resume=True, callbacks=callbacks)

@@ -14,7 +14,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.training.click_problem import ExampleConfig
+from recops_models.training.example_config import ExampleConfig
 
 WAYS = ("base", "long", "zero-shot", "mixed", "fine-tune")
 """Values of an arm's setting ``way``, for models other than ``keep``.

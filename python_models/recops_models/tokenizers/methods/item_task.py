@@ -16,7 +16,7 @@ from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import best_epoch
-from recops_models.training.task import Pass, Task
+from recops_models.training.task import Task, with_shares
 from recops_models.training.trainer import fit
 
 OWNER = "tokenizer"
@@ -115,16 +115,15 @@ class Partners:
 
 @dataclass(frozen=True, eq=False)
 class ItemTask(Task[nn.Module, ItemBatch]):
-    """Random batches of items.
+    """Training on random batches of items.
 
-    A pass draws ``steps`` batches without replacement, again from the start when all items were
-    drawn.
+    An epoch draws ``steps`` batches without replacement; after all items it draws them again.
 
     Attributes:
-        points: ``[N, D]``, of one scale.
-        partners: for contrast; None: batches have none.
-        steps: batches a pass.
-        batch: items a step.
+        points: ``[N, D]``, scaled item vectors.
+        partners: partners for the contrastive loss; None: batches have none.
+        steps: batches per epoch.
+        batch: items per batch of the evaluation.
     """
 
     points: Tensor
@@ -136,14 +135,17 @@ class ItemTask(Task[nn.Module, ItemBatch]):
     def metrics(self) -> tuple[str, ...]:
         return ("objective",)
 
-    def start(self, seed: int, epoch: int, skip: int) -> Pass[ItemBatch]:
+    def start_epoch(
+        self, model: nn.Module, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, ItemBatch]]]:
         rng = np.random.default_rng((seed, epoch))
-        wanted = self.steps * self.batch
-        rounds = -(-wanted // len(self.points))
+        number = self.steps * size
+        rounds = -(-number // len(self.points))
         order = [rng.permutation(len(self.points)) for _ in range(rounds)]
-        rows, chance = np.concatenate(order)[:wanted], rng.random(wanted)
+        rows, chance = np.concatenate(order)[:number], rng.random(number)
         torch_seed = int(rng.integers(2**63))
-        return Pass(self._batches(rows, chance, skip), wanted, self.batch, torch_seed)
+        batches = self._batches(rows, chance, size, skip)
+        return torch_seed, with_shares(batches, skip, size, number)
 
     def loss(self, model: Any, batch: ItemBatch) -> tuple[Tensor, int]:
         return model.loss(batch), len(batch.x)
@@ -154,16 +156,16 @@ class ItemTask(Task[nn.Module, ItemBatch]):
         rng = np.random.default_rng(0)
         rows = rng.permutation(len(self.points))[:_EVALUATED]
         losses, counts = [], []
-        for batch in self._batches(rows, rng.random(len(rows)), 0):
+        for batch in self._batches(rows, rng.random(len(rows)), self.batch):
             losses.append(float(model.loss(batch)))
             counts.append(len(batch.x))
         return {"objective": float(np.average(losses, weights=counts))}
 
     def _batches(
-        self, rows: NDArray[np.int64], chance: NDArray[np.float64], skip: int
+        self, rows: NDArray[np.int64], chance: NDArray[np.float64], size: int, skip: int = 0
     ) -> Iterator[ItemBatch]:
-        for start in range(skip * self.batch, len(rows), self.batch):
-            part = slice(start, start + self.batch)
+        for start in range(skip * size, len(rows), size):
+            part = slice(start, start + size)
             if self.partners is None:
                 met = np.full(len(rows[part]), -1)
             else:

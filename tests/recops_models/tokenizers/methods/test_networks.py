@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from callback_doubles import OnAdvance
 from recops_models import cli
@@ -17,7 +17,7 @@ from recops_models.tokenizers import Tokenizer, make_tokenizer
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.drq_vae import info_nce
 from recops_models.tokenizers.methods.fsq import FSQ, grid_of
-from recops_models.tokenizers.methods.item_task import ItemTask, Partners
+from recops_models.tokenizers.methods.item_task import ItemBatch, ItemTask, Partners
 from recops_models.tokenizers.methods.rqp_vae import MovingCodebook
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -95,12 +95,17 @@ def test_partners_are_drawn_in_both_directions_by_frequency() -> None:
 
 def test_a_pass_goes_through_all_items_before_any_comes_again() -> None:
     task = ItemTask(torch.arange(10.0)[:, None], None, steps=5, batch=4)
-    whole = list(task.start(0, 1, 0).batches)
+
+    def batches(epoch: int, skip: int = 0) -> list[ItemBatch]:
+        _, pairs = task.start_epoch(nn.Identity(), 4, seed=0, epoch=epoch, skip=skip)
+        return [batch for _, batch in pairs]
+
+    whole = batches(1)
     seen = torch.cat([batch.x for batch in whole])[:, 0]
     assert seen[:10].sort().values.tolist() == seen[10:].sort().values.tolist() == list(range(10))
-    rest = list(task.start(0, 1, 3).batches)
+    rest = batches(1, 3)
     assert [b.x.tolist() for b in rest] == [b.x.tolist() for b in whole[3:]]
-    assert [b.x.tolist() for b in task.start(0, 2, 0).batches] != [b.x.tolist() for b in whole]
+    assert [b.x.tolist() for b in batches(2)] != [b.x.tolist() for b in whole]
 
 
 def test_vectors_of_any_length_and_place_train_alike() -> None:

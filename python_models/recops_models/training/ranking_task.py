@@ -1,30 +1,40 @@
-"""Which item comes next, after all that the user met in the parts before?"""
+"""Tasks of recommenders that rank the catalogue by a user's history."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from torch import nn
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.ranker import Ranking, Recommender
-from recops_models.training.problem import Measured, Problem
+from recops_models.training.task import BatchT, ModelT, RecommenderTask
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-class RankingProblem(Problem[Recommender]):
-    """Every item of the catalogue competes; those that a user has met are left out.
+class RankingTask(RecommenderTask[ModelT, BatchT]):
+    """Prediction of the next item among the whole catalogue, without the items of the history.
 
     Args:
-        dataset: the data.
-        split: how it is cut, if not as usual.
-        validation_users: at most so many choose the best epoch; None: all.
+        dataset: the data set.
+        split: how it is split; None: see :func:`~recops_models.data.splits.named_split`.
+        validation_users: at most this many users choose the best epoch; None: all.
 
     Attributes:
-        asked_each_epoch: those questions of the validation part that choose it.
+        parts: the split data.
+        train: training histories of all users.
+        validation: the next event of each validation user.
+        epoch_validation: the events of ``validation`` that choose the best epoch.
+        num_items: size of the catalogue, N.
 
     Raises:
-        ValueError: no user has three events, or test asks about none.
+        ValueError: no user has three events, or no test user is known from training.
     """
 
     dataset: Dataset
@@ -49,38 +59,40 @@ class RankingProblem(Problem[Recommender]):
                 f"{dataset.name}: test must ask about a user whom training knows, got none by "
                 f"split {self.split}"
             )
-        self.asked_each_epoch = self.validation.some(validation_users)
+        self.epoch_validation = self.validation.some(validation_users)
 
-    def measure(self, model: Recommender, part: str) -> Measured:
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
         import pyarrow as pa
 
+        assert isinstance(model, Recommender)
         examples = self.validation if part == "validation" else self._examples(part)
-        found = evaluate(model, examples, self.num_items)
+        result = evaluate(model, examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
-        return Measured(found.metrics, pa.table({"user": users, "rank": found.ranks.numpy()}))
+        return result.metrics, pa.table({"user": users, "rank": result.ranks.numpy()})
+
+    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
+        assert isinstance(model, Recommender)
+        return model.recommend(user_history(self.dataset, user), k)
 
     def _examples(self, part: str) -> Examples:
         return self.parts.examples(part).next_events()
 
-    def recommend(self, model: Recommender, user: int, k: int) -> Ranking:
-        return model.recommend(met(self.dataset, user), k)
 
-
-def met(dataset: Dataset, user: int) -> Histories:
-    """Everything that one user (an index) met.
+def user_history(dataset: Dataset, user: int) -> Histories:
+    """Return all events of one user, given by index.
 
     Raises:
-        ValueError: that is nothing.
+        ValueError: there are none.
     """
     histories = Histories.of(
         dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
     ).take(np.array([user]))
     if not histories.lengths[0]:
-        raise nothing_met(dataset, user)
+        raise no_history_error(dataset, user)
     return histories
 
 
-def nothing_met(dataset: Dataset, user: int) -> ValueError:
-    """What is to be raised for a user (an index) without events."""
+def no_history_error(dataset: Dataset, user: int) -> ValueError:
+    """Return the error for a user, given by index, without events."""
     name = dataset.user_keys[user]
     return ValueError(f"user {name} has met nothing yet: there is nothing to go by")

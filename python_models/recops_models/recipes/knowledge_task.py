@@ -1,4 +1,4 @@
-"""Training data of KEEP's extractor, and the extraction of its knowledge."""
+"""Task of KEEP's extractor, and the extraction of its knowledge."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from recops_models.click.extractor import Extractor
+from recops_models.click.loss import click_loss
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Int64Array
 from recops_models.data.vocabulary import Vocabulary, distinct
+from recops_models.evaluation.click_metrics import CLICK_METRICS
+from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.click import click_examples, fit_click_schema
@@ -23,16 +26,20 @@ from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN, Lookup
-from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_events
+from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_events, task_feature
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
+from recops_models.training.click_task import ExampleTask
+from recops_models.training.example_config import ExampleConfig
 
 _BATCH = 1024
 
 
-class KnowledgeProblem(ClickProblem):
-    """Click examples of the super-domain, with the labels of all tasks of the extractor.
+class KnowledgeTask(ExampleTask[Extractor]):
+    """Prediction of the labels of all tasks on impressions of the super-domain.
+
+    The loss is ``Σ_t λ_t CE_t``. Validation reports the click metrics and the AUC of every further
+    task.
 
     Running rates are never features here: stored knowledge must not depend on a moment.
 
@@ -90,6 +97,29 @@ class KnowledgeProblem(ClickProblem):
         )
         super().__init__(data, examples)
         self.tasks = (CLICK, *self._maker.tasks)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (*CLICK_METRICS, *(f"auc_{task}" for task in self.tasks[1:]))
+
+    def loss(self, model: Extractor, batch: Batch) -> tuple[Tensor, int]:
+        click, *others = model.task_logits(batch).unbind(-1)
+        total = click_loss(click, batch.label)
+        for task, logits in zip(self.tasks[1:], others, strict=True):
+            label = batch.features[task_feature(task)]
+            total = total + model.config.task_weight * click_loss(logits, label)
+        return total, len(batch.label)
+
+    @torch.no_grad()
+    def evaluate(self, model: Extractor) -> dict[str, float]:
+        metrics = self.validated(model)
+        for index, task in enumerate(self.tasks[1:], 1):
+            logits, labels = [], []
+            for batch in self.data.validation.batches(_BATCH, seed=None):
+                logits.append(model.task_logits(batch)[:, index])
+                labels.append(batch.features[task_feature(task)] > 0)
+            metrics[f"auc_{task}"] = auc(torch.cat(logits).numpy(), torch.cat(labels).numpy())
+        return metrics
 
     @property
     def window(self) -> Window:

@@ -1,9 +1,10 @@
-"""Training data of ``keep``: click examples of the small domain, with rows of the knowledge."""
+"""Task of ``keep``: click examples of the small domain, with rows of the knowledge."""
 
 from __future__ import annotations
 
 import dataclasses
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,17 @@ from recops_models.examples.feedback import feedback_of
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
-from recops_models.training.click_problem import ClickProblem, ExampleConfig
-from recops_models.training.problem import Measured
+from recops_models.training.click_task import ClickTask
+from recops_models.training.example_config import ExampleConfig
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BATCH = 1024
 
 
-class KeepProblem(ClickProblem):
-    """Examples of the small domain's later events, with each user's and item's knowledge row.
+class KeepTask(ClickTask):
+    """Click prediction on later events of the small domain, with rows of the knowledge.
 
     Args:
         dataset: the events of all domains.
@@ -74,16 +78,25 @@ class KeepProblem(ClickProblem):
         splits = slices_of(self._small, self.domains.slices)
         return [_examples(split, self.examples, self.data.fitted).train for split in splits]
 
-    def measure(self, model: nn.Module, part: str) -> Measured:
-        """Return the click metrics and the shares of examples with an unknown user or item."""
-        measured = super().measure(model, part)
+    def training_part(self, epoch: int) -> Source:
+        """See :meth:`ExampleTask.training_part`; with slices, an epoch is a pass over one."""
+        if not self.domains.slices:
+            return super().training_part(epoch)
+        return self.slices[epoch // self.domains.passes]
+
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        """See :meth:`RecommenderTask.measure`.
+
+        The metrics include the shares of examples with an unknown user or item.
+        """
+        metrics, predictions = super().measure(model, part)
         unknown: dict[str, list[Tensor]] = {name: [] for name in KNOWN}
         for batch in getattr(self.data, part).batches(_BATCH, seed=None):
             for name, feature in KNOWN.items():
                 unknown[name].append(batch.features[feature] <= UNKNOWN)
         for name, flags in unknown.items():
-            measured.metrics[f"unknown_{name}"] = float(torch.cat(flags).double().mean())
-        return measured
+            metrics[f"unknown_{name}"] = float(torch.cat(flags).double().mean())
+        return metrics, predictions
 
 
 def fit_small_domain(small: Split, examples: ExampleConfig) -> FittedSchema:
