@@ -1,4 +1,4 @@
-"""Several rankers as one: UniRec over several tokenizations, say."""
+"""Ensemble of recommenders, for example UniRecs with different tokenizations."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recops_models.generative.ranker import Ranking, Recommender
 
 
 class Ensemble(Recommender):
-    """``s(i) = Σ_m max(0, s_m(i) − s_m(last of list m))`` over the members' lists.
+    """Sum of the members' scores: ``s(i) = Σ_m max(0, s_m(i) − s_m(last of list m))``.
 
-    An item that a member did not list counts as its last one: up to a constant of the history this
-    is the sum of the members' scores, the product of their probabilities where scores are
-    log-probabilities. No member is asked about items that it did not find.
+    Each member lists its best items. An item that is missing from a list gets the score of the
+    list's last item. Up to a constant per history, s is the sum of the members' scores: if scores
+    are log-probabilities, the logarithm of their product.
 
     Args:
-        members: of one catalogue; their scores are of one scale.
-        depth: how many items each one lists; more than the ``k`` that is asked for tell better what
-            a missing item is worth.
+        members: recommenders of one catalogue with scores on one scale.
+        depth: number of items that each member lists. A longer list estimates the score of missing
+            items better.
 
     Raises:
-        ValueError: no member, or no depth.
+        ValueError: ``members`` is empty, or ``depth`` < 1.
 
     Examples:
         >>> import numpy as np
@@ -34,7 +34,7 @@ class Ensemble(Recommender):
         >>> from recops_models.generative.popularity import Popularity
         >>> members = [Popularity(torch.tensor(n)) for n in ([9, 5, 4, 0], [0, 1, 8, 7])]
         >>> one_user = Histories(np.array([0, 1]), np.array([0]), np.array([0]))
-        >>> Ensemble(members, depth=3).recommend(one_user, 2)  # Item 0 is met.
+        >>> Ensemble(members, depth=3).recommend(one_user, 2)  # item 0 is in the history
         Ranking(items=tensor([[2, 3]]), scores=tensor([[11.,  6.]]))
     """
 
@@ -48,32 +48,36 @@ class Ensemble(Recommender):
 
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int) -> Ranking:
-        """The best ``k`` of all that the members list, O(n log n) in their number for each user."""
+        """Return the ``k`` best of the n listed items, in O(n log n) per user."""
         depth = max(k, self.depth)
         members = cast(Sequence[Recommender], self.members)
         lists = [member.recommend(histories, depth) for member in members]
-        items = torch.cat([found.items for found in lists], 1)
-        gains = torch.cat([_above_the_last(found.scores) for found in lists], 1)
+        items = torch.cat([ranking.items for ranking in lists], 1)
+        gains = torch.cat([_above_last(ranking.scores) for ranking in lists], 1)
         return _best_sums(items, gains, k)
 
 
-def _above_the_last(scores: Tensor) -> Tensor:
-    """``[U, n]``: ``scores``, −inf where there is no item, less the row's least; 0 for no item."""
-    there = scores > -torch.inf
-    last = scores.masked_fill(~there, torch.inf).amin(1, keepdim=True)
-    return (scores - last).masked_fill(~there, 0)
+def _above_last(scores: Tensor) -> Tensor:
+    """Return ``scores [U, n]`` minus the smallest finite score of the row; 0 for −inf (no item)."""
+    is_item = scores > -torch.inf
+    last = scores.masked_fill(~is_item, torch.inf).amin(1, keepdim=True)
+    return (scores - last).masked_fill(~is_item, 0)
 
 
 def _best_sums(items: Tensor, gains: Tensor, k: int) -> Ranking:
-    """The ``k`` items of the largest sums of ``gains [U, n]``; −1 in ``items`` is none; ties by
-    item.
+    """Return the ``k`` items with the largest sums of gains; ties go to the lowest index.
+
+    Args:
+        items: ``[U, n]``, item of each gain; −1: no item.
+        gains: ``[U, n]``.
+        k: number of items.
     """
     items, order = items.sort(dim=1, stable=True)
     first = torch.ones_like(items, dtype=torch.bool)
     first[:, 1:] = items[:, 1:] != items[:, :-1]
-    place = first.cumsum(1) - 1  # of an item's own sum
-    sums = torch.zeros_like(gains).scatter_add_(1, place, gains.gather(1, order))
-    own = torch.full_like(items, -1).scatter_(1, place, items)
-    sums = sums.masked_fill(own < 0, -torch.inf)
+    column = first.cumsum(1) - 1  # one column per distinct item
+    sums = torch.zeros_like(gains).scatter_add_(1, column, gains.gather(1, order))
+    distinct = torch.full_like(items, -1).scatter_(1, column, items)
+    sums = sums.masked_fill(distinct < 0, -torch.inf)
     best = sums.sort(dim=1, descending=True, stable=True)
-    return Ranking(own.gather(1, best.indices)[:, :k], best.values[:, :k])
+    return Ranking(distinct.gather(1, best.indices)[:, :k], best.values[:, :k])

@@ -1,4 +1,4 @@
-"""Co-occurrence with the last item: what followed it, as far as counting tells."""
+"""Baseline: items ranked by how often they followed the last item of the history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 
 from recops_models.data.histories import Histories
-from recops_models.generative.popularity import item_counts, places
+from recops_models.generative.popularity import item_counts, popularity_ranks
 from recops_models.generative.ranker import (
     REQUESTS,
     Ranking,
@@ -23,11 +23,13 @@ _WINDOW = 3
 
 
 class LastItem(Recommender):
-    """Ranks by how often an item came at most three events behind the history's last item; ties,
-    and what never did, by popularity, and of equal popularity by item index.
+    """Recommender by co-occurrence with the last item.
+
+    The score of an item is how often it came at most three events after the history's last item in
+    training. Ties go to the more popular item, then to the lower index.
 
     Args:
-        train: the histories that are counted.
+        train: training histories.
         num_items: N.
     """
 
@@ -38,18 +40,19 @@ class LastItem(Recommender):
             pairs = (np.ones(len(first), dtype=np.float32), (first, second))
             follows = follows + sparse.coo_matrix(pairs, shape=follows.shape).tocsr()
         self._follows = follows
-        self._popularity = places(item_counts(train, num_items))  # Below 1: it decides ties alone.
+        # Ranks lie below 1 and counts are integers, so ranks only decide ties.
+        self._ranks = popularity_ranks(item_counts(train, num_items))
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
-        """The ``k`` best items of each history, none of which is in it.
+        """Return the ``k`` best items that are not in each history.
 
         Raises:
             ValueError: a history is empty.
         """
         parts = []
-        for some in in_batches(histories, REQUESTS):
-            check_lengths("LastItem", torch.from_numpy(some.lengths))
-            last = some.items[some.offsets[1:] - 1]
-            scores = torch.from_numpy(self._follows[last].toarray()) + self._popularity
-            parts.append(top_unseen(scores, items_met(some), k))
+        for batch in in_batches(histories, REQUESTS):
+            check_lengths("LastItem", torch.from_numpy(batch.lengths))
+            last = batch.items[batch.offsets[1:] - 1]
+            scores = torch.from_numpy(self._follows[last].toarray()) + self._ranks
+            parts.append(top_unseen(scores, items_met(batch), k))
         return concatenate(parts, k)

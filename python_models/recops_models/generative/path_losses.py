@@ -1,8 +1,8 @@
-"""What a decoder of paths is trained on: next tokens, rewards, preferences. Pure functions.
+"""Losses of path decoders: next tokens, rewards (RFT) and preferences (DPO).
 
-Source: UniRec (arXiv 2604.12234), §7 of its loss; its formulas are confirmed by public readings of
-the paper, the values of λ, c and α are nowhere reported. Means over targets stand for the paper's
-sums, so that a learning rate means the same for every batch.
+Source: UniRec (arXiv 2604.12234), §7. The paper does not report the values of λ, c and α. Losses
+are means over targets where the paper has sums, so the learning rate does not depend on the batch
+size.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ _TINY = 1e-8
 
 
 def next_token_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
-    """``−mean_i α_i log p(i)``, ``log p(i) = Σ_t log p(x_it | x_i<t)``.
+    """Return ``−mean_i α_i log p(i)``, with ``log p(i) = Σ_t log p(x_it | x_i<t)``.
 
-    With every α at 1 it is the plain loss, bit for bit.
+    With α = 1 the result equals ``-log_prob.mean()`` bit for bit.
 
     Args:
-        log_prob: ``[n]``, of n targets.
-        weight: ``[n]``, α, by engagement.
+        log_prob: ``[n]``, log p of n targets.
+        weight: ``[n]``, α.
     """
     return -(weight * log_prob).mean()
 
 
 def advantages(reward: Tensor, clip: float) -> Tensor:
-    """``[n]``: ``clip(A / (rms(A) + ε), ±c)`` with ``A = R − mean(R)``, over a batch.
+    """Return ``clip(A / (rms(A) + ε), ±c)`` with ``A = R − mean(R)`` over a batch, ``[n]``.
 
-    Equal rewards give zeros exactly, whatever they are: differences to the first are averaged, as
-    the mean of equal floats need not be that float.
+    Equal rewards give exact zeros: the mean is taken of differences to the first reward, since the
+    mean of equal floats can round.
 
     Args:
         reward: ``[n]``, R.
@@ -42,10 +42,14 @@ def advantages(reward: Tensor, clip: float) -> Tensor:
 
 
 def check_reward_weights(strength: float, clip: float) -> None:
-    """That no target's weight can fall below zero.
+    """Check that the weights ``1 + λÃ`` cannot be negative.
+
+    Args:
+        strength: λ.
+        clip: c.
 
     Raises:
-        ValueError: a negative or infinite number, or ``strength · clip`` above 1.
+        ValueError: λ < 0, c ≤ 0, λc > 1, or a value is not finite.
     """
     if not (0 <= strength < float("inf") and 0 < clip < float("inf")):
         raise ValueError(
@@ -54,7 +58,7 @@ def check_reward_weights(strength: float, clip: float) -> None:
         )
     if strength * clip > 1:
         raise ValueError(
-            "reward_loss: reward_strength · reward_clip must be at most 1, as a weight 1 + λÃ "
+            "reward_loss: reward_strength · reward_clip must be at most 1, or a weight 1 + λÃ "
             f"would be negative, got {strength:g} · {clip:g}"
         )
 
@@ -62,48 +66,53 @@ def check_reward_weights(strength: float, clip: float) -> None:
 def reward_loss(
     log_prob: Tensor, weight: Tensor, reward: Tensor, *, strength: float, clip: float
 ) -> Tensor:
-    """Reward-weighted fine-tuning (RFT): ``−mean_i (1 + λ Ã_i) α_i log p(i)``.
+    """Return the loss of reward-weighted fine-tuning (RFT): ``−mean_i (1 + λ Ã_i) α_i log p(i)``.
 
-    Equal rewards, or λ = 0, give :func:`next_token_loss`, bit for bit.
+    Equal rewards, or λ = 0, give :func:`next_token_loss` bit for bit.
 
     Args:
-        log_prob: ``[n]``.
+        log_prob: ``[n]``, log p of n targets.
         weight: ``[n]``, α.
-        reward: ``[n]``, R; see :func:`advantages`.
+        reward: ``[n]``, R; see :func:`advantages` for Ã.
         strength: λ.
         clip: c.
 
     Raises:
-        ValueError: λc above 1, where weights could be negative.
+        ValueError: see :func:`check_reward_weights`.
     """
     check_reward_weights(strength, clip)
-    factor = (1 + strength * advantages(reward, clip)).clamp(min=0)  # At λc = 1 float32 rounds.
+    factor = (1 + strength * advantages(reward, clip)).clamp(
+        min=0
+    )  # at λc = 1 rounding can go below 0
     return next_token_loss(log_prob, factor * weight)
 
 
 def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
-    """``[n]``: ``(log π(i) − log π_ref(i)) − (log π(j) − log π_ref(j))`` of n pairs, i preferred.
+    """Return ``(log π(i) − log π_ref(i)) − (log π(j) − log π_ref(j))`` per pair, i preferred.
 
     Args:
-        policy: ``[2, n]``, ``log π`` of the preferred items and of the others.
-        reference: ``[2, n]``, the same of the frozen reference.
+        policy: ``[2, n]``, log π of the n preferred items, then of the n others.
+        reference: ``[2, n]``, log π_ref of the frozen reference model.
+
+    Returns:
+        ``[n]``.
     """
     preferred, other = (policy - reference).unbind()
     return preferred - other
 
 
 def preference_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor:
-    """Direct preference optimization (DPO): ``−mean log σ(β · margin)``; 0 where there is no pair.
+    """Return the loss of direct preference optimization (DPO): ``−mean log σ(β · margin)``.
 
-    At π = π_ref it is log 2. What its gradient reaches is the caller's: hand it the
-    log-probabilities of :meth:`~recops_models.generative.path_ranker.PathRanker.path_log_probs`
-    with ``scope="last_head"`` or ``"last_step"``.
+    It is log 2 at π = π_ref, and 0 without pairs. The ``scope`` of
+    :meth:`~recops_models.generative.path_ranker.PathRanker.path_log_probs` selects the parameters
+    that receive a gradient.
 
     Source: Rafailov et al., 2023 (arXiv 2305.18290), equation 7.
 
     Args:
         policy: ``[2, n]``, see :func:`preference_margins`.
-        reference: ``[2, n]``.
+        reference: ``[2, n]``, see :func:`preference_margins`.
         beta: β.
     """
     if not policy.shape[1]:
@@ -112,27 +121,29 @@ def preference_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor
 
 
 def preference_pairs(target: Tensor, level: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
-    """Pairs within one history window: ``(preferred, other)``, ``[B, T]`` each, 0 where there is
-    none.
+    """Return preference pairs from the targets of history windows.
 
-    The pair of place t holds target t and the nearest of the ``horizon`` targets behind it that has
-    another level and is another item; the higher level is preferred. Both are asked about after the
-    history up to t, in which neither stands for that: what a user met within a few events stands
-    for one request, whose impressions no public data tells (ours).
+    The paper pairs items of one request, which public data does not contain. Here nearby events
+    stand for one request: the pair at t holds target t and the nearest of the next ``horizon``
+    targets with another item and another level. The item with the higher level is preferred. Both
+    are scored after the history up to t.
 
     Args:
-        target: ``[B, T]`` i64, 1-based items, 0 where there is no target.
-        level: ``[B, T]`` i64, of engagement.
-        horizon: how far ahead the other one may be.
+        target: ``[B, T]`` i64, 1-based items; 0: no target.
+        level: ``[B, T]`` i64, level of engagement.
+        horizon: largest distance between the two targets.
+
+    Returns:
+        the preferred and the other items, ``[B, T]`` i64 each; 0: no pair at t.
     """
-    found = torch.zeros_like(target)
-    higher = torch.zeros_like(target, dtype=torch.bool)
+    partner = torch.zeros_like(target)
+    higher = torch.zeros_like(target, dtype=torch.bool)  # whether the partner is preferred
     for ahead in range(1, min(horizon, target.shape[1] - 1) + 1):
-        now, then = target[:, :-ahead], target[:, ahead:]
-        fits = (now > 0) & (then > 0) & (now != then) & (level[:, :-ahead] != level[:, ahead:])
-        fits &= found[:, :-ahead] == 0
-        found[:, :-ahead] = torch.where(fits, then, found[:, :-ahead])
-        above = level[:, ahead:] > level[:, :-ahead]
-        higher[:, :-ahead] |= fits & above
-    here = target.where(found > 0, 0)
-    return found.where(higher, here), here.where(higher, found)
+        now, later = target[:, :-ahead], target[:, ahead:]
+        is_pair = (now > 0) & (later > 0) & (now != later)
+        is_pair &= level[:, :-ahead] != level[:, ahead:]
+        is_pair &= partner[:, :-ahead] == 0
+        partner[:, :-ahead] = torch.where(is_pair, later, partner[:, :-ahead])
+        higher[:, :-ahead] |= is_pair & (level[:, ahead:] > level[:, :-ahead])
+    own = target.where(partner > 0, 0)
+    return partner.where(higher, own), own.where(higher, partner)

@@ -178,7 +178,7 @@ class PathRanker(Ranker):
         history: Tensor,
         lengths: Tensor,
         k: int,
-        met: Sequence[Tensor] | None = None,
+        excluded: Sequence[Tensor] | None = None,
         task: int | Tensor = 0,
         *,
         user: Tensor | None = None,
@@ -191,7 +191,7 @@ class PathRanker(Ranker):
             history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
             lengths: ``[B]`` i64, from 1.
             k: number of items.
-            met: for each request the items (from 0) to exclude; None: exclude none.
+            excluded: for each request the items (from 0) to exclude; None: exclude none.
             task: one task for all, or ``[B]``.
             user: ``[B]`` i64, 1-based; 0 or None: unknown.
 
@@ -200,7 +200,7 @@ class PathRanker(Ranker):
         """
         check_lengths(type(self).__name__, lengths)
         encoded = self.encode_requests(history, lengths, task, user=user)
-        result = beam_search(self, encoded, beams=max(k, self.beams), banned=met)
+        result = beam_search(self, encoded, beams=max(k, self.beams), banned=excluded)
         return Ranking(result.item_ids[:, :k], result.scores[:, :k])
 
 

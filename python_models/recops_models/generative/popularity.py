@@ -1,4 +1,4 @@
-"""Popularity: everyone is shown what most people met. The baseline that must be beaten."""
+"""Popularity baseline: items ranked by their number of training events."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from recops_models.generative.ranker import (
 
 
 class Popularity(Recommender):
-    """Scores an item by its number of training events.
+    """Recommender that scores an item by its number of training events.
 
     Args:
-        counts: ``[N]``, events per item.
+        counts: ``[N]``, training events per item.
     """
 
     counts: Tensor
@@ -31,21 +31,24 @@ class Popularity(Recommender):
         self.register_buffer("counts", counts.float())
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
-        """The most popular ``k`` items that each user has not met; ties by item index."""
-        order = places(self.counts)
-        found = concatenate(
+        """Return the ``k`` most popular items that are not in each history; ties by item index."""
+        ranks = popularity_ranks(self.counts)
+        ranking = concatenate(
             [
-                top_unseen(order.expand(len(some), -1), items_met(some), k)
-                for some in in_batches(histories, REQUESTS)
+                top_unseen(ranks.expand(len(batch), -1), items_met(batch), k)
+                for batch in in_batches(histories, REQUESTS)
             ],
             k,
         )
-        return Ranking(found.items, self.counts[found.items].where(found.items >= 0, -torch.inf))
+        counts = self.counts[ranking.items].where(ranking.items >= 0, -torch.inf)
+        return Ranking(ranking.items, counts)
 
 
-def places(counts: Tensor) -> Tensor:
-    """``[N]`` f64 within (0, 1): higher the more popular, and of two that are as popular for the
-    one with the smaller index. A sort by ``counts`` alone leaves that to the version of torch.
+def popularity_ranks(counts: Tensor) -> Tensor:
+    """Return distinct values in (0, 1), ``[N]`` f64, in ascending order of popularity.
+
+    Of two items with equal counts the one with the lower index gets the higher value. The order of
+    ties in ``torch.topk`` on counts depends on the version of torch.
     """
     order = counts.argsort(descending=True, stable=True)
     falling = torch.arange(len(counts), 0, -1, dtype=torch.float64) / (len(counts) + 1)
@@ -53,5 +56,5 @@ def places(counts: Tensor) -> Tensor:
 
 
 def item_counts(histories: Histories, num_items: int) -> Tensor:
-    """``[N]`` i64: how often each item stands in the histories."""
+    """Return the number of events of each item, ``[N]`` i64."""
     return torch.bincount(torch.from_numpy(histories.items), minlength=num_items)

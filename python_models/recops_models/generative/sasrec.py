@@ -1,8 +1,8 @@
-"""SASRec: self-attention over the history, the next item by a softmax over the whole catalogue.
+"""SASRec: causal self-attention over the history, and a softmax over all items.
 
-Kang and McAuley, Self-Attentive Sequential Recommendation, 2018, with the full softmax in place of
-its one sampled negative (Klenitskiy and Vasilev, 2023), which is what makes it the baseline to
-beat.
+Source: Kang and McAuley, Self-Attentive Sequential Recommendation, 2018. The loss is the full
+softmax of Klenitskiy and Vasilev, 2023, which makes SASRec a strong baseline; the original has one
+sampled negative.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from recops_models.setting_checks import check_at_least, check_heads, check_shar
 
 @dataclass(frozen=True)
 class SASRecConfig:
-    """Sizes.
+    """Sizes of SASRec.
 
     Attributes:
-        history: T, the most recent events that are read.
+        history: T, number of most recent events that are read.
         width: d.
-        heads: of the attention; divides ``width``.
+        heads: attention heads; must divide ``width``.
         layers: transformer blocks.
         dropout: on the embeddings and within the blocks.
 
     Raises:
-        ValueError: a size that is too small, heads that do not divide the width, a dropout outside
-            [0, 1).
+        ValueError: a size is too small, the heads do not divide the width, or the dropout is
+            outside [0, 1).
     """
 
     history: int = 50
@@ -50,8 +50,9 @@ class SASRecConfig:
 
 
 class SASRec(Ranker):
-    """``logits_t = E h_t + b``, ``h`` a causal transformer over ``√d · E[history] + P``; E is
-    shared.
+    """SASRec: ``logits_t = E h_t + b``, with h a causal transformer over ``√d · E[history] + P``.
+
+    Input and output share the item table E.
 
     Args:
         num_items: N.
@@ -74,12 +75,14 @@ class SASRec(Ranker):
 
     @property
     def window(self) -> int:
-        """T."""
+        """T, the number of events that are read."""
         return self.config.history
 
     def encode(self, history: Tensor) -> Tensor:
-        """``[B, T, d]``, the state after each event of ``history [B, T]``, 1-based, padded
-        right.
+        """Return the state after each event, ``[B, T, d]``.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
         """
         events = self.item(history) * self.config.width**0.5  # (B, T, d)
         x = self.dropout(events + self.place[: history.shape[1]])
@@ -89,22 +92,23 @@ class SASRec(Ranker):
         return out
 
     def logits(self, state: Tensor) -> Tensor:
-        """``[..., N]`` from ``[..., d]``."""
+        """Return the logits of all items ``[..., N]`` from states ``[..., d]``."""
         return F.linear(state, self.item.weight[1:], self.item_bias)
 
     def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of the next items."""
-        there = target > 0
-        return F.cross_entropy(self.logits(self.encode(history)[there]), target[there] - 1)
+        """Return the mean cross-entropy of the next items."""
+        is_target = target > 0
+        logits = self.logits(self.encode(history)[is_target])
+        return F.cross_entropy(logits, target[is_target] - 1)
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, N]``: the logits after each history; see :meth:`Ranker.decode`."""
+        """Return the logits of all items after each history, ``[B, N]``."""
         last = (lengths[:, None, None] - 1).expand(-1, -1, self.config.width)
         return self.logits(self.encode(history).gather(1, last).squeeze(1))
 
     def decode(
-        self, history: Tensor, lengths: Tensor, k: int, met: Sequence[Tensor] | None = None
+        self, history: Tensor, lengths: Tensor, k: int, excluded: Sequence[Tensor] | None = None
     ) -> Ranking:
-        """The ``k`` best items; scores are logits."""
+        """Return the ``k`` best items; scores are logits. See :meth:`Ranker.decode`."""
         check_lengths("SASRec", lengths)
-        return top_unseen(self.score_all(history, lengths), met, k)
+        return top_unseen(self.score_all(history, lengths), excluded, k)

@@ -33,5 +33,5 @@ def test_the_last_item_is_followed_by_what_followed_it(small: Dataset) -> None:
 
 def test_without_a_last_item_there_is_nothing_to_go_by() -> None:
     ranker = LastItem(histories([np.array([0, 1])]), 3)
-    with pytest.raises(ValueError, match="LastItem: lengths must be 1 or more, got 0 of history 1"):
+    with pytest.raises(ValueError, match="LastItem: lengths must be 1 or more, got 0 for"):
         ranker.recommend(histories([np.array([0]), np.array([], dtype=int)]), 2)

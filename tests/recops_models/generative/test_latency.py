@@ -63,5 +63,5 @@ def test_no_repetition_is_refused() -> None:
 
 
 def test_an_empty_history_is_one_line() -> None:
-    with pytest.raises(ValueError, match="latency: lengths must be 1 or more, got 0 of history 0"):
+    with pytest.raises(ValueError, match="latency: lengths must be 1 or more, got 0 for history 0"):
         latency(model("unirec"), HISTORY, torch.tensor([0]), beams=8)

@@ -40,5 +40,5 @@ def test_recommends_unmet_items_from_the_last_events(model: SASRec) -> None:
 
 def test_an_empty_history_is_one_line(model: SASRec) -> None:
     history = torch.zeros(2, model.window, dtype=torch.int64)
-    with pytest.raises(ValueError, match="SASRec: lengths must be 1 or more, got 0 of history 1"):
+    with pytest.raises(ValueError, match="SASRec: lengths must be 1 or more, got 0 for history 1"):
         model.decode(history, torch.tensor([3, 0]), 5)

@@ -157,5 +157,5 @@ def test_a_watcher_is_told_of_every_steps_beams_but_the_last() -> None:
 
 
 def test_an_empty_history_is_one_line() -> None:
-    with pytest.raises(ValueError, match="TIGER: lengths must be 1 or more, got 0 of history 1"):
+    with pytest.raises(ValueError, match="TIGER: lengths must be 1 or more, got 0 for history 1"):
         build().decode(HISTORY, torch.tensor([3, 0]), 5)

@@ -272,7 +272,7 @@ def test_a_score_that_is_no_number_is_one_line() -> None:
 
 
 def test_an_empty_history_is_one_line() -> None:
-    with pytest.raises(ValueError, match="UniRec: lengths must be 1 or more, got 0 of history 1"):
+    with pytest.raises(ValueError, match="UniRec: lengths must be 1 or more, got 0 for history 1"):
         build().decode(HISTORY, torch.tensor([3, 0]), 5)
 
 
