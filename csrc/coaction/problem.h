@@ -92,7 +92,7 @@ struct Pair {
 // Calls f(item, scratch) for items 0 … count − 1 of about `work` operations each, on several threads if worthwhile.
 template <class F>
 void for_items(int64_t count, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 20;
+  constexpr int64_t kGrain = 1 << 22;
   scratch_bytes = round_up_to_line(scratch_bytes);
   const int64_t shares = num_shares(count, kGrain / std::max<int64_t>(work, 1) + 1);
   const Tensor scratch = empty({shares, scratch_bytes}, ScalarType::Byte, like);

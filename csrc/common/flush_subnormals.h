@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace recops {
 namespace {
@@ -42,18 +43,6 @@ inline void set_flush_subnormals(bool flush) {
   set_float_mode(flush ? others | kFlushSubnormals : others);
 }
 
-// Flushes subnormals on this thread during its lifetime, then restores the mode.
-class FlushSubnormals {
- public:
-  FlushSubnormals() : before_(float_mode()) { set_float_mode(before_ | kFlushSubnormals); }
-  ~FlushSubnormals() { set_float_mode(before_); }
-  FlushSubnormals(const FlushSubnormals&) = delete;
-  FlushSubnormals& operator=(const FlushSubnormals&) = delete;
-
- private:
-  const FloatMode before_;
-};
-
 template <auto kernel>
 struct Flushing;
 template <class R, class... Args, R (*kernel)(Args...)>
@@ -61,8 +50,17 @@ struct Flushing<kernel> {
   static R run(Args... args) {
     R (*call)(Args...) = kernel;
     asm volatile("" : "+r"(call));  // No inlining: the compiler may move arithmetic across a change of mode.
-    const FlushSubnormals flush;
-    return call(args...);
+    const FloatMode before = float_mode();
+    set_float_mode(before | kFlushSubnormals);
+    // Kernels throw nothing. A destructor would link them to the exception runtime.
+    if constexpr (std::is_void_v<R>) {
+      call(args...);
+      set_float_mode(before);
+    } else {
+      const R result = call(args...);
+      set_float_mode(before);
+      return result;
+    }
   }
 };
 

@@ -26,7 +26,7 @@ void for_shares(int64_t size, int64_t shares, const F& f) {
 // total.
 template <class F>
 void on_threads(int64_t pieces, int64_t work, int64_t scratch_bytes, const Tensor& like, const F& f) {
-  constexpr int64_t kGrain = 1 << 18;  // least number of multiplications per thread
+  constexpr int64_t kGrain = 1 << 21;  // least number of multiplications per thread
   const int64_t threads = std::max<int64_t>(1, std::min({num_threads(), pieces, work / kGrain}));
   const Tensor scratch = empty({threads, scratch_bytes}, ScalarType::Byte, like);
   parallel_for(threads, 1, [&](int64_t begin, int64_t end) {

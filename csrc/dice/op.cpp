@@ -16,7 +16,7 @@ const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 // Calls f(begin, end) over columns. Each thread gets at least kGrain values.
 template <class F>
 void for_columns(const Problem& problem, const F& f) {
-  constexpr int64_t kGrain = 1 << 15;
+  constexpr int64_t kGrain = 1 << 17;
   const int64_t work = std::max<int64_t>(problem.rows, 1) * kColumns;
   parallel_for((problem.columns + kColumns - 1) / kColumns, kGrain / work + 1,
                [&](int64_t begin, int64_t end) { f(begin * kColumns, std::min(end * kColumns, problem.columns)); });

@@ -131,7 +131,7 @@ std::tuple<Tensor, Tensor, Tensor> next_event_loss_backward(Tensor grad, Tensor 
   require_dtype(op, "grad", grad, type);
   require_value(grad.numel() == 1, op, ": grad must have one value, got ", grad.numel());
   const auto scaled = [&](const char* name, const Tensor& tensor) {
-    constexpr int64_t kGrain = 1 << 15;
+    constexpr int64_t kGrain = 1 << 17;
     require_dtype(op, name, tensor, type);
     const Tensor values = recops::contiguous(tensor);
     std::vector<int64_t> sizes;
