@@ -37,8 +37,8 @@ from recops_models.recipes.job import Job  # noqa: E402
 from recops_models.recipes.registry import names  # noqa: E402
 from recops_models.recipes.run import run_job  # noqa: E402
 
-RANKER_USERS, CLICK_USERS = 100, 30
-RANKERS = ("popularity", "sasrec", "tiger", "unirec")
+CLICK_USERS = 30
+RANKER_USERS = {"popularity": 100, "sasrec": 100, "tiger": 10, "unirec": 100}
 LIMIT = 1.1
 """Two threads must take at most this multiple of the time of one thread."""
 
@@ -67,7 +67,7 @@ def main() -> None:
     slow, others = [], 0.0
     with busy_process() as busy:
         for model in options.models:
-            users = RANKER_USERS if model in RANKERS else CLICK_USERS
+            users = RANKER_USERS.get(model, CLICK_USERS)
             cells = measure(model, first_users(data, users), busy, options.rounds)
             others = max(others, *(cell.others / cell.wall for cell in cells.values()))
             row = [model]
