@@ -4,11 +4,14 @@
 #include <vector>
 
 #include "common/compat.h"
+#include "common/threads.h"
 #include "next_event/arguments.h"
 #include "next_event/kernel.h"
 
 namespace recops::next_event {
 namespace {
+
+constexpr int64_t kGrain = 1 << 17;  // least number of values per thread
 
 // Parameter gradients are summed per group of cells, with one set of sums per group. The number of groups depends only
 // on the number of cells.
@@ -95,21 +98,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> next_event_loss(Tensor states, Tensor
 
   const Tensor packed = empty({kernels.packed_bytes(problem)}, ScalarType::Byte, states);
   kernels.pack(problem, packed.data_ptr());
-  const int64_t threads = std::min(num_threads(), groups), bytes = kernels.scratch_bytes(problem);
-  const Tensor scratch = empty({threads, bytes}, ScalarType::Byte, states);
   std::vector<double> losses(groups);
   const int64_t group_bytes = differentiate ? kernels.sum_values(problem) * sums.element_size() : 0;
-  parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t g = i; g < groups; g += threads)
-        losses[g] = kernels.run(problem, packed.data_ptr(), cells * g / groups, cells * (g + 1) / groups,
-                                static_cast<char*>(scratch.data_ptr()) + i * bytes, differentiate ? &to : nullptr,
-                                static_cast<char*>(sums.data_ptr()) + g * group_bytes);
-  });
+  const int64_t passes = differentiate ? 6 : 2;  // each cell has a positive and a negative
+  on_threads(groups, cells * call.parameters() * passes, kernels.scratch_bytes(problem), states,
+             [&](int64_t first, int64_t stride, void* scratch) {
+               for (int64_t g = first; g < groups; g += stride)
+                 losses[g] =
+                     kernels.run(problem, packed.data_ptr(), cells * g / groups, cells * (g + 1) / groups, scratch,
+                                 differentiate ? &to : nullptr, static_cast<char*>(sums.data_ptr()) + g * group_bytes);
+             });
   double loss = 0;
   for (double of_group : losses) loss += of_group;
   if (differentiate) {
-    parallel_for(places, places / threads + 1,
+    parallel_for(places, kGrain / std::max<int64_t>(problem.width, 1) + 1,
                  [&](int64_t begin, int64_t end) { kernels.add_drawn(problem, cells, to, begin, end); });
     kernels.finish(problem, sums.data_ptr(), groups, grad_parameters.data_ptr());
   }
@@ -131,7 +133,6 @@ std::tuple<Tensor, Tensor, Tensor> next_event_loss_backward(Tensor grad, Tensor 
   require_dtype(op, "grad", grad, type);
   require_value(grad.numel() == 1, op, ": grad must have one value, got ", grad.numel());
   const auto scaled = [&](const char* name, const Tensor& tensor) {
-    constexpr int64_t kGrain = 1 << 17;
     require_dtype(op, name, tensor, type);
     const Tensor values = recops::contiguous(tensor);
     std::vector<int64_t> sizes;

@@ -16,7 +16,7 @@ namespace recops::recurrent {
 namespace {
 
 // Least number of multiplications per thread.
-constexpr int64_t kGrain = 1 << 20;
+constexpr int64_t kGrain = 1 << 18;
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 

@@ -49,17 +49,17 @@ def small_like(tensor: Tensor) -> Tensor:
 
 
 def recurrent_gradients(
-    dtype: torch.dtype, inputs: int | None, form: tuple[str, str, str], **options: Any
+    dtype: torch.dtype, rows: int, inputs: int | None, form: tuple[str, str, str], **options: Any
 ) -> dict[str, Tensor]:
-    scan = Scan(rows=37, steps=30, hidden=19, inputs=inputs, form=form, dtype=dtype)
+    scan = Scan(rows=rows, steps=30, hidden=19, inputs=inputs, form=form, dtype=dtype)
     leaves = scan.leaves()
     _, h_last = scan.run(recops, **leaves, **options)
     gradients = torch.autograd.grad(h_last, list(leaves.values()), small_like(h_last))
     return dict(zip(leaves, gradients, strict=True))
 
 
-def mimn_gradients(dtype: torch.dtype, utilization: str) -> dict[str, Tensor]:
-    scan = MimnScan(rows=37, steps=30, utilization=utilization, dtype=dtype, ragged=False)
+def mimn_gradients(dtype: torch.dtype, rows: int, utilization: str) -> dict[str, Tensor]:
+    scan = MimnScan(rows=rows, steps=30, utilization=utilization, dtype=dtype, ragged=False)
     params = map_tensors(scan.params, lambda t: t.clone().requires_grad_())
     x = scan.x.clone().requires_grad_()
     outputs, _ = recops.mimn_scan(x, params, scan.state, utilization=utilization)
@@ -69,22 +69,22 @@ def mimn_gradients(dtype: torch.dtype, utilization: str) -> dict[str, Tensor]:
     return dict(zip(leaves, gradients, strict=True))
 
 
-def hpmn_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
+def hpmn_gradients(dtype: torch.dtype, rows: int) -> dict[str, Tensor]:
     params = map_tensors(hpmn_params(dtype=dtype), lambda t: t.clone().requires_grad_())
-    x = torch.randn(37, 30, 5, dtype=dtype).requires_grad_()
+    x = torch.randn(rows, 30, 5, dtype=dtype).requires_grad_()
     memory, _ = recops.hpmn_scan(x, params, periods=PERIODS)
     leaves = {"x": x, "w_hh": params.w_hh, "bias": params.bias}
     gradients = torch.autograd.grad(memory, list(leaves.values()), small_like(memory))
     return dict(zip(leaves, gradients, strict=True))
 
 
-def next_event_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
+def next_event_gradients(dtype: torch.dtype, rows: int) -> dict[str, Tensor]:
     """Gradients of terms whose slope is near the smallest normal number."""
-    states, events = torch.randn(2, 9, 40, 5, dtype=dtype)
+    states, events = torch.randn(2, rows, 40, 5, dtype=dtype)
     layers = [torch.randn(size, dtype=dtype) for size in ((8, 10), (8,), (1, 8), (1,))]
     layers[-1].fill_(-math.log(smallest_normal(dtype)) - 12)
     # Each event is drawn as its own negative, whose term is left out.
-    drawn = (torch.arange(9)[:, None] * 40 + torch.arange(1, 40)).contiguous()
+    drawn = (torch.arange(rows)[:, None] * 40 + torch.arange(1, 40)).contiguous()
     leaves = [tensor.clone().requires_grad_() for tensor in (states, events, *layers)]
     loss = recops.next_event_loss(*leaves[:2], drawn, leaves[2:])
     gradients = torch.autograd.grad(loss, leaves, torch.full_like(loss, 1 / 64))
@@ -92,13 +92,15 @@ def next_event_gradients(dtype: torch.dtype) -> dict[str, Tensor]:
     return dict(zip(names, gradients, strict=True))
 
 
-GRADIENTS: dict[str, Callable[[torch.dtype], dict[str, Tensor]]] = {
-    "recurrent_scan": lambda dtype: recurrent_gradients(dtype, None, FORMS[4]),
-    "recurrent_layer": lambda dtype: recurrent_gradients(dtype, 5, FORMS[1]),
-    "checkpoint": lambda dtype: recurrent_gradients(dtype, 5, FORMS[7], checkpoint=True),
-    "mimn none": lambda dtype: mimn_gradients(dtype, "none"),
-    "mimn paper": lambda dtype: mimn_gradients(dtype, "paper"),
-    "mimn code": lambda dtype: mimn_gradients(dtype, "code"),
+GRADIENTS: dict[str, Callable[[torch.dtype, int], dict[str, Tensor]]] = {
+    "recurrent_scan": lambda dtype, rows: recurrent_gradients(dtype, rows, None, FORMS[4]),
+    "recurrent_layer": lambda dtype, rows: recurrent_gradients(dtype, rows, 5, FORMS[1]),
+    "checkpoint": lambda dtype, rows: recurrent_gradients(
+        dtype, rows, 5, FORMS[7], checkpoint=True
+    ),
+    "mimn none": lambda dtype, rows: mimn_gradients(dtype, rows, "none"),
+    "mimn paper": lambda dtype, rows: mimn_gradients(dtype, rows, "paper"),
+    "mimn code": lambda dtype, rows: mimn_gradients(dtype, rows, "code"),
     "hpmn": hpmn_gradients,
     "next_event": next_event_gradients,
 }
@@ -108,7 +110,7 @@ every_gradient = pytest.mark.parametrize("name", GRADIENTS)
 @every_gradient
 @every_dtype
 def test_small_gradients_are_zero_or_normal(name: str, dtype: torch.dtype) -> None:
-    gradients = GRADIENTS[name](dtype)
+    gradients = GRADIENTS[name](dtype, 37)
     for leaf, gradient in gradients.items():
         assert not count_subnormals(gradient), leaf
     # Some values are close to the smallest normal number and some were flushed.
@@ -122,13 +124,14 @@ def test_small_gradients_are_zero_or_normal(name: str, dtype: torch.dtype) -> No
 def test_the_mode_changes_no_bit_and_is_kept(
     name: str, modes: list[int], set_threads: Callable[[int], None]
 ) -> None:
+    rows = 1000  # enough work for several threads
     set_threads(1)
     torch.manual_seed(0)
-    expected = GRADIENTS[name](torch.float32)
+    expected = GRADIENTS[name](torch.float32, rows)
     for threads in range(1, len(modes) + 1):
         torch.manual_seed(0)
         with modes_set(modes[:threads], set_threads):
-            gradients = GRADIENTS[name](torch.float32)
+            gradients = GRADIENTS[name](torch.float32, rows)
         for leaf, gradient in expected.items():
             assert torch.equal(gradients[leaf].view(torch.int32), gradient.view(torch.int32)), leaf
 

@@ -172,7 +172,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads(
     sparse: bool, set_threads: Callable[[int], None]
 ) -> None:
     arguments, options = make_gather(
-        {"orders": 3}, users=300, time=40, rows=(60, 7), dtype=torch.float32
+        {"orders": 3}, users=500, time=40, rows=(60, 7), dtype=torch.float32
     )
 
     def everything() -> list[Tensor]:

@@ -18,7 +18,7 @@ from tolerances import AGREEMENT, DTYPES
 @either
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bits_do_not_depend_on_threads(dtype, of_batch, set_threads) -> None:
-    operands = make(300, 715, of_batch=of_batch, dtype=dtype)
+    operands = make(900, 1615, of_batch=of_batch, dtype=dtype)
     set_threads(1)
     expected = results(operands)
     for threads in (2, 3, 7):

@@ -150,7 +150,7 @@ def test_there_is_no_second_derivative() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES[::3])
 def test_bits_do_not_depend_on_threads(dtype, set_threads: Callable[[int], None]) -> None:
-    problem = Problem(40, 50, 6, (20, 7), dtype)
+    problem = Problem(100, 60, 6, (40, 7), dtype)
     set_threads(1)
     expected = problem.results()
     for threads in (2, 3, 7):

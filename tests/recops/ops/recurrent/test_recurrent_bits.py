@@ -98,7 +98,7 @@ def test_threads_change_no_bit(
 ) -> None:
     if users is not None and inputs is not None:
         pytest.skip("layers share no gates")
-    scan = Scan(rows=90, steps=30, hidden=33, inputs=inputs, users=users)
+    scan = Scan(rows=180, steps=30, hidden=33, inputs=inputs, users=users)
     set_threads(1)
     expected, gradients = scan.gradients(recops)
     for threads in (2, 3, 7):
