@@ -1,6 +1,6 @@
-"""Random calls of every public function and every raw op: ``python -m fuzz`` with PYTHONPATH=tests.
+"""Fuzzer of every public function and every raw op: ``python -m fuzz`` with PYTHONPATH=tests.
 
-Calls are drawn from signatures, schemas and the shapes that docstrings tell (:mod:`fuzz.draw`), run
-in processes of their own with limits (:mod:`fuzz.run`), judged (:mod:`fuzz.judge`), and what fails
-is shrunk (:mod:`fuzz.shrink`). What is exported is fuzzed.
+:mod:`fuzz.targets` lists the functions. :mod:`fuzz.draw` draws arguments by signatures, schemas and
+the shapes in docstrings. :mod:`fuzz.processes` makes the calls in child processes with limits,
+:mod:`fuzz.judge` classifies the outcomes, and :mod:`fuzz.shrink` simplifies failing calls.
 """

@@ -1,4 +1,4 @@
-"""``python -m fuzz --seconds 60 --seed 1``: exits with 1 on any finding."""
+"""Command line of the fuzzer; the exit code is 1 if there is any finding."""
 
 from __future__ import annotations
 
@@ -53,26 +53,30 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long to draw calls")
-    parser.add_argument("--seed", type=int, help="default: the day's")
-    parser.add_argument("--only", default="", help="functions that this pattern is found in")
-    parser.add_argument("--shrink", type=float, default=20, help="seconds for each finding")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="time for drawing and making calls"
+    )
+    parser.add_argument("--seed", type=int, help="default: the number of today's date")
+    parser.add_argument("--only", default="", help="regular expression of the functions to call")
+    parser.add_argument(
+        "--shrink", type=float, default=20, help="seconds per finding for simplifying its call"
+    )
     return parser.parse_args()
 
 
 def _signature(call: Call, outcome: Outcome) -> tuple[str, str, str]:
-    """What is one finding, however many calls show it."""
+    """Return the key of a finding; calls with equal keys show the same finding."""
     return call.function, outcome.kind, re.sub(r"[-\d.]+|'[^']*'|\[.*?\]", "…", outcome.text)[:100]
 
 
 def _smallest(call: Call, seconds: float) -> Call:
     (outcome,) = processes.run([call])
     if not outcome.is_finding:
-        return call  # Only after the calls before it: what it shows is damage of theirs.
-    wanted = _signature(call, outcome)
+        return call  # Earlier calls in the same process caused the finding.
+    signature = _signature(call, outcome)
 
     def fails(other: Call) -> bool:
-        return _signature(other, processes.run([other])[0]) == wanted
+        return _signature(other, processes.run([other])[0]) == signature
 
     return shrink(call, fails, seconds=seconds)
 

@@ -1,4 +1,4 @@
-"""A call as source code: what is drawn, run, shrunk and printed."""
+"""Calls as source code, and their outcomes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ PRELUDE = "import dataclasses\nfrom math import inf, nan\n\nimport recops\nimpor
 
 @dataclass(frozen=True)
 class Call:
-    """``function`` of the variables in ``passed``, after ``lines`` have set them.
+    """A call of ``function`` with variables that ``lines`` define.
 
     Attributes:
         function: an expression, such as ``recops.rq_encode`` or ``T.find``.
-        lines: a variable and the expression it is set to; later ones may use earlier ones.
-        passed: the arguments, each a variable of that name.
-        reference: an expression of the function that gives the same, where it can be compared.
+        lines: names of variables and the expressions that define them, in order.
+        passed: names of the arguments; each gets the variable of the same name.
+        reference: an expression of a function with the same result, or None.
     """
 
     function: str
@@ -24,7 +24,7 @@ class Call:
     reference: str | None = None
 
     def code(self) -> str:
-        """A program that makes the call."""
+        """Return a program that makes the call."""
         lines = "".join(f"{name} = {expression}\n" for name, expression in self.lines)
         arguments = ", ".join(f"{name}={name}" for name in self.passed)
         return f"{PRELUDE}\n{lines}{self.function}({arguments})\n"
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call: ``ok``, ``refused``, ``undrawn`` (no call was made), or a finding."""
+    """Outcome of a call: ``ok``, ``refused``, ``undrawn`` (an argument failed), or a finding."""
 
     kind: str
     text: str = ""

@@ -1,4 +1,4 @@
-"""Arguments at random, as expressions: mostly what a docstring asks for, now and then anything."""
+"""Random arguments as expressions: mostly valid by the docstring, sometimes arbitrary values."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ _DTYPES = [*_FLOATS, "int64", "int32", "int16", "int8", "uint8", "uint16", "bool
 _INTS = ["-1", "0", "1", "2", "7", "2**31 - 1", "2**31", "2**62", "2**63 - 1", "-2**63", "2**63"]
 _INTS += ["2**70", "True", "None", "1.5", "'2'", "nan", "torch.tensor(2)"]
 _REALS = ["0.0", "-1.0", "nan", "inf", "-inf", "1e-320", "1e308", "None", "'x'", "3", "10**400"]
-_THINGS = ["None", "0", "'x'", "[]", "()", "{}", "object()", "[None]", "torch.zeros(())", "1.5"]
-_FILLS = ["nan", "inf", "-inf", "1e38", "-1e38", "-1", "2**31 - 1", "-2**31", "100", "1"]
+_ARBITRARY = ["None", "0", "'x'", "[]", "()", "{}", "object()", "[None]", "torch.zeros(())", "1.5"]
+_HOLDER_FIELDS = ("T.", "M.", "X.")
+_TENSORS = ("torch.", "(torch.", *_HOLDER_FIELDS)
 _TRIE = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
 _DIMENSION = re.compile(r"(\d*)([A-Za-z]\w*)?(?: ?([+−-]) ?(\d+))?")
 
 
 class Drawing:
-    """One call: sizes that shapes share, one dtype of numbers, and how tame it is.
+    """Random call of one function. Its shapes share sizes, and its numbers have one dtype.
+
+    Half of the calls are tame: all arguments have the types and shapes of the docstring.
 
     Args:
-        target: what is called.
-        seed: of everything.
+        target: the function.
+        seed: seed of all choices.
     """
 
     def __init__(self, target: Target, seed: int) -> None:
@@ -47,7 +50,7 @@ class Drawing:
         self.lines: dict[str, str] = {}
 
     def call(self) -> Call:
-        """The call; a tame one can be compared with its reference."""
+        """Return the call; a tame one can be compared with the reference."""
         for parameter in sorted(self.target.parameters, key=_holds_tensors):
             if parameter.optional and self.random.random() < 0.6:
                 continue
@@ -61,7 +64,7 @@ class Drawing:
         return Call(self.target.function, (*holders, *self.lines.items()), passed, reference)
 
     def _holders(self) -> list[tuple[str, str]]:
-        """Variables that expressions use: a trie, its mask, its bans, a catalogue."""
+        """Return definitions of the trie, the mask, the bans and the catalogue, as far as used."""
         text = " ".join([self.target.function, *self.lines.values()])
         depth, items, vocab = (
             self.size("L") or 1,
@@ -69,16 +72,16 @@ class Drawing:
             self.random.choice([3, 9]),
         )
         sids = f"torch.randint(0, {vocab}, ({items}, {depth}), generator={self._generator()})"
-        made = {
+        definitions = {
             "C": f"recops.SidCatalog({[vocab] * depth})",
             "T": f"recops.SidTrie.from_sids({sids}, vocab_sizes={vocab})",
             "M": f"T.mask(keep=torch.arange(0, {items}, 2))",
             "X": f"recops.item_bans(T, [torch.arange({items})] * {self.size('B')})",
         }
-        used = {name for name in made if re.search(rf"\b{name}\b", text)}
+        used = {name for name in definitions if re.search(rf"\b{name}\b", text)}
         if used & {"M", "X"}:
             used.add("T")
-        return [(name, made[name]) for name in ("C", "T", "M", "X") if name in used]
+        return [(name, definitions[name]) for name in ("C", "T", "M", "X") if name in used]
 
     def _alias(self, passed: tuple[str, ...]) -> None:
         name = self.random.choice(passed)
@@ -87,21 +90,21 @@ class Drawing:
             self.lines[name] = self.random.choice(before)
 
     def size(self, symbol: str) -> int:
-        """How long a dimension of this name is, in this call."""
+        """Return the size of the dimension named ``symbol`` in this call."""
         if symbol not in self.sizes:
             self.sizes[symbol] = self.random.choice(_SIZES)
         return self.sizes[symbol]
 
     def _argument(self, parameter: Parameter) -> str:
         if not self.tame and self.random.random() < 0.03:
-            return self.random.choice(_THINGS)
+            return self.random.choice(_ARBITRARY)
         special = self._special(parameter)
         if special is None:
             return self._value(parameter.annotation, parameter)
         return special if self.tame or self.random.random() < 0.7 else self._changed(special)
 
     def _special(self, parameter: Parameter) -> str | None:
-        """Arguments that hang together in a way that no signature tells."""
+        """Return an argument whose relation to others is not in the signature, or None."""
         name, annotation = parameter.name, parameter.annotation
         if self.target.is_raw and name in _TRIE and "trie" in self.target.function:
             return f"T.{name}" if annotation is torch.Tensor else f"[T.{name}]"
@@ -182,7 +185,7 @@ class Drawing:
             return f"({', '.join(self._elements(arguments, parameter))},)"
         if origin in (list, tuple, collections.abc.Sequence, collections.abc.Iterable):
             count = self.random.choice([1, 2, 3] if self.tame else [0, 1, 2, 3, 7])
-            inner = dataclasses.replace(parameter, text=_of_elements(parameter.text))
+            inner = dataclasses.replace(parameter, text=_element_text(parameter.text))
             return f"[{', '.join(self._value(arguments[0], inner) for _ in range(count))}]"
         if origin is collections.abc.Callable:
             shape = (
@@ -190,17 +193,19 @@ class Drawing:
             )
             return f"lambda tokens, parents: torch.zeros({shape}, dtype=torch.{self.dtype})"
         return (
-            self._tensor(parameter) if self.random.random() < 0.7 else self.random.choice(_THINGS)
+            self._tensor(parameter)
+            if self.random.random() < 0.7
+            else self.random.choice(_ARBITRARY)
         )
 
     def _elements(self, kinds: tuple[Any, ...], parameter: Parameter) -> Iterator[str]:
-        """The elements of a tuple, which its docstring may name and tell of: ``(weight, ids)``."""
+        """Yield the elements of a tuple; the docstring may name them, as in ``(weight, ids)``."""
         named = re.search(r"``\(([\w, ]+)\)``", parameter.text)
         names = named[1].split(", ") if named else []
-        for place, kind in enumerate(kinds):
-            name = names[place] if len(names) == len(kinds) else parameter.name
-            told = re.search(rf"``{name}`` is (.*?)(?=``\w+`` is |\Z)", parameter.text)
-            text = told[1] if told else shape_anywhere(name)
+        for index, kind in enumerate(kinds):
+            name = names[index] if len(names) == len(kinds) else parameter.name
+            own = re.search(rf"``{name}`` is (.*?)(?=``\w+`` is |\Z)", parameter.text)
+            text = own[1] if own else shape_anywhere(name)
             element = Parameter(name, kind, False, text)
             yield self._special(element) or self._value(kind, element)
 
@@ -215,26 +220,26 @@ class Drawing:
         )
 
     def _shape(self, text: str) -> tuple[int, ...]:
-        """One of the shapes that the docstring gives in ``[…]``, else any."""
-        told = re.findall(r"\[([^\[\]]*)\]`", text)
-        told = [shape for shape in told if "_" not in shape or len(told) == 1]
-        if not told:
+        """Return one of the shapes in ``[…]`` in the docstring, or a random one."""
+        shapes = re.findall(r"\[([^\[\]]*)\]`", text)
+        shapes = [shape for shape in shapes if "_" not in shape or len(shapes) == 1]
+        if not shapes:
             return tuple(
                 self.random.choice(_SIZES) for _ in range(self.random.choice([1, 1, 2, 2, 3]))
             )
         return tuple(
             self._dimension(part.strip())
-            for part in self.random.choice(told).split(",")
+            for part in self.random.choice(shapes).split(",")
             if part.strip()
         )
 
     def _dimension(self, text: str) -> int:
-        found = _DIMENSION.fullmatch(text)
-        if found is None or not text:
+        match = _DIMENSION.fullmatch(text)
+        if match is None or not text:
             return self.random.choice(_SIZES)
-        times, symbol, sign, more = found.groups()
-        if symbol and "_" in symbol:
-            return self.random.choice(_SIZES)  # Of one element of a list: each has its own.
+        times, symbol, sign, more = match.groups()
+        if symbol and "_" in symbol:  # The size differs between the elements of a list.
+            return self.random.choice(_SIZES)
         size = int(times or 1) * (1 if symbol is None else self.size(symbol))
         return max(0, size + int(more or 0) * (1 if sign == "+" else -1))
 
@@ -258,32 +263,33 @@ class Drawing:
         return tensor if self.random.random() < 0.5 else self._changed(tensor)
 
     def _tensor_of(self, shape: tuple[int, ...], dtype: str) -> str:
-        # Whole numbers are summed without rounding: what is nearest is then the same everywhere.
+        # Sums of integers need no rounding, so the nearest codeword does not depend on it.
         return f"torch.randint(-3, 4, {shape}, generator={self._generator()}).to(torch.{dtype})"
 
     def _generator(self) -> str:
         return f"torch.Generator().manual_seed({self.random.randrange(100)})"
 
     def _viewed(self, tensor: str) -> str:
-        """The same values, or their negatives, in other strides."""
+        """Return a tensor of the same values in other strides, or of their negatives."""
         views = [f"torch.stack([{tensor}, {tensor}], -1)[..., 1]"]
-        if "float" in tensor:
+        if _dtype(tensor) in _FLOATS:
             views += [f"torch._neg_view({tensor})", f"{tensor}.requires_grad_()"]
         return self.random.choice(views)
 
     def _changed(self, value: str) -> str:
-        """Anything that once was ``value``."""
-        if not value.startswith(("torch.", "(torch.", "T.", "M.", "X.")):
-            return self.random.choice([*_INTS, *_THINGS, f"({value} * 2)", f"({value} * 5000)"])
+        """Return another value for ``value``; a tensor may change its type or shape."""
+        if not value.startswith(_TENSORS) or value == "T.depth":
+            return self.random.choice([*_INTS, *_ARBITRARY, f"({value} * 2)", f"({value} * 5000)"])
+        if ".to_sparse()" in value:  # Few functions take a sparse tensor.
+            return value
+        dtype = _dtype(value)
         changes = [
             self._viewed(value),
             f"{value}.to('meta')",
             f"{value}.to(torch.{self.random.choice(_DTYPES)})",
-            f"{value}.to_sparse()",
-            f"{value}.t()",
+            f"{value}.transpose(0, -1)",
             f"torch.cat([{value}] * 3)[1:]",
-            f"torch.complex({value}, {value}).conj().imag",
-            f"torch.nn.Parameter({value})",
+            f"torch.nn.Parameter({value}, requires_grad={dtype in _FLOATS})",
             f"{value}.flip(0)",
             f"{value}[:1].expand_as({value})",
             f"{value}[:0]",
@@ -291,11 +297,37 @@ class Drawing:
             f"{value}.unsqueeze(0)",
             f"{value}.flatten()",
             f"torch.empty({self.random.choice(['2**40, 0', '0, 2**40', '0', '1, 0, 1', '()'])})",
-            f"torch.full_like({value}, {self.random.choice(_FILLS)})",
-            f"({value} * {self.random.choice(['1e30', '1e-40', '2**40', '-1'])})",
+            f"torch.full_like({value}, {self.random.choice(_fills(dtype))})",
         ]
+        if "'meta'" not in value:
+            changes.append(f"{value}.to_sparse()")
+        if dtype in ("float32", "float64", "float16"):
+            changes.append(f"torch.complex({value}, {value}).conj().imag")
+        factors = ["-1", "1e30", "1e-40", *(["2**40"] if dtype in ("int64", *_FLOATS) else [])]
+        changes.append(f"({value} * {self.random.choice(factors)})")
         changed = self.random.choice(changes)
         return changed if self.random.random() < 0.8 else self._changed(changed)
+
+
+def _dtype(tensor: str) -> str:
+    """Return the dtype of an expression, that of its last conversion; without one int64."""
+    if tensor.startswith("torch.empty("):
+        return "float32"
+    named = re.findall(r"\bto\(torch\.(\w+)\)", tensor)
+    if named:
+        return str(named[-1])
+    return "int32" if tensor.startswith(_HOLDER_FIELDS) else "int64"
+
+
+def _fills(dtype: str) -> list[str]:
+    """Return numbers that a tensor of ``dtype`` can hold, and infinities where it can."""
+    if dtype in ("float16", "bfloat16", "complex64"):
+        return ["nan", "inf", "-inf", "-1", "100", "1"]
+    if dtype in _FLOATS:
+        return ["nan", "inf", "-inf", "1e38", "-1e38", "-1", "2**31 - 1", "100", "1"]
+    if dtype in ("int32", "int64"):
+        return ["-1", "2**31 - 1", "-2**31", "100", "1"]
+    return ["100", "1"]
 
 
 _RAW_LISTS = {
@@ -303,7 +335,7 @@ _RAW_LISTS = {
     "bans": "[X.positions, X.offsets, X.stamps]",
     "trie": "[T.first_child, T.tokens, T.stamp]",
 }
-"""What the raw ops take in a list where the public functions take a holder."""
+"""Lists of tensors that the raw ops take, and the public functions as one holder."""
 
 _WORDS = {
     "cell": ["gru", "agru", "augru"],
@@ -315,15 +347,15 @@ _WORDS = {
     "pool": ["sum", "mean"],
     "activation": ["tanh", "selu", "relu", "none"],
 }
-"""What the raw ops take where a schema says ``str``."""
+"""Valid values of the raw ops' parameters of type ``str``."""
 
 
-def _of_elements(text: str) -> str:
-    """What is told of each tensor of a list; its shape has an index: ``[K_l, D]``."""
+def _element_text(text: str) -> str:
+    """Return the description of one tensor of a list, with its shape, such as ``[K_l, D]``."""
     shapes = re.findall(r"`\[[^\[\]]*_\w[^\[\]]*\]`", text)
     return f"{shapes[0]} {re.sub(r'`[^`]*`', '', text)}" if shapes else text
 
 
 def _holds_tensors(parameter: Parameter) -> bool:
-    """Scalars are drawn first: shapes follow from them."""
+    """Return whether a parameter is drawn after the scalars, on which shapes depend."""
     return "Tensor" in str(parameter.annotation)

@@ -1,4 +1,4 @@
-"""Makes a call and says what became of it."""
+"""Making a call, and classifying its outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import recops.files
 from fuzz.call import Call, Outcome
 
 _REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
-_OF_TORCH = (RuntimeError, AssertionError, AttributeError, OverflowError)
+_TORCH_ERRORS = (RuntimeError, AssertionError, AttributeError, OverflowError)
 _TOLERANCE = {torch.bfloat16: 0.05, torch.float16: 0.01, torch.float64: 1e-9}
 _RANKED = {
     "constrained_beam_search",
@@ -27,13 +27,13 @@ _RANKED = {
     "rq_encode_beams",
     "trie_beam_step",
 }
-"""What is first among equals may differ where rounding makes them equal: scores are compared."""
+"""Functions that rank. Rounding may reorder equal candidates, so only scores are compared."""
 _NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "recops: no memory for a tensor")
 _NAMED = re.compile(r"[A-Za-z_][\w.]*: ")
 
 
 def judge(call: Call) -> Outcome:
-    """Make ``call`` here: it may end the process."""
+    """Make ``call`` in this process, which it may end, and return the outcome."""
     scope: dict[str, Any] = {"torch": torch, "recops": recops, "dataclasses": dataclasses}
     scope |= {"nan": math.nan, "inf": math.inf}
     warnings.simplefilter("ignore")
@@ -50,22 +50,21 @@ def judge(call: Call) -> Outcome:
             if tensor.device.type == "cpu" and tensor.layout == torch.strided:
                 tensor.detach().clone()
     except Exception as error:
-        return _of_error(call, error)
+        return _error_outcome(call, error)
     if call.reference is None:
         return Outcome("ok")
-    return _compared(call, result, eval(call.reference, scope), arguments)
+    return _compare(call, result, eval(call.reference, scope), arguments)
 
 
-def _of_error(call: Call, error: Exception) -> Outcome:
+def _error_outcome(call: Call, error: Exception) -> Outcome:
     text = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
     if call.function.startswith("torch.ops."):
-        # torch's dispatcher, fakes and composites speak for themselves; what an op throws begins
-        # with a name.
-        refused = isinstance(error, (*_REFUSALS, *_OF_TORCH))
+        # Errors of torch's dispatcher, fakes and composites do not name the op.
+        refused = isinstance(error, (*_REFUSALS, *_TORCH_ERRORS))
         return Outcome("refused" if refused else "exception", text)
-    of_file = isinstance(error, (OSError, recops.files.CorruptFileError))
-    of_file |= isinstance(error, TypeError) and "os.PathLike" in text
-    if ("path" in call.passed and of_file) or any(text in str(error) for text in _NO_MEMORY):
+    is_file_error = isinstance(error, (OSError, recops.files.CorruptFileError))
+    is_file_error |= isinstance(error, TypeError) and "os.PathLike" in text
+    if ("path" in call.passed and is_file_error) or any(text in str(error) for text in _NO_MEMORY):
         return Outcome("refused", text)
     op = call.function.rpartition(".")[2]
     named = bool(_NAMED.match(str(error))) or op in str(error)
@@ -75,71 +74,78 @@ def _of_error(call: Call, error: Exception) -> Outcome:
     return Outcome("exception", text)
 
 
-def _compared(call: Call, result: Any, reference: Any, arguments: dict[str, Any]) -> Outcome:
+def _compare(call: Call, result: Any, reference: Any, arguments: dict[str, Any]) -> Outcome:
     try:
         expected = list(tensors(reference(**arguments)))
     except Exception as error:
         return Outcome("ok", f"no reference: {error}")
-    found = list(tensors(result))
-    if len(found) != len(expected):
-        return Outcome("wrong", f"{len(found)} tensors, the reference gives {len(expected)}")
+    outputs = list(tensors(result))
+    if len(outputs) != len(expected):
+        return Outcome("wrong", f"{len(outputs)} tensors, {len(expected)} from the reference")
     lowest = max(
         (_TOLERANCE.get(t.dtype, 1e-4) for t in tensors(list(arguments.values()))), default=0
     )
     ranked = call.function.rpartition(".")[2] in _RANKED
-    for number, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-        if ours.shape != theirs.shape:
+    for number, (output, other) in enumerate(zip(outputs, expected, strict=True)):
+        if output.shape != other.shape:
             return Outcome("wrong", f"output {number}: another shape than the reference's")
-        if ranked and not ours.is_floating_point():
+        if ranked and not output.is_floating_point():
             continue
-        a, b = ours.detach().double(), theirs.detach().double()
+        a, b = output.detach().double(), other.detach().double()
         scale = b[b.isfinite()].abs().max().clamp(min=1) if b.isfinite().any() else 1
         slack = float(lowest * scale)
         if torch.allclose(a, b, rtol=lowest, atol=slack, equal_nan=True):
             continue
-        # Ties are one element's; what a long recurrence makes of a rounding may be anyone's.
+        # A tie concerns one element, but in a long recurrence rounding spreads to all elements.
         moves = _rounding(number, b, arguments, reference)
-        allowed = slack + 10 * (moves.amax() if ours.is_floating_point() else moves)
+        allowed = slack + 10 * (moves.amax() if output.is_floating_point() else moves)
         beyond = ~torch.isclose(a, b, rtol=lowest, atol=slack, equal_nan=True)
-        if ours.is_floating_point():  # What may be anyone's may be too large for the dtype.
-            most = torch.finfo(ours.dtype).max
+        if output.is_floating_point():  # The allowed difference may exceed the dtype's range.
+            most = torch.finfo(output.dtype).max
             a, b = a.clamp(-most, most), b.clamp(-most, most)
         if (beyond & ~((a - b).abs() <= allowed)).any():
             return Outcome("wrong", f"output {number}: other numbers than the reference's")
     return Outcome("ok")
 
 
-def _rounding(number: int, found: Tensor, arguments: dict[str, Any], reference: Any) -> Tensor:
-    """How far each number of the reference is from what it gives in double precision, and how far
-    that moves with each argument's numbers a few roundings up or down: long recurrences of large
-    weights are chaotic, and what moves all numbers alike shows less of it.
+def _rounding(number: int, expected: Tensor, arguments: dict[str, Any], reference: Any) -> Tensor:
+    """Estimate how far rounding moves each number of an output of the reference.
+
+    Long recurrences with large weights are chaotic. The estimate is the largest distance of the
+    reference's result in double precision from ``expected``, and from its results for arguments
+    that are a few roundings larger or smaller, each number in its own direction.
     """
-    none = torch.zeros_like(found)
+    none = torch.zeros_like(expected)
     dtypes = [t.dtype for t in tensors(list(arguments.values())) if t.is_floating_point()]
-    if not dtypes or found.numel() == 0:
+    if not dtypes or expected.numel() == 0:
         return none
-    step = 4 * min(max(map(_eps, dtypes)), _eps(torch.float32))  # What halves are computed in.
+    step = 4 * min(
+        max(map(_eps, dtypes)), _eps(torch.float32)
+    )  # 16-bit inputs are computed in float32.
     takes_state = "h0" in inspect.signature(reference).parameters
     try:
         exact, *moved = (
-            list(tensors(reference(**_wide(arguments, by, seed, takes_state))))[number]
+            list(tensors(reference(**_perturbed(arguments, by, seed, takes_state))))[number]
             .detach()
             .double()
             for seed, by in enumerate((0.0, step, step, step))
         )
     except Exception:
-        return none  # It takes some of them in other types alone.
-    apart = torch.stack([other - exact for other in (found, *moved)])
-    return apart.abs().nan_to_num(0.0).amax(0)
+        return none  # The reference does not take float64 for every argument.
+    distances = torch.stack([other - exact for other in (expected, *moved)])
+    return distances.abs().nan_to_num(0.0).amax(0)
 
 
 def _eps(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps
 
 
-def _wide(arguments: dict[str, Any], step: float, seed: int, takes_state: bool) -> dict[str, Any]:
-    """In double precision, each number moved by that share of it, to either side, and a state that
-    is not given as far from zero: a recurrence may grow from there.
+def _perturbed(
+    arguments: dict[str, Any], step: float, seed: int, takes_state: bool
+) -> dict[str, Any]:
+    """Return the arguments in float64, each number changed by the share ``step`` up or down.
+
+    A missing initial state becomes ±step, since a recurrence may grow from there.
     """
     drawn = torch.Generator().manual_seed(seed)
 
@@ -159,7 +165,7 @@ def _wide(arguments: dict[str, Any], step: float, seed: int, takes_state: bool) 
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors within a value."""
+    """Yield all tensors within a value."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Calls in processes of their own: a crash, a hang or a flood of memory ends one of them alone."""
+"""Calls in child processes, so that a crash, a hang or excessive memory ends only the child."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import tempfile
 from collections.abc import Sequence
 
 import torch
-import torch._dynamo  # Meta tensors ask for it; each process would import it anew.
+import torch._dynamo  # Meta tensors need it; without this, each child would import it.
 
 from fuzz.call import Call, Outcome
 from fuzz.judge import judge
 
 SECONDS = 20
-"""Of processor time that a call may take."""
+"""Limit of processor time per call."""
 _SILENCE = 300
-"""Seconds without an answer, on however busy a machine, after which a process counts as hung."""
-_ROOM = 4 << 30
-"""Bytes of address space that a process may add to what it begins with."""
+"""Seconds without an answer after which a process counts as hung, also on a busy machine."""
+_EXTRA_MEMORY = 4 << 30
+"""Bytes of address space that a process may add to its initial size."""
 
 
 def run(calls: Sequence[Call]) -> list[Outcome]:
-    """Each call's outcome, in order; after one that ends its process the rest runs in another.
+    """Return the outcome of each call, in order; a new process follows one that has ended.
 
-    This process must not have run an op of several threads: they do not survive a fork.
+    This process must not have run a multithreaded op, because threads do not survive a fork.
     """
     outcomes: list[Outcome] = []
     while len(outcomes) < len(calls):
@@ -41,7 +41,7 @@ def _run_until_it_ends(calls: Sequence[Call]) -> list[Outcome]:
     child = os.fork()
     if child == 0:
         os.close(readable)
-        os.chdir(scratch.name)  # What is saved, is saved here.
+        os.chdir(scratch.name)  # Calls may write files.
         _work(calls, writable)
     os.close(writable)
     outcomes = []
@@ -58,13 +58,13 @@ def _run_until_it_ends(calls: Sequence[Call]) -> list[Outcome]:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     scratch.cleanup()
     if len(outcomes) < len(calls):
-        outcomes.append(_of_end(status, silent))
+        outcomes.append(_abnormal_end(status, silent))
     elif status:
-        outcomes[-1] = _of_end(status, silent)  # It ended badly, by what the last ones left behind.
+        outcomes[-1] = _abnormal_end(status, silent)  # Earlier calls damaged the process.
     return outcomes
 
 
-def _of_end(status: int, silent: bool) -> Outcome:
+def _abnormal_end(status: int, silent: bool) -> Outcome:
     if silent or -status in (signal.SIGVTALRM, signal.SIGXCPU):
         return Outcome("hang", f"more than {SECONDS} s of processor time")
     name = signal.Signals(-status).name if status < 0 else f"exit code {status}"
@@ -78,8 +78,8 @@ def _work(calls: Sequence[Call], writable: int) -> None:
         for stream in (0, 1, 2):
             os.dup2(null, stream)
         with open("/proc/self/statm") as statm:  # noqa: PTH123
-            begun = int(statm.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (begun + _ROOM, begun + _ROOM))
+            limit = int(statm.read().split()[0]) * resource.getpagesize() + _EXTRA_MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         torch.set_num_threads(2)
         for call in calls:

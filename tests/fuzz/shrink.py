@@ -1,4 +1,4 @@
-"""A failing call, made as small as it stays failing."""
+"""Simplification of failing calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fuzz.call import Call
 
 
 def shrink(call: Call, fails: Callable[[Call], bool], *, seconds: float) -> Call:
-    """Take the first simpler call that still ``fails``, again and again."""
+    """Replace the call by a simpler one that still ``fails`` until there is none or time is up."""
     end = time.monotonic() + seconds
     smaller: Call | None = call
     while smaller is not None:
@@ -22,14 +22,14 @@ def shrink(call: Call, fails: Callable[[Call], bool], *, seconds: float) -> Call
 
 
 def simpler(call: Call) -> Iterator[Call]:
-    """Calls that are a little simpler, those first that are much so."""
+    """Yield calls that are one change simpler, the largest changes first."""
     for name in call.passed:
-        rest = tuple(each for each in call.passed if each != name)
+        others = tuple(each for each in call.passed if each != name)
         lines = tuple(line for line in call.lines if line[0] != name)
-        yield dataclasses.replace(call, passed=rest, lines=lines)
-    for place, (name, expression) in enumerate(call.lines):
+        yield dataclasses.replace(call, passed=others, lines=lines)
+    for index, (name, expression) in enumerate(call.lines):
         for other in _simpler_expressions(expression):
-            lines = (*call.lines[:place], (name, other), *call.lines[place + 1 :])
+            lines = (*call.lines[:index], (name, other), *call.lines[index + 1 :])
             yield dataclasses.replace(call, lines=lines)
 
 
@@ -55,15 +55,15 @@ def _simpler_nodes(node: ast.AST) -> Iterator[ast.expr]:
         case ast.Subscript(value=value):
             yield value
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            for place in range(len(elements)):
-                yield type(node)([*elements[:place], *elements[place + 1 :]], ast.Load())
+            for index in range(len(elements)):
+                yield type(node)([*elements[:index], *elements[index + 1 :]], ast.Load())
         case ast.Constant(value=int(value)) if type(value) is int and value > 1:
             for less in sorted({0, 1, value // 2} - {value}):
                 yield ast.Constant(less)
 
 
 class _Swap(ast.NodeTransformer):
-    """Replaces the node at ``old``'s place, in a tree parsed from the same text."""
+    """Transformer that replaces ``old`` in another tree of the same source."""
 
     def __init__(self, old: ast.AST, new: ast.expr) -> None:
         self._old, self._new = old, new
