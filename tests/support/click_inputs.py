@@ -93,4 +93,4 @@ def begun_alike(lengths: list[int]) -> tuple[Batch, Batch]:
         lengths=some.lengths | dict.fromkeys(histories, events),
     )
     longest = events.argmax().expand(len(lengths))
-    return apart, apart._replace(begun_by=dict.fromkeys(histories, longest))
+    return apart, apart._replace(prefix_of=dict.fromkeys(histories, longest))

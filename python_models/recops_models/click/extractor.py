@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recops_models.click.din import DinConfig
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import of_user
+from recops_models.examples.click_schema import is_user_feature
 from recops_models.examples.features import FittedSchema, Numeric, Vector
 from recops_models.examples.tasks import DOMAIN
 from recops_models.layers.history_attention import HistoryAttention
@@ -93,8 +93,8 @@ class Extractor(ClickModel):
             self.embedding.context_features,
             key=lambda feature: isinstance(feature, (Numeric, Vector)),
         )
-        self.user_features = [feature.name for feature in told if of_user(feature.name)]
-        self.item_features = [feature.name for feature in told if not of_user(feature.name)]
+        self.user_features = [feature.name for feature in told if is_user_feature(feature.name)]
+        self.item_features = [feature.name for feature in told if not is_user_feature(feature.name)]
         self.user_rows, self.item_rows = (
             sum(not isinstance(schema.schema[name], (Numeric, Vector)) for name in names)
             for names in (self.user_features, self.item_features)

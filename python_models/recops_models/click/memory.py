@@ -53,7 +53,7 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
 
         Where the batch knows of histories that begin alike, what they share is written once.
         """
-        if batch.begun_by is None or self.reads_target_in_history:
+        if batch.prefix_of is None or self.reads_target_in_history:
             return self.write(*self.histories(batch, query))[1]
 
         def write(events: Tensor, lengths: Tensor, state: MemoryStateT | None) -> MemoryStateT:

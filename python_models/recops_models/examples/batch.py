@@ -12,14 +12,14 @@ class Batch(NamedTuple):
     """B examples.
 
     Attributes:
-        features: by name. Categorical ``[B]`` i64, rows of its table; numeric ``[B]`` f32;
-            vector ``[B, size]`` f32; sequence ``[B, T]`` i64, oldest first, right-padded with 0,
-            where T is the longest in the batch, at least 1.
-        lengths: ``[B]`` i64 for every sequence, by its name; 0 where a history is empty.
+        features: feature name → values. Categorical: ``[B]`` i64, rows of the feature's table.
+            Numeric: ``[B]`` f32. Vector: ``[B, size]`` f32. Sequence: ``[B, T]`` i64, oldest first,
+            right-padded with 0; T is the longest length in the batch, at least 1.
+        lengths: sequence name → lengths ``[B]`` i64; 0 is an empty history.
         label: ``[B]`` f32, 0 or 1.
         group: ``[B]`` i64, the user.
-        begun_by: by sequence, ``[B]`` i64: a row whose events start with all events of this row;
-            it may be the row itself. None: unknown.
+        prefix_of: sequence name → ``[B]`` i64: the row whose sequence starts with this row's
+            sequence; it may be the row itself. None if batches are not grouped by history.
         is_one_request: whether all rows are candidates for one user at one moment: the user's id,
             the user's features and all histories are the same in every row. Models then read them
             once. False is always correct.
@@ -29,17 +29,17 @@ class Batch(NamedTuple):
     lengths: dict[str, Tensor]
     label: Tensor
     group: Tensor
-    begun_by: dict[str, Tensor] | None = None
+    prefix_of: dict[str, Tensor] | None = None
     is_one_request: bool = False
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Yield batches of ``size`` rows, in order, as views; an empty batch yields itself once.
+        """Yield batches of ``size`` examples, in order, as views; an empty batch yields itself.
 
         Raises:
-            ValueError: ``begun_by`` is set; its rows may lie in another part.
+            ValueError: ``prefix_of`` is set; its rows may be in another part.
         """
-        if self.begun_by is not None:
-            raise ValueError("Batch.split: begun_by must be None")
+        if self.prefix_of is not None:
+            raise ValueError("Batch.split: prefix_of must be None")
         for start in range(0, max(len(self.label), 1), size):
             part = slice(start, start + size)
             yield self._replace(
@@ -56,6 +56,6 @@ class Batch(NamedTuple):
             lengths={name: tensor.to(device) for name, tensor in self.lengths.items()},
             label=self.label.to(device),
             group=self.group.to(device),
-            begun_by=self.begun_by
-            and {name: tensor.to(device) for name, tensor in self.begun_by.items()},
+            prefix_of=self.prefix_of
+            and {name: tensor.to(device) for name, tensor in self.prefix_of.items()},
         )

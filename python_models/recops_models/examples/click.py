@@ -1,4 +1,4 @@
-"""Click examples from a data set and a split: who met which item, after which history."""
+"""Click examples of a data set and a split: user, item, label and the history before."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ __all__ = ["PARTS", "ClickData", "click_data"]
 
 @dataclass(frozen=True)
 class ClickData:
-    """What a click model is trained on, chosen by, and measured on.
+    """Training, validation and test examples of a click model.
 
     Attributes:
-        name: the data set's.
+        name: name of the data set.
         fitted: the features, with vocabularies of the training part.
+        train: training examples.
+        validation: validation examples.
+        test: test examples.
         split: ``"global-time"``, ``"leave-one-out"``, ``"by-user"``, or ``"given"``.
-        notes: what a report should tell: how labels came about, what was left out.
-        negatives: where those of evaluation and training come from, for tables: ``"real"``, the law
-            of their draw and how many beside each event, or ``"given"``.
-        histories: makes the events of all who are trained on, up to the end of the training part,
-            each user's once; items are rows of the candidate's table. None: examples are all there
-            is.
-        files: that the examples are streamed from; none of tables.
+        notes: remarks for a report: the rule for labels, and dropped rows.
+        negatives: origin of the negatives, for tables: ``"real"``, ``"given"``, or number and
+            distribution, such as ``"1 by popularity"``.
+        histories: returns one history per training user, up to the end of the training part; items
+            are rows of the candidate's table. None if only examples are available.
+        files: files that the examples are streamed from; empty for tables in memory.
     """
 
     name: str
@@ -67,55 +69,57 @@ def click_data(
     seed: int = 0,
     fitted: FittedSchema | None = None,
 ) -> ClickData:
-    """Click examples of ``dataset``.
+    """Return click examples of ``dataset``.
 
-    An example's history is its user's events before it, in time and, within one second, in the
-    order of the source; never itself or anything later.
+    The history of an example holds its user's earlier events. Events of the same second are in the
+    order of the source. The example itself and later events are never in the history.
 
-    Explicit feedback: every event is an example, positive where it was liked: the label of the
-    source is 1, its feedback "liked", or its rating ``positive`` or more (one star less is neutral,
-    fewer are dislikes). Histories hold all events, each with its sign.
-    Implicit: every event is a positive and brings ``negatives`` items that the user did not meet:
-    in training, among the items of the training part, anew in each epoch, disjoint from the user's
-    training events; in validation and test, among all items, drawn once, disjoint from all of the
-    user's events. A negative has the history of its positive.
+    Explicit feedback: every event is an example. It is positive if it is liked: the label is 1, the
+    feedback is "liked", or the rating is at least ``positive`` (one star less is neutral, fewer is
+    disliked). Histories hold all events, each with its sign.
+
+    Implicit feedback: every event is a positive example with ``negatives`` negative examples: items
+    without an event of the user. A negative has the history of its positive.
+
+    - Training negatives are items of the training part without a training event of the user. They
+      are redrawn in each epoch.
+    - Validation and test negatives are items without any event of the user, drawn once.
 
     Args:
         dataset: the data.
-        split: or its name; None takes what :func:`~recops_models.data.splits.named_split` does, by
-            the clock where times are real.
-        max_len: of a history.
-        targets_per_history: the histories of so many neighbouring events of a user begin alike,
-            with the last ``max_len`` before the last of them, and those examples follow each other
-            into a batch: what reads a history once for all candidates, as a memory does, reads it
-            once for all of them. 1: every history is as long as it can be, and all are shuffled.
-        feedback: None takes labels, feedback and ratings where there are any.
-        positive: the least rating that counts as liking.
-        negatives: per positive, of implicit feedback.
-        negatives_law: ``"popularity"``: by the number of training events, as in the released code
-            of DIEN and CAN, so that how popular an item is tells nothing; or ``"uniform"``, under
-            which a count of events beats most models. See
+        split: a split, or its name; None takes the default of
+            :func:`~recops_models.data.splits.named_split`, by time if times are in seconds.
+        max_len: maximum length of a history.
+        targets_per_history: number of consecutive events of a user whose histories start at the
+            same event, and which are batched together. Models that encode a history once for all
+            candidates, such as memory networks, then encode it once per group. With 1, every
+            history is as long as possible and examples are shuffled individually.
+        feedback: kind of feedback; None is explicit if the source has labels, feedback or ratings.
+        positive: lowest rating that counts as liked.
+        negatives: negatives per positive of implicit feedback.
+        negatives_law: distribution of negatives. ``"popularity"``: proportional to the item's
+            training events, as in the released code of DIEN and CAN, so that popularity does not
+            predict the label. ``"uniform"``: counting events then beats most models. See
             :func:`~recops_models.examples.negatives.sample_negatives`.
-        rare_count: users, items and attributes that the training part shows fewer times count as
-            unknown.
-        rare_share: so do the rarest, together at most this share of the training part: the row that
-            stands for what training does not know is trained as every other is.
-        signed: False: histories hold what was liked alone. Of explicit feedback.
-        running_rates: whether how often the user liked and the item was liked before are features,
-            see :class:`~recops_models.examples.running_rates.RunningRates`; None: of explicit
+        rare_count: users, items and attributes with fewer training events count as unknown.
+        rare_share: the rarest values, together at most this share of the training part, also count
+            as unknown, so that the row of unknown values is trained.
+        signed: whether histories hold all events with signs, or only liked ones. Explicit feedback
+            only.
+        running_rates: whether earlier like rates of user and item are features, see
+            :class:`~recops_models.examples.running_rates.RunningRates`; None: for explicit
             feedback.
-        seed: of the negatives in validation and test.
-        fitted: the schema of a model already trained, in place of one learnt here, with the
-            features that it has.
+        seed: seed of the validation and test negatives.
+        fitted: fitted schema of a trained model; None fits one to the training part.
 
     Raises:
-        DataError: labels other than 0 and 1, feedback or features that the source does not have, a
-            part without examples, or a user who met every item.
+        DataError: labels other than 0 and 1, feedback or features that the source lacks, a part
+            without examples, or a user with events on every item.
         ValueError: ``negatives`` or ``targets_per_history`` is not positive.
     """
-    for asked, count in (("negatives", negatives), ("targets_per_history", targets_per_history)):
+    for argument, count in (("negatives", negatives), ("targets_per_history", targets_per_history)):
         if count < 1:
-            raise ValueError(f"click_data: {asked} must be 1 or more, got {count}")
+            raise ValueError(f"click_data: {argument} must be 1 or more, got {count}")
     name: str = "given"
     if not isinstance(split, Split):
         name, split = named_split(dataset, split, clock=True)
@@ -195,9 +199,9 @@ def click_examples(
     """
     dataset, events = maker.events.dataset, maker.events
     if feedback == "explicit":
-        sources, drawn = [labelled(maker, part) for part in range(3)], "real"
+        sources, origin = [labelled(maker, part) for part in range(3)], "real"
     else:
-        drawn = f"{negatives} by {negatives_law}"
+        origin = f"{negatives} by {negatives_law}"
         sources = [
             with_negatives(maker, part, negatives, negatives_law, (seed, part) if part else None)
             for part in range(3)
@@ -209,8 +213,8 @@ def click_examples(
         notes.append(warning)
     if feedback == "implicit":
         notes.append(
-            f"negatives: {drawn} beside each event; in training, items that the user does not meet "
-            "there; in validation and test, items that the user meets nowhere"
+            f"negatives: {origin} per event; in training, items without a training event of the "
+            "user; in validation and test, items without any event of the user"
         )
     return ClickData(
         dataset.name,
@@ -220,6 +224,6 @@ def click_examples(
         test,
         split_name,
         tuple(notes),
-        drawn,
+        origin,
         maker.training_histories,
     )

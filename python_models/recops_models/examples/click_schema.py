@@ -1,4 +1,4 @@
-"""Which features click examples of a data set have, and where their values stand."""
+"""Features of click examples, and the columns with their values."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from recops_models.examples.lookup import as_keys
 from recops_models.examples.running_rates import RATES
 
 SIGN = "history_sign"
-"""The sequence of what each event of the history said of its item."""
+"""Sequence of the feedback class (disliked, neutral, liked) of each event of the history."""
 
 KNOWN = {"user": "knowledge:user", "item": "knowledge:item"}
-"""Features that name an example's user and item to knowledge from elsewhere, by their own ids: keys
-of the source where there are any. A schema has them where a model reads such knowledge."""
+"""Features with the source's ids of an example's user and item, which are looked up in external
+knowledge. Only schemas of models that read such knowledge have them."""
 
 _HISTORY = "history"
 
@@ -41,36 +41,36 @@ def click_schema(
     signed: bool = False,
     running_rates: bool = False,
 ) -> FeatureSchema:
-    """User and item, what is told of either, and the history of the item and its categories.
+    """Return the schema of user and item, their columns, and the history of item and categories.
 
-    Single-valued attributes are categories, numbers numeric features; those of users are called
-    ``user_…``. Lists and text are left out.
+    Single-valued attributes become categorical features, numbers numeric ones. Features of user
+    columns are called ``user_…``. Lists and text are left out.
 
     Args:
         dataset: the data.
-        max_len: of a history.
-        rare_count: ``min_count`` of every categorical.
-        rare_share: as of :class:`~recops_models.examples.features.Categorical`, of each.
-        signed: whether :data:`SIGN` stands beside each event.
+        max_len: maximum length of a history.
+        rare_count: ``min_count`` of every categorical feature.
+        rare_share: ``rare_share`` of every categorical feature.
+        signed: whether histories have the sequence :data:`SIGN`.
         running_rates: whether :data:`~recops_models.examples.running_rates.RATES` are features.
 
     Raises:
-        DataError: a column of users or items has the name of a feature that is made here.
+        DataError: a column of users or items has the name of a feature that is computed here.
     """
     users, items = (
-        _described(columns, rare_count, rare_share)
+        _features(columns, rare_count, rare_share)
         for columns in (user_columns(dataset), item_columns(dataset))
     )
-    _refuse_taken(dataset, [feature.name for feature in users], [each.name for each in items])
-    met = [feature.name for feature in items if isinstance(feature, Categorical)]
-    described = sorted([*users, *items], key=lambda feature: isinstance(feature, Numeric))
+    _refuse_reserved(dataset, [feature.name for feature in users], [each.name for each in items])
+    in_history = [feature.name for feature in items if isinstance(feature, Categorical)]
+    features = sorted([*users, *items], key=lambda feature: isinstance(feature, Numeric))
     return FeatureSchema(
         (
-            *described,
+            *features,
             *(Numeric(name) for name in RATES if running_rates),
             *(
                 Sequence(f"history_{name}", max_len, share_embedding=name, history=_HISTORY)
-                for name in met
+                for name in in_history
             ),
             *((Sequence(SIGN, max_len, history=_HISTORY),) if signed else ()),
         )
@@ -78,7 +78,7 @@ def click_schema(
 
 
 def item_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
-    """By the name of a feature, the column of ``dataset.items`` that holds its values."""
+    """Return feature name → column of ``dataset.items`` with its values."""
     items = dataset.items
     others = [name for name in items.column_names if name not in ("item_id", "item_key")]
     columns = {"item": items["item_id"], **{name: items[name] for name in others}}
@@ -86,7 +86,7 @@ def item_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
 
 
 def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
-    """By the name of a feature, the column of ``dataset.users`` that holds its values."""
+    """Return feature name → column of ``dataset.users`` with its values."""
     users = dataset.users
     hidden = ("user_id", "user_key", "held_out")
     others = [name for name in users.column_names if name not in hidden]
@@ -94,13 +94,13 @@ def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
     return {**columns, KNOWN["user"]: entity_keys(dataset, "user")}
 
 
-def of_user(name: str) -> bool:
-    """Whether a feature of :func:`click_schema` tells of the user."""
+def is_user_feature(name: str) -> bool:
+    """Return whether a feature of :func:`click_schema` describes the user."""
     return name == "user" or name.startswith("user_")
 
 
 def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
-    """The ids of all users or items as the source has them: strings, or integers."""
+    """Return the ids of all users or items in the source: strings or integers."""
     table: pa.Table = getattr(dataset, f"{entity}s")
     return table[f"{entity}_key" if f"{entity}_key" in table.column_names else f"{entity}_id"]
 
@@ -108,7 +108,7 @@ def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
 def encoded(
     columns: Mapping[str, pa.ChunkedArray], fitted: FittedSchema
 ) -> dict[str, NDArray[Any]]:
-    """The values of those columns that are features: rows of its table, or standard numbers."""
+    """Return the encoded columns that are features: table rows, or standardised numbers."""
     values: dict[str, NDArray[Any]] = {}
     for feature in fitted.schema.features:
         name = feature.name
@@ -120,43 +120,46 @@ def encoded(
 
 
 def keys(column: pa.ChunkedArray) -> pa.Array:
-    """A categorical column as int64 or strings."""
+    """Return a categorical column as int64 or strings."""
     return as_keys(pa.concat_arrays([as_keys(chunk) for chunk in column.chunks]))
 
 
 def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A column of numbers, NaN where one is missing."""
+    """Return a column of numbers as float64; missing values are NaN."""
     values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
     return values
 
 
-def _refuse_taken(dataset: Dataset, users: list[str], items: list[str]) -> None:
-    """The first of each are user and item; what tells of a user is told by its name."""
-    made = {"user", *RATES}
-    taken = [("users", name.removeprefix("user_")) for name in users[1:] if name in made]
-    taken += [
+def _refuse_reserved(dataset: Dataset, users: list[str], items: list[str]) -> None:
+    """Raise an error for a column whose feature name is computed here or marks user features.
+
+    The first name in ``users`` and in ``items`` is the id feature itself.
+    """
+    reserved = {"user", *RATES}
+    clashes = [("users", name.removeprefix("user_")) for name in users[1:] if name in reserved]
+    clashes += [
         ("items", name)
         for name in items[1:]
-        if name in made or of_user(name) or f"{_HISTORY}_{name}" == SIGN
+        if name in reserved or is_user_feature(name) or f"{_HISTORY}_{name}" == SIGN
     ]
-    taken += [("items", "item")] if "item" in dataset.items.column_names else []
-    for table, name in taken:
+    clashes += [("items", "item")] if "item" in dataset.items.column_names else []
+    for table, name in clashes:
         raise DataError(
             f"{dataset.name}: the column {name!r} of {table} must have another name, as features "
-            "of that name are made of events"
+            "of that name are computed from events"
         )
 
 
-def _described(
+def _features(
     columns: Mapping[str, pa.ChunkedArray], rare_count: int, rare_share: float
 ) -> list[Feature]:
-    found: list[Feature] = []
-    for place, (name, column) in enumerate(columns.items()):
+    features: list[Feature] = []
+    for index, (name, column) in enumerate(columns.items()):
         if name in KNOWN.values():
             continue
         role = column_role(column)
-        if place == 0 or (role == "attribute" and not pa.types.is_nested(column.type)):
-            found.append(Categorical(name, min_count=rare_count, rare_share=rare_share))
+        if index == 0 or (role == "attribute" and not pa.types.is_nested(column.type)):
+            features.append(Categorical(name, min_count=rare_count, rare_share=rare_share))
         elif role == "number":
-            found.append(Numeric(name))
-    return found
+            features.append(Numeric(name))
+    return features

@@ -1,4 +1,4 @@
-"""Sources of click examples: with the labels of the source, or with sampled negatives."""
+"""Sources of click examples: with the data's own labels, or with sampled negatives."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law, sample_negatives
 
 _POWER = 1.0
-"""Of popularity: a negative is the item of an event drawn from all, as the released code of DIEN
-and CAN has it (confirmed)."""
+"""Exponent of popularity: a negative is the item of a random event, as in the released code of DIEN
+and CAN."""
 
 
 def labelled(maker: ExampleMaker, part: int) -> Source:
-    """The events of a part, as they were liked or not."""
+    """Return the events of a part, labelled 1 if liked and 0 otherwise."""
     rows = maker.events.part(part)
     block = maker.block(rows, maker.events.item[rows], maker.events.liked[rows].astype(np.float32))
     return MemorySource(len(rows), lambda *_: block)
@@ -28,17 +28,22 @@ def labelled(maker: ExampleMaker, part: int) -> Source:
 def with_negatives(
     maker: ExampleMaker, part: int, negatives: int, law: Law, fixed: tuple[int, int] | None
 ) -> Source:
-    """Each event of a part and ``negatives`` items beside it, drawn by ``fixed`` or per epoch."""
+    """Return each event of a part with ``negatives`` negative items.
+
+    Negatives are drawn once with the seed ``fixed``, or in every epoch if it is None.
+    """
     events = maker.events
-    mine = events.histories(events.part(part))
-    rows = np.repeat(mine.rows, 1 + negatives).reshape(-1, 1 + negatives)
+    positives = events.histories(events.part(part))
+    rows = np.repeat(positives.rows, 1 + negatives).reshape(-1, 1 + negatives)
     label = np.zeros(rows.shape, dtype=np.float32)
     label[:, 0] = 1
     draw = _training_draw(events, law) if fixed is None else _evaluation_draw(events, law)
 
     def block(seed: tuple[int, int]) -> Block:
-        drawn = draw(mine.lengths * negatives, int(np.random.default_rng(seed).integers(2**62)))
-        item = np.column_stack([mine.items, drawn.reshape(-1, negatives)])
+        negative = draw(
+            positives.lengths * negatives, int(np.random.default_rng(seed).integers(2**62))
+        )
+        item = np.column_stack([positives.items, negative.reshape(-1, negatives)])
         return maker.block(rows.ravel(), item.ravel(), label.ravel())
 
     if fixed is None:
@@ -48,16 +53,18 @@ def with_negatives(
 
 
 def _training_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
-    """Items of the training part alone: an item whose vector is never trained as a positive would
-    tell its label. None that the user met there or in the events before it: these stand in
-    histories, in which no negative of evaluation does.
+    """Return the sampler of training negatives.
+
+    It draws items of the training part only: an item that is never a positive would reveal its
+    label. It excludes the user's training events and the context before them, because negatives in
+    evaluation are never in the history either.
     """
     train, before = events.histories(events.part(0)), events.histories(np.arange(events.bounds[0]))
     known, dense = np.unique(train.items, return_inverse=True)
     positives = Histories(train.offsets, dense.astype(np.int64), train.rows)
-    met = known.searchsorted(before.items).clip(max=len(known) - 1)
-    met = np.where(known[met] == before.items, met, -1)
-    exclude = Histories(before.offsets, met, before.rows)
+    index = known.searchsorted(before.items).clip(max=len(known) - 1)
+    index = np.where(known[index] == before.items, index, -1)
+    exclude = Histories(before.offsets, index, before.rows)
     return lambda counts, seed: known[
         sample_negatives(
             positives, len(known), counts, law=law, power=_POWER, seed=seed, exclude=exclude
@@ -66,7 +73,10 @@ def _training_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int6
 
 
 def _evaluation_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
-    """Items that the user meets in no part; how popular one is, training alone says."""
+    """Return the sampler of evaluation negatives: items without any event of the user.
+
+    Popularity counts training events only.
+    """
     train = events.part(0)
     others = np.setdiff1d(np.arange(len(events.user)), train)
     positives, exclude = events.histories(train), events.histories(others)

@@ -1,8 +1,8 @@
 """Click examples from Parquet files larger than memory.
 
-A folder with ``features.json`` (a :class:`FeatureSchema` as its ``to_dict`` gives it) and
-``train.parquet``, ``validation.parquet`` and ``test.parquet``: a column per feature, list columns
-for sequences (oldest first) and vectors, the label and the group.
+The folder has ``features.json`` (a :class:`FeatureSchema` written by its ``to_dict``), and
+``train.parquet``, ``validation.parquet`` and ``test.parquet``. These have the label, the group and
+one column per feature; sequences (oldest first) and vectors are columns of lists.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ BUFFER_BYTES = 64 << 20
 
 
 def is_click_folder(folder: Path) -> bool:
-    """Whether the folder's files are for :func:`open_click_folder`."""
+    """Return whether :func:`open_click_folder` can open the folder."""
     return (folder / FEATURES).is_file()
 
 
 def read_features(folder: Path) -> FeatureSchema:
-    """The schema in ``features.json``.
+    """Read the schema in ``features.json``.
 
     Raises:
-        DataError: it is missing, no JSON, or no schema.
+        DataError: the file is missing, not JSON, or not a schema.
     """
     path = folder / FEATURES
     try:
         content: Any = json.loads(read_bounded(path))
         if not isinstance(content, dict):
-            raise DataError("an object is due")
+            raise DataError("must be an object")
         return FeatureSchema.from_dict(content)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
@@ -57,18 +57,18 @@ def read_features(folder: Path) -> FeatureSchema:
 def open_click_folder(
     folder: Path, *, fitted: FittedSchema | None = None, buffer_bytes: int = BUFFER_BYTES
 ) -> ClickData:
-    """The click data in a folder, after one pass over each file.
+    """Open the click data in a folder, after one pass over each file.
 
-    The pass over the training file learns vocabularies and moments; all passes count good rows, and
-    name the bad ones in the notes. Memory does not grow with the files, but with the vocabularies.
+    The pass over the training file fits vocabularies and moments. Every pass counts the valid rows;
+    the notes list the bad ones. Memory grows with the vocabularies, not with the files.
 
     Args:
-        folder: see the module.
-        fitted: vocabularies learnt before; None learns them.
-        buffer_bytes: of the shuffle buffer. Three to four times as much is in use.
+        folder: a folder as described in this module.
+        fitted: fitted schema of a trained model; None fits one to the training file.
+        buffer_bytes: size of the shuffle buffer. Peak memory is three to four times this size.
 
     Raises:
-        DataError: a file is missing, damaged or unfit, or without a good row.
+        DataError: a file is missing, damaged or unsuitable, or has no valid row.
     """
     schema = fitted.schema if fitted else read_features(folder)
     files = [ParquetRows(folder / f"{part}.parquet", schema) for part in PARTS]
@@ -99,18 +99,18 @@ def open_click_folder(
 def _survey(
     file: ParquetRows, schema: FeatureSchema, fit: SchemaFit | None
 ) -> tuple[int, list[str]]:
-    """Good rows, and the bad ones told; ``fit`` learns."""
+    """Return the number of valid rows and notes on the bad ones; update ``fit`` if given."""
     faults = RowFaults(file.path.name, schema)
     count = 0
     for piece in file.pieces():
-        good = faults.sieve(piece)
+        good = faults.valid_rows(piece)
         count += good.num_rows
         if fit is not None:
             fit.update(_training_columns(good, schema))
     notes = [str(bad) for bad in faults.bad_rows]
     if not count:
         reasons = "; ".join(notes) or "the file is empty"
-        raise DataError(f"{file.path}: no good row is left ({reasons})")
+        raise DataError(f"{file.path}: no valid row is left ({reasons})")
     return count, notes
 
 

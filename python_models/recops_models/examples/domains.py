@@ -1,4 +1,12 @@
-"""A super-domain's earlier events, and a small domain's later ones."""
+"""Split of a data set into a super-domain's earlier and a small domain's later events.
+
+Knowledge is extracted from events of all domains in an early window, and used to train a model on
+the later events of one domain (KEEP)::
+
+                   before the cut        after the cut
+    small domain   window + context      train, validation, test
+    other domains  window                unused
+"""
 
 from __future__ import annotations
 
@@ -22,40 +30,42 @@ from recops_models.examples.tasks import AUTO, DEFAULT_VALUE
 from recops_models.setting_checks import check_above_zero, check_at_least, check_shares
 
 DOMAIN_ID = "domain:id"
-"""The column of the super-domain's interactions that tells which of all domains an event is of."""
+"""Column of the super-domain's interactions with the index of the event's domain."""
 
 _EVENT = "domain:event"
-"""The column that numbers events while they are split."""
+"""Temporary column with the row of each event in the data set."""
 
 Cut = Literal["clock", "order"]
 
 
 @dataclass(frozen=True)
 class DomainConfig:
-    """Which events are the super-domain's, and which the small domain's.
+    """Configuration of the super-domain's window and the small domain.
 
     Attributes:
-        domain_column: what tells a domain: a column of the interactions, such as ``"domain"``, or
-            of items, such as ``"category"``, where a list may name several. None: there is one.
-        domain: the small domain, a value of that column; None: all of them.
-        until: the share of all events, the earliest ones, that the super-domain's window holds,
-            within [0, 1); 0, where knowledge comes from elsewhere, leaves all of them behind it.
-        cut: ``"clock"``: at one moment for everybody. ``"order"``: each user's own first events,
-            where a source knows no times; then nothing guards against leakage between users.
-        validation: the share of the small domain's later events, of a clock's cut; by order, each
-            user's last event but one is validation, and the last one test.
-        test: likewise.
-        slices: training goes on over so many slices of time, each once, as an online model's does,
-            and its last state is kept; 0: over all of it at once, as usual.
-        passes: over each slice, before the next one.
-        task_labels: what the extractor learns in addition to clicks: columns of the interactions
-            whose values above 0 are positive, such as ``"bought"``; ``"auto"``: whether an event
-            was kept, and whether its value is above the median.
-        task_value: the column of those values, such as ``"price"``; none: no such task.
+        domain_column: column with the domain: of the interactions, such as ``"domain"``, or of the
+            items, such as ``"category"``; a list may name several domains. None: one domain.
+        domain: the small domain, a value of ``domain_column``; None: all domains.
+        until: share of all events, the earliest ones, in the super-domain's window; in [0, 1). 0 is
+            for external knowledge: the window is empty.
+        cut: ``"clock"``: the window ends at one time for all users. ``"order"``: it holds each
+            user's first events, for sources without times; this does not prevent leakage between
+            users.
+        validation: share of the small domain's events after the window. With cut ``"order"``, each
+            user's last event but one is validation instead.
+        test: share of the small domain's events after the window. With cut ``"order"``, each user's
+            last event is test instead.
+        slices: number of consecutive time slices to train on, as an online model does; the last
+            state is kept. 0: train on all events at once.
+        passes: epochs per slice.
+        task_labels: labels that the extractor learns in addition to clicks: columns of the
+            interactions, such as ``"bought"``, positive above 0. ``"auto"``: whether an event was
+            kept (not disliked), and whether its value is above the median.
+        task_value: column of that value, such as ``"price"``; None: no such task.
 
     Raises:
-        ValueError: a share outside [0, 1), or none of validation or test; a negative number of
-            slices, no pass.
+        ValueError: a share is outside [0, 1), validation or test is 0, ``slices`` is negative, or
+            ``passes`` is 0.
     """
 
     domain_column: str | None = None
@@ -77,13 +87,13 @@ class DomainConfig:
 
 @dataclass(frozen=True, eq=False)
 class Domains:
-    """How the events of a data set fall into domains and time.
+    """Assignment of a data set's events to window and small domain.
 
     Attributes:
-        dataset: all of it.
-        before: ``[E]``: which events the super-domain's window holds.
-        inside: ``[E]``: which are the small domain's.
-        config: how it was cut.
+        dataset: the data.
+        before: ``[E]``, whether an event is in the super-domain's window.
+        inside: ``[E]``, whether an event is in the small domain.
+        config: configuration of the cut.
     """
 
     dataset: Dataset
@@ -93,31 +103,32 @@ class Domains:
 
     @classmethod
     def of(cls, dataset: Dataset, config: DomainConfig) -> Domains:
-        """Cut a data set.
+        """Assign the events of ``dataset``.
 
         Raises:
-            DataError: no such column or domain, a clock's cut where there are no times, or nothing
-                on a side of it.
+            DataError: there is no such column or domain; the cut needs times that the source lacks;
+                or the small domain has no event after the window.
         """
         inside = _inside(dataset, config)
         before = _before(dataset, config)
         if not (~before & inside).any():
             raise DataError(
-                f"{dataset.name}: no event of the small domain behind until={config.until:g}"
+                f"{dataset.name}: no event of the small domain after until={config.until:g}"
             )
         return cls(dataset, before, inside, config)
 
     @property
     def split_name(self) -> SplitName:
-        """How the small domain's later events are cut."""
+        """Name of the split of the small domain's events after the window."""
         return "global-time" if self.config.cut == "clock" else "leave-one-out"
 
     def super_domain(self) -> Split:
-        """The window's events, with :data:`DOMAIN_ID`; the last of them choose the extractor's
-        epoch.
+        """Return the split of the window's events, with the column :data:`DOMAIN_ID`.
+
+        Its validation part, the last events, selects the extractor's epoch.
 
         Raises:
-            DataError: there are none, or too few to be cut.
+            DataError: the window has no events, or too few to split.
         """
         if not self.before.any():
             raise DataError(
@@ -132,8 +143,9 @@ class Domains:
         return global_time(seen, validation=0.05, test=0.01)
 
     def small_domain(self) -> Split:
-        """The small domain's events: those behind the cut are train, validation and test, those
-        before it are in histories alone. Its catalogue is the small domain's.
+        """Return the split of the small domain's events, with the small domain's items.
+
+        Events after the window are train, validation and test; earlier ones are context.
         """
         part, inside = self.parts(), self.inside
         events = self.dataset.interactions.filter(pa.array(inside))
@@ -143,19 +155,20 @@ class Domains:
         return Split.of(small, part[inside])
 
     def parts(self) -> Int64Array:
-        """``[E]``: of the small domain's events 0 train, 1 validation, 2 test, and 3 for those
-        before the cut; −1 for those of other domains.
+        """Return the part ``[E]`` of each event: 0 train, 1 validation, 2 test, 3 context.
+
+        Events of other domains have −1.
         """
         later = np.flatnonzero(~self.before & self.inside)
         table = self.dataset.interactions.take(pa.array(later))
-        asked = dataclasses.replace(
+        after_window = dataclasses.replace(
             self.dataset, interactions=table.append_column(_EVENT, pa.array(later))
         )
         if self.config.cut == "order":
-            split = leave_one_out(asked)
+            split = leave_one_out(after_window)
         else:
             shares = {"validation": self.config.validation, "test": self.config.test}
-            split = global_time(asked, **shares)
+            split = global_time(after_window, **shares)
         part = np.where(self.inside, 3, -1)
         for index, name in enumerate(PARTS):
             part[getattr(split, name)[_EVENT].to_numpy()] = index
@@ -163,76 +176,78 @@ class Domains:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all domains that events are of; "" stands for none."""
+        """Names of all domains with events; "" is the domain of events without one."""
         return self._domains[0]
 
     @cached_property
     def _domains(self) -> tuple[tuple[str, ...], Int64Array]:
-        """The names, and ``[E]``: of each event; of several, the first."""
+        """Domain names, and the domain index ``[E]`` of each event; the first of several."""
         column, events = self.config.domain_column, self.dataset.interactions
         if column is None:
             return ("",), np.zeros(events.num_rows, dtype=np.int64)
-        values, places = _values(self.dataset, column)
-        encoded = _first(values).take(pa.array(places)).dictionary_encode()
+        values, rows = _values(self.dataset, column)
+        encoded = _first(values).take(pa.array(rows)).dictionary_encode()
         return tuple(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int64)
 
     @cached_property
-    def of_items(self) -> Int64Array | None:
-        """``[I]``: of each item, of several the first, −1 of one that no event is of; None where
-        items tell of no domain.
+    def item_domains(self) -> Int64Array | None:
+        """Domain index ``[I]`` of each item, the first of several; −1 for a domain without events.
+
+        None if the domain is not a column of the items.
         """
         column = self.config.domain_column
         if column is None or column in self.dataset.interactions.column_names:
             return None
-        values = _first(_whole(self.dataset.items[column]))
-        places = pc.index_in(values, pa.array(self.names, pa.string()))
-        return np.asarray(pc.fill_null(places, -1).to_numpy().astype(np.int64))
+        values = _first(_one_array(self.dataset.items[column]))
+        index = pc.index_in(values, pa.array(self.names, pa.string()))
+        return np.asarray(pc.fill_null(index, -1).to_numpy().astype(np.int64))
 
 
 def _before(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
     if config.cut == "order":
         user = dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy())
         counts = np.bincount(user, minlength=dataset.users.num_rows)
-        place = np.empty(len(user), dtype=np.int64)
+        position = np.empty(len(user), dtype=np.int64)
         order = np.argsort(user, kind="stable")
-        place[order] = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.asarray(place < np.round(config.until * counts[user]))
+        position[order] = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.asarray(position < np.round(config.until * counts[user]))
     if dataset.time != "seconds":
         raise DataError(
-            f"{dataset.name}: knows no times, so that knowledge of earlier events cannot be told "
-            "from knowledge of later ones; cut=order takes each user's own first events"
+            f"{dataset.name}: cut=clock needs times in seconds, which the source lacks; "
+            "cut=order takes each user's first events instead"
         )
     times = dataset.interactions["timestamp"].to_numpy()
     return np.asarray(times < times[min(int(len(times) * config.until), len(times) - 1)])
 
 
 def _inside(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
-    """``[E]``: which events are of the small domain."""
+    """Return whether each event ``[E]`` is in the small domain."""
     if config.domain is None:
         return np.ones(dataset.interactions.num_rows, dtype=np.bool_)
     if config.domain_column is None:
         raise DataError(f"{dataset.name}: domain={config.domain} needs a domain_column")
-    values, places = _values(dataset, config.domain_column)
-    found = np.zeros(len(values), dtype=np.bool_)
+    values, rows = _values(dataset, config.domain_column)
+    matches = np.zeros(len(values), dtype=np.bool_)
     if is_list(values.type):
         parent = pc.list_parent_indices(values).to_numpy()
-        found[parent[_equal(pc.list_flatten(values), config.domain)]] = True
+        matches[parent[_equal(pc.list_flatten(values), config.domain)]] = True
     else:
-        found = _equal(values, config.domain)
-    if not found.any():
+        matches = _equal(values, config.domain)
+    if not matches.any():
         raise DataError(
             f"{dataset.name}: nothing has {config.domain!r} as its {config.domain_column}"
         )
-    return np.asarray(found[places])
+    return np.asarray(matches[rows])
 
 
 def _values(dataset: Dataset, column: str) -> tuple[pa.Array, Int64Array]:
-    """A column of the interactions or of items, and ``[E]``: which of its places is an event's."""
+    """Return a column of the interactions or items, and the row ``[E]`` in it of each event."""
     events, items = dataset.interactions, dataset.items
     if column in events.column_names:
-        return _whole(events[column]), np.arange(events.num_rows)
+        return _one_array(events[column]), np.arange(events.num_rows)
     if column in items.column_names:
-        return _whole(items[column]), dataset.item_vocabulary.index(events["item_id"].to_numpy())
+        rows = dataset.item_vocabulary.index(events["item_id"].to_numpy())
+        return _one_array(items[column]), rows
     known = sorted({*events.column_names, *items.column_names} - {"user_id", "item_id"})
     raise DataError(
         f"{dataset.name}: neither interactions nor items have a column {column!r}; there are "
@@ -240,18 +255,18 @@ def _values(dataset: Dataset, column: str) -> tuple[pa.Array, Int64Array]:
     )
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
     combined = column.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _equal(column: pa.Array, value: str) -> NDArray[np.bool_]:
-    same = pc.fill_null(pc.equal(column.cast(pa.string()), value), False)
-    return np.asarray(same.to_numpy(zero_copy_only=False))
+    equal = pc.fill_null(pc.equal(column.cast(pa.string()), value), False)
+    return np.asarray(equal.to_numpy(zero_copy_only=False))
 
 
 def _first(column: pa.Array) -> pa.Array:
-    """The values as text, of a list its first; "" where there is none."""
+    """Return the values as text, the first of a list; "" if missing."""
     if not is_list(column.type):
         return pc.fill_null(column.cast(pa.string()), "")
     texts = ["" if not row else str(row[0]) for row in column.to_pylist()]
@@ -259,16 +274,17 @@ def _first(column: pa.Array) -> pa.Array:
 
 
 def slices_of(split: Split, number: int) -> list[Split]:
-    """A split for each of ``number`` slices of the training part, of equal counts, in time order:
-    what came in slices before it is context.
+    """Return one split per slice of the training part, in time order, with equal event counts.
+
+    The events of earlier slices become context.
 
     Raises:
-        ValueError: fewer events than slices, or no slice.
+        ValueError: ``number`` is not in [1, number of training events].
     """
     rows = split.train.num_rows
     if not 1 <= number <= rows:
         raise ValueError(f"slices_of: number must be 1 to {rows:,} (events), got {number}")
-    ends = [rows * place // number for place in range(number + 1)]
+    ends = [rows * index // number for index in range(number + 1)]
     return [
         dataclasses.replace(
             split,

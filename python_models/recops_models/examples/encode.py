@@ -1,4 +1,4 @@
-"""Checked rows of a Parquet file as blocks of encoded examples."""
+"""Encoding of checked Parquet rows as blocks of examples."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from recops_models.examples.row_faults import num_values, numbers
 
 
 def encode(rows: pa.RecordBatch, fitted: FittedSchema) -> Block:
-    """Good rows as a block.
+    """Encode valid rows as a block.
 
     Raises:
-        DataError: a column holds strings where the training part held integers, or the reverse.
+        DataError: a column holds strings but held integers in the training part, or the reverse.
     """
     schema = fitted.schema
     columns: dict[str, Column] = {}
@@ -52,10 +52,10 @@ def _rows_of(fitted: FittedSchema, name: str, values: pa.Array) -> NDArray[np.in
 
 
 def last_values(column: pa.Array, max_len: int) -> tuple[pa.Array, Int64Array]:
-    """The last ``max_len`` values of each row, padding left out: flat, and how many of each row."""
+    """Return the last ``max_len`` values of each list without padding: flat values, and lengths."""
     lengths, values = num_values(column), column.flatten().drop_null()
     if lengths.max(initial=0) > max_len:
-        kept = np.minimum(lengths, max_len)
         from_end = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
-        values, lengths = values.filter(pa.array(from_end <= max_len)), kept
+        values = values.filter(pa.array(from_end <= max_len))
+        lengths = np.minimum(lengths, max_len)
     return values, lengths

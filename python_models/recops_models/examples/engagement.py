@@ -1,4 +1,4 @@
-"""How much an event says: a level, a weight in the loss, a reward."""
+"""Engagement of events: level, loss weight and reward."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ EDGES: dict[str, tuple[float, ...]] = {
     "rating": (3.0, 4.0),
     "weight": (float(np.nextafter(np.float32(0), np.float32(1))),),
 }
-"""Where levels begin, in the columns that ``auto`` looks for, the first there is: liked; neutral
-and liked; three stars and four; played, or bought, at all."""
+"""Default level edges of the columns that ``"auto"`` tries in this order: liked; neutral and liked;
+three and four stars; any playing time or purchase."""
 
 
 @dataclass(frozen=True)
 class EngagementConfig:
-    """Which column tells how much a user engaged with an item, and what that counts.
+    """Configuration of levels, weights and values of events.
 
     Attributes:
-        engagement: a numeric column of the interactions; ``"auto"``: the first there is of label,
-            feedback, rating and weight; none: all events are equal.
-        level_edges: where levels begin, ascending: an event's level is how many of them are at most
-            its value. Empty: the column's usual ones, :data:`EDGES`.
-        level_weights: α, one a level, lowest first; empty: all are equal.
-        value: a numeric column of amounts, 0 or more, such as what was paid (the paper's GMV).
+        engagement: a numeric column of the interactions; ``"auto"``: the first existing one of
+            label, feedback, rating and weight; None: all events are equal.
+        level_edges: ascending lower bounds of levels 1, 2, …: the level of an event is the number
+            of edges that are at most its value. Empty: the defaults in :data:`EDGES`.
+        level_weights: α, one per level, lowest level first; empty: equal weights.
+        value: a numeric column of non-negative amounts, such as the price paid (the paper's GMV).
     """
 
     engagement: str | None = AUTO
@@ -45,19 +45,20 @@ class EngagementConfig:
 
 @dataclass(frozen=True, eq=False)
 class Engagement:
-    """What each event of a table says.
+    """Level, weight and reward of each event of a table.
 
-    ``α = α_level · (1 + ln(1 + value))``, divided by its mean over the table, so that a learning
-    rate and a clipped gradient mean the same with any weights; ``R = level · (1 + ln(1 + value))``,
-    where level is 1 if nothing tells levels. The paper (arXiv 2604.12234) has α by type of
-    engagement and R a function of predicted objectives, GMV in its experiments, and reports
-    neither: these are ours.
+    ``α = α_level · (1 + ln(1 + value))``, divided by its mean over the table, so that learning rate
+    and gradient clipping do not depend on the scale of the weights.
+    ``R = level · (1 + ln(1 + value))``, with level 1 if there is only one level.
+
+    The paper (arXiv 2604.12234) has α per type of engagement, and R as a function of predicted
+    objectives (GMV in its experiments). It reports neither, so both formulas are our choice.
 
     Attributes:
         level: ``[E]`` i64.
         weight: ``[E]`` f32, α.
         reward: ``[E]`` f32, R.
-        levels: how many there can be.
+        levels: number of possible levels.
     """
 
     level: Int64Array
@@ -67,13 +68,13 @@ class Engagement:
 
     @classmethod
     def of(cls, events: pa.Table, config: EngagementConfig, *, name: str) -> Engagement:
-        """Those of a table of interactions.
+        """Compute the engagement of ``events``; errors start with ``name``.
 
         Raises:
-            DataError: no such column, or one that holds something else than finite numbers; no
-                edges known for it; a negative value. It names ``name`` and the setting.
-            ValueError: edges that do not ascend, weights of another number than levels, negative
-                or all 0.
+            DataError: a column is missing or holds other values than finite numbers; its edges are
+                unknown; a value is negative.
+            ValueError: the edges do not ascend; the number of weights differs from that of levels;
+                weights are negative or all 0.
         """
         level, levels = levels_of(events, config, name=name)
         weights = np.array(config.level_weights or (1.0,) * levels)
@@ -84,7 +85,7 @@ class Engagement:
             )
         if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
             raise ValueError(
-                f"{name}: level_weights must be 0 or more, and one of them more, got "
+                f"{name}: level_weights must be 0 or more, and at least one above 0, got "
                 f"{', '.join(f'{weight:g}' for weight in weights)}"
             )
         scale = np.ones(events.num_rows)
@@ -93,7 +94,7 @@ class Engagement:
         weight = weights[level] * scale
         mean = weight.mean() if len(weight) else 1.0
         if mean == 0:
-            raise ValueError(f"{name}: level_weights must not be 0 for all events that there are")
+            raise ValueError(f"{name}: level_weights must be above 0 for at least one event")
         return cls(
             level,
             (weight / mean).astype(np.float32),
@@ -103,11 +104,11 @@ class Engagement:
 
 
 def levels_of(events: pa.Table, config: EngagementConfig, *, name: str) -> tuple[Int64Array, int]:
-    """The level ``[E]`` of each event of a table, and how many there can be.
+    """Return the level ``[E]`` of each event, and the number of possible levels.
 
     Raises:
-        DataError: see :meth:`Engagement.of`; edges, and no column.
-        ValueError: edges that do not ascend.
+        DataError: as in :meth:`Engagement.of`; or there are edges but no column.
+        ValueError: the edges do not ascend.
     """
     column = _column(events, config, name)
     edges = _edges(config, column, name)
@@ -130,13 +131,13 @@ def _edges(config: EngagementConfig, column: str | None, name: str) -> NDArray[n
     if column is None:
         if config.level_edges:
             raise DataError(
-                f"{name}: level_edges must have a column that they cut; name it by engagement, "
-                f"there is none of {', '.join(EDGES)}"
+                f"{name}: level_edges need a column: set engagement, as the interactions have none "
+                f"of {', '.join(EDGES)}"
             )
         return np.empty(0)
     edges = np.array(config.level_edges or EDGES.get(column, ()))
     if not len(edges):
-        raise DataError(f"{name}: level_edges must be given, as nothing is known of {column}")
+        raise DataError(f"{name}: level_edges must be given, as {column} has no default edges")
     if not (np.diff(edges) > 0).all():
         raise ValueError(
             f"{name}: level_edges must ascend, got {', '.join(f'{edge:g}' for edge in edges)}"
@@ -148,7 +149,7 @@ def _amounts(events: pa.Table, column: str, name: str) -> NDArray[np.float64]:
     _require(events, column, name, "value")
     amounts = _numbers(events, column, name)
     if (amounts < 0).any():
-        raise DataError(f"{name}: value must be 0 or more, {column} holds {amounts.min():g}")
+        raise DataError(f"{name}: value must be 0 or more, got {amounts.min():g} in {column}")
     return amounts
 
 
@@ -163,5 +164,5 @@ def _require(events: pa.Table, column: str, name: str, setting: str) -> None:
 def _numbers(events: pa.Table, column: str, name: str) -> NDArray[np.float64]:
     values, faults = parse_numbers(events[column], column)
     if any(rows.any() for _, rows in faults) or not np.isfinite(values).all():
-        raise DataError(f"{name}: {column} must hold finite numbers alone, to tell engagement")
+        raise DataError(f"{name}: {column} must hold only finite numbers, as engagement or value")
     return values.astype(np.float64)

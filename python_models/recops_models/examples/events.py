@@ -1,4 +1,4 @@
-"""The events of a split as click examples look at them."""
+"""Events of a split with indices, feedback classes and time ranks."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """Context and all parts, one after the other, which keeps every user's own order.
+    """Events of context, train, validation and test, concatenated; each user's stay in order.
 
     Attributes:
-        dataset: whose they are.
-        user: ``[E]`` i64, indices of its users.
-        item: ``[E]`` i64, indices of its items.
-        said: ``[E]`` i64, disliked, neutral or liked.
-        place: ``[E]`` i64, where each stands in the order of time.
+        dataset: the data set of the events.
+        user: ``[E]`` i64, user indices.
+        item: ``[E]`` i64, item indices.
+        feedback_class: ``[E]`` i64, disliked, neutral or liked.
+        time_rank: ``[E]`` i64, position in time order.
         bounds: ``[4]`` i64: part ``i`` is ``[bounds[i], bounds[i + 1])``.
-        rule: which are liked, in words.
+        rule: description of the rule for positive labels.
     """
 
     dataset: Dataset
     user: Int64Array
     item: Int64Array
-    said: Int64Array
-    place: Int64Array
+    feedback_class: Int64Array
+    time_rank: Int64Array
     bounds: Int64Array
     rule: str
 
     @classmethod
     def of(cls, split: Split, feedback: Feedback, positive: float) -> Events:
-        """Those of a split.
+        """Return the events of ``split``.
 
         Raises:
-            DataError: a part is empty, or see :func:`~recops_models.examples.feedback.classes_of`.
+            DataError: a part is empty; or as in
+                :func:`~recops_models.examples.feedback.classes_of`.
         """
         dataset = split.dataset
         tables = [getattr(split, part) for part in ("context", *PARTS)]
@@ -54,37 +55,37 @@ class Events:
             if not table.num_rows:
                 raise DataError(f"{dataset.name}: the {part} part is empty")
         events = pa.concat_tables(tables)
-        place = np.empty(events.num_rows, dtype=np.int64)
+        time_rank = np.empty(events.num_rows, dtype=np.int64)
         order = np.argsort(events["timestamp"].to_numpy(), kind="stable")
-        place[order] = np.arange(len(order))
+        time_rank[order] = np.arange(len(order))
         return cls(
             dataset,
             dataset.user_vocabulary.index(events["user_id"].to_numpy()),
             dataset.item_vocabulary.index(events["item_id"].to_numpy()),
             classes_of(events, feedback, positive, name=dataset.name),
-            place,
+            time_rank,
             np.cumsum([table.num_rows for table in tables]),
             label_rule(events, feedback, positive, name=dataset.name),
         )
 
     @property
     def liked(self) -> NDArray[np.bool_]:
-        """``[E]``: which are positive."""
-        liked: NDArray[np.bool_] = self.said == LIKED
+        """Mask ``[E]`` of the positive events."""
+        liked: NDArray[np.bool_] = self.feedback_class == LIKED
         return liked
 
     @cached_property
     def running_rates(self) -> RunningRates:
-        """Of the users and items of all events."""
-        order = np.argsort(self.place)
+        """Running rates of users and items over all events."""
+        order = np.argsort(self.time_rank)
         return RunningRates(self.user[order], self.item[order], self.liked[order])
 
     def part(self, index: int) -> Int64Array:
-        """The rows of one part."""
+        """Return the rows of part ``index``: 0 train, 1 validation, 2 test."""
         return np.arange(self.bounds[index], self.bounds[index + 1])
 
     def histories(self, rows: Int64Array) -> Histories:
-        """Every user's events among ``rows``, in the order of time."""
-        order = rows[np.lexsort((self.place[rows], self.user[rows]))]
+        """Return the histories of all users, limited to ``rows``, in time order."""
+        order = rows[np.lexsort((self.time_rank[rows], self.user[rows]))]
         counts = np.bincount(self.user[rows], minlength=self.dataset.users.num_rows)
         return Histories(np.concatenate([[0], np.cumsum(counts)]), self.item[order], order)

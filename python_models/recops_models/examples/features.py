@@ -1,4 +1,4 @@
-"""Which columns a click model reads, and what was learnt of them on the training part."""
+"""Feature schema of a click model, and its state fitted to the training part."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from recops_models.settings import JsonObject
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of many values, looked up in an embedding table.
+    """A categorical feature, looked up in an embedding table.
 
     Attributes:
-        name: the feature's, and its column's.
-        share_embedding: the feature whose table it uses; None has one of its own.
-        min_count: values rarer than this in the training part count as unknown.
-        pretrained: a file of vectors that the table starts from.
-        rare_share: the rarest values count as unknown too, as long as together they are at most
-            this share of the training part: what is never unknown in training trains no row that
-            stands for the unknown.
+        name: name of the feature and of its column.
+        share_embedding: feature whose table is used; None: a separate table.
+        min_count: values with fewer occurrences in the training part count as unknown.
+        pretrained: file of vectors that initialise the table.
+        rare_share: the rarest values, together at most this share of the training part, also count
+            as unknown, so that the row of unknown values is trained.
     """
 
     name: str
@@ -41,25 +40,24 @@ class Categorical:
 
 @dataclass(frozen=True)
 class Numeric:
-    """A number, standardised by the training part's mean and deviation; a missing one is 0."""
+    """A number, standardised with mean and deviation of the training part; missing is 0."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Values in order, oldest first, of which the last ``max_len`` count.
+    """A sequence of categorical values, oldest first.
 
     Attributes:
-        name: the feature's, and its list column's.
-        max_len: longer rows lose their oldest values.
-        share_embedding: the feature whose table it uses: a history of items shares ``item``'s.
-        padding: the end at which a list column may be filled up with nulls. Batches are
-            right-padded whatever it is.
-        min_count: as of :class:`Categorical`.
-        pretrained: as of :class:`Categorical`.
-        history: the history whose events it tells of. None: of "history", where it shares a
-            categorical's table; else of none, and its values are summed.
+        name: name of the feature and of its list column.
+        max_len: maximum length; older values are dropped.
+        share_embedding: feature whose table is used; a history of items shares that of ``item``.
+        padding: end at which lists may be padded with nulls. Batches are always right-padded.
+        min_count: as in :class:`Categorical`.
+        pretrained: as in :class:`Categorical`.
+        history: history that the sequence belongs to. None: "history" if it shares the table of a
+            categorical feature; otherwise no history, and its embeddings are summed.
     """
 
     name: str
@@ -73,7 +71,7 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Vector:
-    """A pretrained vector of ``size`` numbers, taken as it is."""
+    """A pretrained vector of ``size`` numbers, used unchanged."""
 
     name: str
     size: int
@@ -87,11 +85,11 @@ _TYPES: dict[str, type[Feature]] = {
     "sequence": Sequence,
     "vector": Vector,
 }
-_DUE: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
+_JSON_TYPES: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 
-_FARTHEST = 1e18
-"""From the mean, in deviations; float32 ends at 3.4e38."""
+_LARGEST = 1e18
+"""Bound of standardised numbers: sums of squares stay below 3.4e38, the largest float32."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +97,13 @@ class FeatureSchema:
     """The features of a click model.
 
     Attributes:
-        features: in the order in which models concatenate them.
-        label: the column of clicks, 0 or 1.
-        group: the integer column by which gAUC groups examples; None makes one group of all.
+        features: the features, in the order in which models concatenate them.
+        label: column of clicks, 0 or 1.
+        group: integer column that groups examples for gAUC; None: one group.
 
     Raises:
-        DataError: two features of one name, a table shared with a feature that has none of its
-            own, or a size that is not positive.
+        DataError: there are no features; two have the same name; one shares the table of a feature
+            without a separate table; or a size is not positive.
     """
 
     features: tuple[Feature, ...]
@@ -129,11 +127,11 @@ class FeatureSchema:
             if owner is not None and owner not in self.tables:
                 raise DataError(
                     f"FeatureSchema: {feature.name!r} shares the embedding of {owner!r}, "
-                    "which has none of its own"
+                    "which has no separate embedding"
                 )
 
     def of_type(self, kind: type[Any]) -> list[Any]:
-        """The features of one class."""
+        """Return the features of one class."""
         return [feature for feature in self.features if isinstance(feature, kind)]
 
     def __getitem__(self, name: str) -> Feature:
@@ -144,7 +142,7 @@ class FeatureSchema:
 
     @property
     def tables(self) -> dict[str, Categorical | Sequence]:
-        """The features that have an embedding table of their own."""
+        """Features with a separate embedding table, by name."""
         return {
             feature.name: feature
             for feature in self.features
@@ -152,10 +150,10 @@ class FeatureSchema:
         }
 
     def table(self, name: str) -> str:
-        """The feature whose embedding table ``name`` uses: itself, or the one it shares with.
+        """Return the name of the feature that owns the embedding table of feature ``name``.
 
         Raises:
-            KeyError: no such feature, or one without a table.
+            KeyError: there is no such feature, or it has no table.
         """
         feature = self[name]
         if not isinstance(feature, (Categorical, Sequence)):
@@ -164,47 +162,49 @@ class FeatureSchema:
 
     @property
     def histories(self) -> dict[str, list[Sequence]]:
-        """The sequences of each history, event by event beside each other.
+        """Sequences of each history, aligned by event.
 
         Raises:
-            DataError: those of one history share a table twice, differ in ``max_len``, or none of
-                them shares a categorical's table, so that no candidate could be held against them.
+            DataError: sequences of one history share the same table or differ in ``max_len``; or
+                none of them shares a categorical feature's table, so that no candidate can be
+                compared with the history.
         """
         categorical = {feature.name for feature in self.of_type(Categorical)}
-        found: dict[str, list[Sequence]] = {}
+        histories: dict[str, list[Sequence]] = {}
         for feature in self.of_type(Sequence):
             shares = feature.share_embedding in categorical
             name = feature.history or ("history" if shares else None)
             if name is not None:
-                found.setdefault(name, []).append(feature)
-        for name, sequences in found.items():
+                histories.setdefault(name, []).append(feature)
+        for name, sequences in histories.items():
             targets = [s.share_embedding for s in sequences if s.share_embedding in categorical]
             names = ", ".join(repr(sequence.name) for sequence in sequences)
             if len({sequence.max_len for sequence in sequences}) > 1 or len(set(targets)) < len(
                 targets
             ):
                 raise DataError(
-                    f"FeatureSchema: {names} are not one history: each must share another "
-                    "feature's embedding, and all have one max_len; name another by `history`"
+                    f"FeatureSchema: {names} must share different embeddings and have the same "
+                    "max_len, as they are one history; set `history` to separate them"
                 )
             if not targets:
                 raise DataError(
                     f"FeatureSchema: history {name!r}: none of {names} shares a categorical's "
                     "embedding"
                 )
-        return found
+        return histories
 
     @property
     def candidate(self) -> str | None:
-        """The feature that names what is shown: the first categorical that a sequence shares its
-        table with; None where there is no history.
+        """Feature of the candidate: the first categorical whose table a sequence shares.
+
+        None if there is no history.
         """
         shared = {feature.share_embedding for feature in self.of_type(Sequence)}
         names = (feature.name for feature in self.of_type(Categorical))
         return next((name for name in names if name in shared), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; values at their defaults are left out."""
+        """Return the schema as JSON values; default values are left out."""
         return {
             "features": [_feature_to_dict(feature) for feature in self.features],
             "label": self.label,
@@ -213,11 +213,11 @@ class FeatureSchema:
 
     @classmethod
     def from_dict(cls, content: JsonObject) -> FeatureSchema:
-        """The schema that :meth:`to_dict` wrote, or a user did.
+        """Return the schema that :meth:`to_dict` or a user wrote.
 
         Raises:
-            DataError: a key that is unknown or missing, a value of a wrong type, an unknown
-                feature type.
+            DataError: a key is unknown or missing, a value has a wrong type, or a feature type is
+                unknown.
         """
         unknown = set(content) - {"features", "label", "group"}
         if unknown:
@@ -227,18 +227,18 @@ class FeatureSchema:
         features = tuple(_feature_from_dict(entry) for entry in content["features"])
         label, group = content.get("label", "label"), content.get("group", "user_id")
         if not isinstance(label, str) or not isinstance(group, str | None):
-            raise DataError("FeatureSchema: 'label' and 'group' must name columns")
+            raise DataError("FeatureSchema: 'label' and 'group' must be column names")
         return cls(features, label, group)
 
 
 @dataclass(frozen=True, eq=False)
 class FittedSchema:
-    """A schema with what the training part taught: vocabularies, means and deviations.
+    """A schema with vocabularies, means and deviations of the training part.
 
     Attributes:
         schema: the features.
-        lookups: the vocabulary of each embedding table, by its owner's name.
-        moments: ``(mean, standard deviation)`` of each numeric feature; the deviation is never 0.
+        lookups: name of a table's owner → vocabulary of the table.
+        moments: numeric feature → ``(mean, standard deviation)``; the deviation is never 0.
     """
 
     schema: FeatureSchema
@@ -246,25 +246,25 @@ class FittedSchema:
     moments: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def lookup(self, name: str) -> Lookup:
-        """How feature ``name``'s values become rows of its table."""
+        """Return the vocabulary of the table of feature ``name``."""
         return self.lookups[self.schema.table(name)]
 
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-        """``(x − mean) / deviation`` of a numeric feature, at most 1e18 from 0; 0 where x is NaN.
+        """Return ``(x − mean) / deviation`` of a numeric feature, clipped to ±1e18; NaN becomes 0.
 
-        Squares of it, and sums of hundreds of them, are numbers in float32.
+        The bound keeps sums of hundreds of squares finite in float32.
         """
         mean, deviation = self.moments[name]
-        numbers = np.nan_to_num((numbers - mean) / deviation).clip(-_FARTHEST, _FARTHEST)
+        numbers = np.nan_to_num((numbers - mean) / deviation).clip(-_LARGEST, _LARGEST)
         standard: NDArray[np.float32] = numbers.astype(np.float32)
         return standard
 
     def cardinality(self, name: str) -> int:
-        """The rows of feature ``name``'s table: 0 is padding, 1 unknown, known values from 2."""
+        """Return the number of rows of a feature's table: 0 padding, 1 unknown, from 2 values."""
         return self.lookup(name).cardinality
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-ready meta for :func:`recops.files.save_tensors`."""
+        """Return tensors and JSON metadata for :func:`recops.files.save_tensors`."""
         tensors = {
             f"lookup.{name}.{part}": tensor
             for name, lookup in self.lookups.items()
@@ -276,10 +276,10 @@ class FittedSchema:
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], meta: JsonObject) -> FittedSchema:
-        """What :meth:`state` gave; other tensors may lie beside.
+        """Return the schema that :meth:`state` exported; additional tensors are ignored.
 
         Raises:
-            DataError: ``meta`` is no schema.
+            DataError: ``meta`` is not a schema.
             KeyError: a tensor is missing.
         """
         schema = FeatureSchema.from_dict(meta)
@@ -315,13 +315,13 @@ def _feature_from_dict(content: Any) -> Feature:
             raise DataError(
                 f"FeatureSchema: {name!r}: unknown key {key!r}; {kind} has {', '.join(known)}"
             )
-        due = _DUE.get(known[key], str)
-        if not isinstance(value, due) or isinstance(value, bool):
-            raise DataError(f"FeatureSchema: {name!r}: {key} is {value!r}, {known[key]} is due")
+        expected = _JSON_TYPES.get(known[key], str)
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise DataError(f"FeatureSchema: {name!r}: {key} must be {known[key]}, got {value!r}")
     if values.get("padding", "post") not in ("post", "pre"):
         raise DataError(
-            f"FeatureSchema: {name!r}: padding is {values['padding']!r}, 'post' or 'pre' is due"
+            f"FeatureSchema: {name!r}: padding must be 'post' or 'pre', got {values['padding']!r}"
         )
     if kind == "vector" and "size" not in values:
-        raise DataError(f"FeatureSchema: {name!r}: a vector needs its size")
+        raise DataError(f"FeatureSchema: {name!r}: a vector must have a size")
     return _TYPES[kind](**values)

@@ -1,4 +1,4 @@
-"""What an event says of its item: disliked, neutral or liked."""
+"""Feedback class of an event: disliked, neutral or liked."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ Feedback = Literal["explicit", "implicit"]
 DISLIKED, NEUTRAL, LIKED = 0, 1, 2
 
 _RARE_CLASS = 0.05
-"""Share of positives, or of the others, below which the threshold hardly divides the events."""
+"""Share of positives or negatives below which :func:`rating_warning` warns."""
 
-TELLING = ("label", "feedback", "rating")
-"""Columns that tell, the first there is."""
+FEEDBACK_COLUMNS = ("label", "feedback", "rating")
+"""Columns of explicit feedback, in order of preference."""
 
 
 def feedback_of(dataset: Dataset) -> Feedback:
-    """``"explicit"`` where the source has labels, classes or ratings, else ``"implicit"``."""
+    """Return ``"explicit"`` if the source has labels, feedback or ratings, else ``"implicit"``."""
     columns = dataset.interactions.column_names
-    return "explicit" if any(name in columns for name in TELLING) else "implicit"
+    return "explicit" if any(name in columns for name in FEEDBACK_COLUMNS) else "implicit"
 
 
 def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> Int64Array:
-    """``[E]``: :data:`DISLIKED`, :data:`NEUTRAL` or :data:`LIKED`; see :func:`label_rule`.
+    """Return the class ``[E]`` of each event: :data:`DISLIKED`, :data:`NEUTRAL` or :data:`LIKED`.
+
+    :func:`label_rule` describes the rule. Errors start with ``name``.
 
     Raises:
-        DataError: labels other than 0 and 1, or nothing that tells; it names ``name``.
+        DataError: a label is neither 0 nor 1, or there is no column of explicit feedback.
     """
     if feedback == "implicit":
         return np.full(events.num_rows, LIKED)
-    told = _told(events, name)
-    values = events[told].to_numpy()
-    if told == "label":
+    column = _feedback_column(events, name)
+    values = events[column].to_numpy()
+    if column == "label":
         wrong = (values != 0) & (values != 1)
         if wrong.any():
             raise DataError(
-                f"{name}: labels must be 0 or 1, found {values[wrong][0]:g} "
+                f"{name}: labels must be 0 or 1, got {values[wrong][0]:g} "
                 f"in {int(wrong.sum()):,} rows"
             )
-    return said_by(told, values, positive)
+    return classes_of_values(column, values, positive)
 
 
-def said_by(told: str, values: AnyArray, positive: float) -> Int64Array:
-    """The class of each of ``values``, of the column of :data:`TELLING` named ``told``."""
-    if told == "feedback":
-        said: Int64Array = values.astype(np.int64)
-        return said
-    if told == "rating":
+def classes_of_values(column: str, values: AnyArray, positive: float) -> Int64Array:
+    """Return the class of each value of a column of :data:`FEEDBACK_COLUMNS`."""
+    if column == "feedback":
+        classes: Int64Array = values.astype(np.int64)
+        return classes
+    if column == "rating":
         return np.where(values >= positive, LIKED, np.where(values >= positive - 1, NEUTRAL, 0))
     return np.where(values == 1, LIKED, DISLIKED)
 
@@ -63,12 +65,12 @@ def rating_warning(events: pa.Table, feedback: Feedback | None, positive: float)
 
     Args:
         events: interactions.
-        feedback: None: explicit, where the source says anything.
-        positive: the least rating that counts as liking.
+        feedback: kind of feedback; None is explicit if the source has a column of feedback.
+        positive: lowest rating that counts as liked.
     """
     if feedback == "implicit" or "rating" not in events.column_names:
         return None
-    if _told(events, "ratings") != "rating":
+    if _feedback_column(events, "ratings") != "rating":
         return None
     ratings = events["rating"].to_numpy()
     share = float((ratings >= positive).mean())
@@ -76,27 +78,27 @@ def rating_warning(events: pa.Table, feedback: Feedback | None, positive: float)
         return None
     values = np.unique(ratings)
     shares = [float((ratings >= value).mean()) for value in values]
-    evenest = int(np.argmin(np.abs(np.array(shares) - 0.5)))
+    best = int(np.argmin(np.abs(np.array(shares) - 0.5)))
     return (
         f"{share:.1%} of the events count as positive, as their rating is {positive:g} or more "
         f"(ratings go from {values[0]:g} to {values[-1]:g}); set `positive`, for example "
-        f"`--set positive={values[evenest]:g}` for {shares[evenest]:.1%}"
+        f"`--set positive={values[best]:g}` for {shares[best]:.1%}"
     )
 
 
 def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> str:
-    """Which events are positive, and which neutral, in words."""
+    """Return a description of the rule for positive and neutral events."""
     if feedback == "implicit":
         return "label: every event is positive"
     return {
         "label": "labels of the source",
         "feedback": "label: liked; neutral and disliked are negative",
         "rating": f"label: rating ≥ {positive:g}; neutral from {positive - 1:g}, else disliked",
-    }[_told(events, name)]
+    }[_feedback_column(events, name)]
 
 
-def _told(events: pa.Table, name: str) -> str:
-    for column in TELLING:
+def _feedback_column(events: pa.Table, name: str) -> str:
+    for column in FEEDBACK_COLUMNS:
         if column in events.column_names:
             return column
     raise DataError(f"{name}: explicit feedback needs a label, feedback or rating column")

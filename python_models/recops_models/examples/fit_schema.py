@@ -1,4 +1,4 @@
-"""Learning a schema's vocabularies and moments in one pass over the training part."""
+"""Fitting of a schema's vocabularies and moments in one pass over the training part."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CAPACITY = 1 << 25
 
 
 class SchemaFit:
-    """Gathers what :class:`FittedSchema` holds, chunk by chunk.
+    """Incremental fit of a :class:`FittedSchema` to chunks of training rows.
 
-    Memory is O(distinct values), and at most O(``capacity``) per table: past it the rarest values
-    are forgotten. A value met in more than one of ``capacity`` rows is never lost.
+    Memory per table is O(min(distinct values, ``capacity``)). Beyond the capacity, the rarest
+    values are dropped. A value with a share above 1 / ``capacity`` of the rows is never dropped.
 
     Args:
         schema: the features.
-        capacity: distinct values kept per table.
+        capacity: maximum number of distinct values per table.
     """
 
     def __init__(self, schema: FeatureSchema, *, capacity: int = _CAPACITY) -> None:
@@ -41,11 +41,11 @@ class SchemaFit:
         self._moments = {feature.name: Moments() for feature in schema.of_type(Numeric)}
 
     def update(self, columns: Mapping[str, pa.Array]) -> None:
-        """Take a chunk of training rows; a sequence comes as its flat values.
+        """Add a chunk of training rows; a sequence is given as its flat values.
 
         Raises:
-            DataError: a categorical column is neither of integers nor of strings, or not always
-                the same of the two.
+            DataError: a categorical column holds other values than integers or strings, or both
+                kinds.
         """
         for name, values in columns.items():
             feature = self._schema[name]
@@ -58,10 +58,10 @@ class SchemaFit:
                 raise DataError(f"column {name!r}: {error}") from None
 
     def finish(self) -> FittedSchema:
-        """The vocabularies, without values that are rare by their table's owner.
+        """Return the fitted schema, without the rare values of each table.
 
         Raises:
-            DataError: columns that share a table hold integers here and strings there.
+            DataError: one column of a shared table holds integers and another one strings.
         """
         return FittedSchema(
             self._schema,
@@ -79,71 +79,74 @@ class SchemaFit:
 
 
 class KeyCounts:
-    """How often each key came: exact up to ``capacity`` distinct keys, a lower bound beyond.
+    """Counts of keys: exact up to ``capacity`` distinct keys, lower bounds beyond.
 
-    Beyond, the count of the first key too many is taken off all: the mergeable summary of Misra
-    and Gries (Agarwal et al., Mergeable Summaries, 2012). A count is too low by at most
-    n / capacity of n keys met. Chunks wait until they are as large as what is held, so that n keys
-    cost O(n log n).
+    Beyond the capacity C, the (C + 1)-th largest count is subtracted from all counts: the mergeable
+    summary of Misra and Gries (Agarwal et al., Mergeable Summaries, 2012). Of n keys, a count is
+    too low by at most n / C. Chunks are merged only when they are as large as the summary, so that
+    n keys cost O(n log n).
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._keys: pa.Array | None = None
         self._counts: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._waiting: list[pa.StructArray] = []
-        self._num_waiting = 0
+        self._pending: list[pa.StructArray] = []
+        self._num_pending = 0
 
     def add(self, keys: pa.Array) -> None:
         """Count a chunk of int64 or string keys; nulls are not counted."""
         chunk = pc.value_counts(keys.drop_null())
-        self._waiting.append(chunk)
-        self._num_waiting += len(chunk)
-        held = 0 if self._keys is None else len(self._keys)
-        if self._num_waiting > min(max(held, 1 << 16), self._capacity):
+        self._pending.append(chunk)
+        self._num_pending += len(chunk)
+        num_keys = 0 if self._keys is None else len(self._keys)
+        if self._num_pending > min(max(num_keys, 1 << 16), self._capacity):
             self._merge()
 
     def lookup(self, min_count: int, rare_share: float = 0.0) -> Lookup:
-        """The keys that came at least ``min_count`` times, without the rarest that together are at
-        most ``rare_share`` of all; of equally frequent ones all are left out, or none.
+        """Return the keys with at least ``min_count`` occurrences, without the rarest ones.
+
+        The rarest keys together have at most ``rare_share`` of all occurrences. Keys with the same
+        count are either all kept or all left out.
         """
         self._merge()
         if self._keys is None:
             return Lookup(Vocabulary.of([]))
         levels, keys_at = np.unique(self._counts, return_counts=True)
-        met = np.cumsum(levels * keys_at)
-        rare = levels[met <= rare_share * met[-1]].max(initial=0)
+        occurrences = np.cumsum(levels * keys_at)
+        rare = levels[occurrences <= rare_share * occurrences[-1]].max(initial=0)
         keys = self._keys.filter(pa.array(self._counts >= max(min_count, rare + 1)))
         if pa.types.is_string(keys.type):
             return Lookup(keys)
         return Lookup(Vocabulary(keys.to_numpy().copy()))
 
     def _merge(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
-        values = [chunk.field("values") for chunk in self._waiting]
-        held = [] if self._keys is None else [self._keys]
-        if len({chunk.type for chunk in [*held, *values]}) > 1:
+        values = [chunk.field("values") for chunk in self._pending]
+        if self._keys is not None:
+            values.insert(0, self._keys)
+        if len({chunk.type for chunk in values}) > 1:
             raise DataError("holds both integers and strings")
-        keys = pa.concat_arrays([*held, *values])
+        keys = pa.concat_arrays(values)
         counts = np.concatenate(
-            [self._counts, *(chunk.field("counts").to_numpy() for chunk in self._waiting)]
+            [self._counts, *(chunk.field("counts").to_numpy() for chunk in self._pending)]
         )
         order = pc.array_sort_indices(keys)
-        encoded = keys.take(order).dictionary_encode()  # In order of appearance: ascending.
+        encoded = keys.take(order).dictionary_encode()  # The dictionary is ascending.
         total = np.bincount(
             encoded.indices.to_numpy(), weights=counts[order.to_numpy()].astype(np.float64)
         ).astype(np.int64)
         self._keys, self._counts = encoded.dictionary, total
-        self._waiting, self._num_waiting = [], 0
-        self._forget()
+        self._pending, self._num_pending = [], 0
+        self._shrink()
 
-    def _forget(self) -> None:
+    def _shrink(self) -> None:
         if self._keys is None or len(self._counts) <= self._capacity:
             return
         surplus = len(self._counts) - self._capacity - 1
-        rest = self._counts - np.partition(self._counts, surplus)[surplus]
-        self._keys, self._counts = self._keys.filter(pa.array(rest > 0)), rest[rest > 0]
+        reduced = self._counts - np.partition(self._counts, surplus)[surplus]
+        self._keys, self._counts = self._keys.filter(pa.array(reduced > 0)), reduced[reduced > 0]
 
 
 class Moments:
@@ -153,7 +156,7 @@ class Moments:
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def add(self, values: pa.Array) -> None:
-        """Take a chunk of numbers; nulls and NaN are missing."""
+        """Add a chunk of numbers; nulls, NaN and infinite values are skipped."""
         numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers):
@@ -166,6 +169,6 @@ class Moments:
         self._count = count
 
     def result(self) -> tuple[float, float]:
-        """``(mean, deviation)``; a deviation of 0 comes as 1."""
+        """Return ``(mean, deviation)``; a deviation of 0 is returned as 1."""
         deviation = math.sqrt(self._squares / self._count) if self._count else 0.0
         return self._mean, deviation or 1.0

@@ -1,4 +1,4 @@
-"""Which examples show something that training knew."""
+"""Mask of examples whose candidate is in the training vocabulary."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from recops_models.examples.lookup import UNKNOWN
 
 
 def known_candidates(schema: FeatureSchema, batch: Batch) -> Tensor:
-    """``[B]`` bool: whether the candidate has a row of its own; where the schema tells of no
-    candidate, all are known.
-    """
+    """Return whether each candidate ``[B]`` is in the vocabulary; all True without a candidate."""
     if schema.candidate is None:
         return torch.ones(len(batch.label), dtype=torch.bool)
     return batch.features[schema.candidate] > UNKNOWN

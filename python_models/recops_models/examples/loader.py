@@ -1,4 +1,4 @@
-"""From blocks of examples to batches: order, length buckets, workers."""
+"""Batches from blocks of examples: shuffling, grouping by length, worker threads."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from recops_models.examples.block import Block
 from recops_models.examples.prefetch import ordered_map
 
 BlockRows: TypeAlias = tuple[Block, Int64Array]
-"""A batch to be: which rows of which block."""
+"""A block, and the rows of one batch in it."""
 
 _WINDOW = 64
 
 
 class Source(Protocol):
-    """Examples that can be read again and again.
+    """Examples that can be read repeatedly.
 
     Attributes:
-        num_examples: how many, None where that is not known before they are read.
+        num_examples: number of examples; None if unknown before reading.
     """
 
     @property
@@ -32,15 +32,15 @@ class Source(Protocol):
     def batches(
         self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        """All examples once, ``batch`` at a time; the last batch holds what is left.
+        """Yield all examples once in batches of ``batch``; the last batch may be smaller.
 
         Args:
             batch: B.
-            seed: shuffles, together with ``epoch``, and puts examples of like length together;
-                None keeps the examples' own order.
-            epoch: which pass this is.
-            skip: leave out so many batches: the rest are those that would have followed.
-            workers: threads that gather ahead. The batches do not depend on their number.
+            seed: seed of the shuffle, together with ``epoch``; examples of similar length are
+                batched together. None keeps the order of the examples.
+            epoch: number of the pass, from 0.
+            skip: number of batches to skip; the following ones do not change.
+            workers: threads that prepare batches in advance. Batches do not depend on it.
 
         Raises:
             ValueError: ``batch`` is not positive, or another number is negative.
@@ -49,11 +49,11 @@ class Source(Protocol):
 
 
 class MemorySource:
-    """Examples that fit into memory.
+    """Examples in memory.
 
     Args:
         num_examples: N.
-        block: the examples of a pass, by ``(seed, epoch)``. Sampled negatives are drawn anew there.
+        block: returns the examples of a pass for ``(seed, epoch)``; it may draw new negatives.
     """
 
     def __init__(self, num_examples: int, block: Callable[[int | None, int], Block]) -> None:
@@ -62,13 +62,13 @@ class MemorySource:
 
     @property
     def num_examples(self) -> int:
-        """N."""
+        """Number of examples."""
         return self._num_examples
 
     def batches(
         self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        """See :class:`Source`."""
+        """Yield all examples in batches; see :class:`Source`."""
         check_batches(batch, epoch, skip)
         block = self._block(seed, epoch)
         rng = None if seed is None else np.random.default_rng((seed, epoch))
@@ -77,7 +77,7 @@ class MemorySource:
 
 
 def check_batches(batch: int, epoch: int, skip: int) -> None:
-    """Refuse arguments of :meth:`Source.batches` that mean nothing."""
+    """Check the arguments of :meth:`Source.batches`."""
     if batch < 1:
         raise ValueError(f"batches: batch must be 1 or more, got {batch}")
     for name, value in (("epoch", epoch), ("skip", skip)):
@@ -91,18 +91,19 @@ def cut(
     rng: np.random.Generator | None,
     run: Int64Array | None = None,
 ) -> Iterator[Int64Array]:
-    """The rows of each batch: all rows once, the last of all batches the only short one.
+    """Yield the rows of each batch; only the last batch may have fewer than ``batch`` rows.
 
-    Rows are shuffled; windows of 64 batches are sorted by length, cut, and their batches shuffled.
-    A batch so holds like lengths, and little padding, but rows from all over. Without ``rng``
-    the rows stay in order. Runs are shuffled, and sorted by their longest, as single rows are, and
-    without ``rng`` stand in the order of their numbers; a batch that is full ends a run.
+    Rows are shuffled. Then windows of 64 batches are sorted by length and cut into batches, which
+    are shuffled. A batch therefore has similar lengths and little padding, but random rows.
+
+    Rows of one run stay together: runs are shuffled, and sorted by their longest row. A run that
+    exceeds the room left in a batch continues in the next one.
 
     Args:
-        lengths: ``[N]``.
+        lengths: ``[N]``, lengths of the examples.
         batch: B.
-        rng: draws the order.
-        run: ``[N]`` from 0, or None: whose rows stay together.
+        rng: generator of the shuffle; None keeps the order of rows, or of runs.
+        run: ``[N]``, run of each row, from 0; None: no runs.
     """
     order = _order(len(lengths), rng, run)
     if rng is None:
@@ -128,12 +129,12 @@ def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -
     if run is None:
         return np.arange(rows) if rng is None else rng.permutation(rows)
     runs = int(run.max(initial=-1)) + 1
-    place = np.arange(runs) if rng is None else rng.permutation(runs)
-    return np.argsort(place[run], kind="stable")
+    rank = np.arange(runs) if rng is None else rng.permutation(runs)
+    return np.argsort(rank[run], kind="stable")
 
 
 def gather(cuts: Iterable[BlockRows], skip: int, workers: int) -> Iterator[Batch]:
-    """The batches of ``cuts``, from the ``skip``-th on."""
+    """Yield the batches of ``cuts``, without the first ``skip``."""
     return ordered_map(
         lambda each: each[0].batch(each[1]), islice(cuts, skip, None), workers=workers
     )

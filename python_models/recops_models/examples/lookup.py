@@ -1,4 +1,4 @@
-"""From the values of a column to the rows of an embedding table."""
+"""Mapping from column values to rows of an embedding table."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FIRST = 2
 
 @dataclass(frozen=True, eq=False)
 class Lookup:
-    """The known values of one embedding table, in ascending order.
+    """Vocabulary of one embedding table.
 
-    Row 0 is padding, row 1 stands for every unknown value and for null, known values follow.
+    Row 0 is padding, row 1 is for unknown values and null, known values follow in ascending order.
 
     Attributes:
         keys: int64 ids, or distinct strings in ascending order.
@@ -36,35 +36,35 @@ class Lookup:
 
     @property
     def cardinality(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return len(self.keys) + _FIRST
 
     def rows(self, values: pa.Array | NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row of each value: ``[n]`` i64. O(n) for integers, O(n + V) for strings.
+        """Return the row ``[n]`` i64 of each value. O(n) for integers, O(n + V) for strings.
 
         Args:
-            values: ``[n]``, as :func:`as_keys` returns them, or int64.
+            values: ``[n]``, a result of :func:`as_keys`, or int64.
 
         Raises:
-            DataError: strings where integers are due, or integers where strings are.
+            DataError: the values are strings but the keys are integers, or the reverse.
         """
         if isinstance(self.keys, Vocabulary):
             if isinstance(values, np.ndarray):
                 return self._rows_of_integers(values)
             if not pa.types.is_int64(values.type):
-                raise DataError(f"integers are due, as in the training part, found {values.type}")
+                raise DataError(f"must be integers, as in the training part, got {values.type}")
             rows = self._rows_of_integers(pc.fill_null(values, 0).to_numpy(zero_copy_only=False))
             if values.null_count:
                 rows[values.is_null().to_numpy(zero_copy_only=False)] = UNKNOWN
             return rows
         if isinstance(values, np.ndarray) or not pa.types.is_string(values.type):
             kind = values.dtype if isinstance(values, np.ndarray) else values.type
-            raise DataError(f"strings are due, as in the training part, found {kind}")
-        found = pc.fill_null(pc.index_in(values, value_set=self.keys, skip_nulls=True), -1)
-        return self._rows_of_places(found.to_numpy(zero_copy_only=False).astype(np.int64))
+            raise DataError(f"must be strings, as in the training part, got {kind}")
+        index = pc.fill_null(pc.index_in(values, value_set=self.keys, skip_nulls=True), -1)
+        return self._rows_of_indices(index.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def _rows_of_integers(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._rows_of_places(self._index.find(values))
+        return self._rows_of_indices(self._index.find(values))
 
     @cached_property
     def _index(self) -> HashIndex:
@@ -72,11 +72,11 @@ class Lookup:
         return HashIndex(self.keys.ids)
 
     @staticmethod
-    def _rows_of_places(places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.maximum(places + _FIRST, UNKNOWN)
+    def _rows_of_indices(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.maximum(indices + _FIRST, UNKNOWN)
 
     def state(self) -> dict[str, Tensor]:
-        """``ids`` i64, or ``text`` u8 and ``ends`` i64: UTF-8 laid end to end."""
+        """Return ``ids`` i64, or ``text`` u8 (concatenated UTF-8) and ``ends`` i64."""
         if isinstance(self.keys, Vocabulary):
             return {"ids": torch.from_numpy(self.keys.ids.copy())}
         lengths = pc.binary_length(self.keys).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -88,7 +88,7 @@ class Lookup:
 
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor]) -> Lookup:
-        """What :meth:`state` gave.
+        """Return the lookup that :meth:`state` exported.
 
         Raises:
             KeyError: a tensor is missing.
@@ -102,10 +102,10 @@ class Lookup:
 
 
 def as_keys(values: pa.Array) -> pa.Array:
-    """A column's values as int64 or as strings, nulls kept.
+    """Return a column's values as int64 or strings, with nulls.
 
     Raises:
-        DataError: of another type, or an integer of 2^63 or more.
+        DataError: the column has another type, or an integer is at least 2^63.
     """
     kind = values.type
     if pa.types.is_dictionary(kind):
@@ -117,4 +117,4 @@ def as_keys(values: pa.Array) -> pa.Array:
             raise DataError("an id is 2^63 or more") from error
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return values.cast(pa.string())
-    raise DataError(f"integers or strings are due, found {kind}")
+    raise DataError(f"must hold integers or strings, got {kind}")

@@ -1,8 +1,11 @@
-"""Sampled negatives: items that a user has not met.
+"""Sampling of negatives: items without an event of the user.
 
-A draw is exact, not a rejection that may never end: the items that a user may get, laid end to end
-by their masses, are an interval, and a number drawn from it is mapped past the items that the user
-has met. All masses are integers, so nothing is lost to rounding.
+Sampling is exact and needs no rejection. The items that a user may get form an interval in which
+each item has the length of its mass. A number drawn from the interval is shifted past the items to
+exclude. Masses are integers, so there is no rounding error::
+
+    items by mass     [0   |1 |2     |3 ]    user has events on item 1
+    allowed interval  [0   |2     |3 ]       a draw behind item 0 is shifted by the mass of item 1
 """
 
 from __future__ import annotations
@@ -28,41 +31,41 @@ def sample_negatives(
     seed: int,
     exclude: Histories | None = None,
 ) -> Int64Array:
-    """For each user ``u``, ``counts[u]`` items that are in neither ``positives`` nor ``exclude``.
+    """Draw ``counts[u]`` items for each user u that are in neither ``positives`` nor ``exclude``.
 
-    Draws are independent and with replacement. With P the user's positives and exclusions,
-    ``P(item) = w(item) / Σ_{j ∉ P} w(j)`` for every item outside P; w is 1 under ``"uniform"`` and
-    ``(occurrences among all positives) ** power`` under ``"popularity"``, so that an item nobody
-    met is never drawn there (Mikolov et al. 2013, §2.2, has power 3/4).
+    Draws are independent and with replacement. With X the user's positives and exclusions,
+    ``P(item) = w(item) / Σ_{j ∉ X} w(j)`` for every item outside X. The weight w is 1 with
+    ``"uniform"``, and ``(occurrences in all positives) ** power`` with ``"popularity"``, so that
+    items without events are never drawn (Mikolov et al. 2013, §2.2, use power 3/4).
 
-    Under ``"popularity"`` shares are rounded to multiples of 2^-52 (of 2^-34 for 2^26 users), and
-    an item that was met has one such multiple at least.
+    With ``"popularity"``, weights are rounded to multiples of 2^-52 of their sum (of 2^-34 for 2^26
+    users). Every item with events has at least one such multiple.
 
     Args:
-        positives: histories of U users, items in ``[0, num_items)``; −1 is no item and skipped.
-        num_items: the catalogue's size.
-        counts: ``[U]`` i64, how many to draw for each user.
-        law: how items are weighted.
-        power: the exponent of ``"popularity"``, finite and ≥ 0.
-        seed: the same seed, the same items.
-        exclude: histories of the same U users, not drawn either, such as what is held out.
+        positives: histories of U users, items in ``[0, num_items)``; −1 is skipped.
+        num_items: size of the catalogue.
+        counts: ``[U]`` i64, number of draws per user.
+        law: distribution of the items.
+        power: exponent of ``"popularity"``, finite and ≥ 0.
+        seed: seed of the draws.
+        exclude: histories of the same U users with further items to exclude, such as held-out ones.
 
     Returns:
-        ``[Σ counts]`` i64, those of user 0 first.
+        ``[Σ counts]`` i64, sorted by user.
 
     Complexity:
         O(E log E + S (log E + log num_items)) for E events and S draws.
 
     Raises:
-        DataError: a user who is to get an item has none left.
-        ValueError: a size, item, count or power out of its range.
+        DataError: a user with a positive count has no item left to draw.
+        ValueError: a size, item, count or power is out of range.
     """
     _require(law in get_args(Law), f"law must be 'uniform' or 'popularity', got {law!r}")
     _require(num_items > 0, f"num_items must be positive, got {num_items}")
     counts = np.asarray(counts, dtype=np.int64)
     _require(
         counts.shape == (len(positives),),
-        f"counts must be [{len(positives)}], one a user, got {list(counts.shape)}",
+        f"counts must be [{len(positives)}], one per user, got {list(counts.shape)}",
     )
     _require(not (counts < 0).any(), "counts must not be negative")
     _require(np.isfinite(power) and power >= 0, f"power must be finite and ≥ 0, got {power}")
@@ -70,11 +73,12 @@ def sample_negatives(
         if histories is not None:
             _require(
                 len(histories) == len(positives),
-                f"{name} has {len(histories)} users, not {len(positives)}",
+                f"{name} must have {len(positives)} users, got {len(histories)}",
             )
             _require(
                 histories.items.max(initial=-1) < num_items,
-                f"{name} holds item {histories.items.max(initial=-1)}, not in [0, {num_items})",
+                f"items of {name} must be in [0, {num_items}), "
+                f"got {histories.items.max(initial=-1)}",
             )
 
     if law == "uniform":
@@ -84,29 +88,31 @@ def sample_negatives(
     after = np.cumsum(mass)
     span = int(after[-1]) + 1
 
-    met, start = _met(positives, exclude, num_items)
-    owner, item = met // num_items, met % num_items
-    skipped = np.concatenate([[0], np.cumsum(mass[item])])  # Mass of the met items before each.
+    pairs, start = _excluded_pairs(positives, exclude, num_items)
+    owner, item = pairs // num_items, pairs % num_items
+    skipped = np.concatenate([[0], np.cumsum(mass[item])])  # Mass of the excluded items before.
     free = after[-1] - (skipped[start[1:]] - skipped[start[:-1]])  # [U]
-    poor = np.flatnonzero((counts > 0) & (free == 0))
-    if len(poor):
+    stuck = np.flatnonzero((counts > 0) & (free == 0))
+    if len(stuck):
         raise DataError(
-            f"sample_negatives: no item is left for {len(poor):,} users, such as user {poor[0]}: "
-            f"every item {'' if law == 'uniform' else 'that anyone met '}is a positive or excluded"
+            f"sample_negatives: no item is left for {len(stuck):,} users, such as user {stuck[0]}: "
+            f"every item {'' if law == 'uniform' else 'with events '}is a positive or excluded"
         )
 
-    # Within its user, a met item is passed by draws of at least the free mass before it.
+    # A draw is shifted past an excluded item if it is at least the allowed mass before the item.
     free_before = after[item] - mass[item] - (skipped[:-1] - skipped[start[owner]])
     user = np.repeat(np.arange(len(counts)), counts)
     draw = np.random.default_rng(seed).integers(0, free[user])
     passed = np.searchsorted(owner * span + free_before, user * span + draw, side="right")
-    place = draw + skipped[passed] - skipped[start[user]]
-    drawn: Int64Array = place if law == "uniform" else np.searchsorted(after, place, side="right")
-    return drawn
+    shifted = draw + skipped[passed] - skipped[start[user]]
+    items: Int64Array = (
+        shifted if law == "uniform" else np.searchsorted(after, shifted, side="right")
+    )
+    return items
 
 
 def _popularity(positives: Histories, num_items: int, power: float) -> Int64Array:
-    """Integer masses whose sum leaves room for every user in 63 bits."""
+    """Return integer masses; their sum times the number of users fits into 63 bits."""
     occurrences = np.bincount(positives.items[positives.items >= 0], minlength=num_items)
     weight = np.where(occurrences > 0, np.power(np.maximum(occurrences, 1.0), power), 0.0)
     bits = min(52, 61 - len(positives).bit_length())
@@ -114,19 +120,19 @@ def _popularity(positives: Histories, num_items: int, power: float) -> Int64Arra
     return np.where(occurrences > 0, np.maximum(mass, 1.0), 0.0).astype(np.int64)
 
 
-def _met(
+def _excluded_pairs(
     positives: Histories, exclude: Histories | None, num_items: int
 ) -> tuple[Int64Array, Int64Array]:
-    """Each user's distinct met items, ascending, as ``user * num_items + item``; and offsets."""
+    """Return the distinct pairs ``user * num_items + item``, ascending, and each user's offset."""
     keys = []
     for histories in (positives, exclude):
         if histories is not None:
             user = np.repeat(np.arange(len(histories)), histories.lengths)
             keys.append((user * num_items + histories.items)[histories.items >= 0])
-    met = distinct(np.concatenate(keys))
-    return met, np.searchsorted(met, np.arange(len(positives) + 1) * num_items)
+    pairs = distinct(np.concatenate(keys))
+    return pairs, np.searchsorted(pairs, np.arange(len(positives) + 1) * num_items)
 
 
-def _require(condition: bool, what: str) -> None:
+def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(f"sample_negatives: {what}")
+        raise ValueError(f"sample_negatives: {message}")

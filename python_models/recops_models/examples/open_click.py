@@ -1,4 +1,4 @@
-"""One way to open what click models read, whatever form it has."""
+"""Opening the data of click models: data sets, or Parquet files of examples."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from recops_models.examples.features import FittedSchema
 def open_events(
     name_or_folder: str | Path, *, fitted: FittedSchema | None = None
 ) -> Dataset | ClickData:
-    """A data set, of which examples are still to be made; or examples that are streamed.
+    """Open a data set, or examples that are streamed from Parquet files.
 
     Args:
         name_or_folder: a named data set, a folder with interactions (see
-            :func:`recops_models.data.sets.load`), or one with ``features.json`` beside Parquet
+            :func:`recops_models.data.sets.load`), or a folder with ``features.json`` and Parquet
             files of examples (see :mod:`recops_models.examples.click_stream`).
-        fitted: the schema of a trained model, for streamed examples.
+        fitted: fitted schema of a trained model, for streamed examples.
 
     Raises:
-        UnknownDataError: neither.
-        DataError: the data is missing, damaged or unfit.
+        UnknownDataError: no data set of this name and no such folder.
+        DataError: the data is missing, damaged or unsuitable.
     """
     if is_click_folder(Path(name_or_folder)):
         return open_click_folder(Path(name_or_folder), fitted=fitted)
@@ -35,14 +35,14 @@ def open_events(
 def open_click_data(
     name_or_folder: str | Path, *, fitted: FittedSchema | None = None, **settings: Any
 ) -> ClickData:
-    """The click examples of what :func:`open_events` opens.
+    """Open the data with :func:`open_events`, and convert a data set to click examples.
 
     Args:
-        name_or_folder: see there.
-        fitted: the schema of a trained model.
-        settings: of :func:`~recops_models.examples.click.click_data`, for a data set.
+        name_or_folder: as in :func:`open_events`.
+        fitted: fitted schema of a trained model.
+        settings: arguments of :func:`~recops_models.examples.click.click_data`, for a data set.
     """
-    found = open_events(name_or_folder, fitted=fitted)
-    if isinstance(found, Dataset):
-        return click_data(found, fitted=fitted, **settings)
-    return found
+    data = open_events(name_or_folder, fitted=fitted)
+    if isinstance(data, Dataset):
+        return click_data(data, fitted=fitted, **settings)
+    return data

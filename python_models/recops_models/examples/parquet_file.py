@@ -1,4 +1,4 @@
-"""Parquet files, opened and read in a bounded piece of memory; what is damaged is named."""
+"""Reading Parquet files in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _READ_AHEAD = 1 << 20
 
 
 def open_parquet(path: Path) -> pa.parquet.ParquetFile:
-    """The file, to be closed by the caller.
+    """Open a Parquet file, to be closed by the caller.
 
     Raises:
-        DataError: there is none, or it is not readable as Parquet.
+        DataError: the file is missing or not readable as Parquet.
     """
     try:
         return pa.parquet.ParquetFile(path, buffer_size=_READ_AHEAD, pre_buffer=False)
@@ -30,10 +30,10 @@ def open_parquet(path: Path) -> pa.parquet.ParquetFile:
 def read_pieces(
     path: Path, rows: int, row_groups: Sequence[int], columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Pieces of at most ``rows`` rows, of some row groups, in the order given.
+    """Yield the given row groups in order, in pieces of at most ``rows`` rows.
 
     Raises:
-        DataError: as :func:`open_parquet`, or the file is damaged.
+        DataError: as in :func:`open_parquet`, or the file is damaged.
     """
     with open_parquet(path) as file:
         try:

@@ -1,4 +1,4 @@
-"""A Parquet file of click examples, read piece by piece."""
+"""A Parquet file of click examples, read in pieces."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ROWS = 1 << 14
 
 
 class ParquetRows:
-    """The columns of ``schema`` in the file at ``path``.
+    """The columns of ``schema`` in the Parquet file ``path``.
 
-    Nothing is held: rows come 16,384 at a time and each column is read by the megabyte, however
-    large the file's row groups are.
+    Rows are read in pieces of 16,384, and columns by the megabyte, so that memory does not depend
+    on the size of row groups.
 
     Raises:
-        DataError: the file is missing or no Parquet; a column is missing or of a wrong type.
+        DataError: the file is missing or not Parquet; a column is missing or has a wrong type.
     """
 
     def __init__(self, path: Path, schema: FeatureSchema) -> None:
@@ -34,7 +34,7 @@ class ParquetRows:
             _check_types(path, file.schema_arrow, schema)
 
     def pieces(self, row_groups: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of some row groups, in the order given; of all, by default.
+        """Yield the rows of the given row groups in order; None reads all.
 
         Raises:
             DataError: the file is damaged.
@@ -43,22 +43,22 @@ class ParquetRows:
         return read_pieces(self.path, _ROWS, groups, list(dict.fromkeys(self._columns)))
 
 
-def _check_types(path: Path, found: pa.Schema, schema: FeatureSchema) -> None:
+def _check_types(path: Path, columns: pa.Schema, schema: FeatureSchema) -> None:
     for feature in schema.features:
         if isinstance(feature, Categorical):
-            _require(path, found, feature.name, _is_key, "integers or strings")
+            _require(path, columns, feature.name, _is_key, "integers or strings")
         elif isinstance(feature, Numeric):
-            _require(path, found, feature.name, _is_number, "numbers")
+            _require(path, columns, feature.name, _is_number, "numbers")
         elif isinstance(feature, Sequence):
             _require(
-                path, found, feature.name, _is_list_of(_is_key), "lists of integers or strings"
+                path, columns, feature.name, _is_list_of(_is_key), "lists of integers or strings"
             )
         else:
-            _require(path, found, feature.name, _is_list_of(_is_number), "lists of numbers")
-    _require(path, found, schema.label, _is_number, "numbers")
+            _require(path, columns, feature.name, _is_list_of(_is_number), "lists of numbers")
+    _require(path, columns, schema.label, _is_number, "numbers")
     if schema.group is not None:
         try:
-            _require(path, found, schema.group, pa.types.is_integer, "integers")
+            _require(path, columns, schema.group, pa.types.is_integer, "integers")
         except DataError as error:
             raise DataError(
                 f"{error}; it is the group of features.json, by which gAUC groups examples: name "
@@ -67,13 +67,14 @@ def _check_types(path: Path, found: pa.Schema, schema: FeatureSchema) -> None:
 
 
 def _require(
-    path: Path, found: pa.Schema, name: str, fits: Callable[[pa.DataType], bool], due: str
+    path: Path, columns: pa.Schema, name: str, fits: Callable[[pa.DataType], bool], expected: str
 ) -> None:
-    if name not in found.names:
-        raise DataError(f"{path}: no column {name!r} (columns: {', '.join(found.names) or 'none'})")
-    kind = found.field(name).type
+    if name not in columns.names:
+        available = ", ".join(columns.names) or "none"
+        raise DataError(f"{path}: no column {name!r} (columns: {available})")
+    kind = columns.field(name).type
     if not fits(kind):
-        raise DataError(f"{path}: column {name!r} holds {kind}; {due} are due")
+        raise DataError(f"{path}: column {name!r} must hold {expected}, got {kind}")
 
 
 def _is_key(kind: pa.DataType) -> bool:

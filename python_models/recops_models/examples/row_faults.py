@@ -1,4 +1,4 @@
-"""The sieve of streamed click examples: which rows are bad, and why."""
+"""Checks of streamed click examples, and the count of the rows that fail."""
 
 from __future__ import annotations
 
@@ -18,42 +18,50 @@ from recops_models.examples.features import FeatureSchema, Numeric, Sequence, Ve
 
 @dataclass
 class RowFaults:
-    """Takes bad rows out of pieces of one file, and counts them by reason.
+    """Filter and counter of one file's bad rows.
 
-    Each row counts once, under the first reason found: the label is missing, not a number, negative
-    or neither 0 nor 1; the group is missing; a number is infinite; a sequence is missing, has a
-    null that is no padding, or another length than others of its history; a vector is missing, of
-    another size, or not finite. A missing value of a categorical feature is unknown, a missing
-    number is 0 after standardisation: no faults.
+    A row counts once, under its first fault:
+
+    - the label is missing, not a number, negative, or neither 0 nor 1;
+    - the group is missing;
+    - a number is infinite;
+    - a sequence is missing, has a null that is not padding, or differs in length from another
+      sequence of its history;
+    - a vector is missing, has a wrong size, or is not finite.
+
+    Missing categorical values and numbers are valid: they become the unknown row and 0.
 
     Attributes:
-        file: its name.
+        file: name of the file.
         schema: the features.
     """
 
     file: str
     schema: FeatureSchema
     _rows: int = 0
-    _found: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _counts: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def bad_rows(self) -> tuple[BadRows, ...]:
-        """What was taken out so far."""
-        return tuple(BadRows(self.file, why, *found) for why, found in self._found.items())
+        """The bad rows so far, by reason."""
+        return tuple(
+            BadRows(self.file, reason, count, example)
+            for reason, (count, example) in self._counts.items()
+        )
 
-    def sieve(self, piece: pa.RecordBatch) -> pa.RecordBatch:
-        """The good rows of the file's next piece."""
+    def valid_rows(self, piece: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the valid rows of the file's next piece, and count the others."""
         good = np.ones(piece.num_rows, dtype=bool)
         for column, reason, bad in _faults(piece, self.schema):
-            fresh = bad & good
-            if not fresh.any():
+            newly_bad = bad & good
+            if not newly_bad.any():
                 continue
             good &= ~bad
-            row = int(fresh.argmax())
+            row = int(newly_bad.argmax())
             shown = f"row {self._rows + row + 1}: {_short(piece[column][row].as_py())}"
             key = f"{column} {reason}"
-            count, example = self._found.get(key, (0, shown))
-            self._found[key] = (count + int(fresh.sum()), example)
+            count, example = self._counts.get(key, (0, shown))
+            self._counts[key] = (count + int(newly_bad.sum()), example)
         self._rows += piece.num_rows
         return piece if good.all() else piece.filter(pa.array(good))
 
@@ -65,37 +73,37 @@ def _short(value: Any) -> str:
 
 def _faults(piece: pa.RecordBatch, schema: FeatureSchema) -> list[tuple[str, str, BoolArray]]:
     label = numbers(piece[schema.label])
-    found = [
+    faults = [
         (schema.label, "is missing", nulls(piece[schema.label])),
         (schema.label, "is not a number", np.isnan(label)),
         (schema.label, "is negative", label < 0),
         (schema.label, "is neither 0 nor 1", (label != 0) & (label != 1)),
     ]
     if schema.group is not None:
-        found.append((schema.group, "is missing", nulls(piece[schema.group])))
+        faults.append((schema.group, "is missing", nulls(piece[schema.group])))
     for feature in schema.features:
         name = feature.name
         if isinstance(feature, Numeric):
-            found.append((name, "is infinite", np.isinf(numbers(piece[name]))))
+            faults.append((name, "is infinite", np.isinf(numbers(piece[name]))))
         elif isinstance(feature, Sequence):
-            found.append((name, "is null", nulls(piece[name])))
+            faults.append((name, "is null", nulls(piece[name])))
             if piece[name].flatten().null_count:
                 gap = gaps(piece[name], feature.padding)
-                found.append((name, f"has a null that is not {feature.padding}-padding", gap))
+                faults.append((name, f"has a null that is not {feature.padding}-padding", gap))
         elif isinstance(feature, Vector):
-            found.append((name, "is null", nulls(piece[name])))
+            faults.append((name, "is null", nulls(piece[name])))
             wrong = list_lengths(piece[name]) != feature.size
-            found.append((name, f"has not {feature.size} numbers", wrong))
-            found.append((name, "is not finite", not_finite(piece[name])))
+            faults.append((name, f"does not have {feature.size} numbers", wrong))
+            faults.append((name, "is not finite", not_finite(piece[name])))
     for first, *others in schema.histories.values():
         for other in others:
             wrong = num_values(piece[other.name]) != num_values(piece[first.name])
-            found.append((other.name, f"has not as many values as {first.name}", wrong))
-    return found
+            faults.append((other.name, f"differs in length from {first.name}", wrong))
+    return faults
 
 
 def nulls(column: pa.Array) -> BoolArray:
-    """Where a column is null."""
+    """Return a mask of the nulls of a column."""
     if not column.null_count:
         return np.zeros(len(column), dtype=bool)
     result: BoolArray = column.is_null().to_numpy(zero_copy_only=False)
@@ -103,7 +111,7 @@ def nulls(column: pa.Array) -> BoolArray:
 
 
 def numbers(column: pa.Array) -> NDArray[np.float64]:
-    """A column as float64; null is NaN."""
+    """Return a column as float64; null becomes NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     result: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(
@@ -113,7 +121,7 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
 
 
 def list_lengths(column: pa.Array) -> Int64Array:
-    """Values per row of a list column, nulls among them included; a null row has none."""
+    """Return the length of each list, nulls included; a null row has length 0."""
     lengths: Int64Array = (
         pc.fill_null(pc.list_value_length(column), 0)
         .to_numpy(zero_copy_only=False)
@@ -123,7 +131,7 @@ def list_lengths(column: pa.Array) -> Int64Array:
 
 
 def num_values(column: pa.Array) -> Int64Array:
-    """Values per row of a list column, without nulls."""
+    """Return the number of values in each list, without nulls."""
     lengths = list_lengths(column)
     if not column.flatten().null_count:
         return lengths
@@ -133,18 +141,24 @@ def num_values(column: pa.Array) -> Int64Array:
 
 
 def gaps(column: pa.Array, padding: str) -> BoolArray:
-    """Rows with a null before a value where nulls stand behind (post), or behind one (pre)."""
+    """Return a mask of lists with nulls that are not padding.
+
+    With ``"post"``, nulls may only follow all values; with ``"pre"``, only precede them.
+    """
     lengths = list_lengths(column)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     valid = column.flatten().is_valid().to_numpy(zero_copy_only=False)
     count = np.bincount(owner, weights=valid, minlength=len(lengths)).astype(np.int64)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    due = place < count[owner] if padding == "post" else place >= (lengths - count)[owner]
-    return np.bincount(owner[valid != due], minlength=len(lengths)) > 0
+    position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    if padding == "post":
+        expected = position < count[owner]
+    else:
+        expected = position >= (lengths - count)[owner]
+    return np.bincount(owner[valid != expected], minlength=len(lengths)) > 0
 
 
 def not_finite(column: pa.Array) -> BoolArray:
-    """Rows of a list column with a value that is null, NaN or infinite."""
+    """Return a mask of lists with a value that is null, NaN or infinite."""
     lengths = list_lengths(column)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     values = numbers(column.flatten())

@@ -1,4 +1,4 @@
-"""How often a user likes and an item is liked, of the events before an example alone."""
+"""Like rates and event counts of user and item before an example."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from recops_models.data.histories import Int64Array
 
 RATES = ("user_rate", "user_count", "item_rate", "item_count")
-"""The features, by name."""
+"""Names of the features."""
 
 _STRENGTH = 10
-"""So many events weigh as much as what is known of all users and items."""
+"""Weight of the prior, in events."""
 
 
 class RunningRates:
-    """The features :data:`RATES` of any user and item at any moment.
+    """The features :data:`RATES` of any user and item at any time.
 
-    Events stand in one order, that of time; an example has a place in it. With n events of the user
-    before that place, l of them liked, N and L the same of all events,
+    Events are in time order, and an example has a time rank t. Among the events before t, let the
+    user have n events with l likes, and all users N events with L likes. Then
 
     - ``user_rate = (l + s p) / (n + s)`` with ``p = (L + 1) / (N + 2)`` and s = 10,
     - ``user_count = ln(1 + n)``,
 
-    and of the item likewise. Nothing at the place or behind it is counted: an event never meets its
-    own label. Where the source knows only the order of each user's events, users advance side by
-    side: a third event is behind all second ones.
+    and the same for the item. Events at t or later do not count, so that an event's features do not
+    depend on its label. If the source only has the order of each user's events, users advance in
+    parallel: every third event is after all second ones.
 
     Args:
-        user: ``[E]`` i64, in order.
+        user: ``[E]`` i64, in time order.
         item: ``[E]`` i64.
         liked: ``[E]`` bool.
 
@@ -43,55 +43,55 @@ class RunningRates:
         self._liked = np.concatenate([[0], np.cumsum(liked)])
 
     def features(
-        self, user: Int64Array, item: Int64Array, place: Int64Array
+        self, user: Int64Array, item: Int64Array, time_rank: Int64Array
     ) -> dict[str, NDArray[np.float64]]:
-        """By name ``[n]``: of examples that show ``item`` to ``user`` before event ``place``.
+        """Return name → values ``[n]`` for ``item`` shown to ``user`` before event ``time_rank``.
 
         Args:
             user: ``[n]`` i64.
             item: ``[n]`` i64.
-            place: ``[n]`` i64 in [0, E]; E is after all events.
+            time_rank: ``[n]`` i64 in [0, E]; E is after all events.
         """
         return rate_features(
-            user=self._of["user"].sums(user, place),
-            item=self._of["item"].sums(item, place),
-            all_events=(place, self._liked[place]),
+            user=self._of["user"].sums(user, time_rank),
+            item=self._of["item"].sums(item, time_rank),
+            all_events=(time_rank, self._liked[time_rank]),
         )
 
 
 Counts: TypeAlias = tuple[Int64Array, Int64Array]
-"""How many events, and how many of them liked."""
+"""Number of events, and number of liked events."""
 
 
 def rate_features(
     *, user: Counts, item: Counts, all_events: Counts
 ) -> dict[str, NDArray[np.float64]]:
-    """The features :data:`RATES`, by name, of these counts; :class:`RunningRates` has the formulas.
+    """Return the features :data:`RATES` for these counts; see :class:`RunningRates`.
 
     Args:
-        user: n and l of users, of any shapes that broadcast.
-        item: likewise, of items.
+        user: n and l of users, in shapes that broadcast.
+        item: n and l of items.
         all_events: N and L.
     """
-    met, liked_of_all = all_events
-    prior = (liked_of_all + 1) / (met + 2)
-    found = {}
+    total, total_liked = all_events
+    prior = (total_liked + 1) / (total + 2)
+    features = {}
     for name, (count, liked) in (("user", user), ("item", item)):
-        found[f"{name}_rate"] = (liked + _STRENGTH * prior) / (count + _STRENGTH)
-        found[f"{name}_count"] = np.log1p(count)
-    return found
+        features[f"{name}_rate"] = (liked + _STRENGTH * prior) / (count + _STRENGTH)
+        features[f"{name}_count"] = np.log1p(count)
+    return features
 
 
 class _Before:
-    """Of one kind of entity: how many of its events come before a place, and how many are liked."""
+    """Counts of an entity's events, and of its liked events, before a time rank."""
 
     def __init__(self, entity: Int64Array, liked: NDArray[np.bool_]) -> None:
         order = np.argsort(entity, kind="stable")
         self._span = len(entity) + 1
-        self._keys = entity[order] * self._span + order  # Ascending: by entity, then by place.
+        self._keys = entity[order] * self._span + order  # Ascending by entity, then by time.
         self._liked = np.concatenate([[0], np.cumsum(liked[order])])
 
-    def sums(self, entity: Int64Array, place: Int64Array) -> tuple[Int64Array, Int64Array]:
+    def sums(self, entity: Int64Array, time_rank: Int64Array) -> tuple[Int64Array, Int64Array]:
         start = np.searchsorted(self._keys, entity * self._span)
-        end = np.searchsorted(self._keys, entity * self._span + place)
+        end = np.searchsorted(self._keys, entity * self._span + time_rank)
         return end - start, self._liked[end] - self._liked[start]

@@ -1,4 +1,4 @@
-"""Tasks of events: what a user did and where, numbered for models that are conditioned on them."""
+"""Tasks of events for task-conditioned models: the objective (action) and the scene (place)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ _BETWEEN = "/"
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Columns that tell the task of an event: its objective, its scene, or both.
+    """Columns with the task of an event: its scene, its objective, or both.
 
     Attributes:
-        task: the scene: a column of the interactions, such as ``"domain"`` or ``"scene"``; none:
-            there is one scene.
-        objective: a column of the interactions that says what the user did, such as
-            ``"event_type"`` with click, cart and purchase, or ``"label"``; none: there is one
-            objective.
+        task: column of the interactions with the scene, such as ``"domain"`` or ``"scene"``; None:
+            one scene.
+        objective: column of the interactions with the user's action, such as ``"event_type"`` with
+            click, cart and purchase, or ``"label"``; None: one objective.
     """
 
     task: str | None = None
@@ -37,7 +36,7 @@ class _Values:
     """The values of one column of the interactions, numbered in ascending order.
 
     Attributes:
-        column: their column; None: all events have one value.
+        column: name of the column; None: all events have the same value.
         names: the values as text.
     """
 
@@ -68,10 +67,10 @@ class _Values:
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """The tasks of a data set: every objective in every scene.
+    """The tasks of a data set: all combinations of objective and scene.
 
-    Task ``objective · scenes + scene`` has the name ``"purchase/feed"``, or the name of the part
-    that has a column.
+    The index of a task is ``objective · num_scenes + scene``. Its name is ``"purchase/feed"``, or
+    only the objective or scene if the other one has no column.
     """
 
     _objectives: _Values
@@ -79,10 +78,10 @@ class Scenes:
 
     @classmethod
     def of(cls, dataset: Dataset, config: SceneConfig) -> Scenes:
-        """Those of all interactions of a data set.
+        """Return the tasks of all interactions of ``dataset``.
 
         Raises:
-            DataError: no such column, or an event without a value.
+            DataError: there is no such column, or an event has no value in it.
         """
         return cls(
             _Values.of(dataset, "objective", config.objective),
@@ -91,17 +90,17 @@ class Scenes:
 
     @property
     def num_objectives(self) -> int:
-        """Distinct objectives, at least 1."""
+        """Number of objectives, at least 1."""
         return len(self._objectives.names)
 
     @property
     def num_scenes(self) -> int:
-        """Distinct scenes, at least 1."""
+        """Number of scenes, at least 1."""
         return len(self._scenes.names)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all tasks, by number."""
+        """Names of all tasks, by index."""
         if self._objectives.column is None:
             return self._scenes.names
         if self._scenes.column is None:
@@ -116,10 +115,10 @@ class Scenes:
         return self.num_objectives * self.num_scenes
 
     def index(self, name: str) -> int:
-        """The number of a task.
+        """Return the index of the task ``name``.
 
         Raises:
-            ValueError: there is none of that name.
+            ValueError: there is no such task.
         """
         if self._objectives.column is None and self._scenes.column is None:
             raise ValueError(
@@ -132,16 +131,16 @@ class Scenes:
         return names.index(name)
 
     def of_events(self, events: pa.Table) -> Int64Array:
-        """``[E]``: the task of each event of a table."""
+        """Return the task ``[E]`` of each event of a table."""
         objectives = self._objectives.of_events(events)
         return objectives * self.num_scenes + self._scenes.of_events(events)
 
     def columns(self) -> dict[str, tuple[str, ...]]:
-        """The values of each column, by setting and column, such as ``"task scene"``."""
-        named = {"objective": self._objectives, "task": self._scenes}
+        """Return the values of each column, keyed by setting and column: ``"task scene"``."""
+        by_setting = {"objective": self._objectives, "task": self._scenes}
         return {
             f"{setting} {values.column}": values.names
-            for setting, values in named.items()
+            for setting, values in by_setting.items()
             if values.column is not None
         }
 

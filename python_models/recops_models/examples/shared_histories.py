@@ -1,4 +1,4 @@
-"""Neighbouring examples of a user whose histories begin with the same event."""
+"""Grouping of a user's consecutive examples whose histories start at the same event."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ from recops_models.data.histories import Int64Array
 def shared_histories(
     user: Int64Array, starts: Int64Array, ends: Int64Array, targets: int, max_len: int
 ) -> tuple[Int64Array, Int64Array]:
-    """Runs of examples, each of up to ``targets`` ends of one user's history, and where all
-    histories of a run begin: ``max_len`` events before its last end, or with the user.
+    """Group examples into runs, and return the run and the start of the history of each.
 
-    A run ends early where its first example would be left with less than half of ``max_len``.
-    Examples with one end are of one run. O(N log N).
+    A run has up to ``targets`` consecutive distinct ends in one user's history. All histories of a
+    run start ``max_len`` events before its last end, or at the user's first event. A run is cut
+    short if the history of its first example would have less than half of ``max_len``. Examples
+    with the same end are in the same run::
+
+        events    0  1  2  3  4  5  6  7      max_len 4, targets 3
+        ends               3  4  5            one run: histories [1, 3), [1, 4), [1, 5)
+
+    O(N log N).
 
     Args:
         user: ``[N]``.
-        starts: ``[N]``, where the user's history begins.
-        ends: ``[N]``, where an example's history ends.
-        targets: of a run, at least 1.
-        max_len: of a history.
+        starts: ``[N]``, start of the user's events.
+        ends: ``[N]``, end of the example's history.
+        targets: maximum number of distinct ends per run, at least 1.
+        max_len: maximum length of a history.
 
     Returns:
-        ``[N]``, runs from 0, by user and then by time; and ``[N]``, where a history begins.
+        ``[N]``, run of each example, from 0, sorted by user and time; and ``[N]``, start of each
+        history.
     """
     order = np.lexsort((ends, user))
     user, end = user[order], ends[order]

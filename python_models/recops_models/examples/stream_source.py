@@ -1,4 +1,4 @@
-"""Examples from a Parquet file larger than memory."""
+"""Source of examples in a Parquet file larger than memory."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from recops_models.examples.prefetch import ordered_map
 from recops_models.examples.row_faults import RowFaults
 
 
-def _same(buffer: list[Block]) -> list[Block]:
+def _identity(buffer: list[Block]) -> list[Block]:
     return buffer
 
 
 class StreamSource:
-    """Examples read from a Parquet file as they are asked for.
+    """Examples that are read from a Parquet file during iteration.
 
-    With a seed, row groups come in shuffled order and their rows are shuffled within a buffer,
-    which is cut into batches by length. In memory are two buffers, one being filled while the other
-    is used, and a few batches. A file whose rows have an order should have many row groups.
+    With a seed, row groups are shuffled, and rows are shuffled within a buffer, which is cut into
+    batches of similar length. Memory holds two buffers, one being filled and one in use, and a few
+    batches. Files with sorted rows should have many row groups.
 
     Args:
         rows: the file.
-        fitted: the features.
-        num_examples: the file's good rows.
-        buffer_bytes: a buffer is full when its encoded rows pass this.
+        fitted: fitted schema of the features.
+        num_examples: number of valid rows of the file.
+        buffer_bytes: size of the encoded rows at which a buffer is full.
     """
 
     def __init__(
@@ -44,35 +44,38 @@ class StreamSource:
 
     @property
     def num_examples(self) -> int:
-        """Good rows."""
+        """Number of valid rows."""
         return self._num_examples
 
     def batches(
         self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        """See :class:`~recops_models.examples.loader.Source`. Skipped batches are read too."""
+        """Yield all examples in batches; see :class:`~recops_models.examples.loader.Source`.
+
+        Skipped batches are also read.
+        """
         check_batches(batch, epoch, skip)
         return gather(self._cuts(batch, seed, epoch, workers), skip, workers)
 
     def _cuts(self, batch: int, seed: int | None, epoch: int, workers: int) -> Iterator[BlockRows]:
         rng = None if seed is None else np.random.default_rng((seed, epoch))
         groups = None if rng is None else rng.permutation(self._rows.num_row_groups).tolist()
-        rest: list[Block] = []
-        # A worker of its own fills the next buffer while the batches of this one are gathered.
-        filled = ordered_map(
-            _same, self._buffers(groups, workers), workers=min(workers, 1), ahead=1
+        remainder: list[Block] = []
+        # A separate thread fills the next buffer while the batches of this one are gathered.
+        buffers = ordered_map(
+            _identity, self._buffers(groups, workers), workers=min(workers, 1), ahead=1
         )
-        for buffer in filled:
-            block = Block.concatenate([*rest, *buffer])
+        for buffer in buffers:
+            block = Block.concatenate([*remainder, *buffer])
             buffer.clear()
-            rest = []
+            remainder = []
             for rows in cut(block.lengths, batch, rng):
                 if len(rows) == batch:
                     yield block, rows
                 else:
-                    rest = [block.take(rows)]
+                    remainder = [block.take(rows)]
             del block
-        for block in rest:
+        for block in remainder:
             yield block, np.arange(len(block))
 
     def _buffers(self, groups: list[int] | None, workers: int) -> Iterator[list[Block]]:
@@ -80,11 +83,11 @@ class StreamSource:
         for block in ordered_map(self._encode, self._rows.pieces(groups), workers=workers):
             buffer.append(block)
             if sum(block.nbytes for block in buffer) >= self._buffer_bytes:
-                yield buffer  # Whoever takes it empties it.
+                yield buffer  # The consumer clears it.
                 buffer = []
         if buffer:
             yield buffer
 
     def _encode(self, piece: pa.RecordBatch) -> Block:
         faults = RowFaults(self._rows.path.name, self._fitted.schema)
-        return encode(faults.sieve(piece), self._fitted)
+        return encode(faults.valid_rows(piece), self._fitted)

@@ -1,8 +1,8 @@
-"""A split by pairs: what a test example's candidate meets in its history, no other part shows.
+"""Split by pairs of candidate and history event: no pair occurs in two parts.
 
-Every (candidate, event of the history) is dealt to one of three parts by a hash of the two, and a
-part's examples keep of their histories what was dealt to it. So no example is lost, every item is
-trained on, histories are equally long in all parts, and no pair of values is in two of them.
+A hash assigns every pair (candidate, history event) to one of three parts. An example of a part
+keeps only the history events whose pair is assigned to this part. No example is lost, every item is
+trained, and histories have about the same length in all parts.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _MIX = (0x2545F4914F6CDD1D, 0x369DEA0F31A53F85)  # odd, of 62 bits
 def unseen_pairs(
     data: ClickData, candidate: str = "item", history: str = "history_item"
 ) -> ClickData:
-    """``data`` with its histories thinned, so that pairs in validation and test are unseen.
+    """Return ``data`` with filtered histories, so that pairs in validation and test are unseen.
 
     Args:
         data: click examples.
-        candidate: the categorical feature of a pair.
-        history: the sequence that it is paired with; those of the same history are thinned alike.
+        candidate: categorical feature of a pair.
+        history: sequence of a pair; other sequences of its history are filtered the same way.
     """
-    beside = next(
+    aligned = next(
         [sequence.name for sequence in sequences]
         for sequences in data.fitted.schema.histories.values()
         if history in (sequence.name for sequence in sequences)
     )
     train, validation, test = (
-        _Thinned(getattr(data, part), index, candidate, history, tuple(beside))
+        _FilteredSource(getattr(data, part), index, candidate, history, tuple(aligned))
         for index, part in enumerate(PARTS)
     )
-    note = f"pairs of {candidate} and {history} in validation and test are in no other part"
+    note = f"split by pairs: no pair of {candidate} and {history} occurs in two parts"
     return dataclasses.replace(
         data,
         train=train,
@@ -48,24 +48,26 @@ def unseen_pairs(
         test=test,
         split="unseen pairs",
         notes=(*data.notes, note),
-        histories=None,  # They hold pairs that are dealt to other parts.
+        histories=None,  # Training histories have pairs of other parts.
     )
 
 
 def part_of_pair(first: Tensor, second: Tensor) -> Tensor:
-    """0, 1 or 2, about equally often: to which part a pair of rows belongs."""
-    mixed = first * _MIX[0] + second * _MIX[1]  # wraps
+    """Return the part of each pair of table rows: 0, 1 or 2, with equal probability."""
+    mixed = first * _MIX[0] + second * _MIX[1]  # Wraps around.
     mixed = (mixed ^ (mixed >> 29)) * _MIX[0]
     return ((mixed ^ (mixed >> 32)) & 0x7FFFFFFF) % 3
 
 
 @dataclass(frozen=True)
-class _Thinned:
+class _FilteredSource:
+    """A source whose histories keep only the events of pairs that belong to one part."""
+
     source: Source
     part: int
     candidate: str
     history: str
-    beside: tuple[str, ...]
+    aligned: tuple[str, ...]
 
     @property
     def num_examples(self) -> int | None:
@@ -74,20 +76,20 @@ class _Thinned:
     def batches(
         self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
     ) -> Iterator[Batch]:
-        whole = self.source.batches(batch, seed=seed, epoch=epoch, skip=skip, workers=workers)
-        return map(self._thin, whole)
+        batches = self.source.batches(batch, seed=seed, epoch=epoch, skip=skip, workers=workers)
+        return map(self._filter, batches)
 
-    def _thin(self, batch: Batch) -> Batch:
+    def _filter(self, batch: Batch) -> Batch:
         history, lengths = batch.features[self.history], batch.lengths[self.history]
         part = part_of_pair(batch.features[self.candidate][:, None], history)
-        kept = (part == self.part) & (torch.arange(history.shape[1]) < lengths[:, None])
-        number = kept.sum(1)
-        # Those kept first, in their order, and then padding.
-        order = (~kept).to(torch.int8).argsort(dim=1, stable=True)[:, : max(1, int(number.max()))]
+        keep = (part == self.part) & (torch.arange(history.shape[1]) < lengths[:, None])
+        number = keep.sum(1)
+        # Kept events first, in their order, then padding.
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)[:, : max(1, int(number.max()))]
         inside = torch.arange(order.shape[1]) < number[:, None]
-        thinned = {name: batch.features[name].gather(1, order) * inside for name in self.beside}
+        filtered = {name: batch.features[name].gather(1, order) * inside for name in self.aligned}
         return batch._replace(
-            features={**batch.features, **thinned},
-            lengths={**batch.lengths, **dict.fromkeys(self.beside, number)},
-            begun_by=None,
+            features={**batch.features, **filtered},
+            lengths={**batch.lengths, **dict.fromkeys(self.aligned, number)},
+            prefix_of=None,
         )

@@ -190,9 +190,9 @@ class FeatureEmbedding(nn.Module):
 
         The batch must know of beginnings.
         """
-        assert batch.begun_by is not None
+        assert batch.prefix_of is not None
         keys = self.apart[0].sequences
-        longest, history = torch.unique(batch.begun_by[keys[0]], return_inverse=True)
+        longest, history = torch.unique(batch.prefix_of[keys[0]], return_inverse=True)
         whole = batch._replace(features={name: batch.features[name][longest] for name in keys})
         return self.keys(whole), history, self.lengths(batch)
 
@@ -202,7 +202,7 @@ class FeatureEmbedding(nn.Module):
 
         Where the batch knows of histories that begin alike, what they share is read once.
         """
-        if batch.begun_by is None:
+        if batch.prefix_of is None:
             return read(*self.histories(batch))
         return states_along(read, *self.beginnings(batch))
 

@@ -55,7 +55,7 @@ def exploring_list(
         ValueError: the user has met nothing, or the task has no catalogue.
     """
     candidates = task.candidates
-    seen = candidates.met(user)
+    seen = candidates.items_of(user)
     if not len(seen):
         assert task.dataset is not None
         raise no_history_error(task.dataset, user)
@@ -75,7 +75,7 @@ def exploring_list(
         seed=seed,
         k=length,
         available=is_available,
-        impressions=candidates.events_of_items(),
+        impressions=candidates.item_counts(),
     )
     items[:length] = choice.items[0]
     scores[:length] = choice.scores[0, choice.items[0]]

@@ -26,7 +26,13 @@ from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN, Lookup
-from recops_models.examples.tasks import CLICK, TaskMaker, further_labels, of_events, task_feature
+from recops_models.examples.tasks import (
+    CLICK,
+    TaskMaker,
+    event_column,
+    further_labels,
+    task_feature,
+)
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
 from recops_models.training.click_task import ExampleTask
@@ -83,9 +89,9 @@ class KnowledgeTask(ExampleTask[Extractor]):
             events,
             fitted,
             further_labels(split, events, domains.task_labels, domains.task_value),
-            of_events(split, DOMAIN_ID),
+            event_column(split, DOMAIN_ID),
             examples.targets_per_history,
-            of_items=self.cut.of_items,
+            item_domains=self.cut.item_domains,
         )
         data = click_examples(
             self._maker,
@@ -132,8 +138,8 @@ class KnowledgeTask(ExampleTask[Extractor]):
         """Return the knowledge of all users and items with events, as of the last event."""
         model.eval()
         user, item = distinct(self._maker.events.user), distinct(self._maker.events.item)
-        users = self._maker.after_all(user, np.zeros_like(user))
-        items = self._maker.after_all(np.zeros_like(item), item)
+        users = self._maker.after_all_events(user, np.zeros_like(user))
+        items = self._maker.after_all_events(np.zeros_like(item), item)
         return Knowledge(
             {
                 "user": _lookup(self.source.dataset, "user", user),

@@ -13,7 +13,7 @@ from torch import Tensor
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click_schema import SIGN
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import LIKED, TELLING, said_by
+from recops_models.examples.feedback import FEEDBACK_COLUMNS, LIKED, classes_of_values
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.layers.feature_embedding import History
 from recops_models.serving.described import Described
@@ -101,7 +101,9 @@ class EventEncoder:
             return said
         numbers: dict[str, dict[int, float]] = {}  # By column, of each place.
         for place, event in enumerate(events):
-            told = next((name for name in (*TELLING, SIGN) if name in event.features), None)
+            told = next(
+                (name for name in (*FEEDBACK_COLUMNS, SIGN) if name in event.features), None
+            )
             if told is None:
                 faults.setdefault(
                     place, FieldError("rating", "must be there, or a label or feedback")
@@ -116,7 +118,7 @@ class EventEncoder:
             numbers.setdefault("feedback" if told == SIGN else told, {})[place] = value
         for column, told_by in numbers.items():
             values = np.fromiter(told_by.values(), np.float64)
-            said[list(told_by)] = said_by(column, values, self._positive)
+            said[list(told_by)] = classes_of_values(column, values, self._positive)
         return said
 
     def _event_ids(

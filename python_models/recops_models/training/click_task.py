@@ -116,7 +116,7 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
             ValueError: the user has no events, or there is no catalogue.
         """
         candidates = self.candidates
-        history = candidates.met(user)
+        history = candidates.items_of(user)
         if not len(history):
             assert self.dataset is not None
             raise no_history_error(self.dataset, user)

@@ -236,7 +236,7 @@ def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> No
                 Sequence("history_item", share_embedding="item"),
                 Sequence("history_bought", share_embedding="item"),
             ),
-            "'history_item', 'history_bought' are not one history",
+            "'history_item', 'history_bought' must share different embeddings",
         ),
         (
             (
@@ -245,7 +245,7 @@ def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> No
                 Sequence("history_item", share_embedding="item", max_len=3),
                 Sequence("history_category", share_embedding="category"),
             ),
-            "are not one history",
+            "must share different embeddings",
         ),
     ],
 )

@@ -162,7 +162,7 @@ def test_other_knowledge_is_refused_by_name() -> None:
         ):
             model.use(replace(knowledge(), lookups=others))
     texts = {**knowledge().lookups, "item": Lookup(pa.array(["a", "b"]))}
-    with pytest.raises(KnowledgeError, match="items of shop: strings are due"):
+    with pytest.raises(KnowledgeError, match="items of shop: must be strings"):
         model.use(replace(knowledge(), lookups=texts))
 
 

@@ -58,5 +58,5 @@ def test_equal_rows_are_no_request_unless_the_batch_says_so() -> None:
 
 def test_split_refuses_histories_that_other_rows_contain() -> None:
     _, shared = begun_alike([3, 5])
-    with pytest.raises(ValueError, match=r"Batch.split: begun_by must be None"):
+    with pytest.raises(ValueError, match=r"Batch.split: prefix_of must be None"):
         next(shared.split(1))

@@ -1,4 +1,4 @@
-"""Click examples: whose history, until when, with which labels and negatives."""
+"""Click examples: histories, labels, negatives and features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BRANDS = np.array(["acme", "bolt", "cord"])
 
 
 def dataset(*, users: int = 30, items: int = 25, seed: int = 0, **columns: np.ndarray) -> Dataset:
-    """Everybody meets 12 items, several of them within one second; ids are large."""
+    """Each user has 12 events, several of them within one second; ids are large."""
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(users), 12) + 2**60
     item = np.concatenate([rng.permutation(items)[:12] for _ in range(users)]) * 1000
@@ -50,10 +50,10 @@ def rated(seed: int = 0, rating: np.ndarray | None = None) -> Dataset:
     return dataset(seed=seed, rating=rating)
 
 
-def rows_of(data: ClickData, part: str, **how: object) -> dict[str, np.ndarray]:
-    """A part's examples, with histories padded to 50."""
+def rows_of(data: ClickData, part: str, **order: object) -> dict[str, np.ndarray]:
+    """Return a part's examples, with histories padded to 50."""
     rows: dict[str, list[np.ndarray]] = {}
-    for batch in getattr(data, part).batches(64, **({"seed": None} | how)):
+    for batch in getattr(data, part).batches(64, **({"seed": None} | order)):
         columns = batch.features | {"label": batch.label, "group": batch.group}
         columns["length"] = batch.lengths["history_item"]
         for name, values in columns.items():
@@ -65,7 +65,7 @@ def rows_of(data: ClickData, part: str, **how: object) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("max_len", [3, 50])
-def test_a_history_is_what_the_user_met_or_liked_before(max_len: int, signed: bool) -> None:
+def test_a_history_holds_the_earlier_events_or_the_liked_ones(max_len: int, signed: bool) -> None:
     source = rated()
     data = click_data(source, max_len=max_len, signed=signed)
     lookup, brand = data.fitted.lookup("item"), data.fitted.lookup("brand")
@@ -74,23 +74,23 @@ def test_a_history_is_what_the_user_met_or_liked_before(max_len: int, signed: bo
     assert ("history_sign" in rows) == signed
     events = source.interactions.to_pylist()
     assert len(rows["label"]) == len(events)
-    met: dict[int, list[tuple[int, float]]] = {}
-    for place, event in enumerate(events):
-        history = met.setdefault(event["user_id"], [])
+    histories: dict[int, list[tuple[int, float]]] = {}
+    for row, event in enumerate(events):
+        history = histories.setdefault(event["user_id"], [])
         length = min(len(history), max_len)
-        assert rows["group"][place] == event["user_id"]
-        assert rows["label"][place] == (event["rating"] >= 4)
-        assert rows["length"][place] == length
-        shown = np.array([item for item, _ in history[-length:]] if length else [], dtype=np.int64)
-        assert (rows["history_item"][place, :length] == lookup.rows(shown)).all()
-        brands = pa.array(BRANDS[shown // 1000 % 3], pa.string())
-        assert (rows["history_brand"][place, :length] == brand.rows(brands)).all()
-        assert not rows["history_item"][place, length:].any()
-        assert rows["item"][place] == lookup.rows(np.array([event["item_id"]]))[0]
+        assert rows["group"][row] == event["user_id"]
+        assert rows["label"][row] == (event["rating"] >= 4)
+        assert rows["length"][row] == length
+        items = np.array([item for item, _ in history[-length:]] if length else [], dtype=np.int64)
+        assert (rows["history_item"][row, :length] == lookup.rows(items)).all()
+        brands = pa.array(BRANDS[items // 1000 % 3], pa.string())
+        assert (rows["history_brand"][row, :length] == brand.rows(brands)).all()
+        assert not rows["history_item"][row, length:].any()
+        assert rows["item"][row] == lookup.rows(np.array([event["item_id"]]))[0]
         if signed:
             ratings = np.array([rating for _, rating in history[-length:]] if length else [])
-            said = np.where(ratings >= 4, 2, np.where(ratings >= 3, 1, 0))
-            assert (rows["history_sign"][place, :length] == 2 + said).all()
+            classes = np.where(ratings >= 4, 2, np.where(ratings >= 3, 1, 0))
+            assert (rows["history_sign"][row, :length] == 2 + classes).all()
         if signed or event["rating"] >= 4:
             history.append((event["item_id"], event["rating"]))
 
@@ -103,7 +103,7 @@ def test_a_history_is_what_the_user_met_or_liked_before(max_len: int, signed: bo
         ({"feedback": np.tile(np.float32([0, 2, 2]), 120)}, "label: liked; neutral and disliked"),
     ],
 )
-def test_labels_and_signs_follow_what_the_source_tells(columns: Any, rule: str) -> None:
+def test_labels_and_signs_follow_the_source(columns: Any, rule: str) -> None:
     data = click_data(dataset(**columns))
     rows = rows_of(data, "train")
     assert (rows["label"] == np.tile([0, 1, 1], 120)[: len(rows["label"])]).all()
@@ -112,16 +112,16 @@ def test_labels_and_signs_follow_what_the_source_tells(columns: Any, rule: str) 
     assert data.negatives == "real"
 
 
-def test_implicit_feedback_has_neither_signs_nor_rates_but_a_law_of_negatives() -> None:
+def test_implicit_feedback_has_negatives_but_neither_signs_nor_rates() -> None:
     data = click_data(dataset(), negatives=2)
     assert [feature.name for feature in data.fitted.schema.features][-1] == "history_brand"
     assert data.negatives == "2 by popularity"
-    assert data.notes[1].startswith("negatives: 2 by popularity beside each event; in training")
+    assert data.notes[1].startswith("negatives: 2 by popularity per event; in training")
     assert click_data(dataset(), negatives_law="uniform").negatives == "1 by uniform"
 
 
 @pytest.mark.parametrize("positive", [4.0, 11.0])
-def test_ratings_that_the_threshold_hardly_divides_are_a_note(positive: float) -> None:
+def test_a_threshold_that_hardly_divides_the_ratings_is_noted(positive: float) -> None:
     ratings = {"rating": np.tile(np.float32([5, 6, 7, 8, 9, 10]), 60)}
     data = click_data(dataset(**ratings), positive=positive)
     share = "100.0%" if positive == 4 else "0.0%"
@@ -138,22 +138,22 @@ def test_ratings_that_the_threshold_hardly_divides_are_a_note(positive: float) -
 
 
 def test_negatives_are_as_popular_as_positives() -> None:
-    """Else a count of training events tells labels: under a uniform draw it has AUC .7 here."""
+    """Popularity must not predict labels; with uniform negatives its AUC is above 0.7 here."""
     users, rng = 300, np.random.default_rng(0)
     share = 1 / np.arange(1, 401)
     item = [rng.choice(400, 12, replace=False, p=share / share.sum()) for _ in range(users)]
     source = dataset(users=users, items=400, item_id=np.concatenate(item) * 1000)
-    found = {}
+    auc_of = {}
     for law in ("popularity", "uniform"):
         data = click_data(source, negatives_law=law, rare_count=1, rare_share=0.0)
         train, test = rows_of(data, "train"), rows_of(data, "test")
         counts = np.bincount(train["item"][train["label"] == 1], minlength=500)
-        found[law] = auc(counts[test["item"]].astype(np.float64), test["label"] == 1)
-    assert found["uniform"] > 0.7
-    assert abs(found["popularity"] - 0.5) < 0.06
+        auc_of[law] = auc(counts[test["item"]].astype(np.float64), test["label"] == 1)
+    assert auc_of["uniform"] > 0.7
+    assert abs(auc_of["popularity"] - 0.5) < 0.06
 
 
-def test_running_rates_are_standardised_and_blind_to_what_follows() -> None:
+def test_running_rates_are_standardised_and_ignore_later_events() -> None:
     source = rated()
     data = click_data(source)
     rows = rows_of(data, "train")
@@ -170,7 +170,7 @@ def test_running_rates_are_standardised_and_blind_to_what_follows() -> None:
     assert RATES[0] not in rows_of(click_data(source, running_rates=False), "train")
 
 
-def test_users_are_described_too_and_numbers_are_features() -> None:
+def test_columns_of_users_and_numbers_are_features() -> None:
     source = rated()
     users, items = source.users, source.items
     source = replace(
@@ -182,19 +182,19 @@ def test_users_are_described_too_and_numbers_are_features() -> None:
     )
     rows = rows_of(click_data(source, "global-time"), "train")
     assert set(np.unique(rows["user_country"]).tolist()) == {1, 2, 3}
-    place = (source.interactions["item_id"].to_numpy()[: len(rows["label"])] // 1000) % 2 == 1
-    assert (rows["price"][place] == 0).all(), "a missing number"
+    missing = (source.interactions["item_id"].to_numpy()[: len(rows["label"])] // 1000) % 2 == 1
+    assert (rows["price"][missing] == 0).all(), "a missing number"
     assert "user_held_out" not in rows
 
 
-def test_the_catalogue_is_shown_as_the_next_event_would_be() -> None:
+def test_candidates_have_the_features_of_a_next_event() -> None:
     source = rated()
     user = int(source.interactions["user_id"][-1].as_py())
     fitted = click_data(source, max_len=5).fitted
     index = int(source.user_vocabulary.index([user])[0])
     shown = Candidates(source, fitted).shown_to(index)
     assert shown.is_one_request
-    # The same, by a data set with one more event of that user for each item.
+    # Compare with a data set that has the item as one more event of the user.
     for item in (0, 7, 24):
         more = {"user_id": user, "item_id": item * 1000, "timestamp": 1000, "rating": 5.0}
         row = pa.Table.from_pylist([more], schema=source.interactions.schema)
@@ -212,7 +212,7 @@ def test_the_catalogue_is_shown_as_the_next_event_would_be() -> None:
 def test_a_schema_of_another_data_set_is_refused() -> None:
     fitted = click_data(rated()).fitted
     source = rated()
-    with pytest.raises(DataError, match="toy: nothing tells of feature 'brand'"):
+    with pytest.raises(DataError, match="toy: no column has the feature 'brand'"):
         click_data(replace(source, items=source.items.drop_columns(["brand"])), fitted=fitted)
 
 
@@ -230,12 +230,12 @@ def test_vocabularies_are_of_the_training_part() -> None:
 
 
 def rare(seed: int = 0) -> Dataset:
-    """400 items, most of which come once or never."""
+    """Return a data set of 400 items, most of which have at most one event."""
     item = np.random.default_rng(seed).zipf(1.3, 360) % 400 * 1000
     return dataset(items=400, seed=seed, item_id=item, label=np.tile(np.float32([0, 1]), 180))
 
 
-def test_what_training_shows_once_counts_as_unknown_there_too() -> None:
+def test_values_with_one_training_event_are_unknown() -> None:
     source = rare()
     data = click_data(source)
     train = source.interactions.slice(0, data.train.num_examples)["item_id"].to_numpy()
@@ -247,7 +247,7 @@ def test_what_training_shows_once_counts_as_unknown_there_too() -> None:
     assert (rows_of(click_data(source, rare_count=1), "train")["item"] > 1).all()
 
 
-def test_the_rarest_are_unknown_up_to_a_share_of_training() -> None:
+def test_the_rarest_values_are_unknown_up_to_a_share_of_training() -> None:
     source = dataset(label=np.tile(np.float32([0, 1]), 180))
     assert (rows_of(click_data(source), "train")["item"] > 1).all(), "no item is rare"
     shares = [
@@ -264,17 +264,17 @@ def test_training_negatives_are_new_each_epoch_and_never_positives(negatives: in
     train = epochs[0]
     positive = train["label"] == 1
     assert (~positive).sum() == negatives * positive.sum()
-    met = set(zip(train["group"][positive], train["item"][positive], strict=True))
-    drawn = [
+    positives = set(zip(train["group"][positive], train["item"][positive], strict=True))
+    sampled = [
         sorted(
             zip(rows["group"][rows["label"] == 0], rows["item"][rows["label"] == 0], strict=True)
         )
         for rows in epochs
     ]
-    assert not met & set(drawn[0])
-    assert drawn[0] != drawn[1]
-    assert drawn[0] == drawn[2]
-    assert (train["item"] >= 2).all(), "items that training does not know would tell the label"
+    assert not positives & set(sampled[0])
+    assert sampled[0] != sampled[1]
+    assert sampled[0] == sampled[2]
+    assert (train["item"] >= 2).all(), "unknown items would reveal the label"
 
 
 def test_negatives_by_popularity_are_popular() -> None:
@@ -292,7 +292,7 @@ def test_negatives_by_popularity_are_popular() -> None:
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_held_out_negatives_are_fixed_and_met_in_no_part(part: str) -> None:
+def test_held_out_negatives_are_fixed_and_in_no_part_of_the_users_events(part: str) -> None:
     source = dataset()
     data = click_data(source)
     once = rows_of(data, part)
@@ -301,31 +301,31 @@ def test_held_out_negatives_are_fixed_and_met_in_no_part(part: str) -> None:
     assert (once["item"] == again["item"]).all()
     assert (once["item"] != other["item"]).any()
     lookup = data.fitted.lookup("item")
-    met = {
+    pairs = {
         (event["user_id"], lookup.rows(np.array([event["item_id"]]))[0])
         for event in source.interactions.to_pylist()
     }
     negative = once["label"] == 0
     assert 0 < negative.sum() == (~negative).sum()
-    assert not met & set(zip(once["group"][negative], once["item"][negative], strict=True))
+    assert not pairs & set(zip(once["group"][negative], once["item"][negative], strict=True))
     positive_histories = once["history_item"][~negative]
     assert (positive_histories == once["history_item"][negative]).all()
 
 
-def test_users_held_out_bring_their_context() -> None:
+def test_held_out_users_have_their_context() -> None:
     split = by_user(dataset(), validation=0.2, test=0.2)
     data = click_data(split.dataset, split)
     assert data.split == "given"
     test = rows_of(data, "test")
     assert (test["group"] == np.sort(np.repeat(split.test["user_id"].to_numpy(), 2))).all()
     assert (test["user"] == 1).all()
-    assert (test["length"] == 11).all(), "all that each user met before"
+    assert (test["length"] == 11).all(), "all earlier events of each user"
     train = rows_of(data, "train")
     assert not set(train["group"]) & set(split.context["user_id"].to_pylist())
 
 
 def test_labels_are_0_or_1() -> None:
-    with pytest.raises(DataError, match="labels must be 0 or 1, found 2 in 360 rows"):
+    with pytest.raises(DataError, match="labels must be 0 or 1, got 2 in 360 rows"):
         click_data(dataset(label=np.full(360, 2, dtype=np.float32)))
 
 
@@ -356,7 +356,7 @@ def described(of: str, **columns: object) -> Dataset:
         ("users", "count"),
     ],
 )
-def test_a_column_must_not_be_named_like_a_feature_that_is_made(of: str, name: str) -> None:
+def test_a_column_must_not_have_the_name_of_a_computed_feature(of: str, name: str) -> None:
     rows = getattr(rated(), of).num_rows
     with pytest.raises(DataError, match=f"the column '{name}' of {of} must have another name"):
         click_data(described(of, **{name: np.arange(rows) % 2}))
@@ -364,22 +364,22 @@ def test_a_column_must_not_be_named_like_a_feature_that_is_made(of: str, name: s
 
 def test_numbers_may_be_as_large_as_nanoseconds() -> None:
     times = 1_600_000_000_000_000_001 + np.arange(25) * 10**15
-    found = rows_of(click_data(described("items", made_at=times)), "train")["made_at"]
-    assert np.isfinite(found).all()
-    assert found.std() > 0.5
+    numbers = rows_of(click_data(described("items", made_at=times)), "train")["made_at"]
+    assert np.isfinite(numbers).all()
+    assert numbers.std() > 0.5
 
 
-def test_no_negative_of_training_was_met_before_it() -> None:
+def test_training_negatives_are_not_in_the_context() -> None:
     source = dataset()
     rank = source.interactions["timestamp"].to_numpy().argsort(kind="stable").argsort()
     part = np.select([rank < 150, rank < 300, rank < 330], [3, 0, 1], 2)
     split = Split.of(source, part)
     rows = rows_of(click_data(source, split, negatives=3), "train")
-    met: dict[int, set[int]] = {}
+    items_of: dict[int, set[int]] = {}
     for table in (split.context, split.train):
         pairs = zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True)
         for user, item in pairs:
-            met.setdefault(user, set()).add(item)
+            items_of.setdefault(user, set()).add(item)
     data = click_data(source, split, negatives=3)
     known = {
         int(row): int(key)
@@ -390,10 +390,10 @@ def test_no_negative_of_training_was_met_before_it() -> None:
         )
         if row > 1
     }
-    drawn = (rows["label"] == 0) & (rows["item"] > 1)
-    assert drawn.sum() > 100
-    users, items = rows["group"][drawn].tolist(), rows["item"][drawn].tolist()
-    assert all(known[item] not in met[user] for user, item in zip(users, items, strict=True))
+    negative = (rows["label"] == 0) & (rows["item"] > 1)
+    assert negative.sum() > 100
+    users, items = rows["group"][negative].tolist(), rows["item"][negative].tolist()
+    assert all(known[item] not in items_of[user] for user, item in zip(users, items, strict=True))
 
 
 def test_a_catalogue_may_be_scored_in_parts() -> None:
@@ -401,6 +401,6 @@ def test_a_catalogue_may_be_scored_in_parts() -> None:
     shown = Candidates(source, click_data(source).fitted).shown_to(3)
     parts = list(shown.split(10))
     assert [len(part.label) for part in parts] == [10, 10, 5]
-    for name, whole in shown.features.items():
-        assert torch.equal(torch.cat([part.features[name] for part in parts]), whole)
+    for name, values in shown.features.items():
+        assert torch.equal(torch.cat([part.features[name] for part in parts]), values)
     assert parts[0].features["history_item"].stride(0) == 0

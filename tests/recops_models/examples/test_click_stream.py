@@ -1,4 +1,4 @@
-"""Streamed click data: the same examples as in the files, in bounded memory, bad rows named."""
+"""Streamed click data: the examples of the files, shuffling, and reports of bad rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ N = 40
 
 
 def columns(first: int = 0) -> dict[str, Any]:
-    """Good rows; the n-th user is n, the n-th item n + 10, histories hold items from 0 to 4."""
+    """Return valid rows: user n, item n + 10, and a history of items from 0 to 4."""
     rows = range(first, first + N)
     return {
         "user_id": pa.array(rows, pa.int64()),
@@ -46,7 +46,7 @@ def columns(first: int = 0) -> dict[str, Any]:
 
 
 def write(folder: Path, features: Any = FEATURES, **changed: Any) -> Path:
-    """A click folder, some of its training columns changed, or left out where None."""
+    """Write a click folder with changed training columns; None leaves a column out."""
     (folder / "features.json").write_text(json.dumps(features))
     for part in ("train", "validation", "test"):
         table = columns(100 if part == "test" else 0) | (changed if part == "train" else {})
@@ -55,13 +55,13 @@ def write(folder: Path, features: Any = FEATURES, **changed: Any) -> Path:
     return folder
 
 
-def whole(data: ClickData, part: str = "train") -> Batch:
+def one_batch(data: ClickData, part: str = "train") -> Batch:
     return next(getattr(data, part).batches(10_000, seed=None))
 
 
-def test_batches_hold_what_the_file_holds(tmp_path) -> None:
+def test_batches_have_the_values_of_the_file(tmp_path) -> None:
     data = open_click_data(write(tmp_path))
-    batch = whole(data)
+    batch = one_batch(data)
     assert [data.train.num_examples, len(batch.label)] == [N, N]
     assert batch.features["item"].tolist() == list(range(7, N + 7))
     assert batch.group.tolist() == list(range(N))
@@ -69,13 +69,13 @@ def test_batches_hold_what_the_file_holds(tmp_path) -> None:
     assert batch.features["brand"][:8].tolist() == [1, 3, 4, 2, 3, 4, 2, 1]
     prices = np.array([row for row in range(N) if row % 5])
     standard = (torch.arange(N) - prices.mean()) / prices.std()
-    due = torch.where(torch.arange(N) % 5 == 0, 0.0, standard).float()
-    torch.testing.assert_close(batch.features["price"], due)
+    expected = torch.where(torch.arange(N) % 5 == 0, 0.0, standard).float()
+    torch.testing.assert_close(batch.features["price"], expected)
     assert batch.lengths["history"][:6].tolist() == [0, 1, 2, 3, 3, 3]
     assert batch.features["history"][[0, 2, 5]].tolist() == [[0, 0, 0], [2, 3, 0], [4, 5, 6]]
     assert batch.features["image"][3].tolist() == [3.0, 0.5]
-    test = whole(data, "test")
-    assert (test.features["item"] == 1).all(), "items that training does not know"
+    test = one_batch(data, "test")
+    assert (test.features["item"] == 1).all(), "items without training events"
 
 
 def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
@@ -86,7 +86,7 @@ def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
     clicks = FEATURES["features"][3] | {"history": "clicks"}
     features = {"features": [*FEATURES["features"][:3], clicks, *sequences]}
     signs = [[row % 2] * (row % 6) for row in range(N)]
-    signs[4] = [1]  # Where four items were clicked.
+    signs[4] = [1]  # This row has four clicks.
     more = {
         "click_sign": pa.array(signs, pa.list_(pa.int64())),
         "cart": pa.array([[row % 4] * (row % 2) for row in range(N)], pa.list_(pa.int64())),
@@ -97,8 +97,8 @@ def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
         pa.parquet.write_table(table, tmp_path / f"{part}.parquet")
     data = open_click_data(tmp_path)
     assert len(data.notes) == 1
-    assert "click_sign has not as many values as history (e.g. row 5: [1])" in data.notes[0]
-    batch = whole(data)
+    assert "click_sign differs in length from history (e.g. row 5: [1])" in data.notes[0]
+    batch = one_batch(data)
     assert batch.lengths["history"].max() == batch.lengths["click_sign"].max() == 3
     assert batch.lengths["cart"].max() == 1
     model = Din(data.fitted, DinConfig(width=4))
@@ -119,11 +119,11 @@ def data(folder) -> ClickData:
 
 
 def keys(batches: list[Batch]) -> torch.Tensor:
-    """One number an example: the price, of which no two are alike."""
+    """Return one unique number per example: its price."""
     return torch.cat([batch.features["price"] for batch in batches])
 
 
-def test_every_row_comes_once_in_an_order_of_the_epoch(data) -> None:
+def test_every_epoch_has_all_rows_in_its_own_order(data) -> None:
     rows = data.train.num_examples
     passes = {}
     for epoch in (0, 1):
@@ -151,7 +151,7 @@ def test_batches_depend_on_neither_workers_nor_skipping(data, workers: int, skip
         assert torch.equal(one.group, other.group)
 
 
-def test_vocabularies_learnt_before_are_kept(folder, data) -> None:
+def test_given_vocabularies_are_kept(folder, data) -> None:
     again = open_click_data(folder, fitted=data.fitted)
     assert again.fitted is data.fitted
     assert again.train.num_examples == data.train.num_examples
@@ -166,7 +166,7 @@ BAD = {
     "price is infinite": {"price": [float("inf"), 1.0]},
     "history is null": {"history": [None, [1]]},
     "history has a null that is not post-padding": {"history": [[None, 1], [1, None]]},
-    "image has not 2 numbers": {"image": [[1.0], [1.0, 2.0]]},
+    "image does not have 2 numbers": {"image": [[1.0], [1.0, 2.0]]},
     "image is null": {"image": [None, [1.0, 2.0]]},
     "image is not finite": {"image": [[1.0, float("nan")], [1.0, 2.0]]},
 }
@@ -178,11 +178,11 @@ def test_bad_rows_are_counted_and_named(tmp_path, reason: str) -> None:
     changed = {name: pa.array([bad] + [good] * (N - 3) + [bad, bad])}
     data = open_click_data(write(tmp_path, **changed))
     assert data.train.num_examples == N - 3
-    assert len(whole(data).label) == N - 3
+    assert len(one_batch(data).label) == N - 3
     (note,) = data.notes
     assert note.startswith(f"train.parquet: 3 × {reason} (e.g. row 1: ")
     rows = data.fitted.lookup("item").rows(np.arange(10, N + 10))
-    assert np.flatnonzero(rows == 1).tolist() == [0, N - 2, N - 1], "bad rows teach nothing"
+    assert np.flatnonzero(rows == 1).tolist() == [0, N - 2, N - 1], "bad rows are not fitted"
 
 
 def test_padding_is_left_out(tmp_path) -> None:
@@ -190,7 +190,7 @@ def test_padding_is_left_out(tmp_path) -> None:
         features = json.loads(json.dumps(FEATURES))
         features["features"][3]["padding"] = padding
         lists = pa.array([row] * N, pa.list_(pa.int64(), 3))
-        batch = whole(open_click_data(write(tmp_path, features, history=lists)))
+        batch = one_batch(open_click_data(write(tmp_path, features, history=lists)))
         assert (batch.features["history"] == torch.tensor([2, 3])).all()
         assert (batch.lengths["history"] == 2).all()
 
@@ -200,32 +200,32 @@ def test_padding_is_left_out(tmp_path) -> None:
     [
         ({"item": None}, r"train.parquet: no column 'item' \(columns: user_id, label, brand"),
         ({"label": None}, "train.parquet: no column 'label'"),
-        ({"item": pa.array(np.ones(N))}, "'item' holds double; integers or strings are due"),
-        ({"history": pa.array([1] * N)}, "'history' holds int64; lists of integers or strings"),
-        ({"label": pa.array(["1"] * N)}, "'label' holds string; numbers are due"),
+        ({"item": pa.array(np.ones(N))}, "'item' must hold integers or strings, got double"),
+        ({"history": pa.array([1] * N)}, "'history' must hold lists of integers or strings, got"),
+        ({"label": pa.array(["1"] * N)}, "'label' must hold numbers, got string"),
         (
             {"user_id": pa.array(["1"] * N)},
-            "'user_id' holds string; integers are due; it is the group of features.json",
+            "'user_id' must hold integers, got string; it is the group of features.json",
         ),
         ({"user_id": None}, r"no column 'user_id' \(.*\); it is the group of features.json"),
         ({"item": pa.array(["1"] * N)}, "the table of 'item' holds both integers and str"),
         ({"item": pa.array([2**63] * N, pa.uint64())}, "column 'item': an id is 2\\^63 or more"),
-        ({"label": pa.array([-1] * N)}, "no good row is left .train.parquet: 40 × label is neg"),
+        ({"label": pa.array([-1] * N)}, "no valid row is left .train.parquet: 40 × label is neg"),
     ],
 )
-def test_unfit_columns_are_named(tmp_path, changed: dict[str, Any], message: str) -> None:
+def test_unsuitable_columns_are_named(tmp_path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         open_click_data(write(tmp_path, **changed))
 
 
-def test_files_that_are_none_are_named(tmp_path) -> None:
+def test_damaged_and_missing_files_are_named(tmp_path) -> None:
     write(tmp_path)
     train = tmp_path / "train.parquet"
-    whole_file = train.read_bytes()
-    train.write_bytes(whole_file[:-100])
+    content = train.read_bytes()
+    train.write_bytes(content[:-100])
     with pytest.raises(DataError, match=r"train.parquet: not readable as Parquet"):
         open_click_data(tmp_path)
-    train.write_bytes(whole_file[:4] + bytes(2000) + whole_file[2004:])
+    train.write_bytes(content[:4] + bytes(2000) + content[2004:])
     with pytest.raises(DataError, match=r"train.parquet: damaged"):
         open_click_data(tmp_path)
     train.unlink()
@@ -240,5 +240,7 @@ def test_a_file_without_rows_is_refused(tmp_path) -> None:
     write(tmp_path)
     table = pa.parquet.ParquetFile(tmp_path / "train.parquet").read()
     pa.parquet.write_table(table.slice(0, 0), tmp_path / "validation.parquet")
-    with pytest.raises(DataError, match=r"validation.parquet: no good row is left .the file is em"):
+    with pytest.raises(
+        DataError, match=r"validation.parquet: no valid row is left .the file is em"
+    ):
         open_click_data(tmp_path)

@@ -1,4 +1,4 @@
-"""A file larger than memory trains in little of it."""
+"""Memory of a training on streamed examples does not grow with the file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from click_parquet import write_click_folder
 
-# .ci/full asks for 5,000.
+# .ci/full sets 5,000.
 MEGABYTES = float(os.environ.get("RECOPS_STREAM_MEGABYTES", "200"))
 
-# VmHWM, not ru_maxrss, which counts what the parent held when it forked.
+# ru_maxrss would include the memory of the parent process at the fork.
 TRAIN = """
 import re, sys
 from pathlib import Path
@@ -27,7 +27,7 @@ finally:
 
 
 def peak_megabytes(folder: Path, megabytes: float) -> float:
-    """The most that training sum pooling on so large a file holds at once."""
+    """Return the peak memory, in MB, of training sum pooling on a file of ``megabytes``."""
     write_click_folder(folder, megabytes=megabytes)
     command = f"train sum-pool --data {folder} --out {folder}/run --set epochs=1 --set batch=8192"
     run = subprocess.run(
@@ -43,11 +43,11 @@ def peak_megabytes(folder: Path, megabytes: float) -> float:
 
 
 @pytest.mark.full
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was held")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_megabytes(tmp_path / "small", 50)
     large = peak_megabytes(tmp_path / "large", MEGABYTES)
-    print(f"{MEGABYTES:.0f} MB: at most {large:.0f} MB held, of 50 MB: {small:.0f} MB")
+    print(f"peak memory: {large:.0f} MB for {MEGABYTES:.0f} MB, {small:.0f} MB for 50 MB")
     assert large < 2000
-    # In memory, 200 MB of the file are 870 thousand examples, whose ids alone take 350 MB.
+    # 200 MB of the file are 870,000 examples; their ids alone would take 350 MB in memory.
     assert large - small < 250

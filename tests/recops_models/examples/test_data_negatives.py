@@ -1,4 +1,4 @@
-"""Sampled negatives: never a positive, by the very law, and always an answer."""
+"""Sampled negatives: exclusion of positives, distribution, and errors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def test_a_negative_is_neither_positive_nor_excluded(
 ) -> None:
     users = len(positive)
     excluded = (excluded * users)[:users]
-    everyone = {item for row in positive for item in row if item >= 0}
-    allowed = everyone if law == "popularity" else set(range(NUM_ITEMS))
-    left = [allowed - set(p) - set(x) for p, x in zip(positive, excluded, strict=True)]
-    counts = np.array([3 * (len(items) > 0) * (user + 1) for user, items in enumerate(left)])
+    with_events = {item for row in positive for item in row if item >= 0}
+    pool = with_events if law == "popularity" else set(range(NUM_ITEMS))
+    allowed = [pool - set(p) - set(x) for p, x in zip(positive, excluded, strict=True)]
+    counts = np.array([3 * (len(items) > 0) * (user + 1) for user, items in enumerate(allowed)])
     rows, exclude = (
         histories([np.array(row, dtype=np.int64) for row in side]) for side in (positive, excluded)
     )
@@ -34,11 +34,11 @@ def test_a_negative_is_neither_positive_nor_excluded(
     assert drawn.dtype == np.int64
     for user, items in enumerate(np.split(drawn, np.cumsum(counts)[:-1])):
         assert len(items) == counts[user]
-        assert set(items.tolist()) <= left[user]
+        assert set(items.tolist()) <= allowed[user]
 
 
 @pytest.mark.parametrize(("law", "power"), [("uniform", 1.0), ("popularity", 0.75)])
-def test_the_law_is_the_conditional_one(law: Law, power: float) -> None:
+def test_negatives_follow_the_conditional_distribution(law: Law, power: float) -> None:
     rng = np.random.default_rng(3)
     occurrences = np.array([1, 2, 4, 8, 16, 32, 64, 0, 3, 90])
     everything = rng.permutation(np.repeat(np.arange(10), occurrences))
@@ -49,22 +49,22 @@ def test_the_law_is_the_conditional_one(law: Law, power: float) -> None:
     drawn = sample_negatives(
         rows, 10, np.array([draws, draws, 0, 0]), law=law, power=power, seed=5
     ).reshape(2, draws)
-    for user, met in enumerate(([2, 6, 9], [0])):
+    for user, positives in enumerate(([2, 6, 9], [0])):
         expected = weight.copy()
-        expected[met] = 0
+        expected[positives] = 0
         expected *= draws / expected.sum()
-        found = np.bincount(drawn[user], minlength=10)
-        assert not found[expected == 0].any()
-        assert chisquare(found[expected > 0], expected[expected > 0]).pvalue > 0.001
+        counts = np.bincount(drawn[user], minlength=10)
+        assert not counts[expected == 0].any()
+        assert chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 0.001
 
 
 def test_one_item_left_among_many_is_found() -> None:
-    met = np.delete(np.arange(100_000), 77_777)
-    drawn = sample_negatives(histories([met]), 100_000, np.array([50]), seed=0)
+    positives = np.delete(np.arange(100_000), 77_777)
+    drawn = sample_negatives(histories([positives]), 100_000, np.array([50]), seed=0)
     assert (drawn == 77_777).all()
 
 
-def test_a_seed_is_a_sample() -> None:
+def test_a_seed_determines_the_sample() -> None:
     rows = histories([np.arange(3), np.arange(2)])
     first, again, other = (
         sample_negatives(rows, 1000, np.array([40, 60]), seed=seed) for seed in (1, 1, 2)
@@ -73,12 +73,12 @@ def test_a_seed_is_a_sample() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_a_user_who_met_everything_is_named() -> None:
+def test_a_user_with_events_on_every_item_is_named() -> None:
     rows = histories([np.array([0]), np.arange(4)])
     assert sample_negatives(rows, 4, np.array([2, 0]), seed=0).shape == (2,)
     with pytest.raises(DataError, match="no item is left for 1 users, such as user 1: every item "):
         sample_negatives(rows, 4, np.array([2, 1]), seed=0)
-    with pytest.raises(DataError, match="that anyone met"):
+    with pytest.raises(DataError, match="every item with events is"):
         sample_negatives(rows, 9, np.array([2, 1]), law="popularity", seed=0)
 
 
@@ -86,15 +86,15 @@ def test_a_user_who_met_everything_is_named() -> None:
     ("change", "message"),
     [
         ({"num_items": 0}, "num_items must be positive, got 0"),
-        ({"num_items": 3}, r"positives holds item 4, not in \[0, 3\)"),
-        ({"counts": np.array([1, 2])}, r"counts must be \[1\], one a user, got \[2\]"),
+        ({"num_items": 3}, r"items of positives must be in \[0, 3\), got 4"),
+        ({"counts": np.array([1, 2])}, r"counts must be \[1\], one per user, got \[2\]"),
         ({"counts": np.array([-1])}, "counts must not be negative"),
         ({"power": float("nan")}, "power must be finite"),
-        ({"exclude": histories([])}, "exclude has 0 users, not 1"),
+        ({"exclude": histories([])}, "exclude must have 1 users, got 0"),
         ({"law": "zipf"}, "law must be 'uniform' or 'popularity', got 'zipf'"),
     ],
 )
-def test_bad_arguments_are_told(change: dict[str, object], message: str) -> None:
+def test_bad_arguments_are_refused(change: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {
         "positives": histories([np.array([4])]),
         "num_items": 9,

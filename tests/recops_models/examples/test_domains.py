@@ -1,4 +1,4 @@
-"""Domains and their cut, labels of tasks, slices of a stream."""
+"""Split by domain and time, labels of tasks, and time slices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from recops_models.examples.events import Events
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.maker import ExampleMaker
-from recops_models.examples.tasks import DOMAIN, TaskMaker, further_labels, of_events, task_feature
+from recops_models.examples.tasks import (
+    DOMAIN,
+    TaskMaker,
+    event_column,
+    further_labels,
+    task_feature,
+)
 from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.training.example_config import ExampleConfig
 
@@ -27,7 +33,7 @@ KINDS = [["toys", "games"], ["games"], None, ["books"], []]
 
 
 def shop(time: Any = "seconds", more: int = 0, **columns: Any) -> Dataset:
-    """200 events of 10 users with 5 items, whose ``kinds`` are lists, and ``more`` of no kind."""
+    """Return 200 events of 10 users on 5 items with lists of ``kinds`` and ``more`` without."""
     rng = np.random.default_rng(0)
     table = {
         "user_id": rng.integers(10, size=200),
@@ -41,7 +47,7 @@ def shop(time: Any = "seconds", more: int = 0, **columns: Any) -> Dataset:
     return Dataset("shop", pa.table(table), pa.table(items), people, ImportReport("here"), time)
 
 
-def test_a_cut_by_the_clock() -> None:
+def test_a_cut_at_one_time() -> None:
     data = shop()
     cut = Domains.of(data, DomainConfig(domain_column="kinds", domain="games", until=0.5))
     times, items = (data.interactions[name].to_numpy() for name in ("timestamp", "item_id"))
@@ -71,7 +77,7 @@ def test_a_cut_by_each_users_order() -> None:
         assert (np.diff(mine.astype(int)) <= 0).all(), "the first events"
     small = cut.small_domain()
     assert small.test.num_rows == small.validation.num_rows == 10
-    with pytest.raises(DataError, match=r"shop: knows no times.*cut=order takes each user's own"):
+    with pytest.raises(DataError, match=r"shop: cut=clock needs times.*cut=order takes each user"):
         Domains.of(data, DomainConfig(until=0.5))
 
 
@@ -80,15 +86,15 @@ def test_domains_of_events_and_of_items() -> None:
     cut = Domains.of(data, DomainConfig(domain_column="domain", domain="ads", until=0.5))
     assert (cut.inside == (np.arange(200) % 2 == 0)).all()
     assert sorted(cut.names) == ["ads", "feed"]
-    told = cut.super_domain().dataset.interactions
-    names = [cut.names[place] for place in told[DOMAIN_ID].to_pylist()]
-    assert names == told["domain"].to_pylist()
+    events = cut.super_domain().dataset.interactions
+    names = [cut.names[index] for index in events[DOMAIN_ID].to_pylist()]
+    assert names == events["domain"].to_pylist()
     cut = Domains.of(data, DomainConfig(domain_column="kinds", until=0.5))
     assert cut.inside.all()
-    found = cut.super_domain().dataset.interactions
-    names = [cut.names[place] for place in found[DOMAIN_ID].to_pylist()]
+    events = cut.super_domain().dataset.interactions
+    names = [cut.names[index] for index in events[DOMAIN_ID].to_pylist()]
     first = ["toys", "games", "", "books", ""]
-    assert names == [first[item] for item in found["item_id"].to_pylist()]
+    assert names == [first[item] for item in events["item_id"].to_pylist()]
     cut = Domains.of(data, DomainConfig(domain_column="shelf", domain="b", until=0.5))
     assert (cut.inside == (data.interactions["item_id"].to_numpy() % 2 == 1)).all()
     assert Domains.of(data, DomainConfig(until=0.5)).names == ("",)
@@ -104,26 +110,28 @@ def test_domains_of_events_and_of_items() -> None:
         ({"domain_column": "kinds", "domain": "x"}, DataError, "nothing has 'x' as its kinds"),
     ],
 )
-def test_what_is_refused(changes: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_invalid_settings_are_refused(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         Domains.of(shop(), DomainConfig(**changes))
 
 
-def test_nothing_on_a_side_of_the_cut() -> None:
-    whole = Domains.of(shop(), DomainConfig(until=0.0))
-    small = whole.small_domain()
+def test_a_cut_without_events_on_one_side_is_refused() -> None:
+    domains = Domains.of(shop(), DomainConfig(until=0.0))
+    small = domains.small_domain()
     assert small.context.num_rows == 0
     assert small.train.num_rows + small.validation.num_rows + small.test.num_rows == 200
     with pytest.raises(DataError, match="shop: no event before until=0, from which knowledge"):
-        whole.super_domain()
+        domains.super_domain()
     early = pa.array(["ads"] * 50 + ["feed"] * 150)
-    with pytest.raises(DataError, match=r"no event of the small domain behind until=0\.5"):
+    with pytest.raises(DataError, match=r"no event of the small domain after until=0\.5"):
         Domains.of(
             shop(domain=early), DomainConfig(domain_column="domain", domain="ads", until=0.5)
         )
 
 
-def test_labels_of_tasks_stand_beside_their_events() -> None:
+def test_task_labels_belong_to_their_events() -> None:
     rng = np.random.default_rng(1)
     feedback = rng.integers(3, size=200).astype(np.float32)
     weight = rng.random(200).astype(np.float32)
@@ -134,13 +142,12 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
     assert task.tasks == ("click", "kept", "heavy")
     (batch,) = task.data.train.batches(1000, seed=None)
     train = task.source.train
-    found = {name: batch.features[task_feature(name)].numpy() > 0 for name in task.tasks[1:]}
-    assert (found["kept"] == (train["feedback"].to_numpy() > 0)).all()
-    assert (found["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
+    labels = {name: batch.features[task_feature(name)].numpy() > 0 for name in task.tasks[1:]}
+    assert (labels["kept"] == (train["feedback"].to_numpy() > 0)).all()
+    assert (labels["heavy"] == (train["weight"].to_numpy() > np.median(train["weight"]))).all()
     assert (batch.features[DOMAIN].numpy() == train[DOMAIN_ID].to_numpy()).all()
-    assert ((batch.label.numpy() == 1) <= found["kept"]).all()
-    # What is drawn beside an event has no label of any task; where events tell of domains, it is
-    # shown in the same one.
+    assert ((batch.label.numpy() == 1) <= labels["kept"]).all()
+    # Negatives have label 0 in every task. If events have domains, negatives get the event's.
     implicit = ExampleConfig(feedback="implicit", negatives=1)
     task = KnowledgeTask(data, domains, implicit)
     assert task.tasks == ("click", "heavy")
@@ -153,7 +160,7 @@ def test_labels_of_tasks_stand_beside_their_events() -> None:
 
 
 def labels_of(data: Dataset, **settings: Any) -> dict[str, Any]:
-    """The labels of the training part, by task."""
+    """Return task → labels of the training part."""
     config = DomainConfig(until=0.8, **settings)
     split = Domains.of(data, config).super_domain()
     events = Events.of(split, feedback_of(split.dataset), positive=4.0)
@@ -181,19 +188,19 @@ def test_labels_come_from_named_columns() -> None:
     [
         ({"task_labels": ("sold",)}, "task_labels must name columns .*, got 'sold'; there are"),
         ({"task_labels": ("word",)}, "task_labels must name columns of finite numbers, got word"),
-        ({"task_labels": ("never",)}, "task_labels must be above 0 .*, never never is"),
+        ({"task_labels": ("never",)}, "task_labels must be above 0 .*, got never, which"),
         ({"task_labels": ("bought", "bought")}, "task_labels must differ, got bought twice"),
         ({"task_value": "sold"}, "task_value must name columns of the interactions, got 'sold'"),
     ],
 )
-def test_unfit_columns_of_tasks_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_unsuitable_columns_of_tasks_are_refused(settings: dict[str, Any], message: str) -> None:
     columns = {"bought": np.ones(200), "never": np.zeros(200), "word": ["a"] * 200}
     with pytest.raises(DataError, match=message):
         labels_of(shop(more=95, **columns), **settings)
 
 
 def test_columns_of_a_source_may_have_any_name() -> None:
-    """The names of the columns that a cut adds do not clash with them."""
+    """Columns of the source do not clash with those that a cut adds."""
     rows = np.arange(200)
     data = shop(event=rows % 3, domain_id=rows % 2)
     cut = Domains.of(data, DomainConfig(until=0.5))
@@ -204,46 +211,47 @@ def test_columns_of_a_source_may_have_any_name() -> None:
 
 
 @pytest.mark.parametrize("column", ["kinds", "shelf"])
-def test_what_is_drawn_is_of_its_own_domain(column: str) -> None:
+def test_negatives_have_the_domain_of_their_item(column: str) -> None:
     examples = ExampleConfig(feedback="implicit", rare_count=1, rare_share=0.0)
     domains = DomainConfig(domain_column=column, until=0.8)
     task = KnowledgeTask(shop(more=95), domains, examples)
-    made, names, items = task.data, task.cut.names, task.source.dataset.items
-    rows = made.fitted.lookup("item").rows(items["item_id"].to_numpy()).tolist()
+    data, names, items = task.data, task.cut.names, task.source.dataset.items
+    rows = data.fitted.lookup("item").rows(items["item_id"].to_numpy()).tolist()
     firsts = [
-        told if column == "shelf" else next(iter(told or ()), "")
-        for told in items[column].to_pylist()
+        value if column == "shelf" else next(iter(value or ()), "")
+        for value in items[column].to_pylist()
     ]
-    own = {row: first for row, first in zip(rows, firsts, strict=True) if row > UNKNOWN}
-    for part in (made.train, made.validation, made.test):
+    domain_of = {row: first for row, first in zip(rows, firsts, strict=True) if row > UNKNOWN}
+    for part in (data.train, data.validation, data.test):
         (batch,) = part.batches(1000, seed=0)
         columns = (batch.features["item"], batch.features[DOMAIN], batch.label)
-        known = [
-            each for each in zip(*(c.tolist() for c in columns), strict=True) if each[0] in own
-        ]
+        triples = zip(*(values.tolist() for values in columns), strict=True)
+        known = [triple for triple in triples if triple[0] in domain_of]
         assert {label for *_, label in known} == {0.0, 1.0}
-        assert all(names[domain] == own[item] for item, domain, _ in known)
+        assert all(names[domain] == domain_of[item] for item, domain, _ in known)
 
 
-def test_a_domain_that_no_event_is_of_has_no_number() -> None:
+def test_a_domain_without_events_has_no_index() -> None:
     data = shop(more=1, label=np.ones(200, dtype=np.float32))
     kinds = pa.array([*KINDS, ["hats"]])
-    place = data.items.column_names.index("kinds")
-    data = dataclasses.replace(data, items=data.items.set_column(place, "kinds", kinds))
+    index = data.items.column_names.index("kinds")
+    data = dataclasses.replace(data, items=data.items.set_column(index, "kinds", kinds))
     events = data.interactions.filter(pa.array(data.interactions["item_id"].to_numpy() < 5))
     data = dataclasses.replace(data, interactions=events)
     cut = Domains.of(data, DomainConfig(domain_column="kinds", until=0.8))
-    assert cut.of_items is not None
-    names = [cut.names[place] if place >= 0 else None for place in cut.of_items.tolist()]
+    assert cut.item_domains is not None
+    names = [cut.names[index] if index >= 0 else None for index in cut.item_domains.tolist()]
     assert names == ["toys", "games", "", "books", "", None]
-    assert Domains.of(data, DomainConfig(until=0.8)).of_items is None
+    assert Domains.of(data, DomainConfig(until=0.8)).item_domains is None
     split = cut.super_domain()
     fitted = click_data(split.dataset, split).fitted
-    domain = of_events(split, DOMAIN_ID)
-    maker = TaskMaker(Events.of(split, "implicit", 4.0), fitted, {}, domain, of_items=cut.of_items)
+    domain = event_column(split, DOMAIN_ID)
+    maker = TaskMaker(
+        Events.of(split, "implicit", 4.0), fitted, {}, domain, item_domains=cut.item_domains
+    )
     rows = np.arange(20)
     block = maker.block(rows, np.full(20, 5), np.zeros(20, dtype=np.float32))
-    # Of an item of such a domain an example has the event's.
+    # Examples with an item of such a domain have the event's domain.
     assert (block.batch(rows).features[DOMAIN].numpy() == domain[rows]).all()
 
 
@@ -262,13 +270,13 @@ def test_slices_are_the_training_part_in_order() -> None:
             slices_of(small, number)
 
 
-def test_examples_behind_all_events() -> None:
+def test_examples_after_all_events() -> None:
     data = shop(label=np.ones(200, dtype=np.float32))
     split = Domains.of(data, DomainConfig(until=0.5)).super_domain()
     fitted = click_data(split.dataset, split, max_len=3).fitted
     events = Events.of(split, "explicit", positive=4.0)
     maker = ExampleMaker(events, fitted)
-    block = maker.after_all(np.arange(10), np.zeros(10, dtype=np.int64))
+    block = maker.after_all_events(np.arange(10), np.zeros(10, dtype=np.int64))
     batch = block.batch(np.arange(10))
     users, items = (split.dataset.interactions[name].to_numpy() for name in ("user_id", "item_id"))
     for user in range(10):

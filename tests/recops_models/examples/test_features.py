@@ -1,4 +1,4 @@
-"""Schemas of click models: their files, their vocabularies, their moments."""
+"""Schemas of click models: files, vocabularies and moments."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_rows_are_padding_then_unknown_then_known_values() -> None:
     assert schema.cardinality("item") == 4
     assert schema.cardinality("history_item") == 4
     rows = schema.lookup("history_item").rows(pa.array([7, 2**53 + 1, 2**53, 3, None, -1]))
-    assert rows.tolist() == [2, 3, 1, 1, 1, 1], "3 is rare, 2^53 a neighbour of the known id"
+    assert rows.tolist() == [2, 3, 1, 1, 1, 1], "3 is rare; 2^53 is next to a known id"
     assert schema.lookup("brand").rows(pa.array(["ab", "x", None, "Zoë"])).tolist() == [3, 1, 1, 2]
 
 
-def test_moments_leave_out_what_is_missing() -> None:
+def test_moments_ignore_missing_values() -> None:
     mean, deviation = fitted().moments["price"]
     assert (mean, deviation) == (3.0, pytest.approx(np.std([1, 2, 3, 6])))
 
@@ -77,18 +77,18 @@ def test_a_fitted_schema_survives_its_file(tmp_path) -> None:
         assert (after.lookup(name).rows(column) == before.lookup(name).rows(column)).all()
 
 
-def test_strings_and_integers_are_not_mixed_up() -> None:
+def test_strings_and_integers_cannot_be_mixed() -> None:
     schema = fitted()
-    with pytest.raises(DataError, match="strings are due"):
+    with pytest.raises(DataError, match="must be strings, as in the training part, got int64"):
         schema.lookup("brand").rows(pa.array([1]))
-    with pytest.raises(DataError, match="integers are due"):
+    with pytest.raises(DataError, match="must be integers, as in the training part, got string"):
         schema.lookup("item").rows(pa.array(["7"]))
-    with pytest.raises(DataError, match="column 'item': integers or strings are due, found double"):
+    with pytest.raises(DataError, match="column 'item': must hold integers or strings, got double"):
         SchemaFit(SCHEMA).update({"item": pa.array([1.0])})
 
 
 @pytest.mark.parametrize("strings", [False, True])
-def test_counting_in_chunks_is_counting(strings: bool) -> None:
+def test_counting_in_chunks_is_exact(strings: bool) -> None:
     rng = np.random.default_rng(0)
     ids = rng.zipf(1.3, 300_000) % 200_000
     column = pa.array(ids).cast(pa.string()) if strings else pa.array(ids)
@@ -101,26 +101,27 @@ def test_counting_in_chunks_is_counting(strings: bool) -> None:
     assert (known.rows(pa.array(keys[times < 3])) == 1).all()
 
 
-def test_the_rarest_keys_are_left_out_level_by_level() -> None:
+def test_the_rarest_keys_are_left_out_by_count() -> None:
     counts = KeyCounts(capacity=1 << 20)
     counts.add(pa.array([1, 2, 3, 3, 4, 4, *[5] * 14]))
-    kept = [counts.lookup(1, share).cardinality - 2 for share in (0.0, 0.05, 0.1, 0.29, 0.3, 0.99)]
-    assert kept == [5, 5, 3, 3, 1, 1], "1 and 2 come once, 3 and 4 twice, 5 in 14 of 20"
+    shares = (0.0, 0.05, 0.1, 0.29, 0.3, 0.99)
+    sizes = [counts.lookup(1, share).cardinality - 2 for share in shares]
+    assert sizes == [5, 5, 3, 3, 1, 1], "counts: 1 and 2 one, 3 and 4 two, 5 fourteen"
 
 
-def test_the_candidate_is_what_a_history_shares_its_table_with() -> None:
+def test_the_candidate_shares_its_table_with_a_history() -> None:
     assert SCHEMA.candidate == "item"
     assert FeatureSchema((Categorical("a"), Numeric("b"))).candidate is None
 
 
-def test_past_its_capacity_the_rarest_are_forgotten() -> None:
+def test_beyond_the_capacity_the_rarest_keys_are_dropped() -> None:
     counts = KeyCounts(capacity=100)
     for start in range(0, 10_000, 500):
         rare = np.arange(start, start + 500) + 1_000_000
         counts.add(pa.array(np.concatenate([rare, np.repeat(np.arange(20), 20)])))
     lookup = counts.lookup(1)
     assert lookup.cardinality <= 102
-    assert (lookup.rows(np.arange(20)) == 2 + np.arange(20)).all(), "each came in 400 of 18,000"
+    assert (lookup.rows(np.arange(20)) == 2 + np.arange(20)).all(), "each has 400 of 18,000"
 
 
 def test_a_schema_reads_what_it_wrote() -> None:
@@ -139,12 +140,18 @@ def test_a_schema_reads_what_it_wrote() -> None:
         ({"name": "a", "type": "bag"}, "'a' has type 'bag'; there are categorical"),
         ({"type": "numeric"}, "a feature needs a 'name'"),
         ({"name": "a", "type": "categorical", "maxlen": 3}, "'a': unknown key 'maxlen'"),
-        ({"name": "a", "type": "sequence", "max_len": "3"}, "'a': max_len is '3', int is due"),
+        ({"name": "a", "type": "sequence", "max_len": "3"}, "'a': max_len must be int, got '3'"),
         ({"name": "a", "type": "sequence", "max_len": 0}, "'a': max_len must be 1 or more"),
-        ({"name": "a", "type": "sequence", "padding": "left"}, "'a': padding is 'left'"),
+        (
+            {"name": "a", "type": "sequence", "padding": "left"},
+            "'a': padding must be 'post' or 'pre'",
+        ),
         ({"name": "a", "type": "categorical", "rare_share": 1.0}, "rare_share must be in"),
-        ({"name": "a", "type": "categorical", "rare_share": "all"}, "rare_share is 'all', float"),
-        ({"name": "a", "type": "vector"}, "'a': a vector needs its size"),
+        (
+            {"name": "a", "type": "categorical", "rare_share": "all"},
+            "rare_share must be float, got",
+        ),
+        ({"name": "a", "type": "vector"}, "'a': a vector must have a size"),
         ({"name": "a", "type": "sequence", "share_embedding": "b"}, "shares the embedding of 'b'"),
     ],
 )
@@ -153,7 +160,7 @@ def test_a_faulty_schema_is_named(feature: dict[str, object], message: str) -> N
         FeatureSchema.from_dict({"features": [feature]})
 
 
-def test_names_are_unique_and_features_there() -> None:
+def test_names_are_unique_and_there_are_features() -> None:
     with pytest.raises(DataError, match="two features named 'a'"):
         FeatureSchema((Categorical("a"), Numeric("a")))
     with pytest.raises(DataError, match="no features"):

@@ -1,4 +1,4 @@
-"""Ids found by hashing stand where they stand."""
+"""The hash index returns the positions of ids."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ IDS = st.integers(-(2**63), 2**63 - 1)
 
 @given(st.lists(st.one_of(IDS, st.integers(0, 9)), unique=True), st.lists(st.integers(0, 12)))
 def test_any_ids(ids: list[int], others: list[int]) -> None:
-    asked = np.array([*others, *ids, *ids[:3]], dtype=np.int64)
-    places = {number: place for place, number in enumerate(ids)}
-    found = HashIndex(np.array(ids, dtype=np.int64)).find(asked)
-    assert found.tolist() == [places.get(number, -1) for number in asked.tolist()]
+    queries = np.array([*others, *ids, *ids[:3]], dtype=np.int64)
+    position_of = {number: position for position, number in enumerate(ids)}
+    positions = HashIndex(np.array(ids, dtype=np.int64)).find(queries)
+    assert positions.tolist() == [position_of.get(number, -1) for number in queries.tolist()]
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000, 2**20, 2**32 + 1])

@@ -1,4 +1,4 @@
-"""Batches: every example once, alike in length, the same whatever gathers them."""
+"""Batches: every example once, similar lengths, independent of the number of workers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def same(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def test_a_batch_holds_what_its_examples_hold() -> None:
+def test_a_batch_has_the_values_of_its_examples() -> None:
     examples = block()
     for batch in source().batches(256, seed=0):
         rows = batch.features["item"].numpy()
@@ -71,7 +71,7 @@ def test_every_example_comes_once_and_only_the_last_batch_is_short() -> None:
         assert torch.equal(items, torch.arange(N)) == (seed is None)
 
 
-def test_like_lengths_go_together() -> None:
+def test_similar_lengths_are_batched_together() -> None:
     batches = list(source().batches(100, seed=0))
     padded = sum(batch.features["history"].numel() for batch in batches)
     events = sum(int(batch.lengths["history"].sum()) for batch in batches)
@@ -115,17 +115,17 @@ def test_numbers_out_of_range_are_named(wrong: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_little_is_done_ahead(workers: int) -> None:
-    done: list[int] = []
-    results = ordered_map(lambda task: done.append(task) or task, range(1000), workers=workers)
+def test_few_tasks_are_started_in_advance(workers: int) -> None:
+    started: list[int] = []
+    results = ordered_map(lambda task: started.append(task) or task, range(1000), workers=workers)
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     results.close()
-    assert len(done) <= 5 + 2 * workers
+    assert len(started) <= 5 + 2 * workers
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_comes_in_its_place(workers: int) -> None:
+def test_an_error_is_raised_at_its_position(workers: int) -> None:
     results = ordered_map(lambda task: 6 // task, [1, 2, 0, 3], workers=workers)
     assert next(results) == 6
     assert next(results) == 3

@@ -1,4 +1,4 @@
-"""Running rates beside a loop over events."""
+"""Running rates, compared with a loop over events."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from hypothesis import strategies as st
 from recops_models.examples.running_rates import RATES, RunningRates
 
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.booleans()), max_size=40)
-ASKED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 40)), max_size=10)
+QUERIES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 40)), max_size=10)
 
 
 def columns(rows: list[tuple[int, ...]]) -> list[np.ndarray]:
-    return [np.array([row[place] for row in rows], dtype=np.int64) for place in range(3)]
+    return [np.array([row[index] for row in rows], dtype=np.int64) for index in range(3)]
 
 
-@given(EVENTS, ASKED)
-def test_they_are_what_a_loop_over_the_events_before_counts(events, asked) -> None:
+@given(EVENTS, QUERIES)
+def test_running_rates_equal_a_loop_over_earlier_events(events, queries) -> None:
     user, item, liked = columns(events)
-    asked = [(u, i, min(place, len(events))) for u, i, place in asked]
-    found = RunningRates(user, item, liked > 0).features(*columns(asked))
-    assert set(found) == set(RATES)
-    for row, (u, i, place) in enumerate(asked):
-        before = events[:place]
-        prior = (sum(like for *_, like in before) + 1) / (place + 2)
+    queries = [(u, i, min(rank, len(events))) for u, i, rank in queries]
+    features = RunningRates(user, item, liked > 0).features(*columns(queries))
+    assert set(features) == set(RATES)
+    for row, (u, i, rank) in enumerate(queries):
+        before = events[:rank]
+        prior = (sum(like for *_, like in before) + 1) / (rank + 2)
         for name, mine in (
             ("user", [like for v, _, like in before if v == u]),
             ("item", [like for _, j, like in before if j == i]),
         ):
             rate = (sum(mine) + 10 * prior) / (len(mine) + 10)
-            assert found[f"{name}_rate"][row] == pytest.approx(rate, rel=1e-12)
-            assert found[f"{name}_count"][row] == pytest.approx(math.log(1 + len(mine)), rel=1e-12)
+            count = math.log(1 + len(mine))
+            assert features[f"{name}_rate"][row] == pytest.approx(rate, rel=1e-12)
+            assert features[f"{name}_count"][row] == pytest.approx(count, rel=1e-12)
 
 
 @given(EVENTS.filter(bool), st.data())
-def test_no_event_sees_its_own_label_nor_a_later_one(events, data) -> None:
+def test_running_rates_depend_on_earlier_labels_only(events, data) -> None:
     user, item, liked = columns(events)
-    place = data.draw(st.integers(0, len(events) - 1))
+    rank = data.draw(st.integers(0, len(events) - 1))
     other = liked.copy()
-    other[place:] = 1 - other[place:]
-    rows = np.arange(place + 1)
+    other[rank:] = 1 - other[rank:]
+    rows = np.arange(rank + 1)
     first, second = (
         RunningRates(user, item, labels > 0).features(user[rows], item[rows], rows)
         for labels in (liked, other)

@@ -1,3 +1,5 @@
+"""Tasks of events: scenes, objectives and their combinations."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -32,14 +34,14 @@ def test_numbers_are_scenes_too() -> None:
     assert scenes.names == ("1", "3")
 
 
-def test_one_scene_where_none_is_told() -> None:
+def test_without_a_column_there_is_one_scene() -> None:
     data = shop(["feed", "search"])
     scenes = Scenes.of(data, SceneConfig())
     assert len(scenes) == 1
     assert scenes.of_events(data.interactions).tolist() == [0, 0]
 
 
-def test_a_column_must_be_there_and_full() -> None:
+def test_a_column_of_scenes_must_exist_without_nulls() -> None:
     with pytest.raises(DataError, match=r"task must be a column .* got 'place'"):
         Scenes.of(shop(["feed"]), SceneConfig("place"))
     with pytest.raises(DataError, match="shop: task scene must have a value for every event"):
@@ -47,7 +49,7 @@ def test_a_column_must_be_there_and_full() -> None:
 
 
 def events_of(**columns: list[object]) -> Dataset:
-    """A data set whose interactions have further columns."""
+    """Return a data set whose interactions have the given columns."""
     plain = shop(next(iter(columns.values())))
     table = plain.interactions.drop_columns(["scene"])
     for name, values in columns.items():
@@ -75,7 +77,7 @@ def test_a_task_is_an_objective_in_a_scene() -> None:
         tasks.index("buy")
 
 
-def test_the_column_of_objectives_must_be_there_and_full() -> None:
+def test_a_column_of_objectives_must_exist_without_nulls() -> None:
     with pytest.raises(DataError, match=r"objective must be a column .* got 'kind'"):
         Scenes.of(shop(["feed"]), SceneConfig(objective="kind"))
     with pytest.raises(DataError, match="shop: objective kind must have a value for every event"):

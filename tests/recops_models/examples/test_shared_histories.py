@@ -1,4 +1,4 @@
-"""Neighbouring examples whose histories begin alike: which, and what batches tell of them."""
+"""Consecutive examples whose histories start at the same event, and their batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops_models.examples.shared_histories import shared_histories
 from recops_models.examples.unseen_pairs import unseen_pairs
 
 
-def test_runs_are_neighbours_of_one_user_with_one_beginning() -> None:
+def test_runs_are_consecutive_events_of_one_user_with_one_start() -> None:
     rng = np.random.default_rng(0)
     for targets, max_len in ((2, 10), (4, 7), (20, 5), (3, 1)):
         user = rng.permutation(np.repeat(np.arange(7), 30))
@@ -23,20 +23,20 @@ def test_runs_are_neighbours_of_one_user_with_one_beginning() -> None:
         ends = first + rng.integers(0, 60, len(user))
         run, begin = shared_histories(user, first, ends, targets, max_len)
         assert (np.unique(run) == np.arange(run.max() + 1)).all()
-        for which in range(run.max() + 1):
-            mine = run == which
+        for index in range(run.max() + 1):
+            mine = run == index
             assert len(set(user[mine])) == 1
             assert len(set(ends[mine])) <= targets
             assert set(begin[mine]) == {max(first[mine][0], ends[mine].max() - max_len)}
             alone = np.minimum(ends - first, max_len)
             assert (2 * (ends - begin) >= alone)[mine].all()
-        # By user and then by time; examples with one end are not parted.
+        # Runs are sorted by user and time. Examples with the same end are in the same run.
         order = np.lexsort((ends, user))
         assert (np.diff(run[order]) >= 0).all()
         assert len(set(zip(user, ends, strict=True))) == len(set(zip(user, ends, run, strict=True)))
 
 
-def test_runs_are_as_long_as_they_may_be() -> None:
+def test_runs_are_as_long_as_possible() -> None:
     ends = np.arange(50)
     run, begin = shared_histories(np.zeros(50, dtype=np.int64), np.zeros_like(ends), ends, 5, 20)
     assert (run == ends // 5).all()
@@ -44,7 +44,7 @@ def test_runs_are_as_long_as_they_may_be() -> None:
 
 
 def dataset() -> Dataset:
-    """Everybody rates 60 of 70 items, one a second."""
+    """Return a data set in which each user rates 60 of 70 items, one per second."""
     rng = np.random.default_rng(0)
     user = rng.permutation(np.repeat(np.arange(12), 60))
     item = np.empty_like(user)
@@ -71,59 +71,61 @@ def examples(**settings: Any) -> ClickData:
 
 
 @pytest.mark.parametrize("feedback", ["explicit", "implicit"])
-def test_batches_tell_whose_histories_are_beginnings(feedback: str) -> None:
+def test_batches_know_which_histories_are_prefixes(feedback: str) -> None:
     alone, shared = (examples(feedback=feedback, targets_per_history=n) for n in (1, 5))
     (plain,) = alone.train.batches(10_000, seed=None)
-    assert plain.begun_by is None
+    assert plain.prefix_of is None
     shares, seen = [], 0
     for batch in shared.train.batches(64, seed=1):
-        events, begun_by = histories(batch), batch.begun_by["history_item"].tolist()
+        events, prefix_of = histories(batch), batch.prefix_of["history_item"].tolist()
         assert all(
-            events[row][: len(mine)] == mine for mine, row in zip(events, begun_by, strict=True)
+            events[row][: len(mine)] == mine for mine, row in zip(events, prefix_of, strict=True)
         )
-        assert all(begun_by[row] == row for row in begun_by)
+        assert set(prefix_of) <= set(range(len(events)))
+        assert all(prefix_of[row] == row for row in prefix_of)
         assert max(map(len, events)) <= 12
-        shares.append(len(set(begun_by)) / len(begun_by))
+        shares.append(len(set(prefix_of)) / len(prefix_of))
         seen += len(events)
     assert seen == len(plain.label)
-    assert np.mean(shares) < 0.4  # A batch of 64 examples breaks a run now and then.
+    assert np.mean(shares) < 0.4  # The end of a batch of 64 examples cuts some runs.
 
 
-def test_a_history_loses_its_first_events_alone() -> None:
+def test_a_shared_history_loses_only_its_first_events() -> None:
     alone, shared = (examples(targets_per_history=n) for n in (1, 5))
     for part in ("train", "validation", "test"):
-        whole = {}
+        expected = {}
         for batch in getattr(alone, part).batches(64, seed=None):
-            met = zip(batch.group.tolist(), batch.features["item"].tolist(), strict=True)
-            whole |= dict(zip(met, zip(histories(batch), batch.label, strict=True), strict=True))
+            keys = zip(batch.group.tolist(), batch.features["item"].tolist(), strict=True)
+            values = zip(histories(batch), batch.label, strict=True)
+            expected |= dict(zip(keys, values, strict=True))
         for batch in getattr(shared, part).batches(64, seed=None):
-            met = zip(batch.group.tolist(), batch.features["item"].tolist(), strict=True)
-            for key, mine, label in zip(met, histories(batch), batch.label, strict=True):
-                full, same = whole.pop(key)
-                assert label == same
+            keys = zip(batch.group.tolist(), batch.features["item"].tolist(), strict=True)
+            for key, mine, label in zip(keys, histories(batch), batch.label, strict=True):
+                full, full_label = expected.pop(key)
+                assert label == full_label
                 assert full[len(full) - len(mine) :] == mine
                 assert 2 * len(mine) >= len(full)
-        assert not whole
+        assert not expected
 
 
-def test_a_resumed_pass_goes_on_as_it_was() -> None:
+def test_a_resumed_pass_yields_the_same_batches() -> None:
     shared = examples(targets_per_history=5).train
-    whole = list(shared.batches(50, seed=3, epoch=2))
-    rest = list(shared.batches(50, seed=3, epoch=2, skip=4))
+    every = list(shared.batches(50, seed=3, epoch=2))
+    resumed = list(shared.batches(50, seed=3, epoch=2, skip=4))
     other = next(iter(shared.batches(50, seed=3, epoch=1)))
-    assert [batch.features["item"].tolist() for batch in whole[4:]] == [
-        batch.features["item"].tolist() for batch in rest
+    assert [batch.features["item"].tolist() for batch in every[4:]] == [
+        batch.features["item"].tolist() for batch in resumed
     ]
-    assert whole[0].features["item"].tolist() != other.features["item"].tolist()
-    assert [len(batch.label) for batch in whole[:-1]] == [50] * (len(whole) - 1)
+    assert every[0].features["item"].tolist() != other.features["item"].tolist()
+    assert [len(batch.label) for batch in every[:-1]] == [50] * (len(every) - 1)
 
 
-def test_what_is_thinned_begins_nothing() -> None:
-    made = unseen_pairs(examples(targets_per_history=5))
-    assert all(batch.begun_by is None for batch in made.train.batches(64, seed=0))
+def test_filtered_histories_have_no_prefixes() -> None:
+    filtered = unseen_pairs(examples(targets_per_history=5))
+    assert all(batch.prefix_of is None for batch in filtered.train.batches(64, seed=0))
 
 
-def test_no_target_is_refused() -> None:
+def test_zero_targets_are_refused() -> None:
     with pytest.raises(
         ValueError, match="click_data: targets_per_history must be 1 or more, got 0"
     ):

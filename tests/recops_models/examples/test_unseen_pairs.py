@@ -1,4 +1,4 @@
-"""The split by pairs: no pair in two parts, no example lost, and nothing else changed."""
+"""Split by pairs: no pair in two parts, no example lost, nothing else changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synthetic_histories import write_ring
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> ClickData:
+def every_pair(tmp_path_factory: pytest.TempPathFactory) -> ClickData:
     folder: Path = tmp_path_factory.mktemp("data") / "shop"
     return click_data(load(write_ring(folder, users=60)), max_len=12)
 
@@ -27,7 +27,7 @@ def batches(data: ClickData, part: str) -> list[Batch]:
 
 
 def pairs(batch: Batch) -> list[set[tuple[int, int]]]:
-    """Of each example; the padding of its history must be zero."""
+    """Return the pairs of each example, and check that histories are padded with 0."""
     history, lengths = batch.features["history_item"], batch.lengths["history_item"].tolist()
     assert all(row[n:].eq(0).all() for row, n in zip(history, lengths, strict=True))
     return [
@@ -36,10 +36,10 @@ def pairs(batch: Batch) -> list[set[tuple[int, int]]]:
     ]
 
 
-def test_no_pair_is_in_two_parts(whole: ClickData) -> None:
-    thinned = unseen_pairs(whole)
+def test_no_pair_is_in_two_parts(every_pair: ClickData) -> None:
+    filtered = unseen_pairs(every_pair)
     seen = [
-        {pair for batch in batches(thinned, part) for of_one in pairs(batch) for pair in of_one}
+        {pair for batch in batches(filtered, part) for of_one in pairs(batch) for pair in of_one}
         for part in PARTS
     ]
     assert all(seen)
@@ -47,39 +47,39 @@ def test_no_pair_is_in_two_parts(whole: ClickData) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_examples_keep_what_was_dealt_to_their_part_in_its_order(
-    whole: ClickData, part: str
-) -> None:
+def test_histories_keep_the_events_of_their_part_in_order(every_pair: ClickData, part: str) -> None:
     index = PARTS.index(part)
-    for before, after in zip(batches(whole, part), batches(unseen_pairs(whole), part), strict=True):
+    for before, after in zip(
+        batches(every_pair, part), batches(unseen_pairs(every_pair), part), strict=True
+    ):
         assert torch.equal(before.label, after.label)
         assert torch.equal(before.features["item"], after.features["item"])
         for row, item in enumerate(before.features["item"]):
             history = before.features["history_item"][row, : before.lengths["history_item"][row]]
-            kept = history[part_of_pair(item, history) == index]
+            expected = history[part_of_pair(item, history) == index]
             length = int(after.lengths["history_item"][row])
-            assert torch.equal(after.features["history_item"][row, :length], kept)
+            assert torch.equal(after.features["history_item"][row, :length], expected)
 
 
-def test_thirds_are_even_and_neighbours_independent() -> None:
+def test_parts_are_equal_and_neighbours_independent() -> None:
     rows = torch.arange(1, 1500)
     part = part_of_pair(rows[:, None], rows)
     for index in range(3):
         assert (part == index).float().mean().item() == pytest.approx(1 / 3, abs=0.002)
     for shifted in (part[1:], part[:, 1:].T, part.T[1:]):
-        same = (shifted == part[: len(shifted)][:, : shifted.shape[1]]).float().mean().item()
-        assert same == pytest.approx(1 / 3, abs=0.003)
+        agreement = (shifted == part[: len(shifted)][:, : shifted.shape[1]]).float().mean().item()
+        assert agreement == pytest.approx(1 / 3, abs=0.003)
 
 
-def test_what_stands_beside_a_history_is_thinned_with_it(whole: ClickData) -> None:
-    thinned: Any = unseen_pairs(whole).train
-    thinned = replace(thinned, beside=(*thinned.beside, "history_other"))
-    (batch,) = [next(iter(whole.train.batches(8, seed=0)))]
+def test_aligned_sequences_are_filtered_together(every_pair: ClickData) -> None:
+    filtered: Any = unseen_pairs(every_pair).train
+    filtered = replace(filtered, aligned=(*filtered.aligned, "history_other"))
+    (batch,) = [next(iter(every_pair.train.batches(8, seed=0)))]
     twice = batch._replace(
         features={**batch.features, "history_other": batch.features["history_item"] + 100},
         lengths={**batch.lengths, "history_other": batch.lengths["history_item"]},
     )
-    some = thinned._thin(twice)
+    some = filtered._filter(twice)
     item, other = some.features["history_item"], some.features["history_other"]
     assert torch.equal(other, torch.where(item > 0, item + 100, 0))
-    assert thinned.num_examples == whole.train.num_examples
+    assert filtered.num_examples == every_pair.train.num_examples

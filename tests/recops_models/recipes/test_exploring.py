@@ -61,7 +61,7 @@ def test_a_list_has_the_highest_scores_that_explore(trained: Path) -> None:
     for user in range(19):
         items, scores, plain_scores, marks = exploring.exploring_list(user, 2)
         direct = exploring.model.explore(candidates.shown_to(user), seed=3)
-        direct.score[candidates.met(user)] = -1
+        direct.score[candidates.items_of(user)] = -1
         best = direct.score.sort(descending=True, stable=True)
         assert torch.equal(items, best.indices[:2])
         assert torch.equal(scores, best.values[:2])

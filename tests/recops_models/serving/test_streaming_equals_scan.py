@@ -15,7 +15,7 @@ from centers import events_of
 from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset
 from recops_models.examples.click_schema import SIGN, encoded, item_columns
-from recops_models.examples.feedback import said_by
+from recops_models.examples.feedback import classes_of_values
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
@@ -49,7 +49,9 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
     for name, target in zip(history.sequences, history.targets, strict=True):
         if name == SIGN:
             ratings = torch.tensor([row["rating"] for row in rows]).numpy()
-            ids[name] = torch.from_numpy(fitted.lookup(SIGN).rows(said_by("rating", ratings, 4.0)))
+            ids[name] = torch.from_numpy(
+                fitted.lookup(SIGN).rows(classes_of_values("rating", ratings, 4.0))
+            )
         else:
             ids[name] = torch.from_numpy(of_items[target][items])
     with torch.no_grad():

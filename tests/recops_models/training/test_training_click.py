@@ -176,7 +176,7 @@ def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
     )
     of_ratings, task = task_of(ratings, small), task_of(clicks, small)
     assert of_ratings.notes == ("label: rating ≥ 4; neutral from 3, else disliked",)
-    assert task.notes[1].startswith("negatives: 1 by popularity beside each event")
+    assert task.notes[1].startswith("negatives: 1 by popularity per event")
     assert task.data.train.num_examples == 2 * of_ratings.data.train.num_examples
     read = []
     model = net("sum-pool", task.data.fitted)

@@ -223,7 +223,7 @@ def test_knowledge_of_elsewhere(tmp_path: Path, domains: Dataset) -> None:
 
 def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None:
     untimed = dataclasses.replace(domains, time="none")
-    with pytest.raises(DataError, match="domains: knows no times"):
+    with pytest.raises(DataError, match="domains: cut=clock needs times"):
         train(untimed, tmp_path / "none")
     found = train(untimed, tmp_path / "order", cut="order", domain_column="none", domain="none")
     assert not Knowledge.load(tmp_path / "order" / KNOWLEDGE).window.seconds
