@@ -29,22 +29,27 @@ def _cosine_nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, 
     return _nearest(x, _directions("nearest_codes: codebook", codebook, x), k)
 
 
-@torch.library.custom_op("recops::cosine_rq_encode", mutates_args=())
+@torch.library.custom_op(
+    "recops::cosine_rq_encode",
+    mutates_args=(),
+    schema="(Tensor x, Tensor codewords, SymInt[] sizes, SymInt beam, SymInt kept) "
+    "-> (Tensor, Tensor)",
+)
 def _cosine_rq_encode(
-    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, kept: int
+    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, num_paths: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the best ``kept`` paths: codes ``[N, kept, L]`` and squared errors ``[N, kept]``."""
+    """Return the best paths: codes ``[N, num_paths, L]`` and squared errors ``[N, num_paths]``."""
     levels = [
         (book, _directions(f"rq_encode: codebooks[{level}]", book, x))
         for level, book in enumerate(codewords.split(sizes))
     ]
-    codes = x.new_full((len(x), kept, len(levels)), -1, dtype=torch.int32)
-    sq_error = x.new_full((len(x), kept), torch.inf, dtype=compute_dtype(x.dtype))
+    codes = x.new_full((len(x), num_paths, len(levels)), -1, dtype=torch.int32)
+    sq_error = x.new_full((len(x), num_paths), torch.inf, dtype=compute_dtype(x.dtype))
     for first in range(0, len(x), _BLOCK_ROWS):
         block = slice(first, first + _BLOCK_ROWS)
         paths, errors = _greedy(x[block], levels) if beam == 1 else _beams(x[block], levels, beam)
-        codes[block, : paths.shape[1]] = paths[:, :kept]
-        sq_error[block, : errors.shape[1]] = errors[:, :kept]
+        codes[block, : paths.shape[1]] = paths[:, :num_paths]
+        sq_error[block, : errors.shape[1]] = errors[:, :num_paths]
     not_finite = _length(x)[:, 0].isnan()
     codes.masked_fill_(not_finite[:, None, None], -1)
     return codes, sq_error.masked_fill_(not_finite[:, None], torch.nan)
@@ -135,9 +140,9 @@ _cosine_nearest_codes.register_fake(fake_nearest)
 
 @_cosine_rq_encode.register_fake
 def _(
-    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, kept: int
+    x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, num_paths: int
 ) -> tuple[Tensor, Tensor]:
-    shape = (x.shape[0], kept)
+    shape = (x.shape[0], num_paths)
     codes = x.new_empty((*shape, len(sizes)), dtype=torch.int32)
     return codes, x.new_empty(shape, dtype=compute_dtype(x.dtype))
 
