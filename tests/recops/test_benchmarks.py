@@ -1,6 +1,8 @@
 """The benchmark harness: it refuses to time what disagrees, and its rows say what was run."""
 
+import re
 from itertools import islice
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch
 from recops._load import ops
 from recops.benchmarks import registry, runner, timing
 from recops.benchmarks.report import format_seconds, to_markdown, write_report
+from recops.benchmarks.scaling import ScalingRow, plot
 from recops.files import read_json
 
 
@@ -124,3 +127,21 @@ def test_the_grid_crosses_threads_first():
     assert [first.case.threads, second.case.threads] == [1, 2]
     assert first.value == second.value < third.value
     second.case.verify()
+
+
+def test_a_plot_is_a_compact_svg_file():
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    rows = [
+        ScalingRow(
+            size="M", of="a catalogue", value=value, shape="", rows=value, facts="",
+            seconds={side: 1e-3},
+        )
+        for side in ("1 thread", "2 threads")
+        for value in (1, 10, 100)
+    ]  # fmt: skip
+    drawing = plot(rows).decode()
+    root = ElementTree.fromstring(drawing)
+    texts = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"1 thread", "2 threads", "a catalogue"} <= {*texts}
+    assert [texts.count(label) for label in ("1", "10", "100")] == [1, 1, 1], "one tick per value"
+    assert not re.search(r"\d\.\d{3}|<metadata|<g id=", drawing)

@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from recops.files import write_file, write_json
 from recops_evidence.harness.claim import Claim
 from recops_evidence.harness.finding import findings
 from recops_evidence.harness.floors import floors_of
-from recops_evidence.harness.page import page
 from recops_evidence.harness.plan import TUNING_SEED, Plan
 from recops_evidence.harness.results import Results, results
 from recops_evidence.harness.run_store import RunStore
 from recops_evidence.harness.runner import run_ahead
+from recops_evidence.harness.stored_results import write_results
 from recops_models.callbacks import Callbacks
 from recops_models.data import NAMED_SETS, DataError, Dataset
 from recops_models.data.digest import dataset_digest
@@ -77,7 +76,7 @@ def reproduce(
     if store.dropped is not None:
         callbacks.log_message(store.dropped)
     done = run_ahead(plan, store, callbacks, jobs=jobs)
-    content = results(
+    content, values = results(
         paper,
         findings(plan, done),
         floors_of(plan, store, callbacks.log_message),
@@ -87,8 +86,7 @@ def reproduce(
         seconds=sum({run.key: record.seconds for run, record in done.items()}.values()),
         skipped=skipped,
     )
-    write_json(out / "results.json", content, kind="results")
-    write_file(out / "results.md", page(content).encode())
+    write_results(out, content, values)
     return content
 
 

@@ -1,9 +1,15 @@
-"""What a reproduction found, as ``results.json`` holds it. It depends on seconds in one entry."""
+"""Content of ``results.json``: verdicts of a reproduction and the figures behind them.
+
+Format 1 held the figures of every arm of every claim, seed by seed. Format 2 stores the figures of
+each distinct arm once, without seeds; :mod:`~recops_evidence.harness.stored_results` stores the
+values per seed in a compressed file next to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 from typing_extensions import NotRequired
@@ -16,9 +22,10 @@ from recops_models.versions import versions
 
 
 class ClaimResult(TypedDict):
-    """A claim on one data set: what was claimed, what was measured, and ``power``: the smallest
-    difference that its seeds and users could have seen at 80 %. (Results from before the protocol
-    of power have none; their interval is over seeds alone.)
+    """Verdict of a claim on one data set.
+
+    ``power`` is the smallest difference that the seeds and users detect with a probability of 80 %.
+    Results that lack it are older; their ``interval`` covers seeds only.
     """
 
     id: str
@@ -34,7 +41,7 @@ class ClaimResult(TypedDict):
 
 
 class GapClosed(TypedDict):
-    """The share of the way to the arm ``to`` that the first arm has come."""
+    """Share of the gap between the second arm and the arm ``to`` that the first arm closes."""
 
     to: str
     closed: float
@@ -42,7 +49,7 @@ class GapClosed(TypedDict):
 
 
 class DifferenceResult(TypedDict):
-    """The difference that a claim's verdict rests on; ``p`` is of one that is the ``minimum``."""
+    """Difference behind a claim's verdict; ``p`` tests that it equals ``minimum``."""
 
     id: str
     data: str
@@ -59,18 +66,31 @@ class DifferenceResult(TypedDict):
     gap: NotRequired[GapClosed]
 
 
-class SeedFigures(TypedDict):
-    """One metric of an arm over its seeds; ``std`` is that of a sample."""
+class MeasuredArm(TypedDict):
+    """Mean and sample standard deviation over seeds of an arm's test metrics."""
 
-    mean: float
-    std: float
-    per_seed: list[float]
+    seeds: int
+    mean: dict[str, float]
+    std: dict[str, float]
+
+
+class SeedValues(TypedDict):
+    """Test metrics of one measured arm, one value per seed in ascending order of seeds."""
+
+    data: str
+    label: str
+    arm: str
+    model: str
+    settings: dict[str, str]
+    test: dict[str, list[float]]
 
 
 class ArmResult(TypedDict):
-    """One arm on one data set; ``kept`` of its trials went on from one seed to all (0: all did),
-    ``widened`` names the settings that were tried beyond their first grid, ``edges`` those whose
-    best value still stands at an end.
+    """Tuning of one arm on one data set for one claim.
+
+    ``kept`` trials continued from one seed to all tuning seeds (0: all of them). ``widened`` names
+    settings that were tried beyond their first grid. ``edges`` names settings whose best value is
+    at an end of the grid. ``measured`` is the index of the arm's figures in ``tables.measured``.
     """
 
     id: str
@@ -88,11 +108,11 @@ class ArmResult(TypedDict):
     edges: NotRequired[list[str]]
     settings: dict[str, str]
     validation: dict[str, float]
-    test: dict[str, SeedFigures]
+    measured: int
 
 
 class FloorResult(TypedDict):
-    """What is reached on test without any model."""
+    """Test metrics of a floor: a baseline without a model."""
 
     data: str
     label: str
@@ -101,9 +121,10 @@ class FloorResult(TypedDict):
 
 
 class ResultTables(TypedDict):
-    """What stands behind the verdicts; an entry of ``differences`` for each of the claims."""
+    """Figures behind the verdicts; ``differences`` has one entry per claim."""
 
     arms: list[ArmResult]
+    measured: list[MeasuredArm]
     differences: list[DifferenceResult]
     floors: NotRequired[list[FloorResult]]
     quick: bool
@@ -112,8 +133,10 @@ class ResultTables(TypedDict):
 
 
 class Results(TypedDict):
-    """The content of ``results.json``; ``floors`` are by data set and name, in the first metric by
-    which claims there are judged and of which they have a figure.
+    """Content of ``results.json``.
+
+    ``floors`` holds one figure per data set and floor: that of the first metric which a claim on
+    the data set compares and which the floor has.
     """
 
     paper: str
@@ -122,6 +145,36 @@ class Results(TypedDict):
     tables: ResultTables
     command: str
     seconds: float
+
+
+class Measurements:
+    """Distinct measured arms, in the order in which they are added.
+
+    Attributes:
+        arms: figures over seeds, for ``results.json``.
+        values: values per seed; ``values[i]`` belongs to ``arms[i]``.
+    """
+
+    def __init__(self) -> None:
+        self.arms: list[MeasuredArm] = []
+        self.values: list[SeedValues] = []
+        self._index: dict[str, int] = {}
+
+    def add(self, values: SeedValues) -> int:
+        """Add an arm unless it is there already, and return its index."""
+        key = json.dumps(values, sort_keys=True)
+        if key not in self._index:
+            self._index[key] = len(self.arms)
+            test = values["test"]
+            self.arms.append(
+                {
+                    "seeds": max((len(column) for column in test.values()), default=0),
+                    "mean": {name: float(np.mean(column)) for name, column in test.items()},
+                    "std": {name: float(np.std(column, ddof=1)) for name, column in test.items()},
+                }
+            )
+            self.values.append(values)
+        return self._index[key]
 
 
 def results(
@@ -133,28 +186,36 @@ def results(
     quick: bool,
     seconds: float,
     skipped: Sequence[str],
-) -> Results:
-    """The content of ``results.json``.
+) -> tuple[Results, list[SeedValues]]:
+    """Return the content of ``results.json`` and the values per seed behind it.
 
     Args:
-        paper: whose claims.
-        findings: one for each claim and data set.
-        floors: of these data sets.
-        command: that gives the same again.
-        quick: whether this is a look rather than a figure.
-        seconds: of all runs, each in the sitting that finished it.
-        skipped: what was not measured and why, a line each.
+        paper: the paper of the claims.
+        findings: one per claim and data set.
+        floors: baselines without a model on these data sets.
+        command: command that repeats the reproduction.
+        quick: whether the runs are too small to be evidence.
+        seconds: wall time of all runs.
+        skipped: one line for each data set that was not measured, with the reason.
     """
-    return {
+    measurements = Measurements()
+    arms = _arms(findings, measurements)
+    content: Results = {
         "paper": paper,
         "claims": [_claim(finding) for finding in findings],
         "floors": _floors(findings, floors),
         "tables": {
-            "arms": _arms(findings),
+            "arms": arms,
+            "measured": measurements.arms,
             "differences": [_difference(finding) for finding in findings],
             "floors": [
-                {"data": of.data, "label": of.label, "name": of.name, "test": of.metrics}
-                for of in floors
+                {
+                    "data": floor.data,
+                    "label": floor.label,
+                    "name": floor.name,
+                    "test": floor.metrics,
+                }
+                for floor in floors
             ],
             "quick": quick,
             "skipped": list(skipped),
@@ -163,17 +224,45 @@ def results(
         "command": command,
         "seconds": round(seconds, 1),
     }
+    return content, measurements.values
+
+
+def upgrade(content: Mapping[str, Any]) -> tuple[Results, list[SeedValues]]:
+    """Convert results of format 1.
+
+    Args:
+        content: content of ``results.json`` in format 1.
+
+    Returns:
+        The content in format 2, and the values per seed that it no longer holds.
+    """
+    measurements = Measurements()
+    arms = []
+    for old in content["tables"]["arms"]:
+        arm = {name: value for name, value in old.items() if name != "test"}
+        values: SeedValues = {
+            "data": old["data"],
+            "label": old.get("label", ""),
+            "arm": old["arm"],
+            "model": old["model"],
+            "settings": old["settings"],
+            "test": {name: figures["per_seed"] for name, figures in old["test"].items()},
+        }
+        arms.append({**arm, "measured": measurements.add(values)})
+    tables = {**content["tables"], "arms": arms, "measured": measurements.arms}
+    upgraded: Any = {**content, "tables": tables}
+    return upgraded, measurements.values
 
 
 def _floors(findings: Sequence[Finding], floors: Sequence[Floor]) -> dict[str, dict[str, float]]:
     by_data: dict[str, dict[str, float]] = {}
     for floor in floors:
-        asked = [
+        metrics = [
             finding.claim.metric
             for finding in findings
             if (finding.data, finding.claim.experiment.label) == (floor.data, floor.label)
         ]
-        values = [value for name in asked if (value := floor.metrics.get(name)) is not None]
+        values = [value for name in metrics if (value := floor.metrics.get(name)) is not None]
         if values:
             data = f"{floor.data}, {floor.label}" if floor.label else floor.data
             by_data.setdefault(data, {})[floor.name] = values[0]
@@ -220,49 +309,59 @@ def _difference(finding: Finding) -> DifferenceResult:
     return {**result, "gap": {"to": claim.ceiling, "closed": share, "interval": bounds}}
 
 
-def _arms(findings: Sequence[Finding]) -> list[ArmResult]:
-    """Every finding's arms; one that several share stands once, unless each claim chose it anew."""
+def _arms(findings: Sequence[Finding], measurements: Measurements) -> list[ArmResult]:
+    """Return the arms of all findings.
+
+    Claims that tune an arm have one entry each. Claims that share an untuned arm have one entry.
+    """
     arms: dict[tuple[str, str, ArmSettings, object], ArmResult] = {}
     for finding in findings:
         for side in finding.arms:
             claim = finding.claim
             chooser = claim.experiment if side.validation is None else claim.id
-            arms.setdefault((finding.data, side.arm.name, side.best, chooser), _arm(finding, side))
+            key = (finding.data, side.arm.name, side.best, chooser)
+            if key not in arms:
+                arms[key] = _arm(finding, side, measurements)
     return list(arms.values())
 
 
-def _arm(finding: Finding, side: ArmFigures) -> ArmResult:
-    """The figures of every test metric that is defined for all seeds."""
+def _arm(finding: Finding, side: ArmFigures, measurements: Measurements) -> ArmResult:
+    """Return an arm with all test metrics that are defined for all seeds."""
     columns = {
         name: [record.test.get(name) for record in side.records] for name in side.records[0].test
     }
     values = {
         name: defined
         for name, column in columns.items()
-        if len(defined := [v for v in column if v is not None]) == len(column)
+        if len(defined := [value for value in column if value is not None]) == len(column)
     }
-    return {
-        "id": finding.claim.id,
+    claim, label, settings = finding.claim, finding.claim.experiment.label, dict(side.best)
+    seed_values: SeedValues = {
         "data": finding.data,
-        "label": finding.claim.experiment.label,
+        "label": label,
+        "arm": side.arm.name,
+        "model": side.arm.model,
+        "settings": settings,
+        "test": values,
+    }
+    tuned = claim.tuned_metric
+    return {
+        "id": claim.id,
+        "data": finding.data,
+        "label": label,
         "arm": side.arm.name,
         "model": side.arm.model,
         "trials": side.trials,
-        "tuning_seeds": finding.claim.tuning_seeds,
-        "kept": finding.claim.halving,
-        "tuning_share": finding.claim.tuning_share,
-        "chosen_by": finding.claim.tuned_metric,
-        "grid": {name: list(values) for name, values in side.grid.items()},
+        "tuning_seeds": claim.tuning_seeds,
+        "kept": claim.halving,
+        "tuning_share": claim.tuning_share,
+        "chosen_by": tuned,
+        "grid": {name: list(tried) for name, tried in side.grid.items()},
         "widened": [
-            name for name, values in side.arm.grid.items() if len(side.grid[name]) > len(values)
+            name for name, tried in side.arm.grid.items() if len(side.grid[name]) > len(tried)
         ],
         "edges": list(side.edges),
-        "settings": dict(side.best),
-        "validation": {}
-        if side.validation is None
-        else {finding.claim.tuned_metric: side.validation},
-        "test": {
-            name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1)), "per_seed": v}
-            for name, v in values.items()
-        },
+        "settings": settings,
+        "validation": {} if side.validation is None else {tuned: side.validation},
+        "measured": measurements.add(seed_values),
     }

@@ -73,7 +73,7 @@ class RunStore:
             raise ValueError(f"{path} holds files, but no reproduction: name a new one with --out")
         if not resume:
             shutil.rmtree(path / "runs", ignore_errors=True)
-            for name in (_RUNS, _FLOORS, "results.json", "results.md"):
+            for name in (_RUNS, _FLOORS, "results.json", "results.md", "seeds.jsonl.xz"):
                 (path / name).unlink(missing_ok=True)
         self._paper = paper
         self._own()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import os
 import platform
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import torch
 
 from recops._load import build_info, cpu_isa
 from recops.benchmarks.runner import Row
+from recops.benchmarks.svg import to_svg
 from recops.files import write_file, write_json
 
 
@@ -103,6 +103,4 @@ def _plot(rows: Sequence[Row]) -> bytes:
     ratios.set_xlabel("peer's time / recops' time (above 1: recops is faster)")
     if names:
         ratios.legend(fontsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return to_svg(figure)

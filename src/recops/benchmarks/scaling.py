@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypedDict
 from recops.benchmarks.registry import Point
 from recops.benchmarks.report import environment, format_seconds
 from recops.benchmarks.runner import thread_count
+from recops.benchmarks.svg import to_svg
 from recops.benchmarks.timing import interleave_all
 from recops.files import write_file, write_json
 
@@ -112,7 +112,6 @@ def _crossed(rows: Sequence[ScalingRow]) -> str:
 
 def plot(rows: Sequence[ScalingRow]) -> bytes:
     """Plot rows per second against each size on logarithmic axes, as SVG."""
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -134,9 +133,10 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
             axes.plot(*zip(*line, strict=True), marker="o", markersize=3.5, label=name)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        values = [row["value"] for row in swept]
+        values = sorted({row["value"] for row in swept})  # Sides may have separate rows.
         axes.xaxis.set_major_locator(FixedLocator(values))
         axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"{value:,}" for value in values], rotation=45, fontsize=8)
         axes.set_xlabel(size[0])
         axes.set_title(size[1], fontsize=8)
@@ -146,7 +146,4 @@ def plot(rows: Sequence[ScalingRow]) -> bytes:
         first.set_ylabel("rows per second")
     names = panels[0].get_legend_handles_labels()
     figure.legend(*names, loc="outside lower center", ncols=_COLUMNS, frameon=False)
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "recops"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return to_svg(figure)

@@ -11,7 +11,6 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recops.files import read_json
 from recops_evidence.claims import claims_of
 from recops_evidence.experiments.balancing import (
     SYNTHETIC,
@@ -25,6 +24,7 @@ from recops_evidence.experiments.exposed_items import (
     synthetic_exposed_items,
 )
 from recops_evidence.harness.experiment import Run
+from recops_evidence.harness.stored_results import read_results
 from recops_models import cli
 from recops_models.callbacks import Callbacks
 from recops_models.tokenizers import RQKMeans
@@ -191,14 +191,14 @@ def test_the_capacity_claims_alone(tmp_path: Path, capsys: pytest.CaptureFixture
     out = tmp_path / "out"
     command = ["reproduce", "unirec", "--claims", "capacity", "--quick", "--out", str(out)]
     assert cli.run(command) == 0
-    content = read_json(out / "results.json", kind="results")
+    content = read_results(out)
     assert [claim["id"] for claim in content["claims"]] == [
         claim.id for claim in claims_of("unirec", ["capacity"])
     ]
     assert content["command"] == "recops reproduce unirec --claims capacity --quick"
     told = (out / "results.md").read_text()
     assert "| < +0.0488 |" in told  # Error up by 5 % at most.
-    assert "| ln_" not in told.split("## The arms")[1]
+    assert "| ln_" not in told.split("## Arms")[1]
     capsys.readouterr()
     command = ["reproduce", "unirec", "--claims", "luck", "--out", str(tmp_path / "no")]
     assert cli.run(command) == 2

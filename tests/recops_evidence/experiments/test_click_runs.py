@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from recops.files import read_json
 from recops_evidence.claims import claims_of
 from recops_evidence.experiments.click_runs import ClickRuns
 from recops_evidence.experiments.memory_runs import MemoryRuns
@@ -19,6 +18,7 @@ from recops_evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_evidence.experiments.table_runs import TableRuns
 from recops_evidence.experiments.training import some_users, train
 from recops_evidence.harness.experiment import Run
+from recops_evidence.harness.stored_results import read_results
 from recops_models import cli
 from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, load
@@ -161,11 +161,12 @@ def test_claims_on_unseen_pairs_from_the_command_line(
     data, out = write_ring(tmp_path / "shop", users=40), tmp_path / "out"
     command = ["reproduce", "can", "--quick", "--data", data, "--out", str(out), "--claims"]
     assert cli.run([*command, "can-beats-cartesian-on-unseen-pairs"]) == 0
-    (claim,) = read_json(out / "results.json", kind="results")["claims"]
+    content = read_results(out)
+    (claim,) = content["claims"]
     assert claim["data"] == data
-    floors = read_json(out / "results.json", kind="results")["floors"]
+    floors = content["floors"]
     assert set(floors[f"{data}, unseen pairs"]) >= {"popularity", "item rate", "boosted counts"}
-    assert f"{data}, unseen pairs, mean over seeds" in (out / "results.md").read_text()
+    assert f"{data}, unseen pairs: mean over seeds" in (out / "results.md").read_text()
     assert "no evidence" in capsys.readouterr().out
     # Claims on clicks that are made up cannot be measured on a shop's.
     assert cli.run([*command, "can-beats-products-of-pairs"]) == 2
@@ -179,7 +180,7 @@ def test_named_data_keeps_to_the_claims_that_have_it(
     out = tmp_path / "out"
     command = ["reproduce", "can", "--quick", "--claims", "can-beats-products-of-pairs"]
     assert cli.run([*command, "--data", table, "--out", str(out)]) == 0
-    content = read_json(out / "results.json", kind="results")
+    content = read_results(out)
     assert [claim["data"] for claim in content["claims"]] == [table]
     assert f"--data '{table}'" in content["command"]
     assert content["floors"][table]["popularity"] < 0.6

@@ -15,6 +15,7 @@ from recops_evidence.experiments.teacher import FIRST, TeacherFirst
 from recops_evidence.experiments.training import TRAINING
 from recops_evidence.harness.experiment import Run
 from recops_evidence.harness.run_store import RunStore
+from recops_evidence.harness.stored_results import read_results, read_seed_values
 from recops_models import cli
 from recops_models.callbacks import Callbacks
 from recops_models.evaluation.paired_ratio import paired_ratio
@@ -73,9 +74,7 @@ def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: 
     for folder in teachers:
         assert read_json(folder / "metrics.json", kind="metrics")["test"] == {}
         assert not (folder / "predictions.parquet").exists()
-    figures = {
-        told["arm"]: np.array(told["test"]["auc"]["per_seed"]) for told in content["tables"]["arms"]
-    }
+    figures = {row["arm"]: np.array(row["test"]["auc"]) for row in read_seed_values(tmp_path)}
     assert (figures["KD"] != figures["strong KD"]).all()
     gap = content["tables"]["differences"][0]["gap"]
     assert gap["to"] == "heavy"
@@ -146,7 +145,7 @@ def test_rockets_claims_from_the_command_line(
     command = ["reproduce", "rocket", "--quick", "--claims", ids, "--data", data]
     assert cli.run([*command, "--out", str(out)]) == 0
     assert "no evidence" in capsys.readouterr().out
-    content = read_json(out / "results.json", kind="results")
+    content = read_results(out)
     differences = content["tables"]["differences"]
     assert [told["metric"] for told in differences] == ["auc", "booster_auc", "time_ratio"]
     assert [("gap" in told) for told in differences] == [True, False, False]

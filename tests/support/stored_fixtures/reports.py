@@ -1,4 +1,4 @@
-"""A diagnosis of semantic IDs, and the results of a reproduction."""
+"""Stored reports: a diagnosis of semantic IDs and the results of a reproduction."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from recops.files import read_json
 from recops_evidence import Arm, Claim, reproduce
 from recops_evidence.experiments.training import TRAINING
 from recops_evidence.harness.page import page
+from recops_evidence.harness.stored_results import (
+    RESULTS,
+    SEEDS,
+    read_results,
+    read_seed_values,
+)
 from recops_models.callbacks import Callbacks
 from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
 from stored_fixtures.tokenizers import tokenize
 
 _DIAGNOSIS, _DIAGNOSIS_KIND = "diagnosis.json", "sid-diagnosis"
-_RESULTS = "results.json"
 
 
 def _write_diagnosis(folder: Path) -> None:
@@ -58,15 +63,18 @@ def _write_results(folder: Path) -> None:
             seeds=2,
             callbacks=Callbacks(),
         )
-        (folder / _RESULTS).write_bytes((Path(out) / _RESULTS).read_bytes())
+        for name in (RESULTS, SEEDS):
+            (folder / name).write_bytes((Path(out) / name).read_bytes())
 
 
 def _read_results(folder: Path) -> Values:
-    """Read the results, and render their page."""
-    content = read_json(folder / _RESULTS, kind="results")
-    text = page(content)  # type: ignore[arg-type]  # JSON of the typed dictionary.
+    """Read the results in their own format and in the current one, and render their page."""
+    content = read_results(folder)
+    text = page(content)
     return {
-        _RESULTS: content,
+        RESULTS: read_json(folder / RESULTS, kind="results", version=2),
+        "current format": content,
+        "values per seed": read_seed_values(folder),
         "claims on the page": [claim["text"] in text for claim in content["claims"]],
     }
 
