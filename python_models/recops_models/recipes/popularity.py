@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from recops_models.examples.features import FittedSchema
 from recops_models.generative.popularity import Popularity
 from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from recops_models.examples.features import FittedSchema
     from recops_models.recipes.stage import AnyStage
 
 

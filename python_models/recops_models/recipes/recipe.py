@@ -1,64 +1,66 @@
-"""A recipe: how a named model comes from data, and back from a file."""
+"""Recipe of a named model: its settings, its stages, and how a file is restored."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from recops_models.examples.features import FittedSchema
 from recops_models.recipes.parts import Parts, PartSettings
 
 if TYPE_CHECKING:
+    from recops_models.examples.features import FittedSchema
     from recops_models.recipes.stage import AnyStage
 
 DataKind: TypeAlias = Literal["dataset", "click"]
 
 
 class Recipe(ABC):
-    """What is known of a model before it is made.
+    """Settings, stages and file format of a named model.
 
-    Importing a recipe imports its model and nothing that trains: this is what loading a file needs.
-    What trains comes with :meth:`stages` and :meth:`defaults`.
+    Loading a file must not import training code. A recipe's module therefore imports its model
+    only; :meth:`stages` and :meth:`defaults` import the rest.
 
     Attributes:
-        name: on the command line, and in files.
-        data_kind: what the model is trained on: a data set, or click examples.
-        sizes: the model's own settings; None where it has none.
-        derived: names of settings that the data decides, which nobody may set.
-        presets: settings that belong together, by the preset's name; values are texts, as
-            ``--set`` takes them.
+        name: name on the command line and in files.
+        data_kind: kind of training data: a data set, or click examples.
+        sizes: settings of the model itself; None if it has none.
+        derived: names of settings that the data determines, and users cannot set.
+        presets: groups of settings by the preset's name.
     """
 
     name: str
     data_kind: DataKind = "dataset"
     sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
-    presets: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     @abstractmethod
     def defaults(self) -> dict[str, PartSettings]:
-        """The parts of its settings; ``"sizes"``, if any, is the model's own, and ``"training"``
-        says how to train.
+        """Return the default settings by part.
+
+        ``"sizes"`` are those of the model itself, if it has any; ``"training"`` is the training
+        configuration.
         """
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """Parts more, one for each net that ``chosen`` settings name: what ``--set net.width``
-        changes.
+        """Return the default settings of the nets that ``chosen`` settings name.
+
+        Each net is a part of its own, whose settings are dotted: ``net.width``.
 
         Raises:
-            ValueError: no such net.
+            ValueError: unknown net.
         """
         return {}
 
-    def preset(self, name: str) -> Mapping[str, str]:
+    def preset(self, name: str) -> Mapping[str, Any]:
         """Return the settings of a preset.
 
         Raises:
-            ValueError: the recipe has no preset of that name; the message lists those it has.
+            ValueError: unknown preset; the message lists the known ones.
         """
         if name not in self.presets:
             known = ", ".join(self.presets) or "none"
@@ -67,9 +69,9 @@ class Recipe(ABC):
 
     @abstractmethod
     def stages(self) -> Sequence[AnyStage]:
-        """Return the trainings in order; the last one's model is the recipe's.
+        """Return the stages in order; the last one builds the recipe's model.
 
-        Settings may leave out some of them, see
+        Settings can disable some of them, see
         :meth:`~recops_models.recipes.stage.Stage.is_enabled`.
         """
 
@@ -77,8 +79,14 @@ class Recipe(ABC):
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
-        """A model of the shape that a file's weights, sizes and schema tell, still without them."""
+        """Return a model with the shapes of a file's content; the caller loads the weights.
+
+        Args:
+            weights: weights in the file.
+            sizes: settings of the model; None if it has none.
+            schema: schema of a click model; None for other models.
+        """
 
     def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
-        """What of a trained model goes to a file, and the name of the recipe that restores it."""
+        """Return the module to save, and the name of the recipe that restores it."""
         return self.name, model

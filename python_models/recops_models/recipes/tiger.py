@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from recops_models.examples.features import FittedSchema
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from recops_models.examples.features import FittedSchema
     from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.next_item_task import NextItemTask
 
