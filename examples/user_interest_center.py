@@ -53,7 +53,7 @@ def main() -> None:
 def train(past: Dataset, out: Path) -> Path:
     """Train a small MIMN and return the folder of the run."""
     save_dataset(past, out / "past")
-    job = Job.of("mimn", str(out / "past"), {"width": "8"}, seed=0, quick=True)
+    job = Job.of("mimn", str(out / "past"), {"width": 8}, seed=0, quick=True)
     (out / "model").mkdir()
     metrics = run_job(job, past, out / "model").metrics
     print(f"trained: AUC {metrics['test']['auc']:.3f} on test")

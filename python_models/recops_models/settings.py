@@ -1,4 +1,4 @@
-"""Settings as text and as JSON: how `--set key=value` and config.json become dataclasses."""
+"""Dataclasses of settings from values, from text (``--set key=value``) and from JSON."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ if TYPE_CHECKING:
 _Config = TypeVar("_Config", bound="DataclassInstance")
 
 JsonObject: TypeAlias = Mapping[str, Any]
-"""What JSON brought, or is to take: its keys are texts, its values nobody knows yet."""
+"""JSON object, of unchecked values."""
 
 
 def changed(config: _Config, name: str, text: str) -> _Config:
-    """``config``, a dataclass, with field ``name`` read from ``text`` by the field's type.
-
-    Numbers, all finite, and strings as they are, ``true|false``, one of a literal's values,
-    ``1,2,3`` for a tuple, ``none`` where there may be none.
+    """Return ``config``, a dataclass, with field ``name`` parsed from ``text``.
 
     Raises:
-        ValueError: ``text`` is no such value, or the dataclass refuses it.
+        ValueError: see :func:`parse_setting`, or the dataclass refuses the value.
     """
-    return changed_at_once(config, {name: text})
+    kind = typing.get_type_hints(type(config))[name]
+    return dataclasses.replace(config, **{name: parse_setting(name, kind, text)})
 
 
-def changed_at_once(config: _Config, texts: Mapping[str, str]) -> _Config:
-    """As :func:`changed`, of several fields that need not fit what ``config`` held before.
+def replace_checked(config: _Config, values: Mapping[str, Any]) -> _Config:
+    """Return ``config``, a dataclass, with new values, after a check of their types.
+
+    An int is accepted for a float and becomes one.
 
     Raises:
-        ValueError: a text is no such value, or the dataclass refuses them together.
+        ValueError: a value has another type than its field, is not one of the options or not
+            finite; or the dataclass refuses the values.
     """
     kinds = typing.get_type_hints(type(config))
-    values = {name: _read(name, kinds[name], text) for name, text in texts.items()}
-    return dataclasses.replace(config, **values)
+    checked = {name: _checked(name, kinds[name], value) for name, value in values.items()}
+    return dataclasses.replace(config, **checked)
 
 
 def from_json(kind: type[_Config], content: JsonObject) -> _Config:
-    """The dataclass that ``dataclasses.asdict`` laid out and JSON brought back.
+    """Return the dataclass ``kind`` with the values of ``content``, and defaults for the rest.
 
-    What ``content`` does not name has its default.
+    ``content`` is the result of ``dataclasses.asdict`` after a round trip through JSON.
 
     Raises:
         ValueError: ``content`` names a setting that ``kind`` does not have.
@@ -55,15 +56,58 @@ def from_json(kind: type[_Config], content: JsonObject) -> _Config:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
 
 
-def _read(name: str, kind: Any, text: str) -> Any:
+def parse_setting(name: str, kind: Any, text: str) -> Any:
+    """Return the value of type ``kind`` that ``text`` stands for.
+
+    Texts are finite numbers, strings, ``true`` or ``false``, an option of a literal, ``1,2,3`` for
+    a tuple, or ``none`` for an optional value.
+
+    Args:
+        name: name of the setting, for errors.
+        kind: type of the setting.
+        text: the text.
+
+    Raises:
+        ValueError: ``text`` is no such value.
+    """
     try:
         value = _parse(kind, text)
     except (ValueError, KeyError):
         raise ValueError(f"setting {name} must be {_described(kind)}, got {text!r}") from None
+    _check_finite(name, value, text)
+    return value
+
+
+def _checked(name: str, kind: Any, value: Any) -> Any:
+    if not _is_of(kind, value):
+        raise ValueError(f"setting {name} must be {_described(kind)}, got {value!r}")
+    if _expects_float(kind) and isinstance(value, int):
+        value = float(value)
+    _check_finite(name, value, value)
+    return value
+
+
+def _check_finite(name: str, value: Any, given: object) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise ValueError(f"setting {name} must be finite, got {text!r}")
-    return value
+            raise ValueError(f"setting {name} must be finite, got {given!r}")
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return value in options
+    if origin in (Union, UnionType):
+        return any(_is_of(option, value) for option in options)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_of(options[0], each) for each in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _expects_float(kind: Any) -> bool:
+    return kind is float or float in typing.get_args(kind)
 
 
 def _parse(kind: Any, text: str) -> Any:

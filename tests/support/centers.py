@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from jobs import job_of
 from recops_models.data import Dataset, save_dataset
 from recops_models.examples.click import click_data
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.files import save_model
-from recops_models.recipes.job import Job, save_job
+from recops_models.recipes.job import save_job
 from recops_models.recipes.run import MODEL
 
 SETTINGS = {"width": "4", "hidden": "8", "dropout": "0"}
@@ -42,7 +43,7 @@ def untrained(
     """
     if not data.exists():
         save_dataset(dataset, data)
-    job = Job.of(
+    job = job_of(
         name, str(data), {**(SETTINGS if small else {}), **settings}, seed=seed, quick=False
     )
     recipe = job.recipe

@@ -22,7 +22,10 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
     "learning_rate": (2.5e-3, 8e-3),
     "dropout": (0.1, 0.3),
 }
-_PRESET = recipe.preset("paper")
+_PRESET: Mapping[str, Setting] = {
+    name: ",".join(value) if isinstance(value, tuple) else str(value)
+    for name, value in recipe.preset("paper").items()
+}
 _FILMS = Rankers({"batch": 64, "epochs": 10, "patience": 4}, _GRID)
 _SHOPS = Rankers(
     {

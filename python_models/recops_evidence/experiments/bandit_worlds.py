@@ -28,6 +28,7 @@ from recops_models.examples.features import (
 from recops_models.examples.lookup import Lookup
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import train_job
+from recops_models.recipes.setting_text import parse_settings
 
 LAWS = 2
 """Of all worlds: another number, other draws."""
@@ -205,7 +206,9 @@ _TEACHER = {
 
 def film_law_config() -> object:
     """What :func:`films` depends on beside the seed, JSON-ready."""
-    return Job.of("sum-pool", "ml-1m", _TEACHER, seed=0, quick=False).config()
+    return Job.of(
+        "sum-pool", "ml-1m", parse_settings("sum-pool", _TEACHER), seed=0, quick=False
+    ).config()
 
 
 @cache
@@ -215,7 +218,7 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
     from pathlib import Path
 
     dataset = some_users(load("ml-1m"), 1 / 6)
-    job = Job.of("sum-pool", "ml-1m", _TEACHER, seed=0, quick=False)
+    job = Job.of("sum-pool", "ml-1m", parse_settings("sum-pool", _TEACHER), seed=0, quick=False)
     data = click_data(dataset, max_len=10, signed=False, running_rates=False)
     with tempfile.TemporaryDirectory() as folder:
         teacher = train_job(job, data, Path(folder)).model.eval()

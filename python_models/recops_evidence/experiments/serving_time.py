@@ -18,6 +18,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import Candidates
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.recipes.stage import StageContext, TrainingStage
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.example_config import ExampleConfig
@@ -68,7 +69,13 @@ class ServingTime(Experiment[Dataset]):
         return {}, {"time_ratio": ours / reference, "microseconds": ours * 1e6}
 
     def _reference(self, run: Run) -> Job:
-        return Job.of(self.model, run.data, dict(self.settings), seed=run.seed, quick=run.quick)
+        return Job.of(
+            self.model,
+            run.data,
+            parse_settings(self.model, dict(self.settings)),
+            seed=run.seed,
+            quick=run.quick,
+        )
 
 
 def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:

@@ -24,6 +24,7 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, run_job
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.recipes.stage import TrainingStage
 from recops_models.training.curve import finite
 from recops_models.training.example_config import ExampleConfig
@@ -72,7 +73,13 @@ TRAINING = Training()
 
 def job_of(run: Run) -> Job:
     """The training that ``run`` is."""
-    return Job.of(run.model, run.data, dict(run.settings), seed=run.seed, quick=run.quick)
+    return Job.of(
+        run.model,
+        run.data,
+        parse_settings(run.model, dict(run.settings)),
+        seed=run.seed,
+        quick=run.quick,
+    )
 
 
 def finite_floors(found: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:

@@ -99,12 +99,13 @@ def train(
     from recops_models.out_folder import out_folder
     from recops_models.recipes.job import Job
     from recops_models.recipes.run import holds, run_job
+    from recops_models.recipes.setting_text import parse_settings
 
     try:
         job = Job.of(
             model,
             data,
-            setting_pairs(settings or []),
+            parse_settings(model, setting_pairs(settings or []), preset=preset),
             seed=seed,
             quick=quick,
             split=split.value if split else None,

@@ -1,4 +1,4 @@
-"""A job: what to train, as data."""
+"""Job: the model, data, seed, split and settings of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
 from recops_models.recipes.recipe import DataKind, Recipe
 from recops_models.recipes.registry import recipe_of
-from recops_models.settings import changed_at_once, from_json
+from recops_models.settings import from_json, replace_checked
 from recops_models.training.config import TrainingConfig
 
 CONFIG = "config.json"
@@ -23,14 +23,14 @@ CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Job:
-    """What to train; the outcome depends on nothing else.
+    """Description of a training; its result depends on nothing else.
 
     Attributes:
-        model: the name of a recipe.
+        model: name of a recipe.
         data: a named data set, or a folder.
         seed: of every random draw.
-        split: how the data is cut; None: see :func:`recops_models.data.splits.named_split`.
-        parts: all settings, the recipe's defaults among them.
+        split: how the data is split; None: see :func:`recops_models.data.splits.named_split`.
+        parts: all settings by part, including the recipe's defaults.
     """
 
     model: str
@@ -44,49 +44,50 @@ class Job:
         cls,
         model: str,
         data: str,
-        settings: Mapping[str, str],
+        settings: Mapping[str, Any],
         *,
         seed: int,
         quick: bool,
         split: SplitName | None = None,
         preset: str | None = None,
     ) -> Job:
-        """A job with the defaults of its model, changed by ``settings``; ``quick``: two epochs.
+        """Return a job with the model's default settings, changed by ``settings``.
 
         Args:
-            model: the name of a recipe.
+            model: name of a recipe.
             data: a named data set, or a folder.
-            settings: values by name, as texts; they override those of ``preset``.
+            settings: values by name; those of nets are dotted (``base.hidden``). They override
+                those of ``preset``.
             seed: of every random draw.
-            quick: two epochs.
+            quick: train for two epochs.
             split: see :class:`Job`.
-            preset: one of the recipe's presets; its settings become plain settings of the job.
+            preset: name of one of the recipe's presets.
 
         Raises:
-            ValueError: an unknown model, preset or setting, a value that is none or out of range,
-                or values that do not fit each other.
+            ValueError: an unknown model, preset or setting; a value of another type or out of
+                range; values that contradict each other.
+
+        Example:
+            >>> job = Job.of("din", "ml-100k", {"epochs": 3}, seed=0, quick=False)
+            >>> job.parts["training"].epochs
+            3
         """
         recipe = recipe_of(model)
         if preset is not None:
             settings = {**recipe.preset(preset), **settings}
-        nets = recipe.nets(settings)
-        parts = {**recipe.defaults(), **nets}
+        parts = default_parts(recipe, settings)
         if quick:
             parts = {name: _quick(part) for name, part in parts.items()}
-        known = _setting_names(recipe, parts, nets)
-        chosen: dict[str, dict[str, str]] = {}
-        for name, text in settings.items():
-            if name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                raise ValueError(f"{model} has no setting {name!r}; there are: {there}")
-            of = known[name]
-            chosen.setdefault(of, {})[name.removeprefix(f"{of}.")] = text
-        parts |= {of: changed_at_once(parts[of], texts) for of, texts in chosen.items()}
+        chosen: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            part, field_name = find_setting(recipe, parts, name)
+            chosen.setdefault(part, {})[field_name] = value
+        parts |= {part: replace_checked(parts[part], values) for part, values in chosen.items()}
         return cls(model, data, seed, split, parts)
 
     @property
     def recipe(self) -> Recipe:
-        """Of the model."""
+        """Recipe of the model."""
         return recipe_of(self.model)
 
     @property
@@ -95,7 +96,7 @@ class Job:
         return self.recipe.data_kind
 
     def config(self) -> dict[str, Any]:
-        """JSON-ready: a flat object, in which each part has its name."""
+        """Return the content of ``config.json``: one object, with a key per part."""
         parts = {name: dataclasses.asdict(part) for name, part in self.parts.items()}
         return {
             "model": self.model,
@@ -106,41 +107,66 @@ class Job:
         }
 
 
+def default_parts(recipe: Recipe, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
+    """Return the default settings of a recipe and of the nets that ``chosen`` settings name.
+
+    Raises:
+        ValueError: unknown net.
+    """
+    return {**recipe.defaults(), **recipe.nets(chosen)}
+
+
+def find_setting(recipe: Recipe, parts: Parts, name: str) -> tuple[str, str]:
+    """Return the part and the field of a setting.
+
+    Settings of a recipe's own parts have plain names; those of nets are dotted.
+
+    Args:
+        recipe: the recipe.
+        parts: result of :func:`default_parts`.
+        name: name of the setting.
+
+    Raises:
+        ValueError: unknown setting; the message lists the known ones.
+    """
+    own = recipe.defaults()
+    known = {
+        setting.name if part in own else f"{part}.{setting.name}": (part, setting.name)
+        for part, settings in parts.items()
+        for setting in dataclasses.fields(settings)
+        if setting.name not in recipe.derived
+    }
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"{recipe.name} has no setting {name!r}; there are: {names}")
+    return known[name]
+
+
 def _quick(part: PartSettings) -> PartSettings:
     return dataclasses.replace(part, epochs=2) if isinstance(part, TrainingConfig) else part
 
 
-def _setting_names(recipe: Recipe, parts: Parts, nets: Parts) -> dict[str, str]:
-    """The settings of a job, each with the part it is of; those of nets are dotted."""
-    return {
-        f"{name}.{setting.name}" if name in nets else setting.name: name
-        for name, part in parts.items()
-        for setting in dataclasses.fields(part)
-        if setting.name not in recipe.derived
-    }
-
-
 def save_job(folder: Path, job: Job) -> None:
-    """Leave what :func:`load_job` reads."""
+    """Write ``config.json`` for :func:`load_job`."""
     write_json(folder / CONFIG, job.config(), kind=TRAINING_KIND)
 
 
 def load_job(folder: Path) -> Job:
-    """The job whose files are in ``folder``.
+    """Load the job of a training's folder.
 
     Raises:
-        FileNotFoundError: there are none.
-        CorruptFileError: ``config.json`` is damaged, or not a training's, or has settings that this
-            recops does not know.
+        FileNotFoundError: the folder holds no training.
+        CorruptFileError: ``config.json`` is damaged, belongs to no training, or has unknown
+            settings.
     """
     path = folder / CONFIG
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no training: `recops train … --out {folder}`")
-    found = read_json(path, kind=TRAINING_KIND)
+    config = read_json(path, kind=TRAINING_KIND)
     try:
-        recipe = recipe_of(found["model"])
-        kinds = {**recipe.defaults(), **recipe.nets(found.get("sizes") or {})}
-        parts = {name: from_json(type(kind), found[name]) for name, kind in kinds.items()}
-        return Job(found["model"], found["data"], found["seed"], found["split"], parts)
+        recipe = recipe_of(config["model"])
+        kinds = {**recipe.defaults(), **recipe.nets(config.get("sizes") or {})}
+        parts = {name: from_json(type(kind), config[name]) for name, kind in kinds.items()}
+        return Job(config["model"], config["data"], config["seed"], config["split"], parts)
     except (KeyError, TypeError, ValueError) as error:
         raise other_version(path, "a training", error) from error

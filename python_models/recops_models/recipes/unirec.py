@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # What arXiv 2604.12234 does differently from the defaults, where a setting has it; sizes stay.
 _PAPER = {
     "events": "concat",
-    "history_layers": "0",
-    "item_scores": "0",
-    "attributes": "auto:2",
+    "history_layers": 0,
+    "item_scores": 0,
+    "attributes": ("auto:2",),
     "method": "balanced-rq",
     "align": "both",
 }

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from jobs import job_of
 from recops_evidence.claims import claims_of
 from recops_evidence.experiments.click_runs import ClickRuns
 from recops_evidence.experiments.memory_runs import MemoryRuns
@@ -25,7 +26,6 @@ from recops_models.data import Dataset, load
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
-from recops_models.recipes.job import Job
 from synthetic_histories import write_ring
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -109,7 +109,7 @@ def test_dien_wins_where_its_mechanism_is_what_there_is(tmp_path: Path) -> None:
         settings |= {"hidden": "32", "dropout": "0", "learning_rate": "0.01"}
         settings |= {"attention_hidden": "16"}
         settings |= {"auxiliary": "none"} if model == "dien" else {}
-        job = Job.of(model, "interests", settings, seed=0, quick=False)
+        job = job_of(model, "interests", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
         _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
         found[model] = test["auc"]
@@ -126,7 +126,7 @@ def test_can_wins_where_pairs_that_are_no_product_are_what_there_is(tmp_path: Pa
         settings = {"batch": "256", "epochs": "10", "patience": "10", "hidden": "32"}
         settings |= {"dropout": "0", "learning_rate": "0.01", "attention_hidden": "16"}
         settings |= {"base": "sum-pool"} if model == "can" else {}
-        job = Job.of(model, "pairs", settings, seed=0, quick=False)
+        job = job_of(model, "pairs", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
         _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
         found[model] = test["auc"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs import job_of
 from recops_evidence.claims import claims_of
 from recops_evidence.experiments.click_runs import ClickRuns, MadeUp
 from recops_evidence.experiments.memory_runs import MemoryRuns, usage_variance
@@ -24,7 +25,6 @@ from recops_models.data import Dataset
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
-from recops_models.recipes.job import Job
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,7 +127,7 @@ def test_memories_reach_back_where_their_rivals_do_not(
     found = []
     for arm in far.arms[:2]:
         settings = {name: str(value) for name, value in arm.settings.items()}
-        job = Job.of(arm.model, "lags", {**settings, "learning_rate": "0.003"}, seed=0, quick=False)
+        job = job_of(arm.model, "lags", {**settings, "learning_rate": "0.003"}, seed=0, quick=False)
         folder = tmp_path / arm.name
         folder.mkdir()
         _, test = train(job, made, folder, test=True, callbacks=Callbacks())

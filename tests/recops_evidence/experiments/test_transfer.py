@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from jobs import job_of
 from recops_evidence.claims import claims_of
 from recops_evidence.claims.keep import _CONTROL, _FINE, _KEEP, _SLIGHT, _STREAM, _STRONG
 from recops_evidence.experiments.synthetic_domains import SyntheticDomains
@@ -25,7 +26,6 @@ from recops_models.callbacks import Callbacks
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.examples.click import ClickData
 from recops_models.examples.domains import DomainConfig, Domains
-from recops_models.recipes.job import Job
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,7 +93,7 @@ def test_a_history_ends_before_its_example(way: str) -> None:
     data = dataclasses.replace(data, interactions=events, items=pa.table({"item_id": times}))
     domains = Domains.of(data, DomainConfig("domain", "small", until=0.6, validation=0.3))
     settings = {"max_len": "200", "rare_count": "1", "feedback": "explicit"}
-    made = way_examples(Job.of("din", "made up", settings, seed=0, quick=False), domains, way)
+    made = way_examples(job_of("din", "made up", settings, seed=0, quick=False), domains, way)
     split = way_split(domains, way)
     held = pa.concat_tables([split.context, split.train])
     met = set(zip(held["user_id"].to_pylist(), held["timestamp"].to_pylist(), strict=True))
@@ -114,7 +114,7 @@ def test_a_longer_past_is_asked_about_the_same_negatives() -> None:
     small = [["small"] * data.interactions.num_rows]
     data = dataclasses.replace(data, interactions=data.interactions.set_column(4, "domain", small))
     domains = Domains.of(data, DomainConfig(until=0.6, validation=0.3))
-    job = Job.of("din", "made up", {"max_len": "4", "feedback": "implicit"}, seed=0, quick=False)
+    job = job_of("din", "made up", {"max_len": "4", "feedback": "implicit"}, seed=0, quick=False)
     base, longer = (way_examples(job, domains, way) for way in ("base", "long"))
     assert (longer.train.num_examples or 0) > (base.train.num_examples or 0)
     for part in ("validation", "test"):

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from jobs import job_of
 from recops_models.cli import run
 from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import REQUESTS, Ranking
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import train_job
 from small_shop import SETTINGS, write_shop
 
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
         if not out.exists():
             out.mkdir()
             settings = {**SETTINGS[model], **({"task": "scene"} if model == "unirec" else {})}
-            train_job(Job.of(model, str(shop), settings, seed=0, quick=False), load(shop), out)
+            train_job(job_of(model, str(shop), settings, seed=0, quick=False), load(shop), out)
         return str(out)
 
     return make

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from click_parquet import write_click_folder
+from jobs import job_of
 from recops.files import CorruptFileError, load_tensors, read_json
 from recops_models.cli import run
 from recops_models.cli.train import train
@@ -17,7 +18,7 @@ from recops_models.data.storage import read_table
 from recops_models.out_folder import out_folder
 from recops_models.recipes import ranking
 from recops_models.recipes.files import load_model
-from recops_models.recipes.job import Job, load_job
+from recops_models.recipes.job import load_job
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, run_job, task_of
 from recops_models.training import next_item_task, trainer
@@ -258,7 +259,7 @@ def test_a_stream_that_has_changed_is_not_gone_on_with(
 
 def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path: Path) -> None:
     dataset = load(data)
-    job = Job.of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
+    job = job_of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
     trained = run_job(job, dataset, tmp_path)
     task = task_of(job, dataset, trained.model)
     items, scores = task.recommend(trained.model, 7, 30)
@@ -506,7 +507,7 @@ def test_settings_out_of_range_are_bad_usage(
 @pytest.mark.parametrize("settings", [("width=48", "heads=3"), ("heads=3", "width=48")])
 def test_settings_need_not_fit_the_defaults_that_they_change(settings: tuple[str, str]) -> None:
     chosen = dict(text.split("=") for text in settings)
-    sizes = Job.of("sasrec", "ml-100k", chosen, seed=0, quick=False).config()["sizes"]
+    sizes = job_of("sasrec", "ml-100k", chosen, seed=0, quick=False).config()["sizes"]
     assert (sizes["width"], sizes["heads"]) == (48, 3)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from click_inputs import batch, schema
 from click_recipes import CLICK
 from click_recipes import net as new_net
+from jobs import job_of
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.age import Age, AgeConfig
@@ -20,7 +21,6 @@ from recops_models.click.dien import DienConfig
 from recops_models.click.dien_released import ReleasedDien
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.recipes.files import load_model, save_model
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained
 from synthetic_histories import write_ring
 
@@ -195,11 +195,11 @@ def test_the_command_line_trains_it_over_another(name: str, tmp_path: Path) -> N
 
 def test_settings_are_named() -> None:
     with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
-        Job.of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
+        job_of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="age has no setting 'base_sizes'"):
-        Job.of("age", "shop", {"base_sizes": "x"}, seed=0, quick=True)
+        job_of("age", "shop", {"base_sizes": "x"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="setting uncertainty must be one of ts, ucb"):
-        Job.of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
+        job_of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
 
 
 def test_what_cannot_be_explored_is_refused() -> None:

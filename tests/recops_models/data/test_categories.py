@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs import job_of
 from recops.files import read_json, write_json
 from recops_models.cli import run
 from recops_models.click.model import ClickModel
@@ -28,7 +29,6 @@ from recops_models.examples.features import Categorical, FittedSchema, Numeric, 
 from recops_models.item_vectors.content import content_vectors
 from recops_models.item_vectors.minilm import sentences
 from recops_models.recipes.catalogue import CATALOGUE
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
 from recops_models.serving.served import ServedModel
 from small_shop import SETTINGS
@@ -225,7 +225,7 @@ def test_integer_and_text_categories_train_alike(tmp_path: Path) -> None:
     schemas, metrics = [], []
     for name, form in (("integers", "{}"), ("text", "c{}")):
         shop = write_shop(tmp_path / name, form)
-        job = Job.of("din", str(shop), {**SETTINGS["din"], "epochs": "2"}, seed=0, quick=False)
+        job = job_of("din", str(shop), {**SETTINGS["din"], "epochs": "2"}, seed=0, quick=False)
         out = tmp_path / f"{name}-run"
         out.mkdir()
         metrics.append(run_job(job, load(shop), out).metrics["test"])
@@ -244,7 +244,7 @@ def legacy_run(tmp_path: Path, model: str) -> Path:
     """A training of an earlier version, on a folder whose integer columns were numbers."""
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "run"
     out.mkdir()
-    job = Job.of(model, str(shop), SETTINGS[model], seed=0, quick=False)
+    job = job_of(model, str(shop), SETTINGS[model], seed=0, quick=False)
     train_job(job, read_folder(shop), out)
     content = read_json(out / CATALOGUE, kind="catalogue")
     assert content.pop("categories") == {"items": [], "users": []}
@@ -282,7 +282,7 @@ def test_a_training_keeps_its_categories_when_values_become_many(tmp_path: Path)
     plain = [line.rpartition(",")[0] for line in lines]
     kinds = [f"{line},{row % 3}" for row, line in enumerate(plain[1:])]
     (shop / "items.csv").write_text("\n".join(["item_id,category_id,kind", *kinds]) + "\n")
-    job = Job.of("unirec", str(shop), SETTINGS["unirec"], seed=0, quick=False)
+    job = job_of("unirec", str(shop), SETTINGS["unirec"], seed=0, quick=False)
     out.mkdir()
     train_job(job, load(shop), out)
     recorded = read_json(out / CATALOGUE, kind="catalogue")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops.files import CorruptFileError, read_json
 from recops_models.cli import run
 from recops_models.data import load
@@ -31,7 +32,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 def trained(folder: Path, model: str, *, seed: int = 0, **settings: str) -> Job:
     """A training on the shop beside ``folder``, into it."""
     chosen = {**SETTINGS[model], **settings}
-    job = Job.of(model, str(folder.parent / "shop"), chosen, seed=seed, quick=False)
+    job = job_of(model, str(folder.parent / "shop"), chosen, seed=seed, quick=False)
     folder.mkdir(exist_ok=True)
     train_job(job, load(job.data), folder)
     return job
@@ -210,7 +211,7 @@ def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) ->
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec", seed=1)
     write_shop(shop, items=range(31))
-    job = Job.of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
+    job = job_of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
     with pytest.raises(KeyboardInterrupt):
         run_job(job, load(shop), out, callbacks=Interrupt())
     write_shop(shop)
@@ -244,7 +245,7 @@ def test_without_a_job_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec", seed=1)
     (out / "config.json").unlink()
-    job = Job.of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
+    job = job_of("sasrec", str(shop), SETTINGS["sasrec"], seed=0, quick=False)
     resumed = run_job(job, load(shop), out, resume=True)
     (tmp_path / "fresh").mkdir()
     fresh = run_job(job, load(shop), tmp_path / "fresh")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from jobs import job_of
 from recops_models.cli import run
 from recops_models.click import age as age_module
 from recops_models.click.age import Age
 from recops_models.data import load
 from recops_models.data.storage import read_table
-from recops_models.recipes.job import Job
 from recops_models.recipes.recommending import ReadyModel, ready_model
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.training.click_task import ExampleTask
@@ -37,7 +37,7 @@ def train(root: Path, **changes: str) -> Path:
     out = root / "age"
     out.mkdir()
     train_job(
-        Job.of("age", str(shop), {**SETTINGS, **changes}, seed=0, quick=False), load(shop), out
+        job_of("age", str(shop), {**SETTINGS, **changes}, seed=0, quick=False), load(shop), out
     )
     return out
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from jobs import job_of
 from recops_models.data import load
 from recops_models.generative.ranker import REQUESTS
 from recops_models.recipes.asked_users import asked_users
-from recops_models.recipes.job import Job
 from recops_models.recipes.recommending import ReadyModel, ready_model
 from recops_models.recipes.run import load_trained, train_job
 from small_shop import SETTINGS, write_shop
@@ -31,7 +31,7 @@ def trained(tmp_path: Path, model: str, *, id_format: str = "{}", **settings: st
     shop = write_shop(tmp_path / "shop", users=USERS, id_format=id_format)
     out = tmp_path / "out"
     out.mkdir()
-    job = Job.of(model, str(shop), {**SETTINGS[model], **settings}, seed=0, quick=False)
+    job = job_of(model, str(shop), {**SETTINGS[model], **settings}, seed=0, quick=False)
     train_job(job, load(shop), out)
     return out
 

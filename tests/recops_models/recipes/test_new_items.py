@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from jobs import job_of
 from recops_models.cli import run
 from recops_models.data import load
 from recops_models.data.dataset import Dataset
@@ -20,7 +21,6 @@ from recops_models.data.new_items import read_new_items
 from recops_models.data.report import ImportReport
 from recops_models.generative.unirec import UniRec
 from recops_models.item_vectors import read_item_vectors
-from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import InsertedItems, insert_new_items
 from recops_models.recipes.run import load_trained
 from recops_models.recipes.semantic_ids import TOKENIZER, VECTORS
@@ -144,7 +144,7 @@ def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_pat
     job, model = load_trained(shop / "run")
     assert isinstance(model, UniRec)
     learnt = {"collaborative": "true", "task": "scene"}
-    events = Job.of("unirec", job.data, {**SETTINGS, **learnt}, seed=0, quick=False)
+    events = job_of("unirec", job.data, {**SETTINGS, **learnt}, seed=0, quick=False)
     (tmp_path / "new.csv").write_text(NEW)
     with pytest.raises(ValueError, match="new items: collaborative must be false"):
         insert_new_items(events, load(job.data), model, shop / "run", tmp_path / "new.csv")

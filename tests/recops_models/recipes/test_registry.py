@@ -15,18 +15,20 @@ from torch import Tensor
 
 from click_inputs import batch, schema
 from click_recipes import CLICK, net
+from jobs import job_of
 from recops.files import CorruptFileError, load_tensors, read_json, save_tensors, write_json
 from recops_models.cli import run
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
+from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.recipes import registry
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.files import load_model, save_model
-from recops_models.recipes.job import Job, load_job, save_job
+from recops_models.recipes.job import load_job, save_job
 from recops_models.recipes.registry import names, recipe_of, register
 from recops_models.recipes.run import load_trained
-from synthetic_histories import write_ring
+from synthetic_histories import NUM_ITEMS, paths, write_ring
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,24 @@ for path in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Of each model, the modules that loading it imports."""
+    """The modules that loading each model imports."""
     folder = tmp_path_factory.mktemp("models")
     for name in CLICK:
         save_model(folder / name, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
-    command = [sys.executable, "-c", PROGRAM, *(folder / name for name in CLICK)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return dict(zip(CLICK, map(json.loads, told.splitlines()), strict=True))
+    tokens, vocab_sizes = paths()
+    unirec = UniRec(tokens, vocab_sizes, torch.zeros(NUM_ITEMS), UniRecConfig(width=8, heads=2))
+    save_model(folder / "unirec", "unirec", unirec)
+    models = [*CLICK, "unirec"]
+    command = [sys.executable, "-c", PROGRAM, *(folder / name for name in models)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(zip(models, map(json.loads, output.splitlines()), strict=True))
+
+
+def test_loading_unirec_imports_nothing_of_click_models(imported: dict[str, list[str]]) -> None:
+    modules = imported["unirec"]
+    assert len(modules) <= 45
+    packages = {name.split(".")[1] for name in modules if "." in name}
+    assert not packages & {"click", "examples", "training", "tokenizers"}
 
 
 @pytest.mark.parametrize("name", CLICK)
@@ -174,7 +187,7 @@ def test_a_file_of_another_version_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_job_of_another_version_loads_or_is_one_line(tmp_path: Path) -> None:
-    job = Job.of("din", "shop", {"hidden": "8"}, seed=3, quick=True)
+    job = job_of("din", "shop", {"hidden": "8"}, seed=3, quick=True)
     save_job(tmp_path, job)
     assert load_job(tmp_path) == job
     before = {**job.config(), "sids": None, "light": None, "booster": None}

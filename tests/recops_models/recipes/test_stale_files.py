@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from jobs import job_of
 from recops_models.data import Dataset
 from recops_models.generative.popularity import Popularity
 from recops_models.recipes import registry
-from recops_models.recipes.job import CONFIG, Job, save_job
+from recops_models.recipes.job import CONFIG, save_job
 from recops_models.recipes.popularity import PopularityRecipe
 from recops_models.recipes.ranking import CountingStage
 from recops_models.recipes.run import train_job
@@ -50,10 +51,10 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_of_the_last_recipe_are_removed(
     model: str, files: list[str], small: Dataset, tmp_path: Path
 ) -> None:
-    save_job(tmp_path, Job.of(model, "small", {}, seed=0, quick=True))
+    save_job(tmp_path, job_of(model, "small", {}, seed=0, quick=True))
     for name in [*files, "notes.txt"]:
         (tmp_path / name).write_text("old")
-    train_job(Job.of("popularity", "small", {}, seed=0, quick=True), small, tmp_path)
+    train_job(job_of("popularity", "small", {}, seed=0, quick=True), small, tmp_path)
     assert not [name for name in files if (tmp_path / name).exists()]
     assert (tmp_path / "notes.txt").exists()
 
@@ -63,5 +64,5 @@ def test_own_files_are_removed_although_the_last_recipe_is_unknown(
 ) -> None:
     (tmp_path / CONFIG).write_text("{}")
     (tmp_path / "counts.txt").write_text("old")
-    train_job(Job.of("writing", "small", {}, seed=0, quick=True), small, tmp_path)
+    train_job(job_of("writing", "small", {}, seed=0, quick=True), small, tmp_path)
     assert not (tmp_path / "counts.txt").exists()

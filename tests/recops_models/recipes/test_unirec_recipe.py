@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops_models.data import Dataset
 from recops_models.data.errors import DataError
 from recops_models.generative.ranker import Ranker
@@ -20,6 +21,7 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, train_job
 from recops_models.recipes.semantic_ids import load_semantic_ids
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.training.alignment_config import AlignmentConfig
 
@@ -69,7 +71,7 @@ def test_trains_on_named_attributes_shuffled_and_on_fields_of_users(
         "shuffle_attributes": "true",
         "user_fields": "gender,age",
     }
-    job = Job.of("unirec", "small", settings, seed=0, quick=False)
+    job = job_of("unirec", "small", settings, seed=0, quick=False)
     assert job.parts["inputs"] == InputConfig(("class", "release_year"), True, ("gender", "age"))
     train_job(job, small, tmp_path)
     again, model = load_trained(tmp_path)
@@ -82,13 +84,14 @@ def test_trains_on_named_attributes_shuffled_and_on_fields_of_users(
 
 
 def test_the_paper_preset_becomes_plain_settings_of_the_job(small: Dataset, tmp_path: Path) -> None:
-    job = Job.of("unirec", "small", {**SMALL, "history": "5"}, seed=0, quick=False, preset="paper")
+    job = job_of("unirec", "small", {**SMALL, "history": "5"}, seed=0, quick=False, preset="paper")
     sizes = job.parts["sizes"]
     assert isinstance(sizes, UniRecConfig)
     assert (sizes.events, sizes.history_layers, sizes.item_scores) == ("concat", 0, 0.0)
     assert (sizes.history, sizes.width) == (5, 8)
     assert job.parts["inputs"] == InputConfig(("auto:2",))
-    named = {**recipe_of("unirec").preset("paper"), **SMALL, "history": "5"}
+    own = parse_settings("unirec", {**SMALL, "history": "5"})
+    named = {**recipe_of("unirec").preset("paper"), **own}
     assert job == Job.of("unirec", "small", named, seed=0, quick=False)
     train_job(job, small, tmp_path)
     again, model = load_trained(tmp_path)
@@ -100,7 +103,7 @@ def test_the_paper_preset_becomes_plain_settings_of_the_job(small: Dataset, tmp_
 
 
 def test_settings_override_a_preset() -> None:
-    job = Job.of(
+    job = job_of(
         "unirec", "small", {"align": "none", "events": "sum"}, seed=0, quick=False, preset="paper"
     )
     assert job.parts["alignment"] == AlignmentConfig()
@@ -110,21 +113,21 @@ def test_settings_override_a_preset() -> None:
 def test_every_preset_is_made_of_settings_of_its_recipe() -> None:
     for name in names():
         for preset in recipe_of(name).presets:
-            assert Job.of(name, "small", {}, seed=0, quick=False, preset=preset).model == name
+            assert job_of(name, "small", {}, seed=0, quick=False, preset=preset).model == name
 
 
 def test_an_unknown_preset_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="unirec has no preset 'papers'; there are: paper"):
-        Job.of("unirec", "small", {}, seed=0, quick=False, preset="papers")
+        job_of("unirec", "small", {}, seed=0, quick=False, preset="papers")
     with pytest.raises(ValueError, match="din has no preset 'paper'; there are: none"):
-        Job.of("din", "small", {}, seed=0, quick=False, preset="paper")
+        job_of("din", "small", {}, seed=0, quick=False, preset="paper")
 
 
 def test_data_without_levels_are_refused_rewards_before_anything_is_made(
     small: Dataset, tmp_path: Path
 ) -> None:
     events = small.interactions.select(["user_id", "item_id", "timestamp"])
-    job = Job.of("unirec", "small", SMALL, seed=0, quick=False, preset="paper")
+    job = job_of("unirec", "small", SMALL, seed=0, quick=False, preset="paper")
     with pytest.raises(DataError, match="or set align=none"):
         train_job(job, replace(small, interactions=events), tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -133,7 +136,7 @@ def test_data_without_levels_are_refused_rewards_before_anything_is_made(
 def test_a_missing_attribute_is_one_line_before_anything_is_made(
     small: Dataset, tmp_path: Path
 ) -> None:
-    job = Job.of("unirec", "small", {**SMALL, "attributes": "brand"}, seed=0, quick=False)
+    job = job_of("unirec", "small", {**SMALL, "attributes": "brand"}, seed=0, quick=False)
     with pytest.raises(DataError, match="attributes must name categorical columns of the items"):
         train_job(job, small, tmp_path)
     assert not (tmp_path / "sids.parquet").exists()
@@ -149,11 +152,11 @@ def test_codes_may_be_made_of_what_a_sasrec_learnt(
 ) -> None:
     theirs = ("width", "heads", "history", "codes", "levels", "epochs")
     shared = {key: COLLABORATIVE[key] for key in (*theirs, *LEARNT)}
-    job = Job.of(name, "small", shared, seed=0, quick=False)
+    job = job_of(name, "small", shared, seed=0, quick=False)
     (alone := tmp_path / "alone").mkdir()
     train_job(job, small, tmp_path)
     sasrec = train_job(
-        Job.of("sasrec", "small", {"width": "16", "epochs": "1"}, seed=0, quick=False),
+        job_of("sasrec", "small", {"width": "16", "epochs": "1"}, seed=0, quick=False),
         small,
         alone,
     ).model
@@ -172,7 +175,7 @@ def test_codes_may_be_made_of_what_a_sasrec_learnt(
 
 
 def test_all_three_trainings_have_folders_of_their_own(small: Dataset, tmp_path: Path) -> None:
-    job = Job.of("unirec", "small", {**COLLABORATIVE, "align": "rft"}, seed=0, quick=False)
+    job = job_of("unirec", "small", {**COLLABORATIVE, "align": "rft"}, seed=0, quick=False)
     train_job(job, small, tmp_path)
     assert (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
     assert load_semantic_ids(tmp_path / "unirec").vectors.vectors.shape[1] == 16
@@ -184,9 +187,9 @@ def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
 ) -> None:
     both = {**COLLABORATIVE, "vectors": "mine.npy"}
     with pytest.raises(ValueError, match="vectors must be left out with collaborative=true"):
-        Job.of("unirec", "small", both, seed=0, quick=False)
+        job_of("unirec", "small", both, seed=0, quick=False)
     for missing in ({"attributes": "brand"}, {"user_fields": "shoes"}):
-        job = Job.of("unirec", "small", {**COLLABORATIVE, **missing}, seed=0, quick=False)
+        job = job_of("unirec", "small", {**COLLABORATIVE, **missing}, seed=0, quick=False)
         with pytest.raises(DataError, match=next(iter(missing.values()))):
             train_job(job, small, tmp_path)
         assert not (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
@@ -195,8 +198,8 @@ def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
 def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    train_job(Job.of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path / "one")
-    job = Job.of("unirec", "small", COLLABORATIVE, seed=0, quick=False)
+    train_job(job_of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path / "one")
+    job = job_of("unirec", "small", COLLABORATIVE, seed=0, quick=False)
     with pytest.raises(KeyboardInterrupt):  # While the SASRec is trained.
         train_job(job, small, tmp_path / "one", callbacks=Interrupt())
     train_job(job, small, tmp_path / "one", resume=True)
@@ -206,9 +209,9 @@ def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_pat
 
 
 def test_semantic_ids_lie_in_one_place(small: Dataset, tmp_path: Path) -> None:
-    train_job(Job.of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path)
+    train_job(job_of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path)
     settings = {**SMALL, "align": "rft"}
-    train_job(Job.of("unirec", "small", settings, seed=1, quick=False), small, tmp_path)
+    train_job(job_of("unirec", "small", settings, seed=1, quick=False), small, tmp_path)
     for name in ("item_vectors.safetensors", "sids.parquet", "trie.safetensors"):
         assert not (tmp_path / name).exists()
         assert (tmp_path / "unirec" / name).exists()

@@ -14,10 +14,11 @@ from torch import nn
 from centers import untrained
 from click_inputs import batch, schema
 from click_recipes import net
+from jobs import job_of
 from recops_models.data import Dataset, load
 from recops_models.examples.batch import Batch
 from recops_models.recipes.files import save_model
-from recops_models.recipes.job import Job, save_job
+from recops_models.recipes.job import save_job
 from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
@@ -37,7 +38,7 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = net("hpmn", replace(schema(), moments={"age": (3.0, 2.0)}), width=4, hidden=(8,))
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
-    save_job(home, Job.of("hpmn", str(home / "data"), {}, seed=0, quick=False))
+    save_job(home, job_of("hpmn", str(home / "data"), {}, seed=0, quick=False))
     save_model(home / MODEL, "hpmn", model)
     return home
 

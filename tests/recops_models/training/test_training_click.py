@@ -13,6 +13,7 @@ from torch import nn
 
 from click_inputs import FEATURES, batch, schema
 from click_recipes import CLICK, net
+from jobs import job_of
 from recops_models.click.sum_pool import SumPool, SumPoolConfig
 from recops_models.data.dataset import Dataset
 from recops_models.data.storage import read_table, write_table
@@ -20,7 +21,6 @@ from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData, click_data
 from recops_models.recipes.files import load_model, save_model
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job, task_of
 from recops_models.recipes.stage import StageContext
 from recops_models.training.click_task import ClickTask
@@ -40,7 +40,7 @@ def data(small: Dataset) -> ClickData:
 
 
 def build(name: str, data: ClickData, **settings: str) -> nn.Module:
-    job = Job.of(name, "", {"width": "4", "hidden": "8", **settings}, seed=0, quick=True)
+    job = job_of(name, "", {"width": "4", "hidden": "8", **settings}, seed=0, quick=True)
     return job.recipe.stages()[-1].begin(StageContext(data, None, job.parts, 0, Path()))[1]
 
 
@@ -150,7 +150,7 @@ def test_a_saved_click_model_needs_its_pretrained_vectors_no_more(tmp_path: Path
 
 
 def test_predictions_are_those_that_the_metrics_are_of(small: Dataset, tmp_path: Path) -> None:
-    job = Job.of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
+    job = job_of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
     expected = run_job(job, small, tmp_path).metrics["test"]
     table = read_table(tmp_path / "predictions.parquet")
     metrics = ClickMetrics(logits=False)
@@ -164,14 +164,14 @@ def test_predictions_are_those_that_the_metrics_are_of(small: Dataset, tmp_path:
 
 
 def test_tuning_leaves_the_test_part_alone(small: Dataset, tmp_path: Path) -> None:
-    job = Job.of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
+    job = job_of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
     assert run_job(job, small, tmp_path, test=False).metrics["test"] == {}
     assert not (tmp_path / "predictions.parquet").exists()
 
 
 def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
     ratings, clicks = (
-        Job.of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
+        job_of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
         for feedback in ("none", "implicit")
     )
     of_ratings, task = task_of(ratings, small), task_of(clicks, small)

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops.files import CorruptFileError, read_json
 from recops_evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_models.cli import run
@@ -30,7 +31,7 @@ from recops_models.examples.domains import DomainConfig
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.tasks import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
-from recops_models.recipes.job import Job, load_job
+from recops_models.recipes.job import load_job
 from recops_models.recipes.keep_stage import KeepStage
 from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_task import KnowledgeTask
@@ -56,7 +57,7 @@ def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> Tra
     folder.mkdir(exist_ok=True, parents=True)
     resume, callbacks = settings.pop("resume", False), settings.pop("callbacks", None)
     text = {"batch": "64", "extracting.batch": "256", **CUT, **SMALL, **settings}
-    job = Job.of("keep", "made up", text, seed=seed, quick=True)
+    job = job_of("keep", "made up", text, seed=seed, quick=True)
     return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
@@ -84,7 +85,7 @@ def test_the_command_line_trains_both_stages(
     job, model = load_trained(out)
     assert isinstance(model, Keep)
     assert model.config.version == knowledge.version
-    assert job == load_job(out) == Job.of("keep", str(shop), settings, seed=0, quick=True)
+    assert job == load_job(out) == job_of("keep", str(shop), settings, seed=0, quick=True)
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -311,7 +312,7 @@ def test_the_guide_goes_on_from_a_running_model(
 ) -> None:
     train(domains, tmp_path / "runs/keep")
     (tmp_path / "runs/din").mkdir()
-    job = Job.of("din", "made up", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
+    job = job_of("din", "made up", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
     run_job(job, domains, tmp_path / "runs/din")
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -351,7 +352,7 @@ def test_a_recommendation_is_of_the_small_domain(
 
 def test_epochs_are_counted_over_slices() -> None:
     settings = {**CUT, **SMALL, "slices": "12", "passes": "3"}
-    job = Job.of("keep", "made up", settings, seed=0, quick=False)
+    job = job_of("keep", "made up", settings, seed=0, quick=False)
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, KeepStage)
     assert stage.config(job.parts).epochs == 36

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.din import Din
 from recops_models.data import Dataset
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.residual_table import ResidualTable
-from recops_models.recipes.job import Job
 from recops_models.recipes.res_embedding_stage import GRAPH, TABLE
 from recops_models.recipes.run import load_trained, run_job
 from recops_models.recipes.stage import TrainResult
@@ -35,7 +35,7 @@ def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any)
     folder.mkdir(exist_ok=True)
     callbacks = settings.pop("callbacks", None)
     net = {"base.hidden": "6", "base.width": "4"}
-    job = Job.of(
+    job = job_of(
         "res-embedding",
         "small",
         {"batch": "32", "max_len": "6", **net, **settings},

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from callback_doubles import Interrupt, LoggedSteps
+from jobs import job_of
 from recops.files import CorruptFileError, load_tensors
 from recops_models.callbacks import Callbacks
 from recops_models.data import load
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch
@@ -99,6 +99,7 @@ import torch
 from recops_models.data import load
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.callbacks import Callbacks
 
 class Kill(Callbacks):
@@ -108,7 +109,8 @@ class Kill(Callbacks):
 
 data, out, model, *settings = sys.argv[1:]
 torch.set_num_threads(1)
-job = Job.of(model, data, dict(s.split("=") for s in settings), seed=3, quick=False)
+texts = dict(s.split("=") for s in settings)
+job = Job.of(model, data, parse_settings(model, texts), seed=3, quick=False)
 run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
@@ -127,7 +129,7 @@ def test_a_run_killed_within_an_epoch_makes_the_same_bits(
     rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
     (tmp_path / "interactions.csv").write_text("\n".join(rows))
     settings = {"epochs": "2", "batch": "32", "dropout": "0.3", **settings}
-    job = Job.of(model, str(tmp_path), settings, seed=3, quick=False)
+    job = job_of(model, str(tmp_path), settings, seed=3, quick=False)
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     dataset = load(tmp_path)

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops.files import load_tensors, read_json
 from recops_models.cli import run
 from recops_models.click.din import Din
 from recops_models.click.gru_attention import GruAttention
 from recops_models.click.sum_pool import SumPool
 from recops_models.data import Dataset, load
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, run_job
 from recops_models.recipes.stage import TrainResult
 from synthetic_histories import write_ring
@@ -36,7 +36,7 @@ def train(
     folder.mkdir(exist_ok=True)
     callbacks = settings.pop("callbacks", None)
     text = {"batch": "32", "max_len": "6", **settings}
-    job = Job.of(model, "small", text, seed=3, quick=True)
+    job = job_of(model, "small", text, seed=3, quick=True)
     return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
@@ -109,7 +109,7 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     job, model = load_trained(out)
     assert type(model) is light
     assert model.config == job.parts["light"]
-    assert job == Job.of("rocket", data, settings, seed=0, quick=True)
+    assert job == job_of("rocket", data, settings, seed=0, quick=True)
     assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
@@ -135,7 +135,7 @@ def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
         train("rocket", small, tmp_path / "kd", teacher=teacher, select="booster_auc", **settings)
     assert (tmp_path / "kd" / MODEL).read_bytes() == before
     with pytest.raises(ValueError, match="no net None"):
-        Job.of("rocket", "", {"booster": "none"}, seed=0, quick=True)
+        job_of("rocket", "", {"booster": "none"}, seed=0, quick=True)
 
 
 def test_a_teacher_of_other_vocabularies_is_refused(small: Dataset, tmp_path: Path) -> None:

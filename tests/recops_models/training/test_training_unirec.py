@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from callback_doubles import Interrupt
+from jobs import job_of
 from recops.files import read_json
 from recops_models.cli import run
 from recops_models.data import load
@@ -24,7 +25,6 @@ from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
 from recops_models.data.storage import read_table
 from recops_models.generative.unirec import UniRec
-from recops_models.recipes.job import Job
 from recops_models.recipes.run import load_trained, run_job
 from recops_models.training.path_task import PathTask
 from recops_models.training.trainer import CHECKPOINT
@@ -58,7 +58,7 @@ def shop() -> Dataset:
 
 
 def task_of(data: Dataset, **settings: str) -> PathTask:
-    job = Job.of("unirec", "made up", {**SMALL, **settings}, seed=0, quick=False)
+    job = job_of("unirec", "made up", {**SMALL, **settings}, seed=0, quick=False)
     task = job.recipe.stages()[-1].task(data, job.parts, None)
     assert isinstance(task, PathTask)
     return task
@@ -129,7 +129,7 @@ class Kill(Callbacks):
 
 data, out, *settings, at, after = sys.argv[1:]
 torch.set_num_threads(1)
-job = Job.of("unirec", data, dict(s.split("=") for s in settings), seed=3, quick=False)
+job = job_of("unirec", data, dict(s.split("=") for s in settings), seed=3, quick=False)
 run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
@@ -141,7 +141,7 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
     (tmp_path / "shop").mkdir()
     pa.parquet.write_table(shop().interactions, tmp_path / "shop/interactions.parquet")
     settings = {**SMALL, "align": "both", "level_weights": "1,1,2"}
-    job = Job.of("unirec", str(tmp_path / "shop"), settings, seed=3, quick=False)
+    job = job_of("unirec", str(tmp_path / "shop"), settings, seed=3, quick=False)
     data = load(tmp_path / "shop")
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
@@ -160,9 +160,9 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
 
 def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> None:
     settings = {**SMALL, "align": "rft"}
-    job = Job.of("unirec", "made up", settings, seed=0, quick=True)
+    job = job_of("unirec", "made up", settings, seed=0, quick=True)
     run_job(job, shop(), tmp_path)
-    other = Job.of("unirec", "made up", settings, seed=1, quick=True)
+    other = job_of("unirec", "made up", settings, seed=1, quick=True)
     with pytest.raises(KeyboardInterrupt):
         run_job(other, shop(), tmp_path, callbacks=Interrupt("semantic IDs"))
     left = {path.name for place in (tmp_path, tmp_path / "unirec") for path in place.iterdir()}

@@ -20,6 +20,7 @@ from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import holds, train_job
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.recipes.stage import StageContext
 from recops_models.training.example_config import ExampleConfig
 
@@ -43,7 +44,9 @@ class KeepMethod(TransferMethod):
         """See :meth:`TransferMethod.job`."""
         own = {name: value for name, value in run.settings if name not in ("way", "knowledge")}
         settings = {**self._extraction_settings(run), **own}
-        return Job.of("keep", run.data, settings, seed=run.seed, quick=run.quick)
+        return Job.of(
+            "keep", run.data, parse_settings("keep", settings), seed=run.seed, quick=run.quick
+        )
 
     def prior_config(self, run: Run) -> dict[str, object]:
         """Return the settings of the extraction, and whose knowledge the run reads."""
@@ -77,7 +80,9 @@ class KeepMethod(TransferMethod):
         key = dataclasses.replace(run, settings=(), test=False).key
         folder = runs / f"knowledge-{key}"
         settings = self._extraction_settings(run)
-        job = Job.of("keep", run.data, settings, seed=run.seed, quick=run.quick)
+        job = Job.of(
+            "keep", run.data, parse_settings("keep", settings), seed=run.seed, quick=run.quick
+        )
         extracted, shuffled = folder / KNOWLEDGE, folder / f"{SHUFFLED}.safetensors"
         with one_at_a_time(folder):
             if not extracted.exists():

@@ -15,6 +15,7 @@ from recops_models.data import Dataset, load
 from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
+from recops_models.recipes.setting_text import parse_settings
 
 _QUICK_USERS = 400
 _QUICK_LAW = {"users": 100, "items": 120}
@@ -57,7 +58,9 @@ class DomainSource:
 
     def cut(self, data: str) -> DomainConfig:
         """Return the cut of ``data``."""
-        job = Job.of("keep", data, self.cut_settings(data), seed=0, quick=False)
+        job = Job.of(
+            "keep", data, parse_settings("keep", self.cut_settings(data)), seed=0, quick=False
+        )
         return part(job.parts, "domains", DomainConfig)
 
     def config(self, run: Run) -> dict[str, object]:

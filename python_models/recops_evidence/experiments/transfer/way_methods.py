@@ -21,6 +21,7 @@ from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
 from recops_models.recipes.run import MODEL, holds, train_job
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig
 from recops_models.training.example_config import ExampleConfig
@@ -41,7 +42,9 @@ class WayMethod(TransferMethod):
     def job(self, run: Run) -> Job:
         """See :meth:`TransferMethod.job`."""
         settings = dict(run.without("way").settings)
-        return Job.of(run.model, run.data, settings, seed=run.seed, quick=run.quick)
+        return Job.of(
+            run.model, run.data, parse_settings(run.model, settings), seed=run.seed, quick=run.quick
+        )
 
     def train(self, run: Run, domains: Domains, folder: Path, callbacks: Callbacks) -> ClickModel:
         """See :meth:`TransferMethod.train`."""
