@@ -1,4 +1,4 @@
-"""What the gates share: floors on ratios of interleaved minima, which pytest-benchmark reports."""
+"""Fixture of the speed gates: lower bounds on ratios of minima of interleaved runs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.runner import thread_count
 from recops.benchmarks.timing import interleave_all
 
-# Other work on the machine only ever adds time, so minima over more runs come closer to what the
-# code takes: a case that misses its floor is measured further; a slower kernel keeps missing it.
-# A series is never so short that a peer disturbed in all of its runs could pass a case.
+# Other work on the machine can only add time, so minima over more runs are closer to the true time.
+# A case below its floor is therefore measured again, up to SERIES times; a slow kernel stays below.
+# Each series has enough runs that other work cannot slow down all runs of a peer.
 SERIES = 15
 PAIRS = 12
 WARM = 4
 
-# Floors in the tests were measured on AMD's Zen cores. Where a quiet core of another maker keeps a
-# ratio that is near its floor or below, 85 % of that ratio is asked for there.
+# The floors in the tests are for AMD's Zen cores. intel.json has other floors for tests whose ratio
+# on a quiet Intel core is near that floor or below: 85 % of the ratio there.
 _CPUS = Path("/proc/cpuinfo")
 _INTEL: dict[str, float] = json.loads(Path(__file__).with_name("intel.json").read_text())["floors"]
-OWN_FLOORS = _INTEL if _CPUS.exists() and "GenuineIntel" in _CPUS.read_text() else {}
+MACHINE_FLOORS = _INTEL if _CPUS.exists() and "GenuineIntel" in _CPUS.read_text() else {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,36 +33,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--leeway",
         type=float,
         default=0.0,
-        help="the share by which a ratio may miss its floor, for cores that are shared",
+        help="share by which a ratio may be below its floor, for shared cores",
     )
 
 
 @pytest.fixture
 def outruns(benchmark, request):
-    """Asserts that a peer takes ``floor`` times as long as the case, or :data:`OWN_FLOORS`.
+    """Return a function that asserts a lower bound on the time of a peer divided by the case's.
 
-    ``--leeway`` lowers every floor, for cores whose caches and memory others use as well.
-    The peer goes by its name in the case, or is any callable. Each side finds in the caches what
-    the other left there, or, ``warm``, as a training step does, what runs of its own left. Returns
-    the ratio.
+    Its arguments are the case, the peer (a name in the case, or a callable), the lower bound
+    ``floor``, which :data:`MACHINE_FLOORS` may replace, and ``warm``. By default the two sides
+    alternate, so each finds the other's data in the caches. With ``warm`` each side runs several
+    times in a row and finds its own data, as in a training loop. The function returns the ratio.
     """
 
     def check(case: Case, peer: str | Thunk, floor: float, *, warm: bool = False) -> float:
         peer = case.peers[peer] if isinstance(peer, str) else peer
-        floor = OWN_FLOORS.get(request.node.nodeid.rpartition("/")[2], floor)
+        floor = MACHINE_FLOORS.get(request.node.nodeid.rpartition("/")[2], floor)
         floor *= 1 - request.config.getoption("leeway")
-        turn = WARM if warm else 1  # runs of each side in a row, of which the shortest counts
-        ours = theirs = math.inf
+        turn = WARM if warm else 1  # runs of each side in a row
+        case_time = peer_time = math.inf
         with thread_count(case.threads):
             case.verify()
             for _ in range(SERIES):
                 sides = [case.run] * turn + [peer] * turn
                 times = interleave_all(sides, rounds=150, seconds=1.0, at_least=PAIRS)
-                ours, theirs = min(ours, *times[:turn]), min(theirs, *times[turn:])
-                if theirs >= floor * ours:
+                case_time = min(case_time, *times[:turn])
+                peer_time = min(peer_time, *times[turn:])
+                if peer_time >= floor * case_time:
                     break
             benchmark.pedantic(case.run, rounds=3)
-        ratio = theirs / ours
+        ratio = peer_time / case_time
         benchmark.extra_info.update(
             ratio=ratio,
             floor=floor,

@@ -1,10 +1,11 @@
-"""Time of single ops on one and two threads, from small to large, to choose the grains of kernels.
+"""Time of single ops on one and two threads by size, to choose the grains of the kernels.
 
     python bench/grains.py
 
-A grain is the work below which a kernel does not wake another thread: a constant in its ``op.cpp``,
-in the unit of the table. Both thread counts run in turn in one process; times are minima. Prints a
-Markdown table. Threads wait as in the ``recops`` command, see ``bench/threads.py``.
+A kernel with less work than its grain does not use another thread. The grain is a constant in the
+kernel's ``op.cpp``, in the unit of the table. Both thread counts run alternately in one process,
+and times are minima. The output is a Markdown table. Threads wait as in the ``recops`` command; see
+``bench/threads.py``.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ CASES: dict[str, tuple[str, Callable[[int], Case], float]] = {
     ),
     "rq_encode": ("rows", lambda rows: encode_case(rows, 64, 3, 256), 1),
 }
-"""By op: the unit of work, the case with a number of rows, and the work of one row.
+"""Unit of work, case for a number of rows, and work per row, for each op.
 
-NaN: half of what the case reports as its floating-point operations.
+NaN stands for half of the floating-point operations that the case reports.
 """
 ROWS = (16, 64, 256, 1024)
 

@@ -1,10 +1,10 @@
-"""Count the instructions of the kernels, exactly, and hold them to what instructions.json records.
+"""Instruction counts of the kernels, compared with the record in instructions.json.
 
-``python bench/instructions.py`` builds the drivers of csrc/tests, runs each recorded case under
-callgrind at RECOPS_ISA=avx2 and fails where a kernel takes over 3 % more than recorded.
-``--update`` records the counts of this tree instead. Only instructions inside a kernel's own
-namespace count, so neither the driver's set-up nor the C library moves a figure; the compiler does,
-so under another one than the recorded, figures are shown and nothing is held.
+``python bench/instructions.py`` builds the drivers of csrc/tests and runs each recorded case under
+callgrind at RECOPS_ISA=avx2. It fails if a kernel executes over 3 % more instructions than
+recorded. ``--update`` records the counts of this tree instead. Only instructions in a kernel's
+namespace count, so set-up and the C library have no influence. Counts depend on the compiler: with
+another compiler than the recorded one they are printed but not compared.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ TOLERANCE = 0.03
 
 
 def build_drivers(folder: Path) -> str:
-    """Build csrc/tests into ``folder``; the name and version of the compiler."""
+    """Build csrc/tests into ``folder``, and return the name and version of the compiler."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
-    # With the flags of CI's build, so that a compiler cache has the kernels.
+    # The flags of CI's build, so that the compiler cache contains the kernels.
     subprocess.run(
         ["cmake", "-G", "Ninja", "-DRECOPS_WERROR=ON", "-S", ROOT / "csrc/tests", "-B", folder],
         **quiet,
     )
     subprocess.run(["cmake", "--build", folder], **quiet)
-    (found,) = folder.glob("CMakeFiles/*/CMakeCXXCompiler.cmake")
-    values = dict(re.findall(r'set\((CMAKE_CXX_COMPILER_\w+) "(.*?)"\)', found.read_text()))
+    (settings,) = folder.glob("CMakeFiles/*/CMakeCXXCompiler.cmake")
+    values = dict(re.findall(r'set\((CMAKE_CXX_COMPILER_\w+) "(.*?)"\)', settings.read_text()))
     return f"{values['CMAKE_CXX_COMPILER_ID']} {values['CMAKE_CXX_COMPILER_VERSION']}"
 
 
 def count_instructions(folder: Path, case: str) -> int:
-    """Run one case, ``"<driver> <arguments>"``, and count what its kernels execute."""
+    """Run the case ``"<driver> <arguments>"`` and return the instructions of its kernels."""
     driver, *arguments = case.split()
     profile = folder / "callgrind.out"
     callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"]
@@ -53,13 +53,13 @@ def count_instructions(folder: Path, case: str) -> int:
 
 
 def sum_of_kernels(profile: str) -> int:
-    """Self cost of the functions in namespaces ``recops::<family>::avx2`` of a profile."""
+    """Return the instructions of all functions in namespaces ``recops::<family>::avx2``."""
     names: dict[str, str] = {}
     total, inside, skip = 0, False, False
     for line in profile.splitlines():
         if function := re.match(r"fn=(\(\d+\))(?: (.*))?", line):
             name = names.setdefault(function[1], function[2])
-            # Some names of lambdas are beyond callgrind's demangler.
+            # callgrind cannot demangle the names of some lambdas.
             inside = f"::{ISA}::" in name or f"{len(ISA)}{ISA}" in name
         elif function := re.match(r"cfn=(\(\d+\))(?: (.*))?", line):
             names.setdefault(function[1], function[2])
@@ -84,15 +84,15 @@ def main() -> int:
         record = {"compiler": compiler, "cases": counts}
         RECORD.write_text(json.dumps(record, indent=2) + "\n")
 
-    held = compiler == record["compiler"]
+    is_comparable = compiler == record["compiler"]
     failed = False
     for case, count in counts.items():
         change = count / record["cases"][case] - 1
-        verdict = "too many" if held and change > TOLERANCE else ""
+        verdict = "too many" if is_comparable and change > TOLERANCE else ""
         failed |= bool(verdict)
         print(f"{case:<60} {count:>14,} {change:>+8.2%} {verdict}")
-    if not held:
-        print(f"recorded with {record['compiler']}, built with {compiler}: shown, not held")
+    if not is_comparable:
+        print(f"not compared: recorded with {record['compiler']}, built with {compiler}")
     return int(failed)
 
 

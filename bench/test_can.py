@@ -1,4 +1,4 @@
-"""A floor for CAN's training step: forward, backward and optimizer, beside plain torch."""
+"""Lower bounds on the speed-up of CAN's training step, with optimizer, over plain torch."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def batch(rows: int) -> Batch:
     return Batch(features, histories, label, torch.arange(rows))
 
 
-def stepper(plain: bool, some: Batch, config: CanConfig) -> Callable[[], torch.Tensor]:
+def stepper(plain: bool, examples: Batch, config: CanConfig) -> Callable[[], torch.Tensor]:
     torch.manual_seed(0)
     model = Can(schema(), config)
     net = PlainCan(model) if plain else model
     optimizers = make_optimizers(model, TrainingConfig(tables="adam", learning_rate=1e-3))
 
     def step() -> torch.Tensor:
-        loss = click_loss(net(some), some.label)
+        loss = click_loss(net(examples), examples.label)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -71,18 +71,18 @@ def stepper(plain: bool, some: Batch, config: CanConfig) -> Callable[[], torch.T
 
 
 def case(config: CanConfig, rows: int = 128) -> Case:
-    some = batch(rows)
-    ours, plain = stepper(False, some, config), stepper(True, some, config)
+    examples = batch(rows)
+    step, plain = stepper(False, examples, config), stepper(True, examples, config)
 
     def verify() -> None:
-        for _ in range(3):  # The second loss tells of the first step's gradients.
-            torch.testing.assert_close(ours(), plain(), rtol=1e-4, atol=1e-4)
+        for _ in range(3):  # The second loss depends on the gradients of the first step.
+            torch.testing.assert_close(step(), plain(), rtol=1e-4, atol=1e-4)
 
     return Case(
         op="can",
         shape=f"B={rows} T={EVENTS}",
         direction="backward",
-        run=ours,
+        run=step,
         peers={"plain": plain},
         verify=verify,
     )
@@ -94,9 +94,9 @@ FIRST_VERSION = CanConfig(
 )
 
 
-# 4 is asked. Measured on a Zen 4 core, one thread: 4.05 to 4.3 and 5.9 to 6.05 behind the peer,
-# whose 17 ms leave nothing of ours in the caches, 5 to 5.2 and 7.2 to 7.5 in a loop of its own;
-# with our kernels at AVX2 3.9, 5.35, 4.7 and 6.2.
+# Target 4. Measured for the two networks on one Zen 4 core, one thread: alternating with the peer,
+# which runs for 17 ms and evicts the case's data from the caches, 4.05 to 4.3 and 5.9 to 6.05; in a
+# loop 5 to 5.2 and 7.2 to 7.5. With the kernels at AVX2: 3.9 and 5.35, in a loop 4.7 and 6.2.
 @pytest.mark.parametrize("warm", [False, True], ids=["behind the peer", "in a loop"])
 @pytest.mark.parametrize(
     ("config", "behind", "in_a_loop"),

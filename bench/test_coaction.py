@@ -1,4 +1,4 @@
-"""Floors for co-action, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of co-action."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pytest
 
 from recops.benchmarks import coaction as cases
 
-case = cache(cases.coaction_case)  # compiling the peer takes longer than to time it
+case = cache(cases.coaction_case)  # compiling the peer takes longer than timing it
 
 HISTORIES, SINGLE = (128, None, 100), (4096, None, 1)
 
 
-# Measured on a quiet Zen 4 core at AVX-512: 8.4 and 5.6, 5.5 and 3.7, 5.3 and 1.8, 5.3 and 1.5;
-# with AVX2 on both sides 10 and 5.4, 6.5 and 3.6, 7.1 and 1.8, 5.0 and 1.36. Beside other work,
-# which slows the peer most, they are up to half as high again. Aimed at are 8 and 6, 9 and 8, 10
-# and 4, 20 and 6.
+# In the order of the cases, on a quiet Zen 4 core:
+#   AVX-512               8.4, 5.6, 5.5, 3.7, 5.3, 1.8, 5.3, 1.5.
+#   AVX2 on both sides    10, 5.4, 6.5, 3.6, 7.1, 1.8, 5.0, 1.36.
+#   targets               8, 6, 9, 8, 10, 4, 20, 6.
+# On a busy machine the peer slows down most, and ratios are up to 1.5 times as high.
 @pytest.mark.parametrize(
     ("shape", "backward", "peer", "floor"),
     [

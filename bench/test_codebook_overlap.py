@@ -1,4 +1,4 @@
-"""Floors for codebook overlap, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of codebook overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floors for Dice, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of Dice."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 
 from recops.benchmarks import dice as cases
 
-case = cache(cases.dice_case)  # compiling the peer takes longer than to time it
+case = cache(cases.dice_case)  # compiling the peer takes longer than timing it
 
 STEP, LARGE = (128, 200), (4096, 200)
 
 
-# Measured on one Zen 4 core at AVX-512: 2.2 and 2.0, 1.8 and 1.7, 2.6 and 3.2, 1.8 to 2.5 (both
-# sides wait for memory) and 2.1; with AVX2 on both sides 2.2 and 2.2, 1.7 and 1.7, 2.7 and 5.1, 2.9
-# and 2.8. Two thirds of a small shape's time goes to the calls, most of it to what autograd does of
-# any function.
+# In the order of the cases, on one Zen 4 core:
+#   AVX-512               2.2, 2.0, 1.8, 1.7, 2.6, 3.2, 1.8 to 2.5 (limited by memory), 2.1.
+#   AVX2 on both sides    2.2, 2.2, 1.7, 1.7, 2.7, 5.1, 2.9, 2.8.
+# At the small shape two thirds of the time are overhead of the call, mostly that of autograd.
 @pytest.mark.parametrize(
     ("shape", "backward", "peer", "floor"),
     [

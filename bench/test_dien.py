@@ -1,4 +1,4 @@
-"""A floor for a training step of DIEN, a ratio of interleaved minima in one process."""
+"""Lower bound on the speed-up of a training step of DIEN over plain torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from dien_loop import ROWS, Step
 
 
-# 3 is asked. Measured on a Zen 5 core, one thread: 3.4 to 3.5 behind the peer, 3.6 in a loop of its
-# own; with our kernels at AVX2 2.7 there.
+# Target 3. Measured on a Zen 5 core, one thread: 3.4 to 3.5 alternating with the peer, 3.6 in a
+# loop; with the kernels at AVX2 2.7 in a loop.
 @pytest.mark.parametrize("warm", [False, True], ids=["behind the peer", "in a loop"])
 def test_a_step_is_faster_than_in_plain_torch(warm: bool, outruns) -> None:
     step = Step(100)

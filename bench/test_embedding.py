@@ -1,4 +1,4 @@
-"""Floors for bags of embedding rows, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of embedding look-ups."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from recops.benchmarks.embedding import Reduction
 BATCH, LARGE = cases.SHAPES
 
 
-# Measured on one Zen 4 core, AVX-512: 1.18, 4.2, 1.2, 1.65; 1.0, 6.3, 0.91 (both wait for the
-# table, which no cache holds but the last) and 2.1. Of a single feature's 35 to 190 µs the call for
-# many takes some 15 to 30.
+# Measured on one Zen 4 core at AVX-512, in the order of the cases: 1.18, 4.2, 1.2, 1.65, 1.0, 6.3,
+# 0.91 (limited by memory: only the last cache level holds the table) and 2.1. One feature takes 35
+# to 190 µs, of which the call of an op for many features takes about 15 to 30.
 @pytest.mark.parametrize(
     ("kind", "shape", "backward", "floor"),
     [
@@ -26,7 +26,7 @@ BATCH, LARGE = cases.SHAPES
         ("sum", LARGE, True, 1.5),
     ],
 )
-def test_look_ups_beside_torchs(
+def test_look_ups_reach_their_share_of_torch(
     kind: Reduction, shape: tuple[int, int, int, int], backward: bool, floor: float, outruns
 ) -> None:
     peer = "embedding" if kind == "rows" else "embedding_bag"
@@ -35,12 +35,14 @@ def test_look_ups_beside_torchs(
 
 # Measured as above: 13 and 10.
 @pytest.mark.parametrize(("backward", "floor"), [(False, 9.5), (True, 7.5)])
-def test_a_models_features_are_faster_than_torchs(backward: bool, floor: float, outruns) -> None:
+def test_the_features_of_a_model_are_faster_than_torch(
+    backward: bool, floor: float, outruns
+) -> None:
     outruns(cases.features_case(backward=backward), "torch", floor)
 
 
 # Measured as above: 13 and 8.8.
 @pytest.mark.parametrize(("backward", "floor"), [(False, 12), (True, 7.5)])
-def test_padded_sums_are_faster_than_torchs(backward: bool, floor: float, outruns) -> None:
+def test_padded_sums_are_faster_than_torch(backward: bool, floor: float, outruns) -> None:
     case = cases.lookup_case("sum", *BATCH, padding_idx=0, backward=backward)
     outruns(case, "embedding_bag", floor)

@@ -1,7 +1,8 @@
-"""A floor for the loader: it never keeps a training step waiting.
+"""Lower bound on the speed of the loader, so that no training step waits for it.
 
-A batch's share of a whole pass (order, buckets, gathering, and for a file reading and encoding),
-by one thread, beside a training step of DIN on one: B = 1024, histories of 100 events, AdamW.
+A pass orders, buckets and gathers the examples; for a file it also reads and encodes them. Its time
+per batch, on one thread, is compared with a training step of DIN on one thread: B = 1,024,
+histories of 100 events, AdamW.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FLOOR = 5
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Histories of 100 events, 5,000 items."""
+    """Write a click data set with histories of 100 events and 5,000 items."""
     folder = tmp_path_factory.mktemp("click")
     write_click_folder(
         folder, megabytes=1, items=5000, users=5000, shortest=100, piece=BATCH * BATCHES
@@ -48,7 +49,7 @@ def in_memory(folder: Path, fitted: FittedSchema) -> MemorySource:
 
 
 class Step:
-    """A training step, on the batch of the pass that comes next."""
+    """Training step on the next batch of the pass."""
 
     def __init__(self, data: ClickData) -> None:
         torch.manual_seed(0)
@@ -65,7 +66,7 @@ class Step:
 
 
 @pytest.mark.parametrize("kind", ["memory", "parquet"])
-def test_the_loader_outruns_din(folder: Path, kind: str, outruns) -> None:
+def test_the_loader_is_faster_than_din(folder: Path, kind: str, outruns) -> None:
     data = open_click_data(folder)
     source = data.train if kind == "parquet" else in_memory(folder, data.fitted)
 

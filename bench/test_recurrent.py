@@ -1,4 +1,4 @@
-"""Floors for recurrent layers, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of recurrent layers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ PAPER, MIMN, WIDER, WIDEST = cases.SHAPES
 WIDE = recops.cpu_isa() == "avx512"
 
 
-# Measured on a quiet Zen 4 core at AVX-512: forward 3.0, 3.0, 2.1 and 1.7, training 2.5 to 2.7, 2.8
-# to 3.0, 1.8 and 1.46; with AVX2 on both sides 2.1, 3.0, 2.3 and 1.8, and 2.3, 2.7, 1.8 and 1.3.
-# On another machine's Zen 4 core the first forward is 2.5. Aimed at are 3, 3, 2 and 1.5 in both.
+# In the order of the cases, on a quiet Zen 4 core:
+#   AVX-512               3.0, 3.0, 2.1, 1.7, 2.5 to 2.7, 2.8 to 3.0, 1.8, 1.46.
+#   AVX2 on both sides    2.1, 3.0, 2.3, 1.8, 2.3, 2.7, 1.8, 1.3.
+#   targets               3, 3, 2, 1.5, 3, 3, 2, 1.5.
+# On a Zen 4 core of another machine the first is 2.5.
 @pytest.mark.parametrize(
     ("shape", "backward", "floor"),
     [
@@ -40,7 +42,7 @@ def test_an_augru_is_faster_than_nn_gru(
     outruns(cases.layer_case(*shape, backward=backward), "nn.GRU", floor)
 
 
-# Measured there: 7.4 and 15, on the other machine the second is 12.4; aimed at are 8 and 20.
+# Targets 8 and 20. Measured on the same core: 7.4 and 15; on the other machine the second is 12.4.
 @pytest.mark.parametrize(("shape", "floor"), [(PAPER, 6.5), (MIMN, 11)])
 def test_training_is_faster_than_the_loop_over_steps(
     shape: tuple[int, int, int], floor: float, outruns
@@ -56,19 +58,20 @@ def onednn():
         pytest.skip(f"no oneDNN: {reason}")
 
 
-# 1.35, 1.35, 1.1 and 1.03 are asked, and of training 1.35, 1.35, 1.15 and 1.1. Measured on a Zen 5
-# core: 1.27, 1.41, 1.08 and 1.08, training in a loop of its own 1.26, 1.35, 1.04 and 1.04, behind
-# the peer 1.09, 1.17, 1.01 and 1.05; on a busy Zen 4 core 1.32, 1.2, 1.11 and .94, 1.28, 1.11, 1.11
-# and .93. At 64 and 128 most of the time goes to loops that wait for nothing but multiply-adds.
+#                     forward                   training in a loop        training after the peer:
+#   targets           1.35, 1.35, 1.1, 1.03     1.35, 1.35, 1.15, 1.1.
+#   Zen 5             1.27, 1.41, 1.08, 1.08    1.26, 1.35, 1.04, 1.04    1.09, 1.17, 1.01, 1.05.
+#   Zen 4, busy       1.32, 1.2, 1.11, 0.94     1.28, 1.11, 1.11, 0.93.
+# At the widths 64 and 128 most of the time is multiply-adds.
 @pytest.mark.parametrize(
     ("shape", "forward", "training"),
     [(PAPER, 1.2, 1.2), (MIMN, 1.35, 1.3), (WIDER, 1.05, 1.02), (WIDEST, 1.03, 1.02)],
 )
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "training"])
-def test_an_augru_is_faster_than_onednns(
+def test_an_augru_is_faster_than_that_of_onednn(
     shape: tuple[int, int, int], forward: float, training: float, backward: bool, onednn, outruns
 ) -> None:
-    """The released code's form, oneDNN's. Its gradient of the attention is not the true one."""
+    """Both compute the released code's form. oneDNN's gradient of the attention is wrong."""
     inputs = cases.ScanInputs.random(*shape)
     peer = OneDnnAugru(
         onednn,
@@ -90,8 +93,8 @@ def test_an_augru_is_faster_than_onednns(
         outruns(case, peer.train, training, warm=True)
 
 
-# A scan whose gradient becomes subnormal takes at most 1.3 times as long as one with a loss on all
-# outputs: the same work on numbers of normal size.
+# With a loss on the last state, gradients become subnormal. The scan may take 1.3 times as long as
+# with a loss on all outputs, which has the same work on numbers of normal size.
 DECAYING = 1 / 1.3
 
 
@@ -109,14 +112,14 @@ def test_a_loss_on_the_last_state_costs_no_more_than_on_all_outputs(
 
 
 @pytest.mark.parametrize("shape", cases.LAST_STATE_SHAPES)
-def test_a_loss_on_the_last_state_is_faster_than_nn_grus(
+def test_a_loss_on_the_last_state_is_faster_than_with_nn_gru(
     shape: tuple[int, int, int], outruns
 ) -> None:
     outruns(cases.last_state_case(*shape), "nn.GRU flushed", 1.5)
 
 
 @pytest.mark.parametrize("shape", cases.LAST_STATE_SHAPES)
-def test_a_loss_on_the_last_state_is_faster_than_onednns(
+def test_a_loss_on_the_last_state_is_faster_than_with_onednn(
     shape: tuple[int, int, int], onednn, outruns
 ) -> None:
     inputs = cases.ScanInputs.random(*shape)

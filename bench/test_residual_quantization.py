@@ -1,4 +1,4 @@
-"""Floors for residual quantization, each a ratio of interleaved minima in one process."""
+"""Lower bounds on the speed-ups of residual quantization."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from recops.benchmarks.runner import thread_count
 
 WIDE = recops.cpu_isa() == "avx512"
 VNNI = WIDE and torch.cpu._is_vnni_supported()  # products of small integers, on AVX-512
-# On clustered rows. With VNNI 5.9, 3.3, 4.4 and 3.5 were measured (Zen 4, one thread); without, it
-# is the float kernel at D = 64, and at D = 768 faiss itself reaches 68 % of AVX2's peak.
+# On clustered rows. Measured with VNNI (Zen 4, one thread): 5.9, 3.3, 4.4 and 3.5. Without VNNI the
+# float kernel runs at D = 64, and at D = 768 faiss reaches 68 % of the peak of AVX2.
 FAISS_FLOORS = dict(
     zip(
         cases.SHAPES,
@@ -24,10 +24,12 @@ FAISS_FLOORS = dict(
         strict=True,
     )
 )
-# With VNNI 3.8, 4.3, 2.3 and 2.6 were measured on a Zen 4 core, where 3, 4, 1.3 and 1.8 are aimed
-# at; without, 2.57, 2.88, 1.38 and 1.73; AVX2 at 2.4, 2.9, 1.32 and 2.0 on a Zen 3 core, and
-# at 2.5, 2.7, 1.24 and 1.53 on a crowded one. At D = 128 the table of products in floats passes the
-# second-level cache.
+#   Zen 4, VNNI              3.8, 4.3, 2.3, 2.6.
+#   Zen 4, AVX-512           2.57, 2.88, 1.38, 1.73.
+#   Zen 3, AVX2              2.4, 2.9, 1.32, 2.0.
+#   Zen 3, AVX2, shared      2.5, 2.7, 1.24, 1.53.
+#   targets                  3, 4, 1.3, 1.8.
+# At D = 128 the float table of products exceeds the second-level cache.
 BEAM_FLOORS = dict(
     zip(
         cases.BEAM_SHAPES,
@@ -35,20 +37,20 @@ BEAM_FLOORS = dict(
         strict=True,
     )
 )
-# Rows, dimension, levels, codewords, beam: 37, 33 and 130 were measured at the first three (Zen 4,
-# one thread), where 20, 20 and 100 are aimed at. Of a few thousand rows the peer's matrices of
-# distances stay within 32 MB, which malloc may hand out again without new pages: 31 in a fresh
-# process, 10 behind other gates.
+# By rows, dimension, levels, codewords and beam. Measured on Zen 4, one thread: 37, 33 and 130 at
+# the first three shapes, whose targets are 20, 20 and 100. At the last shape the peer's distances
+# take less than 32 MB, for which malloc can reuse pages: 31 in a fresh process, 10 after other
+# tests.
 VQP_FLOORS = {
     (40_000, 32, 3, 256, 1): 20,
     (40_000, 64, 3, 256, 1): 20,
     (8192, 32, 3, 256, 5): 100,
     (8192, 32, 3, 256, 1): 7,
 }
-# Both sides wait for memory: 1.44 to 1.59 at AVX2 (a Zen 3 core), 1.8 with AVX-512.
+# Limited by memory. Measured: 1.44 to 1.59 with AVX2 (Zen 3), 1.8 with AVX-512.
 INDEX_ADD_FLOOR = 1.5 if WIDE else 1.35
-# Runs of a few milliseconds, for what only a run that nothing interrupts can show.
-SHORT_SHAPES = [(rows // 10, *rest) for rows, *rest in cases.SHAPES]
+# Runs of a few milliseconds, so that some of them are not interrupted.
+SHORT_SHAPES = [(rows // 10, *sizes) for rows, *sizes in cases.SHAPES]
 
 
 @pytest.mark.parametrize("shape", cases.SHAPES)
@@ -62,7 +64,7 @@ def test_encode_is_faster_than_faiss(shape: tuple[int, int, int, int], outruns) 
 def test_encode_is_no_slower_than_by_floats(
     shape: tuple[int, int, int, int], data: cases.Data, outruns
 ) -> None:
-    """Where small integers decide less; too few rows for them at the last shape."""
+    """Integers exclude fewer codewords on such data; the last shape has too few rows for them."""
     outruns(cases.encode_case(*shape, data=data), "floats", 0.95)
 
 
@@ -76,12 +78,12 @@ def test_beam_search_is_faster_than_faiss(shape: tuple[int, int, int, int, int],
 def test_encode_reaches_the_multiply_add_peak(
     shape: tuple[int, int, int, int], outruns, benchmark
 ) -> None:
-    """0.88 to 0.92 were measured (Zen 4, one thread, the other core busy)."""
+    """Measured: 0.88 to 0.92 of the peak (Zen 4, one thread, the other core busy)."""
     case = cases.encode_case(*shape)
     case = replace(case, run=case.peers["floats"])
     with thread_count(1):
         ceiling = probe("fma")
-    share = case.flops / ceiling.work  # of the peak, at a ratio of 1
+    share = case.flops / ceiling.work  # share of the peak at a ratio of 1
     benchmark.extra_info["ceiling_share"] = share * outruns(case, ceiling.run, 0.85 / share)
 
 
@@ -98,7 +100,7 @@ def test_two_threads_are_faster_than_one(outruns) -> None:
 
 
 def test_decode_is_as_fast_as_a_copy(outruns) -> None:
-    """Of the decoded vectors, page faults of the fresh result included."""
+    """Compare with a copy of the decoded vectors; both include page faults of the new result."""
     case = cases.decode_case(100_000, 256, 3, 256)
     decoded = case.run()
     assert isinstance(decoded, torch.Tensor)

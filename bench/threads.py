@@ -44,7 +44,7 @@ LIMIT = 1.1
 
 
 class Cell(NamedTuple):
-    """The fastest run of one cell, in seconds; ``others``: CPU time of all other processes."""
+    """Seconds of a cell's fastest run; ``others`` is the CPU time of all other processes."""
 
     wall: float
     cpu: float
@@ -56,7 +56,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("models", nargs="*", default=names(), metavar="MODEL")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each cell")
+    parser.add_argument("--rounds", type=int, default=3, help="runs per cell")
     options = parser.parse_args()
 
     data = load("ml-100k")
@@ -117,7 +117,7 @@ def timed(job: Job, data: Dataset, busy: subprocess.Popen[bytes]) -> Cell:
 
 
 def cpu_times(busy: subprocess.Popen[bytes]) -> tuple[float, float, float]:
-    """CPU seconds until now: of this process, of this one and ``busy``, and of the machine."""
+    """Return CPU seconds until now of this process, of it and ``busy``, and of the machine."""
     tick = os.sysconf("SC_CLK_TCK")
     own = time.process_time()
     ticks = Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()[11:13]

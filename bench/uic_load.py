@@ -1,14 +1,14 @@
-"""Load on ``recops uic serve`` from another process, beside DIEN, which reads the whole history.
+"""Load test of ``recops uic serve``, with the time of DIEN, which reads the full history.
 
-For each length of history, a server of its own upon an empty store: a few users get histories of
-that length; then events of other users are posted at a steady rate, while requests for scores of
-the first are sent at fixed times. A request's latency counts from the time that it was due, so that
-a server that stalls is not asked the less. DIEN scores the same candidates with a history of the
-same length in this process, alone.
+For each history length, a new server with an empty store gets that many events of a few users. Then
+events of other users are posted at a constant rate, and scores for the first users are requested at
+fixed times. Latency counts from the planned time of a request, so a stalled server does not reduce
+the load. DIEN then scores equally many candidates with a history of the same length in this
+process, without load.
 
     PYTHONPATH=tests/support python bench/uic_load.py --out load
 
-leaves ``load.json`` and ``load.png``. Models are untrained: time does not depend on weights.
+writes ``load.json`` and ``load.png``. Models are untrained, since weights do not influence time.
 """
 
 from __future__ import annotations
@@ -38,46 +38,55 @@ from recops_models.recipes.run import MODEL
 from uic_server import UicServer
 
 POST = 100
-"""Events in a POST."""
+"""Events per POST."""
 
 CANDIDATES = 200
 
 USERS = 20
-"""Whose states are scored."""
+"""Number of users whose candidates are scored."""
 
 WRITERS, READERS = 4, 4
-"""Connections."""
+"""Number of connections."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="a folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--model", default="mimn", choices=["mimn", "hpmn"])
-    parser.add_argument("--lengths", default="50,500,5000", help="of histories")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of load for each length")
     parser.add_argument(
-        "--events", type=float, default=5000.0, help="a second; 0: as many as the server takes"
+        "--lengths", default="50,500,5000", help="history lengths, separated by commas"
     )
-    parser.add_argument("--scores", type=float, default=20.0, help="requests a second")
-    parser.add_argument("--store", default="", help="default: LMDB in a folder that is removed")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="duration of the load per length"
+    )
+    parser.add_argument(
+        "--events", type=float, default=5000.0, help="events per second; 0: without a pause"
+    )
+    parser.add_argument("--scores", type=float, default=20.0, help="score requests per second")
+    parser.add_argument(
+        "--store", default="", help="URL of the store; default: LMDB in a temporary folder"
+    )
     return parser.parse_args()
 
 
-class Due:
-    """Hands out places and the times when they are due, to any number of threads."""
+class Schedule:
+    """Numbers of requests and their planned times, for any number of threads."""
 
     def __init__(self, rate: float, seconds: float) -> None:
         self._rate, self._end = rate, time.perf_counter() + seconds
-        self._begun, self._places = time.perf_counter(), itertools.count()
+        self._start, self._numbers = time.perf_counter(), itertools.count()
 
     def next(self) -> tuple[int, float] | None:
-        """The next place, once it is due; None at the end. A rate of 0 is due at once."""
-        place = next(self._places)
-        due = self._begun + place / self._rate if self._rate else time.perf_counter()
-        if due >= self._end or time.perf_counter() >= self._end:
+        """Wait for the next planned time; return the number of the request and that time.
+
+        Return None at the end. With a rate of 0 there is no wait.
+        """
+        number = next(self._numbers)
+        planned = self._start + number / self._rate if self._rate else time.perf_counter()
+        if planned >= self._end or time.perf_counter() >= self._end:
             return None
-        time.sleep(max(0.0, due - time.perf_counter()))
-        return place, due
+        time.sleep(max(0.0, planned - time.perf_counter()))
+        return number, planned
 
 
 def in_threads(number: int, work: Callable[[], None]) -> list[threading.Thread]:
@@ -93,18 +102,18 @@ def event(user: str, seq: int, items: int, rng: np.random.Generator) -> dict[str
 
 
 def bodies(count: int, items: int) -> list[bytes]:
-    """POSTs of events of a thousand users, each user's in its order, as JSON."""
+    """Return JSON bodies with events of a thousand users, in order for each user."""
     rng, users = np.random.default_rng(0), 1000
-    made = []
+    posts = []
     for post in range(count):
-        places = range(post * POST, (post + 1) * POST)
-        events = [event(f"w{n % users}", 1 + n // users, items, rng) for n in places]
-        made.append(json.dumps({"events": events}).encode())
-    return made
+        numbers = range(post * POST, (post + 1) * POST)
+        events = [event(f"w{n % users}", 1 + n // users, items, rng) for n in numbers]
+        posts.append(json.dumps({"events": events}).encode())
+    return posts
 
 
 def fill(server: UicServer, length: int, items: int) -> None:
-    """Give the users who are scored their histories."""
+    """Send the histories of the users whose candidates are scored."""
     rng, client = np.random.default_rng(1), server.client()
     for user in range(USERS):
         for start in range(0, length, 2500):
@@ -116,9 +125,9 @@ def fill(server: UicServer, length: int, items: int) -> None:
 
 
 def load_server(server: UicServer, options: argparse.Namespace, items: int) -> dict[str, Any]:
-    """Post and ask for so many seconds; counts, rates and latencies in ms."""
+    """Apply the load; return counts, rates and latencies in ms."""
     rng = np.random.default_rng(2)
-    asked = [
+    requests = [
         json.dumps(
             {
                 "user_id": f"r{user}",
@@ -127,39 +136,39 @@ def load_server(server: UicServer, options: argparse.Namespace, items: int) -> d
         ).encode()
         for user in range(USERS)
     ]
-    # Made before the load, so that this process costs little while the server is measured.
+    # Built before the load, so that this process uses little CPU during the measurement.
     posts = bodies(int((options.events or 30_000) / POST * options.seconds) + 1, items)
     posted, scored, lags = [], [], []
-    events_due = Due(options.events / POST, options.seconds)
-    scores_due = Due(options.scores, options.seconds)
+    events = Schedule(options.events / POST, options.seconds)
+    scores = Schedule(options.scores, options.seconds)
     turn = threading.Lock()
 
     def write() -> None:
         client = server.client()
-        while (given := events_due.next()) is not None and given[0] < len(posts):
-            answer = client.post("/v1/events", posts[given[0]])
-            posted.append((time.perf_counter() - given[1], answer.content["accepted"]))
+        while (planned := events.next()) is not None and planned[0] < len(posts):
+            answer = client.post("/v1/events", posts[planned[0]])
+            posted.append((time.perf_counter() - planned[1], answer.content["accepted"]))
             assert answer.status == 200, answer.text
         client.close()
 
     def read() -> None:
         client = server.client()
         while True:
-            with turn:  # One reader waits for the time, the others for their turn.
-                given = scores_due.next()
-            if given is None:
+            with turn:  # One reader waits for the planned time, the others for their turn.
+                planned = scores.next()
+            if planned is None:
                 break
-            lags.append(time.perf_counter() - given[1])
-            answer = client.post("/v1/score", asked[given[0] % USERS])
-            scored.append(time.perf_counter() - given[1])
+            lags.append(time.perf_counter() - planned[1])
+            answer = client.post("/v1/score", requests[planned[0] % USERS])
+            scored.append(time.perf_counter() - planned[1])
             assert answer.status == 200, answer.text
         client.close()
 
-    begun, busy = time.perf_counter(), cpu_seconds(server)
+    start, busy = time.perf_counter(), cpu_seconds(server)
     threads = in_threads(WRITERS, write) + in_threads(READERS, read)
     for thread in threads:
         thread.join()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     return {
         "seconds": round(seconds, 2),
         "events": POST * len(posted),
@@ -173,7 +182,7 @@ def load_server(server: UicServer, options: argparse.Namespace, items: int) -> d
 
 
 def cpu_seconds(server: UicServer) -> float:
-    """That the server has computed for: the same on a busy machine, where clocks tell little."""
+    """Return the CPU time of the server, which depends less on other processes than wall time."""
     client = server.client()
     text = client.get("/metrics").text
     client.close()
@@ -187,7 +196,7 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def dien_ms(data: Dataset, home: Path, length: int) -> dict[str, float]:
-    """Of DIEN's forward over the candidates with one history of that length, alone."""
+    """Return the time of DIEN's forward pass over the candidates with one history, in ms."""
     folder = home / f"dien-{length}"
     untrained("dien", data, home / "data", folder, small=False, max_len=str(length))
     model = load_model(folder / MODEL)
@@ -208,9 +217,9 @@ def dien_ms(data: Dataset, home: Path, length: int) -> dict[str, float]:
     with torch.no_grad():
         model(batch)
         for _ in range(5 if length > 1000 else 20):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             model(batch)
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - start)
     return percentiles(times)
 
 

@@ -1,12 +1,12 @@
-"""What a request to UniRec costs by part, at the paper's sizes over a large catalogue.
+"""Time of a request to UniRec by part, with the paper's sizes and a large catalogue.
 
     python bench/unirec_decoding.py --items 1500000 --beams 256
 
-CPU time of one thread: of reading the history, of the network's steps, and of what is recops' own
-(the beam op of each step and the look-up of items at the end). Weights and catalogue are drawn:
-what is measured depends on neither. The item table holds no row, as of a catalogue that came since
-training; a look-up of rows is no part of a step. Beside it the control that UniRec never is: one
-product of every item's row with a state, as SASRec ranks, and the best of it.
+The program reports CPU time of one thread for encoding the history, for the network's steps, and
+for the ops of recops: the beam step of each level and the look-up of items at the end. Weights and
+catalogue are random, since neither influences the time. The item table is empty, as for items added
+after training; decoding does not read it. For comparison the program ranks all items by the product
+of their vectors with a state, as SASRec does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recops_models.generative.latency import latency
 from recops_models.generative.unirec import UniRec, UniRecConfig
 
 SIZES = (30, 300, 4000, 4000, 4000)
-"""Two attributes, then three codes of 4,000, the paper's (arXiv 2604.12234)."""
+"""Sizes of the levels in the paper (arXiv 2604.12234): two attributes and three codes."""
 
 
 def main() -> None:
@@ -31,38 +31,45 @@ def main() -> None:
     )
     for name, default in (("items", 1_500_000), ("beams", 256), ("width", 256), ("history", 200)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--batch", type=int, default=1, help="requests at a time")
-    parser.add_argument("--requests", type=int, default=9, help="of which the median is told")
-    asked = parser.parse_args()
+    parser.add_argument("--batch", type=int, default=1, help="requests per call")
+    parser.add_argument(
+        "--requests", type=int, default=9, help="number of calls; the median is reported"
+    )
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    model = build(asked.items, asked.width, asked.history, asked.beams)
-    history = torch.randint(1, asked.items + 1, (asked.batch, asked.history))
-    lengths = torch.full((asked.batch,), asked.history)
-    found = latency(
-        model, history, lengths, beams=asked.beams, repeats=asked.requests, clock=time.process_time
+    model = build(options.items, options.width, options.history, options.beams)
+    history = torch.randint(1, options.items + 1, (options.batch, options.history))
+    lengths = torch.full((options.batch,), options.history)
+    times = latency(
+        model,
+        history,
+        lengths,
+        beams=options.beams,
+        repeats=options.requests,
+        clock=time.process_time,
     )
     steps = len(SIZES)
     print(
-        f"requests at a time: {asked.batch}; CPU time of them together, ms: {found.total:.1f}\n"
-        f"  history read  {found.encode:8.2f}\n"
-        f"  network       {found.steps:8.2f}, {found.steps / steps:.2f} a step\n"
-        f"  recops {found.beam:15.2f}, {found.beam / steps:.2f} a step, "
-        f"{found.beam / (found.steps + found.beam):.1%} of both"
+        f"CPU time of a call with {options.batch} requests (ms): {times.total:.1f}\n"
+        f"  history       {times.encode:8.2f}\n"
+        f"  network       {times.steps:8.2f}, {times.steps / steps:.2f} per step\n"
+        f"  recops ops    {times.beam:8.2f}, {times.beam / steps:.2f} per step, "
+        f"{times.beam / (times.steps + times.beam):.1%} of network and ops"
     )
-    rows = torch.randn(asked.items, asked.width)
-    spent = statistics.median(_every_item_ms(rows, asked) for _ in range(asked.requests))
-    print(f"  every item by its score instead {spent:.1f}, {rows.nbytes / 1e9:.2f} GB of rows")
+    rows = torch.randn(options.items, options.width)
+    ranking_ms = statistics.median(_every_item_ms(rows, options) for _ in range(options.requests))
+    print(f"Ranking all items by their vectors (ms): {ranking_ms:.1f}; {rows.nbytes / 1e9:.2f} GB")
 
 
-def _every_item_ms(rows: torch.Tensor, asked: argparse.Namespace) -> float:
-    state = torch.randn(asked.batch, asked.width)
+def _every_item_ms(rows: torch.Tensor, options: argparse.Namespace) -> float:
+    state = torch.randn(options.batch, options.width)
     start = time.process_time()
-    (state @ rows.T).topk(asked.beams)
+    (state @ rows.T).topk(options.beams)
     return 1e3 * (time.process_time() - start)
 
 
 def build(items: int, width: int, history: int, beams: int) -> UniRec:
-    """The paper's network over a catalogue with a Zipf law of tokens at every level."""
+    """Return the paper's network with a catalogue of Zipf-distributed tokens at every level."""
     generator = torch.Generator().manual_seed(0)
     weights = [1 / torch.arange(1.0, size + 1) ** 0.8 for size in SIZES]
     draws = [each.multinomial(items, True, generator=generator) for each in weights]

@@ -1,4 +1,4 @@
-"""CAN in plain torch, from the weights of ours: looked-up rows, batched products, nothing fused."""
+"""CAN in plain torch with the weights of a recops CAN: embedding rows and batched products."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recops_models.layers.target_attention import TargetAttention
 
 
 class PlainCan(nn.Module):
-    """``predict`` of a CAN with co-action tables, its modules shared with ``model``."""
+    """Forward pass of a CAN with co-action tables, on the modules of ``model``."""
 
     def __init__(self, model: Can) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class PlainCan(nn.Module):
         self.head = plain_layers(model.head)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``."""
+        """Return logits ``[B]``."""
         model = self.model
         embedding, unit = model.embedding, model.unit
         assert isinstance(unit, CoAction)
@@ -45,18 +45,18 @@ class PlainCan(nn.Module):
 
 
 def _attend(attention: TargetAttention, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-    """DIN's attention with its 4d-wide input written out."""
-    first, (activation, rest) = attention.pair, attention.score
+    """Compute DIN's attention from its concatenated input of width 4d."""
+    first, (activation, last) = attention.pair, attention.score
     query = query[:, None].expand_as(keys)
     rows = torch.cat([query, keys, query - keys, query * keys], -1)
-    scores = rest(activation(F.linear(rows, first.weight, first.bias))).squeeze(-1)
+    scores = last(activation(F.linear(rows, first.weight, first.bias))).squeeze(-1)
     absent = torch.arange(keys.shape[1]) >= lengths[:, None]
     weights = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
     return (weights.masked_fill(absent, 0)[..., None] * keys).sum(1)
 
 
 def _coactions(unit: CoAction, batch: Batch) -> list[Tensor]:
-    """Of each pair, order by order and layer by layer."""
+    """Return the co-actions of each pair, order by order and layer by layer."""
     network, outputs = unit.network, []
     for pair, (induction, fed) in zip(unit.pairs, unit._keys, strict=True):
         history, lengths = ids_of(batch, pair.fed)

@@ -1,8 +1,8 @@
-"""A training step of DIEN beside its plain torch form: the paper's sizes, one set of weights.
+"""Training steps of DIEN in recops and in plain torch, with the paper's sizes and equal weights.
 
 ``python bench/peers/dien.py`` prints a row for each length and kind of auxiliary loss. Losses and
-gradients are compared before anything is timed. Where DeepCTR-Torch is installed, its own DIEN,
-whose scorer is an MLP, is timed as well; it starts from weights of its own.
+gradients are compared before the timing. If DeepCTR-Torch is installed, its DIEN, whose scorer is
+an MLP, is timed as well, from different weights.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 400])
-    parser.add_argument("--seconds", type=float, default=15, help="of interleaved steps a row")
+    parser.add_argument(
+        "--seconds", type=float, default=15, help="time of interleaved steps per row"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"B={ROWS}\n\n| T | auxiliary loss | peer | recops | peer | ratio |")
+    print(f"B={ROWS}\n\n| T | auxiliary loss | peer | recops (ms) | peer (ms) | peer : recops |")
     print("| --- | --- | --- | --- | --- | --- |")
     for steps in options.steps:
         for auxiliary in ("mlp", "inner"):
@@ -36,9 +38,11 @@ def main() -> None:
                 from dien_deepctr import make_step
 
                 peers["DeepCTR-Torch"] = make_step(steps)
-            ours, *theirs = interleave_all([step.run, *peers.values()], seconds=options.seconds)
-            for name, peer in zip(peers, theirs, strict=True):
-                times = f"{ours * 1e3:.0f} ms | {peer * 1e3:.0f} ms | {peer / ours:.1f}"
+            seconds, *peer_seconds = interleave_all(
+                [step.run, *peers.values()], seconds=options.seconds
+            )
+            for name, peer in zip(peers, peer_seconds, strict=True):
+                times = f"{seconds * 1e3:.0f} | {peer * 1e3:.0f} | {peer / seconds:.1f}"
                 print(f"| {steps} | {auxiliary} | {name} | {times} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A training step of DeepCTR-Torch's own DIEN: the released code's sizes, full histories."""
+"""Training step of DeepCTR-Torch's DIEN, with the released code's sizes and full histories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def make_step(steps: int) -> Callable[[], Tensor]:
-    """Forward and backward upon one batch of random ids; its auxiliary scorer is an MLP."""
+    """Return a forward and backward pass on one batch of random ids; the scorer is an MLP."""
     torch.manual_seed(0)
     width = CONFIG.width
     columns = [SparseFeat(name, size, embedding_dim=width) for name, size in TABLES.items()]
@@ -33,9 +33,9 @@ def make_step(steps: int) -> Callable[[], Tensor]:
         l2_reg_embedding=0,
         l2_reg_dnn=0,
     ).train()
-    places = model.feature_index
-    batch = torch.zeros(ROWS, max(end for _, end in places.values()))
-    for name, (begin, end) in places.items():
+    columns_of = model.feature_index
+    batch = torch.zeros(ROWS, max(end for _, end in columns_of.values()))
+    for name, (begin, end) in columns_of.items():
         size = TABLES.get(name.rpartition("hist_")[2])
         ids = torch.randint(1, size, (ROWS, end - begin)) if size else torch.tensor(steps)
         batch[:, begin:end] = ids

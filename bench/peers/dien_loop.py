@@ -1,4 +1,4 @@
-"""A training step of DIEN in plain torch, as DeepCTR-Torch takes it, upon the weights of ours."""
+"""Training step of DIEN in plain torch, as in DeepCTR-Torch, with the weights of a recops DIEN."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recops_models.examples.features import Categorical, FeatureSchema, FittedSc
 from recops_models.examples.lookup import Lookup
 from recops_models.layers.next_event import draw_events
 
-# The released code's sizes: tables of 18, states of 36, and these MLPs.
+# Sizes of the released code: embeddings of 18, states of 36, and these MLPs.
 CONFIG = DienConfig(
     width=18, hidden=(200, 80), attention_hidden=(80, 40), auxiliary_hidden=(100, 50)
 )
@@ -27,23 +27,25 @@ TABLES = {"user": 5000, "item": 10_000, "category": 500}
 
 
 class PlainDien(nn.Module):
-    """``nn.GRU`` on packed rows, [h, e] and [q, h, q − h, q ∘ h] written out, and a loop over steps
-    that slices the packed tensor: its gradient adds up one zero-filled tensor of all steps a slice.
+    """DIEN by ``nn.GRU`` on packed rows and a loop over the steps of the AUGRU.
+
+    The inputs [h, e] and [q, h, q − h, q ∘ h] of the MLPs are concatenated. The loop slices the
+    packed tensor, and the gradient of each slice is a zero-filled tensor of all steps.
     """
 
-    def __init__(self, ours: Dien) -> None:
+    def __init__(self, model: Dien) -> None:
         super().__init__()
-        self.ours = ours
-        self.head = plain_layers(ours.head)
-        width = ours.embedding.history_dim
+        self.model = model
+        self.head = plain_layers(model.head)
+        width = model.embedding.history_dim
         self.gru = nn.GRU(width, width, batch_first=True)
         with torch.no_grad():
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                getattr(self.gru, f"{name}_l0").copy_(getattr(ours.extractor, name))
+                getattr(self.gru, f"{name}_l0").copy_(getattr(model.extractor, name))
 
     def loss(self, batch: Batch, negatives: dict[str, Tensor]) -> Tensor:
-        """Cross-entropy and auxiliary loss; ``negatives`` as histories, one for each event."""
-        embedding = self.ours.embedding
+        """Return cross-entropy plus auxiliary loss; ``negatives`` have one id per event."""
+        embedding = self.model.embedding
         query = plain_embedding.query(embedding, batch)
         events = plain_embedding.keys(embedding, batch)
         drawn = batch._replace(features=batch.features | negatives)
@@ -52,11 +54,13 @@ class PlainDien(nn.Module):
         packed = pack_padded_sequence(events, lengths, batch_first=True, enforce_sorted=False)
         packed, _ = self.gru(packed)
         states, _ = pad_packed_sequence(packed, batch_first=True, total_length=events.shape[1])
-        there = torch.arange(1, events.shape[1]) < lengths[:, None]
+        present = torch.arange(1, events.shape[1]) < lengths[:, None]
         following, other = events[:, 1:], others[:, 1:]
-        of_next, of_other = (self._score(states[:, :-1], e)[there] for e in (following, other))
-        apart = (following != other).any(-1)[there]
-        auxiliary = (F.softplus(-of_next) + F.softplus(of_other) * apart).mean()
+        next_score, other_score = (
+            self._score(states[:, :-1], event)[present] for event in (following, other)
+        )
+        differ = (following != other).any(-1)[present]
+        auxiliary = (F.softplus(-next_score) + F.softplus(other_score) * differ).mean()
         attention = self._attention(query, states, lengths)
         packed_attention = pack_padded_sequence(
             attention, lengths, batch_first=True, enforce_sorted=False
@@ -66,7 +70,7 @@ class PlainDien(nn.Module):
         return click_loss(self.head(x).squeeze(-1), batch.label) + auxiliary
 
     def _score(self, states: Tensor, events: Tensor) -> Tensor:
-        net = self.ours.auxiliary
+        net = self.model.auxiliary
         assert net is not None
         if net.scorer == "inner":
             return (states * events).sum(-1)
@@ -74,7 +78,7 @@ class PlainDien(nn.Module):
         return scores.squeeze(-1)
 
     def _attention(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
-        attention, q = self.ours.attention, query[:, None].expand_as(states)
+        attention, q = self.model.attention, query[:, None].expand_as(states)
         pairs = torch.cat([q, states, q - states, q * states], -1)
         hidden = F.linear(pairs, attention.pair.weight, attention.pair.bias)
         scores = attention.score(hidden.flatten(0, 1)).view(states.shape[:2])
@@ -82,7 +86,7 @@ class PlainDien(nn.Module):
         return scores.masked_fill(absent, -(2**32) + 1).softmax(-1)
 
     def _evolve(self, packed: PackedSequence, attention: PackedSequence, lengths: Tensor) -> Tensor:
-        cell = self.ours.evolution
+        cell = self.model.evolution
         assert cell is not None
         h = packed.data.new_zeros(int(packed.batch_sizes[0]), cell.weight_hh.shape[1])
         outputs, start = packed.data.new_zeros(len(packed.data), h.shape[1]), 0
@@ -101,7 +105,7 @@ class PlainDien(nn.Module):
 
 
 def schema() -> FittedSchema:
-    """User, item, category, and the history of the last two."""
+    """Return the features: user, item, category, and the histories of the last two."""
     names = list(TABLES)
     declared = FeatureSchema(
         (
@@ -114,19 +118,19 @@ def schema() -> FittedSchema:
 
 
 class Step:
-    """One training step, forward and backward, of both upon one batch of full histories.
+    """Training steps of both implementations on one batch of full histories, without an optimizer.
 
     Args:
-        steps: T.
-        config: sizes.
+        steps: number of events T in every history.
+        config: sizes of the network.
     """
 
     def __init__(self, steps: int, config: DienConfig = CONFIG) -> None:
         torch.manual_seed(0)
-        self.ours = Dien(schema(), config)
-        for table in self.ours.embedding.tables.values():
+        self.model = Dien(schema(), config)
+        for table in self.model.embedding.tables.values():
             nn.init.normal_(table.weight[1:], std=0.3)
-        self.plain = PlainDien(self.ours)
+        self.plain = PlainDien(self.model)
         features = {name: torch.randint(2, size, (ROWS,)) for name, size in TABLES.items()}
         lengths = {}
         for name in ("item", "category"):
@@ -143,27 +147,31 @@ class Step:
         }
 
     def run(self) -> Tensor:
-        """Ours."""
+        """Return the loss of recops, after a forward and backward pass."""
         torch.manual_seed(1)
-        self.ours.zero_grad()
-        loss = training_loss(self.ours, self.batch)
+        self.model.zero_grad()
+        loss = training_loss(self.model, self.batch)
         loss.backward()
         return loss.detach()
 
     def run_plain(self) -> Tensor:
-        """The plain form."""
+        """Return the loss of the plain form, after a forward and backward pass."""
         self.plain.zero_grad()
         loss = self.plain.loss(self.batch, self.negatives)
         loss.backward()
         return loss.detach()
 
     def verify(self) -> None:
-        """Raise where losses, or gradients of what both share, differ."""
-        found = []
+        """Check that losses and gradients of shared modules agree.
+
+        Raises:
+            AssertionError: they differ.
+        """
+        results = []
         for run in (self.run, self.run_plain):
             loss = run()
-            shared = (self.ours.embedding, self.ours.attention, self.ours.evolution)
+            shared = (self.model.embedding, self.model.attention, self.model.evolution)
             grads = [p.grad.clone() for part in shared for p in part.parameters()]
-            found.append([loss, *grads])
-        for ours, plain in zip(*found, strict=True):
-            torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
+            results.append([loss, *grads])
+        for actual, expected in zip(*results, strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)

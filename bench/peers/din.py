@@ -1,10 +1,10 @@
-"""DIN beside the DINs of DeepCTR-Torch and FuxiCTR: the same data, sizes and weights, one process.
+"""DIN of recops compared with the DINs of DeepCTR-Torch and FuxiCTR.
 
-``python bench/peers/din.py`` needs ``pip install "recops[models,peers]"``. All models start from
-the same weights, and their probabilities are compared before anything is timed. Then steps on one
-batch are interleaved, minimum against minimum; and each model is trained on the same batches in the
-same order, for its test AUC. Each model is handed a batch in the form in which its own loader would
-give it.
+``python bench/peers/din.py`` needs ``pip install "recops[models,peers]"``. All models have equal
+sizes and start from equal weights, and their probabilities are compared before the timing. Then
+steps on one batch are interleaved in one process, and minima are reported. For its test AUC, each
+model is trained on the same batches in the same order. The batches have the form of that library's
+loader.
 """
 
 from __future__ import annotations
@@ -26,31 +26,34 @@ BATCH = 1024
 
 
 def verify(sides: dict[str, Contestant], batch: Batch) -> None:
-    """Raise where probabilities differ on rows that have a history.
+    """Check that probabilities agree on rows with a history.
 
-    Rows without one are left out: peers take the mean of the padding's vectors there.
+    Rows with an empty history are excluded, because the peers average padding vectors there.
+
+    Raises:
+        AssertionError: they differ.
     """
-    there = batch.lengths["history_item"] > 0
-    due = sides["recops"].probability(batch)[there]
+    present = batch.lengths["history_item"] > 0
+    expected = sides["recops"].probability(batch)[present]
     for side in sides.values():
-        found = side.probability(side.prepare(batch))[there]
-        torch.testing.assert_close(found, due, rtol=1e-5, atol=1e-6)
+        actual = side.probability(side.prepare(batch))[present]
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def full_width(data: ClickData, max_len: int) -> Batch:
-    """The first training batch whose longest history is ``max_len``."""
+    """Return the first training batch whose longest history has ``max_len`` events."""
     batches = data.train.batches(BATCH, seed=0)
-    return next(some for some in batches if some.features["history_item"].shape[1] == max_len)
+    return next(each for each in batches if each.features["history_item"].shape[1] == max_len)
 
 
 def step_times(sides: dict[str, Contestant], batch: Batch, seconds: float) -> list[float]:
-    """Seconds of a training step, each side's minimum."""
+    """Return the minimum time of a training step of each side, in seconds."""
     steps = [partial(side.step, side.prepare(batch)) for side in sides.values()]
     return interleave_all(steps, seconds=seconds)
 
 
 def test_auc(side: Contestant, data: ClickData, epochs: int) -> float:
-    """AUC on the test part after so many epochs."""
+    """Train ``side`` for ``epochs`` epochs and return its AUC on the test part."""
     side.model.train()
     for epoch in range(epochs):
         for batch in data.train.batches(BATCH, seed=0, epoch=epoch):
@@ -64,11 +67,13 @@ def test_auc(side: Contestant, data: ClickData, epochs: int) -> float:
 
 
 def main() -> None:
-    """Print a table for each history length."""
+    """Print a table for each maximum length of a history."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="ml-100k")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=30, help="of interleaved steps a table")
+    parser.add_argument(
+        "--seconds", type=float, default=30, help="time of interleaved steps per table"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -80,10 +85,12 @@ def main() -> None:
         verify(sides, batch)
         times = step_times(sides, batch, options.seconds)
         print(f"\nT={max_len}, {int(batch.lengths['history_item'].sum()):,} events in {BATCH} rows")
-        print("\n| | step | ratio | test AUC |\n| --- | --- | --- | --- |")
+        print(
+            "\n| library | step (ms) | relative to recops | test AUC |\n| --- | --- | --- | --- |"
+        )
         for (name, side), seconds in zip(contestants(data, max_len).items(), times, strict=True):
             auc = test_auc(side, data, options.epochs)
-            row = f"| {name} | {seconds * 1e3:.0f} ms | {seconds / times[0]:.2f} | {auc:.4f} |"
+            row = f"| {name} | {seconds * 1e3:.0f} | {seconds / times[0]:.2f} | {auc:.4f} |"
             print(row, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""DIN of recops, DeepCTR-Torch and FuxiCTR: one size and one set of weights, own steps."""
+"""DIN of recops, DeepCTR-Torch and FuxiCTR: equal sizes and weights, each with its own step."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from recops_models.examples.click import ClickData
 from recops_models.examples.features import Categorical, FittedSchema
 
 CONFIG = DinConfig(width=16, hidden=(200, 80), activation="relu", attention_hidden=(80, 40))
-"""With sigmoid and softmax in the attention, which all three have."""
+"""The attention has sigmoid and softmax, which all three libraries support."""
 
 LEARNING_RATE = 1e-3
 
 
 class Contestant(NamedTuple):
-    """A model, a batch in its form, one training step on that, and probabilities ``[B]``."""
+    """A model with functions for its form of a batch, a training step and probabilities ``[B]``."""
 
     model: nn.Module
     prepare: Callable[[Batch], Any]
@@ -29,8 +29,8 @@ class Contestant(NamedTuple):
     probability: Callable[[Any], Tensor]
 
 
-def ours(data: ClickData) -> Contestant:
-    """DIN of recops."""
+def recops_din(data: ClickData) -> Contestant:
+    """Return the DIN of recops."""
     model = Din(data.fitted, CONFIG)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
 
@@ -44,7 +44,7 @@ def ours(data: ClickData) -> Contestant:
 
 
 def deepctr(data: ClickData, max_len: int, start: Din) -> Contestant:
-    """DIN of DeepCTR-Torch, stepped as its ``fit`` does: ids as one float matrix, summed loss."""
+    """Return the DIN of DeepCTR-Torch; steps are those of its ``fit``: float ids, summed loss."""
     from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
     from deepctr_torch.models import DIN
 
@@ -104,7 +104,7 @@ def deepctr(data: ClickData, max_len: int, start: Din) -> Contestant:
 
 
 def fuxictr(data: ClickData, start: Din) -> Contestant:
-    """DIN of FuxiCTR's LongCTR zoo, stepped by its own ``train_step``."""
+    """Return the DIN of FuxiCTR's LongCTR zoo; steps are its ``train_step``."""
     from fuxictr.features import FeatureMap
     from model_zoo.LongCTR.DIN import DIN
 
@@ -157,17 +157,17 @@ def fuxictr(data: ClickData, start: Din) -> Contestant:
 
 
 def categoricals(fitted: FittedSchema) -> list[str]:
-    """The names of the categorical features, in order."""
+    """Return the names of the categorical features, in order."""
     return [feature.name for feature in fitted.schema.of_type(Categorical)]
 
 
 def linear_layers(module: nn.Module) -> list[nn.Linear]:
-    """The linear layers within, in order."""
+    """Return all linear layers of ``module``, in order."""
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
 def copy_layers(start: nn.Module, layers: Iterable[nn.Linear]) -> None:
-    """The weights of ``start``'s linear layers to ``layers``; a missing bias is left out."""
+    """Copy the weights of the linear layers of ``start``; a layer may have no bias."""
     with torch.no_grad():
         for source, target in zip(linear_layers(start), layers, strict=True):
             target.weight.copy_(source.weight)
@@ -176,7 +176,7 @@ def copy_layers(start: nn.Module, layers: Iterable[nn.Linear]) -> None:
 
 
 def copy_weights(start: Din, tables: nn.ModuleDict, attention: list[nn.Linear]) -> None:
-    """Tables and attention of ``start``; its first layer is the one that peers write out."""
+    """Copy the tables and the attention of ``start``, whose first layer is ``attention.pair``."""
     with torch.no_grad():
         for name, table in start.embedding.tables.items():
             tables[name].weight.copy_(table.weight)
@@ -186,9 +186,9 @@ def copy_weights(start: Din, tables: nn.ModuleDict, attention: list[nn.Linear]) 
 
 
 def contestants(data: ClickData, max_len: int) -> dict[str, Contestant]:
-    """All three, from the same weights."""
+    """Return all three models with equal weights."""
     torch.manual_seed(0)
-    first = ours(data)
+    first = recops_din(data)
     assert isinstance(first.model, Din)
     return {
         "recops": first,

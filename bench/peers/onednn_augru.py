@@ -1,4 +1,4 @@
-"""oneDNN's AUGRU for float32 tensors, where its headers and library are installed (libdnnl-dev)."""
+"""AUGRU of oneDNN on float32 tensors. It needs oneDNN's headers and library (libdnnl-dev)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 
 
 class Unavailable(RuntimeError):
-    """There is no oneDNN, or no compiler, to build the peer with."""
+    """Error: the peer cannot be built, because oneDNN or a compiler is missing."""
 
 
 def build() -> ctypes.CDLL:
-    """The peer's library, compiled into a temporary folder. CXX, CPATH and LIBRARY_PATH count.
+    """Compile and load the peer's library, with CXX, CPATH and LIBRARY_PATH of the environment.
 
     Raises:
-        Unavailable: it cannot be compiled or loaded here.
+        Unavailable: the library cannot be compiled or loaded.
     """
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
@@ -31,9 +31,9 @@ def build() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "onednn_augru.so"
         command = [compiler, "-O2", "-std=c++20", "-shared", "-fPIC", SOURCE, "-o", library]
-        done = subprocess.run([*command, "-ldnnl"], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Unavailable(done.stderr)
+        result = subprocess.run([*command, "-ldnnl"], capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise Unavailable(result.stderr)
         try:
             loaded = ctypes.CDLL(str(library))
         except OSError as error:
@@ -43,9 +43,9 @@ def build() -> ctypes.CDLL:
 
 
 class OneDnnAugru:
-    """An AUGRU layer of update "or", with the arguments of :func:`recops.recurrent_layer`.
+    """AUGRU layer with update "or" and the arguments of :func:`recops.recurrent_layer`.
 
-    Inputs are laid out in time-major order beforehand, as oneDNN wants them.
+    The constructor copies the inputs to time-major order, as oneDNN requires.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class OneDnnAugru:
         hidden = w_hh.shape[1]
         order = [1, 0, 2]  # update, reset, candidate
         biases = bias.view(3, hidden)[order]
-        if reset == "after":  # one of the product's own
+        if reset == "after":  # oneDNN has a separate bias for the product
             biases = torch.cat([biases[:2], torch.zeros(1, hidden), biases[2:]])[[0, 1, 3, 2]]
         self._inputs = [
             x.transpose(0, 1).contiguous(),
@@ -97,12 +97,12 @@ class OneDnnAugru:
         self._library.augru_delete(self._cell)
 
     def infer(self) -> Tensor:
-        """``outputs [B, T, H]``."""
+        """Return ``outputs [B, T, H]``."""
         self._library.augru_infer(self._cell)
         return self._results[0].transpose(0, 1)
 
     def train(self) -> tuple[Tensor, Tensor]:
-        """The gradients of x and attention."""
+        """Return the gradients of x and attention."""
         self._library.augru_train(self._cell)
         return self._results[2].transpose(0, 1), self._results[3].T
 

@@ -1,4 +1,4 @@
-"""Dice by torch's own ops, for peers that share the modules of a model."""
+"""Dice in torch ops, for peers that share the modules of a model."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from recops_models.layers.dice import Dice
 
 
 class PlainDice(nn.Module):
-    """What ``ours`` computes, of its parameters and with its running averages."""
+    """Dice with the parameters and the running averages of ``layer``."""
 
-    def __init__(self, ours: Dice) -> None:
+    def __init__(self, layer: Dice) -> None:
         super().__init__()
-        assert not ours.always_batch
-        self.ours = ours
+        assert not layer.always_batch
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, width]`` to ``[B, width]``."""
-        ours = self.ours
+        """Return ``[B, width]`` for ``[B, width]``."""
+        layer = self.layer
         standardised = F.batch_norm(
             x,
-            ours.running_mean,
-            ours.running_var,
-            training=ours.training and len(x) > 1,
-            momentum=ours.momentum,
-            eps=ours.eps,
+            layer.running_mean,
+            layer.running_var,
+            training=layer.training and len(x) > 1,
+            momentum=layer.momentum,
+            eps=layer.eps,
         )
-        return x * (ours.alpha + (1 - ours.alpha) * torch.sigmoid(standardised))
+        return x * (layer.alpha + (1 - layer.alpha) * torch.sigmoid(standardised))
 
 
 def plain_layers(layers: nn.Sequential) -> nn.Sequential:
-    """The same modules, Dice in its plain form."""
+    """Return the same modules, with Dice in its plain form."""
     return nn.Sequential(
         *(PlainDice(layer) if isinstance(layer, Dice) else layer for layer in layers)
     )

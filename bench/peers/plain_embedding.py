@@ -1,4 +1,4 @@
-"""What a model's FeatureEmbedding looks up, by nn.Embedding: each row written out, then joined."""
+"""Look-ups of a model's FeatureEmbedding by nn.Embedding: separate rows, then concatenated."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from recops_models.layers.feature_embedding import FeatureEmbedding
 
 
 def context(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
-    """``[B, context_dim]``, of categoricals alone."""
+    """Return the rows of the context ``[B, context_dim]``; it has only categorical features."""
     return _rows(embedding, batch, [feature.name for feature in embedding._context])
 
 
 def query(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
-    """``[B, d]``: the candidate."""
+    """Return the rows of the candidates ``[B, d]``."""
     return _rows(embedding, batch, embedding.apart[0].targets)
 
 
 def keys(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
-    """``[B, T, d]``: the events."""
+    """Return the rows of the events ``[B, T, d]``."""
     return _rows(embedding, batch, embedding.apart[0].sequences)
 
 
