@@ -1,4 +1,4 @@
-"""Which states of a store are served."""
+"""Record of the generation of states that a store serves."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recops_models.serving.keys import ACTIVE
 
 @dataclass(frozen=True)
 class Active:
-    """Which states of a store are served.
+    """Generation of states that a store serves. As a guard it checks that this is unchanged.
 
     Attributes:
-        generation: under which they lie.
-        version: of their model.
-        folder: of that model's training, as the one who made it active named it.
+        generation: number of the generation.
+        version: version of the model that wrote the states.
+        folder: training folder of the model, as named by the process that activated it.
     """
 
     generation: int
@@ -27,15 +27,19 @@ class Active:
     key: ClassVar = ACTIVE
 
     def check(self, value: bytes | None) -> None:
-        """Raises ConflictError where ``value``, of :attr:`key`, says that others are served now."""
-        if value != self.pack():
-            raise ConflictError(f"generation {self.generation} is not active any longer")
+        """Check that the stored ``value`` of :attr:`key` is this record.
 
-    def renewed(self) -> None:
-        """Nothing is to be committed."""
+        Raises:
+            ConflictError: another generation is active.
+        """
+        if value != self.pack():
+            raise ConflictError(f"generation {self.generation} is no longer active")
+
+    def renewal(self) -> None:
+        """Return None: a commit leaves the record unchanged."""
 
     def pack(self) -> bytes:
-        """JSON."""
+        """Encode the record as JSON."""
         content = {
             "generation": self.generation,
             "model_version": self.version.hex(),
@@ -45,10 +49,10 @@ class Active:
 
     @classmethod
     def unpack(cls, data: bytes) -> Active:
-        """What :meth:`pack` gave.
+        """Decode the result of :meth:`pack`.
 
         Raises:
-            ModelVersionError: it is something else.
+            ModelVersionError: ``data`` is something else.
         """
         try:
             content = json.loads(data)
@@ -59,5 +63,5 @@ class Active:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ModelVersionError(
-                f"the store does not tell whose its states are ({error})"
+                f"store: the record of the active model is invalid ({error})"
             ) from error

@@ -1,4 +1,4 @@
-"""The center: events go in, scores come out, states lie in a store."""
+"""User Interest Center: applies events to stored user states and scores candidates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from recops import HpmnState, MimnState
 from recops_models.data.dataset import Dataset
 from recops_models.examples.known import known_candidates
 from recops_models.serving.active import Active
-from recops_models.serving.applied import AppliedEvent, Guard
-from recops_models.serving.checked import ItemCount, Totals
+from recops_models.serving.apply_events import EventOutcome
+from recops_models.serving.commit_retry import retry_commit
 from recops_models.serving.errors import (
     ConflictError,
     FieldError,
@@ -28,34 +28,36 @@ from recops_models.serving.errors import (
 )
 from recops_models.serving.event import id_text
 from recops_models.serving.forgetting import forget_users
-from recops_models.serving.generations import FIRST, served_now
-from recops_models.serving.getting_through import getting_through
-from recops_models.serving.giving_way import GiveWay, to_nobody
-from recops_models.serving.intake import BATCH, IngestReport, take
+from recops_models.serving.generations import FIRST, read_active
+from recops_models.serving.guard import Guard
+from recops_models.serving.ingestion import BATCH, IngestReport, apply_batch
 from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
-from recops_models.serving.locks import Lock, NotPaused, patiently
+from recops_models.serving.locks import Lock, NoWritePause, retry_while_locked
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestCounts
-from recops_models.serving.served import ServedModel
+from recops_models.serving.sealed_values import ItemCount, Totals
+from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store
+from recops_models.serving.yielding import YieldPoint, no_yield
 
-MOST_CANDIDATES = 10_000
+MAX_CANDIDATES = 10_000
+"""Largest number of candidates per request."""
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What a model makes of candidates.
+class ScoreResult:
+    """Scores of candidates for one user.
 
     Attributes:
-        scores: ``[C]`` float32, probabilities, as everywhere in ``recops``.
-        logits: ``[C]`` float32, what they are the sigmoid of, the bits of the model's forward.
-        model_version: of the model that scored.
-        events: of the user, that the state has seen.
-        known: False where the store knows nothing of the user, who then has the empty state.
-        unknown_candidates: positions of the candidates, from 0, whose ids the model did not learn
-            in training. Their scores rest on the row of the unknown item and on other features.
+        scores: ``[C]`` float32, probabilities.
+        logits: ``[C]`` float32, bitwise equal to the model's forward. The scores are their sigmoid.
+        model_version: version of the model that computed the scores.
+        events: accepted events of the user.
+        known: whether the store has a state of the user. Otherwise the empty state was used.
+        unknown_candidates: positions, from 0, of the candidates whose ids were not in training.
+            Their scores use the embedding of the unknown item, and their other features.
     """
 
     scores: NDArray[np.float32]
@@ -67,18 +69,19 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class KnownUser:
-    """What a store knows of a user.
+class UserStatus:
+    """Stored information on one user.
 
     Attributes:
-        known: whether it knows of the user; else all is that of a user before any event.
-        events: accepted.
-        liked: how many of them were liked.
-        last_seq: the highest number applied.
-        skipped: numbers that never came.
-        timestamp: of the last event.
-        model_version: of the model whose state it is.
-        tensors: of the state, by name, float32, without the users' dimension.
+        known: whether the store has a record of the user. Otherwise the values below are those of a
+            user without events.
+        events: accepted events.
+        liked: accepted events that are likes.
+        last_seq: highest sequence number applied.
+        skipped: number of skipped sequence numbers.
+        timestamp: timestamp of the last event.
+        model_version: version of the model that wrote the state.
+        tensors: tensors of the state by name, float32, without the user dimension.
     """
 
     known: bool
@@ -92,20 +95,20 @@ class KnownUser:
 
 
 class Center:
-    """Users' states in a store, and the model that writes and reads them.
+    """Store of user states together with the model that reads and writes them.
 
-    Safe for threads, and for any number of centers in other processes upon one store.
+    Thread-safe. Any number of centers in other processes may use the same store.
 
     Args:
         served: the model.
-        store: with states of this model, or empty, to be filled with them.
-        data: the data set whose users and items a model that is put into service later will know,
-            or what loads it by then; None: its training's.
-        make: a store of an empty one, by naming the model in it.
+        store: an empty store, or one with states of this model.
+        data: data set whose users and items a later model will know, or a function that loads it;
+            None uses the data set of that model's training.
+        create: initialize an empty store with the model.
 
     Raises:
-        ModelVersionError: the store's states are another model's.
-        StoreError: it is empty, and is to stay so.
+        ModelVersionError: the store holds states of another model.
+        StoreError: the store is empty, and ``create`` is False.
 
     Examples:
         >>> with Center.open("runs/mimn", "lmdb:states") as center:  # doctest: +SKIP
@@ -119,11 +122,11 @@ class Center:
         store: Store,
         *,
         data: Dataset | Callable[[], Dataset] | None = None,
-        make: bool = True,
+        create: bool = True,
     ) -> None:
         self.store, self._data = store, data
         self._writing, self._switching = threading.Lock(), threading.Lock()
-        self._serving = served, _begin(served, store, make=make)
+        self._serving = served, _activate(served, store, create=create)
 
     @classmethod
     def open(
@@ -133,79 +136,80 @@ class Center:
         *,
         allow_loss: bool = False,
         data: Dataset | Callable[[], Dataset] | None = None,
-        make: bool = True,
+        create: bool = True,
     ) -> Center:
-        """The center of a model's folder and a store's URL.
+        """Open a center for a trained model and a store.
 
         Args:
-            model: what ``recops train mimn|hpmn`` left.
-            store: see :func:`~recops_models.serving.open_store.open_store`.
-            allow_loss: take a Redis that may lose what it said was written.
-            data: the data set whose users and items are known, or what loads it, once for each
-                model that is put into service; None: the training's.
-            make: the store, where there is none.
+            model: training folder of ``recops train mimn|hpmn``.
+            store: URL, see :func:`~recops_models.serving.open_store.open_store`.
+            allow_loss: accept a Redis server that may lose acknowledged writes.
+            data: data set with the current users and items, or a function that loads it for each
+                model that is put into service; None uses the data set of the training.
+            create: create the store if it does not exist.
 
         Raises:
-            FileNotFoundError, CorruptFileError, DataError: the folder is not there, damaged, or of
-                data that is not there.
-            ModelVersionError: no model with a memory, or not the store's.
-            StoreError: the store cannot be opened, or is not there and not to be made.
+            FileNotFoundError, CorruptFileError, DataError: the training or its data set is missing
+                or damaged.
+            ModelVersionError: the model has no memory, or the store's states are of another model.
+            StoreError: the store cannot be opened, or does not exist and ``create`` is False.
         """
         served = ServedModel.load(Path(model), data=data)
-        opened = open_store(store, allow_loss=allow_loss, make=make)
+        opened = open_store(store, allow_loss=allow_loss, create=create)
         try:
-            return cls(served, opened, data=data, make=make)
+            return cls(served, opened, data=data, create=create)
         except BaseException:
             opened.close()
             raise
 
     @property
     def model_version(self) -> str:
-        """Of the model that is served now."""
+        """Version of the model that is currently served."""
         served, _ = self._serving
         return served.version_text
 
     def ingest(
         self, events: Sequence[object], *, lock: Lock | None = None, patience: float = 1.0
     ) -> IngestReport:
-        """Apply events, each once, whoever sends it how often; durable when it returns.
+        """Apply events exactly once, even if a sender repeats them; durable on return.
 
         Args:
-            events: as of :class:`~recops_models.serving.event.UserEvent`, JSON's objects; those of
-                one user in their order. An error in an event's place is one that it was read with.
-            lock: held meanwhile, and renewed.
-            patience: seconds to wait for who pauses all writing.
+            events: fields of each event (see :class:`~recops_models.serving.event.UserEvent`),
+                those of one user in order. A FieldError stands for an event that could not be
+                parsed.
+            lock: lock that must be held during the commits, which renew it.
+            patience: seconds to wait while another process pauses writing.
 
         Raises:
-            LostLockError: someone else has taken the lock.
-            StoreError: the store cannot write. What was applied before is, and all may be sent
-                again.
+            LostLockError: another process has taken the lock.
+            StoreError: the store cannot write. Earlier batches are applied, and all events may be
+                sent again.
         """
-        guards: list[Guard] = [NotPaused()] if lock is None else [NotPaused(), lock]
-        return IngestReport.of(self._ingest(events, guards, patience, to_nobody))
+        guards: list[Guard] = [NoWritePause()] if lock is None else [NoWritePause(), lock]
+        return IngestReport.of(self._ingest(events, guards, patience, no_yield))
 
     def ingest_together(
         self,
         parts: Sequence[Sequence[object]],
         *,
         patience: float = 1.0,
-        give_way: GiveWay = to_nobody,
+        yield_point: YieldPoint = no_yield,
     ) -> list[IngestReport]:
-        """:meth:`ingest` of what several senders have, in as few commits as one sender's.
+        """Apply the events of several senders with shared commits; see :meth:`ingest`.
 
         Args:
-            parts: what each of them sent, in the order in which it came.
-            patience: as in :meth:`ingest`.
-            give_way: called between any two events.
+            parts: events of each sender, in order of arrival.
+            patience: seconds to wait while another process pauses writing.
+            yield_point: called between two events.
 
         Returns:
-            the report of each part.
+            report of each part.
 
         Raises:
-            StoreError: as in :meth:`ingest`, for all parts, whosever events are the reason.
+            StoreError: see :meth:`ingest`. The error concerns all parts.
         """
-        together = [event for part in parts for event in part]
-        outcomes = iter(self._ingest(together, [NotPaused()], patience, give_way))
+        events = [event for part in parts for event in part]
+        outcomes = iter(self._ingest(events, [NoWritePause()], patience, yield_point))
         return [IngestReport.of(list(islice(outcomes, len(part)))) for part in parts]
 
     def _ingest(
@@ -213,24 +217,26 @@ class Center:
         events: Sequence[object],
         guards: Sequence[Guard],
         patience: float,
-        give_way: GiveWay,
-    ) -> list[AppliedEvent | FieldError]:
-        outcomes: list[AppliedEvent | FieldError] = []
+        yield_point: YieldPoint,
+    ) -> list[EventOutcome | FieldError]:
+        outcomes: list[EventOutcome | FieldError] = []
         with self._writing:
             for start in range(0, len(events), BATCH):
-                write = partial(self._take, events[start : start + BATCH], give_way)
-                outcomes += patiently(partial(getting_through, self.store, guards, write), patience)
+                write = partial(self._apply, events[start : start + BATCH], yield_point)
+                outcomes += retry_while_locked(
+                    partial(retry_commit, self.store, guards, write), patience
+                )
         return outcomes
 
-    def _take(
-        self, events: Sequence[object], give_way: GiveWay, guards: Sequence[Guard]
-    ) -> list[AppliedEvent | FieldError]:
+    def _apply(
+        self, events: Sequence[object], yield_point: YieldPoint, guards: Sequence[Guard]
+    ) -> list[EventOutcome | FieldError]:
         served, active = self._serving
-        guarded = [active, *guards]
+        guards = [active, *guards]
         try:
-            return take(served, active.generation, self.store, events, guarded, give_way)
+            return apply_batch(served, active.generation, self.store, events, guards, yield_point)
         except ConflictError:
-            self._look_again(active)
+            self._reload_active(active)
             raise
 
     def score(
@@ -238,85 +244,85 @@ class Center:
         user_id: object,
         candidates: Sequence[object],
         features: Mapping[str, object] | None = None,
-    ) -> Scored:
-        """Score candidates for a user, at a cost that does not depend on the history's length.
+    ) -> ScoreResult:
+        """Score candidates for a user. The cost does not depend on the history's length.
 
-        The state is read once. A user whom the store does not know has the empty state.
+        The state is read once. A user without a record has the empty state.
 
         Args:
-            user_id: an integer or text.
-            candidates: C ids of items, likewise.
-            features: values of the model's other features, one for all candidates or a list of C;
-                what is not given comes from the training's data set.
+            user_id: integer or text.
+            candidates: C item ids, integers or text.
+            features: values of the model's other features: one for all candidates, or a list of C.
+                Missing ones come from the data set.
 
         Raises:
-            FieldError: an argument is not what it must be; it names which.
+            FieldError: an argument is invalid.
             CorruptStateError: the user's state is damaged.
-            StoreAwayError: no answer.
-            StoreError: the model's scores upon the user's state are no numbers.
+            StoreAwayError: the store does not answer.
+            StoreError: scores from the user's state are not finite.
         """
         user = id_text("user_id", user_id)
-        if not 1 <= len(candidates) <= MOST_CANDIDATES:
+        if not 1 <= len(candidates) <= MAX_CANDIDATES:
             raise FieldError(
-                "candidates", f"must be 1 to {MOST_CANDIDATES:,} ids, got {len(candidates):,}"
+                "candidates", f"must be 1 to {MAX_CANDIDATES:,} ids, got {len(candidates):,}"
             )
         items = [id_text("candidates", item) for item in candidates]
-        served, values = self._look(user, items)
-        of_user, of_all, *of_items = values
-        record = _record(served, user, of_user)
+        served, values = self._read(user, items)
+        user_value, totals, *item_values = values
+        record = _load_record(served, user, user_value)
         counts = None
         if served.requests.reads_rates:
             counts = RequestCounts(
                 ItemCount(record.seen, record.liked),
-                [ItemCount.unpack(item, data) for item, data in zip(items, of_items, strict=True)],
-                Totals.unpack(of_all),
+                [ItemCount.unpack(*pair) for pair in zip(items, item_values, strict=True)],
+                Totals.unpack(totals),
             )
         batch = served.requests.batch(user, items, features or {}, counts)
         logits = served.logits(record, batch)
-        if not bool(logits.isfinite().all()):  # JSON would say null, and a ranking anything.
+        if not bool(logits.isfinite().all()):  # JSON has no NaN, and NaN cannot be ranked.
             if features:
                 raise FieldError("features", "must be closer to 0: scores with them are not finite")
-            raise StoreError(f"{self.store.url}: scores upon the state of {user!r} are not finite")
+            raise StoreError(f"{self.store.url}: scores from the state of {user!r} are not finite")
         known = known_candidates(served.model.schema.schema, batch)
-        return Scored(
+        return ScoreResult(
             logits.sigmoid().numpy(),
             logits.numpy(),
             served.version_text,
             record.seen,
-            of_user is not None,
+            user_value is not None,
             tuple((~known).nonzero().flatten().tolist()),
         )
 
     def state(self, user_id: object) -> MimnState | HpmnState | None:
-        """A user's state, of one row: that of the scan of the same events, to the bit.
+        """Return the user's state with one row, bitwise equal to a scan over the same events.
 
         Args:
-            user_id: an integer or text.
+            user_id: integer or text.
 
         Returns:
-            None: the store knows nothing of the user.
+            the state; None if the store has no record of the user.
 
         Raises:
-            FieldError: no id.
+            FieldError: ``user_id`` is invalid.
             CorruptStateError: the state is damaged.
-            StoreAwayError: no answer.
+            StoreAwayError: the store does not answer.
         """
         user = id_text("user_id", user_id)
-        served, (data, *_) = self._look(user)
-        return None if data is None else served.state(_record(served, user, data))
+        served, (data, *_) = self._read(user)
+        return None if data is None else served.state(_load_record(served, user, data))
 
-    def look_up(self, user_id: object) -> KnownUser:
-        """What the store knows of a user.
+    def look_up(self, user_id: object) -> UserStatus:
+        """Return the stored information on a user.
 
         Raises:
-            FieldError: no id.
+            FieldError: ``user_id`` is invalid.
             CorruptStateError: the state is damaged.
-            StoreAwayError: no answer.
+            StoreAwayError: the store does not answer.
         """
         user = id_text("user_id", user_id)
-        served, values = self._look(user)
-        record = _record(served, user, values[0])
-        return KnownUser(
+        served, values = self._read(user)
+        record = _load_record(served, user, values[0])
+        return UserStatus(
             known=values[0] is not None,
             events=record.seen,
             liked=record.liked,
@@ -331,9 +337,10 @@ class Center:
             },
         )
 
-    def _look(self, user: str, items: Sequence[str] = ()) -> tuple[ServedModel, list[bytes | None]]:
-        """The model that is served, and of its states the user's, the totals, and items' counts,
-        if it reads them.
+    def _read(self, user: str, items: Sequence[str] = ()) -> tuple[ServedModel, list[bytes | None]]:
+        """Return the served model, and the stored values of the user, the totals and the items.
+
+        Items' counts are read only if the model uses them.
         """
         while True:
             served, active = self._serving
@@ -341,53 +348,53 @@ class Center:
             keys = [ACTIVE, user_key(generation, user), totals_key(generation)]
             if served.requests.reads_rates:
                 keys += [item_key(generation, item) for item in items]
-            now, *values = self.store.view(keys).values
-            if now == active.pack():
+            current, *values = self.store.view(keys).values
+            if current == active.pack():
                 return served, values
-            self._look_again(active)
+            self._reload_active(active)
 
-    def _look_again(self, seen: Active) -> None:
-        """Go by what is active now, if nobody has done so since ``seen`` was."""
+    def _reload_active(self, stale: Active) -> None:
+        """Switch to the active generation, unless another thread has replaced ``stale`` already."""
         with self._switching:
             served, active = self._serving
-            if active != seen:
+            if active != stale:
                 return
-            now = served_now(self.store)
-            if now is None:
+            current = read_active(self.store)
+            if current is None:
                 raise ModelVersionError(f"{self.store.url}: was emptied")
-            if now.version != served.version:
-                served = ServedModel.load(Path(now.folder), data=self._data)
-                if served.version != now.version:
+            if current.version != served.version:
+                served = ServedModel.load(Path(current.folder), data=self._data)
+                if served.version != current.version:
                     raise ModelVersionError(
-                        f"{self.store.url}: its states are of model {now.version.hex()}, "
-                        f"which {now.folder} no longer holds"
+                        f"{self.store.url}: its states are of model {current.version.hex()}, "
+                        f"which {current.folder} no longer holds"
                     )
-            self._serving = served, now
+            self._serving = served, current
 
     def forget(self, user_id: object, *, through: int = 0, patience: float = 60.0) -> bool:
-        """Forget a user, for good: see :func:`~recops_models.serving.forgetting.forget_users`.
+        """Delete a user permanently: see :func:`~recops_models.serving.forgetting.forget_users`.
 
         Args:
-            user_id: an integer or text.
-            through: events up to this number, too, which the store may not have seen yet.
-            patience: seconds to wait for who pauses all writing.
+            user_id: integer or text.
+            through: also cover events up to this sequence number that have not arrived yet.
+            patience: seconds to wait while another process pauses writing.
 
         Returns:
-            whether the store knew the user.
+            whether the store had a state of the user.
 
         Raises:
-            FieldError: an argument is not what it must be.
+            FieldError: an argument is invalid.
             StoreError: the store cannot write.
         """
         user = id_text("user_id", user_id)
         return bool(forget_users(self.store, [user], through=through, patience=patience))
 
     def stats(self) -> CenterStats:
-        """What is in the store."""
+        """Return the statistics of the store."""
         return center_stats(self.store)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self.store.close()
 
     def __enter__(self) -> Center:
@@ -402,19 +409,19 @@ class Center:
         self.close()
 
 
-def _record(served: ServedModel, user: str, data: bytes | None) -> UserRecord:
-    """A user's, the empty one of whom the store does not know."""
+def _load_record(served: ServedModel, user: str, data: bytes | None) -> UserRecord:
+    """Return the user's record; an empty one for None."""
     if data is None:
         return served.new_record()
     return UserRecord.unpack(user, data, served.layout.num_bytes)
 
 
-def _begin(served: ServedModel, store: Store, *, make: bool) -> Active:
-    """What is active in the store: of an empty one, if it is to be made, the model from now on."""
+def _activate(served: ServedModel, store: Store, *, create: bool) -> Active:
+    """Return the active generation, after initializing an empty store if ``create`` is True."""
     while True:
         view = store.view([ACTIVE])
         if view.values[0] is None:
-            if not make:
+            if not create:
                 raise StoreError(f"{store.url}: is empty")
             active = Active(FIRST, served.version, str(served.folder.resolve()))
             with suppress(ConflictError):
@@ -424,6 +431,6 @@ def _begin(served: ServedModel, store: Store, *, make: bool) -> Active:
         if active.version != served.version:
             raise ModelVersionError(
                 f"{store.url}: its states are of model {active.version.hex()} ({active.folder}), "
-                f"not {served.version_text}: `recops uic refresh` brings a new one"
+                f"not {served.version_text}: `recops uic refresh` replaces the model"
             )
         return active

@@ -1,13 +1,14 @@
-"""What can go wrong between a model and a store of states: one line each, by name."""
+"""Errors of events, requests and stores of user states."""
 
 from __future__ import annotations
 
 
 class FieldError(ValueError):
-    """A field of an event or a request is missing or not what it must be.
+    """Missing or invalid field of an event or a request.
 
     Attributes:
-        field: its name.
+        field: name of the field.
+        error: what is wrong with it.
     """
 
     def __init__(self, field: str, error: str) -> None:
@@ -16,32 +17,32 @@ class FieldError(ValueError):
 
 
 class StoreError(RuntimeError):
-    """A store of states cannot do what it was asked to."""
+    """Failed operation on a store of user states."""
 
 
 class StoreAwayError(StoreError):
-    """The store does not answer now, or something else is going on in it; later it may."""
+    """Store that does not answer, or is locked by another operation; a retry may succeed."""
 
 
 class StoreFullError(StoreError):
-    """There is no room in the store: what was being written is not there, all else is."""
+    """Store without free space. The failed write changed nothing."""
 
 
 class NotDurableError(StoreError):
-    """The store may lose what it said was written."""
+    """Server that may lose acknowledged writes."""
 
 
 class CorruptStateError(StoreError):
-    """What the store holds is damaged, of another user, or written by a newer version."""
+    """Stored value that is damaged, belongs to another user, or has a newer format."""
 
 
 class DamagedRecordError(CorruptStateError):
-    """What the store holds of one user or item does not fit its checksum; the others are whole."""
+    """Wrong checksum of one user's or item's record; other records are not affected."""
 
 
 class ModelVersionError(StoreError):
-    """The store's states are another model's."""
+    """Store whose states were written by another model."""
 
 
 class ConflictError(StoreError):
-    """Someone else wrote in between: look again, and try again."""
+    """Commit that lost against a concurrent one: read again and retry."""

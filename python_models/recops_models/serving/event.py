@@ -1,4 +1,4 @@
-"""An event as it arrives: checked once, field by field."""
+"""Event of a user with an item, validated field by field."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 
 from recops_models.serving.errors import FieldError
 
-MOST_ID_BYTES = 400
-"""Of an id in UTF-8: with what stands before it, a key of LMDB has room for 511 bytes."""
+MAX_ID_BYTES = 400
+"""Longest id in UTF-8 bytes. LMDB keys, which include a prefix, hold at most 511 bytes."""
 
-LARGEST = 2**63 - 1
-"""Of integers: ids and sequence numbers are kept as i64."""
+MAX_INT64 = 2**63 - 1
+"""Largest integer id or sequence number."""
 
 _OWN = ("user_id", "item_id", "timestamp", "seq")
 
 
 @dataclass(frozen=True)
 class UserEvent:
-    """That a user did something with an item.
+    """Event of a user with an item.
 
     Attributes:
-        user: the id, as text: 7 and "7" are one user.
-        item: the id, likewise.
-        timestamp: in whatever unit the sender keeps to.
-        seq: the user's own counter, from 1.
-        features: everything else that was sent.
+        user: user id as text: 7 and "7" are the same user.
+        item: item id as text.
+        timestamp: time of the event. The sender chooses the unit.
+        seq: sequence number of the event within its user, from 1.
+        features: all other fields of the event.
     """
 
     user: str
@@ -36,11 +36,11 @@ class UserEvent:
     features: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, content: object) -> UserEvent:
-        """The event that JSON or a row of a table tells.
+    def parse(cls, content: object) -> UserEvent:
+        """Return the event in a JSON object or a table row.
 
         Raises:
-            FieldError: a field is missing or not what it must be.
+            FieldError: a field is missing or invalid.
         """
         if not isinstance(content, Mapping):
             raise FieldError("event", f"must be an object, got {_shown(content)}")
@@ -57,12 +57,12 @@ class UserEvent:
 
 
 def id_text(name: str, value: object) -> str:
-    """An id, an integer or text, as text.
+    """Return an integer or text id as text.
 
     Raises:
-        FieldError: it is neither, or empty, or too long.
+        FieldError: ``value`` is of another type, empty, or too long.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INT64:
         return str(value)
     if not isinstance(value, str) or not value:
         raise FieldError(name, f"must be an integer or text, got {_shown(value)}")
@@ -70,13 +70,13 @@ def id_text(name: str, value: object) -> str:
         size = len(value.encode())
     except UnicodeEncodeError:
         raise FieldError(name, f"must be text that UTF-8 can hold, got {_shown(value)}") from None
-    if size > MOST_ID_BYTES:
-        raise FieldError(name, f"must be at most {MOST_ID_BYTES} bytes, got {size}")
+    if size > MAX_ID_BYTES:
+        raise FieldError(name, f"must be at most {MAX_ID_BYTES} bytes, got {size}")
     return value
 
 
 def _seq(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_INT64:
         raise FieldError("seq", f"must be an integer from 1 to 2^63 - 1, got {_shown(value)}")
     return value
 

@@ -1,4 +1,4 @@
-"""Events of a file with a JSON object a line, to which others may go on writing."""
+"""Events of a file of JSON lines that may still be growing."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from typing import BinaryIO, NamedTuple
 from recops_models.data.errors import DataError
 from recops_models.serving.errors import FieldError
 
-MOST_EVENT_BYTES = 1 << 20
-"""Of an event's JSON."""
+MAX_EVENT_BYTES = 1 << 20
+"""Largest size of an event's JSON."""
 
 
 def event_of_json(text: bytes) -> object:
-    """What the JSON of an event says; an error where it is none, for the center to count."""
-    if len(text) > MOST_EVENT_BYTES:
+    """Return the parsed JSON of an event, or a FieldError if it is invalid."""
+    if len(text) > MAX_EVENT_BYTES:
         return _too_long(len(text))
     try:
-        found: object = json.loads(text)
+        content: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         return FieldError("event", f"must be JSON ({error})")
-    return found
+    return content
 
 
 def _too_long(size: int) -> FieldError:
-    return FieldError("event", f"must be at most {MOST_EVENT_BYTES:,} bytes, got {size:,}")
+    return FieldError("event", f"must be at most {MAX_EVENT_BYTES:,} bytes, got {size:,}")
 
 
 class EventLines:
-    """The events of a file, each given once.
+    """Reader that returns each event of a file once.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._read = path, 0
+        self._path, self._offset = path, 0
 
-    def more(self, *, batch: int, ended: bool = False) -> Iterator[list[object]]:
-        """Those that were not given before, a batch at a time; no line is held in memory that is
-        longer than an event may be.
+    def read_new(self, *, batch: int, ended: bool = False) -> Iterator[list[object]]:
+        """Yield batches of the events that were appended since the last call.
+
+        Memory use per line is bounded by :data:`MAX_EVENT_BYTES`.
 
         Args:
-            batch: events in one, at most.
-            ended: nobody writes any longer; else a last line without its end that is no object yet
-                is left for another call.
+            batch: largest number of events per batch.
+            ended: the file no longer grows. Otherwise a last line without a newline that is not yet
+                a JSON object is left for the next call.
 
         Raises:
-            DataError: the file is shorter than what was read of it.
+            DataError: the file is shorter than it was at the last call.
         """
         with self._path.open("rb") as file:
-            if file.seek(0, 2) < self._read:
+            if file.seek(0, 2) < self._offset:
                 raise DataError(f"{self._path}: became shorter while it was read")
-            file.seek(self._read)
+            file.seek(self._offset)
             events = self._events(file, ended)
             while part := list(islice(events, batch)):
                 yield part
@@ -65,31 +66,31 @@ class EventLines:
             event = (
                 event_of_json(line.text) if line.size == len(line.text) else _too_long(line.size)
             )
-            if not (line.whole or ended or isinstance(event, dict)):
-                return  # Half of it may be there: of an object, no half is one.
-            self._read += line.size
+            if not (line.is_complete or ended or isinstance(event, dict)):
+                return  # The line may be incomplete; an incomplete object never parses.
+            self._offset += line.size
             if line.text.strip():
                 yield event
 
 
 class _Line(NamedTuple):
-    """A line of a file.
+    """Line of a file.
 
     Attributes:
-        text: its beginning, as long as an event may be.
-        size: of all of it.
-        whole: whether its end is there.
+        text: at most the first ``MAX_EVENT_BYTES + 1`` bytes.
+        size: size of the line in bytes.
+        is_complete: whether the line ends with a newline.
     """
 
     text: bytes
     size: int
-    whole: bool
+    is_complete: bool
 
 
 def _next_line(file: BinaryIO) -> _Line:
-    text = part = file.readline(MOST_EVENT_BYTES + 1)
+    text = part = file.readline(MAX_EVENT_BYTES + 1)
     size = len(part)
-    while len(part) > MOST_EVENT_BYTES and not part.endswith(b"\n"):
-        part = file.readline(MOST_EVENT_BYTES + 1)
+    while len(part) > MAX_EVENT_BYTES and not part.endswith(b"\n"):
+        part = file.readline(MAX_EVENT_BYTES + 1)
         size += len(part)
     return _Line(text, size, part.endswith(b"\n"))

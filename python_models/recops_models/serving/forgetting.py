@@ -1,4 +1,4 @@
-"""Users who are forgotten: at once, and whatever is replayed or restored later."""
+"""Deletion of users, which later replays and restored snapshots respect."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from recops_models.serving.applied import Guard
-from recops_models.serving.checked import Tombstone, Totals
-from recops_models.serving.damaged import Damaged, Warned, warn
+from recops_models.serving.commit_retry import retry_commit
+from recops_models.serving.damaged_records import DamagedRecords, WarningCallback, warn
 from recops_models.serving.errors import CorruptStateError, DamagedRecordError, FieldError
-from recops_models.serving.event import LARGEST
+from recops_models.serving.event import MAX_INT64
 from recops_models.serving.generations import (
     FIRST,
     change_once,
     chunks,
-    generations_now,
-    served_now,
+    read_active,
+    read_generations,
 )
-from recops_models.serving.getting_through import getting_through
+from recops_models.serving.guard import Guard
 from recops_models.serving.keys import forgotten_key, totals_key, user_key, users_prefix
 from recops_models.serving.ledger import Ledger
-from recops_models.serving.locks import NotPaused, patiently
+from recops_models.serving.locks import NoWritePause, retry_while_locked
 from recops_models.serving.record import UserRecord
+from recops_models.serving.sealed_values import Tombstone, Totals
 from recops_models.serving.stores.store import Store
 
 _CHUNK = 256
@@ -36,63 +36,65 @@ def forget_users(
     before: float | None = None,
     patience: float = 60.0,
 ) -> int:
-    """Remove users' states, and leave tombstones that replays and snapshots heed.
+    """Delete users' states and write tombstones that replays and restores respect.
 
-    A tombstone covers the events that the store has seen, up to the user's last sequence number:
-    sent again, they are duplicates, and a snapshot's record that holds any of them is left out. A
-    user who comes back, with later numbers, begins anew. What was counted of items stays: it tells
-    of nobody. For a user without a state, ``through`` alone tells what to cover: without it there
-    is no tombstone, and an older snapshot brings back what it holds of the user.
+    A tombstone covers the events up to the user's last sequence number in the store. These events
+    are duplicates if they are sent again, and restores skip records that contain them. A user who
+    returns with later events starts with an empty state. Item counts are kept, because they
+    identify nobody. For a user without a state only ``through`` sets a tombstone: without it, an
+    older snapshot can bring the user back.
 
     Args:
-        store: of the states.
-        users: their ids.
-        through: cover events up to this number, too, which the store may not have seen yet.
-        before: forget those alone whose last event has an earlier timestamp.
-        patience: seconds to wait for who pauses all writing.
+        store: the store.
+        users: user ids.
+        through: also cover events up to this sequence number that have not arrived yet.
+        before: forget only users whose last event has an earlier timestamp.
+        patience: seconds to wait while another process pauses writing.
 
     Returns:
-        how many of them had a state.
+        number of users who had a state.
 
     Raises:
-        FieldError: ``through`` is no sequence number.
-        CorruptStateError: a record or tombstone is damaged, so that nobody knows its number: give
-            ``through``.
-        StoreError: the store cannot write; those before are forgotten.
+        FieldError: ``through`` is not a sequence number.
+        CorruptStateError: a record or tombstone is damaged, so that its sequence number is unknown:
+            pass ``through``.
+        StoreError: the store cannot write. Users of earlier chunks are forgotten.
     """
-    if not 0 <= through <= LARGEST:
+    if not 0 <= through <= MAX_INT64:
         raise FieldError("through", f"must be from 0 to 2^63 - 1, got {through}")
     return sum(
-        patiently(partial(_forget, store, chunk, through, before), patience)
+        retry_while_locked(partial(_forget, store, chunk, through, before), patience)
         for chunk in chunks(users, _CHUNK)
     )
 
 
-def expire_users(store: Store, before: float, *, warned: Warned = warn) -> int:
-    """:func:`forget_users` whose last event has an earlier timestamp than ``before``. O(users).
+def expire_users(store: Store, before: float, *, on_warning: WarningCallback = warn) -> int:
+    """Forget all users whose last event has an earlier timestamp than ``before``. O(users).
+
+    See :func:`forget_users`.
 
     Args:
-        store: of the states.
-        before: see above.
-        warned: told of users whose records are damaged: they stay.
+        store: the store.
+        before: timestamp, in the unit of the events.
+        on_warning: receives a warning about users with damaged records, who are kept.
 
     Returns:
-        how many were forgotten.
+        number of forgotten users.
 
     Raises:
-        StoreError: the store cannot read or write; those before are forgotten.
+        StoreError: the store cannot read or write. Users of earlier chunks are forgotten.
     """
-    active, damaged = served_now(store), Damaged()
+    active, damaged = read_active(store), DamagedRecords()
     if active is None:
         return 0
-    old = _last_seen_before(store, users_prefix(active.generation), before, damaged)
-    forgotten = sum(_expire(store, chunk, before, damaged) for chunk in chunks(old, _CHUNK))
-    damaged.tell(warned, store.url, "they stay, for nobody knows their age")
+    inactive = _inactive_users(store, users_prefix(active.generation), before, damaged)
+    forgotten = sum(_expire(store, chunk, before, damaged) for chunk in chunks(inactive, _CHUNK))
+    damaged.report(on_warning, store.url, "they are kept, because their age is unknown")
     return forgotten
 
 
-def _last_seen_before(
-    store: Store, prefix: bytes, before: float, damaged: Damaged
+def _inactive_users(
+    store: Store, prefix: bytes, before: float, damaged: DamagedRecords
 ) -> Iterator[str]:
     for key, data in store.scan([prefix]):
         user = key.removeprefix(prefix).decode()
@@ -105,8 +107,8 @@ def _last_seen_before(
             yield user
 
 
-def _expire(store: Store, users: Sequence[str], before: float, damaged: Damaged) -> int:
-    """Forget those who are old, one by one where the tombstone of one, say, is damaged."""
+def _expire(store: Store, users: Sequence[str], before: float, damaged: DamagedRecords) -> int:
+    """Forget the inactive users, one at a time if a record or tombstone is damaged."""
     try:
         return forget_users(store, users, before=before)
     except DamagedRecordError:
@@ -117,9 +119,9 @@ def _expire(store: Store, users: Sequence[str], before: float, damaged: Damaged)
 
 
 def _forget(store: Store, users: Sequence[str], through: int, before: float | None) -> int:
-    """In one commit; how many had a state."""
+    """Forget users in one commit; return the number of users who had a state."""
     once = partial(_forget_once, store, users, through, before)
-    return getting_through(store, [NotPaused()], once)
+    return retry_commit(store, [NoWritePause()], once)
 
 
 def _forget_once(
@@ -129,41 +131,41 @@ def _forget_once(
     before: float | None,
     guards: Sequence[Guard],
 ) -> int:
-    active, left = generations_now(store)
+    active, retired = read_generations(store)
     generation = FIRST if active is None else active.generation
-    places = (generation, generation + 1)  # The states that are served, and what is being filled.
-    keys = [totals_key(place) for place in places]
-    keys += [user_key(place, user) for place in (*places, *left) for user in users]
+    current = (generation, generation + 1)  # The active generation, and one being filled.
+    keys = [totals_key(number) for number in current]
+    keys += [user_key(number, user) for number in (*current, *retired) for user in users]
     keys += [forgotten_key(user) for user in users]
     forgotten = 0
 
     def changes(values: list[bytes | None]) -> dict[bytes, bytes | None]:
         nonlocal forgotten
-        found = dict(zip(keys, values, strict=True))
-        totals = {place: Totals.unpack(found[totals_key(place)]) for place in places}
-        made: dict[bytes, bytes | None] = {}
+        stored = dict(zip(keys, values, strict=True))
+        totals = {number: Totals.unpack(stored[totals_key(number)]) for number in current}
+        updates: dict[bytes, bytes | None] = {}
         for user in users:
-            there = [place for place in places if found[user_key(place, user)] is not None]
-            records = [_record(user, found[user_key(place, user)], through) for place in there]
+            user_keys = {number: user_key(number, user) for number in (*current, *retired)}
+            with_record = [number for number in current if stored[user_keys[number]] is not None]
+            records = [_load_record(user, stored[user_keys[n]], through) for n in with_record]
             if before is not None and not (records and records[0].timestamp < before):
                 continue
-            forgotten += generation in there
-            for place in there:
-                totals[place] = replace(totals[place], users=totals[place].users - 1)
-                made[totals_key(place)] = totals[place].pack()
-            mine = [user_key(place, user) for place in (*places, *left)]
-            made |= {key: None for key in mine if found[key] is not None}
+            forgotten += generation in with_record
+            for number in with_record:
+                totals[number] = replace(totals[number], users=totals[number].users - 1)
+                updates[totals_key(number)] = totals[number].pack()
+            updates |= {key: None for key in user_keys.values() if stored[key] is not None}
             last = max([through, *(record.ledger.last for record in records)])
-            if last > _tombstone(user, found[forgotten_key(user)], through).seq:
-                made[forgotten_key(user)] = Tombstone(last).pack(user)
-        return made
+            if last > _load_tombstone(user, stored[forgotten_key(user)], through).seq:
+                updates[forgotten_key(user)] = Tombstone(last).pack(user)
+        return updates
 
     change_once(store, keys, changes, [*guards, *([] if active is None else [active])])
     return forgotten
 
 
-def _record(user: str, data: bytes | None, through: int) -> UserRecord:
-    """A user's; of one that is damaged, what ``through`` tells."""
+def _load_record(user: str, data: bytes | None, through: int) -> UserRecord:
+    """Return the user's record; an empty one that ends at ``through`` if it is damaged."""
     assert data is not None
     try:
         return UserRecord.unpack(user, data)
@@ -172,8 +174,8 @@ def _record(user: str, data: bytes | None, through: int) -> UserRecord:
         return UserRecord(b"", b"", ledger=Ledger(through))
 
 
-def _tombstone(user: str, data: bytes | None, through: int) -> Tombstone:
-    """A user's; in the place of one that is damaged a new one is to be."""
+def _load_tombstone(user: str, data: bytes | None, through: int) -> Tombstone:
+    """Return the user's tombstone; an empty one, to be replaced, if it is damaged."""
     try:
         return Tombstone.unpack(user, data)
     except CorruptStateError as error:
@@ -184,5 +186,5 @@ def _tombstone(user: str, data: bytes | None, through: int) -> Tombstone:
 def _require_through(error: CorruptStateError, through: int) -> None:
     if not through:
         raise type(error)(
-            f"{error}: say through which sequence number to forget (--through)"
+            f"{error}: pass the sequence number through which to forget (--through)"
         ) from error

@@ -1,4 +1,4 @@
-"""Filling a generation of states beside the one that is served, and the switch to it."""
+"""Generations of states: filling a new one, activating it, and deleting old ones."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from itertools import islice
 from typing import TypeVar
 
 from recops_models.serving.active import Active
-from recops_models.serving.applied import Guard
-from recops_models.serving.getting_through import getting_through
-from recops_models.serving.keys import ACTIVE, LEFT, generation_prefix, meta_key
+from recops_models.serving.commit_retry import retry_commit
+from recops_models.serving.guard import Guard
+from recops_models.serving.keys import ACTIVE, RETIRED, generation_prefix, meta_key
 from recops_models.serving.stores.store import Store, View
 
 FIRST = 1
-"""The generation that an empty store's first center begins."""
+"""Number of the generation that the first center of an empty store creates."""
 
-UPKEEP = "upkeep"
-"""The lock of whoever fills a generation."""
+MAINTENANCE = "upkeep"
+"""Name of the lock for operations that fill a generation."""
 
 _CHUNK = 4096
 
@@ -32,13 +32,19 @@ def change(
     changes: Callable[[list[bytes | None]], Changes],
     guards: Sequence[Guard] = (),
 ) -> None:
-    """Commit what follows from the values of ``keys``, however often others come first.
+    """Read ``keys``, compute changes from their values, and commit; retried after conflicts.
+
+    Args:
+        store: the store.
+        keys: keys to read.
+        changes: returns the changes for the values of ``keys``. It is called once per attempt.
+        guards: preconditions of the commit.
 
     Raises:
-        LostLockError, HeldLockError: a guard says so.
+        LostLockError, HeldLockError: a guard raised it.
         StoreError: the store cannot read or write.
     """
-    getting_through(store, guards, partial(change_once, store, keys, changes))
+    retry_commit(store, guards, partial(change_once, store, keys, changes))
 
 
 def change_once(
@@ -47,104 +53,113 @@ def change_once(
     changes: Callable[[list[bytes | None]], Changes],
     guards: Sequence[Guard],
 ) -> None:
-    """:func:`change`, unless others come first.
+    """Make one attempt of :func:`change`.
 
     Raises:
-        ConflictError: they did.
+        ConflictError: another commit changed a value that was read.
     """
     read = [*(guard.key for guard in guards), *keys]
     view = store.view(read)
-    found = dict(changes(_checked(view, guards)))
+    updates = dict(changes(_check_guards(view, guards)))
     for guard in guards:
-        if (value := guard.renewed()) is not None:
-            found[guard.key] = value
-    if found:
-        store.commit_upon(view, read, found)
+        if (value := guard.renewal()) is not None:
+            updates[guard.key] = value
+    if updates:
+        store.commit_if_unchanged(view, read, updates)
 
 
-def _checked(view: View, guards: Sequence[Guard]) -> list[bytes | None]:
+def _check_guards(view: View, guards: Sequence[Guard]) -> list[bytes | None]:
+    """Check the guards and return the values behind theirs."""
     for guard, value in zip(guards, view.values, strict=False):
         guard.check(value)
     return view.values[len(guards) :]
 
 
-def served_now(store: Store) -> Active | None:
-    """What the store serves; None of an empty store."""
+def read_active(store: Store) -> Active | None:
+    """Return the active generation of the store; None if the store is empty."""
     (data,) = store.view([ACTIVE]).values
     return None if data is None else Active.unpack(data)
 
 
-def generations_now(store: Store) -> tuple[Active | None, list[int]]:
-    """What the store serves, and the numbers of those it served before and has not removed yet."""
-    active, left = store.view([ACTIVE, LEFT]).values
-    return None if active is None else Active.unpack(active), _numbers(left)
+def read_generations(store: Store) -> tuple[Active | None, list[int]]:
+    """Return the active generation and the numbers of retired generations."""
+    active, retired = store.view([ACTIVE, RETIRED]).values
+    return None if active is None else Active.unpack(active), _numbers(retired)
 
 
-def generation_after(served: Active | None) -> int:
-    """The number of the one to be filled: of an empty store not :data:`FIRST`, which is that of
-    whoever opens a center on it meanwhile.
+def next_generation(served: Active | None) -> int:
+    """Return the number of the generation to fill.
+
+    In an empty store it is not :data:`FIRST`: a center that opens meanwhile creates that one.
     """
     return 1 + (FIRST if served is None else served.generation)
 
 
-def begin_generation(store: Store, wanted: Active, guards: Sequence[Guard], *, anew: bool) -> None:
-    """Make room for a generation, which may have been begun before.
+def start_generation(
+    store: Store, target: Active, guards: Sequence[Guard], *, discard: bool
+) -> None:
+    """Create a generation, or continue one that was started before.
 
     Args:
-        store: of the states.
-        wanted: what it is to be.
-        guards: of every commit.
-        anew: remove what is there even if it is of the same model.
+        store: the store.
+        target: the generation and its model.
+        guards: preconditions of every commit.
+        discard: delete existing states even if they are of the same model.
     """
-    sweep(store, guards)
-    (found,) = store.view([meta_key(wanted.generation)]).values
-    if anew or found != wanted.pack():
-        clear_generation(store, wanted.generation, guards)
-    change(store, [], lambda _: {meta_key(wanted.generation): wanted.pack()}, guards)
+    remove_retired(store, guards)
+    (existing,) = store.view([meta_key(target.generation)]).values
+    if discard or existing != target.pack():
+        clear_generation(store, target.generation, guards)
+    change(store, [], lambda _: {meta_key(target.generation): target.pack()}, guards)
 
 
-def switch(store: Store, wanted: Active, guards: Sequence[Guard]) -> None:
-    """Serve a generation from now on; the one that was served is :func:`sweep`'s to remove."""
+def activate(store: Store, target: Active, guards: Sequence[Guard]) -> None:
+    """Serve ``target`` from now on, and retire the previous generation.
+
+    :func:`remove_retired` deletes the retired generations.
+    """
 
     def changes(values: list[bytes | None]) -> Changes:
-        before, left = values
-        old = _numbers(left) + ([] if before is None else [Active.unpack(before).generation])
+        previous, retired = values
+        numbers = _numbers(retired)
+        if previous is not None:
+            numbers.append(Active.unpack(previous).generation)
         return {
-            ACTIVE: wanted.pack(),
-            LEFT: json.dumps(old).encode(),
-            meta_key(wanted.generation): None,
+            ACTIVE: target.pack(),
+            RETIRED: json.dumps(numbers).encode(),
+            meta_key(target.generation): None,
         }
 
-    change(store, [ACTIVE, LEFT], changes, guards)
+    change(store, [ACTIVE, RETIRED], changes, guards)
 
 
-def sweep(store: Store, guards: Sequence[Guard]) -> None:
-    """Remove the generations that are served no longer."""
-    (left,) = store.view([LEFT]).values
-    for generation in _numbers(left):
+def remove_retired(store: Store, guards: Sequence[Guard]) -> None:
+    """Delete the retired generations."""
+    (retired,) = store.view([RETIRED]).values
+    for generation in _numbers(retired):
         clear_generation(store, generation, guards)
-    if left is not None:
-        change(store, [], partial(_nothing_at, [LEFT]), guards)
+    if retired is not None:
+        change(store, [], partial(_deletions, [RETIRED]), guards)
 
 
 def _numbers(data: bytes | None) -> list[int]:
-    found: list[int] = [] if data is None else json.loads(data)
-    return found
+    numbers: list[int] = [] if data is None else json.loads(data)
+    return numbers
 
 
 def clear_generation(store: Store, generation: int, guards: Sequence[Guard]) -> None:
-    """Remove all keys of a generation, some at a time."""
+    """Delete all keys of a generation in chunks."""
     keys = (key for key, _ in store.scan([generation_prefix(generation)]))
     for chunk in chunks(keys, _CHUNK):
-        change(store, [], partial(_nothing_at, chunk), guards)
+        change(store, [], partial(_deletions, chunk), guards)
 
 
-def _nothing_at(keys: list[bytes], _: list[bytes | None]) -> Changes:
+def _deletions(keys: list[bytes], _: list[bytes | None]) -> Changes:
     return dict.fromkeys(keys)
 
 
 def chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
-    """Lists of at most ``size``."""
+    """Split ``values`` into lists of at most ``size``."""
     remaining = iter(values)
     while chunk := list(islice(remaining, size)):
         yield chunk

@@ -1,4 +1,4 @@
-"""From a source to a center, batch by batch, until there is no more or someone says stop."""
+"""Ingestion of a whole source, batch by batch, until its end or a stop signal."""
 
 from __future__ import annotations
 
@@ -8,38 +8,41 @@ from functools import partial
 
 from recops_models.serving.center import Center
 from recops_models.serving.errors import StoreAwayError
-from recops_models.serving.intake import BATCH, IngestReport, without_damaged
-from recops_models.serving.locks import SECONDS, Lock, LostLockError
+from recops_models.serving.ingestion import BATCH, IngestReport, ingest_undamaged
+from recops_models.serving.locks import LOCK_SECONDS, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
 
-_POLL = 0.5
-"""Seconds between looks at whether to stop."""
+_POLL_SECONDS = 0.5
+"""Interval between checks of the stop signal."""
 
 ReportCallback = Callable[[IngestReport], None]
 
 
 def ingest_batches(
-    center: Center, batches: Iterable[list[object]], *, stop: threading.Event, told: ReportCallback
+    center: Center,
+    batches: Iterable[list[object]],
+    *,
+    stop: threading.Event,
+    on_report: ReportCallback,
 ) -> bool:
-    """Apply the batches of a file or of any iterator. Events that touch a damaged record are
-    refused.
+    """Apply batches of events. Events that touch a damaged record are refused.
 
     Args:
-        center: see :meth:`Center.ingest`.
-        batches: of events.
-        stop: once set, no further batch begins.
-        told: of each batch.
+        center: the center.
+        batches: batches of events.
+        stop: no further batch starts after this is set.
+        on_report: receives the report of each batch.
 
     Returns:
-        whether all were applied; False: it was stopped before.
+        True if all batches were applied, False if it was stopped.
 
     Raises:
-        StoreError: the store cannot be written; all may be sent again.
+        StoreError: the store cannot be written. All events may be sent again.
     """
     for batch in batches:
         if stop.is_set():
             return False
-        told(without_damaged(batch, partial(center.ingest, patience=SECONDS)))
+        on_report(ingest_undamaged(batch, partial(center.ingest, patience=LOCK_SECONDS)))
     return True
 
 
@@ -49,59 +52,61 @@ def ingest_stream(
     *,
     follow: bool,
     stop: threading.Event,
-    told: ReportCallback,
-    seconds: float = SECONDS,
+    on_report: ReportCallback,
+    seconds: float = LOCK_SECONDS,
 ) -> bool:
-    """Apply the entries of a stream as the one active consumer of its group.
+    """Apply the entries of a stream as the only active consumer of its group.
 
-    An entry is acknowledged when its event is durable in the store, or is refused: it is no event,
-    or touches a damaged record, which would be met again for ever. What happens in between, it
-    comes again, and its sequence number tells.
+    An entry is acknowledged after its event is durable in the store, or after the event is refused
+    because it is invalid or touches a damaged record. After a failure in between, the entry is
+    delivered again, and its sequence number identifies it as a duplicate.
 
     Args:
-        center: see :meth:`Center.ingest`.
-        stream: with its group.
-        follow: wait for entries, for the lock, and for a store or server that is away; else the end
-            of the stream is the end, and errors are raised.
-        stop: once set, no further batch begins.
-        told: of each batch.
-        seconds: after which the lock expires, should this process die on another machine.
+        center: the center.
+        stream: the stream and its consumer group.
+        follow: wait for new entries, for the lock, and for an unavailable store or server. Without
+            it, stop at the end of the stream and raise these errors.
+        stop: no further batch starts after this is set.
+        on_report: receives the report of each batch.
+        seconds: time after which the lock expires if this process dies.
 
     Returns:
-        whether it came to the end of the stream; False: it was stopped before.
+        True if the end of the stream was reached, False if it was stopped.
 
     Raises:
-        HeldLockError: another consumer is active (without ``follow``).
-        StoreError: the store or the server cannot do its part.
+        HeldLockError: another consumer is active, and ``follow`` is False.
+        StoreError: the store or the server failed.
     """
     lock = Lock(center.store, stream.name, seconds=seconds)
     while not stop.is_set():
-        is_all = _held(center, stream, lock, follow=follow, stop=stop, told=told)
-        if is_all is not None:
-            return is_all
+        at_end = _consume_locked(
+            center, stream, lock, follow=follow, stop=stop, on_report=on_report
+        )
+        if at_end is not None:
+            return at_end
     return False
 
 
-def _held(
+def _consume_locked(
     center: Center,
     stream: RedisStream,
     lock: Lock,
     *,
     follow: bool,
     stop: threading.Event,
-    told: ReportCallback,
+    on_report: ReportCallback,
 ) -> bool | None:
-    """:func:`_consume` as long as the lock is held; None: it is to be tried again."""
+    """Run :func:`_consume` while the lock is held; return None if it must be retried."""
     try:
         with lock:
             stream.claim()
-            return _consume(center, stream, lock, follow=follow, stop=stop, told=told)
+            return _consume(center, stream, lock, follow=follow, stop=stop, on_report=on_report)
     except LostLockError:
         return None
     except StoreAwayError:
         if not follow:
             raise
-        stop.wait(_POLL)
+        stop.wait(_POLL_SECONDS)
         return None
 
 
@@ -112,18 +117,20 @@ def _consume(
     *,
     follow: bool,
     stop: threading.Event,
-    told: ReportCallback,
+    on_report: ReportCallback,
 ) -> bool:
-    """Apply entries until there are no more (without ``follow``) or it is stopped; whether it came
-    to their end.
+    """Apply entries until the end of the stream (without ``follow``) or the stop signal.
+
+    Returns:
+        whether the end of the stream was reached.
     """
-    ingest = partial(center.ingest, lock=lock, patience=SECONDS)
+    ingest = partial(center.ingest, lock=lock, patience=LOCK_SECONDS)
     while True:
-        entries = stream.read(count=BATCH, block=_POLL if follow else 0.0)
+        entries = stream.read(count=BATCH, block=_POLL_SECONDS if follow else 0.0)
         if stop.is_set() or not (entries or follow):
             return not entries
         if entries:
-            report = without_damaged([entry.event for entry in entries], ingest)
+            report = ingest_undamaged([entry.event for entry in entries], ingest)
             stream.acknowledge(entries)
-            told(report)
+            on_report(report)
         lock.renew()

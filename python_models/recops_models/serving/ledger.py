@@ -1,16 +1,16 @@
-"""Which events of a user have been applied, told by their sequence numbers in a few bytes."""
+"""Compact record of the sequence numbers of a user's applied events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-MOST_GAPS = 8
-"""Intervals of skipped numbers that are remembered of a user."""
+MAX_GAPS = 8
+"""Largest number of gaps that are stored per user."""
 
 
-class Fate(Enum):
-    """What becomes of an event."""
+class Outcome(Enum):
+    """Decision on an event, from its sequence number."""
 
     accepted = "accepted"
     duplicate = "duplicate"
@@ -19,37 +19,37 @@ class Fate(Enum):
 
 @dataclass
 class Ledger:
-    """The sequence numbers of a user.
+    """Sequence numbers of the events of one user.
 
-    An event is *accepted* if its number is above all before it. Numbers that it skips are a *gap*:
-    they are counted, and the user goes on without them. Any other is a *duplicate*, if it was
-    applied, or *late*, if it was skipped: the events behind it are in the state already, so that it
-    could only be written out of order. Neither changes anything.
+    An event is *accepted* if its number is higher than all numbers before it. The numbers that it
+    skips form a *gap*: they are counted as missing, and processing continues without them. Any
+    other event changes nothing. It is a *duplicate* if its number was applied, and *late* if its
+    number lies in a gap: later events are already in the state, so it would be out of order.
 
-    A user has at most :data:`MOST_GAPS` gaps. One more, and the two oldest become one with what
-    lies between them: a duplicate from there is then called late. This is the only doubt, and it
-    is about a name, not about a state.
+    At most :data:`MAX_GAPS` gaps are stored. When another one appears, the two oldest are merged
+    with the numbers between them. A duplicate from between them is then reported as late. States
+    are not affected.
 
     Attributes:
-        last: the highest number applied; 0: none.
-        missing: how many were skipped, all in all.
-        gaps: the intervals of skipped numbers, both ends included, ascending.
+        last: highest number applied, 0 for none.
+        missing: count of all skipped numbers.
+        gaps: intervals of skipped numbers, both ends included, in ascending order.
     """
 
     last: int = 0
     missing: int = 0
     gaps: tuple[tuple[int, int], ...] = ()
 
-    def admit(self, seq: int) -> Fate:
-        """What becomes of the event ``seq``; an accepted one is in the ledger from now on."""
+    def admit(self, seq: int) -> Outcome:
+        """Return the outcome of event ``seq``, and record the number if the event is accepted."""
         if seq <= self.last:
             skipped = any(first <= seq <= end for first, end in self.gaps)
-            return Fate.late if skipped else Fate.duplicate
+            return Outcome.late if skipped else Outcome.duplicate
         if seq > self.last + 1:
             self.missing += seq - self.last - 1
             gaps = (*self.gaps, (self.last + 1, seq - 1))
-            if len(gaps) > MOST_GAPS:
+            if len(gaps) > MAX_GAPS:
                 gaps = ((gaps[0][0], gaps[1][1]), *gaps[2:])
             self.gaps = gaps
         self.last = seq
-        return Fate.accepted
+        return Outcome.accepted

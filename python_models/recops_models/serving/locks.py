@@ -1,155 +1,136 @@
-"""A lock in a store that expires, with a token that fences its former holders off."""
+"""Expiring locks in a store, with fencing tokens."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from recops_models.serving.errors import ConflictError, StoreAwayError, StoreError
 from recops_models.serving.keys import lock_key
+from recops_models.serving.lock_owner import current_owner
+from recops_models.serving.lock_record import LockRecord
 from recops_models.serving.stores.store import Store
 
-SECONDS = 10.0
-"""Without a sign of life, a lock is anybody's after so long."""
+LOCK_SECONDS = 10.0
+"""Seconds after which a lock expires unless its holder renews it."""
 
-PAUSE = "pause"
-"""The lock whose holder has all others wait with their writes."""
+WRITE_PAUSE = "pause"
+"""Name of the lock whose holder stops all other writers."""
 
-
-_POLL = 0.05
+_POLL_SECONDS = 0.05
 
 ResultT = TypeVar("ResultT")
 
 
 class LostLockError(StoreError):
-    """Someone else has taken the lock meanwhile, or written as nobody may under it."""
+    """The lock expired, and another process has acquired or revoked it."""
 
 
 class HeldLockError(StoreAwayError):
-    """Someone else holds the lock."""
-
-
-@dataclass(frozen=True)
-class _Holder:
-    owner: str = ""
-    token: int = 0
-    expires: float = 0.0
-
-    @classmethod
-    def of(cls, data: bytes | None) -> _Holder:
-        return cls() if data is None else cls(**json.loads(data))
-
-    def pack(self) -> bytes:
-        return json.dumps(vars(self)).encode()
-
-    def freed(self) -> _Holder:
-        """The lock without this holder, who cannot hold it on from then."""
-        return _Holder("", self.token + 1, 0.0)
-
-    def is_there(self) -> bool:
-        """Whether the lock is held: not past its time, and not by a process of this machine that
-        is no more.
-        """
-        return self.expires > time.time() and not _is_gone(self.owner)
+    """Another process holds the lock."""
 
 
 class Lock:
-    """Held by one process at a time; whoever writes under it shows its token in the same commit.
+    """Lock in a store with one holder at a time.
 
-    A holder that slept past its time cannot write any more once someone has taken the lock, or has
-    written where the holder had all wait (:class:`NotPaused`): the token in the store is higher by
-    then. Clocks of machines that differ make a lock expire early or late, and endanger nothing.
+    Each acquisition increases a fencing token. A holder writes the lock's renewed record in the
+    same commit as its data, and the commit fails if the stored token differs. A holder that slept
+    past the expiry therefore cannot write after another process has acquired the lock, or has
+    revoked it (:class:`NoWritePause`). Clock differences between machines change only the time of
+    expiry.
 
     Args:
-        store: in which it lies.
-        name: of the lock.
-        seconds: after which it expires, unless it is renewed: with every commit under it, or by
-            :meth:`renew`.
+        store: store that holds the lock.
+        name: name of the lock.
+        seconds: time after which the lock expires. Every commit under the lock renews it, and so
+            does :meth:`renew`.
     """
 
-    def __init__(self, store: Store, name: str, *, seconds: float = SECONDS) -> None:
+    def __init__(self, store: Store, name: str, *, seconds: float = LOCK_SECONDS) -> None:
         self.key = lock_key(name)
         self._store, self._name, self._seconds = store, name, seconds
-        self._owner, self._token, self._renewed = _this_process(), 0, 0.0
+        self._record = LockRecord(current_owner())
+        self._renewed_at = 0.0
 
     def acquire(self) -> None:
-        """Take it.
+        """Acquire the lock.
 
         Raises:
-            HeldLockError: someone holds it.
+            HeldLockError: another process holds it.
         """
         while True:
             view = self._store.view([self.key])
-            holder = _Holder.of(view.values[0])
-            if holder.is_there() and (holder.owner, holder.token) != (self._owner, self._token):
+            stored = LockRecord.unpack(view.values[0])
+            if stored.is_held() and not self._is_holder(stored):
                 raise HeldLockError(
-                    f"{self._store.url}: {self._name} is held by {holder.owner} "
-                    f"for {holder.expires - time.time():.1f} s more"
+                    f"{self._store.url}: {self._name} is held by {stored.owner} "
+                    f"for {stored.expires - time.time():.1f} s more"
                 )
-            self._token = holder.token + 1
-            try:
-                self._store.commit({self.key: self.renewed()}, clock=view.clock)
-            except ConflictError:
-                continue
-            return
+            self._record = stored.acquired_by(self._record.owner, expires=0.0)
+            with suppress(ConflictError):
+                self._store.commit({self.key: self.renewal()}, clock=view.clock)
+                return
 
     def check(self, value: bytes | None) -> None:
-        """Raises LostLockError unless ``value``, of :attr:`key`, shows this holder's token."""
-        holder = _Holder.of(value)
-        if (holder.owner, holder.token) == (self._owner, self._token):
+        """Check that the stored ``value`` of :attr:`key` has this holder's fencing token.
+
+        Raises:
+            LostLockError: it has another token.
+        """
+        stored = LockRecord.unpack(value)
+        if self._is_holder(stored):
             return
-        if holder.owner:
-            raise LostLockError(f"{self._store.url}: {self._name} was taken by {holder.owner}")
+        if stored.owner:
+            raise LostLockError(f"{self._store.url}: {self._name} was taken by {stored.owner}")
         raise LostLockError(
-            f"{self._store.url}: {self._name} was held without a sign of life for more than "
-            f"{self._seconds:g} s, and others have gone on: try again"
+            f"{self._store.url}: {self._name} was not renewed for more than {self._seconds:g} s, "
+            "and other processes have written since: try again"
         )
 
     def require(self) -> None:
-        """Raises LostLockError where it is not held any longer, whatever the clock here says."""
-        self.check(self._store.view([self.key]).values[0])
-
-    def renewed(self) -> bytes:
-        """What to commit for :attr:`key`, to hold it on."""
-        self._renewed = time.time()
-        return _Holder(self._owner, self._token, self._renewed + self._seconds).pack()
-
-    def renew(self) -> None:
-        """Hold it on, where a third of its time is over.
+        """Check in the store that the lock is still held.
 
         Raises:
-            LostLockError: someone else has taken it.
+            LostLockError: it is not.
         """
-        while time.time() - self._renewed > self._seconds / 3:
+        self.check(self._store.view([self.key]).values[0])
+
+    def renewal(self) -> bytes:
+        """Return the value for :attr:`key` that extends the lock from now on."""
+        self._renewed_at = time.time()
+        self._record = self._record.extended_to(self._renewed_at + self._seconds)
+        return self._record.pack()
+
+    def renew(self) -> None:
+        """Extend the lock if at least a third of its time has passed.
+
+        Raises:
+            LostLockError: another process has acquired or revoked it.
+        """
+        while time.time() - self._renewed_at > self._seconds / 3:
             view = self._store.view([self.key])
             self.check(view.values[0])
             try:
-                self._store.commit({self.key: self.renewed()}, clock=view.clock)
+                self._store.commit({self.key: self.renewal()}, clock=view.clock)
             except ConflictError:
-                self._renewed = 0.0
+                self._renewed_at = 0.0
 
     def release(self) -> None:
-        """Let others have it; what is no longer held stays as it is."""
+        """Release the lock; does nothing if another process has acquired or revoked it."""
         while True:
             view = self._store.view([self.key])
-            try:
-                self.check(view.values[0])
-                free = _Holder("", self._token, 0.0).pack()
-                self._store.commit({self.key: free}, clock=view.clock)
-            except LostLockError:
+            if not self._is_holder(LockRecord.unpack(view.values[0])):
                 return
-            except ConflictError:
-                continue
-            return
+            with suppress(ConflictError):
+                self._store.commit({self.key: self._record.released().pack()}, clock=view.clock)
+                return
+
+    def _is_holder(self, stored: LockRecord) -> bool:
+        return stored.belongs_to(self._record.owner, self._record.token)
 
     def __enter__(self) -> Lock:
         self.acquire()
@@ -164,81 +145,63 @@ class Lock:
         self.release()
 
 
-def patiently(write: Callable[[], ResultT], patience: float) -> ResultT:
-    """What ``write`` gives, once nobody has it wait; it waits at most so many seconds, in which
-    those that ``write`` itself takes are not counted.
+def retry_while_locked(write: Callable[[], ResultT], patience: float) -> ResultT:
+    """Return the result of ``write``, retried while it raises HeldLockError.
+
+    Args:
+        write: the operation.
+        patience: seconds to wait in total, without the time that ``write`` itself takes.
 
     Raises:
-        HeldLockError: still someone has.
+        HeldLockError: the lock is still held after ``patience`` seconds.
     """
-    for _ in range(math.ceil(patience / _POLL)):
+    for _ in range(math.ceil(patience / _POLL_SECONDS)):
         with suppress(HeldLockError):
             return write()
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
     return write()
 
 
 @contextmanager
-def paused(store: Store) -> Iterator[Lock]:
-    """Holds :data:`PAUSE`, for which it waits a little: a slow writer may, for one commit.
+def pause_writes(store: Store) -> Iterator[Lock]:
+    """Hold the lock :data:`WRITE_PAUSE`, which stops all other writers.
+
+    A writer may hold this lock during one commit, so this waits half of :data:`LOCK_SECONDS`: a
+    lock that the caller already holds does not expire meanwhile.
 
     Raises:
-        HeldLockError: still someone else does.
+        HeldLockError: another process still holds it.
     """
-    pause = Lock(store, PAUSE)
-    patiently(pause.acquire, SECONDS / 2)  # Another lock that is held meanwhile must not expire.
+    pause = Lock(store, WRITE_PAUSE)
+    retry_while_locked(pause.acquire, LOCK_SECONDS / 2)
     try:
         yield pause
     finally:
         pause.release()
 
 
-class NotPaused:
-    """The guard of whoever gives way to the holder of :data:`PAUSE`.
+class NoWritePause:
+    """Guard of ordinary writers: nobody holds :data:`WRITE_PAUSE`.
 
-    A holder whose time is over may still wake, and must not go on as if nothing had been written:
-    whoever writes then frees the lock in the same commit.
+    A holder whose lock has expired may still wake up, and must then notice that others have
+    written. A writer that finds an expired lock therefore revokes it in the same commit.
     """
 
-    key = lock_key(PAUSE)
+    key = lock_key(WRITE_PAUSE)
 
     def __init__(self) -> None:
-        self._found = _Holder()
+        self._stored = LockRecord()
 
     def check(self, value: bytes | None) -> None:
-        """Raises HeldLockError while someone holds it."""
-        self._found = _Holder.of(value)
-        if self._found.is_there():
+        """Check that the lock with the stored ``value`` is free or expired.
+
+        Raises:
+            HeldLockError: a process holds it.
+        """
+        self._stored = LockRecord.unpack(value)
+        if self._stored.is_held():
             raise HeldLockError("writing pauses")
 
-    def renewed(self) -> bytes | None:
-        """The lock without the holder that let its time run out; None: nobody did."""
-        return self._found.freed().pack() if self._found.owner else None
-
-
-def _this_process() -> str:
-    """Machine since its start and name space, process, its start; or a name drawn at random."""
-    try:
-        machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = Path("/proc/self/ns/pid").stat().st_ino
-        return f"{machine}-{space}:{os.getpid()}:{_started(os.getpid())}"
-    except OSError:
-        return str(uuid.uuid4())
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether it was a process of this machine, and is no more."""
-    machine, _, process = owner.partition(":")
-    number, _, started = process.partition(":")
-    if not number or machine != _this_process().partition(":")[0]:
-        return False
-    try:
-        return _started(int(number)) != started
-    except OSError:
-        return True
-
-
-def _started(process: int) -> str | None:
-    """When the process started; None of one that has ended and is not yet forgotten."""
-    stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return None if stat[0] == "Z" else stat[19]
+    def renewal(self) -> bytes | None:
+        """Return the revoked lock if it has expired in a holder's hands; None if it was free."""
+        return self._stored.revoked().pack() if self._stored.owner else None

@@ -1,13 +1,13 @@
-"""A user's record in the store: bytes with a version and a checksum."""
+"""Record of one user in the store, with a format version and a checksum."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
 
-from recops_models.serving.checked import sealed, unsealed
 from recops_models.serving.errors import CorruptStateError
-from recops_models.serving.ledger import MOST_GAPS, Ledger
+from recops_models.serving.ledger import MAX_GAPS, Ledger
+from recops_models.serving.sealed_values import seal, unseal
 
 FORMAT = 1
 
@@ -18,23 +18,27 @@ _GAP = struct.Struct("<qq")
 
 @dataclass(frozen=True)
 class UserRecord:
-    """What a store keeps of a user.
+    """Record of one user.
 
-    In bytes, little-endian: ``UIC``, the format (u8, now 1), the model's version (16 bytes), then
-    as i64 count, seen, liked, last, missing and floor, the timestamp (f64), the number of gaps (u8)
-    and both ends of each (i64), the state (see :class:`~recops_models.serving.layout.StateLayout`),
-    and a checksum (:func:`~recops_models.serving.checked.sealed`).
+    The encoding is little-endian. The fields in order:
+
+    - the magic bytes ``UIC`` and the format (u8, currently 1);
+    - the model version (16 bytes);
+    - count, seen, liked, last, missing and floor (i64 each);
+    - the timestamp (f64);
+    - the number of gaps (u8), and the two ends of each gap (i64 each);
+    - the state (see :class:`~recops_models.serving.layout.StateLayout`);
+    - a checksum (:func:`~recops_models.serving.sealed_values.seal`).
 
     Attributes:
-        version: of the model that wrote the state.
-        state: the tensors' bytes.
-        count: events in the state, the state's own counter.
-        seen: events accepted; more than ``count`` where the model's histories hold liked ones
-            alone.
-        liked: how many of them were liked.
-        ledger: which of them have been applied.
-        floor: events up to this number were forgotten, and are no part of the record.
-        timestamp: of the last event.
+        version: version of the model that wrote the state.
+        state: bytes of the state's tensors.
+        count: events in the state, from the state's own counter.
+        seen: accepted events. Larger than ``count`` if the model's histories hold only likes.
+        liked: accepted events that are likes.
+        ledger: sequence numbers of the applied events.
+        floor: highest sequence number that was forgotten before the record began.
+        timestamp: timestamp of the last event.
     """
 
     version: bytes
@@ -47,31 +51,31 @@ class UserRecord:
     timestamp: float = 0.0
 
     def pack(self, user: str) -> bytes:
-        """The record's bytes."""
+        """Encode and seal the record."""
         ledger = self.ledger
         numbers = (self.count, self.seen, self.liked, ledger.last, ledger.missing, self.floor)
         head = _HEAD.pack(_MAGIC, FORMAT, self.version, *numbers, self.timestamp, len(ledger.gaps))
         gaps = b"".join(_GAP.pack(*gap) for gap in ledger.gaps)
-        return sealed(user, head + gaps + self.state)
+        return seal(user, head + gaps + self.state)
 
     @classmethod
     def unpack(cls, user: str, data: bytes, state_bytes: int | None = None) -> UserRecord:
-        """The record that :meth:`pack` gave.
+        """Decode the result of :meth:`pack`.
 
         Args:
-            user: whose it is.
-            data: its bytes.
-            state_bytes: how many a state of the model has; None: any number.
+            user: id of the user.
+            data: bytes of the record.
+            state_bytes: expected size of the state; None accepts any size.
 
         Raises:
-            DamagedRecordError: damaged, or another user's.
-            CorruptStateError: of a newer format, or of another size.
+            DamagedRecordError: the checksum does not match.
+            CorruptStateError: the record has a newer format, or a state of another size.
         """
-        body = unsealed(user, data, "the state")
+        body = unseal(user, data, "the state")
         if len(body) < _HEAD.size:
             raise CorruptStateError(f"the state of {user!r} is cut short")
         magic, version_of_format, version, *numbers, timestamp, num_gaps = _HEAD.unpack_from(body)
-        if magic != _MAGIC or version_of_format != FORMAT or num_gaps > MOST_GAPS:
+        if magic != _MAGIC or version_of_format != FORMAT or num_gaps > MAX_GAPS:
             raise CorruptStateError(
                 f"the state of {user!r} is of format {version_of_format}, "
                 f"but this recops reads {FORMAT}"

@@ -1,4 +1,4 @@
-"""Events of a Redis stream, read by a consumer group: each until it is acknowledged."""
+"""Events of a Redis stream, read by a consumer group with acknowledgements."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import redis
 
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event_lines import event_of_json
-from recops_models.serving.stores.redis_store import answers, connect
-from recops_models.serving.stores.store_url import shown
+from recops_models.serving.stores.redis_store import connect, store_errors
+from recops_models.serving.stores.store_url import redact_url
 
 SCHEME = "redis-stream://"
 
 _CONSUMER = "center"
-"""A group has one active consumer, so one name is enough: what a killed one left unacknowledged is
-the next one's own."""
+"""Name of every consumer. Only one is active per group, and it takes over the entries that a killed
+one left unacknowledged."""
 
 
 class StreamEntry(NamedTuple):
-    """An entry of a stream.
+    """Entry of a stream.
 
     Attributes:
-        id: of the entry.
-        event: what its field ``event`` says; an error where that is no JSON.
+        id: id of the entry.
+        event: parsed JSON of the field ``event``, or a FieldError if it is invalid.
     """
 
     id: bytes
@@ -33,80 +33,81 @@ class StreamEntry(NamedTuple):
 
 
 class RedisStream:
-    """A stream's entries in order, whoever read them before and died.
+    """Reader of a stream's entries in order, including entries that earlier consumers left pending.
 
-    One consumer of a group is active at a time, which a lock in the store sees to. A former one
-    that was only asleep may still take entries from the stream, but not apply them; they are
-    pending then, and before any entry behind them. So after each read the group's pending entries
-    are counted, and where there are more than were read, they come first.
+    A lock in the store allows one active consumer per group. A former consumer that was suspended
+    may still read entries, but cannot apply them, so they stay pending before all later entries.
+    After each read this class therefore counts the group's pending entries. If there are more than
+    were read, it delivers the older ones first.
 
     Args:
-        url: ``redis-stream://HOST:PORT/DB/KEY?group=NAME``. The group is made if need be, from the
+        url: ``redis-stream://HOST:PORT/DB/KEY?group=NAME``. A missing group is created at the
             beginning of the stream.
 
     Raises:
-        ValueError: another URL.
+        ValueError: ``url`` has another form.
     """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        given = dict(parse_qsl(parts.query, keep_blank_values=True))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
         database, _, key = parts.path.removeprefix("/").partition("/")
-        named = given.keys() == {"group"} and given["group"]
-        if not (url.startswith(SCHEME) and parts.netloc and database.isdecimal() and key and named):
+        group = options.get("group", "") if options.keys() == {"group"} else ""
+        if not (url.startswith(SCHEME) and parts.netloc and database.isdecimal() and key and group):
             raise ValueError(
-                f"events must be {SCHEME}HOST:PORT/DB/KEY?group=NAME, got {shown(url)!r}"
+                f"events must be {SCHEME}HOST:PORT/DB/KEY?group=NAME, got {redact_url(url)!r}"
             )
         server = f"redis://{parts.netloc}/{database}"
-        self._server = shown(server)
-        self._key, self._group = key, given["group"]
+        self._server = redact_url(server)
+        self._key, self._group = key, group
         self._client = connect(server)
-        self._pending, self._replayed = True, "-"
+        self._has_pending, self._replayed = True, "-"
         self._trimmed: list[StreamEntry] = []
 
     @property
     def name(self) -> str:
-        """Of what one consumer at a time may read."""
+        """Name of the lock that allows one consumer."""
         return f"{self._server}/{self._key}/{self._group}"
 
     def claim(self) -> None:
-        """Begin with what any consumer of the group has read and not acknowledged.
+        """Take over all entries of the group that were read and not acknowledged.
 
         Raises:
-            StoreAwayError: no answer.
+            StoreAwayError: the server does not answer.
         """
         start: bytes | str = "0-0"
-        with answers(self._server):
+        with store_errors(self._server):
             self._make_group()
             while True:
                 start, _, *trimmed = self._client.xautoclaim(
                     self._key, self._group, _CONSUMER, 0, start_id=start, count=1000
                 )
-                for names in trimmed:  # Of which servers before Redis 7 do not tell.
-                    self._trimmed += [StreamEntry(name, _event(None)) for name in names]
+                for ids in trimmed:  # Redis before version 7 does not report them.
+                    self._trimmed += [StreamEntry(entry, _event(None)) for entry in ids]
                 if start in (b"0-0", "0-0"):
                     break
-        self._pending = True
+        self._has_pending = True
 
     def read(self, *, count: int, block: float) -> list[StreamEntry]:
-        """The next entries in order, at most ``count``, after :meth:`claim`; those of a read before
-        that were not acknowledged come again only after another.
+        """Return the next entries in order. Call :meth:`claim` first.
+
+        Entries that are not acknowledged are returned again only after another :meth:`claim`.
 
         Args:
-            count: see above.
-            block: seconds to wait for the first.
+            count: largest number of entries.
+            block: seconds to wait for the first entry.
 
         Raises:
-            StoreAwayError: no answer.
+            StoreAwayError: the server does not answer.
         """
         if self._trimmed:
             trimmed, self._trimmed = self._trimmed, []
             return trimmed
-        if self._pending:
+        if self._has_pending:
             entries = self._read("0", count, None)
             if entries:
                 return entries
-            self._pending = False
+            self._has_pending = False
         entries = self._read(">", count, max(1, int(block * 1000)))
         if entries and self._num_pending() > len(entries):
             self.claim()
@@ -114,24 +115,26 @@ class RedisStream:
         return entries
 
     def acknowledge(self, entries: Sequence[StreamEntry]) -> None:
-        """The entries need not come again.
+        """Mark entries as processed, so that they are not delivered again.
 
         Raises:
-            StoreAwayError: no answer; they may come again.
+            StoreAwayError: the server does not answer. The entries may be delivered again.
         """
         if entries:
-            with answers(self._server):
+            with store_errors(self._server):
                 self._client.xack(self._key, self._group, *(entry.id for entry in entries))
 
     def replay(self, *, count: int) -> Iterator[list[object]]:
-        """All events of the stream from its beginning, whatever the group has read, which stays as
-        it is; another call goes on behind the last.
+        """Yield batches of all events of the stream, from its beginning.
+
+        The state of the consumer group is neither used nor changed. A second call continues after
+        the last event of the first one.
 
         Raises:
-            StoreAwayError: no answer.
+            StoreAwayError: the server does not answer.
         """
         while True:
-            with answers(self._server):
+            with store_errors(self._server):
                 listed = self._client.xrange(self._key, min=self._replayed, count=count)
             if not listed:
                 return
@@ -140,37 +143,37 @@ class RedisStream:
             self._replayed = f"({entries[-1].id.decode()}"
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         self._client.close()
 
     def _read(self, start: str, count: int, block: int | None) -> list[StreamEntry]:
-        with answers(self._server):
-            found = self._client.xreadgroup(
+        with store_errors(self._server):
+            reply = self._client.xreadgroup(
                 self._group, _CONSUMER, {self._key: start}, count=count, block=block
             )
-        if not found:
+        if not reply:
             return []
-        streams = found.items() if isinstance(found, dict) else found
+        streams = reply.items() if isinstance(reply, dict) else reply
         entries: list[StreamEntry] = []
         for _, listed in streams:
             entries += _entries(listed)
         return entries
 
     def _num_pending(self) -> int:
-        with answers(self._server):
+        with store_errors(self._server):
             return int(self._client.xpending(self._key, self._group)["pending"])
 
     def _make_group(self) -> None:
         try:
             self._client.xgroup_create(self._key, self._group, id="0", mkstream=True)
         except redis.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):  # It is there.
+            if not str(error).startswith("BUSYGROUP"):  # The group exists.
                 raise
 
 
 def _entries(listed: object) -> list[StreamEntry]:
-    found = cast("list[tuple[bytes, dict[bytes, bytes] | None]]", listed)
-    return [StreamEntry(name, _event(fields)) for name, fields in found]
+    entries = cast("list[tuple[bytes, dict[bytes, bytes] | None]]", listed)
+    return [StreamEntry(entry, _event(fields)) for entry, fields in entries]
 
 
 def _event(fields: dict[bytes, bytes] | None) -> object:

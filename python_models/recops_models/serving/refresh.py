@@ -1,4 +1,4 @@
-"""A new model beside the one that is served, until it has seen what that one has seen."""
+"""Replacement of the served model by a new one that has processed the same events."""
 
 from __future__ import annotations
 
@@ -6,149 +6,161 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from recops_models.serving.active import Active
-from recops_models.serving.applied import Guard
-from recops_models.serving.checked import Tombstone
-from recops_models.serving.damaged import Damaged, Warned, warn
+from recops_models.serving.commit_retry import retry_commit
+from recops_models.serving.damaged_records import DamagedRecords, WarningCallback, warn
 from recops_models.serving.errors import DamagedRecordError, ModelVersionError
 from recops_models.serving.generations import (
-    UPKEEP,
-    begin_generation,
+    MAINTENANCE,
+    activate,
     chunks,
     clear_generation,
-    generation_after,
-    served_now,
-    sweep,
-    switch,
+    next_generation,
+    read_active,
+    remove_retired,
+    start_generation,
 )
-from recops_models.serving.getting_through import getting_through
-from recops_models.serving.intake import IngestReport, take, without_damaged
+from recops_models.serving.guard import Guard
+from recops_models.serving.ingestion import IngestReport, apply_batch, ingest_undamaged
 from recops_models.serving.keys import forgotten_key, user_key, users_prefix
 from recops_models.serving.ledger import Ledger
-from recops_models.serving.locks import Lock, paused
+from recops_models.serving.locks import Lock, pause_writes
 from recops_models.serving.record import UserRecord
-from recops_models.serving.served import ServedModel
+from recops_models.serving.sealed_values import Tombstone
+from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stores.store import Store
 
 _CHUNK = 512
 
-More = Callable[[], Iterable[Sequence[object]]]
-"""A source of events: batches of what it has not given yet."""
+EventSource = Callable[[], Iterable[Sequence[object]]]
+"""Returns batches of the events that arrived since its last call."""
 
 
 def refresh_model(
     store: Store,
     served: ServedModel,
-    sources: Sequence[More],
+    sources: Sequence[EventSource],
     *,
     allow_behind: bool = False,
-    told: Callable[[IngestReport], None] = lambda _: None,
-    warned: Warned = warn,
+    on_report: Callable[[IngestReport], None] = lambda _: None,
+    on_warning: WarningCallback = warn,
 ) -> None:
-    """Warm a new model up on events, and put it into service when it knows as much as the old.
+    """Replay events for a new model, and serve it when it has caught up with the old one.
 
-    Its states fill a generation of their own, while the model that is served goes on scoring and
-    being written. When all events are replayed, writing pauses, and what the sources have got since
-    is replayed; then, if no user is behind, one commit switches. Centers that are open load the new
-    model at their next request or event. Stopped before, or refused because users are behind, it
-    goes on where it was when it is called again. Where events were skipped that the old model has
-    (sources in a wrong order, a stream cut at its beginning), it cannot go on: the new states are
-    removed.
+    The new states fill their own generation, while the old model continues to serve. After the
+    replay, writing pauses, and the events that arrived meanwhile are replayed. If no user is
+    behind, one commit activates the new generation. Open centers load the new model at their next
+    request.
+
+    An interrupted refresh, or one that was refused because users are behind, continues when it is
+    called again. If the replay skipped events that the old model has (sources in the wrong order,
+    or a truncated stream), the new states are useless and are deleted.
 
     Args:
-        store: of the states.
+        store: the store.
         served: the new model.
-        sources: of all events so far, the oldest first.
-        allow_behind: switch even though users are behind, or events were skipped.
-        told: of each batch.
-        warned: told of users whose records are damaged: nobody knows whether they are behind.
+        sources: sources of all events, oldest first.
+        allow_behind: activate the new model even if users are behind or events were skipped.
+        on_report: receives the report of each batch.
+        on_warning: receives a warning about users with damaged records, who may be behind.
 
     Raises:
-        ModelVersionError: the model is served already, or users are behind or lack events, one of
-            whom is named.
-        HeldLockError: someone else fills a generation, or pauses writing.
-        LostLockError: it stalled so long that others have gone on; call it again.
+        ModelVersionError: the model is already served, or users are behind or lack events.
+        HeldLockError: another process fills a generation or pauses writing.
+        LostLockError: this process stalled until its lock expired. Call it again.
         StoreError: the store cannot be read or written.
     """
-    with Lock(store, UPKEEP) as upkeep:
-        before = served_now(store)
-        if before is not None and before.version == served.version:
-            raise ModelVersionError(f"{store.url}: {served.version_text} is served already")
-        generation = generation_after(before)
-        wanted = Active(generation, served.version, str(served.folder.resolve()))
-        begin_generation(store, wanted, [upkeep], anew=False)
-        _replay(store, served, generation, sources, [upkeep], told)
-        with paused(store) as pause:
-            guards: list[Guard] = [upkeep, pause]
-            _replay(store, served, generation, sources, guards, told)
-            before = served_now(store)  # An empty store may have got a center meanwhile.
-            if before is not None and not allow_behind:
-                _require_warm(store, before.generation, generation, pause, guards, warned)
-            switch(store, wanted, guards)
-        sweep(store, [upkeep])
+    with Lock(store, MAINTENANCE) as maintenance:
+        active = read_active(store)
+        if active is not None and active.version == served.version:
+            raise ModelVersionError(f"{store.url}: {served.version_text} is already served")
+        generation = next_generation(active)
+        target = Active(generation, served.version, str(served.folder.resolve()))
+        start_generation(store, target, [maintenance], discard=False)
+        _replay(store, served, generation, sources, [maintenance], on_report)
+        with pause_writes(store) as pause:
+            guards: list[Guard] = [maintenance, pause]
+            _replay(store, served, generation, sources, guards, on_report)
+            active = read_active(store)  # A center may have initialized an empty store meanwhile.
+            if active is not None and not allow_behind:
+                _check_warm(store, active.generation, generation, pause, guards, on_warning)
+            activate(store, target, guards)
+        remove_retired(store, [maintenance])
 
 
 def _replay(
     store: Store,
     served: ServedModel,
     generation: int,
-    sources: Sequence[More],
+    sources: Sequence[EventSource],
     guards: Sequence[Guard],
-    told: Callable[[IngestReport], None],
+    on_report: Callable[[IngestReport], None],
 ) -> None:
-    for more in sources:
-        for batch in more():
-            told(_taken(store, served, generation, batch, guards))
+    for read_new in sources:
+        for batch in read_new():
+            on_report(_apply(store, served, generation, batch, guards))
 
 
-def _taken(
+def _apply(
     store: Store,
     served: ServedModel,
     generation: int,
     batch: Sequence[object],
     guards: Sequence[Guard],
 ) -> IngestReport:
-    def taken(events: Sequence[object]) -> IngestReport:
-        write = partial(take, served, generation, store, events)
-        return IngestReport.of(getting_through(store, guards, write))
+    def ingest(events: Sequence[object]) -> IngestReport:
+        write = partial(apply_batch, served, generation, store, events)
+        return IngestReport.of(retry_commit(store, guards, write))
 
-    return without_damaged(batch, taken)
+    return ingest_undamaged(batch, ingest)
 
 
-def _require_warm(
-    store: Store, old: int, new: int, pause: Lock, guards: Sequence[Guard], warned: Warned
+def _check_warm(
+    store: Store,
+    old: int,
+    new: int,
+    pause: Lock,
+    guards: Sequence[Guard],
+    on_warning: WarningCallback,
 ) -> None:
-    """Raises ModelVersionError where a user's new state has seen less than the old one."""
-    prefix, behind, lacking, example, damaged = users_prefix(old), 0, 0, "", Damaged()
+    """Check that no user's new state has seen fewer events than the old one.
+
+    Raises:
+        ModelVersionError: some users are behind or lack events.
+    """
+    prefix, behind, lacking, example, damaged = users_prefix(old), 0, 0, "", DamagedRecords()
     for chunk in chunks(store.scan([prefix]), _CHUNK):
         users = [key.removeprefix(prefix).decode() for key, _ in chunk]
         keys = [user_key(new, user) for user in users]
-        found = store.view([*keys, *(forgotten_key(user) for user in users)]).values
-        for place, (user, (_, data)) in enumerate(zip(users, chunk, strict=True)):
-            mine, stone = found[place], found[len(users) + place]
+        values = store.view([*keys, *(forgotten_key(user) for user in users)]).values
+        for index, (user, (_, old_data)) in enumerate(zip(users, chunk, strict=True)):
+            new_data, tombstone = values[index], values[len(users) + index]
             try:
-                due = UserRecord.unpack(user, data).ledger
-                have = Ledger() if mine is None else UserRecord.unpack(user, mine).ledger
-                forgotten = Tombstone.unpack(user, stone).seq
+                old_ledger = UserRecord.unpack(user, old_data).ledger
+                new_ledger = (
+                    Ledger() if new_data is None else UserRecord.unpack(user, new_data).ledger
+                )
+                forgotten = Tombstone.unpack(user, tombstone).seq
             except DamagedRecordError:
                 damaged.add(user)
                 continue
-            if have.missing > due.missing:
-                example = example if lacking else f"{user}: {have.missing:,}, not {due.missing:,}"
+            if new_ledger.missing > old_ledger.missing:
+                if not lacking:
+                    example = f"{user}: {new_ledger.missing:,}, not {old_ledger.missing:,}"
                 lacking += 1
-            elif max(have.last, forgotten) < due.last:
-                example = example or f"{user}, who is at {have.last} of {due.last}"
+            elif max(new_ledger.last, forgotten) < old_ledger.last:
+                example = example or f"{user}, who is at {new_ledger.last} of {old_ledger.last}"
                 behind += 1
         pause.renew()
-    damaged.tell(warned, store.url, "nobody knows whether they are behind in the new model")
-    if lacking:  # What comes behind an event cannot wait for it: the states are of no use.
+    damaged.report(on_warning, store.url, "it is unknown whether they are behind in the new model")
+    if lacking:  # Skipped events cannot be inserted later, so the new states are useless.
         clear_generation(store, new, guards)
         raise ModelVersionError(
-            f"{store.url}: of {lacking:,} users more events were skipped than in the old model, "
-            f"such as of {example}; the new states were removed: replay all events, the oldest "
-            "first; --allow-behind switches all the same"
+            f"{store.url}: {lacking:,} users have more skipped events than in the old model, "
+            f"such as {example}; the new states were deleted: replay all events, oldest first; "
+            "--allow-behind activates the new model anyway"
         )
     if behind:
         raise ModelVersionError(
-            f"{store.url}: {behind:,} users are behind in the new model, such as {example}: replay "
-            "later events, too; --allow-behind switches all the same"
+            f"{store.url}: {behind:,} users are behind in the new model, such as {example}: also "
+            "replay later events; --allow-behind activates the new model anyway"
         )

@@ -1,4 +1,4 @@
-"""From a request to a batch of candidates with their context."""
+"""Encoding of a scoring request as a batch of candidates."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from recops_models.examples.features import Categorical, Feature, FittedSchema, 
 from recops_models.examples.features import Sequence as SequenceFeature
 from recops_models.examples.running_rates import RATES, rate_features
 from recops_models.layers.feature_embedding import History
-from recops_models.serving.checked import ItemCount, Totals
-from recops_models.serving.described import Described
 from recops_models.serving.errors import FieldError
-from recops_models.serving.values import each_of, looked_up, number_of, rows_of_ids
+from recops_models.serving.feature_table import FeatureTable
+from recops_models.serving.sealed_values import ItemCount, Totals
+from recops_models.serving.values import number_of, per_candidate, rows_of_ids, rows_of_values
 
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """What is counted of a request's user, of each candidate, and of all events."""
+    """Event counts of a request's user, of each candidate, and of all events."""
 
     user: ItemCount
     items: list[ItemCount]
@@ -33,28 +33,28 @@ class RequestCounts:
 
 
 class RequestEncoder:
-    """What the features of a model are, for the candidates of a request.
+    """Encoder of the features of a request's candidates.
 
-    Each value comes from the first that knows it: the request itself, the center's own counts
-    (:data:`RATES`), the data set's table of items or of users. An id that the data set does not
-    know counts as unknown; a feature that nobody tells is an error by its name.
+    Each value comes from the first source that has it: the request, the center's event counts
+    (:data:`RATES`), the item or user table. An id that a table lacks is encoded as unknown. A
+    feature without any source is an error.
 
     Args:
-        fitted: the model's schema.
-        history: the one that the model reads from a state.
-        items: the catalogue; None: it is not known.
-        users: the users; None: they are not known.
+        fitted: schema of the model.
+        history: history that the model reads from a state instead.
+        items: item table; None if it is not available.
+        users: user table; None if it is not available.
 
     Attributes:
-        reads_rates: whether counts are to be kept, and given to :meth:`batch`.
+        reads_rates: whether :meth:`batch` needs event counts.
     """
 
     def __init__(
         self,
         fitted: FittedSchema,
         history: History,
-        items: Described | None,
-        users: Described | None,
+        items: FeatureTable | None,
+        users: FeatureTable | None,
     ) -> None:
         self._fitted, self._items, self._users = fitted, items, users
         self._context = {
@@ -68,52 +68,51 @@ class RequestEncoder:
         self,
         user: str,
         items: Sequence[str],
-        given: Mapping[str, object],
+        request_features: Mapping[str, object],
         counts: RequestCounts | None,
     ) -> Batch:
-        """B candidates shown to a user; the history's own sequences are left out.
+        """Return the batch of B candidates of a user, without the history's sequences.
 
         Args:
-            user: the id.
-            items: B ids.
-            given: values of features: one for all candidates, or a list of B.
-            counts: of user, items and all, where the model reads rates.
+            user: user id.
+            items: B item ids.
+            request_features: values of features: one value for all candidates, or a list of B.
+            counts: event counts, if the model reads rates.
 
         Raises:
-            FieldError: a feature is given that there is not, or is not what it must be, or must be
-                given and is not.
+            FieldError: a feature is unknown or invalid, or a required feature is missing.
         """
-        for name in given:
+        for name in request_features:
             if name not in self._context:
-                raise FieldError(name, "is no feature that a request can tell of")
+                raise FieldError(name, "must be a feature that a request can set")
         rows, features, lengths = len(items), dict[str, Tensor](), dict[str, Tensor]()
         known = self._known(user, items, counts)
         for name, feature in self._context.items():
-            if name in given:
-                features[name], length = self._given(feature, given[name], rows)
+            if name in request_features:
+                features[name], length = self._encode(feature, request_features[name], rows)
                 if length is not None:
                     lengths[name] = length
             elif name in known:
                 features[name] = torch.from_numpy(known[name])
             else:
-                raise FieldError(name, "must be given, for the model reads it")
+                raise FieldError(name, "must be given, because the model reads it")
         no_label, no_group = torch.zeros(rows), torch.zeros(rows, dtype=torch.int64)
         return Batch(features, lengths, no_label, no_group)
 
     def _known(
         self, user: str, items: Sequence[str], counts: RequestCounts | None
     ) -> dict[str, NDArray[np.number]]:
-        """``[B]`` by feature: what tables and counts tell."""
+        """Return values ``[B]`` by feature, from the tables and the event counts."""
         known: dict[str, NDArray[np.number]] = {}
         candidate = self._fitted.schema.candidate
         if candidate is not None and self._items is None:
             known[candidate] = rows_of_ids(self._fitted.lookup(candidate), items)
-        for described, ids in ((self._users, [user]), (self._items, items)):
-            if described is not None:
-                places = described.places(ids)
+        for table, ids in ((self._users, [user]), (self._items, items)):
+            if table is not None:
+                rows = table.rows(ids)
                 for name in self._context:
-                    if name in described:
-                        known[name] = described.values(name, places)
+                    if name in table:
+                        known[name] = table.values(name, rows)
         if counts is not None:
             rates = rate_features(
                 user=_counts([counts.user]),
@@ -123,16 +122,18 @@ class RequestEncoder:
             known |= {name: self._fitted.standardised(name, rates[name]) for name in RATES}
         return {name: np.broadcast_to(values, len(items)).copy() for name, values in known.items()}
 
-    def _given(self, feature: Feature, value: object, rows: int) -> tuple[Tensor, Tensor | None]:
-        """A feature that a request tells of, and the lengths of a sequence."""
+    def _encode(self, feature: Feature, value: object, rows: int) -> tuple[Tensor, Tensor | None]:
+        """Return the tensor of a feature in the request, and the lengths of a sequence."""
         name = feature.name
         if isinstance(feature, Categorical):
-            return torch.from_numpy(self._rows(name, each_of(name, value, rows))), None
+            return torch.from_numpy(self._rows(name, per_candidate(name, value, rows))), None
         if isinstance(feature, Numeric):
-            numbers = np.array([number_of(name, one) for one in each_of(name, value, rows)])
+            numbers = np.array(
+                [number_of(name, number) for number in per_candidate(name, value, rows)]
+            )
             return torch.from_numpy(self._fitted.standardised(name, numbers)), None
         lists = []
-        for one in each_of(name, value, rows, depth=1):
+        for one in per_candidate(name, value, rows, depth=1):
             if not isinstance(one, list):
                 raise FieldError(name, "must be a list")
             lists.append(one)
@@ -141,12 +142,13 @@ class RequestEncoder:
                 raise FieldError(name, f"must be {feature.size} numbers")
             return torch.tensor([[number_of(name, x) for x in one] for one in lists]), None
         assert isinstance(feature, SequenceFeature)
-        found = [torch.from_numpy(self._rows(name, one[-feature.max_len :])) for one in lists]
-        return pad_sequence(found, batch_first=True), torch.tensor([len(one) for one in found])
+        sequences = [torch.from_numpy(self._rows(name, one[-feature.max_len :])) for one in lists]
+        lengths = torch.tensor([len(sequence) for sequence in sequences])
+        return pad_sequence(sequences, batch_first=True), lengths
 
     def _rows(self, name: str, values: list[object]) -> Int64Array:
-        rows, wrong = looked_up(self._fitted.lookup(name), name, values)
-        for error in wrong.values():
+        rows, errors = rows_of_values(self._fitted.lookup(name), name, values)
+        for error in errors.values():
             raise error
         return rows
 

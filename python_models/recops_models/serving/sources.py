@@ -1,4 +1,4 @@
-"""Where events come from: batches of what a center's ``ingest`` takes."""
+"""Batches of events from files and data sets."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.serving.event_lines import EventLines
 
-_PACKED = {b"\x1f\x8b": "gzip", b"(\xb5/\xfd": "zstd", b"PK": "zip"}
-"""By the first bytes, in what no event begins."""
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"(\xb5/\xfd": "zstd", b"PK": "zip"}
+"""Compression formats by their magic bytes. No event starts with these bytes."""
 
 
 def file_events(path: Path, *, batch: int) -> Iterator[list[object]]:
-    """The events of a file: Parquet by its first bytes, else a JSON object a line. Never read
-    whole.
+    """Yield batches of the events of a Parquet or JSON lines file.
+
+    The file's first bytes or its suffix select the format. Only one batch is in memory at a time.
 
     Raises:
-        DataError: it is not there, compressed, or no Parquet despite its name.
+        DataError: the file does not exist, is compressed, or is not valid Parquet.
     """
     if _is_parquet(path):
         return _parquet(path, batch)
-    return EventLines(path).more(batch=batch, ended=True)
+    return EventLines(path).read_new(batch=batch, ended=True)
 
 
 def growing_events(path: Path, *, batch: int) -> Callable[[], Iterator[list[object]]]:
-    """:func:`file_events` of a file to which lines may be appended: each call gives those that
-    there were not before. Parquet is read once.
+    """Return a function whose calls yield the events that were appended since the last call.
+
+    Only JSON lines files can grow; a Parquet file is read once.
 
     Raises:
-        DataError: as of :func:`file_events`.
+        DataError: see :func:`file_events`.
     """
     if _is_parquet(path):
         once = _parquet(path, batch)
         return lambda: once
-    return partial(EventLines(path).more, batch=batch)
+    return partial(EventLines(path).read_new, batch=batch)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -45,20 +47,20 @@ def _is_parquet(path: Path) -> bool:
         raise DataError(f"{path}: no such file of events")
     with path.open("rb") as file:
         head = file.read(4)
-    for first, name in _PACKED.items():
+    for first, name in _COMPRESSED.items():
         if head.startswith(first):
             raise DataError(f"{path}: must be JSON lines or Parquet, got {name}: unpack it first")
     return head == b"PAR1" or path.suffix == ".parquet"
 
 
 def dataset_events(dataset: Dataset, *, batch: int) -> Iterator[list[object]]:
-    """The events of a data set in their order, each with its user's counter, from 1.
+    """Yield batches of the events of a data set in order, with sequence numbers from 1 per user.
 
-    Ids are those of the source. Columns that the items have as well are left out, since training
-    reads them of the items. O(users) of memory.
+    The ids are those of the data set's source. Columns that the item table also has are left out,
+    because training reads them from there. O(users) memory.
     """
-    of_items = {name for name in dataset.items.column_names if name != "item_id"}
-    columns = [name for name in dataset.interactions.column_names if name not in of_items]
+    item_columns = {name for name in dataset.items.column_names if name != "item_id"}
+    columns = [name for name in dataset.interactions.column_names if name not in item_columns]
     events = dataset.interactions.select(columns)
     names = {}
     for entity, table in (("user", dataset.users), ("item", dataset.items)):

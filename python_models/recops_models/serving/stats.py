@@ -1,29 +1,29 @@
-"""What a store holds, in figures."""
+"""Statistics of a store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from recops_models.serving.active import Active
-from recops_models.serving.checked import Totals
-from recops_models.serving.generations import FIRST, served_now
+from recops_models.serving.generations import FIRST, read_active
 from recops_models.serving.keys import ACTIVE, meta_key, totals_key
+from recops_models.serving.sealed_values import Totals
 from recops_models.serving.stores.store import Store
 
 
 @dataclass(frozen=True)
 class CenterStats:
-    """What a store holds.
+    """Statistics of a store.
 
     Attributes:
-        users: with a state.
-        events: accepted, of the model that is served.
-        liked: how many of them were liked.
-        commits: since the store was made.
-        store_bytes: of the store, all in all.
-        model_version: of the model that is served; None of an empty store.
-        model: the folder of its training.
-        warming: the version of a model that is being warmed up; None: there is none.
+        users: users with a state.
+        events: accepted events of the model that is served.
+        liked: how many of these events are likes.
+        commits: commits since the store was created.
+        store_bytes: size of the store in bytes.
+        model_version: version of the model that is served; None if the store is empty.
+        model: training folder of that model; None if the store is empty.
+        warming: version of the model that is being warmed up; None if there is none.
     """
 
     users: int
@@ -37,23 +37,23 @@ class CenterStats:
 
 
 def center_stats(store: Store) -> CenterStats:
-    """The figures, at a cost that does not depend on how many users there are.
+    """Return the statistics of a store. O(1) in the number of users.
 
     Raises:
         StoreError: the store cannot be read.
     """
     while True:
-        active = served_now(store)
+        active = read_active(store)
         generation = FIRST if active is None else active.generation
         view = store.view([ACTIVE, totals_key(generation), meta_key(generation + 1)])
-        now, totals, warming = view.values
-        if now == (None if active is None else active.pack()):
+        current, totals, warming = view.values
+        if current == (None if active is None else active.pack()):
             break
-    counted = Totals.unpack(totals)
+    counts = Totals.unpack(totals)
     return CenterStats(
-        users=counted.users,
-        events=counted.seen,
-        liked=counted.liked,
+        users=counts.users,
+        events=counts.seen,
+        liked=counts.liked,
         commits=view.clock,
         store_bytes=store.num_bytes(),
         model_version=None if active is None else active.version.hex(),

@@ -1,4 +1,4 @@
-"""Values that an event or a request brings, as rows of a table or as numbers."""
+"""Conversion of event and request values to embedding rows and numbers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from recops_models.data.histories import Int64Array
 from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
 from recops_models.serving.errors import FieldError
 
-_LONGEST = 19
-"""Digits of an integer of 64 bits."""
+_MAX_DIGITS = 19
+"""Digits of the largest 64-bit integer."""
 
 
 def rows_of_ids(lookup: Lookup, ids: Sequence[str]) -> Int64Array:
-    """``[n]``: the rows of ids as text, whether the table knows integers or text. O(n).
+    """Return the rows ``[n]`` of text ids in a table with text or integer keys. O(n).
 
-    An integer goes by the text that it has by itself: "007" and "-0" are none.
+    Only the canonical text of an integer matches an integer key: "007" and "-0" are unknown.
     """
     if isinstance(lookup.keys, pa.Array):
         return lookup.rows(pa.array(ids, pa.string()))
     rows: Int64Array = np.full(len(ids), UNKNOWN)
     numbers = {
-        place: number for place, one in enumerate(ids) if (number := _integer(one)) is not None
+        index: number for index, text in enumerate(ids) if (number := _integer(text)) is not None
     }
     rows[list(numbers)] = lookup.rows(np.array(list(numbers.values()), dtype=np.int64))
     return rows
@@ -34,17 +34,18 @@ def rows_of_ids(lookup: Lookup, ids: Sequence[str]) -> Int64Array:
 
 def _integer(text: str) -> int | None:
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST):
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS):
         return None
     number = int(text)
     return number if str(number) == text and -(2**63) <= number < 2**63 else None
 
 
-def looked_up(
+def rows_of_values(
     lookup: Lookup, name: str, values: list[object]
 ) -> tuple[Int64Array, dict[int, FieldError]]:
-    """``[n]``: the rows of values of feature ``name``, and by place the errors of what is no value
-    of it. One that the table does not know, or None, is unknown.
+    """Return the rows ``[n]`` of values of feature ``name``, and errors of invalid values by index.
+
+    None and values that the table lacks map to the row of unknown values.
     """
     try:
         column = pa.array(values)
@@ -53,24 +54,26 @@ def looked_up(
         return lookup.rows(as_keys(column)).astype(np.int64), {}
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         if len(values) == 1:
-            return np.full(1, UNKNOWN), {0: FieldError(name, f"must be a value of it ({error})")}
-    rows, wrong = np.full(len(values), UNKNOWN), {}
-    for place, value in enumerate(values):
-        row, errors = looked_up(lookup, name, [value])
-        rows[place] = row[0]
-        if errors:
-            wrong[place] = errors[0]
-    return rows, wrong
+            return np.full(1, UNKNOWN), {
+                0: FieldError(name, f"must be a value of this feature ({error})")
+            }
+    rows, errors = np.full(len(values), UNKNOWN), {}
+    for index, value in enumerate(values):
+        row, row_errors = rows_of_values(lookup, name, [value])
+        rows[index] = row[0]
+        if row_errors:
+            errors[index] = row_errors[0]
+    return rows, errors
 
 
-def each_of(name: str, value: object, rows: int, *, depth: int = 0) -> list[object]:
-    """A value for each of ``rows`` candidates.
+def per_candidate(name: str, value: object, rows: int, *, depth: int = 0) -> list[object]:
+    """Return one value per candidate.
 
     Args:
-        name: of the feature.
-        value: one for all, or a list of them.
-        rows: B.
-        depth: of lists that a value is itself.
+        name: name of the feature.
+        value: one value for all candidates, or a list with one value per candidate.
+        rows: number of candidates.
+        depth: nesting depth of lists within one value.
 
     Raises:
         FieldError: a list of another length.
@@ -87,14 +90,14 @@ def each_of(name: str, value: object, rows: int, *, depth: int = 0) -> list[obje
 
 
 NUMBER = "a number between -1e19 and 1e19"
-"""Every integer of 64 bits is one, and so is, in float32, the square of each."""
+"""Accepted range, which contains all 64-bit integers. The squares are finite in float32."""
 
 
 def number_of(name: str, value: object) -> float:
-    """A numeric feature's number, NaN for None: a missing one.
+    """Return a numeric feature's value; NaN, a missing value, for None.
 
     Raises:
-        FieldError: it is none.
+        FieldError: ``value`` is not :data:`NUMBER`.
     """
     if value is None:
         return math.nan
@@ -104,5 +107,5 @@ def number_of(name: str, value: object) -> float:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is :data:`NUMBER`."""
+    """Return whether ``value`` is :data:`NUMBER`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e19

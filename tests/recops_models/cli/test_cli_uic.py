@@ -235,7 +235,7 @@ def test_who_asks_to_stop_during_the_last_batch_has_it_all(
     given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
     code, out, err = uic("ingest", *given)
     assert (code, json.loads(out)["refused"]) == (0, 0), err
-    monkeypatch.setattr("recops_models.serving.intake.BATCH", 500)
+    monkeypatch.setattr("recops_models.serving.ingestion.BATCH", 500)
     code, out, err = uic("ingest", *given)
     assert (code, json.loads(out)["duplicates"]) == (1, 500)
     assert "interrupted" in err
@@ -271,7 +271,7 @@ def test_damaged_records_are_told_on_stderr(
         store.commit({user_key(2, "2"): b"damaged"}, clock=store.view([]).clock)
     code, out, err = uic("expire", "--days", "1")
     assert (code, out) == (0, "58 users forgotten\n")
-    assert "'2': they stay" in err
+    assert "'2': they are kept" in err
 
 
 def test_a_snapshot_whose_model_was_moved(

@@ -30,7 +30,7 @@ from recops_models.item_vectors.content import content_vectors
 from recops_models.item_vectors.minilm import sentences
 from recops_models.recipes.catalogue import CATALOGUE
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served_model import ServedModel
 from small_shop import SETTINGS
 
 ITEMS, USERS, EVENTS = 120, 60, 10

@@ -20,7 +20,7 @@ from recops_models.recipes.catalogue import CATALOGUE, check_catalogue
 from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served_model import ServedModel
 from small_shop import SETTINGS, write_shop
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from centers import events_of, untrained
 from recops_models.data import Dataset
-from recops_models.serving import served
+from recops_models.serving import served_model
 from recops_models.serving.center import Center
 from recops_models.serving.errors import (
     CorruptStateError,
@@ -32,7 +32,7 @@ from recops_models.serving.errors import (
 from recops_models.serving.keys import ACTIVE, user_key
 from recops_models.serving.open_store import open_store
 from recops_models.serving.redis_stream import RedisStream
-from recops_models.serving.served import ServedModel, version_of
+from recops_models.serving.served_model import ServedModel, version_of
 from recops_models.serving.stores.store import Store
 from redis_server import RedisServer
 
@@ -180,13 +180,13 @@ def test_a_state_under_anothers_key_is_damaged(center: Center) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"generation": 1}'])
-def test_a_store_that_does_not_tell_its_model(
+def test_an_invalid_record_of_the_active_model_is_refused(
     trained: Callable[..., Path], tmp_path: Path, data: bytes
 ) -> None:
     url = f"lmdb:{tmp_path / 'store'}"
     with open_store(url) as store:
         store.commit({ACTIVE: data}, clock=0)
-    with pytest.raises(ModelVersionError, match="does not tell"):
+    with pytest.raises(ModelVersionError, match="the record of the active model is invalid"):
         Center.open(trained("mimn"), url)
 
 
@@ -227,17 +227,17 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
 
 def test_a_store_that_is_not_to_be_made(trained: Callable[..., Path], store_url: str) -> None:
     with pytest.raises(StoreError, match=r"there is no store|is empty"):
-        Center.open(trained("mimn"), store_url, make=False)
+        Center.open(trained("mimn"), store_url, create=False)
     with pytest.raises(StoreError, match="is empty"), open_store(store_url) as store:
-        Center(ServedModel.load(trained("mimn")), store, make=False)
+        Center(ServedModel.load(trained("mimn")), store, create=False)
     Center.open(trained("mimn"), store_url).close()
-    Center.open(trained("mimn"), store_url, make=False).close()
+    Center.open(trained("mimn"), store_url, create=False).close()
 
 
 def test_an_empty_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").touch()
     with pytest.raises(StoreError, match="there is no store"):
-        open_store(f"lmdb:{tmp_path}", make=False)
+        open_store(f"lmdb:{tmp_path}", create=False)
 
 
 def test_a_store_lies_at_home_and_is_its_owners_alone(
@@ -270,7 +270,7 @@ def test_a_file_may_lack_pages_that_are_free(tmp_path: Path) -> None:
         if held := _shorter_than_it_tells(folder, random.Random(seed)):
             break
     assert held
-    with open_store(f"lmdb:{folder}", make=False) as store:
+    with open_store(f"lmdb:{folder}", create=False) as store:
         assert dict(store.scan([b""])) == held
     os.truncate(folder / "data.mdb", (folder / "data.mdb").stat().st_size // 2)
     with pytest.raises(StoreError, match="cut short"):
@@ -312,14 +312,14 @@ def test_a_model_that_is_replaced_while_it_is_loaded(
 
     found = ServedModel.load(folder, data=partial(retrain, 1))
     assert found.version == before != version_of(folder)
-    really = served.load_trained
+    really = served_model.load_trained
 
     def slowly(folder: Path) -> Any:
         loaded = really(folder)
         retrain(2)
         return loaded
 
-    monkeypatch.setattr(served, "load_trained", slowly)
+    monkeypatch.setattr(served_model, "load_trained", slowly)
     with pytest.raises(ModelVersionError, match="was replaced while it was read"):
         ServedModel.load(folder)
 
@@ -329,7 +329,7 @@ def test_a_folder_that_is_open_keeps_its_bound(tmp_path: Path) -> None:
     with open_store(f"{url}?map_bytes=1048576") as store:
         open_store(url).close()
         open_store(f"{url}?map_bytes=1048576").close()
-        with pytest.raises(StoreError, match=r"map_bytes must be 1048576 .*, got 2097152"):
+        with pytest.raises(StoreError, match=r"map_bytes must be 1048576, .*, got 2097152"):
             open_store(f"{url}?map_bytes=2097152")
         store.commit({b"key": b"value"}, clock=0)
     with open_store(f"{url}?map_bytes=2097152") as store:

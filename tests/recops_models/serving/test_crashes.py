@@ -18,7 +18,7 @@ from killable import Killable
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
 from recops_models.serving.ingester import ingest_stream
-from recops_models.serving.intake import IngestReport
+from recops_models.serving.ingestion import IngestReport
 from recops_models.serving.keys import generation_prefix, user_key
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
@@ -170,7 +170,7 @@ def test_a_killed_redis_loses_nothing_that_was_acknowledged(
         follower = threading.Thread(
             target=ingest_stream,
             args=(center, stream),
-            kwargs={"follow": True, "stop": stop, "told": total.join},
+            kwargs={"follow": True, "stop": stop, "on_report": total.join},
         )
         sender.start()
         follower.start()

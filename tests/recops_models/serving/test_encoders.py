@@ -23,7 +23,7 @@ from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served_model import ServedModel
 
 EVENTS = 6
 

@@ -346,8 +346,11 @@ def test_open_api_tells_of_each_route(client: UicClient) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "0.0.0.0"], "0.0.0.0: others may reach it: a token is needed (--token-file)"),
-        (["--host", "::"], "::: others may reach it"),
+        (
+            ["--host", "0.0.0.0"],
+            "0.0.0.0: other machines may reach this host: a token is required (--token-file)",
+        ),
+        (["--host", "::"], "::: other machines may reach this host"),
         (["--token-file", "nowhere"], "nowhere"),
         (["--data", "EMPTY"], "interactions"),
         (["--token-file", "/dev/null"], "/dev/null: must hold one token"),

@@ -13,7 +13,7 @@ from recops_models.data import Dataset
 from recops_models.serving.center import Center
 from recops_models.serving.open_store import open_store
 from recops_models.serving.refresh import refresh_model
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served_model import ServedModel
 from uic_server import UicServer
 
 

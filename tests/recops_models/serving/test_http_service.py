@@ -25,12 +25,12 @@ from recops_models.serving.errors import (
     StoreFullError,
 )
 from recops_models.serving.http import body, group_commit, service
-from recops_models.serving.http.answers import OverloadedError, error_answer
 from recops_models.serving.http.app import make_app
 from recops_models.serving.http.group_commit import GroupCommit
 from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ScoreRequest
-from recops_models.serving.http.scores_first import ScoresFirst
+from recops_models.serving.http.responses import OverloadedError, error_response
+from recops_models.serving.http.score_priority import ScorePriority
 from recops_models.serving.http.service import Service
 from recops_models.serving.keys import user_key
 from recops_models.serving.locks import HeldLockError
@@ -73,7 +73,7 @@ def test_who_comes_during_a_commit_shares_the_next(
     before = center.stats().commits
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
+        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
         running = asyncio.create_task(writer.run())
         sending = [asyncio.create_task(writer.ingest(events[:1]))]
         await until(gate.entered.is_set)
@@ -102,7 +102,7 @@ def test_a_commit_has_room_for_so_many(
     metrics = ServiceMetrics()
 
     async def story() -> None:
-        writer = GroupCommit(center, metrics, ScoresFirst())
+        writer = GroupCommit(center, metrics, ScorePriority())
         parts = [events[:25], events[25:31], events[31:35], events[35:36], []]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -120,7 +120,7 @@ def test_a_commit_has_room_for_so_many(
 
 def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
+        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
         await asyncio.sleep(0.01)
         writer.close()
@@ -139,7 +139,7 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
     other = next(event for event in events if str(event["user_id"]) != user)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
+        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
         parts = [[{**events[0], "seq": 2}], [other]]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -162,7 +162,7 @@ def test_all_who_wait_are_told_of_an_error(
         raise error
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
+        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
         running = asyncio.create_task(writer.run())
         with monkeypatch.context() as patched:
             patched.setattr(center, "ingest_together", failing)
@@ -179,11 +179,11 @@ def test_all_who_wait_are_told_of_an_error(
 def test_too_many_events_are_sent_away(
     center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "MOST_WAITING", 10)
+    monkeypatch.setattr(group_commit, "MAX_WAITING", 10)
     events = events_of(small)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScoresFirst())
+        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
         first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match="30 events wait"):
@@ -198,7 +198,7 @@ def test_too_many_events_are_sent_away(
 
 
 def test_too_many_scores_are_sent_away(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MOST_UNANSWERED", 3)
+    monkeypatch.setattr(service, "MAX_UNANSWERED", 3)
     gate = Gate(center, "score", monkeypatch)
     asked = ScoreRequest(user_id=1, candidates=[1])
 
@@ -239,7 +239,7 @@ def test_scores_do_not_wait_for_the_writer(
 def test_a_store_that_does_not_answer_is_away(
     center: Center, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_PATIENCE", 0.05)
+    monkeypatch.setattr(service, "_STORE_SECONDS", 0.05)
     gate = Gate(center, "stats", monkeypatch)
 
     async def story() -> None:
@@ -264,7 +264,7 @@ def test_a_store_that_does_not_answer_is_away(
     ],
 )
 def test_every_error_is_one_line_with_a_status(error: Exception, status: int) -> None:
-    answer = asyncio.run(error_answer(Request({"type": "http"}), error))
+    answer = asyncio.run(error_response(Request({"type": "http"}), error))
     assert answer.status_code == status
     assert ("retry-after" in answer.headers) == (status == 503)
     content = json.loads(bytes(answer.body))
@@ -316,7 +316,7 @@ async def _ask(app: Any, messages: list[Message]) -> list[Message]:
 
 
 def test_a_body_that_does_not_arrive(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "_SECONDS", 0.05)
+    monkeypatch.setattr(body, "_BODY_SECONDS", 0.05)
     part: Message = {"type": "http.request", "body": b"{", "more_body": True}
     answers = asyncio.run(_ask(make_app(center), [part]))
     assert answers[0]["status"] == 408

@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recops_models.serving.ledger import MOST_GAPS, Fate, Ledger
+from recops_models.serving.ledger import MAX_GAPS, Ledger, Outcome
 
 
 def test_the_next_is_accepted_and_again_a_duplicate() -> None:
     ledger = Ledger()
-    assert [ledger.admit(seq) for seq in (1, 2, 3)] == [Fate.accepted] * 3
-    assert [ledger.admit(seq) for seq in (3, 1)] == [Fate.duplicate] * 2
+    assert [ledger.admit(seq) for seq in (1, 2, 3)] == [Outcome.accepted] * 3
+    assert [ledger.admit(seq) for seq in (3, 1)] == [Outcome.duplicate] * 2
     assert (ledger.last, ledger.missing, ledger.gaps) == (3, 0, ())
 
 
 def test_what_was_skipped_is_late() -> None:
     ledger = Ledger()
-    assert [ledger.admit(seq) for seq in (1, 5)] == [Fate.accepted] * 2
+    assert [ledger.admit(seq) for seq in (1, 5)] == [Outcome.accepted] * 2
     assert [ledger.admit(seq) for seq in (2, 4, 5, 1)] == [
-        *(Fate.late, Fate.late),
-        *(Fate.duplicate, Fate.duplicate),
+        *(Outcome.late, Outcome.late),
+        *(Outcome.duplicate, Outcome.duplicate),
     ]
     assert (ledger.last, ledger.missing, ledger.gaps) == (5, 3, ((2, 4),))
 
@@ -31,22 +31,22 @@ def test_a_set_of_what_was_applied_says_the_same(seqs: list[int]) -> None:
     for seq in seqs:
         fate = ledger.admit(seq)
         if seq > max(applied, default=0):
-            assert fate is Fate.accepted
+            assert fate is Outcome.accepted
             applied.add(seq)
         elif seq not in applied:
-            assert fate is Fate.late  # Never taken for one that was applied.
+            assert fate is Outcome.late  # Never taken for one that was applied.
         else:
-            assert fate in (Fate.duplicate, Fate.late)
-        assert len(ledger.gaps) <= MOST_GAPS
+            assert fate in (Outcome.duplicate, Outcome.late)
+        assert len(ledger.gaps) <= MAX_GAPS
         assert ledger.missing == ledger.last - len(applied)
 
 
 def test_more_gaps_than_are_remembered_make_duplicates_late_and_nothing_else() -> None:
     ledger = Ledger()
-    odd = range(1, 2 * MOST_GAPS + 4, 2)
-    assert {ledger.admit(seq) for seq in odd} == {Fate.accepted}
-    assert len(ledger.gaps) == MOST_GAPS
-    assert ledger.admit(1) is Fate.duplicate  # Before the first gap.
-    assert ledger.admit(3) is Fate.late  # Between the two that became one.
-    assert ledger.admit(odd[-1]) is Fate.duplicate
-    assert ledger.admit(odd[-1] - 2) is Fate.duplicate
+    odd = range(1, 2 * MAX_GAPS + 4, 2)
+    assert {ledger.admit(seq) for seq in odd} == {Outcome.accepted}
+    assert len(ledger.gaps) == MAX_GAPS
+    assert ledger.admit(1) is Outcome.duplicate  # Before the first gap.
+    assert ledger.admit(3) is Outcome.late  # Between the two that became one.
+    assert ledger.admit(odd[-1]) is Outcome.duplicate
+    assert ledger.admit(odd[-1] - 2) is Outcome.duplicate

@@ -23,18 +23,18 @@ import pytest
 from centers import events_of
 from recops_models.data import DataError, Dataset
 from recops_models.serving import event_lines
-from recops_models.serving.applied import AppliedEvent
+from recops_models.serving.apply_events import EventOutcome
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
-from recops_models.serving.generations import served_now
+from recops_models.serving.generations import read_active
 from recops_models.serving.ingester import ingest_batches, ingest_stream
-from recops_models.serving.intake import BATCH, IngestReport
+from recops_models.serving.ingestion import BATCH, IngestReport
 from recops_models.serving.keys import generation_prefix, lock_key, user_key
-from recops_models.serving.ledger import Fate
+from recops_models.serving.ledger import Outcome
 from recops_models.serving.locks import HeldLockError, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.refresh import refresh_model
-from recops_models.serving.served import ServedModel
+from recops_models.serving.served_model import ServedModel
 from recops_models.serving.sources import dataset_events, file_events, growing_events
 from redis_server import RedisServer
 from stopped_clock import Clock
@@ -68,7 +68,7 @@ def send(server: RedisServer, events: list[dict[str, Any]]) -> None:
 def drain(center: Center, url: str, **options: Any) -> IngestReport:
     total = IngestReport()
     stream = RedisStream(url)
-    given = {"follow": False, "stop": threading.Event(), "told": total.join, **options}
+    given = {"follow": False, "stop": threading.Event(), "on_report": total.join, **options}
     ingest_stream(center, stream, **given)
     stream.close()
     return total
@@ -165,7 +165,7 @@ def test_events_of_a_damaged_user_are_refused_and_do_not_come_again(
     assert report.accepted == 60 - len(mine)
     assert drain(center, stream_url).num_events == 0
     total = IngestReport()
-    ingest_batches(center, [events[:60]], stop=threading.Event(), told=total.join)
+    ingest_batches(center, [events[:60]], stop=threading.Event(), on_report=total.join)
     assert (total.duplicates, total.num_refused) == (60 - len(mine), len(mine))
 
 
@@ -174,13 +174,13 @@ def test_whoever_is_stopped_tells_whether_there_was_more(
 ) -> None:
     def ingested(*batches: list[Any]) -> bool:
         stop = threading.Event()
-        return ingest_batches(center, batches, stop=stop, told=lambda _: stop.set())
+        return ingest_batches(center, batches, stop=stop, on_report=lambda _: stop.set())
 
     assert ingested(events[:2])
     assert not ingested(events[:2], events[2:4])
     send(redis_server, events[:10])
     stop, stream = threading.Event(), RedisStream(stream_url)
-    given = {"follow": False, "stop": stop, "told": lambda _: stop.set()}
+    given = {"follow": False, "stop": stop, "on_report": lambda _: stop.set()}
     assert ingest_stream(center, stream, **given)
     stop.clear()
     send(redis_server, [events[10]] * (BATCH + 1))
@@ -193,7 +193,9 @@ def test_whoever_is_stopped_tells_whether_there_was_more(
 def test_a_sum_of_reports_names_ten_refusals() -> None:
     total = IngestReport()
     for _ in range(5):
-        total.join(IngestReport.of([AppliedEvent(Fate.accepted), *[FieldError("seq", "no")] * 4]))
+        total.join(
+            IngestReport.of([EventOutcome(Outcome.accepted), *[FieldError("seq", "no")] * 4])
+        )
     assert [one.index for one in total.refused] == [1, 2, 3, 4, 6, 7, 8, 9, 11, 12]
     assert total.counts()["refused"] == total.num_refused == 20
     assert total.num_events == 25
@@ -269,7 +271,7 @@ def test_following_waits_and_stops(
     follower = threading.Thread(
         target=ingest_stream,
         args=(center, stream),
-        kwargs={"follow": True, "stop": stop, "told": total.join},
+        kwargs={"follow": True, "stop": stop, "on_report": total.join},
     )
     follower.start()
     for start in range(0, 60, 20):
@@ -329,7 +331,7 @@ def test_a_new_model_takes_over_while_events_flow(
         follower = threading.Thread(
             target=ingest_stream,
             args=(center, stream),
-            kwargs={"follow": True, "stop": stop, "told": total.join},
+            kwargs={"follow": True, "stop": stop, "on_report": total.join},
         )
         follower.start()
         parts = [events[start : start + 20] for start in range(0, len(events), 20)]
@@ -346,7 +348,7 @@ def test_a_new_model_takes_over_while_events_flow(
         stop.set()
         follower.join()
         assert center.model_version == served.version_text
-        active = served_now(center.store)
+        active = read_active(center.store)
         assert active is not None
         prefix = generation_prefix(active.generation)
         found = {key.removeprefix(prefix): value for key, value in center.store.scan([prefix])}
@@ -383,7 +385,9 @@ def test_files_hold_the_same_events(
     assert [e for part in file_events(table, batch=64) for e in part] == events
     total = IngestReport()
     for path in (lines, table):
-        ingest_batches(center, file_events(path, batch=64), stop=threading.Event(), told=total.join)
+        ingest_batches(
+            center, file_events(path, batch=64), stop=threading.Event(), on_report=total.join
+        )
     assert (total.accepted, total.duplicates) == (len(events), len(events))
 
 
@@ -399,7 +403,7 @@ def test_a_line_that_is_no_event_is_told_by_its_place(tmp_path: Path) -> None:
 def test_a_line_is_not_read_whole_that_is_longer_than_an_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_lines, "MOST_EVENT_BYTES", 10)
+    monkeypatch.setattr(event_lines, "MAX_EVENT_BYTES", 10)
     path = tmp_path / "events.bin"
     path.write_bytes(b"x" * 35 + b"\n[1]\n" + b"y" * 11)
     asked = []

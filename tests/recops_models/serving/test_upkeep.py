@@ -16,13 +16,12 @@ from centers import events_of, untrained
 from recops.files import CorruptFileError
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
-from recops_models.serving.checked import Tombstone, Totals
+from recops_models.serving.commit_retry import MAX_CONFLICTS
 from recops_models.serving.errors import CorruptStateError, ModelVersionError, StoreAwayError
 from recops_models.serving.forgetting import expire_users
-from recops_models.serving.generations import UPKEEP, change, served_now
-from recops_models.serving.getting_through import MOST_CONFLICTS
+from recops_models.serving.generations import MAINTENANCE, change, read_active
 from recops_models.serving.ingester import ingest_batches
-from recops_models.serving.intake import IngestReport
+from recops_models.serving.ingestion import IngestReport
 from recops_models.serving.keys import (
     forgotten_key,
     generation_prefix,
@@ -34,16 +33,17 @@ from recops_models.serving.keys import (
     users_prefix,
 )
 from recops_models.serving.locks import (
-    PAUSE,
-    SECONDS,
+    LOCK_SECONDS,
+    WRITE_PAUSE,
     HeldLockError,
     Lock,
     LostLockError,
-    NotPaused,
+    NoWritePause,
 )
 from recops_models.serving.open_store import open_store
 from recops_models.serving.refresh import refresh_model
-from recops_models.serving.served import ServedModel
+from recops_models.serving.sealed_values import Tombstone, Totals
+from recops_models.serving.served_model import ServedModel
 from recops_models.serving.snapshot_files import snapshots_in
 from recops_models.serving.snapshots import restore_snapshot, take_snapshot
 from recops_models.serving.stats import center_stats
@@ -64,7 +64,7 @@ def center(trained: Callable[..., Path], store_url: str) -> Iterator[Center]:
 
 def contents(store: Store) -> dict[bytes, bytes]:
     """All that is served, whatever the number of its generation."""
-    active = served_now(store)
+    active = read_active(store)
     assert active is not None
     prefix = generation_prefix(active.generation)
     return {key.removeprefix(prefix): value for key, value in store.scan([prefix])}
@@ -124,7 +124,7 @@ def test_a_snapshot_of_a_model_that_was_moved_names_its_new_place(
             with pytest.raises(ModelVersionError, match=r"does not hold.*--model"):
                 restore_snapshot(store, path, model=wrong)
         assert restore_snapshot(store, path, model=moved) == 60
-        active = served_now(store)
+        active = read_active(store)
         assert active is not None
         assert active.folder == str(moved)
 
@@ -132,10 +132,10 @@ def test_a_snapshot_of_a_model_that_was_moved_names_its_new_place(
 def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
     taken = [take_snapshot(center.store, tmp_path) for _ in range(9)]
     assert snapshots_in(tmp_path) == taken[2:]
-    with pytest.raises(ValueError, match="kept must be at least 1, got 0"):
-        take_snapshot(center.store, tmp_path, kept=0)
+    with pytest.raises(ValueError, match="keep must be at least 1, got 0"):
+        take_snapshot(center.store, tmp_path, keep=0)
     assert snapshots_in(tmp_path) == taken[2:]
-    assert take_snapshot(center.store, tmp_path, kept=1) in snapshots_in(tmp_path)
+    assert take_snapshot(center.store, tmp_path, keep=1) in snapshots_in(tmp_path)
     assert len(snapshots_in(tmp_path)) == 1
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_snapshot_by_its_name_is_left_alone(center: Center, tmp_path:
     killed.write_bytes(b"half")
     os.utime(killed, (0, 0))
     going_on.write_bytes(b"half")
-    newest = take_snapshot(center.store, tmp_path, kept=1)
+    newest = take_snapshot(center.store, tmp_path, keep=1)
     assert snapshots_in(tmp_path) == [newest]
     assert sorted(tmp_path.glob(".*")) == sorted([others[1], going_on])
     assert others[0].exists()
@@ -166,10 +166,10 @@ def test_older_snapshots_stay_until_the_new_one_is_read_back(
 
     monkeypatch.setattr("recops_models.serving.snapshots.verify_file", damaged)
     with pytest.raises(CorruptFileError):
-        take_snapshot(center.store, tmp_path, kept=1)
+        take_snapshot(center.store, tmp_path, keep=1)
     assert snapshots_in(tmp_path) == [old]
     monkeypatch.undo()
-    take_snapshot(center.store, tmp_path, kept=1)
+    take_snapshot(center.store, tmp_path, keep=1)
     assert old not in snapshots_in(tmp_path)
 
 
@@ -191,7 +191,7 @@ def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
     damage(center.store, user_key(1, str(hurt)))
     damage(center.store, forgotten_key(str(forgotten)))
     told = list[str]()
-    path = take_snapshot(center.store, tmp_path, warned=told.append)
+    path = take_snapshot(center.store, tmp_path, on_warning=told.append)
     assert f"damaged records of '{forgotten}', '{hurt}': a restore will" in told[0]
     before = users(center.store)
     with pytest.warns(UserWarning, match=f"'{forgotten}', '{hurt}': they were left out"):
@@ -200,7 +200,7 @@ def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
     assert users(center.store) == before
     assert not center.look_up(hurt).known
     with open_store(f"lmdb:{tmp_path / 'empty'}") as empty:
-        assert restore_snapshot(empty, path, warned=told.append) == 58
+        assert restore_snapshot(empty, path, on_warning=told.append) == 58
         assert empty.view([forgotten_key(str(forgotten))]).values[0]  # No leave to come back.
 
 
@@ -213,7 +213,7 @@ def test_damaged_counts_of_all_are_not_one_users(
         take_snapshot(center.store, tmp_path)
     assert not list(tmp_path.glob("*.parquet*"))
     with pytest.raises(CorruptStateError, match="count of 'all' is damaged"):
-        ingest_batches(center, [events], stop=threading.Event(), told=lambda _: None)
+        ingest_batches(center, [events], stop=threading.Event(), on_report=lambda _: None)
 
 
 def test_damaged_records_do_not_hold_up_who_expires(
@@ -226,7 +226,7 @@ def test_damaged_records_do_not_hold_up_who_expires(
     center.store.commit({forgotten_key(str(unclear)): stone}, clock=center.store.view([]).clock)
     damage(center.store, forgotten_key(str(unclear)))
     told = list[str]()
-    assert expire_users(center.store, 1e12, warned=told.append) == 58
+    assert expire_users(center.store, 1e12, on_warning=told.append) == 58
     assert len(told) == 1
     assert f"'{hurt}'" in told[0]
     assert f"'{unclear}'" in told[0]
@@ -235,7 +235,7 @@ def test_damaged_records_do_not_hold_up_who_expires(
         center.forget(unclear)
     assert center.forget(unclear, through=5)
     assert not center.look_up(unclear).known
-    with pytest.warns(UserWarning, match=f"damaged records of '{hurt}': they stay"):
+    with pytest.warns(UserWarning, match=f"damaged records of '{hurt}': they are kept"):
         assert expire_users(center.store, 1e12) == 0
 
 
@@ -251,7 +251,9 @@ def test_damaged_records_do_not_hold_up_a_new_model(
     damage(center.store, user_key(1, str(old)))
     damage(center.store, user_key(2, str(new)))
     total = IngestReport()
-    refresh_model(center.store, served, [once(events)], told=total.join, warned=told.append)
+    refresh_model(
+        center.store, served, [once(events)], on_report=total.join, on_warning=told.append
+    )
     assert total.num_refused == sum(event["user_id"] == new for event in events)
     assert f"damaged records of '{old}', '{new}'" in told[0] or f"'{new}', '{old}'" in told[0]
     assert center.look_up(old).events == sum(event["user_id"] == old for event in events)
@@ -358,7 +360,7 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
     assert center.ingest(events[700:800]).accepted  # The old one goes on meanwhile.
     told = []
     refresh_model(
-        center.store, served, [once(events[:600]), once(events[600:800])], told=told.append
+        center.store, served, [once(events[:600]), once(events[600:800])], on_report=told.append
     )
     assert sum(report.duplicates for report in told) >= 600  # It went on where it was.
     assert center.score(events[1]["user_id"], [1]).model_version == served.version_text
@@ -382,7 +384,7 @@ def test_a_new_model_that_skipped_events_does_not_go_into_service(
     early, late = events[:600], events[600:]
     served, old = ServedModel.load(trained("hpmn")), center.model_version
     sources = [once(late)] if wrong == "no beginning" else [once(late), once(early)]
-    with pytest.raises(ModelVersionError, match=r"events were skipped .* states were removed"):
+    with pytest.raises(ModelVersionError, match=r"more skipped events .* states were deleted"):
         refresh_model(center.store, served, sources)
     assert center.model_version == old
     refresh_model(center.store, served, [once(early), once(late)])
@@ -421,7 +423,7 @@ def test_a_new_model_knows_the_data_set_of_its_own_time(
 def test_a_model_that_is_served_is_not_refreshed(
     center: Center, trained: Callable[..., Path]
 ) -> None:
-    with pytest.raises(ModelVersionError, match="is served already"):
+    with pytest.raises(ModelVersionError, match="is already served"):
         refresh_model(center.store, ServedModel.load(trained("mimn")), [])
 
 
@@ -440,7 +442,7 @@ def test_forgetting_reaches_what_is_served_no_longer(
     path = take_snapshot(center.store, tmp_path)
     center.ingest(events)
     with monkeypatch.context() as killed:
-        killed.setattr("recops_models.serving.snapshots.sweep", lambda *_: None)
+        killed.setattr("recops_models.serving.snapshots.remove_retired", lambda *_: None)
         restore_snapshot(center.store, path)
     assert len(generations(center.store)) == 2
     assert center.forget(user) is known
@@ -465,7 +467,7 @@ def test_forgetting_reaches_a_model_that_warms_up(
 
 
 def test_writing_pauses_and_goes_on(center: Center, events: list[dict[str, Any]]) -> None:
-    with Lock(center.store, PAUSE):
+    with Lock(center.store, WRITE_PAUSE):
         with pytest.raises(HeldLockError, match="pauses"):
             center.ingest(events[:1], patience=0.1)
         assert center.score(1, [1]).events == 0
@@ -517,7 +519,7 @@ class Busy(Another):
         self._work, self.times = work, 0
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        if lock_key(PAUSE) not in changes:
+        if lock_key(WRITE_PAUSE) not in changes:
             self.times += 1
             assert self.times < 50
             self._work()
@@ -529,11 +531,13 @@ def counted(values: list[bytes | None]) -> dict[bytes, bytes | None]:
 
 
 def test_a_slow_change_gets_through_beside_a_quick_writer(center: Center) -> None:
-    store = Busy(center.store, lambda: change(center.store, [b"counter"], counted, [NotPaused()]))
-    with Lock(center.store, UPKEEP) as upkeep:
+    store = Busy(
+        center.store, lambda: change(center.store, [b"counter"], counted, [NoWritePause()])
+    )
+    with Lock(center.store, MAINTENANCE) as upkeep:
         change(store, [b"counter"], counted, [upkeep])
     assert center.store.view([b"counter"]).values == [b"%d" % (store.times + 1)]
-    change(center.store, [b"counter"], counted, [NotPaused()])  # Nobody waits any longer.
+    change(center.store, [b"counter"], counted, [NoWritePause()])  # Nobody waits any longer.
 
 
 def test_a_change_is_not_computed_anew_for_what_others_write_elsewhere(center: Center) -> None:
@@ -570,10 +574,10 @@ def test_a_slow_batch_gets_through_beside_a_quick_writer(
 def test_a_slow_writer_waits_for_who_pauses(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
-    pause, store = Lock(center.store, PAUSE), center.store
+    pause, store = Lock(center.store, WRITE_PAUSE), center.store
 
     def work() -> None:
-        if busy.times == MOST_CONFLICTS:
+        if busy.times == MAX_CONFLICTS:
             pause.acquire()
         change(store, [totals_key(1)], lambda _: {totals_key(1): Totals(busy.times).pack()})
 
@@ -607,7 +611,7 @@ def test_a_slow_writers_pause_is_waited_for(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events)
-    path, pause = take_snapshot(center.store, tmp_path), Lock(center.store, PAUSE)
+    path, pause = take_snapshot(center.store, tmp_path), Lock(center.store, WRITE_PAUSE)
     pause.acquire()
     threading.Timer(0.1, pause.release).start()
     assert restore_snapshot(center.store, path) == 60
@@ -633,10 +637,10 @@ def test_events_that_come_while_a_refresh_stalls_are_kept(
     served, old = ServedModel.load(trained("hpmn")), center.model_version
 
     def stall() -> None:
-        clock.now += SECONDS + 1
+        clock.now += LOCK_SECONDS + 1
         assert center.ingest(events[-1:]).accepted == 1
 
-    with pytest.raises(LostLockError, match="pause was held without a sign of life"):
+    with pytest.raises(LostLockError, match="pause was not renewed for more"):
         refresh_model(Stalling(center.store, stall), served, [once(events[:-1])])
     assert center.ingest(events[-1:]).duplicates == 1
     assert center.model_version == old
@@ -650,9 +654,9 @@ def test_a_snapshot_that_stalls_while_events_come_is_none(
     center.ingest(events[:-1])
 
     def stall() -> None:
-        clock.now += SECONDS + 1
+        clock.now += LOCK_SECONDS + 1
         assert center.ingest(events[-1:]).accepted == 1
-        clock.now -= SECONDS + 1  # Whoever wrote has another clock.
+        clock.now -= LOCK_SECONDS + 1  # Whoever wrote has another clock.
 
     with pytest.raises(LostLockError):
         take_snapshot(Stalling(center.store, stall), tmp_path)
@@ -660,12 +664,12 @@ def test_a_snapshot_that_stalls_while_events_come_is_none(
 
 
 def test_forgetting_tells_who_paused_too_long(center: Center, clock: Clock) -> None:
-    with Lock(center.store, PAUSE) as pause:
-        clock.now += SECONDS + 1
+    with Lock(center.store, WRITE_PAUSE) as pause:
+        clock.now += LOCK_SECONDS + 1
         assert not center.forget("nobody", through=5)
         with pytest.raises(LostLockError):
             pause.renew()
-    with Lock(center.store, PAUSE), pytest.raises(HeldLockError):
+    with Lock(center.store, WRITE_PAUSE), pytest.raises(HeldLockError):
         center.forget("nobody", through=6, patience=0.0)
 
 
@@ -717,7 +721,7 @@ def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iter
             work(Failing(store, commits))
             return
         yield
-        locks = [lock_key(name) for name in (PAUSE, UPKEEP)]  # Whose holder died.
+        locks = [lock_key(name) for name in (WRITE_PAUSE, MAINTENANCE)]  # Whose holder died.
         store.commit(dict.fromkeys(locks), clock=store.view([]).clock)
 
 

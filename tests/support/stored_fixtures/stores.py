@@ -49,13 +49,13 @@ def _fill(model: Path, url: str) -> None:
 
 def _model_of(url: str, name: str) -> Path:
     """Return the stored model that wrote the states of a store."""
-    from recops_models.serving.generations import served_now
+    from recops_models.serving.generations import read_active
     from recops_models.serving.open_store import open_store
-    from recops_models.serving.served import holds_version
+    from recops_models.serving.served_model import holds_version
 
     store = open_store(url)
     try:
-        active = served_now(store)
+        active = read_active(store)
     finally:
         store.close()
     assert active is not None, f"{url}: no active record"
@@ -72,7 +72,7 @@ def read_store(url: str, name: str) -> Values:
     """
     from recops_models.serving.center import Center
 
-    with Center.open(_model_of(url, name), url, make=False) as center:
+    with Center.open(_model_of(url, name), url, create=False) as center:
         values: Values = {
             "keys": _keys(center),
             "stats": _stats(center),

@@ -11,7 +11,7 @@ from recops_models.printable import printable
 
 if TYPE_CHECKING:
     from recops_models.serving.ingester import ReportCallback
-    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.ingestion import IngestReport
 
 
 def is_stream(events: str) -> bool:

@@ -37,4 +37,4 @@ def expire(
     limit = before if days is None else time.time() - 86_400 * days
     assert limit is not None
     with opened_store(store, model, allow_loss) as opened:
-        typer.echo(f"{expire_users(opened, limit, warned=warned):,} users forgotten")
+        typer.echo(f"{expire_users(opened, limit, on_warning=warned):,} users forgotten")

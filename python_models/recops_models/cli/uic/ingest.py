@@ -62,15 +62,15 @@ def ingest(
     from recops.files import write_json
     from recops_models.data import DataError
     from recops_models.serving.center import Center
-    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.ingestion import IngestReport
 
     if follow and not is_stream(events):
         raise typer.BadParameter("--follow is for a stream: --events redis-stream://…")
     folder = None if out is None else make_folder(out)
     total = IngestReport()
-    with _stopped_by_signals() as stop, progress(total) as told:
+    with _stopped_by_signals() as stop, progress(total) as on_report:
         with Center.open(model, store, allow_loss=allow_loss, data=data_named(data)) as center:
-            is_all = _ingest(center, events, follow=follow, stop=stop, told=told)
+            is_all = _ingest(center, events, follow=follow, stop=stop, on_report=on_report)
         typer.echo(json.dumps(total.counts()))
         if folder is not None:
             write_json(folder / "counts.json", total.counts(), kind="uic-counts")
@@ -83,17 +83,17 @@ def ingest(
 
 
 def _ingest(
-    center: Center, events: str, *, follow: bool, stop: threading.Event, told: ReportCallback
+    center: Center, events: str, *, follow: bool, stop: threading.Event, on_report: ReportCallback
 ) -> bool:
     """Whether all were read; False: a signal came before."""
     from recops_models.serving.ingester import ingest_batches, ingest_stream
-    from recops_models.serving.intake import BATCH
+    from recops_models.serving.ingestion import BATCH
     from recops_models.serving.redis_stream import RedisStream
 
     if is_stream(events):
         with closing(RedisStream(events)) as stream:
-            return ingest_stream(center, stream, follow=follow, stop=stop, told=told)
-    return ingest_batches(center, batches_of(events, BATCH), stop=stop, told=told)
+            return ingest_stream(center, stream, follow=follow, stop=stop, on_report=on_report)
+    return ingest_batches(center, batches_of(events, BATCH), stop=stop, on_report=on_report)
 
 
 @contextmanager

@@ -53,25 +53,32 @@ def refresh(
 
     Example: `recops uic refresh --model runs/new --store lmdb:states --events log.jsonl`
     """
-    from recops_models.serving.intake import IngestReport
+    from recops_models.serving.ingestion import IngestReport
     from recops_models.serving.refresh import refresh_model
-    from recops_models.serving.served import ServedModel
+    from recops_models.serving.served_model import ServedModel
 
     total = IngestReport()
     with (
-        opened_store(store, None, allow_loss, make=True) as opened,
-        progress(total) as told,
+        opened_store(store, None, allow_loss, create=True) as opened,
+        progress(total) as on_report,
         ExitStack() as streams,
     ):
         served = ServedModel.load(model, data=data_named(data))
         sources = [_more(one, streams) for one in events]
-        refresh_model(opened, served, sources, allow_behind=allow_behind, told=told, warned=warned)
+        refresh_model(
+            opened,
+            served,
+            sources,
+            allow_behind=allow_behind,
+            on_report=on_report,
+            on_warning=warned,
+        )
     typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
 
 
 def _more(events: str, streams: ExitStack) -> Callable[[], Iterator[list[object]]]:
     """A source for `refresh`: what a call has not given yet. ``streams`` closes it."""
-    from recops_models.serving.intake import BATCH
+    from recops_models.serving.ingestion import BATCH
     from recops_models.serving.redis_stream import RedisStream
 
     if is_stream(events):

@@ -27,6 +27,6 @@ def restore(
     """
     from recops_models.serving.snapshots import restore_snapshot
 
-    with opened_store(store, None, allow_loss, make=True) as opened:
-        users = restore_snapshot(opened, path, model=model, warned=warned)
+    with opened_store(store, None, allow_loss, create=True) as opened:
+        users = restore_snapshot(opened, path, model=model, on_warning=warned)
     typer.echo(printable(f"{users:,} users of {path.name}; send the events since once more"))

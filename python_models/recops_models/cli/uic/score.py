@@ -53,7 +53,7 @@ def score(
         raise typer.BadParameter("--features must be a JSON object")
     items = candidates_of(candidates)
     with Center.open(
-        model, store, allow_loss=allow_loss, data=data_named(data), make=False
+        model, store, allow_loss=allow_loss, data=data_named(data), create=False
     ) as center:
         found = center.score(user, items, given)
     answer: dict[str, object] = {

@@ -57,6 +57,6 @@ def serve(
             host=host,
             port=port,
             token=token,
-            most_body_bytes=max_body,
-            told=lambda url: typer.echo(printable(f"serving {center.store.url} at {url}")),
+            max_body_bytes=max_body,
+            on_ready=lambda url: typer.echo(printable(f"serving {center.store.url} at {url}")),
         )

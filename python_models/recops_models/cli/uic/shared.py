@@ -84,16 +84,16 @@ def data_named(name: str | None) -> Callable[[], Dataset] | None:
 
 @contextmanager
 def opened_store(
-    url: str, model: Path | None, allow_loss: bool, *, make: bool = False
+    url: str, model: Path | None, allow_loss: bool, *, create: bool = False
 ) -> Iterator[Store]:
     """The store, whose states are those of the model, if one is named; ``make`` a missing one."""
     from recops_models.serving.errors import ModelVersionError
-    from recops_models.serving.generations import served_now
+    from recops_models.serving.generations import read_active
     from recops_models.serving.open_store import open_store
-    from recops_models.serving.served import version_of
+    from recops_models.serving.served_model import version_of
 
-    with open_store(url, allow_loss=allow_loss, make=make) as store:
-        active = served_now(store)
+    with open_store(url, allow_loss=allow_loss, create=create) as store:
+        active = read_active(store)
         if model is not None and (active is None or active.version != version_of(model)):
             raise ModelVersionError(f"{url}: its states are not those of {model}")
         yield store
@@ -103,10 +103,10 @@ def snapshots_folder(url: str, given: Path | None) -> Path:
     """Where snapshots of a store are: as given, or beside its states."""
     if given is not None:
         return given
-    from recops_models.serving.stores.store_url import lmdb_folder, shown
+    from recops_models.serving.stores.store_url import lmdb_folder, redact_url
 
     if not url.startswith("lmdb:"):
-        raise typer.BadParameter(f"--snapshots must name a folder for {shown(url)}")
+        raise typer.BadParameter(f"--snapshots must name a folder for {redact_url(url)}")
     return lmdb_folder(url) / "snapshots"
 
 

@@ -34,4 +34,4 @@ def snapshot(
 
     folder = snapshots_folder(store, snapshots)
     with opened_store(store, model, allow_loss) as opened:
-        typer.echo(printable(str(take_snapshot(opened, folder, warned=warned))))
+        typer.echo(printable(str(take_snapshot(opened, folder, on_warning=warned))))

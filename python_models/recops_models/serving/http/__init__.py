@@ -1,1 +1,1 @@
-"""The User Interest Center over HTTP: events in, scores out, one process beside its store."""
+"""HTTP service of the User Interest Center."""

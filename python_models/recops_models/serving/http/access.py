@@ -1,4 +1,4 @@
-"""Who may ask: bearers of the token, and no web page of another origin."""
+"""Access control: bearer token and protection against cross-origin requests."""
 
 from __future__ import annotations
 
@@ -9,74 +9,75 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recops_models.serving.http.answers import json_answer
+from recops_models.serving.http.responses import json_response
 
-OPEN = frozenset({"/", "/healthz"})
-"""Paths that tell nothing of users, and need no token."""
+PUBLIC_PATHS = frozenset({"/", "/healthz"})
+"""Paths without user data, which need no token."""
 
 
 class Access:
-    """An ASGI middleware that answers 401 without the token, and 403 to other origins.
+    """ASGI middleware that responds 401 without the token, and 403 to other origins.
 
-    A browser says for which page it asks. A page of another origin is refused, so that no web site
-    can have its visitor's browser write here. Without a token, the name that was asked for must be
-    this machine's, too: the owner of a name may have it point here (DNS rebinding).
+    Browsers send the origin of the page that makes a request. Pages of other origins are refused,
+    so that a web site cannot write through its visitor's browser. Without a token the host name of
+    the request must also be a loopback name, because a foreign name may resolve to this machine
+    (DNS rebinding).
 
     Args:
-        app: what is guarded.
-        token: which ``Authorization: Bearer …`` must tell; None: nothing is asked for.
+        app: the application to protect.
+        token: required bearer token; None requires no token.
     """
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
-        self._due = None if token is None else f"Bearer {token}".encode()
+        self._authorization = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As of ASGI."""
+        """Handle a request as an ASGI application."""
         app = self._app
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            if self._is_foreign(headers):
-                app = json_answer({"error": "not for pages of other origins"}, 403)
-            elif scope["path"] not in OPEN and not self._bears(headers):
+            if self._is_cross_origin(headers):
+                app = json_response({"error": "not for pages of other origins"}, 403)
+            elif scope["path"] not in PUBLIC_PATHS and not self._has_token(headers):
                 challenge = {"WWW-Authenticate": "Bearer"}
-                app = json_answer({"error": "the token is missing or wrong"}, 401, challenge)
+                app = json_response({"error": "the token is missing or wrong"}, 401, challenge)
         await app(scope, receive, send)
 
-    def _bears(self, headers: Headers) -> bool:
-        """Compared in a time that tells nothing of where they differ."""
-        if self._due is None:
+    def _has_token(self, headers: Headers) -> bool:
+        if self._authorization is None:
             return True
-        return hmac.compare_digest(headers.get("authorization", "").encode("latin-1"), self._due)
+        authorization = headers.get("authorization", "").encode("latin-1")
+        return hmac.compare_digest(authorization, self._authorization)
 
-    def _is_foreign(self, headers: Headers) -> bool:
+    def _is_cross_origin(self, headers: Headers) -> bool:
         host, origin = headers.get("host", ""), headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return True
-        return self._due is None and host != "" and not is_loopback(_name_of(host))
+        return self._authorization is None and host != "" and not is_loopback(_host_name(host))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address, without a port, is this machine's own."""
+    """Return whether a name or address without a port is a loopback one."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-def _name_of(host: str) -> str:
-    """Of a Host header, which may tell a port."""
+def _host_name(host: str) -> str:
+    """Return the value of a Host header without its port."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
 
 
 def read_token(path: Path) -> str:
-    """The token in a file: one word.
+    """Read the token, a single word, from a file.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: no word, or several.
+        ValueError: the file does not hold exactly one ASCII word.
     """
     words = path.read_text("utf-8").split()
     if len(words) != 1 or not words[0].isascii():

@@ -1,4 +1,4 @@
-"""The routes of the User Interest Center."""
+"""Routes of the User Interest Center."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from starlette.types import ASGIApp
 
 from recops_models.serving.center import Center
 from recops_models.serving.http.access import Access
-from recops_models.serving.http.answers import STATUSES, error_answer, json_answer
-from recops_models.serving.http.body import MOST_BODY_BYTES, sent
+from recops_models.serving.http.body import MAX_BODY_BYTES, json_body
 from recops_models.serving.http.metrics import CONTENT_TYPE, ServiceMetrics
 from recops_models.serving.http.requests import (
     EventsRequest,
     ForgetRequest,
     ScoreRequest,
-    SentRequest,
+    StrictRequest,
 )
+from recops_models.serving.http.responses import STATUSES, error_response, json_response
 from recops_models.serving.http.service import Service
 from recops_models.serving.http.timed_app import TimedApp
 
@@ -34,20 +34,25 @@ _PAGE_HEADERS = {
 
 
 def make_app(
-    center: Center, *, token: str | None = None, most_body_bytes: int = MOST_BODY_BYTES
+    center: Center, *, token: str | None = None, max_body_bytes: int = MAX_BODY_BYTES
 ) -> ASGIApp:
-    """An ASGI application over a center, which stays its caller's to close.
+    """Return an ASGI application that serves a center. The caller closes the center.
 
-    Every error is ``{"error": one line}``, and with 422 ``"field"`` names what is wrong:
-    401 without the token, 403 for pages of other origins, 408 and 413 for a body too slow or too
-    large, 409 where the store's states are another model's, 500 for a damaged state (and what
-    nobody foresaw), 503 with Retry-After while the store is away, writing pauses or too much waits,
-    507 where the store has no room.
+    Error responses are ``{"error": one line}``, with these status codes:
+
+    - 401: the token is missing or wrong;
+    - 403: the request comes from a page of another origin;
+    - 408, 413: the body arrives too slowly, or is too large;
+    - 409: the store's states are of another model;
+    - 422: a field is invalid, and ``"field"`` names it;
+    - 500: a user's state is damaged, or an unexpected error;
+    - 503 with Retry-After: the store does not answer, writing pauses, or too many requests wait;
+    - 507: the store has no free space.
 
     Args:
-        center: that is served.
-        token: which requests must bear; None: all may ask, by a name of this machine.
-        most_body_bytes: of a request.
+        center: the center.
+        token: bearer token that requests must have. None accepts all requests to a loopback name.
+        max_body_bytes: largest request body.
     """
     metrics = ServiceMetrics()
     service = Service(center, metrics)
@@ -60,27 +65,27 @@ def make_app(
     app = FastAPI(
         title="User Interest Center",
         lifespan=lifespan,
-        docs_url=None,  # The pages of both fetch scripts from elsewhere.
+        docs_url=None,  # Both documentation pages load scripts from other hosts.
         redoc_url=None,
     )
     for kind, _ in STATUSES:
-        app.add_exception_handler(kind, error_answer)
-    app.add_exception_handler(HTTPException, error_answer)
-    _add_routes(app, service, most_body_bytes)
+        app.add_exception_handler(kind, error_response)
+    app.add_exception_handler(HTTPException, error_response)
+    _add_routes(app, service, max_body_bytes)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return TimedApp(Access(app, token), metrics, paths)
 
 
-def _add_routes(app: FastAPI, service: Service, most_body_bytes: int) -> None:
-    events_sent = Depends(sent(EventsRequest, most_body_bytes))
-    score_sent = Depends(sent(ScoreRequest, most_body_bytes))
-    forget_sent = Depends(sent(ForgetRequest, most_body_bytes))
+def _add_routes(app: FastAPI, service: Service, max_body_bytes: int) -> None:
+    events_body = Depends(json_body(EventsRequest, max_body_bytes))
+    score_body = Depends(json_body(ScoreRequest, max_body_bytes))
+    forget_body = Depends(json_body(ForgetRequest, max_body_bytes))
 
-    @app.post("/v1/events", openapi_extra=_takes(EventsRequest))
-    async def ingest(request: EventsRequest = events_sent) -> Response:
-        """Apply events, each once however often it is sent; durable when answered."""
+    @app.post("/v1/events", openapi_extra=_openapi_body(EventsRequest))
+    async def ingest(request: EventsRequest = events_body) -> Response:
+        """Apply events exactly once, even if they are repeated; durable on response."""
         report = await service.ingest(request.events)
-        return json_answer(
+        return json_response(
             {
                 "accepted": report.accepted,
                 "duplicates": report.duplicates,
@@ -89,52 +94,52 @@ def _add_routes(app: FastAPI, service: Service, most_body_bytes: int) -> None:
             }
         )
 
-    @app.post("/v1/score", openapi_extra=_takes(ScoreRequest))
-    async def score(request: ScoreRequest = score_sent) -> Response:
-        """Score candidates with the user's state; an unknown user has the empty state, 0 events.
+    @app.post("/v1/score", openapi_extra=_openapi_body(ScoreRequest))
+    async def score(request: ScoreRequest = score_body) -> Response:
+        """Score candidates with the user's state. An unknown user has the empty state, 0 events.
 
-        `unknown_candidates` lists the positions, from 0, of candidates whose ids the model did not
-        learn in training. They have scores too, as any unknown item does: check for mistyped ids.
+        `unknown_candidates` lists the positions, from 0, of candidates whose ids were not in
+        training. They are scored as unknown items: check for mistyped ids.
         """
-        found = await service.score(request)
-        return json_answer(
+        result = await service.score(request)
+        return json_response(
             {
-                "scores": found.scores,
-                "model_version": found.model_version,
-                "events": found.events,
-                "unknown_candidates": found.unknown_candidates,
+                "scores": result.scores,
+                "model_version": result.model_version,
+                "events": result.events,
+                "unknown_candidates": result.unknown_candidates,
             }
         )
 
-    @app.post("/v1/forget", openapi_extra=_takes(ForgetRequest))
-    async def forget(request: ForgetRequest = forget_sent) -> Response:
-        """Remove a user's state for good; tells whether there was one."""
-        return json_answer({"forgotten": await service.forget(request)})
+    @app.post("/v1/forget", openapi_extra=_openapi_body(ForgetRequest))
+    async def forget(request: ForgetRequest = forget_body) -> Response:
+        """Delete a user's state permanently, and return whether there was one."""
+        return json_response({"forgotten": await service.forget(request)})
 
     @app.get("/v1/state")
     async def state(user_id: str = "") -> Response:
-        """A user's state as it is now."""
-        return json_answer({"user_id": user_id, **vars(await service.state(user_id))})
+        """Return a user's current state."""
+        return json_response({"user_id": user_id, **vars(await service.state(user_id))})
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        """Whether the store answers."""
-        return json_answer({"status": "ok", "model_version": await service.model_version()})
+        """Check that the store answers."""
+        return json_response({"status": "ok", "model_version": await service.model_version()})
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """For Prometheus."""
+        """Return the metrics in Prometheus' text format."""
         return Response(await service.metrics(), media_type=CONTENT_TYPE)
 
     page = files(__package__).joinpath("page.html").read_text("utf-8")
 
     @app.get("/")
     async def index() -> Response:
-        """A page that shows rates, latencies and a user's state as they change."""
+        """Return a page with live rates, latencies and one user's state."""
         return HTMLResponse(page, headers=_PAGE_HEADERS)
 
 
-def _takes(kind: type[SentRequest]) -> dict[str, object]:
-    """What OpenAPI says of a body that is read by :func:`~recops_models.serving.http.body.sent`."""
+def _openapi_body(kind: type[StrictRequest]) -> dict[str, object]:
+    """Return the OpenAPI description of a body that ``json_body`` reads."""
     content = {"application/json": {"schema": kind.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}

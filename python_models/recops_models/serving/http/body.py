@@ -1,4 +1,4 @@
-"""A request's body: bounded while it is read, strict when it is parsed."""
+"""Reading and validation of JSON request bodies, with bounds on size and time."""
 
 from __future__ import annotations
 
@@ -13,102 +13,102 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from recops_models.serving.errors import FieldError
-from recops_models.serving.http.requests import SentRequest
+from recops_models.serving.http.requests import StrictRequest
 
-MOST_BODY_BYTES = 1 << 20
-"""Of a body, unless the server is told another number: some 8,000 events."""
+MAX_BODY_BYTES = 1 << 20
+"""Default size limit of a body: about 8,000 events."""
 
-_SECONDS = 30.0
-"""For a body to arrive in."""
+_BODY_SECONDS = 30.0
+"""Time limit for the arrival of a body."""
 
-_DISCARDED = 1 << 26
-"""Bytes of a body too large that are read and thrown away. A client that is still writing when the
-connection closes may never see the answer."""
+_MAX_DISCARDED_BYTES = 1 << 26
+"""Bytes beyond the limit that are read and discarded. A client that is still writing when the
+connection closes may not see the response."""
 
-Sent = TypeVar("Sent", bound=SentRequest)
+RequestT = TypeVar("RequestT", bound=StrictRequest)
 
 
 class TooLargeError(Exception):
-    """A body beyond the limit."""
+    """Body larger than the limit."""
 
 
 class TooSlowError(Exception):
-    """A body that does not arrive."""
+    """Body that did not arrive in time."""
 
 
-def sent(kind: type[Sent], most_bytes: int) -> Callable[[Request], Awaitable[Sent]]:
-    """A dependency of a route: the request's body as ``kind``.
+def json_body(kind: type[RequestT], max_bytes: int) -> Callable[[Request], Awaitable[RequestT]]:
+    """Return a route dependency that reads the request body as ``kind``.
 
-    The content type is not looked at.
+    The content type is ignored.
 
     Raises:
-        TooLargeError: more than ``most_bytes``; they are not kept, nor parsed.
-        TooSlowError: it did not arrive in time.
-        FieldError: no JSON, or not as ``kind`` describes; it names the field.
+        TooLargeError: the body is larger than ``max_bytes``. It is neither stored nor parsed.
+        TooSlowError: the body did not arrive in time.
+        FieldError: the body is not JSON, or a field is invalid.
     """
 
-    async def dependency(request: Request) -> Sent:
+    async def dependency(request: Request) -> RequestT:
         try:
-            data = await asyncio.wait_for(_read(request, most_bytes), _SECONDS)
+            data = await asyncio.wait_for(_read(request, max_bytes), _BODY_SECONDS)
         except asyncio.TimeoutError:
-            raise TooSlowError(f"the body must arrive within {_SECONDS:g} s") from None
+            raise TooSlowError(f"the body must arrive within {_BODY_SECONDS:g} s") from None
         try:
             return kind.model_validate(parse_json(data))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = str(first["loc"][0]) if first["loc"] else "body"
-            raise FieldError(where, first["msg"][:1].lower() + first["msg"][1:]) from None
+            field = str(first["loc"][0]) if first["loc"] else "body"
+            raise FieldError(field, first["msg"][:1].lower() + first["msg"][1:]) from None
 
     return dependency
 
 
-async def _read(request: Request, most_bytes: int) -> bytearray:
-    too_large = TooLargeError(f"the body must be at most {most_bytes:,} bytes")
+async def _read(request: Request, max_bytes: int) -> bytearray:
+    too_large = TooLargeError(f"the body must be at most {max_bytes:,} bytes")
     length = request.headers.get("content-length", "")
-    if "expect" in request.headers and length.isdecimal() and int(length) > most_bytes:
-        raise too_large  # The client waits for leave to send it.
+    if "expect" in request.headers and length.isdecimal() and int(length) > max_bytes:
+        raise too_large  # The client waits for permission to send the body.
     data, total = bytearray(), 0
     async for chunk in request.stream():
         total += len(chunk)
-        if total > most_bytes + _DISCARDED:
+        if total > max_bytes + _MAX_DISCARDED_BYTES:
             break
-        if total <= most_bytes:
+        if total <= max_bytes:
             data += chunk
-    if total > most_bytes:
+    if total > max_bytes:
         raise too_large
     return data
 
 
 def parse_json(data: bytes | bytearray) -> object:
-    """The value of JSON as RFC 8259 has it: no NaN, no infinity, no lone surrogate.
+    """Parse JSON according to RFC 8259: without NaN, infinity or lone surrogates.
 
     Raises:
-        FieldError: it is none. A number that is not finite is told by the field that it is in.
+        FieldError: the JSON is invalid. For a number that is not finite it names the field.
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        field, place = _not_finite(data)
+        field, path = _find_not_finite(data)
         if field is not None:
-            raise FieldError(field, f"must be a finite number ({place})") from None
+            raise FieldError(field, f"must be a finite number ({path})") from None
         raise FieldError("body", f"must be JSON: {error}") from None
 
 
-def _not_finite(data: bytes | bytearray) -> tuple[str | None, str]:
-    """Of JSON that holds NaN or an infinity, the field with the first, and its place."""
+def _find_not_finite(data: bytes | bytearray) -> tuple[str | None, str]:
+    """Return the field and the path of the first NaN or infinity; None and "" if there is none."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
         return None, ""
-    return next(_places(content, "body", ""), (None, ""))
+    return next(_not_finite_paths(content, "body", ""), (None, ""))
 
 
-def _places(content: object, field: str, place: str) -> Iterator[tuple[str | None, str]]:
+def _not_finite_paths(content: object, field: str, path: str) -> Iterator[tuple[str | None, str]]:
     if isinstance(content, float) and not math.isfinite(content):
-        yield field, place or "body"
+        yield field, path or "body"
     elif isinstance(content, dict):
         for name, value in content.items():
-            yield from _places(value, name, f"{place}.{name}" if place else name)
+            yield from _not_finite_paths(value, name, f"{path}.{name}" if path else name)
     elif isinstance(content, list):
-        for number, value in enumerate(content):
-            yield from _places(value, field, f"{place}[{number}]")
+        for index, value in enumerate(content):
+            yield from _not_finite_paths(value, field, f"{path}[{index}]")

@@ -1,4 +1,4 @@
-"""One writer, whose every commit takes all that has arrived while it made the last."""
+"""Group commit: one writer whose commits combine the events of several requests."""
 
 from __future__ import annotations
 
@@ -13,76 +13,77 @@ from typing import TypeVar
 
 from recops_models.serving.center import Center
 from recops_models.serving.errors import StoreAwayError, StoreError
-from recops_models.serving.http.answers import OverloadedError
 from recops_models.serving.http.metrics import ServiceMetrics
-from recops_models.serving.http.scores_first import ScoresFirst
-from recops_models.serving.intake import BATCH, IngestReport
+from recops_models.serving.http.responses import OverloadedError
+from recops_models.serving.http.score_priority import ScorePriority
+from recops_models.serving.ingestion import BATCH, IngestReport
 
-MOST_WAITING = 1 << 16
-"""Events that may wait for the writer."""
+MAX_WAITING = 1 << 16
+"""Largest number of events that wait for the writer."""
 
-MOST_WAIT_SECONDS = 0.05
-"""That a commit gives to scores."""
+MAX_WAIT_SECONDS = 0.05
+"""Longest time that a commit yields to scores."""
 
-Done = TypeVar("Done")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
-class _Sending:
+class _PendingRequest:
     events: Sequence[object]
     answer: asyncio.Future[IngestReport]
 
 
 class GroupCommit:
-    """Writes events in the order in which requests brought them, several requests in a commit.
+    """Writer of the events of all requests, in order of arrival.
 
-    A durable commit costs a flush of the disk, whatever is in it. While one is made, requests wait;
-    the next takes them all, up to :data:`~recops_models.serving.intake.BATCH` events. So a lone
-    request waits for nobody, and under load the flushes do not grow with the requests.
+    A durable commit costs one disk flush, regardless of its size. Requests that arrive during a
+    commit wait, and the next commit contains them all, up to
+    :data:`~recops_models.serving.ingestion.BATCH` events. A single request therefore does not wait,
+    and the number of flushes does not grow with the load.
 
     Args:
-        center: that is written.
-        metrics: told of each commit.
-        scores: whom the writer lets go first.
+        center: the center that applies the events.
+        metrics: receives counts and latencies.
+        scores: scores in progress, to which the writer yields.
     """
 
-    def __init__(self, center: Center, metrics: ServiceMetrics, scores: ScoresFirst) -> None:
+    def __init__(self, center: Center, metrics: ServiceMetrics, scores: ScorePriority) -> None:
         self._center, self._metrics, self._scores = center, metrics, scores
-        self._queue: deque[_Sending] = deque()
+        self._queue: deque[_PendingRequest] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "uic-writer")
 
     async def ingest(self, events: Sequence[object]) -> IngestReport:
-        """What became of ``events``, durable by then.
+        """Return the report on ``events`` after they are durable.
 
         Raises:
-            OverloadedError: too many are waiting.
-            StoreError: as of :meth:`Center.ingest`.
+            OverloadedError: too many events wait.
+            StoreError: see :meth:`Center.ingest`.
         """
         waiting = self._metrics.waiting
-        if self._queue and waiting + len(events) > MOST_WAITING:
+        if self._queue and waiting + len(events) > MAX_WAITING:
             raise OverloadedError(f"{waiting:,} events wait to be written")
-        sending = _Sending(events, asyncio.get_running_loop().create_future())
-        self._queue.append(sending)
+        request = _PendingRequest(events, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
         self._metrics.waiting += len(events)
         self._arrived.set()
-        return await sending.answer
+        return await request.answer
 
-    async def between_commits(self, work: Callable[[], Done]) -> Done:
-        """Do other writing in the writer's thread, where it need not race with commits."""
+    async def between_commits(self, work: Callable[[], ResultT]) -> ResultT:
+        """Run ``work`` in the writer's thread, where it does not compete with commits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def run(self) -> None:
-        """Write until :meth:`close`, and then what is left."""
+        """Write until :meth:`close`, then write the remaining events."""
         loop = asyncio.get_running_loop()
         while True:
             group = self._next_group()
             if group:
                 outcomes = await loop.run_in_executor(self._thread, self._write, group)
-                self._metrics.waiting -= sum(len(sending.events) for sending in group)
-                for sending, outcome in zip(group, outcomes, strict=True):
-                    _tell(sending.answer, outcome)
+                self._metrics.waiting -= sum(len(request.events) for request in group)
+                for request, outcome in zip(group, outcomes, strict=True):
+                    _set_outcome(request.answer, outcome)
             elif self._closing:
                 self._thread.shutdown()
                 return
@@ -91,39 +92,39 @@ class GroupCommit:
                 await self._arrived.wait()
 
     def close(self) -> None:
-        """No more will come."""
+        """Stop after the events that have arrived."""
         self._closing = True
         self._arrived.set()
 
-    def _next_group(self) -> list[_Sending]:
-        """The first that waits, and those behind it as long as there is room in the commit."""
-        group: list[_Sending] = []
+    def _next_group(self) -> list[_PendingRequest]:
+        """Return the waiting requests that fit into one commit, at least one if any waits."""
+        group: list[_PendingRequest] = []
         room = BATCH
         while self._queue and (not group or len(self._queue[0].events) <= room):
             group.append(self._queue.popleft())
             room -= len(group[-1].events)
         return group
 
-    def _write(self, group: Sequence[_Sending]) -> list[IngestReport | Exception]:
-        begun = time.perf_counter()
+    def _write(self, group: Sequence[_PendingRequest]) -> list[IngestReport | Exception]:
+        start = time.perf_counter()
         try:
             reports = self._center.ingest_together(
-                [sending.events for sending in group],
-                give_way=self._scores.waits(MOST_WAIT_SECONDS),
+                [request.events for request in group],
+                yield_point=self._scores.yield_point(MAX_WAIT_SECONDS),
             )
         except StoreError as error:
             if len(group) == 1 or isinstance(error, StoreAwayError):
                 return [error] * len(group)
-            # One sender's user, say, has a damaged state: the others need not suffer for it.
-            return [outcome for sending in group for outcome in self._write([sending])]
-        except Exception as error:  # Whatever it is, those who wait must be told.
+            # One request may touch a damaged state; the other requests must not fail with it.
+            return [outcome for request in group for outcome in self._write([request])]
+        except Exception as error:  # The requests wait for an outcome, so pass on any error.
             return [error] * len(group)
-        self._metrics.committed(reports, time.perf_counter() - begun)
+        self._metrics.committed(reports, time.perf_counter() - start)
         return list(reports)
 
 
-def _tell(answer: asyncio.Future[IngestReport], outcome: IngestReport | Exception) -> None:
-    with suppress(asyncio.InvalidStateError):  # Who asked has gone.
+def _set_outcome(answer: asyncio.Future[IngestReport], outcome: IngestReport | Exception) -> None:
+    with suppress(asyncio.InvalidStateError):  # The client has disconnected.
         if isinstance(outcome, Exception):
             answer.set_exception(outcome)
         else:

@@ -1,4 +1,4 @@
-"""What the server counts and times, for Prometheus."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from recops_models.serving.intake import IngestReport
+from recops_models.serving.ingestion import IngestReport
 from recops_models.serving.stats import CenterStats
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -47,11 +47,11 @@ _EVENTS = (1, 10, 50, 100, 200, 300, 500, 700, 1024, 4096, 16384)
 
 
 class ServiceMetrics:
-    """Counters, histograms and gauges of one server, in a registry of its own.
+    """Counters, histograms and gauges of one server in their own registry.
 
     Attributes:
         waiting: events that wait to be written.
-        unanswered: requests for scores that wait or are being scored.
+        unanswered: scoring requests without a response yet.
     """
 
     def __init__(self) -> None:
@@ -63,65 +63,71 @@ class ServiceMetrics:
         )
         self._seconds = Histogram(
             "recops_uic_request_seconds",
-            "From a request's head to the end of its answer.",
+            "Time from a request's headers to the end of its response.",
             ["path"],
             buckets=_SECONDS,
             registry=registry,
         )
         self._events = Counter(
-            "recops_uic_events", "Events by what became of them.", ["outcome"], registry=registry
+            "recops_uic_events", "Events by outcome.", ["outcome"], registry=registry
         )
         for outcome in ("accepted", "duplicate", "late", "refused"):
-            self._events.labels(outcome)  # There, and 0, before the first of them.
+            self._events.labels(outcome)  # Exports 0 before the first such event.
         self._refused = Counter(
             "recops_uic_refused_events", "Refused events by field.", ["field"], registry=registry
         )
         self._skipped = Counter(
-            "recops_uic_skipped_events", "Sequence numbers that were skipped.", registry=registry
+            "recops_uic_skipped_events", "Skipped sequence numbers.", registry=registry
         )
         self._commit_seconds = Histogram(
             "recops_uic_commit_seconds",
-            "A commit, from its first event checked to the disk.",
+            "Time of a commit, from the validation of its events to the disk flush.",
             buckets=_SECONDS,
             registry=registry,
         )
         self._commit_events = Histogram(
-            "recops_uic_commit_events", "Events in a commit.", buckets=_EVENTS, registry=registry
+            "recops_uic_commit_events", "Events per commit.", buckets=_EVENTS, registry=registry
         )
         self._candidates = Counter(
-            "recops_uic_scored_candidates", "Candidates that got a score.", registry=registry
+            "recops_uic_scored_candidates", "Scored candidates.", registry=registry
         )
-        self._strangers = Counter(
+        self._unknown_users = Counter(
             "recops_uic_unknown_users",
-            "Requests for scores of a user whom the store does not know.",
+            "Scoring requests of users without a state.",
             registry=registry,
         )
         Gauge(
             "recops_uic_waiting_events", "Events that wait to be written.", registry=registry
         ).set_function(lambda: self.waiting)
         Gauge(
-            "recops_uic_unanswered_scores", "Requests being scored.", registry=registry
+            "recops_uic_unanswered_scores",
+            "Scoring requests without a response yet.",
+            registry=registry,
         ).set_function(lambda: self.unanswered)
         self._store_up = Gauge(
             "recops_uic_store_up", "Whether the store answers.", registry=registry
         )
-        self._store_users = Gauge("recops_uic_store_users", "With a state.", registry=registry)
-        self._store_events = Gauge(
-            "recops_uic_store_events", "Accepted, of the model that is served.", registry=registry
+        self._store_users = Gauge(
+            "recops_uic_store_users", "Users with a state.", registry=registry
         )
-        self._store_bytes = Gauge("recops_uic_store_bytes", "The store's size.", registry=registry)
+        self._store_events = Gauge(
+            "recops_uic_store_events", "Accepted events of the served model.", registry=registry
+        )
+        self._store_bytes = Gauge(
+            "recops_uic_store_bytes", "Size of the store in bytes.", registry=registry
+        )
         self._warming = Gauge(
             "recops_uic_warming", "Whether a new model is being warmed up.", registry=registry
         )
-        self._model = Info("recops_uic_model", "The model that is served.", registry=registry)
+        self._model = Info("recops_uic_model", "Served model.", registry=registry)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
-        """A request, by its route."""
+        """Record a response with its route, status and latency."""
         self._requests.labels(path, status).inc()
         self._seconds.labels(path).observe(seconds)
 
     def committed(self, reports: Sequence[IngestReport], seconds: float) -> None:
-        """A commit, and what became of the events in it."""
+        """Record a commit with the reports on its events."""
         self._commit_seconds.observe(seconds)
         self._commit_events.observe(sum(report.num_events for report in reports))
         for report in reports:
@@ -134,15 +140,16 @@ class ServiceMetrics:
                 self._refused.labels(refusal.field).inc()
 
     def scored(self, candidates: int, *, known: bool) -> None:
-        """A request for scores that was answered."""
+        """Record a successful scoring request."""
         self._candidates.inc(candidates)
-        self._strangers.inc(not known)
+        self._unknown_users.inc(not known)
 
     def text(self, stats: CenterStats | None) -> bytes:
-        """All of it, in Prometheus' text format.
+        """Return all metrics in Prometheus' text format.
 
         Args:
-            stats: of the store; None: it is away, and its figures are those of before.
+            stats: statistics of the store; None if it does not answer. Then the last known values
+                are exported.
         """
         self._store_up.set(stats is not None)
         if stats is not None:

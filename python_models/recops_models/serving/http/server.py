@@ -1,4 +1,4 @@
-"""The process: a socket, signals, threads."""
+"""Server process: socket, signals and threads."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import uvicorn
 from recops_models.serving.center import Center
 from recops_models.serving.http.access import is_loopback
 from recops_models.serving.http.app import make_app
-from recops_models.serving.http.body import MOST_BODY_BYTES
+from recops_models.serving.http.body import MAX_BODY_BYTES
 
 _SWITCH_SECONDS = 1e-4
-"""Of Python's interpreter lock. A score is some sixty ops, each of which lets go of it and takes it
-again. At Python's own 5 ms, a writer that computes would have a score wait that long each time."""
+"""Switch interval of Python's interpreter lock.
+
+A score runs about sixty ops, each of which releases and reacquires the lock. With the default of
+5 ms it could wait that long for a writer each time.
+"""
 
 _GRACE_SECONDS = 30
-"""That requests have to end in."""
+"""Time for open requests to finish at shutdown."""
 
 _KEEP_ALIVE_SECONDS = 75
-"""That an idle connection is kept: longer than clients keep theirs, so that they do not write into
-one that is being closed."""
+"""Time after which idle connections are closed. It exceeds the timeout of common clients, so that
+they do not write to a connection that is being closed."""
 
 
 def serve(
@@ -34,31 +37,34 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8080,
     token: str | None = None,
-    most_body_bytes: int = MOST_BODY_BYTES,
-    told: Callable[[str], object] = print,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    on_ready: Callable[[str], object] = print,
 ) -> None:
-    """Serve a center over HTTP until SIGTERM or SIGINT, then finish what was taken on, and return.
+    """Serve a center over HTTP until SIGTERM or SIGINT, then finish open requests and return.
 
-    It takes the process for itself: one thread of torch, short turns of the interpreter lock, and
-    what is there is never collected. Others beside it may serve or write the same store.
+    This changes settings of the whole process: it limits torch to one thread, shortens the
+    interpreter's switch interval, and excludes existing objects from garbage collection. Other
+    processes may use the same store.
 
     Args:
-        center: stays its caller's to close.
-        host: an address or name of this machine; one that others reach takes a ``token``.
-        port: 0 takes one that is free.
-        token: which requests must bear.
-        most_body_bytes: of a request.
-        told: the URL, once connections are taken.
+        center: the center. The caller closes it.
+        host: address or name of this machine. One that other machines can reach requires ``token``.
+        port: port; 0 selects a free one.
+        token: bearer token that requests must have.
+        max_body_bytes: largest request body.
+        on_ready: receives the URL when the socket accepts connections.
 
     Raises:
-        ValueError: a host that others reach, without a token.
-        OSError: the address is no address of this machine, or in use.
+        ValueError: other machines can reach ``host``, and there is no token.
+        OSError: the address is invalid or in use.
     """
     if token is None and not is_loopback(host):
-        raise ValueError(f"{host}: others may reach it: a token is needed (--token-file)")
-    with _listen(host, port) as listening:
+        raise ValueError(
+            f"{host}: other machines may reach this host: a token is required (--token-file)"
+        )
+    with _listen(host, port) as listener:
         _prepare_process()
-        app = make_app(center, token=token, most_body_bytes=most_body_bytes)
+        app = make_app(center, token=token, max_body_bytes=max_body_bytes)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -70,27 +76,26 @@ def serve(
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
-        before = {
+        previous_handlers = {
             number: signal.signal(number, server.handle_exit)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            # What connects from here on waits until the server runs.
-            address, number, *_ = listening.getsockname()
+            # Connections from here on wait until the server runs.
+            address, number, *_ = listener.getsockname()
             name = f"[{address}]" if ":" in address else address
-            told(f"http://{name}:{number}")
-            server.run([listening])
+            on_ready(f"http://{name}:{number}")
+            server.run([listener])
         finally:
-            for number, handler in before.items():
+            for number, handler in previous_handlers.items():
                 signal.signal(number, handler)
 
 
 def _prepare_process() -> None:
-    """Keep what would make a request wait out of its way."""
+    """Adjust the process for low request latency."""
     torch.set_num_threads(1)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # A full collection looks at all that was imported: 213,000 objects, 100 ms of a busy core.
-    # What is there now stays, so it need not be looked at again (then 0.06 ms).
+    # A full collection would scan all imported objects, which live as long as the process.
     gc.collect()
     gc.freeze()
 

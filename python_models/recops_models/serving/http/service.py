@@ -1,4 +1,4 @@
-"""A center among many requests at once: who waits for whom, and how long."""
+"""Concurrent requests to a center: threads, queues and time limits."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from recops_models.serving.center import Center, KnownUser, Scored
+from recops_models.serving.center import Center, ScoreResult, UserStatus
 from recops_models.serving.errors import ModelVersionError, StoreAwayError, StoreError
-from recops_models.serving.generations import served_now
-from recops_models.serving.http.answers import OverloadedError
+from recops_models.serving.generations import read_active
 from recops_models.serving.http.group_commit import GroupCommit
 from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.requests import ForgetRequest, ScoreRequest
-from recops_models.serving.http.scores_first import ScoresFirst
-from recops_models.serving.intake import IngestReport
+from recops_models.serving.http.responses import OverloadedError
+from recops_models.serving.http.score_priority import ScorePriority
+from recops_models.serving.ingestion import IngestReport
 
 SCORERS = 2
-"""Threads that score: a request is a few milliseconds of one core."""
+"""Number of scoring threads. A request takes a few milliseconds of one core."""
 
-MOST_UNANSWERED = 256
-"""Requests for scores that may wait."""
+MAX_UNANSWERED = 256
+"""Largest number of unanswered scoring requests."""
 
-_PATIENCE = 2.0
-"""Seconds that the store has to tell of itself."""
+_STORE_SECONDS = 2.0
+"""Time limit of a read that only reports on the store or a user."""
 
 ResponseT = TypeVar("ResponseT")
 
 
 class Service:
-    """A center for requests that come at once: one thread writes, a few read and score.
+    """Asynchronous access to a center with one writing thread and a few scoring threads.
 
     Args:
-        center: stays its caller's to close.
-        metrics: told of all that happens.
+        center: the center. The caller closes it.
+        metrics: receives counts and latencies.
     """
 
     def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
         self._center, self._metrics = center, metrics
-        self._scores = ScoresFirst()
+        self._scores = ScorePriority()
         self._writer = GroupCommit(center, metrics, self._scores)
         self._scorers = ThreadPoolExecutor(SCORERS, "uic-scorer")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Writes inside; at the end, everything that came is written."""
+        """Run the writer in the ``with`` block. On exit it writes all events that have arrived."""
         writing = asyncio.create_task(self._writer.run())
         try:
             yield
@@ -65,55 +65,55 @@ class Service:
         forget = partial(self._center.forget, through=request.through, patience=1.0)
         return await self._writer.between_commits(partial(forget, request.user_id))
 
-    async def score(self, request: ScoreRequest) -> Scored:
+    async def score(self, request: ScoreRequest) -> ScoreResult:
         """See :meth:`Center.score`.
 
         Raises:
-            OverloadedError: too many wait.
+            OverloadedError: too many requests wait.
         """
-        if self._metrics.unanswered >= MOST_UNANSWERED:
-            raise OverloadedError(f"{MOST_UNANSWERED} requests wait to be scored")
+        if self._metrics.unanswered >= MAX_UNANSWERED:
+            raise OverloadedError(f"{MAX_UNANSWERED} requests wait to be scored")
         self._metrics.unanswered += 1
         try:
-            found = await asyncio.get_running_loop().run_in_executor(
+            result = await asyncio.get_running_loop().run_in_executor(
                 self._scorers, self._score, request
             )
         finally:
             self._metrics.unanswered -= 1
-        self._metrics.scored(len(found.scores), known=found.known)
-        return found
+        self._metrics.scored(len(result.scores), known=result.known)
+        return result
 
-    def _score(self, request: ScoreRequest) -> Scored:
+    def _score(self, request: ScoreRequest) -> ScoreResult:
         with self._scores.scoring():
             return self._center.score(request.user_id, request.candidates, request.features)
 
-    async def state(self, user_id: str) -> KnownUser:
+    async def state(self, user_id: str) -> UserStatus:
         """See :meth:`Center.look_up`."""
-        return await _soon(partial(self._center.look_up, user_id))
+        return await _with_timeout(partial(self._center.look_up, user_id))
 
     async def model_version(self) -> str:
-        """Of the model whose states the store serves.
+        """Return the version of the model whose states the store serves.
 
         Raises:
-            StoreError: the store is away, or tells of no model.
+            StoreError: the store does not answer, or is empty.
         """
-        active = await _soon(partial(served_now, self._center.store))
+        active = await _with_timeout(partial(read_active, self._center.store))
         if active is None:
             raise ModelVersionError("the store was emptied")
         return active.version.hex()
 
     async def metrics(self) -> bytes:
-        """In Prometheus' text format, whether the store is there or not."""
+        """Return the metrics in Prometheus' text format, even if the store does not answer."""
         try:
-            stats = await _soon(self._center.stats)
+            stats = await _with_timeout(self._center.stats)
         except StoreError:
             stats = None
         return self._metrics.text(stats)
 
 
-async def _soon(ask: Callable[[], ResponseT]) -> ResponseT:
-    """What the store tells, unless it takes too long."""
+async def _with_timeout(read: Callable[[], ResponseT]) -> ResponseT:
+    """Return the result of a read from the store, or raise StoreAwayError after a time limit."""
     try:
-        return await asyncio.wait_for(asyncio.to_thread(ask), _PATIENCE)
+        return await asyncio.wait_for(asyncio.to_thread(read), _STORE_SECONDS)
     except asyncio.TimeoutError:
-        raise StoreAwayError(f"the store does not answer within {_PATIENCE:g} s") from None
+        raise StoreAwayError(f"the store does not answer within {_STORE_SECONDS:g} s") from None

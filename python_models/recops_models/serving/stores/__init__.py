@@ -1,1 +1,1 @@
-"""Where states live: one small interface, and a file for each kind of store."""
+"""Stores of user states: one interface, and one module per backend."""

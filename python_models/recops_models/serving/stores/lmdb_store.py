@@ -1,4 +1,4 @@
-"""States in a folder of this machine, by LMDB: transactions, safe against crashes."""
+"""Store in a local folder, backed by LMDB with crash-safe transactions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recops_models.serving.stores.store import CLOCK, Store
 from recops_models.serving.stores.store_url import lmdb_folder
 
 _MAP_BYTES = 1 << 40
-"""Of addresses, not of disk: the file grows with what is in it."""
+"""Default bound of the address space. The file on disk grows with its content."""
 
 _READERS = 1024
 _FILE = "data.mdb"
@@ -26,39 +26,39 @@ _FILE = "data.mdb"
 
 @dataclass(frozen=True, eq=False)
 class _Folder:
-    """What a process opened, and with which bound of its size."""
+    """Open LMDB environment of this process, and its size bound."""
 
     environment: lmdb.Environment
     map_bytes: int
 
 
 _OPEN: weakref.WeakValueDictionary[Path, _Folder] = weakref.WeakValueDictionary()
-"""A process may open a folder once (LMDB's own rule), and share it."""
+"""Open folders. LMDB allows a process to open a folder only once, so stores share it."""
 
 _OPENING = threading.Lock()
-"""Held by whoever opens a folder, or lets go of one: threads may do so at once."""
+"""Lock for opening and closing folders from several threads."""
 
 
 class LmdbStore(Store):
-    """Any number of readers and writers, in any processes of one machine.
+    """Store in an LMDB folder, for any number of processes on one machine.
 
     Args:
-        url: ``lmdb:PATH``; ``lmdb:PATH?map_bytes=N`` bounds its size. Stores of a process that
-            share a folder share its bound, whichever opened it.
-        make: the folder, where there is none, its owner's alone: states tell of people.
+        url: ``lmdb:PATH``, or ``lmdb:PATH?map_bytes=N`` to bound the size. Stores of one process
+            that share a folder share its bound.
+        create: create a missing folder, with access for its owner only.
 
     Raises:
-        ValueError: an unknown parameter.
-        StoreError: no folder is or can be made there, it holds something else, its file was cut
-            short, or the process has it open with another bound than N.
+        ValueError: an unknown parameter in the URL.
+        StoreError: the folder is missing or cannot be created, is not an LMDB folder, has a
+            truncated file, or is open in this process with another bound.
     """
 
     consistent_scan = True
 
-    def __init__(self, url: str, *, make: bool = True) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         self.url = url
         self.path = lmdb_folder(url).resolve()
-        if not make and not _is_store(self.path):
+        if not create and not _is_store(self.path):
             raise StoreError(f"{url}: there is no store")
         map_bytes = _map_bytes(url.partition("?")[2])
         with _OPENING:
@@ -66,15 +66,15 @@ class LmdbStore(Store):
 
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._transaction() as transaction:
-            found = [transaction.get(key) for key in keys]
-            return [None if value is None else bytes(value) for value in found]
+            values = [transaction.get(key) for key in keys]
+            return [None if value is None else bytes(value) for value in values]
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        """See :meth:`Store.commit`. LMDB has one writer at a time, and flushes to the disk."""
+        """See :meth:`Store.commit`. LMDB allows one writer at a time and flushes to disk."""
         with self._transaction(write=True) as transaction:
-            found = int(transaction.get(CLOCK) or 0)
-            if found != clock:
-                raise ConflictError(f"{self.url}: commit {clock} is {found} by now")
+            current = int(transaction.get(CLOCK) or 0)
+            if current != clock:
+                raise ConflictError(f"{self.url}: expected commit {clock}, got {current}")
             for key, value in changes.items():
                 if value is None:
                     transaction.delete(key)
@@ -83,22 +83,22 @@ class LmdbStore(Store):
             transaction.put(CLOCK, b"%d" % (clock + 1))
 
     def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """See :meth:`Store.scan`: one moment, each prefix in the order of its keys."""
+        """See :meth:`Store.scan`. The scan is consistent, and each prefix is in key order."""
         with self._transaction() as transaction, transaction.cursor() as cursor:
             for prefix in prefixes:
-                found = cursor.set_range(prefix)
-                while found and (key := bytes(cursor.key())).startswith(prefix):
+                has_entry = cursor.set_range(prefix)
+                while has_entry and (key := bytes(cursor.key())).startswith(prefix):
                     yield key, bytes(cursor.value())
-                    found = cursor.next()
+                    has_entry = cursor.next()
 
     def num_bytes(self) -> int:
-        """The pages in use, on disk."""
+        """Return the size of the used pages on disk."""
         stat = self._opened().environment.stat()
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return int(pages * stat["psize"])
 
     def close(self) -> None:
-        """See :meth:`Store.close`: the last of a process closes the folder."""
+        """See :meth:`Store.close`. The last store of a process closes the folder."""
         with _OPENING:
             self._folder = None
 
@@ -110,7 +110,7 @@ class LmdbStore(Store):
 
     @contextmanager
     def _transaction(self, *, write: bool = False) -> Iterator[lmdb.Transaction]:
-        folder = self._opened()  # Open as long as this is: another thread may close the store.
+        folder = self._opened()  # Keeps it open if another thread closes the store.
         try:
             with folder.environment.begin(write=write) as transaction:
                 yield transaction
@@ -127,7 +127,7 @@ class LmdbStore(Store):
 
 
 _NO_ROOM = ("No space left", "File too large", "quota exceeded", "Input/output error")
-"""What the system says of a disk that is full; the last is what LMDB calls a write cut short."""
+"""Messages of the system for a full disk. LMDB reports a short write as an input/output error."""
 
 
 def _open(path: Path, map_bytes: int | None) -> _Folder:
@@ -135,8 +135,8 @@ def _open(path: Path, map_bytes: int | None) -> _Folder:
     if folder is not None:
         if map_bytes not in (None, folder.map_bytes):
             raise StoreError(
-                f"lmdb:{path}: map_bytes must be {folder.map_bytes} as long as this process has it "
-                f"open, got {map_bytes}"
+                f"lmdb:{path}: map_bytes must be {folder.map_bytes}, as this process opened it, "
+                f"got {map_bytes}"
             )
         return folder
     if map_bytes is None:
@@ -151,23 +151,23 @@ def _open(path: Path, map_bytes: int | None) -> _Folder:
         raise StoreError(
             f"lmdb:{path}: is damaged, {_FILE} was cut short: restore a snapshot into another store"
         )
-    environment.reader_check()  # Slots of processes that were killed.
+    environment.reader_check()  # Frees reader slots of killed processes.
     folder = _OPEN[path] = _Folder(environment, map_bytes)
     return folder
 
 
 def _is_store(path: Path) -> bool:
-    """Whether a folder holds one; LMDB would begin one in an empty file."""
+    """Return whether a folder holds a store. LMDB would create one in an empty file."""
     return (path / _FILE).is_file() and (path / _FILE).stat().st_size > 0
 
 
 def _is_cut_short(environment: lmdb.Environment, file: Path) -> bool:
-    """Whether pages are missing that are in use: to read one of them would end the process."""
+    """Return whether used pages are missing. Reading one would kill the process (SIGBUS)."""
     page_bytes = environment.stat()["psize"]
     if file.stat().st_size >= (environment.info()["last_pgno"] + 1) * page_bytes:
         return False
-    # A commit does not write pages that it took and gave back: the last ones may be missing.
-    with environment.begin(write=True):  # Nobody else writes meanwhile.
+    # A commit does not write pages that it allocated and freed, so the last ones may be missing.
+    with environment.begin(write=True):  # Keeps other writers out.
         return not holds_its_pages(file, page_bytes)
 
 

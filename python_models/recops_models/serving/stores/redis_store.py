@@ -1,4 +1,4 @@
-"""States in Redis, which several machines share."""
+"""Store in Redis, shared by several machines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recops_models.serving.errors import (
     StoreFullError,
 )
 from recops_models.serving.stores.store import CLOCK, Store
-from recops_models.serving.stores.store_url import shown
+from recops_models.serving.stores.store_url import redact_url
 
 _PREFIX = b"uic:"
 _TIMEOUT = 5.0
@@ -31,29 +31,28 @@ for i = 2 + puts, #KEYS do redis.call('DEL', KEYS[i]) end
 redis.call('INCR', KEYS[1])
 return 1
 """
-"""A script is one command to Redis: no other comes between, and its effects reach the disk as one
-transaction."""
+"""Lua script of a commit. Redis runs it atomically and logs its effects as one transaction."""
 
 
 class RedisStore(Store):
-    """Any number of readers and writers, on any machines.
+    """Store in a Redis database, for any number of processes on any machines.
 
     Args:
         url: ``redis://HOST:PORT/DB``.
-        allow_loss: take a server that may lose what it said was written: one without ``appendonly
-            yes`` and ``appendfsync always``, or with a policy that evicts.
+        allow_loss: accept a server that may lose acknowledged writes. Without it the server must
+            have ``appendonly yes``, ``appendfsync always`` and ``maxmemory-policy noeviction``.
 
     Raises:
-        NotDurableError: such a server, or one that does not tell.
-        StoreAwayError: no answer.
+        NotDurableError: the server has other settings, or does not report them.
+        StoreAwayError: the server does not answer.
     """
 
     consistent_scan = False
 
     def __init__(self, url: str, *, allow_loss: bool = False) -> None:
-        self.url = shown(url)
+        self.url = redact_url(url)
         self._client = connect(url)
-        with answers(self.url):
+        with store_errors(self.url):
             if not allow_loss:
                 _require_durable(self.url, self._client)
             self._commit = self._client.register_script(_COMMIT)
@@ -62,28 +61,30 @@ class RedisStore(Store):
         return self._mget([_PREFIX + key for key in keys])
 
     def _mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        with answers(self.url):
+        with store_errors(self.url):
             return cast("list[bytes | None]", self._client.mget(keys))
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        """See :meth:`Store.commit`; durable as the server is."""
+        """See :meth:`Store.commit`. Durability depends on the server's settings."""
         puts = {key: value for key, value in changes.items() if value is not None}
         keys = [CLOCK, *puts, *(key for key, value in changes.items() if value is None)]
-        with answers(self.url):
-            done = self._commit([_PREFIX + key for key in keys], [b"%d" % clock, *puts.values()])
-        if not done:
-            raise ConflictError(f"{self.url}: someone has committed after {clock}")
+        with store_errors(self.url):
+            is_committed = self._commit(
+                [_PREFIX + key for key in keys], [b"%d" % clock, *puts.values()]
+            )
+        if not is_committed:
+            raise ConflictError(f"{self.url}: another commit followed {clock}")
 
     def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """See :meth:`Store.scan`: keys that are there all the while, in no order."""
+        """See :meth:`Store.scan`. Yields the keys that exist throughout the scan, in no order."""
         for prefix in prefixes:
             pattern = re.sub(rb"([*?\[\]\\])", rb"\\\1", _PREFIX + prefix) + b"*"
-            cursor, met = 0, set[bytes]()
+            cursor, seen = 0, set[bytes]()
             while True:
-                with answers(self.url):
+                with store_errors(self.url):
                     cursor, keys = self._client.scan(cursor, match=pattern, count=_PAGE)
-                fresh = sorted(set(cast("list[bytes]", keys)) - met)
-                met.update(fresh)
+                fresh = sorted(set(cast("list[bytes]", keys)) - seen)
+                seen.update(fresh)
                 values = self._mget(fresh) if fresh else []
                 for key, value in zip(fresh, values, strict=True):
                     if value is not None:
@@ -92,8 +93,8 @@ class RedisStore(Store):
                     break
 
     def num_bytes(self) -> int:
-        """The server's memory in use, all of it."""
-        with answers(self.url):
+        """Return the memory in use by the whole server."""
+        with store_errors(self.url):
             return int(self._client.info("memory")["used_memory"])
 
     def close(self) -> None:
@@ -102,10 +103,10 @@ class RedisStore(Store):
 
 
 def connect(url: str) -> redis.Redis:
-    """A client of the server, which answers in bytes.
+    """Return a client that receives replies as bytes.
 
     Raises:
-        ValueError: no such URL.
+        ValueError: the URL is invalid.
     """
     try:
         return redis.Redis.from_url(
@@ -113,13 +114,13 @@ def connect(url: str) -> redis.Redis:
         )
     except ValueError as error:
         raise ValueError(
-            f"store must be redis://HOST:PORT/DB, got {shown(url)!r} ({error})"
+            f"store must be redis://HOST:PORT/DB, got {redact_url(url)!r} ({error})"
         ) from error
 
 
 @contextmanager
-def answers(url: str) -> Iterator[None]:
-    """Errors of the server inside are those of a store."""
+def store_errors(url: str) -> Iterator[None]:
+    """Convert Redis errors to store errors."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -131,16 +132,16 @@ def answers(url: str) -> Iterator[None]:
 
 
 def _require_durable(url: str, client: redis.Redis) -> None:
-    due = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    required = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     try:
-        found = {name: client.config_get(name).get(name) for name in due}
+        settings = {name: client.config_get(name).get(name) for name in required}
     except redis.ResponseError as error:
         raise NotDurableError(
-            f"{url}: does not tell whether it is durable ({error}); --allow-loss takes it as it is"
+            f"{url}: does not report whether it is durable ({error}); --allow-loss accepts that"
         ) from error
-    for name, value in due.items():
-        if found[name] != value:
+    for name, value in required.items():
+        if settings[name] != value:
             raise NotDurableError(
-                f"{url}: {name} must be {value}, got {found[name]}: acknowledged events could be "
-                "lost; --allow-loss takes it as it is"
+                f"{url}: {name} must be {value}, got {settings[name]}: acknowledged events could "
+                "be lost; --allow-loss accepts that"
             )

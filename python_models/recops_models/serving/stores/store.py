@@ -1,4 +1,4 @@
-"""A store of bytes by key, which changes all at once or not at all."""
+"""Interface of a key-value store with atomic commits and optimistic concurrency."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NamedTuple
 from recops_models.serving.errors import ConflictError
 
 CLOCK = b"clock"
-"""The key of the number of commits, in decimal digits."""
+"""Key of the commit counter, in decimal digits."""
 
-_LOOKS = 4
-"""At what a commit was computed from, before it is computed anew."""
+_COMMIT_ATTEMPTS = 4
+"""Attempts of a commit whose input values are unchanged."""
 
 
 class View(NamedTuple):
-    """What a store held at one moment.
+    """Consistent read of several keys.
 
     Attributes:
-        clock: the number of commits before it.
-        values: of the keys that were asked for, None where there is none.
+        clock: number of commits before the read.
+        values: values of the requested keys; None for a missing key.
     """
 
     clock: int
@@ -30,83 +30,83 @@ class View(NamedTuple):
 
 
 class Store(ABC):
-    """Bytes by key, the same for every kind of store.
+    """Key-value store of bytes.
 
-    Writers do not lock: they look (:meth:`view`), compute, and :meth:`commit` on the condition that
-    nobody has committed since; who comes second gets a ConflictError and looks again. So any number
-    of processes may write, and none overwrites what it has not seen.
+    Writers use optimistic concurrency. They read with :meth:`view`, compute, and :meth:`commit` if
+    nobody else has committed since. The loser of a race gets a ConflictError and
+    reads again. Any number of processes may write, and none overwrites values that it has not read.
 
     Attributes:
-        url: by which it was opened.
-        consistent_scan: whether :meth:`scan` tells of one moment, whoever writes meanwhile.
+        url: URL of the store, without credentials.
+        consistent_scan: whether :meth:`scan` reads one consistent state despite concurrent writes.
     """
 
     url: str
     consistent_scan: bool
 
     def view(self, keys: Sequence[bytes]) -> View:
-        """The values of ``keys``, all at one moment.
+        """Read the values of ``keys`` consistently.
 
         Raises:
-            StoreAwayError: no answer.
+            StoreAwayError: the store does not answer.
         """
         clock, *values = self._read([CLOCK, *keys])
         return View(int(clock or 0), values)
 
     @abstractmethod
     def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of ``keys``, all at one moment."""
+        """Read the values of ``keys`` consistently."""
 
     @abstractmethod
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        """Put or (None) remove values, all or none of them; on the disk when it returns.
+        """Write all changes atomically and durably.
 
         Args:
-            changes: by key.
-            clock: of the view that they were computed from.
+            changes: new value by key; None deletes the key.
+            clock: clock of the view that the changes were computed from.
 
         Raises:
-            ConflictError: someone has committed since.
-            StoreFullError: no room.
-            StoreAwayError: no answer; the changes are there, or none is.
+            ConflictError: another commit has happened since that view.
+            StoreFullError: the store has no free space.
+            StoreAwayError: the store does not answer. Either all changes are written or none.
         """
 
-    def commit_upon(
+    def commit_if_unchanged(
         self, view: View, keys: Sequence[bytes], changes: Mapping[bytes, bytes | None]
     ) -> None:
-        """:meth:`commit` what was computed from a view of ``keys``, though others have committed
-        since, if they left these values as they were.
+        """Commit changes if the values of ``keys`` are still those of ``view``.
+
+        Unlike :meth:`commit`, this accepts other commits that did not change these values.
 
         Raises:
-            ConflictError: they did not, or came first several times over.
-            StoreFullError, StoreAwayError: as of :meth:`commit`.
+            ConflictError: a value has changed, or every attempt lost against another commit.
+            StoreFullError, StoreAwayError: see :meth:`commit`.
         """
-        now = view
-        for _ in range(_LOOKS):
+        current = view
+        for _ in range(_COMMIT_ATTEMPTS):
             with suppress(ConflictError):
-                self.commit(changes, clock=now.clock)
+                self.commit(changes, clock=current.clock)
                 return
-            now = self.view(keys)
-            if now.values != view.values:
+            current = self.view(keys)
+            if current.values != view.values:
                 break
-        raise ConflictError(f"{self.url}: someone has committed after {view.clock}")
+        raise ConflictError(f"{self.url}: another commit followed {view.clock}")
 
     @abstractmethod
     def scan(self, prefixes: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Every key that begins with one of ``prefixes``, once, with its value: one prefix after
-        the other.
+        """Yield each key with one of ``prefixes`` once, with its value, prefix by prefix.
 
         Raises:
-            StoreAwayError: no answer.
+            StoreAwayError: the store does not answer.
         """
 
     @abstractmethod
     def num_bytes(self) -> int:
-        """What the store takes, on disk or in memory."""
+        """Return the size of the store in bytes, on disk or in memory."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it; closing twice is closing once."""
+        """Close the store. A second call does nothing."""
 
     def __enter__(self) -> Store:
         return self

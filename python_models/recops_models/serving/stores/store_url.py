@@ -1,4 +1,4 @@
-"""URLs of stores, and how messages tell them."""
+"""Store URLs: validation, and redaction in messages."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from pathlib import Path
 
 
 def check_store_url(url: str) -> str:
-    """The URL itself, if it is one of a store.
+    """Return ``url`` if it is a store URL.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is not a store URL.
     """
-    scheme, _, rest = url.partition(":")
-    if (scheme == "lmdb" and rest) or (scheme == "redis" and rest.startswith("//")):
+    scheme, _, address = url.partition(":")
+    if (scheme == "lmdb" and address) or (scheme == "redis" and address.startswith("//")):
         return url
-    raise ValueError(f"store must be lmdb:PATH or redis://HOST:PORT/DB, got {shown(url)!r}")
+    raise ValueError(f"store must be lmdb:PATH or redis://HOST:PORT/DB, got {redact_url(url)!r}")
 
 
 def lmdb_folder(url: str) -> Path:
-    """The folder of ``lmdb:PATH``, where ``~`` is the user's own."""
+    """Return the folder of ``lmdb:PATH``, with ``~`` expanded."""
     return Path(url.removeprefix("lmdb:").partition("?")[0]).expanduser()
 
 
-def shown(url: str) -> str:
-    """The URL without a name and a password, which no message is to tell."""
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2] if separator else url
+def redact_url(url: str) -> str:
+    """Return the URL without user name and password, for messages."""
+    scheme, separator, address = url.partition("://")
+    return scheme + separator + address.rpartition("@")[2] if separator else url

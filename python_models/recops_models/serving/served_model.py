@@ -1,4 +1,4 @@
-"""A trained model, ready to write and read the states of a store."""
+"""Trained model that reads and writes the states of a store."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from recops_models.examples.running_rates import RATES
 from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import MODEL, load_trained
-from recops_models.serving.described import described_items, described_users
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
+from recops_models.serving.feature_table import item_features, user_features
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestEncoder
@@ -37,16 +37,16 @@ _VERSION_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A model with all that it takes to serve it.
+    """Model with its encoders and the layout of its states.
 
     Attributes:
-        folder: of its training.
-        version: 16 bytes, the beginning of the SHA-256 of ``model.safetensors``. A state belongs to
+        folder: training folder.
+        version: first 16 bytes of the SHA-256 of ``model.safetensors``. A state is valid only for
             the weights that wrote it.
-        model: in evaluation.
-        layout: of its states.
-        events: encodes them.
-        requests: encodes them.
+        model: the model in evaluation mode.
+        layout: byte layout of its states.
+        events: encoder of events.
+        requests: encoder of requests.
     """
 
     folder: Path
@@ -60,20 +60,19 @@ class ServedModel:
     def load(
         cls, folder: Path, *, data: Dataset | Callable[[], Dataset] | None = None
     ) -> ServedModel:
-        """What ``recops train mimn|hpmn`` left in ``folder``, with the tables of its data set.
+        """Load the result of ``recops train mimn|hpmn``, with the tables of its data set.
 
         Args:
-            folder: of the training.
-            data: the data set, with users and items as they are by now, or what loads it; None: the
-                training's own.
+            folder: training folder.
+            data: data set with the current users and items, or a function that loads it; None loads
+                the data set of the training.
 
         Raises:
-            FileNotFoundError: there is no training.
+            FileNotFoundError: the folder holds no training.
             CorruptFileError: a file is damaged.
-            DataError: the data set of the training is not there; or its ids are text, and it has
-                others than at the training.
-            ModelVersionError: another kind of model, or one with a quirk that states cannot
-                reproduce; or it was replaced while it was read.
+            DataError: the data set is missing, or has text ids that differ from the training's.
+            ModelVersionError: the model is of another kind, has a compatibility quirk that stored
+                states cannot reproduce, or was replaced while it was read.
         """
         job, model, version = _loaded(folder)
         if not isinstance(model, MemoryModel):
@@ -93,71 +92,72 @@ class ServedModel:
         if dataset is not None:
             check_catalogue(folder, job, dataset)
             explicit = _explicit(examples, fitted.schema, dataset)
-            items, users = described_items(dataset, fitted), described_users(dataset, fitted)
+            items, users = item_features(dataset, fitted), user_features(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
         requests = RequestEncoder(fitted, history, items, users)
         return cls(folder, version, model, StateLayout(model), events, requests)
 
     @property
     def version_text(self) -> str:
-        """The version in hexadecimal digits."""
+        """Version in hexadecimal digits."""
         return self.version.hex()
 
     def new_record(self, floor: int = 0) -> UserRecord:
-        """Of a user before any event."""
+        """Return the record of a user without events. ``floor``: highest forgotten number."""
         return UserRecord(self.version, self.layout.empty, floor=floor)
 
     @torch.no_grad()
     def advance(
-        self, records: Sequence[UserRecord], rows: Tensor, events: EncodedEvents, chosen: Tensor
+        self, records: Sequence[UserRecord], rows: Tensor, events: EncodedEvents, indices: Tensor
     ) -> list[tuple[bytes, int]]:
-        """The states of users after events.
+        """Return the states of users after events.
 
         Args:
-            records: n of them.
-            rows: ``[E]`` i64, the record that each event moves.
-            events: encoded.
-            chosen: ``[E]`` i64, which of them, in order.
+            records: n user records.
+            rows: ``[E]`` i64, index of the record that each event updates.
+            events: encoded events.
+            indices: ``[E]`` i64, positions of the events to apply, in order.
 
         Returns:
-            n states and their counters.
+            bytes and counter of the n states.
         """
         pool = self._pool(records)
-        ids = {name: values[chosen] for name, values in events.ids.items()}
+        ids = {name: values[indices] for name, values in events.ids.items()}
         self.model.advance_(pool, rows, self.model.embedding.events(ids))
         return self.layout.pack(pool)
 
     @torch.no_grad()
     def logits(self, record: UserRecord, batch: Batch) -> Tensor:
-        """``[B]``: of candidates, beside one user's state."""
+        """Return the logits ``[B]`` of candidates, given one user's state."""
         return self.model.logits(self.model.upon(self._pool([record]), batch))
 
     def state(self, record: UserRecord) -> MimnState | HpmnState:
-        """A user's, of one row."""
-        found: MimnState | HpmnState = self._pool([record])
-        return found
+        """Return the user's state, a pool with one row."""
+        state: MimnState | HpmnState = self._pool([record])
+        return state
 
     def _pool(self, records: Sequence[UserRecord]) -> Any:
         return self.layout.unpack([(record.state, record.count) for record in records])
 
 
 def version_of(folder: Path) -> bytes:
-    """Of the model in a training's folder.
+    """Return the version of the model in a training folder.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the folder holds no model.
     """
     return hashlib.sha256((folder / MODEL).read_bytes()).digest()[:_VERSION_BYTES]
 
 
 def holds_version(folder: Path, version: bytes) -> bool:
-    """Whether the model of this version is in a training's folder."""
+    """Return whether a training folder holds the model of this version."""
     return (folder / MODEL).is_file() and version_of(folder) == version
 
 
 def _explicit(examples: ExampleConfig, schema: FeatureSchema, dataset: Dataset) -> bool:
-    """Whether events say what was liked, as those of the training did, by its settings or its
-    features; where neither tells, as those of ``dataset`` do.
+    """Return whether events carry explicit feedback.
+
+    The settings and features of the training decide; otherwise the feedback of ``dataset``.
     """
     if examples.feedback is not None:
         return examples.feedback == "explicit"
@@ -170,7 +170,7 @@ def _explicit(examples: ExampleConfig, schema: FeatureSchema, dataset: Dataset) 
 
 
 def _loaded(folder: Path) -> tuple[Job, nn.Module, bytes]:
-    """A training's job and model, and the version of the very weights that were read."""
+    """Load a training's job and model, and return the version of the loaded weights."""
     before = version_of(folder) if (folder / MODEL).is_file() else None
     job, model = load_trained(folder)
     version = version_of(folder)

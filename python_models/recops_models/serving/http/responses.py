@@ -1,4 +1,4 @@
-"""What a request is answered: JSON, and a status for every error."""
+"""JSON responses, and the HTTP status of every error."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from recops_models.serving.errors import (
 from recops_models.serving.http.body import TooLargeError, TooSlowError
 
 RETRY_AFTER = 1
-"""Seconds after which a client that was answered 503 may ask again."""
+"""Seconds after which a client may retry after a 503 response."""
 
 
 class OverloadedError(Exception):
-    """More is waiting than the server takes on."""
+    """Too many requests or events wait for the server."""
 
 
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (FieldError, 422),
     (TooLargeError, 413),
     (TooSlowError, 408),
-    (ClientDisconnect, 400),  # Nobody reads it.
+    (ClientDisconnect, 400),  # Nobody receives the response.
     (OverloadedError, 503),
     (StoreAwayError, 503),
     (StoreFullError, 507),
     (ModelVersionError, 409),
     (StoreError, 500),
 )
-"""The first that fits an error is its status."""
+"""HTTP status by error class. The first class that matches decides."""
 
 
-def json_answer(
+def json_response(
     content: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """``content`` as JSON, arrays of NumPy included."""
+    """Return ``content``, which may contain NumPy arrays, as a JSON response."""
     data = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, status, headers, "application/json")
 
 
-async def error_answer(_: Request, error: Exception) -> Response:
-    """``{"error": one line}`` with the status of the error, and ``"field"`` where one is wrong."""
-    if isinstance(error, HTTPException):  # No such path, or no such method there.
-        return json_answer({"error": error.detail}, error.status_code, error.headers)
+async def error_response(_: Request, error: Exception) -> Response:
+    """Return ``{"error": one line}`` and the error's status; ``"field"`` names an invalid field."""
+    if isinstance(error, HTTPException):  # Unknown path or method.
+        return json_response({"error": error.detail}, error.status_code, error.headers)
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     headers = {"Connection": "close"} if status in (408, 413) else {}
     if status == 503:
@@ -59,4 +59,4 @@ async def error_answer(_: Request, error: Exception) -> Response:
     content = {"error": " ".join(str(error).split())}
     if isinstance(error, FieldError):
         content = {"field": error.field, "error": error.error}
-    return json_answer(content, status, headers)
+    return json_response(content, status, headers)

@@ -13,15 +13,15 @@ import pytest
 from centers import events_of
 from recops_models.data import Dataset
 from recops_models.serving.center import Center
-from recops_models.serving.http.scores_first import ScoresFirst
+from recops_models.serving.http.score_priority import ScorePriority
 
 
 def test_a_writer_waits_for_every_score() -> None:
-    scores = ScoresFirst()
+    scores = ScorePriority()
     gone_on = threading.Event()
 
     def write() -> None:
-        scores.waits(30)()
+        scores.yield_point(30)()
         gone_on.set()
 
     with scores.scoring():
@@ -35,21 +35,21 @@ def test_a_writer_waits_for_every_score() -> None:
 
 
 def test_a_score_that_fails_is_over() -> None:
-    scores = ScoresFirst()
+    scores = ScorePriority()
     with pytest.raises(ZeroDivisionError), scores.scoring():
         raise ZeroDivisionError
     begun = time.perf_counter()
-    scores.waits(30)()
+    scores.yield_point(30)()
     assert time.perf_counter() - begun < 10
 
 
 def test_scores_without_end_do_not_stop_a_writer() -> None:
-    scores = ScoresFirst()
-    give_way = scores.waits(0.1)
+    scores = ScorePriority()
+    yield_point = scores.yield_point(0.1)
     with scores.scoring():
         begun = time.perf_counter()
         for _ in range(1000):
-            give_way()
+            yield_point()
         assert 0.1 <= time.perf_counter() - begun < 30
 
 
@@ -59,11 +59,11 @@ def test_a_commit_gives_way_at_every_event(
     events: list[dict[str, Any]] = events_of(small)[:60]
     times = [0]
 
-    def give_way() -> None:
+    def yield_point() -> None:
         times[0] += 1
 
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
-        (report,) = center.ingest_together([events], give_way=give_way)
+        (report,) = center.ingest_together([events], yield_point=yield_point)
     assert report.accepted == len(events)
     users = len({event["user_id"] for event in events})
     # Where an event is read and admitted, and where its user's record is read and written.

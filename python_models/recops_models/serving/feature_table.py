@@ -1,0 +1,60 @@
+"""Features of users or items, looked up by the ids that events and requests use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.histories import AnyArray, Int64Array
+from recops_models.examples.click_schema import encoded, item_columns, user_columns
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.lookup import UNKNOWN
+
+
+class FeatureTable:
+    """Encoded features by id, with one additional row for unknown ids.
+
+    Args:
+        ids: ``[n]``, ids as text.
+        values: features ``[n]`` by name: embedding rows, or standardized numbers.
+    """
+
+    def __init__(self, ids: Sequence[str], values: Mapping[str, AnyArray]) -> None:
+        self._rows = {name: row for row, name in enumerate(ids)}
+        self._values = {
+            name: np.append(column, column.dtype.type(UNKNOWN if column.dtype.kind in "iu" else 0))
+            for name, column in values.items()
+        }
+
+    def __contains__(self, feature: str) -> bool:
+        return feature in self._values
+
+    def rows(self, ids: Sequence[str]) -> Int64Array:
+        """Return the row ``[n]`` of each id; −1 is the row of unknown ids."""
+        return np.array([self._rows.get(name, -1) for name in ids], dtype=np.int64)
+
+    def values(self, feature: str, rows: Int64Array) -> AnyArray:
+        """Return the values ``[n]`` of ``feature`` in ``rows``."""
+        values: AnyArray = self._values[feature][rows]
+        return values
+
+
+def item_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:
+    """Return the features of all items of the data set."""
+    return FeatureTable(_ids(dataset.items, "item"), encoded(item_columns(dataset), fitted))
+
+
+def user_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:
+    """Return the features of all users of the data set."""
+    return FeatureTable(_ids(dataset.users, "user"), encoded(user_columns(dataset), fitted))
+
+
+def _ids(table: pa.Table, entity: str) -> list[str]:
+    keys = f"{entity}_key"
+    if keys in table.column_names:
+        ids: list[str] = table[keys].to_pylist()
+        return ids
+    return [str(number) for number in table[f"{entity}_id"].to_pylist()]
