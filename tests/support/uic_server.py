@@ -1,4 +1,4 @@
-"""`recops uic serve` in a process of its own, and its clients."""
+"""Process of `recops uic serve`, and clients of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """Of the server."""
+    """Response of the server."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -24,17 +24,17 @@ class Answer(NamedTuple):
 
     @property
     def content(self) -> Any:
-        """Of its JSON."""
+        """Parsed JSON of the text."""
         return json.loads(self.text)
 
 
 class UicClient:
-    """One connection, kept.
+    """Client with one persistent connection.
 
     Args:
-        host: of the server.
-        port: likewise.
-        headers: of each request.
+        host: host of the server.
+        port: port of the server.
+        headers: headers of every request.
     """
 
     def __init__(self, host: str, port: int, headers: Mapping[str, str] | None = None) -> None:
@@ -42,11 +42,11 @@ class UicClient:
         self._headers = dict(headers or {})
 
     def get(self, path: str, **headers: str) -> Answer:
-        """Ask."""
+        """Send a GET request."""
         return self._request("GET", path, None, headers)
 
     def post(self, path: str, body: object, **headers: str) -> Answer:
-        """Send bytes as they are, and anything else as JSON."""
+        """Send a POST request. Bytes are sent unchanged, other bodies as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self._request("POST", path, data, headers)
 
@@ -58,23 +58,31 @@ class UicClient:
         return Answer(answer.status, answer.headers, answer.read().decode())
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
 
 class UicServer:
-    """A context manager: a server on a free port, ended by SIGTERM.
+    """Context manager of a server on a free port, which SIGTERM stops.
 
     Args:
-        model: the folder of a training.
-        store: a URL.
-        options: of the command.
-        token: of its clients.
+        model: training folder.
+        store: URL of the store.
+        options: options of the command.
+        token: bearer token of the clients.
+        verbose: whether the server logs progress messages.
     """
 
-    def __init__(self, model: Path, store: str, *options: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        store: str,
+        *options: str,
+        token: str | None = None,
+        verbose: bool = False,
+    ) -> None:
         command = ["uic", "serve", "--model", str(model), "--store", store, "--port", "0"]
-        self._command = [*command, *options]
+        self._command = [*(["--verbose"] if verbose else []), *command, *options]
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def __enter__(self) -> UicServer:
@@ -91,7 +99,7 @@ class UicServer:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
-            raise RuntimeError(f"the server did not start: {self.said()}")
+            raise RuntimeError(f"the server did not start: {self.stderr()}")
         host, _, port = line.rpartition("://")[2].strip().rpartition(":")
         self.host, self.port = host, int(port)
         return self
@@ -113,11 +121,11 @@ class UicServer:
         self.process.stdout.close()
         self._errors.close()
 
-    def said(self) -> str:
-        """What it wrote to stderr so far."""
+    def stderr(self) -> str:
+        """Return what the server has written to stderr."""
         self._errors.seek(0)
         return self._errors.read().decode()
 
     def client(self, **headers: str) -> UicClient:
-        """A new connection."""
+        """Open a new connection."""
         return UicClient(self.host, self.port, {**self._headers, **headers})

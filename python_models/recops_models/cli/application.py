@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recops_models.cli.logs import configure_logging
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from recops_models.data import Dataset, ImportReport
     from recops_models.recipes.job import Job
     from recops_models.recipes.stage import Data
+
+_logger = logging.getLogger(__name__)
 
 LARGEST_SEED = 2**63 - 1
 
@@ -27,6 +31,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recommenders on compiled kernels. Start with `recops quickstart`; each `--help` teaches.",
 )
+
+
+@app.callback()
+def configure(
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", help="Write progress messages to stderr, not only warnings."),
+    ] = False,
+) -> None:
+    """Apply the options that precede the command."""
+    configure_logging(verbose=verbose)
 
 
 class TextEncoderOption(str, Enum):
@@ -48,6 +63,7 @@ def load_data(name: str) -> Dataset:
     """The data set a command was asked for; an unknown name is bad usage."""
     from recops_models.data import UnknownDataError, load
 
+    _logger.info("loading data set %s", name)
     try:
         return load(name)
     except UnknownDataError as error:
@@ -62,6 +78,7 @@ def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None 
     from recops_models.data.errors import UnknownDataError
     from recops_models.recipes.run import open_data
 
+    _logger.info("loading data set %s", job.data)
     try:
         return open_data(job, model, folder)
     except UnknownDataError as error:
@@ -78,6 +95,7 @@ def make_folder(path: Path) -> Path:
     if path.exists() and not path.is_dir():
         raise typer.BadParameter(f"--out {path}: a file is in the way; name a folder")
     path.mkdir(parents=True, exist_ok=True)
+    _logger.info("writing to %s", path)
     return path
 
 

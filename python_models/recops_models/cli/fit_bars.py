@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from rich.progress import Progress
 
 from recops_models.callbacks import Callbacks, progress_text
+
+_logger = logging.getLogger(__name__)
 
 
 class FitBars(Callbacks):
@@ -22,6 +25,7 @@ class FitBars(Callbacks):
         self._tasks = {stage: bars.add_task(stage, total=1.0) for stage in stages}
 
     def start(self, stage: str, **details: object) -> None:
+        _logger.info("stage %s", stage)
         self._stage = stage
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:

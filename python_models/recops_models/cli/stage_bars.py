@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 
 from rich.console import Console
@@ -9,6 +10,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from typing_extensions import Self
 
 from recops_models.callbacks import Callbacks, progress_text
+
+_logger = logging.getLogger(__name__)
 
 
 class StageBars(Callbacks):
@@ -40,6 +43,7 @@ class StageBars(Callbacks):
         self._bars.stop()
 
     def start(self, stage: str, **details: object) -> None:
+        _logger.info("stage %s", stage)
         self._finish()
         self._current = self._bars.add_task(stage, total=1.0, note="")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from rich.progress import Progress
 
 from recops_models.callbacks import Callbacks, progress_text
+
+_logger = logging.getLogger(__name__)
 
 
 class TrainingBar(Callbacks):
@@ -22,6 +25,7 @@ class TrainingBar(Callbacks):
         self._task = bars.add_task(model, total=1.0)
 
     def start(self, stage: str, **details: object) -> None:
+        _logger.info("stage %s", stage)
         text = self._model if stage == self._model else f"{self._model}, {stage}"
         self._bars.update(self._task, completed=0.0, description=text)
 

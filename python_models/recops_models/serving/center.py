@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,6 +42,8 @@ from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store
 from recops_models.serving.yielding import YieldPoint, no_yield
+
+_logger = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 10_000
 """Largest number of candidates per request."""
@@ -370,6 +373,12 @@ class Center:
                         f"which {current.folder} no longer holds"
                     )
             self._serving = served, current
+            _logger.info(
+                "%s: now serving generation %d of model %s",
+                self.store.url,
+                current.generation,
+                served.version_text,
+            )
 
     def forget(self, user_id: object, *, through: int = 0, patience: float = 60.0) -> bool:
         """Delete a user permanently: see :func:`~recops_models.serving.forgetting.forget_users`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,6 +12,9 @@ from recops_models.serving.errors import StoreAwayError
 from recops_models.serving.ingestion import BATCH, IngestReport, ingest_undamaged
 from recops_models.serving.locks import LOCK_SECONDS, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
+from recops_models.serving.store_availability import StoreAvailability
+
+_logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 """Interval between checks of the stop signal."""
@@ -78,43 +82,43 @@ def ingest_stream(
         StoreError: the store or the server failed.
     """
     lock = Lock(center.store, stream.name, seconds=seconds)
+    availability = StoreAvailability(center.store.url)
     while not stop.is_set():
-        at_end = _consume_locked(
-            center, stream, lock, follow=follow, stop=stop, on_report=on_report
-        )
+        consume = partial(_consume, center, stream, lock, follow, stop, on_report)
+        at_end = _try_consuming(consume, stream, lock, availability, follow, stop)
         if at_end is not None:
             return at_end
     return False
 
 
-def _consume_locked(
-    center: Center,
+def _try_consuming(
+    consume: Callable[[], bool],
     stream: RedisStream,
     lock: Lock,
-    *,
+    availability: StoreAvailability,
     follow: bool,
     stop: threading.Event,
-    on_report: ReportCallback,
 ) -> bool | None:
-    """Run :func:`_consume` while the lock is held; return None if it must be retried."""
+    """Return the result of ``consume`` under the lock; None if it must be tried again."""
     try:
         with lock:
             stream.claim()
-            return _consume(center, stream, lock, follow=follow, stop=stop, on_report=on_report)
-    except LostLockError:
-        return None
-    except StoreAwayError:
+            availability.record_answer()
+            return consume()
+    except LostLockError as error:
+        _logger.warning("%s; reading the stream again", error)
+    except StoreAwayError as error:
         if not follow:
             raise
+        availability.record_failure(error)
         stop.wait(_POLL_SECONDS)
-        return None
+    return None
 
 
 def _consume(
     center: Center,
     stream: RedisStream,
     lock: Lock,
-    *,
     follow: bool,
     stop: threading.Event,
     on_report: ReportCallback,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -28,6 +29,8 @@ from recops_models.serving.record import UserRecord
 from recops_models.serving.sealed_values import Tombstone
 from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stores.store import Store
+
+_logger = logging.getLogger(__name__)
 
 _CHUNK = 512
 
@@ -76,14 +79,17 @@ def refresh_model(
         generation = next_generation(active)
         target = Active(generation, served.version, str(served.folder.resolve()))
         start_generation(store, target, [maintenance], discard=False)
+        _logger.info("%s: replaying events for model %s", store.url, served.version_text)
         _replay(store, served, generation, sources, [maintenance], on_report)
         with pause_writes(store) as pause:
             guards: list[Guard] = [maintenance, pause]
+            _logger.info("%s: writing pauses; replaying the latest events", store.url)
             _replay(store, served, generation, sources, guards, on_report)
             active = read_active(store)  # A center may have initialized an empty store meanwhile.
             if active is not None and not allow_behind:
                 _check_warm(store, active.generation, generation, pause, guards, on_warning)
             activate(store, target, guards)
+        _logger.info("%s: model %s is active", store.url, served.version_text)
         remove_retired(store, [maintenance])
 
 

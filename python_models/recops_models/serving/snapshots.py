@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -47,6 +48,8 @@ from recops_models.serving.snapshot_files import (
     sweep_unfinished,
 )
 from recops_models.serving.stores.store import Store
+
+_logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _ROWS = 2048
@@ -96,6 +99,7 @@ def take_snapshot(
         if active is None:
             raise ModelVersionError(f"{store.url}: is empty")
         path = new_snapshot_in(folder)
+        _logger.info("%s: writing snapshot %s", store.url, path)
         with new_file(path) as file:
             metadata = {"format": _FORMAT, "active": active.pack().decode()}
             schema = _SCHEMA.with_metadata({"recops": SEAL, "snapshot": json.dumps(metadata)})
@@ -164,9 +168,11 @@ def restore_snapshot(
             generation = next_generation(read_active(store))
             target = Active(generation, source.version, str(folder))
             start_generation(store, target, guards, discard=True)
+            _logger.info("%s: writing pauses; restoring %s", store.url, path)
             for rows in _read_rows(path):
                 _write_rows(store, rows, generation, guards, damaged)
             activate(store, target, guards)
+        _logger.info("%s: the states of %s are active", store.url, path)
         damaged.report(
             on_warning, path, "they were left out; an older snapshot may have intact records"
         )

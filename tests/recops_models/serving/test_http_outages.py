@@ -66,7 +66,7 @@ def test_a_server_that_is_asked_to_end_finishes_what_it_took_on(
         assert server.process.wait(60) == 0
         for sender in senders:
             sender.join()
-        assert server.said() == ""
+        assert server.stderr() == ""
     assert {status for sender in senders for status in sender.statuses} == {200}
     with Center.open(trained("mimn"), store) as center:
         told = [event for sender in senders for event in sender.accepted]
@@ -77,7 +77,7 @@ def test_a_server_that_is_asked_to_end_finishes_what_it_took_on(
 def test_redis_goes_and_comes_back(trained: Callable[..., Path], tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path, *DURABLE) as redis_server,
-        UicServer(trained("mimn"), redis_server.url()) as server,
+        UicServer(trained("mimn"), redis_server.url(), verbose=True) as server,
     ):
         client = server.client()
         assert client.post("/v1/events", {"events": [GOOD]}).content["accepted"] == 1
@@ -101,6 +101,18 @@ def test_redis_goes_and_comes_back(trained: Callable[..., Path], tmp_path: Path)
         assert (answer["accepted"], answer["duplicates"]) == (1, 1)
         assert "recops_uic_store_up 1.0" in client.get("/metrics").text
         client.close()
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        lines = [line.split(maxsplit=2)[2] for line in server.stderr().splitlines()]
+    url, version = redis_server.url(), before["model_version"]
+    for message in (
+        f"INFO recops_models.serving.http.server: serving {url} with model {version} at http://",
+        f"WARNING recops_models.serving.store_availability: {url} does not answer, retrying: ",
+        "WARNING recops_models.serving.http.group_commit: a batch of 1 events failed: ",
+        f"WARNING recops_models.serving.store_availability: {url} answers again after ",
+        "INFO recops_models.serving.http.server: stopped serving at http://127.0.0.1:",
+    ):
+        assert sum(line.startswith(message) for line in lines) == 1
 
 
 @pytest.mark.slow

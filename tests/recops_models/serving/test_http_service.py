@@ -34,12 +34,18 @@ from recops_models.serving.http.score_priority import ScorePriority
 from recops_models.serving.http.service import Service
 from recops_models.serving.keys import user_key
 from recops_models.serving.locks import HeldLockError
+from recops_models.serving.store_availability import StoreAvailability
 
 
 @pytest.fixture
 def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as opened:
         yield opened
+
+
+def new_writer(center: Center, metrics: ServiceMetrics | None = None) -> GroupCommit:
+    availability = StoreAvailability(center.store.url)
+    return GroupCommit(center, metrics or ServiceMetrics(), ScorePriority(), availability)
 
 
 class Gate:
@@ -73,7 +79,7 @@ def test_who_comes_during_a_commit_shares_the_next(
     before = center.stats().commits
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
+        writer = new_writer(center)
         running = asyncio.create_task(writer.run())
         sending = [asyncio.create_task(writer.ingest(events[:1]))]
         await until(gate.entered.is_set)
@@ -102,7 +108,7 @@ def test_a_commit_has_room_for_so_many(
     metrics = ServiceMetrics()
 
     async def story() -> None:
-        writer = GroupCommit(center, metrics, ScorePriority())
+        writer = new_writer(center, metrics)
         parts = [events[:25], events[25:31], events[31:35], events[35:36], []]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -120,7 +126,7 @@ def test_a_commit_has_room_for_so_many(
 
 def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
+        writer = new_writer(center)
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
         await asyncio.sleep(0.01)
         writer.close()
@@ -139,7 +145,7 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
     other = next(event for event in events if str(event["user_id"]) != user)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
+        writer = new_writer(center)
         parts = [[{**events[0], "seq": 2}], [other]]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
         await asyncio.sleep(0.01)
@@ -154,26 +160,50 @@ def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("error", [StoreAwayError("away"), ZeroDivisionError("a bug")])
-def test_all_who_wait_are_told_of_an_error(
-    center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch, error: Exception
+@pytest.mark.parametrize(
+    ("error", "messages"),
+    [
+        (
+            StoreAwayError("away"),
+            [
+                "WARNING {url} does not answer, retrying: away",
+                "WARNING a batch of 3 events failed: away",
+                "WARNING {url} answers again",
+            ],
+        ),
+        (ZeroDivisionError("a bug"), ["ERROR a batch failed with an unexpected error"]),
+    ],
+)
+def test_an_error_reaches_every_waiting_request_and_the_log(
+    center: Center,
+    small: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    messages: list[str],
 ) -> None:
     def failing(*_: object, **__: object) -> None:
         raise error
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
+        writer = new_writer(center)
         running = asyncio.create_task(writer.run())
         with monkeypatch.context() as patched:
             patched.setattr(center, "ingest_together", failing)
-            sending = [writer.ingest([event]) for event in events_of(small)[:3]]
-            outcomes = await asyncio.gather(*sending, return_exceptions=True)
+            requests = [
+                asyncio.create_task(writer.ingest([event])) for event in events_of(small)[:3]
+            ]
+            outcomes = await asyncio.gather(*requests, return_exceptions=True)
             assert outcomes == [error] * 3
-        assert (await writer.ingest(events_of(small)[:3])).accepted == 3  # It goes on.
+        assert (await writer.ingest(events_of(small)[:3])).accepted == 3
         writer.close()
         await running
 
     asyncio.run(story())
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    assert len(lines) == len(messages)
+    for line, message in zip(lines, messages, strict=True):
+        assert line.startswith(message.format(url=center.store.url))
 
 
 def test_too_many_events_are_sent_away(
@@ -183,7 +213,7 @@ def test_too_many_events_are_sent_away(
     events = events_of(small)
 
     async def story() -> None:
-        writer = GroupCommit(center, ServiceMetrics(), ScorePriority())
+        writer = new_writer(center)
         first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match="30 events wait"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from recops_models.serving.http.metrics import ServiceMetrics
 from recops_models.serving.http.responses import OverloadedError
 from recops_models.serving.http.score_priority import ScorePriority
 from recops_models.serving.ingestion import BATCH, IngestReport
+from recops_models.serving.store_availability import StoreAvailability
+
+_logger = logging.getLogger(__name__)
 
 MAX_WAITING = 1 << 16
 """Largest number of events that wait for the writer."""
@@ -45,10 +49,18 @@ class GroupCommit:
         center: the center that applies the events.
         metrics: receives counts and latencies.
         scores: scores in progress, to which the writer yields.
+        availability: records whether the store answers.
     """
 
-    def __init__(self, center: Center, metrics: ServiceMetrics, scores: ScorePriority) -> None:
+    def __init__(
+        self,
+        center: Center,
+        metrics: ServiceMetrics,
+        scores: ScorePriority,
+        availability: StoreAvailability,
+    ) -> None:
         self._center, self._metrics, self._scores = center, metrics, scores
+        self._availability = availability
         self._queue: deque[_PendingRequest] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -108,16 +120,20 @@ class GroupCommit:
     def _write(self, group: Sequence[_PendingRequest]) -> list[IngestReport | Exception]:
         start = time.perf_counter()
         try:
-            reports = self._center.ingest_together(
-                [request.events for request in group],
-                yield_point=self._scores.yield_point(MAX_WAIT_SECONDS),
-            )
+            with self._availability.watching():
+                reports = self._center.ingest_together(
+                    [request.events for request in group],
+                    yield_point=self._scores.yield_point(MAX_WAIT_SECONDS),
+                )
         except StoreError as error:
             if len(group) == 1 or isinstance(error, StoreAwayError):
+                num_events = sum(len(request.events) for request in group)
+                _logger.warning("a batch of %d events failed: %s", num_events, error)
                 return [error] * len(group)
             # One request may touch a damaged state; the other requests must not fail with it.
             return [outcome for request in group for outcome in self._write([request])]
         except Exception as error:  # The requests wait for an outcome, so pass on any error.
+            _logger.exception("a batch failed with an unexpected error")
             return [error] * len(group)
         self._metrics.committed(reports, time.perf_counter() - start)
         return list(reports)

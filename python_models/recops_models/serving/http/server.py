@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -15,6 +16,8 @@ from recops_models.serving.center import Center
 from recops_models.serving.http.access import is_loopback
 from recops_models.serving.http.app import make_app
 from recops_models.serving.http.body import MAX_BODY_BYTES
+
+_logger = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 1e-4
 """Switch interval of Python's interpreter lock.
@@ -84,8 +87,13 @@ def serve(
             # Connections from here on wait until the server runs.
             address, number, *_ = listener.getsockname()
             name = f"[{address}]" if ":" in address else address
-            on_ready(f"http://{name}:{number}")
+            url = f"http://{name}:{number}"
+            _logger.info(
+                "serving %s with model %s at %s", center.store.url, center.model_version, url
+            )
+            on_ready(url)
             server.run([listener])
+            _logger.info("stopped serving at %s", url)
         finally:
             for number, handler in previous_handlers.items():
                 signal.signal(number, handler)

@@ -18,6 +18,7 @@ from recops_models.serving.http.requests import ForgetRequest, ScoreRequest
 from recops_models.serving.http.responses import OverloadedError
 from recops_models.serving.http.score_priority import ScorePriority
 from recops_models.serving.ingestion import IngestReport
+from recops_models.serving.store_availability import StoreAvailability
 
 SCORERS = 2
 """Number of scoring threads. A request takes a few milliseconds of one core."""
@@ -42,7 +43,8 @@ class Service:
     def __init__(self, center: Center, metrics: ServiceMetrics) -> None:
         self._center, self._metrics = center, metrics
         self._scores = ScorePriority()
-        self._writer = GroupCommit(center, metrics, self._scores)
+        self._availability = StoreAvailability(center.store.url)
+        self._writer = GroupCommit(center, metrics, self._scores, self._availability)
         self._scorers = ThreadPoolExecutor(SCORERS, "uic-scorer")
 
     @asynccontextmanager
@@ -62,8 +64,11 @@ class Service:
 
     async def forget(self, request: ForgetRequest) -> bool:
         """See :meth:`Center.forget`."""
-        forget = partial(self._center.forget, through=request.through, patience=1.0)
-        return await self._writer.between_commits(partial(forget, request.user_id))
+        return await self._writer.between_commits(partial(self._forget, request))
+
+    def _forget(self, request: ForgetRequest) -> bool:
+        with self._availability.watching():
+            return self._center.forget(request.user_id, through=request.through, patience=1.0)
 
     async def score(self, request: ScoreRequest) -> ScoreResult:
         """See :meth:`Center.score`.
@@ -84,12 +89,12 @@ class Service:
         return result
 
     def _score(self, request: ScoreRequest) -> ScoreResult:
-        with self._scores.scoring():
+        with self._availability.watching(), self._scores.scoring():
             return self._center.score(request.user_id, request.candidates, request.features)
 
     async def state(self, user_id: str) -> UserStatus:
         """See :meth:`Center.look_up`."""
-        return await _with_timeout(partial(self._center.look_up, user_id))
+        return await self._with_timeout(partial(self._center.look_up, user_id))
 
     async def model_version(self) -> str:
         """Return the version of the model whose states the store serves.
@@ -97,7 +102,7 @@ class Service:
         Raises:
             StoreError: the store does not answer, or is empty.
         """
-        active = await _with_timeout(partial(read_active, self._center.store))
+        active = await self._with_timeout(partial(read_active, self._center.store))
         if active is None:
             raise ModelVersionError("the store was emptied")
         return active.version.hex()
@@ -105,15 +110,17 @@ class Service:
     async def metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format, even if the store does not answer."""
         try:
-            stats = await _with_timeout(self._center.stats)
+            stats = await self._with_timeout(self._center.stats)
         except StoreError:
             stats = None
         return self._metrics.text(stats)
 
-
-async def _with_timeout(read: Callable[[], ResponseT]) -> ResponseT:
-    """Return the result of a read from the store, or raise StoreAwayError after a time limit."""
-    try:
-        return await asyncio.wait_for(asyncio.to_thread(read), _STORE_SECONDS)
-    except asyncio.TimeoutError:
-        raise StoreAwayError(f"the store does not answer within {_STORE_SECONDS:g} s") from None
+    async def _with_timeout(self, read: Callable[[], ResponseT]) -> ResponseT:
+        """Return the result of a read from the store; StoreAwayError after a time limit."""
+        with self._availability.watching():
+            try:
+                return await asyncio.wait_for(asyncio.to_thread(read), _STORE_SECONDS)
+            except asyncio.TimeoutError:
+                raise StoreAwayError(
+                    f"the store does not answer within {_STORE_SECONDS:g} s"
+                ) from None
