@@ -34,7 +34,7 @@ EXTRAS = {
     "tools": ("test",),
     "examples": ("models", "serve"),
 }
-"""Extras that the files of a path may import, besides the base dependencies.
+"""Extras that the files of a path may import in addition to the base dependencies.
 
 The longest matching path applies.
 """

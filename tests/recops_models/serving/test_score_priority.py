@@ -38,19 +38,19 @@ def test_a_score_that_fails_is_over() -> None:
     scores = ScorePriority()
     with pytest.raises(ZeroDivisionError), scores.scoring():
         raise ZeroDivisionError
-    begun = time.perf_counter()
+    start = time.perf_counter()
     scores.yield_point(30)()
-    assert time.perf_counter() - begun < 10
+    assert time.perf_counter() - start < 10
 
 
 def test_scores_without_end_do_not_stop_a_writer() -> None:
     scores = ScorePriority()
     yield_point = scores.yield_point(0.1)
     with scores.scoring():
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(1000):
             yield_point()
-        assert 0.1 <= time.perf_counter() - begun < 30
+        assert 0.1 <= time.perf_counter() - start < 30
 
 
 def test_a_commit_gives_way_at_every_event(
