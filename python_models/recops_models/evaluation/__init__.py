@@ -1,1 +1,1 @@
-"""Metrics, intervals, and the report of a run."""
+"""Metrics, intervals, tests, baselines by counting, and the report of a run."""

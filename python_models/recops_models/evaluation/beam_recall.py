@@ -1,4 +1,4 @@
-"""Where a beam search loses the item: step by step, whether its path is still followed."""
+"""Recall of a beam search after each step: whether a beam still leads to the held-out item."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from recops_models.generative.windows import last_windows
 def beam_recall(
     model: PathRanker, examples: Examples, *, beams: int, batch: int = REQUESTS
 ) -> dict[str, float]:
-    """The share of held-out items whose first t tokens are those of a beam after t steps.
+    """Return the share of held-out items whose first t tokens are a beam after step t.
 
-    What a step loses no later one finds again, so that the figures fall from step to step, and the
-    last one, of the paths of the items found, bounds HR at ``beams``. Items that the user has met
-    are left out, as in :func:`~recops_models.evaluation.metrics.evaluate`.
+    A beam that a step drops cannot return, so the recall decreases with t. The last value is an
+    upper bound of HR at ``beams``. Items in the user's history are excluded, as in
+    :func:`~recops_models.evaluation.metrics.evaluate`.
 
     Args:
-        model: which spells, and goes by histories alone.
-        examples: one held-out event a user.
-        beams: paths that are followed, from 1.
-        batch: requests at once.
+        model: a generative model that only needs the history.
+        examples: one held-out event per user.
+        beams: width of the beam search, at least 1.
+        batch: requests per batch.
 
     Returns:
-        ``beam_recall@1`` … ``beam_recall@L``, by the number of tokens.
+        ``beam_recall@1`` … ``beam_recall@L``, by number of tokens.
 
     Raises:
-        ValueError: ``beams`` < 1, a user has more than one held-out event, or the model must be
-            told who asks, or where.
+        ValueError: ``beams`` < 1, a user has more than one held-out event, or the model also needs
+            the user or the task.
     """
     if beams < 1:
         raise ValueError(f"beam_recall: beams must be 1 or more, got {beams}")
@@ -40,29 +40,29 @@ def beam_recall(
         raise ValueError("beam_recall: each user must have one held-out event")
     if model.inputs.names:
         raise ValueError(
-            "beam_recall: model must go by histories alone, got one that must be told the task or "
+            "beam_recall: model must only need histories, got one that also needs the task or "
             "the user"
         )
     targets = torch.from_numpy(examples.targets.items)
-    found: list[Tensor] = []
+    is_found: list[Tensor] = []
     for some, target in zip(
         in_batches(examples.histories, batch), targets.split(batch), strict=True
     ):
-        followed: list[Tensor] = []
+        prefixes: list[Tensor] = []
         encoded = model.encode_requests(*last_windows(some, model.window))
         result = beam_search(
-            model, encoded, beams=beams, banned=items_met(some), on_step=followed.append
+            model, encoded, beams=beams, banned=items_met(some), on_step=prefixes.append
         )
-        followed.append(result.sids.long())
+        prefixes.append(result.sids.long())
         path = model.paths[target + 1] - 1  # (B, L)
-        found.append(
+        is_found.append(
             torch.stack(
                 [
                     (prefix == path[:, None, : prefix.shape[-1]]).all(-1).any(-1)
-                    for prefix in followed
+                    for prefix in prefixes
                 ],
                 1,
             )
         )
-    shares = torch.cat(found).double().mean(0).tolist()
+    shares = torch.cat(is_found).double().mean(0).tolist()
     return {f"beam_recall@{length}": share for length, share in enumerate(shares, 1)}

@@ -1,4 +1,4 @@
-"""How far another draw of users could move a figure."""
+"""Bootstrap over users: intervals of paired differences and of AUC differences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recops_models.evaluation.samples import require_level, require_paired
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
 Statistic: TypeAlias = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-"""``[R]`` from ``[R, U]``, how often each user is there in R draws."""
+"""Maps the multiplicity of each user in R draws, ``[R, U]``, to values ``[R]``."""
 
 _BLOCK = 256
 _BLOCK_NUMBERS = 1 << 22
@@ -27,22 +27,28 @@ def paired_bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval of ``mean(first − second)`` over users drawn with replacement.
+    """Return the percentile interval of ``mean(first − second)`` over users.
 
-    Both arrays hold one number for each of the same users, so that what makes a user easy or hard
-    for both models cancels (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, §13.3).
-    O(users · resamples) time, or of differences that take V values alone O(V · resamples); O(users)
-    memory.
+    Users are drawn with replacement. Both arrays have one value per user, so the difficulty of a
+    user for both models cancels (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+    §13.3). O(users · resamples) time, or O(V · resamples) if differences have few distinct values
+    V; O(users) memory.
 
     Args:
-        first: ``[U]``, a metric's value for each user, U ≥ 1.
-        second: ``[U]``, the other model's.
-        level: the interval's coverage, within (0, 1).
-        resamples: how many times the users are drawn.
-        seed: of the draws; equal seeds give equal intervals.
+        first: ``[U]``, a metric of one model for each user, U ≥ 1.
+        second: ``[U]``, the metric of the other model.
+        level: coverage of the interval, in (0, 1).
+        resamples: number of bootstrap draws.
+        seed: seed of the draws.
 
     Raises:
         ValueError: the shapes differ or are empty, or ``level`` is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> hits = np.array([1.0, 0.0, 1.0, 1.0])
+        >>> paired_bootstrap(hits, hits)
+        (0.0, 0.0)
     """
     require_paired("paired_bootstrap", first, second, 1)
     require_level("paired_bootstrap", level)
@@ -53,11 +59,11 @@ def paired_bootstrap(
 def draw_means(
     values: npt.NDArray[np.float64], *, resamples: int = 10_000, seed: int = 0
 ) -> npt.NDArray[np.float64]:
-    """``[resamples]``: the means of ``values [U]`` over users drawn with replacement."""
+    """Return the means ``[resamples]`` of ``values [U]`` over users drawn with replacement."""
     rng = np.random.default_rng(seed)
-    sign = -1.0 if values.mean() < 0 else 1.0  # Of −values, the same draws.
+    sign = -1.0 if values.mean() < 0 else 1.0  # Makes the draws for −values the same.
     distinct, counts = np.unique(sign * values, return_counts=True)
-    if len(distinct) <= _FEW_VALUES:  # Hits, say: it is enough to draw how many users have each.
+    if len(distinct) <= _FEW_VALUES:  # For hits and the like, draw the count of each value.
         drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
         means: npt.NDArray[np.float64] = drawn @ (sign * distinct) / len(values)
         return means
@@ -80,22 +86,22 @@ def bootstrap_auc_difference(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval of a difference in AUC or gAUC over users drawn with replacement.
+    """Return the percentile interval of a difference in AUC or gAUC over users.
 
-    A user's examples come and go together, since they are not independent of each other; both
-    models meet the same users in every draw. "auc" ranks all examples of the drawn users against
-    each other: O(N log N + resamples · N). "gauc" is the impression-weighted mean of the users'
-    own: O(N log N + resamples · U). Draws in which the metric is not defined are left out.
+    Users are drawn with replacement, together with all of their examples, which are not
+    independent. Both models are evaluated on the same draws. "auc" compares all examples of the
+    drawn users: O(N log N + resamples · N). "gauc" is the mean AUC of the users, weighted by
+    impressions: O(N log N + resamples · U). Draws without a defined metric are left out.
 
     Args:
-        first: ``[N]``, a model's score of each example, higher for a likelier click.
-        second: ``[N]``, the other model's scores of the same examples.
-        label: ``[N]``, whether it was clicked.
-        user: ``[N]``, whose example it is.
+        first: ``[N]``, scores of one model, higher for a likelier click.
+        second: ``[N]``, scores of the other model.
+        label: ``[N]``, whether the example was clicked.
+        user: ``[N]``, user of each example.
         metric: "auc" or "gauc".
-        level: the interval's coverage, within (0, 1).
-        resamples: how many times the users are drawn.
-        seed: of the draws; equal seeds give equal intervals.
+        level: coverage of the interval, in (0, 1).
+        resamples: number of bootstrap draws.
+        seed: seed of the draws.
 
     Raises:
         ValueError: the shapes differ or are empty, a score is NaN, the metric is unknown or not
@@ -107,15 +113,15 @@ def bootstrap_auc_difference(
     if metric not in ("auc", "gauc"):
         raise ValueError(f"{name}: metric must be 'auc' or 'gauc', got {metric!r}")
     if np.isnan(first).any() or np.isnan(second).any():
-        raise ValueError(f"{name}: scores hold NaN")
+        raise ValueError(f"{name}: scores must not be NaN")
     require_level(name, level)
     users, user = np.unique(user, return_inverse=True)
     weighted = WeightedGauc if metric == "gauc" else WeightedAuc
-    ours, theirs = (weighted(scores, label.astype(bool), user) for scores in (first, second))
-    if not len(users) or np.isnan(ours(np.ones((1, len(users))))).any():
+    minuend, subtrahend = (weighted(scores, label.astype(bool), user) for scores in (first, second))
+    if not len(users) or np.isnan(minuend(np.ones((1, len(users))))).any():
         raise ValueError(f"{name}: {metric} is not defined: no user, or none with both labels")
     drawn = draw_users(
-        lambda times: ours(times) - theirs(times),
+        lambda times: minuend(times) - subtrahend(times),
         len(users),
         numbers=len(label),
         resamples=resamples,
@@ -132,15 +138,15 @@ def draw_users(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> npt.NDArray[np.float64]:
-    """``[resamples]``: ``statistic`` over users drawn with replacement.
+    """Return ``statistic [resamples]`` over users drawn with replacement.
 
     Args:
-        statistic: of draws.
-        users: how many there are.
-        numbers: how many the statistic keeps in memory for one draw; it is given few draws at once
-            where these are many.
-        resamples: how many times the users are drawn.
-        seed: of the draws; equal seeds give equal draws.
+        statistic: the statistic.
+        users: number of users.
+        numbers: count of numbers that the statistic holds in memory per draw; it limits the draws
+            per call.
+        resamples: number of bootstrap draws.
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     share = np.full(users, 1 / users)
@@ -153,13 +159,13 @@ def draw_users(
 
 
 def percentiles(drawn: npt.NDArray[np.float64], level: float) -> tuple[float, float]:
-    """The percentile interval of what a bootstrap drew."""
+    """Return the percentile interval of bootstrap draws."""
     low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
 
 def _block(numbers: int) -> int:
-    """How many draws at once, where each keeps so many numbers in memory."""
+    """Return the draws per call, if each draw holds ``numbers`` numbers in memory."""
     return max(1, min(_BLOCK, _BLOCK_NUMBERS // max(numbers, 1)))
 
 

@@ -1,4 +1,4 @@
-"""Metrics of click models: how well they rank, and how far their probabilities can be trusted."""
+"""Metrics of click models: ranking (AUC, gAUC), likelihood (logloss), calibration (PCOC, ECE)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from recops_models.evaluation.grouped_auc import GroupedAuc, auc, grouped_auc
 
 CLICK_METRICS = ("auc", "auc_known", "gauc", "logloss", "pcoc", "ece")
-"""What :meth:`ClickMetrics.compute` gives."""
+"""Names of the metrics of :meth:`ClickMetrics.compute`."""
 
 ECE_BINS = 15
-"""Bins of equal width in [0, 1]."""
+"""Number of bins of equal width in [0, 1]."""
 
 
 class _Examples(NamedTuple):
@@ -26,17 +26,23 @@ class _Examples(NamedTuple):
 
 
 class ClickMetrics:
-    """AUC, gAUC, logloss, PCOC and ECE of a stream of batches, exact to float64.
+    """Accumulator of AUC, gAUC, logloss, PCOC and ECE over batches, exact to float64.
 
-    AUC is told of all examples and, beside it, of those whose candidate training knew: a model that
-    never met an item cannot rank it, and may be no worse for that.
+    ``auc_known`` is the AUC of the examples whose candidate is in the training vocabulary, because
+    no model can rank items that it has not seen.
 
-    Every example is kept until the end, 14 bytes each with float32 scores, since an exact AUC
-    needs them all.
+    An exact AUC needs all examples, so they are stored: 14 bytes each with float32 scores.
 
     Args:
-        logits: whether scores are logits; else they are probabilities. Logits keep apart what
-            sigmoid in float32 rounds to 1.
+        logits: whether scores are logits or probabilities. Logits distinguish scores whose sigmoid
+            rounds to 1 in float32.
+
+    Example:
+        >>> import torch
+        >>> metrics = ClickMetrics()
+        >>> metrics.update(torch.tensor([2.0, -1.0]), torch.tensor([1, 0]), torch.tensor([7, 7]))
+        >>> metrics.compute()["auc"]
+        1.0
     """
 
     def __init__(self, *, logits: bool = True) -> None:
@@ -46,16 +52,16 @@ class ClickMetrics:
     def update(
         self, scores: Tensor, label: Tensor, group: Tensor, known: Tensor | None = None
     ) -> None:
-        """Take a batch.
+        """Add a batch.
 
         Args:
             scores: ``[B]`` floats, higher for a likelier click.
             label: ``[B]``, 0 or 1.
             group: ``[B]`` i64, the user.
-            known: ``[B]`` bool, whether training knew the candidate; None: it knew all.
+            known: ``[B]`` bool, whether the candidate is in the training vocabulary; None: all are.
 
         Raises:
-            ValueError: the shapes differ, a score is not finite or no probability, or a label is
+            ValueError: the shapes differ, a score is not finite or not a probability, or a label is
                 neither 0 nor 1.
         """
         if scores.ndim != 1 or not scores.shape == label.shape == group.shape:
@@ -71,23 +77,23 @@ class ClickMetrics:
         if not scores.isfinite().all():
             raise ValueError("ClickMetrics.update: scores must be finite, got NaN or infinity")
         if not self.logits and ((scores < 0) | (scores > 1)).any():
-            raise ValueError("ClickMetrics.update: scores must be probabilities within [0, 1]")
+            raise ValueError("ClickMetrics.update: scores must be probabilities in [0, 1]")
         if ((label != 0) & (label != 1)).any():
             raise ValueError("ClickMetrics.update: label must be 0 or 1")
-        kept = scores.detach().cpu()
-        kept = kept if kept.dtype == torch.float64 else kept.float()
-        known = torch.ones_like(kept, dtype=torch.bool) if known is None else known.cpu()
+        stored = scores.detach().cpu()
+        stored = stored if stored.dtype == torch.float64 else stored.float()
+        known = torch.ones_like(stored, dtype=torch.bool) if known is None else known.cpu()
         self._parts.append(
-            _Examples(kept.numpy(), label.cpu().numpy() == 1, group.cpu().numpy(), known.numpy())
+            _Examples(stored.numpy(), label.cpu().numpy() == 1, group.cpu().numpy(), known.numpy())
         )
 
     def compute(self) -> dict[str, float]:
-        """``auc``, ``auc_known``, ``gauc``, ``logloss``, ``pcoc`` and ``ece``; NaN where one is not
-        defined.
+        """Return ``auc``, ``auc_known``, ``gauc``, ``logloss``, ``pcoc`` and ``ece``.
 
-        Logloss is in nats; where scores are probabilities, the one of what happened counts as 2⁻⁵²
-        at least. PCOC is the sum of predicted probabilities over the number of clicks: above 1, the
-        model promises too much. ECE is :func:`expected_calibration_error`. O(N log N).
+        Undefined metrics are NaN. Logloss is in nats; with probabilities as scores, the probability
+        of the label is clipped below at 2⁻⁵². PCOC is the sum of predicted probabilities divided by
+        the number of clicks; above 1, predictions are too high. ECE is
+        :func:`expected_calibration_error`. O(N log N).
         """
         scores, label, _, known = self._examples()
         if not len(scores):
@@ -104,7 +110,7 @@ class ClickMetrics:
         }
 
     def grouped_auc(self) -> GroupedAuc:
-        """gAUC, with the number of groups that entered it and that did not."""
+        """Return gAUC, with the numbers of groups with and without a defined AUC."""
         scores, label, group, _ = self._examples()
         return grouped_auc(scores, label, group)
 
@@ -117,20 +123,20 @@ class ClickMetrics:
         self, scores: NDArray[np.float64], label: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.logits:
-            miss = np.where(label, -scores, scores)  # log(1 + e^miss) is −log of what was right.
-            return np.exp(-np.logaddexp(0, -scores)), np.logaddexp(0, miss)
-        right = np.where(label, scores, 1 - scores)
-        return scores, -np.log(np.clip(right, np.finfo(np.float64).eps, 1))
+            wrong = np.where(label, -scores, scores)  # Loss: log(1 + e^wrong).
+            return np.exp(-np.logaddexp(0, -scores)), np.logaddexp(0, wrong)
+        of_label = np.where(label, scores, 1 - scores)
+        return scores, -np.log(np.clip(of_label, np.finfo(np.float64).eps, 1))
 
 
 def expected_calibration_error(
     probability: NDArray[np.float64], label: NDArray[np.bool_], bins: int = ECE_BINS
 ) -> float:
-    """``Σ_b n_b / N · |mean probability in b − share of clicks in b|`` over bins of equal width.
+    """Return ``Σ_b n_b / N · |mean probability in b − share of clicks in b|`` over equal bins.
 
     Source: Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI
     2015.
     """
-    which = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(which, weights=probability - label, minlength=bins)
+    index = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(index, weights=probability - label, minlength=bins)
     return float(np.abs(gap).sum() / len(probability))

@@ -1,4 +1,4 @@
-"""What counting alone reaches on click data: a model below that tells nothing about models."""
+"""Floors of click metrics: baselines that only count, which every click model should beat."""
 
 from __future__ import annotations
 
@@ -22,29 +22,32 @@ _USER_RATE, _ITEM_RATE = RATES.index("user_rate"), RATES.index("item_rate")
 
 
 def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
-    """The test metrics of five ways to count, by name.
+    """Return the test metrics of five counting baselines, by name.
 
-    - ``"popularity"``: the item's positive training examples, calibrated by a logistic regression;
-    - ``"item rate"``, ``"user rate"``: the smoothed share of positives;
-    - ``"item and user rate"``: ``logit = logit(item rate) + logit(user rate) − logit(p)``, p the
-      training part's share of positives;
-    - ``"boosted counts"``: scikit-learn's gradient boosting on both rates and both counts, which
-      stops by a tenth of the training part.
+    - ``"popularity"``: number of positive training examples of the item, calibrated by logistic
+      regression;
+    - ``"item rate"``, ``"user rate"``: smoothed share of positives;
+    - ``"item and user rate"``: ``logit = logit(item rate) + logit(user rate) − logit(p)``, with p
+      the training part's share of positives;
+    - ``"boosted counts"``: scikit-learn's gradient boosting on both rates and both counts, with a
+      tenth of the training part for early stopping.
 
-    Rates and counts are the examples' own where they have them
-    (:class:`~recops_models.examples.running_rates.RunningRates`), so of all that happened before.
-    Else they are those of the training part; a training example's, on which the boosting learns,
-    then come from four fifths of that part without it: what holds its own label would tell it.
+    If the examples have running rates
+    (:class:`~recops_models.examples.running_rates.RunningRates`), rates and counts are those
+    features, which cover all earlier events. Otherwise they are counted in the training part. For
+    training examples of the boosting, they then come from the other four of five folds, so that
+    they do not contain the example's label.
 
     Args:
         data: click examples.
-        seed: of the negatives of the training pass, the folds and the boosting.
+        seed: seed of the training negatives, the folds and the boosting.
 
     Returns:
-        By floor what :meth:`~recops_models.evaluation.click_metrics.ClickMetrics.compute` gives.
+        floor → metrics of
+        :meth:`~recops_models.evaluation.click_metrics.ClickMetrics.compute`.
 
     Raises:
-        ValueError: the schema tells of no candidate.
+        ValueError: the schema has no candidate.
 
     Complexity:
         O(N log N) for N examples, and the boosting.
@@ -54,17 +57,22 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
     from threadpoolctl import threadpool_limits
 
     if data.fitted.schema.candidate is None:
-        raise ValueError(f"floors: {data.name} has no history that tells which feature is shown")
+        raise ValueError(
+            f"floors: {data.name} must have a history, which defines the candidate's feature"
+        )
     train, test = _Part.of(data, "train", seed), _Part.of(data, "test", None)
-    counted, counts = _counts(train, test, seed)
-    item_rate, user_rate = counts[:, _ITEM_RATE], counts[:, _USER_RATE]
+    train_counts, test_counts = _counts(train, test, seed)
+    item_rate, user_rate = test_counts[:, _ITEM_RATE], test_counts[:, _USER_RATE]
     liked = np.bincount(train.item[train.label], minlength=_size(train, test))
-    shown, asked = (np.log1p(liked[part.item])[:, None] for part in (train, test))
+    train_popularity, test_popularity = (
+        np.log1p(liked[part.item])[:, None] for part in (train, test)
+    )
     with threadpool_limits(limits=1):  # OpenMP's threads wait for each other on a busy machine.
-        popularity = LogisticRegression().fit(shown, train.label).predict_proba(asked)
+        regression = LogisticRegression().fit(train_popularity, train.label)
+        popularity = regression.predict_proba(test_popularity)
         trees = HistGradientBoostingClassifier(early_stopping=True, random_state=seed)
-        boosted = trees.fit(counted, train.label).predict_proba(counts)
-    found = {
+        boosted = trees.fit(train_counts, train.label).predict_proba(test_counts)
+    probabilities = {
         "popularity": popularity[:, 1],
         "item rate": item_rate,
         "user rate": user_rate,
@@ -73,11 +81,11 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
         ),
         "boosted counts": boosted[:, 1],
     }
-    return {name: test.measure(probability) for name, probability in found.items()}
+    return {name: test.measure(probability) for name, probability in probabilities.items()}
 
 
 class _Part(NamedTuple):
-    """The examples of one part, in columns; ``rates [N, 4]`` as :data:`RATES`, where there are."""
+    """Columns of the examples of one part; ``rates [N, 4]`` are :data:`RATES`, if available."""
 
     item: NDArray[np.int64]
     user: NDArray[np.int64]
@@ -91,19 +99,20 @@ class _Part(NamedTuple):
         candidate = schema.candidate
         assert candidate is not None
         names = [feature.name for feature in schema.features]
-        rated = RATES[0] in names
+        has_rates = RATES[0] in names
         rows = []
         for batch in getattr(data, part).batches(_BATCH, seed=seed):
-            rates = [batch.features[name] for name in RATES] if rated else []
-            shown = known_candidates(schema, batch)
-            rows.append([batch.features[candidate], batch.group, batch.label > 0, shown, *rates])
+            rates = [batch.features[name] for name in RATES] if has_rates else []
+            is_known = known_candidates(schema, batch)
+            rows.append([batch.features[candidate], batch.group, batch.label > 0, is_known, *rates])
         columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
         item, user, label, known = columns[:4]
-        own = None
-        if rated:
+        running_rates = None
+        if has_rates:
             moments = np.array([data.fitted.moments[name] for name in RATES])
-            own = np.stack(columns[4:], 1).astype(np.float64) * moments[:, 1] + moments[:, 0]
-        return cls(item, user, label, known, own)
+            standardised = np.stack(columns[4:], 1).astype(np.float64)
+            running_rates = standardised * moments[:, 1] + moments[:, 0]
+        return cls(item, user, label, known, running_rates)
 
     def measure(self, probability: Float64Array) -> dict[str, float]:
         metrics = ClickMetrics(logits=False)
@@ -113,7 +122,7 @@ class _Part(NamedTuple):
 
 
 def _counts(train: _Part, test: _Part, seed: int) -> tuple[Float64Array, Float64Array]:
-    """``[N, 4]`` as :data:`RATES`, of the training and of the test part."""
+    """Return :data:`RATES` ``[N, 4]`` of the training part and of the test part."""
     if train.rates is not None and test.rates is not None:
         return train.rates, test.rates
     users, together = np.unique(np.concatenate([train.user, test.user]), return_inverse=True)
@@ -123,22 +132,22 @@ def _counts(train: _Part, test: _Part, seed: int) -> tuple[Float64Array, Float64
         (together[: len(train.user)], together[len(train.user) :], len(users)),
         (train.item, test.item, _size(train, test)),
     ):
-        # [folds, size]: how often each value was shown, and liked, in each fifth.
+        # [folds, size]: examples and positives of each value in each fold.
         cell = fold * size + first
         shown, liked = (
             np.bincount(cell[rows], minlength=_FOLDS * size).reshape(_FOLDS, size)
             for rows in (slice(None), train.label)
         )
-        for place, of_fold, value in ((0, fold, first), (1, None, second)):
+        for part, of_fold, value in ((0, fold, first), (1, None, second)):
             n, likes = (
                 table.sum(0)[value] - (0 if of_fold is None else table[of_fold, value])
                 for table in (shown, liked)
             )
             rate = (likes + _STRENGTH * train.label.mean()) / (n + _STRENGTH)
             scale = 1 if of_fold is None else _FOLDS / (_FOLDS - 1)
-            columns[place] += [rate, np.log1p(n * scale)]
-    counted, counts = (np.stack(each, 1) for each in columns)
-    return counted, counts
+            columns[part] += [rate, np.log1p(n * scale)]
+    train_counts, test_counts = (np.stack(each, 1) for each in columns)
+    return train_counts, test_counts
 
 
 def _size(train: _Part, test: _Part) -> int:

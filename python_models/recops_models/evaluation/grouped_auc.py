@@ -1,4 +1,4 @@
-"""AUC over all examples, and within groups of them."""
+"""AUC over all examples, and within groups."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 class GroupedAuc(NamedTuple):
-    """AUC within groups.
+    """Mean AUC within groups.
 
     Attributes:
-        value: the mean over groups, weighted by their examples; NaN where no group has both labels.
-        groups: how many groups it is the mean of.
-        left_out: how many groups have one label alone, hence no AUC.
+        value: mean over groups, weighted by their sizes; NaN if no group has both labels.
+        groups: number of groups in the mean.
+        left_out: number of groups with only one label, whose AUC is undefined.
     """
 
     value: float
@@ -23,9 +23,14 @@ class GroupedAuc(NamedTuple):
 
 
 def auc(scores: NDArray[np.floating], label: NDArray[np.bool_]) -> float:
-    """The share of (click, no click) pairs that scores put in order; a tie counts half.
+    """Return the share of pairs (click, no click) with a higher score of the click.
 
-    NaN where one of the two is missing. O(N log N).
+    Ties count one half. NaN if one of the labels is missing. O(N log N).
+
+    Example:
+        >>> import numpy as np
+        >>> auc(np.array([0.9, 0.4, 0.4]), np.array([True, True, False]))
+        0.75
     """
     return grouped_auc(scores, label, np.zeros(len(scores), dtype=np.int64)).value
 
@@ -33,7 +38,7 @@ def auc(scores: NDArray[np.floating], label: NDArray[np.bool_]) -> float:
 def grouped_auc(
     scores: NDArray[np.floating], label: NDArray[np.bool_], group: NDArray[np.int64]
 ) -> GroupedAuc:
-    """gAUC: ``Σ_g n_g AUC_g / Σ_g n_g`` over the groups that have both labels.
+    """Return gAUC: ``Σ_g n_g AUC_g / Σ_g n_g`` over the groups with both labels.
 
     Source: Zhu et al., Optimized Cost per Click in Taobao Display Advertising, KDD 2017, weighted
     by impressions. See :func:`group_aucs`.
@@ -48,11 +53,12 @@ def grouped_auc(
 def group_aucs(
     scores: NDArray[np.floating], label: NDArray[np.bool_], group: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Each group's AUC and size, in ascending order of ids: ``[G]`` f64 (NaN: one label), i64.
+    """Return each group's AUC ``[G]`` f64 and size ``[G]`` i64, by ascending group id.
 
-    Mann and Whitney's statistic by mid-ranks: with R the sum of the ranks of the P clicks, counted
-    from 1 within the group, and ties at the mean of their ranks, ``AUC = (R − P (P + 1) / 2) /
-    (P · (n − P))``. Ranks are summed as integers, twice their value. O(N log N), no loop.
+    The AUC of a group with one label is NaN. It is the Mann–Whitney statistic: with n examples, P
+    clicks and R the sum of the clicks' ranks in the group (from 1, ties at their mean rank),
+    ``AUC = (R − P (P + 1) / 2) / (P (n − P))``. Sums use twice the rank, an integer, and are exact.
+    O(N log N).
     """
     if not len(scores):
         return np.empty(0), np.empty(0, dtype=np.int64)
@@ -64,7 +70,7 @@ def group_aucs(
     size = np.diff(first, append=len(scores))
     tie = np.flatnonzero(new_tie)
     last_of_tie = np.append(tie[1:], len(scores)) - 1
-    twice = (tie + last_of_tie)[np.cumsum(new_tie) - 1]  # Twice the mean place, from 0.
+    twice = (tie + last_of_tie)[np.cumsum(new_tie) - 1]  # Twice the mean position, from 0.
     twice = twice - 2 * np.repeat(first, size) + 2  # Twice the mean rank in the group, from 1.
     clicks = np.add.reduceat(label, first, dtype=np.int64)
     ranks = np.add.reduceat(np.where(label, twice, 0), first)

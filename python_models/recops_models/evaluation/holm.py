@@ -1,4 +1,4 @@
-"""Several claims on one page: p-values that count how many there are."""
+"""Holm's correction of p-values for multiple tests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: with ``p₍₁₎ ≤ … ≤ p₍ₘ₎``, ``max_{j ≤ i} min(1, (m − j + 1) p₍ⱼ₎)``.
+    """Return adjusted p-values: for ``p₍₁₎ ≤ … ≤ p₍ₘ₎``, ``max_{j ≤ i} min(1, (m − j + 1) p₍ⱼ₎)``.
 
-    Rejecting where these lie below α rejects any true hypothesis with a chance of at most α,
-    however the tests depend on each other.
+    Rejecting the hypotheses with adjusted values below α rejects any true hypothesis with
+    probability at most α, for any dependence between the tests.
 
     Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
 
     Raises:
-        ValueError: one is no probability.
+        ValueError: a value is not in [0, 1].
+
+    Example:
+        >>> holm([0.01, 0.04, 0.5])
+        [0.03, 0.08, 0.5]
     """
     values = np.asarray(p_values, dtype=np.float64)
     if not ((values >= 0) & (values <= 1)).all():

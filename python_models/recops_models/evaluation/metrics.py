@@ -1,4 +1,4 @@
-"""Ranking metrics under full ranking: every item of the catalogue competes, none is sampled."""
+"""Ranking metrics on the full catalogue, without sampled negatives."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from recops_models.process import keep_freed_memory
 
 
 class Evaluation(NamedTuple):
-    """What a model recommended to each user of an evaluation, and where the held-out item stood.
+    """Recommendations to each user, ranks of the held-out items, and metrics.
 
     Attributes:
-        items: ``[U, k]`` i64, item indices, best first; −1 where a list is shorter.
-        ranks: ``[U]`` i64, the held-out item's place in its list, from 0; where absent
-            :data:`LIST_LENGTH`, or ``k`` if lists are longer.
+        items: ``[U, k]`` i64, item indices, best first; −1 pads shorter lists.
+        ranks: ``[U]`` i64, rank of the held-out item in its list, from 0. If it is absent: the
+            larger of ``k`` and :data:`LIST_LENGTH`.
         metrics: ``hr@10``, ``hr@50``, ``ndcg@10`` and ``coverage``.
     """
 
@@ -28,28 +28,28 @@ class Evaluation(NamedTuple):
 
 
 LIST_LENGTH = 50
-"""Metrics look no further."""
+"""Length of the evaluated lists."""
 
 RANKING_METRICS = ("hr@10", "hr@50", "ndcg@10", "coverage")
-"""What :func:`ranking_metrics` gives."""
+"""Names of the metrics of :func:`ranking_metrics`."""
 
 
 def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluation:
-    """Recommend 50 items to each user and look for the held-out one.
+    """Recommend 50 items to each user, and compute ranking metrics of the held-out item.
 
-    Items of the user's own history are left out of the lists, for every model alike: where users
-    meet an item once, as in ml-100k, recommending it again cannot be right.
+    Items in the user's history are excluded for every model. In data with at most one event per
+    user and item, such as ml-100k, they are never the target.
 
     Args:
         model: any recommender.
-        examples: one held-out event a user, as leave-one-out gives.
+        examples: one held-out event per user, as from leave-one-out.
         num_items: size of the catalogue, for coverage.
 
     Raises:
         ValueError: a user has more than one held-out event.
     """
     if (examples.targets.lengths != 1).any():
-        raise ValueError("evaluate: each user must have one held-out event, as leave-one-out gives")
+        raise ValueError("evaluate: each user must have one held-out event, as in leave-one-out")
     keep_freed_memory()
     items = model.recommend(examples.histories, LIST_LENGTH).items
     ranks = target_ranks(items, torch.from_numpy(examples.targets.items))
@@ -57,22 +57,23 @@ def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluati
 
 
 def target_ranks(items: Tensor, targets: Tensor) -> Tensor:
-    """``[U]`` i64: the place of ``targets [U]`` in ``items [U, k]``, from 0.
+    """Return the rank ``[U]`` i64 of ``targets [U]`` in ``items [U, k]``, from 0.
 
-    Where absent it is k, or :data:`LIST_LENGTH` if that is more: a small catalogue makes short
-    lists, and a miss at k < 50 would count as a hit among the first 50.
+    The rank of an absent target is max(k, :data:`LIST_LENGTH`). In a small catalogue k is below 50,
+    and a rank of k would count as a hit among the first 50.
     """
-    found = items == targets[:, None]
-    return torch.where(found.any(1), found.int().argmax(1), max(items.shape[1], LIST_LENGTH))
+    is_target = items == targets[:, None]
+    absent = max(items.shape[1], LIST_LENGTH)
+    return torch.where(is_target.any(1), is_target.int().argmax(1), absent)
 
 
 def hits(ranks: Tensor, k: int) -> Tensor:
-    """``[U]`` f64: 1 where the held-out item is among the first ``k``; its mean is HR@k."""
+    """Return 1 for ranks below ``k``, else 0: ``[U]`` f64 with mean HR@k."""
     return (ranks < k).double()
 
 
 def gains(ranks: Tensor, k: int) -> Tensor:
-    """``[U]`` f64: ``1 / log2(rank + 2)`` among the first ``k``, else 0; its mean is NDCG@k.
+    """Return ``1 / log2(rank + 2)`` for ranks below ``k``, else 0: ``[U]`` f64 with mean NDCG@k.
 
     With one relevant item the ideal gain is 1.
     """
@@ -80,7 +81,7 @@ def gains(ranks: Tensor, k: int) -> Tensor:
 
 
 def ranking_metrics(items: Tensor, ranks: Tensor, num_items: int) -> dict[str, float]:
-    """HR@10, HR@50, NDCG@10, and coverage: the share of the catalogue that some top 10 shows."""
+    """Return HR@10, HR@50, NDCG@10 and coverage, the share of the catalogue in any top 10."""
     shown = items[:, :10].unique()
     return {
         "hr@10": hits(ranks, 10).mean().item(),

@@ -1,4 +1,4 @@
-"""What counting alone reaches on rankings: popularity, and the company of the last item."""
+"""Floors of ranking metrics: popularity, and co-occurrence with the last item."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from recops_models.generative.ranker import Recommender
 
 
 def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
-    """The test metrics of ``"popularity"`` and ``"last item"``, both of the training part.
+    """Return the test metrics of ``"popularity"`` and ``"last item"``, fitted to the training part.
 
     Args:
-        split: leave-one-out, or another; then each user's next event is asked for.
+        split: any split; the target is each user's first test event.
 
     Returns:
-        By floor what :func:`~recops_models.evaluation.metrics.ranking_metrics` gives.
+        floor → metrics of :func:`~recops_models.evaluation.metrics.ranking_metrics`.
     """
     train, num_items = split.histories(), split.dataset.items.num_rows
     examples = split.examples("test").next_events()
-    found: dict[str, Recommender] = {
+    floors: dict[str, Recommender] = {
         "popularity": Popularity(item_counts(train, num_items)),
         "last item": LastItem(train, num_items),
     }
-    return {name: evaluate(floor, examples, num_items).metrics for name, floor in found.items()}
+    return {name: evaluate(floor, examples, num_items).metrics for name, floor in floors.items()}

@@ -1,4 +1,4 @@
-"""Checks of the samples that intervals and tests are taken of."""
+"""Argument checks of intervals and tests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy.typing as npt
 def require_paired(
     call: str, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], least: int
 ) -> None:
-    """``first`` and ``second`` must be two ``[N]`` over the same draws, N ≥ ``least``.
+    """Check that ``first`` and ``second`` have the same shape ``[N]``, N ≥ ``least``.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the shapes differ or are not ``[N]``. The message starts with ``call``.
     """
     if first.shape != second.shape or first.ndim != 1 or len(first) < least:
         raise ValueError(
@@ -22,10 +22,10 @@ def require_paired(
 
 
 def require_level(call: str, level: float) -> None:
-    """``level``, an interval's coverage, must lie within (0, 1).
+    """Check that ``level``, the coverage of an interval, is in (0, 1).
 
     Raises:
-        ValueError: it does not.
+        ValueError: it is not. The message starts with ``call``.
     """
     if not 0 < level < 1:
-        raise ValueError(f"{call}: level must lie within (0, 1), got {level}")
+        raise ValueError(f"{call}: level must be in (0, 1), got {level}")

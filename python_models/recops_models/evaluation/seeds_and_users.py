@@ -1,4 +1,4 @@
-"""How far another draw of seeds and of users could move a difference, taken together."""
+"""Interval and test of a mean difference over seeds and users."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recops_models.evaluation.samples import require_level
 
 @dataclass(frozen=True, eq=False)
 class SeedsAndUsers:
-    """The law of a mean difference under another draw of seeds and of users.
+    """Distribution of a mean difference under resampling of seeds and users.
 
-    A hierarchical bootstrap: users are drawn with replacement, and around what each draw gives the
-    mean over seeds follows Student's law, ``X = u_r + e · t(S − 1)``, r uniform. Seeds are not
-    drawn with replacement: of five, that would leave out a fifth of their variance and all of
-    Student's tails. What seeds and users do together is counted with both, so that the interval is
-    rather too wide than too narrow. Without users it is Student's interval; without spread over
-    seeds the percentile interval over users.
+    This is a hierarchical bootstrap. Users are drawn with replacement. Around the mean u_r of each
+    draw r, the mean over seeds follows Student's distribution: ``X = u_r + e · t(S − 1)``, r
+    uniform. Seeds are not drawn with replacement: with five seeds, this would underestimate their
+    variance by a fifth and have no tails. The interaction of seeds and users is counted twice, so
+    that the interval is conservative. Without users the result is Student's interval; without
+    variance over seeds it is the percentile interval over users.
 
     Attributes:
-        users: ``[R]``, the mean difference over seeds in each draw of users; the mean itself, R =
-            1, where there are no users.
-        error: e, the standard error over seeds, ≥ 0.
+        users: ``[R]``, mean difference over seeds in each draw of users; without users only the
+            mean, R = 1.
+        error: e, standard error over seeds, ≥ 0.
         seeds: S ≥ 2.
     """
 
@@ -37,34 +37,33 @@ class SeedsAndUsers:
     def of(
         cls, per_seed: npt.NDArray[np.floating], users: npt.NDArray[np.float64] | None = None
     ) -> SeedsAndUsers:
-        """The law of the mean of ``per_seed [S]``.
+        """Return the distribution of the mean of ``per_seed [S]``.
 
         Args:
-            per_seed: the difference under each seed, S ≥ 2.
-            users: ``[R]``, its mean over seeds in each draw of users; None: there are none.
+            per_seed: the difference with each seed, S ≥ 2.
+            users: ``[R]``, the mean over seeds in each draw of users; None: no users.
 
         Raises:
-            ValueError: fewer than two seeds, no draw, or a figure that is not finite.
+            ValueError: there are fewer than two seeds or no draws, or a value is not finite.
         """
         per_seed = np.asarray(per_seed, dtype=np.float64)
         if per_seed.ndim != 1 or len(per_seed) < 2:
             raise ValueError(f"SeedsAndUsers: per_seed must be [S], S ≥ 2, got {per_seed.shape}")
-        same = np.ptp(per_seed) == 0  # Then the mean is that number, without rounding.
-        mean = per_seed[0] if same else per_seed.mean()
+        is_constant = np.ptp(per_seed) == 0  # Then the mean must not be rounded.
+        mean = per_seed[0] if is_constant else per_seed.mean()
         drawn = np.array([mean]) if users is None else users
         if not len(drawn) or not (np.isfinite(per_seed).all() and np.isfinite(drawn).all()):
-            raise ValueError("SeedsAndUsers: figures must be finite, and draws one or more")
-        spread = 0.0 if same else float(per_seed.std(ddof=1))
+            raise ValueError("SeedsAndUsers: values must be finite, with at least one draw")
+        spread = 0.0 if is_constant else float(per_seed.std(ddof=1))
         return cls(drawn, spread / len(per_seed) ** 0.5, len(per_seed))
 
     @property
     def users_error(self) -> float:
-        """The standard error over users; 0 where there are none."""
+        """Standard error over users; 0 without users."""
         return float(self.users.std())
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The two quantiles that hold ``level`` of the law between them, and half of the rest on
-        either side.
+        """Return the equal-tailed interval with coverage ``level``.
 
         Raises:
             ValueError: ``level`` is out of range.
@@ -73,11 +72,11 @@ class SeedsAndUsers:
         return self._quantile((1 - level) / 2), self._quantile((1 + level) / 2)
 
     def p_value(self, threshold: float = 0.0) -> float:
-        """Two-sided, of a mean difference of ``threshold``: twice the mass beyond it."""
+        """Return the two-sided p-value of a true difference of ``threshold``."""
         if self.error:
             below = float(self._student.cdf((threshold - self.users) / self.error).mean())
             return min(1.0, 2 * min(below, 1 - below))
-        # Draws alone: none of R draws beyond says no more than 1 / (R + 1).
+        # With R draws, the smallest one-sided p-value is 1 / (R + 1).
         count = len(self.users) if len(self.users) > 1 else 0
         beyond = min(np.sum(self.users <= threshold), np.sum(self.users >= threshold))
         return float(min(1.0, 2 * (beyond + (count > 0)) / (count + 1)))
@@ -91,7 +90,7 @@ class SeedsAndUsers:
         def above(value: float) -> float:
             return float(self._student.cdf((value - self.users) / self.error).mean()) - share
 
-        if above(low) >= 0 or above(high) <= 0:  # Draws that are one but for rounding.
+        if above(low) >= 0 or above(high) <= 0:  # All draws are equal except for rounding.
             return low
         return float(optimize.brentq(above, low, high, xtol=1e-9 * (high - low)))
 

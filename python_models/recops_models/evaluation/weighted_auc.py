@@ -1,4 +1,4 @@
-"""AUC and gAUC where each user counts so many times, as in a bootstrap over users."""
+"""AUC and gAUC with multiplicities of users, for a bootstrap over users."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from recops_models.evaluation.grouped_auc import group_aucs
 
 
 class WeightedAuc:
-    """AUC with each user's examples counted so many times; scores are sorted once.
+    """AUC in which each user's examples count with the user's multiplicity.
 
-    A click beats the others whose score is lower, and half of those whose score is the same: both
-    numbers stand in the running sum over the others by their scores. O(N) for each draw of users;
-    no rounding before the division, whatever the order of sums.
+    Scores are sorted once. A click beats the non-clicks with a lower score, and half of those with
+    the same score. Both counts are read from the cumulative sum over the sorted non-clicks. O(N)
+    per draw; sums are exact, and only the division rounds.
+
+    Args:
+        scores: ``[N]``, higher for a likelier click.
+        label: ``[N]``, whether the example was clicked.
+        user: ``[N]``, index of the user.
     """
 
     def __init__(
@@ -29,7 +34,7 @@ class WeightedAuc:
         self.not_higher = np.searchsorted(scores[~label], scores[label], side="right")
 
     def __call__(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """``[R]`` from ``[R, U]``: how often each user is there."""
+        """Return values ``[R]`` for the multiplicities ``times [R, U]`` of the users."""
         clicks = times.take(self.clicks, axis=1)
         others = np.zeros((len(times), len(self.others) + 1))
         np.cumsum(times.take(self.others, axis=1), axis=1, out=others[:, 1:])
@@ -44,7 +49,7 @@ class WeightedAuc:
 
 
 class WeightedGauc:
-    """gAUC with each user counted so many times."""
+    """gAUC in which each user counts with a multiplicity; arguments as in :class:`WeightedAuc`."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class WeightedGauc:
         self.value = np.nan_to_num(value)
 
     def __call__(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """``[R]`` from ``[R, U]``: how often each user is there."""
+        """Return values ``[R]`` for the multiplicities ``times [R, U]`` of the users."""
         with np.errstate(invalid="ignore"):
             value: npt.NDArray[np.float64] = (
                 times @ (self.weight * self.value) / (times @ self.weight)

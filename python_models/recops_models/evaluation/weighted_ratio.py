@@ -1,4 +1,4 @@
-"""A ratio of sums where each user counts so many times, as in a bootstrap over users."""
+"""A ratio of sums with multiplicities of users, for a bootstrap over users."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import numpy.typing as npt
 
 
 class WeightedRatio:
-    """``Σ above / Σ below`` over rows, with each user's rows counted so many times: the mean of
-    ``above`` where ``below`` is 1. O(U) for each draw of users.
+    """``Σ above / Σ below``, in which each user's rows count with the user's multiplicity.
+
+    With ``below`` = 1 it is the mean of ``above``. O(U) per draw.
+
+    Args:
+        above: ``[N]``, terms of the numerator.
+        below: ``[N]``, terms of the denominator.
+        user: ``[N]``, index of the user, below ``users``.
+        users: U, number of users; some may have no rows.
     """
 
     def __init__(
@@ -18,11 +25,10 @@ class WeightedRatio:
         user: npt.NDArray[np.int64],
         users: int,
     ) -> None:
-        """All but ``users`` are ``[N]``; ``user`` is < ``users``, and some may have none."""
         self.above, self.below = (np.bincount(user, each, users) for each in (above, below))
 
     def __call__(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """``[R]`` from ``[R, U]``: how often each user is there; NaN where ``Σ below`` is 0."""
+        """Return values ``[R]`` for multiplicities ``times [R, U]``; NaN if ``Σ below`` is 0."""
         with np.errstate(invalid="ignore"):
             value: npt.NDArray[np.float64] = (times @ self.above) / (times @ self.below)
         return value

@@ -1,3 +1,5 @@
+"""Recall of a beam search after each step."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from synthetic_histories import NUM_ITEMS, histories, paths, ring
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture
@@ -29,21 +31,21 @@ def model() -> TIGER:
     return TIGER(*paths(), torch.zeros(NUM_ITEMS), config).eval()
 
 
-def test_falls_from_step_to_step_and_bounds_the_hit_rate(model: TIGER) -> None:
+def test_beam_recall_decreases_and_bounds_the_hit_rate(model: TIGER) -> None:
     assert isinstance(model, PathRanker)
     _, asked = ring()
-    found = beam_recall(model, asked, beams=4, batch=50)
-    assert list(found) == ["beam_recall@1", "beam_recall@2", "beam_recall@3"]
-    shares = list(found.values())
+    recall = beam_recall(model, asked, beams=4, batch=50)
+    assert list(recall) == ["beam_recall@1", "beam_recall@2", "beam_recall@3"]
+    shares = list(recall.values())
     assert sorted(shares, reverse=True) == shares
     items = model.recommend(asked.histories, 4).items
     ranks = target_ranks(items, torch.from_numpy(asked.targets.items))
     assert shares[-1] >= (ranks < 4).double().mean()
 
 
-def test_all_paths_at_once_lose_nothing_but_what_was_met(model: TIGER) -> None:
+def test_beams_for_all_items_miss_only_excluded_items(model: TIGER) -> None:
     _, asked = ring()
-    met = [
+    is_excluded = [
         target in history
         for target, history in zip(
             asked.targets.items,
@@ -51,8 +53,8 @@ def test_all_paths_at_once_lose_nothing_but_what_was_met(model: TIGER) -> None:
             strict=True,
         )
     ]
-    found = beam_recall(model, asked, beams=NUM_ITEMS)
-    assert found["beam_recall@3"] == pytest.approx(1 - np.mean(met), abs=1e-9)
+    recall = beam_recall(model, asked, beams=NUM_ITEMS)
+    assert recall["beam_recall@3"] == pytest.approx(1 - np.mean(is_excluded), abs=1e-9)
 
 
 def test_bad_input_is_named(model: TIGER) -> None:
@@ -65,20 +67,20 @@ def test_bad_input_is_named(model: TIGER) -> None:
 
 
 @pytest.mark.parametrize(("scenes", "users"), [(2, None), (1, torch.tensor([[0], [1], [2]]))])
-def test_a_model_that_must_be_told_of_requests_is_refused(
+def test_a_model_that_needs_user_or_task_is_refused(
     scenes: int, users: torch.Tensor | None
 ) -> None:
     config = UniRecConfig(history=6, width=8, heads=2, scenes=scenes)
-    told = UniRec(*paths(), torch.zeros(NUM_ITEMS), config, users).eval()
+    model = UniRec(*paths(), torch.zeros(NUM_ITEMS), config, users).eval()
     _, asked = ring()
-    with pytest.raises(ValueError, match="beam_recall: model must go by histories alone"):
-        beam_recall(told, asked, beams=2)
+    with pytest.raises(ValueError, match="beam_recall: model must only need histories"):
+        beam_recall(model, asked, beams=2)
 
 
-def test_scenes_that_share_their_start_need_not_be_told() -> None:
+def test_a_model_with_a_shared_start_token_needs_no_task() -> None:
     config = UniRecConfig(history=6, width=8, heads=2, scenes=2, bos="shared")
     model = UniRec(*paths(), torch.zeros(NUM_ITEMS), config).eval()
     assert not model.inputs.names
     _, asked = ring()
-    found = beam_recall(model, asked, beams=2)
-    assert all(0 <= share <= 1 for share in found.values())
+    recall = beam_recall(model, asked, beams=2)
+    assert all(0 <= share <= 1 for share in recall.values())

@@ -1,4 +1,4 @@
-"""Bootstraps over users: coverage, pairing, determinism, refusals."""
+"""Bootstrap over users: coverage, pairing, determinism and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recops_models.evaluation.grouped_auc import grouped_auc
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 
 
-def test_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(200):
@@ -25,7 +25,7 @@ def test_interval_covers_the_true_difference_about_as_often_as_it_says() -> None
     assert 0.89 <= covered / 200 <= 0.99
 
 
-def test_pairing_removes_what_users_have_in_common() -> None:
+def test_pairing_removes_the_effect_of_users() -> None:
     rng = np.random.default_rng(0)
     users = rng.normal(size=500)
     low, high = paired_bootstrap(users + 0.1, users)
@@ -35,7 +35,7 @@ def test_pairing_removes_what_users_have_in_common() -> None:
     assert low < 0 < high
 
 
-def test_wider_for_a_higher_level_and_mirrored_when_swapped() -> None:
+def test_the_interval_widens_with_the_level_and_mirrors_when_swapped() -> None:
     rng = np.random.default_rng(0)
     first, second = (rng.random(300) < 0.2).astype(float), (rng.random(300) < 0.1).astype(float)
     low, high = paired_bootstrap(first, second)
@@ -51,7 +51,7 @@ def test_wider_for_a_higher_level_and_mirrored_when_swapped() -> None:
         (np.zeros(3), np.zeros(4), 0.95, "N ≥ 1"),
         (np.zeros(0), np.zeros(0), 0.95, "N ≥ 1"),
         (np.zeros((2, 2)), np.zeros((2, 2)), 0.95, "N ≥ 1"),
-        (np.zeros(3), np.zeros(3), 1.0, "level must lie"),
+        (np.zeros(3), np.zeros(3), 1.0, "level must be in"),
     ],
 )
 def test_bad_input(first: np.ndarray, second: np.ndarray, level: float, message: str) -> None:
@@ -60,16 +60,16 @@ def test_bad_input(first: np.ndarray, second: np.ndarray, level: float, message:
 
 
 def click_examples(seed: int, users: int = 40, rows: int = 400, lift: float = 0.0):
-    """Scores of two models, labels and users; the first knows ``lift`` more of the label."""
+    """Return scores of two models, labels and users; ``lift`` makes the first model better."""
     rng = np.random.default_rng(seed)
     user, label = rng.integers(users, size=rows), rng.random(rows) < 0.4
     taste = rng.normal(size=users)[user]
     first, second = (taste + rng.normal(size=rows) + label * (0.5 + extra) for extra in (lift, 0.0))
-    return np.round(first, 1), np.round(second, 1), label, user  # Rounded, so that some tie.
+    return np.round(first, 1), np.round(second, 1), label, user  # Rounding causes ties.
 
 
 @pytest.mark.parametrize("metric", ["auc", "gauc"])
-def test_weighted_metric_is_that_of_the_drawn_users_examples(metric: str) -> None:
+def test_weighted_metrics_equal_metrics_of_repeated_users(metric: str) -> None:
     scores, _, label, user = click_examples(0)
     weighted = (WeightedAuc if metric == "auc" else WeightedGauc)(scores, label, user)
     times = np.random.default_rng(1).integers(4, size=(5, 40))
@@ -96,11 +96,11 @@ def test_auc_interval_covers_no_difference_and_finds_a_large_one(metric: str) ->
 
 def test_auc_interval_repeats_and_mirrors() -> None:
     first, second, label, user = click_examples(0, lift=0.3)
-    found = bootstrap_auc_difference(first, second, label, user)
-    assert bootstrap_auc_difference(first, second, label, user) == found
-    assert bootstrap_auc_difference(first, second, label, user * 7 - 3) == found
+    low, high = bootstrap_auc_difference(first, second, label, user)
+    assert bootstrap_auc_difference(first, second, label, user) == (low, high)
+    assert bootstrap_auc_difference(first, second, label, user * 7 - 3) == (low, high)
     mirrored = bootstrap_auc_difference(second, first, label, user)
-    assert mirrored == pytest.approx((-found[1], -found[0]))
+    assert mirrored == pytest.approx((-high, -low))
     assert bootstrap_auc_difference(first, first, label, user) == (0, 0)
 
 
@@ -109,9 +109,9 @@ def test_auc_interval_repeats_and_mirrors() -> None:
     [
         ({"second": np.zeros(3)}, "four equal"),
         ({"label": np.ones(400, bool)}, "auc is not defined"),
-        ({"first": np.full(400, np.nan)}, "scores hold NaN"),
+        ({"first": np.full(400, np.nan)}, "scores must not be NaN"),
         ({"metric": "f1"}, "metric must be"),
-        ({"level": 0.0}, "level must lie"),
+        ({"level": 0.0}, "level must be in"),
     ],
 )
 def test_auc_interval_refuses(change: dict, message: str) -> None:
@@ -127,7 +127,7 @@ def test_auc_interval_of_no_examples_is_refused() -> None:
         bootstrap_auc_difference(none, none, none.astype(bool), none.astype(np.int64))
 
 
-def test_a_few_values_are_drawn_by_how_many_have_each() -> None:
+def test_few_distinct_values_are_drawn_by_their_counts() -> None:
     values = np.repeat([-1.0, 0.0, 1.0], [30, 800, 170])
     means = draw_means(values, resamples=20_000)
     assert means.mean() == pytest.approx(values.mean(), abs=3e-4)

@@ -1,4 +1,4 @@
-"""Floors of click data beside their definitions."""
+"""Floors of click metrics, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -33,58 +33,58 @@ def dataset(**columns: Any) -> Dataset:
 
 
 def rated(*, by_taste: bool = True, seed: int = 0) -> Dataset:
-    """Users who like much or little, items that are liked by many or few; or chance alone."""
-    rng, made = np.random.default_rng(seed), dataset()
-    user, item = (made.interactions[name].to_numpy() for name in ("user_id", "item_id"))
+    """Return labels that depend on user and item, or random ones without ``by_taste``."""
+    rng, source = np.random.default_rng(seed), dataset()
+    user, item = (source.interactions[name].to_numpy() for name in ("user_id", "item_id"))
     logit = rng.normal(size=USERS)[user] + rng.normal(size=ITEMS)[item] if by_taste else 0
     label = rng.random(EVENTS) < 1 / (1 + np.exp(-logit))
     return dataset(label=label.astype(np.float32))
 
 
-def test_rates_are_those_before_each_example() -> None:
-    made = rated()
-    found = floors(click_data(made))
-    assert all(set(metrics) == set(CLICK_METRICS) for metrics in found.values())
+def test_rates_count_events_before_each_example() -> None:
+    source = rated()
+    results = floors(click_data(source))
+    assert all(set(metrics) == set(CLICK_METRICS) for metrics in results.values())
     columns = ("user_id", "item_id", "label")
-    events = list(zip(*(made.interactions[name].to_pylist() for name in columns), strict=True))
+    events = list(zip(*(source.interactions[name].to_pylist() for name in columns), strict=True))
     start = EVENTS - len(events) // 10
-    for name, place in (("user rate", 0), ("item rate", 1)):
+    for name, column in (("user rate", 0), ("item rate", 1)):
         rates = []
         for row in range(start, EVENTS):
-            mine = [event[2] for event in events[:row] if event[place] == events[row][place]]
+            mine = [event[2] for event in events[:row] if event[column] == events[row][column]]
             prior = (sum(event[2] for event in events[:row]) + 1) / (row + 2)
             rates.append((sum(mine) + 10 * prior) / (len(mine) + 10))
         label = [event[2] for event in events[start:]]
-        assert found[name]["auc"] == pytest.approx(roc_auc_score(label, rates), abs=1e-5)
-        assert found[name]["logloss"] == pytest.approx(log_loss(label, rates), abs=1e-5)
+        assert results[name]["auc"] == pytest.approx(roc_auc_score(label, rates), abs=1e-5)
+        assert results[name]["logloss"] == pytest.approx(log_loss(label, rates), abs=1e-5)
 
 
 @pytest.mark.parametrize("running_rates", [True, False])
-def test_taste_is_found_by_both_rates_better_than_by_one(running_rates: bool) -> None:
-    found = floors(click_data(rated(), running_rates=running_rates))
-    auc = {name: metrics["auc"] for name, metrics in found.items()}
+def test_both_rates_are_better_than_one(running_rates: bool) -> None:
+    results = floors(click_data(rated(), running_rates=running_rates))
+    auc = {name: metrics["auc"] for name, metrics in results.items()}
     assert min(auc["user rate"], auc["item rate"]) > 0.6
     assert auc["item and user rate"] > max(auc["user rate"], auc["item rate"]) + 0.02
-    assert auc["boosted counts"] > 0.6, "trees see few counts as large as the test part's"
-    assert abs(found["item and user rate"]["pcoc"] - 1) < 0.15
+    assert auc["boosted counts"] > 0.6, "few training counts are as large as those of the test"
+    assert abs(results["item and user rate"]["pcoc"] - 1) < 0.15
 
 
 @pytest.mark.parametrize("running_rates", [True, False])
-def test_chance_is_no_taste(running_rates: bool) -> None:
-    """Were a training example's own label among its counts, the boosting would be sure of it."""
-    found = floors(click_data(rated(by_taste=False), running_rates=running_rates))
-    for name, metrics in found.items():
+def test_random_labels_have_no_signal(running_rates: bool) -> None:
+    """Counts that include an example's own label would let the boosting overfit."""
+    results = floors(click_data(rated(by_taste=False), running_rates=running_rates))
+    for name, metrics in results.items():
         assert abs(metrics["auc"] - 0.5) < 0.08, name
         assert metrics["logloss"] < 0.72, name
 
 
 @pytest.mark.parametrize("law", ["uniform", "popularity"])
-def test_popularity_is_a_count_of_training_events(law: Any) -> None:
-    made = dataset()
-    data = click_data(made, negatives_law=law, rare_count=1, rare_share=0.0)
-    times = np.bincount(made.interactions["item_id"].to_numpy()[: EVENTS - 2 * EVENTS // 10])
+def test_popularity_counts_training_events(law: Any) -> None:
+    source = dataset()
+    data = click_data(source, negatives_law=law, rare_count=1, rare_share=0.0)
+    times = np.bincount(source.interactions["item_id"].to_numpy()[: EVENTS - 2 * EVENTS // 10])
     (batch,) = data.test.batches(10**6, seed=None)
-    items = made.items["item_id"].to_numpy()
+    items = source.items["item_id"].to_numpy()
     rows = data.fitted.lookup("item").rows(items)
     count = np.zeros(rows.max() + 1)
     count[rows[rows > 1]] = times[items[rows > 1]]
@@ -99,9 +99,9 @@ def test_the_same_seed_gives_the_same_floors() -> None:
     assert floors(data, seed=3)["boosted counts"] != floors(data, seed=4)["boosted counts"]
 
 
-def test_without_a_candidate_there_is_nothing_to_count() -> None:
+def test_floors_need_a_candidate() -> None:
     data: ClickData = click_data(rated())
     schema = FeatureSchema((data.fitted.schema["item"],))
     bare = replace(data, fitted=replace(data.fitted, schema=schema))
-    with pytest.raises(ValueError, match="floors: made up has no history that tells"):
+    with pytest.raises(ValueError, match="floors: made up must have a history"):
         floors(bare)

@@ -1,3 +1,5 @@
+"""Ranking metrics, compared with torchmetrics."""
+
 from __future__ import annotations
 
 import math
@@ -22,17 +24,17 @@ from synthetic_histories import histories
 ITEMS = torch.tensor([[4, 2, 7], [1, 0, -1], [2, 4, 1]])
 
 
-def test_by_hand() -> None:
+def test_metrics_of_a_small_example() -> None:
     ranks = target_ranks(ITEMS, torch.tensor([2, 1, 9]))
-    assert ranks.tolist() == [1, 0, LIST_LENGTH]  # absent: no cutoff takes it for a hit.
+    assert ranks.tolist() == [1, 0, LIST_LENGTH]  # An absent target is a miss at every cutoff.
     assert hits(ranks, 50).tolist() == [1, 1, 0]
     assert hits(ranks, 1).tolist() == [0, 1, 0]
     assert gains(ranks, 2).tolist() == pytest.approx([1 / math.log2(3), 1, 0])
     metrics = ranking_metrics(ITEMS, ranks, 10)
-    assert metrics["coverage"] == 5 / 10  # 0, 1, 2, 4, 7; the empty place is no item.
+    assert metrics["coverage"] == 5 / 10  # 0, 1, 2, 4 and 7; padding is not an item.
 
 
-def test_agree_with_torchmetrics() -> None:
+def test_ranking_metrics_agree_with_torchmetrics() -> None:
     generator = torch.Generator().manual_seed(0)
     items = torch.stack([torch.randperm(100, generator=generator)[:50] for _ in range(60)])
     targets = torch.randint(100, (60,), generator=generator)
@@ -40,16 +42,16 @@ def test_agree_with_torchmetrics() -> None:
     scores = -torch.arange(50.0).expand(60, 50).flatten()
     relevant = (items == targets[:, None]).flatten()
     query = torch.arange(60).repeat_interleave(50)
-    ours = ranking_metrics(items, ranks, 100)
+    values = ranking_metrics(items, ranks, 100)
     for name, metric in {
         "hr@10": RetrievalHitRate(top_k=10),
         "hr@50": RetrievalHitRate(top_k=50),
         "ndcg@10": RetrievalNormalizedDCG(top_k=10),
     }.items():
-        assert ours[name] == pytest.approx(metric(scores, relevant, indexes=query).item())
+        assert values[name] == pytest.approx(metric(scores, relevant, indexes=query).item())
 
 
-def test_a_miss_in_a_catalogue_smaller_than_the_list_is_no_hit() -> None:
+def test_a_miss_in_a_small_catalogue_is_not_a_hit() -> None:
     past = histories([np.array([0, 1])])
     examples = Examples(np.array([0]), past, histories([np.array([1])]))
 
@@ -57,8 +59,8 @@ def test_a_miss_in_a_catalogue_smaller_than_the_list_is_no_hit() -> None:
         def recommend(self, histories: object, k: int) -> Ranking:
             return Ranking(torch.tensor([[2, 3]]), torch.tensor([[1.0, 0.5]]))
 
-    found = evaluate(Unseen(), examples, 4).metrics
-    assert (found["hr@10"], found["hr@50"], found["ndcg@10"]) == (0, 0, 0)
+    metrics = evaluate(Unseen(), examples, 4).metrics
+    assert (metrics["hr@10"], metrics["hr@50"], metrics["ndcg@10"]) == (0, 0, 0)
 
 
 def test_evaluate_refuses_several_targets() -> None:

@@ -1,4 +1,4 @@
-"""What could have been seen: against simulated tests, and the seeds that would be enough."""
+"""Minimum detectable differences, compared with simulated tests; number of seeds needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recops_models.evaluation.seeds_and_users import SeedsAndUsers
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 20])
 @pytest.mark.parametrize("level", [0.95, 0.998])
-def test_so_large_a_difference_is_seen_four_times_out_of_five(seeds: int, level: float) -> None:
+def test_the_smallest_difference_has_the_requested_power(seeds: int, level: float) -> None:
     difference = smallest_difference(0.7, seeds, level=level)
     rng = np.random.default_rng(seeds)
     samples = difference + 0.7 * rng.normal(size=(4000, seeds))
@@ -24,8 +24,8 @@ def test_so_large_a_difference_is_seen_four_times_out_of_five(seeds: int, level:
 @pytest.mark.parametrize(
     ("seeds", "of_users", "claims"), [(2, 4.0, 1), (3, 4.0, 8), (3, 0.5, 20), (5, 2.0, 20)]
 )
-def test_users_are_part_of_what_hides_it(seeds: int, of_users: float, claims: int) -> None:
-    """By the test that gives the verdict; ``of_users`` times the error of the seeds."""
+def test_the_error_over_users_reduces_power(seeds: int, of_users: float, claims: int) -> None:
+    """The error over users is ``of_users`` times the error over seeds."""
     error, level = of_users / seeds**0.5, 1 - 0.05 / claims
     difference = smallest_difference(1.0, seeds, error, level=level)
     rng = np.random.default_rng(seeds)
@@ -38,7 +38,7 @@ def test_users_are_part_of_what_hides_it(seeds: int, of_users: float, claims: in
     assert seen / trials == pytest.approx(0.8, abs=0.05)
 
 
-def test_draws_of_users_are_as_their_normal_law() -> None:
+def test_power_holds_with_a_bootstrap_over_users() -> None:
     seeds, users, of_seed, of_user = 5, 200, 0.1, 1.5
     error = of_user / users**0.5
     difference = smallest_difference(of_seed, seeds, error)
@@ -53,7 +53,7 @@ def test_draws_of_users_are_as_their_normal_law() -> None:
     assert 0.72 <= seen / 300 <= 0.9
 
 
-def test_the_seeds_that_settle_are_the_fewest_that_could_see() -> None:
+def test_seeds_to_settle_returns_the_smallest_number() -> None:
     needed = seeds_to_settle(0.3, 0.7)
     assert needed is not None
     assert smallest_difference(0.7, needed) <= 0.3 < smallest_difference(0.7, needed - 1)
@@ -64,7 +64,7 @@ def test_the_seeds_that_settle_are_the_fewest_that_could_see() -> None:
     assert seeds_to_settle(0.0, 0.7) is None
 
 
-def test_no_spread_hides_nothing() -> None:
+def test_without_spread_every_difference_is_detected() -> None:
     assert smallest_difference(0.0, 5) == 0
     assert smallest_difference(0.0, 5, 0.1) == pytest.approx(0.1 * (1.96 + 0.8416), rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""Floors of rankings: which there are, and what they say."""
+"""Floors of ranking metrics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from recops_models.generative.popularity import Popularity, item_counts
 
 def test_floors_of_a_split(small: Dataset) -> None:
     split = leave_one_out(small)
-    found = ranking_floors(split)
-    assert list(found) == ["popularity", "last item"]
+    floors = ranking_floors(split)
+    assert list(floors) == ["popularity", "last item"]
     counts = item_counts(split.histories(), small.items.num_rows)
     expected = evaluate(Popularity(counts), split.examples("test"), small.items.num_rows)
-    assert found["popularity"] == expected.metrics
-    assert set(found["last item"]) == set(RANKING_METRICS)
-    assert found["last item"]["hr@10"] > found["popularity"]["hr@10"], "users keep to a genre"
+    assert floors["popularity"] == expected.metrics
+    assert set(floors["last item"]) == set(RANKING_METRICS)
+    assert floors["last item"]["hr@10"] > floors["popularity"]["hr@10"], "users prefer one genre"

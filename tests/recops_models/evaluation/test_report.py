@@ -1,4 +1,4 @@
-"""The report page: self-contained, escaped, deterministic, and saying what the numbers say."""
+"""The report page: self-contained, escaped, deterministic, with text that fits the numbers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def metrics(hit_rate: float) -> dict[str, float]:
 
 
 class Page(HTMLParser):
-    """Checks that elements nest, and gathers tags, attributes and text."""
+    """Parser that checks the nesting of elements, and collects tags, attributes and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_page_fetches_nothing(report: Report) -> None:
+def test_the_page_loads_no_external_resources(report: Report) -> None:
     page = render(report)
     parsed = Page(page)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in parsed.tags}
@@ -125,7 +125,7 @@ def test_equal_reports_give_equal_bytes(report: Report) -> None:
     assert render(report) == render(report)
 
 
-def test_figures_take_their_colours_from_the_page(report: Report) -> None:
+def test_charts_use_the_colours_of_the_page(report: Report) -> None:
     page = render(report)
     assert "#0000" not in page
     declared = set(re.findall(r"(--[a-z0-9-]+):", page))
@@ -133,7 +133,7 @@ def test_figures_take_their_colours_from_the_page(report: Report) -> None:
     assert "prefers-color-scheme: dark" in page
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib has none for a control character
+@pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib has no glyph for a control character
 def test_text_from_data_is_escaped(report: Report) -> None:
     hostile = "<script>\x1b[31m\u202ealert('&')</script>"
     sample = replace(
@@ -185,10 +185,10 @@ def test_page_shows_metrics_samples_and_hits(report: Report) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "headline", "word"),
     [
-        (0.01, 0.05, "UniRec beats popularity", "clear of chance"),
-        (-0.05, -0.01, "Popularity beats UniRec", "clear of chance"),
-        (-0.01, 0.03, "UniRec and popularity cannot be told apart", "within what chance"),
-        (0.0, 0.03, "UniRec and popularity cannot be told apart", "within what chance"),
+        (0.01, 0.05, "UniRec beats popularity", ": significant"),
+        (-0.05, -0.01, "Popularity beats UniRec", ": significant"),
+        (-0.01, 0.03, "No significant difference between UniRec and popularity", ": not"),
+        (0.0, 0.03, "No significant difference between UniRec and popularity", ": not"),
     ],
 )
 def test_verdict_follows_the_interval(low: float, high: float, headline: str, word: str) -> None:
@@ -211,9 +211,9 @@ def test_a_single_item_and_a_single_epoch_make_a_page(report: Report) -> None:
     tiny = CatalogueFigures([Level("code 1", ["0"])], 0, paths, ["Only"], np.array([3]))
     models = [replace(report.models[0], history=history(1, 0.1)), *report.models[1:]]
     text = Page(render(replace(report, catalogue=tiny, models=models, samples=[]))).text
-    assert "Each of the 1 items has a semantic ID of its own" in text
+    assert "Each of the 1 items has a unique semantic ID" in text
 
 
-def test_a_difference_of_nothing_has_no_sign() -> None:
+def test_a_zero_difference_has_no_minus_sign() -> None:
     assert points(-0.0001) == points(0.0) == "+0.0"
     assert points(-0.0012) == "−0.1"

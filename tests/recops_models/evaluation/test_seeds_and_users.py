@@ -1,4 +1,4 @@
-"""The law over seeds and users: coverage and size on simulated data, and its two edges."""
+"""Distribution over seeds and users: coverage on simulated data, and its two limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops_models.evaluation.seeds_and_users import SeedsAndUsers
 
 
 def simulated(trial: int, seeds: int, of_seed: float, of_user: float) -> SeedsAndUsers:
-    """A difference of .3: seeds, users and both together move it, by a normal law each."""
+    """Simulate a difference of 0.3 with normal effects of seeds, users and their interaction."""
     rng = np.random.default_rng((trial, seeds))
     users = 80
     cells = 0.3 + of_seed * rng.normal(size=(seeds, 1)) + of_user * rng.normal(size=(1, users))
@@ -22,19 +22,19 @@ def simulated(trial: int, seeds: int, of_seed: float, of_user: float) -> SeedsAn
 @pytest.mark.parametrize(
     ("seeds", "of_seed", "of_user"), [(5, 0.3, 1.0), (5, 0.05, 3.0), (5, 1.0, 0.3), (3, 0.2, 2.0)]
 )
-def test_the_interval_covers_the_truth_about_as_often_as_it_says(
+def test_the_interval_over_seeds_and_users_has_its_coverage(
     seeds: int, of_seed: float, of_user: float
 ) -> None:
     laws = [simulated(trial, seeds, of_seed, of_user) for trial in range(300)]
     intervals = [law.interval() for law in laws]
     covered = np.mean([low <= 0.3 <= high for low, high in intervals])
     assert 0.92 <= covered <= 0.995
-    # And what is told of the truth itself is told wrongly as seldom.
+    # The test rejects the true difference rarely.
     assert np.mean([law.p_value(0.3) < 0.05 for law in laws]) <= 0.08
 
 
-def test_either_part_alone_covers_too_little() -> None:
-    """Why both are needed: five seeds hold the users, and the users hold the seeds."""
+def test_seeds_or_users_alone_have_too_little_coverage() -> None:
+    """An interval over seeds ignores users, and an interval over users ignores seeds."""
     of_seeds, of_users = 0, 0
     for trial in range(200):
         law = simulated(trial, 5, 0.2, 2.0)
@@ -47,7 +47,7 @@ def test_either_part_alone_covers_too_little() -> None:
     assert of_users < 0.85 * 200
 
 
-def test_without_users_it_is_students_law() -> None:
+def test_without_users_it_is_students_interval() -> None:
     difference = np.random.default_rng(0).normal(0.3, 1, 6)
     law, test = SeedsAndUsers.of(difference), stats.ttest_1samp(difference, 0)
     assert law.interval() == pytest.approx(tuple(test.confidence_interval()))
@@ -64,7 +64,7 @@ def test_without_spread_over_seeds_it_is_the_bootstrap() -> None:
     assert law.p_value(100.0) == pytest.approx(2 / 501)
 
 
-def test_interval_and_p_value_say_the_same() -> None:
+def test_interval_and_p_value_agree() -> None:
     law = simulated(0, 5, 0.3, 1.0)
     low, high = law.interval()
     assert law.p_value(low) == pytest.approx(0.05, abs=1e-6)
@@ -77,7 +77,7 @@ def test_equal_differences() -> None:
     assert (law.p_value(0.1), law.p_value(0.0)) == (1, 0)
 
 
-def test_draws_that_differ_by_rounding_alone() -> None:
+def test_draws_that_differ_only_by_rounding() -> None:
     users = np.where(np.arange(1000) % 2, 0.3, np.nextafter(0.3, 1))
     law = SeedsAndUsers.of(np.array([0.29, 0.32, 0.30]), users)
     expected = SeedsAndUsers.of(np.array([0.29, 0.32, 0.30]), np.array([0.3]))

@@ -1,1 +1,1 @@
-"""What pages are drawn with: figures as SVG, pieces of HTML and a style."""
+"""Drawing of HTML pages: SVG charts, HTML fragments and a style sheet."""

@@ -1,4 +1,4 @@
-"""A self-contained HTML page: it fetches no script, no font and no image."""
+"""Rendering of a self-contained HTML page, without external scripts, fonts or images."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def page(
     headline: str,
     lead: str,
     body: str,
-    made: Mapping[str, Mapping[str, object]],
+    details: Mapping[str, Mapping[str, object]],
     style: str = "",
 ) -> str:
-    """The page; equal input gives equal bytes, and no character that steers the reader's text.
+    """Return the page; equal input gives equal bytes, and control characters are removed.
 
     Args:
-        title: of the page; like ``headline`` and ``lead`` it is plain text, which is escaped here.
-        headline: the finding in one line.
-        lead: the finding in a few sentences.
-        body: finished HTML.
-        made: heading → names and values, for "How this was made" at the page's end.
-        style: CSS rules beside those that all pages share.
+        title: title of the page. ``title``, ``headline`` and ``lead`` are plain text and escaped.
+        headline: the result in one line.
+        lead: the result in a few sentences.
+        body: HTML of the page's sections.
+        details: heading → names and values, for "Run details" at the end.
+        style: additional CSS rules.
     """
     resources = files(__package__)
     text = Template(resources.joinpath("page.html").read_text("utf-8")).substitute(
@@ -37,9 +37,9 @@ def page(
         headline=escape(headline),
         lead=escape(lead),
         body=body,
-        made="\n".join(
+        details="\n".join(
             f"<div><h3>{escape(heading)}</h3>{entries(pairs)}</div>"
-            for heading, pairs in made.items()
+            for heading, pairs in details.items()
         ),
     )
     return printable(text)

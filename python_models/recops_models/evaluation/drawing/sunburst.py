@@ -1,4 +1,4 @@
-"""The trie of a catalogue, drawn as rings."""
+"""Sunburst chart of a catalogue's trie."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from recops_models.evaluation.drawing.svg import INK, MUTED, PAPER, RAMP, fifths
 
 
 def sunburst(paths: npt.NDArray[np.integer], interactions: npt.NDArray[np.integer]) -> str:
-    """The trie as rings, the first level innermost.
+    """Draw the trie as rings, with the first level innermost.
 
-    A node's angle is its share of the items; its shade, how often these were chosen on average.
+    The angle of a node is its share of the items. Its shade is their mean number of interactions.
 
     Args:
-        paths: ``[N, levels]``, every item's tokens.
-        interactions: ``[N]``, how often each item was chosen.
+        paths: ``[N, levels]``, tokens of each item.
+        interactions: ``[N]``, number of interactions of each item.
     """
     order = np.lexsort(paths.T[::-1])
     paths, demand = paths[order], interactions[order].astype(float)
@@ -52,15 +52,18 @@ def sunburst(paths: npt.NDArray[np.integer], interactions: npt.NDArray[np.intege
 
 
 def _node_starts(prefixes: npt.NDArray[np.integer], resolution: int = 4096) -> npt.NDArray[np.intp]:
-    """Where each distinct row of the sorted ``prefixes`` begins, if wide enough to be seen."""
+    """Return the start of each distinct row of the sorted ``prefixes``, if wide enough to draw."""
     changes = np.flatnonzero(np.any(np.diff(prefixes, axis=0) != 0, axis=1)) + 1
     starts = np.concatenate(([0], changes))
-    _, kept = np.unique(starts * resolution // len(prefixes), return_index=True)
-    return np.asarray(starts[kept], dtype=np.intp)
+    _, visible = np.unique(starts * resolution // len(prefixes), return_index=True)
+    return np.asarray(starts[visible], dtype=np.intp)
 
 
 def _wedge(begin: float, end: float, inner: float, outer: float) -> Path:
-    """The ring sector from ``begin`` to ``end`` turns, clockwise from the top, in steps of ≤ 2°."""
+    """Return the ring sector from ``begin`` to ``end`` turns, clockwise from the top.
+
+    Arcs are polygons with steps of at most 2°.
+    """
     steps = max(2, int(np.ceil((end - begin) * 180)) + 1)
     angles = np.pi / 2 - 2 * np.pi * np.linspace(begin, end, steps)
     circle = np.stack((np.cos(angles), np.sin(angles)), axis=1)

@@ -1,8 +1,7 @@
-"""How figures are drawn: as SVG text that takes colours and typeface from the page's style sheet.
+"""SVG charts with the colours and typeface of the page's style sheet.
 
-Matplotlib draws in placeholder colours; each is replaced by the CSS variable it stands for, so that
-one figure serves the light and the dark scheme. Every panel is a figure of its own: the page lays
-them out, side by side or one below the other.
+Matplotlib draws with placeholder colours, which are replaced by CSS variables, so that one chart
+serves the light and the dark scheme. Every panel is a separate figure, which the page lays out.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _VARIABLES = {
 
 
 def style() -> AbstractContextManager[None]:
-    """Within it, figures are drawn in the page's style."""
+    """Return a context in which figures are drawn in the page's style."""
     return matplotlib.rc_context(
         {
             "svg.fonttype": "none",
@@ -62,7 +61,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def panel(title: str, size: tuple[float, float] = (4.4, 2.7)) -> tuple[Figure, Axes]:
-    """A figure of one plot, its size in inches."""
+    """Return a figure with one plot; ``size`` is in inches."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, pad=10)
@@ -70,13 +69,13 @@ def panel(title: str, size: tuple[float, float] = (4.4, 2.7)) -> tuple[Figure, A
 
 
 def fifths(values: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
-    """Into which fifth of ``values`` each falls, 0 to 4: its place in :data:`RAMP`."""
+    """Return the quintile of each value, 0 to 4: its index in :data:`RAMP`."""
     edges = np.quantile(values, np.arange(1, len(RAMP)) / len(RAMP))
     return np.searchsorted(edges, values, side="left")
 
 
 def svg(figure: Figure, label: str) -> str:
-    """The figure as an SVG element, ``label`` being what a screen reader says."""
+    """Return the figure as an SVG element; ``label`` is the text for screen readers."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -1,4 +1,4 @@
-"""How many items lie on each token of a level."""
+"""Chart of the number of items per token of a level."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from recops_models.evaluation.drawing.svg import DASHES, INK, SERIES, panel, sty
 def token_usage(
     loads: npt.NDArray[np.number], *, title: str, level: str, noun: str, logarithmic: bool = False
 ) -> str:
-    """How many items each token of a level holds, fullest first; the dashes mark an even spread.
+    """Draw the number of items per token, in descending order; a dashed line is their mean.
 
     Args:
-        loads: ``[K]``, the items on each token.
-        title: of the figure.
-        level: its name, for a screen reader.
-        noun: what a token is called.
-        logarithmic: whether the axis of items is.
+        loads: ``[K]``, number of items of each token.
+        title: title of the chart.
+        level: name of the level, for screen readers.
+        noun: name of a token, such as "code".
+        logarithmic: whether the axis of items is logarithmic.
     """
     ordered = np.sort(loads)[::-1]
     with style():
@@ -31,13 +31,13 @@ def token_usage(
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         if logarithmic:
             _count_by_powers(axes, float(ordered[0]))
-        axes.set_xlabel(f"{noun}s, fullest first")
+        axes.set_xlabel(f"{noun}s by number of items")
         axes.set_ylabel("items")
         return svg(figure, f"Items per {noun} on level {level}")
 
 
 def _count_by_powers(axes: Axes, most: float) -> None:
-    """A logarithmic axis that begins at 0, with a mark at each power of ten."""
+    """Set a logarithmic axis that starts at 0, with a tick at each power of ten."""
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, 1.3 * most)
     marks = [0, *10 ** np.arange(1 + int(np.log10(most)))]

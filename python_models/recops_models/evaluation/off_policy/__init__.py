@@ -1,1 +1,1 @@
-"""What a policy would have earned, from the logs of another one."""
+"""Off-policy evaluation: the value of a policy, estimated from another policy's log."""

@@ -1,4 +1,4 @@
-"""Estimates of a policy's value from another one's log: IPS, SNIPS, the direct method, DR."""
+"""Off-policy estimators: IPS, SNIPS, the direct method and doubly robust."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PolicyValue:
-    """The mean reward of an impression, had the target policy chosen it.
+    """Estimated mean reward per impression of the target policy.
 
     Attributes:
         value: the estimate.
-        influence: ``[N]``, what each impression adds to N times the error of the estimate; to first
-            order its mean is 0 or the value's error.
-        group: ``[N]`` or None, of the log.
-        effective: ``(Σ w)² / Σ w²``, how many impressions of the target's own this log is worth.
+        influence: ``[N]``, influence function: to first order, the error of the estimate is the
+            mean influence.
+        group: ``[N]`` or None, groups of the log.
+        effective: effective sample size ``(Σ w)² / Σ w²``: the number of impressions under the
+            target policy with the same information.
     """
 
     value: float
@@ -33,7 +34,7 @@ class PolicyValue:
 
     @property
     def error(self) -> float:
-        """The standard error: of the mean influence over groups, which are taken as independent."""
+        """Standard error of the estimate, with groups as independent units."""
         total = self.influence
         if self.group is not None:
             _, group = np.unique(self.group, return_inverse=True)
@@ -44,10 +45,10 @@ class PolicyValue:
         return float(np.sqrt(square)) / len(self.influence)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """By the normal law around the estimate.
+        """Return the interval of the normal approximation.
 
         Raises:
-            ValueError: ``level`` is out of (0, 1).
+            ValueError: ``level`` is not in (0, 1).
         """
         require_level("interval", level)
         reach = float(stats.norm.ppf((1 + level) / 2)) * self.error
@@ -55,18 +56,19 @@ class PolicyValue:
 
 
 def ips(log: BanditLog, target: _Floats, *, most: float | None = None) -> PolicyValue:
-    """Inverse propensity scoring: ``mean w r``, ``w = π(a | x) / p(a | x)``.
+    """Estimate by inverse propensity scoring: ``mean w r``, ``w = π(a | x) / p(a | x)``.
 
-    Unbiased where p is right and positive wherever π is; its variance grows with the weights.
-    Horvitz and Thompson, A Generalization of Sampling Without Replacement, 1952.
+    Unbiased if p is correct, and positive for all actions with positive π. The variance grows with
+    the weights.
+    Source: Horvitz and Thompson, A Generalization of Sampling Without Replacement, 1952.
 
     Args:
-        log: of the policy that showed.
-        target: ``[N, A]``, π, the probabilities of the policy that is asked about; rows sum to 1.
-        most: weights are cut to this, which biases towards 0; None: none is.
+        log: log of the logging policy.
+        target: ``[N, A]``, π, probabilities of the target policy; rows sum to 1.
+        most: upper bound of the weights, which biases the estimate towards 0; None: no bound.
 
     Raises:
-        ValueError: the target is no such matrix, or ``most`` is not positive.
+        ValueError: ``target`` is not such a matrix, or ``most`` is not positive.
     """
     weight = _weights(log, target, most)
     each = weight * log.reward
@@ -74,33 +76,34 @@ def ips(log: BanditLog, target: _Floats, *, most: float | None = None) -> Policy
 
 
 def snips(log: BanditLog, target: _Floats, *, most: float | None = None) -> PolicyValue:
-    """Self-normalised: ``Σ w r / Σ w``; consistent, bounded by the rewards, with an influence of
-    ``w (r − value) / mean w`` (the delta method).
+    """Estimate by self-normalised inverse propensity scoring: ``Σ w r / Σ w``.
 
-    Swaminathan and Joachims, The Self-Normalized Estimator for Counterfactual Learning, 2015. For
-    the arguments see :func:`ips`.
+    Consistent, and bounded by the rewards. The influence is ``w (r − value) / mean w`` (delta
+    method). Source: Swaminathan and Joachims, The Self-Normalized Estimator for Counterfactual
+    Learning, 2015. The arguments are those of :func:`ips`.
 
     Raises:
-        ValueError: as :func:`ips`; or the target shows nothing that was logged.
+        ValueError: as in :func:`ips`; or all logged actions have target probability 0.
     """
     weight = _weights(log, target, most)
     if not weight.any():
-        raise ValueError("snips: target must give something that was logged a probability, got 0")
+        raise ValueError("snips: target must give some logged action a positive probability")
     value = float((weight * log.reward).sum() / weight.sum())
     return _value(log, weight, value, weight * (log.reward - value) / weight.mean())
 
 
 def direct_method(log: BanditLog, target: _Floats, reward: _Floats) -> PolicyValue:
-    """``mean Σ_a π(a | x) q(x, a)``: what a model of the reward says. Its interval holds the draw
-    of the contexts, and nothing of what the model is wrong about.
+    """Estimate by a reward model: ``mean Σ_a π(a | x) q(x, a)``.
+
+    The interval covers the sampling of contexts, but not errors of the model.
 
     Args:
-        log: of the policy that showed.
-        target: see :func:`ips`.
-        reward: ``[N, A]``, q, learnt on other impressions.
+        log: log of the logging policy.
+        target: as in :func:`ips`.
+        reward: ``[N, A]``, q, predictions of a model that was trained on other impressions.
 
     Raises:
-        ValueError: a matrix of another shape, or not finite.
+        ValueError: a matrix has another shape or is not finite.
     """
     weight = _weights(log, target, None)
     each = (target * _model(log, reward)).sum(1)
@@ -110,13 +113,13 @@ def direct_method(log: BanditLog, target: _Floats, reward: _Floats) -> PolicyVal
 def doubly_robust(
     log: BanditLog, target: _Floats, reward: _Floats, *, most: float | None = None
 ) -> PolicyValue:
-    """``mean [Σ_b π(b | x) q(x, b) + w (r − q(x, a))]``: unbiased where p or q is right.
+    """Estimate by the doubly robust method: ``mean [Σ_b π(b | x) q(x, b) + w (r − q(x, a))]``.
 
-    Dudík, Langford and Li, Doubly Robust Policy Evaluation and Learning, 2011. For the arguments
-    see :func:`ips` and :func:`direct_method`.
+    Unbiased if p or q is correct. Source: Dudík, Langford and Li, Doubly Robust Policy Evaluation
+    and Learning, 2011. The arguments are those of :func:`ips` and :func:`direct_method`.
 
     Raises:
-        ValueError: as they.
+        ValueError: as in these functions.
     """
     weight, q = _weights(log, target, most), _model(log, reward)
     each = (target * q).sum(1) + weight * (log.reward - q[np.arange(len(log)), log.action])
@@ -132,7 +135,7 @@ def _value(log: BanditLog, weight: _Floats, value: float, influence: _Floats) ->
 def _weights(log: BanditLog, target: _Floats, most: float | None) -> _Floats:
     _check_matrix("target", log, target)
     if (target < 0).any() or not np.allclose(target.sum(1), 1, atol=1e-6):
-        raise ValueError("off-policy: target must hold probabilities, rows that sum to 1")
+        raise ValueError("off-policy: target must hold probabilities, with rows that sum to 1")
     weight = target[np.arange(len(log)), log.action] / log.propensity
     if most is None:
         return weight
@@ -147,9 +150,8 @@ def _model(log: BanditLog, reward: _Floats) -> _Floats:
 
 
 def _check_matrix(name: str, log: BanditLog, values: _Floats) -> None:
-    due = (len(log), log.actions)
-    if values.shape != due or not np.isfinite(values).all():
-        raise ValueError(
-            f"off-policy: {name} must be finite {list(due)}, got {list(values.shape)}"
-            + ("" if values.shape != due else " with a number that is not")
-        )
+    expected = (len(log), log.actions)
+    if values.shape != expected:
+        raise ValueError(f"off-policy: {name} must be {list(expected)}, got {list(values.shape)}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"off-policy: {name} must be finite, got NaN or infinity")

@@ -1,4 +1,4 @@
-"""The format of Yahoo!'s data set R6B, a uniform log of news."""
+"""Reader of Yahoo!'s data set R6B, a uniform log of news articles."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from recops_models.data.errors import DataError
 
 
 class R6bEvent(NamedTuple):
-    """A visit to Yahoo!'s front page, as the data set R6B has it.
+    """A visit to Yahoo!'s front page.
 
     Attributes:
-        timestamp: seconds.
-        shown: the place of the article shown, drawn uniformly, among the candidates.
-        clicked: whether it was.
-        user: which of the 136 binary features hold, from 1 on; feature 1 always does.
-        candidates: the ids of the articles that could have been shown.
+        timestamp: time in seconds.
+        shown: index in ``candidates`` of the article shown, drawn uniformly.
+        clicked: whether the article was clicked.
+        user: indices, from 1, of the user's active binary features (136; feature 1 is always
+            active).
+        candidates: ids of the candidate articles.
     """
 
     timestamp: int
@@ -29,15 +30,15 @@ class R6bEvent(NamedTuple):
 
 
 def read_r6b(paths: Iterable[Path]) -> Iterator[R6bEvent]:
-    """The events of files of Yahoo!'s data set R6B, one after the other, plain or gzipped.
+    """Yield the events of plain or gzipped R6B files, in order.
 
-    A line is ``time article click |user 1 9 11 … |id-1 |id-2 …``. Yahoo! gives the data to whoever
-    accepts its licence; nothing of it is here. Lines whose article is none of the candidates, which
-    the set is known to hold a few of, are passed over.
+    A line is ``time article click |user 1 9 11 … |id-1 |id-2 …``. A few lines of the data set have
+    an article that is not a candidate; they are skipped. The data is available from Yahoo! under
+    its licence.
 
     Raises:
-        DataError: a line of another form, a file that is cut short or no text; the text names file
-            and line.
+        DataError: a line has another format, or a file is truncated or not text. The message names
+            file and line.
     """
     for path in paths:
         opened = gzip.open if path.suffix == ".gz" else open
@@ -50,13 +51,13 @@ def read_r6b(paths: Iterable[Path]) -> Iterator[R6bEvent]:
                     if name != "user" or click not in ("0", "1"):
                         raise ValueError
                     candidates = tuple(each.split()[0] for each in articles)
-                    known = tuple(int(feature) for feature in features)
+                    active = tuple(int(feature) for feature in features)
                     timestamp = int(time)
                 except (ValueError, IndexError):
-                    raise DataError(f"{path}, line {number}: no event of R6B") from None
+                    raise DataError(f"{path}, line {number}: not an event of R6B") from None
                 if article in candidates:
-                    place = candidates.index(article)
-                    yield R6bEvent(timestamp, place, click == "1", known, candidates)
+                    shown = candidates.index(article)
+                    yield R6bEvent(timestamp, shown, click == "1", active, candidates)
 
 
 def _readable(path: Path, lines: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Replay: a policy that learns is run on the events of a uniform log where both chose alike."""
+"""Replay evaluation of a learning policy on the log of a uniform policy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Impression(Protocol):
     """An event of the log.
 
     Attributes:
-        shown: which of the event's candidates, by its place.
-        clicked: whether it was.
+        shown: index of the candidate that was shown.
+        clicked: whether it was clicked.
     """
 
     @property
@@ -24,13 +24,13 @@ class Impression(Protocol):
 Logged = TypeVar("Logged", bound=Impression)
 
 
-class Replayed(NamedTuple):
-    """What a replay came to.
+class ReplayResult(NamedTuple):
+    """Counts of a replay.
 
     Attributes:
-        clicks: on events where the policy chose what was shown.
-        matched: how many those were.
-        events: of the log.
+        clicks: number of clicks on matched events.
+        matched: number of events in which the policy chose the candidate that was shown.
+        events: number of events of the log.
     """
 
     clicks: int
@@ -39,8 +39,9 @@ class Replayed(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Clicks a matched event: an unbiased estimate of the policy's rate, where the log shows
-        every candidate equally likely. NaN where none matched.
+        """Clicks per matched event; NaN without one.
+
+        It is an unbiased estimate of the policy's click rate if the log is uniform.
         """
         return self.clicks / self.matched if self.matched else float("nan")
 
@@ -49,19 +50,20 @@ def replay(
     events: Iterable[Logged],
     choose: Callable[[Logged], int],
     learn: Callable[[Logged], None] = lambda event: None,
-) -> Replayed:
-    """Run a policy over the log of one that shows every candidate with one probability.
+) -> ReplayResult:
+    """Run a policy on the log of a policy that shows all candidates with equal probability.
 
-    Where it chooses what was shown, the click counts and is learnt from; any other event is passed
-    over as if it had not been. So a log of N events with K candidates makes a run of about N / K.
+    If the policy chooses the candidate that was shown, the event counts and the policy learns from
+    it. All other events are skipped. A log of N events with K candidates yields about N / K matched
+    events.
 
     Source: Li, Chu, Langford and Wang, Unbiased Offline Evaluation of Contextual-bandit-based News
-    Article Recommendation Algorithms, WSDM 2011, algorithm 3 in spirit: the number of matched
-    events is what it is, not fixed beforehand.
+    Article Recommendation Algorithms, WSDM 2011, algorithm 3, except that the number of matched
+    events is not fixed in advance.
 
     Args:
-        events: in the order of time; each tells its candidates to ``choose`` in its own way.
-        choose: the place of a candidate.
+        events: events of the log, in time order.
+        choose: returns the index of the candidate that the policy chooses for an event.
         learn: called with each matched event.
     """
     clicks = matched = number = 0
@@ -72,4 +74,4 @@ def replay(
         matched += 1
         clicks += event.clicked
         learn(event)
-    return Replayed(clicks, matched, number)
+    return ReplayResult(clicks, matched, number)

@@ -1,4 +1,4 @@
-"""The report page of a run."""
+"""HTML report of a run."""
 
 from recops_models.evaluation.report.content import (
     CatalogueFigures,

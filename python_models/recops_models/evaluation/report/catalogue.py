@@ -1,4 +1,4 @@
-"""The catalogue's sections: how the semantic IDs spread, and the trie they make."""
+"""Sections on the catalogue: usage of the semantic IDs' tokens, and the trie."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _BRANCHES, _BRANCH_ITEMS = 3, 8
 
 
 def tokens_text(catalogue: CatalogueFigures) -> str:
-    """What the tokens are, and what to look for in their use."""
+    """Return the text that explains the tokens and their usage."""
     names = [level.name for level in catalogue.levels[: catalogue.num_attributes]]
     codes = len(catalogue.levels) - catalogue.num_attributes
-    before = f" Before them stands the item's {' and '.join(names)}." if names else ""
+    before = f" The item's {' and '.join(names)} precedes the codes." if names else ""
     return escape(
-        f"Residual k-means turns an item's vector into {codes} codes, each one refining what the "
-        f"codes before it left over.{before} An even spread (dashed) makes the best use of a "
-        "level; a steep start means that a few tokens carry most items."
+        f"Residual k-means encodes an item's vector as {codes} codes; each code quantizes the "
+        f"residual of the previous ones.{before} A uniform distribution of items (dashed line) "
+        "makes the best use of a level; a steep start means that few tokens hold most items."
     )
 
 
 def usage(catalogue: CatalogueFigures) -> str:
-    """A figure for each level."""
+    """Return one chart of token usage per level."""
     return "\n".join(
         token_usage(
             np.bincount(tokens, minlength=len(level.tokens)),
@@ -41,7 +41,10 @@ def usage(catalogue: CatalogueFigures) -> str:
 
 
 def levels(catalogue: CatalogueFigures) -> str:
-    """Usage in numbers: perplexity is the number of equally used tokens of the same entropy."""
+    """Return the table of token usage per level.
+
+    Perplexity is the number of equally used tokens with the same entropy.
+    """
     rows = []
     for depth, level in enumerate(catalogue.levels):
         counts = np.bincount(catalogue.paths[:, depth], minlength=len(level.tokens))
@@ -52,34 +55,37 @@ def levels(catalogue: CatalogueFigures) -> str:
             f"<tr><td>{escape(capitalised(level.name))}</td><td>{len(counts):,}</td><td>{len(share):,}</td>"
             f"<td>{perplexity:,.1f}</td><td>{len(prefixes):,}</td></tr>"
         )
-    head = ["Level", "Tokens", "In use", "Perplexity", "Trie nodes"]
+    head = ["Level", "Tokens", "Used tokens", "Perplexity", "Trie nodes"]
     return table(rows, head=head, name="facts")
 
 
 def collisions_text(catalogue: CatalogueFigures) -> str:
-    """How many items share their semantic ID with another one."""
+    """Return the text on items that share their semantic ID."""
     _, sizes = np.unique(catalogue.paths, axis=0, return_counts=True)
     shared = sizes[sizes > 1]
     if not len(shared):
-        return f"Each of the {sizes.sum():,} items has a semantic ID of its own."
+        return f"Each of the {sizes.sum():,} items has a unique semantic ID."
     return (
-        f"{shared.sum():,} of the {sizes.sum():,} items share their semantic ID with another one "
-        f"({len(shared):,} shared IDs, at most {shared.max()} items on one); the beam search "
-        "returns every item of an ID it reaches."
+        f"{shared.sum():,} of the {sizes.sum():,} items share their semantic ID with another item "
+        f"({len(shared):,} shared IDs, at most {shared.max()} items per ID). The beam search "
+        "returns all items of an ID."
     )
 
 
 def trie_text() -> str:
-    """How to read the rings."""
+    """Return the caption of the trie's chart."""
     return (
-        "Every real path from the root (centre) to an item (rim). A sector's angle is its share of "
-        f"the items; its shade {ramp_swatches()} how often they were "
-        "chosen, in fifths of a ring's sectors. The beam search walks these paths and no others."
+        "All paths from the root (centre) to an item (rim). The angle of a sector is its share of "
+        f"the items. The shade {ramp_swatches()} is the mean number of interactions per item, in "
+        "quintiles of the ring. The beam search follows only these paths."
     )
 
 
 def branches(catalogue: CatalogueFigures) -> str:
-    """The most-chosen branches that share the first code, each with its most-chosen items."""
+    """Return tables of the branches with the most interactions, with their most frequent items.
+
+    A branch is the set of items with the same attributes and first code.
+    """
     prefixes, branch = np.unique(
         catalogue.paths[:, : catalogue.num_attributes + 1], axis=0, return_inverse=True
     )
@@ -88,12 +94,12 @@ def branches(catalogue: CatalogueFigures) -> str:
     tables = []
     for index in np.argsort(-demand, kind="stable")[:_BRANCHES]:
         members = np.flatnonzero(branch == index)
-        chosen = members[np.argsort(-catalogue.interactions[members], kind="stable")]
+        by_demand = members[np.argsort(-catalogue.interactions[members], kind="stable")]
         rows = [
             f"<tr><td>{escape(_path(catalogue, item, catalogue.num_attributes))}</td>"
             f"<td>{escape(catalogue.titles[item])}</td>"
             f"<td>{catalogue.interactions[item]:,}</td></tr>"
-            for item in _in_path_order(catalogue, chosen[:_BRANCH_ITEMS])
+            for item in _in_path_order(catalogue, by_demand[:_BRANCH_ITEMS])
         ]
         name = _path(catalogue, members[0], 0, prefixes.shape[1])
         tables.append(table(rows, head=[escape(name), "", f"{len(members):,} items"]))
@@ -105,6 +111,6 @@ def _in_path_order(catalogue: CatalogueFigures, items: np.ndarray) -> Iterable[i
 
 
 def _path(catalogue: CatalogueFigures, item: int, start: int, stop: int | None = None) -> str:
-    """Part of an item's path, in the tokens' own names."""
+    """Return the names of the tokens ``start`` to ``stop`` of an item's path."""
     steps = zip(catalogue.levels, catalogue.paths[item], strict=True)
     return " · ".join([level.tokens[token] for level, token in steps][start:stop])

@@ -1,4 +1,4 @@
-"""What the report page tells, as plain values: the page is a function of a :class:`Report`."""
+"""Content of the report page, as plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class DatasetFigures:
-    """The data a run was made on."""
+    """Name and size of a run's data set."""
 
     name: str
     num_users: int
@@ -21,7 +21,7 @@ class DatasetFigures:
 
 @dataclass(frozen=True)
 class Difference:
-    """``model − against`` in one metric over the same users, with its bootstrap interval."""
+    """Difference ``model − against`` in one metric over the same users, with its interval."""
 
     model: str
     against: str
@@ -32,13 +32,19 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """+1 or −1 where the interval lies on one side of zero, else 0."""
+        """+1 or −1 if the interval excludes zero, else 0."""
         return (self.low > 0) - (self.high < 0)
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model: test metrics by name; for each epoch ``epoch``, ``loss``, validation metrics."""
+    """Results of one model.
+
+    Attributes:
+        name: name of the model.
+        test: test metrics by name.
+        history: for each epoch ``epoch``, ``loss`` and validation metrics.
+    """
 
     name: str
     test: Mapping[str, float]
@@ -47,7 +53,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the trie: an attribute or a code, and how each of its tokens is called."""
+    """One level of the trie: the name of an attribute or code, and the names of its tokens."""
 
     name: str
     tokens: Sequence[str]
@@ -55,9 +61,15 @@ class Level:
 
 @dataclass(frozen=True)
 class CatalogueFigures:
-    """The items: ``paths [N, levels]`` through the trie, titles, and how often each was chosen.
+    """The items of the catalogue.
 
-    The first ``num_attributes`` levels are item attributes, the others the semantic ID's codes.
+    Attributes:
+        levels: levels of the trie.
+        num_attributes: number of leading levels that are item attributes; the others are codes of
+            the semantic ID.
+        paths: ``[N, levels]``, tokens of each item.
+        titles: title of each item.
+        interactions: ``[N]``, number of interactions of each item.
     """
 
     levels: Sequence[Level]
@@ -69,7 +81,16 @@ class CatalogueFigures:
 
 @dataclass(frozen=True)
 class UserSample:
-    """A user's last choices, oldest first, the one held out, and each model's list, best first."""
+    """A test user with the recommendations of each model.
+
+    Attributes:
+        user_id: id of the user.
+        num_interactions: length of the user's history.
+        history: titles of the last items, oldest first.
+        target: title of the held-out item.
+        recommended: model → titles, best first.
+        hits: model → rank of the held-out item in its list, from 0; None if absent.
+    """
 
     user_id: str | int
     num_interactions: int
@@ -77,12 +98,25 @@ class UserSample:
     target: str
     recommended: Mapping[str, Sequence[str]]
     hits: Mapping[str, int | None]
-    """For each model, where in its list the held-out item stands, from 0; None where it doesn't."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """One run. ``models`` and ``differences`` stand in the page's order, the main model first."""
+    """Content of the report of one run.
+
+    Attributes:
+        title: title of the page.
+        dataset: the data set.
+        tested_users: number of test users.
+        models: results in the order of the page, the main model first.
+        differences: differences in the order of the page, of the main model first.
+        catalogue: the items.
+        samples: users with their recommendations.
+        real_items: share of the recommended semantic IDs that belong to an item.
+        configuration: settings of the run.
+        versions: versions of the packages.
+        seconds: wall time of each stage, in order.
+    """
 
     title: str
     dataset: DatasetFigures
@@ -92,8 +126,6 @@ class Report:
     catalogue: CatalogueFigures
     samples: Sequence[UserSample]
     real_items: float
-    """Share of the recommended semantic IDs that belong to an item."""
     configuration: Mapping[str, str]
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
-    """Wall time of each stage, in order."""

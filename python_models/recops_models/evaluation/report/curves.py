@@ -1,4 +1,4 @@
-"""The curves of a training."""
+"""Line charts of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops_models.evaluation.drawing.svg import SERIES, panel, style, svg
 
 
 def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Named curves over the epochs, at most three, each labelled at its end."""
+    """Draw at most three named curves over the epochs, labelled at their ends."""
     with style():
         figure, axes = panel(title)
         ends = []
@@ -30,12 +30,12 @@ def lines(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> st
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[str, float, float, str]]) -> None:
-    """Name each line beside its last point, pushing names apart that would overprint."""
+    """Write the name of each line next to its last point, without overlap."""
     low, high = axes.get_ylim()
     lowest = low
     for name, epoch, value, colour in sorted(ends, key=lambda end: end[2]):
-        place = (epoch, max(value, lowest))
+        point = (epoch, max(value, lowest))
         axes.annotate(
-            name, place, xytext=(7, 0), textcoords="offset points", color=colour, va="center"
+            name, point, xytext=(7, 0), textcoords="offset points", color=colour, va="center"
         )
-        lowest = place[1] + 0.1 * (high - low)
+        lowest = point[1] + 0.1 * (high - low)

@@ -1,4 +1,4 @@
-"""The report as an HTML page."""
+"""Rendering of the report as an HTML page."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from recops_models.evaluation.report.verdict import headline, sentences
 
 
 def render(report: Report) -> str:
-    """The page, a function of ``report`` alone: equal input gives equal bytes.
+    """Return the HTML page of ``report``; equal reports give equal bytes.
 
-    Every text that comes from data is escaped and printable.
+    All text from data is escaped and printable.
     """
     body = Template(files(__package__).joinpath("body.html").read_text("utf-8"))
     verdict = [f"<p>{escape(text)}</p>" for text in sentences(report.differences)]
@@ -55,19 +55,23 @@ def render(report: Report) -> str:
             samples_text=samples_text(report.models[0].name, report.samples),
             samples=samples(report.samples),
         ).strip(),
-        made={"Configuration": report.configuration, "Time": seconds, "Versions": report.versions},
+        details={
+            "Configuration": report.configuration,
+            "Time": seconds,
+            "Versions": report.versions,
+        },
     )
 
 
 def _lead(report: Report) -> str:
     dataset, main = report.dataset, report.models[0]
     return (
-        f"{main.name} writes the semantic ID of the item a user will choose next, one token after "
-        f"another, along a trie that holds real items only. It was trained on {dataset.name} "
+        f"{main.name} generates the semantic ID of the user's next item token by token, along a "
+        f"trie of the existing items. It was trained on {dataset.name} "
         f"({dataset.num_users:,} users, {dataset.num_items:,} items, {dataset.num_interactions:,} "
-        f"interactions), with each user's last choice kept aside for the test. For "
-        f"{main.test['hr@10']:.1%} of the users that choice is among its first ten; "
-        f"{100 * report.real_items:.4g}% of the IDs it wrote belong to an item."
+        f"interactions). Each user's last item is held out for the test. For "
+        f"{main.test['hr@10']:.1%} of the users, the held-out item is in the top 10; "
+        f"{100 * report.real_items:.4g}% of the generated IDs belong to an item."
     )
 
 

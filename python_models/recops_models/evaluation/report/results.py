@@ -1,4 +1,4 @@
-"""The headline's two tables: what each model reached, and by how much they differ."""
+"""Tables of the metrics of each model and of their differences."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _METRICS = {
     "ndcg@10": ("NDCG@10", "{:.4f}"),
     "coverage": ("Coverage", "{:.1%}"),
 }
-"""Metric → its name in the table, and how it is written."""
+"""Metric → column header and number format."""
 
 
 def metrics(models: Sequence[ModelResult]) -> str:
-    """Models × test metrics, the best of each column in bold."""
+    """Return the table of test metrics per model, with the best of each column in bold."""
     best = {key: max(model.test[key] for model in models) for key in _METRICS}
     rows = []
     for model in models:
@@ -33,25 +33,25 @@ def metrics(models: Sequence[ModelResult]) -> str:
 
 
 def differences(pairs: Sequence[Difference]) -> str:
-    """A forest plot in plain HTML: one axis for all rows, zero marked, intervals as bars."""
+    """Return a forest plot in HTML: one common axis, a line at zero, and intervals as bars."""
     low = min(0.0, *(pair.low for pair in pairs))
     high = max(0.0, *(pair.high for pair in pairs))
     margin = 0.06 * (high - low or 1.0)
 
-    def place(value: float) -> str:
+    def position(value: float) -> str:
         return f"{(value - low + margin) / (high - low + 2 * margin):.2%}"
 
     rows = []
     for pair in pairs:
-        span = f"left:{place(pair.low)};right:calc(100% - {place(pair.high)})"
+        span = f"left:{position(pair.low)};right:calc(100% - {position(pair.high)})"
         axis = (
-            f'<span class="axis"><i class="zero" style="left:{place(0)}"></i>'
+            f'<span class="axis"><i class="zero" style="left:{position(0)}"></i>'
             f'<i class="span" style="{span}"></i>'
-            f'<i class="dot" style="left:{place(pair.value)}"></i></span>'
+            f'<i class="dot" style="left:{position(pair.value)}"></i></span>'
         )
         name = escape(capitalised(f"{pair.model} − {pair.against}"))
         rows.append(
             f"<tr{when('clear', pair.sign != 0)}><td>{name}</td>"
             f'<td class="bar">{axis}</td><td>{points(pair.value)}</td></tr>'
         )
-    return table(rows, head=["Difference", "", "Points"], name="differences")
+    return table(rows, head=["Difference", "", "Percentage points"], name="differences")

@@ -1,4 +1,4 @@
-"""Off-policy estimates against the truth of a made-up bandit, and against obp where it is."""
+"""Off-policy estimates, compared with the truth of a synthetic bandit and with obp."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRUTH = (TARGET * REWARD).sum(1).mean()
 
 
 def drawn(rows: int, seed: int = 0) -> tuple[BanditLog, Any, Any]:
-    """A log of two contexts, the target's probabilities, the true rewards."""
+    """Return a log of two contexts, the target's probabilities, and the expected rewards."""
     rng = np.random.default_rng(seed)
     context = rng.integers(2, size=rows)
     action = (LOGGING[context].cumsum(1) < rng.random((rows, 1))).sum(1)
@@ -47,18 +47,19 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_intervals_cover_the_truth_as_often_as_they_say(name: str) -> None:
+def test_intervals_have_their_nominal_coverage(name: str) -> None:
     rounds = 300
-    found = [ESTIMATORS[name](*drawn(800, seed)) for seed in range(rounds)]
-    inside = [low <= TRUTH <= high for low, high in (each.interval(0.9) for each in found)]
-    assert abs(np.mean(inside) - 0.9) < 4 * (0.09 / rounds) ** 0.5
-    values = np.array([each.value for each in found])
-    errors = np.array([each.error for each in found])
+    estimates = [ESTIMATORS[name](*drawn(800, seed)) for seed in range(rounds)]
+    intervals = (estimate.interval(0.9) for estimate in estimates)
+    covered = [low <= TRUTH <= high for low, high in intervals]
+    assert abs(np.mean(covered) - 0.9) < 4 * (0.09 / rounds) ** 0.5
+    values = np.array([estimate.value for estimate in estimates])
+    errors = np.array([estimate.error for estimate in estimates])
     assert abs(values.mean() - TRUTH) < 4 * values.std() / rounds**0.5 + 1e-3
     assert errors.mean() == pytest.approx(values.std(), rel=0.2)
 
 
-def test_a_model_that_is_right_narrows_the_interval() -> None:
+def test_a_correct_reward_model_narrows_the_interval() -> None:
     log, target, reward = drawn(4000)
     errors = {name: ESTIMATORS[name](log, target, reward).error for name in ESTIMATORS}
     assert errors["dr"] < errors["snips"] < errors["ips"]
@@ -79,7 +80,7 @@ def test_formulas() -> None:
     assert ips(log, target, most=1.5).value == pytest.approx((1 + 1.5) / 3)
 
 
-def test_its_own_policy_has_the_mean_reward() -> None:
+def test_the_logging_policy_has_the_mean_reward() -> None:
     log, _, _ = drawn(500)
     own = np.zeros((500, ACTIONS))
     own[np.arange(500), log.action] = 1
@@ -89,7 +90,7 @@ def test_its_own_policy_has_the_mean_reward() -> None:
         assert estimate.effective == pytest.approx(500)
 
 
-def test_impressions_of_one_group_are_no_more_than_it() -> None:
+def test_copies_in_one_group_do_not_narrow_the_interval() -> None:
     log, target, _ = drawn(400)
     four = np.tile(np.arange(400), 4)
     copies = BanditLog(log.action[four], log.reward[four], log.propensity[four], ACTIONS, four)
@@ -101,24 +102,24 @@ def test_impressions_of_one_group_are_no_more_than_it() -> None:
 
 
 def test_agrees_with_the_open_bandit_pipeline() -> None:
-    reason = "obp is not installed (its releases ask for Python < 3.11)"
+    reason = "obp is not installed (it requires Python < 3.11)"
     estimators = pytest.importorskip("obp.ope.estimators", reason=reason)
     log, target, reward = drawn(2000)
-    given = {
+    arguments = {
         "reward": log.reward,
         "action": log.action,
         "pscore": log.propensity,
         "action_dist": target[:, :, None],
     }
-    model = {**given, "estimated_rewards_by_reg_model": reward[:, :, None]}
+    model = {**arguments, "estimated_rewards_by_reg_model": reward[:, :, None]}
     peers = {
-        "ips": estimators.InverseProbabilityWeighting().estimate_policy_value(**given),
+        "ips": estimators.InverseProbabilityWeighting().estimate_policy_value(**arguments),
         "snips": estimators.SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(
-            **given
+            **arguments
         ),
         "dr": estimators.DoublyRobust().estimate_policy_value(**model),
         "dm": estimators.DirectMethod().estimate_policy_value(
-            action_dist=given["action_dist"],
+            action_dist=arguments["action_dist"],
             estimated_rewards_by_reg_model=model["estimated_rewards_by_reg_model"],
         ),
     }
@@ -129,14 +130,14 @@ def test_agrees_with_the_open_bandit_pipeline() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"propensity": [0.5, np.nan]}, "propensity must not be missing, not so in row 1"),
-        ({"propensity": [0.0, 0.5]}, "propensity must be > 0, .* not so in row 0"),
-        ({"propensity": [0.5, -0.1]}, "propensity must be > 0, .* not so in row 1"),
-        ({"propensity": [0.5, 1.5]}, "propensity must be ≤ 1, not so in row 1"),
-        ({"reward": [1.0, np.inf]}, "reward must be finite, not so in row 1"),
-        ({"action": [0, 2]}, r"action must lie within \[0, 2\), not so in row 1"),
-        ({"reward": [1.0]}, r"reward must be \[N\], N ≥ 1 as of action, got \[1\]"),
-        ({"group": [1]}, r"group must be \[N\], N ≥ 1 as of action, got \[1\]"),
+        ({"propensity": [0.5, np.nan]}, "propensity must not be missing, violated in row 1"),
+        ({"propensity": [0.0, 0.5]}, "propensity must be > 0, violated in row 0"),
+        ({"propensity": [0.5, -0.1]}, "propensity must be > 0, violated in row 1"),
+        ({"propensity": [0.5, 1.5]}, "propensity must be ≤ 1, violated in row 1"),
+        ({"reward": [1.0, np.inf]}, "reward must be finite, violated in row 1"),
+        ({"action": [0, 2]}, r"action must be in \[0, 2\), violated in row 1"),
+        ({"reward": [1.0]}, r"reward must be \[N\], N ≥ 1, like action, got \[1\]"),
+        ({"group": [1]}, r"group must be \[N\], N ≥ 1, like action, got \[1\]"),
     ],
 )
 def test_bad_logs_are_named(change: dict[str, Any], message: str) -> None:
@@ -147,23 +148,23 @@ def test_bad_logs_are_named(change: dict[str, Any], message: str) -> None:
 
 def test_bad_targets_are_named() -> None:
     log, target, reward = drawn(10)
-    with pytest.raises(ValueError, match=r"target must be finite \[10, 4\], got \[10, 3\]"):
+    with pytest.raises(ValueError, match=r"target must be \[10, 4\], got \[10, 3\]"):
         ips(log, target[:, :3])
-    with pytest.raises(ValueError, match="target must hold probabilities, rows that sum to 1"):
+    with pytest.raises(ValueError, match="target must hold probabilities, with rows that sum to 1"):
         ips(log, target * 2)
-    with pytest.raises(ValueError, match="with a number that is not"):
+    with pytest.raises(ValueError, match="reward must be finite, got NaN"):
         doubly_robust(log, target, reward * np.nan)
     with pytest.raises(ValueError, match=r"most must be > 0, got 0\.0"):
         ips(log, target, most=0.0)
     never = np.zeros((10, 4))
     never[np.arange(10), (log.action + 1) % 4] = 1
-    with pytest.raises(ValueError, match="snips: target must give something that was logged"):
+    with pytest.raises(ValueError, match="snips: target must give some logged action"):
         snips(log, never)
     assert ips(log, never).value == 0
 
 
 def test_the_open_bandit_logs() -> None:
-    """The random policy's own value is its rate of clicks; a log that is not there is named."""
+    """The estimated value of the random policy is its click rate; a missing log is named."""
     if not (OPEN_BANDIT.local or OPEN_BANDIT.cached.exists()):
         pytest.skip("open-bandit is not here: `recops data get open-bandit`, or set RECOPS_DATA")
     data = load("open-bandit")

@@ -1,4 +1,4 @@
-"""Replay on a uniform log, and the format of R6B."""
+"""Replay on a uniform log, and the reader of R6B."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Shown(NamedTuple):
     clicked: bool
 
 
-def test_a_replayed_policy_has_its_rate() -> None:
+def test_replay_estimates_the_rate_of_a_policy() -> None:
     rng, rates = np.random.default_rng(0), np.array([0.1, 0.5, 0.3])
     shown = rng.integers(3, size=9000)
     log = [Shown(int(a), bool(rng.random() < rates[a])) for a in shown]
     learnt: list[Shown] = []
-    found = replay(log, lambda event: 1, learnt.append)
-    assert found.events == 9000
-    assert found.matched == len(learnt) == (shown == 1).sum()
-    assert found.clicks == sum(event.clicked for event in learnt)
-    assert abs(found.rate - 0.5) < 4 * 0.5 / found.matched**0.5
+    result = replay(log, lambda event: 1, learnt.append)
+    assert result.events == 9000
+    assert result.matched == len(learnt) == (shown == 1).sum()
+    assert result.clicks == sum(event.clicked for event in learnt)
+    assert abs(result.rate - 0.5) < 4 * 0.5 / result.matched**0.5
     assert all(event.shown == 1 for event in learnt)
     assert np.isnan(replay(log[:0], lambda event: 0).rate)
 
@@ -53,14 +53,14 @@ def test_r6b_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["", "1 id-1 2 |user 1 |id-1", "x id-1 1 |user 1 |id-1", "1 2 3 4"]
 )
-def test_what_is_no_event_is_named(line: str, tmp_path: Path) -> None:
+def test_a_malformed_line_is_named(line: str, tmp_path: Path) -> None:
     path = tmp_path / "day"
     path.write_text(f"1 id-1 1 |user 1 |id-1\n{line}\n")
-    with pytest.raises(DataError, match="day, line 2: no event of R6B"):
+    with pytest.raises(DataError, match="day, line 2: not an event of R6B"):
         list(read_r6b([path]))
 
 
-def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+def test_truncated_and_undecodable_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "day.gz"
     path.write_bytes(gzip.compress(b"1 id-1 1 |user 1 |id-1\n")[:-6])
     with pytest.raises(DataError, match=r"day.gz, line \d: cannot be read: Compressed file ended"):

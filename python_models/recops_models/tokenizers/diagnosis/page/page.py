@@ -55,7 +55,7 @@ def render(
                 _missing(found["missing"]),
             ]
         ),
-        made=made,
+        details=made,
         style=files(__package__).joinpath("style.css").read_text("utf-8"),
     )
 
