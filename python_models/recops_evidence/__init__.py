@@ -1,4 +1,4 @@
-"""The papers' claims as paired experiments with equal tuning and confidence intervals."""
+"""Paired experiments on the papers' claims, with equal tuning and confidence intervals."""
 
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Experiment

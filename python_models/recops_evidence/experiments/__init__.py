@@ -1,1 +1,1 @@
-"""How a run comes to its metrics, one kind a file."""
+"""Experiments: trainings, tokenizations and simulations behind the claims."""

@@ -1,4 +1,4 @@
-"""AGE with a part of its mechanism left to chance."""
+"""Controls of AGE: one part of its mechanism is replaced by a random draw."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ Control = Literal["none", "shuffled", "gaussian", "random-direction"]
 
 
 class ControlScorer(AgeScorer):
-    """:class:`AgeScorer` with δ dealt out anew among the rows that explore ("shuffled"), δ a normal
-    number of the same mean square, of which "ucb" takes the absolute value ("gaussian"), or a
-    direction drawn on the sphere, of equal norm ("random-direction").
+    """:class:`AgeScorer` with one random part.
+
+    Args:
+        passes: forward passes through the head.
+        exploration: settings of AGE.
+        control: "shuffled" permutes δ among the exploring rows. "gaussian" draws δ from a normal
+            law with the same mean square ("ucb" takes its absolute value). "random-direction" draws
+            a direction of equal norm uniformly on the sphere.
     """
 
     def __init__(self, passes: HeadPasses, exploration: Exploration, control: Control) -> None:
@@ -27,18 +32,18 @@ class ControlScorer(AgeScorer):
         self.control = control
 
     def uncertainty(self, h: Tensor, keys: Tensor, y: Tensor) -> Tensor:
-        """See the class."""
+        """Return δ ``[R]``, permuted or drawn according to the control."""
         delta = super().uncertainty(h, keys, y)
         others = keys_of(1, keys)
         if self.control == "shuffled":
             return delta[others.argsort()]
         if self.control == "gaussian":
-            drawn = normal(others, 1).squeeze(1).to(delta.dtype) * delta.square().mean().sqrt()
-            return drawn.abs() if self.exploration.uncertainty == "ucb" else drawn
+            noise = normal(others, 1).squeeze(1).to(delta.dtype) * delta.square().mean().sqrt()
+            return noise.abs() if self.exploration.uncertainty == "ucb" else noise
         return delta
 
     def direction(self, h: Tensor, keys: Tensor, item_columns: Sequence[int]) -> Tensor:
-        """See the class."""
+        """Return the direction of the perturbation, drawn if the control says so."""
         if self.control != "random-direction":
             return super().direction(h, keys, item_columns)
         drawn = self._within(normal(keys_of(2, keys), h.shape[1]).to(h.dtype), item_columns)
@@ -54,5 +59,5 @@ class ControlledAge(Age):
         self.control = control
 
     def scorer(self, exploration: Exploration) -> AgeScorer:
-        """See the class."""
+        """Return the scorer with the control."""
         return ControlScorer(HeadPasses(self.base.head), exploration, self.control)

@@ -1,4 +1,4 @@
-"""Runs that are residual k-means with and without a capacity: how exposure lies on the codes."""
+"""Residual k-means with and without a capacity: distribution of exposure over codes."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ from recops_models.tokenizers.methods.balanced_rq import BalancedRQ, BalancedSet
 from recops_models.tokenizers.usage import held_by_top, spread
 
 SYNTHETIC = "synthetic-exposure"
-"""The data set that is drawn anew for every seed."""
+"""Name of the synthetic data, drawn per seed."""
 _LEVELS, _CODES = 3, 32
 
 
 @dataclass(frozen=True)
 class Balancing(ItemRuns[ExposedItems]):
-    """Fits ``rq-kmeans`` or ``balanced-rq``, three levels of 32 codes, and weighs its codes.
+    """Fits of ``rq-kmeans`` or ``balanced-rq`` with three levels of 32 codes.
 
-    An arm's setting ``weights`` says what ``balanced-rq`` balances: ``exposure`` or ``items``. Real
-    items are described by their content alone; an item's exposure is its number of training events.
-    The codes are those of the catalogue, all items assigned together; a code beyond its capacity
-    is an AssertionError.
+    An arm's setting ``weights`` names what ``balanced-rq`` balances: ``exposure`` or ``items``.
+    Vectors of real items come from their content only. An item's exposure is its number of training
+    events. All items are assigned together; a code above its capacity is an AssertionError.
     """
 
     synthetic = SYNTHETIC
 
     def config(self, run: Run) -> dict[str, object]:
-        """The method with all its settings, what it balances, the data and the seed."""
+        """Return the method with all settings, the balanced quantity, the data and the seed."""
         tokenizer, weights = _tokenizer(run)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
         return {**data, "method": run.model, "weights": weights, **tokenizer.config()}
@@ -71,16 +70,16 @@ class Balancing(ItemRuns[ExposedItems]):
 def assert_capacity(
     codes: Tensor, weights: Tensor, sizes: tuple[int, ...], settings: BalancedSettings
 ) -> None:
-    """Whether every load ``V_k = Σ_{i: z_i = k} w̃_i`` is within its capacity, to the last bit.
+    """Check that every load ``V_k = Σ_{i: z_i = k} w̃_i`` is within its capacity, to the last bit.
 
     Args:
         codes: ``[N, L]``.
-        weights: ``[N]``, what was balanced, before clipping.
+        weights: ``[N]``, the balanced quantity before clipping.
         sizes: codes per level.
         settings: slack and clip.
 
     Raises:
-        AssertionError: one is not; it is named.
+        AssertionError: a load exceeds its capacity.
     """
     for level, size in enumerate(sizes):
         clipped, capacity = capacity_of(weights, size, settings.slack, settings.clip)
@@ -88,30 +87,32 @@ def assert_capacity(
         fullest = int(loads.argmax())
         if loads[fullest] > capacity:
             raise AssertionError(
-                f"level {level}, code {fullest} carries {loads[fullest]}, beyond {capacity}"
+                f"level {level}, code {fullest}: load must be ≤ {capacity}, got {loads[fullest]}"
             )
 
 
 def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metrics:
-    """How much was lost, and how exposure lies on codes, prefixes and paths.
+    """Return the quantization error and the distribution of exposure.
 
-    Exposure is clipped as ``balanced-rq`` clips it by default, w̃ = min(w, ρ τ C), for all methods
-    alike; C = Σ w̃ / K.
+    For all methods, exposure is clipped like in ``balanced-rq`` by default: w̃ = min(w, ρ τ C) with
+    C = Σ w̃ / K.
 
     Returns:
-        ``nmse`` (unexplained variance) and its logarithm ``ln_nmse``, ``nmse@l`` with the codes up
-        to level l; ``gini@l`` of the exposure on level l's codes, ``ln_gini@l``, and ``gini``,
-        their mean over levels; ``prefixes@1%``, the share of exposure on the fullest 1 % of all K²
-        two-code prefixes, the empty ones counted among them (5 and 10 % too), and ``paths@1%`` of
-        all K³ paths; ``used_paths@1%``, on the fullest 1 % of the paths in use (5 and 10 % too);
-        ``fullest``, the largest load of any level over τ C; ``over_capacity``, codes of all levels
-        beyond τ C; ``no_collision_rate``; ``clipped_items``; ``infeasible_items``, those with
-        w > τ C; ``raw_gini``, as ``gini`` of exposure that is not clipped; where there are held-out
-        pairs ``retention@20``, what retrieval among decoded vectors keeps of that among vectors.
+        - ``nmse`` (unexplained variance), its logarithm ``ln_nmse``, and ``nmse@l`` with the codes
+          up to level l;
+        - ``gini@l`` of exposure over the codes of level l, ``ln_gini@l``, and ``gini``, the mean
+          over levels; ``raw_gini`` is ``gini`` without clipping;
+        - ``prefixes@1%``: share of exposure on the fullest 1 % of all K² two-code prefixes,
+          including empty ones (also 5 % and 10 %); ``paths@1%`` of all K³ paths;
+          ``used_paths@1%`` of the paths in use (also 5 % and 10 %);
+        - ``fullest``: largest load divided by τ C; ``over_capacity``: number of codes above τ C;
+        - ``no_collision_rate``, ``clipped_items``, and ``infeasible_items`` with w > τ C;
+        - with held-out pairs ``retention@20``: hit rate among decoded vectors divided by that among
+          vectors.
     """
     measure = BalancedSettings()
     sizes, numbers = tokenizer.vocab_sizes, codes.numpy()
-    found = sid_metrics(tokenizer, items.vectors, codes)
+    overall = sid_metrics(tokenizer, items.vectors, codes)
     clipped, _ = capacity_of(items.exposure, _CODES, measure.slack, measure.clip)
     capacity = measure.slack * float(clipped.double().sum()) / _CODES
     loads, raw = (
@@ -120,16 +121,16 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
     )
     ginis = [spread(of_level, len(of_level))["gini"] for of_level in loads]
     prefixes, paths = (_path_loads(numbers[:, :length], clipped, sizes) for length in (2, _LEVELS))
-    kept: Metrics = {}
+    retained: Metrics = {}
     if len(items.pairs):
         decoded, path = tokenizer.decode(codes), number_paths(numbers)
         rates = retention(items.vectors, decoded, path, items.pairs.numpy(), (20,))
-        kept = {"retention@20": rates["20"]["retention"]}
+        retained = {"retention@20": rates["20"]["retention"]}
     return {
-        **kept,
-        "nmse": found["error_share"],
-        "ln_nmse": _log(found["error_share"]),
-        **{f"nmse@{level}": of["error_share"] for level, of in enumerate(found["levels"][:-1])},
+        **retained,
+        "nmse": overall["error_share"],
+        "ln_nmse": _log(overall["error_share"]),
+        **{f"nmse@{level}": of["error_share"] for level, of in enumerate(overall["levels"][:-1])},
         **{f"gini@{level}": gini for level, gini in enumerate(ginis)},
         **{f"ln_gini@{level}": _log(gini) for level, gini in enumerate(ginis)},
         "gini": float(np.mean(ginis)),
@@ -138,7 +139,7 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
         **{f"used_paths@{top}": held for top, held in held_by_top(paths[paths > 0]).items()},
         "fullest": float(max(of_level.max() for of_level in loads) / capacity),
         "over_capacity": float(sum((of_level > capacity).sum() for of_level in loads)),
-        "no_collision_rate": found["unique_sids"] / found["items"],
+        "no_collision_rate": overall["unique_sids"] / overall["items"],
         "clipped_items": float((clipped < items.exposure).sum()),
         "infeasible_items": float((items.exposure > capacity).sum()),
         "raw_gini": float(np.mean([spread(of_level, len(of_level))["gini"] for of_level in raw])),
@@ -146,7 +147,7 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
 
 
 def _tokenizer(run: Run) -> tuple[Tokenizer, str]:
-    """The unfitted tokenizer, and what it balances."""
+    """Return the unfitted tokenizer and the balanced quantity."""
     settings = dict(run.settings)
     weights = settings.pop("weights", "items")
     if weights not in ("items", "exposure"):
@@ -157,13 +158,13 @@ def _tokenizer(run: Run) -> tuple[Tokenizer, str]:
 def _path_loads(
     codes: NDArray[np.integer], exposure: Tensor, sizes: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """The exposure on each of the Π K_l paths, those without items among them."""
+    """Return the exposure of each of the Π K_l paths, including paths without items."""
     shape = sizes[: codes.shape[1]]
     return _loads(np.ravel_multi_index(tuple(codes.T), shape), exposure, int(np.prod(shape)))
 
 
-def _loads(place: NDArray[np.integer], exposure: Tensor, places: int) -> NDArray[np.float64]:
-    return np.asarray(np.bincount(place, exposure.double().numpy(), places), dtype=np.float64)
+def _loads(code: NDArray[np.integer], exposure: Tensor, size: int) -> NDArray[np.float64]:
+    return np.asarray(np.bincount(code, exposure.double().numpy(), size), dtype=np.float64)
 
 
 def _log(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What counting reaches in a world, without any model and without a look at who asks."""
+"""Floors of simulated worlds: policies that count clicks and ignore the user."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from recops_evidence.experiments.simulated_bandit import USERS, visits
 from recops_evidence.harness.experiment import Metrics
 
 _CLICKS, _OTHERS = 1.0, 24.0
-"""A Beta law of mean .04, before anything is known of an item."""
+"""Parameters of the Beta prior of an item's click rate, with mean .04."""
 
 
 def bandit_floors(world: World, *, rounds: int, seed: int) -> dict[str, Metrics]:
-    """``reward`` and ``click_rate`` of three policies, as
-    :class:`~recops_evidence.experiments.simulated_bandit.Simulated` has them.
+    """Return ``reward`` and ``click_rate`` of three policies.
 
-    "random"; "counts", the highest ``(clicks + 1) / (impressions + 25)``; "Thompson sampling of
-    counts", the highest draw from ``Beta(clicks + 1, impressions − clicks + 24)``, for each request
-    anew.
+    The metrics are those of :class:`~recops_evidence.experiments.simulated_bandit.Simulated`.
+    "random" shows a random item. "counts" shows the item with the highest ``(clicks + 1) /
+    (impressions + 25)``. "Thompson sampling of counts" shows the item with the highest draw from
+    ``Beta(clicks + 1, impressions − clicks + 24)``, drawn per request.
     """
-    found: dict[str, Metrics] = {}
+    floors: dict[str, Metrics] = {}
     for name in ("random", "counts", "Thompson sampling of counts"):
         rng = np.random.default_rng((seed, 3))
         clicks, misses = np.zeros((2, world.probability.shape[1]))
@@ -42,17 +42,17 @@ def bandit_floors(world: World, *, rounds: int, seed: int) -> dict[str, Metrics]
             np.add.at(misses, items, ~clicked)
         if name == "random":
             shown = uniform
-        found[name] = {
+        floors[name] = {
             "reward": (shown - uniform) / (best - uniform),
             "click_rate": shown / (rounds * USERS),
         }
-    return found
+    return floors
 
 
 def _chosen(
     name: str, a: NDArray[np.float64], b: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """``[R]``: places among candidates whose rates have the laws ``Beta(a, b)``."""
+    """Return ``[R]`` indices of candidates whose rates follow ``Beta(a, b)``."""
     if name == "counts":
         return np.full(USERS, (a / (a + b)).argmax())
     if name == "random":

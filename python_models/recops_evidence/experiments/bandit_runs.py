@@ -1,4 +1,4 @@
-"""Runs that are simulations of a policy in a world that is drawn anew for every seed."""
+"""Simulations of a policy in worlds that are drawn per seed."""
 
 from __future__ import annotations
 
@@ -58,22 +58,22 @@ WORLDS: Mapping[str, Environment] = {
 }
 _PER_WORLD = ("reward", "fair_reward", "shift")
 ALL_WORLDS = "all-worlds"
-"""The name of the data that stands for all of :data:`WORLDS`."""
+"""Name of the data that means all of :data:`WORLDS`."""
 
 
 @dataclass(frozen=True)
 class BanditSettings:
-    """Of a policy and of its model, in every world.
+    """Settings of a policy and its model, the same in every world.
 
     Attributes:
-        strength: λ of AGE; c of "ts", "ucb" and the gradient policies; ε of "epsilon-greedy"; not
-            used by "greedy".
-        learning_rate: of Adam.
-        weight_decay: of Adam.
-        direction: as of :class:`~recops_models.click.age_scores.Exploration`.
-        gate: likewise.
-        relative: likewise.
-        control: what of AGE is left to chance.
+        strength: λ of AGE; c of "ts", "ucb" and the gradient policies; ε of "epsilon-greedy";
+            ignored by "greedy".
+        learning_rate: learning rate of Adam.
+        weight_decay: weight decay of Adam.
+        direction: see :class:`~recops_models.click.age_scores.Exploration`.
+        gate: see :class:`~recops_models.click.age_scores.Exploration`.
+        relative: see :class:`~recops_models.click.age_scores.Exploration`.
+        control: random part of AGE.
     """
 
     strength: float = 0.0
@@ -96,7 +96,7 @@ class BanditRuns(Experiment[None]):
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """The settings, the world and the number of rounds."""
+        """Return the settings, the worlds and the number of rounds."""
         self._check(run)
         return {
             "policy": run.model,
@@ -105,14 +105,14 @@ class BanditRuns(Experiment[None]):
         }
 
     def takes(self, data: str) -> bool:
-        """Its worlds alone."""
+        """Return whether ``data`` names a world or all worlds."""
         return data in WORLDS or data == ALL_WORLDS
 
     def load(self, data: str) -> None:
-        """What a world is made of; it stays, for all seeds.
+        """Load the data set behind the worlds, if they have one.
 
         Raises:
-            DataError: it is not at hand.
+            DataError: the data set is missing.
         """
         if any(name.startswith("ml-1m") for name in _names(data)):
             load("ml-1m")
@@ -123,7 +123,7 @@ class BanditRuns(Experiment[None]):
         """See :class:`~recops_evidence.experiments.simulated_bandit.Simulated`.
 
         Raises:
-            ValueError: a run on a share of the users, which would be another world.
+            ValueError: the run asks for a share of the users.
         """
         self._check(run)
         names = _names(run.data)
@@ -135,7 +135,7 @@ class BanditRuns(Experiment[None]):
         return ({}, metrics) if run.test else (metrics, {})
 
     def floors_config(self, run: Run) -> object | None:
-        """The worlds, the seed and the number of rounds."""
+        """Return the worlds, the seed and the number of rounds."""
         return _world_configs(run)
 
     def floors(self, run: Run, data: None) -> dict[str, Metrics]:
@@ -153,17 +153,17 @@ class BanditRuns(Experiment[None]):
 
     def _check(self, run: Run) -> None:
         if run.share != 1:
-            raise ValueError(f"{run.data}: a share of a world's users is another world")
+            raise ValueError(f"{run.data}: share must be 1 in a world, got {run.share:g}")
         if not self.takes(run.data):
-            there = ", ".join([*WORLDS, ALL_WORLDS])
-            raise ValueError(f"no world {run.data!r}; there are {there}")
+            known = ", ".join([*WORLDS, ALL_WORLDS])
+            raise ValueError(f"data must be one of {known}, got {run.data!r}")
 
 
 def settings_of(run: Run) -> BanditSettings:
-    """The run's, as text, read.
+    """Parse the settings of a run.
 
     Raises:
-        ValueError: unknown, or a value that is none.
+        ValueError: an unknown setting or a bad value.
     """
     settings = BanditSettings()
     for name, text in run.settings:
@@ -205,7 +205,7 @@ def _simulated(run: Run, name: str, callbacks: Callbacks) -> Metrics:
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             seed=run.seed,
-            told=scores,
+            scores=scores,
             callbacks=callbacks,
         )
     return dataclasses.asdict(outcome)
@@ -260,7 +260,7 @@ def _model(world: World, settings: BanditSettings, base: Base) -> Age:
 
 
 def _policy(
-    name: str, model: Age, settings: BanditSettings, told: Callable[[AgeScores], None]
+    name: str, model: Age, settings: BanditSettings, record: Callable[[AgeScores], None]
 ) -> Policy:
     selection = Greedy(settings.strength) if name == "epsilon-greedy" else None
-    return named_policy(name, model, c=settings.strength, selection=selection, told=told)
+    return named_policy(name, model, c=settings.strength, selection=selection, told=record)

@@ -1,4 +1,4 @@
-"""Worlds to explore: users, items that arrive, and how likely anybody clicks on anything."""
+"""Simulated worlds: users, arriving items and click probabilities."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from recops_models.recipes.run import train_job
 from recops_models.recipes.setting_text import parse_settings
 
 LAWS = 2
-"""Of all worlds: another number, other draws."""
+"""Version of the worlds; a change of their draws increases it."""
 _POOL = 20
-"""Candidates of every request."""
+"""Number of candidates per request."""
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """U users, I items.
+    """World of U users and I items.
 
     Attributes:
-        probability: ``[U, I]``, of a click.
-        schema: what a learner reads.
-        users: by feature, ``[U]`` or ``[U, …]``.
-        items: by feature, ``[I]``.
-        lengths: by sequence, ``[U]``.
-        birth: ``[I]``, the round from which an item can be shown, ascending; those of round 0 are
-            there before anything is learnt.
-        quiet: ``[I]``, items that nobody clicks on before round 0, whatever their probability: a
-            learner begins with scores near 0 for them.
+        probability: ``[U, I]``, click probabilities.
+        schema: features of the learner.
+        users: ``[U]`` or ``[U, …]`` by user feature.
+        items: ``[I]`` by item feature.
+        lengths: ``[U]`` by sequence.
+        birth: ``[I]``, first round in which an item can be shown, ascending. Items of round 0 exist
+            before the learner starts.
+        quiet: ``[I]``, items that are never clicked before round 0, so the learner starts with
+            scores near 0 for them.
     """
 
     probability: NDArray[np.float64]
@@ -61,14 +61,12 @@ class World:
     quiet: NDArray[np.bool_]
 
     def pool(self, round_number: int) -> Int64Array:
-        """The candidates of a round: the newest items, at most 20."""
+        """Return the candidates of a round: at most 20 items, the newest ones."""
         born = int(np.searchsorted(self.birth, round_number, side="right"))
         return np.arange(max(0, born - _POOL), born)
 
     def batch(self, users: Int64Array, items: Int64Array, label: Tensor | None = None) -> Batch:
-        """``[B]`` rows of users and items, ``group`` the place of the user's first row: two
-        requests of one user are two.
-        """
+        """Return ``[B]`` rows of users and items; ``group`` is the row, one request each."""
         of_users, of_items = torch.from_numpy(users), torch.from_numpy(items)
         features = {name: values[of_users] for name, values in self.users.items()}
         features |= {name: values[of_items] for name, values in self.items.items()}
@@ -77,13 +75,13 @@ class World:
         return Batch(features, lengths, label, torch.arange(len(users)))
 
     def requests(self, users: Int64Array, pool: Int64Array) -> Batch:
-        """``[R · C]`` rows: each user with every candidate; ``group`` is the request."""
+        """Return ``[R · C]`` rows, each user with every candidate; ``group`` is the request."""
         rows = self.batch(np.repeat(users, len(pool)), np.tile(pool, len(users)))
         return rows._replace(group=torch.arange(len(users)).repeat_interleave(len(pool)))
 
 
 def arrivals(seed: int, *, rounds: int, items: int = 160, users: int = 2000) -> World:
-    """Items come one after the other, the newest 20 are candidates.
+    """Return a world in which items arrive one by one and the newest 20 are candidates.
 
     ``logit = b_i + u · v_i``, b of mean −3.9 and deviation .5, v of deviation .5 in each of 8
     dimensions, u standard normal and known to the learner; about 5 % of uniform impressions are
@@ -95,12 +93,14 @@ def arrivals(seed: int, *, rounds: int, items: int = 160, users: int = 2000) -> 
 
 
 def unlucky(seed: int, *, users: int = 2000) -> World:
-    """Where exploring must pay: 20 candidates, of which 15 had few impressions before round 0 (some
-    55 each, a twentieth of the others'), all without a click, so that their first scores are near
-    0; many of them are far better than the others.
+    """Return a world in which exploration must pay.
 
-    As :func:`arrivals`, but that b of the 5 that are known is about −4.1, and that of the new ones
-    −3.9 with a deviation of .8.
+    There are 20 candidates. Before round 0, 15 of them had about 55 impressions each, a twentieth
+    of the others', and no click, so their first scores are near 0. Many of them are far better than
+    the others.
+
+    The law is that of :func:`arrivals`, except for b: about −4.1 for the 5 known items, and a mean
+    of −3.9 with a deviation of .8 for the others.
     """
     rng = np.random.default_rng((seed, 0))
     new = np.arange(_POOL) >= 5
@@ -109,15 +109,15 @@ def unlucky(seed: int, *, users: int = 2000) -> World:
 
 
 def films(seed: int, *, rounds: int, items: int = 160) -> World:
-    """Films of ml-1m and its users, as a click model trained on it has them; films come in an order
-    that the seed draws, as in :func:`arrivals`.
+    """Return a world of ml-1m's users and films, which arrive in an order drawn by the seed.
 
-    The model, sum pooling, is trained once on a sixth of the users. Its logits are shifted so that
-    uniform impressions are clicked in 4 % of cases. A learner knows gender, age, occupation, the
-    film, its genres, and which films a user liked before, without those that are still to come.
+    Click probabilities are those of a sum-pooling model that is trained once on a sixth of the
+    users. Its logits are shifted so that 4 % of uniform impressions are clicked. The learner knows
+    gender, age, occupation, the film, its genres, and the films that a user liked before, without
+    the films of this world.
 
     Raises:
-        DataError: ml-1m is not at hand.
+        DataError: ml-1m is missing.
     """
     law = _film_law()
     rng = np.random.default_rng((seed, 0))
@@ -126,7 +126,7 @@ def films(seed: int, *, rounds: int, items: int = 160) -> World:
     known = {name: values[torch.from_numpy(chosen)] for name, values in law.items.items()}
     users, lengths = dict(law.users), dict(law.lengths)
     coming = torch.isin(users["history_item"], known["item"])
-    for name in lengths:  # Row 1, the unknown, stands for them.
+    for name in lengths:  # Row 1 is the unknown item.
         users[name] = users[name].masked_fill(coming, 1)
     return World(
         1 / (1 + np.exp(-logits)),
@@ -157,7 +157,7 @@ def _by_taste(
     return World(
         1 / (1 + np.exp(-(bias + taste @ liking.T))),
         FittedSchema(FeatureSchema(features, group=None), known),
-        # Everybody comes without a history.
+        # Users have no history.
         {
             "taste": torch.from_numpy(taste).float(),
             "history_item": torch.zeros(users, 1, dtype=torch.int64),
@@ -170,7 +170,7 @@ def _by_taste(
 
 
 def _births(items: int, rounds: int) -> Int64Array:
-    """The first 20 are there; the others come evenly, the last one while there is time for it."""
+    """Return the first round of each item: 0 for 20 items, then evenly spaced rounds."""
     late = items - _POOL
     coming = 1 + np.arange(late) * max(rounds - _POOL, 1) // max(late, 1)
     return np.concatenate([np.zeros(_POOL, dtype=np.int64), coming])
@@ -205,7 +205,7 @@ _TEACHER = {
 
 
 def film_law_config() -> object:
-    """What :func:`films` depends on beside the seed, JSON-ready."""
+    """Return all inputs of :func:`films` except the seed, JSON-ready."""
     return Job.of(
         "sum-pool", "ml-1m", parse_settings("sum-pool", _TEACHER), seed=0, quick=False
     ).config()
@@ -213,7 +213,7 @@ def film_law_config() -> object:
 
 @cache
 def _film_law(users: int = 800, most_known: int = 400) -> _Films:
-    """The teacher's logits of 800 users and the 400 films that are rated most."""
+    """Return the teacher's logits of 800 users and the 400 most rated films."""
     import tempfile
     from pathlib import Path
 
@@ -262,7 +262,7 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
 
 
 def _shifted(logits: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Logits whose mean probability is ``rate``, by bisection."""
+    """Shift logits so that their mean probability is ``rate``, by bisection."""
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Runs that are trainings of click models: on a data set, on unseen pairs, on made-up clicks."""
+"""Trainings of click models on data sets, on unseen pairs and on synthetic clicks."""
 
 from __future__ import annotations
 
@@ -39,17 +39,16 @@ _QUICK_USERS, _QUICK_EXAMPLES = 60, 2000
 
 @dataclass(frozen=True)
 class ClickRuns(Training):
-    """Trainings on a data set; a quick one knows 60 of its users.
+    """Trainings on a data set; a quick run has 60 users.
 
     Attributes:
-        users: at most so many, the first by their ids, are all that a data set holds; None: all.
-        last: of each user at most so many events are training examples, the last ones; the others
-            are in histories alone. None: all are.
-        least_events: only users with so many events or more are in the data; None: all are.
-        held_out: of each user the last so many events are test, as many before them validation,
-            instead of the usual split; None: that one. Where one event each is held out, and users
-            are few, test says little.
-        unseen: whether no pair of a candidate and an event of its history is in two parts, see
+        users: maximum number of users, the first by id; None: all.
+        last: maximum number of training examples per user, the last events; earlier events are in
+            histories only. None: all events are examples.
+        least_events: minimum number of events of a user; None: no minimum.
+        held_out: number of events per user that are test, and again that are validation before
+            them; None: the usual split. With one held-out event and few users, test is small.
+        unseen: whether no pair of a candidate and an event of its history occurs in two parts, see
             :func:`~recops_models.examples.unseen_pairs.unseen_pairs`.
     """
 
@@ -60,29 +59,27 @@ class ClickRuns(Training):
     held_out: int | None = None
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and what the examples are."""
+        """Return the job and the choice of examples."""
         return {**super().config(run), **self._choice(run)}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        made = self.made(run, data)
-        return train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
+        examples = self.examples(run, data)
+        return train(job_of(run), examples, folder, test=run.test, callbacks=callbacks)
 
     @property
     def label(self) -> str:
-        """How many users there are, and which; which events training and test are on; and whether
-        test shows no pair that training showed.
-        """
-        told = {
+        """Choice of users, events and pairs, as a text."""
+        texts = {
             f"{self.users} users": self.users,
             f"users with {self.least_events} events or more": self.least_events,
             f"the last {self.held_out} events of each user held out": self.held_out,
             f"trained on the last {self.last} events of each user": self.last,
             "unseen pairs": self.unseen or None,
         }
-        return ", ".join(text for text, asked in told.items() if asked is not None)
+        return ", ".join(text for text, value in texts.items() if value is not None)
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`Training.floors_config`."""
@@ -90,14 +87,20 @@ class ClickRuns(Training):
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """See :meth:`Training.floors`."""
-        return finite_floors(floors(self.made(run, data)))
+        return finite_floors(floors(self.examples(run, data)))
 
-    def made(self, run: Run, data: Dataset, fitted: FittedSchema | None = None) -> ClickData:
-        """The examples of a run, by the vocabularies of its training part or by others."""
+    def examples(self, run: Run, data: Dataset, fitted: FittedSchema | None = None) -> ClickData:
+        """Return the examples of a run.
+
+        Args:
+            run: the run.
+            data: the whole data set.
+            fitted: vocabularies; None: those of the training part.
+        """
         job = job_of(run)
         active = data if self.least_events is None else _active(data, self.least_events)
         some = some_users(_first_users(active, self._users(run)), run.share)
-        examples = part(job.parts, "examples", ExampleConfig)
+        config = part(job.parts, "examples", ExampleConfig)
         if self.held_out is None:
             name: str
             name, split = named_split(some, job.split, clock=True)
@@ -105,9 +108,9 @@ class ClickRuns(Training):
             name, split = "each user's last", leave_last(some, self.held_out)
         if self.last is not None:
             split = _last_of_each(split, self.last)
-        made = click_data(some, split, fitted=fitted, **dataclasses.asdict(examples))
-        made = dataclasses.replace(made, split=name)
-        return unseen_pairs(made) if self.unseen else made
+        clicks = click_data(some, split, fitted=fitted, **dataclasses.asdict(config))
+        clicks = dataclasses.replace(clicks, split=name)
+        return unseen_pairs(clicks) if self.unseen else clicks
 
     def _choice(self, run: Run) -> dict[str, object]:
         return {
@@ -129,25 +132,24 @@ MadeUp: TypeAlias = (
 
 @dataclass(frozen=True)
 class MadeUpClicks(Experiment[None]):
-    """Trainings on clicks that are made up, drawn anew for every seed; a quick one has 2 000
-    examples.
+    """Trainings on synthetic clicks, drawn per seed; a quick run has 2,000 examples.
 
     Attributes:
-        laws: of the clicks, by the names under which claims have them as data.
+        laws: generators of clicks by the name under which claims use them as data.
     """
 
     laws: tuple[tuple[str, MadeUp], ...]
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and what is drawn."""
+        """Return the job and the generator."""
         return {**job_of(run).config(), "law": self._law_config(run)}
 
     def takes(self, data: str) -> bool:
-        """What is made up, alone."""
+        """Return whether there is a generator of that name."""
         return data in dict(self.laws)
 
     def load(self, data: str) -> None:
-        """Nothing: the seed says what is drawn."""
+        """Load nothing; :meth:`measure` draws by the seed."""
 
     def measure(
         self, run: Run, data: None, folder: Path, callbacks: Callbacks
@@ -155,19 +157,19 @@ class MadeUpClicks(Experiment[None]):
         """See :meth:`Experiment.measure`.
 
         Raises:
-            ValueError: a run on a share of the users, of whom there are none.
+            ValueError: the run asks for a share of the users.
         """
         if run.share != 1:
-            raise ValueError(f"{run.data}: made-up clicks have no users to take a share of")
-        made = self.law(run).draw(run.seed)
-        return train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
+            raise ValueError(f"{run.data}: share must be 1 for made-up clicks, got {run.share:g}")
+        clicks = self.law(run).draw(run.seed)
+        return train(job_of(run), clicks, folder, test=run.test, callbacks=callbacks)
 
     def floors_config(self, run: Run) -> object | None:
-        """What is drawn, and the seed."""
+        """Return the generator and the seed."""
         return {"law": self._law_config(run), "seed": run.seed}
 
     def floors(self, run: Run, data: None) -> dict[str, Metrics]:
-        """Counts, which can tell nothing here."""
+        """Return the floors; counts carry no signal here."""
         return finite_floors(floors(self.law(run).draw(run.seed)))
 
     def _law_config(self, run: Run) -> dict[str, object]:
@@ -175,7 +177,7 @@ class MadeUpClicks(Experiment[None]):
         return {"name": type(law).__name__, **dataclasses.asdict(law)}
 
     def law(self, run: Run) -> MadeUp:
-        """What a run draws from."""
+        """Return the generator of a run."""
         known = dict(self.laws)
         if run.data not in known:
             raise ValueError(f"no made-up clicks {run.data!r}; there are {', '.join(known)}")
@@ -184,30 +186,31 @@ class MadeUpClicks(Experiment[None]):
 
 
 def _active(data: Dataset, least: int) -> Dataset:
-    """The data set with the events of users who have ``least`` or more."""
+    """Return the events of users with at least ``least`` events."""
     counts = pc.value_counts(data.interactions["user_id"])
     many = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
-    kept = pc.is_in(data.interactions["user_id"], value_set=many)
-    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
+    active = pc.is_in(data.interactions["user_id"], value_set=many)
+    return dataclasses.replace(data, interactions=data.interactions.filter(active))
 
 
 def _last_of_each(split: Split, number: int) -> Split:
-    """The split with all but each user's last ``number`` training events moved to its context,
-    where histories find them.
+    """Return the split with each user's last ``number`` training events as training part.
+
+    The other training events move to the context, so they stay in histories.
     """
     users = split.train["user_id"].to_numpy()
-    order = np.argsort(users, kind="stable")  # Within a user they are in order of time.
+    order = np.argsort(users, kind="stable")  # Stable: a user's events stay in time order.
     ends = np.searchsorted(users[order], users[order], side="right")
-    kept = np.empty(len(users), dtype=np.bool_)
-    kept[order] = np.arange(len(users)) >= ends - number
-    earlier = split.train.filter(pa.array(~kept))
+    is_last = np.empty(len(users), dtype=np.bool_)
+    is_last[order] = np.arange(len(users)) >= ends - number
+    earlier = split.train.filter(pa.array(~is_last))
     context = pa.concat_tables([split.context, earlier])
-    return dataclasses.replace(split, train=split.train.filter(pa.array(kept)), context=context)
+    return dataclasses.replace(split, train=split.train.filter(pa.array(is_last)), context=context)
 
 
 def _first_users(data: Dataset, count: int | None) -> Dataset:
     known = data.interactions["user_id"].unique().sort()
     if count is None or count >= len(known):
         return data
-    kept = pc.is_in(data.interactions["user_id"], value_set=known.slice(0, count))
-    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
+    chosen = pc.is_in(data.interactions["user_id"], value_set=known.slice(0, count))
+    return dataclasses.replace(data, interactions=data.interactions.filter(chosen))

@@ -1,4 +1,4 @@
-"""Runs that may be two trainings of UniRec, whose lists are made one."""
+"""Trainings of one ranker, or of two UniRecs that rank as an ensemble."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
 from recops_models.training.path_task import PathTask
 
 CODES = ("own", "shared")
-"""An arm's setting ``codes_of_two``: a second model has semantic IDs of its own, or the first
-one's. An arm without the setting is one model, as in :class:`RankingRuns`."""
+"""Values of an arm's setting ``codes_of_two``: the second model has its own semantic IDs, or shares
+those of the first one. An arm without the setting is one model, as in :class:`RankingRuns`."""
 
 _SETTING = "codes_of_two"
 _FAR = 1000
-"""From the first training's seed to the second's: no other run has it."""
+"""Distance of the second training's seed from the first one's; no run has such a seed."""
 
 
 @dataclass(frozen=True)
 class EnsembleRuns(RankingRuns):
-    """Trainings of one ranker, or of two UniRecs that answer together: :class:`Ensemble`."""
+    """Trainings of one ranker, or of an :class:`Ensemble` of two UniRecs."""
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and what a second model's codes are."""
+        """Return the job and the codes of a second model."""
         config = super().config(run.without(_SETTING))
         codes = run.choice(_SETTING, CODES, model="unirec")
         return config if codes is None else {**config, _SETTING: codes}
@@ -51,18 +51,18 @@ class EnsembleRuns(RankingRuns):
         if codes is None:
             return super().measure(alone, data, folder, callbacks)
         first, second = folder / "first", folder / "second"
-        for place in (first, second):
-            place.mkdir(exist_ok=True)
+        for member in (first, second):
+            member.mkdir(exist_ok=True)
         alone = dataclasses.replace(alone, test=False)
         super().measure(alone, data, first, Portion(callbacks, 0.0, 0.5))
         other = dataclasses.replace(alone, seed=run.seed + _FAR)
         if codes == "shared":
-            save_job(second, job_of(other))  # One that has begun takes what it finds made.
+            save_job(second, job_of(other))  # A started training reuses these files.
             for name in (VECTORS, TOKENIZER, SIDS):
                 shutil.copyfile(first / name, second / name)
         super().measure(other, data, second, Portion(callbacks, 0.5, 0.5))
-        some = some_users(self._made(run, data), run.share)
-        return _together(first, second, some, folder, test=run.test)
+        some = some_users(self._dataset(run, data), run.share)
+        return _measure_ensemble(first, second, some, folder, test=run.test)
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`RankingRuns.floors_config`."""
@@ -73,25 +73,25 @@ class EnsembleRuns(RankingRuns):
         return super().floors(run.without(_SETTING), data)
 
 
-def _together(
+def _measure_ensemble(
     first: Path, second: Path, data: Dataset, folder: Path, *, test: bool
 ) -> tuple[Metrics, Metrics]:
-    """Of two trainings' models as one; ``folder`` gets the ranks of test."""
+    """Measure the ensemble of two trainings, and write the ranks of test to ``folder``."""
     job, _ = load_trained(first)
     task = task_of(job, data)
     assert isinstance(task, PathTask)
-    models = [load_model(place / MODEL) for place in (first, second)]
+    models = [load_model(member / MODEL) for member in (first, second)]
 
-    def found(part: str) -> Evaluation:
+    def evaluated(part: str) -> Evaluation:
         events = task.held_out(part)
         both = Ensemble([events.requests(model) for model in models if isinstance(model, UniRec)])
         return evaluate(both, events.examples, task.num_items)
 
-    validation: Metrics = {**found("validation").metrics}
+    validation: Metrics = {**evaluated("validation").metrics}
     if not test:
         return validation, {}
-    told = found("test")
+    test_result = evaluated("test")
     users = data.user_vocabulary.ids[task.held_out("test").examples.users]
-    ranks = pa.table({"user": users, "rank": told.ranks.numpy()})
+    ranks = pa.table({"user": users, "rank": test_result.ranks.numpy()})
     write_table(folder / PREDICTIONS, ranks)
-    return validation, {**told.metrics}
+    return validation, {**test_result.metrics}

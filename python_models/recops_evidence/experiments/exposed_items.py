@@ -1,4 +1,4 @@
-"""Items and how often each was shown, made up or of a data set."""
+"""Items with their exposure, synthetic or from a data set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExposedItems:
     Attributes:
         vectors: ``[N, D]`` f32.
         exposure: ``[N]`` f32, ≥ 0.
-        pairs: ``[E, 2]`` rows of items that users met one after the other, held out; E may be 0.
+        pairs: ``[E, 2]``, held-out pairs of rows that users met one after the other; E may be 0.
     """
 
     vectors: Tensor
@@ -30,13 +30,13 @@ class ExposedItems:
     pairs: Tensor = field(default_factory=lambda: torch.empty((0, 2), dtype=torch.int64))
 
     def first(self, number: int) -> ExposedItems:
-        """The first ``number`` of them, and the pairs among these."""
+        """Return the first ``number`` items and the pairs among them."""
         among = (self.pairs < number).all(dim=1)
         return ExposedItems(self.vectors[:number], self.exposure[:number], self.pairs[among])
 
 
 def real_exposed_items(data: str) -> ExposedItems:
-    """Content vectors of a data set's items, their numbers of training events, and test's pairs.
+    """Return the items of a data set: content vectors, training events per item, pairs of test.
 
     Raises:
         DataError: see :func:`recops_models.data.load`.
@@ -59,24 +59,23 @@ def synthetic_exposed_items(
     exponent: float = 0.8,
     events: int = 1_000_000,
 ) -> ExposedItems:
-    """An isotropic mixture whose clusters are of Zipf's sizes, and exposure by Zipf's law.
+    """Draw an isotropic mixture with Zipf-distributed cluster sizes and exposure.
 
     Item i belongs to cluster k with odds ∝ k^−a; its vector is m_k + ``noise`` · ε, with m_k and ε
-    ~ N(0, I). The item of rank r has the share ∝ r^−a of all exposure; ranks are drawn without
-    regard to vectors.
+    ~ N(0, I). The item of rank r has the share ∝ r^−a of all exposure; ranks are independent of
+    the vectors.
 
-    Source: the shape (20 000 items in 32 dimensions, a = 0.8) is that of a toy of ours for UniRec
-    (arXiv 2604.12234), whose own data is private; clusters and noise are chosen so that residual
-    k-means with 3 levels of 32 codes has that toy's error and Gini of exposure.
+    Source: our control for UniRec (arXiv 2604.12234), whose data is private. Clusters and noise are
+    chosen so that residual k-means with 3 levels of 32 codes has a realistic error and Gini.
 
     Args:
-        seed: of every draw.
+        seed: seed of every draw.
         items: N.
         dim: D.
-        clusters: how many.
-        noise: of an item about its cluster, per dimension, where clusters stand at 1.
+        clusters: number of clusters.
+        noise: deviation of an item around its cluster, per dimension; that of clusters is 1.
         exponent: a.
-        events: the sum of all exposure.
+        events: sum of all exposure.
     """
     rng = np.random.default_rng(seed)
     odds = _zipf(clusters, exponent)

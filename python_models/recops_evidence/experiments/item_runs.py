@@ -1,4 +1,4 @@
-"""Runs that fit a tokenizer on items, made up for every seed or those of a data set."""
+"""Base class of runs that fit a tokenizer, on synthetic items or those of a data set."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _QUICK_ITEMS = 2000
 
 
 class SomeItems(Protocol):
-    """Items of which a quick run takes the first."""
+    """Items that can be truncated for a quick run."""
 
     def first(self, number: int) -> Self:
-        """The first ``number`` of them alone."""
+        """Return the first ``number`` items."""
         ...
 
 
@@ -30,17 +30,15 @@ ItemsT = TypeVar("ItemsT", bound=SomeItems)
 
 
 class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
-    """Runs on items."""
+    """Fits of a tokenizer."""
 
     synthetic: ClassVar[str]
-    """The name of the items that are drawn anew for every seed."""
+    """Name of the synthetic items, drawn per seed."""
     tunable: ClassVar[bool] = False
-    """Whether there is a validation to choose settings by."""
+    """Whether there is a validation part that can select settings."""
 
     def load(self, data: str) -> Callable[[int], ItemsT]:
-        """The items of a seed: synthetic ones, or, the same for all, those of a named data set or
-        a folder.
-        """
+        """Return a function from seeds to items; items of a data set do not depend on the seed."""
         if data == self.synthetic:
             return self._draw
         items = self._read(data)
@@ -53,33 +51,35 @@ class ItemRuns(Experiment[Callable[[int], ItemsT]], Generic[ItemsT]):
         folder: Path,
         callbacks: Callbacks,
     ) -> tuple[Metrics, Metrics]:
-        """Leaves ``tokenizer.safetensors``; validation of a trial, else test.
+        """Fit, save ``tokenizer.safetensors``, and measure validation (trial) or test.
 
         Raises:
-            ValueError: a trial where there is no validation; items that the method cannot take.
+            ValueError: a trial without a validation part, or items that do not suit the method.
         """
         if not (run.test or self.tunable):
-            raise ValueError(f"{run.model}: these runs have no validation to choose by")
+            raise ValueError(
+                f"{run.model}: these runs have no validation part, so they cannot be tuned"
+            )
         items = self.some(data(run.seed), quick=run.quick)
-        found = self._measure(run, items, folder, callbacks)
-        return ({}, found) if run.test else (found, {})
+        metrics = self._measure(run, items, folder, callbacks)
+        return ({}, metrics) if run.test else (metrics, {})
 
     @staticmethod
     def some(items: ItemsT, *, quick: bool) -> ItemsT:
-        """The items that a run is made on."""
+        """Return the items of a run."""
         return items.first(_QUICK_ITEMS) if quick else items
 
     @abstractmethod
     def _draw(self, seed: int) -> ItemsT:
-        """Synthetic items."""
+        """Draw synthetic items."""
 
     @abstractmethod
     def _read(self, data: str) -> ItemsT:
-        """The items of a data set."""
+        """Return the items of a data set."""
 
     @abstractmethod
     def _measure(self, run: Run, items: ItemsT, folder: Path, callbacks: Callbacks) -> Metrics:
-        """Fit and measure: on test, or a trial on validation."""
+        """Fit, and measure test, or validation in a trial."""
 
 
 def fit_and_save(
@@ -93,7 +93,7 @@ def fit_and_save(
     pairs: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> None:
-    """Fit, from where an interrupted start left it; leaves ``tokenizer.safetensors``."""
+    """Fit or resume, and save ``tokenizer.safetensors``."""
     tokenizer.fit(
         vectors,
         item_ids,

@@ -1,4 +1,4 @@
-"""Items to tokenize, and who was met with whom: known pairs, and held-out ones beside them."""
+"""Items to tokenize, with known and held-out pairs of items that users met together."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]
-"""``[E, 2]`` rows of items."""
+"""Array ``[E, 2]`` of item rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Pairs that no tokenizer is given, by whether they stand among those that it may be given.
+    """Held-out pairs, divided into those that are not known and those that are.
 
     Attributes:
-        unseen: are not among the known ones, in either order.
-        seen: are: whoever remembers known pairs finds them.
+        unseen: pairs that are not among the known pairs, in either order.
+        seen: pairs that are also known; a lookup of known pairs finds them.
     """
 
     unseen: Pairs
     seen: Pairs
 
     @classmethod
-    def of(cls, asked: Pairs, known: Pairs, items: int) -> HeldOut:
-        """``asked`` in two parts; pairs of an item with itself are left out."""
-        asked = asked[asked[:, 0] != asked[:, 1]]
-        met = np.isin(_number(asked, items), _number(known, items))
-        return cls(asked[~met], asked[met])
+    def of(cls, pairs: Pairs, known: Pairs, items: int) -> HeldOut:
+        """Divide ``pairs``; pairs of an item with itself are dropped."""
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        is_known = np.isin(_number(pairs, items), _number(known, items))
+        return cls(pairs[~is_known], pairs[is_known])
 
     def first(self, number: int) -> HeldOut:
-        """The pairs among the first items."""
+        """Return the pairs among the first ``number`` items."""
         return HeldOut(_among(self.unseen, number), _among(self.seen, number))
 
 
@@ -42,9 +42,9 @@ class Items:
     Attributes:
         vectors: ``[N, D]`` f32.
         ids: ``[N]`` i64.
-        known: pairs of items met together, which a tokenizer may learn from.
-        validation: by which settings may be chosen.
-        test: by which methods are compared.
+        known: pairs of items met together, for training.
+        validation: pairs that may select settings.
+        test: pairs that compare methods.
     """
 
     vectors: NDArray[np.float32]
@@ -54,7 +54,7 @@ class Items:
     test: HeldOut
 
     def first(self, number: int) -> Items:
-        """The first items alone, and the pairs among them."""
+        """Return the first ``number`` items and the pairs among them."""
         return Items(
             self.vectors[:number],
             self.ids[:number],
@@ -69,5 +69,5 @@ def _among(pairs: Pairs, number: int) -> Pairs:
 
 
 def _number(pairs: Pairs, items: int) -> NDArray[np.int64]:
-    """One number a pair, the same in either order."""
+    """Return one number per pair, independent of the order."""
     return np.asarray(pairs.min(axis=1) * items + pairs.max(axis=1))

@@ -1,4 +1,4 @@
-"""Runs that are off-policy estimates: what a policy would have earned on the Open Bandit logs."""
+"""Off-policy estimates of policies on the Open Bandit logs."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from recops_models.exploration.policy import named_policy
 from recops_models.exploration.selection import Greedy
 
 _EPSILON = 0.1
-"""Of every policy: none of its probabilities is 0."""
+"""Share of uniform exploration in every policy, so that no probability is 0."""
 _DRAWS = 8
-"""Of drawn scores, over which a policy's probabilities are averaged."""
+"""Number of score draws over which a policy's probabilities are averaged."""
 _PARTS = (0.4, 0.6)
-"""The random policy's log, in time: training, validation, test."""
+"""Ends of the training and validation parts of the random policy's log, as shares."""
 _EPOCHS, _BATCH = 2, 256
 _FILE = "weights.parquet"
 
 
 @dataclass(frozen=True, eq=False)
 class _Logs:
-    """All six logs as rows of contexts and items.
+    """All six logs as N impressions of I items.
 
     Attributes:
-        schema: of the four features of a user and those of an item.
-        users: by feature ``[N]``, of every impression.
-        items: by feature ``[I]``.
-        campaign: ``[N]`` and ``[I]``, which items could be shown.
-        item: ``[N]``, what was.
-        label: ``[N]``, whether it was clicked.
-        propensity: ``[N]``.
-        group: ``[N]``, the user.
+        schema: four features of a user, and the features of an item.
+        users: ``[N]`` by user feature.
+        items: ``[I]`` by item feature.
+        campaign: ``[N]`` and ``[I]``, campaigns of impressions and of items.
+        item: ``[N]``, shown items.
+        label: ``[N]``, 1 for a click.
+        propensity: ``[N]``, probability of the shown item under the logging policy.
+        group: ``[N]``, users.
         part: ``[N]``: 0 training, 1 validation, 2 test.
     """
 
@@ -71,7 +71,7 @@ class _Logs:
     part: Int64Array
 
     def batch(self, rows: Int64Array, items: Int64Array, group: Int64Array) -> Batch:
-        """The contexts of ``rows`` with items, by place."""
+        """Return the contexts of ``rows`` paired with ``items``, element by element."""
         of_rows, of_items = torch.from_numpy(rows), torch.from_numpy(items)
         features = {name: values[of_rows] for name, values in self.users.items()}
         features |= {name: values[of_items] for name, values in self.items.items()}
@@ -83,17 +83,19 @@ class _Logs:
 
 @dataclass(frozen=True)
 class LoggedBandit(Experiment[_Logs]):
-    """A click model learns from the logs of Thompson sampling and the first 40 % of the random
-    policy's; the policy upon it, mixed with 10 % of any item, is valued on the rest of the random
-    policy's, the next 20 % for trials, the last 40 % for test, by SNIPS and by DR.
+    """Policies that are evaluated by SNIPS and DR on a random policy's log.
 
-    The model knows a user by four features, an item by its id and three; users have no histories
-    here. Scores that are drawn are averaged over 8 draws. Figures are clicks a thousand
-    impressions. Intervals hold the draw of users too.
+    A click model learns from the logs of Thompson sampling and from the first 40 % of the random
+    policy's log. A policy on this model, mixed with 10 % uniform exploration, is evaluated on the
+    rest of the random log: the next 20 % for trials, the last 40 % for test.
+
+    The model has four features of a user, and the id and three features of an item. Users have no
+    histories. Random scores are averaged over 8 draws. Metrics are clicks per 1,000 impressions.
+    Intervals include the sampling of users.
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """Settings, and how the log is cut."""
+        """Return the settings and the cut of the log."""
         return {
             "policy": run.model,
             "data": run.data,
@@ -104,7 +106,7 @@ class LoggedBandit(Experiment[_Logs]):
         }
 
     def takes(self, data: str) -> bool:
-        """The Open Bandit logs alone."""
+        """Return whether ``data`` is the Open Bandit data set."""
         return data == "open-bandit"
 
     def load(self, data: str) -> _Logs:
@@ -114,7 +116,7 @@ class LoggedBandit(Experiment[_Logs]):
     def measure(
         self, run: Run, data: _Logs, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
-        """``snips``, ``dr``, and ``effective``: what the log is worth in impressions of its own."""
+        """Return ``snips``, ``dr`` and ``effective``, the effective number of impressions."""
         settings = settings_of(run)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
@@ -144,7 +146,7 @@ class LoggedBandit(Experiment[_Logs]):
         return ({}, metrics) if run.test else (metrics, {})
 
     def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws:
-        """Of ``snips``, by the weights that a run left."""
+        """Return samples of ``snips`` from the stored weights of a run."""
         table = read_table(folder / _FILE)
         ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
         weight, reward = table["weight"].to_numpy(), table["reward"].to_numpy()
@@ -218,8 +220,9 @@ def _probabilities(
     rows: Int64Array,
     seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``[N, I]`` of the rows: with what probability each item is shown, and clicked on; 0 outside
-    of the row's campaign. A user has one context a campaign, which is asked about once.
+    """Return ``[N, I]`` probabilities of showing each item, and of a click on it.
+
+    Both are 0 outside the row's campaign. A user has one context per campaign, scored once.
     """
     of_rows, of_items = data.campaign
     target = np.zeros((len(rows), len(of_items)))
@@ -227,7 +230,7 @@ def _probabilities(
     for number in range(3):
         items = np.flatnonzero(of_items == number)
         mine = np.flatnonzero(of_rows[rows] == number)
-        users, first, place = np.unique(
+        users, first, index = np.unique(
             data.group[rows[mine]], return_index=True, return_inverse=True
         )
         batch = data.batch(
@@ -239,5 +242,5 @@ def _probabilities(
         with torch.no_grad():
             clicks = model(batch).sigmoid().double().view(len(users), -1).numpy()
         cells = np.ix_(mine, items)
-        target[cells], rate[cells] = share[place], clicks[place]
+        target[cells], rate[cells] = share[index], clicks[index]
     return target, rate

@@ -1,4 +1,4 @@
-"""From histories, candidates and clicks that a law has drawn to the examples of a training."""
+"""Click examples from histories, candidates and clicks that a generator draws."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from recops_models.examples.lookup import UNKNOWN, Lookup
 
 
 class DrawnClicks(NamedTuple):
-    """N examples, each of a user of its own.
+    """N examples, each of a different user.
 
     Attributes:
-        history: ``[N, T]``, items from 0.
-        item: ``[N]``, the candidates.
-        label: ``[N]``, whether they were clicked on.
+        history: ``[N, T]``, item indices from 0.
+        item: ``[N]``, candidates.
+        label: ``[N]``, whether the candidate was clicked.
     """
 
     history: Int64Array
@@ -31,7 +31,7 @@ class DrawnClicks(NamedTuple):
     label: NDArray[np.bool_]
 
     def source(self) -> Source:
-        """The examples, by rows of the items' table."""
+        """Return the examples with rows of the item table."""
         size, events = self.history.shape
         first = UNKNOWN + 1
         each: Int64Array = np.arange(size)
@@ -50,14 +50,15 @@ def made_up(
     examples: int,
     draw: Callable[[int, int], DrawnClicks],
 ) -> ClickData:
-    """Made-up clicks, of which validation and test have half as many as training each.
+    """Draw synthetic clicks; validation and test each have half the examples of training.
 
     Args:
-        name: of the data.
-        items: that are known: 0 to ``items`` − 1.
-        events: T of every history.
-        examples: of training.
-        draw: so many examples of a part: 0 training, 1 validation, 2 test, drawn in this order.
+        name: name of the data.
+        items: number of known items.
+        events: T, length of every history.
+        examples: number of training examples.
+        draw: function of a number of examples and a part (0 training, 1 validation, 2 test, called
+            in this order).
     """
     sizes = (examples, examples // 2, examples // 2)
     train, validation, test = (draw(size, part).source() for part, size in enumerate(sizes))

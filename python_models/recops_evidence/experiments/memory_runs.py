@@ -1,4 +1,4 @@
-"""Trainings of memories that also tell how evenly their slots are written."""
+"""Trainings of memories, with the balance of writes over slots as a further metric."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ _BATCH, _BATCHES = 256, 40
 
 
 class MemoryRuns(ClickRuns):
-    """As :class:`ClickRuns`; test of a MIMN also tells :func:`usage_variance`."""
+    """Runs of :class:`ClickRuns`; the test metrics of a MIMN include :func:`usage_variance`."""
 
     def config(self, run: Run) -> dict[str, object]:
-        """That of :class:`ClickRuns`, and that more is told."""
+        """Return the configuration of :class:`ClickRuns` with the further metric."""
         return {**super().config(run), "told": "usage_variance"}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`."""
-        made = self.made(run, data)
-        validation, test = train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
+        examples = self.examples(run, data)
+        validation, test = train(job_of(run), examples, folder, test=run.test, callbacks=callbacks)
         model = trained_model(folder)
         if not run.test or not isinstance(model, Mimn):
             return validation, test
-        return validation, {**test, "usage_variance": usage_variance(model, made.test)}
+        return validation, {**test, "usage_variance": usage_variance(model, examples.test)}
 
 
 @torch.no_grad()
 def usage_variance(model: Mimn, source: Source) -> float:
-    """``mean over examples of Σ_i (s_i − 1/m)² / m``, s the shares of m slots in what was written.
+    """Return the mean over examples of ``Σ_i (s_i − 1/m)² / m``, s the write shares of m slots.
 
-    0 where all slots are written alike, (m − 1)/m² where one takes all. By the histories of the
-    first 10,240 examples; a user of several counts with each.
+    The value is 0 if all slots are written equally, and (m − 1)/m² if one slot gets everything. It
+    is computed on the histories of the first 10,240 examples.
 
     Args:
-        model: in evaluation mode.
-        source: of the examples.
+        model: a MIMN in evaluation mode.
+        source: the examples.
     """
     total, count = 0.0, 0
     for batch in islice(source.batches(_BATCH, seed=None), _BATCHES):

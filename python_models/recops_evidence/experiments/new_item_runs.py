@@ -1,4 +1,4 @@
-"""Runs that train UniRec without some items, and ask for those items alone."""
+"""Trainings of UniRec without some items, measured on those items only."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.run import MODEL, PREDICTIONS
 
 CODES = ("content", "chance")
-"""An arm's setting ``codes_of``: codes are made of content alone; or so, and each new item has the
-codes of another one. Without it codes are of content and company, of which new items have none."""
+"""Values of an arm's setting ``codes_of``.
+
+With "content", codes come from content only. With "chance", the codes of new items are permuted in
+addition. Without the setting, codes come from content and co-occurrence, which new items lack.
+"""
 
 _SETTING = "codes_of"
 _WIDTH = 64
@@ -40,25 +43,24 @@ _OLD, _NEW = "old_vectors.parquet", "new_items.parquet"
 
 @dataclass(frozen=True)
 class NewItemRuns(RankingRuns):
-    """Trainings on a data set without a share of its items, drawn anew for every seed.
+    """Trainings on a data set without a share of its items, drawn per seed.
 
-    What is asked of test is which *new* item a user met, and no other item competes;
-    ``hr@10_beside_old`` and ``hr@50_beside_old`` are of lists in which all items do. Validation is
-    that of the training.
+    Test ranks only the *new* items. ``hr@10_beside_old`` and ``hr@50_beside_old`` rank all items.
+    Validation is that of the training.
 
     Attributes:
-        held_out: the share of the items.
+        held_out: share of held-out items.
     """
 
     held_out: float = 0.2
 
     @property
     def label(self) -> str:
-        """See :attr:`Experiment.label`: new items alone are asked for, and compete."""
+        """See :attr:`Experiment.label`."""
         return f"{self.held_out:.0%} of items held out"
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, what codes are made of, and how many items are held out."""
+        """Return the job, the source of codes and the share of held-out items."""
         config = super().config(run.without(_SETTING))
         return {
             **config,
@@ -70,40 +72,40 @@ class NewItemRuns(RankingRuns):
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        made = self._held_out(run, some_users(self._made(run, data), run.share))
+        items = self._held_out(run, some_users(self._dataset(run, data), run.share))
         alone, codes = run.without(_SETTING), run.choice(_SETTING, CODES, model="unirec")
         if codes is None:
-            write_table(folder / _NEW, made.new)
+            write_table(folder / _NEW, items.new)
         else:
             alone = alone.having("vectors", str(folder / _OLD))
-            _write_content(made, run.seed, folder, shuffled=codes == "chance")
+            _write_content(items, run.seed, folder, shuffled=codes == "chance")
         job = job_of(alone)
-        validation, _ = train(job, made.old, folder, test=False, callbacks=callbacks)
+        validation, _ = train(job, items.old, folder, test=False, callbacks=callbacks)
         if not run.test:
             return validation, {}
         model = load_model(folder / MODEL)
         assert isinstance(model, UniRec)
-        live = insert_new_items(job, made.old, model, folder, folder / _NEW).live
-        targets = model.num_items + torch.from_numpy(made.asked.targets.items)
-        both = target_ranks(_lists(live.model, made), targets)
+        live = insert_new_items(job, items.old, model, folder, folder / _NEW).live
+        targets = model.num_items + torch.from_numpy(items.asked.targets.items)
+        among_all = target_ranks(_lists(live.model, items), targets)
         live.remove(torch.arange(model.num_items))
-        items = _lists(live.model, made)
-        ranks = target_ranks(items, targets)
-        users = made.old.user_vocabulary.ids[made.asked.users]
+        lists = _lists(live.model, items)
+        ranks = target_ranks(lists, targets)
+        users = items.old.user_vocabulary.ids[items.asked.users]
         write_table(folder / PREDICTIONS, pa.table({"user": users, "rank": ranks.numpy()}))
-        beside = {f"hr@{k}_beside_old": hits(both, k).mean().item() for k in _CUTOFFS}
-        return validation, {**ranking_metrics(items, ranks, made.new.num_rows), **beside}
+        in_all = {f"hr@{k}_beside_old": hits(among_all, k).mean().item() for k in _CUTOFFS}
+        return validation, {**ranking_metrics(lists, ranks, items.new.num_rows), **in_all}
 
     def floors_config(self, run: Run) -> object | None:
-        """The data, the items held out of it, and how much of it."""
+        """Return the data, its size and the held-out items."""
         shared = super().floors_config(run.without(_SETTING))
         return {"floors": shared, "held_out": self.held_out, "seed": run.seed}
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
-        """New items by how like they are to those of the user's last ten events, and by chance."""
-        made = self._held_out(run, self._made(run, data))
-        neighbours = evaluate(ContentNeighbours(made, run.seed), made.asked, made.new.num_rows)
-        chance = {f"hr@{k}": min(1.0, k / made.new.num_rows) for k in _CUTOFFS}
+        """Return the floors: similarity to the user's last ten events, and chance."""
+        items = self._held_out(run, self._dataset(run, data))
+        neighbours = evaluate(ContentNeighbours(items, run.seed), items.asked, items.new.num_rows)
+        chance = {f"hr@{k}": min(1.0, k / items.new.num_rows) for k in _CUTOFFS}
         return finite_floors({"neighbours by content": neighbours.metrics, "chance": chance})
 
     def _held_out(self, run: Run, data: Dataset) -> HeldOutItems:
@@ -111,42 +113,42 @@ class NewItemRuns(RankingRuns):
 
 
 class ContentNeighbours(Recommender):
-    """Ranks new items by the cosine of their content with the mean of the last ten old ones'.
+    """Ranker of new items by content cosine with the mean of a user's last ten old items.
 
     Args:
-        made: old items and new ones.
-        seed: of the vectors' SVD.
+        items: old and new items.
+        seed: seed of the SVD of the vectors.
     """
 
-    def __init__(self, made: HeldOutItems, seed: int) -> None:
+    def __init__(self, items: HeldOutItems, seed: int) -> None:
         super().__init__()
-        old, new = _content(made, seed)
+        old, new = _content(items, seed)
         self._old, self._new = torch.from_numpy(old), torch.from_numpy(new)
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """See :class:`~recops_models.generative.ranker.Recommender`; items are new ones."""
         last, lengths = histories.last(_LAST, padding=0)
-        there = torch.arange(_LAST) < torch.from_numpy(lengths)[:, None]
-        liked = (self._old[torch.from_numpy(last)] * there[..., None]).sum(1)
-        best = (liked @ self._new.T).topk(min(k, len(self._new)))
+        mask = torch.arange(_LAST) < torch.from_numpy(lengths)[:, None]
+        profile = (self._old[torch.from_numpy(last)] * mask[..., None]).sum(1)
+        best = (profile @ self._new.T).topk(min(k, len(self._new)))
         return Ranking(best.indices, best.values)
 
 
-def _lists(model: UniRec, made: HeldOutItems) -> Tensor:
-    return model.recommend(made.asked.histories, max(_CUTOFFS)).items
+def _lists(model: UniRec, items: HeldOutItems) -> Tensor:
+    return model.recommend(items.asked.histories, max(_CUTOFFS)).items
 
 
-def _content(made: HeldOutItems, seed: int) -> tuple[Float32Array, Float32Array]:
-    """Vectors of old items, and of new ones in the space that the old ones span."""
-    encoder = ContentEncoder(made.old, dim=_WIDTH, seed=seed)
-    return encoder.vectors, encoder.encode(made.new)
+def _content(items: HeldOutItems, seed: int) -> tuple[Float32Array, Float32Array]:
+    """Return content vectors of old and of new items, in the space fitted on old items."""
+    encoder = ContentEncoder(items.old, dim=_WIDTH, seed=seed)
+    return encoder.vectors, encoder.encode(items.new)
 
 
-def _write_content(made: HeldOutItems, seed: int, folder: Path, *, shuffled: bool) -> None:
-    """Both kinds' vectors, as ``vectors=FILE`` and :func:`insert_new_items` take them."""
-    old, new = _content(made, seed)
+def _write_content(items: HeldOutItems, seed: int, folder: Path, *, shuffled: bool) -> None:
+    """Write the vectors of old and new items for ``vectors=FILE`` and :func:`insert_new_items`."""
+    old, new = _content(items, seed)
     if shuffled:
         new = new[np.random.default_rng(seed).permutation(len(new))]
-    for path, items, vectors in ((_OLD, made.old.items, old), (_NEW, made.new, new)):
+    for path, table, vectors in ((_OLD, items.old.items, old), (_NEW, items.new, new)):
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        write_table(folder / path, pa.table({"item_id": items["item_id"], "vector": column}))
+        write_table(folder / path, pa.table({"item_id": table["item_id"], "vector": column}))

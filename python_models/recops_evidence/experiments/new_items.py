@@ -1,4 +1,4 @@
-"""Items that are held out of training, and who met them afterwards."""
+"""Items that are held out of training, and the users who met them afterwards."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from recops_models.data.splits import Examples
 
 @dataclass(frozen=True, eq=False)
 class HeldOutItems:
-    """A data set without some of its items, these, and the questions that they are the answers to.
+    """Data set without some of its items, the held-out items, and test questions about them.
 
     Attributes:
-        old: the others, and the events with them alone.
-        new: ``[n]`` rows of the items held out, in random order: ids often tell how popular an item
-            is, and new items on one path are ranked in the order of their coming.
-        asked: of each user at most one question: the latest event with a new item, if
-            leave-one-out of ``old`` trains on no event of that user behind it. What is known is the
-            user's events with old items before it, one at least. Targets are indices into ``new``.
+        old: the data set with the other items and their events only.
+        new: ``[n]`` rows of the held-out items in random order. The order matters: ids often
+            correlate with popularity, and new items on one path are ranked by insertion order.
+        asked: at most one question per user: the latest event with a new item, if leave-one-out of
+            ``old`` trains on no later event of that user. The history has the user's earlier events
+            with old items, at least one. Targets are indices into ``new``.
     """
 
     old: Dataset
@@ -32,10 +32,10 @@ class HeldOutItems:
 
     @classmethod
     def draw(cls, dataset: Dataset, share: float, seed: int) -> HeldOutItems:
-        """Hold out a ``share`` of the items, each as likely as any other; of 2 items or more.
+        """Hold out a ``share`` of at least two items, drawn uniformly.
 
         Raises:
-            ValueError: nobody met a new item late enough to be asked.
+            ValueError: no user met a new item late enough.
         """
         number = min(max(1, round(share * dataset.items.num_rows)), dataset.items.num_rows - 1)
         rng = np.random.default_rng(seed)
@@ -56,11 +56,11 @@ class HeldOutItems:
 
 def _asked(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
     events = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
-    index = np.full(dataset.items.num_rows, -1)  # Among the new items, of each that is one.
+    index = np.full(dataset.items.num_rows, -1)  # Index among new items, else −1.
     index[drawn] = np.arange(len(drawn))
     new, user = index[events.items] >= 0, np.repeat(np.arange(len(events)), events.lengths)
-    total = np.bincount(user[~new], minlength=len(events))  # Of each user's events with old items.
-    earlier: Int64Array = np.cumsum(~new) - (~new).astype(np.int64)  # Of all users.
+    total = np.bincount(user[~new], minlength=len(events))  # Events with old items per user.
+    earlier: Int64Array = np.cumsum(~new) - (~new).astype(np.int64)  # Over all users.
     before: Int64Array = earlier - (np.cumsum(total) - total)[user]
     behind = total[user] - before
     untrained = np.where(total[user] >= 3, 2, 0)  # Leave-one-out's validation and test.
@@ -75,8 +75,8 @@ def _asked(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
 
 
 def _first(histories: Histories, lengths: Int64Array) -> Histories:
-    """The first ``lengths`` events of each history."""
-    place = np.arange(histories.offsets[-1]) - np.repeat(histories.offsets[:-1], histories.lengths)
-    kept = place < np.repeat(lengths, histories.lengths)
+    """Return the first ``lengths`` events of each history."""
+    step = np.arange(histories.offsets[-1]) - np.repeat(histories.offsets[:-1], histories.lengths)
+    is_first = step < np.repeat(lengths, histories.lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Histories(offsets, histories.items[kept], histories.rows[kept])
+    return Histories(offsets, histories.items[is_first], histories.rows[is_first])

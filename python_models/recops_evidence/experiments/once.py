@@ -1,4 +1,4 @@
-"""What runs of one seed share is made by one process alone."""
+"""Lock for files that runs of one seed share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 @contextmanager
-def one_at_a_time(place: Path) -> Iterator[None]:
-    """Waits for the other process that makes ``place``, which begins by a lock beside it."""
-    with (place.parent / f".{place.name}.lock").open("w") as file:
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock on ``folder``; wait if another process holds it."""
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""What pairs of items tell without any tokenizer: by a look into the known ones, and by cosines."""
+"""Floors of item pairs without a tokenizer: lookup of known pairs, and cosines of vectors."""
 
 from __future__ import annotations
 
@@ -19,71 +19,69 @@ _QUERIES = 256
 
 
 def pair_floors(items: Items, held_out: HeldOut, *, seed: int) -> dict[str, Metrics]:
-    """The figures of ``"look-up"`` and ``"raw cosines"``, on unseen and on seen held-out pairs.
+    """Return the metrics of ``"look-up"`` and ``"raw cosines"`` on held-out pairs.
 
-    - ``"look-up"``: how often two items are known to have been met. On unseen pairs that tells
-      nothing by construction: an AUC below one half, since some of the random pairs it is held
-      against were met.
-    - ``"raw cosines"``: of the vectors, which codes without behaviour can only blur.
+    - ``"look-up"`` scores a pair by its count among the known pairs. On unseen pairs its AUC is
+      below one half by construction, because some of the random pairs are known.
+    - ``"raw cosines"`` scores a pair by the cosine of its vectors.
 
     Args:
-        items: theirs are the known pairs and the vectors.
-        held_out: the pairs that are asked for.
-        seed: draws the random pairs of the AUC, and 20 000 pairs where there are more.
+        items: known pairs and vectors.
+        held_out: pairs to find.
+        seed: seed of the random pairs of the AUC, and of the sample of 20,000 pairs.
 
     Returns:
-        by floor ``sid_auc``, ``hit@20`` and ``hit@200``; with ``seen_`` before them, those of seen
-        pairs.
+        ``sid_auc``, ``hit@20`` and ``hit@200`` by floor, on unseen pairs; with the prefix ``seen_``
+        on seen pairs.
     """
     number = len(items.vectors)
     ones = np.ones(len(items.known), dtype=np.float32)
-    met = sparse.coo_matrix((ones, items.known.T), shape=(number, number)).tocsr()
-    met = (met + met.T).tocsr()
+    counts = sparse.coo_matrix((ones, items.known.T), shape=(number, number)).tocsr()
+    counts = (counts + counts.T).tocsr()
     vectors = torch.from_numpy(items.vectors)
-    looked: Metrics = {}
+    lookup: Metrics = {}
     raw: Metrics = {}
     for prefix, pairs in (("", held_out.unseen), ("seen_", held_out.seen)):
         some = some_pairs(pairs, seed)
         if not len(some):
             continue
-        looked[f"{prefix}sid_auc"] = _met_auc(met, some, seed)
+        lookup[f"{prefix}sid_auc"] = _count_auc(counts, some, seed)
         raw[f"{prefix}sid_auc"] = pair_auc(vectors, some, seed=seed)
         by_cosine = hit_rates(vectors, np.arange(number), some, CUTOFFS)
-        for cutoff, found, hit in zip(
-            CUTOFFS, _met_hits(met, some, CUTOFFS), by_cosine, strict=True
-        ):
-            looked[f"{prefix}hit@{cutoff}"], raw[f"{prefix}hit@{cutoff}"] = found, hit
-    return {"look-up": looked, "raw cosines": raw}
+        by_count = _count_hits(counts, some, CUTOFFS)
+        for cutoff, count_hit, cosine_hit in zip(CUTOFFS, by_count, by_cosine, strict=True):
+            lookup[f"{prefix}hit@{cutoff}"], raw[f"{prefix}hit@{cutoff}"] = count_hit, cosine_hit
+    return {"look-up": lookup, "raw cosines": raw}
 
 
 def some_pairs(pairs: Pairs, seed: int) -> Pairs:
-    """At most 20 000 of them, drawn by ``seed``."""
+    """Return at most 20,000 pairs, sampled by ``seed``."""
     if len(pairs) <= _MOST_PAIRS:
         return pairs
-    kept = np.random.default_rng(seed).permutation(len(pairs))[:_MOST_PAIRS]
-    return np.asarray(pairs[np.sort(kept)])
+    sample = np.random.default_rng(seed).permutation(len(pairs))[:_MOST_PAIRS]
+    return np.asarray(pairs[np.sort(sample)])
 
 
-def _met_auc(met: sparse.csr_matrix, pairs: Pairs, seed: int) -> float:
-    """As :func:`~recops_models.tokenizers.diagnosis.retention.pair_auc`, of how often both met."""
+def _count_auc(counts: sparse.csr_matrix, pairs: Pairs, seed: int) -> float:
+    """Return the AUC of pairs against random pairs, with counts as scores."""
     rng = np.random.default_rng(seed)
-    first = rng.integers(met.shape[0], size=len(pairs))
-    second = (first + rng.integers(1, met.shape[0], size=len(pairs))) % met.shape[0]
+    first = rng.integers(counts.shape[0], size=len(pairs))
+    second = (first + rng.integers(1, counts.shape[0], size=len(pairs))) % counts.shape[0]
     every = np.concatenate([pairs, np.stack([first, second], axis=1)])
-    scores = np.asarray(met[every[:, 0], every[:, 1]]).ravel()
+    scores = np.asarray(counts[every[:, 0], every[:, 1]]).ravel()
     return float(roc_auc_score(np.arange(len(every)) < len(pairs), scores))
 
 
-def _met_hits(met: sparse.csr_matrix, pairs: Pairs, cutoffs: Sequence[int]) -> list[float]:
-    """As :func:`~recops_models.tokenizers.diagnosis.retention.hit_rates`, of how often both met."""
+def _count_hits(counts: sparse.csr_matrix, pairs: Pairs, cutoffs: Sequence[int]) -> list[float]:
+    """Return the hit rates of pairs at the cutoffs, with counts as scores."""
     hits: NDArray[np.float64] = np.zeros(len(cutoffs))
     for start in range(0, len(pairs), _QUERIES):
         query, target = pairs[start : start + _QUERIES].T
-        rows = met[query].toarray()
+        rows = counts[query].toarray()
         each = np.arange(len(query))
         score = rows[each, target][:, None]
-        rows[each, query] = -1  # The item that asks is not among the candidates.
+        rows[each, query] = -1  # The query is no candidate.
         higher, equal = (rows > score).sum(1), (rows == score).sum(1)
-        for place, cutoff in enumerate(cutoffs):
-            hits[place] += np.clip((cutoff - higher) / equal, 0, 1).sum()
+        for index, cutoff in enumerate(cutoffs):
+            hits[index] += np.clip((cutoff - higher) / equal, 0, 1).sum()
     return [float(hit) / len(pairs) for hit in hits]

@@ -1,4 +1,4 @@
-"""What the predictions that a run left tell of other users."""
+"""Metrics of stored predictions on bootstrap samples of the users."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from recops_models.recipes.run import PREDICTIONS
 
 
 def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:
-    """Those of ``metrics`` that are a figure of users, in each draw of the run's.
+    """Return bootstrap samples of those ``metrics`` that are defined per user.
 
-    Of clicks these are ``auc`` and ``gauc``, of ranks ``hr@k`` and ``ndcg@k``: over all rows or,
-    as in ``hr@k_liked``, over those where the column of that name is true.
+    These are ``auc`` and ``gauc`` of clicks, and ``hr@k`` and ``ndcg@k`` of ranks. A suffix, as in
+    ``hr@k_liked``, restricts the metric to rows where the column of that name is true.
     """
     table = read_table(folder / PREDICTIONS)
     ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
     of_table = _of_clicks if "probability" in table.column_names else _of_ranks
-    found = ((metric, of_table(metric, table, user, len(ids))) for metric in metrics)
-    statistics = {metric: statistic for metric, statistic in found if statistic is not None}
+    pairs = ((metric, of_table(metric, table, user, len(ids))) for metric in metrics)
+    statistics = {metric: statistic for metric, statistic in pairs if statistic is not None}
     return UserDraws.of(ids, statistics, table.num_rows)
 
 
@@ -48,8 +48,8 @@ def _of_clicks(
 def _of_ranks(
     metric: str, table: pa.Table, user: NDArray[np.int64], users: int
 ) -> Statistic | None:
-    kind, _, rest = metric.partition("@")
-    cutoff, _, column = rest.partition("_")
+    kind, _, suffix = metric.partition("@")
+    cutoff, _, column = suffix.partition("_")
     if kind not in ("hr", "ndcg") or (column and column not in table.column_names):
         return None
     value = hits if kind == "hr" else gains

@@ -1,4 +1,4 @@
-"""Runs that are trainings of rankers, with figures that tell where and for whom they find items."""
+"""Trainings of rankers, with metrics of liked items and of the steps of decoding."""
 
 from __future__ import annotations
 
@@ -26,29 +26,28 @@ from recops_models.recipes.run import MODEL, PREDICTIONS
 
 _CUTOFFS = (10, 50)
 _POSITIVE = 4.0
-"""From which rating on an event counts as one that a recommender wants."""
+"""Minimum rating of a liked event."""
 _QUICK_USERS = 200
 
 
 @dataclass(frozen=True)
 class RankingRuns(Training):
-    """Trainings of rankers, each user's last event for test; a quick one knows 200 of the users.
+    """Trainings of rankers with each user's last event as test; a quick run has 200 users.
 
-    Beside what ``recops train`` measures, test has ``hr@10_liked`` and ``hr@50_liked``, over users
-    whose test event is liked (labels of 1, liked classes, ratings from 4 on), where the data tells
-    likes: as near as public data comes to figures of orders only. Of models that spell and need not
-    be told who asks, or where, there is ``beam_recall@t`` as well, of 50 beams.
+    If the data has likes, test also has ``hr@10_liked`` and ``hr@50_liked`` over users whose test
+    event is liked: label 1, a liked class, or a rating of at least 4. Generative models that need
+    no user or scene also have ``beam_recall@t`` with 50 beams.
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and of how many users."""
+        """Return the job and the number of users."""
         return {**super().config(run), "users": _QUICK_USERS if run.quick else None}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        data = self._made(run, data)
+        data = self._dataset(run, data)
         validation, test = super().measure(run, data, folder, callbacks)
         if run.test:
             split = named_split(some_users(data, run.share), job_of(run).split)[1]
@@ -57,21 +56,21 @@ class RankingRuns(Training):
         return validation, test
 
     def floors_config(self, run: Run) -> object | None:
-        """The data, and how much of it."""
+        """Return the data and its size."""
         return {"data": run.data, "split": job_of(run).split, "quick": run.quick}
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
-        """Popularity, and co-occurrence with the last item."""
-        return super().floors(run, self._made(run, data))
+        """Return the floors: popularity, and co-occurrence with the last item."""
+        return super().floors(run, self._dataset(run, data))
 
-    def _made(self, run: Run, data: Dataset) -> Dataset:
-        """The data set that a run is made on."""
+    def _dataset(self, run: Run, data: Dataset) -> Dataset:
+        """Return the data set of a run."""
         if not run.quick:
             return data
         return some_users(data, min(1.0, _QUICK_USERS / data.users.num_rows))
 
     def _recall(self, split: Split, folder: Path) -> Metrics:
-        """Of the model that the run left, where it spells."""
+        """Return the beam recall of the run's model, if it is generative."""
         model = load_model(folder / MODEL)
         if not isinstance(model, PathRanker) or model.inputs.names:
             return {}
@@ -80,50 +79,51 @@ class RankingRuns(Training):
 
 @dataclass(frozen=True)
 class SceneRuns(RankingRuns):
-    """Trainings on users of two scenes, drawn anew for every seed.
+    """Trainings on synthetic users of two scenes, drawn per seed.
 
     Attributes:
-        law: of what they want.
-        name: that claims have it under, as data.
+        law: generator of the users.
+        name: name of the data in claims.
     """
 
     law: SyntheticScenes
     name: str = "opposite scenes"
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, and the law."""
+        """Return the job and the generator."""
         return {**super().config(run), "law": dataclasses.asdict(self.law)}
 
     def load(self, data: str) -> Dataset:
-        """An example of it: runs draw their own."""
+        """Draw one example; runs draw by their own seeds."""
         return self.law.draw(0)
 
     def takes(self, data: str) -> bool:
-        """Its own name alone."""
+        """Return whether ``data`` is the generator's name."""
         return data == self.name
 
     def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
-        """None: every seed draws users of its own, so that seeds differ by them already."""
+        """Return None: every seed has other users, so seeds include their variance."""
         return None
 
     def floors_config(self, run: Run) -> object | None:
-        """The law, and the draw."""
+        """Return the generator and the seed."""
         law = dataclasses.asdict(self.law)
         return {"floors": super().floors_config(run), "law": law, "seed": run.seed}
 
-    def _made(self, run: Run, data: Dataset) -> Dataset:
-        return super()._made(run, self.law.draw(run.seed))
+    def _dataset(self, run: Run, data: Dataset) -> Dataset:
+        return super()._dataset(run, self.law.draw(run.seed))
 
 
 def _liked(split: Split, folder: Path) -> Metrics:
-    """Of the ranks that the run left; beside each of them is then whether its event is liked."""
+    """Return hit rates of liked events, and add a column ``liked`` to the stored ranks."""
     dataset = split.dataset
     if feedback_of(dataset) == "implicit":
         return {}
-    asked = split.examples("test").next_events()
-    said = classes_of(split.test, "explicit", _POSITIVE, name=dataset.name)[asked.targets.rows]
-    left = read_table(folder / PREDICTIONS).select(["user", "rank"])
-    table = left.append_column("liked", pa.array(said == LIKED))
+    questions = split.examples("test").next_events()
+    classes = classes_of(split.test, "explicit", _POSITIVE, name=dataset.name)
+    is_liked = classes[questions.targets.rows] == LIKED
+    ranks = read_table(folder / PREDICTIONS).select(["user", "rank"])
+    table = ranks.append_column("liked", pa.array(is_liked))
     write_table(folder / PREDICTIONS, table)
     liked = torch.from_numpy(table.filter(table["liked"])["rank"].to_numpy().copy())
     return {f"hr@{k}_liked": hits(liked, k).mean().item() if len(liked) else None for k in _CUTOFFS}

@@ -1,4 +1,4 @@
-"""Runs that are stopwatches: how long a click model takes to score one user's candidates."""
+"""Latency of click models: time to score one user's candidates."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _CANDIDATES = 100
 
 @dataclass(frozen=True)
 class ServingTime(Experiment[Dataset]):
-    """Times a net and a reference in one process, A B A B …, minimum against minimum.
+    """Latencies of a model and a reference, measured alternately in one process.
 
-    Weights are as they begin, since time does not depend on them; another seed asks for another
-    user. There is no validation, so that nothing can be tuned. Figures are of the machine and of
-    the number of threads that torch has, and come out a little different each time.
+    The minimum of each side counts. Weights are untrained, because time does not depend on them;
+    the seed selects the user. There is no validation part, so nothing can be tuned. Figures depend
+    on the machine and on torch's number of threads, and differ slightly between repetitions.
 
     Attributes:
         model: the reference.
-        settings: its sizes, and what the examples are.
+        settings: settings of the reference and of the examples.
     """
 
     alone: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class ServingTime(Experiment[Dataset]):
     settings: ArmSettings
 
     def config(self, run: Run) -> list[object]:
-        """Both jobs."""
+        """Return both jobs and the number of candidates."""
         return [job_of(run).config(), self._reference(run).config(), _CANDIDATES]
 
     def load(self, data: str) -> Dataset:
@@ -54,19 +54,21 @@ class ServingTime(Experiment[Dataset]):
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
-        """``microseconds`` of a request of 100 candidates, and ``time_ratio`` to the reference.
+        """Return ``microseconds`` per request (100 candidates) and ``time_ratio`` to the reference.
 
         Raises:
-            ValueError: a trial, which would need validation.
+            ValueError: the run is a trial.
         """
         if not run.test:
-            raise ValueError(f"{run.model}: a stopwatch has no validation to choose by")
+            raise ValueError(
+                f"{run.model}: latencies have no validation part, so they cannot be tuned"
+            )
         sides = [
             _scorer(job, data, run.seed, folder) for job in (job_of(run), self._reference(run))
         ]
         with torch.no_grad():
-            ours, reference = interleave(*sides, pairs=2000, seconds=0.2 if run.quick else 2.0)
-        return {}, {"time_ratio": ours / reference, "microseconds": ours * 1e6}
+            seconds, reference = interleave(*sides, pairs=2000, seconds=0.2 if run.quick else 2.0)
+        return {}, {"time_ratio": seconds / reference, "microseconds": seconds * 1e6}
 
     def _reference(self, run: Run) -> Job:
         return Job.of(
@@ -79,7 +81,7 @@ class ServingTime(Experiment[Dataset]):
 
 
 def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], torch.Tensor]:
-    """Scoring one request, ready to be called."""
+    """Return a function that scores one request."""
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, TrainingStage)
     task, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))

@@ -1,4 +1,4 @@
-"""A policy serves a world round by round, and its model learns from what was shown."""
+"""Simulation of a policy that serves a world, while its model learns from the shown items."""
 
 from __future__ import annotations
 
@@ -20,34 +20,33 @@ from recops_models.data.histories import Int64Array
 from recops_models.exploration.policy import Policy
 
 USERS = 64
-"""Requests of a round."""
+"""Number of requests per round."""
 _NEAR, _FOR = 0.1, 5
-"""An item's rate is known once the mean prediction lies within this share of it, and has for so
-many rounds."""
+"""An item's rate counts as known if the mean prediction is within this relative distance for this
+number of rounds."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a run came to; expected clicks, not drawn ones, wherever a sum of them is told.
+    """Metrics of a simulation; sums of clicks are expected values.
 
     Attributes:
-        reward: ``(shown − uniform) / (best − uniform)``, sums over requests of the probability of a
-            click on what was shown, on a candidate at random, on the best one: 0 at random, 1 at
-            best.
-        fair_reward: the same, had the model's own favourites been shown instead, which nobody
-            learns from: what a learner without exploration makes of this policy's log. In the
-            paper's fair buckets two learners that do not explore are fed with the logs of two
-            policies. Here the policy's model is that learner, for it learns from that log alone.
-        click_rate: of what was shown.
-        pcoc: predicted over expected clicks, of what was shown: above 1, the model promises too
-            much.
-        new_share: the share of impressions that new items had.
-        known_share: the share of new items whose rate came to be known: whose mean prediction lay
-            within 10 % of it for 5 rounds on end.
-        impressions_to_know: the mean over new items of the impressions that each had until then, or
-            of all that it had where its rate never was known: to be read beside ``known_share``.
-        shift: the mean ``|ŷ_e − ŷ|`` over candidates; of AGE alone.
-        explored: the share of candidates whose gate was open; of AGE alone.
+        reward: ``(shown − uniform) / (best − uniform)``. The terms are sums over requests of the
+            click probability of the shown item, of a random candidate and of the best candidate.
+            Random choice has 0, the best choice 1.
+        fair_reward: ``reward`` if the model's highest scores were shown, without learning from it:
+            the value of this policy's log for a learner that does not explore. The paper's fair
+            buckets train two such learners on the logs of two policies; here the policy's model is
+            that learner, because it learns from this log only.
+        click_rate: click rate of the shown items.
+        pcoc: predicted divided by expected clicks of the shown items.
+        new_share: share of impressions of new items.
+        known_share: share of new items whose rate became known: the mean prediction was within 10 %
+            for 5 consecutive rounds.
+        impressions_to_know: mean over new items of the impressions until then, or of all
+            impressions if the rate never became known; see ``known_share``.
+        shift: mean ``|ŷ_e − ŷ|`` over candidates; AGE only.
+        explored: share of candidates with an open gate; AGE only.
     """
 
     reward: float
@@ -62,12 +61,12 @@ class Simulated:
 
 
 class Visits(NamedTuple):
-    """The requests of a round.
+    """Requests of a round.
 
     Attributes:
         users: ``[R]``.
-        luck: ``[R]``, within [0, 1): who is shown what has a probability above it, clicks.
-        shown: ``[R]``, items, of the rounds before the first; None from then on.
+        luck: ``[R]`` in [0, 1): the user clicks on items with a higher click probability.
+        shown: ``[R]``, items shown before round 0; None from round 0 on.
     """
 
     users: Int64Array
@@ -75,11 +74,11 @@ class Visits(NamedTuple):
     shown: Int64Array | None
 
     def clicks(self, world: World, items: Int64Array) -> NDArray[np.bool_]:
-        """``[R]``: whether they click on items; nobody does on quiet ones before the first round.
+        """Return ``[R]``, whether users click; quiet items get no clicks before round 0.
 
         Args:
-            world: in which they are.
-            items: ``[R]``.
+            world: the world.
+            items: ``[R]``, shown items.
         """
         rate = world.probability[self.users, items]
         if self.shown is not None:
@@ -88,20 +87,22 @@ class Visits(NamedTuple):
 
 
 def visits(world: World, rounds: int, seed: int) -> Iterator[Visits]:
-    """A third as many rounds in which the candidates of round 0 are shown at random, a quiet one a
-    twentieth as often as another, then ``rounds``: 64 requests each, the same whatever is shown.
+    """Yield the requests of all rounds, 64 per round; they do not depend on the shown items.
+
+    Before round 0 there are ``rounds // 3`` rounds with random candidates of round 0; quiet items
+    have a twentieth of the frequency of others.
     """
     rng, first = np.random.default_rng((seed, 1)), world.pool(0)
     number, share = len(world.probability), np.where(world.quiet[first], 0.05, 1.0)
-    for place in range(rounds // 3 + rounds):
+    for index in range(rounds // 3 + rounds):
         users = rng.integers(number, size=USERS)
-        early = place < rounds // 3
+        early = index < rounds // 3
         shown = rng.choice(first, size=USERS, p=share / share.sum()) if early else None
         yield Visits(users, rng.random(USERS), shown)
 
 
 class Tally:
-    """Impressions of items, and when their rates came to be known."""
+    """Impressions per item, and the impressions after which its rate was known."""
 
     def __init__(self, items: int) -> None:
         self.shown: Int64Array = np.zeros(items, dtype=np.int64)
@@ -114,7 +115,7 @@ class Tally:
     def look(
         self, pool: Int64Array, predicted: NDArray[np.float64], rate: NDArray[np.float64]
     ) -> None:
-        """Predicted and true mean rates of the pool's items, before a round."""
+        """Compare predicted and true mean rates of the pool's items before a round."""
         near = np.abs(predicted / rate - 1) < _NEAR
         self.near[pool] = np.where(near, self.near[pool] + 1, 0)
         known = pool[(self.near[pool] >= _FOR) & np.isnan(self.when[pool])]
@@ -130,24 +131,23 @@ def simulate(
     learning_rate: float,
     weight_decay: float = 0.0,
     seed: int = 0,
-    told: Sequence[AgeScores] = (),
+    scores: Sequence[AgeScores] = (),
     callbacks: Callbacks | None = None,
 ) -> Simulated:
-    """Serve 64 requests a round, and learn from their clicks, one step of Adam a round.
+    """Serve 64 requests per round and learn from their clicks, one step of Adam per round.
 
-    Users, and which of them would click on what, are drawn from the seed alone, see
-    :func:`visits`: two policies under one seed meet the same users, and the same clicks where they
-    show the same.
+    Users and their clicks depend on the seed only, see :func:`visits`. Two policies under one seed
+    have the same users, and the same clicks on the same items.
 
     Args:
-        world: see there.
-        policy: whose scores are the model's.
-        model: learns.
-        rounds: after the first ones.
-        learning_rate: of Adam.
-        weight_decay: of Adam, decoupled.
-        seed: of users and clicks, and of the policy's draws.
-        told: to which the policy, if it is AGE's, adds what each round's scores came to.
+        world: the world.
+        policy: a policy whose scores are the model's.
+        model: the learner.
+        rounds: number of rounds after the initial ones.
+        learning_rate: learning rate of Adam.
+        weight_decay: decoupled weight decay of Adam.
+        seed: seed of users, clicks and the policy's draws.
+        scores: list to which AGE's policy appends the scores of each round.
         callbacks: receive the share of the rounds that is done.
     """
     callbacks = callbacks or Callbacks()
@@ -201,11 +201,11 @@ def simulate(
         new_share=sums["new"] / (rounds * USERS),
         known_share=float((~np.isnan(when)).mean()),
         impressions_to_know=float(np.where(np.isnan(when), shown, when).mean()),
-        shift=_mean([float(scores.shift) for scores in told]),
-        explored=_mean([float(scores.explored) for scores in told]),
+        shift=_mean([float(each.shift) for each in scores]),
+        explored=_mean([float(each.explored) for each in scores]),
     )
 
 
 def _mean(rounds: Sequence[float]) -> float | None:
-    """None of no rounds."""
+    """Return the mean, or None without rounds."""
     return float(np.mean(rounds)) if rounds else None

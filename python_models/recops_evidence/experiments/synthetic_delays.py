@@ -1,4 +1,4 @@
-"""Clicks of users whose interest lasts for some events before another takes its place, made up."""
+"""Synthetic clicks of users whose interest lasts for several events before the next one."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from recops_models.examples.loader import Source
 
 
 class NewItems(NamedTuple):
-    """Items that training never met.
+    """Items without training events.
 
     Attributes:
-        number: of them; their rows follow those of the table.
-        met: histories in which they stand, of rows.
-        shown: examples whose candidates they are.
+        number: number of new items; their rows follow those of the table.
+        histories: histories of rows that contain new items.
+        shown: examples with new items as candidates.
     """
 
     number: int
-    met: Histories
+    histories: Histories
     shown: Source
 
 
 @dataclass(frozen=True)
 class SyntheticDelays:
-    """The interest-delay model: a user has some domains of interest; an event is any item of the
-    current one, which lasts ``dwell`` events on average before one of them is drawn again.
+    """Interest-delay model: events come from the user's current domain, which changes rarely.
 
-    ``logit = scale · (d − ½) + q_i``, where d is 1 if the candidate's domain is in the history, as
-    half of the candidates' are, and 0 else; q_i is the item's own, of a normal law. A model must
-    find out which items share a domain; nothing but clicks and the order of events tells.
+    A user has several domains of interest. An event is a random item of the current domain, which
+    lasts ``dwell`` events on average before one of the user's domains is drawn again.
+    ``logit = scale · (d − ½) + q_i``: d is 1 if the candidate's domain is in the history (half of
+    the candidates), else 0, and q_i is a normal number per item. A model must learn from clicks and
+    the order of events which items share a domain.
 
-    Source: the abstract of Res-embedding (arXiv 1906.10304) names the model and the theorem: a
-    smaller radius of the vectors of one domain generalises better. How it is drawn is ours.
+    Source: Res-embedding (arXiv 1906.10304). Its abstract names the model and the theorem that a
+    smaller radius of the vectors of one domain generalises better. The law is ours.
 
     Attributes:
         domains: K.
-        items: of each domain; known to training.
+        items: known items per domain.
         events: T.
         dwell: τ ≥ 1.
-        interests: domains of one user.
-        scale: of what the domain tells.
-        quality: the deviation of what the item tells by itself.
-        examples: of training, each with a user of its own; validation and test have half as many.
-        new: items more of each domain that training never meets.
-        meetings: in how many histories one of these stands before it is shown, on average.
+        interests: domains per user.
+        scale: strength of the domain's effect.
+        quality: deviation of q_i.
+        examples: training examples, one user each; validation and test have half the number.
+        new: additional items per domain that training never shows.
+        meetings: mean number of histories that contain a new item.
     """
 
     domains: int = 20
@@ -65,7 +66,7 @@ class SyntheticDelays:
     meetings: int = 5
 
     def draw(self, seed: int) -> ClickData:
-        """Other qualities, histories and candidates."""
+        """Draw qualities, histories and candidates."""
         rng = np.random.default_rng(seed)
         quality = self._quality(rng)
         return made_up(
@@ -77,21 +78,20 @@ class SyntheticDelays:
         )
 
     def draw_new(self, seed: int) -> NewItems:
-        """The items that :meth:`draw` of the same seed left out."""
+        """Draw the new items that belong to :meth:`draw` of the same seed."""
         quality = self._quality(np.random.default_rng(seed))
         rng = np.random.default_rng((seed, 1))
         number = self.domains * self.new
         histories, current = self._histories(rng, number * self.meetings)
-        each, place = np.arange(len(histories)), rng.integers(self.events, size=len(histories))
-        met = self._new_of(rng, current[each, place])
-        histories[each, place] = met
+        each, step = np.arange(len(histories)), rng.integers(self.events, size=len(histories))
+        histories[each, step] = self._new_of(rng, current[each, step])
         offsets = np.arange(len(histories) + 1) * self.events
         flat = histories.ravel() + 2
         shown = self._clicks(rng, quality, self.examples // 2, new=True).source()
         return NewItems(number, Histories(offsets, flat, np.arange(len(flat))), shown)
 
     def domain(self) -> Int64Array:
-        """``[V]``: of each known item; it is in row 2 + i of its table."""
+        """Return ``[V]``, the domain of each known item; item i has row 2 + i of the table."""
         return np.arange(self.domains * self.items) // self.items
 
     def _quality(self, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ class SyntheticDelays:
         return np.asarray(domain * self.items + rng.integers(self.items, size=domain.shape))
 
     def _histories(self, rng: np.random.Generator, size: int) -> tuple[Int64Array, Int64Array]:
-        """Known items ``[size, T]``, and their domains."""
+        """Return known items ``[size, T]`` and their domains."""
         mine = rng.random((size, self.domains)).argsort(axis=1)[:, : self.interests]
         begins = rng.random((size, self.events)) < 1 / self.dwell
         begins[:, 0] = True
@@ -127,7 +127,7 @@ class SyntheticDelays:
         inside = np.zeros((size, self.domains), dtype=np.bool_)
         inside[each[:, None], domain] = True
         is_met = rng.random(size) < 0.5
-        # Of the domains that are met, or of the others, any.
+        # A random domain inside the history, or outside it.
         chosen = np.where(inside == is_met[:, None], rng.random(inside.shape), -1).argmax(axis=1)
         item = self._new_of(rng, chosen) if new else self._known_of(rng, chosen)
         logit = self.scale * (is_met - 0.5) + quality[item]

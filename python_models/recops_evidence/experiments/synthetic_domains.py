@@ -1,4 +1,4 @@
-"""A super-domain and a small domain whose clicks follow the same tastes, more or less: made up."""
+"""Synthetic super-domain and small domain whose clicks follow similar tastes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class SyntheticDomains:
     Over a stream, impressions of the small domain's training come in ``slices``, which show items
     of the first of six groups and of the second in turn; validation and test show all groups.
 
-    Source: the design notes' generator for KEEP; what they leave open (deviations) is ours. 29
-    impressions of a user in the small domain and 236 in all are the paper's (confirmed).
+    Source: ours, for KEEP (arXiv 2208.10174). The paper has 29 impressions per user in the small
+    domain and 236 in total (confirmed).
 
     Attributes:
         shift: ρ.
-        users: how many.
-        items: likewise.
-        of_super: impressions of each user in the super-domain.
-        of_small: impressions of each user in the small one's training; validation and test have
-            as many, together.
-        slices: of the stream; 0: items are drawn from all groups.
+        users: number of users.
+        items: number of items.
+        of_super: impressions per user in the super-domain.
+        of_small: impressions per user in the training part of the small domain; validation and test
+            together have the same number.
+        slices: slices of the stream; 0: items are drawn from all groups.
     """
 
     shift: float
@@ -51,11 +51,11 @@ class SyntheticDomains:
 
     @property
     def groups(self) -> NDArray[np.int64]:
-        """``[items]``: the group of each, 0 to 5."""
+        """Group ``[items]`` of each item, 0 to 5."""
         return np.arange(self.items) % 6
 
     def draw(self, seed: int) -> Dataset:
-        """Other tastes, and what was clicked; ``domain`` tells where."""
+        """Draw tastes and clicks; the column ``domain`` has the domain of each event."""
         rng = np.random.default_rng(seed)
         taste, item = rng.normal(size=(self.users, 6)), rng.normal(size=(self.items, 6))
         bias, moved = rng.normal(0, 0.5, size=(2, self.items))
@@ -71,10 +71,10 @@ class SyntheticDomains:
         tables = [
             self._impressions(rng, logit, shown, day) for day, (logit, shown) in enumerate(drawn)
         ]
-        people = pa.table({"user_id": np.arange(self.users)})
-        things = pa.table({"item_id": np.arange(self.items)})
+        user_table = pa.table({"user_id": np.arange(self.users)})
+        item_table = pa.table({"item_id": np.arange(self.items)})
         report = ImportReport("made up")
-        return Dataset("domains", pa.concat_tables(tables), things, people, report)
+        return Dataset("domains", pa.concat_tables(tables), item_table, user_table, report)
 
     def _streamed(self, rng: np.random.Generator, number: int) -> NDArray[np.int64]:
         if not self.slices:

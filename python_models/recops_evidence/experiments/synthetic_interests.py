@@ -1,4 +1,4 @@
-"""Clicks that depend on the order of events within an interest alone, made up."""
+"""Synthetic clicks that depend only on the order of events within an interest."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from recops_models.examples.click import ClickData
 
 @dataclass(frozen=True)
 class SyntheticInterests:
-    """Chains of interest, interleaved: a history holds every item of every interest once, in an
-    order drawn anew. A click is likely where the candidate is the last event of its own interest.
+    """Interleaved interests: a history has every item of every interest once, in random order.
 
-    Half of the candidates are; the others are another item of an interest. So the history as a set
-    tells nothing, nor does its last event: a model must read one interest in order, among others.
+    A click is likely if the candidate is the last event of its interest, as half of the candidates
+    are. The others are another item of the interest. The set of events and the last event carry no
+    signal: a model must read one interest in order, among others.
 
-    Source: ours, for DIEN (arXiv 1809.03672), whose claim is about interests that evolve beside
-    each other. The best AUC there is comes to ``sure``.
+    Source: ours, for DIEN (arXiv 1809.03672), which claims to follow interests that evolve in
+    parallel. The best possible AUC is ``sure``.
 
     Attributes:
         interests: K.
-        items: M of each; histories have K · M events.
-        examples: of training; validation and test have half as many each.
-        sure: the chance of a click on the last event of an interest, and of none on another.
+        items: M items per interest; histories have K · M events.
+        examples: training examples; validation and test have half the number each.
+        sure: click probability on the last event of an interest; 1 − ``sure`` on other items.
     """
 
     interests: int = 4
@@ -35,7 +35,7 @@ class SyntheticInterests:
     sure: float = 0.9
 
     def draw(self, seed: int) -> ClickData:
-        """Other histories, and candidates."""
+        """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
         number = self.interests * self.items
         return made_up(
@@ -52,8 +52,7 @@ class SyntheticInterests:
         history = rng.permuted(np.tile(np.arange(number), (size, 1)), axis=1)
         interest = rng.integers(self.interests, size=size)
         mine = history // self.items == interest[:, None]
-        place = number - 1 - mine[:, ::-1].argmax(1)
-        last = history[each, place]
+        last = history[each, number - 1 - mine[:, ::-1].argmax(1)]
         is_last = rng.random(size) < 0.5
         other = interest * self.items + (last + rng.integers(1, self.items, size=size)) % self.items
         item = np.where(is_last, last, other)

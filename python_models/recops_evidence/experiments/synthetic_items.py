@@ -1,4 +1,4 @@
-"""Items with content and behaviour that agree in part, made up."""
+"""Synthetic items whose content and behaviour agree in part."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ def synthetic_items(
     agreement: float = 0.6,
     pairs_per_item: int = 10,
 ) -> Items:
-    """An anisotropic mixture whose clusters are of Zipf's sizes; behaviour follows most of it.
+    """Draw an anisotropic mixture with Zipf-distributed clusters; behaviour follows most of it.
 
     Item i belongs to cluster k with odds ∝ 1/k; its vector is m_k + ε with m_k ~ N(0, Λ) and
-    ε ~ N(0, 0.16 Λ), Λ = diag(1, 1/2, …, 1/D)·D/H_D. Its taste is its own cluster with probability
-    ``agreement``, else one drawn by the same odds. A pair is two different items of one taste, the
-    first drawn uniformly, the second among its companions.
+    ε ~ N(0, 0.16 Λ), Λ = diag(1, 1/2, …, 1/D)·D/H_D. Its taste is its cluster with probability
+    ``agreement``, else a cluster drawn with the same odds. A pair is two different items of one
+    taste: the first is drawn uniformly, the second among the items of that taste.
 
-    Source: the shape (8 000 items in 64 dimensions, 400 clusters, 60 % agreement) is that of a toy
-    of ours for DRQ (arXiv 2606.01844), whose own data is private; spectrum and noise are choices.
+    Source: our control for DRQ (arXiv 2606.01844), whose data is private; sizes, spectrum and noise
+    are choices.
 
     Args:
-        seed: of every draw.
+        seed: seed of every draw.
         items: N.
         dim: D.
-        clusters: how many.
-        agreement: within 0 … 1.
-        pairs_per_item: known pairs over N; a fifth as many are held out for validation, and as
-            many for test.
+        clusters: number of clusters.
+        agreement: in [0, 1].
+        pairs_per_item: known pairs divided by N; validation and test each hold out a fifth of that.
     """
     rng = np.random.default_rng(seed)
     odds = 1 / np.arange(1, clusters + 1)
@@ -48,12 +47,12 @@ def synthetic_items(
     taste = np.where(agrees, cluster, rng.choice(clusters, size=items, p=odds))
     known = _pairs(rng, taste, pairs_per_item * items)
     test, validation = (_pairs(rng, taste, pairs_per_item * items // 5) for _ in range(2))
-    parts = (HeldOut.of(asked, known, items) for asked in (validation, test))
+    parts = (HeldOut.of(pairs, known, items) for pairs in (validation, test))
     return Items(vectors.astype(np.float32), np.arange(items), known, *parts)
 
 
 def _pairs(rng: np.random.Generator, taste: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Pairs of items of one taste; fewer than ``number``, for those who meet themselves."""
+    """Return up to ``number`` pairs of one taste; pairs of an item with itself are dropped."""
     order = np.argsort(taste, kind="stable")
     first = rng.integers(len(taste), size=number)
     starts = np.searchsorted(taste[order], taste[first])

@@ -1,4 +1,4 @@
-"""Clicks that depend on the order of a few events, long ago, made up."""
+"""Synthetic clicks that depend on the order of a few events long ago."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from recops_models.examples.click import ClickData
 
 @dataclass(frozen=True)
 class SyntheticLags:
-    """Some events that tell, each once and side by side, in an order drawn anew; then nothing but
-    noise. A click is likely where the candidate is the last event that tells.
+    """Informative events, each once and adjacent in random order, followed by noise.
 
-    Half of the candidates are; the others are another event that tells. So the history as a set
-    says nothing, and neither does a memory that does not reach back ``lag`` events.
+    A click is likely if the candidate is the last informative event, as half of the candidates are.
+    The others are another informative item. The set of events carries no signal, and neither does
+    a memory that reaches back fewer than ``lag`` events.
 
-    Source: ours, for HPMN (arXiv 1905.00758), whose claim is about patterns of several time scales.
-    The best AUC there is comes to ``sure``.
+    Source: ours, for HPMN (arXiv 1905.00758), which claims to find patterns on several time scales.
+    The best possible AUC is ``sure``.
 
     Attributes:
-        lag: of the last event that tells: from this on to a quarter more, drawn anew; 1 is the
-            last event.
-        telling: S, the items that tell.
-        noise: the items that do not.
-        examples: of training; validation and test have half as many each.
-        sure: the chance of a click on the last event that tells, and of none on another.
+        lag: minimum distance of the last informative event; it is drawn per user up to a quarter
+            more. 1 is the last event.
+        telling: S, number of informative items.
+        noise: number of noise items.
+        examples: training examples; validation and test have half the number each.
+        sure: click probability on the last informative event; 1 − ``sure`` on other items.
     """
 
     lag: int
@@ -39,11 +39,11 @@ class SyntheticLags:
 
     @property
     def events(self) -> int:
-        """T: of every history."""
+        """T, the length of every history."""
         return self.lag + self.lag // 4 + self.telling
 
     def draw(self, seed: int) -> ClickData:
-        """Other histories, and candidates."""
+        """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
         return made_up(
             "lags",
@@ -58,8 +58,8 @@ class SyntheticLags:
         history = self.telling + rng.integers(self.noise, size=(size, self.events))
         order = rng.permuted(np.tile(np.arange(self.telling), (size, 1)), axis=1)
         lag = self.lag + rng.integers(self.lag // 4 + 1, size=size)
-        places = (self.events - lag)[:, None] + np.arange(1 - self.telling, 1)
-        history[each[:, None], places] = order
+        steps = (self.events - lag)[:, None] + np.arange(1 - self.telling, 1)
+        history[each[:, None], steps] = order
         is_last = rng.random(size) < 0.5
         shift = np.where(is_last, 0, rng.integers(1, self.telling, size=size))
         item = (order[:, -1] + shift) % self.telling

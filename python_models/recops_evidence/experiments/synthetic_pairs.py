@@ -1,4 +1,4 @@
-"""Clicks that depend on pairs alone, made up: no feature tells anything by itself."""
+"""Synthetic clicks that depend only on pairs of items; no single item carries signal."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from recops_models.examples.click import ClickData
 class SyntheticPairs:
     """``logit = s / √T · Σ_t G[i, j_t]`` with G an N × N table, i and j_t uniform.
 
-    With rank r, ``G = A Bᵀ / √r``, A and B of N × r standard normal numbers; else every cell of G
-    is ±1 by a fair coin. Rows and columns are shifted to mean 0, so that no item says anything by
-    itself; but not the coins of ``unseen``, where a shift would tell cells of one part from those
-    of another.
+    With rank r, ``G = A Bᵀ / √r`` with A and B of N × r standard normal numbers; else every cell of
+    G is ±1 with equal probability. Rows and columns are shifted to mean 0, so single items carry no
+    signal. The cells of ``unseen`` are not shifted: a shift would leak from one part to another.
 
-    Source: the idea of ours for CAN (arXiv 2011.05625), whose claim is about pairs that have no
-    other explanation; sizes are choices. With s = 3 the best AUC there is comes to about .90.
+    Source: ours, for CAN (arXiv 2011.05625), which claims to model pairs that nothing else
+    explains; sizes are choices. With s = 3 the best possible AUC is about .90.
 
     Attributes:
         items: N.
         rank: r; None: a table of independent cells.
-        unseen: every cell is dealt to training, validation or test, and examples are drawn from
-            those of their part alone; else all parts draw from all cells.
+        unseen: whether training, validation and test have disjoint cells; else all parts draw from
+            all cells.
         events: T.
-        examples: of training; validation and test have half as many each.
+        examples: training examples; validation and test have half the number each.
         scale: s.
     """
 
@@ -42,12 +41,12 @@ class SyntheticPairs:
 
     @property
     def occurrences(self) -> float:
-        """How often training meets a cell it may meet, on average."""
+        """Mean number of training occurrences of a cell."""
         cells = self.items**2 / (3 if self.unseen else 1)
         return self.examples * self.events / cells
 
     def draw(self, seed: int) -> ClickData:
-        """Another table, and examples from it."""
+        """Draw a table and examples from it."""
         rng = np.random.default_rng(seed)
         table = self._table(rng)
         owner = rng.integers(3, size=table.shape)
@@ -79,9 +78,11 @@ class SyntheticPairs:
     ) -> DrawnClicks:
         item = rng.integers(self.items, size=number)
         count = open_cells.sum(1)
-        columns = np.argsort(~open_cells, axis=1, kind="stable")  # a row's open ones first
-        place = (rng.random((number, self.events)) * count[item][:, None]).astype(np.int64)
-        history = columns[item[:, None], place]
+        columns = np.argsort(
+            ~open_cells, axis=1, kind="stable"
+        )  # The open cells of each row come first.
+        rank = (rng.random((number, self.events)) * count[item][:, None]).astype(np.int64)
+        history = columns[item[:, None], rank]
         logit = self.scale / np.sqrt(self.events) * table[item[:, None], history].sum(1)
         label = rng.random(number) < 1 / (1 + np.exp(-logit))
         return DrawnClicks(history, item, label)

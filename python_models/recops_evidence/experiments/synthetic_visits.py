@@ -1,4 +1,4 @@
-"""Clicks that depend on the last visit to one interest of several, perhaps long ago, made up."""
+"""Synthetic clicks that depend on the last visit to one of several interests, maybe long ago."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from recops_models.examples.click import ClickData
 
 @dataclass(frozen=True)
 class SyntheticVisits:
-    """A user visits K interests, in an order of preference drawn anew: the k-th 1/k times as often
-    as the first (Zipf's law), the last one within the first tenth of the time alone. A click is
-    likely where the candidate is what the user last visited in the candidate's interest.
+    """Users who visit K interests with different frequencies.
 
-    Half of the candidates are; the others are another item of that interest, and every interest is
-    asked for as often. A history holds all items of an interest equally often: as a set it says
-    nothing. A memory of one slot, or a state that forgets, knows the interests of late alone.
+    A user's order of preference is random: the k-th interest gets 1/k of the visits of the first
+    one (Zipf's law), and the last interest is visited only in the first tenth of the time. A click
+    is likely if the candidate is the item last visited in its interest, as half of the candidates
+    are. The others are another item of that interest. All interests are equally frequent among
+    candidates. A history has all items of an interest equally often, so its set carries no signal.
+    A memory with one slot, or a state that forgets, knows only recent interests.
 
-    Source: ours, for MIMN (arXiv 1905.09248), whose claim is about interests kept apart over long
-    histories. The best AUC there is comes to ``sure``.
+    Source: ours, for MIMN (arXiv 1905.09248), which claims to separate interests over long
+    histories. The best possible AUC is ``sure``.
 
     Attributes:
-        events: T, at least; a few more where counts are rounded up.
+        events: minimum of T; counts are rounded up.
         interests: K.
-        items: M of each.
-        examples: of training; validation and test have half as many each.
-        sure: the chance of a click on the last visited item, and of none on another.
+        items: M items per interest.
+        examples: training examples; validation and test have half the number each.
+        sure: click probability on the last visited item; 1 − ``sure`` on other items.
     """
 
     events: int
@@ -40,14 +41,14 @@ class SyntheticVisits:
 
     @property
     def visits(self) -> Int64Array:
-        """``[K]``: to each interest, by preference; multiples of M."""
+        """Number of visits ``[K]`` per interest, by preference; multiples of M."""
         share = 1 / np.arange(1, self.interests + 1)
         rounds = np.ceil(self.events * share / share.sum() / self.items)
         counts: Int64Array = self.items * rounds.astype(np.int64)
         return counts
 
     def draw(self, seed: int) -> ClickData:
-        """Other histories, and candidates."""
+        """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
         return made_up(
             "visits",

@@ -1,4 +1,4 @@
-"""What is told of an item table beside how its model ranks: gap, radius, new items."""
+"""Metrics of item tables: generalization gap, radius of categories, items without a row."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ _FEW = 10
 
 
 def gap_figures(model: ClickModel, data: ClickData, test: Metrics) -> Metrics:
-    """``gap`` (log-loss on test less that on training) and ``auc_gap`` (AUC on training less that
-    on test), by some 49,000 examples of training, in evaluation mode.
+    """Return ``gap`` (log-loss, test minus training) and ``auc_gap`` (AUC, training minus test).
+
+    Training is measured in evaluation mode on about 49,000 examples.
     """
     train = _measured(model, data.train, seed=0)
     logloss, auc = test["logloss"], test["auc"]
@@ -48,32 +49,32 @@ def gap_figures(model: ClickModel, data: ClickData, test: Metrics) -> Metrics:
 
 
 def radius_ratio(vectors: NDArray[np.float32], category: Int64Array) -> float:
-    """``mean_i ‖e_i − c(i)‖ / mean_{a<b} ‖c_a − c_b‖``, c the centres of categories.
+    """Return ``mean_i ‖e_i − c(i)‖ / mean_{a<b} ‖c_a − c_b‖`` with c the centres of categories.
 
-    It does not change with the size of all vectors. Items of category −1, and categories of one
-    item, are left out. NaN where fewer than two categories are left.
+    A common factor of all vectors cancels. Items of category −1 and categories with one item are
+    left out. The result is NaN if fewer than two categories remain.
 
     Args:
         vectors: ``[n, d]``.
         category: ``[n]`` i64.
     """
     counts = np.bincount(category[category >= 0])
-    kept = category >= 0
-    kept[kept] = counts[category[kept]] > 1
-    _, place = np.unique(category[kept], return_inverse=True)
-    some = vectors[kept].astype(np.float64)
-    sizes = np.bincount(place)
+    used = category >= 0
+    used[used] = counts[category[used]] > 1
+    _, group = np.unique(category[used], return_inverse=True)
+    some = vectors[used].astype(np.float64)
+    sizes = np.bincount(group)
     if len(sizes) < 2:
         return float("nan")
-    sums = np.stack([np.bincount(place, weights=column) for column in some.T], 1)
+    sums = np.stack([np.bincount(group, weights=column) for column in some.T], 1)
     centres = sums / sizes[:, None]
-    radius = np.linalg.norm(some - centres[place], axis=1).mean()
-    apart = torch.pdist(torch.from_numpy(centres)).mean()
-    return float(radius / apart)
+    radius = np.linalg.norm(some - centres[group], axis=1).mean()
+    distance = torch.pdist(torch.from_numpy(centres)).mean()
+    return float(radius / distance)
 
 
 def item_rows(model: ClickModel) -> Tensor:
-    """``[V, d]``: the table of the candidate."""
+    """Return the candidate's table ``[V, d]``."""
     schema = model.schema.schema
     assert schema.candidate is not None
     table = model.embedding.tables[schema.table(schema.candidate)]
@@ -82,70 +83,72 @@ def item_rows(model: ClickModel) -> Tensor:
 
 
 def categories(dataset: Dataset, data: ClickData) -> Int64Array:
-    """``[V]``: the category of each row of the candidate's table, −1 where it has none.
+    """Return ``[V]``, the category of each row of the candidate's table, or −1.
 
-    That of the last column of items with one value each; where there are lists alone, the rarest
-    of an item's values that ten items or more have.
+    Categories come from the last item column with one value per item. If there are only lists, the
+    category is the rarest of an item's values that at least ten items share.
     """
     ids = dataset.items["item_id"].to_numpy()
     rows = data.fitted.lookup("item").rows(ids)
-    found = np.full(data.fitted.cardinality("item"), -1)
+    category = np.full(data.fitted.cardinality("item"), -1)
     known = rows > UNKNOWN
-    found[rows[known]] = _category(dataset)[known]
-    return found
+    category[rows[known]] = _category(dataset)[known]
+    return category
 
 
 def new_figures(folder: Path, model: ClickModel, new: NewItems) -> Metrics:
-    """``auc_new``: on items that training never met; at the centre of what they were first met
-    with, or, without a graph, as the unknown.
+    """Return ``auc_new``, the AUC on items without training events.
+
+    Their vectors are the centre of the items they were first met with, or the unknown row if the
+    run has no graph.
     """
-    counts = cooccurrence_counts(new.met, len(item_rows(model)) + new.number)
-    longer = _with_rows(model, torch.cat([item_rows(model), _begun(folder, model, counts)]))
+    counts = cooccurrence_counts(new.histories, len(item_rows(model)) + new.number)
+    longer = _with_rows(model, torch.cat([item_rows(model), _new_rows(folder, model, counts)]))
     return {"auc_new": _measured(longer, new.shown)["auc"]}
 
 
 def every_item(dataset: Dataset, fitted: FittedSchema) -> FittedSchema:
-    """With a row for every item of the data set, also those that training shows seldom or never."""
+    """Return vocabularies with a row for every item, including rare and unseen ones."""
     lookups = {**fitted.lookups, "item": Lookup(dataset.item_vocabulary)}
     return dataclasses.replace(fitted, lookups=lookups)
 
 
 def seldom_figures(folder: Path, model: ClickModel, every: ClickData) -> Metrics:
-    """``auc_seldom``: of positives whose item the model has no row for, against all negatives.
+    """Return ``auc_seldom``, the AUC of positives without an item row against all negatives.
 
-    They are at the centre of what training users met them with, or, without a graph or where
-    nobody met them, as the unknown.
+    Their vectors are the centre of the items that training users met them with. Without a graph, or
+    if no user met them, they are the unknown row.
 
     Args:
-        folder: of the run.
-        model: what it left.
-        every: the same examples with a row for :func:`every_item`.
+        folder: folder of the run.
+        model: model of the run.
+        every: the examples with a row for :func:`every_item`.
     """
     lookup = every.fitted.lookup("item")
     assert isinstance(lookup.keys, Vocabulary)
-    # Rows as the model has them, with those that it lacks behind them.
-    ours = np.concatenate([[0, UNKNOWN], model.schema.lookup("item").rows(lookup.keys.ids)])
-    lacking = np.flatnonzero(ours == UNKNOWN)[1:]
+    # The model's rows, then new rows for the items that it lacks.
+    row_of = np.concatenate([[0, UNKNOWN], model.schema.lookup("item").rows(lookup.keys.ids)])
+    lacking = np.flatnonzero(row_of == UNKNOWN)[1:]
     size = len(item_rows(model))
-    ours[lacking] = size + np.arange(len(lacking))
-    met = training_histories(every)
-    labelled = np.where(met.items >= 0, ours[met.items], -1)
-    histories = Histories(met.offsets, labelled, met.rows)
+    row_of[lacking] = size + np.arange(len(lacking))
+    histories = training_histories(every)
+    rows_of_events = np.where(histories.items >= 0, row_of[histories.items], -1)
+    histories = Histories(histories.offsets, rows_of_events, histories.rows)
     counts = cooccurrence_counts(histories, size + len(lacking))
-    rows = torch.cat([item_rows(model), _begun(folder, model, counts)])[torch.from_numpy(ours)]
+    rows = torch.cat([item_rows(model), _new_rows(folder, model, counts)])[torch.from_numpy(row_of)]
     longer = _with_rows(model, rows)
     metrics = ClickMetrics()
-    seldom = torch.zeros(len(ours), dtype=torch.bool)
+    seldom = torch.zeros(len(row_of), dtype=torch.bool)
     seldom[torch.from_numpy(lacking)] = True
     with torch.no_grad():
         for logits, batch in predictions(longer, every.test):
-            kept = (batch.label == 0) | seldom[batch.features["item"]]
-            metrics.update(logits[kept], batch.label[kept], batch.group[kept])
+            counted = (batch.label == 0) | seldom[batch.features["item"]]
+            metrics.update(logits[counted], batch.label[counted], batch.group[counted])
     return finite({"auc_seldom": metrics.compute()["auc"]})
 
 
-def _begun(folder: Path, model: ClickModel, counts: NeighbourCounts) -> Tensor:
-    """Where items behind the model's own begin."""
+def _new_rows(folder: Path, model: ClickModel, counts: NeighbourCounts) -> Tensor:
+    """Return initial vectors of items that the model lacks."""
     rows = item_rows(model)
     if not (folder / TABLE).exists():
         return rows[UNKNOWN].expand(len(counts) - len(rows), -1)
@@ -154,7 +157,7 @@ def _begun(folder: Path, model: ClickModel, counts: NeighbourCounts) -> Tensor:
 
 
 def _with_rows(model: ClickModel, rows: Tensor) -> ClickModel:
-    """Another model, with another table of the candidate."""
+    """Return a copy of the model with another table of the candidate."""
     longer = copy.deepcopy(model)
     schema = longer.schema.schema
     assert schema.candidate is not None
@@ -182,13 +185,13 @@ def _category(dataset: Dataset) -> Int64Array:
     lists = listed[0].combine_chunks()
     values = lists.flatten().to_numpy()
     item = np.repeat(np.arange(len(lists)), lists.value_lengths().fill_null(0).to_numpy())
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    often = counts[place] >= _FEW
-    order = np.lexsort((counts[place][often], item[often]))
+    _, value, counts = np.unique(values, return_inverse=True, return_counts=True)
+    often = counts[value] >= _FEW
+    order = np.lexsort((counts[value][often], item[often]))
     owners, first = np.unique(item[often][order], return_index=True)
-    found = np.full(len(lists), -1)
-    found[owners] = place[often][order][first]
-    return found
+    category = np.full(len(lists), -1)
+    category[owners] = value[often][order][first]
+    return category
 
 
 def _codes(column: pa.ChunkedArray) -> Int64Array:

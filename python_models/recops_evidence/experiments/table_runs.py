@@ -1,4 +1,4 @@
-"""Trainings of click models that also tell of the item table: its gap, its radius, new items."""
+"""Trainings of click models with metrics of the item table: gap, radius, new items."""
 
 from __future__ import annotations
 
@@ -22,36 +22,38 @@ from recops_models.data import Dataset
 
 
 class TableRuns(ClickRuns):
-    """As :class:`ClickRuns`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the items'
-    categories, and ``auc_seldom``.
+    """Runs of :class:`ClickRuns` with further test metrics.
+
+    These are ``gap``, ``auc_gap``, ``radius_ratio`` of the items' categories, and ``auc_seldom``.
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """That of :class:`ClickRuns`, and that more is told."""
+        """Return the configuration of :class:`ClickRuns` with the further metrics."""
         return {**super().config(run), "told": "gap, radius_ratio, auc_seldom"}
 
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Experiment.measure`."""
-        made = self.made(run, data)
-        validation, test = train(job_of(run), made, folder, test=run.test, callbacks=callbacks)
+        examples = self.examples(run, data)
+        validation, test = train(job_of(run), examples, folder, test=run.test, callbacks=callbacks)
         if not run.test:
             return validation, test
-        model, of_rows = trained_model(folder), categories(data, made)
+        model, of_rows = trained_model(folder), categories(data, examples)
         radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), of_rows)}
-        every = self.made(run, data, every_item(data, made.fitted))
+        every = self.examples(run, data, every_item(data, examples.fitted))
         seldom = seldom_figures(folder, model, every)
-        return validation, {**test, **gap_figures(model, made, test), **radius, **seldom}
+        return validation, {**test, **gap_figures(model, examples, test), **radius, **seldom}
 
 
 class DelayRuns(MadeUpClicks):
-    """On :class:`SyntheticDelays`; test also tells ``gap``, ``auc_gap``, ``radius_ratio``, by the
-    domains that clicks are made of, and ``auc_new``.
+    """Runs on :class:`SyntheticDelays` with further test metrics.
+
+    These are ``gap``, ``auc_gap``, ``radius_ratio`` of the domains, and ``auc_new``.
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """That of :class:`MadeUpClicks`, and that more is told."""
+        """Return the configuration of :class:`MadeUpClicks` with the further metrics."""
         return {**super().config(run), "told": "gap, radius_ratio, auc_new"}
 
     def measure(

@@ -1,4 +1,4 @@
-"""Runs that are trainings, some of them behind a teacher that is trained before them."""
+"""Trainings of which some first train a teacher."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from recops_models.data import Dataset
 from recops_models.recipes.parts import part
 
 FIRST = "trained first"
-"""The arm's setting ``teacher`` that asks for one."""
+"""Value of an arm's setting ``teacher`` that trains one first."""
 
 
 @dataclass(frozen=True)
 class TeacherFirst(Training):
-    """As :class:`Training`; a run with ``teacher`` set to :data:`FIRST` gets one of its seed.
+    """Trainings; a run with ``teacher`` set to :data:`FIRST` learns from a teacher of its seed.
 
-    Runs of one seed share it: it is kept beside their folders, and never measured on test.
+    Runs of one seed share the teacher. Its folder is next to theirs, and its test part is never
+    measured.
 
     Attributes:
-        model: the teacher's.
-        settings: of its training.
+        model: model of the teacher.
+        settings: settings of the teacher's training.
     """
 
     model: str
     settings: ArmSettings
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job; with it, where there is a teacher, the teacher's."""
+        """Return the job, and the teacher's job if there is a teacher."""
         config = super().config(run)
         return (
             config
@@ -50,18 +51,19 @@ class TeacherFirst(Training):
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
-        """The teacher's training, unless it is there, and then the run's."""
+        """Train the teacher, unless it exists, then the run's model."""
         if not _follows(run):
             return super().measure(run, data, folder, callbacks)
         teacher = self._teacher(run)
-        place = folder.parent / f"teacher-{teacher.key}"
-        place.mkdir(exist_ok=True)
+        teacher_folder = folder.parent / f"teacher-{teacher.key}"
+        teacher_folder.mkdir(exist_ok=True)
         some = some_users(data, run.share)
-        with one_at_a_time(place):
-            train(job_of(teacher), some, place, test=False, callbacks=Portion(callbacks, 0.0, 0.5))
+        with one_at_a_time(teacher_folder):
+            half = Portion(callbacks, 0.0, 0.5)
+            train(job_of(teacher), some, teacher_folder, test=False, callbacks=half)
         job = job_of(run)
         sizes = part(job.parts, "sizes", RocketConfig)
-        sizes = dataclasses.replace(sizes, teacher=str(place / "model.safetensors"))
+        sizes = dataclasses.replace(sizes, teacher=str(teacher_folder / "model.safetensors"))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
         return train(job, some, folder, test=run.test, callbacks=Portion(callbacks, 0.5, 0.5))
 

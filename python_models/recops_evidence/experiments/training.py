@@ -1,4 +1,4 @@
-"""Runs that are trainings, as ``recops train`` makes them."""
+"""Trainings as ``recops train`` runs them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from recops_models.training.example_config import ExampleConfig
 
 @dataclass(frozen=True)
 class Training(Experiment[Dataset]):
-    """Trains a model and measures it on the parts of a data set."""
+    """Training of a model, measured on the parts of a data set."""
 
     def config(self, run: Run) -> dict[str, object]:
-        """The job, the model's defaults among it; see :meth:`Experiment.config`."""
+        """Return the job with all defaults; see :meth:`Experiment.config`."""
         return job_of(run).config()
 
     def load(self, data: str) -> Dataset:
@@ -45,16 +45,18 @@ class Training(Experiment[Dataset]):
     def measure(
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
-        """Train, from the last epoch that an interrupted start left; the best epoch's metrics."""
+        """Train or resume, and return the metrics of the best epoch."""
         some = some_users(data, run.share)
         return train(job_of(run), some, folder, test=run.test, callbacks=callbacks)
 
     def floors_config(self, run: Run) -> object | None:
-        """The data, and which examples are made of it."""
+        """Return the data, its split and the settings of examples."""
         return {"data": run.data, "split": job_of(run).split, "examples": _examples(run)}
 
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
-        """Of click models what :func:`~recops_models.evaluation.floors.floors` counts, of others
+        """Return the floors of a click model or of a ranker.
+
+        See :func:`~recops_models.evaluation.floors.floors` and
         :func:`~recops_models.evaluation.ranking_floors.ranking_floors`.
         """
         examples, split = _examples(run), job_of(run).split
@@ -63,16 +65,16 @@ class Training(Experiment[Dataset]):
         return finite_floors(floors(click_data(data, split, **examples)))
 
     def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
-        """By the predictions that a run left."""
+        """Return bootstrap samples from the stored predictions of a run."""
         return prediction_draws(folder, [name for name, value in test.items() if value is not None])
 
 
 TRAINING = Training()
-"""As most claims have it; it has no state."""
+"""Experiment of most claims; it has no state."""
 
 
 def job_of(run: Run) -> Job:
-    """The training that ``run`` is."""
+    """Return the training of ``run``."""
     return Job.of(
         run.model,
         run.data,
@@ -82,13 +84,13 @@ def job_of(run: Run) -> Job:
     )
 
 
-def finite_floors(found: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:
-    """As runs tell their figures: None where one is not defined."""
-    return {name: {**finite(metrics)} for name, metrics in found.items()}
+def finite_floors(floors: Mapping[str, dict[str, float]]) -> dict[str, Metrics]:
+    """Replace metrics that are not finite by None."""
+    return {name: {**finite(metrics)} for name, metrics in floors.items()}
 
 
 def _examples(run: Run) -> dict[str, Any] | None:
-    """Which click examples a run is made on, but for how long histories are; None: no clicks."""
+    """Return the settings of click examples without the history length; None for rankers."""
     job = job_of(run)
     if job.data_kind != "click":
         return None
@@ -100,14 +102,14 @@ def _examples(run: Run) -> dict[str, Any] | None:
 
 
 def some_users(data: Dataset, share: float) -> Dataset:
-    """The data set with a share of its users alone, the same ones every time; items stay."""
+    """Return the data set with a fixed share of its users; all items stay."""
     if share == 1:
         return data
     known = data.interactions["user_id"].unique().sort()
     number = max(1, round(share * len(known)))
-    drawn = np.sort(np.random.default_rng(0).permutation(len(known))[:number])
-    kept = pc.is_in(data.interactions["user_id"], value_set=known.take(drawn))
-    return dataclasses.replace(data, interactions=data.interactions.filter(kept))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(known))[:number])
+    mask = pc.is_in(data.interactions["user_id"], value_set=known.take(chosen))
+    return dataclasses.replace(data, interactions=data.interactions.filter(mask))
 
 
 def train(
@@ -147,7 +149,7 @@ def _epochs(job: Job) -> dict[str, float]:
 
 
 def trained_model(folder: Path) -> ClickModel:
-    """What a run left."""
+    """Return the click model of a run."""
     model = load_model(folder / MODEL)
     assert isinstance(model, ClickModel)
     return model

@@ -1,1 +1,1 @@
-"""From claims to findings: which runs they ask for, what is kept of them, what they show."""
+"""Harness of paired experiments: plan, execution and storage of runs, comparison, page."""

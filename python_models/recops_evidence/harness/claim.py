@@ -1,4 +1,4 @@
-"""A claim of a paper, as an experiment: who is to beat whom, on what, by which figure."""
+"""Claims of papers as comparisons of arms: models, data, metric and tuning budget."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from recops_evidence.harness.experiment import AnyExperiment, ArmSettings, Setti
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of a comparison: a model and how much of it is tuned.
+    """One side of a comparison: a model with fixed settings and a grid.
 
     Attributes:
-        name: what the report calls it.
-        model: what the claim's experiment calls it: a model of ``recops train``, a method of
+        name: name in reports.
+        model: name in the claim's experiment, such as a model of ``recops train`` or a method of
             ``recops tokenize``.
-        settings: the same in every training of this arm.
-        grid: setting → its values; each combination is one tuning trial. Empty: there is nothing to
-            tune, as in popularity.
-        limits: setting → the largest value that its grid may be widened to.
+        settings: fixed settings of every training.
+        grid: values by setting; each combination is one tuning trial. Empty: nothing is tuned.
+        limits: largest value to which the grid of a setting may be widened.
     """
 
     name: str
@@ -34,14 +33,14 @@ class Arm:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def trials(self) -> list[ArmSettings]:
-        """The settings of every trial, the last name of the grid varying fastest."""
+        """Return the settings of every trial; the last setting of the grid varies fastest."""
         return [
             _settings({**self.settings, **dict(zip(self.grid, values, strict=True))})
             for values in itertools.product(*self.grid.values())
         ]
 
     def quick(self) -> Arm:
-        """With its first trial alone, and no word on epochs."""
+        """Return the arm with its first trial only and the default number of epochs."""
         first = {name: values[:1] for name, values in self.grid.items() if name != "epochs"}
         settings = {name: value for name, value in self.settings.items() if name != "epochs"}
         return dataclasses.replace(self, settings=settings, grid=first)
@@ -53,40 +52,40 @@ def _settings(values: Mapping[str, Setting]) -> ArmSettings:
 
 @dataclass(frozen=True)
 class Claim:
-    """``metric`` of the first arm less that of the second lies beyond :attr:`threshold`.
+    """Claim that ``metric`` of the first arm minus that of the second exceeds :attr:`threshold`.
 
     Attributes:
-        id: as ``recops reproduce --claims`` takes it.
+        id: name for ``recops reproduce --claims``.
         text: the claim in one sentence.
         source: paper, section, table or equation.
-        reported: the paper's figures, and on which data: seldom those that are at hand.
-        arms: the one that is claimed to win, its rival, then any that only stand beside them. All
-            that have a grid have equally many trials.
+        reported: figures of the paper and the data behind them.
+        arms: the arm that is claimed to win, its rival, then arms that are only listed. All arms
+            with a grid have the same number of trials.
         data: names of data sets.
-        metric: of those that runs give, by which arms are compared on test.
-        experiment: what runs are.
-        chosen_by: the metric by which trials are chosen on validation; None: ``metric``.
-        direction: ``"higher"`` where the first arm's figure is claimed to be the higher one.
-        minimum: the least difference that counts, ≥ 0.
-        allowance: how far the first arm may fall short and still be as good, ≥ 0, where it is not
-            claimed to be better.
-        group: by which ``recops reproduce --claims`` takes several claims at once.
-        glanced: whether ``--quick`` measures it where no claims are named.
-        seeds: how many runs of each arm, unless ``--seeds`` says otherwise.
-        tuning_seeds: under how many each trial is run; the best one is that of the best mean.
-        most_trials: of each arm, the same draw from every arm's grid; None: all of it.
-        halving: how many of the trials, run under one seed, go on to all tuning seeds; 0: all are
-            run under all of them.
-        tuning_share: of the users that trials are run on, within (0, 1].
-        widenings: how often grids grow where a best value stands at an edge; see
+        metric: test metric that is compared.
+        experiment: measures the runs.
+        chosen_by: validation metric that selects trials; None: ``metric``.
+        direction: ``"higher"`` or ``"lower"``: claimed side of the first arm's metric.
+        minimum: smallest difference that counts, ≥ 0.
+        allowance: margin by which an arm that is claimed to be as good may be worse, ≥ 0.
+        group: name under which ``recops reproduce --claims`` selects several claims.
+        glanced: whether ``--quick`` includes the claim by default.
+        seeds: number of measured runs per arm; ``--seeds`` overrides it.
+        tuning_seeds: number of seeds per trial; the trial with the best mean wins.
+        most_trials: number of trials per arm, drawn from its grid with the same positions for every
+            arm; None: the whole grid.
+        halving: number of trials that continue from one seed to all tuning seeds; 0: every trial
+            runs under all of them.
+        tuning_share: share of the users on which trials run, in (0, 1].
+        widenings: maximum number of times that grids grow beyond an edge; see
             :func:`~recops_evidence.harness.tuning.tuning`.
-        ceiling: the arm that the first one strives for: what share of the way from the second arm
-            to it the first has come is shown beside the difference. No verdict depends on it.
+        ceiling: name of a stronger arm. The page shows the share of the gap between the second arm
+            and this arm that the first arm closes. No verdict depends on it.
 
     Raises:
-        ValueError: fewer than two arms, two of one name, unequal budgets, grids of unequal shape
-            that could be widened, no tuning seed, a share out of range, a negative minimum or
-            allowance, or both of them, no arm of the ceiling's name.
+        ValueError: fewer than two arms, duplicate names, unequal numbers of trials, grids of
+            different shapes that may be widened, no tuning seed, a share out of range, a negative
+            minimum or allowance, both of them, or an unknown ceiling.
     """
 
     id: str
@@ -113,55 +112,58 @@ class Claim:
 
     def __post_init__(self) -> None:
         if len({arm.name for arm in self.arms}) != len(self.arms) or len(self.arms) < 2:
-            raise ValueError(f"Claim {self.id}: arms must be two or more, each with its own name")
+            raise ValueError(f"Claim {self.id}: arms must be two or more with different names")
         tuned = [arm for arm in self.arms if arm.grid]
         budgets = {arm.name: len(arm.trials()) for arm in tuned}
         if len(set(budgets.values())) > 1:
-            raise ValueError(f"Claim {self.id}: arms must have equally many trials, got {budgets}")
+            raise ValueError(
+                f"Claim {self.id}: arms must have the same number of trials, got {budgets}"
+            )
         shapes = {tuple(len(values) for values in arm.grid.values()) for arm in tuned}
         if self.widenings and len(shapes) > 1:
-            raise ValueError(f"Claim {self.id}: grids must be of one shape to be widened together")
+            raise ValueError(f"Claim {self.id}: grids must have the same shape to be widened")
         if not 0 < self.tuning_share <= 1:
             raise ValueError(
-                f"Claim {self.id}: tuning_share must lie within (0, 1], got {self.tuning_share}"
+                f"Claim {self.id}: tuning_share must be in (0, 1], got {self.tuning_share}"
             )
         if self.tuning_seeds < 1:
             raise ValueError(f"Claim {self.id}: tuning_seeds must be ≥ 1, got {self.tuning_seeds}")
         if self.minimum < 0:
             raise ValueError(f"Claim {self.id}: minimum must be ≥ 0, got {self.minimum}")
         if self.ceiling is not None and self.ceiling not in {arm.name for arm in self.arms}:
-            raise ValueError(f"Claim {self.id}: no arm {self.ceiling!r} to be its ceiling")
+            raise ValueError(f"Claim {self.id}: ceiling must be an arm, got {self.ceiling!r}")
         if self.allowance < 0 or (self.allowance and self.minimum):
             raise ValueError(
-                f"Claim {self.id}: allowance must be ≥ 0, and 0 beside a minimum, "
+                f"Claim {self.id}: allowance must be ≥ 0, and 0 if there is a minimum, "
                 f"got {self.allowance}"
             )
 
     @property
     def tuned_metric(self) -> str:
-        """By which trials are chosen."""
+        """Validation metric that selects trials."""
         return self.chosen_by or self.metric
 
     @property
     def threshold(self) -> float:
-        """Beyond which the claim holds, in its direction: the minimum, or less the allowance."""
+        """Difference in the claimed direction above which the claim holds: minimum − allowance."""
         return self.minimum - self.allowance
 
     def trials(self, arm: Arm) -> list[ArmSettings]:
-        """The settings of an arm's trials, before grids are widened; in the order of its grid."""
+        """Return the settings of an arm's trials in grid order, before grids are widened."""
         every = arm.trials()
         if self.most_trials is None or len(every) <= self.most_trials:
             return every
         drawn = np.random.default_rng(0).permutation(len(every))[: self.most_trials]
-        return [every[place] for place in sorted(drawn)]
+        return [every[index] for index in sorted(drawn)]
 
     def towards(self, difference: float) -> float:
-        """A difference, positive in the direction that is claimed."""
+        """Return a difference with its sign changed if a lower value is claimed."""
         return -difference if self.direction == "lower" else difference
 
     def quick(self) -> Claim:
-        """The small version: the first data set, two seeds, nothing to tune; runs themselves are
-        small by :attr:`~recops_evidence.harness.experiment.Run.quick`.
+        """Return the small version: the first data set, two seeds, no tuning.
+
+        Runs are small because of :attr:`~recops_evidence.harness.experiment.Run.quick`.
         """
         arms = tuple(arm.quick() for arm in self.arms)
         return dataclasses.replace(self, arms=arms, data=self.data[:1], seeds=2)

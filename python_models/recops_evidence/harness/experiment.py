@@ -1,4 +1,4 @@
-"""An experiment and its runs: from an arm's name and settings to metrics."""
+"""Experiments and their runs: a model with settings is measured on data."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from recops_models.versions import versions
 
 Setting: TypeAlias = str | int | float
 ArmSettings: TypeAlias = tuple[tuple[str, str], ...]
-"""What ``--set`` takes, as pairs: hashable, in the order of their names."""
+"""Settings as ``--set`` takes them: hashable pairs of name and text, sorted by name."""
 
 Metrics: TypeAlias = dict[str, float | None]
-"""By name; None: not defined on this data."""
+"""Metrics by name; None: not defined on this data."""
 
 
 DataT = TypeVar("DataT")
 AnyExperiment: TypeAlias = "Experiment[Any]"
-"""An experiment on data that it alone knows the type of."""
+"""Experiment on data of any type."""
 
 
 Measure: TypeAlias = Callable[["Run", Path, Callbacks], tuple[Metrics, Metrics]]
@@ -39,14 +39,14 @@ class Run:
     """One run of an arm.
 
     Attributes:
-        experiment: what kind of run.
-        model: what the experiment calls it.
-        data: the data set's name, or a folder.
-        settings: changes of the model's defaults.
-        seed: of every random draw.
-        test: whether test is measured; tuning trials never do.
-        quick: a little of it.
-        share: of the users that it is made on.
+        experiment: measures the run.
+        model: name of the model in the experiment.
+        data: name of a data set, or a folder.
+        settings: changes to the model's defaults.
+        seed: seed of every random draw.
+        test: whether the test part is measured; tuning trials never measure it.
+        quick: whether the run is a small version.
+        share: share of the users, in (0, 1].
     """
 
     experiment: AnyExperiment
@@ -60,8 +60,9 @@ class Run:
 
     @property
     def key(self) -> str:
-        """A folder's name: readable, and another one for anything that differs, the model's
-        defaults and the packages' versions among it.
+        """Name of the run's folder and record.
+
+        The key changes with every input of the run, including defaults and package versions.
 
         Raises:
             ValueError: see :meth:`Experiment.config`.
@@ -74,63 +75,63 @@ class Run:
         return f"{self.model}-{data}-{kind}-{self.seed}-{digest}"
 
     def setting(self, name: str) -> str | None:
-        """One of the settings; None: it is not there."""
+        """Return the value of a setting, or None."""
         return dict(self.settings).get(name)
 
     def choice(self, name: str, values: Sequence[str], *, model: str) -> str | None:
-        """One of the settings, which ``model`` alone has; None: it is not there.
+        """Return the value of a setting that only ``model`` may have, or None.
 
         Raises:
-            ValueError: it is none of ``values``, or another model's.
+            ValueError: the value is not one of ``values``, or the run has another model.
         """
         chosen = self.setting(name)
         if chosen is not None and (chosen not in values or self.model != model):
             raise ValueError(
-                f"{name} must be one of {', '.join(values)}, of {model}, got {chosen!r} of "
+                f"{name} must be one of {', '.join(values)} with {model}, got {chosen!r} with "
                 f"{self.model}"
             )
         return chosen
 
     def without(self, name: str) -> Run:
-        """The run that lacks one of the settings, if it is there."""
+        """Return the run without a setting."""
         return dataclasses.replace(self, settings=tuple(p for p in self.settings if p[0] != name))
 
     def having(self, name: str, value: str) -> Run:
-        """The run with a setting, in place of its own if there is one."""
-        kept = self.without(name).settings
-        return dataclasses.replace(self, settings=tuple(sorted((*kept, (name, value)))))
+        """Return the run with a setting changed or added."""
+        others = self.without(name).settings
+        return dataclasses.replace(self, settings=tuple(sorted((*others, (name, value)))))
 
 
 @lru_cache(maxsize=8192)
 def _config(run: Run) -> object:
-    """Made once: a plan of hundreds of runs asks for every key after each of them."""
+    """Return the configuration of a run; cached, because a plan asks for every key repeatedly."""
     return run.experiment.config(run)
 
 
 class Experiment(ABC, Generic[DataT]):
-    """How the runs of a claim's arms come to their metrics; it has no state."""
+    """Measurement of the runs of a claim's arms; it has no state."""
 
     alone: ClassVar[bool] = False
-    """Whether nothing may run beside: a stopwatch."""
+    """Whether a run needs the machine to itself, as for timings."""
 
     @abstractmethod
     def config(self, run: Run) -> object:
-        """All that the metrics depend on beside the packages' versions, JSON-ready.
+        """Return all inputs of the metrics except package versions, JSON-ready.
 
         Raises:
-            ValueError: unknown model or setting, or a value that is none.
+            ValueError: unknown model or setting, or a bad value.
         """
 
     @abstractmethod
     def load(self, data: str) -> DataT:
-        """The data of that name.
+        """Load a data set.
 
         Raises:
-            DataError: missing or unfit.
+            DataError: the data is missing or unsuitable.
         """
 
     def on(self, data: str) -> Measure:
-        """:meth:`measure` on the data of that name, which is loaded once, now."""
+        """Load a data set now and return :meth:`measure` on it."""
         loaded = self.load(data)
         return lambda run, folder, callbacks: self.measure(run, loaded, folder, callbacks)
 
@@ -138,48 +139,49 @@ class Experiment(ABC, Generic[DataT]):
     def measure(
         self, run: Run, data: DataT, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
-        """Metrics on validation and on test; no test where ``run.test`` is False.
+        """Return metrics on validation and on test; test is empty unless ``run.test``.
 
         Args:
-            run: what to do.
-            data: of :meth:`load`.
-            folder: exists; may hold what an interrupted start of the same run left.
+            run: the run.
+            data: result of :meth:`load`.
+            folder: folder of the run; may hold files of an interrupted start of the same run.
             callbacks: receive the share of the run that is done.
 
         Raises:
-            ValueError: data that the run cannot be made on.
-            KeyboardInterrupt: handed on.
+            ValueError: the data does not suit the run.
+            KeyboardInterrupt: passed on.
         """
 
     def takes(self, data: str) -> bool:
-        """Whether it can be made on other data than its claims name."""
+        """Return whether the experiment can use data that its claims do not name."""
         return True
 
     @property
     def label(self) -> str:
-        """What tells its examples from those of other experiments on the same data."""
+        """Text that distinguishes its examples from those of other experiments on the same data."""
         return ""
 
     def floors_config(self, run: Run) -> object | None:
-        """What :meth:`floors` depend on, JSON-ready; None: there are none."""
+        """Return all inputs of :meth:`floors`, JSON-ready; None: there are no floors."""
         return None
 
     def floors(self, run: Run, data: DataT) -> dict[str, Metrics]:
-        """What is reached on the test part of ``run`` without any model, by floor.
+        """Return test metrics of the floors (baselines without a model) by name.
 
         Args:
-            run: one of those that are measured.
-            data: of :meth:`load`.
+            run: a measured run.
+            data: result of :meth:`load`.
         """
         return {}
 
     def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
-        """Figures among users drawn with replacement; None: there are no users, or every seed has
-        others, so that seeds differ by them already.
+        """Return metrics on bootstrap samples of the users.
+
+        None: there are no users, or every seed has other users, so seeds include their variance.
 
         Args:
-            run: which.
-            folder: of the run that :meth:`measure` has just ended.
-            test: its metrics on test.
+            run: a run that :meth:`measure` has just finished.
+            folder: folder of the run.
+            test: its test metrics.
         """
         return None

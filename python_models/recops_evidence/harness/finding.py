@@ -1,4 +1,4 @@
-"""From finished runs to verdicts: arms compared, seed by seed."""
+"""Comparison of arms, seed by seed: from finished runs to verdicts."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ from recops_models.evaluation.seeds_and_users import SeedsAndUsers
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """One arm on one data set.
+    """Figures of one arm on one data set.
 
     Attributes:
-        arm: as it was claimed.
-        best: its chosen settings.
-        trials: of which they are the best; 1 where there was nothing to choose.
-        grid: the values that were tried, those beyond its first edges among them.
-        edges: settings whose best value is still at an end of them.
-        validation: the mean there of the metric by which trials are, or would be, chosen; None
-            where runs do not tell it of validation.
-        records: what the best settings reached, one a seed.
+        arm: the declared arm.
+        best: its selected settings.
+        trials: number of trials; 1 if nothing was tuned.
+        grid: tried values by setting, including those beyond the first edges.
+        edges: settings whose best value is at an end of the grid.
+        validation: mean validation value of the selecting metric; None if runs lack it.
+        records: records of the selected settings, one per seed.
     """
 
     arm: Arm
@@ -47,22 +46,25 @@ class ArmFigures:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim on one data set.
+    """Outcome of a claim on one data set.
 
     Attributes:
-        differences: of the metric on test, first arm less second, one a seed.
-        measured: their mean.
-        interval: of the mean, 95 %, over seeds and users.
-        seeds: over seeds alone (Student's t).
-        users: over users drawn anew alone; None for metrics of the whole.
-        p_value: two-sided, of a difference that is the claim's threshold, over seeds and users.
-        p_holm: the same, adjusted for all findings of the reproduction (Holm).
-        power: the least difference from the threshold that so many seeds and users see with a
-            probability of 80 %, by the spread of these runs, at the level of Holm's first step.
-        seeds_needed: with which the difference that was measured would be seen so; None: no
-            thousand of them.
-        gap_closed: the share of the way from the second arm to the claim's ceiling, over seeds;
-            None without a ceiling, or where there is no way.
+        claim: the claim.
+        data: name of the data set.
+        arms: figures of all arms of the claim.
+        differences: test metric of the first arm minus that of the second, one per seed.
+        measured: mean difference.
+        interval: 95 % interval of the mean over seeds and users.
+        seeds: 95 % interval over seeds (Student's t).
+        users: 95 % interval over users (bootstrap); None for metrics that are not means over users.
+        p_value: two-sided p-value of the claim's threshold, over seeds and users.
+        p_holm: ``p_value`` adjusted for all findings of the reproduction (Holm).
+        power: minimum detectable distance from the threshold with 80 % power, given the spread of
+            these runs, at the level of Holm's first step.
+        seeds_needed: number of seeds that would detect the measured difference with 80 % power;
+            None: more than 1,000.
+        gap_closed: share of the gap between the second arm and the claim's ceiling that the first
+            arm closes; None without a ceiling, or if the gap is zero.
     """
 
     claim: Claim
@@ -85,25 +87,25 @@ class Finding:
         return verdict(self.claim, self.measured, self.p_holm)
 
 
-def findings(plan: Plan, done: Mapping[Run, Record]) -> list[Finding]:
-    """The outcome of every claim on every of its data sets; all its runs are ``done``."""
-    asked = [(claim, data) for claim in plan.claims for data in claim.data]
-    found = [_finding(plan, done, claim, data, len(asked)) for claim, data in asked]
-    adjusted = holm([finding.p_value for finding in found])
+def findings(plan: Plan, finished: Mapping[Run, Record]) -> list[Finding]:
+    """Return the outcome of every claim on each of its data sets; all runs must be ``finished``."""
+    pairs = [(claim, data) for claim in plan.claims for data in claim.data]
+    outcomes = [_finding(plan, finished, claim, data, len(pairs)) for claim, data in pairs]
+    adjusted = holm([finding.p_value for finding in outcomes])
     return [
         dataclasses.replace(finding, p_holm=p_holm)
-        for finding, p_holm in zip(found, adjusted, strict=True)
+        for finding, p_holm in zip(outcomes, adjusted, strict=True)
     ]
 
 
 def _finding(
-    plan: Plan, done: Mapping[Run, Record], claim: Claim, data: str, claims: int
+    plan: Plan, finished: Mapping[Run, Record], claim: Claim, data: str, claims: int
 ) -> Finding:
     arms = []
-    tuned = plan.tuning(claim, data, done)
+    tuned = plan.tuning(claim, data, finished)
     for arm in claim.arms:
-        best = tuned.best[arm.name]  # All trials are done.
-        records = tuple(done[run] for run in plan.measured(claim, arm, data, best))
+        best = tuned.best[arm.name]
+        records = tuple(finished[run] for run in plan.measured(claim, arm, data, best))
         arms.append(
             ArmFigures(
                 arm,
@@ -117,17 +119,17 @@ def _finding(
         )
     columns = {
         side.arm.name: np.array([figure(record.test, claim, side.arm) for record in side.records])
-        for place, side in enumerate(arms)
-        if place < 2 or side.arm.name == claim.ceiling  # Others stand beside them.
+        for index, side in enumerate(arms)
+        if index < 2 or side.arm.name == claim.ceiling
     }
     first, second = (columns[side.arm.name] for side in arms[:2])
     gap = None
     if claim.ceiling is not None:
         gap = paired_ratio(first - second, columns[claim.ceiling] - second)
-    drawn = user_difference(
+    user_draws = user_difference(
         claim.metric, *([record.draws for record in side.records] for side in arms[:2])
     )
-    law = SeedsAndUsers.of(first - second, drawn)
+    law = SeedsAndUsers.of(first - second, user_draws)
     measured = float((first - second).mean())
     threshold = claim.towards(claim.threshold)
     p_value = law.p_value(threshold)
@@ -141,7 +143,7 @@ def _finding(
         measured=measured,
         interval=law.interval(),
         seeds=SeedsAndUsers.of(first - second).interval(),
-        users=None if drawn is None else percentiles(drawn, 0.95),
+        users=None if user_draws is None else percentiles(user_draws, 0.95),
         p_value=p_value,
         p_holm=p_value,
         power=smallest_difference(spread, law.seeds, law.users_error, level=level),
@@ -153,6 +155,6 @@ def _finding(
 
 
 def _validation(claim: Claim, records: Sequence[Record]) -> float | None:
-    told = [record.validation.get(claim.tuned_metric) for record in records]
-    reached = [value for value in told if value is not None]
-    return float(np.mean(reached)) if len(reached) == len(told) else None
+    values = [record.validation.get(claim.tuned_metric) for record in records]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if len(defined) == len(values) else None

@@ -1,4 +1,4 @@
-"""What is reached without any model, on the data of every claim."""
+"""Floors: test metrics of baselines without a model, on the data of every claim."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from recops_models.versions import versions
 
 @dataclass(frozen=True)
 class Floor:
-    """A floor on a data set.
+    """Figures of a floor on a data set.
 
     Attributes:
-        data: the data set's name.
+        data: name of the data set.
         label: see :attr:`Experiment.label`.
-        name: the floor's.
-        metrics: its figures on test.
+        name: name of the floor.
+        metrics: test metrics.
     """
 
     data: str
@@ -33,28 +33,29 @@ class Floor:
 
 
 def floors_of(plan: Plan, store: RunStore, note: Callable[[str], None]) -> list[Floor]:
-    """The floors of every data set of ``plan``, by the examples of the first arm of the first claim
-    that has any there.
+    """Return the floors of every data set of ``plan``.
+
+    Examples are those of the first arm of the first claim whose experiment has floors there.
 
     Args:
-        plan: whose claims.
-        store: keeps them, so that they are counted once.
-        note: is told what is being counted.
+        plan: the claims.
+        store: caches the floors.
+        note: receives a message before floors are computed.
     """
-    found: dict[tuple[str, str], list[Floor]] = {}
+    floors: dict[tuple[str, str], list[Floor]] = {}
     for claim in plan.claims:
         for data in claim.data:
-            place = (data, claim.experiment.label)
-            if not found.get(place):  # An experiment without floors leaves the place to others.
-                kept = _over_seeds(plan, store, note, claim, data)
-                found[place] = [Floor(*place, name, metrics) for name, metrics in kept.items()]
-    return [floor for of_place in found.values() for floor in of_place]
+            scope = (data, claim.experiment.label)
+            if not floors.get(scope):
+                metrics_of = _over_seeds(plan, store, note, claim, data)
+                floors[scope] = [Floor(*scope, name, each) for name, each in metrics_of.items()]
+    return [floor for of_scope in floors.values() for floor in of_scope]
 
 
 def _over_seeds(
     plan: Plan, store: RunStore, note: Callable[[str], None], claim: Claim, data: str
 ) -> dict[str, Metrics]:
-    """The floors of one data set: their mean over seeds, where these draw other examples."""
+    """Return the floors of one data set; mean over seeds if seeds draw different examples."""
     experiment, arm = claim.experiment, claim.arms[0]
     counted: dict[str, dict[str, Metrics]] = {}
     for seed in plan.seeds(claim):
@@ -64,13 +65,13 @@ def _over_seeds(
             return {}
         content = json.dumps([config, versions()], sort_keys=True)
         key = hashlib.sha256(content.encode()).hexdigest()[:12]
-        kept = counted.get(key) or store.floors(key)
-        if kept is None:
+        floors = counted.get(key) or store.floors(key)
+        if floors is None:
             note(f"floors on {data}, seed {seed}")
-            with one_thread():  # As runs are: sums do not depend on threads.
-                kept = experiment.floors(run, experiment.load(data))
-            store.keep_floors(key, kept)
-        counted[key] = kept
+            with one_thread():  # Sums then do not depend on the number of threads.
+                floors = experiment.floors(run, experiment.load(data))
+            store.keep_floors(key, floors)
+        counted[key] = floors
     first, *others = counted.values()
     return {
         name: {

@@ -1,4 +1,4 @@
-"""Which runs a set of claims asks for: first every trial of an arm, then its best, seeded."""
+"""Plan of the runs that claims need: the trials of each arm, then its best settings per seed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from recops_evidence.harness.tuning import Tuning, tuning
 from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
-"""Of the trials, and on from there: draws of their own, so that no measured run was also a chosen
-one."""
+"""First seed of trials. Measured runs have smaller seeds, so no measured run is also a trial."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs that ``claims`` ask for, as a function of those that are finished.
+    """Runs that ``claims`` need, as a function of the finished runs.
 
     Attributes:
-        claims: in the order in which they are measured.
-        first_seed: of the measured runs.
-        quick: a little of each.
+        claims: claims in the order of measurement.
+        first_seed: first seed of the measured runs.
+        quick: whether runs are small.
     """
 
     claims: Sequence[Claim]
@@ -32,15 +31,14 @@ class Plan:
     quick: bool = False
 
     def seeds(self, claim: Claim) -> range:
-        """Of the claim's measured runs, the same for every arm: arms are paired over them."""
+        """Return the seeds of a claim's measured runs; all arms have the same seeds."""
         return range(self.first_seed, self.first_seed + claim.seeds)
 
-    def tuning(self, claim: Claim, data: str, done: Mapping[Run, Record]) -> Tuning:
-        """How far the tuning of a claim's arms has come; no trial measures test. There are none
-        where nothing is to be chosen.
+    def tuning(self, claim: Claim, data: str, finished: Mapping[Run, Record]) -> Tuning:
+        """Return the state of the tuning of a claim's arms; no trial measures test.
 
         Raises:
-            ValueError: the model has no such metric.
+            ValueError: a trial lacks the selecting metric.
         """
         sign = -1 if claim.tuned_metric in LOWER_IS_BETTER else 1
 
@@ -49,56 +47,56 @@ class Plan:
             return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
 
         def worth(arm: Arm, record: Record) -> float:
-            told = record.validation
-            if record.diverged or (claim.tuned_metric in told and told[claim.tuned_metric] is None):
+            metric, values = claim.tuned_metric, record.validation
+            if record.diverged or (metric in values and values[metric] is None):
                 return -math.inf
-            return sign * figure(record.validation, claim, arm, claim.tuned_metric)
+            return sign * figure(values, claim, arm, metric)
 
-        return tuning(claim, make, worth, done)
+        return tuning(claim, make, worth, finished)
 
     def measured(self, claim: Claim, arm: Arm, data: str, best: ArmSettings) -> list[Run]:
-        """The arm with its best settings, once a seed; test is measured here, and only here."""
+        """Return the runs of an arm with its best settings, one per seed; they measure test."""
         return [
             Run(claim.experiment, arm.model, data, best, seed, True, self.quick)
             for seed in self.seeds(claim)
         ]
 
-    def ahead(self, done: Mapping[Run, Record]) -> list[Run]:
-        """What is still to be run, each once, in order.
+    def ahead(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the remaining runs in order, without duplicates.
 
-        Where an arm's best settings are not known yet, its first trial's stand in for them: what
-        can be run now is :meth:`ready`, and the first one always can.
+        Before an arm's best settings are known, the settings of its first trial replace them.
+        :meth:`ready` returns the runs that can start now; the first run always can.
         """
-        return list(dict.fromkeys(run for run, _ in self._all(done) if run not in done))
+        return list(dict.fromkeys(run for run, _ in self._all(finished) if run not in finished))
 
-    def ready(self, done: Mapping[Run, Record]) -> list[Run]:
-        """Those of :meth:`ahead` that no other run has to come before."""
-        runs = dict.fromkeys(run for run, now in self._all(done) if now and run not in done)
+    def ready(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the runs of :meth:`ahead` that need no result of another run."""
+        runs = dict.fromkeys(run for run, now in self._all(finished) if now and run not in finished)
         return list(runs)
 
-    def _all(self, done: Mapping[Run, Record]) -> Iterator[tuple[Run, bool]]:
-        """All runs, and whether it is known that they are asked for."""
+    def _all(self, finished: Mapping[Run, Record]) -> Iterator[tuple[Run, bool]]:
+        """Yield all runs, and whether each one can start now."""
         for claim in self.claims:
             for data in claim.data:
-                found = self.tuning(claim, data, done)
-                yield from ((run, True) for run in found.runs)
-                seeded = [
+                tuned = self.tuning(claim, data, finished)
+                yield from ((run, True) for run in tuned.runs)
+                by_arm = [
                     self.measured(
-                        claim, arm, data, found.best.get(arm.name) or claim.trials(arm)[0]
+                        claim, arm, data, tuned.best.get(arm.name) or claim.trials(arm)[0]
                     )
                     for arm in claim.arms
                 ]
-                for of_one_seed in zip(*seeded, strict=True):
-                    yield from ((run, bool(found.best)) for run in of_one_seed)
+                for of_one_seed in zip(*by_arm, strict=True):
+                    yield from ((run, bool(tuned.best)) for run in of_one_seed)
 
 
 def figure(
     metrics: Mapping[str, float | None], claim: Claim, arm: Arm, metric: str | None = None
 ) -> float:
-    """A metric among a run's, the claim's unless another is named.
+    """Return a metric of a run; by default the claim's metric.
 
     Raises:
-        ValueError: it is not there, or not defined.
+        ValueError: the metric is missing or not defined.
     """
     metric = metric or claim.metric
     value = metrics.get(metric)
@@ -107,23 +105,26 @@ def figure(
             f"claim {claim.id}: {metric} of {arm.name} is not defined in one of its runs"
         )
     if value is None:
-        there = ", ".join(name for name, found in metrics.items() if found is not None)
-        raise ValueError(f"claim {claim.id}: {arm.model} has no {metric!r}; it has {there}")
+        known = ", ".join(name for name, each in metrics.items() if each is not None)
+        raise ValueError(f"claim {claim.id}: {arm.model} has no {metric!r}; it has {known}")
     return value
 
 
-def seconds_left(ahead: Sequence[Run], done: Mapping[Run, Record]) -> float | None:
-    """An estimate: each run takes the mean of those most like it; None before any is finished.
+def seconds_left(ahead: Sequence[Run], finished: Mapping[Run, Record]) -> float | None:
+    """Estimate the time of the remaining runs; None before any run is finished.
 
-    Alike is the same model on the same data, else the same data, else any.
+    A run is estimated by the mean time of finished runs with the same model and data, else with the
+    same data, else of all finished runs.
     """
-    if not done:
+    if not finished:
         return None
     likeness = (lambda run: (run.model, run.data), lambda run: run.data, lambda run: None)
     total = 0.0
     for run in ahead:
         for kind in likeness:
-            alike = [record.seconds for other, record in done.items() if kind(other) == kind(run)]
+            alike = [
+                record.seconds for other, record in finished.items() if kind(other) == kind(run)
+            ]
             if alike:
                 total += sum(alike) / len(alike)
                 break

@@ -1,4 +1,4 @@
-"""A reproduction, from claims to ``results.json`` and ``results.md``."""
+"""Reproduction of a paper: from claims to ``results.json`` and ``results.md``."""
 
 from __future__ import annotations
 
@@ -32,58 +32,58 @@ def reproduce(
     jobs: int = 1,
     callbacks: Callbacks,
 ) -> Results:
-    """Measure ``claims`` and leave ``results.json`` and ``results.md`` in ``out``.
+    """Measure claims and write ``results.json`` and ``results.md`` to ``out``.
 
     Args:
-        paper: whose claims.
-        claims: one or more.
-        out: see :class:`RunStore` for what may be in it.
-        command: that gives the same again, for the record.
-        seeds: runs of each arm, ≥ 2; None: as each claim says.
-        first_seed: the seeds count up from here.
-        quick: :meth:`Claim.quick`, with small runs.
-        resume: go on with the reproduction that is there; nothing finished is repeated.
-        jobs: runs at once, each in a process of its own; the same bits for any number.
+        paper: name of the paper.
+        claims: one or more claims.
+        out: a new or empty folder, or that of an earlier reproduction (:class:`RunStore`).
+        command: command that repeats the reproduction; it is recorded.
+        seeds: number of runs per arm, ≥ 2; None: as each claim specifies.
+        first_seed: smallest seed.
+        quick: measure :meth:`Claim.quick` with small runs.
+        resume: continue the reproduction in ``out``; finished runs are not repeated.
+        jobs: number of runs at the same time, one process each; the bits do not depend on it.
         callbacks: receive every run as a stage, its progress, and messages.
 
     Returns:
-        the content of ``results.json``.
+        The content of ``results.json``.
 
     Raises:
-        ValueError: too few seeds, no job; the folder holds something else, or runs on other data.
-        CorruptFileError: it is damaged.
-        DataError: none of the claims' data sets is at hand.
-        KeyboardInterrupt: handed on; finished runs and epochs are kept.
+        ValueError: too few seeds or jobs, or ``out`` holds other files or runs on other data.
+        CorruptFileError: a file in ``out`` is damaged.
+        DataError: none of the claims' data sets is available.
+        KeyboardInterrupt: passed on; finished runs and epochs are kept.
     """
     if quick:
         claims = [claim.quick() for claim in claims]
-    claims, skipped = _at_hand(claims)
+    claims, skipped = _available(claims)
     if seeds is not None:
         claims = [dataclasses.replace(claim, seeds=seeds) for claim in claims]
     fewest = min(claim.seeds for claim in claims)
     if fewest < 2:
-        raise ValueError(f"reproduce: an interval needs two seeds or more, got {fewest}")
+        raise ValueError(f"reproduce: seeds must be 2 or more, got {fewest}")
     if jobs < 1:
         raise ValueError(f"reproduce: jobs must be 1 or more, got {jobs}")
     if first_seed + max(claim.seeds for claim in claims) > TUNING_SEED:
         raise ValueError(
-            f"reproduce: seeds must be below {TUNING_SEED:,}, from where trials draw, got "
-            f"{first_seed} and on"
+            f"reproduce: seeds must be below {TUNING_SEED:,}, the first seed of trials, got seeds "
+            f"from {first_seed}"
         )
     plan = Plan(claims, first_seed, quick)
     store = RunStore(out, paper, resume=resume)
     store.begin(_digests(claims))
     if store.dropped is not None:
         callbacks.log_message(store.dropped)
-    done = run_ahead(plan, store, callbacks, jobs=jobs)
+    finished = run_ahead(plan, store, callbacks, jobs=jobs)
     content, values = results(
         paper,
-        findings(plan, done),
+        findings(plan, finished),
         floors_of(plan, store, callbacks.log_message),
         command=command,
         quick=quick,
-        # By key: what names a default is the run of what leaves it out.
-        seconds=sum({run.key: record.seconds for run, record in done.items()}.values()),
+        # By key, because a run that names a default setting equals the run that omits it.
+        seconds=sum({run.key: record.seconds for run, record in finished.items()}.values()),
         skipped=skipped,
     )
     write_results(out, content, values)
@@ -91,27 +91,27 @@ def reproduce(
 
 
 def _digests(claims: Sequence[Claim]) -> dict[str, str]:
-    """Of the data sets that runs read, by name; nothing of data that are made up."""
-    found: dict[str, str] = {}
+    """Return digests of the data sets by name; synthetic data has none."""
+    digests: dict[str, str] = {}
     for experiment, name in dict.fromkeys((c.experiment, name) for c in claims for name in c.data):
-        if name not in found and isinstance(data := experiment.load(name), Dataset):
-            found[name] = dataset_digest(data)
-    return found
+        if name not in digests and isinstance(data := experiment.load(name), Dataset):
+            digests[name] = dataset_digest(data)
+    return digests
 
 
-def _at_hand(claims: Sequence[Claim]) -> tuple[list[Claim], list[str]]:
-    """The claims on the data that is there, and a line for each that isn't."""
+def _available(claims: Sequence[Claim]) -> tuple[list[Claim], list[str]]:
+    """Return the claims on available data, and one line per missing data set."""
     names = dict.fromkeys(name for claim in claims for name in claim.data)
     missing = {
         name
         for name in names
         if name in NAMED_SETS and NAMED_SETS[name].available() == "set RECOPS_DATA"
     }
-    there = [
+    restricted = [
         dataclasses.replace(claim, data=tuple(name for name in claim.data if name not in missing))
         for claim in claims
     ]
-    kept = [claim for claim in there if claim.data]
-    if not kept:
+    available = [claim for claim in restricted if claim.data]
+    if not available:
         raise DataError(f"set RECOPS_DATA to the folder that holds {', '.join(sorted(missing))}")
-    return kept, [f"{name}: its data is not at hand" for name in names if name in missing]
+    return available, [f"{name}: the data is not available" for name in names if name in missing]

@@ -1,4 +1,4 @@
-"""The folder that remembers which runs are finished, and what they reached."""
+"""Store of finished runs and their metrics, from which a reproduction resumes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished run reached: metrics by name, ``test`` empty for a trial; wall seconds.
+    """Result of a finished run.
 
-    A trial that ``diverged`` has no metrics, and is worse than any other. ``draws`` are of a run
-    that was measured on users.
+    Attributes:
+        validation: validation metrics by name.
+        test: test metrics by name; empty for a trial.
+        seconds: wall time.
+        diverged: whether the run is a trial that diverged; it has no metrics and ranks last.
+        draws: metrics on bootstrap samples of the users; None: none.
     """
 
     validation: Metrics
@@ -38,23 +42,22 @@ class Record:
 
 
 class RunStore:
-    """The runs of one paper: each finished one is a line of ``runs.jsonl``, with a checksum of its
-    own; what it left is under ``runs``, and may be gone.
+    """Finished runs of one paper.
 
-    So a reproduction goes on over days and machines from that file alone.
+    Each finished run is one line of ``runs.jsonl`` with a checksum. Its files are under ``runs``
+    and may be deleted: a reproduction resumes from ``runs.jsonl`` alone, also on another machine.
 
     Args:
         path: a new or empty folder, or that of an earlier reproduction of the same paper.
-        paper: whose claims these are.
-        resume: keep what is finished; otherwise all of it is removed.
+        paper: name of the paper.
+        resume: keep finished runs; otherwise they are removed.
 
     Attributes:
-        dropped: what was said of a last line that was cut off in writing, whose run is made again;
-            None: none was.
+        dropped: message about a truncated last line, whose run is repeated; None: there was none.
 
     Raises:
-        ValueError: the folder holds another paper's runs, or something else.
-        CorruptFileError: its files are damaged.
+        ValueError: the folder holds another paper's runs, or other files.
+        CorruptFileError: a file is damaged.
     """
 
     def __init__(self, path: Path, paper: str, *, resume: bool) -> None:
@@ -63,14 +66,18 @@ class RunStore:
         path.mkdir(parents=True, exist_ok=True)
         self._data: dict[str, str] = {}
         if (path / _OWNER).exists():
-            found = read_json(path / _OWNER, kind="reproduction")
-            if found["paper"] != paper:
+            owner = read_json(path / _OWNER, kind="reproduction")
+            if owner["paper"] != paper:
                 raise ValueError(
-                    f"{path} holds {found['paper']}, not {paper}: name another with --out"
+                    f"{path} must hold runs of {paper}, got those of {owner['paper']}: "
+                    "name another folder with --out"
                 )
-            self._data = found.get("data", {}) if resume else {}
+            self._data = owner.get("data", {}) if resume else {}
         elif any(path.iterdir()):
-            raise ValueError(f"{path} holds files, but no reproduction: name a new one with --out")
+            raise ValueError(
+                f"{path} must be empty or hold a reproduction, got other files: "
+                "name another folder with --out"
+            )
         if not resume:
             shutil.rmtree(path / "runs", ignore_errors=True)
             for name in (_RUNS, _FLOORS, "results.json", "results.md", "seeds.jsonl.xz"):
@@ -80,19 +87,19 @@ class RunStore:
         self._records = self._read()
 
     def begin(self, data: Mapping[str, str]) -> None:
-        """Keep what the runs are of.
+        """Record the data of the runs.
 
         Args:
-            data: digests by name of data.
+            data: digests by name of the data set.
 
         Raises:
-            ValueError: finished runs are of others under the same name.
+            ValueError: finished runs used other data of the same name.
         """
         for name, digest in data.items():
             if self._data.get(name, digest) != digest:
                 raise ValueError(
-                    f"{self.path} holds runs on another {name} than there is now: leave out "
-                    "--resume to start anew, or name another folder with --out"
+                    f"{self.path} holds runs on other data named {name}: leave out --resume to "
+                    "start again, or name another folder with --out"
                 )
         self._data |= data
         self._own()
@@ -102,15 +109,15 @@ class RunStore:
         write_json(self.path / _OWNER, content, kind="reproduction")
 
     def folder(self, run: Run) -> Path:
-        """Where what the run leaves is."""
+        """Return the folder of the run's files."""
         return self.path / "runs" / run.key
 
     def record(self, run: Run) -> Record | None:
-        """What the run reached, if it is finished."""
+        """Return the record of the run, or None if the run is not finished."""
         return self._records.get(run.key)
 
     def keep(self, run: Run, record: Record) -> None:
-        """Append its line, on disk when this returns; one process alone may do so."""
+        """Append the run's line and flush it to disk; only one process may write."""
         content = {
             "version": _VERSION,
             "run": run.key,
@@ -129,26 +136,26 @@ class RunStore:
         self._records[run.key] = record
 
     def finish(self, run: Run, measure: Measure, callbacks: Callbacks) -> Record:
-        """:func:`make` the run and keep its record."""
+        """Execute the run with :func:`make` and store its record."""
         record = make(run, measure, self.folder(run), callbacks)
         self.keep(run, record)
         return record
 
     def floors(self, key: str) -> dict[str, Metrics] | None:
-        """What was kept under ``key``, by floor."""
+        """Return the floors stored under ``key``, or None."""
         return self._floors().get(key)
 
     def keep_floors(self, key: str, floors: Mapping[str, Metrics]) -> None:
-        """Keep them in ``floors.json``."""
+        """Store floors in ``floors.json``."""
         content = {**self._floors(), key: dict(floors)}
         write_json(self.path / _FLOORS, {"floors": content}, kind="floors")
 
     def _floors(self) -> dict[str, dict[str, Metrics]]:
         path = self.path / _FLOORS
-        found: dict[str, dict[str, Metrics]] = (
+        floors: dict[str, dict[str, Metrics]] = (
             read_json(path, kind="floors")["floors"] if path.exists() else {}
         )
-        return found
+        return floors
 
     def _read(self) -> dict[str, Record]:
         path = self.path / _RUNS
@@ -157,22 +164,22 @@ class RunStore:
         text = path.read_bytes()
         *lines, last = text.split(b"\n")
         if last:
-            self.dropped = f"{path}: its last line was cut off; that run is made again"
+            self.dropped = f"{path}: the last line is truncated; its run is repeated"
             write_file(path, text[: len(text) - len(last)])
         return dict(_record(path, number, line) for number, line in enumerate(lines, 1))
 
 
 def make(run: Run, measure: Measure, folder: Path, callbacks: Callbacks) -> Record:
-    """Make the run in ``folder`` by ``measure``, from where an interrupted start left it.
+    """Execute a run; an interrupted one resumes.
 
     Args:
-        run: what.
-        measure: :meth:`Experiment.on` its data.
-        folder: its own; made where it is missing.
+        run: the run.
+        measure: result of :meth:`Experiment.on` for the run's data.
+        folder: folder of the run; created if it is missing.
         callbacks: receive the share of the run that is done.
 
     Raises:
-        DivergedError: a run that is measured on test did; of a trial that is a record.
+        DivergedError: a run with a test part diverged. A trial that diverges gets a record instead.
         ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +192,7 @@ def make(run: Run, measure: Measure, folder: Path, callbacks: Callbacks) -> Reco
         if run.test:
             draws = run.experiment.user_draws(run, folder, test)
     except DivergedError as error:
-        # Grids are widened beyond their edges until something is worse, which this is.
+        # Grids are widened until a value is worse; a diverged trial is the worst.
         if run.test:
             settings = " ".join(f"{name}={value}" for name, value in run.settings)
             where = f"{run.model} on {run.data}, seed {run.seed}, {settings}"
@@ -200,15 +207,15 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
         content = json.loads(line)
         digest, version = content.pop("sha256"), content["version"]
         validation, test, seconds = (content[name] for name in ("validation", "test", "seconds"))
-        drawn = content.get("draws")
-        draws = None if drawn is None else UserDraws.from_json(drawn)
+        samples = content.get("draws")
+        draws = None if samples is None else UserDraws.from_json(samples)
         record = Record(validation, test, seconds, content.get("diverged", False), draws)
         key = content["run"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{where}: damaged ({error})") from error
     if not isinstance(version, int) or version > _VERSION:
         raise CorruptFileError(
-            f"{where}: runs format {version}, this recops reads up to {_VERSION}"
+            f"{where}: runs format {version}, but this recops reads up to {_VERSION}"
         )
     if digest != _digest(content):
         raise CorruptFileError(f"{where}: damaged (checksum mismatch)")

@@ -1,4 +1,4 @@
-"""Runs what a plan asks for and is not finished, one by one or side by side."""
+"""Execution of the runs of a plan, one after another or in parallel processes."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from recops_models.tokenizers.clustering.threads import one_thread
 def run_ahead(
     plan: Plan, store: RunStore, callbacks: Callbacks, *, jobs: int = 1
 ) -> dict[Run, Record]:
-    """Run everything that ``plan`` asks for and ``store`` lacks; all records.
+    """Execute the runs of ``plan`` that ``store`` lacks, and return the records of all runs.
 
-    A stage of ``callbacks`` is a run. Its progress is reported where runs are made one by one.
-    Every run has one thread of torch, so its bits do not depend on ``jobs``. With several jobs the
-    cores are divided among them for all other libraries.
+    Each run is a stage of ``callbacks``. With one job its progress is reported too. Every run has
+    one thread of torch, so its bits do not depend on ``jobs``. With several jobs, the other
+    libraries share the cores.
 
     Raises:
         ValueError: see :func:`~recops_evidence.harness.run_store.make`.
-        DataError: a data set is missing or unfit.
-        KeyboardInterrupt: handed on; finished runs and epochs are kept.
+        DataError: a data set is missing or unsuitable.
+        KeyboardInterrupt: passed on; finished runs and epochs are kept.
     """
-    done: dict[Run, Record] = {}
+    finished: dict[Run, Record] = {}
     if jobs > 1:
-        _side_by_side(plan, store, callbacks, done, jobs)
-        return done
-    while ahead := _look_up(plan, store, done):
+        _in_parallel(plan, store, callbacks, finished, jobs)
+        return finished
+    while ahead := _look_up(plan, store, finished):
         run = ahead[0]
-        seconds = seconds_left(ahead, done)
+        seconds = seconds_left(ahead, finished)
         callbacks.start(_title(run), run=run, ahead=len(ahead), seconds=seconds)
         with one_thread():
             measure = _measure_on(run.experiment, run.data)
-            done[run] = store.finish(run, measure, Portion(callbacks))
-    return done
+            finished[run] = store.finish(run, measure, Portion(callbacks))
+    return finished
 
 
-def _side_by_side(
-    plan: Plan, store: RunStore, callbacks: Callbacks, done: dict[Run, Record], jobs: int
+def _in_parallel(
+    plan: Plan, store: RunStore, callbacks: Callbacks, finished: dict[Run, Record], jobs: int
 ) -> None:
-    """By ``jobs`` processes; this one alone writes to the store."""
+    """Execute runs in ``jobs`` processes; only this process writes to the store."""
     cores, threads = len(os.sched_getaffinity(0)), threads_per_job(jobs)
     callbacks.log_message(
         f"{jobs} jobs on {cores} cores: a run of torch has 1 thread, so its bits do not depend on "
@@ -59,31 +59,31 @@ def _side_by_side(
     context = multiprocessing.get_context("spawn")
     with (
         worker_environment(jobs),
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong) as pool,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool,
     ):
-        going: dict[Future[Record], Run] = {}
+        running: dict[Future[Record], Run] = {}
         try:
-            while ahead := _look_up(plan, store, done):
-                # By key: what names a default is the run, and the folder, of what leaves it out.
-                begun = {run.key for run in going.values()}
-                for run in plan.ready(done):
-                    if run.key in begun:
+            while ahead := _look_up(plan, store, finished):
+                # By key, because a run that names a default setting equals one that omits it.
+                started = {run.key for run in running.values()}
+                for run in plan.ready(finished):
+                    if run.key in started:
                         continue
-                    if len(going) == jobs or (going and _apart(run, *going.values())):
+                    if len(running) == jobs or (running and _run_alone(run, *running.values())):
                         break
-                    left = [other for other in ahead if other.key not in begun]
-                    seconds = seconds_left(left, done)
-                    callbacks.start(_title(run), run=run, ahead=len(left), seconds=seconds)
-                    begun.add(run.key)
-                    going[pool.submit(_made, run, store.folder(run))] = run
-                ended = wait(going, return_when=FIRST_COMPLETED).done
-                # One that failed is told when all that were finished beside it are kept.
+                    remaining = [other for other in ahead if other.key not in started]
+                    seconds = seconds_left(remaining, finished)
+                    callbacks.start(_title(run), run=run, ahead=len(remaining), seconds=seconds)
+                    started.add(run.key)
+                    running[pool.submit(_execute, run, store.folder(run))] = run
+                ended = wait(running, return_when=FIRST_COMPLETED).done
+                # Store all finished runs before the exception of a failed one is raised.
                 for future in sorted(ended, key=lambda each: each.exception() is not None):
-                    run = going.pop(future)
-                    done[run] = future.result()
-                    store.keep(run, done[run])
+                    run = running.pop(future)
+                    finished[run] = future.result()
+                    store.keep(run, finished[run])
         except BaseException:
-            # What they have not finished goes on from its last checkpoint.
+            # Unfinished runs resume from their last checkpoints.
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
@@ -95,19 +95,20 @@ def _title(run: Run) -> str:
     return f"{kind}, {run.model} on {run.data}, seed {run.seed} {settings}".strip()
 
 
-def _apart(*runs: Run) -> bool:
+def _run_alone(*runs: Run) -> bool:
     return any(run.experiment.alone for run in runs)
 
 
-def _made(run: Run, folder: Path) -> Record:
-    """In a process of the pool."""
+def _execute(run: Run, folder: Path) -> Record:
+    """Execute a run in a process of the pool."""
     with one_thread():
         return make(run, _measure_on(run.experiment, run.data), folder, Callbacks())
 
 
-def _belong() -> None:
-    """Ctrl-C reaches the whole group; the process that started this one says what is to end. Where
-    it is killed this one ends with it: another of the pool would keep its queue open for ever.
+def _end_with_parent() -> None:
+    """Ignore Ctrl-C, which the parent process handles, and end when the parent ends.
+
+    Without this, the workers of a killed parent would keep each other's queue open forever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -125,11 +126,11 @@ def _measure_on(experiment: AnyExperiment, data: str) -> Measure:
     return experiment.on(data)
 
 
-def _look_up(plan: Plan, store: RunStore, done: dict[Run, Record]) -> list[Run]:
-    """The runs ahead, one of each key, after those that are finished have joined ``done``."""
+def _look_up(plan: Plan, store: RunStore, finished: dict[Run, Record]) -> list[Run]:
+    """Add stored records to ``finished``, and return the remaining runs, one per key."""
     while True:
-        ahead = plan.ahead(done)
-        found = {run: record for run in ahead if (record := store.record(run)) is not None}
-        if not found:
+        ahead = plan.ahead(finished)
+        stored = {run: record for run in ahead if (record := store.record(run)) is not None}
+        if not stored:
             return list({run.key: run for run in ahead}.values())
-        done |= found
+        finished |= stored

@@ -1,4 +1,4 @@
-"""Which trials tell an arm's best settings, and what is tried beyond the edges of a grid."""
+"""Tuning: trials that select an arm's settings, and values beyond the edges of a grid."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from recops_evidence.harness.experiment import ArmSettings, Run, Setting
 from recops_evidence.harness.run_store import Record
 
 _LIMITS = {"dropout": 0.9}
-"""Beyond which a setting is not tried; nothing is below 0."""
+"""Upper limits of settings in all arms; the lower limit is 0."""
 
 MakeRun = Callable[[Arm, ArmSettings, int], Run]
-"""A trial of an arm's settings, the n-th draw."""
+"""Function that returns the n-th trial run of an arm's settings."""
 Worth = Callable[[Arm, Record], float]
-"""What a trial reached on validation, higher for better."""
+"""Function that returns a trial's validation score; higher is better."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How far the tuning of a claim's arms on a data set has come.
+    """State of the tuning of a claim's arms on a data set.
 
     Attributes:
-        runs: the trials that are asked for so far, of all arms.
-        best: by arm, the settings of the best mean, the first among equals; empty while trials
-            are to be done.
-        grids: by arm, the values that were tried, those beyond its first edges among them.
-        edges: by arm, the settings whose best value is still the last one at its end.
-        trials: of each arm that has a grid.
+        runs: trial runs of all arms that are needed so far.
+        best: settings with the best mean by arm, the first among equals; empty while trials remain.
+        grids: tried values by arm, including those beyond the first edges.
+        edges: settings by arm whose best value is at an end of the grid.
+        trials: number of trials of each arm with a grid.
     """
 
     runs: tuple[Run, ...]
@@ -38,13 +37,13 @@ class Tuning:
     trials: int
 
 
-def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]) -> Tuning:
-    """The tuning of ``claim``'s arms, as a function of the runs that are ``done``.
+def tuning(claim: Claim, make: MakeRun, worth: Worth, finished: Mapping[Run, Record]) -> Tuning:
+    """Return the state of the tuning, as a function of the finished runs.
 
-    Where an arm's best value is the first or the last of its grid, all arms get one trial more, at
-    the same place of their grids and the same end: their own best settings with the next value
-    there, see :func:`beyond`; :attr:`Claim.widenings` times at most. Budgets stay equal. Arms
-    without a grid are not tried: there is nothing to choose.
+    If an arm's best value is at an end of its grid, every arm gets one more trial: its own best
+    settings with the next value (:func:`beyond`) of the setting at the same position and end. This
+    happens at most :attr:`Claim.widenings` times, and all arms keep the same number of trials. Arms
+    without a grid have no trials.
     """
     trials = {arm.name: claim.trials(arm) for arm in claim.arms}
     grids = {
@@ -56,39 +55,41 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
     if number == 1:
         return Tuning((), {name: first for name, (first,) in trials.items()}, grids, {}, 1)
     runs: dict[Run, None] = {}
-    kept: dict[str, dict[ArmSettings, None]] = {arm.name: {} for arm in tuned}
+    continued: dict[str, dict[ArmSettings, None]] = {arm.name: {} for arm in tuned}
     for widening in range(claim.widenings + 1):
         best = dict(fixed)
         for arm in tuned:
-            asked, found = _search(claim, arm, trials[arm.name], kept[arm.name], make, worth, done)
-            runs |= dict.fromkeys(asked)
-            if found is not None:
-                best[arm.name] = found
+            needed, settings = _search(
+                claim, arm, trials[arm.name], continued[arm.name], make, worth, finished
+            )
+            runs |= dict.fromkeys(needed)
+            if settings is not None:
+                best[arm.name] = settings
         if len(best) < len(claim.arms):
             return Tuning(tuple(runs), {}, grids, {}, number)
         if widening == claim.widenings:
             break
         ends = {end for arm in tuned for end in _ends(arm, grids[arm.name], best[arm.name])}
         wider = [
-            (place, high)
-            for place, high in sorted(ends)
-            if all(_next(arm, grids[arm.name], place, high) is not None for arm in tuned)
+            (index, high)
+            for index, high in sorted(ends)
+            if all(_next(arm, grids[arm.name], index, high) is not None for arm in tuned)
         ]
         if not wider:
             break
         number += len(wider)
         for arm in tuned:
             grid = grids[arm.name]
-            for place, high in wider:
-                name = list(grid)[place]
-                value = _next(arm, grid, place, high)
+            for index, high in wider:
+                name = list(grid)[index]
+                value = _next(arm, grid, index, high)
                 assert value is not None
                 grid[name] = sorted([*grid[name], value])
                 changed = {**dict(best[arm.name]), name: str(value)}
                 trials[arm.name].append(tuple(sorted(changed.items())))
     edges = {
         arm.name: [
-            list(grids[arm.name])[place] for place, _ in _ends(arm, grids[arm.name], best[arm.name])
+            list(grids[arm.name])[index] for index, _ in _ends(arm, grids[arm.name], best[arm.name])
         ]
         for arm in claim.arms
     }
@@ -98,11 +99,11 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, done: Mapping[Run, Record]
 def beyond(
     name: str, values: Sequence[Setting], *, high: bool, limit: float | None = None
 ) -> Setting | None:
-    """The next value beyond an end of ``values``: as far as the last step, in ratio where both are
-    above 0 (to two digits), else in difference.
+    """Return the next value beyond an end of ``values``, or None.
 
-    None where there is none: fewer than two numbers, below 0 (0 where all are above it), beyond
-    ``limit`` or that which the setting has in any arm.
+    The step repeats the last one: its ratio if both values are positive (rounded to two digits),
+    else its difference. There is no next value if there are fewer than two numbers, if it would be
+    negative (or 0 below positive values), or beyond ``limit`` or the limit of the setting.
     """
     numbers = sorted(
         value for value in values if isinstance(value, int | float) and not isinstance(value, bool)
@@ -114,7 +115,7 @@ def beyond(
     if isinstance(end, int) and isinstance(inner, int):
         value = round(value)
     limit = _LIMITS.get(name.rpartition(".")[2]) if limit is None else limit
-    if value < 0 or value == 0 < min(inner, end):  # A whole number may be rounded to 0.
+    if value < 0 or value == 0 < min(inner, end):  # Rounding of an integer can give 0.
         return None
     if value in numbers or (limit is not None and value > limit):
         return None
@@ -125,15 +126,15 @@ def _search(
     claim: Claim,
     arm: Arm,
     trials: Sequence[ArmSettings],
-    kept: dict[ArmSettings, None],
+    continued: dict[ArmSettings, None],
     make: MakeRun,
     worth: Worth,
-    done: Mapping[Run, Record],
+    finished: Mapping[Run, Record],
 ) -> tuple[list[Run], ArmSettings | None]:
-    """The runs that are asked for so far, and the best settings once all of them are done.
+    """Return the needed runs, and the best settings or None if runs remain.
 
-    ``kept`` are those that went on to all seeds before the grid grew: they still compete. Those
-    that go on now are added.
+    ``continued`` holds the settings that continued to all seeds before the grid grew; they still
+    compete. The settings that continue now are added.
     """
 
     def runs_of(some: Sequence[ArmSettings], draws: range) -> list[Run]:
@@ -141,43 +142,44 @@ def _search(
 
     def by_worth(some: Sequence[ArmSettings], draws: range) -> list[ArmSettings]:
         total = {
-            settings: sum(worth(arm, done[run]) for run in runs_of([settings], draws))
+            settings: sum(worth(arm, finished[run]) for run in runs_of([settings], draws))
             for settings in some
         }
         return sorted(some, key=lambda settings: -total[settings])
 
     first = range(1 if claim.halving else claim.tuning_seeds)
-    asked = runs_of(trials, first)
-    if any(run not in done for run in asked):
-        return asked, None
+    needed = runs_of(trials, first)
+    if any(run not in finished for run in needed):
+        return needed, None
     ranked = by_worth(trials, first)
     if not claim.halving:
-        return asked, ranked[0]
-    kept.update(dict.fromkeys(ranked[: claim.halving]))
-    again = runs_of(list(kept), range(claim.tuning_seeds))
-    if any(run not in done for run in again):
-        return [*asked, *again], None
-    return [*asked, *again], by_worth(list(kept), range(claim.tuning_seeds))[0]
+        return needed, ranked[0]
+    continued.update(dict.fromkeys(ranked[: claim.halving]))
+    all_seeds = range(claim.tuning_seeds)
+    needed += runs_of(list(continued), all_seeds)
+    if any(run not in finished for run in needed):
+        return needed, None
+    return needed, by_worth(list(continued), all_seeds)[0]
 
 
 def _ends(
     arm: Arm, grid: Mapping[str, Sequence[Setting]], best: ArmSettings
 ) -> list[tuple[int, bool]]:
-    """The places of a grid where the best value stands at an end beyond which there is more."""
-    found = []
-    for place, (name, values) in enumerate(grid.items()):
+    """Return position and side of the settings whose best value is at an end that can grow."""
+    ends = []
+    for index, (name, values) in enumerate(grid.items()):
         for high in (False, True):
-            if _next(arm, grid, place, high) is None:
+            if _next(arm, grid, index, high) is None:
                 continue
             end = max(values, key=float) if high else min(values, key=float)
             if dict(best)[name] == str(end):
-                found.append((place, high))
-    return found
+                ends.append((index, high))
+    return ends
 
 
 def _next(
-    arm: Arm, grid: Mapping[str, Sequence[Setting]], place: int, high: bool
+    arm: Arm, grid: Mapping[str, Sequence[Setting]], index: int, high: bool
 ) -> Setting | None:
-    """What lies beyond that end of an arm's grid."""
-    name, values = list(grid.items())[place]
+    """Return the next value beyond an end of an arm's grid, or None."""
+    name, values = list(grid.items())[index]
     return beyond(name, values, high=high, limit=arm.limits.get(name))

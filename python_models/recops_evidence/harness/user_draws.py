@@ -1,4 +1,4 @@
-"""What runs would have reached among other users, and how far two arms would differ there."""
+"""Metrics of runs on bootstrap samples of the users, and differences of two arms on them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _STORED = np.dtype("<f4")
 
 @dataclass(frozen=True, eq=False)
 class UserDraws:
-    """A run's figures in each of R draws of its users with replacement.
+    """Metrics of a run on R samples of its users with replacement.
 
     Attributes:
-        users: a digest of who they are: runs on the same ones met the same of them in each draw.
-        figures: ``[R]`` f32 by metric; NaN where it is not defined of those drawn.
+        users: digest of the user ids; runs with the same users have the same samples.
+        figures: ``[R]`` f32 by metric; NaN if a metric is not defined on a sample.
     """
 
     users: str
@@ -31,30 +31,31 @@ class UserDraws:
 
     @classmethod
     def of(cls, ids: NDArray[np.generic], statistics: Mapping[str, Statistic], rows: int) -> Self:
-        """R = 1,000.
+        """Draw R = 1,000 samples.
 
         Args:
             ids: ``[U]``, each user once.
-            statistics: by metric; see :func:`~recops_models.evaluation.bootstrap.draw_users`.
-            rows: that a statistic counts for one draw.
+            statistics: statistics by metric, see
+                :func:`~recops_models.evaluation.bootstrap.draw_users`.
+            rows: number of rows that a statistic reads per sample.
         """
         digest = hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest()
-        drawn = {
+        samples = {
             metric: draw_users(statistic, len(ids), numbers=max(rows, len(ids)))
             for metric, statistic in statistics.items()
         }
-        return cls(digest, {metric: each.astype(_STORED) for metric, each in drawn.items()})
+        return cls(digest, {metric: each.astype(_STORED) for metric, each in samples.items()})
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> Self:
-        """See :meth:`to_json`.
+        """Restore the result of :meth:`to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: it is none.
+            ValueError, KeyError, TypeError: the content is invalid.
         """
         users, figures = content["users"], content["figures"]
         if not (isinstance(users, str) and isinstance(figures, dict)):
-            raise ValueError("draws of users must be a digest and figures")
+            raise ValueError("user draws must be a digest and figures")
         return cls(
             users,
             {
@@ -64,10 +65,10 @@ class UserDraws:
         )
 
     def to_json(self) -> dict[str, object]:
-        """4 bytes a draw, in base64."""
+        """Return JSON with 4 bytes per sample and metric in base64."""
         figures = {
-            metric: base64.b64encode(drawn.tobytes()).decode()
-            for metric, drawn in self.figures.items()
+            metric: base64.b64encode(values.tobytes()).decode()
+            for metric, values in self.figures.items()
         }
         return {"users": self.users, "figures": figures}
 
@@ -75,26 +76,25 @@ class UserDraws:
 def user_difference(
     metric: str, first: Sequence[UserDraws | None], second: Sequence[UserDraws | None]
 ) -> NDArray[np.float64] | None:
-    """``[R]``: the difference of two arms among users drawn with replacement, a mean over seeds;
-    draws in which it is not defined are left out.
+    """Return the difference of two arms on samples of the users, averaged over seeds.
 
     Args:
-        metric: which.
-        first: the first arm's, one a seed.
-        second: the second arm's, under the same seeds.
+        metric: name of the metric.
+        first: draws of the first arm, one per seed.
+        second: draws of the second arm under the same seeds.
 
     Returns:
-        None where not all runs had the same users, or one none for that metric: draws of others
-        are not drawn together.
+        ``[R']`` f64, without the samples on which a metric is not defined. None if the runs have
+        different users or lack the metric.
     """
-    if len({None if drawn is None else drawn.users for drawn in (*first, *second)}) != 1:
+    if len({None if draws is None else draws.users for draws in (*first, *second)}) != 1:
         return None
     differences = []
-    for ours, theirs in zip(first, second, strict=True):
-        if ours is None or theirs is None:
+    for one, other in zip(first, second, strict=True):
+        if one is None or other is None:
             return None
-        if metric not in ours.figures or metric not in theirs.figures:
+        if metric not in one.figures or metric not in other.figures:
             return None
-        differences.append(np.subtract(ours.figures[metric], theirs.figures[metric], dtype="f8"))
+        differences.append(np.subtract(one.figures[metric], other.figures[metric], dtype="f8"))
     mean = np.mean(differences, axis=0)
     return np.asarray(mean[~np.isnan(mean)])

@@ -1,4 +1,4 @@
-"""What the measured differences say of a claim."""
+"""Verdict of a claim."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ Verdict: TypeAlias = Literal["holds", "fails", "inconclusive"]
 
 
 ALPHA = 0.05
-"""The chance of a verdict where there is nothing, over all claims of a page."""
+"""Family-wise error rate over all claims of a page."""
 
 
 def verdict(claim: Claim, measured: float, p_value: float) -> Verdict:
-    """``holds``: the difference lies beyond the claim's threshold, in its direction; ``fails``: it
-    falls short; ``inconclusive``: that may be chance.
+    """Return the verdict of a claim.
+
+    ``holds``: the difference exceeds the claim's threshold in the claimed direction. ``fails``: it
+    is below the threshold. ``inconclusive``: p ≥ :data:`ALPHA`.
 
     Args:
-        claim: what is claimed.
-        measured: the mean difference.
-        p_value: two-sided, of a difference that is the threshold, adjusted for the other claims.
+        claim: the claim.
+        measured: mean difference.
+        p_value: two-sided p-value of the threshold, adjusted for the other claims.
     """
     if p_value >= ALPHA:
         return "inconclusive"

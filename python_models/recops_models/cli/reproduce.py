@@ -1,4 +1,4 @@
-"""``recops reproduce``: a paper's claims, measured."""
+"""Command ``recops reproduce``: measure a paper's claims."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
-            help="Whose claims: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, "
+            help="Paper: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, "
             "tiger, unirec.",
             show_default=False,
         ),
@@ -34,49 +34,52 @@ def reproduce(
     claims: Annotated[
         list[str] | None,
         typer.Option(
-            help="Claims or groups of claims, separated by commas, such as headline; an unknown "
-            "name lists them all."
+            help="Claims or groups of claims, separated by commas, such as headline. An unknown "
+            "name lists all of them."
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these data sets, and claims about them; where no claim is about any, all "
-            "claims that can be measured on them. Repeatable."
+            help="Data sets; only claims about them are measured. If there is no such claim, all "
+            "claims that the data allows are measured. Repeatable."
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=2, help="Runs of each arm; default: as the claims say."),
+        typer.Option(min=2, help="Runs per arm; default: as each claim specifies."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Some claims, 1 data set, 2 seeds, no tuning: a look.")
+        bool,
+        typer.Option("--quick", help="Small version: some claims, 1 data set, 2 seeds, no tuning."),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: nothing that is finished is repeated.")
+        bool, typer.Option("--resume", help="Continue; finished runs are not repeated.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Runs at once, a process each; the same figures.")
+        int,
+        typer.Option(min=1, help="Runs at the same time, one process each; figures do not change."),
     ] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder; default: runs/reproduce-PAPER.", show_default=False),
+        typer.Option(help="Output folder; default: runs/reproduce-PAPER.", show_default=False),
     ] = None,
 ) -> None:
     """Measure a paper's claims, each as a paired experiment.
 
-    Every arm gets as many tuning trials, none of which sees test. Its best settings by validation
-    are run once a seed and measured on test; the paired difference, over seeds and users and with
-    regard to the number of claims, says whether the claim *holds*, *fails*, or the evidence is
-    *inconclusive*; beside it stands the smallest difference that could have been seen. Leaves
-    `results.json`, `results.md`, `runs.jsonl` (a line a finished run, from which `--resume` goes
-    on) and, under `runs`, what every run made: a trained model, or a tokenizer. Ctrl-C keeps
-    finished runs and epochs. `--jobs 2` makes two runs at once.
+    Every arm has the same number of tuning trials, and no trial uses the test part. The settings
+    with the best validation metric are trained once per seed and measured on test. The paired
+    difference over seeds and users, adjusted for the number of claims, decides: a claim *holds*,
+    *fails*, or is *inconclusive*. The minimum detectable difference is reported too.
+
+    Writes `results.json`, `results.md`, `seeds.jsonl.xz`, `runs.jsonl` (one line per finished run,
+    from which `--resume` continues) and a folder per run under `runs`. Ctrl-C keeps finished runs
+    and epochs.
 
     Examples: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
 
-    `recops reproduce drq --quick` (five tokenizers, a look within a minute)
+    `recops reproduce drq --quick` (five tokenizers, within a minute)
 
     `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
 
@@ -118,20 +121,21 @@ def reproduce(
         raise typer.BadParameter(str(error)) from error
     except KeyboardInterrupt:
         raise RuntimeError(
-            f"interrupted; the same command with --resume goes on from what is kept in {folder}"
+            f"interrupted; the same command with --resume continues from the runs in {folder}"
         ) from None
     for line in content["tables"]["skipped"]:
         typer.echo(printable(f"not measured: {line}"))
     console = Console()
     console.print(_table(content))
     if quick:
-        console.print("Quick: small runs, nothing tuned. A look at the experiment, no evidence.")
-    console.print(f"Everything in {folder / 'results.md'}", soft_wrap=True)
+        console.print("Quick: small runs without tuning. This is no evidence.")
+    console.print(f"All figures: {folder / 'results.md'}", soft_wrap=True)
 
 
 def _on(claims: Sequence[Claim], names: Sequence[str]) -> tuple[Claim, ...]:
-    """The claims about what is named, on that of it which is their own; where there are none, all
-    that can be measured on what is named.
+    """Return the claims about the named data sets, each restricted to its own ones.
+
+    If no claim is about any of them, return all claims whose experiments accept them.
     """
     own = [(claim, tuple(name for name in claim.data if name in names)) for claim in claims]
     if not any(data for _, data in own):
@@ -147,7 +151,7 @@ def _command(
     seed: int,
     quick: bool,
 ) -> str:
-    """What gives the same results: where they were written and in how many sittings is left out."""
+    """Return the command that repeats the results, without options on output and resumption."""
     words = ["recops", "reproduce", paper]
     words += [f"--claims {name}" for name in ids] + [f"--data {quote(name)}" for name in data]
     words += [f"--seeds {seeds}"] if seeds is not None else []
@@ -164,7 +168,7 @@ def _table(content: Results) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", overflow="fold")
     table.add_column("data")
-    for column in ("measured", "95 %", "could see", "verdict"):
+    for column in ("measured", "95 %", "detectable", "verdict"):
         table.add_column(column, justify="right")
     for claim in content["claims"]:
         measured, interval = signed(claim["measured"]), span(claim["interval"])

@@ -1,4 +1,4 @@
-"""A bar for all trainings of a reproduction, on stderr."""
+"""Progress bar for all runs of a reproduction, on stderr."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class RunBars(Callbacks):
     def start(self, stage: str, **details: object) -> None:
         ahead, seconds = details["ahead"], details["seconds"]
         assert isinstance(ahead, int)
-        left = f", about {_time(seconds)}" if isinstance(seconds, (int, float)) else ""
-        text = f"{ahead} ahead{left}: {stage}"
+        estimate = f", about {_time(seconds)}" if isinstance(seconds, (int, float)) else ""
+        text = f"{ahead} ahead{estimate}: {stage}"
         self._bars.update(
             self._task,
             completed=self._started,

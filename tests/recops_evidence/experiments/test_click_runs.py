@@ -138,7 +138,7 @@ def test_the_last_events_of_each_user_are_examples_and_all_are_history(small: Da
     job = {"max_len": "50", "running_rates": "false"}
     settings = tuple(sorted(job.items()))
     whole, some = (
-        experiment.made(Run(experiment, "din", "small", settings, 0, True, False), small)
+        experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
         for experiment in (ClickRuns(), ClickRuns(last=3))
     )
     assert some.split == whole.split
@@ -193,7 +193,7 @@ def test_made_up_clicks_that_are_not_there_are_named() -> None:
     with pytest.raises(ValueError, match="no made-up clicks 'nowhere'; there are rank 4"):
         claim.experiment.config(run)
     share = Run(claim.experiment, "can", claim.data[0], (), 0, True, True, share=0.5)
-    with pytest.raises(ValueError, match="no users to take a share of"):
+    with pytest.raises(ValueError, match="share must be 1 for made-up clicks"):
         claim.experiment.measure(share, None, Path(), Callbacks())
 
 

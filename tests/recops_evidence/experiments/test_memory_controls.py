@@ -140,7 +140,7 @@ def test_memories_reach_back_where_their_rivals_do_not(
 def test_users_with_few_events_are_left_out_and_the_last_ones_held_out(small: Dataset) -> None:
     settings = (("max_len", "50"), ("running_rates", "false"))
     experiment = ClickRuns(least_events=15, held_out=3)
-    made = experiment.made(Run(experiment, "din", "small", settings, 0, True, False), small)
+    made = experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
     counts = {
         user: sum(other == user for other in small.interactions["user_id"].to_pylist())
         for user in small.interactions["user_id"].unique().to_pylist()
@@ -169,7 +169,7 @@ def test_the_spread_of_writes_is_the_variance_of_shares(
     experiment = MemoryRuns(held_out=3)
     run = Run(experiment, "mimn", "small", settings, 0, True, False)
     _, told = experiment.measure(run, small, tmp_path, Callbacks())
-    made, model = experiment.made(run, small), trained_model(tmp_path)
+    made, model = experiment.examples(run, small), trained_model(tmp_path)
     assert isinstance(model, Mimn)
     found = usage_variance(model, made.test)
     assert told["usage_variance"] == found

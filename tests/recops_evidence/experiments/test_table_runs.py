@@ -74,7 +74,7 @@ def test_new_items_are_met_a_few_times_and_in_no_example_of_training() -> None:
     assert new.number == LAW.domains * LAW.new
     rows = everything(LAW.draw(0), "train").features["history_item"]
     assert int(rows.max()) < known + 2
-    met = new.met.items - 2 - known
+    met = new.histories.items - 2 - known
     assert (met >= 0).sum() == new.number * LAW.meetings
     shown = next(new.shown.batches(100_000, seed=None)).features
     assert int(shown["item"].min()) >= known + 2
@@ -142,8 +142,8 @@ def test_items_without_a_row_are_asked_for_apart(
     experiment = TableRuns()
     run = Run(experiment, model, "small", settings, 0, True, False)
     experiment.measure(run, small, tmp_path, Callbacks())
-    made, trained = experiment.made(run, small), trained_model(tmp_path)
-    every = experiment.made(run, small, every_item(small, made.fitted))
+    made, trained = experiment.examples(run, small), trained_model(tmp_path)
+    every = experiment.examples(run, small, every_item(small, made.fitted))
     lacks = np.setdiff1d(small.item_vocabulary.ids, made.fitted.lookup("item").keys.ids)
     assert 10 < len(lacks) < 80
     seen: list[torch.Tensor] = []

@@ -306,10 +306,10 @@ def test_verdicts_count_the_claims_of_their_page(data: str, tmp_path: Path) -> N
 
 
 def test_unfair_claims_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"equally many trials, got .*'fewer': 1"):
+    with pytest.raises(ValueError, match=r"the same number of trials, got .*'fewer': 1"):
         claim("x", SASREC, Arm("fewer", "sasrec", {}, {"learning_rate": (1e-3,)}))
     claim("x", SASREC, POPULARITY)  # There is nothing to tune about it.
-    with pytest.raises(ValueError, match="its own name"):
+    with pytest.raises(ValueError, match="with different names"):
         claim("x", SASREC, SASREC)
     with pytest.raises(ValueError, match="two or more"):
         claim("x", SASREC)
@@ -335,10 +335,10 @@ def test_the_time_left_goes_by_the_runs_most_alike() -> None:
 def test_other_peoples_files_are_left_alone(data: str, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     asked = claim(data, POPULARITY, Arm("again", "popularity"))
-    with pytest.raises(ValueError, match="holds files, but no reproduction"):
+    with pytest.raises(ValueError, match="must be empty or hold a reproduction"):
         measure(tmp_path, asked)
     measure(tmp_path / "out", asked)
-    with pytest.raises(ValueError, match="holds a-paper, not another"):
+    with pytest.raises(ValueError, match="must hold runs of another, got those of a-paper"):
         reproduce("another", [asked], tmp_path / "out", command="", callbacks=Watch())
 
 
@@ -353,7 +353,7 @@ def test_runs_are_lines_of_which_a_torn_last_one_is_made_again(data: str, tmp_pa
     watch = Watch()
     assert measure(tmp_path, asked, resume=True, callbacks=watch)["claims"] == expected["claims"]
     assert [run.seed for run in watch.begun] == [2]
-    assert watch.notes == [f"{runs}: its last line was cut off; that run is made again"]
+    assert watch.notes == [f"{runs}: the last line is truncated; its run is repeated"]
     # The last run took another time.
     assert runs.read_bytes().splitlines()[:2] == whole.splitlines()[:2]
     watch = Watch()
@@ -369,7 +369,7 @@ def test_runs_on_other_data_are_not_gone_on_with(tmp_path: Path) -> None:
     measure(out, asked)
     measure(out, asked, resume=True)
     write_shop(shop, events=10)
-    with pytest.raises(ValueError, match=r"holds runs on another .*shop than there is now"):
+    with pytest.raises(ValueError, match=r"holds runs on other data named .*shop"):
         measure(out, asked, resume=True)
     measure(out, asked)
 
@@ -504,7 +504,7 @@ def test_data_that_is_not_at_hand(
     with pytest.raises(DataError, match="RECOPS_DATA"):
         measure(tmp_path / "a", claim("beauty", *arms))
     content = measure(tmp_path / "b", claim(data, *arms), claim("beauty", *arms))
-    assert content["tables"]["skipped"] == ["beauty: its data is not at hand"]
+    assert content["tables"]["skipped"] == ["beauty: the data is not available"]
     assert len(content["claims"]) == 1
 
 
@@ -634,7 +634,7 @@ def test_a_run_that_diverges_is_named(data: str, tmp_path: Path) -> None:
 
 def test_seeds_of_trials_are_not_measured(data: str, tmp_path: Path) -> None:
     asked = claim(data, POPULARITY, Arm("again", "popularity", {}), seeds=2)
-    with pytest.raises(ValueError, match="seeds must be below 10,000, from where trials draw"):
+    with pytest.raises(ValueError, match="seeds must be below 10,000, the first seed of trials"):
         reproduce("sasrec", [asked], tmp_path, command="", first_seed=9999, callbacks=Watch())
 
 

@@ -205,10 +205,10 @@ def test_grids_that_are_not_widened_may_have_other_shapes() -> None:
 
 def test_unfair_tuning_is_refused() -> None:
     square = Arm("b", "sasrec", grid={"learning_rate": (0.1,), "dropout": (0.0, 0.1, 0.2)})
-    with pytest.raises(ValueError, match="of one shape"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         claim(A, square)
     claim(A, square, widenings=0)
-    with pytest.raises(ValueError, match=r"tuning_share must lie within \(0, 1\], got 0"):
+    with pytest.raises(ValueError, match=r"tuning_share must be in \(0, 1\], got 0"):
         claim(A, B, tuning_share=0)
 
 
