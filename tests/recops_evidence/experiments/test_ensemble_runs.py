@@ -80,7 +80,7 @@ def test_one_model_is_the_run_it_is_elsewhere(shop: str) -> None:
 
 
 def test_two_of_what_does_not_spell_so_are_refused(shop: str) -> None:
-    with pytest.raises(ValueError, match="codes_of_two must be one of own, shared, with unirec"):
+    with pytest.raises(ValueError, match="codes_of_two must be one of own, shared with unirec"):
         _ = _run(shop, codes_of_two="neither").key
     with pytest.raises(ValueError, match="got 'own' with sasrec"):
         _ = Run(EnsembleRuns(), "sasrec", shop, (("codes_of_two", "own"),), 0, True, True).key

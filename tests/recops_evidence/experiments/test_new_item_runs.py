@@ -128,6 +128,6 @@ def test_neighbours_by_content_find_the_kind(shop: str) -> None:
 
 
 def test_unknown_codes_are_refused(shop: str) -> None:
-    with pytest.raises(ValueError, match="codes_of must be one of content, chance, with unirec"):
+    with pytest.raises(ValueError, match="codes_of must be one of content, chance with unirec"):
         _ = _run(shop, codes_of="fashion").key
     assert _run(shop, codes_of="content").key != _run(shop, codes_of="chance").key
